@@ -1,0 +1,172 @@
+"""What every option has: how its text is read, what it accepts, and what is said if it is wrong."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, Literal, Self, get_args, get_origin
+
+import annotated_types
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+
+_LONGEST_LIST = 1_000_000
+
+
+class OptionError(ValueError):
+    """A user's mistake, in one line: the option, the value given and what is accepted."""
+
+
+# ------------------------------------------------------------------ reading values as users write
+
+
+def parse_integers(value: Any) -> Any:
+    """``"0-3,10,20-40:10"`` -> ``[0, 1, 2, 3, 10, 20, 30, 40]``; a list or a number is kept."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return [value]
+    if not isinstance(value, str):
+        return value
+    numbers: list[int] = []
+    for part in value.replace(",", " ").split():
+        span, _, step = part.partition(":")
+        first, dash, last = span.partition("-")
+        if dash:
+            span_numbers = range(int(first), int(last) + 1, int(step or 1))
+            if len(span_numbers) > _LONGEST_LIST:
+                raise ValueError(f"more than {_LONGEST_LIST} numbers")
+            numbers += span_numbers
+        elif step:
+            raise ValueError("a step needs a range")
+        else:
+            numbers.append(int(first))
+    return numbers
+
+
+def parse_list(value: Any) -> Any:
+    """``"0.8,0.9"`` or ``"0.8 0.9"`` -> ``["0.8", "0.9"]``; a single number becomes a list."""
+    if isinstance(value, str):
+        return value.replace(",", " ").split()
+    return [value] if isinstance(value, int | float) else value
+
+
+def parse_rounds(value: Any) -> Any:
+    """``"3"`` -> ``3``; ``"0.8:3,0.9:5"`` -> ``{0.8: 3, 0.9: 5}``; ``"auto"`` -> ``None``."""
+    if not isinstance(value, str):
+        return value
+    if value == "auto":
+        return None
+    if ":" not in value:
+        return int(value)
+    pairs = [part.split(":") for part in value.replace(",", " ").split()]
+    return {float(sparsity): int(rounds) for sparsity, rounds in pairs}
+
+
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    accepts: str | None = None,
+    identity: bool = True,
+    off: Any = PydanticUndefined,
+    **constraints: Any,
+) -> Any:
+    """One option.
+
+    Args:
+        default: Its value when not given.
+        help: What it does, with units.
+        accepts: What is accepted, in words; left out, it is derived from type and range.
+        identity: Whether it can change results and so belongs to a run's identity.
+        off: The value that leaves a run's identity as it was before the option existed.
+        **constraints: pydantic's ``ge``, ``gt``, ``le``, ``lt``, ``min_length``.
+    """
+    extra = {"accepts": accepts, "identity": identity}
+    if off is not PydanticUndefined:
+        extra["off"] = off
+    return Field(default, description=help, json_schema_extra=extra, **constraints)
+
+
+class Options(BaseModel):
+    """Base of all configuration: unknown keys are refused, values cannot be changed later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @classmethod
+    def checked(cls, **values: Any) -> Self:
+        """Builds the model; a wrong value raises `OptionError` with a one-line message."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise OptionError(_explain(cls, error)) from None
+
+    def identity(self) -> dict[str, Any]:
+        """The options that can change results, as JSON values; those that are off are left out."""
+        values = self.model_dump(mode="json")
+        for name, field in type(self).model_fields.items():
+            extra = _extra(field)
+            if not extra.get("identity", True) or ("off" in extra and values[name] == extra["off"]):
+                del values[name]
+        return values
+
+
+# ------------------------------------------------------------------ errors and help texts
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+
+
+def accepted(field: FieldInfo) -> str:
+    """What an option accepts, in words: ``a number in [0, 1)``."""
+    if text := _extra(field).get("accepts"):
+        return str(text)
+    choices = _literal_values(field.annotation)
+    if choices:
+        return "one of " + ", ".join(choices)
+    if field.annotation is bool:
+        return "true or false"
+    low, high = "(-inf", "inf)"
+    for constraint in field.metadata:
+        if isinstance(constraint, annotated_types.Ge):
+            low = f"[{constraint.ge}"
+        elif isinstance(constraint, annotated_types.Gt):
+            low = f"({constraint.gt}"
+        elif isinstance(constraint, annotated_types.Le):
+            high = f"{constraint.le}]"
+        elif isinstance(constraint, annotated_types.Lt):
+            high = f"{constraint.lt})"
+    if field.annotation in (int, float):
+        noun = "a whole number" if field.annotation is int else "a number"
+        return f"{noun} in {low}, {high}"
+    return "a text"
+
+
+def _literal_values(annotation: Any) -> list[str]:
+    if get_origin(annotation) is Literal:
+        return [str(value) for value in get_args(annotation)]
+    return []
+
+
+def _explain(model: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors()[0]
+    location: Iterable[Any] = first["loc"]
+    name = next((str(part) for part in location), "")
+    if first["type"] == "extra_forbidden":
+        return unknown_option(name, first["input"], model.model_fields)
+    field = model.model_fields.get(name)
+    if field is None:  # a model's own check, which names option and value itself
+        return str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
+    if first["type"] == "value_error" and str(first["ctx"]["error"]).startswith("must be"):
+        return f"{name}={first['input']}: {first['ctx']['error']}"
+    return f"{name}={first['input']}: must be {accepted(field)}"
+
+
+def unknown_option(name: str, value: Any, known: Iterable[str]) -> str:
+    """The one-line message for an option that does not exist."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"did you mean {close[0]}?" if close else "accepted: " + ", ".join(sorted(known))
+    return f"{name}={value}: unknown option; {hint}"

@@ -1,0 +1,41 @@
+"""Reproducible random numbers: one independent generator for every (seed, purpose, index)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class RandomKey:
+    """Names one draw by a path such as ``(seed, "ticket", 3, "epoch", 0)``.
+
+    The same path always gives the same numbers, whatever was drawn before, on every machine and
+    in every process; different paths give independent numbers (``numpy.random.SeedSequence``).
+    """
+
+    path: tuple[int | str, ...]
+
+    def child(self, *parts: int | str) -> RandomKey:
+        return RandomKey(self.path + parts)
+
+    def seed_sequence(self) -> np.random.SeedSequence:
+        # Length and kind of every part are mixed in, so that no two paths spell the same entropy.
+        entropy: list[int] = []
+        for part in self.path:
+            if isinstance(part, str):
+                encoded = part.encode()
+                entropy += [1, len(encoded), int.from_bytes(encoded, "little")]
+            elif part < 0:
+                raise ValueError(f"seed={part}: must be 0 or greater")
+            else:
+                entropy += [2, part]
+        return np.random.SeedSequence(entropy)
+
+    def generator(self) -> np.random.Generator:
+        return np.random.default_rng(self.seed_sequence())
+
+    def torch_seed(self) -> int:
+        """A seed for ``torch.manual_seed``: 63 bits."""
+        return int(self.seed_sequence().generate_state(1, np.uint64)[0] >> np.uint64(1))

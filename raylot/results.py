@@ -1,0 +1,214 @@
+"""Result tables in Parquet: their columns, writing them run by run, reading them back.
+
+This module is the contract between the sweeps, which write, and ``analysis/``, which reads. It
+imports neither torch nor Ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import dataset as pads
+
+from raylot.config import StreamRun, TicketsRun
+from raylot.options import Options, OptionError
+from raylot.storage import Storage
+
+#: The ``layer`` of a value that is about the whole network.
+WHOLE_NETWORK = "all"
+
+_IDENTITY = {
+    "run_id": pa.string(),
+    "dataset": pa.string(),
+    "network": pa.string(),
+    "shift": pa.string(),
+    "intervention": pa.string(),
+    "seed": pa.int64(),
+}
+
+_OPTION_TYPES = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+
+
+def _option_columns(*models: type[Options]) -> dict[str, pa.DataType]:
+    """A column per option; what is not a number or a truth value is kept as text."""
+    fields = {name: field for model in models for name, field in model.model_fields.items()}
+    optional_integers = {"rounds": pa.int64(), "random_masks": pa.int64()}
+    return {
+        name: optional_integers.get(name) or _OPTION_TYPES.get(field.annotation, pa.string())  # type: ignore[arg-type]
+        for name, field in fields.items()
+        if name not in _IDENTITY
+    }
+
+
+#: Table name -> column name -> Arrow type. One row per: finished run (runs), run and task
+#: (tasks), snapshot, layer and metric (plasticity), snapshot, sparsity, ticket and round
+#: (tickets), snapshot, sparsity, pair of tickets and layer (overlaps), snapshot and sparsity
+#: (snapshots). Fractions, accuracies among them, lie in [0, 1]; losses are in nats.
+SCHEMAS: dict[str, dict[str, pa.DataType]] = {
+    "runs": {
+        **_IDENTITY,
+        "kind": pa.string(),  # stream, tickets
+        "status": pa.string(),  # finished, diverged, failed
+        "error": pa.string(),  # why it failed
+        "stream_run_id": pa.string(),  # its own run_id for a stream
+        "protocol": pa.string(),  # equal for runs that may be compared: see config.py
+        **_option_columns(StreamRun, TicketsRun),
+        "training_steps": pa.int64(),
+        "seconds": pa.float64(),  # wall-clock in the trial, all attempts together
+        "training_seconds": pa.float64(),  # of these, inside the training loop
+        "started": pa.timestamp("us", tz="UTC"),
+        "device_used": pa.string(),
+        "raylot_version": pa.string(),
+        "torch_version": pa.string(),
+        "ray_version": pa.string(),
+    },
+    "tasks": {
+        **_IDENTITY,
+        "task": pa.int64(),
+        "subnetwork": pa.string(),  # dense
+        "train_loss": pa.float64(),
+        "online_accuracy": pa.float64(),
+        "test_loss": pa.float64(),
+        "test_accuracy": pa.float64(),
+        "learning_speed": pa.float64(),
+    },
+    "plasticity": {
+        **_IDENTITY,
+        "task": pa.int64(),
+        "layer": pa.string(),
+        "metric": pa.string(),
+        "value": pa.float64(),
+    },
+    "tickets": {
+        **_IDENTITY,
+        "stream_run_id": pa.string(),
+        "task": pa.int64(),
+        "sparsity": pa.float64(),
+        "control": pa.string(),  # none (a ticket), dense, random
+        "ticket": pa.int64(),
+        "round": pa.int64(),  # times its mask was pruned
+        "density": pa.float64(),
+        "train_loss": pa.float64(),
+        "online_accuracy": pa.float64(),
+        "test_loss": pa.float64(),
+        "test_accuracy": pa.float64(),
+        "wins": pa.bool_(),  # last round of a ticket only
+    },
+    "overlaps": {
+        **_IDENTITY,
+        "stream_run_id": pa.string(),
+        "task": pa.int64(),
+        "sparsity": pa.float64(),
+        "layer": pa.string(),
+        "ticket_a": pa.int64(),
+        "ticket_b": pa.int64(),
+        "jaccard": pa.float64(),
+        "chance": pa.float64(),
+        "corrected": pa.float64(),
+    },
+    "snapshots": {
+        **_IDENTITY,
+        "stream_run_id": pa.string(),
+        "task": pa.int64(),
+        "sparsity": pa.float64(),
+        "density": pa.float64(),
+        "tickets": pa.int64(),
+        "winning_tickets": pa.int64(),
+        "ticket_count": pa.float64(),
+        "winning_ticket_count": pa.float64(),
+        "overlap_mean": pa.float64(),
+        "overlap_std": pa.float64(),
+        "overlap_chance": pa.float64(),
+        "overlap_corrected": pa.float64(),
+        "dense_accuracy": pa.float64(),
+        "ticket_accuracy": pa.float64(),
+        "random_accuracy": pa.float64(),
+        # the stream's own performance on the snapshot's task
+        "test_accuracy": pa.float64(),
+        "online_accuracy": pa.float64(),
+        "learning_speed": pa.float64(),
+        "trainability_gap": pa.float64(),
+    },
+}
+
+
+def identity_columns(run: StreamRun) -> dict[str, Any]:
+    """The columns that begin every row of a run."""
+    return {
+        "run_id": run.run_id,
+        "dataset": run.dataset,
+        "network": run.network,
+        "shift": run.shift,
+        "intervention": run.intervention,
+        "seed": run.seed,
+    }
+
+
+def option_values(run: StreamRun) -> dict[str, Any]:
+    """A run's options as values of the ``runs`` table: lists as ``256,256``."""
+    values: dict[str, Any] = {}
+    for name, value in run.model_dump(mode="json").items():
+        values[name] = ",".join(map(str, value)) if isinstance(value, list) else value
+    return values
+
+
+def write(storage: Storage, table: str, run_id: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Replaces one run's rows of one table, atomically; columns not given are null.
+
+    Raises:
+        KeyError: a row has a column that the table lacks.
+    """
+    schema = pa.schema(list(SCHEMAS[table].items()))
+    rows = list(rows)
+    unknown = {column for row in rows for column in row} - set(schema.names)
+    if unknown:
+        raise KeyError(f"table {table} has no column {', '.join(sorted(unknown))}")
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink)
+    storage.write(_path(table, run_id), sink.getvalue().to_pybytes())
+
+
+def read_run(storage: Storage, table: str, run_id: str) -> list[dict[str, Any]] | None:
+    """One run's rows of one table; None if it has none yet."""
+    data = storage.read(_path(table, run_id))
+    return None if data is None else pq.read_table(pa.BufferReader(data)).to_pylist()
+
+
+def read(root: str | Path | Storage, table: str) -> pd.DataFrame:
+    """One whole table, all runs; with its columns but no rows if nothing was written yet.
+
+    Args:
+        root: the storage's folder or URI.
+        table: one of `SCHEMAS`.
+
+    Raises:
+        OptionError: there is no such table.
+    """
+    if table not in SCHEMAS:
+        raise OptionError(f"table={table}: must be one of {', '.join(SCHEMAS)}")
+    storage = root if isinstance(root, Storage) else Storage(root)
+    schema = pa.schema(list(SCHEMAS[table].items()))
+    folder = f"tables/{table}"
+    files = [storage.path(f"{folder}/{name}") for name in storage.names(folder)]
+    found = pads.dataset(files, schema=schema, format="parquet", filesystem=storage.filesystem)
+    frame: pd.DataFrame = found.to_table().to_pandas()
+    return frame
+
+
+def finished_runs(storage: Storage) -> set[str]:
+    """The run_ids that need not be computed any more: finished, diverged and failed ones."""
+    return {name.removesuffix(".parquet") for name in storage.names("tables/runs")}
+
+
+def forget_run(storage: Storage, run_id: str) -> None:
+    """Makes a run count as unfinished, so that the next sweep computes it again."""
+    storage.delete_file(_path("runs", run_id))
+
+
+def _path(table: str, run_id: str) -> str:
+    return f"tables/{table}/{run_id}.parquet"
