@@ -1,0 +1,46 @@
+"""raylot: does a network that has lost plasticity also run out of winning lottery tickets?
+
+The library needs no Ray: load a data set, shift it, and search tickets of any ``nn.Module``.
+Sweeps on Ray are in ``raylot.sweep``, result tables in ``raylot.results``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raylot.data import Task as Task
+    from raylot.data import load_dataset as load_dataset
+    from raylot.networks import mlp as mlp
+    from raylot.options import OptionError as OptionError
+    from raylot.shifts import permute_labels as permute_labels
+    from raylot.shifts import permute_pixels as permute_pixels
+    from raylot.tickets import Tickets as Tickets
+    from raylot.tickets import find_tickets as find_tickets
+
+__version__ = "0.1.0"
+
+# Loaded on first use, so that ``raylot.results`` can be imported without torch.
+_HOMES = {
+    "OptionError": "raylot.options",
+    "Task": "raylot.data",
+    "Tickets": "raylot.tickets",
+    "find_tickets": "raylot.tickets",
+    "load_dataset": "raylot.data",
+    "mlp": "raylot.networks",
+    "permute_labels": "raylot.shifts",
+    "permute_pixels": "raylot.shifts",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'raylot' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -6,6 +6,7 @@ a YAML file, as a key of a Ray Tune search space and as a column of the ``runs``
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -183,6 +184,40 @@ class TicketOptions(PruningOptions):
     )  # fmt: skip
 
 
+class TicketSearchOptions(TrainingOptions, TicketOptions):
+    """The whole search for the tickets of one snapshot at one sparsity."""
+
+    sparsity: Sparsity = option(0.8, "target fraction of the weights removed")
+    rounds: int | None = option(
+        None,
+        "pruning rounds; none given: 20% of the survivors per round",
+        accepts="a whole number in [1, 1000]",
+        ge=1,
+        le=1000,
+    )
+
+    @field_validator("rounds")
+    @classmethod
+    def _customary_rounds(cls, value: int | None, info: Any) -> int | None:
+        if value is None and "sparsity" in info.data:
+            return customary_rounds(info.data["sparsity"])
+        return value
+
+    @property
+    def round_count(self) -> int:
+        assert self.rounds is not None, "filled in when the options were validated"
+        return self.rounds
+
+    @property
+    def random_mask_count(self) -> int:
+        return self.tickets if self.random_masks is None else self.random_masks
+
+    @property
+    def trainings(self) -> int:
+        """Networks trained: each ticket densely and after each round, and the random masks."""
+        return self.tickets * (self.round_count + 1) + self.random_mask_count
+
+
 # ------------------------------------------------------------------ runs: what one trial computes
 
 
@@ -211,7 +246,7 @@ class StreamRun(
             )
         return self
 
-    @property
+    @functools.cached_property
     def run_id(self) -> str:
         return _short_hash({"kind": self.kind, **self.identity()})
 
@@ -238,27 +273,12 @@ class StreamRun(
         return f"{self.kind} seed={self.seed} {self.shift}"
 
 
-class TicketsRun(StreamRun, TicketOptions):
+class TicketsRun(StreamRun, TicketSearchOptions):
     """All tickets of one snapshot of one stream at one sparsity."""
 
     kind: ClassVar[str] = "tickets"
 
     task: int = option(0, "the snapshot's task", ge=0)
-    sparsity: Sparsity = option(0.8, "target fraction of each layer's weights removed")
-    rounds: int | None = option(
-        None,
-        "pruning rounds; none given: 20% of the survivors per round",
-        accepts="a whole number in [1, 1000]",
-        ge=1,
-        le=1000,
-    )
-
-    @field_validator("rounds")
-    @classmethod
-    def _customary_rounds(cls, value: int | None, info: Any) -> int | None:
-        if value is None and "sparsity" in info.data:
-            return customary_rounds(info.data["sparsity"])
-        return value
 
     @model_validator(mode="after")
     def _task_has_a_snapshot(self) -> Self:
@@ -266,25 +286,19 @@ class TicketsRun(StreamRun, TicketOptions):
             raise ValueError(f"task={self.task}: must be one of the snapshots {self.snapshots}")
         return self
 
-    @property
+    @functools.cached_property
     def stream(self) -> StreamRun:
         """The stream run whose snapshot this run starts from."""
         return StreamRun(**self.model_dump(include=set(StreamRun.model_fields)))
 
-    @property
+    @functools.cached_property
     def run_id(self) -> str:
         own = {k: v for k, v in self.identity().items() if k not in StreamRun.model_fields}
         return _short_hash({"kind": self.kind, "stream": self.stream.run_id, **own})
 
     @property
     def training_steps(self) -> int:
-        assert self.rounds is not None
-        trainings = self.tickets * (self.rounds + 1) + self.random_mask_count
-        return trainings * self.training_steps_per_task
-
-    @property
-    def random_mask_count(self) -> int:
-        return self.tickets if self.random_masks is None else self.random_masks
+        return self.trainings * self.training_steps_per_task
 
     @property
     def label(self) -> str:
@@ -308,7 +322,8 @@ class SearchOptions(Options):
 
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], _Integers, Field(min_length=1)] = (
         option(
-            "0-4", "seeds, each a replicate",
+            "0-4",
+            "seeds, each a replicate",
             accepts="whole numbers from 0, each once, as 0-9 or 0,3,5",
         )  # fmt: skip
     )
@@ -362,7 +377,9 @@ class SweepOptions(Options):
         "that is RAY_ADDRESS, a cluster running on this machine, or a new one",
     )  # fmt: skip
     cpus_per_trial: float = option(1, "CPU cores that a trial reserves", gt=0, le=4096)
-    gpus_per_trial: float = option(0, "GPUs that a trial reserves; fractions share one", ge=0, le=4096)
+    gpus_per_trial: float = option(
+        0, "GPUs that a trial reserves; fractions share one", ge=0, le=4096
+    )
     max_concurrent: int | None = option(
         None, "trials running at once; none given: as many as fit",
         accepts="a whole number from 1", ge=1,
@@ -393,6 +410,12 @@ class Study(
         self.stream_run()
         return self
 
+    @model_validator(mode="after")
+    def _cuda_needs_a_gpu(self) -> Self:
+        if self.device == "cuda" and not self.gpus_per_trial:
+            raise ValueError("device=cuda: must go with gpus_per_trial greater than 0")
+        return self
+
     def rounds_for(self, sparsity: float) -> int:
         """Pruning rounds at a sparsity; a table of rounds that lacks it means the customary."""
         rounds = self.rounds.get(sparsity) if isinstance(self.rounds, dict) else self.rounds
@@ -412,7 +435,21 @@ class Study(
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
+    # Small enough for a laptop, hard enough to lose plasticity: raw pixels, a high learning rate.
+    "default": {
+        "dataset": "digits",
+        "scaling": "raw",
+        "hidden": "64",
+        "lr": 0.01,
+        "epochs": 5,
+        "tasks": 40,
+        "snapshots": "0-:13",
+        "tickets": 4,
+        "rounds": 3,
+        "sparsities": "0.8,0.9",
+        "shifts": "permuted_pixels,stationary",
+        "seeds": "0-4",
+    },
     # The protocol of "Loss of Plasticity and Winning Lottery Tickets" (ETH Zürich, 2024-2025;
     # GitHub: benny-lo/loss-of-plasticity).
     "original": {
@@ -443,5 +480,3 @@ PRESETS: dict[str, dict[str, Any]] = {
 def _short_hash(values: Mapping[str, Any]) -> str:
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-

@@ -63,8 +63,6 @@ def parse_rounds(value: Any) -> Any:
     return {float(sparsity): int(rounds) for sparsity, rounds in pairs}
 
 
-
-
 def option(
     default: Any,
     help: str,

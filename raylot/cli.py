@@ -1,0 +1,186 @@
+"""The command line of the sweep scripts: every option of the configuration, presets and files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from raylot.config import (
+    PRESETS,
+    DataOptions,
+    InterventionOptions,
+    NetworkOptions,
+    PlasticityOptions,
+    SearchOptions,
+    StreamOptions,
+    Study,
+    SweepOptions,
+    TicketOptions,
+    TrainingOptions,
+)
+from raylot.options import Options, OptionError, accepted, unknown_option
+
+_GROUPS: dict[str, type[Options]] = {
+    "what is varied": SearchOptions,
+    "data": DataOptions,
+    "network": NetworkOptions,
+    "intervention": InterventionOptions,
+    "training": TrainingOptions,
+    "stream": StreamOptions,
+    "plasticity": PlasticityOptions,
+    "tickets": TicketOptions,
+    "where it runs": SweepOptions,
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """What the command line asks for."""
+
+    study: Study
+    storage: str
+    dry_run: bool
+    retry_failed: bool
+
+
+def parse(description: str, name: str, arguments: Sequence[str] | None = None) -> Command:
+    """Reads the command line; options given there come before the file's, these before the preset's.
+
+    Args:
+        description: what the command is for, the first lines of its ``--help``.
+        name: the study's name if none is given; the results lie in ``results/NAME``.
+        arguments: the command line without the program; None: this process's.
+
+    Raises:
+        SystemExit: with status 0 after ``--help``; with 2, and one line on standard error, if
+            something is wrong.
+    """
+    parser = _parser(description, name)
+    given, unknown = parser.parse_known_args(arguments)
+    try:
+        if unknown:
+            raise OptionError(_unknown_argument(unknown))
+        values = _given_values(given)
+        study = Study.checked(**values)
+    except OptionError as error:
+        parser.error(str(error))
+    return Command(
+        study,
+        study.storage or f"results/{study.name or name}",
+        given.dry_run,
+        given.retry_failed,
+    )
+
+
+def refuse(error: OptionError) -> NoReturn:
+    """Ends the program as a wrong option does: one line on standard error, status 2."""
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        refuse(OptionError(message))
+
+
+def _parser(description: str, name: str) -> argparse.ArgumentParser:
+    parser = _OneLineParser(
+        description=description,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="%(prog)s [--preset NAME] [--config FILE.yaml] [--OPTION VALUE ...] [--dry-run]",
+    )
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        default="default",
+        help="values to start from: " + " or ".join(PRESETS) + " (default: default)",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE.yaml",
+        help="file of options, as 'epochs: 10'; on top of the preset",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true",
+        help="print the plan (runs per stage, finished ones, training steps) and start nothing",
+    )  # fmt: skip
+    parser.add_argument(
+        "--retry-failed", action="store_true",
+        help="compute again what ended with an error in an earlier sweep",
+    )  # fmt: skip
+    for title, model in _GROUPS.items():
+        group = parser.add_argument_group(title)
+        for option_name, field in model.model_fields.items():
+            default = PRESETS["default"].get(option_name, field.default)
+            text = f"{field.description}; {accepted(field)}"
+            if default is not None:
+                text += f" (default: {_shown(default)})"
+            # Read as text: the models check and convert, with one wording for files and here.
+            group.add_argument(
+                f"--{option_name.replace('_', '-')}",
+                metavar="VALUE",
+                nargs="*",
+                help=text.replace("%", "%%"),
+            )
+    return parser
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, tuple):
+        return ",".join(str(value) for value in default)
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _unknown_argument(unknown: Sequence[str]) -> str:
+    first, _, value = unknown[0].partition("=")
+    if not first.startswith("--"):
+        return f"{unknown[0]}: must follow an --option"
+    if not value and len(unknown) > 1:
+        value = unknown[1]
+    known = [*Study.model_fields, "preset", "config", "dry_run", "retry_failed"]
+    return unknown_option(first.removeprefix("--").replace("-", "_"), value, known)
+
+
+def _given_values(given: argparse.Namespace) -> dict[str, Any]:
+    if given.preset not in PRESETS:
+        raise OptionError(f"preset={given.preset}: must be one of {', '.join(PRESETS)}")
+    values = dict(PRESETS[given.preset])
+    if given.config is not None:
+        values |= read_options_file(given.config)
+    for name, field in Study.model_fields.items():
+        words = getattr(given, name)
+        if words is None:
+            continue
+        if not words and field.annotation is bool:
+            words = ["true"]
+        values[name] = " ".join(words)
+    return values
+
+
+def read_options_file(path: str | Path) -> dict[str, Any]:
+    """Options from a YAML file: a flat mapping of option names to values.
+
+    Raises:
+        OptionError: the file cannot be read or is no such mapping.
+    """
+    try:
+        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OptionError(
+            f"config={path}: must be a YAML file that can be read ({error.strerror})"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise OptionError(f"config={path}: must be a YAML file ({reason})") from None
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):
+        raise OptionError(f"config={path}: must be a mapping of option names to values")
+    return {key.replace("-", "_"): value for key, value in loaded.items()}

@@ -1,0 +1,103 @@
+"""Masks: which weights can be pruned, which are, and how the smallest are chosen.
+
+Masks are a dict of one boolean tensor per prunable weight, named as in
+``network.named_parameters()``; True marks a survivor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from raylot.randomness import RandomKey
+
+Masks = dict[str, Tensor]
+
+_PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d,
+             nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)  # fmt: skip
+
+
+def prunable_weights(network: nn.Module) -> dict[str, nn.Parameter]:
+    """The weights of linear and convolution layers, by name; never biases or norm parameters.
+
+    Raises:
+        ValueError: there are none.
+    """
+    owners = {id(module.weight) for module in network.modules() if isinstance(module, _PRUNABLE)}
+    weights = {name: p for name, p in network.named_parameters() if id(p) in owners}
+    if not weights:
+        raise ValueError("network: must have at least one linear or convolution layer to prune")
+    return weights
+
+
+def full_masks(network: nn.Module) -> Masks:
+    """Masks under which every weight survives."""
+    return {
+        name: torch.ones_like(w, dtype=torch.bool) for name, w in prunable_weights(network).items()
+    }
+
+
+def survivor_count(weights: int, sparsity: float, round_index: int, rounds: int) -> int:
+    """Survivors among a number of weights after a round: ``round(n (1 - s)^(r / R))``."""
+    return round(weights * (1 - sparsity) ** (round_index / rounds))
+
+
+def prune(
+    scores: Mapping[str, Tensor], masks: Masks, sparsity: float, round_index: int, rounds: int,
+    scope: str = "layer",
+) -> Masks:  # fmt: skip
+    """Masks with the lowest-scored survivors removed.
+
+    Args:
+        scores: a score per weight, in the shape of its mask; for magnitude pruning |w|.
+        masks: the masks so far.
+        sparsity: the fraction to be removed after the last round, in [0, 1).
+        round_index: this round, from 1.
+        rounds: all rounds.
+        scope: ``"layer"`` keeps ``survivor_count`` of each layer, ``"global"`` of all together.
+
+    Equal scores go by index: the earlier weight is removed first. A weight that was removed
+    stays removed.
+    """
+    if scope == "layer":
+        return {
+            name: _keep_highest(
+                scores[name], mask, survivor_count(mask.numel(), sparsity, round_index, rounds)
+            )
+            for name, mask in masks.items()
+        }
+    everything = torch.cat([mask.flatten() for mask in masks.values()])
+    all_scores = torch.cat([scores[name].flatten() for name in masks])
+    kept = _keep_highest(
+        all_scores, everything, survivor_count(everything.numel(), sparsity, round_index, rounds)
+    )
+    parts = kept.split([mask.numel() for mask in masks.values()])
+    return {
+        name: part.view_as(mask) for (name, mask), part in zip(masks.items(), parts, strict=True)
+    }
+
+
+def _keep_highest(scores: Tensor, mask: Tensor, survivors: int) -> Tensor:
+    alive = mask.flatten().nonzero().squeeze(1)
+    order = scores.detach().flatten()[alive].sort(stable=True).indices
+    kept = torch.zeros(mask.numel(), dtype=torch.bool, device=mask.device)
+    kept[alive[order[len(alive) - survivors :]]] = True
+    return kept.view_as(mask)
+
+
+def random_masks_like(masks: Masks, key: RandomKey) -> Masks:
+    """Random masks with exactly as many survivors in each layer."""
+    result: Masks = {}
+    for name, mask in masks.items():
+        chosen = key.child(name).generator().permutation(mask.numel())[: int(mask.sum())]
+        flat = torch.zeros(mask.numel(), dtype=torch.bool)
+        flat[torch.from_numpy(chosen)] = True
+        result[name] = flat.view(mask.shape).to(mask.device)
+    return result
+
+
+def density(masks: Masks) -> float:
+    """Fraction of all prunable weights that survive."""
+    return sum(int(m.sum()) for m in masks.values()) / sum(m.numel() for m in masks.values())

@@ -1,0 +1,360 @@
+"""From a search space in Ray Tune's terms to finished runs in the storage.
+
+A sweep is a sequence of stages, each a Tune experiment over the runs that are still missing. The
+storage alone says which are: repeating a command continues it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import ray
+from ray import tune
+from ray.tune.search.variant_generator import generate_variants
+
+import raylot
+from raylot import data, results
+from raylot.config import StreamRun, Study, SweepOptions, TicketsRun
+from raylot.options import OptionError
+from raylot.progress import Progress
+from raylot.storage import Storage
+from raylot.trials.base import RunTrainable
+from raylot.trials.stream import StreamTrial, snapshot_tasks
+from raylot.trials.tickets import TicketsTrial
+
+Space = Mapping[str, Any]
+
+
+def resolve(space: Space, samples: int = 1, seed: int = 0) -> list[dict[str, Any]]:
+    """The points of a search space, the same at every call.
+
+    Args:
+        space: option name -> value, ``tune.grid_search(...)``, ``tune.choice(...)``, ...
+        samples: draws of everything random, each with the whole grid.
+        seed: of these draws.
+    """
+    random_state = np.random.RandomState(seed)
+    return [
+        dict(spec["config"])
+        for _ in range(samples)
+        for _, spec in generate_variants({"config": dict(space)}, random_state=random_state)
+    ]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Runs of one kind, all of which could run at once."""
+
+    name: str
+    trainable: type[RunTrainable]
+    runs: Sequence[StreamRun]
+
+    def missing(self, storage: Storage) -> list[StreamRun]:
+        """Runs that have not ended."""
+        ended = results.finished_runs(storage)
+        return [run for run in self.runs if run.run_id not in ended]
+
+    def ready(self, storage: Storage) -> list[StreamRun]:
+        """Missing runs that can be computed now: those of tickets need their snapshot."""
+        ended = results.finished_runs(storage)
+        snapshots = functools.cache(
+            lambda stream_run_id: set(snapshot_tasks(storage, stream_run_id))
+        )
+        return [
+            run
+            for run in self.missing(storage)
+            if not isinstance(run, TicketsRun)
+            or (run.stream.run_id in ended and run.task in snapshots(run.stream.run_id))
+        ]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Streams, and the tickets of their snapshots.
+
+    Attributes:
+        study: the options that are not searched over.
+        storage: where results are and go.
+        stream_space: search space over options of a stream run.
+        ticket_space: search space over ``task`` (the snapshot) and options of a tickets run.
+        samples: draws of what is random in the spaces.
+    """
+
+    study: Study
+    storage: Storage
+    stream_space: Space
+    ticket_space: Space
+    samples: int = 1
+
+    @cached_property
+    def stages(self) -> list[Stage]:
+        """All runs, in the order in which stages need each other.
+
+        Raises:
+            OptionError: a point of the space is no valid run.
+        """
+        streams = [self.study.stream_run(**p) for p in resolve(self.stream_space, self.samples)]
+        tickets = [
+            self.study.tickets_run(**stream.model_dump(include=set(self.stream_space)), **point)
+            for stream in streams
+            for point in resolve(self.ticket_space, self.samples)
+        ]
+        return [
+            Stage("streams", StreamTrial, streams),
+            Stage("tickets", TicketsTrial, tickets),
+        ]
+
+    def plan(self) -> str:
+        """What would run: per stage the runs, those finished, and the training steps left."""
+        lines = [f"{'stage':<10}{'runs':>8}{'finished':>10}{'to run':>8}{'steps per run':>16}"
+                 f"{'steps to run':>16}"]  # fmt: skip
+        for stage in self.stages:
+            missing = stage.missing(self.storage)
+            costs = sorted({run.training_steps for run in stage.runs})
+            per_run = f"{costs[0]:,}" + (f"-{costs[-1]:,}" if len(costs) > 1 else "")
+            todo = sum(run.training_steps for run in missing)
+            lines.append(
+                f"{stage.name:<10}{len(stage.runs):>8,}{len(stage.runs) - len(missing):>10,}"
+                f"{len(missing):>8,}{per_run:>16}{todo:>16,}"
+            )
+        return "\n".join(lines)
+
+    def check(self) -> None:
+        """Makes sure of everything that can be known before Ray starts.
+
+        Raises:
+            OptionError: data cannot be loaded, storage not written, a run is not valid.
+        """
+        assert self.stages
+        data.check_available(self.study)
+        self.storage.check_writable()
+
+    def forget_failed(self) -> int:
+        """Makes runs that ended with an error count as missing; returns how many."""
+        runs = results.read(self.storage, "runs")
+        planned = {run.run_id for stage in self.stages for run in stage.runs}
+        failed = runs[(runs["status"] == "failed") & runs["run_id"].isin(planned)]
+        for run_id in failed["run_id"]:
+            results.forget_run(self.storage, run_id)
+        return len(failed)
+
+    def run(self) -> Outcome:
+        """Computes all missing runs, stage by stage.
+
+        A run that fails is recorded, and the rest goes on.
+
+        Raises:
+            OptionError: the cluster cannot be reached or can never grant what a trial asks for.
+        """
+        interrupted = False
+        missing = {stage.name: stage.missing(self.storage) for stage in self.stages}
+        if any(missing.values()):
+            steps = sum(run.training_steps for runs in missing.values() for run in runs)
+            with _ray_session(self.study), Progress(steps) as progress:
+                for stage in self.stages:
+                    runs = stage.ready(self.storage)
+                    before = len(stage.runs) - len(missing[stage.name])
+                    progress.begin_stage(stage.name, len(stage.runs), before)
+                    if runs and self._fit(stage, runs, progress):
+                        interrupted = True
+                        break
+        return self._outcome(interrupted)
+
+    def _fit(self, stage: Stage, runs: Sequence[StreamRun], progress: Progress) -> bool:
+        """Runs one Tune experiment; returns whether it was interrupted."""
+        shared, points = _split(runs, {*self.stream_space, *self.ticket_space})
+        resources = {"cpu": self.study.cpus_per_trial, "gpu": self.study.gpus_per_trial}
+        tuner = tune.Tuner(
+            tune.with_resources(stage.trainable, resources),
+            param_space={
+                "storage": self.storage.root,
+                "save_interval": self.study.save_interval,
+                "shared": shared,
+                "run": tune.grid_search(points),
+            },
+            tune_config=tune.TuneConfig(
+                max_concurrent_trials=self.study.max_concurrent,
+                reuse_actors=True,
+                trial_name_creator=_trial_name,
+                trial_dirname_creator=_trial_folder,
+            ),
+            run_config=tune.RunConfig(
+                name=f"{stage.name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}",
+                storage_path=self.storage.path("tune"),
+                storage_filesystem=None if self.storage.is_local else self.storage.filesystem,
+                failure_config=tune.FailureConfig(max_failures=self.study.max_failures),
+                checkpoint_config=tune.CheckpointConfig(
+                    checkpoint_frequency=0, checkpoint_at_end=False
+                ),
+                callbacks=[_ProgressCallback(progress)],
+                verbose=0,
+            ),
+        )
+        grid = tuner.fit()
+        return grid.num_terminated + grid.num_errors < len(runs)
+
+    def _outcome(self, interrupted: bool) -> Outcome:
+        runs = results.read(self.storage, "runs")
+        planned = {run.run_id: run for stage in self.stages for run in stage.runs}
+        ended = runs[runs["run_id"].isin(planned)]
+        failures = {
+            planned[run_id].label: error
+            for run_id, status, error in zip(
+                ended["run_id"], ended["status"], ended["error"], strict=True
+            )
+            if status == "failed"
+        }
+        return Outcome(
+            finished=int((ended["status"] == "finished").sum()),
+            diverged=int((ended["status"] == "diverged").sum()),
+            failures=failures,
+            missing=len(planned) - len(ended),
+            interrupted=interrupted,
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the runs of a sweep stand.
+
+    Attributes:
+        finished: runs that ended well.
+        diverged: runs that ended with a loss that was not finite.
+        failures: label -> reason of runs that ended with an error.
+        missing: runs that have not ended: interrupted, lost, or without the snapshot they need.
+        interrupted: whether the sweep was stopped before it was through.
+    """
+
+    finished: int
+    diverged: int
+    failures: Mapping[str, str]
+    missing: int
+    interrupted: bool
+
+    def summary(self) -> str:
+        """What to tell the user: one line, and one for each failed run (the first five)."""
+        text = f"{self.finished} runs finished"
+        if self.diverged:
+            text += f", {self.diverged} diverged (recorded as such)"
+        if self.failures:
+            text += f", {len(self.failures)} failed (try again with --retry-failed)"
+        if self.missing:
+            text += f", {self.missing} missing"
+        lines = [text]
+        lines += [f"  failed: {run}: {why}" for run, why in list(self.failures.items())[:5]]
+        if self.interrupted:
+            lines.append("Interrupted. What was saved is kept: the same command continues it.")
+        elif self.missing:
+            lines.append(
+                "Missing are tickets whose stream diverged or failed before their snapshot, and "
+                "runs whose worker was lost too often; the same command tries these again."
+            )
+        return "\n".join(lines)
+
+
+class _ProgressCallback(tune.Callback):  # type: ignore[misc]
+    """Tells `Progress` what Ray Tune reports."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._progress.run_started(trial.trial_id, str(trial))
+
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        self._progress.run_advanced(trial.trial_id, result)
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._progress.run_ended(trial.trial_id)
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._progress.run_ended(trial.trial_id, failed=True)
+
+
+def _split(
+    runs: Sequence[StreamRun], searched: set[str]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The options that all runs share, and per run the others: those searched, and any that vary."""
+    everything = [run.model_dump(mode="json") for run in runs]
+    first = everything[0]
+    varied = {
+        name for name in first
+        if name in searched or any(options[name] != first[name] for options in everything)
+    }  # fmt: skip
+    shared = {name: value for name, value in first.items() if name not in varied}
+    return shared, [{name: options[name] for name in varied} for options in everything]
+
+
+_TRAINABLES = {trainable.__name__: trainable for trainable in (StreamTrial, TicketsTrial)}
+
+
+def _trial_run(trial: Any) -> StreamRun:
+    model = _TRAINABLES[trial.trainable_name].run_model
+    return model(**trial.config["shared"], **trial.config["run"])
+
+
+def _trial_name(trial: Any) -> str:
+    return _trial_run(trial).label
+
+
+def _trial_folder(trial: Any) -> str:
+    run = _trial_run(trial)
+    return f"{run.label} {run.run_id}".replace(" ", "_")
+
+
+@contextlib.contextmanager
+def _ray_session(options: SweepOptions) -> Iterator[None]:
+    """Connects to Ray, or starts it, and undoes that; a session that is open already is used.
+
+    Raises:
+        OptionError: see `Sweep.run`.
+    """
+    is_ours = not ray.is_initialized()
+    if is_ours:
+        elsewhere = options.address not in (None, "local")
+        try:
+            ray.init(
+                address=options.address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                # A cluster's nodes need not have raylot installed.
+                runtime_env={"py_modules": [raylot]} if elsewhere else None,
+            )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise OptionError(
+                f"address={options.address}: must be the address of a Ray cluster that can be "
+                f"reached ({' '.join(str(error).split())})"
+            ) from None
+    try:
+        _check_resources(options)
+        yield
+    finally:
+        if is_ours:
+            ray.shutdown()
+
+
+def _check_resources(options: SweepOptions) -> None:
+    largest: dict[str, float] = {"CPU": 0.0, "GPU": 0.0}
+    for node in ray.nodes():
+        for name in largest:
+            largest[name] = max(largest[name], node["Resources"].get(name, 0.0))
+    for option, wanted, name in (
+        ("cpus_per_trial", options.cpus_per_trial, "CPU"),
+        ("gpus_per_trial", options.gpus_per_trial, "GPU"),
+    ):
+        if wanted > largest[name]:
+            raise OptionError(
+                f"{option}={wanted:g}: must be at most {largest[name]:g}, "
+                f"the most {name}s that one node of this cluster has"
+            )

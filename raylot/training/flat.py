@@ -1,0 +1,75 @@
+"""A network's trainable parameters as one flat vector, so that a step handles one tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+
+import torch
+from torch import Tensor, nn
+
+
+class FlatParameters:
+    """While open, a network's parameters and gradients are views into ``vector`` and its grad.
+
+    One zeroing, one masking and one optimizer call then serve all parameters, which is most of
+    a step's time for a small network. When closed, the network has its own tensors again, with
+    the trained values.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        """Prepares flattening.
+
+        Raises:
+            ValueError: nothing is trainable, or parameters differ in type or device.
+        """
+        self._named = {n: p for n, p in network.named_parameters() if p.requires_grad}
+        kinds = {(p.dtype, p.device) for p in self._named.values()}
+        if len(kinds) != 1:
+            raise ValueError(
+                "network: must have trainable parameters, all of one type and on one device"
+            )
+        self.vector = nn.Parameter(torch.cat([p.detach().flatten() for p in self._named.values()]))
+        self.gradient = torch.zeros_like(self.vector)
+        self.vector.grad = self.gradient
+        self._own: dict[str, Tensor] = {}
+
+    def __enter__(self) -> FlatParameters:
+        offset = 0
+        flat = self.vector.detach()
+        for name, parameter in self._named.items():
+            self._own[name] = parameter.data
+            span = slice(offset, offset + parameter.numel())
+            parameter.data = flat[span].view(parameter.shape)
+            parameter.grad = self.gradient[span].view(parameter.shape)
+            offset += parameter.numel()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for name, parameter in self._named.items():
+            self._own[name].copy_(parameter.data)
+            parameter.data = self._own[name]
+            parameter.grad = None
+
+    def flatten_masks(self, masks: Mapping[str, Tensor]) -> Tensor:
+        """Masks as one boolean vector in the order of `vector`; what has no mask survives.
+
+        Raises:
+            ValueError: a mask names no trainable parameter.
+        """
+        unknown = set(masks) - set(self._named)
+        if unknown:
+            raise ValueError(f"masks: {', '.join(sorted(unknown))} is no trainable parameter")
+        return torch.cat(
+            [
+                masks[name].flatten()
+                if name in masks
+                else torch.ones(p.numel(), dtype=torch.bool, device=p.device)
+                for name, p in self._named.items()
+            ]
+        )

@@ -1,0 +1,1 @@
+"""The Ray Tune trainables: one class per kind of run."""

@@ -1,0 +1,82 @@
+"""What a running trial has computed so far, as one file that a restart continues from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+#: Rows so far, by table.
+Rows = dict[str, list[dict[str, Any]]]
+
+
+@dataclass
+class RunState:
+    """All that is needed to continue a run, and all it has found.
+
+    Attributes:
+        steps: steps of the trial done (tasks of a stream, rounds of a ticket search).
+        training_steps: optimizer steps taken.
+        seconds: wall-clock spent in the trial, all attempts together.
+        training_seconds: of these, inside the training loop.
+        started: when the first attempt began, ISO 8601, UTC.
+        diverged: whether a loss was not finite.
+        rows: rows of its tables so far, without identity columns.
+        tensors: network, optimizer state or masks.
+    """
+
+    started: str
+    steps: int = 0
+    training_steps: int = 0
+    seconds: float = 0.0
+    training_seconds: float = 0.0
+    diverged: bool = False
+    rows: Rows = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+    def add_rows(self, table: str, rows: list[dict[str, Any]]) -> None:
+        self.rows.setdefault(table, []).extend(rows)
+
+    def to_bytes(self) -> bytes:
+        """A safetensors file that carries everything but the tensors as JSON in its metadata."""
+        plain = {name: value for name, value in vars(self).items() if name != "tensors"}
+        return tensors_to_bytes(self.tensors, {"state": json.dumps(plain)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> RunState:
+        """Undoes `to_bytes`.
+
+        Raises:
+            ValueError: the bytes are no such file.
+        """
+        header_length = int.from_bytes(data[:8], "little")
+        try:
+            header = json.loads(data[8 : 8 + header_length])
+            plain = json.loads(header["__metadata__"]["state"])
+            return cls(**plain, tensors=tensors_from_bytes(data))
+        except (KeyError, TypeError, UnicodeDecodeError) as error:
+            raise ValueError(f"not a saved state: {error!r}") from error
+
+
+def tensors_to_bytes(
+    tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> bytes:
+    """Tensors, copied to the CPU, as the bytes of a safetensors file."""
+    own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    return safetensors.torch.save(own, metadata)
+
+
+def tensors_from_bytes(data: bytes) -> dict[str, Tensor]:
+    """The tensors in the bytes of a safetensors file.
+
+    Raises:
+        ValueError: the bytes are no such file.
+    """
+    try:
+        return safetensors.torch.load(data)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"not a safetensors file: {error}") from error
