@@ -33,7 +33,7 @@ _HOMES = {
     "permute_pixels": "raylot.shifts",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0604
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

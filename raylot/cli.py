@@ -24,7 +24,7 @@ from raylot.config import (
     TicketOptions,
     TrainingOptions,
 )
-from raylot.options import Options, OptionError, accepted, unknown_option
+from raylot.options import OptionError, Options, accepted, unknown_option
 
 _GROUPS: dict[str, type[Options]] = {
     "what is varied": SearchOptions,
@@ -50,7 +50,7 @@ class Command:
 
 
 def parse(description: str, name: str, arguments: Sequence[str] | None = None) -> Command:
-    """Reads the command line; options given there come before the file's, these before the preset's.
+    """Reads the command line, whose options override the file's, and these the preset's.
 
     Args:
         description: what the command is for, the first lines of its ``--help``.

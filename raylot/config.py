@@ -111,9 +111,9 @@ class TrainingOptions(OptimizerOptions):
 class StreamOptions(Options):
     """How long the stream is, and where it is looked at."""
 
-    tasks: int = option(40, "tasks in the stream", ge=1, le=1_000_000)
+    tasks: int = option(31, "tasks in the stream", ge=1, le=1_000_000)
     snapshots: Annotated[tuple[int, ...], _Integers, Field(min_length=1)] = option(
-        "0-:13",
+        "0-:10",
         "tasks before which a snapshot is taken; its tickets are searched on that task",
         accepts="task numbers from 0 to tasks - 1, each once, as 0,10,20 or 0-20:10 or 0-:10",
     )
@@ -442,8 +442,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "hidden": "64",
         "lr": 0.01,
         "epochs": 5,
-        "tasks": 40,
-        "snapshots": "0-:13",
+        "tasks": 31,
+        "snapshots": "0-:10",
         "tickets": 4,
         "rounds": 3,
         "sparsities": "0.8,0.9",

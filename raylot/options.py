@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-
 _LONGEST_LIST = 1_000_000
 
 
@@ -82,7 +81,7 @@ def option(
         off: The value that leaves a run's identity as it was before the option existed.
         **constraints: pydantic's ``ge``, ``gt``, ``le``, ``lt``, ``min_length``.
     """
-    extra = {"accepts": accepts, "identity": identity}
+    extra: dict[str, Any] = {"accepts": accepts, "identity": identity}
     if off is not PydanticUndefined:
         extra["off"] = off
     return Field(default, description=help, json_schema_extra=extra, **constraints)

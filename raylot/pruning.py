@@ -41,7 +41,8 @@ def full_masks(network: nn.Module) -> Masks:
 
 def survivor_count(weights: int, sparsity: float, round_index: int, rounds: int) -> int:
     """Survivors among a number of weights after a round: ``round(n (1 - s)^(r / R))``."""
-    return round(weights * (1 - sparsity) ** (round_index / rounds))
+    kept: float = (1 - sparsity) ** (round_index / rounds)
+    return round(weights * kept)
 
 
 def prune(

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pyarrow import dataset as pads
 
 from raylot.config import StreamRun, TicketsRun
-from raylot.options import Options, OptionError
+from raylot.options import OptionError, Options
 from raylot.storage import Storage
 
 #: The ``layer`` of a value that is about the whole network.

@@ -52,17 +52,17 @@ class Storage:
             with self.filesystem.open_output_stream(path) as stream:
                 stream.write(data)
             return
-        folder, _, name = path.rpartition("/")
+        final = Path(path)
         # A leading dot hides the file from pyarrow and pandas, which read whole folders.
-        temporary = f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
+        temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}.tmp")
         try:
-            with open(temporary, "wb") as file:
+            with temporary.open("wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            temporary.replace(final)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
 
     def read(self, relative: str) -> bytes | None:
@@ -74,7 +74,9 @@ class Storage:
             return None
 
     def exists(self, relative: str) -> bool:
-        return self.filesystem.get_file_info(self.path(relative)).type != fs.FileType.NotFound
+        return bool(
+            self.filesystem.get_file_info(self.path(relative)).type != fs.FileType.NotFound
+        )
 
     def names(self, folder: str) -> list[str]:
         """Names of the finished files in a folder, sorted; empty if there is no such folder."""

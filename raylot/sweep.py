@@ -200,7 +200,7 @@ class Sweep:
             ),
         )
         grid = tuner.fit()
-        return grid.num_terminated + grid.num_errors < len(runs)
+        return bool(grid.num_terminated + grid.num_errors < len(runs))
 
     def _outcome(self, interrupted: bool) -> Outcome:
         runs = results.read(self.storage, "runs")
@@ -261,11 +261,15 @@ class Outcome:
         return "\n".join(lines)
 
 
-class _ProgressCallback(tune.Callback):  # type: ignore[misc]
+class _ProgressCallback(tune.Callback):
     """Tells `Progress` what Ray Tune reports."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks, into a file that raylot never reads; a terminal cannot be."""
+        return {}
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._progress.run_started(trial.trial_id, str(trial))
@@ -285,7 +289,7 @@ class _ProgressCallback(tune.Callback):  # type: ignore[misc]
 def _split(
     runs: Sequence[StreamRun], searched: set[str]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The options that all runs share, and per run the others: those searched, and any that vary."""
+    """The options that all runs share, and per run the others: those searched, those that vary."""
     everything = [run.model_dump(mode="json") for run in runs]
     first = everything[0]
     varied = {
@@ -346,7 +350,7 @@ def _ray_session(options: SweepOptions) -> Iterator[None]:
 
 def _check_resources(options: SweepOptions) -> None:
     largest: dict[str, float] = {"CPU": 0.0, "GPU": 0.0}
-    for node in ray.nodes():
+    for node in ray.nodes():  # type: ignore[no-untyped-call]
         for name in largest:
             largest[name] = max(largest[name], node["Resources"].get(name, 0.0))
     for option, wanted, name in (

@@ -107,7 +107,7 @@ def train(
                     logits = network(batch_inputs)
                     loss = F.cross_entropy(logits, batch_labels)
                     flat.gradient.zero_()
-                    loss.backward()  # type: ignore[no-untyped-call]
+                    loss.backward()
                     guard.mask_gradient()
                     stepper.step()
                     if always_restore:

@@ -41,6 +41,8 @@ class RunTrainable(tune.Trainable):
     state: RunState
     storage: Storage
     device: torch.device
+    _begun: bool
+    _saved_at: float
 
     # -------------------------------------------------- what a kind of run defines
 

@@ -96,8 +96,8 @@ class TicketsTrial(RunTrainable):
         self.storage.write(
             masks_path(self.run.run_id), tensors_to_bytes(masks_to_tensors(found.masks))
         )
-        overlaps = found.overlaps(per_layer=True).to_dict("records")
-        self.state.add_rows("overlaps", [{**self._place(), **row} for row in overlaps])
+        overlaps: list[dict[str, Any]] = found.overlaps(per_layer=True).to_dict("records")  # type: ignore[assignment]
+        self.state.add_rows("overlaps", [self._place() | row for row in overlaps])
         summary = found.summary()
         self.state.add_rows(
             "snapshots", [{**self._place(), **summary, **self._stream_performance()}]
