@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -21,6 +21,9 @@ from raylot.options import Options, option, parse_integers, parse_list, parse_ro
 _Integers = BeforeValidator(parse_integers)
 _List = BeforeValidator(parse_list)
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Rounds = Annotated[int, Field(ge=1, le=1000)]
+ShiftType = Literal["permuted_pixels", "permuted_labels", "stationary"]
 
 #: Training examples and image height = width of each data set, known without loading it.
 DATASETS: dict[str, tuple[int, int]] = {"digits": (1437, 8), "mnist": (60000, 28)}
@@ -55,7 +58,7 @@ class DataOptions(Options):
 class ShiftOptions(Options):
     """How tasks change along the stream."""
 
-    shift: Literal["permuted_pixels", "permuted_labels", "stationary"] = option(
+    shift: ShiftType = option(
         "permuted_pixels", "what changes from task to task; stationary is the control"
     )
 
@@ -320,36 +323,28 @@ def customary_rounds(sparsity: float) -> int:
 class SearchOptions(Options):
     """What is varied."""
 
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], _Integers, Field(min_length=1)] = (
-        option(
-            "0-4",
-            "seeds, each a replicate",
-            accepts="whole numbers from 0, each once, as 0-9 or 0,3,5",
-        )  # fmt: skip
+    seeds: Annotated[tuple[Seed, ...], _Integers, Field(min_length=1)] = option(
+        "0-4",
+        "seeds, each a replicate",
+        accepts="whole numbers from 0, each once, as 0-9 or 0,3,5",
     )
-    shifts: Annotated[
-        tuple[Literal["permuted_pixels", "permuted_labels", "stationary"], ...],
-        _List,
-        Field(min_length=1),
-    ] = option(
+    shifts: Annotated[tuple[ShiftType, ...], _List, Field(min_length=1)] = option(
         ("permuted_pixels", "stationary"),
         "shift types to compare",
-        accepts="one or more of permuted_pixels, permuted_labels, stationary, each once",
+        accepts=f"one or more of {', '.join(get_args(ShiftType))}, each once",
     )
     sparsities: Annotated[tuple[Sparsity, ...], _List, Field(min_length=1)] = option(
         (0.8, 0.9),
         "target fractions of weights removed",
         accepts="one or more numbers in [0, 1), each once, as 0.8,0.9",
     )
-    rounds: Annotated[
-        Annotated[int, Field(ge=1, le=1000)]
-        | dict[Sparsity, Annotated[int, Field(ge=1, le=1000)]]
-        | None,
-        BeforeValidator(parse_rounds),
-    ] = option(
-        3,
-        "pruning rounds, for all sparsities or one per sparsity; auto: 20%% of the survivors each",
-        accepts="a whole number in [1, 1000], one per sparsity as 0.8:3,0.9:5, or auto",
+    rounds: Annotated[Rounds | dict[Sparsity, Rounds] | None, BeforeValidator(parse_rounds)] = (
+        option(
+            3,
+            "pruning rounds, for all sparsities or one per sparsity; "
+            "auto: 20% of the survivors per round",
+            accepts="a whole number in [1, 1000], one per sparsity as 0.8:3,0.9:5, or auto",
+        )
     )
 
     @field_validator("seeds", "shifts", "sparsities")
@@ -388,7 +383,7 @@ class SweepOptions(Options):
         3, "times a run is continued after its worker or node was lost", ge=0, le=1000
     )
     save_interval: float = option(
-        5.0, "seconds between saves of a running trial's state; 0: after every step", ge=0
+        5.0, "seconds between saves of a running trial's state; 0: after every step", ge=0, le=86400
     )
 
 

@@ -74,9 +74,7 @@ class Storage:
             return None
 
     def exists(self, relative: str) -> bool:
-        return bool(
-            self.filesystem.get_file_info(self.path(relative)).type != fs.FileType.NotFound
-        )
+        return bool(self.filesystem.get_file_info(self.path(relative)).type != fs.FileType.NotFound)
 
     def names(self, folder: str) -> list[str]:
         """Names of the finished files in a folder, sorted; empty if there is no such folder."""

@@ -58,7 +58,7 @@ class RunState:
             header = json.loads(data[8 : 8 + header_length])
             plain = json.loads(header["__metadata__"]["state"])
             return cls(**plain, tensors=tensors_from_bytes(data))
-        except (KeyError, TypeError, UnicodeDecodeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a saved state: {error!r}") from error
 
 

@@ -1,0 +1,27 @@
+"""Comparing the tables of two storages, cell by cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from raylot import results
+
+#: Columns of `runs` that say when and how fast, not what.
+TIMES = ["seconds", "training_seconds", "started"]
+
+
+def read_sorted(root: Path, table: str) -> pd.DataFrame:
+    """A table in an order that does not depend on when its runs ended."""
+    frame = results.read(root, table)
+    frame = frame.drop(columns=[column for column in TIMES if table == "runs"])
+    return frame.sort_values(list(frame.columns), ignore_index=True)
+
+
+def assert_same_tables(one: Path, other: Path) -> None:
+    """All tables are equal, bit for bit, but for times."""
+    for table in results.SCHEMAS:
+        expected, found = read_sorted(one, table), read_sorted(other, table)
+        assert len(expected), f"nothing to compare in {table}"
+        pd.testing.assert_frame_equal(expected, found, check_exact=True)

@@ -1,0 +1,160 @@
+"""Ticket search: rewinding, controls, who wins, and the library call."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from raylot import OptionError, find_tickets
+from raylot.config import OptimizerOptions, TicketSearchOptions
+from raylot.pruning import Masks, prunable_weights, prune
+from raylot.randomness import RandomKey
+from raylot.tickets import Tickets, TicketSearch, masks_from_tensors, masks_to_tensors
+from raylot.training import train
+from tests.raylot.tasks import random_task, small_network
+
+
+def _find(network: nn.Module, **options: object) -> Tickets:
+    settings: dict[str, object] = {
+        "sparsity": 0.5, "rounds": 2, "count": 3, "epochs": 2, "batch_size": 8, "lr": 0.01,
+        "device": "cpu",
+    }  # fmt: skip
+    return find_tickets(network, random_task(), **{**settings, **options})  # type: ignore[arg-type]
+
+
+def test_a_ticket_is_what_rewinding_and_pruning_by_hand_gives() -> None:
+    """The search for ticket 0, written out: train, prune, rewind, each round from the snapshot."""
+    task, snapshot = random_task(), small_network()
+    options = OptimizerOptions(lr=0.01)
+    masks: Masks = {n: torch.ones_like(w).bool() for n, w in prunable_weights(snapshot).items()}
+    for r in (0, 1, 2):
+        network = copy.deepcopy(snapshot)
+        result = train(
+            network, task, epochs=2, batch_size=8, optimizer=options,
+            key=RandomKey((0, "tickets", "ticket", 0, "round", r)), masks=masks,
+        )  # fmt: skip
+        if r < 2:
+            scores = {n: w.detach().abs() for n, w in prunable_weights(network).items()}
+            masks = prune(scores, masks, 0.5, r + 1, 2)
+    found = _find(snapshot)
+    assert all(torch.equal(found.masks[0][name], mask) for name, mask in masks.items())
+    assert found.accuracies[0] == result.test_accuracy
+
+
+def test_the_network_given_is_left_unchanged() -> None:
+    network = small_network()
+    before = copy.deepcopy(network.state_dict())
+    _find(network)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert network.training
+
+
+@pytest.mark.parametrize("masked", ["zero", "freeze"])
+def test_masks_have_exactly_the_survivors_asked_for(masked: str) -> None:
+    found = _find(small_network(), sparsity=0.75, masked=masked)
+    # 6 x 8 and 8 x 3 weights
+    assert [int(m.sum()) for m in found.masks[0].values()] == [12, 6]
+    assert found.density == pytest.approx(0.25)
+
+
+def test_mask_modes_train_different_networks() -> None:
+    assert (
+        _find(small_network(), masked="zero").rows != _find(small_network(), masked="freeze").rows
+    )
+
+
+def test_tickets_differ_only_by_their_data_order() -> None:
+    """With one batch that holds everything there is no order, and all tickets are the same."""
+    found = _find(small_network(), batch_size=1000)
+    assert found.ticket_count == pytest.approx(1, abs=1e-6)
+    assert found.overlaps()["jaccard"].tolist() == pytest.approx([1, 1, 1])
+    assert _find(small_network(), batch_size=2, epochs=10, lr=0.05).ticket_count > 1.01
+
+
+def test_the_seed_decides() -> None:
+    assert _find(small_network()).rows == _find(small_network()).rows
+    assert _find(small_network()).rows != _find(small_network(), seed=1).rows
+
+
+def test_every_round_and_control_has_its_rows() -> None:
+    found = _find(small_network(), random_masks=2)
+    seen = [(row["control"], row["round"], row["ticket"]) for row in found.rows]
+    assert seen == (
+        [("dense", 0, k) for k in range(3)]
+        + [("none", r, k) for r in (1, 2) for k in range(3)]
+        + [("random", 2, k) for k in range(2)]
+    )
+    densities = [row["density"] for row in found.rows]
+    # 72 weights in all: round 1 keeps round(48 * 0.707) + round(24 * 0.707) = 34 + 17
+    assert densities == pytest.approx([1] * 3 + [51 / 72] * 3 + [0.5] * 3 + [0.5] * 2)
+
+
+def test_global_scope_keeps_the_total() -> None:
+    found = _find(small_network(), scope="global", sparsity=0.75)
+    assert {sum(int(m.sum()) for m in mask.values()) for mask in found.masks} == {18}
+    assert _find(small_network(), scope="layer", sparsity=0.75).rows != found.rows
+
+
+def test_a_search_continued_from_its_masks_ends_the_same() -> None:
+    options = TicketSearchOptions(
+        tickets=2, sparsity=0.5, rounds=2, epochs=1, batch_size=8, device="cpu"
+    )
+    key = RandomKey((3,))
+    whole = TicketSearch(small_network(), random_task(), options, key)
+    rows = [whole.train_round()[0] for _ in range(3)]
+    first = TicketSearch(small_network(), random_task(), options, key)
+    first.train_round()
+    second = TicketSearch(small_network(), random_task(), options, key)
+    second.masks = masks_from_tensors(masks_to_tensors(first.masks))
+    second.round = 1
+    assert [second.train_round()[0], second.train_round()[0]] == rows[1:]
+    assert second.rounds_left == 0
+
+
+def _tickets(accuracies: list[float], dense: list[float], random: list[float]) -> Tickets:
+    masks = [{"w": torch.tensor([k == i for i in range(4)])} for k in range(len(accuracies))]
+    return Tickets(masks, accuracies, dense, random, tolerance=0.02, rows=[])
+
+
+def test_a_ticket_wins_if_it_keeps_up_with_the_dense_network_and_beats_random_masks() -> None:
+    found = _tickets([0.89, 0.88, 0.87, 0.95], dense=[0.88, 0.92], random=[0.5, 0.6])
+    assert found.wins == [True, True, False, True]  # at least 0.90 - 0.02
+    assert found.winning_ticket_count == pytest.approx(3)  # masks have nothing in common
+    assert found.ticket_count == pytest.approx(4)
+    found = _tickets([0.89, 0.88], dense=[0.9], random=[0.5, 0.885])
+    assert found.wins == [True, False]  # not above the best random mask
+    assert _tickets([0.5], dense=[0.9], random=[]).winning_ticket_count == 0
+
+
+def test_rewinding_also_resets_buffers() -> None:
+    """Running statistics of a norm layer must not leak from one training into the next."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+    three = _find(network, count=3, batch_size=10)
+    one = _find(network, count=1, batch_size=10)
+    assert one.accuracies == three.accuracies[:1]
+    assert all(torch.equal(one.masks[0][n], three.masks[0][n]) for n in one.masks[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sparsity": 1.0}, r"sparsity=1\.0: must be .*\[0, 1\)"),
+        ({"rounds": 0}, r"rounds=0: must be a whole number in \[1, 1000\]"),
+        ({"count": 0}, r"tickets=0: must be"),
+        ({"masked": "maybe"}, "masked=maybe: must be one of zero, freeze"),
+        ({"momentum": 0.9}, r"momentum=0\.9: must be 0 unless optimizer is sgd"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(options: dict[str, object], message: str) -> None:
+    with pytest.raises(OptionError, match=message) as caught:
+        _find(small_network(), **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_rounds_left_out_remove_a_fifth_of_the_survivors_each() -> None:
+    found = _find(small_network(), rounds=None, sparsity=0.5, epochs=1, count=1)
+    assert max(row["round"] for row in found.rows) == 3  # 0.8^3 = 0.512
