@@ -114,8 +114,10 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "snapshots": {
         **_IDENTITY,
         "stream_run_id": pa.string(),
+        "protocol": pa.string(),
         "task": pa.int64(),
         "sparsity": pa.float64(),
+        "rounds": pa.int64(),
         "density": pa.float64(),
         "tickets": pa.int64(),
         "winning_tickets": pa.int64(),

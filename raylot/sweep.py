@@ -324,6 +324,9 @@ def _ray_session(options: SweepOptions) -> Iterator[None]:
     Raises:
         OptionError: see `Sweep.run`.
     """
+    # `Progress` shows what is going on; Tune's own reports would garble it.
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
     is_ours = not ray.is_initialized()
     if is_ours:
         elsewhere = options.address not in (None, "local")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from ray import tune
@@ -26,9 +27,9 @@ from raylot.sweep import Sweep
 ANALYSIS = Path(__file__).resolve().parents[1] / "analysis"
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     assert __doc__
-    command = cli.parse(__doc__, name=Path(__file__).stem)
+    command = cli.parse(__doc__, name=Path(__file__).stem, arguments=arguments)
     study = command.study
 
     # The search spaces, in Ray Tune's terms. Every option of the configuration can be searched:

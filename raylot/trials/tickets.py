@@ -100,7 +100,16 @@ class TicketsTrial(RunTrainable):
         self.state.add_rows("overlaps", [self._place() | row for row in overlaps])
         summary = found.summary()
         self.state.add_rows(
-            "snapshots", [{**self._place(), **summary, **self._stream_performance()}]
+            "snapshots",
+            [
+                {
+                    **self._place(),
+                    "protocol": self.run.protocol,
+                    "rounds": self.run.rounds,
+                    **summary,
+                    **self._stream_performance(),
+                }
+            ],
         )
         return {name: summary[name] for name in ("ticket_count", "winning_ticket_count")}
 
