@@ -1,0 +1,239 @@
+"""Correlates the tickets of snapshots with their plasticity, and says what was found.
+
+Reads the tables of a raylot storage; writes STORAGE/analysis/correlation.csv and .parquet with
+every combination of ticket count or overlap and plasticity measure, for each protocol, shift and
+sparsity; prints one combination and the answer in words. Intervals resample seeds, never rows.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import command
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from coefficients import STATISTICS, Indices, Series, is_constant
+from intervals import ENOUGH_SEEDS, Array, percentile_interval, seed_resamples
+from measures import TICKET_MEASURES, measure
+from observations import SETTING, Setting, groups, observe, settings
+from report import print_setting
+
+from raylot.options import OptionError, Options, option
+from raylot.storage import Storage
+
+COLUMNS: dict[str, pa.DataType] = {
+    "protocol": pa.string(),
+    "dataset": pa.string(),
+    "network": pa.string(),
+    "intervention": pa.string(),
+    "shift": pa.string(),  # all: every shift of the setting together
+    "sparsity": pa.float64(),
+    "rounds": pa.int64(),
+    "ticket_measure": pa.string(),
+    "plasticity_measure": pa.string(),
+    "statistic": pa.string(),
+    "estimate": pa.float64(),  # null if it does not exist; the note says why
+    "low": pa.float64(),
+    "high": pa.float64(),
+    "n": pa.int64(),  # points: snapshots, or differences between them
+    "seeds": pa.int64(),
+    "note": pa.string(),
+}
+
+
+class CorrelationOptions(Options):
+    """What is asked of this script."""
+
+    storage: str = option(
+        ..., "storage of a sweep", accepts="folder or URI, as given to the sweep"
+    )  # fmt: skip
+    measure: str = option(
+        "test_accuracy",
+        "plasticity measure that is printed; the files hold all",
+        accepts="test_accuracy, or another of the storage's plasticity measures",
+    )
+    tickets: Literal["ticket_count", "winning_ticket_count", "overlap_mean"] = option(
+        "ticket_count", "ticket measure that is printed; the files hold all"
+    )
+    confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1)
+    resamples: int = option(2000, "bootstrap resamples of the seeds", ge=10, le=100_000)
+    seed: int = option(0, "seed of the bootstrap's draws", ge=0, le=2**63 - 1)
+
+
+def correlate(
+    setting: pd.DataFrame,
+    measures: Iterable[str],
+    *,
+    tickets: Iterable[str] = tuple(TICKET_MEASURES),
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """All correlations within one setting.
+
+    Args:
+        setting: observations of one setting, as `observations.settings` gives them.
+        measures: plasticity measures, columns of it.
+        tickets: ticket measures, columns of it.
+        resamples: of the seeds.
+        confidence: of the intervals.
+        seed: of the resampling; equal seeds give equal intervals.
+
+    Returns:
+        A row per shift (and ``all``), sparsity, pair of measures and statistic: see `COLUMNS`.
+    """
+    measures, tickets = list(measures), list(tickets)
+    grid = np.sort(setting["task"].unique())
+    rows: list[dict[str, Any]] = []
+    for (shift, sparsity, rounds), part in groups(setting):
+        group = {name: part[name].iloc[0] for name in SETTING}
+        group |= {"shift": shift, "sparsity": sparsity, "rounds": rounds}
+        streams = np.asarray(part.groupby(["shift", "seed"]).ngroup(), dtype=np.intp)
+        for ticket_measure in tickets:
+            for plasticity_measure in measures:
+                pair = {"ticket_measure": ticket_measure, "plasticity_measure": plasticity_measure}
+                series, counts, notes = _series(
+                    part, streams, grid, ticket_measure, plasticity_measure
+                )
+                draws = seed_resamples(counts, resamples, seed) if counts > 1 else None
+                for statistic in STATISTICS:
+                    found = _estimate(series, statistic, draws, counts, confidence)
+                    found["note"] = "; ".join(filter(None, [found["note"], *notes]))
+                    rows.append({**group, **pair, "statistic": statistic, **found})
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    return frame.astype({"rounds": "Int64", "n": "Int64", "seeds": "Int64"})
+
+
+def _series(
+    part: pd.DataFrame, streams: Indices, grid: Array, ticket_measure: str, plasticity_measure: str
+) -> tuple[Series, int, list[str]]:
+    """The pairs of one group, how many seeds they come from, and what was left out."""
+    x, y, task = (
+        part[name].to_numpy(dtype=float) for name in (ticket_measure, plasticity_measure, "task")
+    )
+    complete = np.isfinite(x) & np.isfinite(y)
+    notes = []
+    if left_out := int((~complete).sum()):
+        notes.append(f"{left_out} of {len(part)} rows have no number and are left out")
+    seeds, seed_number = np.unique(part["seed"].to_numpy()[complete], return_inverse=True)
+    series = Series(
+        x=_without_rounding(x[complete]),
+        y=_without_rounding(y[complete]),
+        task=task[complete],
+        seed=seed_number,
+        stream=streams[complete],
+        position=np.searchsorted(grid, task[complete]),
+    )
+    return series, len(seeds), notes
+
+
+def _without_rounding(values: Array) -> Array:
+    """Values that differ in their last digits only (eigenvalues do) become ties."""
+    size = np.abs(values).max(initial=0)
+    if size == 0:
+        return values
+    digits = 10 - int(np.floor(np.log10(size)))
+    return np.asarray(np.round(values, digits)) if abs(digits) < 300 else values
+
+
+def _estimate(
+    series: Series, name: str, draws: Array | None, seeds: int, confidence: float
+) -> dict[str, Any]:
+    statistic = STATISTICS[name]
+    points = statistic.series(series)
+    row: dict[str, Any] = {"estimate": None, "low": None, "high": None, "note": ""}
+    row |= {"n": points.x.size, "seeds": len(np.unique(points.seed))}
+    if points.x.size < statistic.least_points:
+        noun = "differences" if statistic.of_differences else "points"
+        noun = noun.removesuffix("s") if points.x.size == 1 else noun
+        row["note"] = f"{points.x.size} {noun}: {statistic.least_points} are needed"
+        return row
+    estimate = float(statistic.compute(points, np.ones((1, seeds)))[0])
+    if not np.isfinite(estimate):
+        row["note"] = _why_undefined(points, name)
+        return row
+    row["estimate"] = estimate
+    if draws is None or row["seeds"] < 2:
+        row["note"] = "one seed, so no interval"
+        return row
+    resampled = statistic.compute(points, draws)
+    distinct = (draws > 0) @ np.bincount(points.seed, minlength=seeds)
+    resampled[distinct < statistic.least_points] = np.nan
+    interval = percentile_interval(resampled, confidence)
+    if interval is None:
+        row["note"] = "no interval: no resample of the seeds has a correlation"
+        return row
+    row["low"], row["high"] = interval
+    notes = []
+    if row["seeds"] < ENOUGH_SEEDS:
+        notes.append(f"only {row['seeds']} seeds, too few to rely on the interval")
+    if undefined := int(np.isnan(resampled).sum()):
+        notes.append(f"{undefined} of {len(draws)} resamples have no correlation and are left out")
+    row["note"] = "; ".join(notes)
+    return row
+
+
+def _why_undefined(points: Series, statistic: str) -> str:
+    what = "changes by the same amount" if statistic == "first_differences" else "is the same"
+    if is_constant(points.x):
+        return f"the ticket measure {what} everywhere"
+    if is_constant(points.y):
+        return f"the plasticity measure {what} everywhere"
+    return "all points are of one task" if is_constant(points.task) else "a straight line in task"
+
+
+def encoded(frame: pd.DataFrame) -> dict[str, bytes]:
+    """The frame as file name -> contents."""
+    table = pa.Table.from_pandas(frame, pa.schema(list(COLUMNS.items())), preserve_index=False)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    text = frame.to_csv(index=False, lineterminator="\n")
+    return {
+        "correlation.csv": text.encode(),
+        "correlation.parquet": sink.getvalue().to_pybytes(),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Computes, prints and writes what the command line asks for."""
+    options = command.parse(CorrelationOptions, __doc__, arguments)
+    storage = Storage(options.storage)
+    observations = observe(storage)
+    if options.measure not in observations.measures:
+        raise OptionError(
+            f"measure={options.measure}: must be one of {', '.join(observations.measures)}"
+        )
+    chosen = (TICKET_MEASURES[options.tickets], measure(options.measure))
+    console = command.terminal()
+    frames = []
+    for setting in settings(observations):
+        frames.append(_correlated(setting, observations.measures, options))
+        shown = frames[-1].query(
+            "ticket_measure == @options.tickets and plasticity_measure == @options.measure"
+        )
+        print_setting(console, setting, shown, *chosen, options.confidence)
+    root = storage.root.rstrip("/")
+    console.print(f"tables   {root}/tables", soft_wrap=True)
+    for name, contents in encoded(pd.concat(frames, ignore_index=True)).items():
+        storage.write(f"analysis/{name}", contents)
+        console.print(f"written  {root}/analysis/{name}", soft_wrap=True)
+
+
+def _correlated(
+    setting: Setting, measures: Sequence[str], options: CorrelationOptions
+) -> pd.DataFrame:
+    return correlate(
+        setting.frame,
+        measures,
+        resamples=options.resamples,
+        confidence=options.confidence,
+        seed=options.seed,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(command.run(main))

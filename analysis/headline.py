@@ -1,0 +1,105 @@
+"""The answer to raylot's question in one sentence, and how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from findings import Search, ShiftFindings, direction
+from intervals import ENOUGH_SEEDS
+from measures import Measure
+
+
+def headline(
+    shifts: Sequence[ShiftFindings],
+    control: ShiftFindings | None,
+    tickets: Measure,
+    plasticity: Measure,
+    seeds: int,
+    confidence: float = 0.95,
+) -> str:
+    """Whether tickets run out as plasticity is lost: one sentence, for every shift together.
+
+    Args:
+        shifts, control: from `findings.findings`.
+        tickets, plasticity: the measures that they are about.
+        seeds: seeds in the whole setting.
+        confidence: of the intervals.
+    """
+    if not shifts:
+        return "Open: there is no shifting stream, along which plasticity could be lost."
+    if seeds < ENOUGH_SEEDS:
+        noun = "seed" if seeds == 1 else "seeds"
+        return (
+            f"Open: {seeds} {noun} cannot tell a finding from chance ({ENOUGH_SEEDS} are needed)."
+        )
+    parts = [_of_shift(found, control, tickets, plasticity, confidence) for found in shifts]
+    return f"{'; '.join(parts)} ({seeds} seeds, {100 * confidence:g}% intervals)."
+
+
+def _of_shift(
+    found: ShiftFindings,
+    control: ShiftFindings | None,
+    tickets: Measure,
+    plasticity: Measure,
+    confidence: float,
+) -> str:
+    lost = direction(found.plasticity, plasticity)
+    if lost != -1:
+        return f"under {found.shift} the question stays open, as no loss of plasticity is certain"
+    fell = {direction(search.tickets, tickets) for search in found.searches}
+    if fell != {-1}:
+        return (
+            f"under {found.shift} plasticity is lost, but {tickets.label} does not clearly get "
+            f"worse{' at every sparsity' if len(found.searches) > 1 else ''}"
+        )
+    text = f"under {found.shift} tickets run out as plasticity is lost"
+    doubts = _doubts(found, control, tickets, plasticity, confidence)
+    if doubts:
+        return f"{text}, but {' and '.join(doubts)}"
+    return (
+        f"{text}, clearly more than in the stationary control, and the two are linked beyond "
+        "their common trend"
+    )
+
+
+def _doubts(
+    found: ShiftFindings,
+    control: ShiftFindings | None,
+    tickets: Measure,
+    plasticity: Measure,
+    confidence: float,
+) -> list[str]:
+    doubts = []
+    if control is None:
+        doubts.append("no stationary control tells whether longer training alone does the same")
+    else:
+        kept = direction(control.plasticity, plasticity) in (0, 1)
+        if _beyond_control(found, control, tickets, confidence) != {-1}:
+            which = "which keeps its plasticity" if kept else "too"
+            doubts.append(f"not clearly more than in the stationary control, {which}")
+    if not all(_survives(search) for search in found.searches):
+        doubts.append("beyond the common trend the two are not clearly linked")
+    return doubts
+
+
+def _beyond_control(
+    found: ShiftFindings, control: ShiftFindings, tickets: Measure, confidence: float
+) -> set[int]:
+    """Directions of the change of tickets beyond the control's; 0 where it is not clear."""
+    of_control = {search.key: search.tickets for search in control.searches}
+    directions = set()
+    for search in found.searches:
+        same = of_control.get(search.key)
+        more = (
+            None
+            if search.tickets is None or same is None
+            else search.tickets.minus(same, confidence)
+        )
+        directions.add(0 if more is None else more.direction * tickets.orientation)
+    return directions
+
+
+def _survives(search: Search) -> bool:
+    """Whether the link is there with the common trend taken out in both ways."""
+    signs = {search.sign(name) for name in ("pearson", "first_differences", "partial")}
+    return len(signs) == 1 and signs != {0}

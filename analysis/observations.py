@@ -1,0 +1,173 @@
+"""Joins a storage's tables into one tidy frame: one row per snapshot and sparsity.
+
+Two protocols are never mixed: everything downstream works on one `Setting` at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from measures import ALL_SHIFTS, PERFORMANCE, STATIONARY, TICKET_MEASURES, in_order
+
+from raylot import results
+from raylot.config import PROTOCOL_EXCLUDES, StreamRun, TicketsRun
+from raylot.options import OptionError
+from raylot.storage import Storage
+
+#: What tells one setting from another; never averaged over.
+SETTING = ["protocol", "dataset", "network", "intervention"]
+#: What tells one group of a setting from another.
+GROUP = ["shift", "sparsity", "rounds"]
+
+
+@dataclass(frozen=True)
+class Observations:
+    """What a storage holds.
+
+    Attributes:
+        frame: a row per snapshot and sparsity: `SETTING`, `GROUP`, seed, task, stream_run_id,
+            density, overlap_chance, and a column per measure.
+        measures: the plasticity measures that have a value somewhere; if none has, those of
+            performance.
+        options: protocol -> the options in which protocols may differ.
+    """
+
+    frame: pd.DataFrame
+    measures: list[str]
+    options: dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Observations that may be compared: one protocol, data set, network and intervention.
+
+    Attributes:
+        frame: their rows.
+        title: names them, with the options that tell them from the storage's other settings.
+        suffix: ends the names of their files; empty if the storage has one setting only.
+    """
+
+    frame: pd.DataFrame
+    title: str
+    suffix: str
+
+
+def observe(storage: Storage) -> Observations:
+    """Reads and joins ``snapshots`` and ``plasticity``, and the options from ``runs``.
+
+    Raises:
+        OptionError: there is nothing to analyse.
+    """
+    snapshots = results.read(storage, "snapshots")
+    if snapshots.empty:
+        raise OptionError(
+            f"storage={storage.root}: must be the folder or URI of a raylot storage "
+            "that holds searched snapshots (tables/snapshots has none)"
+        )
+    runs = results.read(storage, "runs")
+    metrics = _metrics(results.read(storage, "plasticity"))
+    frame = snapshots.merge(
+        metrics, on=["stream_run_id", "task"], how="left", suffixes=("", " metric")
+    )
+    for name in [str(column) for column in frame if str(column).endswith(" metric")]:
+        own = name.removesuffix(" metric")
+        frame[own] = frame[own].fillna(frame.pop(name))
+    named = (set(metrics.columns) - {"stream_run_id", "task"}) | set(PERFORMANCE)
+    present = {name for name in named if frame[name].notna().any()}
+    kept = [*SETTING, *GROUP, "seed", "task", "stream_run_id", "density", "overlap_chance"]
+    measures = in_order(present - set(kept) - set(TICKET_MEASURES) or set(PERFORMANCE))
+    values = in_order({*measures, *PERFORMANCE})
+    return Observations(
+        frame=frame[[*kept, *TICKET_MEASURES, *values]].sort_values([*SETTING, "seed", "task"]),
+        measures=measures,
+        options=_options(runs),
+    )
+
+
+def settings(observations: Observations) -> list[Setting]:
+    """One part of the observations for each setting, the fullest first."""
+    parts = [(tuple(map(str, key)), part) for key, part in observations.frame.groupby(SETTING)]
+    parts.sort(key=lambda part: -len(part[1]))
+    several_protocols = len({key[0] for key, _ in parts}) > 1
+    several_interventions = len({key[3] for key, _ in parts}) > 1
+    differing = _differing({key[0]: observations.options.get(key[0], {}) for key, _ in parts})
+    found = []
+    for (protocol, dataset, network, intervention), part in parts:
+        title = f"{dataset}, {network}, protocol {protocol}"
+        if several_interventions:
+            title += f", intervention={intervention}"
+        options = observations.options.get(protocol, {})
+        own = [f"{name}={options[name]}" for name in differing if name in options]
+        suffix = f"_{protocol}" if several_protocols else ""
+        suffix += f"_{intervention}" if several_interventions else ""
+        found.append(Setting(part, ", ".join([title, *own]), suffix))
+    return found
+
+
+def groups(
+    frame: pd.DataFrame, with_all_shifts: bool = True
+) -> Iterator[tuple[tuple[str, float, int | None], pd.DataFrame]]:
+    """A setting's rows for each shift, sparsity and number of rounds.
+
+    Args:
+        frame: of one setting.
+        with_all_shifts: also yield, under the name ``all``, the rows of all shifts together, for
+            each sparsity that was searched under several.
+    """
+    by_search = frame.groupby(["sparsity", "rounds"], dropna=False, sort=True)
+    for _, part in by_search:
+        sparsity, rounds = float(part["sparsity"].iloc[0]), part["rounds"].iloc[0]
+        name = None if pd.isna(rounds) else int(rounds)
+        shifts = sorted(part["shift"].unique(), key=lambda shift: (shift == STATIONARY, shift))
+        for shift in shifts:
+            yield (shift, sparsity, name), part[part["shift"] == shift]
+        if with_all_shifts and len(shifts) > 1:
+            yield (ALL_SHIFTS, sparsity, name), part
+
+
+def several_rounds(frame: pd.DataFrame) -> bool:
+    """Whether some sparsity was searched with several numbers of rounds."""
+    return bool((frame.groupby("sparsity")["rounds"].nunique(dropna=False) > 1).any())
+
+
+def _metrics(plasticity: pd.DataFrame) -> pd.DataFrame:
+    """A row per stream and task, a column per metric of the whole network."""
+    whole = plasticity[plasticity["layer"] == results.WHOLE_NETWORK]
+    wide = whole.pivot_table(index=["run_id", "task"], columns="metric", values="value")
+    return wide.rename_axis(columns=None).reset_index().rename(columns={"run_id": "stream_run_id"})
+
+
+def _options(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Protocol -> its options as text, those that cannot change results left out."""
+    fields = {**StreamRun.model_fields, **TicketsRun.model_fields}
+    compared = [
+        name
+        for name, field in fields.items()
+        if name not in PROTOCOL_EXCLUDES and name in runs and _changes_results(field)
+    ]
+    first = runs.drop_duplicates("protocol").set_index("protocol")[compared]
+    return {
+        str(protocol): {str(k): _text(v) for k, v in row.items()}
+        for protocol, row in first.to_dict("index").items()
+    }
+
+
+def _changes_results(field: Any) -> bool:
+    extra = field.json_schema_extra
+    return not isinstance(extra, dict) or bool(extra.get("identity", True))
+
+
+def _text(value: Any) -> str:
+    if pd.isna(value):
+        return "none given"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:g}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _differing(options: Mapping[str, Mapping[str, str]]) -> list[str]:
+    names = {name: None for values in options.values() for name in values}
+    return [n for n in names if len({values.get(n) for values in options.values()}) > 1]

@@ -1,0 +1,175 @@
+"""The answer says what the numbers say, and not more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import answer
+import correlation
+import numpy as np
+import pytest
+from findings import findings
+from headline import headline
+from measures import TICKET_MEASURES, measure
+from observations import observe, settings
+
+from raylot.storage import Storage
+
+Values = Callable[[str, int, int, float], Mapping[str, float]]
+
+
+@pytest.fixture
+def answer_to(tmp_path: Path, write_study: Callable[..., Path]) -> Callable[..., str]:
+    """Headline and paragraph on a study with these values."""
+
+    def answer_to(values: Values, plasticity: str = "test_accuracy", **study: Any) -> str:
+        write_study(tmp_path, values, **study)
+        (setting,) = settings(observe(Storage(tmp_path)))
+        rows = correlation.correlate(
+            setting.frame, [plasticity], tickets=["ticket_count"], resamples=200
+        )
+        tickets = TICKET_MEASURES["ticket_count"]
+        found = findings(setting.frame, rows, tickets, measure(plasticity))
+        about = (*found, tickets, measure(plasticity), setting.frame["seed"].nunique())
+        return f"{headline(*about)} {answer.answer(*about)}"
+
+    return answer_to
+
+
+def draw(seed: int, task: int, index: int) -> float:
+    return float(np.random.default_rng([seed, task, index]).normal())
+
+
+def values(accuracy_slope: float, count_slope: float, link: float = 0.0) -> Values:
+    """Trends per task of the shifting stream, and noise that both share as far as linked."""
+
+    def at(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float]:
+        moves = 0 if shift == "stationary" else task
+        shared = draw(seed, task, 0)
+        count = 3 + count_slope * moves + 0.2 * (shared if link else draw(seed, task, 1))
+        return {
+            "ticket_count": count,
+            "test_accuracy": 0.9 + accuracy_slope * moves + 0.003 * shared * (link or 1),
+            "trainability_gap": 0.1 - accuracy_slope * moves - 0.003 * shared * (link or 1),
+        }
+
+    return at
+
+
+def test_positive(answer_to: Callable[..., str]) -> None:
+    text = answer_to(values(-0.003, -0.05, 1), shifts=("permuted_pixels", "stationary"),
+        sparsities=(0.8, 0.9),
+    )  # fmt: skip
+    assert "plasticity was lost along the stream, and the variety of tickets fell as well" in text
+    assert "at sparsity 0.8 and sparsity 0.9" in text
+    assert "Ticket count and test accuracy rise and fall together: Pearson +" in text
+    assert "each interval excludes 0" in text
+    assert "With the common trend taken out, the link survives at sparsity 0.8" in text
+    assert (
+        "In the stationary control, from task 0 to task 30, test accuracy did not clearly" in text
+    )
+    assert "Change of ticket count beyond that in the stationary control: -" in text
+    assert "Going together is not causing" in text
+    assert "too few" not in text
+    assert text.startswith(
+        "under permuted_pixels tickets run out as plasticity is lost, clearly more than in the "
+        "stationary control, and the two are linked beyond their common trend (5 seeds, 95% "
+        "intervals)."
+    )
+
+
+def test_numbers_in_the_answer(answer_to: Callable[..., str]) -> None:
+    exact = lambda sh, seed, task, sp: {  # noqa: E731
+        "ticket_count": 4 - task / 10, "test_accuracy": 0.9 - task / 1000 + seed / 100
+    }  # fmt: skip
+    text = answer_to(exact)
+    assert "from 0.92 to 0.89 (-0.03 [-0.03, -0.03], 5 seeds)" in text
+    assert "fell from 4 to 1 (-3 [-3, -3], 5 seeds)" in text
+
+
+def test_a_trend_alone(answer_to: Callable[..., str]) -> None:
+    text = answer_to(values(-0.003, -0.05), seeds=range(8), tasks=range(0, 31, 3))
+    assert text.startswith("under permuted_pixels tickets run out as plasticity is lost, but no ")
+    assert "beyond the common trend the two are not clearly linked (8 seeds" in text
+    assert "rise and fall together" in text
+    assert "With the common trend taken out, which may be all there is, the link does not" in text
+    assert "Without a stationary control" in text
+
+
+def test_the_control_runs_out_of_tickets_as_well(answer_to: Callable[..., str]) -> None:
+    def both(shift: str, seed: int, task: int, sparsity: float) -> Mapping[str, float]:
+        noise = 0.2 * draw(seed, task, sum(map(ord, shift)))
+        lost = 0 if shift == "stationary" else 0.003 * task + 0.003 * draw(seed, task, 5)
+        return {"ticket_count": 3 - 0.05 * task + noise, "test_accuracy": 0.9 - lost}
+
+    text = answer_to(both, shifts=("permuted_pixels", "stationary"))
+    assert text.startswith(
+        "under permuted_pixels tickets run out as plasticity is lost, but not clearly more than "
+        "in the stationary control, which keeps its plasticity"
+    )
+
+
+def test_negative(answer_to: Callable[..., str]) -> None:
+    text = answer_to(values(-0.003, 0.05, -1))
+    assert text.startswith("under permuted_pixels plasticity is lost, but ticket count does not")
+    assert "plasticity was lost along the stream, and the variety of tickets grew" in text
+    assert "Where ticket count is higher, test accuracy is lower: Pearson -" in text
+
+
+def test_nothing_happens(answer_to: Callable[..., str]) -> None:
+    text = answer_to(values(0, 0))
+    assert text.startswith("under permuted_pixels the question stays open")
+    assert "plasticity did not clearly change along the stream" in text
+    assert "is not put to the test" in text
+    assert "Whether ticket count and test accuracy go together is open" in text
+    assert "the interval includes 0" in text
+    assert "survive" not in text
+
+
+def test_high_gap_means_that_plasticity_is_lost(answer_to: Callable[..., str]) -> None:
+    text = answer_to(values(-0.003, -0.05, 1), plasticity="trainability_gap")
+    assert "by trainability gap, plasticity was lost along the stream" in text
+    assert "Where ticket count is higher, trainability gap is lower" in text
+
+
+def test_plasticity_grew(answer_to: Callable[..., str]) -> None:
+    assert "plasticity grew along the stream" in answer_to(values(0.002, -0.05))
+
+
+@pytest.mark.parametrize(("seeds", "words"), [((0,), "one seed"), ((0, 1), "2 seeds")])
+def test_too_few_seeds(
+    answer_to: Callable[..., str], seeds: tuple[int, ...], words: str, falling: Any
+) -> None:
+    text = answer_to(falling, seeds=seeds)
+    assert text.startswith("Open: ")
+    assert f"{words} cannot settle the question" in text
+    assert "nothing can be concluded from fewer than 3 seeds" in text
+    assert f"All of this rests on {words}" in text
+    for claim in ("excludes 0", "survives", "was lost", "rise and fall together"):
+        assert claim not in text
+
+
+def test_not_computable(answer_to: Callable[..., str], falling: Any) -> None:
+    flat = lambda sh, s, t, sp: {**falling(sh, s, t, sp), "ticket_count": 1.0}  # noqa: E731
+    text = answer_to(flat)
+    assert "the variety of tickets did not clearly change" in text
+    assert "ticket count at sparsity 0.8 stayed at 1 " in text
+    assert "not computable (the ticket measure is the same everywhere)" in text
+    assert "nan" not in text
+
+
+def test_only_the_control(answer_to: Callable[..., str], falling: Any) -> None:
+    text = answer_to(falling, shifts=("stationary",))
+    assert text.startswith("Open: there is no shifting stream")
+    assert "Without a shifting stream, the question itself stays open" in text
+
+
+def test_diverged_at_the_end(answer_to: Callable[..., str], falling: Any) -> None:
+    lost = lambda sh, s, t, sp: {  # noqa: E731
+        **falling(sh, s, t, sp), **({"test_accuracy": np.nan} if t == 30 else {})
+    }  # fmt: skip
+    text = answer_to(lost)
+    assert "no seed has figures for both the first and the last snapshot" in text
+    assert "nan" not in text
