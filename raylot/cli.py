@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ _GROUPS: dict[str, type[Options]] = {
     "where it runs": SweepOptions,
 }
 
+#: Options that take several values.
+_LISTS = {"seeds", "shifts", "sparsities", "rounds", "hidden", "snapshots"}
+
 
 @dataclass(frozen=True)
 class Command:
@@ -62,7 +66,8 @@ def parse(description: str, name: str, arguments: Sequence[str] | None = None) -
             something is wrong.
     """
     parser = _parser(description, name)
-    given, unknown = parser.parse_known_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    given, unknown = parser.parse_known_args(_joined_negatives(words))
     try:
         if unknown:
             raise OptionError(_unknown_argument(unknown))
@@ -86,6 +91,10 @@ def refuse(error: OptionError) -> NoReturn:
 
 class _OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
+        if missing := re.match(r"argument --([a-z-]+): expected", message):
+            name = missing[1].replace("-", "_")
+            field = Study.model_fields.get(name)
+            message = f"{name}=: must be {accepted(field) if field else 'given a value'}"
         refuse(OptionError(message))
 
 
@@ -123,13 +132,26 @@ def _parser(description: str, name: str) -> argparse.ArgumentParser:
             if default is not None:
                 text += f" (default: {_shown(default)})"
             # Read as text: the models check and convert, with one wording for files and here.
+            is_bool = field.annotation is bool
             group.add_argument(
                 f"--{option_name.replace('_', '-')}",
                 metavar="VALUE",
-                nargs="*",
+                nargs="?" if is_bool else "+" if option_name in _LISTS else None,
+                const="true" if is_bool else None,
                 help=text.replace("%", "%%"),
             )
     return parser
+
+
+def _joined_negatives(words: Sequence[str]) -> list[str]:
+    """``--lr -1e-3`` as ``--lr=-1e-3``: argparse takes the value for an option of its own."""
+    joined: list[str] = []
+    for word in words:
+        if joined and re.fullmatch(r"--[a-z-]+", joined[-1]) and re.match(r"-[\d.]|-inf", word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _shown(default: Any) -> str:
@@ -154,13 +176,10 @@ def _given_values(given: argparse.Namespace) -> dict[str, Any]:
     values = dict(PRESETS[given.preset])
     if given.config is not None:
         values |= read_options_file(given.config)
-    for name, field in Study.model_fields.items():
-        words = getattr(given, name)
-        if words is None:
-            continue
-        if not words and field.annotation is bool:
-            words = ["true"]
-        values[name] = " ".join(words)
+    for name in Study.model_fields:
+        if (given_value := getattr(given, name)) is not None:
+            is_list = isinstance(given_value, list)
+            values[name] = " ".join(given_value) if is_list else given_value
     return values
 
 
@@ -176,7 +195,8 @@ def read_options_file(path: str | Path) -> dict[str, Any]:
         raise OptionError(
             f"config={path}: must be a YAML file that can be read ({error.strerror})"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, KeyError, AttributeError, RecursionError) as error:
+        # PyYAML lets the errors of the types it builds through, as for "!!int ten".
         reason = " ".join(str(error).split())
         raise OptionError(f"config={path}: must be a YAML file ({reason})") from None
     if loaded is None:

@@ -362,6 +362,7 @@ class SweepOptions(Options):
         None,
         "folder or URI (s3://bucket/...) for all results; none given: results/NAME",
         accepts="a folder that can be written, or a URI",
+        min_length=1,
     )
     name: str | None = option(
         None, "name of the study, part of its folder's name",

@@ -126,11 +126,11 @@ def check_available(options: DataOptions) -> None:
         except (RuntimeError, OSError) as error:
             raise OptionError(
                 f"download=True: MNIST could not be downloaded into {root} "
-                f"({str(error).splitlines()[0]}); put its four files into {folder}"
+                f"({error!s}); put its four files into {folder}"
             ) from None
     try:
-        MNIST(str(root), train=True)
-    except RuntimeError:
+        _mnist(str(root))
+    except (RuntimeError, ValueError):  # missing; damaged
         raise OptionError(
             f"data_root={root}: must be a folder that holds MNIST in torchvision's layout "
             f"({folder} with its four files), or give download=true"

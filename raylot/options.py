@@ -17,6 +17,9 @@ _LONGEST_LIST = 1_000_000
 class OptionError(ValueError):
     """A user's mistake, in one line: the option, the value given and what is accepted."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))
+
 
 # ------------------------------------------------------------------ reading values as users write
 
@@ -33,7 +36,7 @@ def parse_integers(value: Any) -> Any:
         first, dash, last = span.partition("-")
         if dash:
             span_numbers = range(int(first), int(last) + 1, int(step or 1))
-            if len(span_numbers) > _LONGEST_LIST:
+            if span_numbers[_LONGEST_LIST:]:  # len() fails on a range that long
                 raise ValueError(f"more than {_LONGEST_LIST} numbers")
             numbers += span_numbers
         elif step:
@@ -93,7 +96,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     @classmethod
-    def checked(cls, **values: Any) -> Self:
+    def checked(cls, /, **values: Any) -> Self:
         """Builds the model; a wrong value raises `OptionError` with a one-line message."""
         try:
             return cls(**values)
@@ -105,7 +108,8 @@ class Options(BaseModel):
         values = self.model_dump(mode="json")
         for name, field in type(self).model_fields.items():
             extra = _extra(field)
-            if not extra.get("identity", True) or ("off" in extra and values[name] == extra["off"]):
+            is_off = "off" in extra and getattr(self, name) == extra["off"]
+            if is_off or not extra.get("identity", True):
                 del values[name]
         return values
 

@@ -151,7 +151,8 @@ class Progress:
         hidden = len(self._running) - visible
         if hidden > 0:
             rows.add_row(f"  ... and {hidden} more", "")
-        bar = ProgressBar(total=1.0, completed=self.fraction, width=min(60, self.console.width))
+        bar = Table.grid()  # a bar alone does not end its line
+        bar.add_row(ProgressBar(total=1.0, completed=self.fraction, width=60))
         return Group(bar, Text(self.summary(), overflow="fold"), rows)
 
     @property

@@ -21,7 +21,8 @@ class RandomKey:
         return RandomKey(self.path + parts)
 
     def seed_sequence(self) -> np.random.SeedSequence:
-        # Length and kind of every part are mixed in, so that no two paths spell the same entropy.
+        # SeedSequence splits large integers into 32-bit words; kind and length of every part are
+        # mixed in, so that no two paths spell the same words.
         entropy: list[int] = []
         for part in self.path:
             if isinstance(part, str):
@@ -29,8 +30,10 @@ class RandomKey:
                 entropy += [1, len(encoded), int.from_bytes(encoded, "little")]
             elif part < 0:
                 raise ValueError(f"seed={part}: must be 0 or greater")
-            else:
+            elif part < 2**32:
                 entropy += [2, part]
+            else:
+                entropy += [3, (part.bit_length() + 31) // 32, part]
         return np.random.SeedSequence(entropy)
 
     def generator(self) -> np.random.Generator:

@@ -26,7 +26,12 @@ class Storage:
         """
         self.root = str(root)
         if "://" not in self.root:
-            self.root = str(Path(self.root).expanduser().resolve())
+            try:
+                self.root = str(Path(self.root).expanduser().resolve())
+            except (RuntimeError, ValueError) as error:
+                raise OptionError(
+                    f"storage={root}: must be a folder that can be written, or a URI ({error})"
+                ) from None
             self.filesystem, self._base = fs.LocalFileSystem(), self.root
             return
         try:
@@ -70,7 +75,7 @@ class Storage:
         try:
             with self.filesystem.open_input_file(self.path(relative)) as file:
                 return bytes(file.read())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def exists(self, relative: str) -> bool:

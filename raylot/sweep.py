@@ -200,7 +200,10 @@ class Sweep:
             ),
         )
         grid = tuner.fit()
-        return bool(grid.num_terminated + grid.num_errors < len(runs))
+        # After Ctrl-C Tune returns as if all were well; only the storage knows what has ended.
+        ended = results.finished_runs(self.storage)
+        not_ended = sum(run.run_id not in ended for run in runs)
+        return bool(not_ended > grid.num_errors)
 
     def _outcome(self, interrupted: bool) -> Outcome:
         runs = results.read(self.storage, "runs")

@@ -1,0 +1,344 @@
+"""raylot.cli: what overrides what, how lists are given, ``--help``, and one line per mistake."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raylot.cli import Command, parse, read_options_file
+from raylot.config import PRESETS, Study
+from raylot.options import OptionError, accepted
+
+
+def command(*arguments: str) -> Command:
+    return parse("What it is for.", "my_study", arguments)
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line on standard error with which a command line is refused."""
+    with pytest.raises(SystemExit) as caught:
+        command(*arguments)
+    assert caught.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+    assert captured.err.startswith("error: ")
+    assert captured.err.endswith("\n")
+    return captured.err.removeprefix("error: ").removesuffix("\n")
+
+
+@pytest.fixture
+def options_file(tmp_path: Path) -> Path:
+    return tmp_path / "options.yaml"
+
+
+# ------------------------------------------------------------------ what is read
+
+
+def test_nothing_given_is_the_default_preset() -> None:
+    assert command() == Command(
+        Study.checked(**PRESETS["default"]),
+        storage="results/my_study",
+        dry_run=False,
+        retry_failed=False,
+    )
+
+
+def test_the_command_line_overrides_the_file_and_the_file_the_preset(options_file: Path) -> None:
+    options_file.write_text("epochs: 7\nbatch-size: 64\n")
+    arguments = ["--preset", "original", "--config", str(options_file), "--epochs", "8"]
+    for order in (arguments, arguments[4:] + arguments[:4]):
+        study = command(*order).study
+        assert study.epochs == 8  # preset 10, file 7
+        assert study.batch_size == 64  # preset 32
+        assert study.tasks == 501  # preset alone
+        assert study.weight_decay == 0.0  # none of them
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "value"),
+    [
+        (["--sparsities", "0.5,0.7"], "sparsities", (0.5, 0.7)),
+        (["--sparsities", "0.5", "0.7"], "sparsities", (0.5, 0.7)),
+        (["--sparsities", "0.5,", "0.7"], "sparsities", (0.5, 0.7)),
+        (["--sparsities=0.5 0.7"], "sparsities", (0.5, 0.7)),
+        (["--seeds", "0-2", "7"], "seeds", (0, 1, 2, 7)),
+        (["--hidden", "100,100"], "hidden", (100, 100)),
+        (["--snapshots", "0-:15"], "snapshots", (0, 15, 30)),
+        (["--shifts", "stationary"], "shifts", ("stationary",)),
+        (["--rounds", "0.8:3", "0.9:5"], "rounds", {0.8: 3, 0.9: 5}),
+        (["--rounds", "auto"], "rounds", None),
+        (["--download"], "download", True),
+        (["--download", "true"], "download", True),
+        (["--download", "false"], "download", False),
+        (["--trainability-gap", "no"], "trainability_gap", False),
+        (["--batch-size", "8"], "batch_size", 8),
+        (["--lr", "1e-3"], "lr", 0.001),
+        (["--lr", "1", "--lr", "2"], "lr", 2.0),
+        (["--data-root", "/with/two words"], "data_root", Path("/with/two words")),
+        (["--download", "--lr", "2"], "download", True),
+    ],
+)
+def test_values_as_users_write_them(arguments: list[str], name: str, value: Any) -> None:
+    assert getattr(command(*arguments).study, name) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("sparsities: [0.5, 0.7]", "sparsities", (0.5, 0.7)),
+        ("sparsities: 0.5,0.7", "sparsities", (0.5, 0.7)),
+        ("sparsities: 0.5", "sparsities", (0.5,)),
+        ("seeds: 0-2,7", "seeds", (0, 1, 2, 7)),
+        ("seeds: 3", "seeds", (3,)),
+        ("rounds: {0.8: 3, 0.9: 5}", "rounds", {0.8: 3, 0.9: 5}),
+        ("rounds: auto", "rounds", None),
+        ("download: yes", "download", True),
+        ("data-root: /somewhere", "data_root", Path("/somewhere")),
+        ("lr: 1e-3", "lr", 0.001),
+        ("random_masks: null", "random_masks", None),
+        ("# nothing but a comment", "epochs", 5),
+        ("", "epochs", 5),
+    ],
+)
+def test_values_of_a_file(options_file: Path, text: str, name: str, value: Any) -> None:
+    options_file.write_text(text)
+    assert getattr(command("--config", str(options_file)).study, name) == value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "storage"),
+    [
+        ([], "results/my_study"),
+        (["--name", "other"], "results/other"),
+        (["--storage", "/data"], "/data"),
+        (["--storage", "s3://bucket/x", "--name", "other"], "s3://bucket/x"),
+    ],
+)
+def test_where_results_go(arguments: list[str], storage: str) -> None:
+    assert command(*arguments).storage == storage
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flags"),
+    [
+        ([], (False, False)),
+        (["--dry-run"], (True, False)),
+        (["--retry-failed"], (False, True)),
+        (["--dry-run", "--retry-failed"], (True, True)),
+    ],
+)
+def test_flags(arguments: list[str], flags: tuple[bool, bool]) -> None:
+    found = command(*arguments)
+    assert (found.dry_run, found.retry_failed) == flags
+
+
+def test_original_narrowed() -> None:
+    study = command(
+        "--preset", "original", "--tasks", "101", "--tickets", "5", "--sparsities", "0.8"
+    ).study
+    assert study.snapshots == (0, 50, 100)
+    assert (study.tickets, study.random_masks) == (5, 10)
+    assert study.sparsities == (0.8,)
+    assert study.rounds_for(0.8) == 3
+    assert (study.dataset, study.hidden, study.masked) == ("mnist", (256,), "freeze")
+
+
+# ------------------------------------------------------------------ --help
+
+
+def test_help_shows_every_option_and_what_it_accepts(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command("--help")
+    assert caught.value.code == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "What it is for." in captured.out
+    shown = "".join(captured.out.split())  # lines are broken to fit the terminal
+    for name, field in Study.model_fields.items():
+        dashed = name.replace("_", "-")
+        text = "".join(f"{field.description};{accepted(field)}".split())
+        values = r"(VALUE|\[VALUE\]|VALUE\[VALUE\.\.\.\])"
+        assert re.search(f"--{dashed}{values}{re.escape(text)}", shown)
+    for name in ("--preset", "--config", "--dry-run", "--retry-failed"):
+        assert name in captured.out
+    assert "%%" not in captured.out
+    assert "PydanticUndefined" not in captured.out
+
+
+@pytest.mark.parametrize(("name", "value"), PRESETS["default"].items())
+def test_help_shows_the_default_presets_values(
+    name: str, value: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command("--help")
+    shown = "".join(capsys.readouterr().out.split())
+    (own,) = re.findall(rf"--{name}\[?VALUE(.*?)(?=--|$)", shown)
+    assert f"(default:{value})" in own
+
+
+# ------------------------------------------------------------------ mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epoch", "3"], "epoch=3: unknown option; did you mean epochs?"),
+        (["--epoch=3"], "epoch=3: unknown option; did you mean epochs?"),
+        (["--batchsize", "3"], "batchsize=3: unknown option; did you mean batch_size?"),
+        (["--presets", "x"], "presets=x: unknown option; did you mean preset?"),
+        (["--dry-runs"], "dry_runs=: unknown option; did you mean dry_run?"),
+        (["--preset", "orginal"], "preset=orginal: must be one of default, original"),
+        (["--epochs", "0"], "epochs=0: must be a whole number in [1, 100000]"),
+        (["--epochs", "ten"], "epochs=ten: must be a whole number in [1, 100000]"),
+        (["--epochs"], "epochs=: must be a whole number in [1, 100000]"),
+        (["--epochs", "--lr", "1"], "epochs=: must be a whole number in [1, 100000]"),
+        (["--lr", "1", "2"], "2: must follow an --option"),
+        (["--config"], "config=: must be given a value"),
+        (["--seeds"], "seeds=: must be whole numbers from 0, each once, as 0-9 or 0,3,5"),
+        (["--lr", "nan"], "lr=nan: must be a number in (0, 100]"),
+        (["--lr", "-1"], "lr=-1: must be a number in (0, 100]"),
+        (["--lr", "-1e-3"], "lr=-1e-3: must be a number in (0, 100]"),
+        (["--lr=-1e-3"], "lr=-1e-3: must be a number in (0, 100]"),
+        (["--download", "perhaps"], "download=perhaps: must be true or false"),
+        (["--dataset", "cifar"], "dataset=cifar: must be one of digits, mnist"),
+        (["--device", "cuda"], "device=cuda: must go with gpus_per_trial greater than 0"),
+        (["--momentum", "0.9"], "momentum=0.9: must be 0 unless optimizer is sgd"),
+        (["stray"], "stray: must follow an --option"),
+        (["--dry-run", "stray"], "stray: must follow an --option"),
+        (["-e", "3"], "-e: must follow an --option"),
+        (
+            ["--seeds", "0-99999999999999999999999"],
+            "seeds=0-99999999999999999999999: "
+            "must be whole numbers from 0, each once, as 0-9 or 0,3,5",
+        ),
+        (
+            ["--snapshots", "0,31"],
+            "snapshots=0,31: must be task numbers from 0 to 30, each once",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refusal(capsys, *arguments) == message
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--preset"],
+        ["--config"],
+        ["--dry-run=yes"],
+        ["--", "stray"],
+        ["--name", "two\nlines"],
+        ["--two\nlines", "3"],
+        ["two\nlines"],
+        ["--preset", "two\nlines"],
+        ["--config", "no\nfile"],
+        ["--zzzz"],
+    ],
+)
+def test_odd_command_lines_are_one_line_too(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refusal(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch: 3", "epoch=3: unknown option; did you mean epochs?"),
+        ("epochs: 0", "epochs=0: must be a whole number in [1, 100000]"),
+        ("epochs: 1.5", "epochs=1.5: must be a whole number in [1, 100000]"),
+        ("lr: .nan", "lr=nan: must be a number in (0, 100]"),
+        ("lr: .inf", "lr=inf: must be a number in (0, 100]"),
+        ("lr: null", "lr=None: must be a number in (0, 100]"),
+        ("lr: [1, 2]", "lr=[1, 2]: must be a number in (0, 100]"),
+        ("lr: &a [*a]", "lr=[[...]]: must be a number in (0, 100]"),
+        (
+            "seeds: 2024-01-01",
+            "seeds=2024-01-01: must be whole numbers from 0, each once, as 0-9 or 0,3,5",
+        ),
+    ],
+)
+def test_a_mistake_in_a_file_is_one_line(
+    text: str, message: str, options_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options_file.write_text(text)
+    assert refusal(capsys, "--config", str(options_file)) == message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"epochs: [1",
+        b"{epochs: 1, lr",
+        b"epochs: 1: 2",
+        b"\tepochs: 1",
+        b"epochs: 1\n---\nepochs: 2",
+        b"epochs: *nowhere",
+        b"? [1]\n: 2",
+        b"epochs: !own 3",
+        b"epochs: \xff",
+        b"\xff\xfe\x00",
+        b"epochs: \x07",
+        b"epochs: " + b"[" * 1500,
+        b"- epochs",
+        b"epochs",
+        b"3",
+        b"1: 2",
+        b"true: 1",
+        b"null: 1",
+        # values that yaml itself cannot make sense of
+        b"name: 2024-13-45",
+        b"epochs: !!int ten",
+        b"lr: !!float ten",
+        b"download: !!bool perhaps",
+        b"name: !!timestamp never",
+        b"seeds: " + b"9" * 5000,
+    ],
+)
+def test_a_file_that_is_no_mapping_is_refused(
+    content: bytes, options_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options_file.write_bytes(content)
+    assert refusal(capsys, "--config", str(options_file)).startswith(f"config={options_file}: must")
+
+
+@pytest.mark.parametrize(
+    "text", ['name: "two\\nlines"', '"two\\nlines": 3', "cls: 1", "self: 1", "__class__: 1"]
+)
+def test_odd_files_are_one_line_too(
+    text: str, options_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options_file.write_text(text)
+    assert refusal(capsys, "--config", str(options_file))
+
+
+@pytest.mark.parametrize("place", ["value", "document"])
+def test_a_file_cannot_execute_anything(
+    place: str, options_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    harm = tmp_path / "harm"
+    call = f"!!python/object/apply:os.system ['touch {harm}']"
+    options_file.write_text(f"name: {call}" if place == "value" else call)
+    message = refusal(capsys, "--config", str(options_file))
+    assert message.startswith(f"config={options_file}: must be a YAML file")
+    assert not harm.exists()
+
+
+@pytest.mark.parametrize("path", ["missing.yaml", "."])
+def test_a_file_that_cannot_be_read_is_refused(
+    path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = refusal(capsys, "--config", str(tmp_path / path))
+    assert message.startswith(f"config={tmp_path / path}: must be a YAML file that can be read (")
+
+
+def test_reading_a_file_raises_for_callers_from_python(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="must be a YAML file that can be read"):
+        read_options_file(tmp_path / "missing.yaml")

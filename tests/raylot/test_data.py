@@ -1,0 +1,243 @@
+"""raylot.data: the splits as they are stored, scaling by formula, and what is said without data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from raylot.config import DATASETS
+from raylot.data import Task, load_dataset
+from raylot.options import OptionError
+
+FILES = [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+]
+
+
+@pytest.fixture(scope="module")
+def digits() -> Task:
+    return load_dataset("digits")
+
+
+@pytest.fixture(scope="module")
+def mnist(mnist_root: Path) -> Task:
+    return load_dataset("mnist", root=mnist_root)
+
+
+def refusal(load: Callable[[], Task]) -> str:
+    """The message with which loading is refused, which must be one line."""
+    with pytest.raises(OptionError) as caught:
+        load()
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+def pairs(images: torch.Tensor, labels: torch.Tensor) -> Counter[tuple[bytes, int]]:
+    """How often each labelled image occurs."""
+    return Counter(
+        (image.numpy().tobytes(), label)
+        for image, label in zip(images, labels.tolist(), strict=True)
+    )
+
+
+# ------------------------------------------------------------------ digits
+
+
+def test_digits_shapes_and_types(digits: Task) -> None:
+    assert digits.train_inputs.shape == (1437, 1, 8, 8)
+    assert digits.test_inputs.shape == (360, 1, 8, 8)
+    assert digits.train_labels.shape == (1437,)
+    assert digits.test_labels.shape == (360,)
+    assert digits.train_inputs.dtype == digits.test_inputs.dtype == torch.uint8
+    assert digits.train_labels.dtype == digits.test_labels.dtype == torch.int64
+    assert digits.classes == 10
+    assert digits.input_shape == (1, 8, 8)
+    assert DATASETS["digits"] == (1437, 8)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_digits_use_their_whole_range(digits: Task, split: str) -> None:
+    images = getattr(digits, f"{split}_inputs")
+    assert (int(images.min()), int(images.max())) == (0, 16)
+
+
+def test_digits_are_split_evenly_by_class(digits: Task) -> None:
+    # 360 of 1,797 are 0.2003 of each class: 35.7 of the 178 zeros, 34.9 of the 174 eights
+    test = torch.bincount(digits.test_labels).tolist()
+    assert test == [36, 36, 35, 37, 36, 37, 36, 36, 35, 36]
+    both = torch.bincount(digits.train_labels) + torch.bincount(digits.test_labels)
+    assert both.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+
+
+def test_digits_are_all_there_once_and_labelled_as_they_were(digits: Task) -> None:
+    stored = load_digits()
+    images = torch.from_numpy(stored.images.astype("uint8"))
+    everything = pairs(images, torch.from_numpy(stored.target))
+    assert set(everything.values()) == {1}  # no duplicates, so any overlap would be a leak
+    train = pairs(digits.train_inputs, digits.train_labels)
+    test = pairs(digits.test_inputs, digits.test_labels)
+    assert train + test == everything
+    assert not train & test
+
+
+def test_the_split_of_digits_is_pinned(digits: Task) -> None:
+    assert digits.train_labels[:10].tolist() == [3, 9, 1, 3, 1, 9, 4, 4, 2, 8]
+    assert digits.test_labels[:10].tolist() == [7, 6, 3, 7, 7, 3, 2, 8, 9, 3]
+
+
+# ------------------------------------------------------------------ scaling
+
+
+@pytest.mark.parametrize(
+    ("offset", "divisor", "expected"),
+    [
+        (0.0, 1.0, [0.0, 8.0, 16.0]),
+        (0.0, 16.0, [0.0, 0.5, 1.0]),
+        (8.0, 4.0, [-2.0, 0.0, 2.0]),
+    ],
+)
+def test_scale_by_hand(offset: float, divisor: float, expected: list[float]) -> None:
+    images = torch.tensor([[0, 8, 16]], dtype=torch.uint8)
+    labels = torch.tensor([0])
+    task = Task(images, labels, images, labels, 10, offset, divisor)
+    scaled = task.scale(images)
+    assert scaled.dtype == torch.float32
+    assert scaled.tolist() == [expected]
+    assert images.tolist() == [[0, 8, 16]]
+
+
+def test_raw_keeps_the_values(digits: Task) -> None:
+    scaled = digits.scale(digits.train_inputs)
+    assert scaled.dtype == torch.float32
+    assert torch.equal(scaled, digits.train_inputs.float())
+
+
+def test_unit_divides_by_the_largest_value(digits: Task) -> None:
+    unit = load_dataset("digits", scaling="unit")
+    assert torch.equal(unit.train_inputs, digits.train_inputs)  # stored as they were
+    assert torch.equal(unit.scale(unit.test_inputs), digits.test_inputs.float() / 16)
+
+
+def test_standardize_is_that_of_the_training_split(digits: Task) -> None:
+    standardized = load_dataset("digits", scaling="standardize")
+    train = digits.train_inputs.double()
+    mean = train.sum() / train.numel()
+    deviation = ((train - mean).square().sum() / train.numel()).sqrt()
+    scaled = standardized.scale(standardized.train_inputs).double()
+    assert float(scaled.mean()) == pytest.approx(0, abs=1e-6)
+    assert float(scaled.std(correction=0)) == pytest.approx(1, abs=1e-6)
+    test = standardized.scale(standardized.test_inputs).double()
+    torch.testing.assert_close(
+        test, (digits.test_inputs.double() - mean) / deviation, rtol=0, atol=1e-6
+    )
+
+
+# ------------------------------------------------------------------ MNIST
+
+
+def test_mnist_shapes_and_types(mnist: Task) -> None:
+    assert mnist.train_inputs.shape == (60000, 1, 28, 28)
+    assert mnist.test_inputs.shape == (10000, 1, 28, 28)
+    assert mnist.train_inputs.dtype == mnist.test_inputs.dtype == torch.uint8
+    assert mnist.train_labels.dtype == mnist.test_labels.dtype == torch.int64
+    assert (int(mnist.train_inputs.min()), int(mnist.train_inputs.max())) == (0, 255)
+    assert mnist.classes == 10
+    assert DATASETS["mnist"] == (60000, 28)
+
+
+def test_mnist_labels(mnist: Task) -> None:
+    assert mnist.test_labels[:5].tolist() == [7, 2, 1, 0, 4]
+    assert mnist.train_labels[:5].tolist() == [5, 0, 4, 1, 9]
+    assert torch.bincount(mnist.test_labels)[0] == 980  # zeros, as LeCun counts them
+
+
+def test_mnist_mean_and_deviation_are_the_usual_ones(mnist_root: Path) -> None:
+    mnist = load_dataset("mnist", root=mnist_root, scaling="standardize")
+    assert mnist.offset / 255 == pytest.approx(0.1307, abs=5e-5)
+    assert mnist.divisor / 255 == pytest.approx(0.3081, abs=5e-5)
+
+
+def test_mnist_unit_reaches_one(mnist_root: Path) -> None:
+    mnist = load_dataset("mnist", root=mnist_root, scaling="unit")
+    assert float(mnist.scale(mnist.test_inputs[:100]).max()) == 1.0
+
+
+# ------------------------------------------------------------------ without data
+
+
+@pytest.mark.parametrize("download", [False, True])
+def test_mnist_without_a_root_is_refused(download: bool) -> None:
+    message = refusal(lambda: load_dataset("mnist", download=download))
+    assert message.startswith("data_root=None: must be the folder that holds MNIST")
+
+
+@pytest.mark.parametrize("missing", [FILES, *[[name] for name in FILES]])
+def test_mnist_that_is_not_there_is_refused(
+    missing: list[str], mnist_root: Path, tmp_path: Path
+) -> None:
+    link_mnist(mnist_root, tmp_path, leave_out=missing)
+    message = refusal(lambda: load_dataset("mnist", root=tmp_path))
+    assert message.startswith(f"data_root={tmp_path}: must be a folder that holds MNIST")
+    assert str(tmp_path / "MNIST" / "raw") in message
+    assert "download=true" in message
+
+
+@pytest.mark.parametrize("size", [0, 8, 5000])
+@pytest.mark.parametrize("damaged", FILES)
+def test_mnist_that_is_damaged_is_refused(
+    damaged: str, size: int, mnist_root: Path, tmp_path: Path
+) -> None:
+    link_mnist(mnist_root, tmp_path, leave_out=[damaged])
+    content = (mnist_root / "MNIST" / "raw" / damaged).read_bytes()
+    (tmp_path / "MNIST" / "raw" / damaged).write_bytes(content[:size])
+    message = refusal(lambda: load_dataset("mnist", root=tmp_path))
+    assert message.startswith(f"data_root={tmp_path}: must be")
+
+
+@pytest.mark.parametrize("below", ["folder", "file"])
+def test_a_download_that_fails_is_one_line(
+    below: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy"):  # so that nothing can be reached
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.delenv("no_proxy", raising=False)
+    (tmp_path / "file").write_text("no folder")
+    root = tmp_path / below / "data"
+    message = refusal(lambda: load_dataset("mnist", root=root, download=True))
+    assert message.startswith(f"download=True: MNIST could not be downloaded into {root}")
+    assert str(root / "MNIST" / "raw") in message
+
+
+def test_a_download_of_what_is_there_needs_no_network(
+    mnist_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    assert len(load_dataset("mnist", root=mnist_root, download=True).test_labels) == 10000
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dataset": "cifar"}, "dataset=cifar: must be one of digits, mnist"),
+        ({"scaling": "log"}, "scaling=log: must be one of raw, unit, standardize"),
+    ],
+)
+def test_unknown_names_are_refused(options: dict[str, str], message: str) -> None:
+    assert refusal(lambda: load_dataset(**options)) == message  # type: ignore[arg-type]
+
+
+def link_mnist(mnist_root: Path, root: Path, leave_out: list[str]) -> None:
+    """MNIST under another root, without some of its files."""
+    folder = root / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for name in FILES:
+        if name not in leave_out:
+            (folder / name).symlink_to(mnist_root / "MNIST" / "raw" / name)

@@ -1,0 +1,246 @@
+"""raylot.storage: a file is its old or its new self whoever is killed, and mistakes are one line.
+
+Runs on the local file system; object stores are pyarrow's own business.
+"""
+
+from __future__ import annotations
+
+import collections
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raylot import results
+from raylot.options import OptionError
+from raylot.storage import Storage
+
+OLD, NEW = b"old" * 300_000, b"newer" * 300_000
+
+#: Replaces a file over and over until it is killed.
+WRITER = """
+import sys
+from raylot.storage import Storage
+storage = Storage(sys.argv[1])
+print("writing", flush=True)
+while True:
+    storage.write("folder/file", b"old" * 300_000)
+    storage.write("folder/file", b"newer" * 300_000)
+"""
+
+#: Writes a table's file once, and kills itself when its bytes are written but not yet in place.
+KILLED_WRITER = """
+import os, signal, sys
+from raylot import results
+from raylot.storage import Storage
+os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+results.write(Storage(sys.argv[1]), "snapshots", "abc", [{"run_id": "abc", "task": 20}])
+"""
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(tmp_path / "root")
+
+
+def refusal(make: Callable[[], object]) -> str:
+    """The message with which something is refused, which must be one line."""
+    with pytest.raises(OptionError) as caught:
+        make()
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+# ------------------------------------------------------------------ whole files
+
+
+@settings(max_examples=20)
+@given(data=st.binary(max_size=1000))
+def test_what_is_written_is_read(data: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+    storage = Storage(tmp_path_factory.getbasetemp() / "round-trip")
+    storage.write("a/b/c.bin", b"something longer" * 100)
+    storage.write("a/b/c.bin", data)
+    assert storage.read("a/b/c.bin") == data
+
+
+def test_opening_creates_nothing(storage: Storage, tmp_path: Path) -> None:
+    assert storage.read("folder/file") is None
+    assert storage.names("folder") == []
+    assert not storage.exists("folder/file")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_exists_delete(storage: Storage, tmp_path: Path) -> None:
+    for name in ("b", "a", "c.parquet"):
+        storage.write(f"folder/{name}", b"x")
+    (tmp_path / "root" / "folder" / ".hidden").write_bytes(b"x")
+    assert storage.names("folder") == ["a", "b", "c.parquet"]
+    assert storage.exists("folder")
+    assert storage.exists("folder/a")
+
+    storage.delete_file("folder/a")
+    storage.delete_file("folder/a")  # what is gone stays gone
+    assert storage.names("folder") == ["b", "c.parquet"]
+    assert not storage.exists("folder/a")
+    assert storage.read("folder/a") is None
+
+    storage.delete_folder("folder")
+    storage.delete_folder("folder")
+    assert storage.names("folder") == []
+    assert not storage.exists("folder")
+
+
+def test_nothing_but_the_file_is_left_behind(storage: Storage, tmp_path: Path) -> None:
+    storage.write("folder/file", OLD)
+    storage.write("folder/file", NEW)
+    assert [path.name for path in (tmp_path / "root" / "folder").iterdir()] == ["file"]
+
+
+def test_a_write_that_fails_leaves_the_old_contents(storage: Storage, tmp_path: Path) -> None:
+    storage.write("folder/file", OLD)
+    with pytest.raises(TypeError):
+        storage.write("folder/file", "no bytes")  # type: ignore[arg-type]
+    assert storage.read("folder/file") == OLD
+    assert [path.name for path in (tmp_path / "root" / "folder").iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("as_uri", [False, True])
+def test_paths_and_uris_name_the_same_files(as_uri: bool, tmp_path: Path) -> None:
+    storage = Storage(f"file://{tmp_path}" if as_uri else str(tmp_path))
+    storage.write("folder/file", b"x")
+    assert storage.is_local
+    assert (tmp_path / "folder" / "file").read_bytes() == b"x"
+    assert storage.path("folder/file") == str(tmp_path / "folder" / "file")
+
+
+# ------------------------------------------------------------------ atomic replacement
+
+
+def test_a_reader_sees_old_or_new_contents_only(storage: Storage) -> None:
+    kinds = {OLD: "old", NEW: "new"}
+    storage.write("folder/file", OLD)
+    seen: collections.Counter[str] = collections.Counter()
+    names: set[str] = set()
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            data = storage.read("folder/file")
+            seen[f"nothing: {data!r}" if not data else kinds.get(data, "torn")] += 1
+            names.update(storage.names("folder"))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    replaced = 0
+    while (replaced < 30 or min(seen["old"], seen["new"]) < 10) and replaced < 5000:
+        storage.write("folder/file", NEW if replaced % 2 == 0 else OLD)
+        replaced += 1
+    stop.set()
+    reader.join()
+    assert set(seen) == {"old", "new"}
+    assert names == {"file"}
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_a_killed_writer_leaves_old_or_new_contents(attempt: int, storage: Storage) -> None:
+    storage.write("folder/file", OLD)
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, storage.root], stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"writing\n"
+        contents = {storage.read("folder/file") for _ in range(20 + 7 * attempt)}
+        writer.send_signal(signal.SIGKILL)
+        assert writer.wait() == -signal.SIGKILL
+    assert contents | {storage.read("folder/file")} <= {OLD, NEW}
+    assert storage.names("folder") == ["file"]
+
+
+@pytest.mark.parametrize("written_before", [False, True])
+def test_what_a_killed_writer_leaves_is_read_by_nobody(
+    written_before: bool, storage: Storage
+) -> None:
+    if written_before:
+        results.write(storage, "snapshots", "abc", [{"run_id": "abc", "task": 10}])
+    else:
+        results.write(storage, "snapshots", "def", [{"run_id": "def", "task": 10}])
+    killed = subprocess.run([sys.executable, "-c", KILLED_WRITER, storage.root], check=False)
+    assert killed.returncode == -signal.SIGKILL
+
+    folder = Path(storage.path("tables/snapshots"))
+    (finished,) = storage.names("tables/snapshots")
+    (leftover,) = (path for path in folder.iterdir() if path.name != finished)
+    assert leftover.stat().st_size > 0
+    assert results.read(storage, "snapshots")["task"].tolist() == [10]
+    assert pd.read_parquet(folder)["task"].tolist() == [10]
+
+    storage.write(f"tables/snapshots/{finished}", b"new")  # the leftover is in nobody's way
+    assert storage.read(f"tables/snapshots/{finished}") == b"new"
+
+
+# ------------------------------------------------------------------ where it can be
+
+
+def test_a_writable_folder_is_left_empty(storage: Storage, tmp_path: Path) -> None:
+    storage.check_writable()
+    assert list((tmp_path / "root").iterdir()) == []
+
+
+@pytest.mark.parametrize("below", ["", "/sub", "/sub/sub"])
+def test_what_cannot_be_written_is_told_in_one_line(below: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("no folder")
+    root = f"{file}{below}"
+    message = refusal(Storage(root).check_writable)
+    assert message.startswith(f"storage={root}: must be a folder that can be written, or a URI (")
+    assert file.read_text() == "no folder"
+
+
+def test_nothing_is_found_below_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("no folder")
+    storage = Storage(file / "sub")
+    assert storage.names("folder") == []
+    assert not storage.exists("folder/file")
+    assert storage.read("folder/file") is None
+
+
+@pytest.mark.parametrize(
+    "root", ["nowhere://bucket/folder", "http://host/folder", "S3://bucket", "://"]
+)
+def test_unknown_uris_are_told_in_one_line(root: str) -> None:
+    message = refusal(lambda: Storage(root))
+    assert message.startswith(f"storage={root}: must be a folder that can be written, or a URI (")
+
+
+@pytest.mark.parametrize(
+    "root", ["~no-such-user/folder", "a\0b", "s3://a\nb", "hdfs://host/folder"]
+)
+def test_impossible_folders_are_told_in_one_line(root: str) -> None:
+    assert refusal(lambda: Storage(root).check_writable()).startswith("storage=")
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    storage = Storage("~/results")
+    assert storage.root == str(tmp_path / "results")
+    storage.write("file", b"x")
+    assert (tmp_path / "results" / "file").read_bytes() == b"x"
+
+
+def test_a_relative_folder_stays_where_it_was_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    storage = Storage("results")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")  # as Ray does to its workers
+    storage.write("file", b"x")
+    assert (tmp_path / "results" / "file").read_bytes() == b"x"

@@ -1,0 +1,188 @@
+"""The main script as a user runs it: answers, killed and repeated, and every kind of bad input."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+from raylot import results
+from tests.raylot.tables import assert_same_tables
+
+_SCRIPT = Path(__file__).parents[2] / "sweeps" / "ticket_count_vs_plasticity.py"
+_TINY = [
+    "--address", "local", "--tasks", "12", "--snapshots", "0,11", "--epochs", "2",
+    "--hidden", "16", "--tickets", "2", "--rounds", "1", "--seeds", "0-2",
+    "--sparsities", "0.8", "--probe-size", "50", "--save-interval", "0",
+]  # fmt: skip
+
+
+def _command(storage: Path, *extra: str) -> list[str]:
+    return [sys.executable, str(_SCRIPT), *_TINY, "--storage", str(storage), *extra]
+
+
+def _run(storage: Path, *extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        _command(storage, *extra), capture_output=True, text=True, check=False, timeout=400
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """A storage with an undisturbed sweep, and what the sweep said."""
+    storage = tmp_path_factory.mktemp("undisturbed")
+    done = _run(storage)
+    assert done.returncode == 0, done.stderr
+    return storage, done.stdout, done.stderr
+
+
+def test_it_ends_with_the_answer_and_where_things_lie(finished: tuple[Path, str, str]) -> None:
+    storage, said, progress = finished
+    assert "18 runs finished" in said
+    assert "Pearson" in said
+    assert "permuted_pixels" in said
+    assert "stationary" in said
+    assert str(storage / "tables") in said
+    assert (storage / "analysis" / "figures" / "along_stream.svg").exists()
+    assert "Traceback" not in progress
+    assert "Warning" not in progress
+    assert "of 6 runs finished" in progress
+
+
+def _runs_ended(storage: Path) -> int:
+    return len(list((storage / "tables" / "runs").glob("*.parquet")))
+
+
+def _wait_until(condition: bool, deadline: float) -> None:
+    assert condition or time.monotonic() < deadline, "nothing happened for too long"
+    time.sleep(0.05)
+
+
+@pytest.fixture
+def interruptible(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A running sweep in a session of its own, gone when the test ends."""
+    process = subprocess.Popen(
+        _command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    yield process
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.parametrize("runs_ended", [1, 8])
+def test_a_killed_sweep_continues_and_ends_as_if_nothing_had_happened(
+    tmp_path: Path,
+    finished: tuple[Path, str, str],
+    interruptible: subprocess.Popen[str],
+    runs_ended: int,
+) -> None:
+    """SIGKILL to the driver, with runs under way, among the streams and among the tickets."""
+    deadline = time.monotonic() + 200
+    while _runs_ended(tmp_path) < runs_ended or not list((tmp_path / "state").glob("*/*")):
+        _wait_until(interruptible.poll() is None, deadline)
+        time.sleep(0.05)
+    interruptible.kill()
+    interruptible.wait()
+    ended = {path: path.stat().st_mtime_ns for path in (tmp_path / "tables" / "runs").iterdir()}
+    again = _run(tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert {path: path.stat().st_mtime_ns for path in ended} == ended, "a finished run ran again"
+    assert_same_tables(finished[0], tmp_path)
+    assert not list((tmp_path / "state").rglob("*.safetensors"))
+
+
+def test_ctrl_c_says_how_to_continue_and_continuing_works(
+    tmp_path: Path, finished: tuple[Path, str, str], interruptible: subprocess.Popen[str]
+) -> None:
+    deadline = time.monotonic() + 200
+    while _runs_ended(tmp_path) < 2:
+        _wait_until(interruptible.poll() is None, deadline)
+    interruptible.send_signal(signal.SIGINT)
+    said, progress = interruptible.communicate(timeout=120)
+    assert interruptible.returncode == 130, progress
+    assert "the same command continues it" in said
+    assert "Traceback" not in progress
+    assert _run(tmp_path).returncode == 0
+    assert_same_tables(finished[0], tmp_path)
+
+
+def test_a_dry_run_prints_the_plan_and_touches_nothing(
+    tmp_path: Path, finished: tuple[Path, str, str]
+) -> None:
+    storage = tmp_path / "new"
+    planned = _run(storage, "--dry-run")
+    assert planned.returncode == 0
+    # 90 steps a task (45 batches, 2 epochs): 12 tasks and 2 fresh networks; 2 x 2 + 2 trainings
+    assert planned.stdout.split("\n")[1].split() == ["streams", "6", "0", "6", "1,260", "7,560"]
+    assert planned.stdout.split("\n")[2].split() == ["tickets", "12", "0", "12", "540", "6,480"]
+    assert not storage.exists()
+    finished_plan = _run(finished[0], "--dry-run").stdout.split("\n")
+    assert finished_plan[2].split() == ["tickets", "12", "12", "0", "540", "0"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sparsities", "1.0"], "sparsities=1.0: must be one or more numbers in [0, 1)"),
+        (["--rounds", "0"], "rounds=0: must be a whole number in [1, 1000]"),
+        (["--epochs", "none"], "epochs=none: must be a whole number"),
+        (["--epohcs", "3"], "epohcs=3: unknown option; did you mean epochs?"),
+        (["--preset", "big"], "preset=big: must be one of default, original"),
+        (["--snapshots", "0,12"], "snapshots=0,12: must be task numbers from 0 to 11"),
+        (["--probe-size", "1438"], "probe_size=1438: must be at most 1437"),
+        (["--momentum", "0.9"], "momentum=0.9: must be 0 unless optimizer is sgd"),
+        (["--device", "cuda"], "device=cuda: must go with gpus_per_trial greater than 0"),
+        (["--dataset", "mnist"], "data_root=None: must be the folder that holds MNIST"),
+        (["--dataset", "mnist", "--data-root", "/nowhere"], "data_root=/nowhere: must be a folder"),
+        (["--storage", "/dev/null/x"], "storage=/dev/null/x: must be a folder that can be written"),
+        (["--storage", "foo://bar"], "storage=foo://bar: must be a folder that can be written"),
+        (["--config", "/nowhere.yaml"], "config=/nowhere.yaml: must be a YAML file"),
+        (["--cpus-per-trial", "0"], "cpus_per_trial=0: must be a number in (0, 4096]"),
+        (["surplus"], "surplus: "),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2_and_starts_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    storage = tmp_path / "new"
+    main = runpy.run_path(str(_SCRIPT))["main"]
+    with pytest.raises(SystemExit) as ended:
+        main([*_TINY, "--storage", str(storage), *arguments])
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.err.startswith(f"error: {message}")
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+    assert not ray.is_initialized()
+    assert not storage.exists() or not list(storage.iterdir())
+
+
+def test_bad_input_in_a_process_of_its_own(tmp_path: Path) -> None:
+    refused = _run(tmp_path / "new", "--sparsities", "1.0")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: sparsities=1.0: must be one or more numbers in [0, 1)")
+    assert refused.stderr.count("\n") == 1
+    assert refused.stdout == ""
+
+
+def test_an_unreachable_cluster_is_one_line(tmp_path: Path) -> None:
+    refused = _run(tmp_path, "--address", "127.0.0.1:1")
+    assert refused.returncode == 2
+    assert "error: address=127.0.0.1:1: must be the address of a Ray cluster" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_results_can_be_read_as_readme_says(finished: tuple[Path, str, str]) -> None:
+    snapshots = results.read(finished[0], "snapshots")
+    assert len(snapshots) == 12
+    assert snapshots["ticket_count"].between(1, 2).all()
