@@ -10,6 +10,7 @@ import contextlib
 import functools
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -334,6 +335,7 @@ def _ray_session(options: SweepOptions) -> Iterator[None]:
     if is_ours:
         elsewhere = options.address not in (None, "local")
         try:
+            _check_reachable(options.address or os.environ.get("RAY_ADDRESS", ""))
             ray.init(
                 address=options.address,
                 log_to_driver=False,
@@ -341,7 +343,7 @@ def _ray_session(options: SweepOptions) -> Iterator[None]:
                 # A cluster's nodes need not have raylot installed.
                 runtime_env={"py_modules": [raylot]} if elsewhere else None,
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise OptionError(
                 f"address={options.address}: must be the address of a Ray cluster that can be "
                 f"reached ({' '.join(str(error).split())})"
@@ -352,6 +354,17 @@ def _ray_session(options: SweepOptions) -> Iterator[None]:
     finally:
         if is_ours:
             ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself tries for minutes to reach a cluster that is not there.
+
+    Raises:
+        OSError: nothing answers at ``host:port``.
+    """
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _check_resources(options: SweepOptions) -> None:
