@@ -437,7 +437,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "scaling": "raw",
         "hidden": "64",
         "lr": 0.01,
-        "epochs": 5,
+        "epochs": 4,
         "tasks": 31,
         "snapshots": "0-:10",
         "tickets": 4,
