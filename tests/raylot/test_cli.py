@@ -100,8 +100,8 @@ def test_values_as_users_write_them(arguments: list[str], name: str, value: Any)
         ("data-root: /somewhere", "data_root", Path("/somewhere")),
         ("lr: 1e-3", "lr", 0.001),
         ("random_masks: null", "random_masks", None),
-        ("# nothing but a comment", "epochs", 5),
-        ("", "epochs", 5),
+        ("# nothing but a comment", "epochs", 4),
+        ("", "epochs", 4),
     ],
 )
 def test_values_of_a_file(options_file: Path, text: str, name: str, value: Any) -> None:

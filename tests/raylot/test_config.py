@@ -385,7 +385,7 @@ def test_run_ids_are_pinned(run: StreamRun, run_id: str) -> None:
     ("preset", "stream_id", "tickets_id"),
     [
         # As above, for the first stream run and its last snapshot at the lowest sparsity.
-        ("default", "f14c7fe05f5a", "97f6b918c4e7"),
+        ("default", "cc836cc19db3", "6247776e6642"),
         ("original", "f1dcd3de404c", "5413032cafd2"),
     ],
 )
