@@ -75,7 +75,7 @@ def _doubts(
     else:
         kept = direction(control.plasticity, plasticity) in (0, 1)
         if _beyond_control(found, control, tickets, confidence) != {-1}:
-            which = "which keeps its plasticity" if kept else "too"
+            which = "which shows no loss of plasticity" if kept else "too"
             doubts.append(f"not clearly more than in the stationary control, {which}")
     if not all(_survives(search) for search in found.searches):
         doubts.append("beyond the common trend the two are not clearly linked")

@@ -44,9 +44,6 @@ TICKET_MEASURES: dict[str, Measure] = {
     )
 }
 
-#: Measures that come as columns of ``snapshots``; all others come from the ``plasticity`` table.
-PERFORMANCE = ("test_accuracy", "online_accuracy", "learning_speed", "trainability_gap")
-
 # Structural measures are oriented as the literature reads them (Dohare et al. 2024; Sokar et al.
 # 2023; Kumar et al. 2021); what the gradient norm says about plasticity is not settled.
 _PLASTICITY_MEASURES: dict[str, Measure] = {

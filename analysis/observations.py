@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from measures import ALL_SHIFTS, PERFORMANCE, STATIONARY, TICKET_MEASURES, in_order
+from measures import ALL_SHIFTS, STATIONARY, TICKET_MEASURES, in_order
 
 from raylot import results
 from raylot.config import PROTOCOL_EXCLUDES, StreamRun, TicketsRun
+from raylot.names import PERFORMANCE, WHOLE_NETWORK
 from raylot.options import OptionError
 from raylot.storage import Storage
 
@@ -135,7 +136,7 @@ def several_rounds(frame: pd.DataFrame) -> bool:
 
 def _metrics(plasticity: pd.DataFrame) -> pd.DataFrame:
     """A row per stream and task, a column per metric of the whole network."""
-    whole = plasticity[plasticity["layer"] == results.WHOLE_NETWORK]
+    whole = plasticity[plasticity["layer"] == WHOLE_NETWORK]
     wide = whole.pivot_table(index=["run_id", "task"], columns="metric", values="value")
     return wide.rename_axis(columns=None).reset_index().rename(columns={"run_id": "stream_run_id"})
 

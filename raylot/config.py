@@ -25,8 +25,8 @@ Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Rounds = Annotated[int, Field(ge=1, le=1000)]
 ShiftType = Literal["permuted_pixels", "permuted_labels", "stationary"]
 
-#: Training examples and image height = width of each data set, known without loading it.
-DATASETS: dict[str, tuple[int, int]] = {"digits": (1437, 8), "mnist": (60000, 28)}
+#: Training examples of each data set, known without loading it.
+TRAINING_EXAMPLES = {"digits": 1437, "mnist": 60000}
 
 
 # ------------------------------------------------------------------ one model per concept
@@ -53,6 +53,12 @@ class DataOptions(Options):
     download: bool = option(
         False, "download MNIST into data_root if it is not there", identity=False
     )
+
+    @field_validator("data_root")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        """A trial works in a folder of its own, where a relative path would lead elsewhere."""
+        return None if value is None else value.expanduser().resolve()
 
 
 class ShiftOptions(Options):
@@ -224,7 +230,14 @@ class TicketSearchOptions(TrainingOptions, TicketOptions):
 # ------------------------------------------------------------------ runs: what one trial computes
 
 
+class SeedOptions(Options):
+    """What decides every random draw."""
+
+    seed: int = option(0, "seed of every random draw", ge=0, le=2**63 - 1)
+
+
 class StreamRun(
+    SeedOptions,
     DataOptions,
     ShiftOptions,
     NetworkOptions,
@@ -237,16 +250,19 @@ class StreamRun(
 
     kind: ClassVar[str] = "stream"
 
-    seed: int = option(0, "seed of every random draw", ge=0, le=2**63 - 1)
-
     @model_validator(mode="after")
     def _probe_fits(self) -> Self:
-        examples = DATASETS[self.dataset][0]
+        examples = TRAINING_EXAMPLES[self.dataset]
         if self.probe_size > examples:
             raise ValueError(
                 f"probe_size={self.probe_size}: must be at most {examples}, "
                 f"the training examples of {self.dataset}"
             )
+        return self
+
+    @property
+    def stream(self) -> StreamRun:
+        """The stream run that this run stands on: itself."""
         return self
 
     @functools.cached_property
@@ -255,7 +271,7 @@ class StreamRun(
 
     @property
     def training_steps_per_task(self) -> int:
-        return self.epochs * math.ceil(DATASETS[self.dataset][0] / self.batch_size)
+        return self.epochs * math.ceil(TRAINING_EXAMPLES[self.dataset] / self.batch_size)
 
     @property
     def training_steps(self) -> int:
@@ -340,7 +356,7 @@ class SearchOptions(Options):
     )
     rounds: Annotated[Rounds | dict[Sparsity, Rounds] | None, BeforeValidator(parse_rounds)] = (
         option(
-            3,
+            None,
             "pruning rounds, for all sparsities or one per sparsity; "
             "auto: 20% of the survivors per round",
             accepts="a whole number in [1, 1000], one per sparsity as 0.8:3,0.9:5, or auto",
@@ -410,6 +426,14 @@ class Study(
     def _cuda_needs_a_gpu(self) -> Self:
         if self.device == "cuda" and not self.gpus_per_trial:
             raise ValueError("device=cuda: must go with gpus_per_trial greater than 0")
+        return self
+
+    @model_validator(mode="after")
+    def _rounds_fit(self) -> Self:
+        if isinstance(self.rounds, dict) and not set(self.rounds) & set(self.sparsities):
+            raise ValueError(
+                f"rounds={self.rounds}: must be for one of the sparsities {self.sparsities}"
+            )
         return self
 
     def rounds_for(self, sparsity: float) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Literal, Self, get_args, get_origin
 
 import annotated_types
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -62,7 +62,10 @@ def parse_rounds(value: Any) -> Any:
     if ":" not in value:
         return int(value)
     pairs = [part.split(":") for part in value.replace(",", " ").split()]
-    return {float(sparsity): int(rounds) for sparsity, rounds in pairs}
+    table = {float(sparsity): int(rounds) for sparsity, rounds in pairs}
+    if len(table) < len(pairs):
+        raise ValueError("a sparsity is given twice")
+    return table
 
 
 def option(
@@ -94,6 +97,16 @@ class Options(BaseModel):
     """Base of all configuration: unknown keys are refused, values cannot be changed later."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, values: Any) -> Any:
+        """YAML's ``epochs: true`` is a mistake, not 1."""
+        for name, value in values.items() if isinstance(values, dict) else ():
+            field = cls.model_fields.get(name)
+            if isinstance(value, bool) and field is not None and field.annotation is not bool:
+                raise ValueError(f"{name}={value}: must be {accepted(field)}")
+        return values
 
     @classmethod
     def checked(cls, /, **values: Any) -> Self:

@@ -7,15 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
-from raylot.pruning import Masks
-from raylot.results import WHOLE_NETWORK
-
-
-def jaccard(a: Tensor, b: Tensor) -> float:
-    """|A and B| / |A or B| of two boolean tensors of one shape, in [0, 1]; 1 if both are empty."""
-    return _ratio(int((a & b).sum()), int((a | b).sum()))
+from raylot.names import WHOLE_NETWORK
+from raylot.training import Masks
 
 
 def chance_jaccard(sizes: Sequence[int], a: Sequence[int], b: Sequence[int]) -> float:
@@ -44,8 +38,8 @@ def pairwise_overlaps(masks: Sequence[Masks]) -> pd.DataFrame:
         masks: one per ticket, all of one network.
 
     Returns:
-        Columns layer (``"all"`` for the whole network), ticket_a, ticket_b, jaccard, chance,
-        corrected; one row per pair and layer.
+        Columns layer (``"all"`` for the whole network), ticket_a, ticket_b, jaccard (|A and B| /
+        |A or B|, in [0, 1]; 1 if both are empty), chance, corrected; one row per pair and layer.
     """
     rows = []
     survivors = [{name: int(m.sum()) for name, m in mask.items()} for mask in masks]

@@ -19,9 +19,9 @@ from torch.nn import functional as F
 from torch.nn.modules import activation
 
 from raylot.data import Task
+from raylot.names import WHOLE_NETWORK
 from raylot.pruning import prunable_weights
 from raylot.randomness import RandomKey
-from raylot.results import WHOLE_NETWORK
 
 _ACTIVATIONS = tuple(
     kind
@@ -174,10 +174,9 @@ def _recorded_activations(network: nn.Module) -> Iterator[dict[str, Tensor]]:
 
     A channel counts as a unit; its positions count as examples.
     """
+    weights = prunable_weights(network)
     names = {
-        id(module): name
-        for name, module in network.named_modules()
-        if f"{name}.weight" in prunable_weights(network)
+        id(module): name for name, module in network.named_modules() if f"{name}.weight" in weights
     }
     recorded: dict[str, Tensor] = {}
     latest = ""

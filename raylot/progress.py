@@ -18,6 +18,9 @@ from rich.text import Text
 #: Seconds between two lines of progress where there is no terminal.
 PLAIN_INTERVAL = 15.0
 
+#: Running trials named there.
+_PLAIN_RUNNING = 4
+
 #: Seconds of measured work before a time left is given.
 _WARM_UP = 3.0
 
@@ -97,6 +100,7 @@ class Progress:
         running = self._running.setdefault(trial, _Running(result["label"]))
         running.label, running.doing = result["label"], result["doing"]
         running.steps = result["training_steps"]
+        self._failed += bool(result.get("failed"))
         self._say()
 
     def run_ended(self, trial: str, *, failed: bool = False) -> None:
@@ -163,7 +167,11 @@ class Progress:
         if self._live or self.clock() - self._said_at < PLAIN_INTERVAL:
             return
         self._said_at = self.clock()
-        self.console.print(self.summary(), highlight=False, soft_wrap=True)
+        running = [f"  {run.label}: {run.doing}" for run in self._running.values()]
+        lines = [self.summary(), *running[:_PLAIN_RUNNING]]
+        if len(running) > _PLAIN_RUNNING:
+            lines.append(f"  ... and {len(running) - _PLAIN_RUNNING} more")
+        self.console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
 
 
 def duration(seconds: float) -> str:

@@ -12,23 +12,26 @@ import torch
 from torch import Tensor, nn
 
 from raylot.randomness import RandomKey
-
-Masks = dict[str, Tensor]
+from raylot.training import Masks
 
 _PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d,
              nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)  # fmt: skip
 
 
 def prunable_weights(network: nn.Module) -> dict[str, nn.Parameter]:
-    """The weights of linear and convolution layers, by name; never biases or norm parameters.
+    """The trainable weights of linear and convolution layers, by name; never biases or norms.
 
     Raises:
         ValueError: there are none.
     """
     owners = {id(module.weight) for module in network.modules() if isinstance(module, _PRUNABLE)}
-    weights = {name: p for name, p in network.named_parameters() if id(p) in owners}
+    weights = {
+        name: p for name, p in network.named_parameters() if id(p) in owners and p.requires_grad
+    }
     if not weights:
-        raise ValueError("network: must have at least one linear or convolution layer to prune")
+        raise ValueError(
+            "network: must have at least one trainable linear or convolution layer to prune"
+        )
     return weights
 
 

@@ -16,11 +16,9 @@ import pyarrow.parquet as pq
 from pyarrow import dataset as pads
 
 from raylot.config import StreamRun, TicketsRun
+from raylot.names import PERFORMANCE
 from raylot.options import OptionError, Options
 from raylot.storage import Storage
-
-#: The ``layer`` of a value that is about the whole network.
-WHOLE_NETWORK = "all"
 
 _IDENTITY = {
     "run_id": pa.string(),
@@ -131,10 +129,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "ticket_accuracy": pa.float64(),
         "random_accuracy": pa.float64(),
         # the stream's own performance on the snapshot's task
-        "test_accuracy": pa.float64(),
-        "online_accuracy": pa.float64(),
-        "learning_speed": pa.float64(),
-        "trainability_gap": pa.float64(),
+        **dict.fromkeys(PERFORMANCE, pa.float64()),
     },
 }
 

@@ -27,10 +27,7 @@ def permute_pixels(task: Task, permutation: Tensor | np.ndarray) -> Task:
     Raises:
         ValueError: it is no such permutation.
     """
-    index = torch.as_tensor(permutation, dtype=torch.int64)
-    pixels = task.train_inputs[0].numel()
-    if not torch.equal(index.sort().values, torch.arange(pixels)):
-        raise ValueError(f"permutation: must hold each of 0 to {pixels - 1} once")
+    index = _permutation(permutation, task.train_inputs[0].numel(), task.train_inputs.device)
     return replace(
         task,
         train_inputs=_reorder(task.train_inputs, index),
@@ -48,10 +45,15 @@ def permute_labels(task: Task, permutation: Tensor | np.ndarray) -> Task:
     Raises:
         ValueError: it is no such permutation.
     """
-    index = torch.as_tensor(permutation, dtype=torch.int64)
-    if not torch.equal(index.sort().values, torch.arange(task.classes)):
-        raise ValueError(f"permutation: must hold each of 0 to {task.classes - 1} once")
+    index = _permutation(permutation, task.classes, task.train_labels.device)
     return replace(task, train_labels=index[task.train_labels], test_labels=index[task.test_labels])
+
+
+def _permutation(values: Tensor | np.ndarray, size: int, device: torch.device) -> Tensor:
+    index = torch.as_tensor(values, dtype=torch.int64).to(device)
+    if not torch.equal(index.sort().values, torch.arange(size, device=device)):
+        raise ValueError(f"permutation: must hold each of 0 to {size - 1} once")
+    return index
 
 
 def _reorder(images: Tensor, index: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import os
 import uuid
 from pathlib import Path
 
+import pyarrow as pa
 from pyarrow import fs
 
 from raylot.options import OptionError
@@ -33,6 +34,8 @@ class Storage:
                     f"storage={root}: must be a folder that can be written, or a URI ({error})"
                 ) from None
             self.filesystem, self._base = fs.LocalFileSystem(), self.root
+            if Path(self.root).exists() and not Path(self.root).is_dir():
+                raise self._unusable(NotADirectoryError("it is no folder"))
             return
         try:
             self.filesystem, self._base = fs.FileSystem.from_uri(self.root)
@@ -84,7 +87,10 @@ class Storage:
     def names(self, folder: str) -> list[str]:
         """Names of the finished files in a folder, sorted; empty if there is no such folder."""
         selector = fs.FileSelector(self.path(folder), allow_not_found=True)
-        infos = self.filesystem.get_file_info(selector)
+        try:
+            infos = self.filesystem.get_file_info(selector)
+        except (OSError, pa.ArrowException) as error:
+            raise self._unusable(error) from None
         return sorted(info.base_name for info in infos if not info.base_name.startswith("."))
 
     def delete_file(self, relative: str) -> None:
@@ -105,8 +111,11 @@ class Storage:
         try:
             self.write(probe, b"")
             self.delete_file(probe)
-        except OSError as error:
-            reason = error.strerror or str(error).splitlines()[0]
-            raise OptionError(
-                f"storage={self.root}: must be a folder that can be written, or a URI ({reason})"
-            ) from None
+        except (OSError, pa.ArrowException) as error:
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: Exception) -> OptionError:
+        reason = getattr(error, "strerror", None) or str(error)
+        return OptionError(
+            f"storage={self.root}: must be a folder that can be written, or a URI ({reason})"
+        )

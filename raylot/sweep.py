@@ -12,10 +12,10 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import ray
@@ -33,6 +33,13 @@ from raylot.trials.stream import StreamTrial, snapshot_tasks
 from raylot.trials.tickets import TicketsTrial
 
 Space = Mapping[str, Any]
+AnyRun = TypeVar("AnyRun", bound=StreamRun)
+
+
+def _status(storage: Storage, run_id: str) -> str | None:
+    """How a run ended; None if it has not."""
+    rows = results.read_run(storage, "runs", run_id)
+    return str(rows[0]["status"]) if rows else None
 
 
 def resolve(space: Space, samples: int = 1, seed: int = 0) -> list[dict[str, Any]]:
@@ -65,17 +72,28 @@ class Stage:
         return [run for run in self.runs if run.run_id not in ended]
 
     def ready(self, storage: Storage) -> list[StreamRun]:
-        """Missing runs that can be computed now: those of tickets need their snapshot."""
-        ended = results.finished_runs(storage)
-        snapshots = functools.cache(
-            lambda stream_run_id: set(snapshot_tasks(storage, stream_run_id))
-        )
-        return [
-            run
-            for run in self.missing(storage)
-            if not isinstance(run, TicketsRun)
-            or (run.stream.run_id in ended and run.task in snapshots(run.stream.run_id))
-        ]
+        """Missing runs that can be computed now: tickets need their stream to have ended."""
+        return [run for run, stream_ended in self._possible(storage) if stream_ended]
+
+    def to_compute(self, storage: Storage) -> list[StreamRun]:
+        """Missing runs that can be computed now or once their stream has ended."""
+        return [run for run, _ in self._possible(storage)]
+
+    def _possible(self, storage: Storage) -> Iterator[tuple[StreamRun, bool]]:
+        """Missing runs, and whether what they stand on is there; without those that can never be.
+
+        No ticket stands on a stream that failed; on one that diverged, up to its last snapshot.
+        """
+        status = functools.cache(functools.partial(_status, storage))
+        snapshots = functools.cache(functools.partial(snapshot_tasks, storage))
+        for run in self.missing(storage):
+            stream_id = run.stream.run_id
+            if not isinstance(run, TicketsRun):
+                yield run, True
+            elif status(stream_id) is None:
+                yield run, False
+            elif status(stream_id) != "failed" and run.task in snapshots(stream_id):
+                yield run, True
 
 
 @dataclass(frozen=True)
@@ -103,12 +121,28 @@ class Sweep:
         Raises:
             OptionError: a point of the space is no valid run.
         """
-        streams = [self.study.stream_run(**p) for p in resolve(self.stream_space, self.samples)]
-        tickets = [
+        both = set(self.stream_space) & set(self.ticket_space)
+        if both:
+            name = min(both)
+            raise OptionError(
+                f"{name}={self.ticket_space[name]}: must be searched in one of the two spaces only"
+            )
+        streams = _distinct(
+            self.study.stream_run(**p) for p in resolve(self.stream_space, self.samples)
+        )
+        tickets = _distinct(
             self.study.tickets_run(**stream.model_dump(include=set(self.stream_space)), **point)
             for stream in streams
             for point in resolve(self.ticket_space, self.samples)
-        ]
+        )
+        known = {stream.run_id for stream in streams}
+        for run in tickets:
+            if run.stream.run_id not in known:
+                names = sorted(set(self.ticket_space) & set(StreamRun.model_fields))
+                raise OptionError(
+                    f"ticket_space={', '.join(names)}: must not hold options of a stream; "
+                    "search these in stream_space"
+                )
         return [
             Stage("streams", StreamTrial, streams),
             Stage("tickets", TicketsTrial, tickets),
@@ -119,12 +153,13 @@ class Sweep:
         lines = [f"{'stage':<10}{'runs':>8}{'finished':>10}{'to run':>8}{'steps per run':>16}"
                  f"{'steps to run':>16}"]  # fmt: skip
         for stage in self.stages:
-            missing = stage.missing(self.storage)
+            missing = stage.to_compute(self.storage)
             costs = sorted({run.training_steps for run in stage.runs})
             per_run = f"{costs[0]:,}" + (f"-{costs[-1]:,}" if len(costs) > 1 else "")
             todo = sum(run.training_steps for run in missing)
             lines.append(
-                f"{stage.name:<10}{len(stage.runs):>8,}{len(stage.runs) - len(missing):>10,}"
+                f"{stage.name:<10}{len(stage.runs):>8,}"
+                f"{len(stage.runs) - len(stage.missing(self.storage)):>10,}"
                 f"{len(missing):>8,}{per_run:>16}{todo:>16,}"
             )
         return "\n".join(lines)
@@ -157,21 +192,26 @@ class Sweep:
             OptionError: the cluster cannot be reached or can never grant what a trial asks for.
         """
         interrupted = False
-        missing = {stage.name: stage.missing(self.storage) for stage in self.stages}
-        if any(missing.values()):
-            steps = sum(run.training_steps for runs in missing.values() for run in runs)
+        lost: list[str] = []
+        to_compute = {stage.name: stage.to_compute(self.storage) for stage in self.stages}
+        if any(to_compute.values()):
+            steps = sum(run.training_steps for runs in to_compute.values() for run in runs)
             with _ray_session(self.study), Progress(steps) as progress:
                 for stage in self.stages:
-                    runs = stage.ready(self.storage)
-                    before = len(stage.runs) - len(missing[stage.name])
+                    before = len(stage.runs) - len(to_compute[stage.name])
                     progress.begin_stage(stage.name, len(stage.runs), before)
-                    if runs and self._fit(stage, runs, progress):
-                        interrupted = True
-                        break
-        return self._outcome(interrupted)
+                    if runs := stage.ready(self.storage):
+                        errors = self._fit(stage, runs, progress)
+                        lost += errors
+                        # After Ctrl-C Tune returns as if all were well; the storage knows better.
+                        ended = results.finished_runs(self.storage)
+                        if sum(run.run_id not in ended for run in runs) > len(errors):
+                            interrupted = True
+                            break
+        return self._outcome(interrupted, lost)
 
-    def _fit(self, stage: Stage, runs: Sequence[StreamRun], progress: Progress) -> bool:
-        """Runs one Tune experiment; returns whether it was interrupted."""
+    def _fit(self, stage: Stage, runs: Sequence[StreamRun], progress: Progress) -> list[str]:
+        """Runs one Tune experiment; returns why trials were given up."""
         shared, points = _split(runs, {*self.stream_space, *self.ticket_space})
         resources = {"cpu": self.study.cpus_per_trial, "gpu": self.study.gpus_per_trial}
         tuner = tune.Tuner(
@@ -200,28 +240,29 @@ class Sweep:
                 verbose=0,
             ),
         )
-        grid = tuner.fit()
-        # After Ctrl-C Tune returns as if all were well; only the storage knows what has ended.
-        ended = results.finished_runs(self.storage)
-        not_ended = sum(run.run_id not in ended for run in runs)
-        return bool(not_ended > grid.num_errors)
+        return [" ".join(str(error).split())[-300:] for error in tuner.fit().errors]
 
-    def _outcome(self, interrupted: bool) -> Outcome:
+    def _outcome(self, interrupted: bool, lost: list[str]) -> Outcome:
         runs = results.read(self.storage, "runs")
         planned = {run.run_id: run for stage in self.stages for run in stage.runs}
         ended = runs[runs["run_id"].isin(planned)]
-        failures = {
-            planned[run_id].label: error
+        failures = [
+            f"{planned[run_id].label} ({run_id}): {error}"
             for run_id, status, error in zip(
                 ended["run_id"], ended["status"], ended["error"], strict=True
             )
             if status == "failed"
-        }
+        ]
         return Outcome(
             finished=int((ended["status"] == "finished").sum()),
             diverged=int((ended["status"] == "diverged").sum()),
             failures=failures,
             missing=len(planned) - len(ended),
+            blocked=sum(
+                len(stage.missing(self.storage)) - len(stage.to_compute(self.storage))
+                for stage in self.stages
+            ),
+            lost=lost,
             interrupted=interrupted,
         )
 
@@ -233,15 +274,19 @@ class Outcome:
     Attributes:
         finished: runs that ended well.
         diverged: runs that ended with a loss that was not finite.
-        failures: label -> reason of runs that ended with an error.
-        missing: runs that have not ended: interrupted, lost, or without the snapshot they need.
+        failures: runs that ended with an error, and why.
+        missing: runs that have not ended.
+        blocked: of these, tickets whose stream diverged or failed before their snapshot.
+        lost: why trials were given up, whose worker or storage failed too often.
         interrupted: whether the sweep was stopped before it was through.
     """
 
     finished: int
     diverged: int
-    failures: Mapping[str, str]
+    failures: Sequence[str]
     missing: int
+    blocked: int
+    lost: Sequence[str]
     interrupted: bool
 
     def summary(self) -> str:
@@ -254,15 +299,22 @@ class Outcome:
         if self.missing:
             text += f", {self.missing} missing"
         lines = [text]
-        lines += [f"  failed: {run}: {why}" for run, why in list(self.failures.items())[:5]]
-        if self.interrupted:
-            lines.append("Interrupted. What was saved is kept: the same command continues it.")
-        elif self.missing:
+        lines += [f"  failed: {failure}" for failure in self.failures[:5]]
+        lines += [f"  given up: {error}" for error in self.lost[:5]]
+        if self.blocked:
             lines.append(
-                "Missing are tickets whose stream diverged or failed before their snapshot, and "
-                "runs whose worker was lost too often; the same command tries these again."
+                f"{self.blocked} tickets cannot be searched: their stream diverged or failed "
+                "before the snapshot."
             )
+        if self.interrupted:
+            lines.append(INTERRUPTED)
+        elif self.missing > self.blocked:
+            lines.append("The same command tries again what was given up.")
         return "\n".join(lines)
+
+
+#: What is said after Ctrl-C.
+INTERRUPTED = "Interrupted. What was saved is kept: the same command continues it."
 
 
 class _ProgressCallback(tune.Callback):
@@ -288,6 +340,11 @@ class _ProgressCallback(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._progress.run_ended(trial.trial_id, failed=True)
+
+
+def _distinct(runs: Iterable[AnyRun]) -> list[AnyRun]:
+    """Each run once: random draws of a search space may repeat."""
+    return list({run.run_id: run for run in runs}.values())
 
 
 def _split(
@@ -362,7 +419,7 @@ def _check_reachable(address: str) -> None:
     Raises:
         OSError: nothing answers at ``host:port``.
     """
-    host, _, port = address.rpartition(":")
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import copy
+import functools
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from raylot.config import TicketSearchOptions
+from raylot.config import SeedOptions, TicketSearchOptions
 from raylot.data import Task
+from raylot.names import WHOLE_NETWORK
+from raylot.options import OptionError
 from raylot.overlap import effective_count, overlap_matrix, pairwise_overlaps
 from raylot.pruning import (
-    Masks,
     density,
     full_masks,
     prunable_weights,
@@ -24,8 +28,7 @@ from raylot.pruning import (
     random_masks_like,
 )
 from raylot.randomness import RandomKey
-from raylot.results import WHOLE_NETWORK
-from raylot.training import TrainingResult, train
+from raylot.training import Masks, TrainingResult, train
 
 #: Values of the ``control`` column of the ``tickets`` table.
 TICKET, DENSE, RANDOM = "none", "dense", "random"
@@ -184,7 +187,8 @@ class Tickets:
         above that of every random mask.
         """
         required = statistics.fmean(self.dense_accuracies) - self.tolerance
-        best_random = max(self.random_accuracies, default=float("-inf"))
+        finite = [accuracy for accuracy in self.random_accuracies if math.isfinite(accuracy)]
+        best_random = max(finite, default=float("-inf"))
         return [accuracy >= required and accuracy > best_random for accuracy in self.accuracies]
 
     @property
@@ -210,7 +214,7 @@ class Tickets:
             Columns ticket_a, ticket_b, jaccard, chance, corrected, a row per pair; with per_layer
             also layer (``"all"`` for the whole network), a row per pair and layer.
         """
-        every = pairwise_overlaps(self.masks)
+        every = self._pairs
         if per_layer:
             return every
         whole = every[every["layer"] == WHOLE_NETWORK]
@@ -234,8 +238,12 @@ class Tickets:
             "random_accuracy": _mean_or_nan(self.random_accuracies),
         }
 
-    def _matrix(self) -> Any:
-        return overlap_matrix(pairwise_overlaps(self.masks), len(self.masks))
+    @functools.cached_property
+    def _pairs(self) -> pd.DataFrame:
+        return pairwise_overlaps(self.masks)
+
+    def _matrix(self) -> np.ndarray:
+        return overlap_matrix(self._pairs, len(self.masks))
 
 
 def find_tickets(
@@ -292,6 +300,7 @@ def find_tickets(
         weight_decay=weight_decay, random_masks=random_masks, tolerance=tolerance, device=device,
     )  # fmt: skip
     target = choose_device(device)
+    SeedOptions.checked(seed=seed)
     search = TicketSearch(
         copy.deepcopy(network).to(target), task.to(target), options, RandomKey((seed, "tickets"))
     )
@@ -307,7 +316,13 @@ def _mean_or_nan(values: Sequence[float]) -> float:
 
 
 def choose_device(device: str) -> torch.device:
-    """``"auto"`` is the GPU if there is one, else the CPU."""
+    """``"auto"`` is the GPU if there is one, else the CPU.
+
+    Raises:
+        OptionError: there is no GPU to use.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise OptionError("device=cuda: must be auto or cpu, as PyTorch finds no GPU here")
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(device)

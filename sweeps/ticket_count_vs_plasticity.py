@@ -22,7 +22,7 @@ from ray import tune
 from raylot import cli
 from raylot.options import OptionError
 from raylot.storage import Storage
-from raylot.sweep import Sweep
+from raylot.sweep import INTERRUPTED, Sweep
 
 ANALYSIS = Path(__file__).resolve().parents[1] / "analysis"
 
@@ -53,15 +53,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command.retry_failed:
             sweep.forget_failed()
         outcome = sweep.run()
+        print(outcome.summary())
+        if outcome.interrupted:
+            return 130
+        complete = not (outcome.failures or outcome.missing)
+        for script in ("figures.py", "correlation.py"):
+            print(flush=True)
+            command_line = [sys.executable, str(ANALYSIS / script), storage.root]
+            complete &= subprocess.run(command_line, check=False).returncode == 0
     except OptionError as error:
         cli.refuse(error)
-    print(outcome.summary())
-    if outcome.interrupted:
+    except KeyboardInterrupt:
+        print(f"\n{INTERRUPTED}")
         return 130
-    for script in ("figures.py", "correlation.py"):
-        print(flush=True)
-        subprocess.run([sys.executable, str(ANALYSIS / script), storage.root], check=False)
-    return 1 if outcome.failures or outcome.missing else 0
+    return 0 if complete else 1
 
 
 if __name__ == "__main__":

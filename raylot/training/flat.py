@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import TracebackType
 
 import torch
 from torch import Tensor, nn
+
+#: A boolean tensor per prunable weight, named as in ``network.named_parameters()``; True survives.
+Masks = dict[str, Tensor]
 
 
 class FlatParameters:
@@ -56,7 +58,7 @@ class FlatParameters:
             parameter.data = self._own[name]
             parameter.grad = None
 
-    def flatten_masks(self, masks: Mapping[str, Tensor]) -> Tensor:
+    def flatten_masks(self, masks: Masks) -> Tensor:
         """Masks as one boolean vector in the order of `vector`; what has no mask survives.
 
         Raises:

@@ -14,10 +14,9 @@ from torch.nn import functional as F
 
 from raylot.config import OptimizerOptions
 from raylot.data import Task
-from raylot.pruning import Masks
 from raylot.randomness import RandomKey
-from raylot.training.evaluation import evaluate
-from raylot.training.flat import FlatParameters
+from raylot.training.evaluation import Evaluation, evaluate
+from raylot.training.flat import FlatParameters, Masks
 
 #: Batches gathered and scaled at once: bounds memory, spreads the cost of small tensor operations.
 BATCHES_PER_BLOCK = 64
@@ -36,10 +35,11 @@ class TrainingResult:
         learning_speed: normalised area under the learning curve, that is the trapezoid area under
             test accuracy before training and after each epoch, divided by the epochs: 1 means
             perfect from the start (Chaudhry et al. 2019); None if no curve was asked for.
-        diverged: whether a loss was not finite; the accuracies are then NaN.
+        diverged: whether a loss was not finite; the measures above are then NaN, but for test_loss.
         steps: optimizer steps taken.
         seconds: wall-clock of the training loop, evaluations excluded.
-        optimizer_state: the optimizer's tensors, one value per trainable parameter.
+        optimizer_state: the optimizer's tensors: its moments, a value per trainable parameter,
+            and its step count.
     """
 
     train_loss: float
@@ -84,6 +84,7 @@ def train(
     online_loss, online_correct = 0.0, 0
     steps, seconds = 0, 0.0
     examples = len(task.train_labels)
+    latest: Evaluation | None = None
     if learning_curve:
         curve.append(evaluate(network, task).accuracy)
     network.train()
@@ -119,12 +120,14 @@ def train(
             online_loss += loss_sum
             online_correct += correct
             if not math.isfinite(loss_sum):
+                latest = None
                 break
             if learning_curve:
-                curve.append(evaluate(network, task).accuracy)
+                latest = evaluate(network, task)
+                curve.append(latest.accuracy)
         guard.restore()  # NaN gradients get past a product with 0
         state = _optimizer_tensors(stepper, flat.vector)
-    final = evaluate(network, task)
+    final = latest or evaluate(network, task)
     diverged = not (math.isfinite(online_loss) and math.isfinite(final.loss))
     nan = float("nan")
     speed = sum(curve[:-1]) / 2 + sum(curve[1:]) / 2 if learning_curve else None
@@ -182,7 +185,9 @@ def _build_optimizer(
             fused=True,
         )
     if state:
-        stepper.state[vector] = {name: tensor.clone() for name, tensor in state.items()}
+        stepper.state[vector] = {
+            name: tensor.to(vector.device, copy=True) for name, tensor in state.items()
+        }
     return stepper
 
 

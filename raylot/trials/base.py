@@ -78,8 +78,8 @@ class RunTrainable(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        if results.read_run(self.storage, "runs", self.run.run_id):
-            # An earlier attempt finished it, but was lost before it could say so.
+        if not self._begun and self._ended_elsewhere():
+            self.storage.delete_folder(f"state/{self.run.run_id}")
             return self._report({}, training_steps=0, done=True)
         before = self.state.training_steps
         started = time.perf_counter()
@@ -91,6 +91,8 @@ class RunTrainable(tune.Trainable):
                 self._begun = True
             shown = self.advance()
             self.state.steps += 1
+        except OSError:
+            raise  # storage or a device out of reach: Tune tries again from the last saved state
         except Exception as exception:
             error = _one_line(exception)
         self.state.seconds += time.perf_counter() - started
@@ -99,7 +101,7 @@ class RunTrainable(tune.Trainable):
             self._finish(error)
         elif time.monotonic() - self._saved_at >= self._save_interval:
             self._save()
-        return self._report(shown, self.state.training_steps - before, done)
+        return self._report(shown, self.state.training_steps - before, done, bool(error))
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Saves for Tune itself: schedulers that pause trials need it; sweeps do not ask for it."""
@@ -116,23 +118,34 @@ class RunTrainable(tune.Trainable):
         self.run = self.run_model.checked(**{**config["shared"], **config["run"]})
         self.storage = Storage(config["storage"])
         self.device = _granted_device(self.run.device)
-        saved = self.storage.read(self._state_path)
-        self.state = RunState.from_bytes(saved) if saved else RunState(_now())
+        self.state = self._saved_state() or RunState(_now())
         self._save_interval: float = config["save_interval"]
         self._saved_at = time.monotonic()
         self._begun = False
+
+    def _saved_state(self) -> RunState | None:
+        saved = self.storage.read(self._state_path)
+        try:
+            return None if saved is None else RunState.from_bytes(saved)
+        except ValueError:
+            return None  # damaged: all of it can be computed again
 
     @property
     def _state_path(self) -> str:
         return f"state/{self.run.run_id}/{_STATE_FILE}"
 
     def note_training(self, result: TrainingResult) -> None:
-        """Counts one training's steps and time, and whether it diverged."""
+        """Counts one training's steps and time."""
         self.state.training_steps += result.steps
         self.state.training_seconds += result.seconds
-        self.state.diverged |= result.diverged
+
+    def _ended_elsewhere(self) -> bool:
+        """Whether another attempt at this run, thought lost, has finished it."""
+        return results.read_run(self.storage, "runs", self.run.run_id) is not None
 
     def _save(self) -> None:
+        if self._ended_elsewhere():
+            return  # its tables are complete, ours would have fewer rows
         self.state.tensors = self.tensors()
         self._write_tables()
         self.storage.write(self._state_path, self.state.to_bytes())
@@ -146,14 +159,13 @@ class RunTrainable(tune.Trainable):
 
     def _finish(self, error: str) -> None:
         self._write_tables()
-        stream = self.run.stream if hasattr(self.run, "stream") else self.run
         row = {
             **results.option_values(self.run),
             **results.identity_columns(self.run),
             "kind": self.run.kind,
             "status": "failed" if error else "diverged" if self.state.diverged else "finished",
             "error": error or None,
-            "stream_run_id": stream.run_id,
+            "stream_run_id": self.run.stream.run_id,
             "protocol": self.run.protocol,
             "training_steps": self.state.training_steps,
             "seconds": self.state.seconds,
@@ -165,9 +177,16 @@ class RunTrainable(tune.Trainable):
             "ray_version": version("ray"),
         }
         results.write(self.storage, "runs", self.run.run_id, [row])
-        self.storage.delete_folder(f"state/{self.run.run_id}")
+        if not error:  # what was saved before an error is where a retry continues
+            self.storage.delete_folder(f"state/{self.run.run_id}")
 
-    def _report(self, shown: dict[str, float], training_steps: int, done: bool) -> dict[str, Any]:
+    def _report(
+        self,
+        shown: dict[str, float],
+        training_steps: int,
+        done: bool,
+        failed: bool = False,
+    ) -> dict[str, Any]:
         return {
             **shown,
             "run_id": self.run.run_id,
@@ -175,6 +194,7 @@ class RunTrainable(tune.Trainable):
             "doing": "" if done else self.doing(),
             "training_steps": self.state.training_steps,
             "new_training_steps": training_steps,
+            "failed": failed,
             "done": done,
         }
 

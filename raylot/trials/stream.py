@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from raylot import data, networks, plasticity
 from raylot.config import StreamRun
 from raylot.data import Task
+from raylot.names import WHOLE_NETWORK
 from raylot.randomness import RandomKey
-from raylot.results import WHOLE_NETWORK
 from raylot.shifts import make_task
 from raylot.storage import Storage
 from raylot.training import TrainingResult, train
@@ -80,8 +80,9 @@ class StreamTrial(RunTrainable):
             if self.run.trainability_gap:
                 fresh = self._train(self._fresh_network("fresh network", t), task)
                 self.note_training(fresh)
-        result = self._train(self._network, task, self._optimizer_state)
+        result = self._train(self._network, task, self._optimizer_state, learning_curve=True)
         self.note_training(result)
+        self.state.diverged = result.diverged
         if self.run.carry_optimizer:
             self._optimizer_state = result.optimizer_state
         performance = {
@@ -106,7 +107,12 @@ class StreamTrial(RunTrainable):
         return networks.build(self.run, self._dataset.input_shape, self._dataset.classes, key)
 
     def _train(
-        self, network: nn.Module, task: Task, optimizer_state: dict[str, Tensor] | None = None
+        self,
+        network: nn.Module,
+        task: Task,
+        optimizer_state: dict[str, Tensor] | None = None,
+        *,
+        learning_curve: bool = False,
     ) -> TrainingResult:
         return train(
             network.to(self.device),
@@ -116,7 +122,7 @@ class StreamTrial(RunTrainable):
             optimizer=self.run,
             key=RandomKey((self.run.seed, "stream", self.state.steps)),
             optimizer_state=optimizer_state,
-            learning_curve=True,
+            learning_curve=learning_curve,
         )
 
     def _task_row(self, t: int, result: TrainingResult) -> dict[str, Any]:

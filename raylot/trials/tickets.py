@@ -9,8 +9,8 @@ from torch import Tensor
 
 from raylot import data, networks, results
 from raylot.config import TicketsRun
+from raylot.names import PERFORMANCE, WHOLE_NETWORK
 from raylot.randomness import RandomKey
-from raylot.results import WHOLE_NETWORK
 from raylot.shifts import make_task
 from raylot.tickets import (
     TICKET,
@@ -22,8 +22,6 @@ from raylot.tickets import (
 from raylot.trials.base import RunTrainable
 from raylot.trials.state import tensors_from_bytes, tensors_to_bytes
 from raylot.trials.stream import snapshot_path
-
-_PERFORMANCE = ("test_accuracy", "online_accuracy", "learning_speed", "trainability_gap")
 
 
 def masks_path(run_id: str) -> str:
@@ -70,6 +68,9 @@ class TicketsTrial(RunTrainable):
     def advance(self) -> dict[str, float]:
         if self._search.rounds_left:
             rows, trainings = self._search.train_round()
+            # Weights that are not finite cannot be ranked; once there are masks, all is data.
+            pruned = self._search.rounds_left > 0
+            self.state.diverged = pruned and any(training.diverged for training in trainings)
         else:
             rows, trainings = self._search.train_random_masks()
         for training in trainings:
@@ -124,16 +125,19 @@ class TicketsTrial(RunTrainable):
         path = snapshot_path(self.run.stream.run_id, self.run.task)
         saved = self.storage.read(path)
         if saved is None:
-            raise FileNotFoundError(f"{path}: the stream has left no snapshot here")
+            raise ValueError(f"{path}: the stream has left no snapshot here")
         return tensors_from_bytes(saved)
 
     def _stream_performance(self) -> dict[str, float]:
         """How the stream's network did on this snapshot's task."""
         rows = results.read_run(self.storage, "plasticity", self.run.stream.run_id) or []
-        return {
+        found = {
             row["metric"]: row["value"]
             for row in rows
             if row["task"] == self.run.task
             and row["layer"] == WHOLE_NETWORK
-            and row["metric"] in _PERFORMANCE
+            and row["metric"] in PERFORMANCE
         }
+        if not found:
+            raise ValueError(f"task={self.run.task}: the stream has no plasticity rows for it")
+        return found

@@ -36,7 +36,8 @@ def _write_study(
     storage = Storage(root)
     tasks = list(tasks)
     length = max(tasks) + 1
-    study = Study.checked(tasks=length, snapshots=",".join(map(str, tasks)), **options)
+    given = {"rounds": 3, **options}
+    study = Study.checked(tasks=length, snapshots=",".join(map(str, tasks)), **given)
     for shift in shifts:
         for seed in seeds:
             stream = study.stream_run(shift=shift, seed=seed)

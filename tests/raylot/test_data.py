@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from raylot.config import DATASETS
+from raylot.config import TRAINING_EXAMPLES
 from raylot.data import Task, load_dataset
 from raylot.options import OptionError
 
@@ -60,7 +60,7 @@ def test_digits_shapes_and_types(digits: Task) -> None:
     assert digits.train_labels.dtype == digits.test_labels.dtype == torch.int64
     assert digits.classes == 10
     assert digits.input_shape == (1, 8, 8)
-    assert DATASETS["digits"] == (1437, 8)
+    assert TRAINING_EXAMPLES["digits"] == 1437
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -150,7 +150,7 @@ def test_mnist_shapes_and_types(mnist: Task) -> None:
     assert mnist.train_labels.dtype == mnist.test_labels.dtype == torch.int64
     assert (int(mnist.train_inputs.min()), int(mnist.train_inputs.max())) == (0, 255)
     assert mnist.classes == 10
-    assert DATASETS["mnist"] == (60000, 28)
+    assert TRAINING_EXAMPLES["mnist"] == 60000
 
 
 def test_mnist_labels(mnist: Task) -> None:

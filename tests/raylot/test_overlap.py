@@ -14,7 +14,6 @@ from raylot.overlap import (
     chance_jaccard,
     corrected_for_chance,
     effective_count,
-    jaccard,
     overlap_matrix,
     pairwise_overlaps,
 )
@@ -22,6 +21,10 @@ from raylot.pruning import Masks, random_masks_like
 from raylot.randomness import RandomKey
 
 _bits = st.lists(st.booleans(), min_size=12, max_size=12).map(lambda bits: torch.tensor(bits))
+
+
+def jaccard(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(pairwise_overlaps([{"w": a}, {"w": b}])["jaccard"].iloc[0])
 
 
 def test_jaccard_by_hand() -> None:

@@ -96,7 +96,9 @@ def test_a_failed_run_is_recorded_the_rest_goes_on_and_it_can_be_retried(tmp_pat
     sweep.storage.write(snapshot_path(stream.run_id, 2), b"damaged")
     outcome = sweep.run()
     assert (outcome.finished, outcome.missing, outcome.interrupted) == (2, 0, False)
-    assert list(outcome.failures) == ["tickets seed=0 permuted_pixels task=2 sparsity=0.5"]
+    assert [f.split(" (")[0] for f in outcome.failures] == [
+        "tickets seed=0 permuted_pixels task=2 sparsity=0.5"
+    ]
     assert "failed: tickets seed=0" in outcome.summary()
 
     sweep.storage.write(snapshot_path(stream.run_id, 2), good)
@@ -112,7 +114,12 @@ def test_tickets_of_a_diverged_stream_are_left_out_where_it_left_no_snapshot(
     outcome = _sweep(tmp_path, [0], [0.5], **options).run()
     # the stream diverges on task 0, as do the tickets there; the snapshot of task 2 is missing
     assert (outcome.finished, outcome.diverged, outcome.missing) == (0, 2, 1)
+    assert outcome.blocked == 1
     assert not outcome.failures
+    experiments = list((tmp_path / "tune").iterdir())
+    again = _sweep(tmp_path, [0], [0.5], **options)
+    assert again.run().blocked == 1
+    assert list((tmp_path / "tune").iterdir()) == experiments, "nothing was there to start"
     assert "2 diverged" in outcome.summary()
 
 
@@ -145,11 +152,56 @@ def test_a_wrong_search_space_is_refused_before_anything_starts(tmp_path: Path) 
     for space, message in (
         ({"lr": tune.grid_search([0.01, -1])}, r"lr=-1: must be a number in \(0, 100\]"),
         ({"learning_rate": 0.1}, "learning_rate=0.1: unknown option"),
+        ({"task": 0}, "task=0: must be searched in one of the two spaces only"),
     ):
         sweep = Sweep(study, Storage(tmp_path), space, {"task": 0, "sparsity": 0.5})
         with pytest.raises(OptionError, match=message):
             sweep.check()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_streams_option_in_the_space_of_tickets_is_refused(tmp_path: Path) -> None:
+    space = {"task": 0, "sparsity": 0.5, "lr": tune.grid_search([0.01, 0.02])}
+    sweep = Sweep(Study.checked(**_TINY), Storage(tmp_path), {"seed": 0}, space)
+    with pytest.raises(OptionError, match="ticket_space=lr: must not hold options of a stream"):
+        sweep.check()
+
+
+def test_a_run_that_is_drawn_twice_is_computed_once(tmp_path: Path) -> None:
+    space = {"seed": tune.choice([0])}
+    sweep = Sweep(
+        Study.checked(**_TINY), Storage(tmp_path), space, {"task": 0, "sparsity": 0.5}, samples=3
+    )
+    assert [len(stage.runs) for stage in sweep.stages] == [1, 1]
+
+
+def test_tickets_wait_for_a_stream_that_ended_well(tmp_path: Path) -> None:
+    """A stream that failed leaves snapshots, on whose task nothing was measured."""
+    sweep = _sweep(tmp_path, [0], [0.5])
+    streams, tickets = sweep.stages
+    (stream,) = streams.runs
+    sweep.storage.write(snapshot_path(stream.run_id, 0), b"")
+    assert len(tickets.to_compute(sweep.storage)) == 2
+    assert not tickets.ready(sweep.storage)
+    row = {**results.identity_columns(stream), "kind": "stream", "status": "failed"}
+    results.write(sweep.storage, "runs", stream.run_id, [row])
+    assert not tickets.to_compute(sweep.storage)
+    results.write(sweep.storage, "runs", stream.run_id, [{**row, "status": "diverged"}])
+    assert [run.task for run in tickets.ready(sweep.storage) if hasattr(run, "task")] == [0]
+
+
+def test_a_relative_data_root_reaches_the_trials(
+    tmp_path: Path, mnist_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trials work in folders of their own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").symlink_to(mnist_root.resolve())
+    sweep = _sweep(
+        tmp_path / "storage", [0], [0.5], dataset="mnist", data_root="data", tasks=1,
+        snapshots="0", batch_size=10_000, trainability_gap=False,
+    )  # fmt: skip
+    outcome = sweep.run()
+    assert outcome.finished == 2, outcome.summary()
 
 
 def test_what_the_cluster_can_never_grant_is_refused(tmp_path: Path) -> None:

@@ -61,8 +61,9 @@ def _runs_ended(storage: Path) -> int:
     return len(list((storage / "tables" / "runs").glob("*.parquet")))
 
 
-def _wait_until(condition: bool, deadline: float) -> None:
-    assert condition or time.monotonic() < deadline, "nothing happened for too long"
+def _wait(process: subprocess.Popen[str], deadline: float) -> None:
+    assert process.poll() is None, "the sweep ended before it could be disturbed"
+    assert time.monotonic() < deadline, "nothing happened for too long"
     time.sleep(0.05)
 
 
@@ -89,8 +90,7 @@ def test_a_killed_sweep_continues_and_ends_as_if_nothing_had_happened(
     """SIGKILL to the driver, with runs under way, among the streams and among the tickets."""
     deadline = time.monotonic() + 200
     while _runs_ended(tmp_path) < runs_ended or not list((tmp_path / "state").glob("*/*")):
-        _wait_until(interruptible.poll() is None, deadline)
-        time.sleep(0.05)
+        _wait(interruptible, deadline)
     interruptible.kill()
     interruptible.wait()
     ended = {path: path.stat().st_mtime_ns for path in (tmp_path / "tables" / "runs").iterdir()}
@@ -106,7 +106,7 @@ def test_ctrl_c_says_how_to_continue_and_continuing_works(
 ) -> None:
     deadline = time.monotonic() + 200
     while _runs_ended(tmp_path) < 2:
-        _wait_until(interruptible.poll() is None, deadline)
+        _wait(interruptible, deadline)
     interruptible.send_signal(signal.SIGINT)
     said, progress = interruptible.communicate(timeout=120)
     assert interruptible.returncode == 130, progress
@@ -145,6 +145,11 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(
         (["--dataset", "mnist"], "data_root=None: must be the folder that holds MNIST"),
         (["--dataset", "mnist", "--data-root", "/nowhere"], "data_root=/nowhere: must be a folder"),
         (["--storage", "/dev/null/x"], "storage=/dev/null/x: must be a folder that can be written"),
+        (
+            ["--storage", "s3://", "--dry-run"],
+            "storage=s3://: must be a folder that can be written",
+        ),
+        (["--storage", "/etc/hostname", "--dry-run"], "storage=/etc/hostname: must be a folder"),
         (["--storage", "foo://bar"], "storage=foo://bar: must be a folder that can be written"),
         (["--config", "/nowhere.yaml"], "config=/nowhere.yaml: must be a YAML file"),
         (["--cpus-per-trial", "0"], "cpus_per_trial=0: must be a number in (0, 4096]"),

@@ -234,3 +234,70 @@ def test_tickets_at_all_sparsities_share_their_dense_control(tmp_path: Path) -> 
     tickets = results.read(tmp_path, "tickets").query("control == 'dense'")
     by_ticket = tickets.groupby("ticket")["test_accuracy"].nunique()
     assert by_ticket.tolist() == [1, 1]
+
+
+def test_a_slow_attempt_cannot_undo_what_another_has_finished(tmp_path: Path) -> None:
+    """As when the same command was started twice, or a node that was thought lost comes back."""
+    _all_runs(tmp_path / "whole", interrupt=False)
+    slow = StreamTrial(_config(tmp_path / "twice"))
+    slow.step()
+    _finish(StreamTrial(_config(tmp_path / "twice")))
+    slow.step()  # saves nothing now
+    assert len(results.read(tmp_path / "twice", "tasks")) == 4
+    _finish(slow)
+    _finish(TicketsTrial(_config(tmp_path / "twice", task=2)))
+    assert_same_tables(tmp_path / "whole", tmp_path / "twice")
+    assert not list((tmp_path / "twice" / "state").rglob("*.safetensors"))
+
+
+def test_a_damaged_state_is_computed_again(tmp_path: Path) -> None:
+    _all_runs(tmp_path / "whole", interrupt=False)
+    trial = StreamTrial(_config(tmp_path / "damaged"))
+    trial.step()
+    (state,) = (tmp_path / "damaged" / "state").rglob("*.safetensors")
+    state.write_bytes(state.read_bytes()[:-3])
+    _all_runs(tmp_path / "damaged", interrupt=False)
+    assert_same_tables(tmp_path / "whole", tmp_path / "damaged")
+
+
+def test_a_diverging_fresh_network_leaves_its_stream_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = StreamTrial._fresh_network
+
+    def broken(trial: StreamTrial, *purpose: str | int) -> torch.nn.Module:
+        network = build(trial, *purpose)
+        if purpose[0] == "fresh network":
+            torch.nn.init.constant_(next(network.parameters()), math.inf)
+        return network
+
+    monkeypatch.setattr(StreamTrial, "_fresh_network", broken)
+    _finish(StreamTrial(_config(tmp_path)))
+    (run,) = results.read(tmp_path, "runs").to_dict("records")
+    assert run["status"] == "finished"
+    assert results.read(tmp_path, "tasks")["test_accuracy"].notna().all()
+    gaps = results.read(tmp_path, "plasticity").query("metric == 'trainability_gap'")
+    assert gaps["value"].isna().tolist() == [True] * 3
+
+
+def test_a_retry_continues_where_the_error_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _all_runs(tmp_path / "whole", interrupt=False)
+    measure = StreamTrial.advance
+
+    def failing(trial: StreamTrial) -> dict[str, float]:
+        if trial.state.steps == 2:
+            raise RuntimeError("out of memory")
+        return measure(trial)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StreamTrial, "advance", failing)
+        _finish(StreamTrial(_config(tmp_path / "retried")))
+    (run,) = results.read(tmp_path / "retried", "runs").to_dict("records")
+    assert run["status"] == "failed"
+    assert "RuntimeError: out of memory" in run["error"]
+    results.forget_run(Storage(tmp_path / "retried"), run["run_id"])
+    assert _finish(StreamTrial(_config(tmp_path / "retried")))[0]["task"] == 2
+    _finish(TicketsTrial(_config(tmp_path / "retried", task=2)))
+    assert_same_tables(tmp_path / "whole", tmp_path / "retried")
