@@ -107,7 +107,7 @@ def test_the_control_runs_out_of_tickets_as_well(answer_to: Callable[..., str]) 
     text = answer_to(both, shifts=("permuted_pixels", "stationary"))
     assert text.startswith(
         "under permuted_pixels tickets run out as plasticity is lost, but not clearly more than "
-        "in the stationary control, which keeps its plasticity"
+        "in the stationary control, which shows no loss of plasticity"
     )
 
 

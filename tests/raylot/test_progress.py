@@ -191,18 +191,23 @@ def test_a_new_stage_counts_its_own_runs_and_keeps_failures_and_steps(watched: W
 # ------------------------------------------------------------------ plain lines
 
 
+def _summaries(watched: Watched) -> list[str]:
+    return [line for line in watched.lines if not line.startswith("  ")]
+
+
 def test_plain_lines_come_at_most_every_interval(watched: Watched) -> None:
     with watched.progress as progress:
         assert watched.lines == ["streams: 1 of 4 runs finished; 0% of all training steps"]
         for tick in range(1, 61):  # once a second for a minute
             watched.clock.now = float(tick)
             watched.advance("a", 10, 10 * tick)
-        assert len(watched.lines) == 1 + int(60 // PLAIN_INTERVAL)
+        assert len(_summaries(watched)) == 1 + int(60 // PLAIN_INTERVAL)
         progress.run_ended("a")
-        assert len(watched.lines) == 1 + int(60 // PLAIN_INTERVAL)
+        assert len(_summaries(watched)) == 1 + int(60 // PLAIN_INTERVAL)
         watched.clock.now = 60 + PLAIN_INTERVAL
         progress.run_started("b", "run b")
-    assert watched.lines[-1].startswith("streams: 2 of 4 runs finished, 1 running; 60% of all")
+    assert watched.lines[-2].startswith("streams: 2 of 4 runs finished, 1 running; 60% of all")
+    assert watched.lines[-1] == "  run b: starting"
 
 
 def test_plain_lines_are_plain_and_one_line_each() -> None:
@@ -210,10 +215,11 @@ def test_plain_lines_are_plain_and_one_line_each() -> None:
     with watched.progress as progress:
         progress.begin_stage("tickets", 1000, 999)
         watched.clock.now = PLAIN_INTERVAL
-        watched.advance("a", 1, 500, label=LONG)
+        watched.advance("a", 1, 500, label=LONG, doing="round 1 of 3")
     assert watched.lines == [
         "tickets: 999 of 1000 runs finished; 0% of all training steps",
         "tickets: 999 of 1000 runs finished, 1 running; 50% of all training steps",
+        f"  {LONG}: round 1 of 3",
     ]
 
 

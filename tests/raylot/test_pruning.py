@@ -29,7 +29,7 @@ def test_weights_of_linear_and_convolution_layers_can_be_pruned_and_nothing_else
 
 
 def test_a_network_without_such_layers_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one linear or convolution layer"):
+    with pytest.raises(ValueError, match="at least one trainable linear or convolution layer"):
         prunable_weights(nn.Sequential(nn.ReLU()))
 
 

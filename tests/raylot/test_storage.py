@@ -198,7 +198,7 @@ def test_what_cannot_be_written_is_told_in_one_line(below: str, tmp_path: Path) 
     file = tmp_path / "file"
     file.write_text("no folder")
     root = f"{file}{below}"
-    message = refusal(Storage(root).check_writable)
+    message = refusal(lambda: Storage(root).check_writable())
     assert message.startswith(f"storage={root}: must be a folder that can be written, or a URI (")
     assert file.read_text() == "no folder"
 
