@@ -55,7 +55,7 @@ def _of_shift(
     text = f"under {found.shift} tickets run out as plasticity is lost"
     doubts = _doubts(found, control, tickets, plasticity, confidence)
     if doubts:
-        return f"{text}, but {' and '.join(doubts)}"
+        return f"{text}, but {', and '.join(doubts)}"
     return (
         f"{text}, clearly more than in the stationary control, and the two are linked beyond "
         "their common trend"
