@@ -11,7 +11,7 @@ from coefficients import STATISTICS
 from findings import findings
 from headline import headline
 from measures import ALL_SHIFTS, Measure, sparsity_label
-from observations import Setting, several_rounds
+from observations import Setting, groups, several_rounds
 from rich.console import Console
 from rich.table import Table
 
@@ -46,6 +46,7 @@ def print_setting(
     about = (*found, tickets, plasticity, setting.frame["seed"].nunique(), confidence)
     console.print(f"\nAnswer: {headline(*about)}", style="bold")
     console.print(f"\n{answer(*about)}\n")
+    console.print(f"{_winners(setting.frame)}\n")
 
 
 def cell(row: Mapping[Any, Any]) -> str:
@@ -56,6 +57,20 @@ def cell(row: Mapping[Any, Any]) -> str:
     if pd.isna(row["low"]):
         return estimate
     return f"{estimate}\n[{row['low']:+.2f}, {row['high']:+.2f}]"
+
+
+def _winners(frame: pd.DataFrame) -> str:
+    """How many of the distinct tickets win: a count of masks that lose says little."""
+    parts = []
+    for (shift, sparsity, _), part in groups(frame, with_all_shifts=False):
+        means = part.groupby("task")["winning_ticket_count"].mean().dropna()
+        if len(means):
+            span = f"{means.iloc[0]:.2g} at task {means.index[0]}"
+            if len(means) > 1:
+                span += f", {means.iloc[-1]:.2g} at task {means.index[-1]}"
+            parts.append(f"{shift} at sparsity {sparsity:g}: {span}")
+    listed = "; ".join(parts) or "not known"
+    return f"Ticket count counts all tickets. Winning ones, distinct, mean over seeds: {listed}."
 
 
 def _table(rows: pd.DataFrame, with_rounds: bool) -> Table:

@@ -243,6 +243,21 @@ def test_numbers_of_the_script_are_those_of_the_tables(
     assert row.rounds == 3
 
 
+def test_it_says_how_many_tickets_win(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    write_study: Callable[..., Path],
+    falling: Any,
+) -> None:
+    counts = {0: 3.0, 10: 2.0, 20: 1.0, 30: 0.0}
+    write_study(
+        tmp_path, lambda sh, s, t, sp: {**falling(sh, s, t, sp), "winning_ticket_count": counts[t]}
+    )
+    assert run(str(tmp_path)) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "permuted_pixels at sparsity 0.8: 3 at task 0, 0 at task 30." in printed
+
+
 def test_printed_pair_can_be_chosen(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(str(storage), "--measure", "dead_fraction", "--tickets", "overlap_mean") == 0
     printed = capsys.readouterr().out
