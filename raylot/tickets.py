@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -288,7 +289,7 @@ def find_tickets(
             many as tickets.
         tolerance: see `Tickets.wins`.
         seed: decides all data orders and random masks.
-        device: ``"auto"`` (a GPU if there is one), ``"cpu"`` or ``"cuda"``.
+        device: ``"auto"`` (a GPU if there is one), ``"cpu"`` (one thread) or ``"cuda"``.
 
     Raises:
         OptionError: an option is out of its range, in one line.
@@ -305,14 +306,26 @@ def find_tickets(
         copy.deepcopy(network).to(target), task.to(target), options, RandomKey((seed, "tickets"))
     )
     rows: list[dict[str, Any]] = []
-    while search.rounds_left:
-        rows += search.train_round()[0]
-    rows += search.train_random_masks()[0]
+    with _one_thread():
+        while search.rounds_left:
+            rows += search.train_round()[0]
+        rows += search.train_random_masks()[0]
     return Tickets.from_rows(search.masks, rows, tolerance)
 
 
 def _mean_or_nan(values: Sequence[float]) -> float:
     return statistics.fmean(values) if values else float("nan")
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """On matrices this small, threads mostly wait for each other; trials too use one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def choose_device(device: str) -> torch.device:

@@ -52,6 +52,16 @@ def test_the_network_given_is_left_unchanged() -> None:
     assert network.training
 
 
+def test_the_number_of_threads_is_left_as_it_was() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        _find(small_network())
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("masked", ["zero", "freeze"])
 def test_masks_have_exactly_the_survivors_asked_for(masked: str) -> None:
     found = _find(small_network(), sparsity=0.75, masked=masked)
