@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import dataset as pads
 
-from raylot.config import StreamRun, TicketsRun
+from raylot.config import StreamRun, TicketsRun, TicketStreamRun
 from raylot.names import PERFORMANCE
 from raylot.options import OptionError, Options
 from raylot.storage import Storage
@@ -35,30 +35,45 @@ _OPTION_TYPES = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 def _option_columns(*models: type[Options]) -> dict[str, pa.DataType]:
     """A column per option; what is not a number or a truth value is kept as text."""
     fields = {name: field for model in models for name, field in model.model_fields.items()}
-    optional_integers = {"rounds": pa.int64(), "random_masks": pa.int64()}
+    optional = {"rounds": pa.int64(), "random_masks": pa.int64(), "random_density": pa.float64()}
     return {
-        name: optional_integers.get(name) or _OPTION_TYPES.get(field.annotation, pa.string())  # type: ignore[arg-type]
+        name: optional.get(name) or _OPTION_TYPES.get(field.annotation, pa.string())  # type: ignore[arg-type]
         for name, field in fields.items()
         if name not in _IDENTITY
     }
 
 
+#: Where a ticket, overlap or ticket stream comes from.
+_SNAPSHOT = {
+    "stream_run_id": pa.string(),
+    "task": pa.int64(),  # of the snapshot
+    "sparsity": pa.float64(),  # target fraction of the weights removed
+}
+
+_LIKENESS = {
+    "jaccard": pa.float64(),
+    "chance": pa.float64(),
+    "corrected": pa.float64(),  # (jaccard - chance) / (1 - chance)
+}
+
 #: Table name -> column name -> Arrow type. One row per: finished run (runs), run and task
 #: (tasks), snapshot, layer and metric (plasticity), snapshot, sparsity, ticket and round
-#: (tickets), snapshot, sparsity, pair of tickets and layer (overlaps), snapshot and sparsity
-#: (snapshots). Fractions, accuracies among them, lie in [0, 1]; losses are in nats.
+#: (tickets), snapshot, sparsity, pair of tickets and layer (overlaps), snapshot, sparsity,
+#: selection and layer (plastic_parameters), snapshot and sparsity (snapshots). Fractions,
+#: accuracies among them, lie in [0, 1]; losses are in nats.
 SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "runs": {
         **_IDENTITY,
-        "kind": pa.string(),  # stream, tickets
+        "kind": pa.string(),  # stream, tickets, ticket_stream
         "status": pa.string(),  # finished, diverged, failed
         "error": pa.string(),  # why it failed
         "stream_run_id": pa.string(),  # its own run_id for a stream
         "protocol": pa.string(),  # equal for runs that may be compared: see config.py
-        **_option_columns(StreamRun, TicketsRun),
+        **_option_columns(StreamRun, TicketsRun, TicketStreamRun),
         "training_steps": pa.int64(),
         "seconds": pa.float64(),  # wall-clock in the trial, all attempts together
         "training_seconds": pa.float64(),  # of these, inside the training loop
+        "plasticity_seconds": pa.float64(),  # of these, measuring plasticity in the structure
         "started": pa.timestamp("us", tz="UTC"),
         "device_used": pa.string(),
         "raylot_version": pa.string(),
@@ -68,7 +83,11 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "tasks": {
         **_IDENTITY,
         "task": pa.int64(),
-        "subnetwork": pa.string(),  # dense
+        "subnetwork": pa.string(),  # dense; in a ticket stream also ticket, random, reinit
+        "stream_run_id": pa.string(),  # its own run_id for a stream
+        "snapshot": pa.int64(),  # task of the snapshot that a ticket stream starts from, or null
+        "sparsity": pa.float64(),  # of its subnetwork, or null
+        "ticket": pa.int64(),  # which ticket or random draw, or null
         "train_loss": pa.float64(),
         "online_accuracy": pa.float64(),
         "test_loss": pa.float64(),
@@ -84,10 +103,8 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     },
     "tickets": {
         **_IDENTITY,
-        "stream_run_id": pa.string(),
-        "task": pa.int64(),
-        "sparsity": pa.float64(),
-        "control": pa.string(),  # none (a ticket), dense, random
+        **_SNAPSHOT,
+        "control": pa.string(),  # none (a ticket), dense, random, shuffled, reinit
         "ticket": pa.int64(),
         "round": pa.int64(),  # times its mask was pruned
         "density": pa.float64(),
@@ -99,22 +116,27 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     },
     "overlaps": {
         **_IDENTITY,
-        "stream_run_id": pa.string(),
-        "task": pa.int64(),
-        "sparsity": pa.float64(),
-        "layer": pa.string(),
+        **_SNAPSHOT,
+        "layer": pa.string(),  # all: over the whole network
         "ticket_a": pa.int64(),
         "ticket_b": pa.int64(),
-        "jaccard": pa.float64(),
-        "chance": pa.float64(),
-        "corrected": pa.float64(),
+        **_LIKENESS,
+    },
+    "plastic_parameters": {
+        **_IDENTITY,
+        **_SNAPSHOT,
+        "protocol": pa.string(),
+        "rounds": pa.int64(),
+        "layer": pa.string(),  # all: over the whole network
+        "selection": pa.string(),  # of the K tickets: first, union, intersection
+        "density": pa.float64(),  # of the plastic parameters
+        "selection_density": pa.float64(),  # of what they are compared with
+        **_LIKENESS,
     },
     "snapshots": {
         **_IDENTITY,
-        "stream_run_id": pa.string(),
+        **_SNAPSHOT,
         "protocol": pa.string(),
-        "task": pa.int64(),
-        "sparsity": pa.float64(),
         "rounds": pa.int64(),
         "density": pa.float64(),
         "tickets": pa.int64(),
@@ -128,6 +150,8 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "dense_accuracy": pa.float64(),
         "ticket_accuracy": pa.float64(),
         "random_accuracy": pa.float64(),
+        "shuffled_accuracy": pa.float64(),
+        "reinit_accuracy": pa.float64(),
         # the stream's own performance on the snapshot's task
         **dict.fromkeys(PERFORMANCE, pa.float64()),
     },

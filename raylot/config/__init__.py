@@ -1,0 +1,64 @@
+"""Validated configuration: one pydantic model per concept, and the runs and studies made of them.
+
+Every option has one name everywhere: as a field here, as a ``--command-line-option``, as a key of
+a YAML file, as a key of a Ray Tune search space and as a column of the ``runs`` table.
+"""
+
+from raylot.config.concepts import (
+    DataOptions,
+    InterventionOptions,
+    InterventionParameters,
+    NetworkOptions,
+    OptimizerOptions,
+    PlasticityOptions,
+    PlasticParameterOptions,
+    PruningOptions,
+    ShiftOptions,
+    ShiftParameters,
+    StreamOptions,
+    TicketOptions,
+    TicketSearchOptions,
+    TrainingOptions,
+    customary_rounds,
+)
+from raylot.config.presets import PRESETS
+from raylot.config.runs import (
+    CLASSES,
+    PROTOCOL_EXCLUDES,
+    TRAINING_EXAMPLES,
+    SeedOptions,
+    StreamRun,
+    TicketsRun,
+    TicketStreamRun,
+)
+from raylot.config.study import SearchOptions, Study, SweepOptions, TicketStreamOptions
+
+__all__ = [
+    "CLASSES",
+    "PRESETS",
+    "PROTOCOL_EXCLUDES",
+    "TRAINING_EXAMPLES",
+    "DataOptions",
+    "InterventionOptions",
+    "InterventionParameters",
+    "NetworkOptions",
+    "OptimizerOptions",
+    "PlasticParameterOptions",
+    "PlasticityOptions",
+    "PruningOptions",
+    "SearchOptions",
+    "SeedOptions",
+    "ShiftOptions",
+    "ShiftParameters",
+    "StreamOptions",
+    "StreamRun",
+    "Study",
+    "SweepOptions",
+    "TicketOptions",
+    "TicketSearchOptions",
+    "TicketStreamOptions",
+    "TicketStreamRun",
+    "TicketsRun",
+    "TrainingOptions",
+    "customary_rounds",
+]

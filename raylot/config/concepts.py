@@ -1,0 +1,353 @@
+"""One model per concept: data, shifts, interventions, network, training, plasticity, tickets.
+
+An option that came later has an ``off`` value, at which runs keep the identity that they had
+before.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from raylot.options import Options, option, parse_integers
+
+Integers = BeforeValidator(parse_integers)
+Sparsity = Annotated[float, Field(ge=0, lt=1)]
+ShiftType = Literal[
+    "permuted_pixels",
+    "rotation",
+    "permuted_labels",
+    "random_labels",
+    "class_split",
+    "noise",
+    "stationary",
+]
+Intervention = Literal["none", "l2", "l2_init", "shrink_and_perturb", "redo", "reset"]
+
+
+class DataOptions(Options):
+    """Which images."""
+
+    dataset: Literal["digits", "mnist"] = option(
+        "digits",
+        "data set: scikit-learn's 8x8 digits (embedded) or MNIST (needs data_root)",
+    )
+    scaling: Literal["raw", "unit", "standardize"] = option(
+        "raw",
+        "inputs as stored (0-16 for digits, 0-255 for mnist), divided by their maximum, "
+        "or with the training split's mean 0 and standard deviation 1",
+    )
+    data_root: Path | None = option(
+        None,
+        "folder that holds MNIST in torchvision's layout (MNIST/raw/...)",
+        accepts="a folder that holds MNIST/raw/train-images-idx3-ubyte and its three siblings",
+        identity=False,
+    )
+    download: bool = option(
+        False, "download MNIST into data_root if it is not there", identity=False
+    )
+
+    @field_validator("data_root")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        """A trial works in a folder of its own, where a relative path would lead elsewhere."""
+        return None if value is None else value.expanduser().resolve()
+
+
+class ShiftParameters(Options):
+    """How far tasks of a stream differ; each option says which shift types it is for."""
+
+    fraction: float = option(
+        1.0, "permuted_pixels: share of the pixels that are permuted among themselves",
+        gt=0, le=1, off=1.0,
+    )  # fmt: skip
+    first_task_identity: bool = option(
+        False, "permuted_pixels, permuted_labels, random_labels, rotation: task 0 is the data set "
+        "itself", off=False,
+    )  # fmt: skip
+    rotation_range: float = option(
+        360.0, "rotation: each task's angle is drawn from 0 to this, in degrees",
+        gt=0, le=360, off=360.0,
+    )  # fmt: skip
+    classes_per_task: int = option(2, "class_split: classes of each task", ge=2, le=10, off=2)
+    noise_step: float = option(
+        0.02, "noise: share of the pixels replaced by random values, times the task's number",
+        gt=0, le=1, off=0.02,
+    )  # fmt: skip
+    period: int = option(
+        0, "tasks after which the stream starts over with its first task; 0: never",
+        ge=0, le=1_000_000, off=0,
+    )  # fmt: skip
+    gradual: float = option(
+        0.0, "share of a task's training over which the previous task's examples fade out; "
+        "0: tasks change at once", ge=0, le=1, off=0.0,
+    )  # fmt: skip
+
+
+class ShiftOptions(ShiftParameters):
+    """How tasks change along the stream."""
+
+    shift: ShiftType = option(
+        "permuted_pixels", "what changes from task to task; stationary is the control"
+    )
+
+
+class InterventionParameters(Options):
+    """How strongly a method acts; each option says which interventions it is for."""
+
+    l2_strength: float = option(
+        1e-4, "l2, l2_init: factor of the sum of squares that is added to the loss (without 1/2)",
+        ge=0, le=100, off=1e-4,
+    )  # fmt: skip
+    shrink: float = option(
+        0.8, "shrink_and_perturb: factor by which weights shrink", ge=0, le=1, off=0.8
+    )
+    perturb: float = option(
+        0.1, "shrink_and_perturb: share of a fresh initialisation that is then added",
+        ge=0, le=100, off=0.1,
+    )  # fmt: skip
+    perturb_every: Literal["task", "step"] = option(
+        "task", "shrink_and_perturb: after each task, or after each training step", off="task"
+    )
+    redo_threshold: float = option(
+        0.025, "redo: a unit is reset if its mean |activation| is at most this share of its "
+        "layer's mean", ge=0, le=1, off=0.025,
+    )  # fmt: skip
+    redo_interval: int = option(
+        100, "redo: training steps between resets", ge=1, le=1_000_000_000, off=100
+    )
+
+
+class InterventionOptions(InterventionParameters):
+    """What is done to keep plasticity."""
+
+    intervention: Intervention = option(
+        "none", "method that is meant to keep plasticity", off="none"
+    )
+
+
+class NetworkOptions(Options):
+    """Which network."""
+
+    network: Literal["mlp", "lenet", "vgg", "resnet"] = option(
+        "mlp", "architecture; all have ReLU activations"
+    )
+    hidden: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=65536)], ...], Integers, Field(min_length=1)
+    ] = option(
+        (64,),
+        "mlp: units of each hidden layer, first to last",
+        accepts="one or more whole numbers in [1, 65536], as 256 or 100,100",
+    )
+    width: int = option(
+        16, "vgg, resnet: channels of the first stage; each later one doubles them",
+        ge=1, le=4096, off=16,
+    )  # fmt: skip
+    norm: Literal["none", "batch", "layer"] = option(
+        "none", "vgg, resnet: normalisation after each convolution", off="none"
+    )
+
+
+class OptimizerOptions(Options):
+    """How weights move."""
+
+    optimizer: Literal["adam", "sgd"] = option("adam", "optimizer")
+    lr: float = option(1e-3, "learning rate", gt=0, le=100)
+    momentum: float = option(0.0, "momentum of sgd", ge=0, lt=1)
+    weight_decay: float = option(
+        0.0, "weight decay, added to the gradient as torch.optim does", ge=0, le=100
+    )
+
+    @model_validator(mode="after")
+    def _momentum_needs_sgd(self) -> Self:
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(f"momentum={self.momentum}: must be 0 unless optimizer is sgd")
+        return self
+
+
+class TrainingOptions(OptimizerOptions):
+    """How one network is trained on one task."""
+
+    epochs: int = option(10, "passes over each task's training split", ge=1, le=100_000)
+    batch_size: int = option(32, "examples per training step", ge=1, le=1_000_000)
+    device: Literal["auto", "cpu", "cuda"] = option(
+        "auto", "where to train; auto is a GPU if the trial was granted one", identity=False
+    )
+
+
+class StreamOptions(Options):
+    """How long the stream is, and where it is looked at."""
+
+    tasks: int = option(31, "tasks in the stream", ge=1, le=1_000_000)
+    snapshots: Annotated[tuple[int, ...], Integers, Field(min_length=1)] = option(
+        "0-:10",
+        "tasks before which a snapshot is taken; its tickets are searched on that task",
+        accepts="task numbers from 0 to tasks - 1, each once, as 0,10,20 or 0-20:10 or 0-:10",
+    )
+    carry_optimizer: bool = option(
+        False, "carry the optimizer's state from task to task instead of starting it afresh"
+    )
+
+    @field_validator("snapshots", mode="before")
+    @classmethod
+    def _close_open_ranges(cls, value: Any, info: Any) -> Any:
+        """``"0-:10"`` means up to the last task."""
+        if isinstance(value, str) and "tasks" in info.data:
+            parts = value.replace(",", " ").split()
+            return " ".join(p.replace("-:", f"-{info.data['tasks'] - 1}:") for p in parts)
+        return value
+
+    @field_validator("snapshots")
+    @classmethod
+    def _within_stream(cls, value: tuple[int, ...], info: Any) -> tuple[int, ...]:
+        tasks = info.data.get("tasks", math.inf)
+        if len(set(value)) < len(value) or any(not 0 <= task < tasks for task in value):
+            raise ValueError(f"must be task numbers from 0 to {tasks - 1}, each once")
+        return tuple(sorted(value))
+
+
+class PlasticityOptions(Options):
+    """How a snapshot's plasticity is measured."""
+
+    probe_size: int = option(
+        512, "training inputs of the new task on which activations are measured", ge=2, le=60000
+    )
+    dormant_threshold: float = option(
+        0.025, "tau: a unit is dormant if its mean |activation| is at most this share of "
+        "its layer's mean (Sokar et al. 2023)", ge=0, le=1,
+    )  # fmt: skip
+    trainability_gap: bool = option(
+        True, "train a fresh network on each snapshot's task too, to measure the trainability gap"
+    )
+    ntk_examples: int = option(
+        32, "inputs of the probe between which the empirical NTK is measured; 0: not measured",
+        ge=0, le=4096, off=32,
+    )  # fmt: skip
+    sharpness_iterations: int = option(
+        20, "power iterations towards the largest Hessian eigenvalue; 0: not measured",
+        ge=0, le=10_000, off=20,
+    )  # fmt: skip
+
+
+class PruningOptions(Options):
+    """How a ticket is searched (iterative magnitude pruning)."""
+
+    scope: Literal["layer", "global"] = option(
+        "layer", "rank weights within each layer, or over all layers"
+    )
+    masked: Literal["zero", "freeze"] = option(
+        "zero", "pruned weights are 0 for good, or stay at their value in the snapshot"
+    )
+    criterion: Literal["magnitude", "magnitude_increase", "movement", "random"] = option(
+        "magnitude", "what a weight's survival is ranked by: |w| after training, its increase, the "
+        "distance |w - w0| it moved, or chance (Zhou et al. 2019)", off="magnitude",
+    )  # fmt: skip
+    rewind_steps: int = option(
+        0, "training steps after the snapshot to whose state weights are rewound; 0: the snapshot",
+        ge=0, le=1_000_000_000, off=0,
+    )  # fmt: skip
+    output_rate: float = option(
+        1.0, "rate at which the output layer is pruned per round, as a share of the others' rate "
+        "(with scope layer)", ge=0, le=1, off=1.0,
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _output_rate_needs_layers(self) -> Self:
+        if self.output_rate != 1 and self.scope != "layer":
+            raise ValueError(f"output_rate={self.output_rate:g}: must be 1 unless scope is layer")
+        return self
+
+
+class TicketOptions(PruningOptions):
+    """How many tickets and controls are searched per snapshot and sparsity."""
+
+    tickets: int = option(
+        4, "tickets per snapshot and sparsity; they differ in data order", ge=1, le=1000
+    )
+    random_masks: int | None = option(
+        None,
+        "random masks of the same layer densities, as control; none given: as many as tickets",
+        accepts="a whole number in [0, 1000]",
+        ge=0,
+        le=1000,
+    )
+    random_density: float | None = option(
+        None, "random masks keep each weight independently with this probability instead",
+        accepts="a number in (0, 1], or nothing for the tickets' layer densities",
+        gt=0, le=1, off=None,
+    )  # fmt: skip
+    shuffled_masks: int = option(
+        0, "tickets' masks shuffled within each layer, as control", ge=0, le=1000, off=0
+    )
+    reinit_tickets: int = option(
+        0, "tickets trained from a fresh initialisation, as control", ge=0, le=1000, off=0
+    )
+    tolerance: float = option(
+        0.01, "a ticket wins if its test accuracy is at most this much (as a fraction of 1) "
+        "below the dense network's, and above every random or shuffled mask's of its layer "
+        "densities", ge=0, le=1,
+    )  # fmt: skip
+
+
+class TicketSearchOptions(TrainingOptions, TicketOptions):
+    """The whole search for the tickets of one snapshot at one sparsity."""
+
+    sparsity: Sparsity = option(0.8, "target fraction of the weights removed")
+    rounds: int | None = option(
+        None,
+        "pruning rounds; none given: 20% of the survivors per round",
+        accepts="a whole number in [1, 1000]",
+        ge=1,
+        le=1000,
+    )
+
+    @field_validator("rounds")
+    @classmethod
+    def _customary_rounds(cls, value: int | None, info: Any) -> int | None:
+        if value is None and "sparsity" in info.data:
+            return customary_rounds(info.data["sparsity"])
+        return value
+
+    @property
+    def round_count(self) -> int:
+        assert self.rounds is not None, "filled in when the options were validated"
+        return self.rounds
+
+    @property
+    def random_mask_count(self) -> int:
+        return self.tickets if self.random_masks is None else self.random_masks
+
+    @property
+    def control_count(self) -> int:
+        """Networks trained as controls, beside the dense ones."""
+        return self.random_mask_count + self.shuffled_masks + self.reinit_tickets
+
+    @property
+    def trainings(self) -> int:
+        """Networks trained: each ticket densely and after each round, and the controls."""
+        return self.tickets * (self.round_count + 1) + self.control_count
+
+
+class PlasticParameterOptions(Options):
+    """How the most plastic weights are found: those with the largest mean |gradient|."""
+
+    plastic_task: Literal["same", "unshifted"] = option(
+        "same", "plastic parameters are measured on the snapshot's task, or (as the original study "
+        "did) on the data set itself", off="same",
+    )  # fmt: skip
+    plastic_scaling: Literal["same", "raw", "unit", "standardize"] = option(
+        "same", "scaling of the inputs there; the original study standardised them there only",
+        off="same",
+    )  # fmt: skip
+    plastic_density: Literal["layer", "overall"] = option(
+        "layer", "plastic parameters are as many as the ticket's in each layer, or (as in the "
+        "original study) its overall share of each layer", off="layer",
+    )  # fmt: skip
+
+
+def customary_rounds(sparsity: float) -> int:
+    """Rounds that remove about 20% of the survivors each (Frankle & Carbin 2019); at least 1."""
+    return max(1, round(math.log(1 - sparsity) / math.log(0.8)))

@@ -1,0 +1,56 @@
+"""Named sets of options to start from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Small enough for a laptop; raw pixels and this learning rate were chosen because plasticity is
+    # then lost, with each of seeds 0 to 4, within 31 tasks.
+    "default": {
+        "dataset": "digits",
+        "scaling": "raw",
+        "hidden": "64",
+        "lr": 0.005,
+        "epochs": 4,
+        "tasks": 31,
+        "snapshots": "0-:10",
+        "tickets": 4,
+        "shuffled_masks": 2,
+        "reinit_tickets": 2,
+        "rounds": 3,
+        "sparsities": "0.8,0.9",
+        "shifts": "permuted_pixels,stationary",
+        "seeds": "0-4",
+    },
+    # The protocol of "Loss of Plasticity and Winning Lottery Tickets" (ETH Zürich, 2024-2025;
+    # GitHub: benny-lo/loss-of-plasticity). Shuffled masks are added: its random masks are as dense
+    # as its sparsest tickets only, so they cannot tell whether the others win.
+    "original": {
+        "dataset": "mnist",
+        "scaling": "raw",
+        "shifts": "permuted_pixels",
+        "hidden": "256",
+        "optimizer": "adam",
+        "lr": 0.001,
+        "batch_size": 32,
+        "epochs": 10,
+        "tasks": 501,
+        "snapshots": "0-:50",
+        "tickets": 10,
+        "random_masks": 10,
+        "random_density": 0.05,
+        "shuffled_masks": 3,
+        "scope": "layer",
+        "masked": "freeze",
+        "sparsities": "0.8,0.9,0.95",
+        "rounds": "0.8:3,0.9:5,0.95:10",
+        "plastic_task": "unshifted",
+        "plastic_scaling": "standardize",
+        "plastic_density": "overall",
+        "ticket_tasks": 100,
+        "subnetworks": "ticket",
+        "stream_sparsities": "0.95",
+        "seeds": "0",
+    },
+}

@@ -1,0 +1,203 @@
+"""What one trial computes: a run's options, its identity, and what it costs."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from raylot.config.concepts import (
+    DataOptions,
+    InterventionOptions,
+    NetworkOptions,
+    PlasticityOptions,
+    PlasticParameterOptions,
+    ShiftOptions,
+    StreamOptions,
+    TicketSearchOptions,
+    TrainingOptions,
+)
+from raylot.options import Options, option
+
+#: Training examples of each data set, known without loading it.
+TRAINING_EXAMPLES = {"digits": 1437, "mnist": 60000}
+#: Classes of every data set.
+CLASSES = 10
+
+#: What a sweep compares; everything else makes two runs incomparable.
+PROTOCOL_EXCLUDES = {
+    "seed", "shift", "intervention", "task", "sparsity", "rounds", "subnetwork", "ticket",
+}  # fmt: skip
+
+Subnetwork = Literal["ticket", "dense", "random", "reinit"]
+
+
+class SeedOptions(Options):
+    """What decides every random draw."""
+
+    seed: int = option(0, "seed of every random draw", ge=0, le=2**63 - 1)
+
+
+class StreamRun(
+    SeedOptions,
+    DataOptions,
+    ShiftOptions,
+    NetworkOptions,
+    InterventionOptions,
+    TrainingOptions,
+    StreamOptions,
+    PlasticityOptions,
+):
+    """One network's life along one stream of tasks."""
+
+    kind: ClassVar[str] = "stream"
+
+    @model_validator(mode="after")
+    def _probe_fits(self) -> Self:
+        examples = TRAINING_EXAMPLES[self.dataset]
+        if self.probe_size > examples:
+            raise ValueError(
+                f"probe_size={self.probe_size}: must be at most {examples}, "
+                f"the training examples of {self.dataset}"
+            )
+        return self
+
+    @property
+    def stream(self) -> StreamRun:
+        """The stream run that this run stands on: itself."""
+        return self
+
+    @functools.cached_property
+    def run_id(self) -> str:
+        return _short_hash({"kind": self.kind, **self.identity()})
+
+    @property
+    def parent_id(self) -> str | None:
+        """The run that must have ended before this one can start; None for a stream."""
+        return None
+
+    @property
+    def training_steps_per_task(self) -> int:
+        """Steps of one training; with class_split about, as classes differ a little in size."""
+        examples = TRAINING_EXAMPLES[self.dataset]
+        if self.shift == "class_split":
+            examples = examples * self.classes_per_task // CLASSES
+        return self.epochs * math.ceil(examples / self.batch_size)
+
+    @property
+    def training_steps(self) -> int:
+        """Training steps of the whole run, the fresh networks' included."""
+        fresh = len(self.snapshots) if self.trainability_gap else 0
+        return (self.tasks + fresh) * self.training_steps_per_task
+
+    @property
+    def protocol(self) -> str:
+        """Short hash of all options but those that a sweep compares: equal for comparable runs."""
+        values = self.identity()
+        for name in PROTOCOL_EXCLUDES & values.keys():
+            del values[name]
+        return _short_hash(values)
+
+    @property
+    def label(self) -> str:
+        name = f"{self.kind} seed={self.seed} {self.shift}"
+        return name if self.intervention == "none" else f"{name} {self.intervention}"
+
+
+class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
+    """All tickets of one snapshot of one stream at one sparsity."""
+
+    kind: ClassVar[str] = "tickets"
+
+    task: int = option(0, "the snapshot's task", ge=0)
+
+    @model_validator(mode="after")
+    def _task_has_a_snapshot(self) -> Self:
+        if self.task not in self.snapshots:
+            raise ValueError(f"task={self.task}: must be one of the snapshots {self.snapshots}")
+        return self
+
+    @functools.cached_property
+    def stream(self) -> StreamRun:
+        """The stream run whose snapshot this run starts from."""
+        return StreamRun(**self.model_dump(include=set(StreamRun.model_fields)))
+
+    @functools.cached_property
+    def run_id(self) -> str:
+        own = {k: v for k, v in self.identity().items() if k not in StreamRun.model_fields}
+        return _short_hash({"kind": self.kind, "stream": self.stream.run_id, **own})
+
+    @property
+    def parent_id(self) -> str:
+        return self.stream.run_id
+
+    @property
+    def measures_plasticity_apart(self) -> bool:
+        """Whether plastic parameters need a dense training of their own."""
+        return self.plastic_task != "same" or self.plastic_scaling not in ("same", self.scaling)
+
+    @property
+    def training_steps(self) -> int:
+        rewinding = self.rewind_steps * self.tickets
+        trainings = self.trainings + self.measures_plasticity_apart
+        return trainings * self.training_steps_per_task + rewinding
+
+    @property
+    def label(self) -> str:
+        return f"{super().label} task={self.task} sparsity={self.sparsity:g}"
+
+
+class TicketStreamRun(TicketsRun):
+    """Continual learning of one subnetwork of a snapshot, on the tasks that follow it."""
+
+    kind: ClassVar[str] = "ticket_stream"
+
+    subnetwork: Subnetwork = option(
+        "ticket",
+        "a ticket, the dense network, a random mask of the ticket's layer densities, or the "
+        "ticket from a fresh initialisation",
+    )
+    ticket: int = option(0, "which ticket of the snapshot, or which random draw", ge=0)
+    ticket_tasks: int = option(10, "new tasks, from the one after the snapshot's", ge=1)
+
+    @model_validator(mode="after")
+    def _ticket_was_searched(self) -> Self:
+        if self.ticket >= self.tickets:
+            raise ValueError(f"ticket={self.ticket}: must be less than tickets={self.tickets}")
+        return self
+
+    @functools.cached_property
+    def search(self) -> TicketsRun:
+        """The run that found the ticket."""
+        return TicketsRun(**self.model_dump(include=set(TicketsRun.model_fields)))
+
+    @functools.cached_property
+    def run_id(self) -> str:
+        own = {k: v for k, v in self.identity().items() if k not in TicketsRun.model_fields}
+        if self.subnetwork == "dense":  # whatever was pruned
+            found_in = {"stream": self.stream.run_id, "task": self.task}
+        else:
+            found_in = {"tickets": self.search.run_id}
+        return _short_hash({"kind": self.kind, **found_in, **own})
+
+    @property
+    def parent_id(self) -> str:
+        return self.stream.run_id if self.subnetwork == "dense" else self.search.run_id
+
+    @property
+    def training_steps(self) -> int:
+        return self.ticket_tasks * self.training_steps_per_task
+
+    @property
+    def label(self) -> str:
+        return f"{super().label} {self.subnetwork}"
+
+
+def _short_hash(values: Mapping[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,207 @@
+"""What one sweep covers, and where it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self, get_args
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from raylot.config.concepts import (
+    DataOptions,
+    Integers,
+    Intervention,
+    InterventionParameters,
+    NetworkOptions,
+    PlasticityOptions,
+    PlasticParameterOptions,
+    ShiftParameters,
+    ShiftType,
+    Sparsity,
+    StreamOptions,
+    TicketOptions,
+    TrainingOptions,
+    customary_rounds,
+)
+from raylot.config.runs import StreamRun, Subnetwork, TicketsRun, TicketStreamRun
+from raylot.options import Options, option, parse_list, parse_rounds
+
+_List = BeforeValidator(parse_list)
+_Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+_Rounds = Annotated[int, Field(ge=1, le=1000)]
+
+
+class SearchOptions(Options):
+    """What is varied."""
+
+    seeds: Annotated[tuple[_Seed, ...], Integers, Field(min_length=1)] = option(
+        "0-4",
+        "seeds, each a replicate",
+        accepts="whole numbers from 0, each once, as 0-9 or 0,3,5",
+    )
+    shifts: Annotated[tuple[ShiftType, ...], _List, Field(min_length=1)] = option(
+        ("permuted_pixels", "stationary"),
+        "shift types to compare",
+        accepts=f"one or more of {', '.join(get_args(ShiftType))}, each once",
+    )
+    interventions: Annotated[tuple[Intervention, ...], _List, Field(min_length=1)] = option(
+        ("none",),
+        "interventions to compare",
+        accepts=f"one or more of {', '.join(get_args(Intervention))}, each once",
+    )
+    sparsities: Annotated[tuple[Sparsity, ...], _List, Field(min_length=1)] = option(
+        (0.8, 0.9),
+        "target fractions of weights removed",
+        accepts="one or more numbers in [0, 1), each once, as 0.8,0.9",
+    )
+    rounds: Annotated[_Rounds | dict[Sparsity, _Rounds] | None, BeforeValidator(parse_rounds)] = (
+        option(
+            None,
+            "pruning rounds, for all sparsities or one per sparsity; "
+            "auto: 20% of the survivors per round",
+            accepts="a whole number in [1, 1000], one per sparsity as 0.8:3,0.9:5, or auto",
+        )
+    )
+
+    @field_validator("seeds", "shifts", "interventions", "sparsities")
+    @classmethod
+    def _each_once(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("given twice")
+        return value
+
+
+class TicketStreamOptions(Options):
+    """Which subnetworks are trained on further tasks."""
+
+    ticket_tasks: int = option(
+        0, "new tasks on which subnetworks of each snapshot are then trained one after another; "
+        "0: none", ge=0, le=1_000_000,
+    )  # fmt: skip
+    subnetworks: Annotated[tuple[Subnetwork, ...], _List, Field(min_length=1)] = option(
+        ("ticket", "dense", "random", "reinit"),
+        "which: a ticket, the dense network, a random mask, a ticket freshly initialised",
+        accepts=f"one or more of {', '.join(get_args(Subnetwork))}, each once",
+    )
+    stream_sparsities: Annotated[tuple[Sparsity, ...] | None, _List] = option(
+        None,
+        "sparsities whose tickets are; none given: all",
+        accepts="some of the sparsities, each once, as 0.9",
+    )
+    stream_snapshots: Annotated[tuple[int, ...] | None, Integers] = option(
+        None,
+        "snapshots whose tickets are; none given: all",
+        accepts="some of the snapshots, each once, as 0,20",
+    )
+
+    @field_validator("subnetworks", "stream_sparsities", "stream_snapshots")
+    @classmethod
+    def _each_once(cls, value: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        if value is not None and len(set(value)) < len(value):
+            raise ValueError("given twice")
+        return value
+
+
+class SweepOptions(Options):
+    """Where a sweep runs and what it may use; none of it changes results."""
+
+    storage: str | None = option(
+        None,
+        "folder or URI (s3://bucket/...) for all results; none given: results/NAME",
+        accepts="a folder that can be written, or a URI",
+        min_length=1,
+    )
+    name: str | None = option(
+        None, "name of the study, part of its folder's name",
+        accepts="letters, digits, '-', '_' and '.'", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+    )  # fmt: skip
+    address: str | None = option(
+        None, "address of a running Ray cluster (auto, or host:port); none given: as Ray decides, "
+        "that is RAY_ADDRESS, a cluster running on this machine, or a new one",
+    )  # fmt: skip
+    cpus_per_trial: float = option(1, "CPU cores that a trial reserves", gt=0, le=4096)
+    gpus_per_trial: float = option(
+        0, "GPUs that a trial reserves; fractions share one", ge=0, le=4096
+    )
+    max_concurrent: int | None = option(
+        None, "trials running at once; none given: as many as fit",
+        accepts="a whole number from 1", ge=1,
+    )  # fmt: skip
+    max_failures: int = option(
+        3, "times a run is continued after its worker or node was lost", ge=0, le=1000
+    )
+    save_interval: float = option(
+        5.0, "seconds between saves of a running trial's state; 0: after every step", ge=0, le=86400
+    )
+
+
+class Study(
+    DataOptions,
+    ShiftParameters,
+    NetworkOptions,
+    InterventionParameters,
+    TrainingOptions,
+    StreamOptions,
+    PlasticityOptions,
+    TicketOptions,
+    PlasticParameterOptions,
+    TicketStreamOptions,
+    SearchOptions,
+    SweepOptions,
+):
+    """Everything that one command runs: the options of its runs, what is varied, and where."""
+
+    @model_validator(mode="after")
+    def _runs_are_valid(self) -> Self:
+        self.stream_run()
+        return self
+
+    @model_validator(mode="after")
+    def _cuda_needs_a_gpu(self) -> Self:
+        if self.device == "cuda" and not self.gpus_per_trial:
+            raise ValueError("device=cuda: must go with gpus_per_trial greater than 0")
+        return self
+
+    @model_validator(mode="after")
+    def _rounds_fit(self) -> Self:
+        if isinstance(self.rounds, dict) and not set(self.rounds) & set(self.sparsities):
+            raise ValueError(
+                f"rounds={self.rounds}: must be for one of the sparsities {self.sparsities}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _streams_are_searched(self) -> Self:
+        for name, wanted, known in (
+            ("stream_sparsities", self.stream_sparsities, self.sparsities),
+            ("stream_snapshots", self.stream_snapshots, self.snapshots),
+        ):
+            for value in wanted or ():
+                if value not in known:
+                    raise ValueError(
+                        f"{name}={value}: must be one of {', '.join(map(str, known))}"
+                    )
+        return self
+
+    def rounds_for(self, sparsity: float) -> int:
+        """Pruning rounds at a sparsity; a table of rounds that lacks it means the customary."""
+        rounds = self.rounds.get(sparsity) if isinstance(self.rounds, dict) else self.rounds
+        return customary_rounds(sparsity) if rounds is None else rounds
+
+    def stream_run(self, **searched: Any) -> StreamRun:
+        """The stream run with these searched options."""
+        shared = self.model_dump(include=set(StreamRun.model_fields))
+        return StreamRun.checked(**{**shared, **searched})
+
+    def tickets_run(self, **searched: Any) -> TicketsRun:
+        """The tickets run with these searched options."""
+        shared = self.model_dump(include=set(TicketsRun.model_fields) - {"rounds"})
+        if "rounds" not in searched:
+            searched["rounds"] = self.rounds_for(searched["sparsity"])
+        return TicketsRun.checked(**{**shared, **searched})
+
+    def ticket_stream_run(self, **searched: Any) -> TicketStreamRun:
+        """The ticket stream run with these searched options."""
+        search = {k: v for k, v in searched.items() if k in TicketsRun.model_fields}
+        own = {k: v for k, v in searched.items() if k not in search}
+        found = self.tickets_run(**search).model_dump()
+        return TicketStreamRun.checked(**{**found, "ticket_tasks": self.ticket_tasks, **own})
