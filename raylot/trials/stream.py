@@ -69,7 +69,7 @@ class StreamTrial(RunTrainable):
 
     def advance(self) -> dict[str, float]:
         t = self.state.steps
-        task = make_task(self._dataset, self.run.shift, self.run.seed, t)
+        task = make_task(self._dataset, self.run, self.run.seed, t)
         structure: list[dict[str, Any]] = []
         fresh: TrainingResult | None = None
         if t in self.run.snapshots:

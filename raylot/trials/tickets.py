@@ -52,7 +52,7 @@ class TicketsTrial(RunTrainable):
 
     def begin(self) -> None:
         dataset = data.load(self.run).to(self.device)
-        task = make_task(dataset, self.run.shift, self.run.seed, self.run.task)
+        task = make_task(dataset, self.run, self.run.seed, self.run.task)
         key = RandomKey((self.run.seed, "tickets", self.run.task))
         network = networks.build(self.run, dataset.input_shape, dataset.classes, key)
         network.load_state_dict(self._snapshot())
