@@ -6,7 +6,7 @@ Masks are a dict of one boolean tensor per prunable weight, named as in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -42,39 +42,57 @@ def full_masks(network: nn.Module) -> Masks:
     }
 
 
-def survivor_count(weights: int, sparsity: float, round_index: int, rounds: int) -> int:
-    """Survivors among a number of weights after a round: ``round(n (1 - s)^(r / R))``."""
-    kept: float = (1 - sparsity) ** (round_index / rounds)
+def survivor_count(
+    weights: int, sparsity: float, round_index: int, rounds: int, rate: float = 1.0
+) -> int:
+    """Survivors among a number of weights after a round.
+
+    That is ``round(n (1 - s)^(r / R))``: each round removes the share p = 1 - (1 - s)^(1 / R) of
+    the survivors. With a rate of its own a layer loses the share rate x p instead, and keeps
+    ``round(n (1 - rate p)^r)``.
+    """
+    if rate == 1:
+        kept: float = (1 - sparsity) ** (round_index / rounds)
+    else:
+        kept = (1 - rate * (1 - (1 - sparsity) ** (1 / rounds))) ** round_index
     return round(weights * kept)
 
 
 def prune(
     scores: Mapping[str, Tensor], masks: Masks, sparsity: float, round_index: int, rounds: int,
-    scope: str = "layer",
+    scope: str = "layer", output_rate: float = 1.0,
 ) -> Masks:  # fmt: skip
     """Masks with the lowest-scored survivors removed.
 
     Args:
         scores: a score per weight, in the shape of its mask; for magnitude pruning |w|.
-        masks: the masks so far.
+        masks: the masks so far, the output layer's last.
         sparsity: the fraction to be removed after the last round, in [0, 1).
         round_index: this round, from 1.
         rounds: all rounds.
         scope: ``"layer"`` keeps ``survivor_count`` of each layer, ``"global"`` of all together.
+        output_rate: with ``"layer"``, the output layer's rate per round as a share of the others'
+            (Frankle & Carbin 2019 take 0.5); the overall density is then above 1 - sparsity.
 
     Equal scores go by index: the earlier weight is removed first. A weight that was removed
     stays removed.
     """
     if scope == "layer":
+        output = list(masks)[-1]
         return {
-            name: _keep_highest(
-                scores[name], mask, survivor_count(mask.numel(), sparsity, round_index, rounds)
+            name: keep_highest(
+                scores[name],
+                mask,
+                survivor_count(
+                    mask.numel(), sparsity, round_index, rounds,
+                    output_rate if name == output else 1.0,
+                ),
             )
             for name, mask in masks.items()
-        }
+        }  # fmt: skip
     everything = torch.cat([mask.flatten() for mask in masks.values()])
     all_scores = torch.cat([scores[name].flatten() for name in masks])
-    kept = _keep_highest(
+    kept = keep_highest(
         all_scores, everything, survivor_count(everything.numel(), sparsity, round_index, rounds)
     )
     parts = kept.split([mask.numel() for mask in masks.values()])
@@ -83,12 +101,28 @@ def prune(
     }
 
 
-def _keep_highest(scores: Tensor, mask: Tensor, survivors: int) -> Tensor:
+def keep_highest(scores: Tensor, mask: Tensor, survivors: int) -> Tensor:
+    """One layer's mask with only its ``survivors`` highest-scored weights; ties go by index."""
     alive = mask.flatten().nonzero().squeeze(1)
     order = scores.detach().flatten()[alive].sort(stable=True).indices
     kept = torch.zeros(mask.numel(), dtype=torch.bool, device=mask.device)
     kept[alive[order[len(alive) - survivors :]]] = True
     return kept.view_as(mask)
+
+
+def _random_scores(trained: Tensor, start: Tensor, key: RandomKey) -> Tensor:
+    draws = key.generator().random(trained.numel())
+    return torch.from_numpy(draws).view(trained.shape).to(trained.device)
+
+
+#: Criterion -> score of a weight, higher meaning that it survives longer, from its value after
+#: training, its value at the start of it, and a key for random draws (Zhou et al. 2019).
+CRITERIA: dict[str, Callable[[Tensor, Tensor, RandomKey], Tensor]] = {
+    "magnitude": lambda trained, start, key: trained.abs(),
+    "magnitude_increase": lambda trained, start, key: trained.abs() - start.abs(),
+    "movement": lambda trained, start, key: (trained - start).abs(),
+    "random": _random_scores,
+}
 
 
 def random_masks_like(masks: Masks, key: RandomKey) -> Masks:
@@ -99,6 +133,30 @@ def random_masks_like(masks: Masks, key: RandomKey) -> Masks:
         flat = torch.zeros(mask.numel(), dtype=torch.bool)
         flat[torch.from_numpy(chosen)] = True
         result[name] = flat.view(mask.shape).to(mask.device)
+    return result
+
+
+def shuffled_masks(masks: Masks, key: RandomKey) -> Masks:
+    """Masks whose entries are permuted at random within each layer."""
+    result: Masks = {}
+    for name, mask in masks.items():
+        order = torch.from_numpy(key.child(name).generator().permutation(mask.numel()))
+        result[name] = mask.flatten()[order.to(mask.device)].view_as(mask)
+    return result
+
+
+def independent_masks(masks: Masks, density: float, key: RandomKey) -> Masks:
+    """Random masks in the shape of these that keep each weight independently.
+
+    Args:
+        masks: of the network.
+        density: probability with which a weight is kept, in [0, 1].
+        key: of the draws.
+    """
+    result: Masks = {}
+    for name, mask in masks.items():
+        kept = key.child(name).generator().random(mask.numel()) < density
+        result[name] = torch.from_numpy(kept).view(mask.shape).to(mask.device)
     return result
 
 

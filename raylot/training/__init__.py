@@ -3,5 +3,6 @@
 from raylot.training.evaluation import evaluate
 from raylot.training.flat import Masks
 from raylot.training.generic import TrainingResult, train
+from raylot.training.hooks import Intervention, Training
 
-__all__ = ["Masks", "TrainingResult", "evaluate", "train"]
+__all__ = ["Intervention", "Masks", "Training", "TrainingResult", "evaluate", "train"]

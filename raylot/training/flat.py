@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 
 import torch
@@ -58,6 +59,22 @@ class FlatParameters:
             parameter.data = self._own[name]
             parameter.grad = None
 
+    def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """One tensor per trainable parameter, by its name, as a vector in the order of `vector`.
+
+        Raises:
+            KeyError: one is missing.
+        """
+        return torch.cat([tensors[name].detach().flatten() for name in self._named])
+
+    def unflatten(self, vector: Tensor) -> dict[str, Tensor]:
+        """Undoes `flatten`."""
+        parts = vector.split([p.numel() for p in self._named.values()])
+        return {
+            name: part.view(p.shape)
+            for (name, p), part in zip(self._named.items(), parts, strict=True)
+        }
+
     def flatten_masks(self, masks: Masks) -> Tensor:
         """Masks as one boolean vector in the order of `vector`; what has no mask survives.
 
@@ -67,11 +84,8 @@ class FlatParameters:
         unknown = set(masks) - set(self._named)
         if unknown:
             raise ValueError(f"masks: {', '.join(sorted(unknown))} is no trainable parameter")
-        return torch.cat(
-            [
-                masks[name].flatten()
-                if name in masks
-                else torch.ones(p.numel(), dtype=torch.bool, device=p.device)
-                for name, p in self._named.items()
-            ]
-        )
+        everything = {
+            name: masks[name] if name in masks else torch.ones_like(p, dtype=torch.bool)
+            for name, p in self._named.items()
+        }
+        return self.flatten(everything)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,6 +18,7 @@ from raylot.data import Task
 from raylot.randomness import RandomKey
 from raylot.training.evaluation import Evaluation, evaluate
 from raylot.training.flat import FlatParameters, Masks
+from raylot.training.hooks import Intervention, Training
 
 #: Batches gathered and scaled at once: bounds memory, spreads the cost of small tensor operations.
 BATCHES_PER_BLOCK = 64
@@ -40,6 +42,8 @@ class TrainingResult:
         seconds: wall-clock of the training loop, evaluations excluded.
         optimizer_state: the optimizer's tensors: its moments, a value per trainable parameter,
             and its step count.
+        gradient_magnitudes: per trainable parameter, the mean over all steps of its |gradient|
+            before masking; None if not asked for.
     """
 
     train_loss: float
@@ -51,6 +55,7 @@ class TrainingResult:
     steps: int
     seconds: float
     optimizer_state: dict[str, Tensor] = field(repr=False)
+    gradient_magnitudes: dict[str, Tensor] | None = field(repr=False)
 
 
 def train(
@@ -65,6 +70,13 @@ def train(
     masked: str = "zero",
     optimizer_state: dict[str, Tensor] | None = None,
     learning_curve: bool = False,
+    previous: Task | None = None,
+    gradual: float = 0.0,
+    max_steps: int | None = None,
+    gradient_magnitudes: bool = False,
+    intervention: Intervention | None = None,
+    initial: Mapping[str, Tensor] | None = None,
+    whole_task: bool = False,
 ) -> TrainingResult:
     """Trains a network in place on a task's training split.
 
@@ -79,11 +91,20 @@ def train(
         masked: ``"zero"`` sets pruned weights to 0 first, ``"freeze"`` leaves them as they are.
         optimizer_state: state to carry on, from an earlier result.
         learning_curve: evaluate before training and after each epoch, for ``learning_speed``.
+        previous: the task whose examples fade out at the beginning, if ``gradual`` is not 0.
+        gradual: share of the training over which they do, in [0, 1]: their probability falls
+            linearly from 1 to 0.
+        max_steps: stop after so many steps, if they are fewer.
+        gradient_magnitudes: also measure the mean |gradient| of every parameter.
+        intervention: acts at the places of the loop that `raylot.training.hooks` names.
+        initial: the network's state at the start of its life, for interventions that need it.
+        whole_task: whether this is a task of a stream, at whose start and end interventions act
+            too, rather than a search from a snapshot.
     """
     curve: list[float] = []
-    online_loss, online_correct = 0.0, 0
+    online = _Online()
     steps, seconds = 0, 0.0
-    examples = len(task.train_labels)
+    stop = math.inf if max_steps is None else max_steps
     latest: Evaluation | None = None
     if learning_curve:
         curve.append(evaluate(network, task).accuracy)
@@ -94,46 +115,68 @@ def train(
         flat = stack.enter_context(FlatParameters(network))
         guard = _MaskGuard(flat, masks, masked)
         stepper = _build_optimizer(flat.vector, optimizer, optimizer_state)
+        act = intervention or Intervention()
+        training = Training(network, task, flat, stepper, key.child("intervention"), initial)
+        if whole_task:
+            act.on_task_start(training)
+            guard.restore()
         # Zero gradients leave weights where they are unless old moments or decay move them.
-        always_restore = bool(optimizer.weight_decay) or optimizer_state is not None
+        always_restore = (
+            bool(optimizer.weight_decay) or optimizer_state is not None or intervention is not None
+        )
+        magnitudes = torch.zeros_like(flat.gradient) if gradient_magnitudes else None
+        examples = _Examples(task, previous, gradual, epochs, key)
         for epoch in range(epochs):
             started = time.perf_counter()
             epoch_logits: list[Tensor] = []
-            order = key.child("epoch", epoch).generator().permutation(examples)
-            index = torch.from_numpy(order).to(task.train_labels.device)
-            for block in index.split(batch_size * BATCHES_PER_BLOCK):
-                inputs = task.scale(task.train_inputs[block]).split(batch_size)
-                labels = task.train_labels[block].split(batch_size)
+            epoch_labels: list[Tensor] = []
+            for block_inputs, block_labels in examples.blocks(epoch, batch_size):
+                if steps >= stop:
+                    break
+                epoch_labels.append(block_labels)
+                inputs, labels = block_inputs.split(batch_size), block_labels.split(batch_size)
                 for batch_inputs, batch_labels in zip(inputs, labels, strict=True):
+                    if steps >= stop:
+                        break
+                    training.inputs = batch_inputs
                     logits = network(batch_inputs)
                     loss = F.cross_entropy(logits, batch_labels)
+                    if (term := act.loss_term(training)) is not None:
+                        loss = loss + term
                     flat.gradient.zero_()
                     loss.backward()
+                    if magnitudes is not None:
+                        magnitudes.add_(flat.gradient.abs())
+                    act.after_gradient(training)
                     guard.mask_gradient()
                     stepper.step()
+                    steps += 1
+                    training.step = steps
+                    act.after_step(training)
                     if always_restore:
                         guard.restore()
                     epoch_logits.append(logits.detach())
-                    steps += 1
-            loss_sum, correct = _online(torch.cat(epoch_logits), task.train_labels[index])
+            finite = online.add(epoch_logits, epoch_labels)
             seconds += time.perf_counter() - started
-            online_loss += loss_sum
-            online_correct += correct
-            if not math.isfinite(loss_sum):
-                latest = None
+            latest = None
+            if not finite or steps >= stop:
                 break
             if learning_curve:
                 latest = evaluate(network, task)
                 curve.append(latest.accuracy)
         guard.restore()  # NaN gradients get past a product with 0
+        final = latest or evaluate(network, task)
+        if whole_task:
+            act.on_task_end(training)
+            guard.restore()
         state = _optimizer_tensors(stepper, flat.vector)
-    final = latest or evaluate(network, task)
-    diverged = not (math.isfinite(online_loss) and math.isfinite(final.loss))
+        means = None if magnitudes is None else flat.unflatten(magnitudes / max(1, steps))
+    diverged = not (math.isfinite(online.loss) and math.isfinite(final.loss))
     nan = float("nan")
     speed = sum(curve[:-1]) / 2 + sum(curve[1:]) / 2 if learning_curve else None
     return TrainingResult(
-        train_loss=online_loss / (examples * epochs) if not diverged else nan,
-        online_accuracy=online_correct / (examples * epochs) if not diverged else nan,
+        train_loss=online.mean_loss if not diverged else nan,
+        online_accuracy=online.accuracy if not diverged else nan,
         test_loss=final.loss,
         test_accuracy=final.accuracy if not diverged else nan,
         learning_speed=None if speed is None else (nan if diverged else speed / epochs),
@@ -141,7 +184,71 @@ def train(
         steps=steps,
         seconds=seconds,
         optimizer_state=state,
+        gradient_magnitudes=means,
     )
+
+
+class _Examples:
+    """The training examples in the order of use, among them those of a task that fades out."""
+
+    def __init__(
+        self, task: Task, previous: Task | None, gradual: float, epochs: int, key: RandomKey
+    ) -> None:
+        self._task = task
+        self._previous = previous if gradual else None
+        self._key = key
+        self._fading = gradual * epochs * len(task.train_labels)
+
+    def blocks(self, epoch: int, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Scaled inputs and labels of an epoch, many batches at once."""
+        examples = len(self._task.train_labels)
+        device = self._task.train_labels.device
+        order = self._key.child("epoch", epoch).generator().permutation(examples)
+        index = torch.from_numpy(order).to(device)
+        old = torch.zeros(0, dtype=torch.bool, device=device)
+        if self._previous is not None:
+            used = np.arange(epoch * examples, (epoch + 1) * examples)
+            draws = self._key.child("gradual", epoch).generator().random(examples)
+            old = torch.from_numpy(draws < 1 - used / self._fading).to(device)
+        size = batch_size * BATCHES_PER_BLOCK
+        for start in range(0, examples, size):
+            block = slice(start, start + size)
+            inputs = self._task.train_inputs[index[block]]
+            labels = self._task.train_labels[index[block]]
+            if self._previous is not None and bool(old[block].any()):
+                faded = index[block][old[block]] % len(self._previous.train_labels)
+                inputs[old[block]] = self._previous.train_inputs[faded]
+                labels[old[block]] = self._previous.train_labels[faded]
+            yield self._task.scale(inputs), labels
+
+
+class _Online:
+    """Loss and accuracy of all examples so far, each from before the step that used it."""
+
+    def __init__(self) -> None:
+        self.loss = 0.0
+        self._correct = 0
+        self._examples = 0
+
+    def add(self, logits: list[Tensor], labels: list[Tensor]) -> bool:
+        """Adds the steps of an epoch; whether their loss is finite."""
+        if not logits:
+            return True
+        outputs = torch.cat(logits)
+        targets = torch.cat(labels)[: len(outputs)]
+        loss = F.cross_entropy(outputs, targets, reduction="none").sum(dtype=torch.float64)
+        self.loss += float(loss)
+        self._correct += int((outputs.argmax(1) == targets).sum())
+        self._examples += len(targets)
+        return math.isfinite(self.loss)
+
+    @property
+    def mean_loss(self) -> float:
+        return self.loss / self._examples if self._examples else math.nan
+
+    @property
+    def accuracy(self) -> float:
+        return self._correct / self._examples if self._examples else math.nan
 
 
 class _MaskGuard:
@@ -193,12 +300,6 @@ def _build_optimizer(
 
 def _optimizer_tensors(stepper: torch.optim.Optimizer, vector: nn.Parameter) -> dict[str, Tensor]:
     return {k: v for k, v in stepper.state[vector].items() if isinstance(v, Tensor)}
-
-
-def _online(logits: Tensor, labels: Tensor) -> tuple[float, int]:
-    """Summed loss and number correct of one epoch's logits, each from before its step."""
-    loss = F.cross_entropy(logits, labels, reduction="none").sum(dtype=torch.float64)
-    return float(loss), int((logits.argmax(1) == labels).sum())
 
 
 @contextlib.contextmanager

@@ -1,0 +1,126 @@
+"""Searching winning tickets of any network, in one call and without Ray."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from raylot.config import SeedOptions, TicketSearchOptions
+from raylot.data import Task
+from raylot.options import OptionError
+from raylot.randomness import RandomKey
+from raylot.tickets.found import Tickets
+from raylot.tickets.search import TicketSearch
+
+
+def find_tickets(
+    network: nn.Module,
+    task: Task,
+    *,
+    sparsity: float,
+    rounds: int | None = None,
+    count: int = 10,
+    masked: str = "zero",
+    scope: str = "layer",
+    epochs: int = 10,
+    batch_size: int = 32,
+    optimizer: str = "adam",
+    lr: float = 1e-3,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    criterion: str = "magnitude",
+    rewind_steps: int = 0,
+    output_rate: float = 1.0,
+    random_masks: int | None = None,
+    random_density: float | None = None,
+    shuffled_masks: int = 0,
+    reinit_tickets: int = 0,
+    tolerance: float = 0.01,
+    seed: int = 0,
+    device: str = "auto",
+) -> Tickets:
+    """Searches winning tickets of a network on a task by iterative magnitude pruning.
+
+    Args:
+        network: any module from inputs to logits, in the state to start from; left unchanged.
+        task: training and test split.
+        sparsity: fraction of the prunable weights removed in the end, in [0, 1).
+        rounds: pruning rounds, at least 1; None: 20% of the survivors per round.
+        count: tickets, at least 1; they differ only in data order.
+        masked: ``"zero"``: pruned weights are 0 (Frankle & Carbin 2019); ``"freeze"``: they stay
+            at their value in the network given (Zhou et al. 2019).
+        scope: prune the same fraction of each ``"layer"``, or the smallest weights of all
+            (``"global"``).
+        epochs: passes over the training split in every training.
+        batch_size: examples per step.
+        optimizer: ``"adam"`` or ``"sgd"``, fresh for every training.
+        lr: learning rate.
+        momentum: of sgd.
+        weight_decay: added to the gradient.
+        criterion: what is pruned first: weights small after training (``"magnitude"``), that
+            grew least (``"magnitude_increase"``), that moved least (``"movement"``), or any
+            (``"random"``).
+        rewind_steps: training steps after the given state to which weights are rewound.
+        output_rate: rate at which the last layer is pruned per round, as a share of the others'.
+        random_masks: random masks of the same layer densities trained for comparison; None: as
+            many as tickets.
+        random_density: instead, random masks keep each weight with this probability.
+        shuffled_masks: tickets' masks shuffled within each layer, trained for comparison.
+        reinit_tickets: tickets trained from a fresh initialisation, for comparison.
+        tolerance: see `Tickets.wins`.
+        seed: decides all data orders and random masks.
+        device: ``"auto"`` (a GPU if there is one), ``"cpu"`` (one thread) or ``"cuda"``.
+
+    Raises:
+        OptionError: an option is out of its range, in one line.
+        ValueError: the network has nothing to prune, or cannot be initialised anew.
+    """
+    options = TicketSearchOptions.checked(
+        sparsity=sparsity, rounds=rounds, tickets=count, masked=masked, scope=scope,
+        epochs=epochs, batch_size=batch_size, optimizer=optimizer, lr=lr, momentum=momentum,
+        weight_decay=weight_decay, criterion=criterion, rewind_steps=rewind_steps,
+        output_rate=output_rate, random_masks=random_masks, random_density=random_density,
+        shuffled_masks=shuffled_masks, reinit_tickets=reinit_tickets, tolerance=tolerance,
+        device=device,
+    )  # fmt: skip
+    target = choose_device(device)
+    SeedOptions.checked(seed=seed)
+    search = TicketSearch(
+        copy.deepcopy(network).to(target), task.to(target), options, RandomKey((seed, "tickets"))
+    )
+    rows: list[dict[str, Any]] = []
+    with _one_thread():
+        while search.rounds_left:
+            rows += [row for row, _ in search.train_round()]
+        for control in search.controls:
+            rows += [row for row, _ in search.train_control(control)]
+    return Tickets.from_rows(search.masks, rows, options)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """On matrices this small, threads mostly wait for each other; trials too use one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def choose_device(device: str) -> torch.device:
+    """``"auto"`` is the GPU if there is one, else the CPU.
+
+    Raises:
+        OptionError: there is no GPU to use.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise OptionError("device=cuda: must be auto or cpu, as PyTorch finds no GPU here")
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)

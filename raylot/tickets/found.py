@@ -1,0 +1,168 @@
+"""The tickets found from one snapshot: which win, how alike they are, how many are distinct."""
+
+from __future__ import annotations
+
+import functools
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from raylot.config import TicketSearchOptions
+from raylot.names import WHOLE_NETWORK
+from raylot.overlap import effective_count, overlap_matrix, pairwise_overlaps
+from raylot.pruning import density
+from raylot.tickets.search import DENSE, RANDOM, REINIT, SHUFFLED, TICKET
+from raylot.training import Masks
+
+
+@dataclass(frozen=True)
+class Tickets:
+    """The tickets found from one snapshot.
+
+    Attributes:
+        masks: per ticket, ``{parameter name: boolean tensor}``, True for survivors, on the CPU.
+        accuracies: per ticket, its own test accuracy, trained from the snapshot, in [0, 1].
+        dense_accuracies: test accuracy of the dense network, per ticket's data order.
+        random_accuracies: test accuracy per random mask.
+        shuffled_accuracies: test accuracy per mask shuffled within its layers.
+        reinit_accuracies: test accuracy per ticket trained from a fresh initialisation.
+        comparable_random_masks: whether random masks have the tickets' layer densities.
+        tolerance: how far below the dense network's mean accuracy a ticket may be and still win.
+        rows: every training, as rows of the ``tickets`` table without identity.
+    """
+
+    masks: list[Masks]
+    accuracies: list[float]
+    dense_accuracies: list[float]
+    random_accuracies: list[float]
+    shuffled_accuracies: list[float]
+    reinit_accuracies: list[float]
+    comparable_random_masks: bool
+    tolerance: float
+    rows: list[dict[str, Any]]
+
+    @classmethod
+    def from_rows(
+        cls,
+        masks: Sequence[Masks],
+        rows: Sequence[Mapping[str, Any]],
+        options: TicketSearchOptions,
+    ) -> Tickets:
+        """Puts together the rows that a finished `TicketSearch` returned."""
+        last = max(row["round"] for row in rows)
+
+        def accuracies(control: str, round_index: int) -> list[float]:
+            return [
+                row["test_accuracy"]
+                for row in rows
+                if row["control"] == control and row["round"] == round_index
+            ]
+
+        return cls(
+            masks=[{name: mask.cpu() for name, mask in m.items()} for m in masks],
+            accuracies=accuracies(TICKET, last),
+            dense_accuracies=accuracies(DENSE, 0),
+            random_accuracies=accuracies(RANDOM, last),
+            shuffled_accuracies=accuracies(SHUFFLED, last),
+            reinit_accuracies=accuracies(REINIT, last),
+            comparable_random_masks=options.random_density is None,
+            tolerance=options.tolerance,
+            rows=[dict(row) for row in rows],
+        )
+
+    @property
+    def wins(self) -> list[bool]:
+        """Per ticket, whether it wins.
+
+        It does if its test accuracy is at most ``tolerance`` below the dense network's mean, and
+        above that of every mask that owes its layer densities to a ticket and else to chance:
+        shuffled masks, and random ones unless they have a density of their own.
+        """
+        required = statistics.fmean(self.dense_accuracies) - self.tolerance
+        chance = [
+            *self.shuffled_accuracies,
+            *(self.random_accuracies if self.comparable_random_masks else ()),
+        ]
+        finite = [accuracy for accuracy in chance if math.isfinite(accuracy)]
+        best_random = max(finite, default=float("-inf"))
+        return [accuracy >= required and accuracy > best_random for accuracy in self.accuracies]
+
+    @property
+    def density(self) -> float:
+        """Mean fraction of prunable weights that survive."""
+        return statistics.fmean(density(masks) for masks in self.masks)
+
+    @property
+    def ticket_count(self) -> float:
+        """Effective number of distinct tickets, from 1 (all the same) to their number."""
+        return effective_count(self._matrix())
+
+    @property
+    def winning_ticket_count(self) -> float:
+        """Effective number of distinct tickets among those that win; 0 if none does."""
+        winners = [ticket for ticket, wins in enumerate(self.wins) if wins]
+        return effective_count(self._matrix()[winners][:, winners])
+
+    def overlaps(self, *, per_layer: bool = False) -> pd.DataFrame:
+        """Pairwise overlap of the masks beside its chance level.
+
+        Returns:
+            Columns ticket_a, ticket_b, jaccard, chance, corrected, a row per pair; with per_layer
+            also layer (``"all"`` for the whole network), a row per pair and layer.
+        """
+        every = self._pairs
+        if per_layer:
+            return every
+        whole = every[every["layer"] == WHOLE_NETWORK]
+        return whole.drop(columns="layer").reset_index(drop=True)
+
+    def summary(self) -> dict[str, Any]:
+        """Columns of the ``snapshots`` table that these tickets decide."""
+        overlaps = self.overlaps()
+        return {
+            "density": self.density,
+            "tickets": len(self.masks),
+            "winning_tickets": sum(self.wins),
+            "ticket_count": self.ticket_count,
+            "winning_ticket_count": self.winning_ticket_count,
+            "overlap_mean": overlaps["jaccard"].mean(),
+            "overlap_std": overlaps["jaccard"].std(),
+            "overlap_chance": overlaps["chance"].mean(),
+            "overlap_corrected": overlaps["corrected"].mean(),
+            "dense_accuracy": statistics.fmean(self.dense_accuracies),
+            "ticket_accuracy": statistics.fmean(self.accuracies),
+            "random_accuracy": _mean_or_nan(self.random_accuracies),
+            "shuffled_accuracy": _mean_or_nan(self.shuffled_accuracies),
+            "reinit_accuracy": _mean_or_nan(self.reinit_accuracies),
+        }
+
+    @functools.cached_property
+    def _pairs(self) -> pd.DataFrame:
+        return pairwise_overlaps(self.masks)
+
+    def _matrix(self) -> np.ndarray:
+        return overlap_matrix(self._pairs, len(self.masks))
+
+
+def _mean_or_nan(values: Sequence[float]) -> float:
+    return statistics.fmean(values) if values else float("nan")
+
+
+def masks_to_tensors(masks: Sequence[Masks]) -> dict[str, Tensor]:
+    """Masks under one flat naming, ``3/hidden1.weight``, as files need it."""
+    return {f"{k}/{name}": mask for k, m in enumerate(masks) for name, mask in m.items()}
+
+
+def masks_from_tensors(tensors: Mapping[str, Tensor]) -> list[Masks]:
+    """Undoes `masks_to_tensors`."""
+    masks: dict[int, Masks] = {}
+    for name, tensor in tensors.items():
+        ticket, _, parameter = name.partition("/")
+        masks.setdefault(int(ticket), {})[parameter] = tensor.to(torch.bool)
+    return [masks[ticket] for ticket in sorted(masks)]

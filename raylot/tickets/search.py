@@ -1,0 +1,221 @@
+"""The search for winning tickets by iterative magnitude pruning, round by round, and controls."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from raylot.config import TicketSearchOptions
+from raylot.data import Task
+from raylot.initialisation import reinitialised
+from raylot.pruning import (
+    CRITERIA,
+    density,
+    full_masks,
+    independent_masks,
+    prunable_weights,
+    prune,
+    random_masks_like,
+    shuffled_masks,
+)
+from raylot.randomness import RandomKey
+from raylot.training import Intervention, Masks, TrainingResult, train
+
+#: Values of the ``control`` column of the ``tickets`` table.
+TICKET, DENSE, RANDOM, SHUFFLED, REINIT = "none", "dense", "random", "shuffled", "reinit"
+
+#: What a training returns: a row of the ``tickets`` table without identity, and its measures.
+Trained = tuple[dict[str, Any], TrainingResult]
+
+
+class TicketSearch:
+    """The search for all tickets of one snapshot, one round at a time.
+
+    Round 0 trains the dense network, each later round the network under the masks so far, each
+    time from the snapshot (or its state some steps later); all rounds but the last end by
+    pruning. The controls follow. ``masks``, ``round`` and ``gradient_magnitudes`` are the whole
+    state.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        task: Task,
+        options: TicketSearchOptions,
+        key: RandomKey,
+        *,
+        intervention: Intervention | None = None,
+        initial: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Starts a search.
+
+        Args:
+            network: in the snapshot's state, on the task's device; it is used up.
+            task: what the tickets are searched on.
+            options: how they are searched.
+            key: decides all data orders and random masks.
+            intervention: acts within every training, but not at its start and end.
+            initial: the network's state at the start of its life, for interventions.
+        """
+        self.options = options
+        self.round = 0
+        self.masks: list[Masks] = [full_masks(network) for _ in range(options.tickets)]
+        #: Mean |gradient| of each prunable weight in the first ticket's dense training.
+        self.gradient_magnitudes: dict[str, Tensor] | None = None
+        self._network = network
+        self._task = task
+        self._key = key
+        self._intervention = intervention
+        self._initial = initial
+        self._snapshot = copy.deepcopy(network.state_dict())
+        self._starts: dict[int, dict[str, Tensor]] = {}
+
+    @property
+    def rounds_left(self) -> int:
+        """Calls of `train_round` still to come."""
+        return self.options.round_count + 1 - self.round
+
+    @property
+    def controls(self) -> dict[str, int]:
+        """How many networks each control trains; those with none are left out."""
+        counts = {
+            RANDOM: self.options.random_mask_count,
+            SHUFFLED: self.options.shuffled_masks,
+            REINIT: self.options.reinit_tickets,
+        }
+        return {control: count for control, count in counts.items() if count}
+
+    def start_state(self, ticket: int) -> dict[str, Tensor]:
+        """What a ticket's weights are rewound to: the snapshot, or its state some steps later.
+
+        These first steps are the ticket's own: dense, in a data order that no other has.
+        """
+        if not self.options.rewind_steps:
+            return self._snapshot
+        if ticket not in self._starts:
+            self._network.load_state_dict(self._snapshot)
+            key = self._key.child("ticket", ticket, "rewind")
+            self._trained(key, None, max_steps=self.options.rewind_steps)
+            self._starts[ticket] = copy.deepcopy(self._network.state_dict())
+        return self._starts[ticket]
+
+    def train_round(self) -> list[Trained]:
+        """Trains every ticket once and prunes it, except after the last round."""
+        trained = []
+        for ticket, masks in enumerate(self.masks):
+            start = self.start_state(ticket)
+            self._network.load_state_dict(start)
+            key = self._key.child("ticket", ticket, "round", self.round)
+            measured = self.round == 0 and ticket == 0
+            result = self._trained(
+                key, masks if self.round else None, gradient_magnitudes=measured
+            )
+            if measured:
+                self.gradient_magnitudes = self._of_prunable(result)
+            trained.append(self._row(TICKET if self.round else DENSE, ticket, masks, result))
+            if self.round < self.options.round_count:
+                self.masks[ticket] = self._pruned(masks, start, key)
+        self.round += 1
+        return trained
+
+    def train_control(self, control: str) -> list[Trained]:
+        """Trains all networks of one control, each built like one of the tickets in turn.
+
+        Args:
+            control: ``"random"``: random masks with as many survivors per layer (or each weight
+                kept with the probability ``random_density``); ``"shuffled"``: the ticket's masks
+                shuffled within each layer; ``"reinit"``: its masks on a fresh initialisation.
+        """
+        trained = []
+        for index in range(self.controls[control]):
+            ticket = index % len(self.masks)
+            masks = self.control_masks(control, index)
+            if control == REINIT:
+                fresh = reinitialised(self._network, self._key.child("reinit weights", index))
+                self._network.load_state_dict(fresh.state_dict())
+            else:
+                self._network.load_state_dict(self.start_state(ticket))
+            result = self._trained(self._key.child(control, index), masks)
+            trained.append(self._row(control, index, masks, result))
+        return trained
+
+    def control_masks(self, control: str, index: int) -> Masks:
+        """The masks of one network of a control."""
+        like = self.masks[index % len(self.masks)]
+        if control == REINIT:
+            return like
+        key = self._key.child(f"{control} mask", index)
+        if control == SHUFFLED:
+            return shuffled_masks(like, key)
+        if self.options.random_density is not None:
+            return independent_masks(like, self.options.random_density, key)
+        return random_masks_like(like, key)
+
+    def measure_gradients(self, task: Task) -> TrainingResult:
+        """Trains the dense snapshot on another task for its ``gradient_magnitudes``."""
+        self._network.load_state_dict(self._snapshot)
+        result = self._trained(
+            self._key.child("plastic"), None, gradient_magnitudes=True, task=task
+        )
+        self.gradient_magnitudes = self._of_prunable(result)
+        return result
+
+    def _trained(
+        self,
+        key: RandomKey,
+        masks: Masks | None,
+        *,
+        task: Task | None = None,
+        max_steps: int | None = None,
+        gradient_magnitudes: bool = False,
+    ) -> TrainingResult:
+        return train(
+            self._network,
+            task or self._task,
+            epochs=self.options.epochs,
+            batch_size=self.options.batch_size,
+            optimizer=self.options,
+            key=key,
+            masks=masks,
+            masked=self.options.masked,
+            max_steps=max_steps,
+            gradient_magnitudes=gradient_magnitudes,
+            intervention=self._intervention,
+            initial=self._initial,
+        )
+
+    def _of_prunable(self, result: TrainingResult) -> dict[str, Tensor]:
+        assert result.gradient_magnitudes is not None
+        return {name: result.gradient_magnitudes[name] for name in self.masks[0]}
+
+    def _pruned(self, masks: Masks, start: Mapping[str, Tensor], key: RandomKey) -> Masks:
+        criterion = CRITERIA[self.options.criterion]
+        scores = {
+            name: criterion(weight.detach(), start[name], key.child("criterion", name))
+            for name, weight in prunable_weights(self._network).items()
+        }
+        return prune(
+            scores,
+            masks,
+            self.options.sparsity,
+            self.round + 1,
+            self.options.round_count,
+            self.options.scope,
+            self.options.output_rate,
+        )
+
+    def _row(self, control: str, ticket: int, masks: Masks, result: TrainingResult) -> Trained:
+        row = {
+            "control": control,
+            "ticket": ticket,
+            "round": self.round if control in (TICKET, DENSE) else self.options.round_count,
+            "density": density(masks),
+            "train_loss": result.train_loss,
+            "online_accuracy": result.online_accuracy,
+            "test_loss": result.test_loss,
+            "test_accuracy": result.test_accuracy,
+        }
+        return row, result

@@ -1,0 +1,103 @@
+"""The named places of the training loop at which an intervention can act."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from raylot.data import Task
+from raylot.initialisation import reinitialise
+from raylot.randomness import RandomKey
+from raylot.training.flat import FlatParameters
+
+
+@dataclass
+class Training:
+    """A training under way, as an intervention sees it.
+
+    Attributes:
+        network: the network being trained; its parameters are views into ``flat.vector``.
+        task: what it is trained on.
+        flat: all trainable parameters as one vector, and their gradient.
+        optimizer: steps ``flat.vector``.
+        key: for draws of the intervention's own.
+        initial: the network's state at the start of its life, if known.
+        step: steps taken in this training.
+        inputs: the batch of this step, scaled.
+    """
+
+    network: nn.Module
+    task: Task
+    flat: FlatParameters
+    optimizer: torch.optim.Optimizer
+    key: RandomKey
+    initial: Mapping[str, Tensor] | None = None
+    step: int = 0
+    inputs: Tensor = field(default_factory=lambda: torch.empty(0))
+    _scratch: nn.Module | None = None
+
+    @functools.cached_property
+    def initial_vector(self) -> Tensor:
+        """``initial`` in the order of ``flat.vector``.
+
+        Raises:
+            ValueError: it is not known.
+        """
+        if self.initial is None:
+            raise ValueError("initial: must be given, as this intervention draws weights to it")
+        return self.flat.flatten(self.initial)
+
+    def fresh_network(self, key: RandomKey) -> nn.Module:
+        """A freshly initialised network; the same object, initialised anew, at every call."""
+        if self._scratch is None:
+            self._scratch = copy.deepcopy(self.network)
+        reinitialise(self._scratch, key)
+        return self._scratch
+
+    def fresh_vector(self, key: RandomKey) -> Tensor:
+        """Freshly initialised parameters in the order of ``flat.vector``."""
+        return self.flat.flatten(dict(self.fresh_network(key).named_parameters()))
+
+    def reset_optimizer(self, moved: Tensor | None = None) -> None:
+        """Sets the optimizer's moments to 0, and its step count.
+
+        Args:
+            moved: boolean, in the shape of ``flat.vector``: where to; None: everywhere. The step
+                count is one for all parameters and starts over in either case.
+        """
+        for value in self.optimizer.state[self.flat.vector].values():
+            if not isinstance(value, Tensor):
+                continue
+            if moved is None or value.dim() == 0:
+                value.zero_()
+            else:
+                value.masked_fill_(moved, 0)
+
+
+class Intervention:
+    """A method that is meant to keep plasticity; this one does nothing.
+
+    A method overrides the places where it acts. It keeps no state from task to task, so that a
+    training can be repeated or resumed. Pruned weights are put back after each of these places.
+    """
+
+    def on_task_start(self, training: Training) -> None:
+        """Before the first step of a task of a stream."""
+
+    def loss_term(self, training: Training) -> Tensor | None:
+        """A scalar to add to a batch's mean cross-entropy, or None."""
+        return None
+
+    def after_gradient(self, training: Training) -> None:
+        """Between the backward pass and the optimizer's step."""
+
+    def after_step(self, training: Training) -> None:
+        """After the optimizer's step; ``training.step`` counts it already."""
+
+    def on_task_end(self, training: Training) -> None:
+        """After a task of a stream, once it was evaluated; snapshots are taken after it."""
