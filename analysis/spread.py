@@ -1,0 +1,68 @@
+"""Where one more observation would lie, judged by those there are."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+#: Tasks on either side of a task that count as its neighbours.
+NEIGHBOURS = 10
+_LEAST_PAIRS = 3
+
+
+def prediction_interval(
+    values: npt.ArrayLike, confidence: float = 0.95, independent: int | None = None
+) -> tuple[float, float] | None:
+    """The t interval in which one more value lies, if all are draws from one normal distribution:
+    mean -+ t * s * sqrt(1 + 1/n), with n - 1 degrees of freedom.
+
+    Args:
+        values: shape (observations,).
+        confidence: of the interval, in (0, 1).
+        independent: n, where observations share parts, as the pairs of n tickets do; left out,
+            every observation counts.
+
+    Returns:
+        None with fewer than two observations.
+    """
+    given = np.asarray(values, dtype=float)
+    n = given.size if independent is None else independent
+    if given.size < 2 or n < 2:
+        return None
+    half = _quantile(confidence, n - 1) * float(given.std(ddof=1)) * np.sqrt(1 + 1 / n)
+    return float(given.mean() - half), float(given.mean() + half)
+
+
+def neighbours_interval(
+    accuracies: pd.Series[float], task: int, confidence: float = 0.95
+) -> tuple[float, float] | None:
+    """Where a second run's value at a task would lie if it differed from this run's no more than
+    tasks next to each other do within this run.
+
+    The root mean square difference of successive values estimates the spread of the difference of
+    two draws whatever the trend (von Neumann et al. 1941, "The mean square successive
+    difference"); here of disjoint pairs of tasks, as many as the degrees of freedom. Differences
+    between whole runs come on top, so the interval is, if anything, too narrow.
+
+    Args:
+        accuracies: a run's values, indexed by task. Task 0 is no neighbour of any: it alone
+            starts from a fresh network.
+        task: which to judge.
+        confidence: of the interval, in (0, 1).
+
+    Returns:
+        None with fewer than three pairs within `NEIGHBOURS` tasks.
+    """
+    near = accuracies.sort_index().loc[max(1, task - NEIGHBOURS) : task + NEIGHBOURS]
+    pairs = near.to_numpy()[: near.size // 2 * 2].reshape(-1, 2)
+    if len(pairs) < _LEAST_PAIRS:
+        return None
+    spread = float(np.sqrt(np.mean(np.diff(pairs, axis=1) ** 2)))
+    half = _quantile(confidence, len(pairs)) * spread
+    return float(accuracies.loc[task] - half), float(accuracies.loc[task] + half)
+
+
+def _quantile(confidence: float, degrees: int) -> float:
+    return float(stats.t.ppf((1 + confidence) / 2, degrees))

@@ -1,0 +1,28 @@
+"""Pieces of sentences and tables: lists, counts, figures with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from intervals import Mean
+
+
+def listed(parts: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 seed``, ``5 seeds``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def figure(mean: Mean | None, digits: int = 3, *, signed: bool = True, separator: str = " ") -> str:
+    """``+0.012 [+0.003, +0.021]``, without the interval if there is none; ``none`` for None."""
+    if mean is None:
+        return "none"
+    form = f"{'+' if signed else ''}.{digits}f"
+    text = f"{mean.mean:{form}}"
+    if mean.low is None or mean.high is None:
+        return text
+    return f"{text}{separator}[{mean.low:{form}}, {mean.high:{form}}]"
