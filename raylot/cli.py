@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,14 +15,17 @@ import yaml
 from raylot.config import (
     PRESETS,
     DataOptions,
-    InterventionOptions,
+    InterventionParameters,
     NetworkOptions,
     PlasticityOptions,
+    PlasticParameterOptions,
     SearchOptions,
+    ShiftParameters,
     StreamOptions,
     Study,
     SweepOptions,
     TicketOptions,
+    TicketStreamOptions,
     TrainingOptions,
 )
 from raylot.options import OptionError, Options, accepted, unknown_option
@@ -30,17 +33,23 @@ from raylot.options import OptionError, Options, accepted, unknown_option
 _GROUPS: dict[str, type[Options]] = {
     "what is varied": SearchOptions,
     "data": DataOptions,
+    "shifts": ShiftParameters,
     "network": NetworkOptions,
-    "intervention": InterventionOptions,
+    "interventions": InterventionParameters,
     "training": TrainingOptions,
     "stream": StreamOptions,
     "plasticity": PlasticityOptions,
     "tickets": TicketOptions,
+    "plastic parameters": PlasticParameterOptions,
+    "ticket streams": TicketStreamOptions,
     "where it runs": SweepOptions,
 }
 
 #: Options that take several values.
-_LISTS = {"seeds", "shifts", "sparsities", "rounds", "hidden", "snapshots"}
+_LISTS = {
+    "seeds", "shifts", "interventions", "sparsities", "rounds", "hidden", "snapshots",
+    "subnetworks", "stream_sparsities", "stream_snapshots",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,25 +62,32 @@ class Command:
     retry_failed: bool
 
 
-def parse(description: str, name: str, arguments: Sequence[str] | None = None) -> Command:
+def parse(
+    description: str,
+    name: str,
+    arguments: Sequence[str] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> Command:
     """Reads the command line, whose options override the file's, and these the preset's.
 
     Args:
         description: what the command is for, the first lines of its ``--help``.
         name: the study's name if none is given; the results lie in ``results/NAME``.
         arguments: the command line without the program; None: this process's.
+        defaults: options that this command sets otherwise than the preset ``default``.
 
     Raises:
         SystemExit: with status 0 after ``--help``; with 2, and one line on standard error, if
             something is wrong.
     """
-    parser = _parser(description, name)
+    presets = {**PRESETS, "default": {**PRESETS["default"], **(defaults or {})}}
+    parser = _parser(description, presets["default"])
     words = list(sys.argv[1:] if arguments is None else arguments)
     given, unknown = parser.parse_known_args(_joined_negatives(words))
     try:
         if unknown:
             raise OptionError(_unknown_argument(unknown))
-        values = _given_values(given)
+        values = _given_values(given, presets)
         study = Study.checked(**values)
     except OptionError as error:
         parser.error(str(error))
@@ -98,7 +114,7 @@ class _OneLineParser(argparse.ArgumentParser):
         refuse(OptionError(message))
 
 
-def _parser(description: str, name: str) -> argparse.ArgumentParser:
+def _parser(description: str, defaults: Mapping[str, Any]) -> argparse.ArgumentParser:
     parser = _OneLineParser(
         description=description,
         allow_abbrev=False,
@@ -127,7 +143,7 @@ def _parser(description: str, name: str) -> argparse.ArgumentParser:
     for title, model in _GROUPS.items():
         group = parser.add_argument_group(title)
         for option_name, field in model.model_fields.items():
-            default = PRESETS["default"].get(option_name, field.default)
+            default = defaults.get(option_name, field.default)
             text = f"{field.description}; {accepted(field)}"
             if default is not None:
                 text += f" (default: {_shown(default)})"
@@ -170,10 +186,12 @@ def _unknown_argument(unknown: Sequence[str]) -> str:
     return unknown_option(first.removeprefix("--").replace("-", "_"), value, known)
 
 
-def _given_values(given: argparse.Namespace) -> dict[str, Any]:
-    if given.preset not in PRESETS:
-        raise OptionError(f"preset={given.preset}: must be one of {', '.join(PRESETS)}")
-    values = dict(PRESETS[given.preset])
+def _given_values(
+    given: argparse.Namespace, presets: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    if given.preset not in presets:
+        raise OptionError(f"preset={given.preset}: must be one of {', '.join(presets)}")
+    values = dict(presets[given.preset])
     if given.config is not None:
         values |= read_options_file(given.config)
     for name in Study.model_fields:
@@ -203,4 +221,7 @@ def read_options_file(path: str | Path) -> dict[str, Any]:
         return {}
     if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):
         raise OptionError(f"config={path}: must be a mapping of option names to values")
+    for key, value in loaded.items():
+        if isinstance(value, dict) and key != "rounds":
+            raise OptionError(f"config={path}: {key} must hold no options; all stand at top level")
     return {key.replace("-", "_"): value for key, value in loaded.items()}

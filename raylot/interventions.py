@@ -7,6 +7,7 @@ the network with which the next task really begins.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import torch
@@ -124,14 +125,14 @@ def dormant_units(network: nn.Module, inputs: Tensor, threshold: float) -> dict[
     with torch.no_grad(), recorded_activations(network) as activations:
         network(inputs)
     network.train(was_training)
-    scores = {layer: values.abs().mean(dim=0) for layer, values in activations.items()}
+    scores = {layer: units.outputs.abs().mean(dim=0) for layer, units in activations.items()}
     return {layer: score <= threshold * score.mean() for layer, score in scores.items()}
 
 
 def _neighbours(network: nn.Module) -> Iterator[tuple[str, str]]:
     """Each hidden layer and the one that its units feed, in a network that is a plain chain."""
     names = [name.removesuffix(".weight") for name in prunable_weights(network)]
-    yield from zip(names, names[1:], strict=False)
+    yield from itertools.pairwise(names)
 
 
 def _by_unit(weight: Tensor, units: int) -> Tensor:

@@ -6,56 +6,34 @@ storage alone says which are: repeating a command continues it.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import logging
 import os
-import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
-import ray
+import pandas as pd
 from ray import tune
-from ray.tune.search.variant_generator import generate_variants
 
-import raylot
 from raylot import data, results
-from raylot.config import StreamRun, Study, SweepOptions, TicketsRun
+from raylot.cluster import ray_session
+from raylot.config import StreamRun, Study
 from raylot.options import OptionError
 from raylot.progress import Progress
+from raylot.space import Space, distinct, resolve, split
 from raylot.storage import Storage
 from raylot.trials.base import RunTrainable
 from raylot.trials.stream import StreamTrial, snapshot_tasks
+from raylot.trials.ticket_stream import TicketStreamTrial
 from raylot.trials.tickets import TicketsTrial
-
-Space = Mapping[str, Any]
-AnyRun = TypeVar("AnyRun", bound=StreamRun)
 
 
 def _status(storage: Storage, run_id: str) -> str | None:
     """How a run ended; None if it has not."""
     rows = results.read_run(storage, "runs", run_id)
     return str(rows[0]["status"]) if rows else None
-
-
-def resolve(space: Space, samples: int = 1, seed: int = 0) -> list[dict[str, Any]]:
-    """The points of a search space, the same at every call.
-
-    Args:
-        space: option name -> value, ``tune.grid_search(...)``, ``tune.choice(...)``, ...
-        samples: draws of everything random, each with the whole grid.
-        seed: of these draws.
-    """
-    random_state = np.random.RandomState(seed)
-    return [
-        dict(spec["config"])
-        for _ in range(samples)
-        for _, spec in generate_variants({"config": dict(space)}, random_state=random_state)
-    ]
 
 
 @dataclass(frozen=True)
@@ -72,39 +50,49 @@ class Stage:
         return [run for run in self.runs if run.run_id not in ended]
 
     def ready(self, storage: Storage) -> list[StreamRun]:
-        """Missing runs that can be computed now: tickets need their stream to have ended."""
-        return [run for run, stream_ended in self._possible(storage) if stream_ended]
+        """Missing runs that can be computed now: what they stand on has ended."""
+        return [run for run, parent_ended in self._possible(storage) if parent_ended]
 
     def to_compute(self, storage: Storage) -> list[StreamRun]:
-        """Missing runs that can be computed now or once their stream has ended."""
+        """Missing runs that can be computed now, or once what they stand on has ended."""
         return [run for run, _ in self._possible(storage)]
 
     def _possible(self, storage: Storage) -> Iterator[tuple[StreamRun, bool]]:
         """Missing runs, and whether what they stand on is there; without those that can never be.
 
-        No ticket stands on a stream that failed; on one that diverged, up to its last snapshot.
+        Nothing stands on a run that failed; tickets of a stream that diverged, up to its last
+        snapshot; ticket streams only on a search that found its tickets.
         """
         status = functools.cache(functools.partial(_status, storage))
         snapshots = functools.cache(functools.partial(snapshot_tasks, storage))
+
+        def can_start(run: StreamRun) -> bool:
+            parent = run.parent
+            if parent is None:
+                return True
+            ended = status(parent.run_id)
+            if ended is None:
+                return can_start(parent)
+            if parent.parent is None:
+                return ended != "failed" and getattr(run, "task", 0) in snapshots(parent.run_id)
+            return ended == "finished"
+
         for run in self.missing(storage):
-            stream_id = run.stream.run_id
-            if not isinstance(run, TicketsRun):
-                yield run, True
-            elif status(stream_id) is None:
-                yield run, False
-            elif status(stream_id) != "failed" and run.task in snapshots(stream_id):
-                yield run, True
+            if can_start(run):
+                yield run, run.parent is None or status(run.parent.run_id) is not None
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Streams, and the tickets of their snapshots.
+    """Streams, the tickets of their snapshots, and the tickets' own streams if asked for.
 
     Attributes:
         study: the options that are not searched over.
         storage: where results are and go.
         stream_space: search space over options of a stream run.
         ticket_space: search space over ``task`` (the snapshot) and options of a tickets run.
+        ticket_stream_space: search space over ``subnetwork``, ``ticket`` and ``ticket_tasks``;
+            used if the study's ``ticket_tasks`` is not 0.
         samples: draws of what is random in the spaces.
     """
 
@@ -112,6 +100,7 @@ class Sweep:
     storage: Storage
     stream_space: Space
     ticket_space: Space
+    ticket_stream_space: Space = field(default_factory=dict)
     samples: int = 1
 
     @cached_property
@@ -121,16 +110,16 @@ class Sweep:
         Raises:
             OptionError: a point of the space is no valid run.
         """
-        both = set(self.stream_space) & set(self.ticket_space)
-        if both:
-            name = min(both)
-            raise OptionError(
-                f"{name}={self.ticket_space[name]}: must be searched in one of the two spaces only"
-            )
-        streams = _distinct(
+        spaces = (self.stream_space, self.ticket_space, self.ticket_stream_space)
+        for earlier, later in ((0, 1), (0, 2), (1, 2)):
+            for name in sorted(set(spaces[earlier]) & set(spaces[later])):
+                raise OptionError(
+                    f"{name}={spaces[later][name]}: must be searched in one of the spaces only"
+                )
+        streams = distinct(
             self.study.stream_run(**p) for p in resolve(self.stream_space, self.samples)
         )
-        tickets = _distinct(
+        tickets = distinct(
             self.study.tickets_run(**stream.model_dump(include=set(self.stream_space)), **point)
             for stream in streams
             for point in resolve(self.ticket_space, self.samples)
@@ -143,14 +132,25 @@ class Sweep:
                     f"ticket_space={', '.join(names)}: must not hold options of a stream; "
                     "search these in stream_space"
                 )
-        return [
+        stages = [
             Stage("streams", StreamTrial, streams),
             Stage("tickets", TicketsTrial, tickets),
         ]
+        if self.study.ticket_tasks:
+            searched = {*self.stream_space, *self.ticket_space}
+            ticket_streams = distinct(
+                self.study.ticket_stream_run(**ticket.model_dump(include=searched), **point)
+                for ticket in tickets
+                if ticket.task in (self.study.stream_snapshots or self.study.snapshots)
+                and ticket.sparsity in (self.study.stream_sparsities or self.study.sparsities)
+                for point in resolve(self.ticket_stream_space, self.samples)
+            )
+            stages.append(Stage("ticket streams", TicketStreamTrial, ticket_streams))
+        return stages
 
     def plan(self) -> str:
         """What would run: per stage the runs, those finished, and the training steps left."""
-        lines = [f"{'stage':<10}{'runs':>8}{'finished':>10}{'to run':>8}{'steps per run':>16}"
+        lines = [f"{'stage':<15}{'runs':>8}{'finished':>10}{'to run':>8}{'steps per run':>16}"
                  f"{'steps to run':>16}"]  # fmt: skip
         for stage in self.stages:
             missing = stage.to_compute(self.storage)
@@ -158,7 +158,7 @@ class Sweep:
             per_run = f"{costs[0]:,}" + (f"-{costs[-1]:,}" if len(costs) > 1 else "")
             todo = sum(run.training_steps for run in missing)
             lines.append(
-                f"{stage.name:<10}{len(stage.runs):>8,}"
+                f"{stage.name:<15}{len(stage.runs):>8,}"
                 f"{len(stage.runs) - len(stage.missing(self.storage)):>10,}"
                 f"{len(missing):>8,}{per_run:>16}{todo:>16,}"
             )
@@ -196,7 +196,7 @@ class Sweep:
         to_compute = {stage.name: stage.to_compute(self.storage) for stage in self.stages}
         if any(to_compute.values()):
             steps = sum(run.training_steps for runs in to_compute.values() for run in runs)
-            with _ray_session(self.study), Progress(steps) as progress:
+            with ray_session(self.study), Progress(steps) as progress:
                 for stage in self.stages:
                     before = len(stage.runs) - len(to_compute[stage.name])
                     progress.begin_stage(stage.name, len(stage.runs), before)
@@ -212,7 +212,9 @@ class Sweep:
 
     def _fit(self, stage: Stage, runs: Sequence[StreamRun], progress: Progress) -> list[str]:
         """Runs one Tune experiment; returns why trials were given up."""
-        shared, points = _split(runs, {*self.stream_space, *self.ticket_space})
+        started = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+        searched = {*self.stream_space, *self.ticket_space, *self.ticket_stream_space}
+        shared, points = split(runs, searched)
         resources = {"cpu": self.study.cpus_per_trial, "gpu": self.study.gpus_per_trial}
         tuner = tune.Tuner(
             tune.with_resources(stage.trainable, resources),
@@ -229,7 +231,7 @@ class Sweep:
                 trial_dirname_creator=_trial_folder,
             ),
             run_config=tune.RunConfig(
-                name=f"{stage.name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}",
+                name=f"{stage.name}-{started}".replace(" ", "-"),
                 storage_path=self.storage.path("tune"),
                 storage_filesystem=None if self.storage.is_local else self.storage.filesystem,
                 failure_config=tune.FailureConfig(max_failures=self.study.max_failures),
@@ -262,6 +264,7 @@ class Sweep:
                 len(stage.missing(self.storage)) - len(stage.to_compute(self.storage))
                 for stage in self.stages
             ),
+            plasticity_share=_plasticity_share(ended[ended["kind"] == StreamRun.kind]),
             lost=lost,
             interrupted=interrupted,
         )
@@ -276,7 +279,9 @@ class Outcome:
         diverged: runs that ended with a loss that was not finite.
         failures: runs that ended with an error, and why.
         missing: runs that have not ended.
-        blocked: of these, tickets whose stream diverged or failed before their snapshot.
+        blocked: of these, runs that stand on one that diverged or failed too early.
+        plasticity_share: share of the streams' time spent on measuring plasticity in the
+            structure; None if no stream has ended.
         lost: why trials were given up, whose worker or storage failed too often.
         interrupted: whether the sweep was stopped before it was through.
     """
@@ -286,6 +291,7 @@ class Outcome:
     failures: Sequence[str]
     missing: int
     blocked: int
+    plasticity_share: float | None
     lost: Sequence[str]
     interrupted: bool
 
@@ -303,8 +309,12 @@ class Outcome:
         lines += [f"  given up: {error}" for error in self.lost[:5]]
         if self.blocked:
             lines.append(
-                f"{self.blocked} tickets cannot be searched: their stream diverged or failed "
-                "before the snapshot."
+                f"{self.blocked} runs cannot be computed: what they stand on diverged or failed "
+                "too early."
+            )
+        if self.plasticity_share is not None:
+            lines.append(
+                f"Measuring plasticity took {self.plasticity_share:.1%} of the streams' time."
             )
         if self.interrupted:
             lines.append(INTERRUPTED)
@@ -315,6 +325,12 @@ class Outcome:
 
 #: What is said after Ctrl-C.
 INTERRUPTED = "Interrupted. What was saved is kept: the same command continues it."
+
+
+def _plasticity_share(streams: pd.DataFrame) -> float | None:
+    measured = streams.dropna(subset=["plasticity_seconds"])
+    seconds = float(measured["seconds"].sum())
+    return float(measured["plasticity_seconds"].sum()) / seconds if seconds else None
 
 
 class _ProgressCallback(tune.Callback):
@@ -342,26 +358,9 @@ class _ProgressCallback(tune.Callback):
         self._progress.run_ended(trial.trial_id, failed=True)
 
 
-def _distinct(runs: Iterable[AnyRun]) -> list[AnyRun]:
-    """Each run once: random draws of a search space may repeat."""
-    return list({run.run_id: run for run in runs}.values())
-
-
-def _split(
-    runs: Sequence[StreamRun], searched: set[str]
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The options that all runs share, and per run the others: those searched, those that vary."""
-    everything = [run.model_dump(mode="json") for run in runs]
-    first = everything[0]
-    varied = {
-        name for name in first
-        if name in searched or any(options[name] != first[name] for options in everything)
-    }  # fmt: skip
-    shared = {name: value for name, value in first.items() if name not in varied}
-    return shared, [{name: options[name] for name in varied} for options in everything]
-
-
-_TRAINABLES = {trainable.__name__: trainable for trainable in (StreamTrial, TicketsTrial)}
+_TRAINABLES = {
+    trainable.__name__: trainable for trainable in (StreamTrial, TicketsTrial, TicketStreamTrial)
+}
 
 
 def _trial_run(trial: Any) -> StreamRun:
@@ -376,65 +375,3 @@ def _trial_name(trial: Any) -> str:
 def _trial_folder(trial: Any) -> str:
     run = _trial_run(trial)
     return f"{run.label} {run.run_id}".replace(" ", "_")
-
-
-@contextlib.contextmanager
-def _ray_session(options: SweepOptions) -> Iterator[None]:
-    """Connects to Ray, or starts it, and undoes that; a session that is open already is used.
-
-    Raises:
-        OptionError: see `Sweep.run`.
-    """
-    # `Progress` shows what is going on; Tune's own reports would garble it.
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    is_ours = not ray.is_initialized()
-    if is_ours:
-        elsewhere = options.address not in (None, "local")
-        try:
-            _check_reachable(options.address or os.environ.get("RAY_ADDRESS", ""))
-            ray.init(
-                address=options.address,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                # A cluster's nodes need not have raylot installed.
-                runtime_env={"py_modules": [raylot]} if elsewhere else None,
-            )
-        except (OSError, RuntimeError, ValueError) as error:
-            raise OptionError(
-                f"address={options.address}: must be the address of a Ray cluster that can be "
-                f"reached ({' '.join(str(error).split())})"
-            ) from None
-    try:
-        _check_resources(options)
-        yield
-    finally:
-        if is_ours:
-            ray.shutdown()
-
-
-def _check_reachable(address: str) -> None:
-    """Ray itself tries for minutes to reach a cluster that is not there.
-
-    Raises:
-        OSError: nothing answers at ``host:port``.
-    """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=10).close()
-
-
-def _check_resources(options: SweepOptions) -> None:
-    largest: dict[str, float] = {"CPU": 0.0, "GPU": 0.0}
-    for node in ray.nodes():  # type: ignore[no-untyped-call]
-        for name in largest:
-            largest[name] = max(largest[name], node["Resources"].get(name, 0.0))
-    for option, wanted, name in (
-        ("cpus_per_trial", options.cpus_per_trial, "CPU"),
-        ("gpus_per_trial", options.gpus_per_trial, "GPU"),
-    ):
-        if wanted > largest[name]:
-            raise OptionError(
-                f"{option}={wanted:g}: must be at most {largest[name]:g}, "
-                f"the most {name}s that one node of this cluster has"
-            )

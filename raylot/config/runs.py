@@ -67,6 +67,12 @@ class StreamRun(
             )
         return self
 
+    @model_validator(mode="after")
+    def _recycling_needs_a_chain(self) -> Self:
+        if self.intervention == "redo" and self.network == "resnet":
+            raise ValueError("intervention=redo: must go with network mlp, lenet or vgg")
+        return self
+
     @property
     def stream(self) -> StreamRun:
         """The stream run that this run stands on: itself."""
@@ -77,7 +83,7 @@ class StreamRun(
         return _short_hash({"kind": self.kind, **self.identity()})
 
     @property
-    def parent_id(self) -> str | None:
+    def parent(self) -> StreamRun | None:
         """The run that must have ended before this one can start; None for a stream."""
         return None
 
@@ -122,6 +128,12 @@ class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
             raise ValueError(f"task={self.task}: must be one of the snapshots {self.snapshots}")
         return self
 
+    @model_validator(mode="after")
+    def _unshifted_task_has_the_same_classes(self) -> Self:
+        if self.plastic_task == "unshifted" and self.shift == "class_split":
+            raise ValueError("plastic_task=unshifted: must be same with shift class_split")
+        return self
+
     @functools.cached_property
     def stream(self) -> StreamRun:
         """The stream run whose snapshot this run starts from."""
@@ -133,8 +145,8 @@ class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
         return _short_hash({"kind": self.kind, "stream": self.stream.run_id, **own})
 
     @property
-    def parent_id(self) -> str:
-        return self.stream.run_id
+    def parent(self) -> StreamRun:
+        return self.stream
 
     @property
     def measures_plasticity_apart(self) -> bool:
@@ -186,8 +198,8 @@ class TicketStreamRun(TicketsRun):
         return _short_hash({"kind": self.kind, **found_in, **own})
 
     @property
-    def parent_id(self) -> str:
-        return self.stream.run_id if self.subnetwork == "dense" else self.search.run_id
+    def parent(self) -> StreamRun:
+        return self.stream if self.subnetwork == "dense" else self.search
 
     @property
     def training_steps(self) -> int:

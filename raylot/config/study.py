@@ -95,7 +95,7 @@ class TicketStreamOptions(Options):
 
     @field_validator("subnetworks", "stream_sparsities", "stream_snapshots")
     @classmethod
-    def _each_once(cls, value: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+    def _each_given_once(cls, value: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
         if value is not None and len(set(value)) < len(value):
             raise ValueError("given twice")
         return value
@@ -152,7 +152,14 @@ class Study(
 
     @model_validator(mode="after")
     def _runs_are_valid(self) -> Self:
-        self.stream_run()
+        for shift in self.shifts:
+            for intervention in self.interventions:
+                self.tickets_run(
+                    shift=shift,
+                    intervention=intervention,
+                    task=self.snapshots[0],
+                    sparsity=self.sparsities[0],
+                )
         return self
 
     @model_validator(mode="after")
@@ -177,9 +184,7 @@ class Study(
         ):
             for value in wanted or ():
                 if value not in known:
-                    raise ValueError(
-                        f"{name}={value}: must be one of {', '.join(map(str, known))}"
-                    )
+                    raise ValueError(f"{name}={value}: must be one of {', '.join(map(str, known))}")
         return self
 
     def rounds_for(self, sparsity: float) -> int:

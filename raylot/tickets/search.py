@@ -65,11 +65,11 @@ class TicketSearch:
         self.masks: list[Masks] = [full_masks(network) for _ in range(options.tickets)]
         #: Mean |gradient| of each prunable weight in the first ticket's dense training.
         self.gradient_magnitudes: dict[str, Tensor] | None = None
-        self._network = network
+        self.network = network
         self._task = task
         self._key = key
         self._intervention = intervention
-        self._initial = initial
+        self.initial = initial
         self._snapshot = copy.deepcopy(network.state_dict())
         self._starts: dict[int, dict[str, Tensor]] = {}
 
@@ -96,10 +96,10 @@ class TicketSearch:
         if not self.options.rewind_steps:
             return self._snapshot
         if ticket not in self._starts:
-            self._network.load_state_dict(self._snapshot)
+            self.network.load_state_dict(self._snapshot)
             key = self._key.child("ticket", ticket, "rewind")
             self._trained(key, None, max_steps=self.options.rewind_steps)
-            self._starts[ticket] = copy.deepcopy(self._network.state_dict())
+            self._starts[ticket] = copy.deepcopy(self.network.state_dict())
         return self._starts[ticket]
 
     def train_round(self) -> list[Trained]:
@@ -107,12 +107,10 @@ class TicketSearch:
         trained = []
         for ticket, masks in enumerate(self.masks):
             start = self.start_state(ticket)
-            self._network.load_state_dict(start)
+            self.network.load_state_dict(start)
             key = self._key.child("ticket", ticket, "round", self.round)
             measured = self.round == 0 and ticket == 0
-            result = self._trained(
-                key, masks if self.round else None, gradient_magnitudes=measured
-            )
+            result = self._trained(key, masks if self.round else None, gradient_magnitudes=measured)
             if measured:
                 self.gradient_magnitudes = self._of_prunable(result)
             trained.append(self._row(TICKET if self.round else DENSE, ticket, masks, result))
@@ -134,10 +132,10 @@ class TicketSearch:
             ticket = index % len(self.masks)
             masks = self.control_masks(control, index)
             if control == REINIT:
-                fresh = reinitialised(self._network, self._key.child("reinit weights", index))
-                self._network.load_state_dict(fresh.state_dict())
+                fresh = reinitialised(self.network, self._key.child("reinit weights", index))
+                self.network.load_state_dict(fresh.state_dict())
             else:
-                self._network.load_state_dict(self.start_state(ticket))
+                self.network.load_state_dict(self.start_state(ticket))
             result = self._trained(self._key.child(control, index), masks)
             trained.append(self._row(control, index, masks, result))
         return trained
@@ -156,7 +154,7 @@ class TicketSearch:
 
     def measure_gradients(self, task: Task) -> TrainingResult:
         """Trains the dense snapshot on another task for its ``gradient_magnitudes``."""
-        self._network.load_state_dict(self._snapshot)
+        self.network.load_state_dict(self._snapshot)
         result = self._trained(
             self._key.child("plastic"), None, gradient_magnitudes=True, task=task
         )
@@ -173,7 +171,7 @@ class TicketSearch:
         gradient_magnitudes: bool = False,
     ) -> TrainingResult:
         return train(
-            self._network,
+            self.network,
             task or self._task,
             epochs=self.options.epochs,
             batch_size=self.options.batch_size,
@@ -184,7 +182,7 @@ class TicketSearch:
             max_steps=max_steps,
             gradient_magnitudes=gradient_magnitudes,
             intervention=self._intervention,
-            initial=self._initial,
+            initial=self.initial,
         )
 
     def _of_prunable(self, result: TrainingResult) -> dict[str, Tensor]:
@@ -195,7 +193,7 @@ class TicketSearch:
         criterion = CRITERIA[self.options.criterion]
         scores = {
             name: criterion(weight.detach(), start[name], key.child("criterion", name))
-            for name, weight in prunable_weights(self._network).items()
+            for name, weight in prunable_weights(self.network).items()
         }
         return prune(
             scores,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from abc import abstractmethod
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,13 +14,15 @@ from typing import Any, ClassVar
 import ray
 import torch
 from ray import tune
-from torch import Tensor
+from torch import Tensor, nn
 
 import raylot
-from raylot import results
+from raylot import plasticity, results
 from raylot.config import StreamRun
+from raylot.data import Task
+from raylot.randomness import RandomKey
 from raylot.storage import Storage
-from raylot.training import TrainingResult
+from raylot.training import Masks, TrainingResult
 from raylot.trials.state import RunState
 
 _STATE_FILE = "state.safetensors"
@@ -139,6 +142,16 @@ class RunTrainable(tune.Trainable):
         self.state.training_steps += result.steps
         self.state.training_seconds += result.seconds
 
+    def measure_structure(
+        self, network: nn.Module, task: Task, initial: Mapping[str, Tensor], masks: Masks | None
+    ) -> list[dict[str, Any]]:
+        """Rows of what a network's structure says about its plasticity; counts the time."""
+        started = time.perf_counter()
+        probe = RandomKey((self.run.seed, "probe"))
+        rows = plasticity.measure(network, task, self.run, probe, initial=initial, masks=masks)
+        self.state.plasticity_seconds += time.perf_counter() - started
+        return rows
+
     def _ended_elsewhere(self) -> bool:
         """Whether another attempt at this run, thought lost, has finished it."""
         return results.read_run(self.storage, "runs", self.run.run_id) is not None
@@ -170,6 +183,7 @@ class RunTrainable(tune.Trainable):
             "training_steps": self.state.training_steps,
             "seconds": self.state.seconds,
             "training_seconds": self.state.training_seconds,
+            "plasticity_seconds": self.state.plasticity_seconds,
             "started": datetime.fromisoformat(self.state.started),
             "device_used": _device_name(self.device),
             "raylot_version": raylot.__version__,

@@ -23,6 +23,7 @@ class RunState:
         training_steps: optimizer steps taken.
         seconds: wall-clock spent in the trial, all attempts together.
         training_seconds: of these, inside the training loop.
+        plasticity_seconds: of these, measuring plasticity in the structure.
         started: when the first attempt began, ISO 8601, UTC.
         diverged: whether a loss was not finite.
         rows: rows of its tables so far, without identity columns.
@@ -34,6 +35,7 @@ class RunState:
     training_steps: int = 0
     seconds: float = 0.0
     training_seconds: float = 0.0
+    plasticity_seconds: float = 0.0
     diverged: bool = False
     rows: Rows = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from raylot import data, networks, plasticity
+from raylot import data, interventions, networks
 from raylot.config import StreamRun
 from raylot.data import Task
 from raylot.names import WHOLE_NETWORK
@@ -33,6 +33,40 @@ def snapshot_tasks(storage: Storage, stream_run_id: str) -> list[int]:
     return sorted(int(match[1]) for match in found if match)
 
 
+def initial_network(run: StreamRun, task: Task) -> nn.Module:
+    """The network with which a run's stream begins."""
+    key = RandomKey((run.seed, "network"))
+    return networks.build(run, task.input_shape, task.classes, key)
+
+
+def pack(network: nn.Module, optimizer_state: dict[str, Tensor] | None) -> dict[str, Tensor]:
+    """A network's and an optimizer's tensors under one naming, as saved state needs it."""
+    tensors = {_NETWORK + name: tensor for name, tensor in network.state_dict().items()}
+    return tensors | {_OPTIMIZER + name: t for name, t in (optimizer_state or {}).items()}
+
+
+def unpack(tensors: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor] | None:
+    """Loads what `pack` made into a network; returns the optimizer's state, if there is any."""
+    network.load_state_dict(_part(tensors, _NETWORK))
+    return _part(tensors, _OPTIMIZER) or None
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def task_row(t: int, result: TrainingResult) -> dict[str, Any]:
+    """A training on one task as a row of the ``tasks`` table, without whose it was."""
+    return {
+        "task": t,
+        "train_loss": result.train_loss,
+        "online_accuracy": result.online_accuracy,
+        "test_loss": result.test_loss,
+        "test_accuracy": result.test_accuracy,
+        "learning_speed": result.learning_speed,
+    }
+
+
 class StreamTrial(RunTrainable):
     """One step trains on one task.
 
@@ -44,6 +78,7 @@ class StreamTrial(RunTrainable):
     run: StreamRun
     _dataset: Task
     _network: nn.Module
+    _initial: dict[str, Tensor]
     _optimizer_state: dict[str, Tensor] | None
 
     @property
@@ -55,32 +90,32 @@ class StreamTrial(RunTrainable):
 
     def begin(self) -> None:
         self._dataset = data.load(self.run).to(self.device)
-        self._network = self._fresh_network("network").to(self.device)
+        task = self._task(0)
+        self._network = initial_network(self.run, task).to(self.device)
+        self._initial = {n: t.clone() for n, t in self._network.state_dict().items()}
         self._optimizer_state = None
-        saved = self.state.tensors
-        if saved:
-            self._network.load_state_dict(_part(saved, _NETWORK))
-            self._optimizer_state = _part(saved, _OPTIMIZER) or None
+        if self.state.tensors:
+            self._optimizer_state = unpack(self.state.tensors, self._network)
 
     def tensors(self) -> dict[str, Tensor]:
-        network = {_NETWORK + name: t for name, t in self._network.state_dict().items()}
-        optimizer = {_OPTIMIZER + name: t for name, t in (self._optimizer_state or {}).items()}
-        return network | optimizer
+        return pack(self._network, self._optimizer_state)
 
     def advance(self) -> dict[str, float]:
         t = self.state.steps
-        task = make_task(self._dataset, self.run, self.run.seed, t)
+        task = self._task(t)
+        previous = self._task(t - 1) if t and self.run.gradual else None
         structure: list[dict[str, Any]] = []
         fresh: TrainingResult | None = None
         if t in self.run.snapshots:
             snapshot = tensors_to_bytes(self._network.state_dict())
             self.storage.write(snapshot_path(self.run.run_id, t), snapshot)
-            probe = RandomKey((self.run.seed, "probe"))
-            structure = plasticity.measure(self._network, task, self.run, probe)
+            structure = self.measure_structure(self._network, task, self._initial, None)
             if self.run.trainability_gap:
-                fresh = self._train(self._fresh_network("fresh network", t), task)
+                key = RandomKey((self.run.seed, "fresh network", t))
+                network = networks.build(self.run, task.input_shape, task.classes, key)
+                fresh = self._train(network, task, previous)
                 self.note_training(fresh)
-        result = self._train(self._network, task, self._optimizer_state, learning_curve=True)
+        result = self._train(self._network, task, previous, life=True)
         self.note_training(result)
         self.state.diverged = result.diverged
         if self.run.carry_optimizer:
@@ -90,7 +125,8 @@ class StreamTrial(RunTrainable):
             "online_accuracy": result.online_accuracy,
             "learning_speed": result.learning_speed,
         }
-        self.state.add_rows("tasks", [self._task_row(t, result)])
+        own = {"subnetwork": "dense", "stream_run_id": self.run.run_id}
+        self.state.add_rows("tasks", [{**own, **task_row(t, result)}])
         if fresh:
             performance["trainability_gap"] = fresh.test_accuracy - result.test_accuracy
         if t in self.run.snapshots:
@@ -102,18 +138,13 @@ class StreamTrial(RunTrainable):
         shown = {row["metric"]: row["value"] for row in structure if row["layer"] == WHOLE_NETWORK}
         return {**shown, **performance, "train_loss": result.train_loss, "task": t}
 
-    def _fresh_network(self, *purpose: str | int) -> nn.Module:
-        key = RandomKey((self.run.seed, *purpose))
-        return networks.build(self.run, self._dataset.input_shape, self._dataset.classes, key)
+    def _task(self, t: int) -> Task:
+        return make_task(self._dataset, self.run, self.run.seed, t)
 
     def _train(
-        self,
-        network: nn.Module,
-        task: Task,
-        optimizer_state: dict[str, Tensor] | None = None,
-        *,
-        learning_curve: bool = False,
+        self, network: nn.Module, task: Task, previous: Task | None, *, life: bool = False
     ) -> TrainingResult:
+        """Trains the stream's network (``life``), or a fresh one to compare it with."""
         return train(
             network.to(self.device),
             task,
@@ -121,21 +152,11 @@ class StreamTrial(RunTrainable):
             batch_size=self.run.batch_size,
             optimizer=self.run,
             key=RandomKey((self.run.seed, "stream", self.state.steps)),
-            optimizer_state=optimizer_state,
-            learning_curve=learning_curve,
+            previous=previous,
+            gradual=self.run.gradual,
+            optimizer_state=self._optimizer_state if life else None,
+            learning_curve=life,
+            intervention=interventions.make(self.run) if life else None,
+            initial=self._initial,
+            whole_task=life,
         )
-
-    def _task_row(self, t: int, result: TrainingResult) -> dict[str, Any]:
-        return {
-            "task": t,
-            "subnetwork": "dense",
-            "train_loss": result.train_loss,
-            "online_accuracy": result.online_accuracy,
-            "test_loss": result.test_loss,
-            "test_accuracy": result.test_accuracy,
-            "learning_speed": result.learning_speed,
-        }
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

@@ -7,12 +7,18 @@ from typing import Any
 
 from torch import Tensor
 
-from raylot import data, networks, results
+from raylot import data, interventions, networks, results
 from raylot.config import TicketsRun
+from raylot.data import Task
 from raylot.names import PERFORMANCE, WHOLE_NETWORK
+from raylot.plastic_parameters import plastic_overlaps
 from raylot.randomness import RandomKey
 from raylot.shifts import make_task
+from raylot.storage import Storage
 from raylot.tickets import (
+    RANDOM,
+    REINIT,
+    SHUFFLED,
     TICKET,
     Tickets,
     TicketSearch,
@@ -21,7 +27,16 @@ from raylot.tickets import (
 )
 from raylot.trials.base import RunTrainable
 from raylot.trials.state import tensors_from_bytes, tensors_to_bytes
-from raylot.trials.stream import snapshot_path
+from raylot.trials.stream import initial_network, snapshot_path
+
+#: Mean |gradient| of each weight, among the tensors of a saved state.
+_GRADIENTS = "gradient/"
+
+_CONTROL_NAMES = {
+    RANDOM: "random masks",
+    SHUFFLED: "shuffled masks",
+    REINIT: "re-initialised tickets",
+}
 
 
 def masks_path(run_id: str) -> str:
@@ -29,65 +44,122 @@ def masks_path(run_id: str) -> str:
     return f"artifacts/{run_id}/masks.safetensors"
 
 
-class TicketsTrial(RunTrainable):
-    """One step is one round of iterative magnitude pruning of all tickets.
+def start_search(run: TicketsRun, dataset: Task, storage: Storage) -> TicketSearch:
+    """The search of a run at its beginning, from the snapshot in the storage.
 
-    The first trains the dense network, the last the random masks (if there are any).
+    Raises:
+        ValueError: the snapshot is not there.
+    """
+    path = snapshot_path(run.stream.run_id, run.task)
+    saved = storage.read(path)
+    if saved is None:
+        raise ValueError(f"{path}: the stream has left no snapshot here")
+    task = make_task(dataset, run, run.seed, run.task)
+    key = RandomKey((run.seed, "tickets", run.task))
+    network = networks.build(run, task.input_shape, task.classes, key)
+    network.load_state_dict(tensors_from_bytes(saved))
+    device = task.train_labels.device
+    initial = initial_network(run, task).to(device).state_dict()
+    return TicketSearch(
+        network.to(device),
+        task,
+        run,
+        key,
+        intervention=interventions.make(run),
+        initial=initial,
+    )
+
+
+class TicketsTrial(RunTrainable):
+    """One step is one round of iterative magnitude pruning of all tickets, or one control.
+
+    The first step trains the dense network; after the last round each control is one more, and
+    so are plastic parameters if they are not measured in that dense training.
     """
 
     run_model = TicketsRun
     run: TicketsRun
+    _dataset: Task
     _search: TicketSearch
 
     @property
+    def _steps(self) -> list[str]:
+        """What each step does."""
+        rounds = [
+            f"round {r} of {self.run.round_count}" for r in range(1, self.run.round_count + 1)
+        ]
+        counts = (self.run.random_mask_count, self.run.shuffled_masks, self.run.reinit_tickets)
+        names = zip(_CONTROL_NAMES.values(), counts, strict=True)
+        apart = ["plastic parameters"] if self.run.measures_plasticity_apart else []
+        return ["dense training", *rounds, *(name for name, count in names if count), *apart]
+
+    @property
     def total_steps(self) -> int:
-        return self.run.round_count + 1 + (self.run.random_mask_count > 0)
+        return len(self._steps)
 
     def doing(self) -> str:
-        if self.state.steps == 0:
-            return "dense training"
-        if self.state.steps > self.run.round_count:
-            return "random masks"
-        return f"round {self.state.steps} of {self.run.round_count}"
+        return self._steps[self.state.steps]
 
     def begin(self) -> None:
-        dataset = data.load(self.run).to(self.device)
-        task = make_task(dataset, self.run, self.run.seed, self.run.task)
-        key = RandomKey((self.run.seed, "tickets", self.run.task))
-        network = networks.build(self.run, dataset.input_shape, dataset.classes, key)
-        network.load_state_dict(self._snapshot())
-        self._search = TicketSearch(network.to(self.device), task, self.run, key)
-        if self.state.tensors:
-            masks = masks_from_tensors(self.state.tensors)
-            self._search.masks = [{n: m.to(self.device) for n, m in mask.items()} for mask in masks]
-            self._search.round = min(self.state.steps, self.run.round_count + 1)
+        self._dataset = data.load(self.run).to(self.device)
+        self._search = start_search(self.run, self._dataset, self.storage)
+        if not self.state.tensors:
+            return
+        saved = {n: t.to(self.device) for n, t in self.state.tensors.items()}
+        gradients = {
+            n.removeprefix(_GRADIENTS): saved.pop(n) for n in list(saved) if _GRADIENTS in n
+        }
+        self._search.masks = masks_from_tensors(saved)
+        self._search.gradient_magnitudes = gradients or None
+        self._search.round = min(self.state.steps, self.run.round_count + 1)
 
     def tensors(self) -> dict[str, Tensor]:
-        return masks_to_tensors(self._search.masks)
+        gradients = self._search.gradient_magnitudes or {}
+        return masks_to_tensors(self._search.masks) | {
+            _GRADIENTS + name: tensor for name, tensor in gradients.items()
+        }
 
     def advance(self) -> dict[str, float]:
-        if self._search.rounds_left:
-            rows, trainings = self._search.train_round()
-            # Weights that are not finite cannot be ranked; once there are masks, all is data.
-            pruned = self._search.rounds_left > 0
-            self.state.diverged = pruned and any(training.diverged for training in trainings)
+        search = self._search
+        shown: dict[str, float] = {}
+        if self.doing() == "plastic parameters":
+            self.note_training(search.measure_gradients(self._plastic_task()))
         else:
-            rows, trainings = self._search.train_random_masks()
-        for training in trainings:
-            self.note_training(training)
-        self.state.add_rows("tickets", [{**self._place(), **row} for row in rows])
-        shown = {
-            "accuracy": statistics.fmean(row["test_accuracy"] for row in rows),
-            "density": rows[0]["density"],
-        }
+            if search.rounds_left:
+                trained = search.train_round()
+                # Weights that are not finite cannot be ranked; once there are masks, all is data.
+                self.state.diverged = search.rounds_left > 0 and any(
+                    training.diverged for _, training in trained
+                )
+            else:
+                control = next(c for c, name in _CONTROL_NAMES.items() if name == self.doing())
+                trained = search.train_control(control)
+            for _, training in trained:
+                self.note_training(training)
+            rows = [row for row, _ in trained]
+            self.state.add_rows("tickets", [{**self._place(), **row} for row in rows])
+            shown = {
+                "accuracy": statistics.fmean(row["test_accuracy"] for row in rows),
+                "density": rows[0]["density"],
+            }
         if self.state.steps + 1 == self.total_steps and not self.state.diverged:
             shown |= self._conclude()
         return shown
 
+    def _plastic_task(self) -> Task:
+        """What plastic parameters are measured on, if not in the tickets' own dense training."""
+        dataset = self._dataset
+        if self.run.plastic_scaling != "same":
+            rescaled = self.run.model_copy(update={"scaling": self.run.plastic_scaling})
+            dataset = data.load(rescaled).to(self.device)
+        if self.run.plastic_task == "unshifted":
+            return dataset
+        return make_task(dataset, self.run, self.run.seed, self.run.task)
+
     def _conclude(self) -> dict[str, float]:
         """Keeps the masks, and writes what they show when compared."""
         rows = self.state.rows["tickets"]
-        found = Tickets.from_rows(self._search.masks, rows, self.run.tolerance)
+        found = Tickets.from_rows(self._search.masks, rows, self.run)
         last_round = [
             row for row in rows
             if row["control"] == TICKET and row["round"] == self.run.round_count
@@ -100,18 +172,15 @@ class TicketsTrial(RunTrainable):
         overlaps: list[dict[str, Any]] = found.overlaps(per_layer=True).to_dict("records")  # type: ignore[assignment]
         self.state.add_rows("overlaps", [self._place() | row for row in overlaps])
         summary = found.summary()
-        self.state.add_rows(
-            "snapshots",
-            [
-                {
-                    **self._place(),
-                    "protocol": self.run.protocol,
-                    "rounds": self.run.rounds,
-                    **summary,
-                    **self._stream_performance(),
-                }
-            ],
+        setting = {**self._place(), "protocol": self.run.protocol, "rounds": self.run.rounds}
+        self.state.add_rows("snapshots", [{**setting, **summary, **self._stream_performance()}])
+        assert self._search.gradient_magnitudes is not None
+        plastic = plastic_overlaps(
+            {name: g.cpu() for name, g in self._search.gradient_magnitudes.items()},
+            found.masks,
+            self.run.plastic_density == "layer",
         )
+        self.state.add_rows("plastic_parameters", [{**setting, **row} for row in plastic])
         return {name: summary[name] for name in ("ticket_count", "winning_ticket_count")}
 
     def _place(self) -> dict[str, Any]:
@@ -120,13 +189,6 @@ class TicketsTrial(RunTrainable):
             "task": self.run.task,
             "sparsity": self.run.sparsity,
         }
-
-    def _snapshot(self) -> dict[str, Tensor]:
-        path = snapshot_path(self.run.stream.run_id, self.run.task)
-        saved = self.storage.read(path)
-        if saved is None:
-            raise ValueError(f"{path}: the stream has left no snapshot here")
-        return tensors_from_bytes(saved)
 
     def _stream_performance(self) -> dict[str, float]:
         """How the stream's network did on this snapshot's task."""

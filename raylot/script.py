@@ -1,0 +1,72 @@
+"""What the scripts in ``sweeps/`` share: from the command line to the exit status."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from raylot import cli
+from raylot.config import Study
+from raylot.options import OptionError
+from raylot.space import Space
+from raylot.storage import Storage
+from raylot.sweep import INTERRUPTED, Sweep
+
+
+def conduct(
+    script: str | Path,
+    description: str | None,
+    spaces: Callable[[Study], tuple[Space, Space, Space]],
+    *,
+    analyses: Sequence[str],
+    arguments: Sequence[str] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> int:
+    """Runs a study as its command line asks, then the analyses of its tables.
+
+    Args:
+        script: the script's file; its name is the study's, and beside its folder lies
+            ``analysis/``.
+        description: first lines of its ``--help``.
+        spaces: the search spaces of a study: of its streams, tickets and ticket streams.
+        analyses: scripts in ``analysis/``, each run with the storage.
+        arguments: the command line without the program; None: this process's.
+        defaults: options that this script sets otherwise than the preset ``default``.
+
+    Returns:
+        The exit status: 0; 1 if runs failed or are missing, or an analysis failed; 130 after
+        Ctrl-C.
+
+    Raises:
+        SystemExit: with status 2, and one line on standard error, after a user's mistake.
+    """
+    script = Path(script).resolve()
+    command = cli.parse(description or "", script.stem, arguments, defaults)
+    try:
+        storage = Storage(command.storage)
+        sweep = Sweep(command.study, storage, *spaces(command.study))
+        if command.dry_run:
+            print(sweep.plan())
+            return 0
+        sweep.check()
+        if command.retry_failed:
+            sweep.forget_failed()
+        outcome = sweep.run()
+        print(outcome.summary())
+        if outcome.interrupted:
+            return 130
+        complete = not (outcome.failures or outcome.missing)
+        for analysis in analyses:
+            print(flush=True)
+            path = script.parents[1] / "analysis" / analysis
+            ended = subprocess.run([sys.executable, str(path), storage.root], check=False)
+            complete &= ended.returncode == 0
+    except OptionError as error:
+        cli.refuse(error)
+    except KeyboardInterrupt:
+        print(f"\n{INTERRUPTED}")
+        return 130
+    return 0 if complete else 1

@@ -1,0 +1,125 @@
+"""The ticket stream trial: the continual learning of one subnetwork of a snapshot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from raylot import data, interventions
+from raylot.config import TicketStreamRun
+from raylot.data import Task
+from raylot.initialisation import reinitialised
+from raylot.randomness import RandomKey
+from raylot.shifts import make_task
+from raylot.tickets import RANDOM, REINIT, TicketSearch, masks_from_tensors
+from raylot.training import Masks, train
+from raylot.trials.base import RunTrainable
+from raylot.trials.state import tensors_from_bytes
+from raylot.trials.stream import pack, task_row, unpack
+from raylot.trials.tickets import masks_path, start_search
+
+
+class TicketStreamTrial(RunTrainable):
+    """One step trains the subnetwork on one of the tasks after the snapshot's.
+
+    All subnetworks of a snapshot see the same tasks in the same data order. Plasticity is measured
+    before the first and before the last of them.
+    """
+
+    run_model = TicketStreamRun
+    run: TicketStreamRun
+    _dataset: Task
+    _network: nn.Module
+    _masks: Masks | None
+    _initial: dict[str, Tensor]
+    _optimizer_state: dict[str, Tensor] | None
+
+    @property
+    def total_steps(self) -> int:
+        return self.run.ticket_tasks
+
+    def doing(self) -> str:
+        return f"task {self.state.steps + 1} of {self.run.ticket_tasks}"
+
+    def begin(self) -> None:
+        self._dataset = data.load(self.run).to(self.device)
+        search = start_search(self.run, self._dataset, self.storage)
+        self._initial = dict(search.initial or {})
+        self._masks = self._subnetwork_masks(search)
+        self._network = search.network
+        self._optimizer_state = None
+        if self.run.subnetwork == REINIT:
+            key = RandomKey((self.run.seed, "reinit ticket stream", self.run.task, self.run.ticket))
+            self._network = reinitialised(self._network, key)
+            self._initial = {n: t.clone() for n, t in self._network.state_dict().items()}
+        else:
+            self._network.load_state_dict(search.start_state(self.run.ticket))
+        if self.state.tensors:
+            self._optimizer_state = unpack(self.state.tensors, self._network)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return pack(self._network, self._optimizer_state)
+
+    def advance(self) -> dict[str, float]:
+        t = self.run.task + 1 + self.state.steps
+        task = self._task(t)
+        if self.state.steps in (0, self.run.ticket_tasks - 1):
+            rows = self.measure_structure(self._network, task, self._initial, self._masks)
+            self.state.add_rows("plasticity", [{"task": t, **row} for row in rows])
+        result = train(
+            self._network,
+            task,
+            epochs=self.run.epochs,
+            batch_size=self.run.batch_size,
+            optimizer=self.run,
+            key=RandomKey((self.run.seed, "ticket stream", t, self.run.ticket)),
+            masks=self._masks,
+            masked=self.run.masked,
+            previous=self._task(t - 1) if self.run.gradual else None,
+            gradual=self.run.gradual,
+            optimizer_state=self._optimizer_state,
+            learning_curve=True,
+            intervention=interventions.make(self.run),
+            initial=self._initial,
+            whole_task=True,
+        )
+        self.note_training(result)
+        self.state.diverged = result.diverged
+        if self.run.carry_optimizer:
+            self._optimizer_state = result.optimizer_state
+        self.state.add_rows("tasks", [{**self._place(), **task_row(t, result)}])
+        return {
+            "test_accuracy": result.test_accuracy,
+            "online_accuracy": result.online_accuracy,
+            "train_loss": result.train_loss,
+            "task": t,
+        }
+
+    def _subnetwork_masks(self, search: TicketSearch) -> Masks | None:
+        """The survivors of the subnetwork; None if it is the dense network."""
+        if self.run.subnetwork == "dense":
+            return None
+        path = masks_path(self.run.search.run_id)
+        saved = self.storage.read(path)
+        if saved is None:
+            raise ValueError(f"{path}: the search has left no masks here")
+        search.masks = masks_from_tensors(
+            {name: mask.to(self.device) for name, mask in tensors_from_bytes(saved).items()}
+        )
+        if self.run.subnetwork == RANDOM:
+            return search.control_masks(RANDOM, self.run.ticket)
+        return search.masks[self.run.ticket]
+
+    def _task(self, t: int) -> Task:
+        return make_task(self._dataset, self.run, self.run.seed, t)
+
+    def _place(self) -> dict[str, Any]:
+        dense = self.run.subnetwork == "dense"
+        return {
+            "subnetwork": self.run.subnetwork,
+            "stream_run_id": self.run.stream.run_id,
+            "snapshot": self.run.task,
+            "sparsity": None if dense else self.run.sparsity,
+            "ticket": None if dense else self.run.ticket,
+        }
