@@ -1,0 +1,217 @@
+"""Are the most plastic weights the weights of the tickets?
+
+Compares, from the table plastic_parameters, the weights with the largest mean |gradient| with the
+first ticket, the union and the intersection of all tickets, each beside the overlap that chance
+alone would give. Writes STORAGE/analysis/plastic_parameters.csv and .parquet with every snapshot
+and layer; prints the whole network and the answer in words.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import along_snapshots
+import command
+import files
+import pandas as pd
+import pyarrow as pa
+from along_snapshots import searches
+from intervals import ENOUGH_SEEDS, Mean, mean_interval
+from layout import plain_table
+from observations import GROUP, SETTING, Observations, Setting, groups, observe, settings
+from rich.console import Console
+from words import counted, figure, listed
+
+from raylot import results
+from raylot.names import WHOLE_NETWORK
+from raylot.options import OptionError, Options, option
+from raylot.storage import Storage
+
+VALUES = ("jaccard", "chance", "corrected")
+
+COLUMNS: dict[str, pa.DataType] = {
+    "protocol": pa.string(),
+    "dataset": pa.string(),
+    "network": pa.string(),
+    "intervention": pa.string(),
+    "shift": pa.string(),
+    "sparsity": pa.float64(),
+    "rounds": pa.int64(),
+    "layer": pa.string(),  # all: the whole network
+    "selection": pa.string(),  # first, union, intersection
+    "snapshot": pa.int64(),  # its task; null: mean over all snapshots
+    "seeds": pa.int64(),
+    **{
+        f"{value}{bound}": pa.float64()  # mean over seeds, and its t interval
+        for value in VALUES
+        for bound in ("", "_low", "_high")
+    },
+}
+
+#: Selection -> what it is, in words.
+SELECTIONS: dict[str, str] = {
+    "first": "the first ticket",
+    "union": "the union of all tickets",
+    "intersection": "the intersection of all tickets",
+}
+
+#: What a chance-corrected overlap (0 is chance, 1 the same weights) clearly above 0 is called, up
+#: to which size. The bounds are a convention, no finding.
+DEGREES: tuple[tuple[float, str], ...] = (
+    (0.1, "not the same weights, barely more in common than by chance"),
+    (0.5, "partly the same weights, more in common than by chance"),
+    (1.0, "largely the same weights, far more in common than by chance"),
+)
+
+
+class PlasticParametersOptions(Options):
+    """What is asked of this script."""
+
+    storage: str = option(
+        ..., "storage of a sweep", accepts="folder or URI, as given to the sweep"
+    )  # fmt: skip
+    confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1)
+
+
+def measured(storage: Storage) -> list[Setting]:
+    """The rows of ``plastic_parameters``, parted into settings.
+
+    Raises:
+        OptionError: there are none.
+    """
+    rows = results.read(storage, "plastic_parameters")
+    if rows.empty:
+        raise OptionError(
+            f"storage={storage.root}: must be the folder or URI of a raylot storage that holds "
+            "plastic parameters (tables/plastic_parameters has none)"
+        )
+    return settings(Observations(rows, [], [], observe(storage).options))
+
+
+def compare(frame: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
+    """Overlap of plastic weights with tickets, as means over seeds.
+
+    Args:
+        frame: rows of ``plastic_parameters`` of one setting.
+        confidence: of the t intervals.
+
+    Returns:
+        A row per shift, sparsity, layer, selection and snapshot, and mean over snapshots: see
+        `COLUMNS`.
+    """
+    rows: list[dict[str, Any]] = []
+    for key, part in groups(frame, with_all_shifts=False):
+        group = {name: part[name].iloc[0] for name in SETTING} | dict(zip(GROUP, key, strict=True))
+        for layer in _whole_first(part["layer"]):
+            for selection in SELECTIONS:
+                own = part[(part["layer"] == layer) & (part["selection"] == selection)]
+                place = {"layer": layer, "selection": selection}
+                for snapshot, values in along_snapshots.by_snapshot(own, "task", VALUES):
+                    means = {name: mean_interval(values[name], confidence) for name in VALUES}
+                    rows.append(group | place | {"snapshot": snapshot} | _columns(means))
+    whole = dict.fromkeys(("rounds", "snapshot", "seeds"), "Int64")
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(whole)
+
+
+def _whole_first(layers: pd.Series[str]) -> list[str]:
+    return sorted(layers.unique(), key=lambda layer: (layer != WHOLE_NETWORK, layer))
+
+
+def _columns(means: dict[str, Mean | None]) -> dict[str, Any]:
+    columns: dict[str, Any] = {"seeds": max(mean.seeds if mean else 0 for mean in means.values())}
+    for name, mean in means.items():
+        if mean is not None:
+            columns |= {name: mean.mean, f"{name}_low": mean.low, f"{name}_high": mean.high}
+    return columns
+
+
+# ------------------------------------------------------------------ in words
+
+
+def answer(rows: pd.DataFrame) -> str:
+    """Whether the most plastic weights are the tickets', from one setting's rows of `compare`."""
+    whole = rows[rows["layer"] == WHOLE_NETWORK]
+    sentences = []
+    for where, part in searches(whole):
+        found = along_snapshots.overall(part)
+        verdicts: dict[str, list[str]] = {}
+        for row in found.to_dict("records"):
+            numbers = f"{SELECTIONS[row['selection']]} ({_numbers(row)})"
+            verdicts.setdefault(verdict(_mean(row, "corrected")), []).append(numbers)
+        seeds = counted(int(found["seeds"].max()), "seed")
+        parts = [f"{what}: {listed(numbers)}" for what, numbers in verdicts.items()]
+        sentences.append(f"{where} ({along_snapshots.place(part)}, {seeds}): {'; '.join(parts)}.")
+    sentences.append(along_snapshots.too_few(int(whole["seeds"].min())))
+    return " ".join(filter(None, sentences))
+
+
+def verdict(corrected: Mean | None) -> str:
+    """What a chance-corrected overlap and its interval say, and no more."""
+    if corrected is None:
+        return "not known"
+    if corrected.seeds < ENOUGH_SEEDS:
+        if corrected.mean > 0:
+            return "open, above chance but with too few seeds"
+        return "not the same weights as far as so few seeds tell, no more in common than by chance"
+    if corrected.direction < 0:
+        return "not the same weights, less in common than by chance"
+    if corrected.direction == 0:
+        return "not the same weights as far as can be told, not clearly above chance"
+    return next(text for size, text in DEGREES if corrected.mean <= size)
+
+
+def _numbers(row: Any) -> str:
+    overlap, chance = (figure(_mean(row, name), signed=False) for name in ("jaccard", "chance"))
+    return f"Jaccard {overlap}, chance {chance}, corrected {figure(_mean(row, 'corrected'))}"
+
+
+def _mean(row: Any, name: str) -> Mean | None:
+    if pd.isna(row[name]):
+        return None
+    low, high = (
+        None if pd.isna(row[f"{name}_{bound}"]) else float(row[f"{name}_{bound}"])
+        for bound in ("low", "high")
+    )
+    return Mean(float(row[name]), low, high, int(row["seeds"]))
+
+
+def show(console: Console, setting: Setting, rows: pd.DataFrame, confidence: float) -> None:
+    """Prints the whole network's overlaps at the first and last snapshot, and the answer."""
+    console.print(setting.title, style="bold")
+    console.print(
+        "Overlap of the most plastic weights with the tickets' weights (Jaccard index), with "
+        f"{100 * confidence:g}% t intervals over seeds; corrected: 0 is chance, 1 the same weights"
+    )
+    for where, part in searches(rows[rows["layer"] == WHOLE_NETWORK]):
+        console.print(f"\n{where}, {counted(int(part['seeds'].max()), 'seed')}")
+        table = plain_table(padding=1)
+        for heading in ("snapshot", "tickets", "Jaccard", "chance", "corrected"):
+            table.add_column(heading, no_wrap=True)
+        for row in along_snapshots.shown(part).sort_values("snapshot").to_dict("records"):
+            table.add_row(
+                along_snapshots.snapshot_label(row["snapshot"]),
+                row["selection"],
+                figure(_mean(row, "jaccard"), signed=False),
+                "none" if pd.isna(row["chance"]) else f"{row['chance']:.3f}",
+                figure(_mean(row, "corrected")),
+            )
+        console.print(table)
+    console.print(f"\nAnswer: {answer(rows)}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Compares, prints and writes what the command line asks for."""
+    options = command.parse(PlasticParametersOptions, __doc__, arguments)
+    storage = Storage(options.storage)
+    console = command.terminal()
+    frames = []
+    for setting in measured(storage):
+        frames.append(compare(setting.frame, options.confidence))
+        show(console, setting, frames[-1], options.confidence)
+    files.write(storage, console, "plastic_parameters", pd.concat(frames), COLUMNS)
+
+
+if __name__ == "__main__":
+    sys.exit(command.run(main))
