@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 from intervals import ENOUGH_SEEDS
@@ -53,7 +54,7 @@ def shown(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["snapshot"].isna() | rows["snapshot"].isin(ends)]
 
 
-def snapshot_label(snapshot: int | None) -> str:
+def snapshot_label(snapshot: Any) -> str:
     """The snapshot's task, or ``mean``."""
     return "mean" if pd.isna(snapshot) else str(snapshot)
 
