@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from raylot import cli
+from raylot import cli, data
 from raylot.config import Study
 from raylot.options import OptionError
 from raylot.space import Space
@@ -49,6 +49,8 @@ def conduct(
         storage = Storage(command.storage)
         sweep = Sweep(command.study, storage, *spaces(command.study))
         if command.dry_run:
+            if not command.study.download:
+                data.check_available(command.study)
             print(sweep.plan())
             return 0
         sweep.check()

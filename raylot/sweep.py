@@ -142,7 +142,7 @@ class Sweep:
                 self.study.ticket_stream_run(**ticket.model_dump(include=searched), **point)
                 for ticket in tickets
                 if ticket.task in (self.study.stream_snapshots or self.study.snapshots)
-                and ticket.sparsity in (self.study.stream_sparsities or self.study.sparsities)
+                and ticket.sparsity in self.study.streamed_sparsities
                 for point in resolve(self.ticket_stream_space, self.samples)
             )
             stages.append(Stage("ticket streams", TicketStreamTrial, ticket_streams))
@@ -150,7 +150,7 @@ class Sweep:
 
     def plan(self) -> str:
         """What would run: per stage the runs, those finished, and the training steps left."""
-        lines = [f"{'stage':<15}{'runs':>8}{'finished':>10}{'to run':>8}{'steps per run':>16}"
+        lines = [f"{'stage':<15}{'runs':>8}{'finished':>10}{'to run':>8}{'steps per run':>21}"
                  f"{'steps to run':>16}"]  # fmt: skip
         for stage in self.stages:
             missing = stage.to_compute(self.storage)
@@ -160,7 +160,7 @@ class Sweep:
             lines.append(
                 f"{stage.name:<15}{len(stage.runs):>8,}"
                 f"{len(stage.runs) - len(stage.missing(self.storage)):>10,}"
-                f"{len(missing):>8,}{per_run:>16}{todo:>16,}"
+                f"{len(missing):>8,}{per_run:>21}{todo:>16,}"
             )
         return "\n".join(lines)
 

@@ -50,7 +50,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "plastic_density": "overall",
         "ticket_tasks": 100,
         "subnetworks": "ticket",
-        "stream_sparsities": "0.95",
+        "stream_sparsities": "highest",
         "seeds": "0",
     },
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -24,6 +24,11 @@ from raylot.config.concepts import (
 )
 from raylot.config.runs import StreamRun, Subnetwork, TicketsRun, TicketStreamRun
 from raylot.options import Options, option, parse_list, parse_rounds
+
+
+def _sparsities_or_highest(value: Any) -> Any:
+    return value if value == "highest" else parse_list(value)
+
 
 _List = BeforeValidator(parse_list)
 _Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
@@ -82,10 +87,12 @@ class TicketStreamOptions(Options):
         "which: a ticket, the dense network, a random mask, a ticket freshly initialised",
         accepts=f"one or more of {', '.join(get_args(Subnetwork))}, each once",
     )
-    stream_sparsities: Annotated[tuple[Sparsity, ...] | None, _List] = option(
+    stream_sparsities: Annotated[
+        tuple[Sparsity, ...] | Literal["highest"] | None, BeforeValidator(_sparsities_or_highest)
+    ] = option(
         None,
         "sparsities whose tickets are; none given: all",
-        accepts="some of the sparsities, each once, as 0.9",
+        accepts="some of the sparsities, each once, as 0.9, or highest",
     )
     stream_snapshots: Annotated[tuple[int, ...] | None, Integers] = option(
         None,
@@ -95,8 +102,8 @@ class TicketStreamOptions(Options):
 
     @field_validator("subnetworks", "stream_sparsities", "stream_snapshots")
     @classmethod
-    def _each_given_once(cls, value: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
-        if value is not None and len(set(value)) < len(value):
+    def _each_given_once(cls, value: Any) -> Any:
+        if isinstance(value, tuple) and len(set(value)) < len(value):
             raise ValueError("given twice")
         return value
 
@@ -179,13 +186,20 @@ class Study(
     @model_validator(mode="after")
     def _streams_are_searched(self) -> Self:
         for name, wanted, known in (
-            ("stream_sparsities", self.stream_sparsities, self.sparsities),
+            ("stream_sparsities", self.streamed_sparsities, self.sparsities),
             ("stream_snapshots", self.stream_snapshots, self.snapshots),
         ):
             for value in wanted or ():
                 if value not in known:
                     raise ValueError(f"{name}={value}: must be one of {', '.join(map(str, known))}")
         return self
+
+    @property
+    def streamed_sparsities(self) -> tuple[float, ...]:
+        """Sparsities whose tickets are trained on further tasks."""
+        if self.stream_sparsities == "highest":
+            return (max(self.sparsities),)
+        return self.stream_sparsities or self.sparsities
 
     def rounds_for(self, sparsity: float) -> int:
         """Pruning rounds at a sparsity; a table of rounds that lacks it means the customary."""
