@@ -83,7 +83,7 @@ class ShiftParameters(Options):
     )  # fmt: skip
     gradual: float = option(
         0.0, "share of a task's training over which the previous task's examples fade out; "
-        "0: tasks change at once", ge=0, le=1, off=0.0,
+        "0: tasks change at once; tickets are searched on the new task alone", ge=0, le=1, off=0.0,
     )  # fmt: skip
 
 
