@@ -20,8 +20,8 @@ SHIFTED = "correlation_off_by_one"
 QUANTITIES: dict[str, str] = {
     ACCURACY: "test accuracy after the task",
     OVERLAP: "mean pairwise overlap",
-    TICKETS: "ticket test accuracy",
-    RANDOM_MASKS: "random mask test accuracy",
+    TICKETS: "accuracy of tickets",
+    RANDOM_MASKS: "accuracy of random masks",
     PAIRED: "correlation of overlap and accuracy",
     SHIFTED: "correlation off by one task",
 }

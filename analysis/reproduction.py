@@ -72,6 +72,9 @@ RANGES: dict[str, str] = {
 }
 
 
+_BOUNDS = dict.fromkeys(QUANTITIES, (0.0, 1.0)) | dict.fromkeys((PAIRED, SHIFTED), (-1.0, 1.0))
+
+
 class ReproductionOptions(Options):
     """What is asked of this script."""
 
@@ -210,7 +213,7 @@ def reproduce(rows: OriginalRows, confidence: float = 0.95) -> pd.DataFrame:
 
     A seed's own mean is one value. With several seeds, the range is the t prediction interval of
     one more seed; with one, it is judged by its tickets, or by neighbouring tasks; a single run's
-    correlation has none.
+    correlation has none. Ranges end where the quantity does, as at an overlap of 1.
 
     Args:
         rows: of the original's protocol.
@@ -250,7 +253,7 @@ def _beside(published: Published, observed: Observed, confidence: float) -> dict
     if interval is None:
         notes.append("one run, no spread")
     else:
-        low, high = interval
+        low, high = np.clip(interval, *_BOUNDS[published.quantity]).tolist()
         row |= {"low": low, "high": high, "within": low <= published.value <= high}
         row["range_over"] = "seeds" if several else observed.judged_by
     return row | {
