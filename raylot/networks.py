@@ -1,6 +1,6 @@
 """Architectures, by name, with PyTorch's default initialisation from a given key.
 
-All are without softmax, and every ReLU is a module of its own, so that its output can be observed.
+All put out logits. Every ReLU is a module of its own, so that its output can be observed.
 """
 
 from __future__ import annotations

@@ -249,7 +249,10 @@ def _permuted_labels(dataset: Task, options: ShiftOptions, key: RandomKey, t: in
 
 @_with_first_task_identity
 def _random_labels(dataset: Task, options: ShiftOptions, key: RandomKey, t: int) -> Task:
-    """New random labels for every task; scored by memorisation, see `randomize_labels`."""
+    """New random labels for every task; scored by memorisation, see `randomize_labels`.
+
+    A task 0 that is the data set itself keeps its own test split.
+    """
     return randomize_labels(dataset, key.child("labels", t))
 
 
