@@ -107,7 +107,7 @@ def refuse(error: OptionError) -> NoReturn:
 
 class _OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        if missing := re.match(r"argument --([a-z-]+): expected", message):
+        if missing := re.match(r"argument --([a-z0-9-]+): expected", message):
             name = missing[1].replace("-", "_")
             field = Study.model_fields.get(name)
             message = f"{name}=: must be {accepted(field) if field else 'given a value'}"
@@ -163,7 +163,7 @@ def _joined_negatives(words: Sequence[str]) -> list[str]:
     """``--lr -1e-3`` as ``--lr=-1e-3``: argparse takes the value for an option of its own."""
     joined: list[str] = []
     for word in words:
-        if joined and re.fullmatch(r"--[a-z-]+", joined[-1]) and re.match(r"-[\d.]|-inf", word):
+        if joined and re.fullmatch(r"--[a-z0-9-]+", joined[-1]) and re.match(r"-[\d.]|-inf", word):
             joined[-1] += f"={word}"
         else:
             joined.append(word)

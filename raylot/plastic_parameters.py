@@ -8,6 +8,7 @@ means that the most plastic weights are not the tickets' weights.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -60,8 +61,10 @@ def plastic_overlaps(
         layer_densities: see `plastic_masks`.
 
     Returns:
-        Rows of the ``plastic_parameters`` table without identity, per selection and layer.
+        Rows of the ``plastic_parameters`` table without identity, per selection and layer; the
+        overlaps are NaN if a magnitude is not finite, as when training diverged.
     """
+    ranked = all(bool(magnitude.isfinite().all()) for magnitude in magnitudes.values())
     plastic = plastic_masks(magnitudes, tickets[0], layer_densities)
     rows = []
     for name, select in SELECTIONS.items():
@@ -75,9 +78,9 @@ def plastic_overlaps(
                     "selection": name,
                     "density": _density(plastic, own),
                     "selection_density": _density(chosen, own),
-                    "jaccard": pair["jaccard"],
+                    "jaccard": pair["jaccard"] if ranked else math.nan,
                     "chance": pair["chance"],
-                    "corrected": pair["corrected"],
+                    "corrected": pair["corrected"] if ranked else math.nan,
                 }
             )
     return rows

@@ -160,6 +160,12 @@ def independent_masks(masks: Masks, density: float, key: RandomKey) -> Masks:
     return result
 
 
+def zero_pruned(network: nn.Module, masks: Masks) -> None:
+    """Sets a network's pruned weights to 0, in place."""
+    for name, weight in prunable_weights(network).items():
+        weight.detach().masked_fill_(~masks[name], 0)
+
+
 def density(masks: Masks) -> float:
     """Fraction of all prunable weights that survive."""
     return sum(int(m.sum()) for m in masks.values()) / sum(m.numel() for m in masks.values())

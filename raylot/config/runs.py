@@ -129,6 +129,15 @@ class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
         return self
 
     @model_validator(mode="after")
+    def _rewinding_ends_with_the_task(self) -> Self:
+        if self.rewind_steps > self.training_steps_per_task:
+            raise ValueError(
+                f"rewind_steps={self.rewind_steps}: must be at most "
+                f"{self.training_steps_per_task}, the training steps of one task"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _unshifted_task_has_the_same_classes(self) -> Self:
         if self.plastic_task == "unshifted" and self.shift == "class_split":
             raise ValueError("plastic_task=unshifted: must be same with shift class_split")
@@ -190,9 +199,11 @@ class TicketStreamRun(TicketsRun):
 
     @functools.cached_property
     def run_id(self) -> str:
-        own = {k: v for k, v in self.identity().items() if k not in TicketsRun.model_fields}
+        identity = self.identity()
+        own = {k: v for k, v in identity.items() if k not in TicketsRun.model_fields}
         if self.subnetwork == "dense":  # whatever was pruned
-            found_in = {"stream": self.stream.run_id, "task": self.task}
+            found_in = {k: v for k, v in identity.items() if k in ("task", "rewind_steps")}
+            found_in["stream"] = self.stream.run_id
         else:
             found_in = {"tickets": self.search.run_id}
         return _short_hash({"kind": self.kind, **found_in, **own})

@@ -103,8 +103,8 @@ class TicketStreamOptions(Options):
     @field_validator("subnetworks", "stream_sparsities", "stream_snapshots")
     @classmethod
     def _each_given_once(cls, value: Any) -> Any:
-        if isinstance(value, tuple) and len(set(value)) < len(value):
-            raise ValueError("given twice")
+        if isinstance(value, tuple) and (not value or len(set(value)) < len(value)):
+            raise ValueError("none, or one given twice")
         return value
 
 

@@ -160,10 +160,13 @@ def masks_to_tensors(masks: Sequence[Masks]) -> dict[str, Tensor]:
     return {f"{k}/{name}": mask for k, m in enumerate(masks) for name, mask in m.items()}
 
 
-def masks_from_tensors(tensors: Mapping[str, Tensor]) -> list[Masks]:
-    """Undoes `masks_to_tensors`."""
-    masks: dict[int, Masks] = {}
-    for name, tensor in tensors.items():
-        ticket, _, parameter = name.partition("/")
-        masks.setdefault(int(ticket), {})[parameter] = tensor.to(torch.bool)
-    return [masks[ticket] for ticket in sorted(masks)]
+def masks_from_tensors(tensors: Mapping[str, Tensor], like: Masks) -> list[Masks]:
+    """Undoes `masks_to_tensors`.
+
+    Args:
+        tensors: as from a file, which keeps no order.
+        like: any masks of the same network: pruning takes the last layer for the output layer, and
+            layers in turn where scores are equal.
+    """
+    tickets = sorted({int(name.partition("/")[0]) for name in tensors})
+    return [{name: tensors[f"{k}/{name}"].to(torch.bool) for name in like} for k in tickets]

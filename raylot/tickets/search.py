@@ -72,6 +72,8 @@ class TicketSearch:
         self.initial = initial
         self._snapshot = copy.deepcopy(network.state_dict())
         self._starts: dict[int, dict[str, Tensor]] = {}
+        #: Steps taken towards the states to which weights are rewound.
+        self.rewinding_steps = 0
 
     @property
     def rounds_left(self) -> int:
@@ -98,7 +100,8 @@ class TicketSearch:
         if ticket not in self._starts:
             self.network.load_state_dict(self._snapshot)
             key = self._key.child("ticket", ticket, "rewind")
-            self._trained(key, None, max_steps=self.options.rewind_steps)
+            result = self._trained(key, None, max_steps=self.options.rewind_steps)
+            self.rewinding_steps += result.steps
             self._starts[ticket] = copy.deepcopy(self.network.state_dict())
         return self._starts[ticket]
 

@@ -10,6 +10,7 @@ from raylot import data, interventions
 from raylot.config import TicketStreamRun
 from raylot.data import Task
 from raylot.initialisation import reinitialised
+from raylot.pruning import zero_pruned
 from raylot.randomness import RandomKey
 from raylot.shifts import make_task
 from raylot.tickets import RANDOM, REINIT, TicketSearch, masks_from_tensors
@@ -55,6 +56,8 @@ class TicketStreamTrial(RunTrainable):
             self._initial = {n: t.clone() for n, t in self._network.state_dict().items()}
         else:
             self._network.load_state_dict(search.start_state(self.run.ticket))
+        if self._masks and self.run.masked == "zero":
+            zero_pruned(self._network, self._masks)  # before plasticity is measured
         if self.state.tensors:
             self._optimizer_state = unpack(self.state.tensors, self._network)
 
@@ -104,9 +107,8 @@ class TicketStreamTrial(RunTrainable):
         saved = self.storage.read(path)
         if saved is None:
             raise ValueError(f"{path}: the search has left no masks here")
-        search.masks = masks_from_tensors(
-            {name: mask.to(self.device) for name, mask in tensors_from_bytes(saved).items()}
-        )
+        tensors = {name: mask.to(self.device) for name, mask in tensors_from_bytes(saved).items()}
+        search.masks = masks_from_tensors(tensors, like=search.masks[0])
         if self.run.subnetwork == RANDOM:
             return search.control_masks(RANDOM, self.run.ticket)
         return search.masks[self.run.ticket]

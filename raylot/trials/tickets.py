@@ -26,7 +26,7 @@ from raylot.tickets import (
     masks_to_tensors,
 )
 from raylot.trials.base import RunTrainable
-from raylot.trials.state import tensors_from_bytes, tensors_to_bytes
+from raylot.trials.state import RunState, tensors_from_bytes, tensors_to_bytes
 from raylot.trials.stream import initial_network, snapshot_path
 
 #: Mean |gradient| of each weight, among the tensors of a saved state.
@@ -100,6 +100,12 @@ class TicketsTrial(RunTrainable):
     def doing(self) -> str:
         return self._steps[self.state.steps]
 
+    def _saved_state(self) -> RunState | None:
+        """A state saved before plastic parameters existed lacks them, and is computed again."""
+        state = super()._saved_state()
+        is_whole = state is not None and any(name.startswith(_GRADIENTS) for name in state.tensors)
+        return state if is_whole else None
+
     def begin(self) -> None:
         self._dataset = data.load(self.run).to(self.device)
         self._search = start_search(self.run, self._dataset, self.storage)
@@ -107,10 +113,12 @@ class TicketsTrial(RunTrainable):
             return
         saved = {n: t.to(self.device) for n, t in self.state.tensors.items()}
         gradients = {
-            n.removeprefix(_GRADIENTS): saved.pop(n) for n in list(saved) if _GRADIENTS in n
+            n.removeprefix(_GRADIENTS): saved.pop(n)
+            for n in list(saved)
+            if n.startswith(_GRADIENTS)
         }
-        self._search.masks = masks_from_tensors(saved)
-        self._search.gradient_magnitudes = gradients or None
+        self._search.masks = masks_from_tensors(saved, like=self._search.masks[0])
+        self._search.gradient_magnitudes = gradients
         self._search.round = min(self.state.steps, self.run.round_count + 1)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -126,7 +134,9 @@ class TicketsTrial(RunTrainable):
             self.note_training(search.measure_gradients(self._plastic_task()))
         else:
             if search.rounds_left:
+                is_dense = not search.round
                 trained = search.train_round()
+                self.state.training_steps += search.rewinding_steps if is_dense else 0
                 # Weights that are not finite cannot be ranked; once there are masks, all is data.
                 self.state.diverged = search.rounds_left > 0 and any(
                     training.diverged for _, training in trained
