@@ -8,6 +8,7 @@ and layer; prints the whole network and the answer in words.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -62,7 +63,7 @@ SELECTIONS: dict[str, str] = {
 DEGREES: tuple[tuple[float, str], ...] = (
     (0.1, "not the same weights, barely more in common than by chance"),
     (0.5, "partly the same weights, more in common than by chance"),
-    (1.0, "largely the same weights, far more in common than by chance"),
+    (math.inf, "largely the same weights, far more in common than by chance"),
 )
 
 
@@ -163,8 +164,12 @@ def verdict(corrected: Mean | None) -> str:
 
 
 def _numbers(row: Any) -> str:
-    overlap, chance = (figure(_mean(row, name), signed=False) for name in ("jaccard", "chance"))
-    return f"Jaccard {overlap}, chance {chance}, corrected {figure(_mean(row, 'corrected'))}"
+    overlap, corrected = figure(_mean(row, "jaccard"), signed=False), _mean(row, "corrected")
+    return f"Jaccard {overlap}, chance {_chance(row)}, corrected {figure(corrected)}"
+
+
+def _chance(row: Any) -> str:
+    return "none" if pd.isna(row["chance"]) else f"{row['chance']:.3f}"
 
 
 def _mean(row: Any, name: str) -> Mean | None:
@@ -194,7 +199,7 @@ def show(console: Console, setting: Setting, rows: pd.DataFrame, confidence: flo
                 along_snapshots.snapshot_label(row["snapshot"]),
                 row["selection"],
                 figure(_mean(row, "jaccard"), signed=False),
-                "none" if pd.isna(row["chance"]) else f"{row['chance']:.3f}",
+                _chance(row),
                 figure(_mean(row, "corrected")),
             )
         console.print(table)

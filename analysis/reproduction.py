@@ -314,7 +314,7 @@ def _table(done: pd.DataFrame, confidence: float) -> Table:
             if pd.isna(row["low"])
             else f"[{row['low']:.{digits}f}, {row['high']:.{digits}f}]",
             _observations(row),
-            f"{row['difference']:+.{digits}f}",
+            f"{row['difference']:+z.{digits}f}",
             "?" if pd.isna(row["within"]) else "yes" if row["within"] else "no",
         )
         before = name

@@ -21,7 +21,7 @@ def figure(mean: Mean | None, digits: int = 3, *, signed: bool = True, separator
     """``+0.012 [+0.003, +0.021]``, without the interval if there is none; ``none`` for None."""
     if mean is None:
         return "none"
-    form = f"{'+' if signed else ''}.{digits}f"
+    form = f"{'+' if signed else ''}z.{digits}f"
     text = f"{mean.mean:{form}}"
     if mean.low is None or mean.high is None:
         return text

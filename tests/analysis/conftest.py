@@ -165,3 +165,9 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sparsities=(0.8, 0.9),
         metrics=_falling_metrics,
     )
+
+
+@pytest.fixture
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files need not survive a loss of power: for tests that write many."""
+    monkeypatch.setattr("os.fsync", lambda file: None)

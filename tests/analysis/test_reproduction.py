@@ -21,6 +21,8 @@ from raylot import results
 from raylot.config import PRESETS, Study
 from raylot.storage import Storage
 
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
+
 #: t(0.975, n - 1) * sqrt(1 + 1/n) for n = 3
 FACTOR_OF_THREE = 4.302653 * np.sqrt(4 / 3)
 SNAPSHOTS = (0, 3, 6, 9)
