@@ -1,0 +1,47 @@
+"""Plasticity of a snapshot, seen in its structure: activations, weights, gradients, curvature.
+
+All is measured on a fixed probe of training inputs of the task that follows. What the network
+then makes of that task (test and online accuracy, learning speed, trainability gap) is measured
+by training it: see ``trials/stream.py``.
+
+A metric is a function in a table that maps its name to it; `measure` fills rows from all tables.
+"""
+
+from raylot.plasticity.activations import (
+    ACTIVATION_METRICS,
+    LayerActivations,
+    dead_fraction,
+    dormant_fraction,
+    recorded_activations,
+    unit_sign_entropy,
+)
+from raylot.plasticity.curvature import sharpness
+from raylot.plasticity.gradients import GRADIENT_METRICS, zero_fraction
+from raylot.plasticity.kernel import KERNEL_METRICS, condition_number, empirical_ntk
+from raylot.plasticity.measurement import measure
+from raylot.plasticity.spectrum import effective_rank, singular_values, srank, stable_rank
+from raylot.plasticity.weights import DISTANCE_METRICS, WEIGHT_METRICS, mean_magnitude, norm
+
+__all__ = [
+    "ACTIVATION_METRICS",
+    "DISTANCE_METRICS",
+    "GRADIENT_METRICS",
+    "KERNEL_METRICS",
+    "WEIGHT_METRICS",
+    "LayerActivations",
+    "condition_number",
+    "dead_fraction",
+    "dormant_fraction",
+    "effective_rank",
+    "empirical_ntk",
+    "mean_magnitude",
+    "measure",
+    "norm",
+    "recorded_activations",
+    "sharpness",
+    "singular_values",
+    "srank",
+    "stable_rank",
+    "unit_sign_entropy",
+    "zero_fraction",
+]

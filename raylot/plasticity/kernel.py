@@ -1,0 +1,120 @@
+"""The empirical neural tangent kernel of a network, and what its spectrum says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from raylot.plasticity.spectrum import effective_rank
+from raylot.training import Masks
+
+#: Numbers that the gradients of a block of examples may take up: 128 MiB in float64.
+_BLOCK_NUMBERS = 2**24
+
+
+def empirical_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None) -> Tensor:
+    """The pseudo-NTK, an approximation of the empirical NTK (Mohamadi, Bae & Sutherland 2023).
+
+    K[i, j] is the inner product of the gradients of f(x_i) and f(x_j), where f(x) is the sum of
+    the logits over the square root of their number: one gradient per input instead of one per
+    input and class. Computed in float64, so the network must follow its parameters' type.
+
+    Args:
+        network: in evaluation mode, with at least one trainable parameter.
+        inputs: ``examples x ...``, as the network sees them.
+        masks: only surviving weights count, beside all trainable parameters without a mask.
+
+    Returns:
+        ``examples x examples``, float64; not finite if the gradients are not.
+    """
+    live_gradients = _live_gradients(network, masks or {})
+    width = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    blocks = torch.arange(len(inputs), device=inputs.device).split(max(1, _BLOCK_NUMBERS // width))
+    inputs = inputs.double()
+    kernel = inputs.new_zeros(len(inputs), len(inputs))
+    for i, below in enumerate(blocks):
+        rows = live_gradients(inputs[below])
+        for above in blocks[: i + 1]:
+            # Computed anew for each pair of blocks, so that memory stays bounded.
+            columns = rows if above is below else live_gradients(inputs[above])
+            kernel[below.unsqueeze(1), above] = rows @ columns.T
+            kernel[above.unsqueeze(1), below] = columns @ rows.T
+    return kernel
+
+
+def _live_gradients(network: nn.Module, masks: Masks) -> Callable[[Tensor], Tensor]:
+    """A function from inputs to the gradients of f in what is live, ``examples x parameters``.
+
+    One backward pass per example: vmap would save milliseconds, but bars modules that look at
+    their values, and its first call in a process imports for seconds.
+    """
+    state = {name: _as_double(t) for name, t in _state(network).items()}
+    trainable = [
+        state[name].requires_grad_() for name, p in network.named_parameters() if p.requires_grad
+    ]
+    live = torch.cat(
+        [
+            masks[name].flatten()
+            if name in masks
+            else torch.ones_like(p, dtype=torch.bool).flatten()
+            for name, p in network.named_parameters()
+            if p.requires_grad
+        ]
+    )
+
+    def gradient(example: Tensor) -> Tensor:
+        logits = functional_call(network, state, (example,))
+        parts = torch.autograd.grad(
+            logits.sum() / math.sqrt(logits.numel()), trainable, allow_unused=True,
+            materialize_grads=True,
+        )  # fmt: skip
+        return torch.cat([part.flatten() for part in parts])[live]
+
+    def gradients(examples: Tensor) -> Tensor:
+        rows = examples.new_empty(len(examples), int(live.sum()))
+        for row, example in zip(rows, examples.split(1), strict=True):
+            row.copy_(gradient(example))
+        return rows
+
+    return gradients
+
+
+def _state(network: nn.Module) -> dict[str, Tensor]:
+    return dict(network.named_parameters()) | dict(network.named_buffers())
+
+
+def _as_double(tensor: Tensor) -> Tensor:
+    dtype = torch.float64 if tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to(dtype, copy=True)  # a buffer may be written to
+
+
+def kernel_spectrum(kernel: Tensor) -> Tensor:
+    """Eigenvalues of a finite kernel, largest first; what rounding makes negative is 0."""
+    ascending: Tensor = torch.linalg.eigvalsh(kernel)
+    return ascending.flip(0).clamp_min(0)
+
+
+def condition_number(eigenvalues: Tensor) -> float:
+    """Largest over smallest eigenvalue, at least 1; infinite if the matrix is singular.
+
+    It is taken to be singular if the smallest is at most their number times the largest times the
+    rounding error of float64 (2.2e-16): below that only rounding would be seen.
+
+    Args:
+        eigenvalues: of a positive semidefinite matrix, largest first, float64.
+    """
+    largest, smallest = float(eigenvalues[0]), float(eigenvalues[-1])
+    if smallest <= len(eigenvalues) * torch.finfo(torch.float64).eps * largest:
+        return math.inf
+    return largest / smallest
+
+
+#: Of the eigenvalues of the empirical NTK, largest first.
+KERNEL_METRICS: Mapping[str, Callable[[Tensor], float]] = {
+    "ntk_effective_rank": effective_rank,
+    "ntk_condition_number": condition_number,
+}

@@ -1,0 +1,170 @@
+"""All structural metrics of one network on the probe of one task."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from raylot.config import PlasticityOptions
+from raylot.data import Task
+from raylot.names import WHOLE_NETWORK
+from raylot.plasticity.activations import (
+    ACTIVATION_METRICS,
+    LayerActivations,
+    recorded_activations,
+)
+from raylot.plasticity.curvature import sharpness
+from raylot.plasticity.gradients import GRADIENT_METRICS
+from raylot.plasticity.kernel import KERNEL_METRICS, empirical_ntk, kernel_spectrum
+from raylot.plasticity.metric import Metric, rows
+from raylot.plasticity.weights import DISTANCE_METRICS, WEIGHT_METRICS
+from raylot.pruning import prunable_weights
+from raylot.randomness import RandomKey
+from raylot.training import Masks
+
+Rows = Iterator[dict[str, Any]]
+
+
+def measure(
+    network: nn.Module,
+    task: Task,
+    options: PlasticityOptions,
+    key: RandomKey,
+    *,
+    initial: Mapping[str, Tensor] | None = None,
+    masks: Masks | None = None,
+) -> list[dict[str, Any]]:
+    """Measures a network's structure on a probe of a task's training split.
+
+    Args:
+        network: any module whose nonlinearities are modules (``nn.ReLU``, not ``F.relu``); where
+            there are none, metrics of activations are left out. Left unchanged, with its
+            gradients, buffers and modes; so is the global random state.
+        task: the task it is about to be trained on, on the same device.
+        options: size of the probe, threshold for dormancy, examples of the NTK and iterations for
+            the sharpness; with 0 of these they are left out.
+        key: decides which examples the probe holds.
+        initial: the network's state at initialisation; without it distance_from_init is left out.
+        masks: survivors of a pruned network; other weights count in no metric of weights,
+            gradients or curvature. A layer without survivors has norms of 0, and NaN for means.
+
+    Returns:
+        Rows with layer, metric and value: per layer, named after its weight's module, and for
+        ``layer="all"``: fractions and means over all units or weights, ranks as mean over layers,
+        norms and distance of all weights together. Metrics of curvature only for ``"all"``. What
+        cannot be computed from numbers that are not finite is NaN.
+
+    Raises:
+        ValueError: masks or initial do not fit the network.
+    """
+    weights = prunable_weights(network)
+    trainable = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    masks = _masks_beside(trainable, masks)
+    inputs, labels = _probe(task, options.probe_size, key)
+    with _undisturbed(network, labels.device, key):
+        with recorded_activations(network) as activations:
+            loss = F.cross_entropy(network(inputs), labels)
+        gradients = torch.autograd.grad(
+            loss, list(weights.values()), retain_graph=True, allow_unused=True,
+            materialize_grads=True,
+        )  # fmt: skip
+        curvature = [
+            *_sharpness_rows(loss, trainable, options, key, masks),
+            *_kernel_rows(network, inputs[: options.ntk_examples], masks),
+        ]
+    values = {name: weight.detach() for name, weight in weights.items()}
+    moved = {} if initial is None else _moved(values, initial)
+    return [
+        *_activation_rows(activations, options),
+        *_weight_rows(WEIGHT_METRICS, values, options, masks),
+        *_weight_rows(DISTANCE_METRICS, moved, options, masks),
+        *_weight_rows(GRADIENT_METRICS, dict(zip(weights, gradients, strict=True)), options, masks),
+        *curvature,
+    ]
+
+
+def _probe(task: Task, size: int, key: RandomKey) -> tuple[Tensor, Tensor]:
+    chosen = key.generator().permutation(len(task.train_labels))[:size]
+    index = torch.from_numpy(chosen).to(task.train_labels.device)
+    return task.scale(task.train_inputs[index]), task.train_labels[index]
+
+
+def _masks_beside(trainable: Mapping[str, Tensor], masks: Masks | None) -> Masks:
+    """Masks on the devices of what they mask."""
+    unknown = set(masks or {}) - set(trainable)
+    if unknown:
+        raise ValueError(f"masks: {', '.join(sorted(unknown))} is no trainable parameter")
+    return {name: mask.to(trainable[name].device) for name, mask in (masks or {}).items()}
+
+
+def _moved(weights: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    missing = set(weights) - set(initial)
+    if missing:
+        raise ValueError(f"initial: must hold {', '.join(sorted(missing))}")
+    return {name: w.double() - initial[name].to(w.device).double() for name, w in weights.items()}
+
+
+@contextlib.contextmanager
+def _undisturbed(network: nn.Module, device: torch.device, key: RandomKey) -> Iterator[None]:
+    """Evaluation mode inside, with gradients; draws by the network depend on the key alone."""
+    modes = {module: module.training for module in network.modules()}
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), torch.enable_grad():
+        torch.manual_seed(key.child("network").torch_seed())
+        network.eval()
+        try:
+            yield
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+
+def _activation_rows(layers: Mapping[str, LayerActivations], options: PlasticityOptions) -> Rows:
+    sizes = [layer.outputs.shape[1] for layer in layers.values()]
+    finite = all(bool(layer.outputs.isfinite().all()) for layer in layers.values())
+    return rows(ACTIVATION_METRICS, layers, sizes, finite, options)
+
+
+def _weight_rows(
+    metrics: Mapping[str, Metric[Tensor]],
+    tensors: Mapping[str, Tensor],
+    options: PlasticityOptions,
+    masks: Masks,
+) -> Rows:
+    live = {
+        name.removesuffix(".weight"): tensor[masks[name]] if name in masks else tensor
+        for name, tensor in tensors.items()
+    }
+    sizes = [tensor.numel() for tensor in live.values()]
+    finite = all(bool(tensor.isfinite().all()) for tensor in live.values())
+    return rows(metrics, live, sizes, finite, options)
+
+
+def _sharpness_rows(
+    loss: Tensor,
+    trainable: Mapping[str, Tensor],
+    options: PlasticityOptions,
+    key: RandomKey,
+    masks: Masks,
+) -> Rows:
+    if options.sharpness_iterations:
+        start = key.child("sharpness")
+        value = sharpness(loss, trainable, options.sharpness_iterations, start, masks)
+        yield {"layer": WHOLE_NETWORK, "metric": "sharpness", "value": value}
+
+
+def _kernel_rows(network: nn.Module, inputs: Tensor, masks: Masks) -> Rows:
+    if not len(inputs):
+        return
+    kernel = empirical_ntk(network, inputs, masks)
+    finite = bool(kernel.isfinite().all())
+    spectrum = kernel_spectrum(kernel) if finite else kernel
+    for name, of_spectrum in KERNEL_METRICS.items():
+        value = of_spectrum(spectrum) if finite else math.nan
+        yield {"layer": WHOLE_NETWORK, "metric": name, "value": value}

@@ -1,0 +1,89 @@
+"""Ranks that a matrix has in effect, from its singular values."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def singular_values(matrix: Tensor) -> Tensor:
+    """Singular values in float64, largest first.
+
+    Args:
+        matrix: ``rows x columns``, finite.
+
+    Returns:
+        ``min(rows, columns)`` values.
+    """
+    matrix = matrix.double()
+    rows, columns = matrix.shape
+    if rows > columns:
+        # The triangular factor has the same singular values and, in a convolution layer, a
+        # thousandth of the rows.
+        matrix = torch.linalg.qr(matrix, mode="r").R
+    values: Tensor = torch.linalg.svdvals(matrix)
+    return values
+
+
+def effective_rank(values: Tensor) -> float:
+    """exp of the entropy of the normalised singular values (Roy & Vetterli 2007).
+
+    Args:
+        values: singular values of a matrix.
+
+    Returns:
+        From 1 to their number; 0 for a matrix of zeros.
+
+    Raises:
+        ValueError: values is a matrix.
+    """
+    total = _one_dimensional(values).sum()
+    if total == 0:
+        return 0.0
+    shares = values[values > 0] / total
+    return float(torch.exp(-(shares * shares.log()).sum()))
+
+
+def stable_rank(values: Tensor) -> float:
+    """Squared Frobenius norm over squared spectral norm.
+
+    Args:
+        values: singular values of a matrix.
+
+    Returns:
+        From 1 to the matrix's rank; 0 for a matrix of zeros.
+
+    Raises:
+        ValueError: values is a matrix.
+    """
+    largest = _one_dimensional(values).max()
+    if largest == 0:
+        return 0.0
+    return float((values / largest).square().sum())
+
+
+def srank(values: Tensor, delta: float = 0.01) -> int:
+    """Fewest singular values that hold a share of 1 - delta of their sum (Kumar et al. 2021).
+
+    Args:
+        values: singular values of a matrix, largest first.
+        delta: the share left out, in (0, 1).
+
+    Returns:
+        From 1 to their number; 0 for a matrix of zeros.
+
+    Raises:
+        ValueError: values is a matrix.
+    """
+    held = _one_dimensional(values).cumsum(0)
+    if held[-1] == 0:
+        return 0
+    return int((held < (1 - delta) * held[-1]).sum()) + 1
+
+
+def _one_dimensional(values: Tensor) -> Tensor:
+    if values.ndim != 1:
+        raise ValueError(
+            f"values: must be the singular values of a matrix, got {values.ndim} dimensions"
+        )
+    return values
