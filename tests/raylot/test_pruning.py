@@ -1,4 +1,4 @@
-"""Masks: what is prunable, exact survivor counts, ties, and the random control."""
+"""Masks: what is prunable, exact survivor counts, ties, criteria, and masks made by chance."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from hypothesis import given
 from torch import nn
 
 from raylot.pruning import (
+    CRITERIA,
     density,
     full_masks,
+    independent_masks,
+    keep_highest,
     prunable_weights,
     prune,
     random_masks_like,
+    shuffled_masks,
     survivor_count,
+    zero_pruned,
 )
 from raylot.randomness import RandomKey
 
@@ -64,19 +69,48 @@ def test_global_scope_ranks_all_layers_together() -> None:
     assert per_layer["b"].tolist() == [False, False, True, True]
 
 
+@pytest.mark.parametrize(
+    ("rounds", "rate", "survivors"),
+    [
+        (2, 1.0, [100, 45, 20]),  # 100 * sqrt(0.2) = 44.7
+        (1, 1.0, [100, 20]),
+        # p = 1 - sqrt(0.2) = 0.5528, half of it 0.2764: 100 * 0.7236 = 72.4, 100 * 0.7236^2 = 52.4
+        (2, 0.5, [100, 72, 52]),
+        (1, 0.5, [100, 60]),  # p = 0.8, half of it 0.4
+        (3, 0.0, [100, 100, 100, 100]),
+    ],
+)
+def test_survivors_of_100_weights_at_sparsity_80_percent(
+    rounds: int, rate: float, survivors: list[int]
+) -> None:
+    counts = [survivor_count(100, 0.8, r, rounds, rate) for r in range(rounds + 1)]
+    assert counts == survivors
+
+
+def test_only_the_last_layer_has_the_output_rate() -> None:
+    masks = {name: torch.ones(10, 10, dtype=torch.bool) for name in ("output", "body", "last")}
+    scores = {name: torch.rand(10, 10) for name in masks}
+    kept = prune(scores, masks, 0.8, 2, 2, output_rate=0.5)
+    assert [int(m.sum()) for m in kept.values()] == [20, 20, 52]
+
+
 @given(
     sizes=st.lists(st.integers(1, 60), min_size=1, max_size=4),
     sparsity=st.floats(0, 0.999),
     rounds=st.integers(1, 6),
     scope=st.sampled_from(["layer", "global"]),
+    output_rate=st.sampled_from([1.0, 0.5, 0.0]) | st.floats(0, 1),
     seed=st.integers(0, 1000),
     levels=st.integers(1, 5),
 )
 def test_exactly_the_promised_number_survives_every_round(
-    sizes: list[int], sparsity: float, rounds: int, scope: str, seed: int, levels: int
-) -> None:
+    sizes: list[int], sparsity: float, rounds: int, scope: str, output_rate: float, seed: int,
+    levels: int,
+) -> None:  # fmt: skip
     generator = torch.Generator().manual_seed(seed)
     masks = {str(k): torch.ones(n, dtype=torch.bool) for k, n in enumerate(sizes)}
+    rate = output_rate if scope == "layer" else 1.0
+    removed_per_round = 1 - (1 - sparsity) ** (1 / rounds)
     for r in range(1, rounds + 1):
         # few distinct values, so that there are many ties
         scores = {
@@ -84,13 +118,50 @@ def test_exactly_the_promised_number_survives_every_round(
             for name, m in masks.items()
         }
         before = masks
-        masks = prune(scores, masks, sparsity, r, rounds, scope)
+        masks = prune(scores, masks, sparsity, r, rounds, scope, rate)
         share = (1 - sparsity) ** (r / rounds)
+        output = share if rate == 1 else (1 - rate * removed_per_round) ** r
         if scope == "layer":
-            assert [int(m.sum()) for m in masks.values()] == [round(n * share) for n in sizes]
+            expected = [round(n * share) for n in sizes[:-1]] + [round(sizes[-1] * output)]
+            assert [int(m.sum()) for m in masks.values()] == expected
         else:
             assert sum(int(m.sum()) for m in masks.values()) == round(sum(sizes) * share)
         assert all(not (masks[name] & ~before[name]).any() for name in masks)
+
+
+# ------------------------------------------------------------------ criteria
+
+_START = torch.tensor([1.0, -2.0, 3.0, -0.5])
+_TRAINED = torch.tensor([1.5, -1.0, 3.0, -2.0])
+
+
+@pytest.mark.parametrize(
+    ("criterion", "scores", "half"),
+    [
+        ("magnitude", [1.5, 1.0, 3.0, 2.0], [False, False, True, True]),
+        ("magnitude_increase", [0.5, -1.0, 0.0, 1.5], [True, False, False, True]),
+        ("movement", [0.5, 1.0, 0.0, 1.5], [False, True, False, True]),
+    ],
+)
+def test_criteria_on_four_weights(criterion: str, scores: list[float], half: list[bool]) -> None:
+    found = CRITERIA[criterion](_TRAINED, _START, RandomKey((0,)))
+    assert found.tolist() == scores
+    assert keep_highest(found, torch.ones(4, dtype=torch.bool), 2).tolist() == half
+
+
+def test_the_random_criterion_depends_on_the_key_alone_and_favours_no_weight() -> None:
+    random = CRITERIA["random"]
+    same = random(_START, _TRAINED, RandomKey((1,)))
+    assert torch.equal(random(_TRAINED, _START, RandomKey((1,))), same)
+    all_four = torch.ones(4, dtype=torch.bool)
+    kept = torch.stack(
+        [keep_highest(random(_TRAINED, _START, RandomKey((k,))), all_four, 1) for k in range(2000)]
+    )
+    # each weight is the one kept with probability 1/4: 500 times, standard deviation 19
+    assert (kept.sum(0) - 500).abs().max() < 5 * math.sqrt(2000 * 0.25 * 0.75)
+
+
+# ------------------------------------------------------------------ masks made by chance
 
 
 def test_random_masks_keep_each_layers_count_and_depend_on_the_key_alone() -> None:
@@ -118,3 +189,34 @@ def test_density_counts_all_layers() -> None:
     assert density(masks) == 1.0
     masks["0.weight"][0] = False  # 4 of 8 + 2 weights
     assert density(masks) == pytest.approx(0.6)
+
+
+def test_shuffled_masks_keep_each_layers_count_and_move_within_it() -> None:
+    masks = {"a": torch.arange(100).view(10, 10) < 30, "b": torch.arange(50) < 5}
+    shuffled = shuffled_masks(masks, RandomKey((0, 1)))
+    assert [int(m.sum()) for m in shuffled.values()] == [30, 5]
+    assert shuffled["a"].shape == (10, 10)
+    assert not torch.equal(shuffled["a"], masks["a"])
+    again = shuffled_masks(masks, RandomKey((0, 1)))
+    assert all(torch.equal(shuffled[n], again[n]) for n in masks)
+    assert not torch.equal(shuffled_masks(masks, RandomKey((0, 2)))["a"], shuffled["a"])
+
+
+def test_independent_masks_keep_each_weight_with_the_probability_given() -> None:
+    masks = {"a": torch.zeros(100, 50, dtype=torch.bool), "b": torch.ones(5000, dtype=torch.bool)}
+    drawn = independent_masks(masks, 0.05, RandomKey((0,)))
+    assert [m.shape for m in drawn.values()] == [m.shape for m in masks.values()]
+    # 5000 * 0.05 = 250 in each layer, standard deviation sqrt(5000 * 0.05 * 0.95) = 15.4
+    counts = [int(m.sum()) for m in drawn.values()]
+    assert all(abs(count - 250) < 5 * 15.4 for count in counts)
+    assert counts[0] != counts[1], "a count that is fixed is not independent"
+    assert int(independent_masks(masks, 1.0, RandomKey((0,)))["a"].sum()) == 5000
+
+
+def test_pruned_weights_are_set_to_zero_in_place() -> None:
+    network = nn.Linear(3, 1)
+    nn.init.constant_(network.weight, 2.0)
+    nn.init.constant_(network.bias, 7.0)
+    zero_pruned(network, {"weight": torch.tensor([[True, False, True]])})
+    assert network.weight.tolist() == [[2.0, 0.0, 2.0]]
+    assert network.bias.tolist() == [7.0]
