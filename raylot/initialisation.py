@@ -14,8 +14,7 @@ def reinitialised(network: nn.Module, key: RandomKey) -> nn.Module:
     """A copy of a network with newly drawn initial weights; the key alone decides them.
 
     Raises:
-        ValueError: a module has weights of its own but no ``reset_parameters``, as all of
-            PyTorch's layers do.
+        ValueError: see `reinitialise`.
     """
     fresh = copy.deepcopy(network)
     reinitialise(fresh, key)
@@ -25,21 +24,30 @@ def reinitialised(network: nn.Module, key: RandomKey) -> nn.Module:
 def reinitialise(network: nn.Module, key: RandomKey) -> None:
     """Draws new initial weights in place; buffers, as of batch norm, start anew too.
 
+    They are drawn on the CPU, so that they are the same for a network on any device. A module
+    that resets its parts in its own way has the last word over them.
+
     Raises:
-        ValueError: see `reinitialised`.
+        ValueError: a module has weights of its own but no ``reset_parameters``, as most of
+            PyTorch's layers do; the network is then unchanged.
     """
-    with torch.random.fork_rng(devices=_gpus(network)):
-        torch.manual_seed(key.torch_seed())
-        for name, module in network.named_modules():
-            reset = getattr(module, "reset_parameters", None)
-            if callable(reset):
-                reset()
-            elif next(module.parameters(recurse=False), None) is not None:
-                raise ValueError(
-                    f"network: {name or type(module).__name__} has weights but no "
-                    "reset_parameters(), so it cannot be initialised anew"
-                )
+    for name, module in network.named_modules():
+        owns_weights = next(module.parameters(recurse=False), None) is not None
+        if owns_weights and not callable(getattr(module, "reset_parameters", None)):
+            raise ValueError(
+                f"network: {name or type(module).__name__} has weights but no "
+                "reset_parameters(), so it cannot be initialised anew"
+            )
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    network.cpu()
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed would also seed the generators of every GPU.
+        torch.default_generator.manual_seed(key.torch_seed())
+        network.apply(_reset)
+    network.to(device)
 
 
-def _gpus(network: nn.Module) -> list[torch.device]:
-    return list({p.device for p in network.parameters() if p.device.type == "cuda"})
+def _reset(module: nn.Module) -> None:
+    reset = getattr(module, "reset_parameters", None)
+    if callable(reset):
+        reset()

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from raylot.config import InterventionOptions
+from raylot.options import OptionError
 from raylot.plasticity import recorded_activations
 from raylot.pruning import prunable_weights
 from raylot.training import Intervention, Training
@@ -75,33 +77,42 @@ class ReDo(Intervention):
     """Recycles dormant units every so many steps (Sokar et al. 2023).
 
     A hidden unit whose mean |activation| on the batch is at most ``redo_threshold`` times its
-    layer's mean gets freshly initialised incoming weights and bias, and outgoing weights 0. The
-    optimizer's moments of all these are set to 0, and its step count, which is one for the whole
-    network here, starts over whenever a unit is recycled.
+    layer's mean gets freshly initialised incoming weights and bias (and gain, bias and statistics
+    in a norm that follows), and outgoing weights 0. The optimizer's moments of all these are set
+    to 0, and its step count, which is one for the whole network here, starts over whenever a unit
+    is recycled.
     """
 
     def __init__(self, options: InterventionOptions) -> None:
         self._threshold, self._interval = options.redo_threshold, options.redo_interval
 
     def after_step(self, training: Training) -> None:
+        """Acts every ``redo_interval`` steps of a training.
+
+        Raises:
+            OptionError: it cannot be known which weights a hidden unit of the network feeds.
+        """
         if training.step % self._interval:
             return
-        dormant = dormant_units(training.network, training.inputs, self._threshold)
-        if not any(bool(units.any()) for units in dormant.values()):
+        layers = _hidden_layers(training.network)
+        found = dormant_units(training.network, training.inputs, self._threshold)
+        if any(layer.units != len(found.get(layer.name, ())) for layer in layers):
+            raise OptionError(_NO_CHAIN)
+        recycled = [(layer, found[layer.name]) for layer in layers if found[layer.name].any()]
+        if not recycled:
             return
-        fresh = training.fresh_network(training.key.child("redo", training.step))
-        parameters = {n: p.detach() for n, p in training.network.named_parameters()}
-        moved = {n: torch.zeros_like(p, dtype=torch.bool) for n, p in parameters.items()}
-        drawn = dict(fresh.named_parameters())
-        for layer, following in _neighbours(training.network):
-            units = dormant[layer]
-            for name in (f"{layer}.weight", f"{layer}.bias"):
-                if name in parameters:
-                    parameters[name][units] = drawn[name].detach()[units]
-                    moved[name][units] = True
-            outgoing = _by_unit(parameters[f"{following}.weight"], len(units))
-            outgoing[:, units] = 0
-            _by_unit(moved[f"{following}.weight"], len(units))[:, units] = True
+        state = training.network.state_dict()
+        fresh = training.fresh_network(training.key.child("redo", training.step)).state_dict()
+        moved = {name: torch.zeros_like(t, dtype=torch.bool) for name, t in state.items()}
+        for layer, units in recycled:
+            for name in layer.own:
+                state[name].view(layer.units, -1)[units] = fresh[name].view(layer.units, -1)[units]
+                moved[name].view(layer.units, -1)[units] = True
+        # Afterwards, as a recycled unit may feed another one of the next layer.
+        for layer, units in recycled:
+            for tensor, value in ((state[layer.outgoing], 0), (moved[layer.outgoing], True)):
+                # A channel feeds all places that it has once it is flattened.
+                tensor.view(len(tensor), layer.units, -1)[:, units] = value
         training.reset_optimizer(training.flat.flatten(moved))
 
 
@@ -129,15 +140,66 @@ def dormant_units(network: nn.Module, inputs: Tensor, threshold: float) -> dict[
     return {layer: score <= threshold * score.mean() for layer, score in scores.items()}
 
 
-def _neighbours(network: nn.Module) -> Iterator[tuple[str, str]]:
-    """Each hidden layer and the one that its units feed, in a network that is a plain chain."""
-    names = [name.removesuffix(".weight") for name in prunable_weights(network)]
-    yield from itertools.pairwise(names)
+_NO_CHAIN = (
+    "intervention=redo: must go with a network that is a chain of trainable linear and "
+    "convolution layers in nn.Sequential, with an activation module after each but the last"
+)
 
 
-def _by_unit(weight: Tensor, units: int) -> Tensor:
-    """Outgoing weights as ``outputs x units x ...``: a channel feeds all its flattened places."""
-    return weight.view(len(weight), units, -1)
+@dataclass(frozen=True)
+class _HiddenLayer:
+    """What belongs to the units of one layer, by names in the network's state dict.
+
+    Attributes:
+        name: of the layer.
+        units: how many it has; a channel is a unit.
+        own: tensors with one row or entry per unit: incoming weights, bias, norms.
+        outgoing: the next layer's weight.
+    """
+
+    name: str
+    units: int
+    own: list[str]
+    outgoing: str
+
+
+def _hidden_layers(network: nn.Module) -> list[_HiddenLayer]:
+    """The layers of a chain, but for the last.
+
+    Raises:
+        OptionError: the network is no chain of trainable layers.
+    """
+    stages: list[list[nn.Module]] = []
+    for module in _in_order(network):
+        if next(module.children(), None) is not None:
+            raise OptionError(_NO_CHAIN)
+        if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+            stages.append([])
+        if stages:
+            stages[-1].append(module)
+    weights = [stage[0].get_parameter("weight") for stage in stages]
+    names = {id(tensor): name for name, tensor in network.state_dict(keep_vars=True).items()}
+    if [names[id(w)] for w in weights] != list(prunable_weights(network)):
+        raise OptionError(_NO_CHAIN)
+    layers = []
+    for stage, (weight, following) in zip(stages, itertools.pairwise(weights), strict=False):
+        units = len(weight)
+        if following.shape[1] % units:
+            raise OptionError(_NO_CHAIN)
+        tensors = [t for module in stage for t in (*module.parameters(), *module.buffers())]
+        own = [names[id(t)] for t in tensors if t.dim() and len(t) % units == 0]
+        name = names[id(weight)].removesuffix(".weight")
+        layers.append(_HiddenLayer(name, units, own, names[id(following)]))
+    return layers
+
+
+def _in_order(network: nn.Module) -> Iterator[nn.Module]:
+    """The modules of nested `nn.Sequential`, in the order in which they act."""
+    if isinstance(network, nn.Sequential) and type(network).forward is nn.Sequential.forward:
+        for module in network:
+            yield from _in_order(module)
+    else:
+        yield network
 
 
 INTERVENTIONS: dict[str, Callable[[InterventionOptions], Intervention]] = {

@@ -79,13 +79,15 @@ class FlatParameters:
         """Masks as one boolean vector in the order of `vector`; what has no mask survives.
 
         Raises:
-            ValueError: a mask names no trainable parameter.
+            ValueError: a mask names no trainable parameter, or is not made for it.
         """
         unknown = set(masks) - set(self._named)
         if unknown:
             raise ValueError(f"masks: {', '.join(sorted(unknown))} is no trainable parameter")
-        everything = {
-            name: masks[name] if name in masks else torch.ones_like(p, dtype=torch.bool)
-            for name, p in self._named.items()
-        }
+        everything = {n: torch.ones_like(p, dtype=torch.bool) for n, p in self._named.items()}
+        for name, mask in masks.items():
+            if mask.dtype != torch.bool or mask.shape != everything[name].shape:
+                shape = tuple(everything[name].shape)
+                raise ValueError(f"masks: {name} must be boolean, of shape {shape}")
+            everything[name] = mask.to(self.vector.device)
         return self.flatten(everything)

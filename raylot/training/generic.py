@@ -35,15 +35,15 @@ class TrainingResult:
         test_loss: cross-entropy on the test split after training, in nats.
         test_accuracy: accuracy there.
         learning_speed: normalised area under the learning curve, that is the trapezoid area under
-            test accuracy before training and after each epoch, divided by the epochs: 1 means
-            perfect from the start (Chaudhry et al. 2019); None if no curve was asked for.
+            test accuracy before training and after each epoch, divided by the epochs begun: 1
+            means perfect from the start (Chaudhry et al. 2019); None if no curve was asked for.
         diverged: whether a loss was not finite; the measures above are then NaN, but for test_loss.
         steps: optimizer steps taken.
         seconds: wall-clock of the training loop, evaluations excluded.
         optimizer_state: the optimizer's tensors: its moments, a value per trainable parameter,
             and its step count.
         gradient_magnitudes: per trainable parameter, the mean over all steps of its |gradient|
-            before masking; None if not asked for.
+            before masking, an intervention's loss term included; None if not asked for.
     """
 
     train_loss: float
@@ -106,8 +106,6 @@ def train(
     steps, seconds = 0, 0.0
     stop = math.inf if max_steps is None else max_steps
     latest: Evaluation | None = None
-    if learning_curve:
-        curve.append(evaluate(network, task).accuracy)
     network.train()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_own_random_state(task.train_labels.device, key))
@@ -120,6 +118,8 @@ def train(
         if whole_task:
             act.on_task_start(training)
             guard.restore()
+        if learning_curve:
+            curve.append(evaluate(network, task).accuracy)
         # Zero gradients leave weights where they are unless old moments or decay move them.
         always_restore = (
             bool(optimizer.weight_decay) or optimizer_state is not None or intervention is not None
@@ -159,11 +159,13 @@ def train(
             finite = online.add(epoch_logits, epoch_labels)
             seconds += time.perf_counter() - started
             latest = None
-            if not finite or steps >= stop:
+            if not finite:
                 break
             if learning_curve:
                 latest = evaluate(network, task)
                 curve.append(latest.accuracy)
+            if steps >= stop:
+                break
         guard.restore()  # NaN gradients get past a product with 0
         final = latest or evaluate(network, task)
         if whole_task:
@@ -173,13 +175,16 @@ def train(
         means = None if magnitudes is None else flat.unflatten(magnitudes / max(1, steps))
     diverged = not (math.isfinite(online.loss) and math.isfinite(final.loss))
     nan = float("nan")
-    speed = sum(curve[:-1]) / 2 + sum(curve[1:]) / 2 if learning_curve else None
+    speed = None
+    if learning_curve:
+        area = sum(curve[:-1]) / 2 + sum(curve[1:]) / 2
+        speed = nan if diverged else area / (len(curve) - 1)
     return TrainingResult(
         train_loss=online.mean_loss if not diverged else nan,
         online_accuracy=online.accuracy if not diverged else nan,
         test_loss=final.loss,
         test_accuracy=final.accuracy if not diverged else nan,
-        learning_speed=None if speed is None else (nan if diverged else speed / epochs),
+        learning_speed=speed,
         diverged=diverged,
         steps=steps,
         seconds=seconds,
@@ -213,13 +218,13 @@ class _Examples:
         size = batch_size * BATCHES_PER_BLOCK
         for start in range(0, examples, size):
             block = slice(start, start + size)
-            inputs = self._task.train_inputs[index[block]]
+            inputs = self._task.scale(self._task.train_inputs[index[block]])
             labels = self._task.train_labels[index[block]]
             if self._previous is not None and bool(old[block].any()):
                 faded = index[block][old[block]] % len(self._previous.train_labels)
-                inputs[old[block]] = self._previous.train_inputs[faded]
+                inputs[old[block]] = self._previous.scale(self._previous.train_inputs[faded])
                 labels[old[block]] = self._previous.train_labels[faded]
-            yield self._task.scale(inputs), labels
+            yield inputs, labels
 
 
 class _Online:

@@ -50,7 +50,7 @@ class Training:
         """
         if self.initial is None:
             raise ValueError("initial: must be given, as this intervention draws weights to it")
-        return self.flat.flatten(self.initial)
+        return self.flat.flatten(self.initial).to(self.flat.vector)
 
     def fresh_network(self, key: RandomKey) -> nn.Module:
         """A freshly initialised network; the same object, initialised anew, at every call."""
