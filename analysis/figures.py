@@ -1,31 +1,64 @@
 """Draws a study's figures, as PNG and SVG, into STORAGE/analysis/figures/.
 
+accuracy_along_stream: smoothed test accuracy of every task, all shifts and interventions.
 along_stream: accuracy and ticket overlap along the stream of tasks, one column per shift.
+first_differences: how accuracy, overlap and ticket count change from snapshot to snapshot.
+tickets_and_controls: accuracy of tickets, controls and the dense network at the snapshots.
+ticket_streams: tickets that go on learning new tasks, against the dense network.
+plastic_parameters: overlap of tickets with the most plastic parameters.
+plasticity_along_stream: every measure of plasticity at the snapshots.
+correlation_matrix: ticket measures against measures of plasticity, one file per statistic.
 ticket_count_vs_plasticity: ticket count against test accuracy, one panel per sparsity.
+
+A figure whose data the storage lacks is left out and named.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import command
-import pandas as pd
+from accuracy_along_stream import accuracy_along_stream
 from along_stream import along_stream
+from correlation_matrix import correlation_matrix
+from first_differences import first_differences
+from material import Material, NothingToDrawError, Tables
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from observations import observe, settings
+from plastic_overlap import plastic_overlap
+from plasticity_along_stream import plasticity_along_stream
 from style import RC, encoded
 from ticket_count_vs_plasticity import ticket_count_vs_plasticity
+from ticket_streams import ticket_streams
+from tickets_and_controls import tickets_and_controls
 
-from raylot import results
 from raylot.options import Options, option
 from raylot.storage import Storage
 
-#: Name -> what draws it from a setting's observations and its streams' tasks.
-FIGURES: dict[str, Callable[[pd.DataFrame, pd.DataFrame], Figure]] = {
+#: A figure, or several under the endings of their names.
+Drawn = Figure | Mapping[str, Figure]
+
+#: Name -> what draws it from one setting.
+FIGURES: dict[str, Callable[[Material], Drawn]] = {
     "along_stream": along_stream,
+    "first_differences": first_differences,
+    "tickets_and_controls": tickets_and_controls,
+    "ticket_streams": ticket_streams,
+    "plastic_parameters": plastic_overlap,
+    "plasticity_along_stream": plasticity_along_stream,
+    "correlation_matrix_pearson": partial(correlation_matrix, statistic="pearson"),
+    "correlation_matrix_first_differences": partial(
+        correlation_matrix, statistic="first_differences"
+    ),
     "ticket_count_vs_plasticity": ticket_count_vs_plasticity,
+}
+
+#: Name -> what draws it from settings that differ in their intervention only.
+COMPARISONS: dict[str, Callable[[Sequence[Material]], Drawn]] = {
+    "accuracy_along_stream": accuracy_along_stream,
 }
 
 
@@ -41,19 +74,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Draws all figures of the storage that the command line names."""
     options = command.parse(FigureOptions, __doc__, arguments)
     storage = Storage(options.storage)
-    observations = observe(storage)
-    tasks = results.read(storage, "tasks")
     console = command.terminal()
-    for setting in settings(observations):
-        streams = setting.frame["stream_run_id"].unique()
-        own = tasks[tasks["run_id"].isin(streams) & (tasks["subnetwork"] == "dense")]
-        for name, draw in FIGURES.items():
+    for name, draw in _drawings(storage):
+        try:
             with rc_context(RC):  # type: ignore[arg-type]  # its stubs list every key
-                files = encoded(draw(setting.frame, own))
-            for ending, contents in files.items():
-                path = f"analysis/figures/{name}{setting.suffix}.{ending}"
-                storage.write(path, contents)
+                drawn = draw()
+                parts = {"": drawn} if isinstance(drawn, Figure) else drawn
+                files = {ending: encoded(figure) for ending, figure in parts.items()}
+        except NothingToDrawError as missing:
+            console.print(f"left out  {name}: {missing}", soft_wrap=True)
+            continue
+        for part, contents in files.items():
+            for ending, data in contents.items():
+                path = f"analysis/figures/{'_'.join(filter(None, [name, part]))}.{ending}"
+                storage.write(path, data)
                 console.print(f"written  {storage.root.rstrip('/')}/{path}", soft_wrap=True)
+
+
+def _drawings(storage: Storage) -> Iterator[tuple[str, Callable[[], Drawn]]]:
+    """Every figure's name, its setting's suffix included, and what draws it."""
+    observations, tables = observe(storage), Tables.read(storage)
+    materials = [Material(setting, tables, observations) for setting in settings(observations)]
+    alike: dict[str, list[Material]] = {}
+    for material in materials:
+        alike.setdefault(material.suffix_of_interventions, []).append(material)
+    for suffix, group in alike.items():
+        for name, compare in COMPARISONS.items():
+            yield f"{name}{suffix}", partial(compare, group)
+    for material in materials:
+        for name, draw in FIGURES.items():
+            yield f"{name}{material.setting.suffix}", partial(draw, material)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -21,13 +23,28 @@ DOUBLE_COLUMN = 7.2
 
 # Okabe & Ito's colours, which stay apart under every common colour blindness.
 BLACK, GREY = "#000000", "#666666"
+BLUE, VERMILION, GREEN, PINK, ORANGE, SKY = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
+)  # fmt: skip
 _SHIFT_COLOURS = {
-    "permuted_pixels": "#0072B2",
-    "permuted_labels": "#D55E00",
+    "permuted_pixels": BLUE,
+    "permuted_labels": VERMILION,
+    "random_labels": ORANGE,
+    "rotation": GREEN,
+    "class_split": PINK,
+    "noise": SKY,
     "stationary": GREY,
 }
-_OTHER_SHIFTS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_SPARSITY_COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#D55E00", "#0072B2", BLACK)
+_INTERVENTION_COLOURS = {
+    "none": BLACK,
+    "l2": BLUE,
+    "l2_init": SKY,
+    "shrink_and_perturb": GREEN,
+    "redo": VERMILION,
+    "reset": ORANGE,
+}
+_SPARSITY_COLOURS = (GREEN, PINK, ORANGE, SKY, VERMILION, BLUE, BLACK)
+_MARKERS = "os^Dv*PX"
 
 RC: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -50,16 +67,44 @@ RC: dict[str, Any] = {
 }
 
 
-def shift_colours(shifts: Sequence[str]) -> dict[str, str]:
+def shift_colours(shifts: Iterable[str]) -> dict[str, str]:
     """A colour per shift; a known shift has the same in every figure."""
-    others = [shift for shift in shifts if shift not in _SHIFT_COLOURS]
-    own = {shift: _OTHER_SHIFTS[i % len(_OTHER_SHIFTS)] for i, shift in enumerate(others)}
-    return {shift: _SHIFT_COLOURS.get(shift) or own[shift] for shift in shifts}
+    return _colours(shifts, _SHIFT_COLOURS)
+
+
+def intervention_colours(interventions: Iterable[str]) -> dict[str, str]:
+    """A colour per intervention; a known one has the same in every figure."""
+    return _colours(interventions, _INTERVENTION_COLOURS)
+
+
+def _colours(names: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:
+    names = list(names)
+    spare = itertools.cycle(
+        [c for c in known.values() if c not in {known.get(n) for n in names}] or _SPARSITY_COLOURS
+    )
+    return {name: known.get(name) or next(spare) for name in names}
+
+
+def shift_markers(shifts: Iterable[str]) -> dict[str, str]:
+    """A marker per shift, so that lines stay apart in grey print too."""
+    known = {shift: _MARKERS[i % len(_MARKERS)] for i, shift in enumerate(_SHIFT_COLOURS)}
+    return {shift: known.get(shift, _MARKERS[-1]) for shift in shifts}
 
 
 def sparsity_colour(index: int) -> str:
     """The colour of the index-th sparsity."""
     return _SPARSITY_COLOURS[index % len(_SPARSITY_COLOURS)]
+
+
+def note(figure: Figure, *sentences: str) -> None:
+    """Writes small print below a figure; empty sentences are left out."""
+    size = 6.0
+    per_line = int(figure.get_figwidth() * 72 / (0.56 * size))
+    text = " ".join(filter(None, sentences))
+    figure.supxlabel(
+        "\n".join(textwrap.wrap(text, per_line)),
+        x=0.01, ha="left", fontsize=size, color=GREY, linespacing=1.25,
+    )  # fmt: skip
 
 
 def encoded(figure: Figure) -> dict[str, bytes]:
@@ -72,42 +117,93 @@ def encoded(figure: Figure) -> dict[str, bytes]:
     return files
 
 
-def spread_labels(
-    axes: Axes, x: float, labels: Sequence[tuple[float, str, str]], points: float = 8.5
-) -> None:
-    """Writes labels to the right of x, moved apart vertically where they would overlap.
+@dataclass(frozen=True)
+class Label:
+    """What a line is called, at its right end.
+
+    Attributes:
+        axes: that the line is drawn in.
+        x, y: where it ends, in data.
+        text: its name.
+        colour: its colour.
+    """
+
+    axes: Axes
+    x: float
+    y: float
+    text: str
+    colour: str
+
+
+def label_rows(labels: Iterable[Label]) -> None:
+    """Writes each name once per row of panels, beside the line furthest right in that row."""
+    furthest: dict[tuple[int, str], Label] = {}
+    for label in labels:
+        place = label.axes.get_subplotspec()
+        assert place is not None, "all axes belong to a grid"
+        key = (place.rowspan.start, label.text)
+        before = furthest.get(key)
+        if before is None or _column(before.axes) <= place.colspan.start:
+            furthest[key] = label
+    spread_labels(list(furthest.values()))
+
+
+def _column(axes: Axes) -> int:
+    place = axes.get_subplotspec()
+    assert place is not None
+    return place.colspan.start
+
+
+def spread_labels(labels: Sequence[Label], points: float = 8.5) -> None:
+    """Writes labels to the right of their lines, moved apart vertically where they would overlap.
 
     Args:
-        axes: with its final limits set.
-        x: where the labelled lines end, in data.
-        labels: height in data, text and colour of each.
+        labels: of one figure, whose axes have their final limits and small print.
         points: least distance of two labels, in points.
     """
     if not labels:
         return
+    _lay_out(labels[0].axes)
+    by_axes: dict[Axes, list[Label]] = {}
+    for label in labels:
+        by_axes.setdefault(label.axes, []).append(label)
+    for axes, own in by_axes.items():
+        _spread(axes, own, points)
+
+
+def _spread(axes: Axes, labels: Sequence[Label], points: float) -> None:
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.draw_without_rendering()  # constrained layout decides the axes' height only now
     height = axes.get_window_extent().height * 72 / figure.dpi
-    bottom, top = axes.get_ylim()
-    wanted = sorted(((y - bottom) / (top - bottom) * height, text, c) for y, text, c in labels)
+    ends = axes.transAxes.inverted().transform(
+        axes.transData.transform([(label.x, label.y) for label in labels])
+    )
+    wanted = sorted(zip(ends[:, 1] * height, labels, strict=True), key=lambda wish: wish[0])
     placed: list[float] = []
-    for y, _, _ in wanted:
+    for y, _ in wanted:
         placed.append(max(y, placed[-1] + points) if placed else y)
     excess = max(0.0, placed[-1] - height)
     for index in reversed(range(len(placed))):
         above = placed[index + 1] - points if index + 1 < len(placed) else placed[index] - excess
         placed[index] = min(placed[index], above)
-    for (wish, text, colour), y in zip(wanted, placed, strict=True):
+    right = max(label.x for label in labels)
+    for (wish, label), y in zip(wanted, placed, strict=True):
         axes.annotate(
-            text,
-            (x, bottom + wish / height * (top - bottom)),
+            label.text,
+            (right, label.y),
             xytext=(4, y - wish),
             textcoords="offset points",
-            color=colour,
+            color=label.colour,
             va="center",
             annotation_clip=False,
         )
+
+
+def _lay_out(axes: Axes) -> None:
+    """Constrained layout decides the axes' size only when the figure is drawn."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()
 
 
 def place_labels(
@@ -122,9 +218,9 @@ def place_labels(
         labels: x, y in data, text and colour of each.
         obstacles: points that are better not covered, as x, y in data.
     """
+    _lay_out(axes)
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.draw_without_rendering()
     pixels = figure.dpi / 72
     taken = [
         Bbox.from_bounds(x - 2 * pixels, y - 2 * pixels, 4 * pixels, 4 * pixels)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from intervals import Mean, mean_interval
+from material import Material
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -23,14 +24,10 @@ Snapshot = tuple[int, Mean, Mean]
 _X, _Y = "test_accuracy", "ticket_count"
 
 
-def ticket_count_vs_plasticity(frame: pd.DataFrame, tasks: pd.DataFrame) -> Figure:
+def ticket_count_vs_plasticity(material: Material) -> Figure:
     """Faint points: single seeds. Large: means over seeds of each snapshot, with 95% t intervals
-    both ways, joined in the order of tasks; the first and the last are labelled.
-
-    Args:
-        frame: observations of one setting.
-        tasks: not used; every figure gets the same.
-    """
+    both ways, joined in the order of tasks; the first and the last are labelled."""
+    frame = material.frame
     with_rounds = several_rounds(frame)
     panels: dict[str, list[tuple[str, pd.DataFrame]]] = {}
     for (shift, sparsity, rounds), part in groups(frame, with_all_shifts=False):

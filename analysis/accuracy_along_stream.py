@@ -1,0 +1,115 @@
+"""Figure: test accuracy along the stream, smoothed; all shifts and interventions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from intervals import Array
+from material import Material, NothingToDrawError
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from panels import (
+    draw_means,
+    label_row,
+    means_over_seeds,
+    panel_grid,
+    seeds_note,
+    share_y,
+)
+from style import DOUBLE_COLUMN, Label, intervention_colours, label_rows, note, shift_colours
+
+_COLUMN = "test_accuracy"
+
+
+def accuracy_along_stream(materials: Sequence[Material]) -> Figure:
+    """Each seed's test accuracy is smoothed by a centred mean; lines are means over seeds with
+    their 95% t intervals, faint lines the means of what was not smoothed. One panel with a line
+    per shift; with several interventions a panel per shift and a line per intervention.
+
+    Args:
+        materials: settings that differ in their intervention only.
+
+    Raises:
+        NothingToDrawError: no task has an accuracy.
+    """
+    tasks = pd.concat([material.tasks for material in materials], ignore_index=True)
+    tasks = tasks[np.isfinite(tasks[_COLUMN].astype(float))]
+    if tasks.empty:
+        raise NothingToDrawError("no stream has an accuracy")
+    window = smoothing_window(int(tasks["task"].max()) + 1)
+    shifts = [shift for m in materials for shift in m.shifts if shift in set(tasks["shift"])]
+    shifts = list(dict.fromkeys(shifts))
+    if len(materials) == 1:
+        names, colours, title_colours = [""], shift_colours(shifts), {}
+    else:
+        names, title_colours = shifts, shift_colours(shifts)
+        colours = intervention_colours(tasks["intervention"].unique())
+    figure, panels = panel_grid(names, 1, 1.8, "Task of the stream", title_colours)
+    if len(shifts) > 2 and len(materials) == 1:
+        figure.set_size_inches(DOUBLE_COLUMN, 3)
+    labels: list[Label] = []
+    for name, [axes] in panels.items():
+        own = tasks[tasks["shift"] == name] if name else tasks
+        line_of = "intervention" if name else "shift"
+        for line, colour in colours.items():
+            labels += _draw(axes, own[own[line_of] == line], window, colour, line)
+    share_y([axes for [axes] in panels.values()])
+    label_row(panels, 0, "Test accuracy (fraction)")
+    note(
+        figure,
+        materials[0].title if len(materials) == 1 else "",
+        seeds_note(tasks),
+        f"Each seed is smoothed by a centred mean over {window} tasks (fewer at the ends); "
+        "faint: not smoothed."
+        if window > 1
+        else "Not smoothed.",
+    )
+    label_rows(labels)
+    return figure
+
+
+def smoothing_window(tasks: int) -> int:
+    """The odd number of tasks that is nearest to a twentieth of the stream; 3 at least, or 1 in a
+    stream of fewer than 10 tasks."""
+    return 1 if tasks < 10 else max(3, 2 * (tasks // 40) + 1)
+
+
+def centred_means(values: Array, window: int) -> Array:
+    """Centred rolling means; near the ends the window narrows to what is there on both sides.
+
+    Args:
+        values: shape (series, positions); NaN where a series has no value.
+        window: odd number of positions.
+
+    Returns:
+        Same shape; NaN where ``values`` is, other missing values are left out of the means.
+    """
+    positions = values.shape[1]
+    given = np.isfinite(values)
+    filled = np.where(given, values, 0.0)
+    smoothed = np.full(values.shape, np.nan)
+    for centre in range(positions):
+        half = min(window // 2, centre, positions - 1 - centre)
+        near = slice(centre - half, centre + half + 1)
+        rows = given[:, centre]
+        smoothed[rows, centre] = filled[rows, near].sum(axis=1) / given[rows, near].sum(axis=1)
+    return smoothed
+
+
+def _draw(axes: Axes, tasks: pd.DataFrame, window: int, colour: str, name: str) -> list[Label]:
+    """Draws one line; returns its name, or nothing if there is no accuracy."""
+    if tasks.empty:
+        return []
+    wide = tasks.pivot_table(index="seed", columns="task", values=_COLUMN)
+    wide = wide.reindex(columns=range(int(tasks["task"].min()), int(tasks["task"].max()) + 1))
+    if window > 1:
+        raw = wide.mean()
+        axes.plot(raw.index, raw, color=colour, linewidth=0.5, alpha=0.45, zorder=1)
+    smoothed = wide.copy()
+    smoothed[:] = centred_means(wide.to_numpy(dtype=float), window)
+    tidy = smoothed.melt(ignore_index=False, value_name=_COLUMN).reset_index()
+    marker = "o" if len(smoothed.columns) == 1 else None
+    end = draw_means(axes, means_over_seeds(tidy, _COLUMN), colour, marker)
+    return [] if end is None else [Label(axes, *end, name, colour)]

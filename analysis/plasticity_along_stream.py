@@ -1,0 +1,62 @@
+"""Figure: every measure of plasticity along the snapshots, a line per shift."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+
+from intervals import Mean
+from material import Material, NothingToDrawError
+from matplotlib.figure import Figure
+from measures import measure
+from panels import draw_means, is_topmost, means_over_seeds, panel_grid, seeds_note
+from style import Label, label_rows, note, shift_colours, shift_markers
+
+_ARROWS = {1: " ↑", -1: " ↓", 0: ""}
+# Positive values that span more than this factor get a logarithmic axis.
+_MOST_SPREAD = 30
+
+
+def plasticity_along_stream(material: Material) -> Figure:
+    """A panel per measure; an arrow in its title points to where the network is plastic. Means
+    over seeds with 95% t intervals; an axis is logarithmic if values spread widely.
+
+    Raises:
+        NothingToDrawError: no measure has a value.
+    """
+    if not material.measures:
+        raise NothingToDrawError("no measure of plasticity has a value")
+    once = material.frame.drop_duplicates(["shift", "seed", "task"])
+    colours, markers = shift_colours(material.shifts), shift_markers(material.shifts)
+    figure, panels = panel_grid(material.measures, 1, 1.15, "Task of the stream", {})
+    labels: list[Label] = []
+    for name, [axes] in panels.items():
+        axes.set_title(_title(name), fontsize=7)
+        lines = {
+            shift: means_over_seeds(once[once["shift"] == shift], name) for shift in material.shifts
+        }
+        if _spread_widely(lines):
+            axes.set_yscale("log")
+        for shift, means in lines.items():
+            end = draw_means(axes, means, colours[shift], markers[shift])
+            labels += [] if end is None else [Label(axes, *end, shift, colours[shift])]
+    note(
+        figure,
+        material.title,
+        seeds_note(once),
+        "Arrows point to where the literature calls a network plastic.",
+    )
+    label_rows(label for label in labels if is_topmost(label.axes))
+    return figure
+
+
+def _title(name: str) -> str:
+    known = measure(name)
+    label = known.label[0].upper() + known.label[1:] + _ARROWS[known.orientation]
+    unit = [f"({known.unit})"] if known.unit else []
+    return "\n".join([*textwrap.wrap(label, 26), *unit])
+
+
+def _spread_widely(lines: Mapping[str, Mapping[float, Mean]]) -> bool:
+    values = [mean.mean for means in lines.values() for mean in means.values()]
+    return bool(values) and min(values) > 0 and max(values) > _MOST_SPREAD * min(values)
