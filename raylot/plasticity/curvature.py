@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from raylot.plasticity.live import live_vector
 from raylot.randomness import RandomKey
 from raylot.training import Masks
 
@@ -43,7 +44,7 @@ def sharpness(
     gradient = _flat(first)
     if not gradient.requires_grad:
         return 0.0
-    live = _live_vector(parameters, masks or {})
+    live = live_vector(parameters, masks or {})
     vector = live * _start(gradient, key)
     value = 0.0
     for _ in range(iterations):
@@ -63,15 +64,6 @@ def sharpness(
 
 def _flat(tensors: tuple[Tensor, ...]) -> Tensor:
     return torch.cat([tensor.flatten() for tensor in tensors])
-
-
-def _live_vector(parameters: Mapping[str, Tensor], masks: Masks) -> Tensor:
-    return torch.cat(
-        [
-            (masks[name].to(p) if name in masks else torch.ones_like(p)).flatten()
-            for name, p in parameters.items()
-        ]
-    ).detach()
 
 
 def _start(like: Tensor, key: RandomKey) -> Tensor:

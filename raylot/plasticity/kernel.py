@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from raylot.plasticity.live import live_vector
 from raylot.plasticity.spectrum import effective_rank
 from raylot.training import Masks
 
@@ -41,44 +42,39 @@ def empirical_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None
         for above in blocks[: i + 1]:
             # Computed anew for each pair of blocks, so that memory stays bounded.
             columns = rows if above is below else live_gradients(inputs[above])
-            kernel[below.unsqueeze(1), above] = rows @ columns.T
-            kernel[above.unsqueeze(1), below] = columns @ rows.T
+            products = rows @ columns.T
+            kernel[below.unsqueeze(1), above] = products
+            kernel[above.unsqueeze(1), below] = products.T
     return kernel
 
 
 def _live_gradients(network: nn.Module, masks: Masks) -> Callable[[Tensor], Tensor]:
-    """A function from inputs to the gradients of f in what is live, ``examples x parameters``.
+    """A function from inputs to the gradients of f, 0 in pruned weights.
 
     One backward pass per example: vmap would save milliseconds, but bars modules that look at
     their values, and its first call in a process imports for seconds.
     """
     state = {name: _as_double(t) for name, t in _state(network).items()}
-    trainable = [
-        state[name].requires_grad_() for name, p in network.named_parameters() if p.requires_grad
-    ]
-    live = torch.cat(
-        [
-            masks[name].flatten()
-            if name in masks
-            else torch.ones_like(p, dtype=torch.bool).flatten()
-            for name, p in network.named_parameters()
-            if p.requires_grad
-        ]
-    )
+    trainable = {
+        name: state[name].requires_grad_()
+        for name, p in network.named_parameters()
+        if p.requires_grad
+    }
+    live = live_vector(trainable, masks)
 
-    def gradient(example: Tensor) -> Tensor:
+    def gradient(example: Tensor) -> list[Tensor]:
         logits = functional_call(network, state, (example,))
         parts = torch.autograd.grad(
-            logits.sum() / math.sqrt(logits.numel()), trainable, allow_unused=True,
+            logits.sum() / math.sqrt(logits.numel()), list(trainable.values()), allow_unused=True,
             materialize_grads=True,
         )  # fmt: skip
-        return torch.cat([part.flatten() for part in parts])[live]
+        return [part.flatten() for part in parts]
 
     def gradients(examples: Tensor) -> Tensor:
-        rows = examples.new_empty(len(examples), int(live.sum()))
+        rows = examples.new_empty(len(examples), len(live))
         for row, example in zip(rows, examples.split(1), strict=True):
-            row.copy_(gradient(example))
-        return rows
+            torch.cat(gradient(example), out=row)
+        return rows.mul_(live)
 
     return gradients
 
