@@ -1,8 +1,9 @@
-"""Ticket search: rewinding, controls, who wins, and the library call."""
+"""The library call: what it does to its arguments, and every option of it."""
 
 from __future__ import annotations
 
 import copy
+import inspect
 
 import pytest
 import torch
@@ -12,17 +13,9 @@ from raylot import OptionError, find_tickets
 from raylot.config import OptimizerOptions, TicketSearchOptions
 from raylot.pruning import Masks, prunable_weights, prune
 from raylot.randomness import RandomKey
-from raylot.tickets import Tickets, TicketSearch, masks_from_tensors, masks_to_tensors
 from raylot.training import train
 from tests.raylot.tasks import random_task, small_network
-
-
-def _find(network: nn.Module, **options: object) -> Tickets:
-    settings: dict[str, object] = {
-        "sparsity": 0.5, "rounds": 2, "count": 3, "epochs": 2, "batch_size": 8, "lr": 0.01,
-        "device": "cpu",
-    }  # fmt: skip
-    return find_tickets(network, random_task(), **{**settings, **options})  # type: ignore[arg-type]
+from tests.raylot.tickets.searches import find
 
 
 def test_a_ticket_is_what_rewinding_and_pruning_by_hand_gives() -> None:
@@ -39,15 +32,21 @@ def test_a_ticket_is_what_rewinding_and_pruning_by_hand_gives() -> None:
         if r < 2:
             scores = {n: w.detach().abs() for n, w in prunable_weights(network).items()}
             masks = prune(scores, masks, 0.5, r + 1, 2)
-    found = _find(snapshot)
+    found = find(snapshot)
     assert all(torch.equal(found.masks[0][name], mask) for name, mask in masks.items())
     assert found.accuracies[0] == result.test_accuracy
+
+
+def test_it_takes_every_option_of_a_search() -> None:
+    options = {name for name in TicketSearchOptions.model_fields if name != "tickets"}
+    own = {"network", "task", "count", "seed"}
+    assert set(inspect.signature(find_tickets).parameters) == options | own
 
 
 def test_the_network_given_is_left_unchanged() -> None:
     network = small_network()
     before = copy.deepcopy(network.state_dict())
-    _find(network)
+    find(network, reinit_tickets=1)
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     assert network.training
 
@@ -56,7 +55,7 @@ def test_the_number_of_threads_is_left_as_it_was() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        _find(small_network())
+        find(small_network())
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -64,87 +63,65 @@ def test_the_number_of_threads_is_left_as_it_was() -> None:
 
 @pytest.mark.parametrize("masked", ["zero", "freeze"])
 def test_masks_have_exactly_the_survivors_asked_for(masked: str) -> None:
-    found = _find(small_network(), sparsity=0.75, masked=masked)
+    found = find(small_network(), sparsity=0.75, masked=masked)
     # 6 x 8 and 8 x 3 weights
     assert [int(m.sum()) for m in found.masks[0].values()] == [12, 6]
     assert found.density == pytest.approx(0.25)
 
 
+def test_one_shot_and_the_output_layers_own_rate() -> None:
+    found = find(small_network(), sparsity=0.75, rounds=1, output_rate=0.5)
+    # one round removes 75% of the 48 weights, and half as much, 37.5%, of the output layer's 24
+    assert [int(m.sum()) for m in found.masks[0].values()] == [12, 15]
+    assert {row["round"] for row in found.rows} == {0, 1}
+
+
 def test_mask_modes_train_different_networks() -> None:
-    assert (
-        _find(small_network(), masked="zero").rows != _find(small_network(), masked="freeze").rows
-    )
+    assert find(small_network(), masked="zero").rows != find(small_network(), masked="freeze").rows
 
 
 def test_tickets_differ_only_by_their_data_order() -> None:
     """With one batch that holds everything there is no order, and all tickets are the same."""
-    found = _find(small_network(), batch_size=1000)
+    found = find(small_network(), batch_size=1000)
     assert found.ticket_count == pytest.approx(1, abs=1e-6)
     assert found.overlaps()["jaccard"].tolist() == pytest.approx([1, 1, 1])
-    assert _find(small_network(), batch_size=2, epochs=10, lr=0.05).ticket_count > 1.01
+    assert find(small_network(), batch_size=2, epochs=10, lr=0.05).ticket_count > 1.01
 
 
 def test_the_seed_decides() -> None:
-    assert _find(small_network()).rows == _find(small_network()).rows
-    assert _find(small_network()).rows != _find(small_network(), seed=1).rows
+    every = {"shuffled_masks": 1, "reinit_tickets": 1, "criterion": "random", "rewind_steps": 2}
+    assert find(small_network(), **every).rows == find(small_network(), **every).rows
+    assert find(small_network()).rows != find(small_network(), seed=1).rows
 
 
 def test_every_round_and_control_has_its_rows() -> None:
-    found = _find(small_network(), random_masks=2)
+    found = find(small_network(), random_masks=2, shuffled_masks=1, reinit_tickets=4)
     seen = [(row["control"], row["round"], row["ticket"]) for row in found.rows]
     assert seen == (
         [("dense", 0, k) for k in range(3)]
         + [("none", r, k) for r in (1, 2) for k in range(3)]
         + [("random", 2, k) for k in range(2)]
+        + [("shuffled", 2, 0)]
+        + [("reinit", 2, k) for k in range(4)]
     )
     densities = [row["density"] for row in found.rows]
     # 72 weights in all: round 1 keeps round(48 * 0.707) + round(24 * 0.707) = 34 + 17
-    assert densities == pytest.approx([1] * 3 + [51 / 72] * 3 + [0.5] * 3 + [0.5] * 2)
+    assert densities == pytest.approx([1] * 3 + [51 / 72] * 3 + [0.5] * 3 + [0.5] * 7)
+    assert [len(found.shuffled_accuracies), len(found.reinit_accuracies)] == [1, 4]
 
 
 def test_global_scope_keeps_the_total() -> None:
-    found = _find(small_network(), scope="global", sparsity=0.75)
+    found = find(small_network(), scope="global", sparsity=0.75)
     assert {sum(int(m.sum()) for m in mask.values()) for mask in found.masks} == {18}
-    assert _find(small_network(), scope="layer", sparsity=0.75).rows != found.rows
-
-
-def test_a_search_continued_from_its_masks_ends_the_same() -> None:
-    options = TicketSearchOptions(
-        tickets=2, sparsity=0.5, rounds=2, epochs=1, batch_size=8, device="cpu"
-    )
-    key = RandomKey((3,))
-    whole = TicketSearch(small_network(), random_task(), options, key)
-    rows = [whole.train_round()[0] for _ in range(3)]
-    first = TicketSearch(small_network(), random_task(), options, key)
-    first.train_round()
-    second = TicketSearch(small_network(), random_task(), options, key)
-    second.masks = masks_from_tensors(masks_to_tensors(first.masks))
-    second.round = 1
-    assert [second.train_round()[0], second.train_round()[0]] == rows[1:]
-    assert second.rounds_left == 0
-
-
-def _tickets(accuracies: list[float], dense: list[float], random: list[float]) -> Tickets:
-    masks = [{"w": torch.tensor([k == i for i in range(4)])} for k in range(len(accuracies))]
-    return Tickets(masks, accuracies, dense, random, tolerance=0.02, rows=[])
-
-
-def test_a_ticket_wins_if_it_keeps_up_with_the_dense_network_and_beats_random_masks() -> None:
-    found = _tickets([0.89, 0.88, 0.87, 0.95], dense=[0.88, 0.92], random=[0.5, 0.6])
-    assert found.wins == [True, True, False, True]  # at least 0.90 - 0.02
-    assert found.winning_ticket_count == pytest.approx(3)  # masks have nothing in common
-    assert found.ticket_count == pytest.approx(4)
-    found = _tickets([0.89, 0.88], dense=[0.9], random=[0.5, 0.885])
-    assert found.wins == [True, False]  # not above the best random mask
-    assert _tickets([0.5], dense=[0.9], random=[]).winning_ticket_count == 0
+    assert find(small_network(), scope="layer", sparsity=0.75).rows != found.rows
 
 
 def test_rewinding_also_resets_buffers() -> None:
     """Running statistics of a norm layer must not leak from one training into the next."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
-    three = _find(network, count=3, batch_size=10)
-    one = _find(network, count=1, batch_size=10)
+    three = find(network, count=3, batch_size=10)
+    one = find(network, count=1, batch_size=10)
     assert one.accuracies == three.accuracies[:1]
     assert all(torch.equal(one.masks[0][n], three.masks[0][n]) for n in one.masks[0])
 
@@ -157,14 +134,19 @@ def test_rewinding_also_resets_buffers() -> None:
         ({"count": 0}, r"tickets=0: must be"),
         ({"masked": "maybe"}, "masked=maybe: must be one of zero, freeze"),
         ({"momentum": 0.9}, r"momentum=0\.9: must be 0 unless optimizer is sgd"),
+        ({"criterion": "size"}, "criterion=size: must be one of magnitude, magnitude_increase"),
+        ({"output_rate": 0.5, "scope": "global"}, r"output_rate=0\.5: must be 1 unless scope is"),
+        ({"random_density": 0}, r"random_density=0: must be a number in \(0, 1\]"),
+        ({"rewind_steps": -1}, "rewind_steps=-1: must be a whole number in"),
+        ({"seed": -1}, "seed=-1: must be a whole number in"),
     ],
 )
 def test_bad_options_are_refused_in_one_line(options: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=message) as caught:
-        _find(small_network(), **options)
+        find(small_network(), **options)
     assert "\n" not in str(caught.value)
 
 
 def test_rounds_left_out_remove_a_fifth_of_the_survivors_each() -> None:
-    found = _find(small_network(), rounds=None, sparsity=0.5, epochs=1, count=1)
+    found = find(small_network(), rounds=None, sparsity=0.5, epochs=1, count=1)
     assert max(row["round"] for row in found.rows) == 3  # 0.8^3 = 0.512

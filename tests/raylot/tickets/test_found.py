@@ -1,0 +1,92 @@
+"""What was found: which tickets win, how many are distinct, and masks as files keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from raylot.config import TicketSearchOptions
+from raylot.tickets import Tickets, masks_from_tensors, masks_to_tensors
+
+
+def _tickets(
+    accuracies: Sequence[float], *, dense: Sequence[float], random: Sequence[float] = (),
+    shuffled: Sequence[float] = (), reinit: Sequence[float] = (), **options: object,
+) -> Tickets:  # fmt: skip
+    """Tickets with masks that have nothing in common, put together from rows."""
+    masks = [{"w": torch.tensor([k == i for i in range(4)])} for k in range(len(accuracies))]
+    trainings = {
+        ("dense", 0): dense, ("none", 1): accuracies, ("random", 1): random,
+        ("shuffled", 1): shuffled, ("reinit", 1): reinit,
+    }  # fmt: skip
+    rows = [
+        {"control": control, "round": round_index, "ticket": k, "test_accuracy": accuracy}
+        for (control, round_index), found in trainings.items()
+        for k, accuracy in enumerate(found)
+    ]
+    chosen = TicketSearchOptions.checked(tolerance=0.02, **options)
+    return Tickets.from_rows(masks, rows, chosen)
+
+
+def test_a_ticket_wins_if_it_keeps_up_with_the_dense_network_and_beats_random_masks() -> None:
+    found = _tickets([0.89, 0.88, 0.87, 0.95], dense=[0.88, 0.92], random=[0.5, 0.6])
+    assert found.wins == [True, True, False, True]  # at least 0.90 - 0.02
+    assert found.winning_ticket_count == pytest.approx(3)
+    assert found.ticket_count == pytest.approx(4)
+    found = _tickets([0.89, 0.88], dense=[0.9], random=[0.5, 0.885])
+    assert found.wins == [True, False]  # not above the best random mask
+    assert _tickets([0.5], dense=[0.9]).winning_ticket_count == 0
+
+
+def test_a_ticket_must_beat_shuffled_masks_too() -> None:
+    assert _tickets([0.95, 0.93], dense=[0.9], shuffled=[0.1, 0.94]).wins == [True, False]
+
+
+def test_random_masks_of_another_density_decide_nothing() -> None:
+    """They say nothing about whether the ticket's own weights matter."""
+    found = _tickets([0.95], dense=[0.9], random=[0.99], random_density=0.5)
+    assert found.wins == [True]
+    assert not found.comparable_random_masks
+    assert _tickets([0.95], dense=[0.9], random=[0.99]).wins == [False]
+
+
+def test_a_reinitialised_ticket_decides_nothing() -> None:
+    assert _tickets([0.95], dense=[0.9], reinit=[0.99]).wins == [True]
+
+
+def test_what_diverged_neither_wins_nor_is_hard_to_beat() -> None:
+    nan = float("nan")
+    assert _tickets([nan, 0.9], dense=[0.9], random=[nan, 0.5]).wins == [False, True]
+    assert _tickets([0.9], dense=[nan]).wins == [False]
+
+
+def test_the_summary_is_means_by_hand() -> None:
+    found = _tickets(
+        [0.9, 0.7], dense=[0.6, 0.8], random=[0.1, 0.3], shuffled=[0.2], reinit=[0.4, 0.6]
+    )
+    summary = found.summary()
+    assert {name: summary[name] for name in summary if name.endswith("accuracy")} == {
+        "dense_accuracy": pytest.approx(0.7),
+        "ticket_accuracy": pytest.approx(0.8),
+        "random_accuracy": pytest.approx(0.2),
+        "shuffled_accuracy": pytest.approx(0.2),
+        "reinit_accuracy": pytest.approx(0.5),
+    }
+    # 1 of 4 weights each, none in common; by chance 1/16 of 4 weights, of 2 - 1/4
+    assert summary["density"] == 0.25
+    assert summary["overlap_mean"] == 0
+    assert summary["overlap_chance"] == pytest.approx(0.25 / 1.75)
+    assert (summary["tickets"], summary["winning_tickets"]) == (2, 2)
+
+
+def test_masks_come_back_from_a_file_in_the_order_of_layers() -> None:
+    """A file keeps no order, but the output layer is the last."""
+    names = ["hidden10.weight", "hidden2.weight", "output.weight", "block.weight"]
+    masks = [{name: torch.rand(3, 2) < 0.5 for name in names} for _ in range(11)]
+    tensors = masks_to_tensors(masks)
+    for order in (sorted(tensors), sorted(tensors, reverse=True)):
+        again = masks_from_tensors({name: tensors[name] for name in order}, like=masks[0])
+        assert [list(m) for m in again] == [names] * 11
+        assert all(torch.equal(again[k][name], masks[k][name]) for k in range(11) for name in names)
