@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
@@ -13,9 +15,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from raylot.config import OptimizerOptions
+from raylot.data import Task
 from raylot.pruning import Masks, prunable_weights
 from raylot.randomness import RandomKey
-from raylot.training import evaluate, train
+from raylot.training import Intervention, Training, TrainingResult, evaluate, train
 from tests.raylot.tasks import random_task, small_network
 
 _KEY = RandomKey((0, "test"))
@@ -80,7 +83,7 @@ def _bits(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach().contiguous().view(torch.int32)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(
     optimizer=st.sampled_from(list(_OPTIMIZERS)),
     masked=st.sampled_from(["zero", "freeze"]),
@@ -249,3 +252,273 @@ def test_frozen_parameters_stay_and_tensors_remain_the_networks_own() -> None:
     assert torch.equal(first, value)
     assert [p.data_ptr() for p in network.parameters()] == storages
     assert all(p.grad is None for p in network.parameters())
+
+
+# ------------------------------------------------------------------ masks that do not fit
+
+
+@pytest.mark.parametrize(
+    "mask", [torch.ones(6, 8, dtype=torch.bool), torch.ones(8, 6)], ids=["shape", "type"]
+)
+def test_a_mask_that_is_not_made_for_its_weight_is_refused(mask: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match=r"masks: 0\.weight must be boolean, of shape \(8, 6\)"):
+        train(
+            small_network(), random_task(), epochs=1, batch_size=8, optimizer=OptimizerOptions(),
+            key=_KEY, masks={"0.weight": mask},
+        )  # fmt: skip
+
+
+def test_the_learning_curve_begins_with_the_masked_network() -> None:
+    """And not with the dense one, whose pruned weights are not yet 0."""
+    task, masks = random_task(), _masks(small_network(), 0.3, 1)
+    masked = small_network()
+    for name, mask in masks.items():
+        masked.get_parameter(name).data[~mask] = 0
+    before = evaluate(masked, task).accuracy
+    assert before != evaluate(small_network(), task).accuracy
+    still = OptimizerOptions(optimizer="sgd", lr=1e-30)
+    result = train(small_network(), task, epochs=1, batch_size=8, optimizer=still, key=_KEY,
+                   masks=masks, learning_curve=True)  # fmt: skip
+    assert result.learning_speed == result.test_accuracy == before
+
+
+# ------------------------------------------------------------------ gradual change
+
+
+class _Recorder(Intervention):
+    """Notes where it is called, with which inputs, and the weights after each step."""
+
+    def __init__(self) -> None:
+        self.places: list[str] = []
+        self.inputs: list[torch.Tensor] = []
+        self.weights: list[torch.Tensor] = []
+
+    def on_task_start(self, training: Training) -> None:
+        self.places.append(f"start {training.step}")
+
+    def loss_term(self, training: Training) -> None:
+        self.places.append(f"loss {training.step}")
+        self.inputs.append(training.inputs.clone())
+
+    def after_gradient(self, training: Training) -> None:
+        self.places.append(f"gradient {training.step}")
+
+    def after_step(self, training: Training) -> None:
+        self.places.append(f"step {training.step}")
+        self.weights.append(training.flat.vector.detach().clone())
+
+    def on_task_end(self, training: Training) -> None:
+        self.places.append(f"end {training.step}")
+
+
+def _numbered(examples: int, first: int, label: int, **options: float) -> Task:
+    """Example i has the one pixel first + i; all have the same of two labels."""
+    inputs = torch.arange(first, first + examples).unsqueeze(1)
+    labels = torch.full((examples,), label)
+    return Task(inputs, labels, inputs[:4], labels[:4], 2, **options)
+
+
+def _fade(
+    gradual: float, task: Task, previous: Task | None, epochs: int = 2
+) -> tuple[torch.Tensor, TrainingResult]:
+    """The pixels in the order of use; the network stands still and always says label 0."""
+    network = nn.Linear(1, 2)
+    nn.init.zeros_(network.weight)
+    with torch.no_grad():
+        network.bias.copy_(torch.tensor([1.0, 0.0]))
+    recorder = _Recorder()
+    result = train(
+        network, task, epochs=epochs, batch_size=100, key=_KEY, intervention=recorder,
+        optimizer=OptimizerOptions(optimizer="sgd", lr=1e-30), previous=previous, gradual=gradual,
+    )  # fmt: skip
+    return torch.cat(recorder.inputs).squeeze(1), result
+
+
+@pytest.mark.parametrize("gradual", [0.25, 0.5, 1.0])
+def test_old_examples_fade_out_linearly(gradual: float) -> None:
+    task, previous = _numbered(8000, 0, label=0), _numbered(8000, 10_000, label=1)
+    pixels, result = _fade(gradual, task, previous)
+    plain, _ = _fade(0, task, previous)
+    old = pixels >= 10_000
+    assert torch.equal(pixels % 10_000, plain)  # each keeps its place
+    fading = int(gradual * 16_000)
+    assert not old[fading:].any()
+    tenths = old[:fading].view(10, -1).double().mean(dim=1)
+    # the tenths' middles; the standard deviation of a share of 400 or more is at most 0.025
+    torch.testing.assert_close(tenths, torch.linspace(0.95, 0.05, 10).double(), rtol=0, atol=0.06)
+    assert old[0]
+    # Their labels come along.
+    assert result.online_accuracy == pytest.approx(1 - float(old.double().mean()))
+
+
+def test_without_a_share_or_an_earlier_task_nothing_fades() -> None:
+    task, previous = random_task(), random_task(seed=1)
+    vectors = []
+    for arguments in ({}, {"previous": previous}, {"gradual": 0.5},
+                      {"previous": previous, "gradual": 0.5}):  # fmt: skip
+        network = small_network()
+        train(network, task, epochs=2, batch_size=16, optimizer=OptimizerOptions(lr=0.01), key=_KEY,
+              **arguments)  # type: ignore[arg-type]  # fmt: skip
+        vectors.append(_bits(torch.cat([p.flatten() for p in network.parameters()])))
+    assert torch.equal(vectors[0], vectors[1])
+    assert torch.equal(vectors[0], vectors[2])
+    assert not torch.equal(vectors[0], vectors[3])
+
+
+def test_an_earlier_task_may_be_of_another_size_type_and_scale() -> None:
+    task = _numbered(100, 0, label=0, divisor=10.0)
+    previous = _numbered(60, 1000, label=1, offset=500.0, divisor=2.0)
+    as_floats = dataclasses.replace(previous, train_inputs=previous.train_inputs + 0.5)
+    pixels, _ = _fade(1.0, task, as_floats, epochs=1)
+    old = pixels > 100
+    assert 30 < old.sum() < 70
+    assert pixels[~old].max() < 10
+    assert torch.equal(pixels[old], ((pixels[old] * 2 + 499.5).round() + 0.5 - 500) / 2)
+    assert pixels[old].min() >= (1000.5 - 500) / 2
+    assert pixels[old].max() <= (1059.5 - 500) / 2
+
+
+# ------------------------------------------------------------------ first steps, gradients, places
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 5])
+def test_max_steps_takes_the_first_steps_of_the_longer_training(steps: int) -> None:
+    arguments: dict[str, Any] = {
+        "epochs": 2, "batch_size": 16, "optimizer": OptimizerOptions(lr=0.01), "key": _KEY,
+        "previous": random_task(seed=1), "gradual": 0.7,
+    }  # fmt: skip
+    recorder, network = _Recorder(), small_network()
+    train(small_network(), random_task(), intervention=recorder, **arguments)
+    result = train(network, random_task(), max_steps=steps, **arguments)
+    assert result.steps == steps
+    vector = torch.cat([p.detach().flatten() for p in network.parameters()])
+    assert torch.equal(_bits(vector), _bits(recorder.weights[steps - 1]))
+    assert result.test_loss == evaluate(network, random_task()).loss
+
+
+@pytest.mark.parametrize("max_steps", [6, 7, 1000])
+def test_more_steps_than_there_are_change_nothing(max_steps: int) -> None:
+    arguments: dict[str, Any] = {
+        "epochs": 2, "batch_size": 16, "optimizer": OptimizerOptions(lr=0.01), "key": _KEY,
+        "learning_curve": True,
+    }  # fmt: skip
+    whole = train(small_network(), random_task(), **arguments)
+    capped = train(small_network(), random_task(), max_steps=max_steps, **arguments)
+    for name in ("steps", "train_loss", "online_accuracy", "test_loss", "learning_speed"):
+        assert getattr(capped, name) == getattr(whole, name), name
+
+
+def test_a_training_cut_short_has_the_learning_curve_of_the_epochs_it_began() -> None:
+    arguments: dict[str, Any] = {
+        "batch_size": 16, "optimizer": OptimizerOptions(lr=0.01), "key": _KEY,
+        "learning_curve": True,
+    }  # fmt: skip
+    short = train(small_network(), random_task(), epochs=2, **arguments)
+    capped = train(small_network(), random_task(), epochs=9, max_steps=6, **arguments)
+    assert capped.learning_speed == short.learning_speed
+    assert capped.train_loss == short.train_loss
+
+
+def test_gradient_magnitudes_are_the_mean_before_masking() -> None:
+    task, network = random_task(), small_network()
+    masks = _masks(network, 0.5, 0)
+    loop = copy.deepcopy(network)
+    result = train(
+        network, task, epochs=2, batch_size=16, key=_KEY, masks=masks, masked="freeze",
+        optimizer=OptimizerOptions(optimizer="sgd", lr=0.1), gradient_magnitudes=True,
+    )  # fmt: skip
+
+    sums = {name: torch.zeros_like(p) for name, p in loop.named_parameters()}
+    for epoch in range(2):
+        order = torch.from_numpy(_KEY.child("epoch", epoch).generator().permutation(40))
+        for batch in order.split(16):
+            logits = loop(task.train_inputs[batch].float())
+            loss = F.cross_entropy(logits, task.train_labels[batch])
+            gradients = torch.autograd.grad(loss, list(loop.parameters()))
+            for (name, parameter), gradient in zip(loop.named_parameters(), gradients, strict=True):
+                sums[name] += gradient.abs()
+                parameter.data -= 0.1 * gradient * masks.get(name, torch.tensor(True))
+
+    assert result.gradient_magnitudes is not None
+    assert result.gradient_magnitudes.keys() == sums.keys()
+    for name, total in sums.items():
+        torch.testing.assert_close(result.gradient_magnitudes[name], total / 6)
+        if name in masks:
+            assert (result.gradient_magnitudes[name][~masks[name]] > 0).any()
+
+
+def test_measuring_gradients_changes_nothing_and_is_left_out_unless_asked_for() -> None:
+    networks = [small_network(), small_network()]
+    results = [
+        train(network, random_task(), epochs=1, batch_size=16, optimizer=OptimizerOptions(),
+              key=_KEY, gradient_magnitudes=measured)
+        for network, measured in zip(networks, (False, True), strict=True)
+    ]  # fmt: skip
+    assert results[0].gradient_magnitudes is None
+    for a, b in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+        assert torch.equal(_bits(a), _bits(b))
+
+
+@pytest.mark.parametrize("whole_task", [False, True])
+def test_an_intervention_is_called_at_its_places_and_only_there(whole_task: bool) -> None:
+    recorder, network, plain = _Recorder(), small_network(), small_network()
+    arguments: dict[str, Any] = {
+        "epochs": 1, "batch_size": 20, "optimizer": OptimizerOptions(), "key": _KEY,
+    }  # fmt: skip
+    result = train(network, random_task(), intervention=recorder, whole_task=whole_task,
+                   learning_curve=True, **arguments)  # fmt: skip
+    within = ["loss 0", "gradient 0", "step 1", "loss 1", "gradient 1", "step 2"]
+    assert recorder.places == (["start 0", *within, "end 2"] if whole_task else within)
+    # One that only looks on changes nothing.
+    expected = train(plain, random_task(), learning_curve=True, **arguments)
+    assert result.test_loss == expected.test_loss
+    assert result.learning_speed == expected.learning_speed
+    for a, b in zip(network.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(_bits(a), _bits(b))
+
+
+class _Meddler(Intervention):
+    """Makes everything 7, wherever it can."""
+
+    def _meddle(self, training: Training) -> None:
+        training.flat.vector.detach().fill_(7)
+
+    on_task_start = after_gradient = after_step = on_task_end = _meddle
+
+
+@pytest.mark.parametrize("masked", ["zero", "freeze"])
+def test_no_place_lets_pruned_weights_go(masked: str) -> None:
+    network = small_network()
+    before = {name: w.detach().clone() for name, w in prunable_weights(network).items()}
+    masks = _masks(network, 0.5, 0)
+    train(network, random_task(), epochs=1, batch_size=20, optimizer=OptimizerOptions(), key=_KEY,
+          masks=masks, masked=masked, intervention=_Meddler(), whole_task=True)  # fmt: skip
+    for name, weight in prunable_weights(network).items():
+        fixed = torch.zeros_like(weight) if masked == "zero" else before[name]
+        assert torch.equal(_bits(weight)[~masks[name]], _bits(fixed)[~masks[name]])
+        assert (weight[masks[name]] == 7).all()
+
+
+class _Pull(Intervention):
+    """Adds 3 x the sum of all parameters to the loss, by the network's own parameters or flat."""
+
+    def __init__(self, flat: bool) -> None:
+        self._flat = flat
+
+    def loss_term(self, training: Training) -> torch.Tensor:
+        if self._flat:
+            return 3 * training.flat.vector.sum()
+        return 3 * sum((p.sum() for p in training.network.parameters()), start=torch.zeros(()))
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_loss_terms_gradient_is_added_to_that_of_the_loss(flat: bool) -> None:
+    pulled, plain = small_network(), small_network()
+    arguments: dict[str, Any] = {
+        "epochs": 1, "batch_size": 40, "key": _KEY,
+        "optimizer": OptimizerOptions(optimizer="sgd", lr=0.1),
+    }  # fmt: skip
+    train(pulled, random_task(), intervention=_Pull(flat), **arguments)
+    train(plain, random_task(), **arguments)
+    for a, b in zip(pulled.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a, b - 0.1 * 3)
