@@ -78,11 +78,12 @@ def _verdict(
             f"by {plasticity.label}, plasticity {outcome} along the stream, so whether losing it "
             "means running out of tickets is not put to the test."
         )
+    what = f"the {tickets.stands_for}"
     outcomes: dict[int | None, str] = {
-        -1: "the variety of tickets fell as well",
-        0: "the variety of tickets did not clearly change",
-        1: "the variety of tickets grew",
-        None: f"too few seeds tell how the variety of tickets changed (fewer than {ENOUGH_SEEDS})",
+        -1: f"{what} fell as well",
+        0: f"{what} did not clearly change",
+        1: f"{what} grew",
+        None: f"too few seeds tell how {what} changed (fewer than {ENOUGH_SEEDS})",
     }
     directions = {search.place: direction(search.tickets, tickets) for search in searches}
     parts = [
@@ -147,8 +148,9 @@ def _without_trend(searches: Sequence[Search]) -> list[str]:
                 f"partial given task {search.figure('partial')})"
             )
             by_outcome.setdefault(_survival(search), []).append(figures)
-    return [
-        f"With the common trend taken out{outcome} {_listed(places)}."
+    why = "A trend along the stream that both share makes them correlate without any other link."
+    return [why] * bool(by_outcome) + [
+        f"With this common trend taken out{outcome} {_listed(places)}."
         for outcome, places in by_outcome.items()
     ]
 

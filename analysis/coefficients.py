@@ -1,4 +1,4 @@
-"""The four correlations of two series, for all resamples of the seeds at once.
+"""The correlations of two series, for all resamples of the seeds at once.
 
 A resample is given as how often each seed was drawn, so that no rows are ever copied: per-seed
 sums are added up with these counts as weights, in one matrix product for all resamples.
@@ -7,11 +7,13 @@ sums are added up with these counts as weights, in one matrix product for all re
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
 from intervals import Array
+from numpy.polynomial import Polynomial
+from scipy import stats
 
 Indices = npt.NDArray[np.intp]
 
@@ -53,6 +55,37 @@ class Series:
             stream=self.stream[later],
             position=self.position[later],
         )
+
+    def within_streams(self) -> Series:
+        """Deviations from the stream's mean, in streams of at least two snapshots.
+
+        Their Pearson correlation is the repeated-measures correlation of Bakdash & Marusich
+        (2017): the sums of squares of its analysis of covariance are those of the deviations.
+        """
+        kept = np.bincount(self.stream, minlength=1)[self.stream] > 1
+        _, stream = np.unique(self.stream[kept], return_inverse=True)
+        x, y = (_deviations(values[kept], stream) for values in (self.x, self.y))
+        return replace(self._rows(kept), x=x, y=y)
+
+    def ranks(self) -> Series:
+        """Ranks instead of values; ties share their mean rank."""
+        return replace(self, x=stats.rankdata(self.x), y=stats.rankdata(self.y))
+
+    def residuals(self) -> Series:
+        """What is left of x and y after regressing both linearly on task."""
+        lines = (Polynomial.fit(self.task, values, 1)(self.task) for values in (self.x, self.y))
+        x_line, y_line = lines
+        return replace(self, x=self.x - x_line, y=self.y - y_line)
+
+    def _rows(self, kept: npt.NDArray[np.bool_]) -> Series:
+        return Series(*(getattr(self, field.name)[kept] for field in fields(self)))
+
+
+def _deviations(values: Array, stream: Indices) -> Array:
+    means = np.bincount(stream, weights=values) / np.bincount(stream)
+    found = values - means[stream]
+    found[np.abs(found) <= _CONSTANT * np.abs(values).max(initial=0)] = 0
+    return np.asarray(found)
 
 
 def is_constant(values: Array) -> bool:
@@ -146,24 +179,38 @@ def _scaled(values: Array) -> Array:
     return np.where(constant, 0.0, centred / np.where(constant, 1.0, spread))
 
 
+def _unchanged(series: Series) -> Series:
+    return series
+
+
 @dataclass(frozen=True)
 class Statistic:
-    """One kind of correlation: its name in words, fewest points, and how it is computed."""
+    """One kind of correlation.
+
+    Attributes:
+        label: its name in words.
+        least_points: fewest points with which it says anything.
+        compute: its figure in each resample of the seeds, from its points.
+        points: what it is computed from.
+        scores: of its points, the series whose Pearson correlation it is.
+        noun: what its points are called.
+    """
 
     label: str
     least_points: int
     compute: Callable[[Series, Array], Array]
-    of_differences: bool = False
-
-    def series(self, series: Series) -> Series:
-        """The points that it is computed from."""
-        return series.differences() if self.of_differences else series
+    points: Callable[[Series], Series] = _unchanged
+    scores: Callable[[Series], Series] = _unchanged
+    noun: str = "points"
 
 
 #: A partial correlation of 3 points is 1 or -1 whatever they are, so it takes 4.
 STATISTICS: dict[str, Statistic] = {
     "pearson": Statistic("Pearson", 3, pearson),
-    "spearman": Statistic("Spearman", 3, spearman),
-    "first_differences": Statistic("first differences", 3, pearson, of_differences=True),
-    "partial": Statistic("partial given task", 4, partial),
+    "spearman": Statistic("Spearman", 3, spearman, scores=Series.ranks),
+    "first_differences": Statistic(
+        "first differences", 3, pearson, points=Series.differences, noun="differences"
+    ),
+    "partial": Statistic("partial given task", 4, partial, scores=Series.residuals),
+    "repeated_measures": Statistic("repeated measures", 3, pearson, points=Series.within_streams),
 }

@@ -50,7 +50,7 @@ def run(main: Callable[[], None]) -> int:
     try:
         main()
     except (OptionError, OSError, pa.ArrowException) as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
     return 0
 

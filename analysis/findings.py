@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from intervals import ENOUGH_SEEDS
+from intervals import CENTERS, ENOUGH_SEEDS, Center
 from measures import STATIONARY, Measure, sparsity_label
 from observations import groups, several_rounds
 from trends import Change, change
@@ -74,6 +75,7 @@ def findings(
     tickets: Measure,
     plasticity: Measure,
     confidence: float = 0.95,
+    center: Center = CENTERS["mean"],
 ) -> tuple[list[ShiftFindings], ShiftFindings | None]:
     """What was found under each shift, and under the stationary control if there is one.
 
@@ -82,12 +84,16 @@ def findings(
         rows: its correlations of the one pair of measures, from `correlation.correlate`.
         tickets, plasticity: the pair.
         confidence: of the intervals.
+        center: mean or interquartile mean over seeds.
     """
+    # the performance on the task before has no value at task 0: both trends start where it begins
+    measured = frame.loc[np.isfinite(frame[plasticity.name].astype(float)), "task"]
+    frame = frame[frame["task"] >= measured.min()] if len(measured) else frame
     found = [
         ShiftFindings(
             shift,
-            change(frame[frame["shift"] == shift], plasticity.name, confidence),
-            _searches(frame, rows, tickets, shift, confidence),
+            change(frame[frame["shift"] == shift], plasticity.name, confidence, center),
+            _searches(frame, rows, tickets, shift, confidence, center),
         )
         for shift in sorted(frame["shift"].unique())
     ]
@@ -103,7 +109,12 @@ def direction(found: Change | None, measure: Measure) -> int | None:
 
 
 def _searches(
-    frame: pd.DataFrame, rows: pd.DataFrame, tickets: Measure, shift: str, confidence: float
+    frame: pd.DataFrame,
+    rows: pd.DataFrame,
+    tickets: Measure,
+    shift: str,
+    confidence: float,
+    center: Center,
 ) -> list[Search]:
     with_rounds = several_rounds(frame)
     found = []
@@ -117,7 +128,7 @@ def _searches(
             Search(
                 place,
                 (sparsity, rounds),
-                change(part, tickets.name, confidence),
+                change(part, tickets.name, confidence, center),
                 {str(row["statistic"]): row for row in own.to_dict("records")},
             )
         )

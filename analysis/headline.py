@@ -8,6 +8,9 @@ from findings import Search, ShiftFindings, direction
 from intervals import ENOUGH_SEEDS
 from measures import Measure
 
+#: Share of the shift's change of tickets from which on the control's counts as just as far.
+_JUST_AS_FAR = 0.9
+
 
 def headline(
     shifts: Sequence[ShiftFindings],
@@ -33,7 +36,7 @@ def headline(
             f"Open: {seeds} {noun} cannot tell a finding from chance ({ENOUGH_SEEDS} are needed)."
         )
     parts = [_of_shift(found, control, tickets, plasticity, confidence) for found in shifts]
-    return f"{'; '.join(parts)} ({seeds} seeds, {100 * confidence:g}% intervals)."
+    return f"{'; '.join(parts)} ({seeds} seeds, {100 * confidence:g}% intervals over seeds)."
 
 
 def _of_shift(
@@ -52,13 +55,41 @@ def _of_shift(
             f"under {found.shift} plasticity is lost, but {tickets.label} does not clearly get "
             f"worse{' at every sparsity' if len(found.searches) > 1 else ''}"
         )
-    text = f"under {found.shift} tickets run out as plasticity is lost"
+    if control is not None and _same_in_control(found, control, tickets, plasticity, confidence):
+        moves = "falls" if tickets.orientation > 0 else "rises"
+        return (
+            f"{tickets.label} {moves} just as far in the stationary control, where no plasticity "
+            f"is lost, as under {found.shift}: no evidence that losing plasticity costs tickets"
+        )
+    text = f"under {found.shift} the {tickets.stands_for} falls as plasticity is lost"
     doubts = _doubts(found, control, tickets, plasticity, confidence)
     if doubts:
         return f"{text}, but {', and '.join(doubts)}"
     return (
         f"{text}, clearly more than in the stationary control, and the two are linked beyond "
-        "their common trend"
+        "the mere fact that both change along the stream"
+    )
+
+
+def _same_in_control(
+    found: ShiftFindings,
+    control: ShiftFindings,
+    tickets: Measure,
+    plasticity: Measure,
+    confidence: float,
+) -> bool:
+    """Whether tickets get worse in the control to the same extent, though it stays plastic."""
+    of_control = {search.key: search.tickets for search in control.searches}
+    pairs = [(search.tickets, of_control.get(search.key)) for search in found.searches]
+    return (
+        direction(control.plasticity, plasticity) in (0, 1)
+        and all(direction(same, tickets) == -1 for _, same in pairs)
+        and -1 not in _beyond_control(found, control, tickets, confidence)
+        and all(
+            abs(same.change.mean) >= _JUST_AS_FAR * abs(own.change.mean)
+            for own, same in pairs
+            if own is not None and same is not None
+        )
     )
 
 
@@ -75,10 +106,16 @@ def _doubts(
     else:
         kept = direction(control.plasticity, plasticity) in (0, 1)
         if _beyond_control(found, control, tickets, confidence) != {-1}:
-            which = "which shows no loss of plasticity" if kept else "too"
+            which = (
+                "which shows no loss of plasticity"
+                if kept
+                else "of which it is not known to have stayed plastic"
+            )
             doubts.append(f"not clearly more than in the stationary control, {which}")
     if not all(_survives(search) for search in found.searches):
-        doubts.append("beyond the common trend the two are not clearly linked")
+        doubts.append(
+            "the two are not clearly linked beyond the mere fact that both change along the stream"
+        )
     return doubts
 
 
@@ -100,6 +137,6 @@ def _beyond_control(
 
 
 def _survives(search: Search) -> bool:
-    """Whether the link is there with the common trend taken out in both ways."""
+    """Whether the link is there with the trend along the stream taken out in both ways."""
     signs = {search.sign(name) for name in ("pearson", "first_differences", "partial")}
     return len(signs) == 1 and signs != {0}

@@ -20,14 +20,16 @@ class Measure:
         name: its column.
         label: its name in words, as in a sentence.
         unit: what an axis says about its unit; empty for a pure number.
-        orientation: 1 if high means plastic (or many distinct tickets), -1 if high means that
-            plasticity is lost (or few distinct tickets), 0 if neither is settled.
+        orientation: 1 if high means plastic (or plenty of tickets), -1 if high means that
+            plasticity is lost (or tickets are), 0 if neither is settled.
+        stands_for: of a ticket measure: what there is less of when it gets worse.
     """
 
     name: str
     label: str
     unit: str = ""
     orientation: Literal[-1, 0, 1] = 0
+    stands_for: str = ""
 
     @property
     def axis_label(self) -> str:
@@ -35,17 +37,48 @@ class Measure:
         return f"{text} ({self.unit})" if self.unit else text
 
 
+_VARIETY = "variety of tickets"
+
 TICKET_MEASURES: dict[str, Measure] = {
     measure.name: measure
     for measure in (
-        Measure("ticket_count", "ticket count", "effective number", 1),
-        Measure("winning_ticket_count", "winning ticket count", "effective number", 1),
-        Measure("overlap_mean", "mean pairwise overlap", "Jaccard index", -1),
+        Measure("ticket_count", "ticket count", "effective number", 1, _VARIETY),
+        Measure(
+            "winning_ticket_count",
+            "winning ticket count",
+            "effective number",
+            1,
+            "variety of winning tickets",
+        ),
+        Measure("overlap_mean", "mean pairwise overlap", "Jaccard index", -1, _VARIETY),
+        Measure("overlap_corrected", "chance-corrected overlap", "1 = same mask", -1, _VARIETY),
+        Measure("winning_tickets", "winning tickets", "number", 1, "number of winning tickets"),
+        Measure("ticket_accuracy", "ticket accuracy", "fraction", 1, "accuracy of tickets"),
+        Measure(
+            "ticket_advantage",
+            "ticket minus dense accuracy",
+            "difference of accuracies",
+            1,
+            "advantage of tickets over the dense network",
+        ),
+        Measure(
+            "advantage_over_random",
+            "ticket minus random accuracy",
+            "difference of accuracies",
+            1,
+            "advantage of tickets over random masks",
+        ),
     )
 }
 
-# Structural measures are oriented as the literature reads them (Dohare et al. 2024; Sokar et al.
-# 2023; Kumar et al. 2021); what the gradient norm says about plasticity is not settled.
+# Structural measures are oriented as the literature reads them:
+# dead units, weights that grow: Dohare et al. 2024; dormant units: Sokar et al. 2023; ranks that
+# fall: Kumar et al. 2021 (srank), Dohare et al. 2024; distance from the initialisation: Kumar et
+# al. 2023 (regenerative regularisation); gradients that vanish: Abbas et al. 2023; an NTK that
+# loses rank and becomes ill-conditioned: Lyle et al. 2024 (disentangling the causes).
+# Not settled: the gradient's norm; sharpness (Lyle et al. 2023 see it rise as plasticity is lost,
+# Lewandowski et al. 2023 see curvature vanish); unit sign entropy, which is low in dead units but
+# also in linear ones, and linear networks stay plastic (Lewandowski et al. 2024).
 _PLASTICITY_MEASURES: dict[str, Measure] = {
     measure.name: measure
     for measure in (
@@ -56,9 +89,17 @@ _PLASTICITY_MEASURES: dict[str, Measure] = {
         Measure("dead_fraction", "dead units", "fraction", -1),
         Measure("dormant_fraction", "dormant units", "fraction", -1),
         Measure("effective_rank", "effective rank", "", 1),
+        Measure("stable_rank", "stable rank", "", 1),
+        Measure("srank", "srank", "", 1),
         Measure("weight_norm", "weight norm", "", -1),
         Measure("weight_magnitude", "mean weight magnitude", "", -1),
+        Measure("distance_from_init", "distance from initialisation", "", -1),
         Measure("gradient_norm", "gradient norm", "", 0),
+        Measure("gradient_zero_fraction", "zero gradients", "fraction", -1),
+        Measure("unit_sign_entropy", "unit sign entropy", "", 0),
+        Measure("ntk_effective_rank", "effective rank of the NTK", "", 1),
+        Measure("ntk_condition_number", "condition number of the NTK", "", -1),
+        Measure("sharpness", "sharpness", "largest Hessian eigenvalue", 0),
     )
 }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from measures import ALL_SHIFTS, STATIONARY, TICKET_MEASURES, in_order
@@ -17,6 +17,10 @@ from raylot.config import PROTOCOL_EXCLUDES, StreamRun, TicketsRun
 from raylot.names import PERFORMANCE, WHOLE_NETWORK
 from raylot.options import OptionError
 from raylot.storage import Storage
+
+#: Which task's performance a snapshot is paired with: the one that it is about to train on, or
+#: the one before.
+Pairing = Literal["same", "previous"]
 
 #: What tells one setting from another; never averaged over.
 SETTING = ["protocol", "dataset", "network", "intervention"]
@@ -33,11 +37,13 @@ class Observations:
             density, overlap_chance, and a column per measure.
         measures: the plasticity measures that have a value somewhere; if none has, those of
             performance.
+        tickets: the ticket measures that have a value somewhere; if none has, all of them.
         options: protocol -> the options in which protocols may differ.
     """
 
     frame: pd.DataFrame
     measures: list[str]
+    tickets: list[str]
     options: dict[str, dict[str, str]]
 
 
@@ -56,8 +62,15 @@ class Setting:
     suffix: str
 
 
-def observe(storage: Storage) -> Observations:
+def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
     """Reads and joins ``snapshots`` and ``plasticity``, and the options from ``runs``.
+
+    Args:
+        storage: of a sweep.
+        pairing: ``same`` pairs a snapshot with the performance on the task that it is about to
+            train on. ``previous`` takes the performance on the task before from ``tasks``, as the
+            original study's plots did; the snapshot of task 0 has none, and the trainability gap,
+            which is measured at snapshots only, falls away. Structure stays the snapshot's own.
 
     Raises:
         OptionError: there is nothing to analyse.
@@ -76,15 +89,21 @@ def observe(storage: Storage) -> Observations:
     for name in [str(column) for column in frame if str(column).endswith(" metric")]:
         own = name.removesuffix(" metric")
         frame[own] = frame[own].fillna(frame.pop(name))
+    if pairing == "previous":
+        frame = _with_previous_performance(frame, results.read(storage, "tasks"))
+    frame["ticket_advantage"] = frame["ticket_accuracy"] - frame["dense_accuracy"]
+    frame["advantage_over_random"] = frame["ticket_accuracy"] - frame["random_accuracy"]
     named = (set(metrics.columns) - {"stream_run_id", "task"}) | set(PERFORMANCE)
     present = {name for name in named if frame[name].notna().any()}
     kept = [*SETTING, *GROUP, "seed", "task", "stream_run_id", "density", "overlap_chance"]
     measures = in_order(present - set(kept) - set(TICKET_MEASURES) or set(PERFORMANCE))
     values = in_order({*measures, *PERFORMANCE})
+    tickets = [name for name in TICKET_MEASURES if frame[name].notna().any()]
     return Observations(
         frame=frame[[*kept, *TICKET_MEASURES, *values]].sort_values([*SETTING, "seed", "task"]),
         measures=measures,
-        options=_options(runs),
+        tickets=tickets or list(TICKET_MEASURES),
+        options=_options(runs[runs["kind"] == TicketsRun.kind]),
     )
 
 
@@ -139,6 +158,18 @@ def _metrics(plasticity: pd.DataFrame) -> pd.DataFrame:
     whole = plasticity[plasticity["layer"] == WHOLE_NETWORK]
     wide = whole.pivot_table(index=["run_id", "task"], columns="metric", values="value")
     return wide.rename_axis(columns=None).reset_index().rename(columns={"run_id": "stream_run_id"})
+
+
+def _with_previous_performance(frame: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
+    """The same rows with each stream's performance on the task before the snapshot's."""
+    measured = [name for name in PERFORMANCE if name in tasks]
+    own = tasks[tasks["snapshot"].isna() & (tasks["subnetwork"] == "dense")]
+    following = own.assign(stream_run_id=own["run_id"], task=own["task"] + 1)
+    keys = ["stream_run_id", "task"]
+    joined = frame.drop(columns=list(PERFORMANCE)).merge(
+        following[[*keys, *measured]], on=keys, how="left"
+    )
+    return joined.reindex(columns=frame.columns)
 
 
 def _options(runs: pd.DataFrame) -> dict[str, dict[str, str]]:

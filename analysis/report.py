@@ -10,10 +10,12 @@ from answer import answer
 from coefficients import STATISTICS
 from findings import findings
 from headline import headline
+from intervals import CENTERS, MANY_SEEDS, Center
 from measures import ALL_SHIFTS, Measure, sparsity_label
 from observations import Setting, groups, several_rounds
 from rich.console import Console
 from rich.table import Table
+from significance import smallest_p
 
 
 def print_setting(
@@ -23,66 +25,101 @@ def print_setting(
     tickets: Measure,
     plasticity: Measure,
     confidence: float,
+    center: Center = CENTERS["mean"],
 ) -> None:
     """Prints heading, table, notes and the answer in words.
 
     Args:
         console: where to.
         setting: what the rows are about.
-        rows: one pair's rows of `correlation.correlate`.
+        rows: one pair's rows of `correlation.completed`.
         tickets, plasticity: the pair.
         confidence: of the intervals.
+        center: mean or interquartile mean over seeds.
     """
     console.print(setting.title, style="bold")
     console.print(
         f"Correlation of {tickets.label} with {plasticity.label}, with "
-        f"{100 * confidence:g}% bootstrap interval over seeds\n"
+        f"{100 * confidence:g}% bootstrap interval over seeds, and p of a t test over seeds, "
+        f"corrected for {rows['tests'].max()} tests (Benjamini-Hochberg)\n"
     )
+    if (rows["pairing"] == "previous").any():
+        console.print("Performance is that on the task before each snapshot's.\n")
     with_rounds = several_rounds(setting.frame)
     console.print(_table(rows, with_rounds))
     for note, places in _notes(rows, with_rounds).items():
         console.print(f"- {note}: {places}")
-    found = findings(setting.frame, rows, tickets, plasticity, confidence)
-    about = (*found, tickets, plasticity, setting.frame["seed"].nunique(), confidence)
+    found = findings(setting.frame, rows, tickets, plasticity, confidence, center)
+    seeds = setting.frame["seed"].nunique()
+    about = (*found, tickets, plasticity, seeds, confidence)
     console.print(f"\nAnswer: {headline(*about)}", style="bold")
     console.print(f"\n{answer(*about)}\n")
-    console.print(f"{_winners(setting.frame)}\n")
+    console.print(f"{_winners(setting.frame, center)}\n")
+    console.print(f"{_reading(seeds, center)}\n")
 
 
 def cell(row: Mapping[Any, Any]) -> str:
-    """``-0.77`` above ``[-0.90, -0.51]``; only what exists."""
+    """``-.77``, ``[-.90, -.51]`` and ``p .012`` below each other; only what exists."""
     if pd.isna(row["estimate"]):
         return "none"
-    estimate = f"{row['estimate']:+.2f}"
-    if pd.isna(row["low"]):
-        return estimate
-    return f"{estimate}\n[{row['low']:+.2f}, {row['high']:+.2f}]"
+    lines = [_short(row["estimate"])]
+    if not pd.isna(row["low"]):
+        lines.append(f"[{_short(row['low'])}, {_short(row['high'])}]")
+    if not pd.isna(row["p_corrected"]):
+        p = row["p_corrected"]
+        lines.append("p <.001" if p < 0.001 else f"p {p:.3f}".replace("0.", ".", 1))
+    return "\n".join(lines)
 
 
-def _winners(frame: pd.DataFrame) -> str:
+def _short(correlation: float) -> str:
+    """Four characters: ``+.77``, ``-1.0``."""
+    text = f"{correlation:+.2f}"
+    return text[:4] if text[1] == "1" else text.replace("0.", ".", 1)
+
+
+def _reading(seeds: int, center: Center) -> str:
+    """How far the intervals and p-values go."""
+    text = (
+        "Intervals: of correlations by bootstrap over seeds; of changes along the stream, "
+        f"{center.interval_label} intervals of the {center.label} over seeds."
+    )
+    if 1 < seeds < MANY_SEEDS:
+        text += (
+            f" With {seeds} seeds a bootstrap interval comes out too narrow. p of the t test "
+            f"leans on the t distribution: a sign-flip test, which assumes none, reaches "
+            f"{smallest_p(seeds):.3g} at best with {seeds} seeds, before any correction."
+        )
+    return text
+
+
+def _winners(frame: pd.DataFrame, center: Center) -> str:
     """How many of the distinct tickets win: a count of masks that lose says little."""
     parts = []
     for (shift, sparsity, _), part in groups(frame, with_all_shifts=False):
-        means = part.groupby("task")["winning_ticket_count"].mean().dropna()
-        if len(means):
-            span = f"{means.iloc[0]:.2g} at task {means.index[0]}"
-            if len(means) > 1:
-                span += f", {means.iloc[-1]:.2g} at task {means.index[-1]}"
+        by_task = part.groupby("task")["winning_ticket_count"]
+        found = {str(task): center.of(values, 0.95) for task, values in by_task}
+        means = [(task, mean.mean) for task, mean in found.items() if mean is not None]
+        if means:
+            ends = dict([means[0], means[-1]])
+            span = ", ".join(f"{mean:.2g} at task {task}" for task, mean in ends.items())
             parts.append(f"{shift} at sparsity {sparsity:g}: {span}")
     listed = "; ".join(parts) or "not known"
-    return f"Ticket count counts all tickets. Winning ones, distinct, mean over seeds: {listed}."
+    return (
+        "Ticket count counts all tickets. Winning ones, distinct, "
+        f"{center.label} over seeds: {listed}."
+    )
 
 
 def _table(rows: pd.DataFrame, with_rounds: bool) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("shift\nsparsity, seeds", overflow="fold")
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("shift\nsparsity\nseeds", overflow="fold")
     for statistic in STATISTICS.values():
         table.add_column(statistic.label.replace(" ", "\n", 1), no_wrap=True)
     for place, part in _by_group(rows, with_rounds, "\n"):
         cells = {row["statistic"]: row for row in part.to_dict("records")}
         seeds = int(part["seeds"].max())
         count = f"{seeds} seed{'s' if seeds != 1 else ''}"
-        table.add_row(f"{place}, {count}", *(cell(cells[name]) for name in STATISTICS))
+        table.add_row(f"{place}\n{count}", *(cell(cells[name]) for name in STATISTICS))
     return table
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from intervals import Mean, mean_interval
+from intervals import CENTERS, Center, Mean
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,10 @@ class Change:
 
     Attributes:
         first_task, last_task: the snapshots' tasks.
-        first, last: means over the seeds that have both.
-        change: mean over seeds of last - first.
+        first, last: centers over the seeds that have both.
+        change: center over seeds of last - first.
         by_seed: last - first of each seed.
+        center: mean or interquartile mean.
     """
 
     first_task: int
@@ -26,14 +27,20 @@ class Change:
     last: float
     change: Mean
     by_seed: pd.Series[float]
+    center: Center
 
     def minus(self, other: Change, confidence: float) -> Mean | None:
         """How much more this measure rose than another, over the seeds that have both."""
         difference = (self.by_seed - other.by_seed).dropna()
-        return mean_interval(difference.to_numpy(), confidence)
+        return self.center.of(difference.to_numpy(), confidence)
 
 
-def change(frame: pd.DataFrame, column: str, confidence: float = 0.95) -> Change | None:
+def change(
+    frame: pd.DataFrame,
+    column: str,
+    confidence: float = 0.95,
+    center: Center = CENTERS["mean"],
+) -> Change | None:
     """The change of one column along the stream.
 
     Args:
@@ -41,6 +48,7 @@ def change(frame: pd.DataFrame, column: str, confidence: float = 0.95) -> Change
             sparsities) must agree on the column.
         column: a measure.
         confidence: of the change's interval.
+        center: mean or interquartile mean over seeds.
 
     Returns:
         None if there are fewer than two snapshots, or no seed has both the first and the last.
@@ -54,8 +62,10 @@ def change(frame: pd.DataFrame, column: str, confidence: float = 0.95) -> Change
         return None
     ends = wide[[first_task, last_task]].dropna()
     by_seed = ends[last_task] - ends[first_task]
-    mean = mean_interval(by_seed.to_numpy(), confidence)
-    if mean is None:
+    first, last, moved = (
+        center.of(values.to_numpy(), confidence)
+        for values in (ends[first_task], ends[last_task], by_seed)
+    )
+    if first is None or last is None or moved is None:
         return None
-    first, last = float(ends[first_task].mean()), float(ends[last_task].mean())
-    return Change(first_task, last_task, first, last, mean, by_seed)
+    return Change(first_task, last_task, first.mean, last.mean, moved, by_seed, center)

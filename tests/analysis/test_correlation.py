@@ -77,8 +77,11 @@ def test_estimates_equal_independent_formulas() -> None:
     changes = frame.groupby("seed")[["ticket_count", "test_accuracy"]].diff().dropna()
     expected = stats.pearsonr(changes["ticket_count"], changes["test_accuracy"]).statistic
     assert rows.loc["first_differences", "estimate"] == pytest.approx(expected)
+    own = pingouin.rm_corr(frame, "ticket_count", "test_accuracy", "seed").iloc[0]
+    assert rows.loc["repeated_measures", "estimate"] == pytest.approx(own["r"])
     assert rows["n"].to_dict() == {
-        "pearson": 20, "spearman": 20, "first_differences": 15, "partial": 20
+        "pearson": 20, "spearman": 20, "first_differences": 15, "partial": 20,
+        "repeated_measures": 20,
     }  # fmt: skip
 
 
@@ -139,7 +142,7 @@ def test_rows_repeated_within_seeds_do_not_narrow_the_interval() -> None:
     assert once.high - once.low > 0.05
 
 
-@pytest.mark.parametrize("statistic", ["pearson", "spearman", "first_differences", "partial"])
+@pytest.mark.parametrize("statistic", list(correlation.STATISTICS))
 def test_interval_equals_a_plain_loop_over_resamples(statistic: str) -> None:
     frame = frame_of(noisy(1), noisy(2))
     row = found(frame, statistic, resamples=20, seed=3)
@@ -190,7 +193,7 @@ def test_one_and_two_seeds() -> None:
     one = found(frame_of(noisy(1), noisy(2), seeds=(0,)), "pearson")
     assert np.isfinite(one.estimate)
     assert pd.isna(one.low)
-    assert one.note == "one seed, so no interval"
+    assert one.note == "one seed, so no interval and no p-value"
     two = found(frame_of(noisy(1), noisy(2), seeds=(0, 1)), "pearson")
     assert two.low < two.estimate < two.high
     assert "only 2 seeds" in two.note
@@ -209,29 +212,42 @@ def test_constant_resamples_are_left_out_and_counted() -> None:
 # ------------------------------------------------------------------ the script
 
 
+@pytest.fixture
+def small(
+    tmp_path: Path, write_study: Callable[..., Path], falling: Any, falling_metrics: Any
+) -> Path:
+    """One shift at one sparsity: the quickest to analyse."""
+    return write_study(tmp_path, falling, sparsities=(0.9,), metrics=falling_metrics)
+
+
 @pytest.mark.filterwarnings("error")
 def test_files_and_terminal(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(str(storage)) == 0
     printed = capsys.readouterr().out
-    assert max(map(len, printed.splitlines()[:30])) <= 80
+    assert max(len(line) for line in printed.splitlines() if str(storage) not in line) <= 80
     assert "nan" not in printed.lower()
     assert "\x1b" not in printed
     assert f"written  {storage}/analysis/correlation.csv" in printed
     table = pd.read_parquet(storage / "analysis/correlation.parquet")
     text = pd.read_csv(storage / "analysis/correlation.csv")
     assert list(table.columns) == list(text.columns) == list(correlation.COLUMNS)
-    # (2 shifts + all) x 2 sparsities x 3 ticket measures x 7 plasticity measures x 4 statistics
-    assert len(table) == len(text) == 3 * 2 * 3 * 7 * 4
+    # (2 shifts + all) x 2 sparsities x 3 ticket measures x 7 plasticity measures x 5 statistics
+    assert len(table) == len(text) == 3 * 2 * 3 * 7 * 5
+    assert (table["tests"] == table["p"].notna().sum()).all()
+    assert (table["p"] <= table["p_corrected"]).all()
+    assert (table["p_corrected"] <= table["p_holm"]).all()
+    assert f"corrected for {len(table)} tests" in " ".join(printed.split())
+    assert "With 5 seeds a bootstrap interval comes out too narrow" in " ".join(printed.split())
     assert np.allclose(table["estimate"], text["estimate"], equal_nan=True)
     dead = table.query("plasticity_measure == 'dead_fraction' and statistic == 'pearson'")
     assert (dead[dead["shift"] == "permuted_pixels"]["n"] == 20).all()
 
 
 def test_numbers_of_the_script_are_those_of_the_tables(
-    storage: Path, falling: Any, falling_metrics: Any
+    small: Path, falling: Any, falling_metrics: Any
 ) -> None:
-    assert run(str(storage), "--resamples", "10") == 0
-    table = pd.read_parquet(storage / "analysis/correlation.parquet")
+    assert run(str(small), "--resamples", "10") == 0
+    table = pd.read_parquet(small / "analysis/correlation.parquet")
     cells = [(s, t) for s in range(5) for t in (0, 10, 20, 30)]
     counts = [falling("permuted_pixels", s, t, 0.9)["ticket_count"] for s, t in cells]
     ranks = [falling_metrics("permuted_pixels", s, t)["effective_rank"] for s, t in cells]
@@ -258,8 +274,8 @@ def test_it_says_how_many_tickets_win(
     assert "permuted_pixels at sparsity 0.8: 3 at task 0, 0 at task 30." in printed
 
 
-def test_printed_pair_can_be_chosen(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(str(storage), "--measure", "dead_fraction", "--tickets", "overlap_mean") == 0
+def test_printed_pair_can_be_chosen(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(str(small), "--measure", "dead_fraction", "--tickets", "overlap_mean") == 0
     printed = capsys.readouterr().out
     assert "Correlation of mean pairwise overlap with dead units" in printed
     assert "by dead units, plasticity was lost along the stream" in " ".join(printed.split())
@@ -326,10 +342,10 @@ def test_tiny_storages(
     assert "nan" not in printed.lower()
 
 
-def test_a_storage_by_uri(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(f"file://{storage}", "--resamples", "10") == 0
-    assert (storage / "analysis/correlation.csv").exists()
-    assert f"tables   file://{storage}/tables" in capsys.readouterr().out
+def test_a_storage_by_uri(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"file://{small}", "--resamples", "10") == 0
+    assert (small / "analysis/correlation.csv").exists()
+    assert f"tables   file://{small}/tables" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -352,7 +368,7 @@ def test_bad_input_is_one_line(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert captured.err.startswith(message)
+    assert captured.err.startswith(f"error: {message}")
 
 
 @pytest.mark.parametrize("script", ["correlation.py", "figures.py"])
@@ -371,6 +387,38 @@ def test_no_storage_and_no_torch_or_ray(tmp_path: Path, script: str) -> None:
     )
     assert done.returncode == 2
     assert done.stdout.strip() == "[]"
-    assert done.stderr.startswith(f"storage={missing}: must be the folder or URI")
+    assert done.stderr.startswith(f"error: storage={missing}: must be the folder or URI")
     assert done.stderr.count("\n") == 1
     assert not missing.exists()
+
+
+def test_pairing_and_center_reach_the_output(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    write_study: Callable[..., Path],
+) -> None:
+    """Four seeds lose 1 ticket and one loses 101: the mean loss is 21, the interquartile one 1.
+
+    From task 10 on, where there is a task before, they lose two thirds of that.
+    """
+    write_study(
+        tmp_path,
+        lambda sh, s, t, sp: {
+            "ticket_count": 200 - t / 30 * (101 if s == 4 else 1),
+            "test_accuracy": noisy(3)(s, t),
+        },
+    )
+    assert run(str(tmp_path)) == 0
+    assert "ticket count at sparsity 0.8 did not clearly change, from 200 to 179 (-21 [" in (
+        " ".join(capsys.readouterr().out.split())
+    )
+    assert run(str(tmp_path), "--center", "iqm", "--pairing", "previous") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "ticket count at sparsity 0.8 fell from 200 to 199 (-0.667 [" in printed
+    assert "bootstrap intervals of the interquartile mean over seeds" in printed
+    assert "Performance is that on the task before" in printed
+    table = pd.read_parquet(tmp_path / "analysis/correlation.parquet")
+    assert set(table["pairing"]) == {"previous"}
+    pearson = table[table["statistic"] == "pearson"].iloc[0]
+    assert pearson["n"] == 15
+    assert "5 of 20 rows have no number" in pearson["note"]

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from intervals import Mean, mean_interval, percentile_interval, seed_resamples
+from intervals import (
+    Mean,
+    interquartile_interval,
+    mean_interval,
+    percentile_interval,
+    seed_resamples,
+)
 
 
 def test_mean_interval_by_hand() -> None:
@@ -41,3 +47,21 @@ def test_resamples_draw_as_many_seeds_as_there_are() -> None:
 def test_percentiles_leave_out_what_is_undefined() -> None:
     assert percentile_interval(np.array([np.nan, *range(101)]), 0.9) == pytest.approx((5, 95))
     assert percentile_interval(np.array([np.nan]), 0.9) is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_interquartile_mean_by_hand() -> None:
+    """A quarter of 5 seeds is one from each end: the mean of 2, 3 and 4, whatever the outlier."""
+    found = interquartile_interval([1000.0, 2.0, 4.0, 3.0, 1.0, np.nan])
+    assert found is not None
+    assert (found.mean, found.seeds) == (3.0, 5)
+    assert found.low is not None
+    assert found.high is not None
+    assert 1 <= found.low < 3 < found.high <= 1000
+    assert interquartile_interval([1000.0, 2.0, 4.0, 3.0, 1.0]) == found
+    narrow = interquartile_interval([1000.0, 2.0, 4.0, 3.0, 1.0], 0.5)
+    assert narrow is not None
+    assert found.low < narrow.low < narrow.high < found.high  # type: ignore[operator]
+    assert interquartile_interval([np.nan]) is None
+    assert interquartile_interval([4.0]) == Mean(4.0, None, None, 1)
+    assert interquartile_interval([4.0, 4.0]) == Mean(4.0, 4.0, 4.0, 2)
