@@ -18,15 +18,17 @@ from panels import (
     seeds_note,
     share_y,
 )
-from style import DOUBLE_COLUMN, Label, intervention_colours, label_rows, note, shift_colours
+from style import Label, intervention_colours, label_rows, note, shift_colours
 
 _COLUMN = "test_accuracy"
+# Lines of more shifts than this hide one another, or lie too far apart to see a slope.
+_MOST_TOGETHER = 3
 
 
 def accuracy_along_stream(materials: Sequence[Material]) -> Figure:
     """Each seed's test accuracy is smoothed by a centred mean; lines are means over seeds with
     their 95% t intervals, faint lines the means of what was not smoothed. One panel with a line
-    per shift; with several interventions a panel per shift and a line per intervention.
+    per shift; a panel per shift if there are many, or several interventions: a line for each.
 
     Args:
         materials: settings that differ in their intervention only.
@@ -41,20 +43,20 @@ def accuracy_along_stream(materials: Sequence[Material]) -> Figure:
     window = smoothing_window(int(tasks["task"].max()) + 1)
     shifts = [shift for m in materials for shift in m.shifts if shift in set(tasks["shift"])]
     shifts = list(dict.fromkeys(shifts))
-    if len(materials) == 1:
-        names, colours, title_colours = [""], shift_colours(shifts), {}
-    else:
-        names, title_colours = shifts, shift_colours(shifts)
-        colours = intervention_colours(tasks["intervention"].unique())
-    figure, panels = panel_grid(names, 1, 1.8, "Task of the stream", title_colours)
-    if len(shifts) > 2 and len(materials) == 1:
-        figure.set_size_inches(DOUBLE_COLUMN, 3)
+    colours = shift_colours(shifts)
+    together = len(materials) == 1 and len(shifts) <= _MOST_TOGETHER
+    names = [""] if together else shifts
+    figure, panels = panel_grid(names, 1, 1.7, "Task of the stream", colours)
     labels: list[Label] = []
     for name, [axes] in panels.items():
-        own = tasks[tasks["shift"] == name] if name else tasks
-        line_of = "intervention" if name else "shift"
-        for line, colour in colours.items():
-            labels += _draw(axes, own[own[line_of] == line], window, colour, line)
+        own = tasks if together else tasks[tasks["shift"] == name]
+        if len(materials) == 1:
+            line_of, own_colours = "shift", {name: colours[name]} if name else colours
+        else:
+            line_of, own_colours = "intervention", intervention_colours(own["intervention"])
+        for line, colour in own_colours.items():
+            label = _draw(axes, own[own[line_of] == line], window, colour, line)
+            labels += [] if line == name else label
     share_y([axes for [axes] in panels.values()])
     label_row(panels, 0, "Test accuracy (fraction)")
     note(

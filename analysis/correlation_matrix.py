@@ -83,7 +83,9 @@ class _Matrix:
         width = _LABEL_WIDTH + self._cell * self._per_line * len(self._columns)
         height = lines * (len(self._rows) * _CELL_HEIGHT + 0.3) + 1.6
         figure = Figure(figsize=(max(SINGLE_COLUMN, width), height))
-        grid = figure.subplots(lines, self._per_line, sharex=True, sharey=True, squeeze=False)
+        grid = figure.subplots(
+            lines, self._per_line, sharex=True, sharey=True, squeeze=False
+        ).tolist()
         for index, ((sparsity, rounds), name) in enumerate(searches.items()):
             found = self._found
             own_rounds = found["rounds"].isna() if rounds is None else found["rounds"] == rounds

@@ -23,7 +23,12 @@ _MOST_COLUMNS = 4
 
 
 def panel_grid(
-    names: Sequence[str], rows: int, row_height: float, x_label: str, colours: Mapping[str, str]
+    names: Sequence[str],
+    rows: int,
+    row_height: float,
+    x_label: str,
+    colours: Mapping[str, str],
+    share_x: bool = True,
 ) -> tuple[Figure, dict[str, list[Axes]]]:
     """A column of panels per name; after four columns the next block of rows begins.
 
@@ -33,6 +38,7 @@ def panel_grid(
         row_height: in inches.
         x_label: written below the grid.
         colours: of the titles; black for a name that has none.
+        share_x: whether all panels have the same x axis.
 
     Returns:
         The figure, and each name's panels from top to bottom.
@@ -41,7 +47,7 @@ def panel_grid(
     blocks = math.ceil(len(names) / columns)
     width = SINGLE_COLUMN if columns == 1 else DOUBLE_COLUMN
     figure = Figure(figsize=(width, 0.7 + (0.25 + row_height * rows) * blocks))
-    grid = figure.subplots(rows * blocks, columns, sharex=True, squeeze=False)
+    grid = figure.subplots(rows * blocks, columns, sharex=share_x, squeeze=False)
     panels: dict[str, list[Axes]] = {}
     for index, name in enumerate(names):
         top = index // columns * rows
@@ -114,7 +120,12 @@ def means_over_seeds(frame: pd.DataFrame, column: str, x: str = "task") -> dict[
 
 
 def draw_means(
-    axes: Axes, means: Mapping[float, Mean], colour: str, marker: str | None = "o", **style: Any
+    axes: Axes,
+    means: Mapping[float, Mean],
+    colour: str,
+    marker: str | None = "o",
+    band_alpha: float = 0.18,
+    **style: Any,
 ) -> tuple[float, float] | None:
     """Draws a line of means and the band of their intervals.
 
@@ -123,6 +134,7 @@ def draw_means(
         means: at each x; a single seed has no band.
         colour: of line and band.
         marker: at each mean, or none.
+        band_alpha: opacity of the band.
         style: of the line.
 
     Returns:
@@ -132,11 +144,14 @@ def draw_means(
         return None
     values = [mean.mean for mean in means.values()]
     axes.plot(list(means), values, color=colour, marker=marker, **{"markersize": 2.8, **style})
-    draw_band(axes, means, colour)
+    _draw_band(axes, means, colour, band_alpha)
+    if len(means) == 1:  # so that its task is the only tick
+        [(x, mean)] = means.items()
+        axes.update_datalim([(x - 0.5, mean.mean), (x + 0.5, mean.mean)])
     return list(means)[-1], values[-1]
 
 
-def draw_band(axes: Axes, means: Mapping[float, Mean], colour: str) -> None:
+def _draw_band(axes: Axes, means: Mapping[float, Mean], colour: str, alpha: float) -> None:
     """Draws the intervals of means as a band; a mean of one seed has none."""
     bands = [
         (x, mean.low, mean.high)
@@ -145,7 +160,7 @@ def draw_band(axes: Axes, means: Mapping[float, Mean], colour: str) -> None:
     ]
     if bands:
         xs, low, high = zip(*bands, strict=True)
-        axes.fill_between(xs, low, high, color=colour, alpha=0.18, linewidth=0)
+        axes.fill_between(xs, low, high, color=colour, alpha=alpha, linewidth=0)
 
 
 def draw_chance(axes: Axes, frame: pd.DataFrame, column: str, colour: str) -> None:
@@ -201,11 +216,11 @@ def mark_empty(axes: Axes) -> None:
         )  # fmt: skip
 
 
-def seeds_note(frame: pd.DataFrame) -> str:
-    """What bands are, and how many seeds they stand on."""
+def seeds_note(frame: pd.DataFrame, shown_by: str = "bands") -> str:
+    """What bands (or bars) are, and how many seeds they stand on."""
     counts = frame.groupby("shift")["seed"].nunique()
     low, high = int(counts.min()), int(counts.max())
     if high == 1:
         return "One seed, so no intervals."
     seeds = f"{low}" if low == high else f"{low} to {high}"
-    return f"Means over {seeds} seeds; bands: 95% t intervals over seeds."
+    return f"Means over {seeds} seeds; {shown_by}: 95% t intervals over seeds."

@@ -12,8 +12,8 @@ from measures import measure
 from panels import draw_means, is_topmost, means_over_seeds, panel_grid, seeds_note
 from style import Label, label_rows, note, shift_colours, shift_markers
 
-_ARROWS = {1: " ↑", -1: " ↓", 0: ""}
-# Positive values that span more than this factor get a logarithmic axis.
+_ARROWS = {1: "\u00a0↑", -1: "\u00a0↓", 0: ""}
+# Values that are no fractions and span more than this factor get a logarithmic axis.
 _MOST_SPREAD = 30
 
 
@@ -37,8 +37,9 @@ def plasticity_along_stream(material: Material) -> Figure:
         }
         if _spread_widely(lines):
             axes.set_yscale("log")
+        alpha = 0.18 if len(lines) <= 3 else 0.07
         for shift, means in lines.items():
-            end = draw_means(axes, means, colours[shift], markers[shift])
+            end = draw_means(axes, means, colours[shift], markers[shift], alpha)
             labels += [] if end is None else [Label(axes, *end, shift, colours[shift])]
     note(
         figure,
@@ -59,4 +60,4 @@ def _title(name: str) -> str:
 
 def _spread_widely(lines: Mapping[str, Mapping[float, Mean]]) -> bool:
     values = [mean.mean for means in lines.values() for mean in means.values()]
-    return bool(values) and min(values) > 0 and max(values) > _MOST_SPREAD * min(values)
+    return bool(values) and min(values) > 0 and max(values) > _MOST_SPREAD * max(1, min(values))

@@ -78,7 +78,7 @@ def intervention_colours(interventions: Iterable[str]) -> dict[str, str]:
 
 
 def _colours(names: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:
-    names = list(names)
+    names = list(dict.fromkeys(names))
     spare = itertools.cycle(
         [c for c in known.values() if c not in {known.get(n) for n in names}] or _SPARSITY_COLOURS
     )
@@ -187,8 +187,9 @@ def _spread(axes: Axes, labels: Sequence[Label], points: float) -> None:
         above = placed[index + 1] - points if index + 1 < len(placed) else placed[index] - excess
         placed[index] = min(placed[index], above)
     right = max(label.x for label in labels)
+    has_room = _has_empty_panels_beside(axes)
     for (wish, label), y in zip(wanted, placed, strict=True):
-        axes.annotate(
+        text = axes.annotate(
             label.text,
             (right, label.y),
             xytext=(4, y - wish),
@@ -197,6 +198,22 @@ def _spread(axes: Axes, labels: Sequence[Label], points: float) -> None:
             va="center",
             annotation_clip=False,
         )
+        text.set_in_layout(not has_room)
+
+
+def _has_empty_panels_beside(axes: Axes) -> bool:
+    """Whether the grid goes on to the right of axes, but with nothing in it."""
+    figure, place = axes.get_figure(root=True), axes.get_subplotspec()
+    assert figure is not None
+    assert place is not None
+    beside = [
+        other
+        for other in figure.axes
+        if (at := other.get_subplotspec()) is not None
+        and at.rowspan.start == place.rowspan.start
+        and at.colspan.start > place.colspan.start
+    ]
+    return bool(beside) and not any(other.get_visible() for other in beside)
 
 
 def _lay_out(axes: Axes) -> None:

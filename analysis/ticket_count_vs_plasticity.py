@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from measures import measure, sparsity_label
-from observations import groups, several_rounds
-from style import DOUBLE_COLUMN, SINGLE_COLUMN, place_labels, shift_colours
+from measures import measure
+from observations import groups
+from panels import label_row, panel_grid, search_labels, seeds_note
+from style import DOUBLE_COLUMN, SINGLE_COLUMN, note, place_labels, shift_colours
 
 #: A task, and the means of x and y over the seeds of its snapshot.
 Snapshot = tuple[int, Mean, Mean]
 
+#: A figure, and each panel with a shift and the rows that are drawn there.
+Grid = tuple[Figure, list[tuple[Axes, str, pd.DataFrame]]]
+
+# More shifts than this do not share a panel.
+_MOST_TOGETHER = 3
 _X, _Y = "test_accuracy", "ticket_count"
 
 
@@ -28,34 +35,21 @@ def ticket_count_vs_plasticity(material: Material) -> Figure:
     """Faint points: single seeds. Large: means over seeds of each snapshot, with 95% t intervals
     both ways, joined in the order of tasks; the first and the last are labelled."""
     frame = material.frame
-    with_rounds = several_rounds(frame)
-    panels: dict[str, list[tuple[str, pd.DataFrame]]] = {}
-    for (shift, sparsity, rounds), part in groups(frame, with_all_shifts=False):
-        title = f"sparsity {sparsity_label(sparsity, rounds if with_rounds else None)}"
-        panels.setdefault(title, []).append((shift, part))
-    columns = min(3, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    width = SINGLE_COLUMN if columns == 1 else DOUBLE_COLUMN
-    figure = Figure(figsize=(width, 0.4 + 2.5 * rows))
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    colours = shift_colours(sorted(frame["shift"].unique()))
     drawn: dict[Axes, list[tuple[str, list[Snapshot]]]] = {}
-    for axes, (title, parts) in zip(grid.flat, panels.items(), strict=False):
-        axes.set_title(title)
-        drawn[axes] = [(colours[shift], _draw(axes, part, colours[shift])) for shift, part in parts]
+    lay_out = _panel_per_search if len(material.shifts) <= _MOST_TOGETHER else _panel_per_shift
+    colours = shift_colours(material.shifts)
+    figure, parts = lay_out(material, colours)
+    for axes, shift, part in parts:
+        drawn.setdefault(axes, []).append((colours[shift], _draw(axes, part, colours[shift])))
+    for axes in drawn:
         axes.margins(0.12, 0.12)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-    for axes in list(grid.flat)[len(panels) :]:
-        axes.set_visible(False)
-    handles: list[Any] = [
-        Line2D([], [], color=colour, marker="o", markersize=4, label=shift)
-        for shift, colour in colours.items()
-    ]
-    figure.legend(
-        handles=handles, loc="outside upper center", ncols=4, frameon=False, labelcolor="linecolor"
+    note(
+        figure,
+        material.title,
+        seeds_note(frame, shown_by="bars"),
+        "Faint: single seeds; joined in the order of tasks.",
     )
-    figure.supxlabel(measure(_X).axis_label, fontsize=7.5)
-    figure.supylabel(measure(_Y).axis_label, fontsize=7.5)
     for axes, lines in drawn.items():
         ends = [
             (x.mean, y.mean, f"task {task}", colour)
@@ -64,6 +58,50 @@ def ticket_count_vs_plasticity(material: Material) -> Figure:
         ]
         place_labels(axes, ends, [point for _, means in lines for point in _covered(means)])
     return figure
+
+
+def _panel_per_search(material: Material, colours: Mapping[str, str]) -> Grid:
+    """Few shifts share a panel, and a key above all panels."""
+    names = search_labels(material.frame)
+    columns = min(3, len(names))
+    rows = math.ceil(len(names) / columns)
+    width = SINGLE_COLUMN if columns == 1 else DOUBLE_COLUMN
+    figure = Figure(figsize=(width, 0.7 + 2.5 * rows))
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    panels = dict(zip(names, grid.flat, strict=False))
+    for axes in list(grid.flat)[len(names) :]:
+        axes.set_visible(False)
+    for search, name in names.items():
+        panels[search].set_title(name)
+    for column in grid.T:
+        lowest = [axes for axes in column if axes.get_visible()][-1]
+        lowest.set_xlabel(measure(_X).axis_label)
+        lowest.tick_params(labelbottom=True)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(measure(_Y).axis_label)
+    handles: list[Any] = [
+        Line2D([], [], color=colour, marker="o", markersize=4, label=shift)
+        for shift, colour in colours.items()
+    ]
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=4, frameon=False, labelcolor="linecolor"
+    )
+    parts = groups(material.frame, with_all_shifts=False)
+    return figure, [(panels[s, r], shift, part) for (shift, s, r), part in parts]
+
+
+def _panel_per_shift(material: Material, colours: Mapping[str, str]) -> Grid:
+    """Many shifts would hide one another: a column for each, a row per sparsity."""
+    names = search_labels(material.frame)
+    figure, panels = panel_grid(
+        list(colours), len(names), 1.4, measure(_X).axis_label, colours, share_x=False
+    )
+    for row, name in enumerate(names.values()):
+        label_row(panels, row, f"{name}\n{measure(_Y).label}")
+    parts = groups(material.frame, with_all_shifts=False)
+    return figure, [
+        (panels[shift][list(names).index((s, r))], shift, part) for (shift, s, r), part in parts
+    ]
 
 
 def _draw(axes: Axes, part: pd.DataFrame, colour: str) -> list[Snapshot]:

@@ -107,7 +107,7 @@ def _draw_winners(axes: Axes, rows: pd.DataFrame) -> bool:
     if shares.empty:
         return False
     tasks = shares.index.to_numpy(dtype=float)
-    width = 0.35 * float(np.diff(tasks).min()) if len(tasks) > 1 else 0.02
+    width = min(0.35 * np.diff(tasks).min(), 0.06 * np.ptp(tasks)) if len(tasks) > 1 else 0.06
     place: dict[str, Any] = {"width": width, "transform": axes.get_xaxis_transform(), "zorder": 0}
     frame = np.full(len(tasks), _STRIP)
     axes.bar(tasks, frame, facecolor="none", edgecolor=GREY, linewidth=0.3, alpha=0.7, **place)
