@@ -9,7 +9,7 @@ import pandas as pd
 from raylot import results
 
 #: Columns of `runs` that say when and how fast, not what.
-TIMES = ["seconds", "training_seconds", "started"]
+TIMES = ["seconds", "training_seconds", "plasticity_seconds", "started"]
 
 
 def read_sorted(root: Path, table: str) -> pd.DataFrame:

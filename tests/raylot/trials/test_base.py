@@ -1,0 +1,191 @@
+"""What all trials share: resuming, however they ended, and recording what they did once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raylot import results
+from raylot.storage import Storage
+from raylot.trials.stream import StreamTrial
+from raylot.trials.ticket_stream import TicketStreamTrial
+from raylot.trials.tickets import TicketsTrial
+from tests.raylot.tables import assert_same_tables
+from tests.raylot.trials.runs import chain, finish, run_all, trial_config
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A storage with an undisturbed stream and its tickets; not to be written to."""
+    root = tmp_path_factory.mktemp("whole")
+    run_all(root)
+    return root
+
+
+_EVERY_SUBNETWORK = ("ticket", "dense", "random", "reinit")
+
+
+@pytest.mark.parametrize(
+    ("subnetworks", "options"),
+    [
+        pytest.param(
+            _EVERY_SUBNETWORK,
+            {"carry_optimizer": True, "shuffled_masks": 1, "reinit_tickets": 1, "hidden": "6,5",
+             "output_rate": 0.5, "ntk_examples": 4, "sharpness_iterations": 2},
+            id="every control",
+        ),
+        pytest.param(
+            ("ticket",),
+            {"masked": "freeze", "scope": "global", "criterion": "movement", "rewind_steps": 3,
+             "plastic_task": "unshifted", "plastic_scaling": "standardize",
+             "plastic_density": "overall", "intervention": "l2_init", "gradual": 0.5},
+            id="l2_init",
+        ),
+        pytest.param(
+            ("ticket", "dense"),
+            {"masked": "freeze", "carry_optimizer": True, "intervention": "redo",
+             "redo_interval": 2, "redo_threshold": 0.5, "random_density": 0.3},
+            id="redo",
+        ),
+        pytest.param(
+            ("ticket",), {"intervention": "reset", "criterion": "random", "gradual": 1.0},
+            id="reset",
+        ),
+        pytest.param(
+            ("ticket",),
+            {"intervention": "shrink_and_perturb", "perturb_every": "step", "shrink": 0.999,
+             "carry_optimizer": True, "shift": "random_labels", "period": 2},
+            id="shrink_and_perturb",
+        ),
+    ],
+)  # fmt: skip
+def test_a_run_interrupted_after_every_step_equals_an_uninterrupted_one(
+    tmp_path: Path, subnetworks: tuple[str, ...], options: dict[str, Any]
+) -> None:
+    whole, pieces = tmp_path / "whole", tmp_path / "pieces"
+    run_all(whole, *subnetworks, save_interval=1000, **options)
+    run_all(pieces, *subnetworks, interrupt=True, **options)
+    statuses = results.read(whole, "runs")["status"]
+    assert statuses.tolist() == ["finished"] * (2 + len(subnetworks))
+    assert_same_tables(whole, pieces)
+    artifacts = [path.relative_to(whole) for path in (whole / "artifacts").rglob("*.safetensors")]
+    assert len(artifacts) == 3 + 1
+    for path in artifacts:
+        assert (whole / path).read_bytes() == (pieces / path).read_bytes()
+    # what a finished run has done is what was planned
+    runs = results.read(whole, "runs").set_index("kind")
+    planned = {
+        StreamTrial: trial_config(whole, **options),
+        TicketsTrial: trial_config(whole, task=2, **options),
+        TicketStreamTrial: trial_config(whole, task=2, subnetwork="ticket", **options),
+    }
+    for kind, settings in planned.items():
+        run = kind(settings).run
+        assert set(runs["training_steps"][[run.kind]]) == {run.training_steps}
+
+
+def test_steps_after_the_last_save_are_done_again_and_not_twice_recorded(
+    tmp_path: Path, whole: Path
+) -> None:
+    config = trial_config(tmp_path / "lost")
+    trial = StreamTrial(config)
+    trial.step()
+    trial._save_interval = 1000.0
+    trial.step()
+    trial.step()  # lost
+    assert finish(StreamTrial(config))[0]["task"] == 1
+    finish(TicketsTrial(trial_config(tmp_path / "lost", task=2)))
+    assert_same_tables(whole, tmp_path / "lost")
+
+
+def test_a_reused_actor_carries_nothing_over(tmp_path: Path) -> None:
+    """After `reset_config` a trial is as if new, whatever it did before and however far it was."""
+    other = {"seed": 3, "shift": "permuted_labels", "hidden": "9", "lr": 0.1, "masked": "freeze"}
+    run_all(tmp_path / "new", "ticket")
+    for kind, extra in chain("ticket"):
+        trial = kind(trial_config(tmp_path / "other", **other, **extra))
+        trial.step()
+        assert trial.reset_config(trial_config(tmp_path / "reused", **extra))
+        finish(trial)
+        finish(kind(trial_config(tmp_path / "other", **other, **extra)))
+    assert_same_tables(tmp_path / "new", tmp_path / "reused")
+
+
+def test_tunes_own_checkpoints_continue_a_run_too(tmp_path: Path, whole: Path) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    config = trial_config(tmp_path / "continued", save_interval=1000)
+    first = StreamTrial(config)
+    first.step()
+    first.step()
+    first.save_checkpoint(str(checkpoint))
+    second = StreamTrial(config)
+    second.load_checkpoint(str(checkpoint))
+    assert finish(second)[0]["task"] == 2
+    finish(TicketsTrial(trial_config(tmp_path / "continued", task=2)))
+    assert_same_tables(whole, tmp_path / "continued")
+
+
+def test_a_finished_run_is_not_computed_again(tmp_path: Path) -> None:
+    finish(StreamTrial(trial_config(tmp_path)))
+    before = results.read(tmp_path, "runs")["seconds"].item()
+    report = StreamTrial(trial_config(tmp_path)).step()
+    assert report["done"]
+    assert report["new_training_steps"] == 0
+    assert results.read(tmp_path, "runs")["seconds"].item() == before
+
+
+def test_a_slow_attempt_cannot_undo_what_another_has_finished(tmp_path: Path, whole: Path) -> None:
+    """As when the same command was started twice, or a node that was thought lost comes back."""
+    slow = StreamTrial(trial_config(tmp_path / "twice"))
+    slow.step()
+    finish(StreamTrial(trial_config(tmp_path / "twice")))
+    slow.step()  # saves nothing now
+    assert len(results.read(tmp_path / "twice", "tasks")) == 4
+    finish(slow)
+    finish(TicketsTrial(trial_config(tmp_path / "twice", task=2)))
+    assert_same_tables(whole, tmp_path / "twice")
+    assert not list((tmp_path / "twice" / "state").rglob("*.safetensors"))
+
+
+def test_a_damaged_state_is_computed_again(tmp_path: Path, whole: Path) -> None:
+    trial = StreamTrial(trial_config(tmp_path / "damaged"))
+    trial.step()
+    (state,) = (tmp_path / "damaged" / "state").rglob("*.safetensors")
+    state.write_bytes(state.read_bytes()[:-3])
+    run_all(tmp_path / "damaged")
+    assert_same_tables(whole, tmp_path / "damaged")
+
+
+def test_an_error_is_recorded_with_its_reason(tmp_path: Path) -> None:
+    """Without its stream a ticket search has no snapshot."""
+    (report,) = finish(TicketsTrial(trial_config(tmp_path, task=2)))
+    assert report["done"]
+    (run,) = results.read(tmp_path, "runs").to_dict("records")
+    assert run["status"] == "failed"
+    assert "snapshot-2.safetensors: the stream has left no snapshot here" in run["error"]
+    assert "\n" not in run["error"]
+
+
+def test_a_retry_continues_where_the_error_was(
+    tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = StreamTrial.advance
+
+    def failing(trial: StreamTrial) -> dict[str, float]:
+        if trial.state.steps == 2:
+            raise RuntimeError("out of memory")
+        return measure(trial)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StreamTrial, "advance", failing)
+        finish(StreamTrial(trial_config(tmp_path / "retried")))
+    (run,) = results.read(tmp_path / "retried", "runs").to_dict("records")
+    assert run["status"] == "failed"
+    assert "RuntimeError: out of memory" in run["error"]
+    results.forget_run(Storage(tmp_path / "retried"), run["run_id"])
+    assert finish(StreamTrial(trial_config(tmp_path / "retried")))[0]["task"] == 2
+    finish(TicketsTrial(trial_config(tmp_path / "retried", task=2)))
+    assert_same_tables(whole, tmp_path / "retried")
