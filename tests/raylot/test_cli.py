@@ -80,6 +80,13 @@ def test_the_command_line_overrides_the_file_and_the_file_the_preset(options_fil
         (["--lr", "1", "--lr", "2"], "lr", 2.0),
         (["--data-root", "/with/two words"], "data_root", Path("/with/two words")),
         (["--download", "--lr", "2"], "download", True),
+        (["--interventions", "none,redo", "reset"], "interventions", ("none", "redo", "reset")),
+        (["--subnetworks", "ticket", "dense"], "subnetworks", ("ticket", "dense")),
+        (["--stream-sparsities", "0.9"], "stream_sparsities", (0.9,)),
+        (["--stream-sparsities", "highest"], "stream_sparsities", "highest"),
+        (["--stream-snapshots", "0", "20"], "stream_snapshots", (0, 20)),
+        (["--l2-strength", "0.5"], "l2_strength", 0.5),
+        (["--random-density", "0.05"], "random_density", 0.05),
     ],
 )
 def test_values_as_users_write_them(arguments: list[str], name: str, value: Any) -> None:
@@ -100,6 +107,10 @@ def test_values_as_users_write_them(arguments: list[str], name: str, value: Any)
         ("data-root: /somewhere", "data_root", Path("/somewhere")),
         ("lr: 1e-3", "lr", 0.001),
         ("random_masks: null", "random_masks", None),
+        ("random-density: null", "random_density", None),
+        ("interventions: none", "interventions", ("none",)),
+        ("stream_sparsities: highest", "stream_sparsities", "highest"),
+        ("stream_snapshots: [0, 10]", "stream_snapshots", (0, 10)),
         ("# nothing but a comment", "epochs", 4),
         ("", "epochs", 4),
     ],
@@ -147,6 +158,21 @@ def test_original_narrowed() -> None:
     assert (study.dataset, study.hidden, study.masked) == ("mnist", (256,), "freeze")
 
 
+def test_a_scripts_own_defaults_are_below_what_is_given(options_file: Path) -> None:
+    def study(*arguments: str) -> Study:
+        own = {"ticket_tasks": 10, "sparsities": "0.8", "snapshots": "0,20"}
+        return parse("What it is for.", "my_study", arguments, own).study
+
+    assert study().ticket_tasks == 10
+    assert study().sparsities == (0.8,)
+    assert study("--ticket-tasks", "3").ticket_tasks == 3
+    options_file.write_text("ticket_tasks: 4")
+    assert study("--config", str(options_file)).ticket_tasks == 4
+    original = study("--preset", "original")
+    assert (original.ticket_tasks, len(original.sparsities)) == (100, 3)
+    assert PRESETS["default"]["sparsities"] == "0.8,0.9", "a script's are its own"
+
+
 # ------------------------------------------------------------------ --help
 
 
@@ -176,7 +202,8 @@ def test_help_shows_the_default_presets_values(
     with pytest.raises(SystemExit):
         command("--help")
     shown = "".join(capsys.readouterr().out.split())
-    (own,) = re.findall(rf"--{name}\[?VALUE(.*?)(?=--|$)", shown)
+    dashed = name.replace("_", "-")
+    (own,) = re.findall(rf"--{dashed}\[?VALUE(.*?)(?=--|$)", shown)
     assert f"(default:{value})" in own
 
 
@@ -204,6 +231,55 @@ def test_help_shows_the_default_presets_values(
         (["--lr", "-1e-3"], "lr=-1e-3: must be a number in (0, 100]"),
         (["--lr=-1e-3"], "lr=-1e-3: must be a number in (0, 100]"),
         (["--download", "perhaps"], "download=perhaps: must be true or false"),
+        (["--l2-strength"], "l2_strength=: must be a number in [0, 100]"),
+        (["--l2-strength", "-1e-3"], "l2_strength=-1e-3: must be a number in [0, 100]"),
+        (
+            ["--intervention", "redo"],
+            "intervention=redo: unknown option; did you mean interventions?",
+        ),
+        (
+            ["--interventions", "redu"],
+            "interventions=redu: must be one or more of none, l2, l2_init, shrink_and_perturb, "
+            "redo, reset, each once",
+        ),
+        (
+            ["--interventions", "redo", "--network", "resnet"],
+            "intervention=redo: must go with network mlp, lenet or vgg",
+        ),
+        (
+            ["--output-rate", "0.5", "--scope", "global"],
+            "output_rate=0.5: must be 1 unless scope is layer",
+        ),
+        (
+            ["--subnetworks", "foo"],
+            "subnetworks=foo: must be one or more of ticket, dense, random, reinit, each once",
+        ),
+        (["--stream-sparsities", "0.7"], "stream_sparsities=0.7: must be one of 0.8, 0.9"),
+        (["--stream-snapshots", "5"], "stream_snapshots=5: must be one of 0, 10, 20, 30"),
+        (
+            ["--stream-snapshots", ""],
+            "stream_snapshots=: must be some of the snapshots, each once, as 0,20",
+        ),
+        (
+            ["--plastic-task", "unshifted", "--shifts", "rotation,class_split"],
+            "plastic_task=unshifted: must be same with shift class_split",
+        ),
+        # 4 epochs of 45 batches
+        (
+            ["--rewind-steps", "181"],
+            "rewind_steps=181: must be at most 180, the training steps of one task",
+        ),
+        (
+            ["--criterion", "size"],
+            "criterion=size: must be one of magnitude, magnitude_increase, movement, random",
+        ),
+        (
+            ["--random-density", "0"],
+            "random_density=0: must be a number in (0, 1], or nothing for the tickets' layer "
+            "densities",
+        ),
+        (["--gradual", "1.5"], "gradual=1.5: must be a number in [0, 1]"),
+        (["--classes-per-task", "1"], "classes_per_task=1: must be a whole number in [2, 10]"),
         (["--dataset", "cifar"], "dataset=cifar: must be one of digits, mnist"),
         (["--device", "cuda"], "device=cuda: must go with gpus_per_trial greater than 0"),
         (["--momentum", "0.9"], "momentum=0.9: must be 0 unless optimizer is sgd"),
@@ -317,6 +393,15 @@ def test_odd_files_are_one_line_too(
 ) -> None:
     options_file.write_text(text)
     assert refusal(capsys, "--config", str(options_file))
+
+
+@pytest.mark.parametrize("name", ["shift", "interventions", "seeds", "pruning"])
+def test_options_in_groups_are_refused(
+    name: str, options_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options_file.write_text(f"{name}:\n  epochs: 3\n")
+    message = refusal(capsys, "--config", str(options_file))
+    assert message == f"config={options_file}: {name} must hold no options; all stand at top level"
 
 
 @pytest.mark.parametrize("place", ["value", "document"])
