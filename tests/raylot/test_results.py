@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raylot import results
-from raylot.config import StreamRun, TicketsRun
+from raylot.config import StreamRun, TicketsRun, TicketStreamRun
 from raylot.options import OptionError
 from raylot.results import SCHEMAS
 from raylot.storage import Storage
@@ -155,7 +155,7 @@ def test_every_table_says_whose_its_rows_are(table: str) -> None:
     assert list(SCHEMAS[table])[:6] == identity
 
 
-@pytest.mark.parametrize("model", [StreamRun, TicketsRun])
+@pytest.mark.parametrize("model", [StreamRun, TicketsRun, TicketStreamRun])
 def test_every_option_is_a_column_of_runs(model: type[StreamRun]) -> None:
     assert set(model.model_fields) <= set(SCHEMAS["runs"])
     assert set(results.option_values(model())) == set(model.model_fields)
@@ -168,7 +168,7 @@ def test_numbers_stay_numbers(name: str, kind: pa.DataType) -> None:
 
 def test_every_numeric_option_is_a_numeric_column() -> None:
     kinds = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-    for name, field in TicketsRun.model_fields.items():
+    for name, field in TicketStreamRun.model_fields.items():
         for number in (int, float, bool):
             if field.annotation in (number, number | None):
                 assert SCHEMAS["runs"][name] == kinds[number], name
@@ -179,11 +179,12 @@ def test_the_options_of_runs_are_written_and_read(storage: Storage) -> None:
         seed=2**63 - 1, hidden="32,16", data_root="/somewhere", carry_optimizer=True
     )
     tickets = TicketsRun(task=10, sparsity=0.9, random_masks=0)
-    for run in (stream, tickets):
+    ticket_stream = TicketStreamRun(subnetwork="reinit", ticket=1, random_density=0.05)
+    for run in (stream, tickets, ticket_stream):
         results.write(storage, "runs", run.run_id, rows_of_a_run(run))
     frame = results.read(storage, "runs")
     rows = {str(row["run_id"]): row for row in frame.to_dict("records")}
-    assert set(rows) == {stream.run_id, tickets.run_id}
+    assert set(rows) == {stream.run_id, tickets.run_id, ticket_stream.run_id}
     assert frame["seed"].dtype == "int64"
 
     row = rows[stream.run_id]
@@ -212,6 +213,19 @@ def test_the_options_of_runs_are_written_and_read(storage: Storage) -> None:
     }
     assert {name: row[name] for name in expected} == expected
     assert pd.isna(row["data_root"])
+    assert pd.isna(row["random_density"])
+
+    row = rows[ticket_stream.run_id]
+    expected = {
+        "kind": "ticket_stream",
+        "subnetwork": "reinit",
+        "ticket": 1,
+        "ticket_tasks": 10,
+        "random_density": 0.05,
+        "criterion": "magnitude",
+        "intervention": "none",
+    }
+    assert {name: row[name] for name in expected} == expected
 
 
 # ------------------------------------------------------------------ the wall

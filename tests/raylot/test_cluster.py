@@ -1,0 +1,77 @@
+"""The connection to Ray: used if open, refused in one line if it cannot serve."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+import ray
+
+from raylot.cluster import ray_session
+from raylot.config import SweepOptions
+from raylot.options import OptionError
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port at which nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@pytest.mark.parametrize("prefix", ["", "ray://"])
+def test_a_cluster_that_is_not_there_is_refused_at_once(closed_port: int, prefix: str) -> None:
+    address = f"{prefix}127.0.0.1:{closed_port}"
+    with (
+        pytest.raises(OptionError, match=r"must be the address of a Ray cluster that can be") as no,
+        ray_session(SweepOptions(address=address)),
+    ):
+        pytest.fail("there is no such cluster")
+    assert str(no.value).startswith(f"address={address}: ")
+    assert not ray.is_initialized()
+
+
+def test_the_environments_address_counts(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{closed_port}")
+    with pytest.raises(OptionError, match="must be the address"), ray_session(SweepOptions()):
+        pytest.fail("there is no such cluster")
+
+
+class _Nodes:
+    """Two nodes, of 2 and 4 CPUs and one with a GPU, in place of Ray's."""
+
+    @staticmethod
+    def nodes() -> list[dict[str, dict[str, float]]]:
+        return [{"Resources": {"CPU": 2.0, "GPU": 1.0}}, {"Resources": {"CPU": 4.0}}]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cpus_per_trial": 4}, None),
+        ({"gpus_per_trial": 0.5}, None),
+        (
+            {"cpus_per_trial": 4.5},
+            "cpus_per_trial=4.5: must be at most 4, the most CPUs that one node of this cluster "
+            "has",
+        ),
+        (
+            {"gpus_per_trial": 2},
+            "gpus_per_trial=2: must be at most 1, the most GPUs that one node of this cluster has",
+        ),
+    ],
+)
+def test_a_trial_must_fit_on_one_node(
+    options: dict[str, float], message: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "nodes", _Nodes.nodes)
+    monkeypatch.setattr(ray, "shutdown", lambda: pytest.fail("the session is not ours"))
+    if message is None:
+        with ray_session(SweepOptions(**options)):
+            return
+    with pytest.raises(OptionError) as refused, ray_session(SweepOptions(**options)):
+        pytest.fail("no node can ever grant that")
+    assert str(refused.value) == message
