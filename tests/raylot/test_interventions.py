@@ -403,10 +403,18 @@ def _used_twice() -> nn.Module:
     return nn.Sequential(shared, nn.ReLU(), shared, nn.ReLU(), nn.Linear(2, 2))
 
 
-def _frozen_in_the_middle() -> nn.Module:
+def _frozen(layer: int) -> nn.Module:
     network = _hand_built()
-    network[2].requires_grad_(False)
+    network[layer].requires_grad_(False)
     return network
+
+
+def _grouped() -> nn.Module:
+    """Each channel of the first convolution feeds one of the second."""
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 1, 2)), nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Conv2d(2, 2, 1, groups=2),
+        nn.ReLU(), nn.Flatten(), nn.Linear(4, 2),
+    )  # fmt: skip
 
 
 def _gated() -> nn.Module:
@@ -416,11 +424,21 @@ def _gated() -> nn.Module:
 @pytest.mark.parametrize(
     "build",
     [_Functional, lambda: _Doubled(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2)),
-     _without_activation, _used_twice, _frozen_in_the_middle, _gated],
+     _without_activation, _used_twice, _gated, _grouped, lambda: _frozen(2), lambda: _frozen(4)],
 )  # fmt: skip
 def test_redo_refuses_networks_whose_units_feed_it_knows_not_what(build: Any) -> None:
     with pytest.raises(OptionError, match=r"^intervention=redo: must go with a network that is a"):
         _recycled(build(), _ONES)
+
+
+@pytest.mark.parametrize("mode", [False, True])
+def test_looking_for_dormant_units_leaves_the_network_as_it_is(mode: bool) -> None:
+    network = _with_batch_norm().train(mode)
+    before = copy.deepcopy(network.state_dict())
+    dormant_units(network, torch.rand(4, 6), 0.1)
+    assert all(module.training == mode for module in network.modules())
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name])
 
 
 def test_redo_refuses_shortcuts() -> None:

@@ -478,25 +478,45 @@ def test_an_intervention_is_called_at_its_places_and_only_there(whole_task: bool
 
 
 class _Meddler(Intervention):
-    """Makes everything 7, wherever it can."""
+    """Makes weights and gradients 7 wherever it can; notes the weights that each step sees."""
 
-    def _meddle(self, training: Training) -> None:
+    def __init__(self) -> None:
+        self.seen: list[dict[str, torch.Tensor]] = []
+
+    def on_task_start(self, training: Training) -> None:
         training.flat.vector.detach().fill_(7)
 
-    on_task_start = after_gradient = after_step = on_task_end = _meddle
+    def loss_term(self, training: Training) -> None:
+        self.seen.append({n: p.detach().clone() for n, p in training.network.named_parameters()})
+
+    def after_gradient(self, training: Training) -> None:
+        training.flat.gradient.fill_(7)
+
+    after_step = on_task_end = on_task_start
 
 
 @pytest.mark.parametrize("masked", ["zero", "freeze"])
 def test_no_place_lets_pruned_weights_go(masked: str) -> None:
-    network = small_network()
+    """Not even in between: every step sees them where they belong."""
+    network, meddler = small_network(), _Meddler()
     before = {name: w.detach().clone() for name, w in prunable_weights(network).items()}
     masks = _masks(network, 0.5, 0)
-    train(network, random_task(), epochs=1, batch_size=20, optimizer=OptimizerOptions(), key=_KEY,
-          masks=masks, masked=masked, intervention=_Meddler(), whole_task=True)  # fmt: skip
-    for name, weight in prunable_weights(network).items():
-        fixed = torch.zeros_like(weight) if masked == "zero" else before[name]
-        assert torch.equal(_bits(weight)[~masks[name]], _bits(fixed)[~masks[name]])
-        assert (weight[masks[name]] == 7).all()
+    result = train(network, random_task(), epochs=2, batch_size=20, optimizer=OptimizerOptions(),
+                   key=_KEY, masks=masks, masked=masked, intervention=meddler,
+                   whole_task=True)  # fmt: skip
+    assert len(meddler.seen) == 4
+    for weights in (*meddler.seen, network.state_dict()):
+        for name, mask in masks.items():
+            fixed = torch.zeros_like(mask, dtype=torch.float32)
+            fixed = fixed if masked == "zero" else before[name]
+            assert torch.equal(_bits(weights[name])[~mask], _bits(fixed)[~mask])
+            assert (weights[name][mask] == 7).all()
+    moment = result.optimizer_state["exp_avg"]
+    survives = torch.cat([
+        masks.get(name, torch.ones_like(p, dtype=torch.bool)).flatten()
+        for name, p in network.named_parameters()
+    ])  # fmt: skip
+    assert torch.equal(moment == 0, ~survives)
 
 
 class _Pull(Intervention):
