@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from intervals import Array
 from material import Material, NothingToDrawError
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -78,28 +77,6 @@ def smoothing_window(tasks: int) -> int:
     return 1 if tasks < 10 else max(3, 2 * (tasks // 40) + 1)
 
 
-def centred_means(values: Array, window: int) -> Array:
-    """Centred rolling means; near the ends the window narrows to what is there on both sides.
-
-    Args:
-        values: shape (series, positions); NaN where a series has no value.
-        window: odd number of positions.
-
-    Returns:
-        Same shape; NaN where ``values`` is, other missing values are left out of the means.
-    """
-    positions = values.shape[1]
-    given = np.isfinite(values)
-    filled = np.where(given, values, 0.0)
-    smoothed = np.full(values.shape, np.nan)
-    for centre in range(positions):
-        half = min(window // 2, centre, positions - 1 - centre)
-        near = slice(centre - half, centre + half + 1)
-        rows = given[:, centre]
-        smoothed[rows, centre] = filled[rows, near].sum(axis=1) / given[rows, near].sum(axis=1)
-    return smoothed
-
-
 def _draw(axes: Axes, tasks: pd.DataFrame, window: int, colour: str, name: str) -> list[Label]:
     """Draws one line; returns its name, or nothing if there is no accuracy."""
     if tasks.empty:
@@ -109,8 +86,7 @@ def _draw(axes: Axes, tasks: pd.DataFrame, window: int, colour: str, name: str) 
     if window > 1:
         raw = wide.mean()
         axes.plot(raw.index, raw, color=colour, linewidth=0.5, alpha=0.45, zorder=1)
-    smoothed = wide.copy()
-    smoothed[:] = centred_means(wide.to_numpy(dtype=float), window)
+    smoothed = wide.T.rolling(window, center=True, min_periods=1).mean().T.where(wide.notna())
     tidy = smoothed.melt(ignore_index=False, value_name=_COLUMN).reset_index()
     marker = "o" if len(smoothed.columns) == 1 else None
     end = draw_means(axes, means_over_seeds(tidy, _COLUMN), colour, marker)

@@ -127,10 +127,8 @@ class _Matrix:
         columns = [measure(name).label for name in self._columns]
         for line in grid:
             line[0].set_yticks(range(len(rows)), rows)
-        for own in zip(*grid, strict=True):
-            lowest = [axes for axes in own if axes.get_visible()][-1]
-            lowest.set_xticks(range(len(columns)), columns, rotation=90, fontsize=6.5)
-            lowest.tick_params(labelbottom=True)
+        for axes in grid[-1]:
+            axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=6.5)
 
 
 def _draw(axes: Axes, estimate: Array, low: Array, high: Array) -> None:

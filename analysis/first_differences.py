@@ -50,7 +50,8 @@ def first_differences(material: Material) -> Figure:
             else:
                 draw_means(axes, means_over_seeds(part, column), colours[shift])
             mark_empty(axes)
-            axes.axhline(0, color=GREY, linewidth=0.5, zorder=0)
+            if axes.get_lines():
+                axes.axhline(0, color=GREY, linewidth=0.5, zorder=0)
     for row, text in enumerate(_ROWS.values()):
         share_y([own[row] for own in panels.values()])
         label_row(panels, row, text)

@@ -62,7 +62,9 @@ def panel_grid(
         lowest.tick_params(labelbottom=True)
     for axes in grid.flat:
         axes.set_visible(axes in used)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_locator(
+            MaxNLocator(5, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
+        )
         axes.yaxis.set_major_locator(MaxNLocator(4))
     return figure, panels
 
@@ -168,7 +170,7 @@ def draw_chance(axes: Axes, frame: pd.DataFrame, column: str, colour: str) -> No
     chance = frame.groupby("task")[column].mean().dropna()
     if len(chance) == 1:
         axes.plot(chance.index, chance, color=colour, marker="_", markersize=7)
-    else:
+    elif len(chance):
         axes.plot(chance.index, chance, color=colour, linestyle=(0, (4, 2)), linewidth=0.8)
 
 

@@ -97,7 +97,7 @@ def _panel_per_shift(material: Material, colours: Mapping[str, str]) -> Grid:
         list(colours), len(names), 1.4, measure(_X).axis_label, colours, share_x=False
     )
     for row, name in enumerate(names.values()):
-        label_row(panels, row, f"{name}\n{measure(_Y).label}")
+        label_row(panels, row, f"{name}\nTicket count")
     parts = groups(material.frame, with_all_shifts=False)
     return figure, [
         (panels[shift][list(names).index((s, r))], shift, part) for (shift, s, r), part in parts

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from material import Material, Tables
+from observations import observe, settings
 
 from raylot import results
 from raylot.config import Study
@@ -29,6 +31,7 @@ def _write_study(
     tasks: Iterable[int] = (0, 10, 20, 30),
     sparsities: Iterable[float] = (0.8,),
     metrics: Metrics | None = None,
+    intervention: str = "none",
     finished: bool = True,
     **options: Any,
 ) -> Path:
@@ -40,7 +43,7 @@ def _write_study(
     study = Study.checked(tasks=length, snapshots=",".join(map(str, tasks)), **given)
     for shift in shifts:
         for seed in seeds:
-            stream = study.stream_run(shift=shift, seed=seed)
+            stream = study.stream_run(shift=shift, seed=seed, intervention=intervention)
             if finished:
                 _write_run(storage, stream, stream.run_id)
             identity = results.identity_columns(stream)
@@ -69,7 +72,10 @@ def _write_study(
                 results.write(storage, "plasticity", stream.run_id, rows)
             for task in tasks:
                 for sparsity in sparsities:
-                    run = study.tickets_run(shift=shift, seed=seed, task=task, sparsity=sparsity)
+                    run = study.tickets_run(
+                        shift=shift, seed=seed, task=task, sparsity=sparsity,
+                        intervention=intervention,
+                    )  # fmt: skip
                     row = {
                         **results.identity_columns(run),
                         "stream_run_id": stream.run_id,
@@ -171,3 +177,32 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files need not survive a loss of power: for tests that write many."""
     monkeypatch.setattr("os.fsync", lambda file: None)
+
+
+@pytest.fixture(scope="session")
+def materials() -> Callable[[Path], list[Any]]:
+    """What figures are drawn from: one per setting of the storage in a folder."""
+
+    def read(root: Path) -> list[Any]:
+        storage = Storage(root)
+        observations, tables = observe(storage), Tables.read(storage)
+        return [Material(setting, tables, observations) for setting in settings(observations)]
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def write_rows() -> Callable[..., None]:
+    """Adds rows to one run's table of a storage: what the runs of a study do not write."""
+
+    def write(root: Path, table: str, run: Any, rows: Iterable[Mapping[str, Any]]) -> None:
+        identity = {**results.identity_columns(run), "stream_run_id": run.stream.run_id}
+        results.write(Storage(root), table, run.run_id, [{**identity, **row} for row in rows])
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def finish() -> Callable[[Path, Any], None]:
+    """Marks a run as finished."""
+    return lambda root, run: _write_run(Storage(root), run, run.stream.run_id)

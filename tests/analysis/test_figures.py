@@ -1,4 +1,4 @@
-"""The figures exist, say what they show and can be edited as text."""
+"""The script: its files, what is left out, settings kept apart, storages with gaps."""
 
 from __future__ import annotations
 
@@ -14,56 +14,103 @@ from matplotlib import image
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-
-def draw(root: Path) -> dict[str, bytes]:
-    assert command.run(lambda: figures.main([str(root)])) == 0
-    return {path.name: path.read_bytes() for path in (root / "analysis/figures").iterdir()}
+NO_STREAMS = "left out  ticket_streams: no ticket streams in this storage\n"
 
 
-def test_both_figures(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = draw(storage)
+@pytest.fixture
+def draw(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, bytes]]:
+    """Draws all figures, or those named; returns the contents of the files."""
+
+    def run(root: Path, *names: str) -> dict[str, bytes]:
+        if names:
+            for table in ("FIGURES", "COMPARISONS"):
+                own = {n: f for n, f in getattr(figures, table).items() if n in names}
+                monkeypatch.setattr(figures, table, own)
+        assert command.run(lambda: figures.main([str(root)])) == 0
+        return {path.name: path.read_bytes() for path in (root / "analysis/figures").iterdir()}
+
+    return run
+
+
+def test_all_figures(
+    tmp_path: Path, write_study: Any, falling: Any, draw: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_study(tmp_path, lambda *at: {**falling(*at), "dense_accuracy": 0.9}, seeds=(0, 1))
+    files = draw(root)
     printed = capsys.readouterr().out
-    assert sorted(files) == [
-        "along_stream.png", "along_stream.svg",
-        "ticket_count_vs_plasticity.png", "ticket_count_vs_plasticity.svg",
+    drawn = [
+        "accuracy_along_stream", "along_stream", "correlation_matrix_first_differences",
+        "correlation_matrix_pearson", "first_differences", "plasticity_along_stream",
+        "ticket_count_vs_plasticity", "tickets_and_controls",
     ]  # fmt: skip
-    assert all(f"written  {storage}/analysis/figures/{name}\n" in printed for name in files)
+    assert sorted(files) == [f"{name}.{ending}" for name in drawn for ending in ("png", "svg")]
+    assert all(f"written  {root}/analysis/figures/{name}\n" in printed for name in files)
+    assert NO_STREAMS in printed
+    assert "left out  plastic_parameters: no overlaps" in printed
     along = files["along_stream.svg"].decode()
-    for label in ("permuted_pixels, 5 seeds", "stationary, 5 seeds", "sparsity 0.8",
-                  "sparsity 0.9", "Task of the stream", "Test accuracy",
-                  "Mean pairwise overlap", "chance level"):  # fmt: skip
+    for label in ("permuted_pixels", "sparsity 0.8", "Task of the stream",
+                  "Test accuracy", "Mean pairwise overlap", "chance level",
+                  "Means over 2 seeds"):  # fmt: skip
         assert label in along
     scatter = files["ticket_count_vs_plasticity.svg"].decode()
     for label in ("task 0", "task 30", "permuted_pixels", "Ticket count (effective number)",
-                  "Test accuracy (fraction)", "sparsity 0.9"):  # fmt: skip
+                  "Test accuracy (fraction)", "sparsity 0.8"):  # fmt: skip
         assert label in scatter
-    width = image.imread(storage / "analysis/figures/along_stream.png").shape[1]
-    assert width == 7.2 * 200
+    width = image.imread(root / "analysis/figures/along_stream.png").shape[1]
+    assert width == 3.5 * 200
 
 
 def test_drawing_again_gives_the_same_bytes(
-    tmp_path: Path, write_study: Callable[..., Path], falling: Any
+    tmp_path: Path, write_study: Callable[..., Path], falling: Any, draw: Any
 ) -> None:
     root = write_study(tmp_path, falling, seeds=(0, 1), tasks=(0, 3))
-    assert draw(root) == draw(root)
+    assert draw(root, "along_stream") == draw(root)
 
 
 def test_each_protocol_has_its_own_files(
-    tmp_path: Path, write_study: Callable[..., Path], falling: Any
+    tmp_path: Path, write_study: Callable[..., Path], falling: Any, draw: Any
 ) -> None:
     for lr in (0.001, 0.01):
-        write_study(tmp_path, falling, seeds=(0, 1), lr=lr)
-    names = sorted(draw(tmp_path))
-    assert len(names) == 8
-    assert len({name.rpartition("_")[2] for name in names}) == 4
+        write_study(tmp_path, falling, seeds=(0,), tasks=(0, 3), lr=lr)
+    files = draw(tmp_path, "along_stream", "accuracy_along_stream")
+    assert len(files) == 8
+    assert len({name.rpartition("_")[2] for name in files}) == 4
+    shown = [b"lr=0.001" in files[name] for name in files if name.endswith(".svg")]
+    assert sorted(shown) == [False, False, True, True]
+
+
+def test_interventions_share_the_figure_of_accuracy(
+    tmp_path: Path, write_study: Callable[..., Path], falling: Any, draw: Any
+) -> None:
+    for intervention in ("none", "redo"):
+        write_study(tmp_path, falling, seeds=(0,), tasks=(0, 3), intervention=intervention)
+    files = draw(tmp_path, "along_stream", "accuracy_along_stream")
+    assert {name.rpartition(".")[0] for name in files} == {
+        "accuracy_along_stream", "along_stream_none", "along_stream_redo",
+    }  # fmt: skip
+    assert b"redo" in files["accuracy_along_stream.svg"]
 
 
 def test_one_seed_and_one_snapshot(
-    tmp_path: Path, write_study: Callable[..., Path], falling: Any
+    tmp_path: Path,
+    write_study: Callable[..., Path],
+    falling: Any,
+    draw: Any,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert len(draw(write_study(tmp_path, falling, seeds=(0,), tasks=(0,)))) == 4
+    files = draw(write_study(tmp_path, falling, seeds=(0,), tasks=(0,)))
+    assert len(files) == 8
+    assert "left out  first_differences: no stream has two neighbouring" in capsys.readouterr().out
+    assert b"One seed, so no intervals" in files["along_stream.svg"]
 
 
-def test_diverged_runs(tmp_path: Path, write_study: Callable[..., Path]) -> None:
+def test_diverged_runs(
+    tmp_path: Path,
+    write_study: Callable[..., Path],
+    draw: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     lost = dict.fromkeys(("ticket_count", "overlap_mean", "test_accuracy"), np.nan)
-    assert len(draw(write_study(tmp_path, lambda *_: lost, seeds=(0, 1), tasks=(0, 10)))) == 4
+    files = draw(write_study(tmp_path, lambda *_: lost, seeds=(0, 1), tasks=(0, 10)))
+    assert b"no finite values" in files["along_stream.svg"]
+    assert "left out  accuracy_along_stream: no stream has an accuracy" in capsys.readouterr().out
