@@ -160,7 +160,9 @@ def _draw_band(axes: Axes, means: Mapping[float, Mean], colour: str, alpha: floa
         for x, mean in means.items()
         if mean.low is not None and mean.high is not None
     ]
-    if bands:
+    if len(bands) == 1:  # a band of no width would not be seen
+        axes.vlines(*bands[0], color=colour, linewidth=0.8)
+    elif bands:
         xs, low, high = zip(*bands, strict=True)
         axes.fill_between(xs, low, high, color=colour, alpha=alpha, linewidth=0)
 

@@ -38,6 +38,17 @@ def test_changes_are_drawn_at_the_later_snapshot(
     assert {text.get_text() for text in count.texts} == {"sparsity 0.8", "sparsity 0.9"}
 
 
+def test_a_single_change_has_its_interval(
+    tmp_path: Path, write_study: Callable[..., Path], materials: Any
+) -> None:
+    root = write_study(tmp_path, values, seeds=(0, 1), tasks=(0, 1))
+    *_, count = first_differences(*materials(root)).axes
+    # Changes of -1 and 0: mean -0.5, standard error 0.5, t(0.975, 1) = 12.7062.
+    [[low, high]] = count.collections[0].get_segments()
+    assert list(low) == pytest.approx([1, -0.5 - 6.3531], abs=1e-4)
+    assert list(high) == pytest.approx([1, -0.5 + 6.3531], abs=1e-4)
+
+
 def test_no_change_across_a_missing_snapshot() -> None:
     rows = [(0, 0, 1.0), (0, 1, 2.0), (0, 2, 4.0), (1, 0, 1.0), (1, 2, 9.0)]
     frame = pd.DataFrame(rows, columns=["seed", "task", "ticket_count"])
