@@ -11,16 +11,25 @@ import ray
 from ray import tune
 
 from raylot import results
-from raylot.config import Study
+from raylot.config import StreamRun, Study
 from raylot.options import OptionError
+from raylot.space import study_spaces
 from raylot.storage import Storage
-from raylot.sweep import Sweep, resolve
+from raylot.sweep import Sweep
 from raylot.trials.stream import snapshot_path
 from tests.raylot.tables import assert_same_tables, read_sorted
+from tests.raylot.trials.runs import finish
 
 _TINY = {
     "hidden": "6", "tasks": 3, "snapshots": "0,2", "epochs": 1, "batch_size": 256, "lr": 0.01,
-    "tickets": 2, "rounds": 1, "probe_size": 20, "save_interval": 0,
+    "tickets": 2, "rounds": 1, "probe_size": 20, "ntk_examples": 0, "sharpness_iterations": 0,
+    "save_interval": 0,
+}  # fmt: skip
+
+#: Tickets of one of two snapshots go on learning, at the highest sparsity.
+_THREE_STAGES = {
+    "ticket_tasks": 2, "subnetworks": "ticket,dense", "stream_snapshots": "2",
+    "stream_sparsities": "highest",
 }  # fmt: skip
 
 
@@ -33,16 +42,32 @@ def cluster() -> Iterator[None]:
 
 
 def _sweep(root: Path, seeds: list[int], sparsities: list[float], **options: Any) -> Sweep:
-    study = Study.checked(**{**_TINY, **options})
-    return Sweep(
-        study,
-        Storage(root),
-        {"seed": tune.grid_search(seeds), "shift": "permuted_pixels"},
-        {
-            "task": tune.grid_search(list(study.snapshots)),
-            "sparsity": tune.grid_search(sparsities),
-        },
+    study = Study.checked(
+        **{
+            **_TINY,
+            "shifts": "permuted_pixels",
+            "seeds": seeds,
+            "sparsities": sparsities,
+            **options,
+        }
     )
+    return Sweep(study, Storage(root), *study_spaces(study))
+
+
+def _computed_here(sweep: Sweep, *stages: int) -> None:
+    """Computes the runs of some stages one by one, without Tune, as far as they are missing."""
+    for stage in (sweep.stages[index] for index in stages):
+        for run in stage.ready(sweep.storage):
+            finish(
+                stage.trainable(
+                    {
+                        "storage": sweep.storage.root,
+                        "save_interval": 0,
+                        "shared": run.model_dump(mode="json"),
+                        "run": {},
+                    }
+                )
+            )
 
 
 def _written(root: Path) -> dict[str, int]:
@@ -53,19 +78,21 @@ def _written(root: Path) -> dict[str, int]:
 def two_seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A storage with a finished sweep over two seeds and two sparsities."""
     root = tmp_path_factory.mktemp("two_seeds")
-    outcome = _sweep(root, [0, 1], [0.5, 0.8]).run()
-    assert (outcome.finished, outcome.missing, outcome.interrupted) == (2 + 8, 0, False)
+    outcome = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES).run()
+    assert (outcome.finished, outcome.missing, outcome.interrupted) == (2 + 8 + 4, 0, False)
     assert not outcome.failures
     return root
 
 
 def test_a_widened_search_space_computes_only_what_is_new(tmp_path: Path, two_seeds: Path) -> None:
-    first = _sweep(tmp_path, [0], [0.5])
-    assert first.run().finished == 1 + 2
+    """And neither order, nor concurrency, nor Tune itself changes what that is."""
+    first = _sweep(tmp_path, [0], [0.8], **_THREE_STAGES)
+    _computed_here(first, 0, 1, 2)
+    assert [len(stage.missing(first.storage)) for stage in first.stages] == [0, 0, 0]
     before = _written(tmp_path)
-    again = _sweep(tmp_path, [0, 1], [0.5, 0.8])
-    assert [len(stage.missing(again.storage)) for stage in again.stages] == [1, 6]
-    assert again.run().finished == 2 + 8
+    again = _sweep(tmp_path, [1, 0], [0.8, 0.5], max_concurrent=1, **_THREE_STAGES)
+    assert [len(stage.missing(again.storage)) for stage in again.stages] == [1, 6, 2]
+    assert again.run().finished == 2 + 8 + 4
     after = _written(tmp_path)
     assert {path: after[path] for path in before} == before
     assert_same_tables(two_seeds, tmp_path)
@@ -74,23 +101,15 @@ def test_a_widened_search_space_computes_only_what_is_new(tmp_path: Path, two_se
 def test_a_finished_sweep_starts_nothing(two_seeds: Path) -> None:
     before = _written(two_seeds)
     experiments = list((two_seeds / "tune").iterdir())
-    assert _sweep(two_seeds, [0, 1], [0.5, 0.8]).run().finished == 10
+    assert _sweep(two_seeds, [0, 1], [0.5, 0.8], **_THREE_STAGES).run().finished == 14
     assert _written(two_seeds) == before
     assert list((two_seeds / "tune").iterdir()) == experiments
 
 
-def test_concurrency_does_not_change_results(tmp_path: Path, two_seeds: Path) -> None:
-    _sweep(tmp_path, [1, 0], [0.8, 0.5], max_concurrent=1).run()
-    assert_same_tables(two_seeds, tmp_path)
-
-
 def test_a_failed_run_is_recorded_the_rest_goes_on_and_it_can_be_retried(tmp_path: Path) -> None:
     sweep = _sweep(tmp_path, [0], [0.5])
+    _computed_here(sweep, 0)
     (stream,) = sweep.stages[0].runs
-    only_stream = Sweep(
-        sweep.study, sweep.storage, sweep.stream_space, {"task": 0, "sparsity": 0.5}
-    )
-    only_stream.run()
     good = sweep.storage.read(snapshot_path(stream.run_id, 2))
     assert good
     sweep.storage.write(snapshot_path(stream.run_id, 2), b"damaged")
@@ -104,67 +123,68 @@ def test_a_failed_run_is_recorded_the_rest_goes_on_and_it_can_be_retried(tmp_pat
     sweep.storage.write(snapshot_path(stream.run_id, 2), good)
     assert sweep.run().failures, "a failed run is not tried again unasked"
     assert sweep.forget_failed() == 1
+    _computed_here(sweep, 1)
     assert sweep.run().finished == 3
 
 
 def test_tickets_of_a_diverged_stream_are_left_out_where_it_left_no_snapshot(
     tmp_path: Path,
 ) -> None:
-    options = {"optimizer": "sgd", "lr": 100.0, "weight_decay": 100.0}
-    outcome = _sweep(tmp_path, [0], [0.5], **options).run()
+    options = {"optimizer": "sgd", "lr": 100.0, "weight_decay": 100.0, "ticket_tasks": 2}
+    sweep = _sweep(tmp_path, [0], [0.5], subnetworks="ticket", **options)
+    _computed_here(sweep, 0, 1, 2)
+    outcome = sweep.run()
     # the stream diverges on task 0, as do the tickets there; the snapshot of task 2 is missing
-    assert (outcome.finished, outcome.diverged, outcome.missing) == (0, 2, 1)
-    assert outcome.blocked == 1
+    assert (outcome.finished, outcome.diverged, outcome.missing) == (0, 2, 3)
+    assert outcome.blocked == 3, "these tickets, and the streams of both"
     assert not outcome.failures
-    experiments = list((tmp_path / "tune").iterdir())
-    again = _sweep(tmp_path, [0], [0.5], **options)
-    assert again.run().blocked == 1
-    assert list((tmp_path / "tune").iterdir()) == experiments, "nothing was there to start"
+    assert not (tmp_path / "tune").exists(), "nothing was there to start"
     assert "2 diverged" in outcome.summary()
 
 
-def test_a_space_resolves_the_same_way_each_time() -> None:
-    space = {
-        "seed": tune.grid_search([0, 1]),
-        "lr": tune.loguniform(1e-4, 1e-1),
-        "epochs": tune.choice([1, 2, 3]),
-        "shift": "stationary",
-    }
-    points = resolve(space, samples=3)
-    assert points == resolve(space, samples=3)
-    assert [point["seed"] for point in points] == [0, 1] * 3
-    assert len({point["lr"] for point in points}) == 6
-    assert points != resolve(space, samples=3, seed=1)
-
-
 def test_any_option_can_be_searched(tmp_path: Path) -> None:
-    study = Study.checked(**_TINY)
-    space = {"lr": tune.grid_search([0.01, 0.02]), "hidden": tune.grid_search(["6", "5,5"])}
-    sweep = Sweep(study, Storage(tmp_path), space, {"task": 0, "sparsity": 0.5})
-    assert sweep.run().finished == 8
-    runs = results.read(tmp_path, "runs")
-    assert set(runs["hidden"]) == {"6", "5,5"}
-    assert runs.groupby("kind")["protocol"].nunique().to_dict() == {"stream": 4, "tickets": 4}
+    sweep = Sweep(
+        Study.checked(**_TINY, ticket_tasks=1),
+        Storage(tmp_path),
+        {"hidden": tune.grid_search(["6", "5,5"])},
+        {"task": 0, "sparsity": 0.8, "criterion": tune.grid_search(["movement", "random"])},
+        {"ticket": tune.grid_search([0, 1])},
+    )
+    streams, tickets, ticket_streams = (stage.runs for stage in sweep.stages)
+    assert [run.hidden for run in streams] == [(6,), (5, 5)]
+    found = [(run.hidden, getattr(run, "criterion", "")) for run in tickets]
+    assert found == [(h, c) for h in ((6,), (5, 5)) for c in ("movement", "random")]
+    assert len({run.run_id for run in ticket_streams}) == 2 * 2 * 2
+    assert {run.parent.run_id for run in ticket_streams if run.parent} == {
+        run.run_id for run in tickets
+    }
 
 
-def test_a_wrong_search_space_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    study = Study.checked(**_TINY)
-    for space, message in (
-        ({"lr": tune.grid_search([0.01, -1])}, r"lr=-1: must be a number in \(0, 100\]"),
-        ({"learning_rate": 0.1}, "learning_rate=0.1: unknown option"),
-        ({"task": 0}, "task=0: must be searched in one of the two spaces only"),
-    ):
-        sweep = Sweep(study, Storage(tmp_path), space, {"task": 0, "sparsity": 0.5})
-        with pytest.raises(OptionError, match=message):
-            sweep.check()
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_streams_option_in_the_space_of_tickets_is_refused(tmp_path: Path) -> None:
-    space = {"task": 0, "sparsity": 0.5, "lr": tune.grid_search([0.01, 0.02])}
-    sweep = Sweep(Study.checked(**_TINY), Storage(tmp_path), {"seed": 0}, space)
-    with pytest.raises(OptionError, match="ticket_space=lr: must not hold options of a stream"):
+@pytest.mark.parametrize(
+    ("streams", "tickets", "ticket_streams", "message"),
+    [
+        ({"lr": tune.grid_search([0.01, -1])}, {}, {}, r"lr=-1: must be a number in \(0, 100\]"),
+        ({"learning_rate": 0.1}, {}, {}, "learning_rate=0.1: unknown option"),
+        ({"task": 0}, {}, {}, "task=0: must be searched in one of the spaces only"),
+        ({}, {"ticket": 0}, {"ticket": 1}, "ticket=1: must be searched in one of the spaces only"),
+        ({}, {"lr": 0.1}, {}, "ticket_space=lr: must not hold options of a stream; search these"),
+        ({}, {}, {"subnetwork": "half"}, "subnetwork=half: must be one of ticket, dense, random"),
+        ({}, {}, {"ticket": 2}, "ticket=2: must be less than tickets=2"),
+    ],
+)
+def test_a_wrong_search_space_is_refused_before_anything_starts(
+    tmp_path: Path,
+    streams: dict[str, Any],
+    tickets: dict[str, Any],
+    ticket_streams: dict[str, Any],
+    message: str,
+) -> None:
+    study = Study.checked(**_TINY, ticket_tasks=1)
+    place = {"task": 0, "sparsity": 0.8}
+    sweep = Sweep(study, Storage(tmp_path), streams, {**place, **tickets}, ticket_streams)
+    with pytest.raises(OptionError, match=message):
         sweep.check()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_that_is_drawn_twice_is_computed_once(tmp_path: Path) -> None:
@@ -200,25 +220,66 @@ def test_a_relative_data_root_reaches_the_trials(
         tmp_path / "storage", [0], [0.5], dataset="mnist", data_root="data", tasks=1,
         snapshots="0", batch_size=10_000, trainability_gap=False,
     )  # fmt: skip
-    outcome = sweep.run()
-    assert outcome.finished == 2, outcome.summary()
+    sweep.check()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    _computed_here(sweep, 0)
+    assert results.read(tmp_path / "storage", "runs")["status"].tolist() == ["finished"]
 
 
-def test_what_the_cluster_can_never_grant_is_refused(tmp_path: Path) -> None:
-    for option, message in (
-        ({"cpus_per_trial": 64}, r"cpus_per_trial=64: must be at most 2, the most CPUs"),
-        ({"gpus_per_trial": 64}, r"gpus_per_trial=64: must be at most \d+, the most GPUs"),
-    ):
-        with pytest.raises(OptionError, match=message):
-            _sweep(tmp_path, [0], [0.5], **option).run()
-
-
-def test_the_plan_counts_runs_and_steps(tmp_path: Path, two_seeds: Path) -> None:
+def test_the_plan_counts_runs_and_steps(two_seeds: Path) -> None:
     """6 steps per training; a stream trains 3 tasks and 2 fresh networks, tickets 2 x 2 + 2."""
-    rows = [line.split() for line in _sweep(two_seeds, [0, 1, 2], [0.5, 0.8]).plan().splitlines()]
+    sweep = _sweep(two_seeds, [0, 1, 2], [0.5, 0.8], **_THREE_STAGES)
+    rows = [line.split() for line in sweep.plan().splitlines()]
     assert rows[1] == ["streams", "3", "2", "1", "30", "30"]
     assert rows[2] == ["tickets", "12", "8", "4", "36", "144"]
-    assert not list(tmp_path.iterdir())
+    # 2 tasks; of each seed a ticket and the dense network
+    assert rows[3] == ["ticket", "streams", "6", "4", "2", "12", "24"]
+
+
+def test_the_dense_network_is_trained_once_whatever_was_pruned(tmp_path: Path) -> None:
+    options = {**_THREE_STAGES, "stream_sparsities": "0.5,0.8"}
+    streams = _sweep(tmp_path, [0, 1], [0.5, 0.8], **options).stages[2].runs
+    names = [run.subnetwork for run in streams]  # type: ignore[attr-defined]
+    assert {name: names.count(name) for name in names} == {"ticket": 2 * 2, "dense": 2}
+
+
+def test_ticket_streams_are_of_the_snapshots_and_sparsities_asked_for(tmp_path: Path) -> None:
+    asked = {"ticket_tasks": 1, "stream_snapshots": "2", "stream_sparsities": "highest"}
+    sweep = _sweep(tmp_path, [0, 1], [0.5, 0.8], **asked)
+    streams = sweep.stages[2].runs
+    assert {(run.task, run.sparsity) for run in streams} == {(2, 0.8)}  # type: ignore[attr-defined]
+    assert len(streams) == 2 * 4
+    assert len(_sweep(tmp_path, [0, 1], [0.5, 0.8]).stages) == 2, "none unless asked for"
+
+
+def test_ticket_streams_wait_for_their_tickets(tmp_path: Path) -> None:
+    sweep = _sweep(tmp_path, [0], [0.5], **_THREE_STAGES)
+    streams, tickets, ticket_streams = sweep.stages
+    (stream,) = streams.runs
+    search = next(run for run in tickets.runs if run.task == 2)  # type: ignore[attr-defined]
+
+    def possible() -> tuple[list[str], list[str]]:
+        runs = ticket_streams.ready(sweep.storage), ticket_streams.to_compute(sweep.storage)
+        return tuple([run.subnetwork for run in some] for some in runs)  # type: ignore[return-value, attr-defined]
+
+    def end(run: StreamRun, status: str) -> None:
+        row = {**results.identity_columns(run), "kind": run.kind, "status": status}
+        results.write(sweep.storage, "runs", run.run_id, [row])
+
+    assert possible() == ([], ["ticket", "dense"])
+    sweep.storage.write(snapshot_path(stream.run_id, 2), b"")
+    end(stream, "finished")
+    assert possible() == (["dense"], ["ticket", "dense"])
+    end(search, "finished")
+    assert possible() == (["ticket", "dense"], ["ticket", "dense"])
+    end(search, "diverged")
+    assert possible() == (["dense"], ["dense"])
+    end(search, "failed")
+    assert possible() == (["dense"], ["dense"])
+    end(stream, "failed")
+    assert possible() == ([], [])
 
 
 def test_trials_are_named_for_what_they_are(two_seeds: Path) -> None:
