@@ -99,6 +99,7 @@ def correlate(
     measures: Iterable[str],
     *,
     tickets: Iterable[str] = tuple(TICKET_MEASURES),
+    statistics: Iterable[str] = tuple(STATISTICS),
     resamples: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -109,6 +110,7 @@ def correlate(
         setting: observations of one setting, as `observations.settings` gives them.
         measures: plasticity measures, columns of it.
         tickets: ticket measures, columns of it.
+        statistics: of `coefficients.STATISTICS`.
         resamples: of the seeds.
         confidence: of the intervals.
         seed: of the resampling; equal seeds give equal intervals.
@@ -117,7 +119,7 @@ def correlate(
         A row per shift (and ``all``), sparsity, pair of measures and statistic: see `COLUMNS`;
         `completed` adds what depends on all rows of the file.
     """
-    measures, tickets = list(measures), list(tickets)
+    measures, tickets, statistics = list(measures), list(tickets), list(statistics)
     grid = np.sort(setting["task"].unique())
     rows: list[dict[str, Any]] = []
     for (shift, sparsity, rounds), part in groups(setting):
@@ -131,7 +133,7 @@ def correlate(
                     part, streams, grid, ticket_measure, plasticity_measure
                 )
                 draws = seed_resamples(counts, resamples, seed) if counts > 1 else None
-                for statistic in STATISTICS:
+                for statistic in statistics:
                     found = _estimate(series, statistic, draws, counts, confidence)
                     found["note"] = "; ".join(filter(None, [found["note"], *notes]))
                     rows.append({**group, **pair, "statistic": statistic, **found})

@@ -43,8 +43,7 @@ def correlation_matrix(material: Material, statistic: str) -> dict[str, Figure]:
     Raises:
         NothingToDrawError: no such correlation exists.
     """
-    found = material.correlations
-    found = found[found["statistic"] == statistic]
+    found = material.correlations(statistic)
     if found["estimate"].isna().all():
         raise NothingToDrawError("too few snapshots for a correlation")
     searches = search_labels(material.frame)

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from findings import Search, ShiftFindings, direction
 from intervals import ENOUGH_SEEDS
 from measures import Measure
+from words import listed
 
 #: Share of the shift's change of tickets from which on the control's counts as just as far.
 _JUST_AS_FAR = 0.9
+
+#: Where a verdict names the shifts that it is about.
+_SHIFT = "<shift>"
 
 
 def headline(
@@ -35,33 +39,38 @@ def headline(
         return (
             f"Open: {seeds} {noun} cannot tell a finding from chance ({ENOUGH_SEEDS} are needed)."
         )
-    parts = [_of_shift(found, control, tickets, plasticity, confidence) for found in shifts]
+    verdicts: dict[str, list[str]] = {}  # what is said of several shifts is said once
+    for found in shifts:
+        verdict = _verdict(found, control, tickets, plasticity, confidence)
+        verdicts.setdefault(verdict, []).append(found.shift)
+    parts = [verdict.replace(_SHIFT, listed(names)) for verdict, names in verdicts.items()]
     return f"{'; '.join(parts)} ({seeds} seeds, {100 * confidence:g}% intervals over seeds)."
 
 
-def _of_shift(
+def _verdict(
     found: ShiftFindings,
     control: ShiftFindings | None,
     tickets: Measure,
     plasticity: Measure,
     confidence: float,
 ) -> str:
+    """What is to be said of one shift, with `_SHIFT` in place of its name."""
     lost = direction(found.plasticity, plasticity)
     if lost != -1:
-        return f"under {found.shift} the question stays open, as no loss of plasticity is certain"
+        return f"under {_SHIFT} the question stays open, as no loss of plasticity is certain"
     fell = {direction(search.tickets, tickets) for search in found.searches}
     if fell != {-1}:
         return (
-            f"under {found.shift} plasticity is lost, but {tickets.label} does not clearly get "
+            f"under {_SHIFT} plasticity is lost, but {tickets.label} does not clearly get "
             f"worse{' at every sparsity' if len(found.searches) > 1 else ''}"
         )
     if control is not None and _same_in_control(found, control, tickets, plasticity, confidence):
         moves = "falls" if tickets.orientation > 0 else "rises"
         return (
             f"{tickets.label} {moves} just as far in the stationary control, where no plasticity "
-            f"is lost, as under {found.shift}: no evidence that losing plasticity costs tickets"
+            f"is lost, as under {_SHIFT}: no evidence that losing plasticity costs tickets"
         )
-    text = f"under {found.shift} the {tickets.stands_for} falls as plasticity is lost"
+    text = f"under {_SHIFT} the {tickets.stands_for} falls as plasticity is lost"
     doubts = _doubts(found, control, tickets, plasticity, confidence)
     if doubts:
         return f"{text}, but {', and '.join(doubts)}"

@@ -112,11 +112,10 @@ class Material:
         dense = (rows["subnetwork"] == "dense") & found_by.notna()
         return rows[dense | (found_by == self.protocol)]
 
-    @cached_property
-    def correlations(self) -> pd.DataFrame:
-        """All its correlations, as analysis/correlation.py writes them."""
+    def correlations(self, statistic: str) -> pd.DataFrame:
+        """Its correlations of one kind, as analysis/correlation.py writes them."""
         tickets = [name for name in self.observations.tickets if self.frame[name].notna().any()]
-        return correlate(self.frame, self.measures, tickets=tickets)
+        return correlate(self.frame, self.measures, tickets=tickets, statistics=[statistic])
 
     def _searched(self, table: pd.DataFrame) -> pd.DataFrame:
         streams = self.frame["stream_run_id"].unique()

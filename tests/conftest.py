@@ -1,4 +1,4 @@
-"""What all tests share: the real MNIST, and hypothesis without time limits."""
+"""What all tests share: the real MNIST, one thread, and hypothesis without time limits."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 # A slow machine is no error, and a red run must be red again when it is repeated.
 settings.register_profile("raylot", deadline=None, derandomize=True)
 settings.load_profile("raylot")
+
+# As in trials; with more, threads wait for each other.
+torch.set_num_threads(1)
 
 _MNIST = Path(__file__).resolve().parents[2] / "shared" / "data"
 

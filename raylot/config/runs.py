@@ -73,6 +73,15 @@ class StreamRun(
             raise ValueError("intervention=redo: must go with network mlp, lenet or vgg")
         return self
 
+    @model_validator(mode="after")
+    def _recycling_happens(self) -> Self:
+        if self.intervention == "redo" and self.redo_interval > self.training_steps_per_task:
+            raise ValueError(
+                f"redo_interval={self.redo_interval}: must be at most "
+                f"{self.training_steps_per_task}, the training steps on each task"
+            )
+        return self
+
     @property
     def stream(self) -> StreamRun:
         """The stream run that this run stands on: itself."""

@@ -134,12 +134,14 @@ class TicketSearch:
         for index in range(self.controls[control]):
             ticket = index % len(self.masks)
             masks = self.control_masks(control, index)
+            initial = self.initial
             if control == REINIT:
                 fresh = reinitialised(self.network, self._key.child("reinit weights", index))
-                self.network.load_state_dict(fresh.state_dict())
+                initial = fresh.state_dict()
+                self.network.load_state_dict(initial)
             else:
                 self.network.load_state_dict(self.start_state(ticket))
-            result = self._trained(self._key.child(control, index), masks)
+            result = self._trained(self._key.child(control, index), masks, initial=initial)
             trained.append(self._row(control, index, masks, result))
         return trained
 
@@ -170,6 +172,7 @@ class TicketSearch:
         masks: Masks | None,
         *,
         task: Task | None = None,
+        initial: Mapping[str, Tensor] | None = None,
         max_steps: int | None = None,
         gradient_magnitudes: bool = False,
     ) -> TrainingResult:
@@ -185,7 +188,7 @@ class TicketSearch:
             max_steps=max_steps,
             gradient_magnitudes=gradient_magnitudes,
             intervention=self._intervention,
-            initial=self.initial,
+            initial=initial or self.initial,
         )
 
     def _of_prunable(self, result: TrainingResult) -> dict[str, Tensor]:
