@@ -8,6 +8,7 @@ from findings import Search, ShiftFindings, direction
 from intervals import ENOUGH_SEEDS, Mean
 from measures import Measure
 from trends import Change
+from words import counted, listed
 
 
 def answer(
@@ -49,8 +50,8 @@ def answer(
         )
     if seeds < ENOUGH_SEEDS:
         sentences.append(
-            f"All of this rests on {_seeds(seeds)}, too few to tell a finding from chance: "
-            f"at least {ENOUGH_SEEDS} are needed, 5 or more are better."
+            f"All of this rests on {counted(seeds, 'seed')}, too few to tell a finding from "
+            f"chance: at least {ENOUGH_SEEDS} are needed, 5 or more are better."
         )
     sentences.append("Going together is not causing: a correlation cannot tell why.")
     return " ".join(sentences)
@@ -68,7 +69,7 @@ def _verdict(
             "no seed has figures for both the first and the last snapshot, so no trend can be told."
         )
     if lost.change.seeds < ENOUGH_SEEDS:
-        return f"{_seeds(lost.change.seeds)} cannot settle the question; what there is:"
+        return f"{counted(lost.change.seeds, 'seed')} cannot settle the question; what there is:"
     if plasticity.orientation == 0:
         return f"what {plasticity.label} says about plasticity is not settled; its figures:"
     plastic = lost.change.direction * plasticity.orientation
@@ -87,11 +88,11 @@ def _verdict(
     }
     directions = {search.place: direction(search.tickets, tickets) for search in searches}
     parts = [
-        f"{words} at {_listed(places)}"
+        f"{words} at {listed(places)}"
         for direction, words in outcomes.items()
         if (places := [place for place, found in directions.items() if found == direction])
     ]
-    return f"by {plasticity.label}, plasticity was lost along the stream, and {_listed(parts)}."
+    return f"by {plasticity.label}, plasticity was lost along the stream, and {listed(parts)}."
 
 
 def _trends(
@@ -104,7 +105,7 @@ def _trends(
         parts.append(f"{span}, {plasticity.label} {_moved(lost)}")
     moved = [f"at {s.place} {_moved(s.tickets)}" for s in searches if s.tickets is not None]
     if moved:
-        parts.append(f"{tickets.label} {_listed(moved)}")
+        parts.append(f"{tickets.label} {listed(moved)}")
     return "; ".join(parts) + "." if parts else "no trend can be told."
 
 
@@ -123,18 +124,18 @@ def _together(searches: Sequence[Search], tickets: Measure, plasticity: Measure)
             includes = "excludes" if sign else "includes"
             interval = "the interval" if len(found) == 1 else "each interval"
             figures = [f"{s.figure('pearson')} at {s.place}{_size(s)}" for s in found]
-            sentences.append(opening.format(_listed(figures), f"{interval} {includes} 0"))
+            sentences.append(opening.format(listed(figures), f"{interval} {includes} 0"))
     bare = [s for s in searches if s.exists("pearson") and not s.sure("pearson")]
     if bare:
         figures = [f"{s.figure('pearson')} at {s.place}{_size(s)}" for s in bare]
         sentences.append(
-            f"The Pearson correlation of {pair} is {_listed(figures)}: nothing can be concluded "
+            f"The Pearson correlation of {pair} is {listed(figures)}: nothing can be concluded "
             f"from fewer than {ENOUGH_SEEDS} seeds."
         )
     missing = [s for s in searches if not s.exists("pearson")]
     if missing:
         places = [f"{s.place}: {s.figure('pearson')}" for s in missing]
-        sentences.append(f"Pearson's correlation of {pair} at {_listed(places)}.")
+        sentences.append(f"Pearson's correlation of {pair} at {listed(places)}.")
     return sentences
 
 
@@ -150,7 +151,7 @@ def _without_trend(searches: Sequence[Search]) -> list[str]:
             by_outcome.setdefault(_survival(search), []).append(figures)
     why = "A trend along the stream that both share makes them correlate without any other link."
     return [why] * bool(by_outcome) + [
-        f"With this common trend taken out{outcome} {_listed(places)}."
+        f"With this common trend taken out{outcome} {listed(places)}."
         for outcome, places in by_outcome.items()
     ]
 
@@ -186,7 +187,7 @@ def _against_control(
             parts.append(f"{_signed(more)} at {search.place}")
     if not parts:
         return []
-    return [f"Change of {tickets.label} beyond that in the stationary control: {_listed(parts)}."]
+    return [f"Change of {tickets.label} beyond that in the stationary control: {listed(parts)}."]
 
 
 # ------------------------------------------------------------------ words
@@ -195,7 +196,7 @@ def _against_control(
 def _moved(found: Change) -> str:
     """``fell from 0.95 to 0.88 (-0.07 [-0.08, -0.06], 5 seeds)``."""
     ends = f"from {found.first:.3g} to {found.last:.3g}"
-    of_seeds = f"({_signed(found.change)}, {_seeds(found.change.seeds)})"
+    of_seeds = f"({_signed(found.change)}, {counted(found.change.seeds, 'seed')})"
     if found.change.mean == 0:
         return f"stayed at {found.first:.3g} {of_seeds}"
     fell = "fell" if found.change.mean < 0 else "rose"
@@ -215,14 +216,5 @@ def _size(search: Search) -> str:
     return f" ({'strong' if size >= 0.7 else 'moderate' if size >= 0.4 else 'weak'})"
 
 
-def _seeds(count: int) -> str:
-    return "one seed" if count == 1 else f"{count} seeds"
-
-
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _listed(parts: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))

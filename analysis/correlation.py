@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import command
+import files
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from coefficients import STATISTICS, Indices, Series, Statistic, is_constant
 from intervals import CENTERS, ENOUGH_SEEDS, Array, percentile_interval, seed_resamples
 from measures import TICKET_MEASURES, measure
@@ -260,18 +260,6 @@ def _why_undefined(points: Series, statistic: str) -> str:
     return "all points are of one task" if is_constant(points.task) else "a straight line in task"
 
 
-def encoded(frame: pd.DataFrame) -> dict[str, bytes]:
-    """The frame as file name -> contents."""
-    table = pa.Table.from_pandas(frame, pa.schema(list(COLUMNS.items())), preserve_index=False)
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    text = frame.to_csv(index=False, lineterminator="\n")
-    return {
-        "correlation.csv": text.encode(),
-        "correlation.parquet": sink.getvalue().to_pybytes(),
-    }
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Computes, prints and writes what the command line asks for."""
     options = command.parse(CorrelationOptions, __doc__, arguments)
@@ -296,9 +284,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print_setting(console, setting, shown, *chosen, options.confidence, center)
     root = storage.root.rstrip("/")
     console.print(f"tables   {root}/tables", soft_wrap=True)
-    for name, contents in encoded(table).items():
-        storage.write(f"analysis/{name}", contents)
-        console.print(f"written  {root}/analysis/{name}", soft_wrap=True)
+    files.write(storage, console, "correlation", table, COLUMNS)
 
 
 def _correlated(

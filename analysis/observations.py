@@ -13,7 +13,7 @@ import pandas as pd
 from measures import ALL_SHIFTS, STATIONARY, TICKET_MEASURES, in_order
 
 from raylot import results
-from raylot.config import PROTOCOL_EXCLUDES, StreamRun, TicketsRun
+from raylot.config import PROTOCOL_EXCLUDES, StreamRun, TicketsRun, TicketStreamRun
 from raylot.names import PERFORMANCE, WHOLE_NETWORK
 from raylot.options import OptionError
 from raylot.storage import Storage
@@ -103,7 +103,7 @@ def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
         frame=frame[[*kept, *TICKET_MEASURES, *values]].sort_values([*SETTING, "seed", "task"]),
         measures=measures,
         tickets=tickets or list(TICKET_MEASURES),
-        options=_options(runs[runs["kind"] == TicketsRun.kind]),
+        options=options_by_protocol(runs[runs["kind"] == TicketsRun.kind]),
     )
 
 
@@ -172,9 +172,9 @@ def _with_previous_performance(frame: pd.DataFrame, tasks: pd.DataFrame) -> pd.D
     return joined.reindex(columns=frame.columns)
 
 
-def _options(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
+def options_by_protocol(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Protocol -> its options as text, those that cannot change results left out."""
-    fields = {**StreamRun.model_fields, **TicketsRun.model_fields}
+    fields = {**StreamRun.model_fields, **TicketStreamRun.model_fields}
     compared = [
         name
         for name, field in fields.items()

@@ -11,6 +11,7 @@ from coefficients import STATISTICS
 from findings import findings
 from headline import headline
 from intervals import CENTERS, MANY_SEEDS, Center
+from layout import plain_table
 from measures import ALL_SHIFTS, Measure, sparsity_label
 from observations import Setting, groups, several_rounds
 from rich.console import Console
@@ -111,7 +112,7 @@ def _winners(frame: pd.DataFrame, center: Center) -> str:
 
 
 def _table(rows: pd.DataFrame, with_rounds: bool) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    table = plain_table(padding=1)
     table.add_column("shift\nsparsity\nseeds", overflow="fold")
     for statistic in STATISTICS.values():
         table.add_column(statistic.label.replace(" ", "\n", 1), no_wrap=True)

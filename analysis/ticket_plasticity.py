@@ -22,7 +22,15 @@ import pyarrow as pa
 from along_snapshots import searches
 from intervals import ENOUGH_SEEDS, Mean, mean_interval
 from layout import plain_table
-from observations import GROUP, SETTING, Observations, Setting, _options, groups, settings
+from observations import (
+    GROUP,
+    SETTING,
+    Observations,
+    Setting,
+    groups,
+    options_by_protocol,
+    settings,
+)
 from rich.console import Console
 from words import counted, figure, listed
 
@@ -325,7 +333,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     console = command.terminal()
     frames = []
-    of_streams = _options(runs[runs["kind"] == TicketStreamRun.kind])
+    of_streams = options_by_protocol(runs[runs["kind"] == TicketStreamRun.kind])
     for setting in settings(Observations(pairs, [], [], of_streams)):
         frames.append(compare(setting.frame, options.confidence))
         show(console, setting, frames[-1], options.confidence)

@@ -158,7 +158,7 @@ def test_plasticity_grew(answer_to: Callable[..., str]) -> None:
     assert "plasticity grew along the stream" in answer_to(values(0.002, -0.05))
 
 
-@pytest.mark.parametrize(("seeds", "words"), [((0,), "one seed"), ((0, 1), "2 seeds")])
+@pytest.mark.parametrize(("seeds", "words"), [((0,), "1 seed"), ((0, 1), "2 seeds")])
 def test_too_few_seeds(
     answer_to: Callable[..., str], seeds: tuple[int, ...], words: str, falling: Any
 ) -> None:
