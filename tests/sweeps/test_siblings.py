@@ -1,0 +1,132 @@
+"""The sibling scripts as a user runs them, on one storage: tables, answers, nothing done twice."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import ray
+
+from raylot import results
+
+_SWEEPS = Path(__file__).parents[2] / "sweeps"
+_TINY = [
+    "--tasks", "4", "--snapshots", "0,3", "--epochs", "1", "--batch-size", "256", "--hidden", "8",
+    "--tickets", "2", "--shuffled-masks", "0", "--reinit-tickets", "0", "--rounds", "1",
+    "--sparsities", "0.8", "--seeds", "0-1", "--shifts", "permuted_pixels", "--probe-size", "50",
+    "--ntk-examples", "0", "--sharpness-iterations", "0",
+]  # fmt: skip
+_TICKET_TASKS = ["--ticket-tasks", "2", "--stream-snapshots", "3"]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """One Ray for the scripts, which use a session that is open already."""
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def _main(script: str, storage: Path, *extra: str) -> int:
+    main = runpy.run_path(str(_SWEEPS / f"{script}.py"))["main"]
+    return int(main([*_TINY, "--storage", str(storage), *extra]))
+
+
+def _written(storage: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in (storage / "tables").rglob("*.parquet")}
+
+
+def test_the_siblings_answer_their_questions_and_compute_nothing_twice(
+    tmp_path: Path, cluster: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert _main("ticket_plasticity", tmp_path, *_TICKET_TASKS) == 0
+    said = capfd.readouterr()
+    assert "14 runs finished" in said.out
+    assert "re-initialised ticket" in said.out
+    assert "Traceback" not in said.err
+    tasks = results.read(tmp_path, "tasks")
+    of_streams = tasks[tasks["snapshot"].notna()]
+    counts = of_streams.groupby("subnetwork").size().to_dict()
+    assert counts == dict.fromkeys(("ticket", "dense", "random", "reinit"), 2 * 2)
+    answer = pd.read_parquet(tmp_path / "analysis" / "ticket_plasticity.parquet")
+    assert set(answer["other"]) == {"dense", "random", "reinit"}
+    assert (tmp_path / "analysis" / "figures" / "ticket_streams.svg").exists()
+
+    before, experiments = _written(tmp_path), list((tmp_path / "tune").iterdir())
+    assert len(experiments) == 3
+    assert _main("plastic_parameters", tmp_path) == 0
+    said = capfd.readouterr()
+    assert "6 runs finished" in said.out
+    assert "the union of all tickets" in said.out
+    overlaps = pd.read_parquet(tmp_path / "analysis" / "plastic_parameters.parquet")
+    assert set(overlaps["selection"]) == {"first", "union", "intersection"}
+    assert (tmp_path / "analysis" / "figures" / "plastic_parameters.svg").exists()
+    assert _written(tmp_path) == before, "its runs were there already"
+    assert list((tmp_path / "tune").iterdir()) == experiments
+
+    assert _main("ticket_plasticity", tmp_path, *_TICKET_TASKS, "--dry-run") == 0
+    plan = [line.split() for line in capfd.readouterr().out.splitlines()]
+    assert [row[-3] for row in plan[1:]] == ["0", "0", "0"], "nothing is left to run"
+
+
+@pytest.mark.parametrize(
+    ("script", "stages"),
+    [
+        # 6 steps a task: 4 tasks and 2 fresh networks; 2 x 2 + 2 trainings; 10 tasks
+        (
+            "ticket_plasticity",
+            [["streams", "2", "0", "2", "36", "72"], ["tickets", "4", "0", "4", "36", "144"],
+             ["ticket", "streams", "16", "0", "16", "60", "960"]],
+        ),
+        (
+            "plastic_parameters",
+            [["streams", "2", "0", "2", "36", "72"], ["tickets", "4", "0", "4", "36", "144"]],
+        ),
+    ],
+)  # fmt: skip
+def test_a_dry_run_prints_the_plan_and_touches_nothing(
+    script: str, stages: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = tmp_path / "new"
+    assert _main(script, storage, "--dry-run") == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[1:] == stages
+    assert not storage.exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("ticket_plasticity", ["--subnetworks", "foo"], "subnetworks=foo: must be one or more of"),
+        (
+            "ticket_plasticity",
+            ["--stream-snapshots", "2"],
+            "stream_snapshots=2: must be one of 0, 3",
+        ),
+        ("ticket_plasticity", ["--stream-sparsities", "0.7"], "stream_sparsities=0.7: must be one"),
+        (
+            "plastic_parameters",
+            ["--plastic-task", "unshifted", "--shifts", "class_split"],
+            "plastic_task=unshifted: must be same with shift class_split",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2_and_starts_nothing(
+    script: str,
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    storage = tmp_path / "new"
+    with pytest.raises(SystemExit) as ended:
+        _main(script, storage, *arguments)
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.err.startswith(f"error: {message}")
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+    assert not storage.exists()
