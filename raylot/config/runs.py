@@ -227,7 +227,10 @@ class TicketStreamRun(TicketsRun):
 
     @property
     def label(self) -> str:
-        return f"{super().label} {self.subnetwork}"
+        found_in = self.stream if self.subnetwork == "dense" else self.search
+        place = found_in.label.replace(found_in.kind, self.kind, 1)
+        at = f" task={self.task}" if self.subnetwork == "dense" else ""
+        return f"{place}{at} {self.subnetwork}"
 
 
 def _short_hash(values: Mapping[str, Any]) -> str:
