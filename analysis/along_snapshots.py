@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
-from intervals import ENOUGH_SEEDS
+from intervals import ENOUGH_SEEDS, Mean
 from measures import sparsity_label
 from observations import groups, several_rounds
 from words import counted
@@ -57,6 +57,14 @@ def shown(rows: pd.DataFrame) -> pd.DataFrame:
 def snapshot_label(snapshot: Any) -> str:
     """The snapshot's task, or ``mean``."""
     return "mean" if pd.isna(snapshot) else str(snapshot)
+
+
+def mean_of(row: Any, name: str, low: str, high: str) -> Mean | None:
+    """The mean over seeds in a row's columns, with its interval; None if it is missing."""
+    if pd.isna(row[name]):
+        return None
+    lowest, highest = (None if pd.isna(row[bound]) else float(row[bound]) for bound in (low, high))
+    return Mean(float(row[name]), lowest, highest, int(row["seeds"]))
 
 
 def place(rows: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""The findings in words, a paragraph made from the numbers: no more certain than they are."""
+"""The findings in words, a paragraph per shift: no more certain than the numbers are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from findings import Search, ShiftFindings, direction
 from intervals import ENOUGH_SEEDS, Mean
 from measures import Measure
 from trends import Change
-from words import counted, listed
+from words import capitalised, counted, listed
 
 
 def answer(
@@ -19,7 +19,7 @@ def answer(
     seeds: int,
     confidence: float = 0.95,
 ) -> str:
-    """One paragraph on whether tickets and plasticity were lost, and whether together.
+    """A paragraph per shift on whether tickets and plasticity were lost, and whether together.
 
     Args:
         shifts, control: from `findings.findings`.
@@ -27,23 +27,38 @@ def answer(
         seeds: seeds in the whole setting.
         confidence: of the intervals.
     """
-    sentences = []
+    paragraphs = []
     for found in shifts:
         lost, searches = found.plasticity, found.searches
-        sentences.append(f"{found.shift}: {_verdict(lost, searches, tickets, plasticity)}")
+        own = [f"{found.shift}: {_verdict(lost, searches, tickets, plasticity)}"]
         if lost is not None:
-            sentences.append(_capital(_trends(lost, searches, tickets, plasticity)))
-        sentences += _together(searches, tickets, plasticity)
-        sentences += _without_trend(searches)
+            own.append(capitalised(_trends(lost, searches, tickets, plasticity)))
+        own += _together(searches, tickets, plasticity)
+        own += _without_trend(searches)
         if control:
-            sentences += _against_control(searches, control.searches, tickets, confidence)
+            own += _against_control(searches, control.searches, tickets, confidence)
+        paragraphs.append(" ".join(own))
     if control:
         trends = _trends(control.plasticity, control.searches, tickets, plasticity)
-        sentences.append(f"In the stationary control, {trends}")
+        own = [f"In the stationary control, {trends}"]
         if not shifts:
-            sentences += _together(control.searches, tickets, plasticity)
-            sentences.append("Without a shifting stream, the question itself stays open.")
-    elif shifts:
+            own += _together(control.searches, tickets, plasticity)
+            own.append("Without a shifting stream, the question itself stays open.")
+        paragraphs.append(" ".join(own))
+    return "\n\n".join([*paragraphs, " ".join(_cautions(shifts, control, seeds))])
+
+
+def _cautions(
+    shifts: Sequence[ShiftFindings], control: ShiftFindings | None, seeds: int
+) -> list[str]:
+    """How far all of it can be trusted."""
+    sentences = []
+    if any(search.exists("pearson") for found in shifts for search in found.searches):
+        sentences.append(
+            "A trend along the stream that both measures share makes them correlate without any "
+            "other link."
+        )
+    if shifts and control is None:
         sentences.append(
             "Without a stationary control, what the shift does cannot be told from what longer "
             "training does."
@@ -54,7 +69,7 @@ def answer(
             f"chance: at least {ENOUGH_SEEDS} are needed, 5 or more are better."
         )
     sentences.append("Going together is not causing: a correlation cannot tell why.")
-    return " ".join(sentences)
+    return sentences
 
 
 # ------------------------------------------------------------------ the sentences
@@ -113,7 +128,7 @@ def _together(searches: Sequence[Search], tickets: Measure, plasticity: Measure)
     """Whether the two measures go together."""
     pair = f"{tickets.label} and {plasticity.label}"
     openings = {
-        1: f"{_capital(pair)} rise and fall together: Pearson {{}}; {{}}.",
+        1: f"{capitalised(pair)} rise and fall together: Pearson {{}}; {{}}.",
         -1: f"Where {tickets.label} is higher, {plasticity.label} is lower: Pearson {{}}; {{}}.",
         0: f"Whether {pair} go together is open: Pearson {{}}; {{}}.",
     }
@@ -121,10 +136,10 @@ def _together(searches: Sequence[Search], tickets: Measure, plasticity: Measure)
     for sign, opening in openings.items():
         found = [s for s in searches if s.sure("pearson") and s.sign("pearson") == sign]
         if found:
-            includes = "excludes" if sign else "includes"
-            interval = "the interval" if len(found) == 1 else "each interval"
+            each = "the" if len(found) == 1 else "each"
+            certainty = f"{each} interval excludes 0" if sign else _why_open(found)
             figures = [f"{s.figure('pearson')} at {s.place}{_size(s)}" for s in found]
-            sentences.append(opening.format(listed(figures), f"{interval} {includes} 0"))
+            sentences.append(opening.format(listed(figures), certainty))
     bare = [s for s in searches if s.exists("pearson") and not s.sure("pearson")]
     if bare:
         figures = [f"{s.figure('pearson')} at {s.place}{_size(s)}" for s in bare]
@@ -139,6 +154,13 @@ def _together(searches: Sequence[Search], tickets: Measure, plasticity: Measure)
     return sentences
 
 
+def _why_open(searches: Sequence[Search]) -> str:
+    each = "the" if len(searches) == 1 else "each"
+    if all(s.rows["pearson"]["low"] <= 0 <= s.rows["pearson"]["high"] for s in searches):
+        return f"{each} interval includes 0"
+    return f"{each} interval includes 0, or p is too large"
+
+
 def _without_trend(searches: Sequence[Search]) -> list[str]:
     """Whether the link survives once the common trend is taken out."""
     by_outcome: dict[str, list[str]] = {}
@@ -149,9 +171,8 @@ def _without_trend(searches: Sequence[Search]) -> list[str]:
                 f"partial given task {search.figure('partial')})"
             )
             by_outcome.setdefault(_survival(search), []).append(figures)
-    why = "A trend along the stream that both share makes them correlate without any other link."
-    return [why] * bool(by_outcome) + [
-        f"With this common trend taken out{outcome} {listed(places)}."
+    return [
+        f"With the common trend taken out{outcome} {listed(places)}."
         for outcome, places in by_outcome.items()
     ]
 
@@ -214,7 +235,3 @@ def _signed(mean: Mean) -> str:
 def _size(search: Search) -> str:
     size = abs(search.rows["pearson"]["estimate"])
     return f" ({'strong' if size >= 0.7 else 'moderate' if size >= 0.4 else 'weak'})"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -140,10 +140,11 @@ def _draw(axes: Axes, estimate: Array, low: Array, high: Array) -> None:
     axes.spines[:].set_visible(False)
     for (row, column), value in np.ndenumerate(estimate):
         dark = sure[row, column] and abs(value) > 0.65
-        axes.text(
+        text = axes.text(
             column, row, number(value), ha="center", va="center", fontsize=5.2,
             color="white" if dark else "black" if sure[row, column] else GREY,
         )  # fmt: skip
+        text.set_in_layout(False)  # it lies within its cell: measuring all of them takes long
 
 
 def number(value: float) -> str:

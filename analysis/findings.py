@@ -12,6 +12,7 @@ from intervals import CENTERS, ENOUGH_SEEDS, Center
 from measures import STATIONARY, Measure, sparsity_label
 from observations import groups, several_rounds
 from trends import Change, change
+from words import p_value
 
 
 @dataclass(frozen=True)
@@ -22,18 +23,21 @@ class Search:
         place: ``sparsity 0.8``.
         key: the sparsity and rounds that it stands for.
         tickets: how the ticket measure changed along the stream.
-        rows: statistic -> its row of `correlation.correlate`.
+        rows: statistic -> its row of `correlation.completed`.
+        confidence: of the rows' intervals.
     """
 
     place: str
     key: tuple[float, int | None]
     tickets: Change | None
     rows: Mapping[str, Mapping[Any, Any]]
+    confidence: float
 
     def sign(self, statistic: str) -> int:
-        """1 or -1 if the interval lies wholly above or below 0, and rests on enough seeds; or 0."""
+        """1 or -1 if the interval lies wholly above or below 0, rests on enough seeds, and the
+        corrected p agrees (a bootstrap interval over few seeds is too narrow); or 0."""
         row = self.rows[statistic]
-        if not self.sure(statistic):
+        if not self.sure(statistic) or row["p_corrected"] >= 1 - self.confidence:
             return 0
         return int(row["low"] > 0) - int(row["high"] < 0)
 
@@ -51,7 +55,8 @@ class Search:
             return f"not computable ({row['note'].split('; ')[0]})"
         if pd.isna(row["low"]):
             return f"{row['estimate']:+.2f} (no interval)"
-        return f"{row['estimate']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
+        text = f"{row['estimate']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
+        return text if pd.isna(row["p_corrected"]) else f"{text} {p_value(row['p_corrected'])}"
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def findings(
 
     Args:
         frame: observations of one setting.
-        rows: its correlations of the one pair of measures, from `correlation.correlate`.
+        rows: its correlations of the one pair of measures, from `correlation.completed`.
         tickets, plasticity: the pair.
         confidence: of the intervals.
         center: mean or interquartile mean over seeds.
@@ -130,6 +135,7 @@ def _searches(
                 (sparsity, rounds),
                 change(part, tickets.name, confidence, center),
                 {str(row["statistic"]): row for row in own.to_dict("records")},
+                confidence,
             )
         )
     return found

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from findings import Search, ShiftFindings, direction
 from intervals import ENOUGH_SEEDS
 from measures import Measure
-from words import listed
+from words import counted, listed
 
 #: Share of the shift's change of tickets from which on the control's counts as just as far.
 _JUST_AS_FAR = 0.9
@@ -35,9 +35,9 @@ def headline(
     if not shifts:
         return "Open: there is no shifting stream, along which plasticity could be lost."
     if seeds < ENOUGH_SEEDS:
-        noun = "seed" if seeds == 1 else "seeds"
         return (
-            f"Open: {seeds} {noun} cannot tell a finding from chance ({ENOUGH_SEEDS} are needed)."
+            f"Open: {counted(seeds, 'seed')} cannot tell a finding from chance "
+            f"({ENOUGH_SEEDS} are needed)."
         )
     verdicts: dict[str, list[str]] = {}  # what is said of several shifts is said once
     for found in shifts:

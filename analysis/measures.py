@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
+from words import counted
 
 
 @dataclass(frozen=True)
@@ -123,4 +124,4 @@ def sparsity_label(sparsity: float, rounds: int | None) -> str:
     """``0.8``, or ``0.8 (3 rounds)`` where the number of rounds has to be told apart."""
     if rounds is None or pd.isna(rounds):
         return f"{sparsity:g}"
-    return f"{sparsity:g} ({int(rounds)} round{'s' if rounds != 1 else ''})"
+    return f"{sparsity:g} ({counted(int(rounds), 'round')})"

@@ -132,20 +132,22 @@ def _columns(means: dict[str, Mean | None]) -> dict[str, Any]:
 
 
 def answer(rows: pd.DataFrame) -> str:
-    """Whether the most plastic weights are the tickets', from one setting's rows of `compare`."""
+    """Whether the most plastic weights are the tickets', from one setting's rows of `compare`: a
+    paragraph per shift and sparsity."""
     whole = rows[rows["layer"] == WHOLE_NETWORK]
-    sentences = []
+    paragraphs = []
     for where, part in searches(whole):
         found = along_snapshots.overall(part)
         verdicts: dict[str, list[str]] = {}
         for row in found.to_dict("records"):
-            numbers = f"{SELECTIONS[row['selection']]} ({_numbers(row)})"
-            verdicts.setdefault(verdict(_mean(row, "corrected")), []).append(numbers)
+            corrected = _mean(row, "corrected")
+            numbers = f"{SELECTIONS[row['selection']]} ({figure(corrected)})"
+            verdicts.setdefault(verdict(corrected), []).append(numbers)
         seeds = counted(int(found["seeds"].max()), "seed")
         parts = [f"{what}: {listed(numbers)}" for what, numbers in verdicts.items()]
-        sentences.append(f"{where} ({along_snapshots.place(part)}, {seeds}): {'; '.join(parts)}.")
-    sentences.append(along_snapshots.too_few(int(whole["seeds"].min())))
-    return " ".join(filter(None, sentences))
+        paragraphs.append(f"{where} ({along_snapshots.place(part)}, {seeds}): {'; '.join(parts)}.")
+    paragraphs.append(along_snapshots.too_few(int(whole["seeds"].min())))
+    return "\n\n".join(filter(None, paragraphs))
 
 
 def verdict(corrected: Mean | None) -> str:
@@ -163,23 +165,12 @@ def verdict(corrected: Mean | None) -> str:
     return next(text for size, text in DEGREES if corrected.mean <= size)
 
 
-def _numbers(row: Any) -> str:
-    overlap, corrected = figure(_mean(row, "jaccard"), signed=False), _mean(row, "corrected")
-    return f"Jaccard {overlap}, chance {_chance(row)}, corrected {figure(corrected)}"
-
-
 def _chance(row: Any) -> str:
     return "none" if pd.isna(row["chance"]) else f"{row['chance']:.3f}"
 
 
 def _mean(row: Any, name: str) -> Mean | None:
-    if pd.isna(row[name]):
-        return None
-    low, high = (
-        None if pd.isna(row[f"{name}_{bound}"]) else float(row[f"{name}_{bound}"])
-        for bound in ("low", "high")
-    )
-    return Mean(float(row[name]), low, high, int(row["seeds"]))
+    return along_snapshots.mean_of(row, name, f"{name}_low", f"{name}_high")
 
 
 def show(console: Console, setting: Setting, rows: pd.DataFrame, confidence: float) -> None:
@@ -203,7 +194,8 @@ def show(console: Console, setting: Setting, rows: pd.DataFrame, confidence: flo
                 figure(_mean(row, "corrected")),
             )
         console.print(table)
-    console.print(f"\nAnswer: {answer(rows)}\n")
+    console.print("\nAnswer (in parentheses the overlap corrected for chance):", style="bold")
+    console.print(f"\n{answer(rows)}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -17,6 +17,7 @@ from observations import Setting, groups, several_rounds
 from rich.console import Console
 from rich.table import Table
 from significance import smallest_p
+from words import counted, p_value
 
 
 def print_setting(
@@ -67,8 +68,7 @@ def cell(row: Mapping[Any, Any]) -> str:
     if not pd.isna(row["low"]):
         lines.append(f"[{_short(row['low'])}, {_short(row['high'])}]")
     if not pd.isna(row["p_corrected"]):
-        p = row["p_corrected"]
-        lines.append("p <.001" if p < 0.001 else f"p {p:.3f}".replace("0.", ".", 1))
+        lines.append(p_value(row["p_corrected"]))
     return "\n".join(lines)
 
 
@@ -118,8 +118,7 @@ def _table(rows: pd.DataFrame, with_rounds: bool) -> Table:
         table.add_column(statistic.label.replace(" ", "\n", 1), no_wrap=True)
     for place, part in _by_group(rows, with_rounds, "\n"):
         cells = {row["statistic"]: row for row in part.to_dict("records")}
-        seeds = int(part["seeds"].max())
-        count = f"{seeds} seed{'s' if seeds != 1 else ''}"
+        count = counted(int(part["seeds"].max()), "seed")
         table.add_row(f"{place}\n{count}", *(cell(cells[name]) for name in STATISTICS))
     return table
 

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from intervals import ENOUGH_SEEDS
+from layout import plain_table
 from original import OriginalRows, original_rows
 from published import (
     ACCURACY,
@@ -34,7 +35,7 @@ from published import (
 from rich.console import Console
 from rich.table import Table
 from spread import NEIGHBOURS, neighbours_interval, prediction_interval
-from words import counted
+from words import capitalised, counted
 
 from raylot.options import Options, option
 from raylot.storage import Storage
@@ -283,7 +284,7 @@ def show(console: Console, frame: pd.DataFrame, notes: Sequence[str], confidence
         judged = _places(done[done["range_over"] == name])
         console.print(f"- Range {RANGES[name]}: {judged}.")
     for note, part in done[done["note"] != ""].groupby("note", sort=False):
-        console.print(f"- {_capital(str(note))}: {_places(part)}.")
+        console.print(f"- {capitalised(str(note))}: {_places(part)}.")
     for note in notes:
         console.print(f"- {note}")
     missing = frame[frame["here"].isna()]
@@ -293,7 +294,7 @@ def show(console: Console, frame: pd.DataFrame, notes: Sequence[str], confidence
 
 
 def _table(done: pd.DataFrame, confidence: float) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    table = plain_table(padding=1)
     table.add_column("quantity", overflow="fold", width=17)
     for heading in ("task", "published", "here"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -361,10 +362,6 @@ def _places(part: pd.DataFrame) -> str:
         place = f"{row['sparsity']:g}" if along_stream else str(row["task"])
         places.setdefault(name, []).append(place)
     return "; ".join(f"{name} {', '.join(at)})" for name, at in places.items())
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,17 +12,14 @@ the signs of the seeds' shares, and assumes no distribution, cannot go below `sm
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
-import pandas as pd
-import pingouin
 from coefficients import Series, is_constant
 from intervals import Array
 from scipy import stats
+from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.multitest import multipletests
 
-#: pingouin's least number of streams.
+#: Least number of streams of a repeated-measures correlation, as in pingouin.
 LEAST_STREAMS = 3
 
 
@@ -51,9 +48,10 @@ def p_over_seeds(scores: Series) -> float | None:
 def repeated_measures_p(points: Series) -> tuple[int, float] | None:
     """Degrees of freedom and p-value of the repeated-measures correlation within streams.
 
-    They are those of Bakdash & Marusich (2017), by pingouin, with a stream as the participant:
-    its snapshots count as independent once the stream's mean is taken out, which a trend or a
-    slow drift along the stream violates. The p-value is then too small.
+    They are those of the analysis of covariance of Bakdash & Marusich (2017), a regression of y
+    on x with an intercept per stream, which stands for the participant: its snapshots count as
+    independent once the stream's mean is taken out, which a trend or a slow drift along the
+    stream violates. The p-value is then too small.
 
     Args:
         points: at least two per stream; x and y vary within streams.
@@ -61,15 +59,14 @@ def repeated_measures_p(points: Series) -> tuple[int, float] | None:
     Returns:
         None with fewer than `LEAST_STREAMS` streams.
     """
-    if np.unique(points.stream).size < LEAST_STREAMS:
+    streams = np.unique(points.stream)
+    if streams.size < LEAST_STREAMS:
         return None
-    # the regression behind it is solved numerically: x and y in units of their own spread
+    # the regression is solved numerically: x and y in units of their own spread
     x, y = (values / values.std() for values in (points.x, points.y))
-    frame = pd.DataFrame({"x": x, "y": y, "stream": points.stream})
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # of a perfect fit, and of pandas about pingouin
-        found = pingouin.rm_corr(frame, "x", "y", "stream").iloc[0]
-    return int(found["dof"]), float(found["pval"])
+    found = OLS(y, np.column_stack([x, points.stream[:, None] == streams])).fit()
+    with np.errstate(divide="ignore"):  # of a perfect fit
+        return int(found.df_resid), float(found.pvalues[0])
 
 
 def corrected(p: Array, method: str) -> Array:

@@ -110,6 +110,8 @@ def note(figure: Figure, *sentences: str) -> None:
 def encoded(figure: Figure) -> dict[str, bytes]:
     """The figure as file ending -> contents; equal figures give equal bytes."""
     files = {}
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once for both files
     for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=ending, metadata=metadata)

@@ -105,7 +105,7 @@ MEASURES: dict[str, CurveMeasure] = {
     "test_accuracy": CurveMeasure(
         "test accuracy", "test accuracy", lambda tasks, accuracies, _: float(accuracies.mean())
     ),
-    "accuracy_slope": CurveMeasure("accuracy kept per task", "slope per task", _slope, 4),
+    "accuracy_slope": CurveMeasure("accuracy kept per task", "kept per task", _slope, 4),
     "accuracy_change": CurveMeasure("accuracy kept", "last - first", _change, answers=False),
     "learning_speed": CurveMeasure(
         "learning speed", "learning speed", lambda tasks, _, speeds: float(speeds.mean())
@@ -253,8 +253,9 @@ def _columns(values: pd.DataFrame, mean: Mean) -> dict[str, Any]:
 
 
 def answer(rows: pd.DataFrame) -> str:
-    """Whether tickets are more or less plastic, from one setting's rows of `compare`."""
-    sentences = []
+    """Whether tickets are more or less plastic, from one setting's rows of `compare`: a paragraph
+    per shift and sparsity."""
+    paragraphs = []
     for where, part in searches(rows):
         found = along_snapshots.overall(part)
         tasks = counted(int(found["tasks"].max()), "new task")
@@ -265,32 +266,28 @@ def answer(rows: pd.DataFrame) -> str:
         if "dense" not in set(found["other"]):
             parts.insert(0, "nothing is known of its network on the same tasks")
         place = along_snapshots.place(part)
-        sentences.append(f"{where}, over {tasks}, {place}: {'; '.join(parts)}.")
-    sentences += [f"Note: {note}." for note in filter(None, rows["note"].unique())]
-    sentences.append(along_snapshots.too_few(int(rows["seeds"].min())))
-    return " ".join(filter(None, sentences))
+        paragraphs.append(f"{where}, over {tasks}, {place}: {'; '.join(parts)}.")
+    paragraphs += [f"Note: {note}." for note in filter(None, rows["note"].unique())]
+    paragraphs.append(along_snapshots.too_few(int(rows["seeds"].min())))
+    return "\n\n".join(filter(None, paragraphs))
 
 
 def _verdict(rows: pd.DataFrame, other: str) -> str:
-    """``the ticket is more plastic than its network by test accuracy (+0.02 [...])``."""
+    """``the ticket against its network: more plastic by test accuracy (+0.02 [...])``."""
     directions: dict[int, list[str]] = {1: [], -1: [], 0: []}
     for row in rows.to_dict("records"):
         measure = MEASURES[row["measure"]]
         if measure.answers:
-            mean = _mean(row)
-            sure = mean.direction if mean.seeds >= ENOUGH_SEEDS else 0
+            mean = _difference(row)
+            sure = mean.direction if mean and mean.seeds >= ENOUGH_SEEDS else 0
             directions[sure].append(f"{measure.label} ({figure(mean, measure.digits)})")
-    words = {
-        1: f"the ticket is more plastic than {other} by",
-        -1: f"the ticket is less plastic than {other} by",
-        0: f"whether it is more or less plastic than {other} is open by",
-    }
-    return ", ".join(f"{words[sign]} {listed(by)}" for sign, by in directions.items() if by)
+    words = {1: "more plastic", -1: "less plastic", 0: "open"}
+    parts = [f"{words[sign]} by {listed(by)}" for sign, by in directions.items() if by]
+    return f"the ticket against {other}: {', '.join(parts)}"
 
 
-def _mean(row: Any) -> Mean:
-    low, high = (None if pd.isna(row[name]) else float(row[name]) for name in ("low", "high"))
-    return Mean(float(row["difference"]), low, high, int(row["seeds"]))
+def _difference(row: Any) -> Mean | None:
+    return along_snapshots.mean_of(row, "difference", "low", "high")
 
 
 def show(console: Console, setting: Setting, rows: pd.DataFrame, confidence: float) -> None:
@@ -310,14 +307,15 @@ def show(console: Console, setting: Setting, rows: pd.DataFrame, confidence: flo
         for (snapshot, other), own in shown.groupby(["snapshot", "other"], dropna=False):
             by_measure = {row["measure"]: row for row in own.to_dict("records")}
             cells = [
-                figure(_mean(by_measure[name]), measure.digits, separator="\n")
+                figure(_difference(by_measure[name]), measure.digits, separator="\n")
                 if name in by_measure
                 else "none"
                 for name, measure in measures.items()
             ]
             table.add_row(along_snapshots.snapshot_label(snapshot), str(other), *cells)
         console.print(table)
-    console.print(f"\nAnswer: {answer(rows)}\n")
+    console.print("\nAnswer:", style="bold")
+    console.print(f"\n{answer(rows)}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

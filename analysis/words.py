@@ -17,6 +17,16 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def capitalised(text: str) -> str:
+    """The text with its first letter in upper case, the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def p_value(p: float) -> str:
+    """``p <.001``, ``p .012``."""
+    return "p <.001" if p < 0.001 else f"p {p:.3f}".replace("0.", ".", 1)
+
+
 def figure(mean: Mean | None, digits: int = 3, *, signed: bool = True, separator: str = " ") -> str:
     """``+0.012 [+0.003, +0.021]``, without the interval if there is none; ``none`` for None."""
     if mean is None:
