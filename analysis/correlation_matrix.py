@@ -96,7 +96,8 @@ class _Matrix:
             figure,
             title,
             f"Correlations: {STATISTICS[statistic].label}. Red: positive, blue: negative; pale: "
-            "the 95% bootstrap interval over seeds covers 0, or there is none.",
+            "the 95% bootstrap interval over seeds (not corrected for the number of correlations) "
+            "covers 0, or there is none.",
         )
         return figure
 

@@ -61,7 +61,8 @@ RC: dict[str, Any] = {
     "lines.linewidth": 1.3,
     "axes.unicode_minus": False,
     "figure.constrained_layout.use": True,
-    "savefig.dpi": 200,
+    "figure.dpi": 200,  # text is laid out as wide as it is drawn
+    "savefig.dpi": "figure",
     "svg.fonttype": "none",
     "svg.hashsalt": "raylot",
 }
