@@ -130,7 +130,7 @@ def check_available(options: DataOptions) -> None:
             ) from None
     try:
         _mnist(str(root))
-    except (RuntimeError, ValueError):  # missing; damaged
+    except (RuntimeError, ValueError, AssertionError, OSError):  # missing; damaged
         raise OptionError(
             f"data_root={root}: must be a folder that holds MNIST in torchvision's layout "
             f"({folder} with its four files), or give download=true"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from raylot.config import InterventionOptions
 from raylot.options import OptionError
-from raylot.plasticity import recorded_activations
+from raylot.plasticity import dormant_units, recorded_activations
 from raylot.pruning import prunable_weights
 from raylot.training import Intervention, Training
 
@@ -79,8 +79,8 @@ class ReDo(Intervention):
     A hidden unit whose mean |activation| on the batch is at most ``redo_threshold`` times its
     layer's mean gets freshly initialised incoming weights and bias (and gain, bias and statistics
     in a norm that follows), and outgoing weights 0. The optimizer's moments of all these are set
-    to 0, and its step count, which is one for the whole network here, starts over whenever a unit
-    is recycled.
+    to 0, and its step count starts over whenever a unit is recycled. The count is one for the whole
+    network here, so that Adam's steps of all other weights are shorter too for some tens of steps.
     """
 
     def __init__(self, options: InterventionOptions) -> None:
@@ -95,7 +95,7 @@ class ReDo(Intervention):
         if training.step % self._interval:
             return
         layers = _hidden_layers(training.network)
-        found = dormant_units(training.network, training.inputs, self._threshold)
+        found = dormant_by_layer(training.network, training.inputs, self._threshold)
         if any(layer.units != len(found.get(layer.name, ())) for layer in layers):
             raise OptionError(_NO_CHAIN)
         recycled = [(layer, found[layer.name]) for layer in layers if found[layer.name].any()]
@@ -125,7 +125,7 @@ class Reset(Intervention):
         training.reset_optimizer()
 
 
-def dormant_units(network: nn.Module, inputs: Tensor, threshold: float) -> dict[str, Tensor]:
+def dormant_by_layer(network: nn.Module, inputs: Tensor, threshold: float) -> dict[str, Tensor]:
     """Which units of each hidden layer are dormant on a batch, by the name of their layer.
 
     Returns:
@@ -136,8 +136,7 @@ def dormant_units(network: nn.Module, inputs: Tensor, threshold: float) -> dict[
     with torch.no_grad(), recorded_activations(network) as activations:
         network(inputs)
     network.train(was_training)
-    scores = {layer: units.outputs.abs().mean(dim=0) for layer, units in activations.items()}
-    return {layer: score <= threshold * score.mean() for layer, score in scores.items()}
+    return {layer: dormant_units(a.outputs, threshold) for layer, a in activations.items()}
 
 
 _NO_CHAIN = (

@@ -225,5 +225,5 @@ def build(
         OptionError: the network is not made for inputs of that shape.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(key.torch_seed())
+        torch.default_generator.manual_seed(key.torch_seed())
         return NETWORKS[options.network](input_shape, options, classes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_origin
 
 import annotated_types
@@ -108,6 +109,17 @@ class Options(BaseModel):
                 raise ValueError(f"{name}={value}: must be {accepted(field)}")
         return values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _none_is_a_word(cls, values: Any) -> Any:
+        """``none`` on a command line unsets what a preset sets, where nothing is accepted."""
+        if not isinstance(values, dict):
+            return values
+        return {
+            name: None if value == "none" and _may_be_none(cls.model_fields.get(name)) else value
+            for name, value in values.items()
+        }
+
     @classmethod
     def checked(cls, /, **values: Any) -> Self:
         """Builds the model; a wrong value raises `OptionError` with a one-line message."""
@@ -157,6 +169,12 @@ def accepted(field: FieldInfo) -> str:
         noun = "a whole number" if field.annotation is int else "a number"
         return f"{noun} in {low}, {high}"
     return "a text"
+
+
+def _may_be_none(field: FieldInfo | None) -> bool:
+    """Whether an option may be left out, and no text could be meant by ``none``."""
+    kinds = set() if field is None else set(get_args(field.annotation))
+    return type(None) in kinds and not kinds & {str, Path}
 
 
 def _literal_values(annotation: Any) -> list[str]:

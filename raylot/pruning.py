@@ -106,7 +106,7 @@ def keep_highest(scores: Tensor, mask: Tensor, survivors: int) -> Tensor:
     alive = mask.flatten().nonzero().squeeze(1)
     order = scores.detach().flatten()[alive].sort(stable=True).indices
     kept = torch.zeros(mask.numel(), dtype=torch.bool, device=mask.device)
-    kept[alive[order[len(alive) - survivors :]]] = True
+    kept[alive[order[max(0, len(alive) - survivors) :]]] = True
     return kept.view_as(mask)
 
 

@@ -50,6 +50,15 @@ _SNAPSHOT = {
     "sparsity": pa.float64(),  # target fraction of the weights removed
 }
 
+#: Whose continual learning a row is about: a stream's, or a ticket stream's.
+_LEARNER = {
+    "subnetwork": pa.string(),  # dense; in a ticket stream also ticket, random, reinit
+    "stream_run_id": pa.string(),  # its own run_id for a stream
+    "snapshot": pa.int64(),  # task of the snapshot that a ticket stream starts from, or null
+    "sparsity": pa.float64(),  # of its subnetwork, or null
+    "ticket": pa.int64(),  # which ticket or random draw, or null
+}
+
 _LIKENESS = {
     "jaccard": pa.float64(),
     "chance": pa.float64(),
@@ -83,11 +92,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "tasks": {
         **_IDENTITY,
         "task": pa.int64(),
-        "subnetwork": pa.string(),  # dense; in a ticket stream also ticket, random, reinit
-        "stream_run_id": pa.string(),  # its own run_id for a stream
-        "snapshot": pa.int64(),  # task of the snapshot that a ticket stream starts from, or null
-        "sparsity": pa.float64(),  # of its subnetwork, or null
-        "ticket": pa.int64(),  # which ticket or random draw, or null
+        **_LEARNER,
         "train_loss": pa.float64(),
         "online_accuracy": pa.float64(),
         "test_loss": pa.float64(),
@@ -97,6 +102,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "plasticity": {
         **_IDENTITY,
         "task": pa.int64(),
+        **_LEARNER,
         "layer": pa.string(),
         "metric": pa.string(),
         "value": pa.float64(),

@@ -54,7 +54,10 @@ class DataOptions(Options):
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         """A trial works in a folder of its own, where a relative path would lead elsewhere."""
-        return None if value is None else value.expanduser().resolve()
+        try:
+            return None if value is None else value.expanduser().resolve()
+        except RuntimeError as error:  # there is no such user
+            raise ValueError(str(error)) from None
 
 
 class ShiftParameters(Options):
@@ -119,6 +122,15 @@ class InterventionParameters(Options):
     redo_interval: int = option(
         100, "redo: training steps between resets", ge=1, le=1_000_000_000, off=100
     )
+
+    @model_validator(mode="after")
+    def _small_steps_shrink_little(self) -> Self:
+        if self.perturb_every == "step" and self.shrink < 0.99:
+            raise ValueError(
+                f"shrink={self.shrink:g}: must be in [0.99, 1] with perturb_every=step, where it "
+                "acts after every training step (as shrink=0.9999 with perturb=0.0001)"
+            )
+        return self
 
 
 class InterventionOptions(InterventionParameters):
@@ -223,7 +235,8 @@ class PlasticityOptions(Options):
         True, "train a fresh network on each snapshot's task too, to measure the trainability gap"
     )
     ntk_examples: int = option(
-        32, "inputs of the probe between which the empirical NTK is measured; 0: not measured",
+        32, "inputs of the probe (at most probe_size) between which the empirical NTK is measured; "
+        "0: not measured",
         ge=0, le=4096, off=32,
     )  # fmt: skip
     sharpness_iterations: int = option(
@@ -239,7 +252,7 @@ class PruningOptions(Options):
         "layer", "rank weights within each layer, or over all layers"
     )
     masked: Literal["zero", "freeze"] = option(
-        "zero", "pruned weights are 0 for good, or stay at their value in the snapshot"
+        "zero", "pruned weights are 0 for good, or stay at the value to which they are rewound"
     )
     criterion: Literal["magnitude", "magnitude_increase", "movement", "random"] = option(
         "magnitude", "what a weight's survival is ranked by: |w| after training, its increase, the "
@@ -270,13 +283,13 @@ class TicketOptions(PruningOptions):
     random_masks: int | None = option(
         None,
         "random masks of the same layer densities, as control; none given: as many as tickets",
-        accepts="a whole number in [0, 1000]",
+        accepts="a whole number in [0, 1000], or none",
         ge=0,
         le=1000,
     )
     random_density: float | None = option(
         None, "random masks keep each weight independently with this probability instead",
-        accepts="a number in (0, 1], or nothing for the tickets' layer densities",
+        accepts="a number in (0, 1], or none for the tickets' layer densities",
         gt=0, le=1, off=None,
     )  # fmt: skip
     shuffled_masks: int = option(
@@ -288,7 +301,7 @@ class TicketOptions(PruningOptions):
     tolerance: float = option(
         0.01, "a ticket wins if its test accuracy is at most this much (as a fraction of 1) "
         "below the dense network's, and above every random or shuffled mask's of its layer "
-        "densities", ge=0, le=1,
+        "densities, if there are any", ge=0, le=1,
     )  # fmt: skip
 
 

@@ -26,6 +26,8 @@ from raylot.options import Options, option
 
 #: Training examples of each data set, known without loading it.
 TRAINING_EXAMPLES = {"digits": 1437, "mnist": 60000}
+#: Pixels of each image.
+PIXELS = {"digits": 8 * 8, "mnist": 28 * 28}
 #: Classes of every data set.
 CLASSES = 10
 
@@ -64,6 +66,16 @@ class StreamRun(
             raise ValueError(
                 f"probe_size={self.probe_size}: must be at most {examples}, "
                 f"the training examples of {self.dataset}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pixels_move(self) -> Self:
+        pixels = PIXELS[self.dataset]
+        if self.shift == "permuted_pixels" and round(self.fraction * pixels) < 2:
+            raise ValueError(
+                f"fraction={self.fraction:g}: must be at least {1.5 / pixels:.2g}, so that 2 of "
+                f"the {pixels} pixels of {self.dataset} change places"
             )
         return self
 
@@ -223,7 +235,7 @@ class TicketStreamRun(TicketsRun):
 
     @property
     def training_steps(self) -> int:
-        return self.ticket_tasks * self.training_steps_per_task
+        return self.ticket_tasks * self.training_steps_per_task + self.rewind_steps
 
     @property
     def label(self) -> str:

@@ -92,12 +92,12 @@ class TicketStreamOptions(Options):
     ] = option(
         None,
         "sparsities whose tickets are; none given: all",
-        accepts="some of the sparsities, each once, as 0.9, or highest",
+        accepts="some of the sparsities, each once, as 0.9, or highest, or none",
     )
     stream_snapshots: Annotated[tuple[int, ...] | None, Integers] = option(
         None,
         "snapshots whose tickets are; none given: all",
-        accepts="some of the snapshots, each once, as 0,20",
+        accepts="some of the snapshots, each once, as 0,20, or none",
     )
 
     @field_validator("subnetworks", "stream_sparsities", "stream_snapshots")

@@ -12,6 +12,7 @@ from raylot.plasticity.activations import (
     LayerActivations,
     dead_fraction,
     dormant_fraction,
+    dormant_units,
     recorded_activations,
     unit_sign_entropy,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "condition_number",
     "dead_fraction",
     "dormant_fraction",
+    "dormant_units",
     "effective_rank",
     "empirical_ntk",
     "mean_magnitude",

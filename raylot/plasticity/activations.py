@@ -53,8 +53,8 @@ def dead_fraction(activations: Tensor) -> float:
     return float((activations == 0).all(dim=0).double().mean())
 
 
-def dormant_fraction(activations: Tensor, threshold: float) -> float:
-    """Fraction of tau-dormant units, in [0, 1] (Sokar et al. 2023).
+def dormant_units(activations: Tensor, threshold: float) -> Tensor:
+    """Which units are tau-dormant (Sokar et al. 2023): boolean, ``units``.
 
     A unit is dormant if its mean |activation| is at most threshold times its layer's mean of
     that; in a layer that is silent altogether all are.
@@ -64,7 +64,12 @@ def dormant_fraction(activations: Tensor, threshold: float) -> float:
         threshold: tau, in [0, 1].
     """
     score = activations.double().abs().mean(dim=0)
-    return float((score <= threshold * score.mean()).double().mean())
+    return score <= threshold * score.mean()
+
+
+def dormant_fraction(activations: Tensor, threshold: float) -> float:
+    """Fraction of `dormant_units`, in [0, 1]."""
+    return float(dormant_units(activations, threshold).double().mean())
 
 
 def unit_sign_entropy(active: Tensor) -> float:

@@ -53,7 +53,7 @@ def find_tickets(
         rounds: pruning rounds, at least 1; None: 20% of the survivors per round.
         count: tickets, at least 1; they differ only in data order.
         masked: ``"zero"``: pruned weights are 0 (Frankle & Carbin 2019); ``"freeze"``: they stay
-            at their value in the network given (Zhou et al. 2019).
+            at their value in the network given (or after ``rewind_steps``) (Zhou et al. 2019).
         scope: prune the same fraction of each ``"layer"``, or the smallest weights of all
             (``"global"``).
         epochs: passes over the training split in every training.

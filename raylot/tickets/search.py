@@ -158,8 +158,8 @@ class TicketSearch:
         return random_masks_like(like, key)
 
     def measure_gradients(self, task: Task) -> TrainingResult:
-        """Trains the dense snapshot on another task for its ``gradient_magnitudes``."""
-        self.network.load_state_dict(self._snapshot)
+        """Trains the dense network on another task for its ``gradient_magnitudes``."""
+        self.network.load_state_dict(self.start_state(0))
         result = self._trained(
             self._key.child("plastic"), None, gradient_magnitudes=True, task=task
         )

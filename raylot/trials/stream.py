@@ -134,7 +134,9 @@ class StreamTrial(RunTrainable):
                 {"layer": WHOLE_NETWORK, "metric": name, "value": value}
                 for name, value in performance.items()
             ]
-            self.state.add_rows("plasticity", [{"task": t, **row} for row in structure + whole])
+            self.state.add_rows(
+                "plasticity", [{**own, "task": t, **row} for row in structure + whole]
+            )
         shown = {row["metric"]: row["value"] for row in structure if row["layer"] == WHOLE_NETWORK}
         return {**shown, **performance, "train_loss": result.train_loss, "task": t}
 

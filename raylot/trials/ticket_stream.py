@@ -69,7 +69,7 @@ class TicketStreamTrial(RunTrainable):
         task = self._task(t)
         if self.state.steps in (0, self.run.ticket_tasks - 1):
             rows = self.measure_structure(self._network, task, self._initial, self._masks)
-            self.state.add_rows("plasticity", [{"task": t, **row} for row in rows])
+            self.state.add_rows("plasticity", [{**self._place(), "task": t, **row} for row in rows])
         result = train(
             self._network,
             task,

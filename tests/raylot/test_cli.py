@@ -258,7 +258,7 @@ def test_help_shows_the_default_presets_values(
         (["--stream-snapshots", "5"], "stream_snapshots=5: must be one of 0, 10, 20, 30"),
         (
             ["--stream-snapshots", ""],
-            "stream_snapshots=: must be some of the snapshots, each once, as 0,20",
+            "stream_snapshots=: must be some of the snapshots, each once, as 0,20, or none",
         ),
         (
             ["--plastic-task", "unshifted", "--shifts", "rotation,class_split"],
@@ -275,8 +275,19 @@ def test_help_shows_the_default_presets_values(
         ),
         (
             ["--random-density", "0"],
-            "random_density=0: must be a number in (0, 1], or nothing for the tickets' layer "
+            "random_density=0: must be a number in (0, 1], or none for the tickets' layer "
             "densities",
+        ),
+        # of 64 pixels
+        (
+            ["--fraction", "0.02"],
+            "fraction=0.02: must be at least 0.023, so that 2 of the 64 pixels of digits change "
+            "places",
+        ),
+        (
+            ["--perturb-every", "step"],
+            "shrink=0.8: must be in [0.99, 1] with perturb_every=step, where it acts after every "
+            "training step (as shrink=0.9999 with perturb=0.0001)",
         ),
         (["--gradual", "1.5"], "gradual=1.5: must be a number in [0, 1]"),
         (["--classes-per-task", "1"], "classes_per_task=1: must be a whole number in [2, 10]"),
@@ -427,3 +438,10 @@ def test_a_file_that_cannot_be_read_is_refused(
 def test_reading_a_file_raises_for_callers_from_python(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="must be a YAML file that can be read"):
         read_options_file(tmp_path / "missing.yaml")
+
+
+def test_none_unsets_what_a_preset_sets() -> None:
+    assert command("--preset", "original").study.random_density == 0.05
+    study = command("--preset", "original", "--random-density", "none").study
+    assert study.random_density is None
+    assert study.tickets_run(sparsity=0.8, task=0).random_density is None

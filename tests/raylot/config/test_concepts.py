@@ -18,6 +18,7 @@ from tests.raylot.config.refused import refusal
 COMPANIONS: dict[str, dict[str, Any]] = {
     "momentum": {"optimizer": "sgd"},
     "probe_size": {"dataset": "mnist"},
+    "fraction": {"shifts": "noise"},
     "rewind_steps": {"dataset": "mnist", "epochs": 100_000, "batch_size": 1},
 }
 
