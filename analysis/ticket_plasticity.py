@@ -249,6 +249,30 @@ def _columns(values: pd.DataFrame, mean: Mean) -> dict[str, Any]:
     }
 
 
+def winners(pairs: pd.DataFrame, tasks: pd.DataFrame, tickets: pd.DataFrame) -> str:
+    """How many of the tickets compared win on the task that they were found on, in a sentence.
+
+    Args:
+        pairs: one setting's rows of `paired_tasks`.
+        tasks, tickets: the tables.
+
+    Returns:
+        Empty if the tables do not say.
+    """
+    streamed = tasks[(tasks["subnetwork"] == "ticket") & tasks["snapshot"].notna()]
+    where = ["stream_run_id", "snapshot", "sparsity"]
+    compared = streamed.merge(pairs[where].drop_duplicates(), on=where)
+    found = tickets[tickets["wins"].notna()].rename(columns={"task": "snapshot"})
+    judged = compared[[*where, "ticket"]].drop_duplicates().merge(found, on=[*where, "ticket"])
+    if judged.empty:
+        return ""
+    return (
+        f"Of the {counted(len(judged), 'ticket')} compared, {int(judged['wins'].sum())} win on "
+        "their own snapshot's task: they keep up with the dense network there and beat chance. "
+        "The others are tickets in name only."
+    )
+
+
 # ------------------------------------------------------------------ in words
 
 
@@ -322,8 +346,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Compares, prints and writes what the command line asks for."""
     options = command.parse(TicketPlasticityOptions, __doc__, arguments)
     storage = Storage(options.storage)
-    runs = results.read(storage, "runs")
-    pairs = paired_tasks(results.read(storage, "tasks"), runs)
+    runs, tasks = results.read(storage, "runs"), results.read(storage, "tasks")
+    tickets = results.read(storage, "tickets")
+    pairs = paired_tasks(tasks, runs)
     if pairs.empty:
         raise OptionError(
             f"storage={storage.root}: must be the folder or URI of a raylot storage that holds "
@@ -335,6 +360,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for setting in settings(Observations(pairs, [], [], of_streams)):
         frames.append(compare(setting.frame, options.confidence))
         show(console, setting, frames[-1], options.confidence)
+        if won := winners(setting.frame, tasks, tickets):
+            console.print(f"{won}\n")
     files.write(storage, console, "ticket_plasticity", pd.concat(frames), COLUMNS)
 
 

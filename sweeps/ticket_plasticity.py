@@ -1,8 +1,8 @@
 """Is a winning ticket more or less plastic than the network it was found in?
 
-Searches the winning tickets of snapshots along streams of tasks, then trains a ticket of each on
-the tasks that follow, one after another, beside the dense network, a random mask and the ticket
-from a fresh initialisation.
+Searches the tickets of snapshots along streams of tasks, then trains the first of each, whether it
+wins or not, on the tasks that follow, one after another, beside the dense network, a random mask
+and the ticket from a fresh initialisation. The answer says how many of them win.
 
     python sweeps/ticket_plasticity.py                          # handwritten digits, some minutes
     python sweeps/ticket_plasticity.py --ticket-tasks 30 --stream-snapshots 0,20 --dry-run

@@ -201,8 +201,8 @@ class TicketStreamRun(TicketsRun):
 
     subnetwork: Subnetwork = option(
         "ticket",
-        "a ticket, the dense network, a random mask of the ticket's layer densities, or the "
-        "ticket from a fresh initialisation",
+        "a ticket, the dense network, a random mask (as the search's control), or the ticket from "
+        "a fresh initialisation",
     )
     ticket: int = option(0, "which ticket of the snapshot, or which random draw", ge=0)
     ticket_tasks: int = option(10, "new tasks, from the one after the snapshot's", ge=1)
