@@ -235,7 +235,7 @@ class TicketStreamRun(TicketsRun):
 
     @property
     def training_steps(self) -> int:
-        return self.ticket_tasks * self.training_steps_per_task + self.rewind_steps
+        return self.ticket_tasks * self.training_steps_per_task
 
     @property
     def label(self) -> str:

@@ -172,7 +172,9 @@ def test_a_pruned_network_is_measured_pruned(tmp_path: Path, searched: dict[str,
         plasticity.measure(n, task, trial.run, key, initial=trial._initial, masks=trial._masks)
         for n in (network, dense)
     )
-    assert [{**row, "task": 3} for row in expected] == trial.state.rows["plasticity"]
+    whose = {"task": 3, "subnetwork": "ticket", "stream_run_id": trial.run.stream.run_id,
+             "snapshot": 2, "sparsity": 0.5, "ticket": 0}  # fmt: skip
+    assert [{**row, **whose} for row in expected] == trial.state.rows["plasticity"]
     assert expected != unmasked
 
 
