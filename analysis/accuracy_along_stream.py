@@ -56,12 +56,13 @@ def accuracy_along_stream(materials: Sequence[Material]) -> Figure:
         for line, colour in own_colours.items():
             label = _draw(axes, own[own[line_of] == line], window, colour, line)
             labels += [] if line == name else label
-    share_y([axes for [axes] in panels.values()])
+    scales = share_y([axes for [axes] in panels.values()])
     label_row(panels, 0, "Test accuracy (fraction)")
     note(
         figure,
         materials[0].title if len(materials) == 1 else "",
         seeds_note(tasks),
+        scales,
         f"Each seed is smoothed by a centred mean over {window} tasks (fewer at the ends); "
         "faint: not smoothed."
         if window > 1

@@ -38,7 +38,7 @@ def along_stream(material: Material) -> Figure:
         for (_, sparsity, rounds), part in groups(own, with_all_shifts=False):
             draw_chance(lower, part, "overlap_chance", searches[sparsity, rounds])
         mark_empty(upper)
-    share_y([upper for upper, _ in panels.values()])
+    scales = share_y([upper for upper, _ in panels.values()])
     share_y([lower for _, lower in panels.values()], least=0)
     label_row(panels, 0, "Test accuracy\n(fraction)")
     label_row(panels, 1, "Mean pairwise overlap\n(Jaccard index)")
@@ -46,6 +46,7 @@ def along_stream(material: Material) -> Figure:
         figure,
         material.title,
         seeds_note(frame),
+        scales,
         "Points: snapshots. Thin: every task of the stream. Dashed: chance level of the overlap.",
     )
     label_rows(labels)

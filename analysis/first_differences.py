@@ -52,13 +52,15 @@ def first_differences(material: Material) -> Figure:
             mark_empty(axes)
             if axes.get_lines():
                 axes.axhline(0, color=GREY, linewidth=0.5, zorder=0)
+    scales = set()
     for row, text in enumerate(_ROWS.values()):
-        share_y([own[row] for own in panels.values()])
+        scales.add(share_y([own[row] for own in panels.values()]))
         label_row(panels, row, text)
     note(
         figure,
         material.title,
         seeds_note(material.frame),
+        *scales,
         "Each point: value at a snapshot minus that at the snapshot before it; accuracy as a "
         "fraction, overlap as Jaccard index, ticket count as effective number.",
     )

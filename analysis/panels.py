@@ -88,23 +88,27 @@ def is_topmost(axes: Axes) -> bool:
     return place is not None and place.is_first_row()
 
 
-def share_y(row: Sequence[Axes], least: float = 0.15) -> None:
+def share_y(row: Sequence[Axes], least: float = 0.15) -> str:
     """Gives panels the same y axis, unless one of them would then use less than a share of it.
 
     Args:
         row: panels of the same quantity.
         least: that share.
+
+    Returns:
+        What the figure's note has to say of it: nothing, or that scales differ.
     """
     spans = {axes: axes.get_ylim() for axes in row if axes.has_data() and axes.get_lines()}
     if not spans:
-        return
+        return ""
     low, high = min(span[0] for span in spans.values()), max(span[1] for span in spans.values())
     if min(top - bottom for bottom, top in spans.values()) < least * (high - low):
-        return
+        return "Vertical scales differ between panels."
     for axes in row:
         axes.set_ylim(low, high)
         if not is_leftmost(axes):
             axes.tick_params(labelleft=False)
+    return ""
 
 
 def means_over_seeds(frame: pd.DataFrame, column: str, x: str = "task") -> dict[float, Mean]:

@@ -178,7 +178,8 @@ def show(console: Console, setting: Setting, rows: pd.DataFrame, confidence: flo
     console.print(setting.title, style="bold")
     console.print(
         "Overlap of the most plastic weights with the tickets' weights (Jaccard index), with "
-        f"{100 * confidence:g}% t intervals over seeds; corrected: 0 is chance, 1 the same weights"
+        f"{100 * confidence:g}% t intervals over seeds (not corrected for their number); "
+        "corrected: 0 is chance, 1 the same weights"
     )
     for where, part in searches(rows[rows["layer"] == WHOLE_NETWORK]):
         console.print(f"\n{where}, {counted(int(part['seeds'].max()), 'seed')}")

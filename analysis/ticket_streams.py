@@ -78,7 +78,7 @@ def _draw_shift(title: str, shift: str, rows: pd.DataFrame, stream: pd.DataFrame
         for axes, sparsity in zip(panels[name], sparsities, strict=True):
             part = from_here[(from_here["sparsity"] == sparsity) | from_here["sparsity"].isna()]
             labels += _draw_panel(axes, part)
-    share_y([axes for own in panels.values() for axes in own])
+    scales = share_y([axes for own in panels.values() for axes in own])
     for row, sparsity in enumerate(sparsities):
         heading = "" if np.isnan(sparsity) else f"sparsity {sparsity:g}\n"
         label_row(panels, row, f"{heading}Test accuracy")
@@ -87,6 +87,7 @@ def _draw_shift(title: str, shift: str, rows: pd.DataFrame, stream: pd.DataFrame
         title,
         f"{shift}.",
         seeds_note(rows),
+        scales,
         "Ticket - dense: mean over the new tasks of the difference within each seed.",
         ""
         if own_dense

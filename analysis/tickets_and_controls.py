@@ -78,13 +78,14 @@ def tickets_and_controls(material: Material) -> Figure:
     for own in panels.values():
         for axes in own:
             mark_empty(axes)
-    share_y([axes for own in panels.values() for axes in own])
+    scales = share_y([axes for own in panels.values() for axes in own])
     won = [_draw_winners(axes, part) for axes, part in strips]
     explained = [_EXPLAINED[name] for name in drawn if name in _EXPLAINED]
     note(
         figure,
         material.title,
         seeds_note(rows),
+        scales,
         *explained,
         "grey bars: share of the tickets that win (frame: all)." if any(won) else "",
     )
