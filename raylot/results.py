@@ -77,7 +77,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "status": pa.string(),  # finished, diverged, failed
         "error": pa.string(),  # why it failed
         "stream_run_id": pa.string(),  # its own run_id for a stream
-        "protocol": pa.string(),  # equal for runs that may be compared: see config.py
+        "protocol": pa.string(),  # equal for runs that may be compared: see config/runs.py
         **_option_columns(StreamRun, TicketsRun, TicketStreamRun),
         "training_steps": pa.int64(),
         "seconds": pa.float64(),  # wall-clock in the trial, all attempts together
@@ -177,9 +177,9 @@ def identity_columns(run: StreamRun) -> dict[str, Any]:
 
 
 def option_values(run: StreamRun) -> dict[str, Any]:
-    """A run's options as values of the ``runs`` table: lists as ``256,256``."""
-    values: dict[str, Any] = {}
-    for name, value in run.model_dump(mode="json").items():
+    """A run's options as values of the ``runs`` table: lists as ``256,256``, unused ones null."""
+    values: dict[str, Any] = dict.fromkeys(run.unused_options)
+    for name, value in run.model_dump(mode="json", exclude=run.unused_options).items():
         values[name] = ",".join(map(str, value)) if isinstance(value, list) else value
     return values
 

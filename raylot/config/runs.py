@@ -123,10 +123,15 @@ class StreamRun(
         return (self.tasks + fresh) * self.training_steps_per_task
 
     @property
+    def unused_options(self) -> set[str]:
+        """Options that play no part in this run; the ``runs`` table has null for them."""
+        return set()
+
+    @property
     def protocol(self) -> str:
         """Short hash of all options but those that a sweep compares: equal for comparable runs."""
         values = self.identity()
-        for name in PROTOCOL_EXCLUDES & values.keys():
+        for name in (PROTOCOL_EXCLUDES | self.unused_options) & values.keys():
             del values[name]
         return _short_hash(values)
 
@@ -228,6 +233,13 @@ class TicketStreamRun(TicketsRun):
         else:
             found_in = {"tickets": self.search.run_id}
         return _short_hash({"kind": self.kind, **found_in, **own})
+
+    @property
+    def unused_options(self) -> set[str]:
+        if self.subnetwork != "dense":
+            return set()
+        of_search = set(TicketsRun.model_fields) - set(StreamRun.model_fields)
+        return of_search - {"task", "rewind_steps"} | {"ticket"}
 
     @property
     def parent(self) -> StreamRun:

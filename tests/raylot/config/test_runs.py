@@ -8,6 +8,7 @@ import pytest
 
 from raylot.config import PRESETS, StreamRun, Study, TicketsRun, TicketStreamRun
 from raylot.options import option
+from raylot.results import option_values
 
 # ------------------------------------------------------------------ run identity
 
@@ -227,11 +228,24 @@ def test_the_same_value_written_otherwise_is_the_same_run() -> None:
     ("name", "value"),
     [
         ("seed", 1), ("shift", "stationary"), ("intervention", "redo"), ("task", 10),
-        ("sparsity", 0.9), ("rounds", 2), ("subnetwork", "dense"), ("ticket", 1),
+        ("sparsity", 0.9), ("rounds", 2), ("subnetwork", "random"), ("ticket", 1),
     ],
 )  # fmt: skip
 def test_what_a_sweep_compares_shares_a_protocol(name: str, value: Any) -> None:
     assert TicketStreamRun(**{name: value}).protocol == TicketStreamRun().protocol
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("tickets", 8), ("masked", "freeze"), ("sparsity", 0.9)]
+)
+def test_a_dense_ticket_stream_knows_nothing_of_the_search(name: str, value: Any) -> None:
+    plain = TicketStreamRun(subnetwork="dense")
+    changed = TicketStreamRun(subnetwork="dense", **{name: value})
+    assert (changed.run_id, changed.protocol) == (plain.run_id, plain.protocol)
+    assert option_values(changed) == option_values(plain)
+    assert option_values(plain)["sparsity"] is None
+    longer = TicketStreamRun(subnetwork="dense", ticket_tasks=11)
+    assert longer.protocol != plain.protocol
 
 
 def test_protocols_are_pinned() -> None:
