@@ -158,7 +158,9 @@ def _why_open(searches: Sequence[Search]) -> str:
     each = "the" if len(searches) == 1 else "each"
     if all(s.rows["pearson"]["low"] <= 0 <= s.rows["pearson"]["high"] for s in searches):
         return f"{each} interval includes 0"
-    return f"{each} interval includes 0, or p is too large"
+    if all(s.rows["pearson"]["low"] > 0 or s.rows["pearson"]["high"] < 0 for s in searches):
+        return f"{each} interval excludes 0, but p is too large once corrected for all tests"
+    return f"{each} interval includes 0, or p is too large once corrected for all tests"
 
 
 def _without_trend(searches: Sequence[Search]) -> list[str]:

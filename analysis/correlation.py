@@ -1,6 +1,7 @@
 """Correlates the tickets of snapshots with their plasticity, and says what was found.
 
-Reads the tables of a raylot storage; writes STORAGE/analysis/correlation.csv and .parquet with
+Reads the tables of a raylot storage; writes STORAGE/analysis/correlation.csv and .parquet (with
+--pairing previous: correlation_pairing_previous) with
 every pair of a ticket measure and a plasticity measure, for each protocol, shift and sparsity;
 prints one pair and the answer in words. Seeds are the unit of replication, never rows: intervals
 resample seeds, and p is of a t test over seeds, corrected for all tests in the file.
@@ -229,6 +230,8 @@ def _interval(
     if interval is None:
         return {"note": "no interval: no resample of the seeds has a correlation"}
     undefined = int(np.isnan(resampled).sum())
+    if 2 * undefined > len(draws):
+        return {"note": "no interval: most resamples of the seeds have no correlation"}
     left_out = f"{undefined} of {len(draws)} resamples have no correlation and are left out"
     return {"low": interval[0], "high": interval[1], "note": left_out if undefined else ""}
 
@@ -284,7 +287,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print_setting(console, setting, shown, *chosen, options.confidence, center)
     root = storage.root.rstrip("/")
     console.print(f"tables   {root}/tables", soft_wrap=True)
-    files.write(storage, console, "correlation", table, COLUMNS)
+    name = "correlation" if options.pairing == "same" else "correlation_pairing_previous"
+    files.write(storage, console, name, table, COLUMNS)
 
 
 def _correlated(

@@ -75,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = command.parse(FigureOptions, __doc__, arguments)
     storage = Storage(options.storage)
     console = command.terminal()
+    folder = f"{storage.root.rstrip('/')}/analysis/figures"
+    written: list[str] = []
     for name, draw in _drawings(storage):
         try:
             with rc_context(RC):  # type: ignore[arg-type]  # its stubs list every key
@@ -86,9 +88,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             continue
         for part, contents in files.items():
             for ending, data in contents.items():
-                path = f"analysis/figures/{'_'.join(filter(None, [name, part]))}.{ending}"
-                storage.write(path, data)
-                console.print(f"written  {storage.root.rstrip('/')}/{path}", soft_wrap=True)
+                path = f"{'_'.join(filter(None, [name, part]))}.{ending}"
+                storage.write(f"analysis/figures/{path}", data)
+            written.append(path.rpartition(".")[0])
+    console.print(f"figures  {folder}/ ({', '.join(written)}; .png and .svg)", soft_wrap=True)
 
 
 def _drawings(storage: Storage) -> Iterator[tuple[str, Callable[[], Drawn]]]:

@@ -66,9 +66,11 @@ def _verdict(
         )
     if control is not None and _same_in_control(found, control, tickets, plasticity, confidence):
         moves = "falls" if tickets.orientation > 0 else "rises"
+        loses = "fall" if plasticity.orientation > 0 else "rise"
         return (
-            f"{tickets.label} {moves} just as far in the stationary control, where no plasticity "
-            f"is lost, as under {_SHIFT}: no evidence that losing plasticity costs tickets"
+            f"{tickets.label} {moves} just as far in the stationary control, where "
+            f"{plasticity.label} does not clearly {loses}, as under {_SHIFT}: no evidence that "
+            "losing plasticity costs tickets"
         )
     text = f"under {_SHIFT} the {tickets.stands_for} falls as plasticity is lost"
     doubts = _doubts(found, control, tickets, plasticity, confidence)

@@ -77,9 +77,11 @@ def original_rows(storage: Storage) -> OriginalRows:
     notes = [_extent(used, study), _statuses(used), _unfinished_note(unfinished)]
     notes.append(_left_out(Counter(filter(None, differences))))
     if used.empty and not unfinished:
+        most = Counter(filter(None, differences)).most_common(1)
+        example = f", as by {most[0][0].split(', ')[0]}" if most else ""
         raise OptionError(
             f"storage={storage.root}: must hold runs of the original's protocol, as the preset "
-            f"original makes them ({notes[-1] or 'its streams are others'})"
+            f"original makes them; all here differ{example}"
         )
     own = tasks[tasks["run_id"].isin(streams | unfinished) & tasks["snapshot"].isna()]
     finished_first = own.sort_values("run_id", key=lambda run_ids: ~run_ids.isin(streams))

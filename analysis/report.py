@@ -55,8 +55,8 @@ def print_setting(
     seeds = setting.frame["seed"].nunique()
     about = (*found, tickets, plasticity, seeds, confidence)
     console.print(f"\nAnswer: {headline(*about)}", style="bold")
+    console.print(f"\n{_winners(setting.frame, center)}")
     console.print(f"\n{answer(*about)}\n")
-    console.print(f"{_winners(setting.frame, center)}\n")
     console.print(f"{_reading(seeds, center)}\n")
 
 
@@ -106,7 +106,7 @@ def _winners(frame: pd.DataFrame, center: Center) -> str:
             parts.append(f"{shift} at sparsity {sparsity:g}: {span}")
     listed = "; ".join(parts) or "not known"
     return (
-        "Ticket count counts all tickets. Winning ones, distinct, "
+        "Tickets are counted whether they win or not. Distinct ones that win, "
         f"{center.label} over seeds: {listed}."
     )
 

@@ -417,7 +417,7 @@ def test_pairing_and_center_reach_the_output(
     assert "ticket count at sparsity 0.8 fell from 200 to 199 (-0.667 [" in printed
     assert "bootstrap intervals of the interquartile mean over seeds" in printed
     assert "Performance is that on the task before" in printed
-    table = pd.read_parquet(tmp_path / "analysis/correlation.parquet")
+    table = pd.read_parquet(tmp_path / "analysis/correlation_pairing_previous.parquet")
     assert set(table["pairing"]) == {"previous"}
     pearson = table[table["statistic"] == "pearson"].iloc[0]
     assert pearson["n"] == 15
