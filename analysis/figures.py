@@ -1,4 +1,4 @@
-"""Draws a study's figures, as PNG and SVG, into STORAGE/analysis/figures/.
+"""Draws a study's figures, as PNG and SVG, into STORAGE/analysis/figures/, in place of older ones.
 
 accuracy_along_stream: smoothed test accuracy of every task, all shifts and interventions.
 along_stream: accuracy and ticket overlap along the stream of tasks, one column per shift.
@@ -91,7 +91,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 path = f"{'_'.join(filter(None, [name, part]))}.{ending}"
                 storage.write(f"analysis/figures/{path}", data)
             written.append(path.rpartition(".")[0])
+    _remove_older(storage, written)
     console.print(f"figures  {folder}/ ({', '.join(written)}; .png and .svg)", soft_wrap=True)
+
+
+def _remove_older(storage: Storage, written: Sequence[str]) -> None:
+    """Removes figures of an earlier call that go by a name that this call did not write.
+
+    A storage that has come to hold several settings names its figures otherwise than before; the
+    old ones would lie beside them with old content.
+    """
+    ours = (*FIGURES, *COMPARISONS)
+    for file in storage.names("analysis/figures"):
+        stem, _, ending = file.rpartition(".")
+        if ending in ("png", "svg") and stem.startswith(ours) and stem not in written:
+            storage.delete_file(f"analysis/figures/{file}")
 
 
 def _drawings(storage: Storage) -> Iterator[tuple[str, Callable[[], Drawn]]]:

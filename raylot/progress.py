@@ -98,7 +98,7 @@ class Progress:
         else:  # the first report came with steps done before the clock ran
             self._steps_here += result["new_training_steps"]
         running = self._running.setdefault(trial, _Running(result["label"]))
-        running.label, running.doing = result["label"], result["doing"]
+        running.label, running.doing = result["label"], result["doing"] or "ending"
         running.steps = result["training_steps"]
         self._failed += bool(result.get("failed"))
         self._say()

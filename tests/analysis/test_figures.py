@@ -80,6 +80,20 @@ def test_each_protocol_has_its_own_files(
     assert sorted(shown) == [False, False, True, True]
 
 
+def test_figures_of_an_earlier_call_do_not_lie_beside_newer_ones(
+    tmp_path: Path, write_study: Callable[..., Path], falling: Any, draw: Any
+) -> None:
+    write_study(tmp_path, falling, seeds=(0,), tasks=(0, 3))
+    assert "along_stream.png" in draw(tmp_path, "along_stream")
+    (tmp_path / "analysis/figures/mine.png").touch()
+    write_study(tmp_path, falling, seeds=(0,), tasks=(0, 3), lr=0.01)
+    draw(tmp_path, "along_stream")
+    left = {path.name for path in (tmp_path / "analysis/figures").iterdir()}
+    assert "along_stream.png" not in left
+    assert "mine.png" in left
+    assert len([name for name in left if name.startswith("along_stream_")]) == 4
+
+
 def test_interventions_share_the_figure_of_accuracy(
     tmp_path: Path, write_study: Callable[..., Path], falling: Any, draw: Any
 ) -> None:
