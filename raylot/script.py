@@ -51,7 +51,7 @@ def conduct(
         if command.dry_run:
             if not command.study.download:
                 data.check_available(command.study)
-            print(f"storage: {storage.root}\n{sweep.plan()}")
+            print(sweep.plan())
             return 0
         sweep.check()
         if command.retry_failed:
