@@ -11,9 +11,8 @@ from typing import Any
 from raylot import cli, data
 from raylot.config import Study
 from raylot.options import OptionError
-from raylot.space import Space
 from raylot.storage import Storage
-from raylot.sweep import INTERRUPTED, Sweep
+from raylot.sweep import INTERRUPTED, Space, Sweep
 
 
 def conduct(

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from raylot.script import conduct
-from raylot.space import study_spaces
+from raylot.sweep import study_spaces
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from raylot.config import Study
 from raylot.script import conduct
-from raylot.space import Space, study_spaces
+from raylot.sweep import Space, study_spaces
 
 
 def spaces(study: Study) -> tuple[Space, Space, Space]:

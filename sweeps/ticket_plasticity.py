@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 
 from raylot.script import conduct
-from raylot.space import study_spaces
+from raylot.sweep import study_spaces
 
 #: Where this study differs from the default one.
 DEFAULTS = {

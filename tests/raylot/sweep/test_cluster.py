@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 import ray
 
-from raylot.cluster import ray_session
 from raylot.config import SweepOptions
 from raylot.options import OptionError
+from raylot.sweep.cluster import ray_session
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from ray import tune
 from raylot import results
 from raylot.config import StreamRun, Study
 from raylot.options import OptionError
-from raylot.space import study_spaces
 from raylot.storage import Storage
 from raylot.sweep import Sweep
+from raylot.sweep.space import study_spaces
 from raylot.trials.stream import snapshot_path
 from tests.raylot.tables import assert_same_tables, read_sorted
 from tests.raylot.trials.runs import finish

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ray import tune
 
 from raylot.config import Study
-from raylot.space import distinct, resolve, split, study_spaces
+from raylot.sweep.space import distinct, resolve, split, study_spaces
 
 
 def test_a_space_resolves_the_same_way_each_time() -> None:

@@ -18,12 +18,12 @@ import pandas as pd
 from ray import tune
 
 from raylot import data, results
-from raylot.cluster import ray_session
 from raylot.config import StreamRun, Study
 from raylot.options import OptionError
 from raylot.progress import Progress
-from raylot.space import Space, distinct, resolve, split
 from raylot.storage import Storage
+from raylot.sweep.cluster import ray_session
+from raylot.sweep.space import Space, distinct, resolve, split
 from raylot.trials.base import RunTrainable
 from raylot.trials.stream import StreamTrial, snapshot_tasks
 from raylot.trials.ticket_stream import TicketStreamTrial
