@@ -1,8 +1,17 @@
 """Training and evaluating one network on one task."""
 
+from raylot.training.engines import train
 from raylot.training.evaluation import evaluate
 from raylot.training.flat import Masks
-from raylot.training.generic import TrainingResult, train
 from raylot.training.hooks import Intervention, Training
+from raylot.training.job import TrainingJob, TrainingResult
 
-__all__ = ["Intervention", "Masks", "Training", "TrainingResult", "evaluate", "train"]
+__all__ = [
+    "Intervention",
+    "Masks",
+    "Training",
+    "TrainingJob",
+    "TrainingResult",
+    "evaluate",
+    "train",
+]
