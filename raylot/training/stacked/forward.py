@@ -1,0 +1,71 @@
+"""The forward pass of several networks of one architecture at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+def stacked_logits(network: nn.Module, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+    """Logits of several networks, each for inputs of its own: ``members x examples x classes``.
+
+    Linear layers become batched matrix products, convolutions grouped ones.
+
+    Args:
+        network: what is computed; its own parameters are not used.
+        parameters: all of them by name, each ``members x ...``.
+        inputs: ``members x examples x ...``, scaled.
+
+    Raises:
+        RuntimeError: it draws random numbers, or does something else that `torch.vmap` cannot.
+    """
+    if _is_perceptron(network, parameters, inputs):
+        return _perceptron_logits(network, parameters, inputs)
+
+    def logits(own: Mapping[str, Tensor], examples: Tensor) -> Tensor:
+        outputs: Tensor = torch.func.functional_call(network, dict(own), (examples,))
+        return outputs
+
+    stacked: Tensor = torch.vmap(logits)(dict(parameters), inputs)
+    return stacked
+
+
+def _is_perceptron(network: nn.Module, parameters: Mapping[str, Tensor], inputs: Tensor) -> bool:
+    """Whether it is a plain sequence of linear layers and ReLUs on flat or flattened inputs."""
+    if type(network) is not nn.Sequential:
+        return False
+    layers = dict(network.named_children())  # a layer in use twice is there once
+    starts_flat = inputs.dim() == 3 or type(network[0]) is nn.Flatten
+    linear = {name for name, layer in layers.items() if type(layer) is nn.Linear}
+    weights = {f"{name}.{kind}" for name in linear for kind in ("weight", "bias")}
+    return (
+        starts_flat
+        and len(layers) == len(network)
+        and all(_is_of_a_perceptron(layer) for layer in layers.values())
+        and parameters.keys() == weights
+    )
+
+
+def _is_of_a_perceptron(layer: nn.Module) -> bool:
+    flattens = type(layer) is nn.Flatten and (layer.start_dim, layer.end_dim) == (1, -1)
+    return flattens or type(layer) in (nn.Linear, nn.ReLU)
+
+
+def _perceptron_logits(
+    network: nn.Module, parameters: Mapping[str, Tensor], inputs: Tensor
+) -> Tensor:
+    """The same without `torch.vmap`, whose gradients of the weights would come out transposed.
+
+    Examples are columns here, so that a weight's gradient is laid out as the weight itself; that
+    saves a slow copy of all parameters in each step.
+    """
+    columns = inputs.flatten(2).transpose(1, 2)
+    for name, layer in network.named_children():
+        if isinstance(layer, nn.Linear):
+            weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
+            columns = torch.baddbmm(bias.unsqueeze(2), weight, columns)
+        elif isinstance(layer, nn.ReLU):
+            columns = columns.relu()
+    return columns.transpose(1, 2)

@@ -1,0 +1,82 @@
+"""What keeps jobs from being trained as one batched computation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from raylot.config import OptimizerOptions
+from raylot.training.job import TrainingJob
+from raylot.training.stacked.forward import stacked_logits
+
+#: What all jobs of a stack must have in common; states and values of parameters may differ.
+_ALIKE: dict[str, Callable[[TrainingJob], object]] = {
+    "architectures": lambda job: (type(job.network), repr(job.network)),
+    "parameters": lambda job: [
+        (name, p.shape, p.dtype, p.requires_grad) for name, p in job.network.named_parameters()
+    ],
+    "devices": lambda job: {p.device for p in job.network.parameters()},
+    "epochs": lambda job: job.epochs,
+    "batch sizes": lambda job: job.batch_size,
+    "max_steps": lambda job: job.max_steps,
+    "learning_curve": lambda job: job.learning_curve,
+    "optimizers": lambda job: [
+        getattr(job.optimizer, option) for option in OptimizerOptions.model_fields
+    ],
+    "optimizer steps taken before": lambda job: float((job.optimizer_state or {}).get("step", 0)),
+    "input shapes": lambda job: job.task.input_shape,
+    "input types": lambda job: (job.task.train_inputs.dtype, job.task.test_inputs.dtype),
+    "scalings": lambda job: (job.task.offset, job.task.divisor),
+    "numbers of training examples": lambda job: len(job.task.train_labels),
+    "numbers of test examples": lambda job: len(job.task.test_labels),
+}
+
+
+def why_not(jobs: Sequence[TrainingJob]) -> str | None:
+    """Why jobs cannot be stacked, in a few words for the middle of a sentence; None if they can.
+
+    Networks count as of one architecture if they are of one class and print alike, as all do that
+    are built by one function with the same arguments. Hooks on networks are not heeded.
+    """
+    for job in jobs:
+        if job.intervention is not None:
+            return "an intervention"
+        if job.fading is not None:
+            return "a task that fades out"
+        if any(True for _ in job.network.buffers()):
+            return "a network with running statistics or other buffers"
+        if _shares_weights(job.network):
+            return "a network with a weight in several places"
+    if len({id(job.network) for job in jobs}) < len(jobs):
+        return "one network in several jobs"
+    for name, value in _ALIKE.items():
+        if any(value(job) != value(jobs[0]) for job in jobs[1:]):
+            return f"different {name}"
+    if jobs and not _can_be_vectorised(jobs[0]):
+        return "a network with dropout or another operation that torch.vmap does not take"
+    return None
+
+
+def _shares_weights(network: nn.Module) -> bool:
+    """`torch.func.functional_call` spoils a layer that is used twice (pytorch issue 164759)."""
+    names = [name for name, _ in network.named_parameters(remove_duplicate=False)]
+    return len(names) > len(list(network.parameters()))
+
+
+@torch.no_grad()
+def _can_be_vectorised(job: TrainingJob) -> bool:
+    """Whether a forward pass works; it is tried, with two members and two examples."""
+    network, task = job.network, job.task
+    parameters = {n: p.expand(2, *p.shape) for n, p in network.named_parameters()}
+    inputs = task.scale(task.train_inputs[:2]).expand(2, 2, *task.input_shape)
+    was_training = network.training
+    network.train()
+    try:
+        stacked_logits(network, parameters, inputs)
+    except RuntimeError:
+        return False
+    finally:
+        network.train(was_training)
+    return True

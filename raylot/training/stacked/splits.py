@@ -1,0 +1,49 @@
+"""One split of all members' tasks, resident on one device as it was stored, mostly as uint8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from raylot.data import Task
+
+
+class Split:
+    """The training or test examples of K tasks; what several tasks share is held once.
+
+    Attributes:
+        examples: how many each task has.
+        device: where they are.
+    """
+
+    def __init__(self, tasks: Sequence[Task], *, test: bool = False) -> None:
+        """Collects a split of tasks that agree in its size, type and scaling."""
+        parts = [
+            (task.test_inputs, task.test_labels) if test else (task.train_inputs, task.train_labels)
+            for task in tasks
+        ]
+        different = {(id(inputs), id(labels)): (inputs, labels) for inputs, labels in parts}
+        numbers = {key: number for number, key in enumerate(different)}
+        self._task = tasks[0]
+        self.examples = len(parts[0][1])
+        self.device = parts[0][1].device
+        self._inputs = _joined([inputs for inputs, _ in different.values()])
+        self._labels = _joined([labels for _, labels in different.values()])
+        first = [numbers[id(inputs), id(labels)] * self.examples for inputs, labels in parts]
+        self._first = torch.tensor(first, device=self.device).unsqueeze(1)
+
+    def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Scaled inputs, ``members x examples x ...``, and labels, ``members x examples``.
+
+        Args:
+            index: which examples of each member's own, ``members x examples``, int64.
+        """
+        rows = (index + self._first).flatten()
+        inputs = self._inputs.index_select(0, rows).unflatten(0, index.shape)
+        return self._task.scale(inputs), self._labels.index_select(0, rows).view(index.shape)
+
+
+def _joined(tensors: Sequence[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))

@@ -1,0 +1,205 @@
+"""The training loop of a stack, and its evaluation."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from raylot.training.evaluation import EVALUATION_BATCH, Evaluation, evaluate
+from raylot.training.generic import flushed_denormals
+from raylot.training.job import TrainingJob, TrainingResult, epoch_order
+from raylot.training.record import Record
+from raylot.training.stacked.graph import captured
+from raylot.training.stacked.members import Members
+from raylot.training.stacked.reasons import why_not
+from raylot.training.stacked.splits import Split
+
+#: Examples per forward pass of an evaluation, over all members: bounds memory. More than one
+#: network has at once, as a GPU is to be filled.
+STACKED_EVALUATION_BATCH = 8 * EVALUATION_BATCH
+
+
+def train_stacked(jobs: Sequence[TrainingJob]) -> list[TrainingResult]:
+    """Trains several jobs at once, each as it would be trained alone, up to rounding.
+
+    Args:
+        jobs: as many as fit into the device's memory together, each with a network of its own.
+
+    Returns:
+        A result per job, in their order. A member's ``seconds`` are its equal share of the stack's.
+
+    Raises:
+        ValueError: `why_not` has a reason against it, or masks do not fit.
+    """
+    if reason := why_not(jobs):
+        raise ValueError(f"jobs: cannot be stacked because of {reason}")
+    if not jobs:
+        return []
+    with flushed_denormals():
+        return _Stack(jobs).train()
+
+
+class _Stack:
+    """A stack under training."""
+
+    def __init__(self, jobs: Sequence[TrainingJob]) -> None:
+        self._jobs = jobs
+        for job in jobs:
+            job.network.train()
+        self._members = Members(jobs)
+        self._examples = Split([job.task for job in jobs])
+        self._tests = Split([job.task for job in jobs], test=True)
+        self._tally = Tally(len(jobs), self._examples.device)
+        self._steps: dict[int, Step] = {}
+        self._records = [Record() for _ in jobs]
+        self._results: dict[int, TrainingResult] = {}
+        self._seconds = 0.0
+        self._steps_taken = 0
+
+    def train(self) -> list[TrainingResult]:
+        job = self._jobs[0]
+        stop = math.inf if job.max_steps is None else job.max_steps
+        latest = self._evaluated() if job.learning_curve else None
+        self._extend_curves(latest)
+        orders = self._orders(0)
+        for epoch in range(job.epochs):
+            started = time.perf_counter()
+            order = torch.from_numpy(orders).to(self._examples.device)
+            examples = 0
+            for batch in order.split(job.batch_size, dim=1):
+                if self._steps_taken >= stop:
+                    break
+                self._step(batch)
+                self._steps_taken += 1
+                examples += batch.shape[1]
+            is_last = epoch + 1 == job.epochs or self._steps_taken >= stop
+            if not is_last:  # prepared while a GPU still works off the steps
+                orders = self._orders(epoch + 1)
+            for record, (loss, correct) in zip(self._records, self._tally.taken(), strict=True):
+                record.add(loss, correct, examples)
+            self._seconds += time.perf_counter() - started
+            self._part_with_diverged()
+            if len(self._results) == len(self._jobs):
+                break
+            latest = self._evaluated() if job.learning_curve else None
+            self._extend_curves(latest)
+            if is_last:
+                break
+        self._members.restore()
+        if len(self._results) < len(self._jobs):
+            for member, final in enumerate(latest or self._evaluated()):
+                if member not in self._results:
+                    self._finish(member, final)
+        return [self._results[member] for member in range(len(self._jobs))]
+
+    def _orders(self, epoch: int) -> np.ndarray:
+        """``members x examples``: the order in which an epoch takes each member's examples."""
+        return np.stack([epoch_order(job, epoch) for job in self._jobs])
+
+    def _step(self, index: Tensor) -> None:
+        """One step on the examples that index names; the last of an epoch has a size of its own."""
+        size = index.shape[1]
+        if size not in self._steps:
+            self._steps[size] = Step(self._members, self._examples, self._tally, index)
+        self._steps[size](index)
+
+    def _part_with_diverged(self) -> None:
+        """Those with a loss that is not finite stop here; their rows go on as numbers of no use."""
+        for member, record in enumerate(self._records):
+            if member not in self._results and not record.is_finite:
+                self._members.restore()
+                self._members.write_back(member)
+                job = self._jobs[member]
+                self._finish(member, evaluate(job.network, job.task))
+
+    def _finish(self, member: int, final: Evaluation) -> None:
+        self._members.write_back(member)
+        magnitudes = None
+        if self._jobs[member].gradient_magnitudes:
+            magnitudes = self._members.gradient_magnitudes(member, self._steps_taken)
+        self._results[member] = self._records[member].result(
+            final,
+            steps=self._steps_taken,
+            seconds=self._seconds / len(self._jobs),
+            optimizer_state=self._members.optimizer_state(member),
+            gradient_magnitudes=magnitudes,
+            engine="stacked",
+        )
+
+    def _extend_curves(self, evaluations: Sequence[Evaluation] | None) -> None:
+        for record, evaluation in zip(self._records, evaluations or [], strict=False):
+            record.curve.append(evaluation.accuracy)
+
+    def _evaluated(self) -> list[Evaluation]:
+        """All members on their test splits, in evaluation mode."""
+        network = self._jobs[0].network
+        network.eval()
+        found = evaluate_stacked(self._members, self._tests)
+        network.train()
+        return found
+
+
+class Tally:
+    """Sums over the examples of each member, kept on the device."""
+
+    def __init__(self, members: int, device: torch.device) -> None:
+        self.loss = torch.zeros(members, dtype=torch.float64, device=device)
+        self.correct = torch.zeros(members, dtype=torch.int64, device=device)
+
+    def add(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Adds examples and returns their cross-entropies, ``members x examples``."""
+        flat = logits.flatten(0, 1), labels.flatten()
+        losses = F.cross_entropy(*flat, reduction="none").view(labels.shape)
+        self.loss.add_(losses.detach().sum(1, dtype=torch.float64))
+        self.correct.add_((logits.argmax(2) == labels).sum(1))
+        return losses
+
+    def taken(self) -> list[tuple[float, int]]:
+        """Each member's summed loss and number of hits, which start over at 0."""
+        sums = list(zip(self.loss.tolist(), self.correct.tolist(), strict=True))
+        self.loss.zero_()
+        self.correct.zero_()
+        return sums
+
+
+class Step:
+    """One optimizer step of all members, on batches of one size."""
+
+    def __init__(self, members: Members, examples: Split, tally: Tally, index: Tensor) -> None:
+        """Prepares steps for batches of the size of an index."""
+        self._members, self._examples, self._tally = members, examples, tally
+        self._index = index.clone()
+        state = [*members.state, tally.loss, tally.correct]
+        self._run = captured(self._descend, state, members.optimizer, index.device)
+
+    def __call__(self, index: Tensor) -> None:
+        """Steps on the examples that index names, ``members x examples``."""
+        self._index.copy_(index)
+        self._run()
+
+    def _descend(self) -> None:
+        inputs, labels = self._examples.batch(self._index)
+        losses = self._tally.add(self._members.logits(inputs), labels)
+        self._members.descend(losses.mean(1).sum())
+
+
+@torch.inference_mode()
+def evaluate_stacked(members: Members, split: Split) -> list[Evaluation]:
+    """Evaluates each member on its own examples; see `raylot.training.evaluate`."""
+    sums = Tally(len(members), split.device)
+    size = max(1, STACKED_EVALUATION_BATCH // len(members))
+    for index in torch.arange(split.examples, device=split.device).split(size):
+        inputs, labels = split.batch(index.expand(len(members), -1))
+        sums.add(members.logits(inputs), labels)
+    evaluations = []
+    for total, correct in sums.taken():
+        loss = total / split.examples
+        accuracy = correct / split.examples if math.isfinite(loss) else math.nan
+        evaluations.append(Evaluation(loss, accuracy))
+    return evaluations
