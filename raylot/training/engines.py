@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from raylot.config import OptimizerOptions
 from raylot.data import Task
+from raylot.options import OptionError
 from raylot.randomness import RandomKey
-from raylot.training import generic
+from raylot.training import fast, generic
 from raylot.training.flat import Masks
 from raylot.training.hooks import Intervention
 from raylot.training.job import TrainingJob, TrainingResult
@@ -56,4 +57,24 @@ def train(
         initial=initial,
         whole_task=whole_task,
     )
+    return train_job(job, engine)
+
+
+def train_job(job: TrainingJob, engine: str = "auto") -> TrainingResult:
+    """Trains a job with the engine named, or with the fastest that it is for.
+
+    Args:
+        job: what is to be trained.
+        engine: ``"auto"``, ``"generic"`` (any network and option) or ``"fast"``.
+
+    Raises:
+        OptionError: the engine is not for such a job.
+    """
+    if engine == "generic":
+        return generic.train(job)
+    reason = fast.why_not(job)
+    if reason is None:
+        return fast.train(job)
+    if engine == "fast":
+        raise OptionError(f"engine=fast: must be auto or generic here, as {reason}")
     return generic.train(job)

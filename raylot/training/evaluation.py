@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,13 @@ class Evaluation:
     loss: float
     accuracy: float
 
+    @classmethod
+    def of(cls, loss: float, correct: int, examples: int) -> Evaluation:
+        """From the sum of losses and the number of hits."""
+        mean_loss = loss / examples
+        is_finite = math.isfinite(mean_loss)
+        return cls(mean_loss, correct / examples if is_finite else math.nan)
+
 
 @torch.inference_mode()
 def evaluate(network: nn.Module, task: Task) -> Evaluation:
@@ -38,7 +46,4 @@ def evaluate(network: nn.Module, task: Task) -> Evaluation:
         loss += F.cross_entropy(logits, labels, reduction="sum")
         correct += (logits.argmax(1) == labels).sum()
     network.train(was_training)
-    examples = len(task.test_labels)
-    mean_loss = float(loss) / examples
-    finite = mean_loss - mean_loss == 0
-    return Evaluation(mean_loss, int(correct) / examples if finite else float("nan"))
+    return Evaluation.of(float(loss), int(correct), len(task.test_labels))

@@ -1,0 +1,96 @@
+"""A task's inputs as lists of nonzero pixels, made once per tensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from raylot.data import Task
+from raylot.training.fast.compilation import Kernel
+
+#: Share of nonzero inputs up to which walking them is faster than a dense matrix product.
+SPARSE_SHARE = 0.35
+
+#: Pixels are counted in 16 bits.
+MOST_PIXELS = 2**16
+
+
+@dataclass(frozen=True)
+class NonzeroInputs:
+    """Compressed rows, one per example.
+
+    Attributes:
+        starts: ``examples + 1``; example e has the entries [starts[e], starts[e + 1]).
+        pixels: per entry, which pixel.
+        codes: per entry, its value as stored.
+    """
+
+    starts: np.ndarray
+    pixels: np.ndarray
+    codes: np.ndarray
+
+    @property
+    def longest(self) -> int:
+        """Entries of the example that has most."""
+        return int(np.diff(self.starts).max(initial=0))
+
+
+def nonzero_inputs(inputs: Tensor) -> NonzeroInputs | None:
+    """The nonzero inputs of a uint8 tensor ``examples x ...``; None if they are too many.
+
+    The same tensor, unchanged, is looked through once.
+    """
+    known = _KNOWN.get(inputs)
+    if known is None or known[0] != inputs._version:
+        _KNOWN[inputs] = known = (inputs._version, _listed(inputs))
+    return known[1]
+
+
+_KNOWN = WeakTensorKeyDictionary()
+
+
+def are_sparse(task: Task) -> bool:
+    """Whether zero stays zero when a task's inputs are scaled, and most are zero."""
+    return (
+        task.train_inputs.dtype == task.test_inputs.dtype == torch.uint8
+        and task.offset == 0
+        and task.train_inputs[0].numel() <= MOST_PIXELS
+        and nonzero_inputs(task.train_inputs) is not None
+        and nonzero_inputs(task.test_inputs) is not None
+    )
+
+
+def scaled_codes(task: Task) -> np.ndarray:
+    """The 256 values of a uint8 input as the network sees them: float32."""
+    return task.scale(torch.arange(256, dtype=torch.uint8)).numpy()
+
+
+def _listed(inputs: Tensor) -> NonzeroInputs | None:
+    flat = inputs.flatten(1).numpy()
+    starts = np.zeros(len(flat) + 1, dtype=np.int64)
+    np.cumsum(np.count_nonzero(flat, axis=1), out=starts[1:])
+    if starts[-1] > SPARSE_SHARE * flat.size:
+        return None
+    pixels = np.empty(starts[-1], dtype=np.uint16)
+    codes = np.empty(starts[-1], dtype=np.uint8)
+    _list(flat, starts, pixels, codes)
+    return NonzeroInputs(starts, pixels, codes)
+
+
+def _fill(flat, starts, pixels, codes):  # type: ignore[no-untyped-def]
+    for example in range(flat.shape[0]):
+        at, end = starts[example], starts[example + 1]
+        row = flat[example]
+        for p in range(row.shape[0]):
+            if at == end:
+                break
+            pixels[at] = p
+            codes[at] = row[p]
+            at += row[p] != 0
+
+
+_list = Kernel(_fill, "void", ["uint8[:,::1]", "int64[::1]", "uint16[::1]", "uint8[::1]"])

@@ -1,0 +1,464 @@
+"""Compiled training of ReLU MLPs: Adam and cross-entropy, forward, backward and step in one loop.
+
+The parameters are two flat arrays of float32. ``first`` holds the first layer's weights
+pixel-major, ``pixels x units``: a nonzero pixel is one contiguous row. ``rest`` is flat: the first layer's bias,
+then weights (``outputs x inputs``, as PyTorch has them) and bias of each further layer.
+
+Where inputs are sparse, only nonzero pixels are walked: each example adds the rows of its nonzero
+pixels to its hidden units; for the gradient the batch is regrouped by pixel, and Adam is applied to
+a row of ``first`` as soon as its gradient is complete. Where they are not, matrix products are
+BLAS's. Only what works in float32 without losing NaN is relaxed: sums are reordered, products and
+sums contracted, divisions and roots approximated to the last bit.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from raylot.training.fast.compilation import Kernel
+from raylot.training.fast.vectors import add_rows, prefetch
+
+_RELAXED = {"contract", "reassoc", "arcp", "afn", "nsz"}
+
+#: How survivors of ``first`` are kept: there is no mask; a truth value per weight; a list.
+NO_MASK, DENSE_MASK, SURVIVOR_LIST = 0, 1, 2
+
+_F, _U = np.float32, np.uint64
+
+
+# Flat arrays, and positions that cannot be negative: views of rows and tests of signs would cost
+# as much as the arithmetic.
+
+
+@njit(fastmath=_RELAXED, error_model="numpy")
+def _adam(weights, mean, square, at, size, gradient, rate, root, hyper):
+    """One step of Adam for [at, at + size); moments are biased, ``rate`` and ``root`` undo that."""
+    decay, mean_share, square_kept, square_share, epsilon = hyper
+    for j in range(_U(size)):
+        k = _U(at) + j
+        g = gradient[j] + decay * weights[k]
+        m = mean[k] + (g - mean[k]) * mean_share
+        v = square[k] * square_kept + g * g * square_share
+        mean[k] = m
+        square[k] = v
+        weights[k] -= rate * m / (math.sqrt(v) * root + epsilon)
+
+
+@njit(fastmath=_RELAXED, error_model="numpy")
+def _adam_masked(weights, mean, square, keep, at, size, gradient, rate, root, hyper):
+    """The same where ``keep``; elsewhere gradients are ignored, and moments of 0 stay 0."""
+    decay, mean_share, square_kept, square_share, epsilon = hyper
+    for j in range(_U(size)):
+        k = _U(at) + j
+        g = gradient[j] + decay * weights[k]
+        if not keep[k]:
+            g = _F(0)
+        m = mean[k] + (g - mean[k]) * mean_share
+        v = square[k] * square_kept + g * g * square_share
+        mean[k] = m
+        square[k] = v
+        weights[k] -= rate * m / (math.sqrt(v) * root + epsilon)
+
+
+@njit(error_model="numpy")
+def _rectify(values):
+    """max(0, x) in place; NaN stays."""
+    for j in range(values.shape[0]):
+        if values[j] <= 0:
+            values[j] = _F(0)
+
+
+@njit(error_model="numpy")
+def _close_inactive(deltas, activations, size):
+    """Gradients of units that are off are 0."""
+    for j in range(size):
+        if activations[j] <= 0:
+            deltas[j] = _F(0)
+
+
+@njit(fastmath=_RELAXED, error_model="numpy")
+def _forward_rest(activations, rest, widths, batch):
+    """From the first hidden layer on: fills in all later activations, the logits last."""
+    layers = widths.shape[0]
+    at, parameter = 0, widths[0]
+    for layer in range(1, layers):
+        inputs, outputs = widths[layer - 1], widths[layer]
+        below = activations[at : at + batch * inputs].reshape(batch, inputs)
+        at += batch * inputs
+        above = activations[at : at + batch * outputs].reshape(batch, outputs)
+        weights = rest[parameter : parameter + outputs * inputs].reshape(outputs, inputs)
+        parameter += outputs * inputs
+        bias = rest[parameter : parameter + outputs]
+        parameter += outputs
+        np.dot(below, weights.T, above)
+        for example in range(batch):
+            row = above[example]
+            for j in range(outputs):
+                row[j] += bias[j]
+            if layer + 1 < layers:
+                _rectify(row)
+
+
+@njit(error_model="numpy")
+def _score(logits, labels, deltas):
+    """Sum of cross-entropies and hits; ``deltas`` become the mean loss's gradient, if not empty."""
+    batch, classes = logits.shape
+    learning = deltas.shape[0] > 0
+    total, correct = 0.0, 0
+    for example in range(batch):
+        row, label = logits[example], labels[example]
+        best, largest = 0, row[0]
+        for j in range(1, classes):
+            if row[j] > largest:
+                best, largest = j, row[j]
+        normaliser = _F(0)
+        for j in range(classes):
+            normaliser += np.exp(row[j] - largest)
+        normaliser = np.log(normaliser)
+        total -= (row[label] - largest) - normaliser
+        correct += best == label
+        if learning:
+            # Rounded as PyTorch does: close to certainty little else is left of the gradient.
+            share = _F(1) / _F(batch)
+            for j in range(classes):
+                deltas[example, j] = np.exp((row[j] - largest) - normaliser) * share
+            deltas[example, label] -= share
+    return total, correct
+
+
+@njit(fastmath=_RELAXED, error_model="numpy")
+def _backward_rest(activations, deltas, rest, gradient, widths, batch):
+    """From the logits' deltas down: fills in ``gradient`` and the first hidden layer's deltas."""
+    layers = widths.shape[0]
+    at, parameter = 0, widths[0]
+    for layer in range(1, layers):
+        at += batch * widths[layer - 1]
+        parameter += widths[layer] * (widths[layer - 1] + 1)
+    for layer in range(layers - 1, 0, -1):
+        inputs, outputs = widths[layer - 1], widths[layer]
+        delta = deltas[at : at + batch * outputs].reshape(batch, outputs)
+        at -= batch * inputs
+        below = activations[at : at + batch * inputs].reshape(batch, inputs)
+        parameter -= outputs
+        _add_up(delta, gradient[parameter : parameter + outputs])
+        parameter -= outputs * inputs
+        weights = rest[parameter : parameter + outputs * inputs].reshape(outputs, inputs)
+        into = gradient[parameter : parameter + outputs * inputs].reshape(outputs, inputs)
+        np.dot(delta.T, below, into)
+        down = deltas[at : at + batch * inputs].reshape(batch, inputs)
+        np.dot(delta, weights, down)
+        _close_inactive(deltas[at:], activations[at:], batch * inputs)
+    _add_up(deltas[: batch * widths[0]].reshape(batch, widths[0]), gradient[: widths[0]])
+
+
+@njit(fastmath=_RELAXED, error_model="numpy")
+def _add_up(rows, total):
+    """total = sum of rows."""
+    total[:] = _F(0)
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        for j in range(total.shape[0]):
+            total[j] += row[j]
+
+
+@njit(error_model="numpy")
+def _prefetch_batch(starts, pixels, codes, chosen):
+    """Asks for a batch's inputs, which lie anywhere in memory."""
+    for b in range(chosen.shape[0]):
+        start, stop = starts[chosen[b]], starts[chosen[b] + 1]
+        for k in range(start, stop, 32):
+            prefetch(pixels, k)
+        for k in range(start, stop, 64):
+            prefetch(codes, k)
+
+
+@njit(error_model="numpy")
+def _read_batch(starts, pixels, codes, scale, chosen, where, values, ends):
+    """The nonzero inputs of a batch, one example after another: pixel and scaled value of each.
+
+    ``ends`` gets the number of each pixel's.
+    """
+    ends[:] = 0
+    at = 0
+    for b in range(chosen.shape[0]):
+        for k in range(starts[chosen[b]], starts[chosen[b] + 1]):
+            pixel = pixels[k]
+            where[at] = pixel
+            values[at] = scale[codes[k]]
+            ends[pixel] += 1
+            at += 1
+
+
+@njit(error_model="numpy")
+def _group_by_pixel(starts, chosen, where, values, ends, examples, grouped):
+    """Regroups what `_read_batch` read by pixel.
+
+    Afterwards pixel p's entries are [ends[p - 1], ends[p]) of ``examples`` and ``grouped``.
+    """
+    total = 0
+    for p in range(ends.shape[0]):
+        count = ends[p]
+        ends[p] = total
+        total += count
+    at = 0
+    for b in range(chosen.shape[0]):
+        for _ in range(starts[chosen[b]], starts[chosen[b] + 1]):
+            place = ends[where[at]]
+            ends[where[at]] = place + 1
+            examples[place] = b
+            grouped[place] = values[at]
+            at += 1
+
+
+@njit(error_model="numpy")
+def _hidden_sparse(starts, chosen, where, values, first, rest, units, activations):
+    """The first hidden layer of a batch, from its nonzero inputs."""
+    at = 0
+    for b in range(chosen.shape[0]):
+        count = starts[chosen[b] + 1] - starts[chosen[b]]
+        activations[b * units : (b + 1) * units] = rest[:units]
+        add_rows(activations, b * units, first, units, where, values, at, at + count)
+        at += count
+    _rectify(activations[: chosen.shape[0] * units])
+
+
+@njit(error_model="numpy")
+def _step_first(
+    first, first_mean, first_square, first_magnitude, measured, touched, mask_kind, keep,
+    list_starts, columns, listed, listed_mean, listed_square, listed_gradient,
+    ends, examples, grouped, deltas, gradient, rate, root, hyper,
+):  # fmt: skip
+    """Gradient of each row of ``first``, and Adam's step on it at once."""
+    units, start = gradient.shape[0], 0
+    for p in range(ends.shape[0]):
+        stop = ends[p]
+        if mask_kind == SURVIVOR_LIST:
+            begin, end = list_starts[p], list_starts[p + 1]
+            if start == stop or begin == end:
+                _clear(listed_gradient, begin, end)
+            else:
+                _clear(gradient, 0, units)
+                add_rows(gradient, 0, deltas, units, examples, grouped, start, stop)
+                for k in range(_U(begin), _U(end)):
+                    listed_gradient[k] = gradient[columns[k]]
+        elif start < stop or touched[p]:
+            touched[p] = True
+            _clear(gradient, 0, units)
+            add_rows(gradient, 0, deltas, units, examples, grouped, start, stop)
+            at = p * units
+            if measured:
+                _add_magnitudes(first_magnitude, at, gradient)
+            if mask_kind == DENSE_MASK:
+                _adam_masked(
+                    first, first_mean, first_square, keep, at, units, gradient, rate, root, hyper
+                )
+            else:
+                _adam(first, first_mean, first_square, at, units, gradient, rate, root, hyper)
+        start = stop
+    if mask_kind == SURVIVOR_LIST:
+        _adam(
+            listed, listed_mean, listed_square, 0, listed.shape[0], listed_gradient,
+            rate, root, hyper,
+        )  # fmt: skip
+        for p in range(ends.shape[0]):
+            at = _U(p * units)
+            for k in range(_U(list_starts[p]), _U(list_starts[p + 1])):
+                first[at + _U(columns[k])] = listed[k]
+
+
+@njit(error_model="numpy")
+def _clear(values, begin, end):
+    for j in range(_U(begin), _U(end)):
+        values[j] = _F(0)
+
+
+@njit(error_model="numpy")
+def _add_magnitudes(magnitudes, at, gradient):
+    for j in range(_U(gradient.shape[0])):
+        magnitudes[_U(at) + j] += abs(gradient[j])
+
+
+@njit(error_model="numpy")
+def _finish_step(
+    activations, deltas, labels, rest, rest_mean, rest_square, rest_magnitude, rest_keep,
+    rest_gradient, measured, widths, batch, rate, root, hyper,
+):  # fmt: skip
+    """All of a step but the first layer's weights; returns loss and hits."""
+    _forward_rest(activations, rest, widths, batch)
+    before = batch * np.sum(widths[:-1])
+    end = before + batch * widths[-1]
+    loss, hits = _score(
+        activations[before:end].reshape(batch, widths[-1]),
+        labels,
+        deltas[before:end].reshape(batch, widths[-1]),
+    )
+    _backward_rest(activations, deltas, rest, rest_gradient, widths, batch)
+    if measured:
+        _add_magnitudes(rest_magnitude, 0, rest_gradient)
+    _adam_masked(
+        rest, rest_mean, rest_square, rest_keep, 0, rest.shape[0], rest_gradient, rate, root, hyper
+    )
+    return loss, hits
+
+
+@njit(error_model="numpy")
+def _rates(options, step):
+    """Adam's learning rate over its first bias correction, and one over the root of its second."""
+    lr, mean_kept, square_kept = options[0], options[1], options[2]
+    rate = lr / (1 - mean_kept**step)
+    return _F(rate), _F(1 / math.sqrt(1 - square_kept**step))
+
+
+@njit(error_model="numpy")
+def _hyper(options):
+    """Weight decay, shares of mean and square, and epsilon, as `_adam` takes them."""
+    _, mean_kept, square_kept, epsilon, decay = options
+    return _F(decay), _F(1 - mean_kept), _F(square_kept), _F(1 - square_kept), _F(epsilon)
+
+
+def _train_sparse(
+    starts, pixels, codes, scale, labels, order, batch_size, options, step, widths,
+    first, first_mean, first_square, first_magnitude, touched, mask_kind, keep,
+    list_starts, columns, listed, listed_mean, listed_square,
+    rest, rest_mean, rest_square, rest_magnitude, rest_keep, measured,
+    activations, deltas, gradient,
+):  # fmt: skip
+    units, most = widths[0], 0
+    for begin in range(0, order.shape[0], batch_size):
+        entries = 0
+        for example in order[begin : begin + batch_size]:
+            entries += starts[example + 1] - starts[example]
+        most = max(most, entries)
+    ends = np.empty(first.shape[0] // units, np.int64)
+    where, examples = np.empty(most, np.uint32), np.empty(most, np.uint32)
+    values, grouped = np.empty(most, np.float32), np.empty(most, np.float32)
+    listed_gradient = np.empty_like(listed)
+    rest_gradient = np.empty_like(rest)
+    loss, correct = 0.0, 0
+    hyper = _hyper(options)
+    for begin in range(0, order.shape[0], batch_size):
+        chosen = order[begin : begin + batch_size]
+        _prefetch_batch(starts, pixels, codes, order[begin + batch_size : begin + 2 * batch_size])
+        batch = chosen.shape[0]
+        step += 1
+        rate, root = _rates(options, step)
+        _read_batch(starts, pixels, codes, scale, chosen, where, values, ends)
+        _hidden_sparse(starts, chosen, where, values, first, rest, units, activations)
+        batch_loss, hits = _finish_step(
+            activations, deltas, labels[begin : begin + batch_size],
+            rest, rest_mean, rest_square, rest_magnitude, rest_keep, rest_gradient,
+            measured, widths, batch, rate, root, hyper,
+        )  # fmt: skip
+        loss += batch_loss
+        correct += hits
+        _group_by_pixel(starts, chosen, where, values, ends, examples, grouped)
+        _step_first(
+            first, first_mean, first_square, first_magnitude, measured, touched, mask_kind, keep,
+            list_starts, columns, listed, listed_mean, listed_square, listed_gradient,
+            ends, examples, grouped, deltas, gradient, rate, root, hyper,
+        )  # fmt: skip
+    return loss, correct
+
+
+def _train_dense(
+    inputs, labels, batch_size, options, step, widths,
+    first, first_mean, first_square, first_magnitude, mask_kind, keep,
+    rest, rest_mean, rest_square, rest_magnitude, rest_keep, measured,
+):  # fmt: skip
+    units = widths[0]
+    activations = np.empty(batch_size * np.sum(widths), np.float32)
+    deltas = np.empty_like(activations)
+    gradient = np.empty((inputs.shape[1], units), np.float32)
+    rest_gradient = np.empty_like(rest)
+    loss, correct = 0.0, 0
+    hyper = _hyper(options)
+    for begin in range(0, labels.shape[0], batch_size):
+        x = inputs[begin : begin + batch_size]
+        batch = x.shape[0]
+        step += 1
+        rate, root = _rates(options, step)
+        hidden = activations[: batch * units].reshape(batch, units)
+        np.dot(x, first.reshape(inputs.shape[1], units), hidden)
+        for b in range(batch):
+            for j in range(units):
+                hidden[b, j] += rest[j]
+        _rectify(activations[: batch * units])
+        batch_loss, hits = _finish_step(
+            activations, deltas, labels[begin : begin + batch_size],
+            rest, rest_mean, rest_square, rest_magnitude, rest_keep, rest_gradient,
+            measured, widths, batch, rate, root, hyper,
+        )  # fmt: skip
+        loss += batch_loss
+        correct += hits
+        np.dot(x.T, deltas[: batch * units].reshape(batch, units), gradient)
+        if measured:
+            _add_magnitudes(first_magnitude, 0, gradient.reshape(-1))
+        if mask_kind == NO_MASK:
+            _adam(
+                first, first_mean, first_square, 0, first.shape[0], gradient.reshape(-1),
+                rate, root, hyper,
+            )  # fmt: skip
+        else:
+            _adam_masked(
+                first, first_mean, first_square, keep, 0, first.shape[0], gradient.reshape(-1),
+                rate, root, hyper,
+            )  # fmt: skip
+    return loss, correct
+
+
+def _evaluate_sparse(starts, pixels, codes, scale, labels, widths, first, rest):
+    count, batch, units = labels.shape[0], 64, widths[0]
+    activations = np.empty(batch * np.sum(widths), np.float32)
+    nothing = np.empty((0, 0), np.float32)
+    inputs = first.shape[0] // units
+    ends = np.empty(inputs, np.int64)
+    where = np.empty(batch * inputs, np.uint32)
+    values = np.empty(batch * inputs, np.float32)
+    loss, correct = 0.0, 0
+    for begin in range(0, count, batch):
+        chosen = np.arange(begin, min(begin + batch, count))
+        size = chosen.shape[0]
+        _read_batch(starts, pixels, codes, scale, chosen, where, values, ends)
+        _hidden_sparse(starts, chosen, where, values, first, rest, units, activations)
+        _forward_rest(activations, rest, widths, size)
+        before = size * np.sum(widths[:-1])
+        logits = activations[before : before + size * widths[-1]].reshape(size, widths[-1])
+        batch_loss, hits = _score(logits, labels[begin : begin + size], nothing)
+        loss += batch_loss
+        correct += hits
+    return loss, correct
+
+
+_RESULT = "Tuple((float64, int64))"
+_INT = "int64[::1]"
+_ROW, _ROWS = "float32[::1]", "float32[:,::1]"
+_FLAGS = "boolean[::1]"
+_INPUTS = [_INT, "uint16[::1]", "uint8[::1]", _ROW]
+_OPTIONS = ["int64", "UniTuple(float64, 5)", "int64", _INT]
+_FIRST = [_ROW] * 4
+_REST = [_ROW] * 4 + [_FLAGS, "boolean"]
+
+
+#: Steps over one epoch, or its beginning; returns the sum of losses and hits. ``order`` lists the
+#: examples, ``labels`` theirs; ``options`` are lr, beta1, beta2, epsilon and weight decay, ``step``
+#: the steps taken before. The last three arrays are room to work in: a batch's activations of all
+#: layers, their gradients, and one row's gradient.
+train_sparse = Kernel(
+    _train_sparse,
+    _RESULT,
+    [*_INPUTS, _INT, _INT, *_OPTIONS, *_FIRST, _FLAGS, "int64", _FLAGS,
+     _INT, "uint16[::1]", _ROW, _ROW, _ROW, *_REST, _ROW, _ROW, _ROW],
+)  # fmt: skip
+
+#: The same with scaled inputs as a matrix, ``examples x pixels``.
+train_dense = Kernel(
+    _train_dense,
+    _RESULT,
+    [_ROWS, _INT, *_OPTIONS, *_FIRST, "int64", _FLAGS, *_REST],
+)
+
+#: Sum of losses and hits of all examples.
+evaluate_sparse = Kernel(_evaluate_sparse, _RESULT, [*_INPUTS, _INT, _INT, _ROW, _ROW])

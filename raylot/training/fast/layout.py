@@ -1,0 +1,146 @@
+"""Where the fast engine keeps a network's parameters while it trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from raylot.training.fast.memory import aligned
+from raylot.training.fast.vectors import LANES
+from raylot.training.flat import Masks
+
+
+def linear_layers(network: nn.Module) -> list[nn.Linear] | None:
+    """The linear layers of a chain Flatten, Linear, ReLU, ..., Linear; None if it is no such chain.
+
+    At least one hidden layer, all with bias, all float32 on the CPU and trainable.
+    """
+    modules = list(_in_order(network))
+    if modules and type(modules[0]) is nn.Flatten and modules[0].start_dim == 1:
+        modules = modules[1:]
+    layers = [module for module in modules[::2] if type(module) is nn.Linear]
+    between = modules[1::2]
+    if (
+        len(layers) < 2
+        or len(layers) != len(between) + 1
+        or len(modules) % 2 == 0
+        or any(type(module) is not nn.ReLU for module in between)
+        or len({id(layer) for layer in layers}) < len(layers)
+        or any(_has_hooks(module) for module in network.modules())
+        or any(p.dtype != torch.float32 or p.device.type != "cpu" for p in network.parameters())
+        or any(not p.requires_grad for p in network.parameters())
+        or any(layer.bias is None for layer in layers)
+        or len(list(network.parameters())) != 2 * len(layers)
+    ):
+        return None
+    return layers
+
+
+def _in_order(network: nn.Module) -> list[nn.Module]:
+    if type(network) is nn.Sequential:
+        return [inner for module in network for inner in _in_order(module)]
+    return [network]
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or nn.utils.parametrize.is_parametrized(module)
+    )
+
+
+@dataclass
+class Layout:
+    """Which units of a network take part, and its parameters in the kernels' order.
+
+    Units that cannot reach the output any more take no part: no gradient reaches them, and they
+    change nothing. Their parameters stay as they are.
+
+    The first layer gets units without any weights until vectors are full; they change nothing.
+
+    Attributes:
+        names: of each layer's weight and bias, as in ``network.named_parameters()``.
+        units: per layer, the indices of the units that take part; all of the last one's.
+    """
+
+    names: list[tuple[str, str]]
+    units: list[np.ndarray]
+
+    @classmethod
+    def of(
+        cls, network: nn.Module, layers: list[nn.Linear], masks: Masks | None, *, compact: bool
+    ) -> Layout:
+        """The layout of a network under masks, whose pruned weights have their final values.
+
+        Args:
+            network: the whole network.
+            layers: its linear layers.
+            masks: survivors.
+            compact: leave out units that cannot reach the output.
+        """
+        by_id = {id(p): name for name, p in network.named_parameters()}
+        names = [(by_id[id(layer.weight)], by_id[id(layer.bias)]) for layer in layers]
+        units = [np.arange(layer.out_features) for layer in layers]
+        if compact and masks is not None:
+            for above in range(len(layers) - 1, 0, -1):
+                weight = layers[above].weight.detach()
+                mask = masks.get(names[above][0])
+                if mask is None:
+                    break
+                used = (mask | (weight != 0)).numpy()[units[above]].any(axis=0)
+                units[above - 1] = np.flatnonzero(used)
+        return cls(names, units)
+
+    @property
+    def widths(self) -> np.ndarray:
+        """Units per layer: int64."""
+        widths = np.array([len(units) for units in self.units], dtype=np.int64)
+        widths[0] = max(1, -(-widths[0] // LANES)) * LANES
+        return widths
+
+    def first(self, tensors: Mapping[str, Tensor]) -> np.ndarray:
+        """The first layer's part of one tensor per parameter, ``inputs x units``, flat, a copy."""
+        weights = _array(tensors[self.names[0][0]])
+        first = aligned(weights.shape[1] * self.widths[0], weights.dtype)
+        rows = first.reshape(-1, self.widths[0])
+        rows[:, : len(self.units[0])] = weights[self.units[0]].T
+        return first
+
+    def rest(self, tensors: Mapping[str, Tensor]) -> np.ndarray:
+        """All other parameters' part, flat, a copy."""
+        bias = _array(tensors[self.names[0][1]])
+        parts = [np.zeros(self.widths[0], bias.dtype)]
+        parts[0][: len(self.units[0])] = bias[self.units[0]]
+        for layer, (weight, bias_name) in enumerate(self.names[1:], start=1):
+            above, below = self.units[layer], self.units[layer - 1]
+            part = np.zeros((len(above), self.widths[layer - 1]), bias.dtype)
+            part[:, : len(below)] = _array(tensors[weight])[np.ix_(above, below)]
+            parts += [part.ravel(), _array(tensors[bias_name])[above]]
+        return np.concatenate(parts)
+
+    def store(self, first: np.ndarray, rest: np.ndarray, into: Mapping[str, Tensor]) -> None:
+        """Undoes `first` and `rest`, leaving what belongs to other units alone."""
+        units = self.units[0]
+        _array(into[self.names[0][0]])[units] = first.reshape(-1, self.widths[0])[:, : len(units)].T
+        _array(into[self.names[0][1]])[units] = rest[: len(units)]
+        at = self.widths[0]
+        for layer, (weight, bias) in enumerate(self.names[1:], start=1):
+            above, below = self.units[layer], self.units[layer - 1]
+            width = self.widths[layer - 1]
+            part = rest[at : at + len(above) * width].reshape(len(above), width)
+            _array(into[weight])[np.ix_(above, below)] = part[:, : len(below)]
+            at += part.size
+            _array(into[bias])[above] = rest[at : at + len(above)]
+            at += len(above)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    """A tensor's own memory as an array."""
+    return tensor.detach().numpy()

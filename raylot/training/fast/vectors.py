@@ -1,0 +1,138 @@
+"""The one loop that must keep its sums in registers, written for LLVM's vectors directly.
+
+A compiled Python loop would load and store the sums at every term. LLVM maps vectors of 16 floats to
+whatever the processor has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+#: Floats of a vector; rows must be a multiple of it long.
+LANES = 16
+
+_INDEX = ir.IntType(64)
+_VECTOR = ir.VectorType(ir.FloatType(), LANES)
+
+
+def _adder(vectors: int) -> Callable[..., None]:
+    """`add_rows` for so many vectors' width, at a column."""
+
+    @intrinsic
+    def add(typing_context, out, at, rows, column, stride, index, factors, start, stop):  # type: ignore[no-untyped-def]
+        integer = types.int64
+        signature = types.void(
+            out, integer, rows, integer, integer, index, factors, integer, integer
+        )
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            def data(position: int) -> Any:
+                kind = signature.args[position]
+                return context.make_array(kind)(context, builder, arguments[position]).data
+
+            def vector_at(base: Any, offset: Any, number: int) -> Any:
+                place = builder.add(offset, ir.Constant(_INDEX, LANES * number))
+                return builder.bitcast(builder.gep(base, [place]), _VECTOR.as_pointer())
+
+            _, at, _, column, stride, _, _, start, stop = arguments
+            targets = [vector_at(data(0), at, number) for number in range(vectors)]
+            before = [builder.load(target, align=4) for target in targets]
+            entry = builder.block
+            loop = builder.append_basic_block("terms")
+            end = builder.append_basic_block("end")
+            builder.cbranch(builder.icmp_signed("<", start, stop), loop, end)
+
+            builder.position_at_end(loop)
+            term = builder.phi(_INDEX)
+            sums = [builder.phi(_VECTOR) for _ in range(vectors)]
+            row = builder.zext(builder.load(builder.gep(data(5), [term])), _INDEX)
+            first = builder.add(builder.mul(row, stride), column)
+            factor = _broadcast(builder, builder.load(builder.gep(data(6), [term])))
+            fused = {"flags": ["contract"]}
+            after = [
+                builder.fadd(
+                    total,
+                    builder.fmul(
+                        builder.load(vector_at(data(2), first, number), align=4), factor, **fused
+                    ),
+                    **fused,
+                )
+                for number, total in enumerate(sums)
+            ]
+            following = builder.add(term, ir.Constant(_INDEX, 1))
+            body = builder.block
+            builder.cbranch(builder.icmp_signed("<", following, stop), loop, end)
+            for phi, initial, updated in zip(
+                [term, *sums], [start, *before], [following, *after], strict=True
+            ):
+                phi.add_incoming(initial, entry)
+                phi.add_incoming(updated, body)
+
+            builder.position_at_end(end)
+            for target, initial, updated in zip(targets, before, after, strict=True):
+                total = builder.phi(_VECTOR)
+                total.add_incoming(initial, entry)
+                total.add_incoming(updated, body)
+                sums.append(total)
+            for target, total in zip(targets, sums[vectors:], strict=True):
+                builder.store(total, target, align=4)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return add
+
+
+def _broadcast(builder: Any, number: Any) -> Any:
+    nothing = ir.Constant(_VECTOR, ir.Undefined)
+    lane = ir.IntType(32)
+    alone = builder.insert_element(nothing, number, ir.Constant(lane, 0))
+    zeros = ir.Constant(ir.VectorType(lane, LANES), [0] * LANES)
+    return builder.shuffle_vector(alone, nothing, zeros)
+
+
+_add_16, _add_4, _add_1 = _adder(16), _adder(4), _adder(1)
+
+
+@njit(error_model="numpy")
+def add_rows(out, at, rows, width, index, factors, start, stop):  # type: ignore[no-untyped-def]
+    """out[at : at + width] += sum over k in [start, stop) of factors[k] * row index[k] of rows.
+
+    ``out``, ``rows`` and ``factors`` are flat and float32, ``index`` is uint32, ``rows`` holds rows
+    of ``width``, a multiple of `LANES`.
+    """
+    column = 0
+    while column + 16 * LANES <= width:
+        _add_16(out, at + column, rows, column, width, index, factors, start, stop)
+        column += 16 * LANES
+    while column + 4 * LANES <= width:
+        _add_4(out, at + column, rows, column, width, index, factors, start, stop)
+        column += 4 * LANES
+    while column < width:
+        _add_1(out, at + column, rows, column, width, index, factors, start, stop)
+        column += LANES
+
+
+@intrinsic
+def prefetch(typing_context, array, position):  # type: ignore[no-untyped-def]
+    """Asks for an array's element to be brought near, without waiting for it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        base = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        pointer = builder.bitcast(builder.gep(base, [arguments[1]]), ir.IntType(8).as_pointer())
+        flag = ir.IntType(32)
+        function = builder.module.declare_intrinsic(
+            "llvm.prefetch", [pointer.type], ir.FunctionType(
+                ir.VoidType(), [pointer.type, flag, flag, flag]
+            ),
+        )  # fmt: skip
+        read, near, data = (ir.Constant(flag, value) for value in (0, 2, 1))
+        builder.call(function, [pointer, read, near, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), generate
