@@ -188,6 +188,13 @@ class TrainingOptions(OptimizerOptions):
     device: Literal["auto", "cpu", "cuda"] = option(
         "auto", "where to train; auto is a GPU if the trial was granted one", identity=False
     )
+    engine: Literal["auto", "generic", "fast", "stacked"] = option(
+        "auto",
+        "how networks are trained: by a loop for any network, by compiled code for ReLU MLPs with "
+        "adam on the CPU, or all tickets of a search as one computation, for GPUs; results differ "
+        "by rounding; auto takes the fastest that applies",
+        identity=False,
+    )
 
 
 class StreamOptions(Options):

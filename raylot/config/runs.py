@@ -86,6 +86,23 @@ class StreamRun(
         return self
 
     @model_validator(mode="after")
+    def _engine_applies(self) -> Self:
+        if self.engine not in ("fast", "stacked"):
+            return self
+        reasons = {f"intervention {self.intervention}": self.intervention != "none"}
+        if self.engine == "fast":
+            reasons[f"network {self.network}"] = self.network != "mlp"
+            reasons[f"optimizer {self.optimizer}"] = self.optimizer != "adam"
+            reasons["device cuda"] = self.device == "cuda"
+        else:
+            reasons["gradual"] = self.gradual > 0
+            reasons["norm batch"] = self.network in ("vgg", "resnet") and self.norm == "batch"
+        for reason, applies in reasons.items():
+            if applies:
+                raise ValueError(f"engine={self.engine}: must be auto or generic with {reason}")
+        return self
+
+    @model_validator(mode="after")
     def _recycling_happens(self) -> Self:
         if self.intervention == "redo" and self.redo_interval > self.training_steps_per_task:
             raise ValueError(

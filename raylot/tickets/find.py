@@ -43,6 +43,7 @@ def find_tickets(
     tolerance: float = 0.01,
     seed: int = 0,
     device: str = "auto",
+    engine: str = "auto",
 ) -> Tickets:
     """Searches winning tickets of a network on a task by iterative magnitude pruning.
 
@@ -75,9 +76,12 @@ def find_tickets(
         tolerance: see `Tickets.wins`.
         seed: decides all data orders and random masks.
         device: ``"auto"`` (a GPU if there is one), ``"cpu"`` (one thread) or ``"cuda"``.
+        engine: how networks are trained: ``"generic"`` (any network), ``"fast"`` (ReLU MLPs with
+            Adam, on the CPU), ``"stacked"`` (all tickets as one computation) or ``"auto"`` (the
+            fastest that applies); results differ by rounding.
 
     Raises:
-        OptionError: an option is out of its range, in one line.
+        OptionError: an option is out of its range or an engine not for such a network, in one line.
         ValueError: the network has nothing to prune, or cannot be initialised anew.
     """
     options = TicketSearchOptions.checked(
@@ -86,7 +90,7 @@ def find_tickets(
         weight_decay=weight_decay, criterion=criterion, rewind_steps=rewind_steps,
         output_rate=output_rate, random_masks=random_masks, random_density=random_density,
         shuffled_masks=shuffled_masks, reinit_tickets=reinit_tickets, tolerance=tolerance,
-        device=device,
+        device=device, engine=engine,
     )  # fmt: skip
     target = choose_device(device)
     SeedOptions.checked(seed=seed)

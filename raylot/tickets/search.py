@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -22,13 +23,31 @@ from raylot.pruning import (
     shuffled_masks,
 )
 from raylot.randomness import RandomKey
-from raylot.training import Intervention, Masks, TrainingResult, train
+from raylot.training import (
+    Intervention,
+    Masks,
+    TrainingJob,
+    TrainingResult,
+    train_all,
+    trains_together,
+)
 
 #: Values of the ``control`` column of the ``tickets`` table.
 TICKET, DENSE, RANDOM, SHUFFLED, REINIT = "none", "dense", "random", "shuffled", "reinit"
 
 #: What a training returns: a row of the ``tickets`` table without identity, and its measures.
 Trained = tuple[dict[str, Any], TrainingResult]
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """One training of a search: which ticket's or control's, its draws, and where it starts."""
+
+    index: int
+    key: RandomKey
+    start: Mapping[str, Tensor]
+    masks: Masks
+    initial: Mapping[str, Tensor] | None = None
 
 
 class TicketSearch:
@@ -100,25 +119,30 @@ class TicketSearch:
         if ticket not in self._starts:
             self.network.load_state_dict(self._snapshot)
             key = self._key.child("ticket", ticket, "rewind")
-            result = self._trained(key, None, max_steps=self.options.rewind_steps)
+            result = self._trained(key, max_steps=self.options.rewind_steps)
             self.rewinding_steps += result.steps
             self._starts[ticket] = copy.deepcopy(self.network.state_dict())
         return self._starts[ticket]
 
     def train_round(self) -> list[Trained]:
         """Trains every ticket once and prunes it, except after the last round."""
+        plans = [
+            _Plan(
+                ticket,
+                self._key.child("ticket", ticket, "round", self.round),
+                self.start_state(ticket),
+                masks,
+            )
+            for ticket, masks in enumerate(self.masks)
+        ]
         trained = []
-        for ticket, masks in enumerate(self.masks):
-            start = self.start_state(ticket)
-            self.network.load_state_dict(start)
-            key = self._key.child("ticket", ticket, "round", self.round)
-            measured = self.round == 0 and ticket == 0
-            result = self._trained(key, masks if self.round else None, gradient_magnitudes=measured)
-            if measured:
+        for plan, network, result in self._trained_each(plans, dense=self.round == 0):
+            if result.gradient_magnitudes is not None:
                 self.gradient_magnitudes = self._of_prunable(result)
-            trained.append(self._row(TICKET if self.round else DENSE, ticket, masks, result))
+            control = TICKET if self.round else DENSE
+            trained.append(self._row(control, plan.index, plan.masks, result))
             if self.round < self.options.round_count:
-                self.masks[ticket] = self._pruned(masks, start, key)
+                self.masks[plan.index] = self._pruned(network, plan)
         self.round += 1
         return trained
 
@@ -130,20 +154,19 @@ class TicketSearch:
                 kept with the probability ``random_density``); ``"shuffled"``: the ticket's masks
                 shuffled within each layer; ``"reinit"``: its masks on a fresh initialisation.
         """
-        trained = []
+        plans = []
         for index in range(self.controls[control]):
-            ticket = index % len(self.masks)
-            masks = self.control_masks(control, index)
-            initial = self.initial
+            key, masks = self._key.child(control, index), self.control_masks(control, index)
             if control == REINIT:
                 fresh = reinitialised(self.network, self._key.child("reinit weights", index))
-                initial = fresh.state_dict()
-                self.network.load_state_dict(initial)
+                state = fresh.state_dict()
+                plans.append(_Plan(index, key, state, masks, state))
             else:
-                self.network.load_state_dict(self.start_state(ticket))
-            result = self._trained(self._key.child(control, index), masks, initial=initial)
-            trained.append(self._row(control, index, masks, result))
-        return trained
+                plans.append(_Plan(index, key, self.start_state(index % len(self.masks)), masks))
+        return [
+            self._row(control, plan.index, plan.masks, result)
+            for plan, _, result in self._trained_each(plans)
+        ]
 
     def control_masks(self, control: str, index: int) -> Masks:
         """The masks of one network of a control."""
@@ -160,14 +183,40 @@ class TicketSearch:
     def measure_gradients(self, task: Task) -> TrainingResult:
         """Trains the dense network on another task for its ``gradient_magnitudes``."""
         self.network.load_state_dict(self.start_state(0))
-        result = self._trained(
-            self._key.child("plastic"), None, gradient_magnitudes=True, task=task
-        )
+        result = self._trained(self._key.child("plastic"), task, gradient_magnitudes=True)
         self.gradient_magnitudes = self._of_prunable(result)
         return result
 
-    def _trained(
+    def _trained_each(
+        self, plans: Sequence[_Plan], *, dense: bool = False
+    ) -> Iterator[tuple[_Plan, nn.Module, TrainingResult]]:
+        """Trains a network for each plan, all together where that is faster.
+
+        The first dense one is also measured for its gradients.
+        """
+        measured = [dense and plan.index == 0 for plan in plans]
+        if not trains_together(self._task.train_labels.device, self.options.engine):
+            for plan, measure in zip(plans, measured, strict=True):
+                job = self._job(plan, self.network, dense, measure)
+                yield plan, self.network, train_all([job], self.options.engine)[0]
+            return
+        networks = [copy.deepcopy(self.network) for _ in plans]
+        jobs = [
+            self._job(plan, network, dense, measure)
+            for plan, network, measure in zip(plans, networks, measured, strict=True)
+        ]
+        yield from zip(plans, networks, train_all(jobs, self.options.engine), strict=True)
+
+    def _job(self, plan: _Plan, network: nn.Module, dense: bool, measured: bool) -> TrainingJob:
+        network.load_state_dict(plan.start)
+        masks = None if dense else plan.masks
+        return self._training(
+            network, plan.key, masks, initial=plan.initial, gradient_magnitudes=measured
+        )
+
+    def _training(
         self,
+        network: nn.Module,
         key: RandomKey,
         masks: Masks | None,
         *,
@@ -175,10 +224,10 @@ class TicketSearch:
         initial: Mapping[str, Tensor] | None = None,
         max_steps: int | None = None,
         gradient_magnitudes: bool = False,
-    ) -> TrainingResult:
-        return train(
-            self.network,
-            task or self._task,
+    ) -> TrainingJob:
+        return TrainingJob(
+            network=network,
+            task=task or self._task,
             epochs=self.options.epochs,
             batch_size=self.options.batch_size,
             optimizer=self.options,
@@ -191,19 +240,24 @@ class TicketSearch:
             initial=initial or self.initial,
         )
 
+    def _trained(self, key: RandomKey, task: Task | None = None, **options: Any) -> TrainingResult:
+        """Trains the dense network as it is."""
+        job = self._training(self.network, key, None, task=task, **options)
+        return train_all([job], self.options.engine)[0]
+
     def _of_prunable(self, result: TrainingResult) -> dict[str, Tensor]:
         assert result.gradient_magnitudes is not None
         return {name: result.gradient_magnitudes[name] for name in self.masks[0]}
 
-    def _pruned(self, masks: Masks, start: Mapping[str, Tensor], key: RandomKey) -> Masks:
+    def _pruned(self, network: nn.Module, plan: _Plan) -> Masks:
         criterion = CRITERIA[self.options.criterion]
         scores = {
-            name: criterion(weight.detach(), start[name], key.child("criterion", name))
-            for name, weight in prunable_weights(self.network).items()
+            name: criterion(weight.detach(), plan.start[name], plan.key.child("criterion", name))
+            for name, weight in prunable_weights(network).items()
         }
         return prune(
             scores,
-            masks,
+            plan.masks,
             self.options.sparsity,
             self.round + 1,
             self.options.round_count,

@@ -1,6 +1,6 @@
 """Training and evaluating one network on one task."""
 
-from raylot.training.engines import train
+from raylot.training.engines import train, train_all, trains_together
 from raylot.training.evaluation import evaluate
 from raylot.training.flat import Masks
 from raylot.training.hooks import Intervention, Training
@@ -14,4 +14,6 @@ __all__ = [
     "TrainingResult",
     "evaluate",
     "train",
+    "train_all",
+    "trains_together",
 ]

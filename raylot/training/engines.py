@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from raylot.config import OptimizerOptions
 from raylot.data import Task
 from raylot.options import OptionError
 from raylot.randomness import RandomKey
-from raylot.training import fast, generic
+from raylot.training import fast, generic, stacked
 from raylot.training.flat import Masks
 from raylot.training.hooks import Intervention
 from raylot.training.job import TrainingJob, TrainingResult
@@ -61,20 +62,47 @@ def train(
 
 
 def train_job(job: TrainingJob, engine: str = "auto") -> TrainingResult:
-    """Trains a job with the engine named, or with the fastest that it is for.
+    """Trains one job; see `train_all`."""
+    return train_all([job], engine)[0]
+
+
+def train_all(jobs: Sequence[TrainingJob], engine: str = "auto") -> list[TrainingResult]:
+    """Trains jobs with the engine named, or with the fastest that does all they ask for.
 
     Args:
-        job: what is to be trained.
-        engine: ``"auto"``, ``"generic"`` (any network and option) or ``"fast"``.
+        jobs: on one device, each with a network of its own.
+        engine: ``"auto"``; ``"generic"``: any network and option; ``"fast"``: ReLU MLPs on the CPU;
+            ``"stacked"``: all jobs as one computation, meant for GPUs.
+
+    Returns:
+        A result per job, in their order; each says which engine it was.
 
     Raises:
-        OptionError: the engine is not for such a job.
+        OptionError: the engine named is not for such jobs.
     """
-    if engine == "generic":
-        return generic.train(job)
-    reason = fast.why_not(job)
-    if reason is None:
-        return fast.train(job)
-    if engine == "fast":
-        raise OptionError(f"engine=fast: must be auto or generic here, as {reason}")
+    if engine == "stacked" or (engine == "auto" and _stacks(jobs)):
+        reason = stacked.why_not(jobs)
+        if reason is None:
+            return stacked.train_stacked(jobs)
+        if engine == "stacked":
+            raise OptionError(f"engine=stacked: must be auto or generic here, because of {reason}")
+    return [_trained_alone(job, engine) for job in jobs]
+
+
+def trains_together(device: torch.device, engine: str) -> bool:
+    """Whether `train_all` may train several jobs on a device as one, if given them together."""
+    return engine == "stacked" or (engine == "auto" and device.type == "cuda")
+
+
+def _stacks(jobs: Sequence[TrainingJob]) -> bool:
+    return any(trains_together(job.task.train_labels.device, "auto") for job in jobs)
+
+
+def _trained_alone(job: TrainingJob, engine: str) -> TrainingResult:
+    if engine != "generic":
+        reason = fast.why_not(job)
+        if reason is None:
+            return fast.train(job)
+        if engine == "fast":
+            raise OptionError(f"engine=fast: must be auto or generic here, as {reason}")
     return generic.train(job)

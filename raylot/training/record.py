@@ -64,7 +64,8 @@ class Record:
         speed = None
         if self.curve:
             area = sum(self.curve[:-1]) / 2 + sum(self.curve[1:]) / 2
-            speed = finite(area / (len(self.curve) - 1))
+            epochs = len(self.curve) - 1  # 0 if the first one diverged
+            speed = math.nan if diverged else area / epochs
         count = self.examples or math.nan
         return TrainingResult(
             train_loss=finite(self.loss / count),

@@ -141,6 +141,7 @@ class RunTrainable(tune.Trainable):
         """Counts one training's steps and time."""
         self.state.training_steps += result.steps
         self.state.training_seconds += result.seconds
+        self.state.engines = sorted({*self.state.engines, result.engine})
 
     def measure_structure(
         self, network: nn.Module, task: Task, initial: Mapping[str, Tensor], masks: Masks | None
@@ -186,6 +187,7 @@ class RunTrainable(tune.Trainable):
             "plasticity_seconds": self.state.plasticity_seconds,
             "started": datetime.fromisoformat(self.state.started),
             "device_used": _device_name(self.device),
+            "engine_used": ",".join(self.state.engines) or None,
             "raylot_version": raylot.__version__,
             "torch_version": str(torch.__version__),
             "ray_version": version("ray"),

@@ -24,6 +24,7 @@ class RunState:
         seconds: wall-clock spent in the trial, all attempts together.
         training_seconds: of these, inside the training loop.
         plasticity_seconds: of these, measuring plasticity in the structure.
+        engines: which engines have trained.
         started: when the first attempt began, ISO 8601, UTC.
         diverged: whether a loss was not finite.
         rows: rows of its tables so far, without identity columns.
@@ -37,6 +38,7 @@ class RunState:
     training_seconds: float = 0.0
     plasticity_seconds: float = 0.0
     diverged: bool = False
+    engines: list[str] = field(default_factory=list)
     rows: Rows = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
 

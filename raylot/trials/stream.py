@@ -161,4 +161,5 @@ class StreamTrial(RunTrainable):
             intervention=interventions.make(self.run) if life else None,
             initial=self._initial,
             whole_task=life,
+            engine=self.run.engine,
         )

@@ -86,6 +86,7 @@ class TicketStreamTrial(RunTrainable):
             intervention=interventions.make(self.run),
             initial=self._initial,
             whole_task=True,
+            engine=self.run.engine,
         )
         self.note_training(result)
         self.state.diverged = result.diverged

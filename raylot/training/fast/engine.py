@@ -6,7 +6,7 @@ import contextlib
 import functools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -133,7 +133,7 @@ class _State:
         self.rest_magnitude = np.zeros(self.rest.shape if measured else 0, np.float32)
         self._set_masks(survivors)
 
-    def _split(self, tensors: dict[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    def _split(self, tensors: Mapping[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
         return self.layout.first(tensors), self.layout.rest(tensors)
 
     def _set_masks(self, survivors: dict[str, Tensor] | None) -> None:
@@ -257,7 +257,8 @@ class _SparseEpochs:
             self._job.batch_size, state.options, state.step, state.widths,
             *state.arguments_of_first(), state.touched, state.mask_kind, state.keep,
             state.list_starts, state.columns,
-            state.listed, state.listed_mean, state.listed_square, *state.arguments_of_rest(), *self._room,
+            state.listed, state.listed_mean, state.listed_square,
+            *state.arguments_of_rest(), *self._room,
         )  # fmt: skip
         state.count(len(order))
         record.add(loss, correct, len(order))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,23 +34,20 @@ class NonzeroInputs:
     pixels: np.ndarray
     codes: np.ndarray
 
-    @property
-    def longest(self) -> int:
-        """Entries of the example that has most."""
-        return int(np.diff(self.starts).max(initial=0))
-
 
 def nonzero_inputs(inputs: Tensor) -> NonzeroInputs | None:
     """The nonzero inputs of a uint8 tensor ``examples x ...``; None if they are too many.
 
     The same tensor, unchanged, is looked through once.
     """
-    known = _KNOWN.get(inputs)
+    known: tuple[int, NonzeroInputs | None] | None = _KNOWN.get(inputs)
     if known is None or known[0] != inputs._version:
-        _KNOWN[inputs] = known = (inputs._version, _listed(inputs))
+        known = (inputs._version, _listed(inputs))
+        _KNOWN[inputs] = known
     return known[1]
 
 
+#: Tensor -> its version when it was looked through, and what was found.
 _KNOWN = WeakTensorKeyDictionary()
 
 
@@ -81,7 +79,7 @@ def _listed(inputs: Tensor) -> NonzeroInputs | None:
     return NonzeroInputs(starts, pixels, codes)
 
 
-def _fill(flat, starts, pixels, codes):  # type: ignore[no-untyped-def]
+def _fill(flat: Any, starts: Any, pixels: Any, codes: Any) -> None:
     for example in range(flat.shape[0]):
         at, end = starts[example], starts[example + 1]
         row = flat[example]

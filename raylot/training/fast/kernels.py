@@ -1,8 +1,9 @@
 """Compiled training of ReLU MLPs: Adam and cross-entropy, forward, backward and step in one loop.
 
 The parameters are two flat arrays of float32. ``first`` holds the first layer's weights
-pixel-major, ``pixels x units``: a nonzero pixel is one contiguous row. ``rest`` is flat: the first layer's bias,
-then weights (``outputs x inputs``, as PyTorch has them) and bias of each further layer.
+pixel-major, ``pixels x units``: a nonzero pixel is one contiguous row. ``rest`` holds the first
+layer's bias, then weights (``outputs x inputs``, as PyTorch has them) and bias of each further
+layer.
 
 Where inputs are sparse, only nonzero pixels are walked: each example adds the rows of its nonzero
 pixels to its hidden units; for the gradient the batch is regrouped by pixel, and Adam is applied to

@@ -1,7 +1,7 @@
 """The one loop that must keep its sums in registers, written for LLVM's vectors directly.
 
-A compiled Python loop would load and store the sums at every term. LLVM maps vectors of 16 floats to
-whatever the processor has.
+A compiled Python loop would load and store the sums at every term. LLVM maps vectors of 16 floats
+to whatever the processor has. numba's cache does not see what changes here: touch kernels.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _adder(vectors: int) -> Callable[..., None]:
     """`add_rows` for so many vectors' width, at a column."""
 
     @intrinsic
-    def add(typing_context, out, at, rows, column, stride, index, factors, start, stop):  # type: ignore[no-untyped-def]
+    def add(typing_context, out, at, rows, column, stride, index, factors, start, stop):
         integer = types.int64
         signature = types.void(
             out, integer, rows, integer, integer, index, factors, integer, integer
@@ -74,7 +74,7 @@ def _adder(vectors: int) -> Callable[..., None]:
                 phi.add_incoming(updated, body)
 
             builder.position_at_end(end)
-            for target, initial, updated in zip(targets, before, after, strict=True):
+            for initial, updated in zip(before, after, strict=True):
                 total = builder.phi(_VECTOR)
                 total.add_incoming(initial, entry)
                 total.add_incoming(updated, body)
@@ -100,7 +100,7 @@ _add_16, _add_4, _add_1 = _adder(16), _adder(4), _adder(1)
 
 
 @njit(error_model="numpy")
-def add_rows(out, at, rows, width, index, factors, start, stop):  # type: ignore[no-untyped-def]
+def add_rows(out, at, rows, width, index, factors, start, stop):
     """out[at : at + width] += sum over k in [start, stop) of factors[k] * row index[k] of rows.
 
     ``out``, ``rows`` and ``factors`` are flat and float32, ``index`` is uint32, ``rows`` holds rows
@@ -119,8 +119,7 @@ def add_rows(out, at, rows, width, index, factors, start, stop):  # type: ignore
 
 
 @intrinsic
-def prefetch(typing_context, array, position):  # type: ignore[no-untyped-def]
-    """Asks for an array's element to be brought near, without waiting for it."""
+def _prefetch(typing_context, array, position):
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         base = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -136,3 +135,9 @@ def prefetch(typing_context, array, position):  # type: ignore[no-untyped-def]
         return context.get_dummy_value()
 
     return types.void(array, types.int64), generate
+
+
+@njit(error_model="numpy")
+def prefetch(array, position):
+    """Asks for an array's element to be brought near, without waiting for it."""
+    _prefetch(array, position)  # type: ignore[call-arg]  # numba passes the context

@@ -120,6 +120,7 @@ CHANGED: dict[str, Any] = {
     "task": 10,
     "data_root": None,
     "device": None,
+    "engine": None,
     "download": None,
 }
 

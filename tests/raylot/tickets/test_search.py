@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ from raylot.tickets import (
     masks_to_tensors,
     search,
 )
-from raylot.training import Masks, TrainingResult, train
+from raylot.training import Masks, TrainingJob, TrainingResult, train, train_all
 from tests.raylot.tasks import random_task, small_network
 from tests.raylot.tickets.searches import begin_search
 
@@ -33,14 +33,14 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Trained]:
     """Every training of a search, as it happens."""
     seen: list[Trained] = []
 
-    def watched(network: torch.nn.Module, *args: object, **options: object) -> TrainingResult:
-        before = copy.deepcopy(network.state_dict())
-        result = train(network, *args, **options)  # type: ignore[arg-type]
-        masks: Masks | None = options["masks"]  # type: ignore[assignment]
-        seen.append((before, copy.deepcopy(network.state_dict()), masks))
-        return result
+    def watched(jobs: Sequence[TrainingJob], engine: str) -> list[TrainingResult]:
+        before = [copy.deepcopy(job.network.state_dict()) for job in jobs]
+        results = train_all(jobs, engine)
+        after = [copy.deepcopy(job.network.state_dict()) for job in jobs]
+        seen.extend(zip(before, after, (job.masks for job in jobs), strict=True))
+        return results
 
-    monkeypatch.setattr(search, "train", watched)
+    monkeypatch.setattr(search, "train_all", watched)
     return seen
 
 
