@@ -1,19 +1,17 @@
-"""The correlations of two series, for all resamples of the seeds at once.
+"""The correlations of many pairs of series, for all resamples of the seeds at once.
 
 A resample is given as how often each seed was drawn, so that no rows are ever copied: per-seed
-sums are added up with these counts as weights, in one matrix product for all resamples.
+sums are added up with these counts as weights, in one matrix product for all resamples and pairs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from intervals import Array
-from numpy.polynomial import Polynomial
-from scipy import stats
 
 Indices = npt.NDArray[np.intp]
 
@@ -21,15 +19,19 @@ Indices = npt.NDArray[np.intp]
 _CONSTANT = 1e-9
 # Variance, or share of the variance, below which rounding is all that is left of a series.
 _NOTHING_LEFT = 1e-12
+# Resamples that are held in memory at once: of sums over rows, and at least with all rows' ranks,
+# and ranks of one column that are: what fits a processor's cache takes the least time.
+_SUMMED, _LEAST_RANKED, _RANKED = 500, 8, 40_000
 
 
 @dataclass(frozen=True)
 class Series:
-    """Paired observations, each of shape (rows,), without missing values.
+    """Observations of several measures, without missing values; every x is correlated with every y.
 
     Attributes:
-        x, y: what is correlated.
-        task: the snapshot's task.
+        x: shape (rows, x measures).
+        y: shape (rows, y measures).
+        task: the snapshot's task, shape (rows,), as all that follow.
         seed: 0 ... seeds - 1.
         stream: number of the stream; one seed may have several.
         position: of the task among the tasks at which snapshots were taken.
@@ -48,8 +50,8 @@ class Series:
         follows = (np.diff(self.stream[order]) == 0) & (np.diff(self.position[order]) == 1)
         later = order[1:][follows]
         return Series(
-            x=np.diff(self.x[order])[follows],
-            y=np.diff(self.y[order])[follows],
+            x=np.diff(self.x[order], axis=0)[follows],
+            y=np.diff(self.y[order], axis=0)[follows],
             task=self.task[later],
             seed=self.seed[later],
             stream=self.stream[later],
@@ -64,119 +66,232 @@ class Series:
         """
         kept = np.bincount(self.stream, minlength=1)[self.stream] > 1
         _, stream = np.unique(self.stream[kept], return_inverse=True)
-        x, y = (_deviations(values[kept], stream) for values in (self.x, self.y))
-        return replace(self._rows(kept), x=x, y=y)
+        return Series(
+            x=_deviations(self.x[kept], stream),
+            y=_deviations(self.y[kept], stream),
+            task=self.task[kept],
+            seed=self.seed[kept],
+            stream=self.stream[kept],
+            position=self.position[kept],
+        )
 
     def ranks(self) -> Series:
-        """Ranks instead of values; ties share their mean rank."""
-        return replace(self, x=stats.rankdata(self.x), y=stats.rankdata(self.y))
+        """Centred ranks instead of values; ties share their mean rank."""
+        once = np.ones((1, int(self.seed.max(initial=-1)) + 1), dtype=np.int32)
+        x, y = (
+            np.stack([Ranking(v, self.seed).centred(once)[0][0] / 2 for v in values.T], axis=1)
+            for values in (self.x, self.y)
+        )
+        return replace(self, x=x, y=y)
 
     def residuals(self) -> Series:
         """What is left of x and y after regressing both linearly on task."""
-        lines = (Polynomial.fit(self.task, values, 1)(self.task) for values in (self.x, self.y))
-        x_line, y_line = lines
-        return replace(self, x=self.x - x_line, y=self.y - y_line)
+        task = self.task - self.task.mean()
+        spread = float(task @ task)
 
-    def _rows(self, kept: npt.NDArray[np.bool_]) -> Series:
-        return Series(*(getattr(self, field.name)[kept] for field in fields(self)))
+        def left(values: Array) -> Array:
+            slopes = task @ values / spread if spread else np.zeros(values.shape[1])
+            return np.asarray(values - values.mean(axis=0) - task[:, None] * slopes)
+
+        return replace(self, x=left(self.x), y=left(self.y))
 
 
 def _deviations(values: Array, stream: Indices) -> Array:
-    means = np.bincount(stream, weights=values) / np.bincount(stream)
+    streams = int(stream.max(initial=-1)) + 1
+    means = sums_by(values, stream, streams) / np.bincount(stream, minlength=streams)[:, None]
     found = values - means[stream]
-    found[np.abs(found) <= _CONSTANT * np.abs(values).max(initial=0)] = 0
+    found[np.abs(found) <= _CONSTANT * np.abs(values).max(axis=0, initial=0)] = 0
     return np.asarray(found)
 
 
-def is_constant(values: Array) -> bool:
-    """Whether all values agree, up to rounding."""
-    return values.size == 0 or bool(np.ptp(values) <= _CONSTANT * np.abs(values).max())
-
-
-def correlation_matrices(values: Array, seed: Indices, counts: Array) -> npt.NDArray[np.float64]:
-    """Pearson correlations between columns in each resample.
+def is_constant(values: Array) -> npt.NDArray[np.bool_]:
+    """Whether all values of a column agree, up to rounding.
 
     Args:
         values: shape (rows, columns).
-        seed: each row's seed, shape (rows,).
-        counts: how often each seed was drawn, shape (resamples, seeds).
 
     Returns:
-        Shape (resamples, columns, columns); NaN beside a column that is constant in a resample.
+        Shape (columns,).
     """
-    rows, columns = values.shape
-    scaled = _scaled(values)
-    member = np.zeros((counts.shape[1], rows))
-    member[seed, np.arange(rows)] = 1
-    products = (scaled[:, :, None] * scaled[:, None, :]).reshape(rows, -1)
-    total = counts @ member.sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        means = (counts @ (member @ scaled)) / total[:, None]
-        moments = ((counts @ (member @ products)) / total[:, None]).reshape(-1, columns, columns)
-        covariance = moments - means[:, :, None] * means[:, None, :]
-        variance = np.einsum("rcc->rc", covariance).copy()
-        variance[~(variance > _NOTHING_LEFT)] = np.nan
-        spread = np.sqrt(variance)
-        found = covariance / (spread[:, :, None] * spread[:, None, :])
-    return np.asarray(np.clip(found, -1, 1))
+    if not len(values):
+        return np.ones(values.shape[1], dtype=bool)
+    return np.asarray(np.ptp(values, axis=0) <= _CONSTANT * np.abs(values).max(axis=0))
+
+
+def sums_by(values: Array, group: Indices, groups: int) -> Array:
+    """Sums of the rows of each group.
+
+    Args:
+        values: shape (rows, columns).
+        group: of each row, 0 ... groups - 1.
+        groups: how many there are; one without rows has sums of 0.
+
+    Returns:
+        Shape (groups, columns).
+    """
+    found = np.zeros((groups, values.shape[1]))
+    if len(values):
+        order = np.argsort(group, kind="stable")
+        present, starts = np.unique(group[order], return_index=True)
+        found[present] = np.add.reduceat(values[order], starts, axis=0)
+    return found
+
+
+# ------------------------------------------------------------------ Pearson
 
 
 def pearson(series: Series, counts: Array) -> Array:
-    """Pearson's correlation of x and y in each resample, shape (resamples,)."""
-    values = np.column_stack([series.x, series.y])
-    return np.asarray(correlation_matrices(values, series.seed, counts)[:, 0, 1])
-
-
-def partial(series: Series, counts: Array) -> Array:
-    """Pearson's correlation of what is left of x and y after regressing both linearly on task."""
-    values = np.column_stack([series.x, series.y, series.task])
-    found = correlation_matrices(values, series.seed, counts)
-    xy, xt, yt = found[:, 0, 1], found[:, 0, 2], found[:, 1, 2]
-    left = np.stack([1 - xt**2, 1 - yt**2])
-    left[~(left > _NOTHING_LEFT)] = np.nan
-    return np.asarray(np.clip((xy - xt * yt) / np.sqrt(left[0] * left[1]), -1, 1))
-
-
-def spearman(series: Series, counts: Array, block: int = 2000) -> Array:
-    """Spearman's correlation of x and y in each resample, ranked anew in each.
+    """Pearson's correlation of every x with every y in each resample.
 
     Args:
         series: the observations.
         counts: how often each seed was drawn, shape (resamples, seeds).
-        block: resamples that are held in memory at once, as (block, rows) arrays.
+
+    Returns:
+        Shape (resamples, x measures, y measures); NaN beside a column that is constant in a
+        resample.
     """
-    starts = range(0, len(counts), block)
-    parts = [_spearman(series, counts[start : start + block]) for start in starts]
-    return np.concatenate(parts)
+    return _correlations(series.x, series.y, series.seed, counts)
 
 
-def _spearman(series: Series, counts: Array) -> Array:
-    weights = counts[:, series.seed]
-    total = weights.sum(axis=1)
-    x, y = (_centred_ranks(v, series.seed, counts, weights) for v in (series.x, series.y))
-    spread = np.einsum("rn,rn,rn->r", weights, x, x) * np.einsum("rn,rn,rn->r", weights, y, y)
-    spread[~(spread > _NOTHING_LEFT * total**2)] = np.nan
-    together = np.einsum("rn,rn,rn->r", weights, x, y)
-    return np.asarray(np.clip(together / np.sqrt(spread), -1, 1))
+def partial(series: Series, counts: Array) -> Array:
+    """Pearson's correlation of what is left of x and y after regressing both linearly on task;
+    shapes as in `pearson`."""
+    task = series.task[:, None]
+    found = _correlations(series.x, series.y, series.seed, counts)
+    xt = _correlations(series.x, task, series.seed, counts)
+    ty = _correlations(task, series.y, series.seed, counts)
+    x_left, y_left = 1 - xt**2, 1 - ty**2
+    for left in (x_left, y_left):
+        left[~(left > _NOTHING_LEFT)] = np.nan
+    found -= xt * ty
+    found /= np.sqrt(x_left)
+    found /= np.sqrt(y_left)
+    return np.clip(found, -1, 1, out=found)
 
 
-def _centred_ranks(values: Array, seed: Indices, counts: Array, weights: Array) -> Array:
-    """Each row's rank (ties share their mean rank) in each resample, minus the mean rank."""
-    values = np.zeros_like(values) if is_constant(values) else values
-    ahead = (values[:, None] < values) + 0.5 * (values[:, None] == values)
-    member = seed == np.arange(counts.shape[1])[:, None]
-    ranks = counts @ (member.astype(float) @ ahead)
-    return np.asarray(ranks - weights.sum(axis=1, keepdims=True) / 2)
+def _correlations(x: Array, y: Array, seed: Indices, counts: Array) -> Array:
+    x, y = _scaled(x), _scaled(y)
+    products = (x[:, :, None] * y[:, None, :]).reshape(len(x), -1)
+    columns = np.hstack([np.ones((len(x), 1)), x, x**2, y, y**2, products])
+    ends = np.cumsum([1, *[x.shape[1]] * 2, *[y.shape[1]] * 2])
+    by_seed = sums_by(columns, seed, counts.shape[1])
+    found = np.empty((len(counts), x.shape[1], y.shape[1]))
+    for start in range(0, len(counts), _SUMMED):
+        sums = counts[start : start + _SUMMED] @ by_seed
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sums /= sums[:, :1].copy()
+            _, x_mean, x_square, y_mean, y_square, product = np.split(sums, ends, axis=1)
+            x_spread, y_spread = _spread(x_mean, x_square), _spread(y_mean, y_square)
+            part = found[start : start + _SUMMED]
+            part[:] = product.reshape(part.shape)
+            part -= x_mean[:, :, None] * y_mean[:, None, :]
+            part /= x_spread[:, :, None] * y_spread[:, None, :]
+            np.clip(part, -1, 1, out=part)
+    return found
+
+
+def _spread(mean: Array, square: Array) -> Array:
+    variance = square - mean**2
+    variance[~(variance > _NOTHING_LEFT)] = np.nan
+    return np.sqrt(variance)
 
 
 def _scaled(values: Array) -> Array:
     """Each column with mean 0 and standard deviation 1, so that sums of squares lose no digits."""
-    constant = np.array([is_constant(column) for column in values.T], dtype=bool)
-    if values.size == 0:
+    if not len(values):
         return values
+    constant = is_constant(values)
     centred = values - values.mean(axis=0)
-    spread = values.std(axis=0)
-    return np.where(constant, 0.0, centred / np.where(constant, 1.0, spread))
+    return np.where(constant, 0.0, centred / np.where(constant, 1.0, values.std(axis=0)))
+
+
+# ------------------------------------------------------------------ Spearman
+
+
+def spearman(series: Series, counts: Array) -> Array:
+    """Spearman's correlation of every x with every y, ranked anew in each resample; shapes as in
+    `pearson`."""
+    x, y = ([Ranking(v, series.seed) for v in values.T] for values in (series.x, series.y))
+    whole = counts.astype(np.int32)  # sums of whole numbers are exact, and several times as fast
+    size = max(_LEAST_RANKED, _RANKED // max(1, series.seed.size))
+    blocks = [
+        _spearman(x, y, series.seed, whole[start : start + size])
+        for start in range(0, len(counts), size)
+    ]
+    return np.concatenate(blocks)
+
+
+def _spearman(
+    x: list[Ranking], y: list[Ranking], seed: Indices, counts: npt.NDArray[np.int32]
+) -> Array:
+    weights = counts.take(seed, axis=1).astype(float)
+    total = weights.sum(axis=1)
+    untied = np.einsum("rn,rn,rn->r", weights, weights, weights)
+    weighted = np.empty((len(counts), len(x), len(seed)))
+    ranks = np.empty((len(counts), len(y), len(seed)))
+    x_spread, y_spread = (np.empty((len(counts), len(rankings))) for rankings in (x, y))
+    for index, ranking in enumerate(x):
+        own, cubes = ranking.centred(counts)
+        np.multiply(own, weights, out=weighted[:, index])
+        x_spread[:, index] = total**3 - (untied if cubes is None else cubes)
+    for index, ranking in enumerate(y):
+        ranks[:, index], cubes = ranking.centred(counts)
+        y_spread[:, index] = total**3 - (untied if cubes is None else cubes)
+    found = 3 * (weighted @ ranks.transpose(0, 2, 1))
+    for spread in (x_spread, y_spread):
+        spread[spread == 0] = np.nan
+    found /= np.sqrt(x_spread)[:, :, None] * np.sqrt(y_spread)[:, None, :]
+    return np.clip(found, -1, 1, out=found)
+
+
+class Ranking:
+    """The order of one column's values, from which their ranks in any resample follow.
+
+    In a resample a row counts as often as its seed was drawn; ties share their mean rank.
+    """
+
+    def __init__(self, values: Array, seed: Indices) -> None:
+        """Sorts.
+
+        Args:
+            values: shape (rows,).
+            seed: of each row.
+        """
+        order = np.argsort(values, kind="stable")
+        ordered = values[order]
+        if is_constant(values[:, None])[0]:
+            ordered = np.zeros_like(ordered)
+        last = np.append(ordered[1:] != ordered[:-1], True)[: len(values)]
+        self._seed = seed[order]
+        self._last = np.flatnonzero(last)  # row of each tie
+        self._tie = np.empty(len(values), dtype=np.intp)
+        self._tie[order] = np.cumsum(last) - last
+
+    def centred(self, counts: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int32], Array | None]:
+        """Ranks, and how much they vary: with t rows in each tie, twice the centred ranks have the
+        sum of squares ((sum of t)^3 - sum of t^3) / 3.
+
+        Args:
+            counts: how often each seed was drawn, shape (resamples, seeds).
+
+        Returns:
+            Twice each row's rank minus twice the mean rank, which are whole numbers, shape
+            (resamples, rows); and the sum of t^3, shape (resamples,), or None without ties, where
+            every row is one that was drawn t times.
+        """
+        drawn = counts.take(self._seed, axis=1)
+        up_to = np.cumsum(drawn, axis=1, dtype=np.int32)
+        cubes = None
+        if len(self._last) < len(self._seed):
+            up_to = up_to.take(self._last, axis=1)
+            drawn = np.diff(up_to, axis=1, prepend=np.int32(0))
+            tied = drawn.astype(float)
+            cubes = np.einsum("rn,rn,rn->r", tied, tied, tied)
+        twice = 2 * up_to
+        twice -= drawn
+        twice -= up_to[:, -1:]
+        return twice.take(self._tie, axis=1), cubes
 
 
 def _unchanged(series: Series) -> Series:
@@ -190,7 +305,7 @@ class Statistic:
     Attributes:
         label: its name in words.
         least_points: fewest points with which it says anything.
-        compute: its figure in each resample of the seeds, from its points.
+        compute: its figures in each resample of the seeds, from its points: see `pearson`.
         points: what it is computed from.
         scores: of its points, the series whose Pearson correlation it is.
         noun: what its points are called.

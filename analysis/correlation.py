@@ -10,7 +10,8 @@ resample seeds, and p is of a t test over seeds, corrected for all tests in the 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import Any, Literal
 
 import command
@@ -18,10 +19,11 @@ import files
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from coefficients import STATISTICS, Indices, Series, Statistic, is_constant
-from intervals import CENTERS, ENOUGH_SEEDS, Array, percentile_interval, seed_resamples
+from coefficients import STATISTICS, Series, Statistic, is_constant
+from intervals import CENTERS, ENOUGH_SEEDS, Array, percentile_intervals, seed_resamples
 from measures import TICKET_MEASURES, measure
-from observations import SETTING, Observations, Pairing, Setting, groups, observe, settings
+from observations import GROUP, SETTING, Observations, Pairing, Setting, groups, observe, settings
+from pairs import Group, pairs
 from report import print_setting
 from significance import LEAST_STREAMS, corrected, p_over_seeds, repeated_measures_p
 
@@ -57,6 +59,8 @@ COLUMNS: dict[str, pa.DataType] = {
 }
 
 
+# Figures, of a pair in a resample, that are held in memory at once.
+_AT_ONCE = 4_000_000
 _OF_THE_FILE = ("pairing", "p_corrected", "p_holm", "tests")
 _DTYPES = {pa.int64(): "Int64", pa.float64(): "float64"}
 
@@ -121,26 +125,30 @@ def correlate(
         `completed` adds what depends on all rows of the file.
     """
     measures, tickets, statistics = list(measures), list(tickets), list(statistics)
-    grid = np.sort(setting["task"].unique())
-    rows: list[dict[str, Any]] = []
-    for (shift, sparsity, rounds), part in groups(setting):
-        group = {name: part[name].iloc[0] for name in SETTING}
-        group |= {"shift": shift, "sparsity": sparsity, "rounds": rounds}
-        streams = np.asarray(part.groupby(["shift", "seed"]).ngroup(), dtype=np.intp)
-        for ticket_measure in tickets:
-            for plasticity_measure in measures:
-                pair = {"ticket_measure": ticket_measure, "plasticity_measure": plasticity_measure}
-                series, counts, notes = _series(
-                    part, streams, grid, ticket_measure, plasticity_measure
-                )
-                draws = seed_resamples(counts, resamples, seed) if counts > 1 else None
-                for statistic in statistics:
-                    found = _estimate(series, statistic, draws, counts, confidence)
-                    found["note"] = "; ".join(filter(None, [found["note"], *notes]))
-                    rows.append({**group, **pair, "statistic": statistic, **found})
-    columns = [name for name in COLUMNS if name not in _OF_THE_FILE]
+    found: dict[tuple[Group, str, str, str], dict[str, Any]] = {}
+    for part in pairs(setting, tickets, measures, _AT_ONCE // resamples):
+        draws = seed_resamples(part.seeds, resamples, seed) if part.seeds > 1 else None
+        left_out = f"{part.left_out} of {part.rows} rows have no number and are left out"
+        for name in statistics:
+            rows = _estimates(part.series, name, draws, part.seeds, confidence)
+            for ((group, x), y), row in zip(product(part.x, part.y), rows, strict=True):
+                row["note"] = _joined(row["note"], left_out if part.left_out else "")
+                found[group, x, y, name] = row
+    own = {name: setting[name].iloc[0] for name in SETTING} if len(setting) else {}
+    frame = pd.DataFrame(
+        [
+            {
+                **own, **dict(zip(GROUP, group, strict=True)),
+                "ticket_measure": x, "plasticity_measure": y, "statistic": name,
+                **found[group, x, y, name],
+            }
+            for group, _ in groups(setting)
+            for x, y, name in product(tickets, measures, statistics)
+        ],
+        columns=[name for name in COLUMNS if name not in _OF_THE_FILE],
+    )  # fmt: skip
     types = {name: _DTYPES[kind] for name, kind in COLUMNS.items() if kind in _DTYPES}
-    return pd.DataFrame(rows, columns=columns).astype({n: types[n] for n in columns if n in types})
+    return frame.astype({name: types[name] for name in types.keys() & set(frame)})
 
 
 def completed(frames: Iterable[pd.DataFrame], pairing: Pairing) -> pd.DataFrame:
@@ -159,93 +167,81 @@ def completed(frames: Iterable[pd.DataFrame], pairing: Pairing) -> pd.DataFrame:
     return frame[list(COLUMNS)]
 
 
-def _series(
-    part: pd.DataFrame, streams: Indices, grid: Array, ticket_measure: str, plasticity_measure: str
-) -> tuple[Series, int, list[str]]:
-    """The pairs of one group, how many seeds they come from, and what was left out."""
-    x, y, task = (
-        part[name].to_numpy(dtype=float) for name in (ticket_measure, plasticity_measure, "task")
-    )
-    complete = np.isfinite(x) & np.isfinite(y)
-    notes = []
-    if left_out := int((~complete).sum()):
-        notes.append(f"{left_out} of {len(part)} rows have no number and are left out")
-    seeds, seed_number = np.unique(part["seed"].to_numpy()[complete], return_inverse=True)
-    series = Series(
-        x=_without_rounding(x[complete]),
-        y=_without_rounding(y[complete]),
-        task=task[complete],
-        seed=seed_number,
-        stream=streams[complete],
-        position=np.searchsorted(grid, task[complete]),
-    )
-    return series, len(seeds), notes
-
-
-def _without_rounding(values: Array) -> Array:
-    """Values that differ in their last digits only (eigenvalues do) become ties."""
-    size = np.abs(values).max(initial=0)
-    if size == 0:
-        return values
-    digits = 10 - int(np.floor(np.log10(size)))
-    return np.asarray(np.round(values, digits)) if abs(digits) < 300 else values
-
-
-def _estimate(
+def _estimates(
     series: Series, name: str, draws: Array | None, seeds: int, confidence: float
-) -> dict[str, Any]:
+) -> list[dict[str, Any]]:
+    """One statistic of every pair of x and y, in this order."""
     statistic = STATISTICS[name]
     points = statistic.points(series)
-    row: dict[str, Any] = {"note": ""}
-    row |= {"n": points.x.size, "seeds": len(np.unique(points.seed))}
-    if points.x.size < statistic.least_points:
-        noun = statistic.noun.removesuffix("s") if points.x.size == 1 else statistic.noun
-        row["note"] = f"{points.x.size} {noun}: {statistic.least_points} are needed"
-        return row
-    estimate = float(statistic.compute(points, np.ones((1, seeds)))[0])
-    if not np.isfinite(estimate):
-        row["note"] = _why_undefined(points, name)
-        return row
-    row["estimate"] = estimate
-    found = [_own_test(points)] if name == "repeated_measures" else []
-    if draws is None or row["seeds"] < 2:
-        found.append({"note": "one seed, so no interval and no p-value"})
+    count = points.task.size
+    shape = (points.x.shape[1], points.y.shape[1])
+    common = {"n": count, "seeds": np.unique(points.seed).size}
+    if count < statistic.least_points:
+        noun = statistic.noun.removesuffix("s") if count == 1 else statistic.noun
+        note = f"{count} {noun}: {statistic.least_points} are needed"
+        return [{**common, "note": note} for _ in np.ndindex(shape)]
+    estimate = statistic.compute(points, np.ones((1, seeds)))[0]
+    parts = [_own_tests(points, estimate)] if name == "repeated_measures" else []
+    if draws is None or common["seeds"] < 2:
+        note = "one seed, so no interval and no p-value"
+        parts.append([{"note": note} for _ in np.ndindex(shape)])
     else:
-        found.append(_interval(points, statistic, draws, confidence))
-        found.append(_test(statistic.scores(points)))
-        if row["seeds"] < ENOUGH_SEEDS:
-            found.append({"note": f"only {row['seeds']} seeds, too few to rely on interval and p"})
-    for part in found:
-        row |= {**part, "note": "; ".join(filter(None, [row["note"], part.get("note", "")]))}
-    return row
+        parts.append(_intervals(points, statistic, draws, confidence))
+        parts.append(_tests(statistic.scores(points)))
+        if common["seeds"] < ENOUGH_SEEDS:
+            note = f"only {common['seeds']} seeds, too few to rely on interval and p"
+            parts.append([{"note": note} for _ in np.ndindex(shape)])
+    rows = []
+    for (x, y), value, *found in zip(np.ndindex(shape), estimate.flat, *parts, strict=True):
+        if not np.isfinite(value):
+            rows.append({**common, "note": _why_undefined(points, x, y, name)})
+            continue
+        row: dict[str, Any] = {**common, "estimate": float(value)}
+        for part in found:
+            row |= part
+        rows.append(row | {"note": _joined(*(part["note"] for part in found))})
+    return rows
 
 
-def _interval(
+def _joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
+
+
+def _intervals(
     points: Series, statistic: Statistic, draws: Array, confidence: float
-) -> Mapping[str, Any]:
+) -> list[dict[str, Any]]:
     resampled = statistic.compute(points, draws)
     distinct = (draws > 0) @ np.bincount(points.seed, minlength=draws.shape[1])
     resampled[distinct < statistic.least_points] = np.nan
-    interval = percentile_interval(resampled, confidence)
-    if interval is None:
+    undefined = np.isnan(resampled).sum(axis=0)
+    bounds = percentile_intervals(resampled, confidence)
+    return [
+        _interval(float(low), float(high), int(missing), len(draws))
+        for low, high, missing in zip(*(b.flat for b in bounds), undefined.flat, strict=True)
+    ]
+
+
+def _interval(low: float, high: float, undefined: int, resamples: int) -> dict[str, Any]:
+    if undefined == resamples:
         return {"note": "no interval: no resample of the seeds has a correlation"}
-    undefined = int(np.isnan(resampled).sum())
-    if 2 * undefined > len(draws):
+    if 2 * undefined > resamples:
         return {"note": "no interval: most resamples of the seeds have no correlation"}
-    left_out = f"{undefined} of {len(draws)} resamples have no correlation and are left out"
-    return {"low": interval[0], "high": interval[1], "note": left_out if undefined else ""}
+    left_out = f"{undefined} of {resamples} resamples have no correlation and are left out"
+    return {"low": low, "high": high, "note": left_out if undefined else ""}
 
 
-def _test(scores: Series) -> Mapping[str, Any]:
-    p = p_over_seeds(scores)
-    return {"note": "no p-value: all seeds say exactly the same"} if p is None else {"p": p}
+def _tests(scores: Series) -> list[dict[str, Any]]:
+    none = {"note": "no p-value: all seeds say exactly the same"}
+    return [none if np.isnan(p) else {"p": float(p), "note": ""} for p in p_over_seeds(scores).flat]
 
 
-def _own_test(points: Series) -> Mapping[str, Any]:
-    own = repeated_measures_p(points)
+def _own_tests(points: Series, estimate: Array) -> list[dict[str, Any]]:
+    own = repeated_measures_p(points, estimate)
     if own is None:
-        return {"note": f"rm_corr's own p-value takes {LEAST_STREAMS} streams"}
-    return {"rm_dof": own[0], "rm_p": own[1]}
+        note = f"rm_corr's own p-value takes {LEAST_STREAMS} streams"
+        return [{"note": note} for _ in estimate.flat]
+    freedom, p = own
+    return [{"rm_dof": freedom, "rm_p": float(value), "note": ""} for value in p.flat]
 
 
 _CONSTANT = {
@@ -254,13 +250,14 @@ _CONSTANT = {
 }
 
 
-def _why_undefined(points: Series, statistic: str) -> str:
+def _why_undefined(points: Series, x: int, y: int, statistic: str) -> str:
     what = _CONSTANT.get(statistic, "is the same everywhere")
-    if is_constant(points.x):
+    if is_constant(points.x)[x]:
         return f"the ticket measure {what}"
-    if is_constant(points.y):
+    if is_constant(points.y)[y]:
         return f"the plasticity measure {what}"
-    return "all points are of one task" if is_constant(points.task) else "a straight line in task"
+    one_task = is_constant(points.task[:, None])[0]
+    return "all points are of one task" if one_task else "a straight line in task"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

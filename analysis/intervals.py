@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 Array = npt.NDArray[np.float64]
 
@@ -56,8 +57,8 @@ def mean_interval(values: npt.ArrayLike, confidence: float = 0.95) -> Mean | Non
     mean = float(given.mean())
     if given.size == 1:
         return Mean(mean, None, None, 1)
-    quantile = float(stats.t.ppf((1 + confidence) / 2, given.size - 1))
-    half = quantile * float(stats.sem(given))
+    error = float(given.std(ddof=1)) / math.sqrt(given.size)
+    half = float(special.stdtrit(given.size - 1, (1 + confidence) / 2)) * error
     return Mean(mean, mean - half, mean + half, int(given.size))
 
 
@@ -79,6 +80,8 @@ def interquartile_interval(values: npt.ArrayLike, confidence: float = 0.95) -> M
     middle = float(_interquartile_mean(given))
     if given.size == 1:
         return Mean(middle, None, None, 1)
+    from scipy import stats  # takes half a second, which only interquartile means pay
+
     found = stats.bootstrap(
         (given,),
         _interquartile_mean,
@@ -91,7 +94,9 @@ def interquartile_interval(values: npt.ArrayLike, confidence: float = 0.95) -> M
 
 
 def _interquartile_mean(values: Array, axis: int = -1) -> Array:
-    return np.asarray(stats.trim_mean(values, 0.25, axis=axis))
+    cut = values.shape[axis] // 4
+    middle = np.sort(values, axis=axis).take(range(cut, values.shape[axis] - cut), axis=axis)
+    return np.asarray(middle.mean(axis=axis))
 
 
 @dataclass(frozen=True)
@@ -130,12 +135,24 @@ def seed_resamples(seeds: int, resamples: int, seed: int) -> Array:
     return generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples).astype(float)
 
 
-def percentile_interval(values: Array, confidence: float) -> tuple[float, float] | None:
-    """The percentile interval of resampled figures, shape (resamples,); undefined ones (NaN) are
-    left out. None if all are."""
-    defined = values[np.isfinite(values)]
-    if defined.size == 0:
-        return None
+def percentile_intervals(values: Array, confidence: float) -> tuple[Array, Array]:
+    """Percentile intervals of resampled figures; undefined ones (NaN) are left out.
+
+    Args:
+        values: shape (resamples, ...).
+        confidence: of the intervals, in (0, 1).
+
+    Returns:
+        Lower and upper bounds, each of shape (...); NaN where no resample is defined.
+    """
     tail = (1 - confidence) / 2
-    low, high = np.quantile(defined, [tail, 1 - tail])
-    return float(low), float(high)
+    columns = values.reshape(len(values), -1)
+    bounds = np.full((2, columns.shape[1]), np.nan)
+    whole = ~np.isnan(columns).any(axis=0)
+    bounds[:, whole] = np.quantile(columns[:, whole], [tail, 1 - tail], axis=0)
+    for index in np.flatnonzero(~whole):
+        defined = columns[~np.isnan(columns[:, index]), index]
+        if defined.size:
+            bounds[:, index] = np.quantile(defined, [tail, 1 - tail])
+    low, high = bounds.reshape(2, *values.shape[1:])
+    return low, high

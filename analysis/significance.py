@@ -12,12 +12,12 @@ the signs of the seeds' shares, and assumes no distribution, cannot go below `sm
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
-from coefficients import Series, is_constant
+from coefficients import Series, is_constant, sums_by
 from intervals import Array
-from scipy import stats
-from statsmodels.regression.linear_model import OLS
-from statsmodels.stats.multitest import multipletests
+from scipy import special
 
 #: Least number of streams of a repeated-measures correlation, as in pingouin.
 LEAST_STREAMS = 3
@@ -28,25 +28,32 @@ def smallest_p(seeds: int) -> float:
     return float(min(1.0, 2.0 ** (1 - seeds)))
 
 
-def p_over_seeds(scores: Series) -> float | None:
-    """Two-sided p-value of a t test over the seeds' shares of the covariance of x and y.
+def p_over_seeds(scores: Series) -> Array:
+    """Two-sided p-values of a t test over the seeds' shares of the covariance of x and y.
 
     Args:
-        scores: series whose Pearson correlation is the figure to be tested.
+        scores: series whose Pearson correlations are the figures to be tested.
 
     Returns:
-        In [0, 1]; None with fewer than two seeds, or if all seeds' shares are equal.
+        Shape (x measures, y measures), in [0, 1]; NaN with fewer than two seeds, or if all seeds'
+        shares are equal.
     """
-    products = (scores.x - scores.x.mean()) * (scores.y - scores.y.mean())
-    _, seed = np.unique(scores.seed, return_inverse=True)
-    shares = np.asarray(np.bincount(seed, weights=products), dtype=float)
-    if shares.size < 2 or is_constant(shares):
-        return None
-    return float(stats.ttest_1samp(shares, 0).pvalue)
+    x, y = (values - values.mean(axis=0) for values in (scores.x, scores.y))
+    present, seed = np.unique(scores.seed, return_inverse=True)
+    products = (x[:, :, None] * y[:, None, :]).reshape(len(x), -1)
+    shares = sums_by(products, seed, len(present))
+    seeds = len(shares)
+    found = np.full(shares.shape[1], np.nan)
+    if seeds > 1:
+        differ = ~is_constant(shares)
+        own = shares[:, differ]
+        t = own.mean(axis=0) / (own.std(axis=0, ddof=1) / np.sqrt(seeds))
+        found[differ] = _two_sided(t, seeds - 1)
+    return found.reshape(x.shape[1], y.shape[1])
 
 
-def repeated_measures_p(points: Series) -> tuple[int, float] | None:
-    """Degrees of freedom and p-value of the repeated-measures correlation within streams.
+def repeated_measures_p(points: Series, estimate: Array) -> tuple[int, Array] | None:
+    """Degrees of freedom and p-values of the repeated-measures correlation within streams.
 
     They are those of the analysis of covariance of Bakdash & Marusich (2017), a regression of y
     on x with an intercept per stream, which stands for the participant: its snapshots count as
@@ -54,22 +61,26 @@ def repeated_measures_p(points: Series) -> tuple[int, float] | None:
     stream violates. The p-value is then too small.
 
     Args:
-        points: at least two per stream; x and y vary within streams.
+        points: at least two per stream.
+        estimate: their correlations, shape (x measures, y measures); p is NaN where they are.
 
     Returns:
         None with fewer than `LEAST_STREAMS` streams.
     """
-    streams = np.unique(points.stream)
-    if streams.size < LEAST_STREAMS:
+    streams = np.unique(points.stream).size
+    if streams < LEAST_STREAMS:
         return None
-    # the regression is solved numerically: x and y in units of their own spread
-    x, y = (values / values.std() for values in (points.x, points.y))
-    found = OLS(y, np.column_stack([x, points.stream[:, None] == streams])).fit()
+    freedom = points.task.size - streams - 1
     with np.errstate(divide="ignore"):  # of a perfect fit
-        return int(found.df_resid), float(found.pvalues[0])
+        t = estimate * np.sqrt(freedom / (1 - estimate**2))
+    return freedom, _two_sided(t, freedom)
 
 
-def corrected(p: Array, method: str) -> Array:
+def _two_sided(t: Array, freedom: int) -> Array:
+    return np.asarray(2 * special.stdtr(freedom, -np.abs(t)))
+
+
+def corrected(p: Array, method: Literal["fdr_bh", "holm"]) -> Array:
     """p-values corrected for their number; NaN stays NaN and is not counted as a test.
 
     Args:
@@ -79,6 +90,14 @@ def corrected(p: Array, method: str) -> Array:
     """
     tested = np.isfinite(p)
     found = np.full(p.shape, np.nan)
-    if tested.any():
-        found[tested] = multipletests(p[tested], method=method)[1]
+    order = np.argsort(p[tested])
+    own, tests = p[tested][order], order.size
+    rank = np.arange(1, tests + 1)
+    if method == "fdr_bh":
+        own = np.minimum.accumulate((own * tests / rank)[::-1])[::-1]
+    else:
+        own = np.maximum.accumulate(own * (tests + 1 - rank))
+    back = np.empty(tests)
+    back[order] = np.minimum(own, 1)
+    found[tested] = back
     return found

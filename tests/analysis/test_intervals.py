@@ -8,7 +8,7 @@ from intervals import (
     Mean,
     interquartile_interval,
     mean_interval,
-    percentile_interval,
+    percentile_intervals,
     seed_resamples,
 )
 
@@ -45,8 +45,12 @@ def test_resamples_draw_as_many_seeds_as_there_are() -> None:
 
 
 def test_percentiles_leave_out_what_is_undefined() -> None:
-    assert percentile_interval(np.array([np.nan, *range(101)]), 0.9) == pytest.approx((5, 95))
-    assert percentile_interval(np.array([np.nan]), 0.9) is None
+    columns = np.array([[np.nan, *range(101)], [*range(0, 202, 2), 202], [np.nan] * 102]).T
+    low, high = percentile_intervals(columns, 0.9)
+    assert low == pytest.approx(np.array([5, 10.1, np.nan]), nan_ok=True)
+    assert high == pytest.approx(np.array([95, 191.9, np.nan]), nan_ok=True)
+    low, high = percentile_intervals(columns.reshape(102, 3, 1), 0.9)
+    assert low.shape == high.shape == (3, 1)
 
 
 @pytest.mark.filterwarnings("error")

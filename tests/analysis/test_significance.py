@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 import pingouin
 import pytest
 from coefficients import STATISTICS, Series
+from intervals import seed_resamples
 from observations import observe, settings
 from scipy import stats
 from significance import corrected, p_over_seeds, repeated_measures_p, smallest_p
@@ -26,9 +28,15 @@ PUBLISHED = np.array([
 
 
 def series(x: Any, y: Any, seed: Any, task: Any) -> Series:
+    """One pair of measures."""
     x, y, task = (np.asarray(values, dtype=float) for values in (x, y, task))
     seed = np.asarray(seed, dtype=np.intp)
-    return Series(x, y, task, seed, seed, np.asarray(task, dtype=np.intp))
+    return Series(x[:, None], y[:, None], task, seed, seed, np.asarray(task, dtype=np.intp))
+
+
+def repeated(once: Series) -> Series:
+    """Every row three times."""
+    return Series(*(np.concatenate([values] * 3) for values in vars(once).values()))
 
 
 def drawn(seeds: int = 5, tasks: int = 6) -> Series:
@@ -47,14 +55,15 @@ def test_p_over_seeds_by_hand() -> None:
     t = 2 / (2 / np.sqrt(3))
     # the t distribution with 2 degrees of freedom: p = 1 - t / sqrt(t^2 + 2)
     expected = 1 - t / np.sqrt(t**2 + 2)
-    assert p_over_seeds(series(x, y, [0, 0, 1, 1, 2, 2], [0, 1] * 3)) == pytest.approx(expected)
+    p = p_over_seeds(series(x, y, [0, 0, 1, 1, 2, 2], [0, 1] * 3))
+    assert p == pytest.approx(np.array([[expected]]))
 
 
 def test_rows_repeated_within_seeds_do_not_sharpen_p() -> None:
     once = drawn()
-    thrice = Series(*(np.tile(values, 3) for values in vars(once).values()))
+    thrice = repeated(once)
     assert p_over_seeds(thrice) == pytest.approx(p_over_seeds(once))
-    naive = [stats.pearsonr(s.x, s.y).pvalue for s in (once, thrice)]
+    naive = [stats.pearsonr(s.x[:, 0], s.y[:, 0]).pvalue for s in (once, thrice)]
     assert naive[1] < naive[0] / 10
 
 
@@ -77,15 +86,33 @@ def test_scores_are_the_figures_own(name: str) -> None:
     points = statistic.points(drawn())
     scores = statistic.scores(points)
     estimate = statistic.compute(points, np.ones((1, 5)))[0]
-    assert stats.pearsonr(scores.x, scores.y).statistic == pytest.approx(estimate)
+    expected = stats.pearsonr(scores.x[:, 0], scores.y[:, 0]).statistic
+    assert estimate == pytest.approx(np.array([[expected]]))
+
+
+def test_pairs_computed_together_are_those_computed_apart() -> None:
+    both, other = drawn(), drawn()
+    x = np.hstack([both.x, np.round(both.x), both.y**2])  # some ties
+    y = np.hstack([other.y, np.abs(other.x)])
+    together = replace(both, x=x, y=y)
+    draws = seed_resamples(5, 30, 0)
+    for statistic in STATISTICS.values():
+        points = statistic.points(together)
+        found = statistic.compute(points, draws), p_over_seeds(statistic.scores(points))
+        assert found[0].shape == (30, 3, 2)
+        for i, j in np.ndindex(3, 2):
+            one = statistic.points(replace(both, x=x[:, [i]], y=y[:, [j]]))
+            alone = statistic.compute(one, draws)[:, 0, 0]
+            assert found[0][:, i, j] == pytest.approx(alone, nan_ok=True)
+            assert found[1][i, j] == pytest.approx(p_over_seeds(statistic.scores(one))[0, 0])
 
 
 @pytest.mark.filterwarnings("error")
 def test_no_p_of_one_seed_or_of_equal_seeds() -> None:
     one = series([1, 2, 3], [1, 3, 2], [0, 0, 0], [0, 1, 2])
-    assert p_over_seeds(one) is None
+    assert np.isnan(p_over_seeds(one)).all()
     equal = series([1, 2, 3] * 2, [1, 3, 2] * 2, [0, 0, 0, 1, 1, 1], [0, 1, 2] * 2)
-    assert p_over_seeds(equal) is None
+    assert np.isnan(p_over_seeds(equal)).all()
 
 
 def test_smallest_p() -> None:
@@ -131,19 +158,19 @@ def test_the_published_example_from_storage_to_output(
 @pytest.mark.filterwarnings("error")
 def test_repeated_measures_of_little() -> None:
     two = series([1, 2, 3] * 2, [1, 3, 2] * 2, [0] * 3 + [1] * 3, [0, 1, 2] * 2)
-    assert repeated_measures_p(two) is None
+    assert repeated_measures_p(two, np.array([[0.5]])) is None
     exact = series(range(9), range(9), np.repeat(range(3), 3), [0, 1, 2] * 3)
-    found = repeated_measures_p(exact)
+    found = repeated_measures_p(exact, np.array([[1.0, np.nan]]))
     assert found is not None
     assert found[0] == 5
-    assert found[1] == pytest.approx(0, abs=1e-12)
+    assert found[1] == pytest.approx(np.array([[0, np.nan]]), nan_ok=True)
 
 
 def test_within_streams_leaves_out_single_snapshots() -> None:
     single = series([5, 1, 2, 3, 3], [9, 1, 2, 4, 6], [0, 1, 1, 2, 2], [0, 0, 1, 0, 1])
     points = single.within_streams()
-    assert points.x.tolist() == [-0.5, 0.5, 0, 0]
-    assert points.y.tolist() == [-0.5, 0.5, -1, 1]
+    assert points.x[:, 0].tolist() == [-0.5, 0.5, 0, 0]
+    assert points.y[:, 0].tolist() == [-0.5, 0.5, -1, 1]
     assert points.seed.tolist() == [1, 1, 2, 2]
 
 
