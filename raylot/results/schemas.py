@@ -1,24 +1,14 @@
-"""Result tables in Parquet: their columns, writing them run by run, reading them back.
-
-This module is the contract between the sweeps, which write, and ``analysis/``, which reads. It
-imports neither torch nor Ray.
-"""
+"""The columns of every result table, and how a run's identity and options fill them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
-from pyarrow import dataset as pads
 
 from raylot.config import StreamRun, TicketsRun, TicketStreamRun
 from raylot.names import PERFORMANCE
-from raylot.options import OptionError, Options
-from raylot.storage import Storage
+from raylot.options import Options
 
 _IDENTITY = {
     "run_id": pa.string(),
@@ -85,6 +75,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "plasticity_seconds": pa.float64(),  # of these, measuring plasticity in the structure
         "started": pa.timestamp("us", tz="UTC"),
         "device_used": pa.string(),
+        "engine_used": pa.string(),  # generic, fast, stacked; several with a comma between them
         "raylot_version": pa.string(),
         "torch_version": pa.string(),
         "ray_version": pa.string(),
@@ -182,60 +173,3 @@ def option_values(run: StreamRun) -> dict[str, Any]:
     for name, value in run.model_dump(mode="json", exclude=run.unused_options).items():
         values[name] = ",".join(map(str, value)) if isinstance(value, list) else value
     return values
-
-
-def write(storage: Storage, table: str, run_id: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Replaces one run's rows of one table, atomically; columns not given are null.
-
-    Raises:
-        KeyError: a row has a column that the table lacks.
-    """
-    schema = pa.schema(list(SCHEMAS[table].items()))
-    rows = list(rows)
-    unknown = {column for row in rows for column in row} - set(schema.names)
-    if unknown:
-        raise KeyError(f"table {table} has no column {', '.join(sorted(unknown))}")
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink)
-    storage.write(_path(table, run_id), sink.getvalue().to_pybytes())
-
-
-def read_run(storage: Storage, table: str, run_id: str) -> list[dict[str, Any]] | None:
-    """One run's rows of one table; None if it has none yet."""
-    data = storage.read(_path(table, run_id))
-    return None if data is None else pq.read_table(pa.BufferReader(data)).to_pylist()
-
-
-def read(root: str | Path | Storage, table: str) -> pd.DataFrame:
-    """One whole table, all runs; with its columns but no rows if nothing was written yet.
-
-    Args:
-        root: the storage's folder or URI.
-        table: one of `SCHEMAS`.
-
-    Raises:
-        OptionError: there is no such table.
-    """
-    if table not in SCHEMAS:
-        raise OptionError(f"table={table}: must be one of {', '.join(SCHEMAS)}")
-    storage = root if isinstance(root, Storage) else Storage(root)
-    schema = pa.schema(list(SCHEMAS[table].items()))
-    folder = f"tables/{table}"
-    files = [storage.path(f"{folder}/{name}") for name in storage.names(folder)]
-    found = pads.dataset(files, schema=schema, format="parquet", filesystem=storage.filesystem)
-    frame: pd.DataFrame = found.to_table().to_pandas()
-    return frame
-
-
-def finished_runs(storage: Storage) -> set[str]:
-    """The run_ids that need not be computed any more: finished, diverged and failed ones."""
-    return {name.removesuffix(".parquet") for name in storage.names("tables/runs")}
-
-
-def forget_run(storage: Storage, run_id: str) -> None:
-    """Makes a run count as unfinished, so that the next sweep computes it again."""
-    storage.delete_file(_path("runs", run_id))
-
-
-def _path(table: str, run_id: str) -> str:
-    return f"tables/{table}/{run_id}.parquet"
