@@ -1,0 +1,100 @@
+"""Gathers the small files of ended runs in few large ones, while sweeps write and others read.
+
+It may be killed at any moment and run twice at once: see `raylot.results.files`. What is left over
+is tidied by the next compaction.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from raylot.results import files
+from raylot.results.schemas import SCHEMAS
+from raylot.results.tables import read
+from raylot.storage import Storage
+
+# Bounds of one large file, which also bound the memory that writing it takes.
+_MOST_RUNS, _MOST_ROWS = 25_000, 1_000_000
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """What became of one table: how many files it had, and has."""
+
+    table: str
+    before: int
+    after: int
+
+
+def compact(storage: Storage) -> Iterator[Compacted]:
+    """Compacts table after table.
+
+    Runs that have not ended keep their small files, as they still write them, and so do runs that
+    failed, which may be tried again.
+    """
+    runs = read(storage, "runs", ["run_id", "status"])
+    ended = set(runs.loc[runs["status"] != "failed", "run_id"])
+    for table in SCHEMAS:
+        before = _count(storage, table)
+        _compact(storage, table, ended)
+        yield Compacted(table, before, _count(storage, table))
+
+
+def _compact(storage: Storage, table: str, ended: Collection[str]) -> None:
+    compacted = _hold_each_run_once(storage, table)
+    small = [run_id for run_id in files.small_runs(storage, table) if run_id in ended]
+    left_over = [run_id for run_id in small if run_id in compacted]
+    for run_id, own in files.read_small(storage, table, left_over, ["run_id"]):
+        # What was gathered has all rows of an ended run. Fewer: another attempt at it, thought
+        # lost, went on writing before it noticed.
+        if own.num_rows <= compacted[run_id]:
+            storage.delete_file(files.small_path(table, run_id))
+    fresh = [run_id for run_id in small if run_id not in compacted]
+    if len(fresh) < 2:
+        return
+    for rows, gathered in _batches(storage, table, fresh):
+        name = f"{min(rows)}-{max(rows)}-{uuid.uuid4().hex[:8]}.parquet"
+        together = pa.concat_tables(gathered.tables())
+        files.write_large(storage, f"tables/{table}/compacted/{name}", rows, together)
+        for run_id in rows:
+            storage.delete_file(files.small_path(table, run_id))
+
+
+def _batches(
+    storage: Storage, table: str, run_ids: Sequence[str]
+) -> Iterator[tuple[dict[str, int], files.Gathered]]:
+    """What goes into one large file each: run_id -> number of rows, and the rows."""
+    rows: dict[str, int] = {}
+    gathered = files.Gathered()
+    for run_id, own in files.read_small(storage, table, run_ids):
+        if not pc.all(pc.equal(own["run_id"], run_id), skip_nulls=False, min_count=0).as_py():
+            continue  # rows that do not say whose they are could not be told from other runs' rows
+        gathered.add(own)
+        rows[run_id] = own.num_rows
+        if len(rows) >= _MOST_RUNS or gathered.rows >= _MOST_ROWS:
+            yield rows, gathered
+            rows, gathered = {}, files.Gathered()
+    if rows:
+        yield rows, gathered
+
+
+def _hold_each_run_once(storage: Storage, table: str) -> dict[str, int]:
+    """Takes runs out of large files that come after another one that holds them.
+
+    Returns:
+        run_id -> rows, of all runs in large files.
+    """
+    found: dict[str, int] = {}
+    for file in files.large_files(storage, table):
+        files.drop(storage, file, found.keys() & file.rows.keys())
+        found = {**file.rows, **found}
+    return found
+
+
+def _count(storage: Storage, table: str) -> int:
+    return len(files.small_runs(storage, table)) + len(files.large_files(storage, table))
