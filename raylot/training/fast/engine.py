@@ -40,8 +40,11 @@ def why_not(job: TrainingJob) -> str | None:
     """Why a job is not for this engine; None if it is."""
     if job.task.train_labels.device.type != "cpu":
         return "it runs on the CPU alone"
-    if linear_layers(job.network) is None:
+    layers = linear_layers(job.network)
+    if layers is None:
         return "it is for chains of linear layers with ReLU between them"
+    if not _fit(job, layers[0].in_features, layers[-1].out_features):
+        return "the task's inputs or labels do not fit the network"
     if job.optimizer.optimizer != "adam":
         return "it is for optimizer adam"
     if job.intervention is not None:
@@ -52,6 +55,17 @@ def why_not(job: TrainingJob) -> str | None:
     if biases & set(job.masks or ()):
         return "it prunes weights only"
     return None
+
+
+def _fit(job: TrainingJob, inputs: int, outputs: int) -> bool:
+    """Whether a network can take a task; compiled code does not check again."""
+    task = job.task
+    labels = [task.train_labels, task.test_labels]
+    if job.fading is not None:
+        labels.append(job.fading.train_labels)
+    return all(
+        split[0].numel() == inputs for split in (task.train_inputs, task.test_inputs)
+    ) and all(0 <= int(known.min()) and int(known.max()) < outputs for known in labels)
 
 
 def train(job: TrainingJob) -> TrainingResult:
@@ -127,7 +141,6 @@ class _State:
         (self.first_mean, self.rest_mean), (self.first_square, self.rest_square) = (
             self._split(moment) for moment in moments
         )
-        self.touched = np.full(len(self.first) // self.widths[0], not is_still)
         measured = job.gradient_magnitudes
         self.first_magnitude = np.zeros(self.first.shape if measured else 0, np.float32)
         self.rest_magnitude = np.zeros(self.rest.shape if measured else 0, np.float32)
@@ -141,8 +154,14 @@ class _State:
         self.keep = np.empty(0, dtype=np.bool_)
         self.mask_kind = kernels.NO_MASK
         self._survivors: Tensor | None = None
+        self._fixed: dict[str, tuple[Tensor, Tensor]] = {}
         if survivors is not None:
             self._survivors = self._flat.flatten(survivors)
+            # Even frozen weights that are denormal, and so taken for 0 while training.
+            self._fixed = {
+                name: (survivors[name], self._named[name].detach().clone())
+                for name in self._job.masks or ()
+            }
             self.keep, self.rest_keep = self._split(survivors)
             self.mask_kind = kernels.DENSE_MASK
             for moment in (self.first_mean, self.first_square):
@@ -193,6 +212,9 @@ class _State:
     def store(self) -> None:
         """Gives the network its trained parameters."""
         self.layout.store(self.first, self.rest, self._named)
+        for name, (survives, fixed) in self._fixed.items():
+            weight = self._named[name].detach()
+            torch.where(survives, weight, fixed, out=weight)
 
     def optimizer_state(self) -> dict[str, Tensor]:
         """As torch.optim.Adam has it of a flat vector of all parameters."""
@@ -255,7 +277,7 @@ class _SparseEpochs:
         loss, correct = kernels.train_sparse(
             inputs.starts, inputs.pixels, inputs.codes, self._scale, self._labels[order], order,
             self._job.batch_size, state.options, state.step, state.widths,
-            *state.arguments_of_first(), state.touched, state.mask_kind, state.keep,
+            *state.arguments_of_first(), state.mask_kind, state.keep,
             state.list_starts, state.columns,
             state.listed, state.listed_mean, state.listed_square,
             *state.arguments_of_rest(), *self._room,

@@ -40,6 +40,8 @@ def nonzero_inputs(inputs: Tensor) -> NonzeroInputs | None:
 
     The same tensor, unchanged, is looked through once.
     """
+    if inputs.is_inference():  # PyTorch does not say when it changes
+        return _listed(inputs)
     known: tuple[int, NonzeroInputs | None] | None = _KNOWN.get(inputs)
     if known is None or known[0] != inputs._version:
         known = (inputs._version, _listed(inputs))
