@@ -65,7 +65,7 @@ def _fit(job: TrainingJob, inputs: int, outputs: int) -> bool:
         labels.append(job.fading.train_labels)
     return all(
         split[0].numel() == inputs for split in (task.train_inputs, task.test_inputs)
-    ) and all(0 <= int(known.min()) and int(known.max()) < outputs for known in labels)
+    ) and all(int(known.min()) >= 0 and int(known.max()) < outputs for known in labels)
 
 
 def train(job: TrainingJob) -> TrainingResult:
