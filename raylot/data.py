@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -90,17 +93,46 @@ def load_dataset(
 
 def load(options: DataOptions) -> Task:
     """Loads the data set that options name; see `load_dataset`."""
+    return scaled(read(options), options)
+
+
+def read(options: DataOptions) -> Task:
+    """Loads the data set that options name, with its values as stored.
+
+    Raises:
+        OptionError: it is not there.
+    """
     check_available(options)
-    train_inputs, train_labels, test_inputs, test_labels, largest = (
-        _digits() if options.dataset == "digits" else _mnist(str(options.data_root))
-    )
-    offset, divisor = 0.0, 1.0
+    splits = _digits() if options.dataset == "digits" else _mnist(str(options.data_root))
+    return Task(*splits, classes=10)
+
+
+def scaled(dataset: Task, options: DataOptions) -> Task:
+    """A data set that `read` returned, with the scaling that options name."""
     if options.scaling == "unit":
-        divisor = float(largest)
-    elif options.scaling == "standardize":
-        values = train_inputs.to(torch.float64)
-        offset, divisor = float(values.mean()), float(values.std(correction=0))
-    return Task(train_inputs, train_labels, test_inputs, test_labels, 10, offset, divisor)
+        return replace(dataset, divisor=float(_LARGEST[options.dataset]))
+    if options.scaling == "standardize":
+        # By how often each value occurs: exact, and without a copy of the images as floats.
+        counts = torch.bincount(dataset.train_inputs.flatten(), minlength=256).to(torch.float64)
+        values = torch.arange(len(counts), dtype=torch.float64, device=counts.device)
+        mean = (counts @ values) / counts.sum()
+        variance = (counts @ (values - mean).square()) / counts.sum()
+        return replace(dataset, offset=float(mean), divisor=float(variance.sqrt()))
+    return dataset
+
+
+def to_arrays(dataset: Task) -> dict[str, np.ndarray]:
+    """A data set's tensors as arrays, for `from_arrays`."""
+    return {name: getattr(dataset, name).numpy() for name in _TENSORS}
+
+
+def from_arrays(arrays: Mapping[str, np.ndarray]) -> Task:
+    """The data set that was given to `to_arrays`, without copying; arrays may be read-only."""
+    with warnings.catch_warnings():
+        # PyTorch has no read-only tensors; nothing here writes into a task.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        tensors = [torch.from_numpy(arrays[name]) for name in _TENSORS]
+    return Task(tensors[0], tensors[1], tensors[2], tensors[3], classes=10)
 
 
 def check_available(options: DataOptions) -> None:
@@ -137,11 +169,18 @@ def check_available(options: DataOptions) -> None:
         ) from None
 
 
-_Arrays = tuple[Tensor, Tensor, Tensor, Tensor, int]
+#: Training images and labels, test images and labels.
+_Splits = tuple[Tensor, Tensor, Tensor, Tensor]
+
+#: Names of these in a task.
+_TENSORS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
+
+#: Largest possible value of an input.
+_LARGEST = {"digits": 16, "mnist": 255}
 
 
 @functools.cache
-def _digits() -> _Arrays:
+def _digits() -> _Splits:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -151,11 +190,11 @@ def _digits() -> _Arrays:
     train, test = train_test_split(
         range(len(labels)), test_size=360, random_state=0, stratify=loaded.target
     )
-    return images[train], labels[train], images[test], labels[test], 16
+    return images[train], labels[train], images[test], labels[test]
 
 
 @functools.cache
-def _mnist(root: str) -> _Arrays:
+def _mnist(root: str) -> _Splits:
     from torchvision.datasets import MNIST
 
     train, test = MNIST(root, train=True), MNIST(root, train=False)
@@ -164,5 +203,4 @@ def _mnist(root: str) -> _Arrays:
         train.targets.to(torch.int64),
         test.data.unsqueeze(1),
         test.targets.to(torch.int64),
-        255,
     )

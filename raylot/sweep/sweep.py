@@ -215,9 +215,13 @@ class Sweep:
         started = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
         searched = {*self.stream_space, *self.ticket_space, *self.ticket_stream_space}
         shared, points = split(runs, searched)
+        # Loaded here alone: each node's workers share one copy in Ray's object store.
+        datasets = {run.dataset: data.to_arrays(data.read(run)) for run in _each_dataset(runs)}
         resources = {"cpu": self.study.cpus_per_trial, "gpu": self.study.gpus_per_trial}
         tuner = tune.Tuner(
-            tune.with_resources(stage.trainable, resources),
+            tune.with_resources(
+                tune.with_parameters(stage.trainable, datasets=datasets), resources
+            ),
             param_space={
                 "storage": self.storage.root,
                 "save_interval": self.study.save_interval,
@@ -356,6 +360,11 @@ class _ProgressCallback(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._progress.run_ended(trial.trial_id, failed=True)
+
+
+def _each_dataset(runs: Sequence[StreamRun]) -> list[StreamRun]:
+    """A run on each data set that runs are on."""
+    return list({run.dataset: run for run in runs}.values())
 
 
 _TRAINABLES = {

@@ -11,13 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import ray
 import torch
 from ray import tune
 from torch import Tensor, nn
 
 import raylot
-from raylot import plasticity, results
+from raylot import data, plasticity, results
 from raylot.config import StreamRun
 from raylot.data import Task
 from raylot.randomness import RandomKey
@@ -44,6 +45,7 @@ class RunTrainable(tune.Trainable):
     state: RunState
     storage: Storage
     device: torch.device
+    _shared: dict[str, Task]
     _begun: bool
     _saved_at: float
 
@@ -72,8 +74,20 @@ class RunTrainable(tune.Trainable):
 
     # -------------------------------------------------- what Ray Tune calls
 
-    def setup(self, config: dict[str, Any]) -> None:
+    def setup(
+        self,
+        config: dict[str, Any],
+        datasets: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    ) -> None:
+        """Prepares for the first run.
+
+        Args:
+            config: see the class.
+            datasets: by name, as `raylot.data.to_arrays` has them; a data set that is not among
+                them is loaded.
+        """
         torch.set_num_threads(1)
+        self._shared = {name: data.from_arrays(d) for name, d in (datasets or {}).items()}
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -132,6 +146,13 @@ class RunTrainable(tune.Trainable):
             return None if saved is None else RunState.from_bytes(saved)
         except ValueError:
             return None  # damaged: all of it can be computed again
+
+    def dataset(self, scaling: str | None = None) -> Task:
+        """The run's data set on its device, with its own scaling or another."""
+        options = self.run.model_copy(update={"scaling": scaling}) if scaling else self.run
+        shared = self._shared.get(options.dataset)
+        dataset = data.load(options) if shared is None else data.scaled(shared, options)
+        return dataset.to(self.device)
 
     @property
     def _state_path(self) -> str:

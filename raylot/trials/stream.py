@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from raylot import data, interventions, networks
+from raylot import interventions, networks
 from raylot.config import StreamRun
 from raylot.data import Task
 from raylot.names import WHOLE_NETWORK
@@ -89,7 +89,7 @@ class StreamTrial(RunTrainable):
         return f"task {self.state.steps + 1} of {self.run.tasks}"
 
     def begin(self) -> None:
-        self._dataset = data.load(self.run).to(self.device)
+        self._dataset = self.dataset()
         task = self._task(0)
         self._network = initial_network(self.run, task).to(self.device)
         self._initial = {n: t.clone() for n, t in self._network.state_dict().items()}

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from raylot import data, interventions
+from raylot import interventions
 from raylot.config import TicketStreamRun
 from raylot.data import Task
 from raylot.initialisation import reinitialised
@@ -44,7 +44,7 @@ class TicketStreamTrial(RunTrainable):
         return f"task {self.state.steps + 1} of {self.run.ticket_tasks}"
 
     def begin(self) -> None:
-        self._dataset = data.load(self.run).to(self.device)
+        self._dataset = self.dataset()
         search = start_search(self.run, self._dataset, self.storage)
         self._initial = dict(search.initial or {})
         self._masks = self._subnetwork_masks(search)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from raylot import data, interventions, networks, results
+from raylot import interventions, networks, results
 from raylot.config import TicketsRun
 from raylot.data import Task
 from raylot.names import PERFORMANCE, WHOLE_NETWORK
@@ -107,7 +107,7 @@ class TicketsTrial(RunTrainable):
         return state if is_whole else None
 
     def begin(self) -> None:
-        self._dataset = data.load(self.run).to(self.device)
+        self._dataset = self.dataset()
         self._search = start_search(self.run, self._dataset, self.storage)
         if not self.state.tensors:
             return
@@ -160,8 +160,7 @@ class TicketsTrial(RunTrainable):
         """What plastic parameters are measured on, if not in the tickets' own dense training."""
         dataset = self._dataset
         if self.run.plastic_scaling != "same":
-            rescaled = self.run.model_copy(update={"scaling": self.run.plastic_scaling})
-            dataset = data.load(rescaled).to(self.device)
+            dataset = self.dataset(self.run.plastic_scaling)
         if self.run.plastic_task == "unshifted":
             return dataset
         return make_task(dataset, self.run, self.run.seed, self.run.task)

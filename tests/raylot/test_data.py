@@ -10,8 +10,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from raylot.config import TRAINING_EXAMPLES
-from raylot.data import Task, load_dataset
+from raylot.config import TRAINING_EXAMPLES, DataOptions
+from raylot.data import Task, from_arrays, load_dataset, scaled, to_arrays
 from raylot.options import OptionError
 
 FILES = [
@@ -241,3 +241,25 @@ def link_mnist(mnist_root: Path, root: Path, leave_out: list[str]) -> None:
     for name in FILES:
         if name not in leave_out:
             (folder / name).symlink_to(mnist_root / "MNIST" / "raw" / name)
+
+
+def test_arrays_are_the_data_set_itself_and_may_be_read_only(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    dataset = load_dataset("digits")
+    arrays = to_arrays(dataset)
+    for array in arrays.values():
+        array.flags.writeable = False
+    again = from_arrays(arrays)
+    assert again.train_inputs.data_ptr() == dataset.train_inputs.data_ptr()  # no copy
+    assert all(torch.equal(getattr(again, name), getattr(dataset, name)) for name in arrays)
+    assert again.classes == 10
+    assert not recwarn.list
+
+
+def test_standardising_by_hand() -> None:
+    inputs = torch.tensor([[0, 0, 4, 4]], dtype=torch.uint8)  # mean 2, standard deviation 2
+    labels = torch.zeros(1, dtype=torch.int64)
+    task = scaled(Task(inputs, labels, inputs, labels, 10), DataOptions(scaling="standardize"))
+    assert (task.offset, task.divisor) == (2, 2)
+    assert task.scale(inputs).tolist() == [[-1, -1, 1, 1]]
