@@ -82,7 +82,8 @@ def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
             "that holds searched snapshots (tables/snapshots has none)"
         )
     runs = results.read(storage, "runs")
-    metrics = _metrics(results.read(storage, "plasticity"))
+    columns = ["run_id", "task", "layer", "metric", "value"]
+    metrics = _metrics(results.read(storage, "plasticity", columns))
     frame = snapshots.merge(
         metrics, on=["stream_run_id", "task"], how="left", suffixes=("", " metric")
     )

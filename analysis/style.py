@@ -12,6 +12,8 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
@@ -110,14 +112,20 @@ def note(figure: Figure, *sentences: str) -> None:
 
 def encoded(figure: Figure) -> dict[str, bytes]:
     """The figure as file ending -> contents; equal figures give equal bytes."""
-    files = {}
-    figure.draw_without_rendering()
+    lay_out(figure)
     figure.set_layout_engine("none")  # laid out once for both files
-    for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=ending, metadata=metadata)
-        files[ending] = buffer.getvalue()
-    return files
+    # savefig would draw each of them twice
+    png, svg = io.BytesIO(), io.BytesIO()
+    FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})  # type: ignore[no-untyped-call]
+    return {"png": png.getvalue(), "svg": svg.getvalue()}
+
+
+def lay_out(figure: Figure) -> None:
+    """Gives axes their final size, which constrained layout decides only when a figure is drawn."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
 
 
 @dataclass(frozen=True)
@@ -166,7 +174,7 @@ def spread_labels(labels: Sequence[Label], points: float = 8.5) -> None:
     """
     if not labels:
         return
-    _lay_out(labels[0].axes)
+    lay_out(_figure(labels[0].axes))
     by_axes: dict[Axes, list[Label]] = {}
     for label in labels:
         by_axes.setdefault(label.axes, []).append(label)
@@ -175,9 +183,7 @@ def spread_labels(labels: Sequence[Label], points: float = 8.5) -> None:
 
 
 def _spread(axes: Axes, labels: Sequence[Label], points: float) -> None:
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    height = axes.get_window_extent().height * 72 / figure.dpi
+    height = axes.get_window_extent().height * 72 / _figure(axes).dpi
     ends = axes.transAxes.inverted().transform(
         axes.transData.transform([(label.x, label.y) for label in labels])
     )
@@ -204,26 +210,24 @@ def _spread(axes: Axes, labels: Sequence[Label], points: float) -> None:
         text.set_in_layout(not has_room)
 
 
+def _figure(axes: Axes) -> Figure:
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
 def _has_empty_panels_beside(axes: Axes) -> bool:
     """Whether the grid goes on to the right of axes, but with nothing in it."""
-    figure, place = axes.get_figure(root=True), axes.get_subplotspec()
-    assert figure is not None
+    place = axes.get_subplotspec()
     assert place is not None
     beside = [
         other
-        for other in figure.axes
+        for other in _figure(axes).axes
         if (at := other.get_subplotspec()) is not None
         and at.rowspan.start == place.rowspan.start
         and at.colspan.start > place.colspan.start
     ]
     return bool(beside) and not any(other.get_visible() for other in beside)
-
-
-def _lay_out(axes: Axes) -> None:
-    """Constrained layout decides the axes' size only when the figure is drawn."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    figure.draw_without_rendering()
 
 
 def place_labels(
@@ -234,14 +238,11 @@ def place_labels(
     """Writes a label beside each point, where it covers least; a thin line leads to a far one.
 
     Args:
-        axes: with its final limits set.
+        axes: with its final limits set, of a figure that is laid out.
         labels: x, y in data, text and colour of each.
         obstacles: points that are better not covered, as x, y in data.
     """
-    _lay_out(axes)
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    pixels = figure.dpi / 72
+    pixels = _figure(axes).dpi / 72
     taken = [
         Bbox.from_bounds(x - 2 * pixels, y - 2 * pixels, 4 * pixels, 4 * pixels)
         for x, y in axes.transData.transform(np.asarray(obstacles, dtype=float).reshape(-1, 2))

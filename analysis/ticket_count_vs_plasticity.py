@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from measures import measure
 from observations import groups
 from panels import label_row, panel_grid, search_labels, seeds_note
-from style import DOUBLE_COLUMN, SINGLE_COLUMN, note, place_labels, shift_colours
+from style import DOUBLE_COLUMN, SINGLE_COLUMN, lay_out, note, place_labels, shift_colours
 
 #: A task, and the means of x and y over the seeds of its snapshot.
 Snapshot = tuple[int, Mean, Mean]
@@ -36,9 +36,9 @@ def ticket_count_vs_plasticity(material: Material) -> Figure:
     both ways, joined in the order of tasks; the first and the last are labelled."""
     frame = material.frame
     drawn: dict[Axes, list[tuple[str, list[Snapshot]]]] = {}
-    lay_out = _panel_per_search if len(material.shifts) <= _MOST_TOGETHER else _panel_per_shift
+    arranged = _panel_per_search if len(material.shifts) <= _MOST_TOGETHER else _panel_per_shift
     colours = shift_colours(material.shifts)
-    figure, parts = lay_out(material, colours)
+    figure, parts = arranged(material, colours)
     for axes, shift, part in parts:
         drawn.setdefault(axes, []).append((colours[shift], _draw(axes, part, colours[shift])))
     for axes in drawn:
@@ -50,6 +50,7 @@ def ticket_count_vs_plasticity(material: Material) -> Figure:
         seeds_note(frame, shown_by="bars"),
         "Faint: single seeds; joined in the order of tasks.",
     )
+    lay_out(figure)
     for axes, lines in drawn.items():
         ends = [
             (x.mean, y.mean, f"task {task}", colour)
