@@ -134,7 +134,8 @@ def _parser(description: str, defaults: Mapping[str, Any]) -> argparse.ArgumentP
     )
     parser.add_argument(
         "--dry-run", action="store_true",
-        help="print the plan (runs per stage, finished ones, training steps) and start nothing",
+        help="print the plan (runs per stage, finished ones, training steps) and how long it will "
+        "take, measured by training for some seconds; start nothing",
     )  # fmt: skip
     parser.add_argument(
         "--retry-failed", action="store_true",

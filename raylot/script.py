@@ -50,7 +50,9 @@ def conduct(
         if command.dry_run:
             if not command.study.download:
                 data.check_available(command.study)
-            print(sweep.plan())
+            print(sweep.plan(), flush=True)
+            if not command.study.download:
+                print(sweep.prediction())
             return 0
         sweep.check()
         if command.retry_failed:

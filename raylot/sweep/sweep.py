@@ -23,6 +23,7 @@ from raylot.options import OptionError
 from raylot.progress import Progress
 from raylot.storage import Storage
 from raylot.sweep.cluster import ray_session
+from raylot.sweep.prediction import predicted, trials_on_this_machine
 from raylot.sweep.space import Space, distinct, resolve, split
 from raylot.trials.base import RunTrainable
 from raylot.trials.stream import StreamTrial, snapshot_tasks
@@ -163,6 +164,16 @@ class Sweep:
                 f"{len(missing):>8,}{per_run:>21}{todo:>16,}"
             )
         return "\n".join(lines)
+
+    def prediction(self) -> str:
+        """How long what would run takes on this machine, measured by training for some seconds."""
+        runs = [stage.to_compute(self.storage) for stage in self.stages]
+        if not any(runs):
+            return "Nothing is left to compute."
+        if self.study.gpus_per_trial:
+            return "Not predicted: trials run on GPUs, and here only this machine's CPU is tried."
+        at_once = trials_on_this_machine(self.study.cpus_per_trial, self.study.max_concurrent)
+        return predicted(runs, at_once)
 
     def check(self) -> None:
         """Makes sure of everything that can be known before Ray starts.

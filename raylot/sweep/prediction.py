@@ -1,0 +1,158 @@
+"""How long a sweep will take on this machine, from some seconds of its own trainings."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from raylot import data, interventions, networks
+from raylot.config import StreamRun, TicketsRun, TicketStreamRun
+from raylot.data import Task
+from raylot.progress import duration
+from raylot.pruning import full_masks, independent_masks
+from raylot.randomness import RandomKey
+from raylot.shifts import make_task
+from raylot.training import train
+
+#: Seconds of training from which a speed is taken, at least.
+_MEASURED_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a training takes.
+
+    Attributes:
+        step: seconds per training step.
+        evaluation: seconds beside the steps: an evaluation on the test split, mostly.
+    """
+
+    step: float
+    evaluation: float
+
+    def training(self, steps: int, evaluations: int = 1) -> float:
+        """Seconds of one training."""
+        return steps * self.step + evaluations * self.evaluation
+
+
+def predicted(stages: Iterable[Sequence[StreamRun]], trials_at_once: int) -> str:
+    """How long runs will take, and from what that is known, in a line or two.
+
+    Args:
+        stages: the runs still to be computed, those of each stage together.
+        trials_at_once: how many run beside each other.
+    """
+    known: dict[tuple[str, float], Speed] = {}
+
+    def speed(run: StreamRun, density: float) -> Speed:
+        name = (run.intervention, density)
+        if name not in known:
+            known[name] = measured_speed(run, density)
+        return known[name]
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as trials do
+    try:
+        times = [[_seconds(run, functools.partial(speed, run)) for run in runs] for runs in stages]
+    finally:
+        torch.set_num_threads(threads)
+    speeds = ", ".join(
+        f"{1e3 * known[name].step:.2g} ms {'dense' if name[1] == 1 else f'at density {name[1]:g}'}"
+        + ("" if name[0] == "none" else f" with {name[0]}")
+        for name in sorted(known, key=lambda name: (name[0], -name[1]))
+    )
+    # A stage takes as long as its longest run, at least.
+    elapsed = sum(max(sum(stage) / trials_at_once, *stage) for stage in times if stage)
+    core_hours = sum(map(sum, times)) / 3600
+    return (
+        f"Predicted: {duration(elapsed)} with {trials_at_once} trials at once, "
+        f"{core_hours:.2g} core-hours of training and evaluation\n"
+        f"(measured on one core here, per training step: {speeds})."
+    )
+
+
+def trials_on_this_machine(cpus_per_trial: float, max_concurrent: int | None) -> int:
+    """How many trials run at once on this machine's cores."""
+    fitting = int((os.cpu_count() or 1) / cpus_per_trial) if cpus_per_trial else 1
+    return max(1, min(fitting, max_concurrent or fitting))
+
+
+def _seconds(run: StreamRun, speed: functools.partial[Speed]) -> float:
+    """One run's time, all its trainings together."""
+    steps, dense = run.training_steps_per_task, speed(1.0)
+    if isinstance(run, TicketStreamRun):
+        is_dense = run.subnetwork == "dense"
+        own = dense if is_dense else speed(_density(run, run.round_count))
+        return run.ticket_tasks * own.training(steps, run.epochs + 1)
+    if not isinstance(run, TicketsRun):
+        fresh = len(run.snapshots) if run.trainability_gap else 0
+        return run.tasks * dense.training(steps, run.epochs + 1) + fresh * dense.training(steps)
+    sparse = speed(_density(run, run.round_count))
+    measured_apart = run.measures_plasticity_apart
+    total = (run.tickets + measured_apart) * dense.training(steps)
+    total += run.tickets * run.rewind_steps * dense.step
+    for round_index in range(1, run.round_count + 1):
+        # Between the two densities that were measured, as if time went with density.
+        share = _density(run, round_index)
+        between = share * dense.training(steps) + (1 - share) * sparse.training(steps)
+        total += run.tickets * between
+    return total + run.control_count * sparse.training(steps)
+
+
+def _density(run: TicketsRun, round_index: int) -> float:
+    return float(round((1 - run.sparsity) ** (round_index / run.round_count), 6))
+
+
+def measured_speed(run: StreamRun, density: float) -> Speed:
+    """Trains a run's network for a moment, dense or under random masks of a density."""
+    task = make_task(_dataset(run), run, run.seed, 0)
+    most = run.training_steps_per_task
+    few, many = max(1, most // 10), most
+    _timed(run, task, density, few)  # compiles
+    once = _timed(run, task, density, few)
+    if most * once / few > 2 * _MEASURED_SECONDS:
+        many = min(most, few + max(1, int(_MEASURED_SECONDS * few / once)))
+    if many == few:
+        return Speed(once / few, 0.0)
+    repeats = max(1, min(50, int(_MEASURED_SECONDS / (once * many / few))))
+    shorter = min(_timed(run, task, density, few) for _ in range(repeats))
+    longer = min(_timed(run, task, density, many) for _ in range(repeats))
+    step = max(0.0, longer - shorter) / (many - few)
+    return Speed(step, max(0.0, shorter - few * step))
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(dataset: str, data_root: str | None, scaling: str) -> Task:
+    return data.load_dataset(dataset, root=data_root, scaling=scaling)
+
+
+def _dataset(run: StreamRun) -> Task:
+    return _loaded(run.dataset, None if run.data_root is None else str(run.data_root), run.scaling)
+
+
+def _timed(run: StreamRun, task: Task, density: float, steps: int) -> float:
+    """Seconds of one training with one evaluation."""
+    key = RandomKey((run.seed, "prediction"))
+    network = networks.build(run, task.input_shape, task.classes, key)
+    masks = None if density == 1 else independent_masks(full_masks(network), density, key)
+    started = time.perf_counter()
+    train(
+        network,
+        task,
+        epochs=run.epochs,
+        batch_size=run.batch_size,
+        optimizer=run,
+        key=key,
+        masks=masks,
+        masked=getattr(run, "masked", "zero"),
+        max_steps=steps,
+        intervention=interventions.make(run),
+        initial=network.state_dict(),
+        engine=run.engine,
+    )
+    return time.perf_counter() - started
