@@ -63,7 +63,16 @@ def permute_pixels(task: Task, permutation: Tensor | np.ndarray) -> Task:
         ValueError: it is no such permutation.
     """
     index = _permutation(permutation, math.prod(task.input_shape), task.train_inputs.device)
-    return _map_inputs(task, lambda images: images.flatten(1)[:, index].view(images.shape))
+
+    def permuted(images: Tensor) -> Tensor:
+        flat = images.flatten(1)
+        if images.device.type == "cpu":  # where numpy is several times as fast
+            taken = torch.from_numpy(flat.numpy().take(index.numpy(), axis=1))
+        else:
+            taken = flat[:, index]
+        return taken.view(images.shape)
+
+    return _map_inputs(task, permuted)
 
 
 def permute_labels(task: Task, permutation: Tensor | np.ndarray) -> Task:
