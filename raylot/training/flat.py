@@ -36,16 +36,15 @@ class FlatParameters:
         self.gradient = torch.zeros_like(self.vector)
         self.vector.grad = self.gradient
         self._own: dict[str, Tensor] = {}
+        self._leaves = [*self._named.values(), self.vector]
+        self._gradients = list(self.unflatten(self.gradient).values())
 
     def __enter__(self) -> FlatParameters:
-        offset = 0
-        flat = self.vector.detach()
-        for name, parameter in self._named.items():
+        values = self.unflatten(self.vector.detach())
+        for (name, parameter), gradient in zip(self._named.items(), self._gradients, strict=True):
             self._own[name] = parameter.data
-            span = slice(offset, offset + parameter.numel())
-            parameter.data = flat[span].view(parameter.shape)
-            parameter.grad = self.gradient[span].view(parameter.shape)
-            offset += parameter.numel()
+            parameter.data = values[name]
+            parameter.grad = gradient
         return self
 
     def __exit__(
@@ -58,6 +57,21 @@ class FlatParameters:
             self._own[name].copy_(parameter.data)
             parameter.data = self._own[name]
             parameter.grad = None
+
+    def differentiate(self, loss: Tensor) -> None:
+        """Sets ``gradient`` to that of a loss: by the network's parameters and ``vector`` itself.
+
+        What the loss does not depend on has gradient 0. Autograd's own accumulation into gradients
+        that are there already would take much longer than this copying.
+        """
+        *parts, direct = torch.autograd.grad(loss, self._leaves, allow_unused=True)
+        for gradient, part in zip(self._gradients, parts, strict=True):
+            if part is None:
+                gradient.zero_()
+            else:
+                gradient.copy_(part)
+        if direct is not None:
+            self.gradient.add_(direct)
 
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """One tensor per trainable parameter, by its name, as a vector in the order of `vector`.

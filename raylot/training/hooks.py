@@ -24,7 +24,8 @@ class Training:
         network: the network being trained; its parameters are views into ``flat.vector``.
         task: what it is trained on.
         flat: all trainable parameters as one vector, and their gradient.
-        optimizer: steps ``flat.vector``.
+        optimizer: its options and state decide each step of ``flat.vector``; step hooks that are
+            registered with it are not called.
         key: for draws of the intervention's own.
         initial: the network's state at the start of its life, if known.
         step: steps taken in this training.
