@@ -122,7 +122,8 @@ def measured_speed(run: StreamRun, density: float) -> Speed:
     repeats = max(1, min(50, int(_MEASURED_SECONDS / (once * many / few))))
     shorter = min(_timed(run, task, density, few) for _ in range(repeats))
     longer = min(_timed(run, task, density, many) for _ in range(repeats))
-    step = max(0.0, longer - shorter) / (many - few)
+    # On a busy machine the longer one may seem to be the shorter.
+    step = (longer - shorter) / (many - few) if longer > shorter else longer / many
     return Speed(step, max(0.0, shorter - few * step))
 
 
