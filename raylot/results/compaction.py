@@ -6,7 +6,6 @@ is tidied by the next compaction.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -58,9 +57,8 @@ def _compact(storage: Storage, table: str, ended: Collection[str]) -> None:
     if len(fresh) < 2:
         return
     for rows, gathered in _batches(storage, table, fresh):
-        name = f"{min(rows)}-{max(rows)}-{uuid.uuid4().hex[:8]}.parquet"
         together = pa.concat_tables(gathered.tables())
-        files.write_large(storage, f"tables/{table}/compacted/{name}", rows, together)
+        files.write_large(storage, files.large_path(table, rows), rows, together)
         for run_id in rows:
             storage.delete_file(files.small_path(table, run_id))
 

@@ -19,6 +19,7 @@ What makes reading safe while others write, compact, or are killed:
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -141,8 +142,19 @@ class LargeFile:
         return found.filter(pc.equal(found["run_id"], run_id))
 
 
-def large_files(storage: Storage, table: str) -> list[LargeFile]:
-    """All large files of a table, in the order of their names.
+def large_path(table: str, run_ids: Collection[str]) -> str:
+    """A new large file of some runs, whose name begins with the least and the largest of them."""
+    name = f"{min(run_ids)}-{max(run_ids)}-{uuid.uuid4().hex[:8]}{_SUFFIX}"
+    return f"tables/{table}/compacted/{name}"
+
+
+def _may_hold(name: str, run_id: str) -> bool:
+    parts = name.split("-")
+    return len(parts) != 3 or parts[0] <= run_id <= parts[1]
+
+
+def large_files(storage: Storage, table: str, run_id: str | None = None) -> list[LargeFile]:
+    """All large files of a table, or those that may hold one run, in the order of their names.
 
     Another one may come in while they are opened, and one of these be rewritten without what is
     there: they are opened again until none has.
@@ -150,7 +162,11 @@ def large_files(storage: Storage, table: str) -> list[LargeFile]:
     folder = f"tables/{table}/compacted"
     names = storage.names(folder)
     while True:
-        found = [_open(storage, table, f"{folder}/{name}") for name in names]
+        found = [
+            _open(storage, table, f"{folder}/{name}")
+            for name in names
+            if run_id is None or _may_hold(name, run_id)
+        ]
         now = storage.names(folder)
         if now == names:
             return found

@@ -36,7 +36,7 @@ def read_run(storage: Storage, table: str, run_id: str) -> list[dict[str, Any]] 
     """One run's rows of one table; None if it has none yet."""
     for _, own in files.read_small(storage, table, [run_id]):
         return list(own.to_pylist())
-    for file in files.large_files(storage, table):
+    for file in files.large_files(storage, table, run_id):
         if run_id in file.rows:
             return list(file.read_run(run_id).to_pylist())
     return None
@@ -85,9 +85,9 @@ def finished_runs(storage: Storage) -> set[str]:
 def forget_run(storage: Storage, run_id: str) -> None:
     """Makes a run count as unfinished, so that the next sweep computes it again."""
     storage.delete_file(files.small_path("runs", run_id))
-    holding = [file for file in files.large_files(storage, "runs") if run_id in file.rows]
+    holding = [file for file in files.large_files(storage, "runs", run_id) if run_id in file.rows]
     if holding:
         # from ``runs`` first: were others first and this killed, an ended run would lack rows
         for table in sorted(SCHEMAS, key=lambda table: table != "runs"):
-            for file in files.large_files(storage, table):
+            for file in files.large_files(storage, table, run_id):
                 files.drop(storage, file, {run_id})
