@@ -1,9 +1,10 @@
-"""Training: the same as a plain PyTorch loop, and pruned weights never move."""
+"""Training: as a plain PyTorch loop does it, and what all engines for one network share."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -18,10 +19,13 @@ from raylot.config import OptimizerOptions
 from raylot.data import Task
 from raylot.pruning import Masks, prunable_weights
 from raylot.randomness import RandomKey
-from raylot.training import Intervention, Training, TrainingResult, evaluate, train
+from raylot.training import Intervention, Training, TrainingResult, evaluate
+from raylot.training import train as train_with
 from tests.raylot.tasks import random_task, small_network
 
 _KEY = RandomKey((0, "test"))
+_ENGINES = ["generic", "fast"]
+train = functools.partial(train_with, engine="generic")
 _OPTIMIZERS = {
     "adam": OptimizerOptions(lr=0.01),
     "adam with weight decay": OptimizerOptions(lr=0.01, weight_decay=0.1),
@@ -83,9 +87,13 @@ def _bits(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach().contiguous().view(torch.int32)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=60)
 @given(
-    optimizer=st.sampled_from(list(_OPTIMIZERS)),
+    # the fast engine has no sgd
+    by=st.sampled_from(
+        [("generic", name) for name in _OPTIMIZERS]
+        + [("fast", name) for name in _OPTIMIZERS if "adam" in name]
+    ),
     masked=st.sampled_from(["zero", "freeze"]),
     density=st.floats(0, 1),
     seed=st.integers(0, 10_000),
@@ -93,17 +101,17 @@ def _bits(tensor: torch.Tensor) -> torch.Tensor:
     epochs=st.integers(1, 3),
 )
 def test_pruned_weights_never_move_by_a_single_bit(
-    optimizer: str, masked: str, density: float, seed: int, carried: bool, epochs: int
+    by: tuple[str, str], masked: str, density: float, seed: int, carried: bool, epochs: int
 ) -> None:
     """Whatever the optimizer, with weight decay, momentum, and moments carried on from dense
     training: each pruned weight is bit for bit 0, or its value before."""
     task, network = random_task(seed=seed), small_network(seed=seed)
-    options = _OPTIMIZERS[optimizer]
+    engine, options = by[0], _OPTIMIZERS[by[1]]
 
     def run(masks: Masks | None, state: dict[str, torch.Tensor] | None) -> dict[str, torch.Tensor]:
-        return train(
+        return train_with(
             network, task, epochs=epochs, batch_size=16, optimizer=options, key=_KEY,
-            masks=masks, masked=masked, optimizer_state=state,
+            masks=masks, masked=masked, optimizer_state=state, engine=engine,
         ).optimizer_state  # fmt: skip
 
     state = run(None, None) if carried else None
@@ -131,47 +139,55 @@ def test_pruned_weights_do_not_even_move_when_training_diverges(masked: str) -> 
         assert torch.equal(_bits(weight)[~masks[name]], _bits(fixed)[~masks[name]])
 
 
-def test_surviving_weights_do_move() -> None:
+@pytest.mark.parametrize("engine", _ENGINES)
+def test_surviving_weights_do_move(engine: str) -> None:
     network = small_network()
     before = {name: w.detach().clone() for name, w in prunable_weights(network).items()}
     masks = _masks(network, 0.5, 0)
-    train(network, random_task(), epochs=1, batch_size=8, optimizer=OptimizerOptions(), key=_KEY,
-          masks=masks)  # fmt: skip
+    train_with(network, random_task(), epochs=1, batch_size=8, optimizer=OptimizerOptions(),
+               key=_KEY, masks=masks, engine=engine)  # fmt: skip
     for name, weight in prunable_weights(network).items():
         assert not torch.equal(weight[masks[name]], before[name][masks[name]])
 
 
-def test_pruning_changes_the_result() -> None:
+@pytest.mark.parametrize("engine", _ENGINES)
+def test_pruning_changes_the_result(engine: str) -> None:
     """Masks applied to a copy, and so to nothing, would leave the dense network."""
     task = random_task()
     outputs = []
     for masks in (None, _masks(small_network(), 0.3, 1)):
         network = small_network()
-        train(network, task, epochs=1, batch_size=8, optimizer=OptimizerOptions(), key=_KEY,
-              masks=masks)  # fmt: skip
+        train_with(network, task, epochs=1, batch_size=8, optimizer=OptimizerOptions(), key=_KEY,
+              masks=masks, engine=engine)  # fmt: skip
         outputs.append(network(task.scale(task.test_inputs)))
     assert not torch.allclose(outputs[0], outputs[1])
 
 
-def test_a_mask_that_names_no_parameter_is_refused() -> None:
+@pytest.mark.parametrize("engine", _ENGINES)
+def test_a_mask_that_names_no_parameter_is_refused(engine: str) -> None:
     with pytest.raises(ValueError, match=r"masks: 7\.weight is no trainable parameter"):
-        train(
+        train_with(
             small_network(), random_task(), epochs=1, batch_size=8, optimizer=OptimizerOptions(),
-            key=_KEY, masks={"7.weight": torch.ones(2, dtype=torch.bool)},
+            key=_KEY, engine=engine, masks={"7.weight": torch.ones(2, dtype=torch.bool)},
         )  # fmt: skip
 
 
-def test_carrying_the_optimizer_on_equals_never_having_stopped() -> None:
+@pytest.mark.parametrize("engine", _ENGINES)
+def test_carrying_the_optimizer_on_equals_never_having_stopped(engine: str) -> None:
     """Two trainings with the state carried on equal one of both lengths, moments and all."""
     task, options = random_task(), OptimizerOptions(lr=0.01)
     whole, halves = small_network(), small_network()
 
-    once = train(whole, task, epochs=2, batch_size=16, optimizer=options, key=_KEY)
-    first = train(halves, task, epochs=1, batch_size=16, optimizer=options, key=_KEY)
+    once = train_with(
+        whole, task, epochs=2, batch_size=16, optimizer=options, key=_KEY, engine=engine
+    )
+    first = train_with(
+        halves, task, epochs=1, batch_size=16, optimizer=options, key=_KEY, engine=engine
+    )
     # the second epoch's data order, from the same key
-    second = train(
+    second = train_with(
         halves, task, epochs=1, batch_size=16, optimizer=options,
-        key=_ShiftedEpochs(_KEY.path), optimizer_state=first.optimizer_state,
+        key=_ShiftedEpochs(_KEY.path), engine=engine, optimizer_state=first.optimizer_state,
     )  # fmt: skip
     for a, b in zip(whole.parameters(), halves.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -188,16 +204,19 @@ class _ShiftedEpochs(RandomKey):
         return super().child(*parts)
 
 
-def test_learning_speed_is_the_mean_height_of_the_learning_curve() -> None:
+@pytest.mark.parametrize("engine", _ENGINES)
+def test_learning_speed_is_the_mean_height_of_the_learning_curve(engine: str) -> None:
     task, options = random_task(), OptimizerOptions(lr=0.01)
     network = small_network()
     curve = [evaluate(network, task).accuracy]
     for epochs in (1, 2, 3):
         fresh = small_network()
-        train(fresh, task, epochs=epochs, batch_size=8, optimizer=options, key=_KEY)
+        train_with(
+            fresh, task, epochs=epochs, batch_size=8, optimizer=options, key=_KEY, engine=engine
+        )
         curve.append(evaluate(fresh, task).accuracy)
-    result = train(network, task, epochs=3, batch_size=8, optimizer=options, key=_KEY,
-                   learning_curve=True)  # fmt: skip
+    result = train_with(network, task, epochs=3, batch_size=8, optimizer=options, key=_KEY,
+                   learning_curve=True, engine=engine)  # fmt: skip
     assert result.learning_speed == pytest.approx(
         (curve[0] / 2 + curve[1] + curve[2] + curve[3] / 2) / 3
     )
@@ -222,9 +241,12 @@ class _WithDropout(nn.Sequential):
                          nn.Linear(16, 3))  # fmt: skip
 
 
-@pytest.mark.parametrize("make", [small_network, _WithDropout])
+@pytest.mark.parametrize(
+    ("make", "engine"),
+    [(small_network, "generic"), (small_network, "fast"), (_WithDropout, "generic")],
+)
 def test_the_key_alone_decides_and_nothing_else_is_disturbed(
-    make: Callable[[], nn.Module],
+    make: Callable[[], nn.Module], engine: str
 ) -> None:
     """Also for networks that draw random numbers themselves, whatever the global state is."""
     torch.manual_seed(5)
@@ -234,9 +256,10 @@ def test_the_key_alone_decides_and_nothing_else_is_disturbed(
         network = copy.deepcopy(start)
         torch.manual_seed(global_seed)
         state = torch.random.get_rng_state()
-        train(
-            network, random_task(), epochs=2, batch_size=10, optimizer=OptimizerOptions(), key=key
-        )
+        train_with(
+            network, random_task(), epochs=2, batch_size=10, optimizer=OptimizerOptions(), key=key,
+            engine=engine,
+        )  # fmt: skip
         assert torch.equal(torch.random.get_rng_state(), state)
         trained.append(torch.cat([p.detach().flatten() for p in network.parameters()]))
     assert torch.equal(trained[0], trained[1])
@@ -260,11 +283,12 @@ def test_frozen_parameters_stay_and_tensors_remain_the_networks_own() -> None:
 @pytest.mark.parametrize(
     "mask", [torch.ones(6, 8, dtype=torch.bool), torch.ones(8, 6)], ids=["shape", "type"]
 )
-def test_a_mask_that_is_not_made_for_its_weight_is_refused(mask: torch.Tensor) -> None:
+@pytest.mark.parametrize("engine", _ENGINES)
+def test_a_mask_that_is_not_made_for_its_weight_is_refused(mask: torch.Tensor, engine: str) -> None:
     with pytest.raises(ValueError, match=r"masks: 0\.weight must be boolean, of shape \(8, 6\)"):
-        train(
+        train_with(
             small_network(), random_task(), epochs=1, batch_size=8, optimizer=OptimizerOptions(),
-            key=_KEY, masks={"0.weight": mask},
+            key=_KEY, engine=engine, masks={"0.weight": mask},
         )  # fmt: skip
 
 
@@ -397,24 +421,26 @@ def test_max_steps_takes_the_first_steps_of_the_longer_training(steps: int) -> N
 
 
 @pytest.mark.parametrize("max_steps", [6, 7, 1000])
-def test_more_steps_than_there_are_change_nothing(max_steps: int) -> None:
+@pytest.mark.parametrize("engine", _ENGINES)
+def test_more_steps_than_there_are_change_nothing(max_steps: int, engine: str) -> None:
     arguments: dict[str, Any] = {
         "epochs": 2, "batch_size": 16, "optimizer": OptimizerOptions(lr=0.01), "key": _KEY,
-        "learning_curve": True,
+        "learning_curve": True, "engine": engine,
     }  # fmt: skip
-    whole = train(small_network(), random_task(), **arguments)
-    capped = train(small_network(), random_task(), max_steps=max_steps, **arguments)
+    whole = train_with(small_network(), random_task(), **arguments)
+    capped = train_with(small_network(), random_task(), max_steps=max_steps, **arguments)
     for name in ("steps", "train_loss", "online_accuracy", "test_loss", "learning_speed"):
         assert getattr(capped, name) == getattr(whole, name), name
 
 
-def test_a_training_cut_short_has_the_learning_curve_of_the_epochs_it_began() -> None:
+@pytest.mark.parametrize("engine", _ENGINES)
+def test_a_training_cut_short_has_the_learning_curve_of_the_epochs_it_began(engine: str) -> None:
     arguments: dict[str, Any] = {
         "batch_size": 16, "optimizer": OptimizerOptions(lr=0.01), "key": _KEY,
-        "learning_curve": True,
+        "learning_curve": True, "engine": engine,
     }  # fmt: skip
-    short = train(small_network(), random_task(), epochs=2, **arguments)
-    capped = train(small_network(), random_task(), epochs=9, max_steps=6, **arguments)
+    short = train_with(small_network(), random_task(), epochs=2, **arguments)
+    capped = train_with(small_network(), random_task(), epochs=9, max_steps=6, **arguments)
     assert capped.learning_speed == short.learning_speed
     assert capped.train_loss == short.train_loss
 
@@ -447,11 +473,12 @@ def test_gradient_magnitudes_are_the_mean_before_masking() -> None:
             assert (result.gradient_magnitudes[name][~masks[name]] > 0).any()
 
 
-def test_measuring_gradients_changes_nothing_and_is_left_out_unless_asked_for() -> None:
+@pytest.mark.parametrize("engine", _ENGINES)
+def test_measuring_gradients_changes_nothing_and_is_left_out_unless_asked_for(engine: str) -> None:
     networks = [small_network(), small_network()]
     results = [
-        train(network, random_task(), epochs=1, batch_size=16, optimizer=OptimizerOptions(),
-              key=_KEY, gradient_magnitudes=measured)
+        train_with(network, random_task(), epochs=1, batch_size=16, optimizer=OptimizerOptions(),
+              key=_KEY, gradient_magnitudes=measured, engine=engine)
         for network, measured in zip(networks, (False, True), strict=True)
     ]  # fmt: skip
     assert results[0].gradient_magnitudes is None

@@ -1,0 +1,217 @@
+"""The choice of an engine: the fast one exactly where it does all that a job asks for."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import raylot
+from raylot import networks
+from raylot.config import OptimizerOptions
+from raylot.data import Task
+from raylot.options import OptionError
+from raylot.pruning import full_masks
+from raylot.randomness import RandomKey
+from raylot.training import Intervention, TrainingResult, train
+from tests.raylot.tasks import random_task, small_network
+
+
+def _trained(network: nn.Module, task: Task, **options: Any) -> TrainingResult:
+    usual: dict[str, Any] = {
+        "epochs": 1, "batch_size": 16, "optimizer": OptimizerOptions(), "max_steps": 2,
+        "key": RandomKey((0, "test")),
+    }  # fmt: skip
+    return train(copy.deepcopy(network), task, **{**usual, **options})
+
+
+def _linear(*sizes: int) -> list[nn.Linear]:
+    return [nn.Linear(a, b) for a, b in itertools.pairwise(sizes)]
+
+
+def _chain(*sizes: int) -> nn.Module:
+    first, *rest = _linear(*sizes)
+    return nn.Sequential(first, *(m for layer in rest for m in (nn.ReLU(), layer)))
+
+
+_FITTING: dict[str, Callable[[], nn.Module]] = {
+    "one hidden layer": lambda: _chain(6, 8, 3),
+    "three": lambda: _chain(6, 8, 5, 7, 3),
+    "raylot's own": lambda: networks.mlp((6,), (8, 4), 3),
+    "nested": lambda: nn.Sequential(nn.Flatten(), nn.Sequential(_chain(6, 8), nn.ReLU()),
+                                    nn.Linear(8, 3)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _FITTING)
+def test_relu_mlps_are_for_the_fast_engine(name: str) -> None:
+    for engine, expected in (("auto", "fast"), ("fast", "fast"), ("generic", "generic")):
+        assert _trained(_FITTING[name](), random_task(), engine=engine).engine == expected
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"masked": "freeze", "masks": full_masks(small_network())},
+        {"learning_curve": True},
+        {"gradient_magnitudes": True},
+        {"previous": random_task(seed=1), "gradual": 0.5},
+        {"optimizer": OptimizerOptions(weight_decay=0.1)},
+        {"whole_task": True},
+        {"batch_size": 2000},
+    ],
+    ids=lambda options: "+".join(options),
+)
+def test_most_options_are_for_the_fast_engine(options: dict[str, Any]) -> None:
+    assert _trained(small_network(), random_task(), **options).engine == "fast"
+
+
+class _Own(nn.Module):
+    """Computes something else from the same layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = small_network()
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return -self.layers(inputs)
+
+
+class _OwnSequence(nn.Sequential):
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return -super().forward(inputs)
+
+
+class _OwnLinear(nn.Linear):
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return -super().forward(inputs)
+
+
+def _hooked(register: str) -> nn.Module:
+    network = small_network()
+    getattr(network[1], register)(lambda *_: None)  # type: ignore[index]
+    return network
+
+
+def _with_a_frozen_parameter() -> nn.Module:
+    network = small_network()
+    network.get_parameter("0.bias").requires_grad_(False)
+    return network
+
+
+def _with_a_shared_layer() -> nn.Module:
+    layer = nn.Linear(6, 6)
+    return nn.Sequential(layer, nn.ReLU(), layer, nn.ReLU(), nn.Linear(6, 3))
+
+
+def _with_a_shared_weight() -> nn.Module:
+    first, second, last = _linear(6, 6, 6, 3)
+    second.weight = first.weight
+    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last)
+
+
+def _spectrally_normalised() -> nn.Module:
+    network = small_network()
+    nn.utils.parametrizations.spectral_norm(network[0])  # type: ignore[index]
+    return network
+
+
+_NOT_FITTING: dict[str, Callable[[], nn.Module]] = {
+    "no hidden layer": lambda: nn.Linear(6, 3),
+    "two linear layers in a row": lambda: nn.Sequential(*_linear(6, 8, 3)),
+    "ReLU at the end": lambda: nn.Sequential(*small_network(), nn.ReLU()),  # type: ignore[misc]
+    "another activation": lambda: nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)),
+    "leaky ReLU": lambda: nn.Sequential(nn.Linear(6, 8), nn.LeakyReLU(), nn.Linear(8, 3)),
+    "dropout": lambda: nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 3)),
+    "normalised": lambda: nn.Sequential(
+        nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)
+    ),
+    "no bias": lambda: nn.Sequential(nn.Linear(6, 8, False), nn.ReLU(), nn.Linear(8, 3)),
+    "no bias at the end": lambda: nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3, False)),
+    "a module of one's own": _Own,
+    "a sequence of one's own": lambda: _OwnSequence(*small_network()),  # type: ignore[misc]
+    "a layer of one's own": lambda: nn.Sequential(_OwnLinear(6, 8), nn.ReLU(), nn.Linear(8, 3)),
+    "a hook": lambda: _hooked("register_forward_hook"),
+    "a hook before": lambda: _hooked("register_forward_pre_hook"),
+    "a hook backward": lambda: _hooked("register_full_backward_hook"),
+    "a frozen parameter": _with_a_frozen_parameter,
+    "a shared layer": _with_a_shared_layer,
+    "a shared weight": _with_a_shared_weight,
+    "parametrised": _spectrally_normalised,
+}
+
+
+def _assert_generic(reason: str, network: nn.Module, task: Task, **options: Any) -> None:
+    """auto takes the generic engine; fast is refused in one line that says why."""
+    assert _trained(network, task, **options).engine == "generic"
+    before = copy.deepcopy(network.state_dict())
+    with pytest.raises(OptionError) as refusal:
+        _trained(network, task, engine="fast", **options)
+    assert str(refusal.value) == f"engine=fast: must be auto or generic here, as {reason}"
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+@pytest.mark.parametrize("name", _NOT_FITTING)
+def test_other_networks_are_not(name: str) -> None:
+    _assert_generic(
+        "it is for chains of linear layers with ReLU between them",
+        _NOT_FITTING[name](),
+        random_task(),
+    )
+
+
+def test_convolutions_are_not() -> None:
+    task = raylot.load_dataset()
+    _assert_generic(
+        "it is for chains of linear layers with ReLU between them",
+        networks.lenet(task.input_shape, task.classes),
+        task,
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"optimizer": OptimizerOptions(optimizer="sgd")}, "it is for optimizer adam"),
+        ({"intervention": Intervention()}, "it has no place for interventions"),
+        (
+            {"masks": full_masks(small_network()), "gradient_magnitudes": True},
+            "it measures gradients of dense networks only",
+        ),
+        ({"masks": {"0.bias": torch.ones(8, dtype=torch.bool)}}, "it prunes weights only"),
+    ],
+    ids=["sgd", "intervention", "masked gradients", "pruned biases"],
+)
+def test_options_that_the_fast_engine_lacks(options: dict[str, Any], reason: str) -> None:
+    _assert_generic(reason, small_network(), random_task(), **options)
+
+
+def test_labels_that_are_to_be_ignored_are_ignored() -> None:
+    """Cross-entropy leaves out -100; compiled code would take it for a place in memory."""
+    task = random_task()
+    labels = torch.where(torch.arange(40) % 2 == 0, task.train_labels, -100)
+    _assert_generic(
+        "the task's inputs or labels do not fit the network", small_network(),
+        dataclasses.replace(task, train_labels=labels),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["auto", "generic", "fast"])
+@pytest.mark.parametrize("sizes", [(5, 3), (7, 3), (6, 2)], ids=str)
+def test_a_network_that_does_not_fit_the_task_is_refused(
+    sizes: tuple[int, int], engine: str
+) -> None:
+    """As PyTorch does; compiled code would read and write beyond the end of its arrays."""
+    pixels, classes = sizes
+    inputs = torch.zeros(60, 6, dtype=torch.uint8)
+    inputs[:, 5] = 3
+    task = Task(inputs[:40], torch.arange(40) % 3, inputs[40:], torch.arange(20) % 3, 3)
+    with pytest.raises((RuntimeError, IndexError, OptionError)):
+        _trained(small_network(pixels, classes=classes), task, engine=engine)
