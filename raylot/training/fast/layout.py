@@ -32,7 +32,7 @@ def linear_layers(network: nn.Module) -> list[nn.Linear] | None:
         or len({id(layer) for layer in layers}) < len(layers)
         or any(_has_hooks(module) for module in network.modules())
         or any(p.dtype != torch.float32 or p.device.type != "cpu" for p in network.parameters())
-        or any(not p.requires_grad for p in network.parameters())
+        or any(not p.requires_grad or p._backward_hooks for p in network.parameters())
         or any(layer.bias is None for layer in layers)
         or len(list(network.parameters())) != 2 * len(layers)
     ):

@@ -28,7 +28,7 @@ def _trained(network: nn.Module, task: Task, **options: Any) -> TrainingResult:
         "epochs": 1, "batch_size": 16, "optimizer": OptimizerOptions(), "max_steps": 2,
         "key": RandomKey((0, "test")),
     }  # fmt: skip
-    return train(copy.deepcopy(network), task, **{**usual, **options})
+    return train(network, task, **{**usual, **options})
 
 
 def _linear(*sizes: int) -> list[nn.Linear]:
@@ -99,6 +99,12 @@ def _hooked(register: str) -> nn.Module:
     return network
 
 
+def _with_a_hooked_weight() -> nn.Module:
+    network = small_network()
+    network.get_parameter("0.weight").register_hook(lambda gradient: gradient)
+    return network
+
+
 def _with_a_frozen_parameter() -> nn.Module:
     network = small_network()
     network.get_parameter("0.bias").requires_grad_(False)
@@ -140,6 +146,7 @@ _NOT_FITTING: dict[str, Callable[[], nn.Module]] = {
     "a hook": lambda: _hooked("register_forward_hook"),
     "a hook before": lambda: _hooked("register_forward_pre_hook"),
     "a hook backward": lambda: _hooked("register_full_backward_hook"),
+    "a hook on a weight": _with_a_hooked_weight,
     "a frozen parameter": _with_a_frozen_parameter,
     "a shared layer": _with_a_shared_layer,
     "a shared weight": _with_a_shared_weight,
