@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -11,6 +11,9 @@ from raylot.plasticity.live import live_vector
 from raylot.randomness import RandomKey
 from raylot.training import Masks
 
+#: From a tensor per parameter to one per parameter.
+Product = Callable[[Sequence[Tensor]], Sequence[Tensor]]
+
 
 def sharpness(
     loss: Tensor,
@@ -18,6 +21,7 @@ def sharpness(
     iterations: int,
     key: RandomKey,
     masks: Masks | None = None,
+    product: Product | None = None,
 ) -> float:
     """The Hessian eigenvalue that is largest by magnitude, with its sign, by power iteration.
 
@@ -33,37 +37,55 @@ def sharpness(
         key: decides the start vector.
         masks: with masks it is an eigenvalue of the block of the Hessian that belongs to surviving
             weights and parameters without a mask.
+        product: the loss's Hessian times a vector, both as a tensor per parameter, where there is
+            something faster than automatic differentiation.
 
     Returns:
         0 if the Hessian is; NaN if it is not finite.
     """
-    tensors = list(parameters.values())
-    first = torch.autograd.grad(
-        loss, tensors, create_graph=True, allow_unused=True, materialize_grads=True
-    )
-    gradient = _flat(first)
-    if not gradient.requires_grad:
+    product = product or _by_differentiation(loss, list(parameters.values()))
+    if product is None:
         return 0.0
-    live = live_vector(parameters, masks or {})
-    vector = live * _start(gradient, key)
+    shapes = [tensor.shape for tensor in parameters.values()]
+    sizes = [tensor.numel() for tensor in parameters.values()]
+    live = live_vector(parameters, masks) if masks else None
+    vector = _start(_flat(list(parameters.values())), key)
+    if live is not None:
+        vector *= live
     value = 0.0
     for _ in range(iterations):
         length = float(vector.double().norm())
         if length == 0:
             return 0.0
         vector = vector / length
-        # Hv is the gradient of g'v (Pearlmutter 1994).
-        second = torch.autograd.grad(
-            gradient @ vector, tensors, retain_graph=True, allow_unused=True, materialize_grads=True
-        )
-        product = live * _flat(second)
-        value = float(vector.double() @ product.double())
-        vector = product
+        parts = vector.split(sizes)
+        image = _flat(product([part.view(s) for part, s in zip(parts, shapes, strict=True)]))
+        if live is not None:
+            image *= live
+        value = float(vector.double() @ image.double())
+        vector = image
     return value
 
 
-def _flat(tensors: tuple[Tensor, ...]) -> Tensor:
-    return torch.cat([tensor.flatten() for tensor in tensors])
+def _by_differentiation(loss: Tensor, tensors: list[Tensor]) -> Product | None:
+    """None if the gradient is constant."""
+    first = torch.autograd.grad(
+        loss, tensors, create_graph=True, allow_unused=True, materialize_grads=True
+    )
+    curved = [i for i, part in enumerate(first) if part.requires_grad]
+
+    def product(direction: Sequence[Tensor]) -> Sequence[Tensor]:
+        # Hv is the gradient of g'v (Pearlmutter 1994).
+        return torch.autograd.grad(
+            [first[i] for i in curved], tensors, [direction[i] for i in curved],
+            retain_graph=True, allow_unused=True, materialize_grads=True,
+        )  # fmt: skip
+
+    return product if curved else None
+
+
+def _flat(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.detach().flatten() for tensor in tensors])
 
 
 def _start(like: Tensor, key: RandomKey) -> Tensor:

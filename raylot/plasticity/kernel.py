@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from raylot.plasticity.example_gradients import Rows, gradients_of_all, treats_examples_apart
 from raylot.plasticity.live import live_vector
 from raylot.plasticity.spectrum import effective_rank
 from raylot.training import Masks
 
 #: Numbers that the gradients of a block of examples may take up: 128 MiB in float64.
 _BLOCK_NUMBERS = 2**24
+#: Examples of a block at most: those of a pass also have activations, which are as bounded.
+_BLOCK_EXAMPLES = 64
 
 
 def empirical_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None) -> Tensor:
@@ -34,7 +39,8 @@ def empirical_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None
     """
     live_gradients = _live_gradients(network, masks or {})
     width = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    blocks = torch.arange(len(inputs), device=inputs.device).split(max(1, _BLOCK_NUMBERS // width))
+    size = min(_BLOCK_EXAMPLES, max(1, _BLOCK_NUMBERS // width))
+    blocks = torch.arange(len(inputs), device=inputs.device).split(size)
     inputs = inputs.double()
     kernel = inputs.new_zeros(len(inputs), len(inputs))
     for i, below in enumerate(blocks):
@@ -42,19 +48,20 @@ def empirical_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None
         for above in blocks[: i + 1]:
             # Computed anew for each pair of blocks, so that memory stays bounded.
             columns = rows if above is below else live_gradients(inputs[above])
-            products = rows @ columns.T
+            products = sum(r.products(c) for r, c in zip(rows, columns, strict=True))
             kernel[below.unsqueeze(1), above] = products
             kernel[above.unsqueeze(1), below] = products.T
     return kernel
 
 
-def _live_gradients(network: nn.Module, masks: Masks) -> Callable[[Tensor], Tensor]:
-    """A function from inputs to the gradients of f, 0 in pruned weights.
+def _live_gradients(network: nn.Module, masks: Masks) -> Callable[[Tensor], list[Any]]:
+    """A function from inputs to the gradients of f, 0 in pruned weights, in parts.
 
-    One backward pass per example: vmap would save milliseconds, but bars modules that look at
-    their values, and its first call in a process imports for seconds.
+    All in one pass where the network is known to allow it, else one example after the other.
     """
     state = {name: _as_double(t) for name, t in _state(network).items()}
+    if treats_examples_apart(network):
+        return partial(gradients_of_all, network, state, masks)
     trainable = {
         name: state[name].requires_grad_()
         for name, p in network.named_parameters()
@@ -70,11 +77,11 @@ def _live_gradients(network: nn.Module, masks: Masks) -> Callable[[Tensor], Tens
         )  # fmt: skip
         return [part.flatten() for part in parts]
 
-    def gradients(examples: Tensor) -> Tensor:
+    def gradients(examples: Tensor) -> list[Rows]:
         rows = examples.new_empty(len(examples), len(live))
         for row, example in zip(rows, examples.split(1), strict=True):
             torch.cat(gradient(example), out=row)
-        return rows.mul_(live)
+        return [Rows(rows.mul_(live))]
 
     return gradients
 

@@ -19,7 +19,8 @@ from raylot.plasticity.activations import (
     LayerActivations,
     recorded_activations,
 )
-from raylot.plasticity.curvature import sharpness
+from raylot.plasticity.curvature import Product, sharpness
+from raylot.plasticity.dense_hessian import dense_hessian
 from raylot.plasticity.gradients import GRADIENT_METRICS
 from raylot.plasticity.kernel import KERNEL_METRICS, empirical_ntk, kernel_spectrum
 from raylot.plasticity.metric import Metric, rows
@@ -74,8 +75,9 @@ def measure(
             loss, list(weights.values()), retain_graph=True, allow_unused=True,
             materialize_grads=True,
         )  # fmt: skip
+        product = dense_hessian(network, inputs, labels) if options.sharpness_iterations else None
         curvature = [
-            *_sharpness_rows(loss, trainable, options, key, masks),
+            *_sharpness_rows(loss, trainable, options, key, masks, product),
             *_kernel_rows(network, inputs[: options.ntk_examples], masks),
         ]
     values = {name: weight.detach() for name, weight in weights.items()}
@@ -116,7 +118,11 @@ def _undisturbed(network: nn.Module, device: torch.device, key: RandomKey) -> It
     modes = {module: module.training for module in network.modules()}
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.enable_grad():
-        torch.manual_seed(key.child("network").torch_seed())
+        # Each generator by itself: torch.manual_seed takes milliseconds where there is no GPU.
+        seed = key.child("network").torch_seed()
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            torch.cuda.manual_seed(seed)
         network.eval()
         try:
             yield
@@ -152,10 +158,11 @@ def _sharpness_rows(
     options: PlasticityOptions,
     key: RandomKey,
     masks: Masks,
+    product: Product | None,
 ) -> Rows:
     if options.sharpness_iterations:
         start = key.child("sharpness")
-        value = sharpness(loss, trainable, options.sharpness_iterations, start, masks)
+        value = sharpness(loss, trainable, options.sharpness_iterations, start, masks, product)
         yield {"layer": WHOLE_NETWORK, "metric": "sharpness", "value": value}
 
 

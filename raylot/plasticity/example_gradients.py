@@ -1,0 +1,184 @@
+"""Gradients of single examples, from one forward and backward pass of all of them.
+
+A layer's gradient for one example is made of what came into the layer and of the gradient in what
+went out, so that a pass over many examples holds the gradients of each. That is so where no
+example touches another and each layer computes once, which is known of the modules listed here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from raylot.networks import BasicBlock
+from raylot.training import Masks
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Gradients in some parameters, ``examples x numbers``."""
+
+    values: Tensor
+
+    def products(self, other: Rows) -> Tensor:
+        """Inner products with other examples' gradients, ``examples x other examples``."""
+        return self.values @ other.values.T
+
+
+@dataclass(frozen=True)
+class OuterRows:
+    """Gradients that are outer products of two vectors per example, never multiplied out.
+
+    Attributes:
+        left: ``examples x outputs``.
+        right: ``examples x inputs``.
+    """
+
+    left: Tensor
+    right: Tensor
+
+    def products(self, other: OuterRows) -> Tensor:
+        """As of `Rows`: <u v', x y'> = <u, x> <v, y>."""
+        return (self.left @ other.left.T) * (self.right @ other.right.T)
+
+
+def _linear(layer: nn.Linear, inputs: Tensor, deltas: Tensor) -> Rows | OuterRows:
+    if inputs.ndim == 2:
+        return OuterRows(deltas, inputs)
+    gradients = torch.einsum("n...o,n...i->noi", deltas, inputs)
+    return Rows(gradients.flatten(1))
+
+
+def _convolution(layer: nn.Conv2d, inputs: Tensor, deltas: Tensor) -> Rows:
+    padding: Any = layer.padding  # a word only where `_is_plain` says no
+    patches = F.unfold(inputs, _pair(layer.kernel_size), layer.dilation, padding, layer.stride)
+    return Rows((deltas.flatten(2) @ patches.mT).flatten(1))
+
+
+def _pair(sizes: tuple[int, ...]) -> tuple[int, int]:
+    height, width = sizes
+    return height, width
+
+
+def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, inputs: Tensor, deltas: Tensor) -> Rows:
+    assert layer.running_mean is not None  # `_is_plain`
+    assert layer.running_var is not None
+    mean, variance = layer.running_mean.to(inputs), layer.running_var.to(inputs)
+    return _gain(F.batch_norm(inputs, mean, variance, eps=layer.eps), deltas)
+
+
+def _group_norm(layer: nn.GroupNorm, inputs: Tensor, deltas: Tensor) -> Rows:
+    return _gain(F.group_norm(inputs, layer.num_groups, eps=layer.eps), deltas)
+
+
+def _gain(normalised: Tensor, deltas: Tensor) -> Rows:
+    return Rows((normalised * deltas).unsqueeze(-1).flatten(2).sum(2))
+
+
+#: By the layer's type: gradients in its weight, of what came in and the gradient in what went out.
+_WEIGHTS: Mapping[type[nn.Module], Callable[[Any, Tensor, Tensor], Rows | OuterRows]] = {
+    nn.Linear: _linear,
+    nn.Conv2d: _convolution,
+    nn.BatchNorm1d: _batch_norm,
+    nn.BatchNorm2d: _batch_norm,
+    nn.GroupNorm: _group_norm,
+}
+
+#: Modules without parameters of their own that treat each example by itself.
+_WITHOUT_PARAMETERS = (
+    nn.Sequential, BasicBlock, nn.Identity, nn.Flatten, nn.Dropout, nn.Dropout2d,
+    nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Tanh, nn.Sigmoid,
+    nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d,
+)  # fmt: skip
+
+
+def treats_examples_apart(network: nn.Module) -> bool:
+    """Whether a network in evaluation mode is known to suit `gradients_of_all`."""
+    modules = [module for _, module in network.named_modules(remove_duplicate=False)]
+    parameters = list(network.named_parameters(remove_duplicate=False))
+    computes_once = len(modules) == len(set(modules))
+    shares_none = len(parameters) == len({id(parameter) for _, parameter in parameters})
+    return computes_once and shares_none and all(_is_plain(module) for module in modules)
+
+
+def _is_plain(module: nn.Module) -> bool:
+    if module._forward_hooks or module._forward_pre_hooks:
+        return False
+    if isinstance(module, nn.Conv2d):
+        is_plain = module.groups == 1 and module.padding_mode == "zeros"
+        return is_plain and type(module) is nn.Conv2d and not isinstance(module.padding, str)
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.running_mean is None:
+        return False
+    if isinstance(module, nn.Flatten) and module.start_dim != 1:
+        return False
+    return type(module) in _WEIGHTS or type(module) in _WITHOUT_PARAMETERS
+
+
+def gradients_of_all(
+    network: nn.Module, state: dict[str, Tensor], masks: Masks, examples: Tensor
+) -> list[Rows | OuterRows]:
+    """Gradients of f(x), the sum of the logits over the square root of their number.
+
+    Args:
+        network: in evaluation mode, one that `treats_examples_apart`.
+        state: its parameters and buffers, of the examples' type.
+        masks: gradients in pruned weights are left out.
+        examples: ``examples x ...``.
+
+    Returns:
+        Per trainable weight and bias the gradients of each example.
+    """
+    trainable = {name for name, p in network.named_parameters() if p.requires_grad}
+    entered: dict[str, Tensor] = {}
+    left: dict[str, Tensor] = {}
+
+    def noting(name: str) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+        def note(module: nn.Module, args: Any, output: Tensor) -> Tensor:
+            entered[name] = args[0].detach()
+            left[name] = torch.zeros_like(output, requires_grad=True)
+            # The gradient in this 0 is that in the output, also if the latter is overwritten.
+            return output + left[name]
+
+        return note
+
+    layers = {
+        name: module
+        for name, module in network.named_modules()
+        if trainable & {f"{name}.weight".lstrip("."), f"{name}.bias".lstrip(".")}
+    }
+    handles = [layer.register_forward_hook(noting(name)) for name, layer in layers.items()]
+    try:
+        logits = functional_call(network, state, (examples,))
+    finally:
+        for handle in handles:
+            handle.remove()
+    f = logits.sum() / math.sqrt(logits[0].numel())
+    deltas = dict(zip(left, torch.autograd.grad(f, list(left.values())), strict=True))
+    found: list[Rows | OuterRows] = []
+    for name, layer in layers.items():
+        delta = deltas[name]
+        weight, bias = f"{name}.weight".lstrip("."), f"{name}.bias".lstrip(".")
+        if weight in trainable:
+            gradients = _WEIGHTS[type(layer)](layer, entered[name], delta)
+            found.append(_live(gradients, masks[weight]) if weight in masks else gradients)
+        if bias in trainable:
+            # Units come last behind a linear layer, and right after the examples elsewhere.
+            by_unit = delta if type(layer) is nn.Linear else delta.movedim(1, -1)
+            gradients = Rows(by_unit.reshape(len(delta), -1, by_unit.shape[-1]).sum(1))
+            found.append(_live(gradients, masks[bias]) if bias in masks else gradients)
+    return found
+
+
+def _live(gradients: Rows | OuterRows, mask: Tensor) -> Rows:
+    """Only those in surviving weights: pruned ones would add 0 to every product."""
+    if isinstance(gradients, Rows):
+        return Rows(gradients.values[:, mask.flatten()])
+    outputs, inputs = mask.nonzero(as_tuple=True)
+    return Rows(gradients.left[:, outputs] * gradients.right[:, inputs])
