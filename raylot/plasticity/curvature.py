@@ -52,19 +52,17 @@ def sharpness(
     vector = _start(_flat(list(parameters.values())), key)
     if live is not None:
         vector *= live
-    value = 0.0
+    image = vector
     for _ in range(iterations):
-        length = float(vector.double().norm())
+        length = float(torch.linalg.vector_norm(image, dtype=torch.float64))
         if length == 0:
             return 0.0
-        vector = vector / length
+        vector = image / length
         parts = vector.split(sizes)
         image = _flat(product([part.view(s) for part, s in zip(parts, shapes, strict=True)]))
         if live is not None:
             image *= live
-        value = float(vector.double() @ image.double())
-        vector = image
-    return value
+    return float(vector.double() @ image.double())
 
 
 def _by_differentiation(loss: Tensor, tensors: list[Tensor]) -> Product | None:

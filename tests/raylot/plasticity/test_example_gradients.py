@@ -26,7 +26,7 @@ class _OverExamples(nn.Module):
 def test_one_pass_and_one_by_one_make_the_same_kernel(
     monkeypatch: pytest.MonkeyPatch, name: str, norm: str, masked: bool
 ) -> None:
-    options = NetworkOptions(network=name, norm=norm, width=2, hidden=(5, 4))  # type: ignore[arg-type]
+    options = NetworkOptions(network=name, norm=norm, width=2, hidden=(5, 4))
     network = build(options, (1, 8, 8), 3, RandomKey((0,)))
     torch.manual_seed(0)
     network(torch.randn(20, 1, 8, 8) + 1)  # so that batch norm has statistics
