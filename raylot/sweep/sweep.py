@@ -31,10 +31,10 @@ from raylot.trials.ticket_stream import TicketStreamTrial
 from raylot.trials.tickets import TicketsTrial
 
 
-def _status(storage: Storage, run_id: str) -> str | None:
-    """How a run ended; None if it has not."""
-    rows = results.read_run(storage, "runs", run_id)
-    return str(rows[0]["status"]) if rows else None
+def _statuses(storage: Storage) -> dict[str, str]:
+    """How each run that has ended did so, by run_id."""
+    runs = results.read(storage, "runs", ["run_id", "status"])
+    return dict(zip(runs["run_id"], runs["status"], strict=True))
 
 
 @dataclass(frozen=True)
@@ -64,23 +64,24 @@ class Stage:
         Nothing stands on a run that failed; tickets of a stream that diverged, up to its last
         snapshot; ticket streams only on a search that found its tickets.
         """
-        status = functools.cache(functools.partial(_status, storage))
+        missing = self.missing(storage)
+        status = _statuses(storage) if any(run.parent for run in missing) else {}
         snapshots = functools.cache(functools.partial(snapshot_tasks, storage))
 
         def can_start(run: StreamRun) -> bool:
             parent = run.parent
             if parent is None:
                 return True
-            ended = status(parent.run_id)
+            ended = status.get(parent.run_id)
             if ended is None:
                 return can_start(parent)
             if parent.parent is None:
                 return ended != "failed" and getattr(run, "task", 0) in snapshots(parent.run_id)
             return ended == "finished"
 
-        for run in self.missing(storage):
+        for run in missing:
             if can_start(run):
-                yield run, run.parent is None or status(run.parent.run_id) is not None
+                yield run, run.parent is None or run.parent.run_id in status
 
 
 @dataclass(frozen=True)

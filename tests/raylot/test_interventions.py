@@ -42,9 +42,13 @@ def _make(name: str, **options: Any) -> Intervention:
 
 
 def _train(network: nn.Module, task: Task | None = None, **arguments: Any) -> TrainingResult:
-    """Two epochs of three steps each, unless arguments say otherwise."""
+    """Two epochs of three steps each, unless arguments say otherwise.
+
+    By one engine, as trainings with and without an intervention are compared bit for bit.
+    """
     defaults: dict[str, Any] = {
         "epochs": 2, "batch_size": 16, "optimizer": OptimizerOptions(lr=0.01), "key": _KEY,
+        "engine": "generic",
     }  # fmt: skip
     return train(network, task or random_task(), **{**defaults, **arguments})
 

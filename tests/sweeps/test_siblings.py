@@ -69,7 +69,8 @@ def test_the_siblings_answer_their_questions_and_compute_nothing_twice(
 
     assert _main("ticket_plasticity", tmp_path, *_TICKET_TASKS, "--dry-run") == 0
     plan = [line.split() for line in capfd.readouterr().out.splitlines()]
-    assert [row[-3] for row in plan[1:]] == ["0", "0", "0"], "nothing is left to run"
+    assert [row[-3] for row in plan[1:4]] == ["0", "0", "0"], "nothing is left to run"
+    assert " ".join(plan[4]) == "Nothing is left to compute."
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,8 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(
     storage = tmp_path / "new"
     assert _main(script, storage, "--dry-run") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert rows[1:] == stages
+    assert rows[1:-2] == stages
+    assert rows[-2][0] == "Predicted:"
     assert not storage.exists()
 
 
