@@ -191,8 +191,10 @@ def _epochs(task: Task, steps: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data-root", default="../shared/data", help="holds MNIST/raw/...")
-    parser.add_argument("--steps", type=_positive, default=500, help="per training and repeat")
-    parser.add_argument("--repeats", type=_positive, default=10)
+    parser.add_argument(
+        "--steps", type=_positive, default=1875, help="per training and repeat (default: an epoch)"
+    )
+    parser.add_argument("--repeats", type=_positive, default=5)
     return parser
 
 
