@@ -51,8 +51,7 @@ def conduct(
             if not command.study.download:
                 data.check_available(command.study)
             print(sweep.plan(), flush=True)
-            if not command.study.download:
-                print(sweep.prediction())
+            print(sweep.prediction())
             return 0
         sweep.check()
         if command.retry_failed:

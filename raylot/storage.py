@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 from pathlib import Path
@@ -94,12 +95,16 @@ class Storage:
         return sorted(info.base_name for info in infos if not info.base_name.startswith("."))
 
     def delete_file(self, relative: str) -> None:
-        if self.exists(relative):
-            self.filesystem.delete_file(self.path(relative))
+        """Deletes a file, if it is there; somebody else may be doing the same."""
+        with contextlib.suppress(FileNotFoundError):
+            if self.exists(relative):
+                self.filesystem.delete_file(self.path(relative))
 
     def delete_folder(self, relative: str) -> None:
-        if self.exists(relative):
-            self.filesystem.delete_dir(self.path(relative))
+        """Deletes a folder and all that is in it, if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            if self.exists(relative):
+                self.filesystem.delete_dir(self.path(relative))
 
     def check_writable(self) -> None:
         """Creates the root and writes a file there.

@@ -176,6 +176,14 @@ class Study(
         return self
 
     @model_validator(mode="after")
+    def _compiled_code_is_for_the_cpu(self) -> Self:
+        if self.engine == "fast" and self.gpus_per_trial and self.device == "auto":
+            raise ValueError(
+                "engine=fast: must be auto, generic or stacked with gpus_per_trial greater than 0"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _rounds_fit(self) -> Self:
         if isinstance(self.rounds, dict) and not set(self.rounds) & set(self.sparsities):
             raise ValueError(

@@ -10,7 +10,7 @@ from typing import NoReturn
 import pyarrow as pa
 
 from raylot.options import OptionError
-from raylot.results.compaction import compact
+from raylot.results.compaction import compact_each
 from raylot.storage import Storage
 
 
@@ -47,7 +47,7 @@ def _compact(storage: Storage) -> None:
         )
     print(f"{'table':<20}{'files before':>14}{'after':>10}")
     changed = False
-    for table in compact(storage):
+    for table in compact_each(storage):
         print(f"{table.table:<20}{table.before:>14,}{table.after:>10,}", flush=True)
         changed |= table.before != table.after
     print("Done." if changed else "There was nothing to do.")

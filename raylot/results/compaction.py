@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,12 +31,17 @@ class Compacted:
     after: int
 
 
-def compact(storage: Storage) -> Iterator[Compacted]:
-    """Compacts table after table.
+def compact(root: str | Path | Storage) -> list[Compacted]:
+    """Compacts all tables of a storage, given as folder, URI or itself.
 
     Runs that have not ended keep their small files, as they still write them, and so do runs that
     failed, which may be tried again.
     """
+    return list(compact_each(root if isinstance(root, Storage) else Storage(root)))
+
+
+def compact_each(storage: Storage) -> Iterator[Compacted]:
+    """`compact`, telling of each table as soon as it is done."""
     runs = read(storage, "runs", ["run_id", "status"])
     ended = set(runs.loc[runs["status"] != "failed", "run_id"])
     for table in SCHEMAS:

@@ -174,7 +174,11 @@ def large_files(storage: Storage, table: str, run_id: str | None = None) -> list
 
 
 def _open(storage: Storage, table: str, path: str) -> LargeFile:
-    parquet = pq.ParquetFile(storage.filesystem.open_input_file(storage.path(path)))
+    if storage.is_local:  # replaced files stay whole for whoever has opened them; objects do not
+        parquet = pq.ParquetFile(storage.filesystem.open_input_file(storage.path(path)))
+    else:
+        with storage.filesystem.open_input_file(storage.path(path)) as file:
+            parquet = pq.ParquetFile(pa.BufferReader(file.read()))
     rows = json.loads(parquet.schema_arrow.metadata[_RUNS])
     return LargeFile(path, table, rows, parquet)
 

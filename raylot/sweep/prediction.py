@@ -19,6 +19,12 @@ from raylot.randomness import RandomKey
 from raylot.shifts import make_task
 from raylot.training import train
 
+#: Options that decide how long a training step takes.
+_DECISIVE = (
+    "dataset", "scaling", "shift", "gradual", "network", "hidden", "width", "norm", "intervention",
+    "optimizer", "batch_size", "epochs", "engine",
+)  # fmt: skip
+
 #: Seconds of training from which a speed is taken, at least.
 _MEASURED_SECONDS = 0.5
 
@@ -47,13 +53,13 @@ def predicted(stages: Iterable[Sequence[StreamRun]], trials_at_once: int) -> str
         stages: the runs still to be computed, those of each stage together.
         trials_at_once: how many run beside each other.
     """
-    known: dict[tuple[str, float], Speed] = {}
+    known: dict[tuple[object, ...], Speed] = {}
 
     def speed(run: StreamRun, density: float) -> Speed:
-        name = (run.intervention, density)
-        if name not in known:
-            known[name] = measured_speed(run, density)
-        return known[name]
+        kind = (*(getattr(run, name) for name in _DECISIVE), density)
+        if kind not in known:
+            known[kind] = measured_speed(run, density)
+        return known[kind]
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as trials do
@@ -61,18 +67,15 @@ def predicted(stages: Iterable[Sequence[StreamRun]], trials_at_once: int) -> str
         times = [[_seconds(run, functools.partial(speed, run)) for run in runs] for runs in stages]
     finally:
         torch.set_num_threads(threads)
-    speeds = ", ".join(
-        f"{1e3 * known[name].step:.2g} ms {'dense' if name[1] == 1 else f'at density {name[1]:g}'}"
-        + ("" if name[0] == "none" else f" with {name[0]}")
-        for name in sorted(known, key=lambda name: (name[0], -name[1]))
-    )
     # A stage takes as long as its longest run, at least.
     elapsed = sum(max(sum(stage) / trials_at_once, *stage) for stage in times if stage)
     core_hours = sum(map(sum, times)) / 3600
+    steps = sorted(1e3 * speed.step for speed in known.values())
     return (
-        f"Predicted: {duration(elapsed)} with {trials_at_once} trials at once, "
-        f"{core_hours:.2g} core-hours of training and evaluation\n"
-        f"(measured on one core here, per training step: {speeds})."
+        f"Predicted: {duration(elapsed)} of training and evaluation with {trials_at_once} trials "
+        f"at once, {core_hours:.2g} core-hours\n"
+        f"(measured on one core of this machine: {steps[0]:.2g} to {steps[-1]:.2g} ms per training "
+        "step; starting Ray, measuring plasticity and the analysis come on top)."
     )
 
 
@@ -92,13 +95,14 @@ def _seconds(run: StreamRun, speed: functools.partial[Speed]) -> float:
     if not isinstance(run, TicketsRun):
         fresh = len(run.snapshots) if run.trainability_gap else 0
         return run.tasks * dense.training(steps, run.epochs + 1) + fresh * dense.training(steps)
-    sparse = speed(_density(run, run.round_count))
+    final = _density(run, run.round_count)
+    sparse = speed(final)
     measured_apart = run.measures_plasticity_apart
     total = (run.tickets + measured_apart) * dense.training(steps)
     total += run.tickets * run.rewind_steps * dense.step
     for round_index in range(1, run.round_count + 1):
         # Between the two densities that were measured, as if time went with density.
-        share = _density(run, round_index)
+        share = (_density(run, round_index) - final) / (1 - final) if final < 1 else 0.0
         between = share * dense.training(steps) + (1 - share) * sparse.training(steps)
         total += run.tickets * between
     return total + run.control_count * sparse.training(steps)
@@ -110,7 +114,8 @@ def _density(run: TicketsRun, round_index: int) -> float:
 
 def measured_speed(run: StreamRun, density: float) -> Speed:
     """Trains a run's network for a moment, dense or under random masks of a density."""
-    task = make_task(_dataset(run), run, run.seed, 0)
+    middle = run.tasks // 2
+    task = make_task(_dataset(run), run, run.seed, middle)
     most = run.training_steps_per_task
     few, many = max(1, most // 10), most
     _timed(run, task, density, few)  # compiles
@@ -151,6 +156,8 @@ def _timed(run: StreamRun, task: Task, density: float, steps: int) -> float:
         key=key,
         masks=masks,
         masked=getattr(run, "masked", "zero"),
+        previous=None if run.kind == "tickets" else task,  # any will do, as only its size counts
+        gradual=run.gradual,
         max_steps=steps,
         intervention=interventions.make(run),
         initial=network.state_dict(),

@@ -171,6 +171,8 @@ class Sweep:
         runs = [stage.to_compute(self.storage) for stage in self.stages]
         if not any(runs):
             return "Nothing is left to compute."
+        if self.study.download and self.study.dataset != "digits":
+            return "Not predicted: the data set might have to be downloaded."
         if self.study.gpus_per_trial:
             return "Not predicted: trials run on GPUs, and here only this machine's CPU is tried."
         at_once = trials_on_this_machine(self.study.cpus_per_trial, self.study.max_concurrent)

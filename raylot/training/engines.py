@@ -83,10 +83,24 @@ def train_all(jobs: Sequence[TrainingJob], engine: str = "auto") -> list[Trainin
     if engine == "stacked" or (engine == "auto" and _stacks(jobs)):
         reason = stacked.why_not(jobs)
         if reason is None:
-            return stacked.train_stacked(jobs)
+            return stacked.train_stacked(jobs) if engine == "stacked" else _stacked(jobs)
         if engine == "stacked":
             raise OptionError(f"engine=stacked: must be auto or generic here, because of {reason}")
     return [_trained_alone(job, engine) for job in jobs]
+
+
+def _stacked(jobs: Sequence[TrainingJob]) -> list[TrainingResult]:
+    """All jobs together, or in as many parts as memory needs; a job alone is left to others.
+
+    Networks change only once a training is through, so that what ran out of memory can be repeated.
+    """
+    try:
+        return stacked.train_stacked(jobs)
+    except torch.OutOfMemoryError:
+        if len(jobs) == 1:
+            return [_trained_alone(jobs[0], "auto")]
+    half = len(jobs) // 2
+    return [*_stacked(jobs[:half]), *_stacked(jobs[half:])]
 
 
 def trains_together(device: torch.device, engine: str) -> bool:

@@ -25,7 +25,7 @@ class Evaluation:
     @classmethod
     def of(cls, loss: float, correct: int, examples: int) -> Evaluation:
         """From the sum of losses and the number of hits."""
-        mean_loss = loss / examples
+        mean_loss = loss / examples if examples else math.nan
         is_finite = math.isfinite(mean_loss)
         return cls(mean_loss, correct / examples if is_finite else math.nan)
 

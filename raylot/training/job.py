@@ -101,6 +101,18 @@ class TrainingResult:
     engine: str
 
 
+def has_hooks(network: nn.Module) -> bool:
+    """Whether a network does more than its modules say: hooks of any kind, parametrisations."""
+    return any(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or nn.utils.parametrize.is_parametrized(module)
+        for module in network.modules()
+    ) or any(p._backward_hooks for p in network.parameters())
+
+
 def epoch_order(job: TrainingJob, epoch: int) -> np.ndarray:
     """The order in which an epoch takes the training examples: ``examples`` int64 indices."""
     return job.key.child("epoch", epoch).generator().permutation(len(job.task.train_labels))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from raylot.training.fast.memory import aligned
 from raylot.training.fast.vectors import LANES
 from raylot.training.flat import Masks
+from raylot.training.job import has_hooks
 
 
 def linear_layers(network: nn.Module) -> list[nn.Linear] | None:
@@ -19,8 +20,8 @@ def linear_layers(network: nn.Module) -> list[nn.Linear] | None:
 
     At least one hidden layer, all with bias, all float32 on the CPU and trainable.
     """
-    modules = list(_in_order(network))
-    if modules and type(modules[0]) is nn.Flatten and modules[0].start_dim == 1:
+    modules = _in_order(network)
+    if flattens(network):
         modules = modules[1:]
     layers = [module for module in modules[::2] if type(module) is nn.Linear]
     between = modules[1::2]
@@ -30,9 +31,9 @@ def linear_layers(network: nn.Module) -> list[nn.Linear] | None:
         or len(modules) % 2 == 0
         or any(type(module) is not nn.ReLU for module in between)
         or len({id(layer) for layer in layers}) < len(layers)
-        or any(_has_hooks(module) for module in network.modules())
+        or has_hooks(network)
         or any(p.dtype != torch.float32 or p.device.type != "cpu" for p in network.parameters())
-        or any(not p.requires_grad or p._backward_hooks for p in network.parameters())
+        or any(not p.requires_grad for p in network.parameters())
         or any(layer.bias is None for layer in layers)
         or len(list(network.parameters())) != 2 * len(layers)
     ):
@@ -40,20 +41,16 @@ def linear_layers(network: nn.Module) -> list[nn.Linear] | None:
     return layers
 
 
+def flattens(network: nn.Module) -> bool:
+    """Whether a chain begins by making vectors of its inputs."""
+    begin = _in_order(network)[:1]
+    return any(type(m) is nn.Flatten and (m.start_dim, m.end_dim) == (1, -1) for m in begin)
+
+
 def _in_order(network: nn.Module) -> list[nn.Module]:
     if type(network) is nn.Sequential:
         return [inner for module in network for inner in _in_order(module)]
     return [network]
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    return bool(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        or nn.utils.parametrize.is_parametrized(module)
-    )
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Capture of a training step as a CUDA graph: the only place that knows of CUDA."""
+"""Capture of a training step as a CUDA graph: the only place here that knows of CUDA."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class CapturedStep:
     ) -> None:
         """Records a step; see `captured`. Its state is afterwards as it was before."""
         before = [tensor.clone() for tensor in state]
-        for group in optimizer.param_groups:  # Adam must be told; fused, it does the same
-            group["capturable"] = True
+        _tell(optimizer, captured=False)
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             for _ in range(WARM_UP_RUNS):
                 step()
         torch.cuda.current_stream().wait_stream(aside)
+        _tell(optimizer, captured=True)
         self._graph = torch.cuda.CUDAGraph()
         # On the same stream, as libraries keep their workspaces by stream; and on one of its own,
         # as they go with whichever graph was captured there (pytorch issue 193402).
@@ -61,3 +61,9 @@ class CapturedStep:
 
     def __call__(self) -> None:
         self._graph.replay()
+
+
+def _tell(optimizer: torch.optim.Optimizer, *, captured: bool) -> None:
+    """Adam must know, and warns if it is told so while it is not; fused, it does the same."""
+    for group in optimizer.param_groups:
+        group["capturable"] = captured

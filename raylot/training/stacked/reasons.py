@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from raylot.config import OptimizerOptions
-from raylot.training.job import TrainingJob
+from raylot.training.job import TrainingJob, has_hooks
 from raylot.training.stacked.forward import stacked_logits
 
 #: What all jobs of a stack must have in common; states and values of parameters may differ.
@@ -38,7 +38,7 @@ def why_not(jobs: Sequence[TrainingJob]) -> str | None:
     """Why jobs cannot be stacked, in a few words for the middle of a sentence; None if they can.
 
     Networks count as of one architecture if they are of one class and print alike, as all do that
-    are built by one function with the same arguments. Hooks on networks are not heeded.
+    are built by one function with the same arguments.
     """
     for job in jobs:
         if job.intervention is not None:
@@ -47,6 +47,8 @@ def why_not(jobs: Sequence[TrainingJob]) -> str | None:
             return "a task that fades out"
         if any(True for _ in job.network.buffers()):
             return "a network with running statistics or other buffers"
+        if has_hooks(job.network):
+            return "hooks on a network"
         if _shares_weights(job.network):
             return "a network with a weight in several places"
     if len({id(job.network) for job in jobs}) < len(jobs):

@@ -197,9 +197,4 @@ def evaluate_stacked(members: Members, split: Split) -> list[Evaluation]:
     for index in torch.arange(split.examples, device=split.device).split(size):
         inputs, labels = split.batch(index.expand(len(members), -1))
         sums.add(members.logits(inputs), labels)
-    evaluations = []
-    for total, correct in sums.taken():
-        loss = total / split.examples
-        accuracy = correct / split.examples if math.isfinite(loss) else math.nan
-        evaluations.append(Evaluation(loss, accuracy))
-    return evaluations
+    return [Evaluation.of(loss, correct, split.examples) for loss, correct in sums.taken()]

@@ -31,16 +31,17 @@ _TICKETS = {**_SHORT, "sparsity": 0.75, "rounds": 2, "tickets": 3, "random_masks
         # Two tasks of 2 steps and 2 evaluations, and a fresh network with one.
         (StreamRun(**_SHORT), 2 * 22 + 21),
         (StreamRun(**_SHORT, trainability_gap=False), 2 * 22),
-        # 3 dense trainings of 21 s, 3 at density 0.5 of (21 + 5) / 2 s, 3 at 0.25 of
-        # 0.25 x 21 + 0.75 x 5 = 9 s, and a random mask of 5 s.
-        (TicketsRun(**_TICKETS), 3 * 21 + 3 * 13 + 3 * 9 + 5),
+        # 3 dense trainings of 21 s; 3 at density 0.5, a third of the way from 0.25 to 1, of
+        # 21 / 3 + 2 x 5 / 3 = 31 / 3 s; 3 at 0.25 and a random mask of 5 s.
+        (TicketsRun(**_TICKETS), 3 * 21 + 31 + 3 * 5 + 5),
         (TicketStreamRun(**_TICKETS, ticket_tasks=4), 4 * (2 * 2 + 2)),
         (TicketStreamRun(**_TICKETS, ticket_tasks=4, subnetwork="dense"), 4 * 22),
     ],
 )
 def test_a_run_takes_as_long_as_its_trainings(run: StreamRun, seconds: float) -> None:
     text = predicted([[run]], 1)
-    assert f"Predicted: {prediction.duration(seconds)} with 1 trials at once" in text
+    assert text.startswith(f"Predicted: {prediction.duration(seconds)} of training")
+    assert "with 1 trials at once" in text
     assert f"{seconds / 3600:.2g} core-hours" in text
 
 
@@ -52,8 +53,21 @@ def test_a_stage_takes_as_long_as_its_longest_run_at_least() -> None:
     assert predicted([[short], [long]], 2).startswith("Predicted: 3 min")  # one after the other
 
 
-def test_the_speeds_are_named() -> None:
-    assert "1e+04 ms dense, 2e+03 ms at density 0.25" in predicted([[TicketsRun(**_TICKETS)]], 1)
+def test_the_speeds_are_told() -> None:
+    assert "2e+03 to 1e+04 ms per training step" in predicted([[TicketsRun(**_TICKETS)]], 1)
+
+
+def test_each_setting_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[tuple[tuple[int, ...], float]] = []
+
+    def measure(run: StreamRun, density: float) -> Speed:
+        measured.append((run.hidden, density))
+        return Speed(1.0, 1.0)
+
+    monkeypatch.setattr(prediction, "measured_speed", measure)
+    runs = [StreamRun(**_SHORT, hidden=(units,), seed=seed) for units in (3, 4) for seed in (0, 1)]
+    predicted([runs], 1)
+    assert measured == [((3,), 1.0), ((4,), 1.0)]
 
 
 def test_trials_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from numba.core import config
 
-from raylot.training.fast import compilation
+from raylot.training.fast import compilation, kernels, vectors
 from raylot.training.fast.compilation import Kernel
 
 _SOURCE = '''\
@@ -203,3 +204,10 @@ def test_what_cannot_be_compiled_is_no_secret(cache: Path) -> None:
 
     with pytest.raises(Exception, match="nothing"):
         Kernel(wrong, "float64", ["float64"])(1.0)
+
+
+def test_kernels_are_compiled_anew_when_the_vectors_change() -> None:
+    """numba's cache looks at kernels.py alone, which therefore names what vectors.py is."""
+    code = Path(vectors.__file__).read_bytes()
+    assert hashlib.sha256(code).hexdigest().startswith(kernels.VECTORS_HASH)
+    assert len(kernels.VECTORS_HASH) == 16

@@ -1,0 +1,173 @@
+"""A job's parameters, moments and masks while compiled code trains it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raylot.training.fast import kernels
+from raylot.training.fast.layout import Layout, linear_layers
+from raylot.training.flat import FlatParameters
+from raylot.training.job import TrainingJob
+
+#: Adam's other options, as in torch.optim.Adam.
+_BETAS, _EPSILON = (0.9, 0.999), 1e-8
+
+#: Density up to which survivors of the first layer are listed; above, all its weights are walked.
+_LISTED_DENSITY = 0.4
+
+#: Units are counted in 16 bits there.
+_MOST_LISTED_UNITS = 2**16
+
+
+class State:
+    """A job's parameters, Adam's moments, masks and counts, as the kernels take them.
+
+    What kernels do not see (moments of pruned weights, and of units that take no part) stays in
+    the flat vectors that the moments came in, and only decays.
+    """
+
+    def __init__(self, job: TrainingJob) -> None:
+        self._job = job
+        layers = linear_layers(job.network)
+        assert layers is not None, "why_not says so"
+        self._flat = FlatParameters(job.network)
+        self._named = dict(job.network.named_parameters())
+        carried = job.optimizer_state or {}
+        survivors = None
+        if job.masks is not None:
+            survivors = self._flat.unflatten(self._flat.flatten_masks(job.masks))
+            if job.masked == "zero":
+                for name, mask in survivors.items():
+                    self._named[name].detach().masked_fill_(~mask, 0)
+        # Decay and old moments move weights that no gradient reaches.
+        is_still = not carried and not job.optimizer.weight_decay
+        self.layout = Layout.of(job.network, layers, job.masks, compact=is_still)
+        self.widths = self.layout.widths
+        self.steps = 0
+        self._steps_before = int(carried["step"]) if carried else 0
+        self._moments = [
+            carried[name].clone() if carried else torch.zeros_like(self._flat.gradient)
+            for name in ("exp_avg", "exp_avg_sq")
+        ]
+        self.first, self.rest = self._split(self._named)
+        moments = [self._flat.unflatten(moment) for moment in self._moments]
+        (self.first_mean, self.rest_mean), (self.first_square, self.rest_square) = (
+            self._split(moment) for moment in moments
+        )
+        measured = job.gradient_magnitudes
+        self.first_magnitude = np.zeros(self.first.shape if measured else 0, np.float32)
+        self.rest_magnitude = np.zeros(self.rest.shape if measured else 0, np.float32)
+        self._set_masks(survivors)
+
+    def _split(self, tensors: Mapping[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
+        return self.layout.first(tensors), self.layout.rest(tensors)
+
+    def _set_masks(self, survivors: dict[str, Tensor] | None) -> None:
+        self.rest_keep = np.ones(len(self.rest), dtype=np.bool_)
+        self.keep = np.empty(0, dtype=np.bool_)
+        self.mask_kind = kernels.NO_MASK
+        self._survivors: Tensor | None = None
+        self._fixed: dict[str, tuple[Tensor, Tensor]] = {}
+        if survivors is not None:
+            self._survivors = self._flat.flatten(survivors)
+            # Even frozen weights that are denormal, and so taken for 0 while training.
+            self._fixed = {
+                name: (survivors[name], self._named[name].detach().clone())
+                for name in self._job.masks or ()
+            }
+            self.keep, self.rest_keep = self._split(survivors)
+            self.mask_kind = kernels.DENSE_MASK
+            for moment in (self.first_mean, self.first_square):
+                moment[~self.keep] = 0
+            for moment in (self.rest_mean, self.rest_square):
+                moment[~self.rest_keep] = 0
+        self._places = np.empty(0, dtype=np.intp)
+        self.list_starts, self.columns = np.zeros(1, np.int64), np.empty(0, np.uint16)
+        self.listed = self.listed_mean = self.listed_square = np.empty(0, np.float32)
+
+    def list_survivors(self) -> None:
+        """Prepares for kernels that walk a list of the first layer's survivors, if they are few."""
+        units = self.widths[0]
+        if self.mask_kind == kernels.NO_MASK or units > _MOST_LISTED_UNITS:
+            return
+        if self.keep.mean() > _LISTED_DENSITY:
+            return
+        self.mask_kind = kernels.SURVIVOR_LIST
+        (self._places,) = self.keep.nonzero()
+        self.columns = (self._places % units).astype(np.uint16)
+        per_row = self.keep.reshape(-1, units).sum(1)
+        self.list_starts = np.concatenate([[0], per_row.cumsum()]).astype(np.int64)
+        arrays = (self.first, self.first_mean, self.first_square)
+        self.listed, self.listed_mean, self.listed_square = (a[self._places] for a in arrays)
+
+    @property
+    def options(self) -> tuple[float, float, float, float, float]:
+        """Learning rate, betas, epsilon and weight decay."""
+        options = self._job.optimizer
+        return (options.lr, *_BETAS, _EPSILON, options.weight_decay)
+
+    @property
+    def step(self) -> int:
+        """Steps that Adam has taken, earlier trainings' included."""
+        return self._steps_before + self.steps
+
+    @property
+    def examples_left(self) -> int | None:
+        """How many examples the steps still allowed take; None if nothing limits them."""
+        if self._job.max_steps is None:
+            return None
+        return (self._job.max_steps - self.steps) * self._job.batch_size
+
+    def count(self, examples: int) -> None:
+        """Notes the steps that so many examples took."""
+        self.steps += math.ceil(examples / self._job.batch_size)
+
+    def store(self) -> None:
+        """Gives the network its trained parameters."""
+        self.layout.store(self.first, self.rest, self._named)
+        for name, (survives, fixed) in self._fixed.items():
+            weight = self._named[name].detach()
+            torch.where(survives, weight, fixed, out=weight)
+
+    def optimizer_state(self) -> dict[str, Tensor]:
+        """As torch.optim.Adam has it of a flat vector of all parameters."""
+        if self.mask_kind == kernels.SURVIVOR_LIST:
+            self.first_mean[self._places] = self.listed_mean
+            self.first_square[self._places] = self.listed_square
+        state = {"step": torch.tensor(float(self.step))}
+        for name, beta, old, first, rest in (
+            ("exp_avg", _BETAS[0], self._moments[0], self.first_mean, self.rest_mean),
+            ("exp_avg_sq", _BETAS[1], self._moments[1], self.first_square, self.rest_square),
+        ):
+            decayed = old * beta**self.steps
+            new = self._unsplit(first, rest)
+            state[name] = (
+                new if self._survivors is None else torch.where(self._survivors, new, decayed)
+            )
+        return state
+
+    def gradient_magnitudes(self) -> dict[str, Tensor] | None:
+        """The mean |gradient| of every parameter, if asked for."""
+        if not self._job.gradient_magnitudes:
+            return None
+        total = self._unsplit(self.first_magnitude, self.rest_magnitude)
+        return self._flat.unflatten(total / max(1, self.steps))
+
+    def _unsplit(self, first: np.ndarray, rest: np.ndarray) -> Tensor:
+        named = {name: torch.zeros_like(p) for name, p in self._named.items()}
+        self.layout.store(first, rest, named)
+        return self._flat.flatten(named)
+
+    def arguments_of_first(self) -> tuple[np.ndarray, ...]:
+        return self.first, self.first_mean, self.first_square, self.first_magnitude
+
+    def arguments_of_rest(self) -> tuple[np.ndarray | bool, ...]:
+        return (
+            self.rest, self.rest_mean, self.rest_square, self.rest_magnitude, self.rest_keep,
+            self._job.gradient_magnitudes,
+        )  # fmt: skip
