@@ -108,7 +108,7 @@ def test_trainings_with_a_mistake_are_not(
         _plant(monkeypatch, optimizer=OptimizerOptions(lr=0.0075))
     else:
         betas = (0.0, 0.999) if mistake == "first moment" else (0.9, 0.5)
-        monkeypatch.setattr("raylot.training.fast.engine._BETAS", betas)
+        monkeypatch.setattr("raylot.training.fast.state._BETAS", betas)
     assert _differ(_trainings("fast", "second"), trainings, _TRAINING_MARGINS) != []
 
 
