@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -19,7 +19,15 @@ from raylot.data import Task
 from raylot.options import OptionError
 from raylot.pruning import full_masks
 from raylot.randomness import RandomKey
-from raylot.training import Intervention, TrainingResult, train
+from raylot.training import (
+    Intervention,
+    TrainingJob,
+    TrainingResult,
+    engines,
+    stacked,
+    train,
+    train_all,
+)
 from tests.raylot.tasks import random_task, small_network
 
 
@@ -222,3 +230,145 @@ def test_a_network_that_does_not_fit_the_task_is_refused(
     task = Task(inputs[:40], torch.arange(40) % 3, inputs[40:], torch.arange(20) % 3, 3)
     with pytest.raises((RuntimeError, IndexError, OptionError)):
         _trained(small_network(pixels, classes=classes), task, engine=engine)
+
+
+# ------------------------------------------------------------------ several jobs
+
+
+def _jobs(count: int, **changes: Any) -> list[TrainingJob]:
+    """Jobs of which no two end alike; batches of 16, 16 and 8 examples."""
+    return [
+        TrainingJob(
+            **{
+                "network": small_network(seed=number),
+                "task": random_task(),
+                "epochs": 1,
+                "batch_size": 16,
+                "optimizer": OptimizerOptions(lr=0.01),
+                "key": RandomKey((0, "test", number)),
+                **changes,
+            }
+        )
+        for number in range(count)
+    ]
+
+
+def _assert_in_order(jobs: Sequence[TrainingJob], results: Sequence[TrainingResult]) -> None:
+    """Each result, and each network now, is what the generic engine makes of the job's copy."""
+    expected = [train_all([job], "generic")[0] for job in _jobs(len(jobs))]
+    assert [result.test_loss for result in results] == pytest.approx(
+        [result.test_loss for result in expected], rel=1e-4
+    )
+    assert len({round(result.test_loss, 3) for result in expected}) == len(jobs)
+    for job, result in zip(jobs, results, strict=True):
+        again = train(
+            job.network, job.task, epochs=1, batch_size=16, optimizer=job.optimizer,
+            key=job.key, max_steps=0,
+        )  # fmt: skip
+        assert again.test_loss == pytest.approx(result.test_loss, rel=1e-4)
+
+
+@pytest.fixture
+def stacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if jobs were on a GPU: ``auto`` trains them together where it can."""
+    monkeypatch.setattr(engines, "_stacks", lambda jobs: True)
+
+
+def test_auto_trains_jobs_on_a_cpu_one_at_a_time() -> None:
+    jobs = _jobs(3)
+    results = train_all(jobs)
+    assert [result.engine for result in results] == ["fast"] * 3
+    _assert_in_order(jobs, results)
+
+
+@pytest.mark.usefixtures("stacks")
+def test_auto_trains_jobs_on_a_gpu_together() -> None:
+    jobs = _jobs(3)
+    results = train_all(jobs)
+    assert [result.engine for result in results] == ["stacked"] * 3
+    _assert_in_order(jobs, results)
+
+
+@pytest.mark.parametrize(
+    ("changes", "engine", "reason"),
+    [
+        ({"intervention": Intervention()}, "generic", "an intervention"),
+        ({"previous": random_task(seed=1), "gradual": 0.5}, "fast", "a task that fades out"),
+        ({"network": small_network()}, "fast", "one network in several jobs"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.usefixtures("stacks")
+def test_jobs_that_cannot_be_trained_together(
+    changes: dict[str, Any], engine: str, reason: str
+) -> None:
+    """auto trains them one at a time, stacked is refused before anything is trained."""
+    jobs = _jobs(3, **changes)
+    before = [copy.deepcopy(job.network.state_dict()) for job in jobs]
+    with pytest.raises(OptionError) as refusal:
+        train_all(jobs, "stacked")
+    assert str(refusal.value) == (
+        f"engine=stacked: must be auto or generic here, because of {reason}"
+    )
+    for job, state in zip(jobs, before, strict=True):
+        assert all(torch.equal(t, state[name]) for name, t in job.network.state_dict().items())
+    assert [result.engine for result in train_all(jobs)] == [engine] * 3
+
+
+# ------------------------------------------------------------------ too little memory
+
+
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> list[int]:
+    """Sizes of the stacks tried; more jobs than the parameter do not fit into memory."""
+    tried: list[int] = []
+    train_stacked, fitting = stacked.train_stacked, request.param
+
+    def limited(jobs: Sequence[TrainingJob]) -> list[TrainingResult]:
+        tried.append(len(jobs))
+        if len(jobs) > fitting:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return train_stacked(jobs)
+
+    monkeypatch.setattr(stacked, "train_stacked", limited)
+    return tried
+
+
+@pytest.mark.parametrize("sizes", [2], indirect=True)
+@pytest.mark.usefixtures("stacks")
+def test_a_stack_that_does_not_fit_is_halved_until_it_does(sizes: list[int]) -> None:
+    jobs = _jobs(8)
+    results = train_all(jobs)
+    assert sizes[:3] == [8, 4, 2]
+    assert [size for size in sizes if size <= 2] == [2, 2, 2, 2]
+    assert [result.engine for result in results] == ["stacked"] * 8
+    _assert_in_order(jobs, results)
+
+
+@pytest.mark.parametrize("sizes", [2], indirect=True)
+@pytest.mark.usefixtures("stacks")
+def test_an_odd_stack_that_does_not_fit_loses_no_job(sizes: list[int]) -> None:
+    jobs = _jobs(7)
+    results = train_all(jobs)
+    assert len(results) == 7
+    assert sum(result.engine == "stacked" for result in results) >= 6
+    assert sizes[0] == 7
+    _assert_in_order(jobs, results)
+
+
+@pytest.mark.parametrize("sizes", [0], indirect=True)
+@pytest.mark.usefixtures("stacks")
+def test_jobs_of_which_no_two_fit_are_trained_one_at_a_time(sizes: list[int]) -> None:
+    jobs = _jobs(5)
+    results = train_all(jobs)
+    assert sizes[0] == 5
+    assert [result.engine for result in results] == ["fast"] * 5
+    _assert_in_order(jobs, results)
+
+
+@pytest.mark.parametrize("sizes", [2], indirect=True)
+def test_stacking_that_was_asked_for_and_does_not_fit_is_an_error(sizes: list[int]) -> None:
+    with pytest.raises(torch.OutOfMemoryError):
+        train_all(_jobs(3), "stacked")
+    assert sizes == [3]
+    assert [result.engine for result in train_all(_jobs(2), "stacked")] == ["stacked"] * 2
