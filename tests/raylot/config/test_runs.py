@@ -9,6 +9,7 @@ import pytest
 from raylot.config import PRESETS, StreamRun, Study, TicketsRun, TicketStreamRun
 from raylot.options import option
 from raylot.results import option_values
+from tests.raylot.config.refused import refusal
 
 # ------------------------------------------------------------------ run identity
 
@@ -262,6 +263,47 @@ def test_protocols_are_pinned() -> None:
 )  # fmt: skip
 def test_everything_else_makes_another_protocol(name: str) -> None:
     assert TicketsRun(**{name: CHANGED[name]}).protocol != TicketsRun().protocol
+
+
+# ------------------------------------------------------------------ engines
+
+
+@pytest.mark.parametrize(
+    ("engine", "options", "reason"),
+    [
+        ("fast", {"network": "lenet"}, "network lenet"),
+        ("fast", {"optimizer": "sgd"}, "optimizer sgd"),
+        ("fast", {"intervention": "redo"}, "intervention redo"),
+        ("fast", {"intervention": "reset"}, "intervention reset"),
+        ("fast", {"device": "cuda"}, "device cuda"),
+        ("stacked", {"intervention": "l2_init"}, "intervention l2_init"),
+        ("stacked", {"gradual": 0.5}, "gradual"),
+        ("stacked", {"network": "vgg", "norm": "batch"}, "norm batch"),
+        ("stacked", {"network": "resnet", "norm": "batch"}, "norm batch"),
+    ],
+)
+@pytest.mark.parametrize("model", [StreamRun, TicketsRun, TicketStreamRun])
+def test_an_engine_is_refused_what_it_lacks(
+    model: type[StreamRun], engine: str, options: dict[str, Any], reason: str
+) -> None:
+    expected = f"engine={engine}: must be auto or generic with {reason}"
+    assert refusal(lambda: model.checked(engine=engine, **options)) == expected
+    for other in ("auto", "generic"):
+        assert model.checked(engine=other, **options).engine == other
+
+
+@pytest.mark.parametrize(
+    ("engine", "options"),
+    [
+        ("fast", {"gradual": 0.5, "hidden": "8,4", "weight_decay": 0.1}),
+        ("stacked", {"network": "lenet", "optimizer": "sgd", "device": "cuda"}),
+        ("stacked", {"network": "vgg", "norm": "none"}),
+    ],
+)
+def test_an_engine_takes_what_it_can(engine: str, options: dict[str, Any]) -> None:
+    run = StreamRun.checked(engine=engine, **options)
+    assert run.engine == engine
+    assert run.run_id == StreamRun.checked(**options).run_id
 
 
 # ------------------------------------------------------------------ counts worked out by hand

@@ -166,6 +166,21 @@ def test_any_text_is_accepted_or_refused_in_one_line(name: str, text: str) -> No
         (Study, {"device": "cuda"}, "device=cuda: must go with gpus_per_trial greater than 0"),
         (
             Study,
+            {"engine": "fast", "gpus_per_trial": 0.5},
+            "engine=fast: must be auto, generic or stacked with gpus_per_trial greater than 0",
+        ),
+        (
+            Study,
+            {"engine": "fast", "interventions": "none,redo"},
+            "engine=fast: must be auto or generic with intervention redo",
+        ),
+        (
+            Study,
+            {"engine": "stacked", "interventions": "none,shrink_and_perturb", "shrink": 0.5},
+            "engine=stacked: must be auto or generic with intervention shrink_and_perturb",
+        ),
+        (
+            Study,
             {"tasks": 5, "snapshots": [0, 5]},
             "snapshots=[0, 5]: must be task numbers from 0 to 4, each once",
         ),
@@ -233,6 +248,10 @@ def test_contradictions_are_refused(
         {"probe_size": 1437},
         {"probe_size": 60000, "dataset": "mnist"},
         {"device": "cuda", "gpus_per_trial": 0.25},
+        {"engine": "fast", "gpus_per_trial": 0.0},
+        {"engine": "stacked", "gpus_per_trial": 0.25, "device": "cuda"},
+        {"engine": "generic", "gpus_per_trial": 1.0},
+        {"engine": "auto", "gpus_per_trial": 1.0},
         {"output_rate": 0.5, "scope": "layer"},
         {"rewind_steps": 450},
         {"plastic_scaling": "standardize", "shifts": ("class_split",)},
