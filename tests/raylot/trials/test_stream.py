@@ -13,6 +13,7 @@ from raylot import networks, results
 from raylot.config import StreamRun
 from raylot.randomness import RandomKey
 from raylot.storage import Storage
+from raylot.training.fast import inputs, kernels
 from raylot.trials.state import tensors_from_bytes
 from raylot.trials.stream import StreamTrial, snapshot_path, snapshot_tasks
 from raylot.trials.tickets import TicketsTrial
@@ -75,3 +76,86 @@ def test_a_diverging_fresh_network_leaves_its_stream_alone(
     assert results.read(tmp_path, "tasks")["test_accuracy"].notna().all()
     gaps = results.read(tmp_path, "plasticity").query("metric == 'trainability_gap'")
     assert gaps["value"].isna().tolist() == [True] * 3
+
+
+# ------------------------------------------------------------------ engines
+
+
+@pytest.mark.parametrize(
+    ("options", "engine"),
+    [
+        ({}, "fast"),
+        ({"engine": "fast"}, "fast"),
+        ({"engine": "generic"}, "generic"),
+        ({"engine": "stacked"}, "stacked"),
+        ({"intervention": "redo", "redo_interval": 2}, "fast,generic"),
+        ({"network": "lenet", "width": 1}, "generic"),
+    ],
+    ids=str,
+)
+def test_the_engine_that_trained_is_recorded(
+    tmp_path: Path, options: dict[str, Any], engine: str
+) -> None:
+    """With an intervention, fresh networks are trained without it, and so by the fast engine."""
+    finish(StreamTrial(trial_config(tmp_path, tasks=2, snapshots="0", **options)))
+    (run,) = results.read(tmp_path, "runs").to_dict("records")
+    assert run["status"] == "finished"
+    assert run["engine_used"] == engine
+    assert run["device_used"] == "cpu"
+
+
+def test_a_run_may_be_continued_by_another_engine(tmp_path: Path) -> None:
+    begun = StreamTrial(trial_config(tmp_path, engine="generic"))
+    begun.step()
+    begun.step()
+    continued = StreamTrial(trial_config(tmp_path, engine="fast"))
+    assert continued.run.run_id == begun.run.run_id
+    assert finish(continued)[0]["task"] == 2
+    (run,) = results.read(tmp_path, "runs").to_dict("records")
+    assert run["engine_used"] == "fast,generic"
+    assert run["run_id"] == begun.run.run_id
+    assert results.read(tmp_path, "tasks")["task"].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("carry", [True, False])
+@pytest.mark.parametrize("share", [inputs.SPARSE_SHARE, 1.0], ids=["dense", "sparse"])
+def test_a_fast_stream_interrupted_equals_an_uninterrupted_one_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, carry: bool
+) -> None:
+    """1,437 images are 360 batches of 4: 3 epochs end beyond the step where updates may wait.
+
+    They wait where inputs count as sparse, which these do only if any share of nonzeros does.
+    """
+    begun_at: list[int] = []
+    train_sparse = kernels.train_sparse
+
+    def watched(*arguments: Any) -> Any:
+        begun_at.append(arguments[8])
+        return train_sparse(*arguments)
+
+    monkeypatch.setattr(inputs, "SPARSE_SHARE", share)
+    monkeypatch.setattr(kernels, "train_sparse", watched)
+    options = {
+        "engine": "fast", "batch_size": 4, "epochs": 3, "carry_optimizer": carry,
+        "trainability_gap": False, "lr": 0.001,
+    }  # fmt: skip
+    finish(StreamTrial(trial_config(tmp_path / "whole", **options)))
+    if share == 1:
+        per_task = 3 * 360 if carry else 0
+        expected = [per_task * task + 360 * epoch for task in range(4) for epoch in range(3)]
+        assert begun_at == expected
+        assert expected[2] < kernels.PUT_OFF_FROM < expected[2] + 360
+    else:
+        assert not begun_at
+    pieces = trial_config(tmp_path / "pieces", **options)
+    steps = 0
+    while not StreamTrial(pieces).step()["done"]:
+        steps += 1
+    assert steps == 3
+    whole, other = (results.read(tmp_path / name, "tasks") for name in ("whole", "pieces"))
+    for name in ("train_loss", "online_accuracy", "test_loss", "test_accuracy", "learning_speed"):
+        assert whole[name].tolist() == other[name].tolist()
+    run_id = StreamTrial(pieces).run.run_id
+    for task in (0, 2, 3):
+        path = snapshot_path(run_id, task)
+        assert Storage(tmp_path / "whole").read(path) == Storage(tmp_path / "pieces").read(path)
