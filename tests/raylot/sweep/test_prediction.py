@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from torch import nn
 
 from raylot.config import StreamRun, TicketsRun, TicketStreamRun
+from raylot.data import Task
+from raylot.pruning import density as masks_density
 from raylot.sweep import prediction
 from raylot.sweep.prediction import Speed, measured_speed, predicted, trials_on_this_machine
+from raylot.training import Masks, train
 
 #: 100 examples would be one step each; digits have 1,437, so a training is 2 steps of 719.
 _SHORT = {"batch_size": 719, "epochs": 1, "tasks": 2, "snapshots": (0,)}
@@ -78,8 +84,70 @@ def test_trials_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert trials_on_this_machine(100, None) == 1
 
 
+# ------------------------------------------------------------------ speeds
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        # 45 steps take 137 s, far too long to take all 450: speeds come from 45 and 46.
+        1.0,
+        # All 450 take 1.4 ms.
+        1e-6,
+    ],
+)
+def test_a_speed_is_the_slope_over_steps_and_what_is_left(
+    monkeypatch: pytest.MonkeyPatch, unit: float
+) -> None:
+    asked = []
+
+    def timed(run: StreamRun, task: Task, density: float, steps: int) -> float:
+        asked.append((density, steps))
+        return unit * (2 + 3 * steps)
+
+    monkeypatch.setattr(prediction, "_timed", timed)
+    speed = measured_speed(StreamRun(), 0.25)
+    assert speed.step == pytest.approx(3 * unit)
+    assert speed.evaluation == pytest.approx(2 * unit)
+    assert {density for density, _ in asked} == {0.25}
+    assert {steps for _, steps in asked} == {45, 46 if unit == 1 else 450}
+
+
+def test_a_training_of_one_step_has_no_slope(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prediction, "_timed", lambda *asked: 5.0)
+    assert measured_speed(StreamRun(batch_size=1437, epochs=1), 1.0) == Speed(5.0, 0.0)
+
+
+def test_a_longer_training_that_took_less_time_still_gives_a_speed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """45 steps in 0.09 s, 450 in 0.045 s: 0.1 ms each."""
+    monkeypatch.setattr(
+        prediction, "_timed", lambda run, task, density, steps: 0.09 if steps == 45 else 0.045
+    )
+    speed = measured_speed(StreamRun(), 1.0)
+    assert speed.step == pytest.approx(1e-4)
+    assert speed.evaluation == pytest.approx(0.09 - 45e-4)
+
+
 @pytest.mark.parametrize("density", [1.0, 0.1])
-def test_a_speed_is_measured_by_real_training(density: float) -> None:
+def test_a_speed_is_measured_by_real_training(
+    monkeypatch: pytest.MonkeyPatch, density: float
+) -> None:
+    steps, densities = [], []
+
+    def watched(network: nn.Module, task: Task, *, masks: Masks | None, **options: Any) -> Any:
+        result = train(network, task, masks=masks, **options)
+        steps.append(result.steps)
+        densities.append(masks_density(masks) if masks else 1.0)
+        return result
+
+    monkeypatch.setattr(prediction, "_MEASURED_SECONDS", 0.05)
+    monkeypatch.setattr(prediction, "train", watched)
+    # 23 batches, 2 epochs: 46 steps, a tenth of which are 4
     speed = measured_speed(StreamRun(batch_size=64, epochs=2), density)
+    assert steps[0] == min(steps) == 4
+    assert 4 < max(steps) <= 46
+    # 64 x 64 + 64 x 10 weights are kept with that probability each: 0.1 +- 0.0044
+    assert densities == pytest.approx([density] * len(steps), abs=5 * 0.0044)
     assert speed.step > 0
-    assert speed.evaluation >= 0
