@@ -99,7 +99,7 @@ def test_trials_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_speed_is_the_slope_over_steps_and_what_is_left(
     monkeypatch: pytest.MonkeyPatch, unit: float
 ) -> None:
-    asked = []
+    asked: list[tuple[float, int]] = []
 
     def timed(run: StreamRun, task: Task, density: float, steps: int) -> float:
         asked.append((density, steps))
@@ -134,7 +134,8 @@ def test_a_longer_training_that_took_less_time_still_gives_a_speed(
 def test_a_speed_is_measured_by_real_training(
     monkeypatch: pytest.MonkeyPatch, density: float
 ) -> None:
-    steps, densities = [], []
+    steps: list[int] = []
+    densities: list[float] = []
 
     def watched(network: nn.Module, task: Task, *, masks: Masks | None, **options: Any) -> Any:
         result = train(network, task, masks=masks, **options)
