@@ -11,12 +11,13 @@ against both; only compare figures of one run.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,14 +40,14 @@ SHORT = {
 }  # fmt: skip
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data-root", default="../shared/data", help="folder that holds MNIST")
     parser.add_argument("--trials", type=int, default=100, help="of next to no work, per stage")
     parser.add_argument(
         "--only", choices=["training", "short"], help="one of the two sweeps (default: both)"
     )
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as folder:
         if arguments.only != "short":
             measure_training(f"{folder}/training", arguments.data_root)
@@ -57,7 +58,7 @@ def main() -> int:
 
 def measure_training(storage: str, data_root: str) -> None:
     """Runs the sweep that trains, and says where the time of the cores went."""
-    begun, wall = swept(storage, {**TRAINING, "data-root": data_root})
+    begun, wall, peak = swept(storage, {**TRAINING, "data-root": data_root})
     cores = os.cpu_count() or 1
     runs = results.read(storage, "runs")
     first = (runs["started"].min().to_pydatetime() - begun).total_seconds()
@@ -76,15 +77,14 @@ def measure_training(storage: str, data_root: str) -> None:
     steps = runs["training_steps"].sum()
     print(f"{steps:,} training steps, {1e3 * training / steps:.3f} ms each")
     print(f"{first:.1f} s from the command to the first trial")
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"{peak:.0f} MiB: peak memory of the largest of its processes")
+    print(f"{peak:.0f} MiB: peak resident memory of a worker, the shared data set included")
 
 
 def measure_overhead(storage: str, trials: int) -> None:
     """Runs the sweep of short trials, twice as many to see what one more costs."""
     times = []
     for count in (trials, 2 * trials):
-        _, wall = swept(f"{storage}-{count}", {**SHORT, "seeds": f"0-{count - 1}"})
+        _, wall, _ = swept(f"{storage}-{count}", {**SHORT, "seeds": f"0-{count - 1}"})
         times.append(wall)
     each = (times[1] - times[0]) / (2 * trials)  # two stages
     print(
@@ -93,15 +93,31 @@ def measure_overhead(storage: str, trials: int) -> None:
     )
 
 
-def swept(storage: str, options: dict[str, str]) -> tuple[datetime, float]:
-    """Runs the main study; returns when it began, and how many seconds it took."""
+def swept(storage: str, options: dict[str, str]) -> tuple[datetime, float, float]:
+    """Runs the main study; returns when it began, its seconds, and a worker's most MiB."""
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    begun, started = datetime.now(UTC), time.perf_counter()
+    begun, started, peak = datetime.now(UTC), time.perf_counter(), 0.0
     command = [sys.executable, str(SCRIPT), "--storage", storage, *words]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        sys.exit(ended.stderr or ended.stdout)
-    return begun, time.perf_counter() - started
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, text=True)
+        while process.poll() is None:
+            peak = max(peak, largest_worker())
+            time.sleep(0.5)
+        if process.returncode:
+            said.seek(0)
+            sys.exit(said.read())
+    return begun, time.perf_counter() - started, peak
+
+
+def largest_worker() -> float:
+    """Peak resident memory so far of the largest Ray worker that trains now, in MiB (Linux)."""
+    peaks = [0.0]
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            if b"Trial" in (process / "cmdline").read_bytes()[:40]:
+                lines = (process / "status").read_text().splitlines()
+                peaks += [int(line.split()[1]) / 1024 for line in lines if "VmHWM" in line]
+    return max(peaks)
 
 
 if __name__ == "__main__":
