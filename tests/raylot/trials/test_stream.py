@@ -135,7 +135,7 @@ def test_a_fast_stream_interrupted_equals_an_uninterrupted_one_bit_for_bit(
 
     monkeypatch.setattr(inputs, "SPARSE_SHARE", share)
     monkeypatch.setattr(kernels, "train_sparse", watched)
-    options = {
+    options: dict[str, Any] = {
         "engine": "fast", "batch_size": 4, "epochs": 3, "carry_optimizer": carry,
         "trainability_gap": False, "lr": 0.001,
     }  # fmt: skip
