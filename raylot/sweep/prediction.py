@@ -21,8 +21,8 @@ from raylot.training import train
 
 #: Options that decide how long a training step takes.
 _DECISIVE = (
-    "dataset", "scaling", "shift", "gradual", "network", "hidden", "width", "norm", "intervention",
-    "optimizer", "batch_size", "epochs", "engine",
+    "kind", "dataset", "scaling", "shift", "gradual", "network", "hidden", "width", "norm",
+    "intervention", "optimizer", "weight_decay", "batch_size", "epochs", "engine", "masked",
 )  # fmt: skip
 
 #: Seconds of training from which a speed is taken, at least.
@@ -56,7 +56,7 @@ def predicted(stages: Iterable[Sequence[StreamRun]], trials_at_once: int) -> str
     known: dict[tuple[object, ...], Speed] = {}
 
     def speed(run: StreamRun, density: float) -> Speed:
-        kind = (*(getattr(run, name) for name in _DECISIVE), density)
+        kind = (*(getattr(run, name, None) for name in _DECISIVE), density)
         if kind not in known:
             known[kind] = measured_speed(run, density)
         return known[kind]

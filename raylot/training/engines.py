@@ -90,13 +90,13 @@ def train_all(jobs: Sequence[TrainingJob], engine: str = "auto") -> list[Trainin
 
 
 def _stacked(jobs: Sequence[TrainingJob]) -> list[TrainingResult]:
-    """All jobs together, or in as many parts as memory needs; a job alone is left to others.
-
-    Networks change only once a training is through, so that what ran out of memory can be repeated.
-    """
+    """All jobs together, or in as many parts as memory needs; a job alone is left to others."""
+    starts = [{n: t.to("cpu", copy=True) for n, t in j.network.state_dict().items()} for j in jobs]
     try:
         return stacked.train_stacked(jobs)
     except torch.OutOfMemoryError:
+        for job, start in zip(jobs, starts, strict=True):  # some may have been trained already
+            job.network.load_state_dict(start)
         if len(jobs) == 1:
             return [_trained_alone(jobs[0], "auto")]
     half = len(jobs) // 2

@@ -77,6 +77,8 @@ def _can_be_vectorised(job: TrainingJob) -> bool:
     network.train()
     try:
         stacked_logits(network, parameters, inputs)
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError:
         return False
     finally:

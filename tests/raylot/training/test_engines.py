@@ -28,6 +28,7 @@ from raylot.training import (
     train,
     train_all,
 )
+from raylot.training.stacked.members import Members
 from tests.raylot.tasks import random_task, small_network
 
 
@@ -372,3 +373,20 @@ def test_stacking_that_was_asked_for_and_does_not_fit_is_an_error(sizes: list[in
         train_all(_jobs(3), "stacked")
     assert sizes == [3]
     assert [result.engine for result in train_all(_jobs(2), "stacked")] == ["stacked"] * 2
+
+
+def test_memory_that_runs_out_at_the_very_end_leaves_networks_as_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Results are copied member by member, and the third finds no room."""
+    monkeypatch.setattr(engines, "_stacks", lambda jobs: True)
+    optimizer_state = Members.optimizer_state
+
+    def limited(members: Members, member: int) -> dict[str, torch.Tensor]:
+        if member == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return optimizer_state(members, member)
+
+    monkeypatch.setattr(Members, "optimizer_state", limited)
+    jobs = _jobs(4)
+    _assert_in_order(jobs, train_all(jobs))
