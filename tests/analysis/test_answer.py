@@ -82,9 +82,10 @@ def test_positive(answer_to: Callable[..., str]) -> None:
 
 
 def test_numbers_in_the_answer(answer_to: Callable[..., str]) -> None:
-    exact = lambda sh, seed, task, sp: {  # noqa: E731
-        "ticket_count": 4 - task / 10, "test_accuracy": 0.9 - task / 1000 + seed / 100
-    }  # fmt: skip
+    def exact(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float]:
+        accuracy = 0.9 - task / 1000 + seed / 100
+        return {"ticket_count": 4 - task / 10, "test_accuracy": accuracy}
+
     text = answer_to(exact)
     assert "from 0.92 to 0.89 (-0.03 [-0.03, -0.03], 5 seeds)" in text
     assert "fell from 4 to 1 (-3 [-3, -3], 5 seeds)" in text
@@ -174,7 +175,9 @@ def test_too_few_seeds(
 
 
 def test_not_computable(answer_to: Callable[..., str], falling: Any) -> None:
-    flat = lambda sh, s, t, sp: {**falling(sh, s, t, sp), "ticket_count": 1.0}  # noqa: E731
+    def flat(*snapshot: Any) -> dict[str, float]:
+        return {**falling(*snapshot), "ticket_count": 1.0}
+
     text = answer_to(flat)
     assert "the variety of tickets did not clearly change" in text
     assert "ticket count at sparsity 0.8 stayed at 1 " in text
@@ -189,9 +192,10 @@ def test_only_the_control(answer_to: Callable[..., str], falling: Any) -> None:
 
 
 def test_diverged_at_the_end(answer_to: Callable[..., str], falling: Any) -> None:
-    lost = lambda sh, s, t, sp: {  # noqa: E731
-        **falling(sh, s, t, sp), **({"test_accuracy": np.nan} if t == 30 else {})
-    }  # fmt: skip
+    def lost(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float]:
+        at_the_end = {"test_accuracy": np.nan} if task == 30 else {}
+        return {**falling(shift, seed, task, sparsity), **at_the_end}
+
     text = answer_to(lost)
     assert "no seed has figures for both the first and the last snapshot" in text
     assert "nan" not in text

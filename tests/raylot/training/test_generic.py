@@ -22,23 +22,16 @@ from raylot.randomness import RandomKey
 from raylot.training import Intervention, Training, TrainingResult, evaluate
 from raylot.training import train as train_with
 from tests.raylot.tasks import random_task, small_network
+from tests.raylot.training.optimizers import OPTIMIZERS
 
 _KEY = RandomKey((0, "test"))
 _ENGINES = ["generic", "fast"]
 train = functools.partial(train_with, engine="generic")
-_OPTIMIZERS = {
-    "adam": OptimizerOptions(lr=0.01),
-    "adam with weight decay": OptimizerOptions(lr=0.01, weight_decay=0.1),
-    "sgd": OptimizerOptions(optimizer="sgd", lr=0.01),
-    "sgd with momentum and weight decay": OptimizerOptions(
-        optimizer="sgd", lr=0.01, momentum=0.9, weight_decay=0.1
-    ),
-}
 
 
-@pytest.mark.parametrize("name", _OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_it_trains_as_a_plain_pytorch_loop_does(name: str) -> None:
-    options, task = _OPTIMIZERS[name], random_task()
+    options, task = OPTIMIZERS[name], random_task()
     network = small_network()
     plain = copy.deepcopy(network)
     result = train(network, task, epochs=2, batch_size=16, optimizer=options, key=_KEY)
@@ -91,8 +84,8 @@ def _bits(tensor: torch.Tensor) -> torch.Tensor:
 @given(
     # the fast engine has no sgd
     by=st.sampled_from(
-        [("generic", name) for name in _OPTIMIZERS]
-        + [("fast", name) for name in _OPTIMIZERS if "adam" in name]
+        [("generic", name) for name in OPTIMIZERS]
+        + [("fast", name) for name in OPTIMIZERS if "adam" in name]
     ),
     masked=st.sampled_from(["zero", "freeze"]),
     density=st.floats(0, 1),
@@ -106,7 +99,7 @@ def test_pruned_weights_never_move_by_a_single_bit(
     """Whatever the optimizer, with weight decay, momentum, and moments carried on from dense
     training: each pruned weight is bit for bit 0, or its value before."""
     task, network = random_task(seed=seed), small_network(seed=seed)
-    engine, options = by[0], _OPTIMIZERS[by[1]]
+    engine, options = by[0], OPTIMIZERS[by[1]]
 
     def run(masks: Masks | None, state: dict[str, torch.Tensor] | None) -> dict[str, torch.Tensor]:
         return train_with(

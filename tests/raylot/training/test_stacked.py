@@ -27,16 +27,9 @@ from raylot.training.stacked import training as stacked_training
 from raylot.training.stacked.forward import stacked_logits
 from tests.raylot.tasks import random_task, small_network
 from tests.raylot.training import emulated_cuda_graphs
+from tests.raylot.training.optimizers import OPTIMIZERS
 
 _KEY = RandomKey((0, "test"))
-_OPTIMIZERS = {
-    "adam": OptimizerOptions(lr=0.01),
-    "adam with weight decay": OptimizerOptions(lr=0.01, weight_decay=0.1),
-    "sgd": OptimizerOptions(optimizer="sgd", lr=0.01),
-    "sgd with momentum and weight decay": OptimizerOptions(
-        optimizer="sgd", lr=0.01, momentum=0.9, weight_decay=0.1
-    ),
-}
 
 
 def _job(member: int = 0, **changes: Any) -> TrainingJob:
@@ -122,10 +115,10 @@ def _mixed(members: int, **changes: Any) -> list[TrainingJob]:
 
 
 @pytest.mark.parametrize("members", [1, 3, 5])
-@pytest.mark.parametrize("name", _OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_dense_members_train_as_they_do_alone(name: str, members: int) -> None:
     """On tasks, from weights and in data orders of their own."""
-    options = _OPTIMIZERS[name]
+    options = OPTIMIZERS[name]
     results = _assert_as_alone([_job(member, optimizer=options) for member in range(members)])
     assert all(result.steps == 6 for result in results)
     assert len({result.train_loss for result in results}) == members
@@ -142,9 +135,9 @@ def test_masked_members_train_as_they_do_alone(masked: str, members: int) -> Non
     _assert_as_alone(jobs)
 
 
-@pytest.mark.parametrize("name", _OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_dense_zeroed_and_frozen_members_mix(name: str) -> None:
-    _assert_as_alone(_mixed(5, optimizer=_OPTIMIZERS[name]))
+    _assert_as_alone(_mixed(5, optimizer=OPTIMIZERS[name]))
 
 
 def test_members_may_share_task_and_start_and_differ_in_order_alone() -> None:
@@ -284,9 +277,9 @@ def test_gradient_magnitudes_of_those_that_ask() -> None:
     assert [result.gradient_magnitudes is None for result in results] == [False, True, False]
 
 
-@pytest.mark.parametrize("name", _OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_optimizer_is_carried_on(name: str) -> None:
-    jobs = _mixed(3, optimizer=_OPTIMIZERS[name])
+    jobs = _mixed(3, optimizer=OPTIMIZERS[name])
     results = train_stacked(jobs)
     again = [
         dataclasses.replace(job, optimizer_state=result.optimizer_state, key=_KEY.child("again", k))
@@ -300,7 +293,7 @@ def test_the_optimizer_is_carried_on(name: str) -> None:
 
 
 def test_momentum_is_carried_on_by_those_that_have_some() -> None:
-    options = _OPTIMIZERS["sgd with momentum and weight decay"]
+    options = OPTIMIZERS["sgd with momentum and weight decay"]
     jobs = [_job(member, optimizer=options) for member in range(2)]
     state = train_stacked([_job(7, optimizer=options)])[0].optimizer_state
     _assert_as_alone([jobs[0], dataclasses.replace(jobs[1], optimizer_state=state)])
@@ -368,7 +361,7 @@ def test_no_jobs_have_no_results() -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(
-    optimizer=st.sampled_from(list(_OPTIMIZERS)),
+    optimizer=st.sampled_from(list(OPTIMIZERS)),
     members=st.lists(
         st.tuples(st.sampled_from(["zero", "freeze"]), st.floats(0, 1)), min_size=1, max_size=4
     ),
@@ -392,7 +385,7 @@ def test_pruned_weights_never_move_by_a_single_bit(
         jobs.append(
             _job(
                 seed + member, network=network, masks=_masks(network, density, seed + member),
-                masked=masked, optimizer=_OPTIMIZERS[optimizer],
+                masked=masked, optimizer=OPTIMIZERS[optimizer],
             )
         )  # fmt: skip
     if carried:
@@ -515,7 +508,7 @@ def test_others_do_not_even_notice() -> None:
 # ------------------------------------------------------------------ captured
 
 
-@pytest.mark.parametrize("name", _OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("carried", [False, True])
 def test_a_captured_step_does_the_same_bit_for_bit(
     name: str, carried: bool, monkeypatch: pytest.MonkeyPatch
@@ -523,12 +516,12 @@ def test_a_captured_step_does_the_same_bit_for_bit(
     """With CUDA's graphs played on the CPU: nothing of a step may hang on Python's state."""
     states = [None] * 3
     if carried:
-        first = [_job(member, optimizer=_OPTIMIZERS[name]) for member in range(3)]
+        first = [_job(member, optimizer=OPTIMIZERS[name]) for member in range(3)]
         states = [result.optimizer_state for result in train_stacked(first)]  # type: ignore[misc]
     jobs = [
         dataclasses.replace(job, optimizer_state=state)
         for job, state in zip(
-            _mixed(3, optimizer=_OPTIMIZERS[name], gradient_magnitudes=True, learning_curve=True),
+            _mixed(3, optimizer=OPTIMIZERS[name], gradient_magnitudes=True, learning_curve=True),
             states,
             strict=True,
         )
@@ -571,11 +564,11 @@ def test_a_convolutional_network_can_be_captured(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("name", _OPTIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("architecture", [None, "lenet"])
 def test_members_train_on_a_gpu_as_they_do_alone_there(name: str, architecture: str | None) -> None:
     jobs = []
-    for job in _mixed(3, optimizer=_OPTIMIZERS[name], learning_curve=True):
+    for job in _mixed(3, optimizer=OPTIMIZERS[name], learning_curve=True):
         network, task, masks = job.network, job.task, job.masks
         if architecture:
             network, task, masks = _seeded(_ARCHITECTURES[architecture], 0), _image_task(0), None
