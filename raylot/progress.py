@@ -25,6 +25,9 @@ _PLAIN_RUNNING = 4
 _WARM_UP = 3.0
 
 
+_STARTING = "starting Ray ..."
+
+
 @dataclass
 class _Running:
     label: str
@@ -49,7 +52,7 @@ class Progress:
         console: where to write; standard error if None, so that results stay apart.
     """
 
-    total_steps: int
+    total_steps: int = 0
     clock: Callable[[], float] = time.monotonic
     console: Console = field(default_factory=lambda: Console(file=sys.stderr))
     _stages: dict[str, _StageCount] = field(default_factory=dict)
@@ -62,11 +65,13 @@ class Progress:
     _live: Live | None = None
 
     def __enter__(self) -> Progress:
-        if self.console.is_terminal:
+        if not self.console.is_terminal:
+            self.note(_STARTING)
+        else:
             self._live = Live(
                 get_renderable=self.render, console=self.console, refresh_per_second=4
             )
-            self._live.__enter__()
+            self._live.start()
         return self
 
     def __exit__(
@@ -75,9 +80,13 @@ class Progress:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._live:
-            self._live.__exit__(exc_type, exc, traceback)
-            self._live = None
+        self.stop()
+
+    def stop(self) -> None:
+        """Leaves the terminal as it was."""
+        live, self._live = self._live, None
+        if live:
+            live.stop()
 
     # -------------------------------------------------- what happens
 
@@ -109,6 +118,14 @@ class Progress:
         self._failed += failed
         self._current_stage.ended += 1
         self._say()
+
+    def steps_forgotten(self) -> None:
+        """All that is still to be done is counted anew."""
+        self.total_steps = self.steps_done
+
+    def note(self, line: str) -> None:
+        """Says something that happens once, above what is live."""
+        self.console.print(line, highlight=False, soft_wrap=True, markup=False)
 
     # -------------------------------------------------- what is shown
 
@@ -145,7 +162,7 @@ class Progress:
     def render(self) -> RenderableType:
         """The live picture: a bar, the summary, and what each running trial is doing."""
         if not self._stages:
-            return Text("starting Ray ...")
+            return Text(_STARTING)
         rows = Table.grid(padding=(0, 2))
         rows.add_column(no_wrap=True, overflow="ellipsis")
         rows.add_column(no_wrap=True, style="cyan")
@@ -171,7 +188,7 @@ class Progress:
         lines = [self.summary(), *running[:_PLAIN_RUNNING]]
         if len(running) > _PLAIN_RUNNING:
             lines.append(f"  ... and {len(running) - _PLAIN_RUNNING} more")
-        self.console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False)
+        self.note("\n".join(lines))
 
 
 def duration(seconds: float) -> str:

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from raylot import cli, data
 from raylot.config import Study
 from raylot.options import OptionError
 from raylot.storage import Storage
-from raylot.sweep import INTERRUPTED, Space, Sweep
+from raylot.sweep import INTERRUPTED_STATUS, Space, Sweep
 
 
 def conduct(
@@ -45,7 +47,8 @@ def conduct(
     script = Path(script).resolve()
     command = cli.parse(description or "", script.stem, arguments, defaults)
     try:
-        storage = Storage(command.storage)
+        patience = 0.0 if command.dry_run else command.study.storage_patience
+        storage = Storage(command.storage, patience)
         sweep = Sweep(command.study, storage, *spaces(command.study))
         if command.dry_run:
             if not command.study.download:
@@ -54,12 +57,10 @@ def conduct(
             print(sweep.prediction())
             return 0
         sweep.check()
-        if command.retry_failed:
-            sweep.forget_failed()
-        outcome = sweep.run()
+        outcome = sweep.run(retry_failed=command.retry_failed)
         print(outcome.summary())
         if outcome.interrupted:
-            return 130
+            return INTERRUPTED_STATUS
         complete = not (outcome.failures or outcome.missing)
         for analysis in analyses:
             print(flush=True)
@@ -68,7 +69,9 @@ def conduct(
             complete &= ended.returncode == 0
     except OptionError as error:
         cli.refuse(error)
+    except (OSError, pa.ArrowException) as error:
+        cli.refuse(storage.unusable(error))
     except KeyboardInterrupt:
-        print(f"\n{INTERRUPTED}")
-        return 130
+        print("\nInterrupted.")
+        return INTERRUPTED_STATUS
     return 0 if complete else 1

@@ -3,14 +3,48 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 import os
+import re
+import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
 
+from raylot import seal
 from raylot.options import OptionError
+
+Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between two tries while a storage refuses: at first, and at most.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
+
+#: What an object store needs to answer in, in seconds, before it is tried again.
+_CONNECT_TIMEOUT, _REQUEST_TIMEOUT = 10.0, 60.0
+
+#: Characters of an error's text that are shown.
+_LONGEST_REASON = 300
+
+#: A bucket's name, and what in a URI is nobody else's business.
+_BUCKET = re.compile("[A-Za-z0-9._-]+")
+_SECRET = re.compile("([^?&=]*(?:key|secret|token|password)[^?&=]*=)[^&]*", re.IGNORECASE)
+
+#: What asking again cannot mend: the path is wrong, or is not ours.
+_FINAL = {
+    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS,
+    errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP,
+}  # fmt: skip
+_FINAL_ANSWERS = re.compile(
+    "AWS Error (ACCESS_DENIED|NO_SUCH_BUCKET|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|"
+    "UNRECOGNIZED_CLIENT|INVALID_CLIENT_TOKEN_ID|MISSING_AUTHENTICATION_TOKEN)"
+)
 
 
 class Storage:
@@ -18,32 +52,39 @@ class Storage:
 
     Paths are relative to the root, with ``/``. A file is either its old self or its new self,
     never something in between, whoever is killed while writing it.
+
+    For ``s3://``, credentials, region and endpoint come from the environment variables that AWS's
+    own tools read (``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_DEFAULT_REGION``,
+    ``AWS_ENDPOINT_URL``, ...).
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, patience: float = 0.0) -> None:
         """Opens a storage; nothing is created.
 
+        Args:
+            root: folder or URI.
+            patience: seconds for which an operation is tried again while the disk is full or the
+                object store refuses.
+
         Raises:
-            OptionError: the URI names no known file system.
+            OptionError: the URI names no known file system, or holds credentials.
         """
         self.root = str(root)
+        self.patience = patience
         if "://" not in self.root:
             try:
                 self.root = str(Path(self.root).expanduser().resolve())
             except (RuntimeError, ValueError) as error:
-                raise OptionError(
-                    f"storage={root}: must be a folder that can be written, or a URI ({error})"
-                ) from None
+                raise self.unusable(error) from None
             self.filesystem, self._base = fs.LocalFileSystem(), self.root
             if Path(self.root).exists() and not Path(self.root).is_dir():
-                raise self._unusable(NotADirectoryError("it is no folder"))
+                raise self.unusable(NotADirectoryError("it is no folder"))
             return
+        _refuse_credentials(self.root)
         try:
-            self.filesystem, self._base = fs.FileSystem.from_uri(self.root)
+            self.filesystem, self._base = _opened(self.root)
         except (ValueError, OSError) as error:
-            raise OptionError(
-                f"storage={root}: must be a folder that can be written, or a URI ({error})"
-            ) from None
+            raise self.unusable(error) from None
 
     @property
     def is_local(self) -> bool:
@@ -55,13 +96,17 @@ class Storage:
 
     def write(self, relative: str, data: bytes) -> None:
         """Creates or replaces a file, atomically."""
-        path = self.path(relative)
-        self.filesystem.create_dir(path.rpartition("/")[0], recursive=True)
-        if not self.is_local:  # an object appears only when its upload is complete
-            with self.filesystem.open_output_stream(path) as stream:
-                stream.write(data)
-            return
+        write = self._write_local if self.is_local else self._write_object
+        self._patiently(lambda: write(self.path(relative), data))
+
+    def _write_object(self, path: str, data: bytes) -> None:
+        # An object appears only when its upload is complete, and needs no folder.
+        with self.filesystem.open_output_stream(path) as stream:
+            stream.write(data)
+
+    def _write_local(self, path: str, data: bytes) -> None:
         final = Path(path)
+        final.parent.mkdir(parents=True, exist_ok=True)
         # A leading dot hides the file from pyarrow and pandas, which read whole folders.
         temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}.tmp")
         try:
@@ -76,35 +121,53 @@ class Storage:
 
     def read(self, relative: str) -> bytes | None:
         """A file's contents; None if there is no such file."""
-        try:
+
+        def read() -> bytes:
             with self.filesystem.open_input_file(self.path(relative)) as file:
                 return bytes(file.read())
+
+        try:
+            return self._patiently(read)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def read_sealed(self, relative: str) -> bytes | None:
+        """The contents of a file with a checksum (see `raylot.seal`); None if there is none.
+
+        Raises:
+            DamagedFileError: it is not what was written.
+        """
+        data = self.read(relative)
+        return None if data is None else seal.check(data, relative)
+
     def exists(self, relative: str) -> bool:
-        return bool(self.filesystem.get_file_info(self.path(relative)).type != fs.FileType.NotFound)
+        info = self._patiently(lambda: self.filesystem.get_file_info(self.path(relative)))
+        return bool(info.type != fs.FileType.NotFound)
 
     def names(self, folder: str) -> list[str]:
         """Names of the finished files in a folder, sorted; empty if there is no such folder."""
         selector = fs.FileSelector(self.path(folder), allow_not_found=True)
-        try:
-            infos = self.filesystem.get_file_info(selector)
-        except (OSError, pa.ArrowException) as error:
-            raise self._unusable(error) from None
+        infos = self._patiently(lambda: self.filesystem.get_file_info(selector))
         return sorted(info.base_name for info in infos if not info.base_name.startswith("."))
 
     def delete_file(self, relative: str) -> None:
         """Deletes a file, if it is there; somebody else may be doing the same."""
         with contextlib.suppress(FileNotFoundError):
             if self.exists(relative):
-                self.filesystem.delete_file(self.path(relative))
+                self._patiently(lambda: self.filesystem.delete_file(self.path(relative)))
 
     def delete_folder(self, relative: str) -> None:
         """Deletes a folder and all that is in it, if it is there."""
         with contextlib.suppress(FileNotFoundError):
             if self.exists(relative):
-                self.filesystem.delete_dir(self.path(relative))
+                self._patiently(lambda: self.filesystem.delete_dir(self.path(relative)))
+
+    def set_aside(self, relative: str) -> None:
+        """Moves a damaged file to ``damaged/``, where nobody reads it, if it is still there."""
+        data = self.read(relative)
+        if data is not None:
+            self.write(f"damaged/{relative}", data)
+            self.delete_file(relative)
 
     def check_writable(self) -> None:
         """Creates the root and writes a file there.
@@ -113,14 +176,84 @@ class Storage:
             OptionError: that did not work.
         """
         probe = f".writable-{uuid.uuid4().hex}"
+        patience, self.patience = self.patience, 0.0
         try:
             self.write(probe, b"")
             self.delete_file(probe)
         except (OSError, pa.ArrowException) as error:
-            raise self._unusable(error) from None
+            raise self.unusable(error) from None
+        finally:
+            self.patience = patience
 
-    def _unusable(self, error: Exception) -> OptionError:
-        reason = getattr(error, "strerror", None) or str(error)
+    def _patiently(self, operation: Callable[[], Result]) -> Result:
+        """Tries again, for as long as there is patience, what waiting may mend."""
+        give_up, pause = time.monotonic() + self.patience, _FIRST_PAUSE
+        while True:
+            try:
+                return operation()
+            except OSError as error:
+                if not _may_pass(error) or time.monotonic() + pause > give_up:
+                    raise
+                _log.warning(
+                    "storage=%s: %s; trying again for up to %.0f s",
+                    self.root, _reason(error), give_up - time.monotonic(),
+                )  # fmt: skip
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def unusable(self, error: Exception) -> OptionError:
+        """What to tell the user after an error of this storage."""
         return OptionError(
-            f"storage={self.root}: must be a folder that can be written, or a URI ({reason})"
+            f"storage={self.root}: must be a folder that can be written, or a URI "
+            f"({_reason(error)})"
         )
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or " ".join(str(error).split())
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."
+
+
+def _may_pass(error: OSError) -> bool:
+    return error.errno not in _FINAL and not _FINAL_ANSWERS.search(str(error))
+
+
+def _refuse_credentials(uri: str) -> None:
+    """Whatever is given as storage is shown, logged and handed to Ray.
+
+    Raises:
+        OptionError: the URI holds a user, a password or a key.
+    """
+    scheme, place = uri.split("://", 1)
+    if scheme == "file" or not ("@" in place or _SECRET.search(place)):
+        return
+    shown = _SECRET.sub(r"\1***", place.rpartition("@")[2])
+    raise OptionError(
+        f"storage={scheme}://{'***@' if '@' in place else ''}{shown}: must hold no credentials; "
+        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or what your object store reads, instead"
+    )
+
+
+def _opened(uri: str) -> tuple[fs.FileSystem, str]:
+    """A URI's file system, and the path of its root there.
+
+    Raises:
+        ValueError: there is no such file system, or something is wrong with the URI.
+        OSError: the same.
+    """
+    if not uri.startswith("s3://") or "?" in uri:
+        filesystem, base = fs.FileSystem.from_uri(uri)
+        return filesystem, base
+    base = uri.removeprefix("s3://").strip("/")
+    if not _BUCKET.fullmatch(base.partition("/")[0]) or not base.isprintable():
+        raise ValueError("it names no bucket")
+    # pyarrow by itself reads credentials from the environment, but neither endpoint nor region.
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    filesystem = fs.S3FileSystem(
+        endpoint_override=endpoint,
+        region=region or (None if endpoint is None else "us-east-1"),
+        connect_timeout=_CONNECT_TIMEOUT,
+        request_timeout=_REQUEST_TIMEOUT,
+    )
+    return filesystem, base

@@ -125,10 +125,12 @@ class SweepOptions(Options):
         None, "address of a running Ray cluster (auto, or host:port); none given: as Ray decides, "
         "that is RAY_ADDRESS, a cluster running on this machine, or a new one",
     )  # fmt: skip
-    cpus_per_trial: float = option(1, "CPU cores that a trial reserves", gt=0, le=4096)
+    # Ray reckons in units of 1/10000, and refuses what rounds down to none.
+    cpus_per_trial: float = option(1, "CPU cores that a trial reserves", ge=0.0001, le=4096)
     gpus_per_trial: float = option(
-        0, "GPUs that a trial reserves; fractions share one", ge=0, le=4096
-    )
+        0, "GPUs that a trial reserves; fractions share one",
+        accepts="0, a number in [0.0001, 1], or a whole number in [1, 4096]", ge=0, le=4096,
+    )  # fmt: skip
     max_concurrent: int | None = option(
         None, "trials running at once; none given: as many as fit",
         accepts="a whole number from 1", ge=1,
@@ -139,6 +141,22 @@ class SweepOptions(Options):
     save_interval: float = option(
         5.0, "seconds between saves of a running trial's state; 0: after every step", ge=0, le=86400
     )
+    storage_patience: float = option(
+        600.0, "seconds for which a full disk, or an object store that refuses, is tried again",
+        ge=0, le=604_800,
+    )  # fmt: skip
+    node_patience: float = option(
+        600.0, "seconds to wait for an autoscaling cluster to add the first node that can hold a "
+        "trial", ge=0, le=604_800,
+    )  # fmt: skip
+
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _ray_can_reserve_it(cls, value: float) -> float:
+        """Ray shares one GPU out in units of 1/10000, and several only as wholes."""
+        if 0 < value < 0.0001 or (value > 1 and not value.is_integer()):
+            raise ValueError("no share of one GPU, and no number of GPUs")
+        return value
 
 
 class Study(

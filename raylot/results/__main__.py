@@ -1,9 +1,10 @@
-"""Looks after a storage's tables: ``python -m raylot.results compact STORAGE``."""
+"""Looks after a storage: ``python -m raylot.results compact STORAGE``, and ``check STORAGE``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from raylot.options import OptionError
 from raylot.results.compaction import compact_each
+from raylot.results.integrity import inspect, mend, unfinished_runs
 from raylot.storage import Storage
 
 
@@ -23,34 +25,76 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Does what the command line asks for.
 
     Returns:
-        The exit status: 0, or 2 after an error, told in one line on standard error.
+        The exit status: 0; 1 if something is damaged; 2 after an error, told in one line on
+        standard error.
     """
     parser = _Parser(prog="python -m raylot.results", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    text = "gathers the small files of ended runs in few large ones; safe while a sweep runs"
-    compacting = commands.add_parser("compact", help=text, description=text, allow_abbrev=False)
-    compacting.add_argument("storage", metavar="STORAGE", help="folder or URI, as given to a sweep")
+    actions = {
+        "compact": (
+            _compact,
+            "gathers the small files of ended runs in few large ones; safe while a sweep runs",
+        ),
+        "check": (
+            _check,
+            "reads every file, and lists what is finished, running and damaged",
+        ),
+    }
+    for name, (_, text) in actions.items():
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        command.add_argument(
+            "storage", metavar="STORAGE", help="folder or URI, as given to a sweep"
+        )
     try:
         given = parser.parse_args(arguments)
-        _compact(Storage(given.storage))
+        storage = Storage(given.storage)
+        if not storage.exists("tables"):
+            raise OptionError(
+                f"storage={storage.root}: must be the folder or URI of a raylot storage (it has "
+                "no tables)"
+            )
+        return actions[given.command][0](storage, given)
     except (OptionError, OSError, pa.ArrowException) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
-    return 0
 
 
-def _compact(storage: Storage) -> None:
-    if not storage.exists("tables"):
-        raise OptionError(
-            f"storage={storage.root}: must be the folder or URI of a raylot storage (it has no "
-            "tables)"
-        )
+def _compact(storage: Storage, given: argparse.Namespace) -> int:
     print(f"{'table':<20}{'files before':>14}{'after':>10}")
     changed = False
     for table in compact_each(storage):
         print(f"{table.table:<20}{table.before:>14,}{table.after:>10,}", flush=True)
         changed |= table.before != table.after
     print("Done." if changed else "There was nothing to do.")
+    return 0
+
+
+def _check(storage: Storage, given: argparse.Namespace) -> int:
+    found = inspect(storage, artifacts=True)
+    running = unfinished_runs(storage, found)
+    counts = Counter((row["kind"], row["status"]) for row in found.runs.values())
+    counts.update((run.kind, "running") for run in running)
+    again = found.to_compute_again
+    counts.update((found.runs[run_id]["kind"], "damaged") for run_id in again)
+    columns = ("finished", "diverged", "failed", "running", "damaged")
+    print("runs           " + "".join(f"{column:>10}" for column in columns))
+    for kind in sorted({kind for kind, _ in counts}):
+        print(f"{kind:<15}" + "".join(f"{counts[kind, column]:>10,}" for column in columns))
+    for run in running:
+        print(f"running: {run}")
+    for damage in found.damages:
+        of = f" (run {damage.run_ids[0]})" if len(damage.run_ids) == 1 else ""
+        print(f"damaged: {damage}{of}")
+    if not found.damages:
+        print("Every file is as it was written.")
+        return 0
+    print(f"{len(found.damages)} damaged, {len(again)} ended runs to compute again.")
+    if given.repair:
+        mend(storage, found.damages)
+        print(f"Moved to {storage.root}/damaged; repeat the command that computed these runs.")
+    else:
+        print("With --repair the command that computed them does it again when it is repeated.")
+    return 1
 
 
 if __name__ == "__main__":

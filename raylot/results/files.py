@@ -14,22 +14,33 @@ What makes reading safe while others write, compact, or are killed:
 - Of a run that two large files hold (two compactions at once), only the first one's rows are read.
 - A large file is only ever rewritten, atomically, without runs that another one holds too, or that
   are to be computed again.
+
+Every file is sealed with a checksum (`raylot.seal`). One that is damaged is named and left out,
+never read as data.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
+import logging
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from raylot import seal
 from raylot.results.schemas import SCHEMAS
+from raylot.seal import DamagedFileError
 from raylot.storage import Storage
+
+_log = logging.getLogger(__name__)
 
 _SUFFIX = ".parquet"
 # In a large file's metadata: run_id -> number of rows, as JSON.
@@ -54,28 +65,49 @@ def small_runs(storage: Storage, table: str) -> list[str]:
     return [name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)]
 
 
+def write_small(storage: Storage, table: str, run_id: str, rows: pa.Table) -> None:
+    """Creates or replaces a run's small file."""
+    storage.write(small_path(table, run_id), _to_bytes(rows, {}))
+
+
 def read_small(
     storage: Storage, table: str, run_ids: Iterable[str], columns: Sequence[str] | None = None
 ) -> Iterator[tuple[str, pa.Table]]:
-    """Runs and their rows; a run whose small file is gone is left out."""
+    """Runs and their rows, without those whose small file is gone, or damaged, which is named."""
+    for run_id, found in examine_small(storage, table, run_ids, columns):
+        if isinstance(found, DamagedFileError):
+            _name(found)
+        else:
+            yield run_id, found
+
+
+def examine_small(
+    storage: Storage, table: str, run_ids: Iterable[str], columns: Sequence[str] | None = None
+) -> Iterator[tuple[str, pa.Table | DamagedFileError]]:
+    """Runs and their rows, or what is wrong with their small file; those without one left out."""
     paths = {run_id: small_path(table, run_id) for run_id in run_ids}
+    schema = _chosen(schema_of(table), columns)
+    for (run_id, path), data in zip(paths.items(), _contents(storage, paths.values()), strict=True):
+        if data is None:
+            continue
+        try:
+            yield run_id, _read(_parquet(data, path), schema, path)
+        except DamagedFileError as damage:
+            yield run_id, damage
+
+
+def _contents(storage: Storage, paths: Iterable[str]) -> Iterator[bytes | None]:
     if storage.is_local:
-        yield from _parsed(table, paths, map(storage.read, paths.values()), columns)
+        yield from map(storage.read, paths)
         return
     with ThreadPoolExecutor(_FETCHED_AT_ONCE) as threads:
-        yield from _parsed(table, paths, threads.map(storage.read, paths.values()), columns)
+        yield from threads.map(storage.read, paths)
 
 
-def _parsed(
-    table: str,
-    run_ids: Iterable[str],
-    contents: Iterable[bytes | None],
-    columns: Sequence[str] | None,
-) -> Iterator[tuple[str, pa.Table]]:
-    schema = _chosen(schema_of(table), columns)
-    for run_id, data in zip(run_ids, contents, strict=True):
-        if data is not None:
-            yield run_id, _read(pq.ParquetFile(pa.BufferReader(data)), schema)
+def _name(damage: DamagedFileError) -> None:
+    _log.warning(
+        "%s; it is left out (python -m raylot.results check STORAGE tells what to do)", damage
+    )
 
 
 class Gathered:
@@ -123,9 +155,9 @@ class LargeFile:
         """Its rows, without those of some runs."""
         schema = _chosen(schema_of(self.table), columns)
         if self.rows.keys().isdisjoint(without):
-            return _read(self.parquet, schema)
+            return _read(self.parquet, schema, self.path)
         with_run = _chosen(schema_of(self.table), [*schema.names, "run_id"])
-        found = _read(self.parquet, with_run)
+        found = _read(self.parquet, with_run, self.path)
         hidden = pc.is_in(found["run_id"], pa.array(sorted(without), pa.string()))
         return found.filter(pc.invert(hidden)).select(schema.names)
 
@@ -138,7 +170,7 @@ class LargeFile:
             known = metadata.row_group(index).column(column).statistics
             if known is None or not known.has_min_max or known.min <= run_id <= known.max:
                 groups.append(index)
-        found = _read(self.parquet, schema_of(self.table), groups)
+        found = _read(self.parquet, schema_of(self.table), self.path, groups)
         return found.filter(pc.equal(found["run_id"], run_id))
 
 
@@ -156,31 +188,74 @@ def _may_hold(name: str, run_id: str) -> bool:
 def large_files(storage: Storage, table: str, run_id: str | None = None) -> list[LargeFile]:
     """All large files of a table, or those that may hold one run, in the order of their names.
 
-    Another one may come in while they are opened, and one of these be rewritten without what is
-    there: they are opened again until none has.
+    Damaged ones are named and left out. Another one may come in while they are opened, and one of
+    these be rewritten without what is there: they are opened again until none has.
     """
+    found = []
+    for file in examine_large(storage, table, run_id):
+        if isinstance(file, DamagedFileError):
+            _name(file)
+        else:
+            found.append(file)
+    return found
+
+
+def examine_large(
+    storage: Storage, table: str, run_id: str | None = None
+) -> list[LargeFile | DamagedFileError]:
+    """As `large_files`, with what is wrong with those that are damaged."""
     folder = f"tables/{table}/compacted"
     names = storage.names(folder)
     while True:
-        found = [
-            _open(storage, table, f"{folder}/{name}")
-            for name in names
-            if run_id is None or _may_hold(name, run_id)
-        ]
+        found = []
+        with contextlib.suppress(FileNotFoundError):  # a damaged one that was just set aside
+            found = [
+                _open_or_damaged(storage, table, f"{folder}/{name}")
+                for name in names
+                if run_id is None or _may_hold(name, run_id)
+            ]
         now = storage.names(folder)
         if now == names:
             return found
         names = now
 
 
+def _open_or_damaged(storage: Storage, table: str, path: str) -> LargeFile | DamagedFileError:
+    try:
+        return _open(storage, table, path)
+    except DamagedFileError as damage:
+        return damage
+
+
 def _open(storage: Storage, table: str, path: str) -> LargeFile:
+    """Opens a large file.
+
+    Raises:
+        DamagedFileError: it is not what was written.
+    """
     if storage.is_local:  # replaced files stay whole for whoever has opened them; objects do not
-        parquet = pq.ParquetFile(storage.filesystem.open_input_file(storage.path(path)))
+        source = storage.filesystem.open_input_file(storage.path(path))
+        state = Path(storage.path(path)).stat()
+        _check_once(storage, path, (state.st_ino, state.st_size, state.st_mtime_ns))
     else:
-        with storage.filesystem.open_input_file(storage.path(path)) as file:
-            parquet = pq.ParquetFile(pa.BufferReader(file.read()))
-    rows = json.loads(parquet.schema_arrow.metadata[_RUNS])
+        data = storage.read(path)
+        if data is None:
+            raise FileNotFoundError(path)
+        source = pa.BufferReader(seal.check(data, path))
+    try:
+        parquet = pq.ParquetFile(source)
+        rows = json.loads((parquet.schema_arrow.metadata or {})[_RUNS])
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        raise DamagedFileError(path, " ".join(str(error).split())) from None
     return LargeFile(path, table, rows, parquet)
+
+
+@functools.lru_cache(maxsize=1024)
+def _check_once(storage: Storage, path: str, version: tuple[int, ...]) -> None:
+    """Reads all of a large file, as long as it stays the same only once per process."""
+    data = storage.read(path)
+    if data is not None:
+        seal.check(data, path)
 
 
 def write_large(storage: Storage, path: str, rows: Mapping[str, int], table: pa.Table) -> None:
@@ -192,10 +267,17 @@ def write_large(storage: Storage, path: str, rows: Mapping[str, int], table: pa.
         rows: run_id -> how many of the rows it has.
         table: the rows, sorted by run_id.
     """
-    metadata = {_RUNS: json.dumps(dict(rows)).encode()}
+    storage.write(path, _to_bytes(table, {_RUNS: json.dumps(dict(rows)).encode()}))
+
+
+def _to_bytes(table: pa.Table, metadata: Mapping[bytes, bytes]) -> bytes:
+    """A table as the bytes of a sealed Parquet file."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata(metadata), sink, row_group_size=_ROWS_PER_GROUP)
-    storage.write(path, sink.getvalue().to_pybytes())
+    table = table.replace_schema_metadata(dict(metadata) or None)
+    with pq.ParquetWriter(sink, table.schema) as writer:
+        writer.write_table(table, row_group_size=_ROWS_PER_GROUP)
+        writer.add_key_value_metadata({seal.KEY: seal.BLANK})
+    return seal.sealed(sink.getvalue().to_pybytes())
 
 
 def drop(storage: Storage, file: LargeFile, run_ids: Collection[str]) -> None:
@@ -214,18 +296,38 @@ def _chosen(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
     return pa.schema([schema.field(name) for name in dict.fromkeys(columns)])
 
 
+def _parquet(data: bytes, path: str) -> pq.ParquetFile:
+    """Opens a small file's contents.
+
+    Raises:
+        DamagedFileError: they are not what was written.
+    """
+    seal.check(data, path)
+    try:
+        return pq.ParquetFile(pa.BufferReader(data))
+    except (OSError, pa.ArrowException) as error:
+        raise DamagedFileError(path, " ".join(str(error).split())) from None
+
+
 def _read(
-    parquet: pq.ParquetFile, schema: pa.Schema, groups: Sequence[int] | None = None
+    parquet: pq.ParquetFile, schema: pa.Schema, path: str, groups: Sequence[int] | None = None
 ) -> pa.Table:
-    """Columns of a file; one that it was written without is null."""
+    """Columns of a file; one that it was written without is null.
+
+    Raises:
+        DamagedFileError: they cannot be read.
+    """
     there = set(parquet.schema_arrow.names)
     names = [name for name in schema.names if name in there]
-    # one thread: with more, the many small files take several times as long
-    found = (
-        parquet.read(columns=names, use_threads=False)
-        if groups is None
-        else parquet.read_row_groups(groups, columns=names, use_threads=False)
-    )
+    try:
+        # one thread: with more, the many small files take several times as long
+        found = (
+            parquet.read(columns=names, use_threads=False)
+            if groups is None
+            else parquet.read_row_groups(groups, columns=names, use_threads=False)
+        )
+    except (OSError, pa.ArrowException) as error:  # of a file that was written without a checksum
+        raise DamagedFileError(path, " ".join(str(error).split())) from None
     found = found.replace_schema_metadata(None)
     if found.schema.equals(schema):
         return found

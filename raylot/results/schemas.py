@@ -76,6 +76,9 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "started": pa.timestamp("us", tz="UTC"),
         "device_used": pa.string(),
         "engine_used": pa.string(),  # generic, fast, stacked; several with a comma between them
+        # JSON: table -> rows that the run has there; artifact -> its checksum
+        "files": pa.string(),
+        "inputs": pa.string(),  # JSON: artifact of another run it started from -> its checksum
         "raylot_version": pa.string(),
         "torch_version": pa.string(),
         "ray_version": pa.string(),

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from raylot.options import OptionError
 from raylot.results import files
 from raylot.results.schemas import SCHEMAS
+from raylot.seal import DamagedFileError
 from raylot.storage import Storage
 
 
@@ -27,14 +27,18 @@ def write(storage: Storage, table: str, run_id: str, rows: Iterable[Mapping[str,
     unknown = {column for row in rows for column in row} - set(schema.names)
     if unknown:
         raise KeyError(f"table {table} has no column {', '.join(sorted(unknown))}")
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink)
-    storage.write(files.small_path(table, run_id), sink.getvalue().to_pybytes())
+    files.write_small(storage, table, run_id, pa.Table.from_pylist(rows, schema=schema))
 
 
 def read_run(storage: Storage, table: str, run_id: str) -> list[dict[str, Any]] | None:
-    """One run's rows of one table; None if it has none yet."""
-    for _, own in files.read_small(storage, table, [run_id]):
+    """One run's rows of one table; None if it has none yet.
+
+    Raises:
+        DamagedFileError: its small file is not what was written.
+    """
+    for _, own in files.examine_small(storage, table, [run_id]):
+        if isinstance(own, DamagedFileError):
+            raise own
         return list(own.to_pylist())
     for file in files.large_files(storage, table, run_id):
         if run_id in file.rows:

@@ -3,51 +3,86 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import ray
+from ray.experimental import internal_kv
+from ray.util.placement_group import placement_group, remove_placement_group
 
 import raylot
 from raylot.config import SweepOptions
 from raylot.options import OptionError
+from raylot.sweep.watch import Watch
+
+#: Where an object store is, for the workers; whose credentials they are is each node's own affair.
+_FORWARDED = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")
 
 
 @contextlib.contextmanager
-def ray_session(options: SweepOptions) -> Iterator[None]:
+def ray_session(
+    options: SweepOptions,
+    watch: Watch | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[None]:
     """Connects to Ray, or starts it, and undoes that; a session that is open already is used.
+
+    Args:
+        options: where, and what a trial asks for.
+        watch: looks after the connection.
+        say: tells the user what is waited for.
 
     Raises:
         OptionError: it cannot be reached, or can never grant what a trial asks for.
     """
     # `Progress` shows what is going on; Tune's own reports would garble it.
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    # `Watch` ends a sweep at once; Tune's own handler first waits for the steps under way.
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     is_ours = not ray.is_initialized()
     if is_ours:
-        elsewhere = options.address not in (None, "local")
-        try:
-            _check_reachable(options.address or os.environ.get("RAY_ADDRESS", ""))
-            ray.init(
-                address=options.address,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                # A cluster's nodes need not have raylot installed.
-                runtime_env={"py_modules": [raylot]} if elsewhere else None,
-            )
-        except (OSError, RuntimeError, ValueError) as error:
-            raise OptionError(
-                f"address={options.address}: must be the address of a Ray cluster that can be "
-                f"reached ({' '.join(str(error).split())})"
-            ) from None
+        _connect(options)
+    if watch:
+        watch.listen()
+        watch.watch_cluster()
     try:
-        _check_resources(options)
+        _check_resources(options, say)
         yield
     finally:
+        if watch:
+            watch.leave_cluster()
         if is_ours:
             ray.shutdown()
+
+
+def _connect(options: SweepOptions) -> None:
+    address = options.address or os.environ.get("RAY_ADDRESS", "")
+    environment: dict[str, Any] = {}
+    if options.address not in (None, "local"):
+        environment["py_modules"] = [raylot]  # a cluster's nodes need not have it installed
+    if forwarded := {name: os.environ[name] for name in _FORWARDED if name in os.environ}:
+        environment["env_vars"] = forwarded
+    try:
+        if address.startswith("ray://"):
+            raise ValueError("Ray Client cannot run sweeps: submit them, with ray job submit")
+        _check_reachable(address)
+        ray.init(
+            address=options.address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env=environment or None,
+        )
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise OptionError(
+            f"address={options.address or address or None}: must be the address of a Ray cluster "
+            f"that can be reached ({' '.join(str(error).split())[:300]})"
+        ) from None
 
 
 def _check_reachable(address: str) -> None:
@@ -56,22 +91,55 @@ def _check_reachable(address: str) -> None:
     Raises:
         OSError: nothing answers at ``host:port``.
     """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = address.rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
-def _check_resources(options: SweepOptions) -> None:
-    largest: dict[str, float] = {"CPU": 0.0, "GPU": 0.0}
-    for node in ray.nodes():  # type: ignore[no-untyped-call]
-        for name in largest:
-            largest[name] = max(largest[name], node["Resources"].get(name, 0.0))
-    for option, wanted, name in (
-        ("cpus_per_trial", options.cpus_per_trial, "CPU"),
-        ("gpus_per_trial", options.gpus_per_trial, "GPU"),
-    ):
-        if wanted > largest[name]:
+def _check_resources(options: SweepOptions, say: Callable[[str], None]) -> None:
+    wanted = {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}
+    names = {"CPU": "cpus_per_trial", "GPU": "gpus_per_trial"}
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    if any(all(node.get(name, 0) >= n for name, n in wanted.items()) for node in alive):
+        return
+    if _is_autoscaling():
+        say("waiting for the cluster to add a node that can hold a trial")
+        if _is_granted(wanted, options.node_patience):
+            return
+        raise OptionError(
+            f"node_patience={options.node_patience:g}: must be long enough for the cluster to add "
+            f"a node for a trial with cpus_per_trial={options.cpus_per_trial:g} and "
+            f"gpus_per_trial={options.gpus_per_trial:g}, if it can"
+        )
+    for name, n in wanted.items():
+        largest = max((node.get(name, 0.0) for node in alive), default=0.0)
+        if n > largest:
             raise OptionError(
-                f"{option}={wanted:g}: must be at most {largest[name]:g}, "
+                f"{names[name]}={n:g}: must be at most {largest:g}, "
                 f"the most {name}s that one node of this cluster has"
             )
+    most = max(node.get("CPU", 0.0) for node in alive if node.get("GPU", 0) >= wanted["GPU"])
+    raise OptionError(
+        f"cpus_per_trial={options.cpus_per_trial:g}: must be at most {most:g}, the most CPUs that "
+        f"one node with {options.gpus_per_trial:g} GPUs has"
+    )
+
+
+def _is_autoscaling() -> bool:
+    """Whether the cluster adds nodes by itself: then its nodes have types of a configuration."""
+    status = internal_kv._internal_kv_get("__autoscaling_status") or b"{}"
+    types = (json.loads(status).get("autoscaler_report") or {}).get("node_type_mapping") or {}
+    return any(not str(name).startswith(("node_", "local.")) for name in types.values())
+
+
+def _is_granted(wanted: dict[str, float], patience: float) -> bool:
+    """Asks the cluster for room for one trial, as Tune will; whether it was made in time."""
+    group = placement_group([{name: n for name, n in wanted.items() if n}])
+    give_up = time.monotonic() + patience
+    try:
+        while not group.wait(5):
+            if time.monotonic() > give_up:
+                return False
+        return True
+    finally:
+        remove_placement_group(group)

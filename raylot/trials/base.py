@@ -6,8 +6,6 @@ import time
 import traceback
 from abc import abstractmethod
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,23 +15,38 @@ import torch
 from ray import tune
 from torch import Tensor, nn
 
-import raylot
-from raylot import data, plasticity, results
+from raylot import data, plasticity, results, seal
 from raylot.config import StreamRun
 from raylot.data import Task
 from raylot.randomness import RandomKey
+from raylot.seal import DamagedFileError
 from raylot.storage import Storage
 from raylot.training import Masks, TrainingResult
-from raylot.trials.state import RunState
+from raylot.trials.record import Status, artifact_run, now, run_row
+from raylot.trials.state import RunState, state_path, tensors_from_bytes, tensors_to_bytes
 
-_STATE_FILE = "state.safetensors"
+_STATE_FILE = "state.safetensors"  # in a checkpoint of Tune's own
+
+
+class InputLostError(Exception):
+    """What an ended run should have left for this one is not there, or is damaged.
+
+    Attributes:
+        run_id: of the run that must be computed again.
+    """
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        super().__init__(reason)
+        self.run_id = run_id
 
 
 class RunTrainable(tune.Trainable):
     """One run of one kind, a step at a time.
 
-    Its configuration holds ``storage`` (the root), ``save_interval`` (seconds), ``shared`` and
-    ``run`` (together the options of ``run_model``).
+    Its configuration holds ``storage`` (the root), ``patience`` (seconds, see `Storage`),
+    ``lease`` (path of the file that says its sweep is in charge of the storage; None: whoever
+    runs it is), ``save_interval`` (seconds), ``shared`` and ``run`` (together the options of
+    ``run_model``).
 
     The storage alone knows how far a run has come: a trial continues from the state saved there
     under its run_id, whoever saved it. Everything that belongs to one run is made in `_start`, so
@@ -95,8 +108,7 @@ class RunTrainable(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        if not self._begun and self._ended_elsewhere():
-            self.storage.delete_folder(f"state/{self.run.run_id}")
+        if not self._begun and self._is_out_of_date():
             return self._report({}, training_steps=0, done=True)
         before = self.state.training_steps
         started = time.perf_counter()
@@ -110,6 +122,8 @@ class RunTrainable(tune.Trainable):
             self.state.steps += 1
         except OSError:
             raise  # storage or a device out of reach: Tune tries again from the last saved state
+        except InputLostError as lost:  # the sweep computes it again, then this run
+            return self._report({}, 0, done=True) | {"lost_run": lost.run_id, "lost": str(lost)}
         except Exception as exception:
             error = _one_line(exception)
         self.state.seconds += time.perf_counter() - started
@@ -133,19 +147,54 @@ class RunTrainable(tune.Trainable):
 
     def _start(self, config: dict[str, Any]) -> None:
         self.run = self.run_model.checked(**{**config["shared"], **config["run"]})
-        self.storage = Storage(config["storage"])
+        self.storage = Storage(config["storage"], config.get("patience", 0.0))
         self.device = _granted_device(self.run.device)
-        self.state = self._saved_state() or RunState(_now())
+        self._lease: str | None = config.get("lease")
+        self._notes: list[str] = []
+        self.state = self._saved_state() or RunState(now())
         self._save_interval: float = config["save_interval"]
         self._saved_at = time.monotonic()
         self._begun = False
 
     def _saved_state(self) -> RunState | None:
-        saved = self.storage.read(self._state_path)
         try:
+            saved = self.storage.read_sealed(state_path(self.run.run_id))
             return None if saved is None else RunState.from_bytes(saved)
-        except ValueError:
-            return None  # damaged: all of it can be computed again
+        except ValueError as error:  # damaged: all of it can be computed again
+            self._notes.append(f"{error}; {self.run.label} starts anew")
+            return None
+
+    # -------------------------------------------------- files between runs
+
+    def write_artifact(self, path: str, tensors: Mapping[str, Tensor]) -> None:
+        """Leaves tensors in the storage for other runs."""
+        content = tensors_to_bytes(tensors)
+        self.storage.write(path, content)
+        self.state.artifacts[path] = seal.fingerprint(content)
+
+    def read_input(self, path: str) -> dict[str, Tensor]:
+        """Tensors that an ended run has left, on this run's device.
+
+        What this run has done so far is forgotten if it was done with others.
+
+        Raises:
+            InputLostError: they are not there, or damaged.
+        """
+        run_id = artifact_run(path)
+        try:
+            content = self.storage.read_sealed(path)
+            if content is None:
+                raise InputLostError(run_id, f"{path}: is not there")
+            tensors = tensors_from_bytes(content)
+        except DamagedFileError as damage:
+            raise InputLostError(run_id, str(damage)) from None
+        except ValueError as error:
+            raise InputLostError(run_id, f"{path}: {error}") from None
+        found = seal.fingerprint(content)
+        if self.state.inputs.get(path, found) != found:
+            self.state = RunState(now(), inputs=self.state.inputs)
+        self.state.inputs[path] = found
+        return {name: tensor.to(self.device) for name, tensor in tensors.items()}
 
     def dataset(self, scaling: str | None = None) -> Task:
         """The run's data set on its device, with its own scaling or another."""
@@ -153,10 +202,6 @@ class RunTrainable(tune.Trainable):
         shared = self._shared.get(options.dataset)
         dataset = data.load(options) if shared is None else data.scaled(shared, options)
         return dataset.to(self.device)
-
-    @property
-    def _state_path(self) -> str:
-        return f"state/{self.run.run_id}/{_STATE_FILE}"
 
     def note_training(self, result: TrainingResult) -> None:
         """Counts one training's steps and time."""
@@ -174,16 +219,29 @@ class RunTrainable(tune.Trainable):
         self.state.plasticity_seconds += time.perf_counter() - started
         return rows
 
-    def _ended_elsewhere(self) -> bool:
-        """Whether another attempt at this run, thought lost, has finished it."""
-        return results.read_run(self.storage, "runs", self.run.run_id) is not None
+    def _is_out_of_date(self) -> bool:
+        """Whether another attempt at this run has ended it, or another sweep is in charge.
+
+        Then the tables in the storage are not this attempt's to write.
+        """
+        if self._lease is not None and not self.storage.exists(self._lease):
+            return True
+        try:
+            ended = results.read_run(self.storage, "runs", self.run.run_id) is not None
+        except DamagedFileError:
+            return False
+        if ended:
+            self.storage.delete_folder(f"state/{self.run.run_id}")
+        return ended
 
     def _save(self) -> None:
-        if self._ended_elsewhere():
-            return  # its tables are complete, ours would have fewer rows
+        if self._is_out_of_date():
+            return
         self.state.tensors = self.tensors()
+        self.state.kind, self.state.label = self.run.kind, self.run.label
+        self.state.of = self.total_steps
         self._write_tables()
-        self.storage.write(self._state_path, self.state.to_bytes())
+        self.storage.write(state_path(self.run.run_id), self.state.to_bytes())
         self._saved_at = time.monotonic()
 
     def _write_tables(self) -> None:
@@ -193,26 +251,11 @@ class RunTrainable(tune.Trainable):
             results.write(self.storage, table, self.run.run_id, complete)
 
     def _finish(self, error: str) -> None:
+        if self._is_out_of_date():
+            return
         self._write_tables()
-        row = {
-            **results.option_values(self.run),
-            **results.identity_columns(self.run),
-            "kind": self.run.kind,
-            "status": "failed" if error else "diverged" if self.state.diverged else "finished",
-            "error": error or None,
-            "stream_run_id": self.run.stream.run_id,
-            "protocol": self.run.protocol,
-            "training_steps": self.state.training_steps,
-            "seconds": self.state.seconds,
-            "training_seconds": self.state.training_seconds,
-            "plasticity_seconds": self.state.plasticity_seconds,
-            "started": datetime.fromisoformat(self.state.started),
-            "device_used": _device_name(self.device),
-            "engine_used": ",".join(self.state.engines) or None,
-            "raylot_version": raylot.__version__,
-            "torch_version": str(torch.__version__),
-            "ray_version": version("ray"),
-        }
+        status: Status = "failed" if error else "diverged" if self.state.diverged else "finished"
+        row = run_row(self.run, self.state, status, error, _device_name(self.device))
         results.write(self.storage, "runs", self.run.run_id, [row])
         if not error:  # what was saved before an error is where a retry continues
             self.storage.delete_folder(f"state/{self.run.run_id}")
@@ -232,6 +275,7 @@ class RunTrainable(tune.Trainable):
             "training_steps": self.state.training_steps,
             "new_training_steps": training_steps,
             "failed": failed,
+            "notes": self._notes,
             "done": done,
         }
 
@@ -246,10 +290,6 @@ def _granted_device(wanted: str) -> torch.device:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()
 
 
 def _one_line(exception: Exception) -> str:

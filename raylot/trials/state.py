@@ -10,6 +10,15 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
+from raylot import seal
+from raylot.results.integrity import metadata
+
+
+def state_path(run_id: str) -> str:
+    """Where the saved state of a run that has not ended lies in the storage."""
+    return f"state/{run_id}/state.safetensors"
+
+
 #: Rows so far, by table.
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -26,7 +35,12 @@ class RunState:
         plasticity_seconds: of these, measuring plasticity in the structure.
         engines: which engines have trained.
         started: when the first attempt began, ISO 8601, UTC.
+        kind: of the run, and its label, for whoever looks at the file.
+        label: see kind.
+        of: steps of the whole run.
         diverged: whether a loss was not finite.
+        artifacts: files it has left for other runs: path in the storage -> checksum.
+        inputs: files of other runs it started from: the same.
         rows: rows of its tables so far, without identity columns.
         tensors: network, optimizer state or masks.
     """
@@ -38,7 +52,12 @@ class RunState:
     training_seconds: float = 0.0
     plasticity_seconds: float = 0.0
     diverged: bool = False
+    kind: str = ""
+    label: str = ""
+    of: int = 0
     engines: list[str] = field(default_factory=list)
+    artifacts: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
     rows: Rows = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
@@ -57,10 +76,8 @@ class RunState:
         Raises:
             ValueError: the bytes are no such file.
         """
-        header_length = int.from_bytes(data[:8], "little")
         try:
-            header = json.loads(data[8 : 8 + header_length])
-            plain = json.loads(header["__metadata__"]["state"])
+            plain = json.loads(metadata(data)["state"])
             return cls(**plain, tensors=tensors_from_bytes(data))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a saved state: {error!r}") from error
@@ -69,9 +86,9 @@ class RunState:
 def tensors_to_bytes(
     tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
 ) -> bytes:
-    """Tensors, copied to the CPU, as the bytes of a safetensors file."""
+    """Tensors, copied to the CPU, as the bytes of a sealed safetensors file."""
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    return safetensors.torch.save(own, metadata)
+    return seal.sealed(safetensors.torch.save(own, {seal.KEY: seal.BLANK, **(metadata or {})}))
 
 
 def tensors_from_bytes(data: bytes) -> dict[str, Tensor]:

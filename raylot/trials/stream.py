@@ -16,7 +16,6 @@ from raylot.shifts import make_task
 from raylot.storage import Storage
 from raylot.training import TrainingResult, train
 from raylot.trials.base import RunTrainable
-from raylot.trials.state import tensors_to_bytes
 
 _NETWORK, _OPTIMIZER = "network/", "optimizer/"
 
@@ -107,8 +106,7 @@ class StreamTrial(RunTrainable):
         structure: list[dict[str, Any]] = []
         fresh: TrainingResult | None = None
         if t in self.run.snapshots:
-            snapshot = tensors_to_bytes(self._network.state_dict())
-            self.storage.write(snapshot_path(self.run.run_id, t), snapshot)
+            self.write_artifact(snapshot_path(self.run.run_id, t), self._network.state_dict())
             structure = self.measure_structure(self._network, task, self._initial, None)
             if self.run.trainability_gap:
                 key = RandomKey((self.run.seed, "fresh network", t))

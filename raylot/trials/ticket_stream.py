@@ -16,8 +16,7 @@ from raylot.shifts import make_task
 from raylot.tickets import RANDOM, REINIT, TicketSearch, masks_from_tensors
 from raylot.training import Masks, train
 from raylot.trials.base import RunTrainable
-from raylot.trials.state import tensors_from_bytes
-from raylot.trials.stream import pack, task_row, unpack
+from raylot.trials.stream import pack, snapshot_path, task_row, unpack
 from raylot.trials.tickets import masks_path, start_search
 
 
@@ -45,7 +44,8 @@ class TicketStreamTrial(RunTrainable):
 
     def begin(self) -> None:
         self._dataset = self.dataset()
-        search = start_search(self.run, self._dataset, self.storage)
+        snapshot = self.read_input(snapshot_path(self.run.stream.run_id, self.run.task))
+        search = start_search(self.run, self._dataset, snapshot)
         self._initial = dict(search.initial or {})
         self._masks = self._subnetwork_masks(search)
         self._network = search.network
@@ -104,11 +104,7 @@ class TicketStreamTrial(RunTrainable):
         """The survivors of the subnetwork; None if it is the dense network."""
         if self.run.subnetwork == "dense":
             return None
-        path = masks_path(self.run.search.run_id)
-        saved = self.storage.read(path)
-        if saved is None:
-            raise ValueError(f"{path}: the search has left no masks here")
-        tensors = {name: mask.to(self.device) for name, mask in tensors_from_bytes(saved).items()}
+        tensors = self.read_input(masks_path(self.run.search.run_id))
         search.masks = masks_from_tensors(tensors, like=search.masks[0])
         if self.run.subnetwork == RANDOM:
             return search.control_masks(RANDOM, self.run.ticket)

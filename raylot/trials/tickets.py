@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -13,8 +14,8 @@ from raylot.data import Task
 from raylot.names import PERFORMANCE, WHOLE_NETWORK
 from raylot.plastic_parameters import plastic_overlaps
 from raylot.randomness import RandomKey
+from raylot.seal import DamagedFileError
 from raylot.shifts import make_task
-from raylot.storage import Storage
 from raylot.tickets import (
     RANDOM,
     REINIT,
@@ -25,8 +26,8 @@ from raylot.tickets import (
     masks_from_tensors,
     masks_to_tensors,
 )
-from raylot.trials.base import RunTrainable
-from raylot.trials.state import RunState, tensors_from_bytes, tensors_to_bytes
+from raylot.trials.base import InputLostError, RunTrainable
+from raylot.trials.state import RunState
 from raylot.trials.stream import initial_network, snapshot_path
 
 #: Mean |gradient| of each weight, among the tensors of a saved state.
@@ -44,20 +45,12 @@ def masks_path(run_id: str) -> str:
     return f"artifacts/{run_id}/masks.safetensors"
 
 
-def start_search(run: TicketsRun, dataset: Task, storage: Storage) -> TicketSearch:
-    """The search of a run at its beginning, from the snapshot in the storage.
-
-    Raises:
-        ValueError: the snapshot is not there.
-    """
-    path = snapshot_path(run.stream.run_id, run.task)
-    saved = storage.read(path)
-    if saved is None:
-        raise ValueError(f"{path}: the stream has left no snapshot here")
+def start_search(run: TicketsRun, dataset: Task, snapshot: Mapping[str, Tensor]) -> TicketSearch:
+    """The search of a run at its beginning, from the snapshot of its stream."""
     task = make_task(dataset, run, run.seed, run.task)
     key = RandomKey((run.seed, "tickets", run.task))
     network = networks.build(run, task.input_shape, task.classes, key)
-    network.load_state_dict(tensors_from_bytes(saved))
+    network.load_state_dict(snapshot)
     device = task.train_labels.device
     initial = initial_network(run, task).to(device).state_dict()
     return TicketSearch(
@@ -108,7 +101,8 @@ class TicketsTrial(RunTrainable):
 
     def begin(self) -> None:
         self._dataset = self.dataset()
-        self._search = start_search(self.run, self._dataset, self.storage)
+        snapshot = self.read_input(snapshot_path(self.run.stream.run_id, self.run.task))
+        self._search = start_search(self.run, self._dataset, snapshot)
         if not self.state.tensors:
             return
         saved = {n: t.to(self.device) for n, t in self.state.tensors.items()}
@@ -175,9 +169,7 @@ class TicketsTrial(RunTrainable):
         ]  # fmt: skip
         for row, wins in zip(last_round, found.wins, strict=True):
             row["wins"] = wins
-        self.storage.write(
-            masks_path(self.run.run_id), tensors_to_bytes(masks_to_tensors(found.masks))
-        )
+        self.write_artifact(masks_path(self.run.run_id), masks_to_tensors(found.masks))
         overlaps: list[dict[str, Any]] = found.overlaps(per_layer=True).to_dict("records")  # type: ignore[assignment]
         self.state.add_rows("overlaps", [self._place() | row for row in overlaps])
         summary = found.summary()
@@ -201,7 +193,11 @@ class TicketsTrial(RunTrainable):
 
     def _stream_performance(self) -> dict[str, float]:
         """How the stream's network did on this snapshot's task."""
-        rows = results.read_run(self.storage, "plasticity", self.run.stream.run_id) or []
+        stream = self.run.stream.run_id
+        try:
+            rows = results.read_run(self.storage, "plasticity", stream) or []
+        except DamagedFileError as damage:
+            raise InputLostError(stream, str(damage)) from None
         found = {
             row["metric"]: row["value"]
             for row in rows
@@ -210,5 +206,5 @@ class TicketsTrial(RunTrainable):
             and row["metric"] in PERFORMANCE
         }
         if not found:
-            raise ValueError(f"task={self.run.task}: the stream has no plasticity rows for it")
+            raise InputLostError(stream, f"tables/plasticity: no rows of task {self.run.task}")
         return found

@@ -450,7 +450,12 @@ def test_mistakes_are_one_line(
     assert not Path(missing).exists()
 
 
-def test_a_damaged_file_is_one_line(storage: Storage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_file_is_named_and_left_where_it_is(
+    storage: Storage, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     storage.write("tables/tasks/a.parquet", b"PAR1 and then nothing")
-    assert main(["compact", storage.root]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    assert main(["compact", storage.root]) == 0
+    (line,) = {record.getMessage() for record in caplog.records}
+    assert line.startswith("tables/tasks/a.parquet: damaged (")
+    assert storage.read("tables/tasks/a.parquet") == b"PAR1 and then nothing"
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,162 @@
+"""Computes the missing runs of a sweep, whatever happens to workers and files meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+
+from raylot import results
+from raylot.config import StreamRun, SweepOptions
+from raylot.progress import Progress
+from raylot.results.integrity import Damage, Inspection, inspect, mend
+from raylot.storage import Storage
+from raylot.sweep.experiment import Ended, run_experiment
+from raylot.sweep.stage import Stage
+from raylot.trials.record import now, run_row
+from raylot.trials.state import RunState, state_path
+
+#: Times that damage found on the way is repaired before the rest is given up.
+_REPAIRS = 3
+
+#: Times in a row that Tune may give up before anything has ended, and the seconds in between.
+_TUNE_TRIES, _PAUSE = 5, 5.0
+
+#: Damaged files that are named.
+_NAMED = 10
+
+
+class Execution:
+    """The work of one command on a storage that it is in charge of.
+
+    Args:
+        stages: of the sweep, in the order in which they need each other.
+        storage: where results go.
+        options: what a trial may use.
+        searched: options that are searched over.
+        lease: path of the file that says that this sweep is in charge.
+        progress: is told what is going on.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        storage: Storage,
+        options: SweepOptions,
+        searched: Collection[str],
+        lease: str,
+        progress: Progress,
+    ) -> None:
+        self._stages, self._storage, self._options = stages, storage, options
+        self._searched, self._lease, self._progress = searched, lease, progress
+        # Why runs were given up: run_id -> reason.
+        self._given_up: dict[str, str] = {}
+        # How far a run had come when it was given up last: run_id -> steps.
+        self._come: dict[str, int] = {}
+
+    def run(self) -> list[str]:
+        """Computes what can be computed; returns why the rest was given up."""
+        for repairs_left in reversed(range(_REPAIRS + 1)):
+            lost: dict[str, str] = {}
+            self._progress.total_steps += sum(
+                run.training_steps
+                for stage in self._stages
+                for run in stage.to_compute(self._storage)
+            )
+            for stage in self._stages:
+                lost |= self._run_stage(stage)
+            if not lost:
+                break
+            if not repairs_left:
+                self._given_up |= lost
+                break
+            self._progress.steps_forgotten()
+            self.repair(Inspection(damages=[_lost(run_id, why) for run_id, why in lost.items()]))
+            planned = [run.run_id for stage in self._stages for run in stage.runs]
+            self.repair(inspect(self._storage, planned))
+        return list(dict.fromkeys(self._given_up.values()))
+
+    def repair(self, found: Inspection) -> None:
+        """Names what is damaged, and makes the runs that wrote it count as missing."""
+        for damage in found.damages[:_NAMED]:
+            again = f"; {len(damage.run_ids)} runs are computed again" if damage.run_ids else ""
+            self._progress.note(f"damaged: {damage}{again}")
+        if len(found.damages) > _NAMED:
+            self._progress.note(f"damaged: ... and {len(found.damages) - _NAMED} more")
+        mend(self._storage, found.damages)
+
+    def _run_stage(self, stage: Stage) -> dict[str, str]:
+        """Computes a stage's runs; returns the runs before it of which something is gone."""
+        before = len(stage.runs) - len(stage.missing(self._storage))
+        self._progress.begin_stage(stage.name, len(stage.runs), before)
+        lost: dict[str, str] = {}
+        tries = _TUNE_TRIES
+        while runs := self._left(stage, lost):
+            ended = self._fit(stage, runs)
+            lost |= ended.lost_inputs
+            for run in runs:
+                if run.run_id in ended.given_up:
+                    self._give_up(run, ended)
+            if len(self._left(stage, lost)) < len(runs):
+                tries = _TUNE_TRIES
+                continue
+            tries -= 1
+            if not tries:
+                reason = ended.error or "Ray Tune ended without a reason"
+                self._given_up |= dict.fromkeys((run.run_id for run in runs), reason)
+                break
+            if ended.error:
+                self._progress.note(f"Ray Tune gave up ({ended.error}); trying again")
+                time.sleep(_PAUSE)
+        return lost
+
+    def _left(self, stage: Stage, lost: Collection[str]) -> list[StreamRun]:
+        """Runs that can be computed now and were not given up, with their inputs as they were."""
+        return [
+            run
+            for run in stage.ready(self._storage)
+            if run.run_id not in self._given_up and not _stands_on(run, lost)
+        ]
+
+    def _fit(self, stage: Stage, runs: Sequence[StreamRun]) -> Ended:
+        return run_experiment(
+            stage.trainable,
+            runs,
+            name=stage.name,
+            searched=self._searched,
+            options=self._options,
+            storage=self._storage,
+            lease=self._lease,
+            progress=self._progress,
+        )
+
+    def _give_up(self, run: StreamRun, ended: Ended) -> None:
+        """Records a run as failed whose worker was lost too often without getting any further."""
+        reason = f"{run.label}: {ended.given_up[run.run_id]}"
+        if run.run_id in ended.storage_failed:
+            self._given_up[run.run_id] = reason  # nothing can be recorded there
+            return
+        state = self._state(run)
+        if state.steps > self._come.get(run.run_id, 0):
+            self._come[run.run_id] = state.steps
+            return
+        self._given_up[run.run_id] = reason
+        error = f"its worker was lost too often: {ended.given_up[run.run_id]}"
+        row = run_row(run, state, "failed", error)
+        results.write(self._storage, "runs", run.run_id, [row])
+
+    def _state(self, run: StreamRun) -> RunState:
+        try:
+            saved = self._storage.read_sealed(state_path(run.run_id))
+            return RunState(now()) if saved is None else RunState.from_bytes(saved)
+        except ValueError:  # damaged
+            return RunState(now())
+
+
+def _stands_on(run: StreamRun, lost: Collection[str]) -> bool:
+    parent = run.parent
+    return parent is not None and (parent.run_id in lost or _stands_on(parent, lost))
+
+
+def _lost(run_id: str, reason: str) -> Damage:
+    path, _, why = reason.partition(": ")
+    return Damage(path, why, (run_id,), is_file=not path.startswith("tables/"))

@@ -1,0 +1,199 @@
+"""One Tune experiment over runs of one kind, and what is heard from its trials."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray import tune
+
+from raylot import data
+from raylot.config import StreamRun, SweepOptions
+from raylot.progress import Progress
+from raylot.storage import Storage
+from raylot.sweep.space import split
+from raylot.trials.base import RunTrainable
+from raylot.trials.stream import StreamTrial
+from raylot.trials.ticket_stream import TicketStreamTrial
+from raylot.trials.tickets import TicketsTrial
+
+#: Characters of an error that are kept: its end says what happened.
+_LONGEST_ERROR = 300
+
+#: In an error's text: what a trial could not read or write.
+_OUT_OF_REACH = re.compile(
+    rf"^({'|'.join(['OSError', *(kind.__name__ for kind in OSError.__subclasses__())])}): ", re.M
+)
+
+#: Seconds without a running trial after which the user is told what is waited for.
+_WAITING = 30.0
+
+
+@dataclass
+class Ended:
+    """What became of the runs of an experiment, beside what is in the storage.
+
+    Attributes:
+        given_up: runs whose worker was lost too often, or could not use the storage: run_id -> why.
+        storage_failed: those of them that could not use the storage.
+        lost_inputs: ended runs of which something that others need is gone: run_id -> what.
+        error: why Tune itself gave up; empty if it did not.
+    """
+
+    given_up: dict[str, str] = field(default_factory=dict)
+    storage_failed: set[str] = field(default_factory=set)
+    lost_inputs: dict[str, str] = field(default_factory=dict)
+    error: str = ""
+
+
+def run_experiment(
+    trainable: type[RunTrainable],
+    runs: Sequence[StreamRun],
+    *,
+    name: str,
+    searched: Collection[str],
+    options: SweepOptions,
+    storage: Storage,
+    lease: str,
+    progress: Progress,
+) -> Ended:
+    """Runs one Tune experiment to its end.
+
+    Args:
+        trainable: of this kind of run.
+        runs: what to compute.
+        name: of the stage, in the names of folders.
+        searched: options that are searched over, for Tune's tables and TensorBoard.
+        options: what a trial may use.
+        storage: where results go.
+        lease: path of the file that says that this sweep is in charge there.
+        progress: is told what is going on.
+    """
+    started = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns() % 10_000:04}"
+    shared, points = split(runs, set(searched))
+    # Loaded here alone: each node's workers share one copy in Ray's object store.
+    datasets = {run.dataset: data.to_arrays(data.read(run)) for run in _each_dataset(runs)}
+    resources = {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial}
+    ended = Ended()
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(trainable, datasets=datasets), resources),
+        param_space={
+            "storage": storage.root,
+            "patience": storage.patience,
+            "lease": lease,
+            "save_interval": options.save_interval,
+            "shared": shared,
+            "run": tune.grid_search(points),
+        },
+        tune_config=tune.TuneConfig(
+            max_concurrent_trials=options.max_concurrent,
+            reuse_actors=True,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=_trial_folder,
+        ),
+        run_config=tune.RunConfig(
+            name=f"{name}-{started}".replace(" ", "-"),
+            storage_path=storage.path("tune"),
+            storage_filesystem=None if storage.is_local else storage.filesystem,
+            failure_config=tune.FailureConfig(max_failures=options.max_failures),
+            checkpoint_config=tune.CheckpointConfig(
+                checkpoint_frequency=0, checkpoint_at_end=False
+            ),
+            callbacks=[_Listener(progress, ended, resources)],
+            verbose=0,
+        ),
+    )
+    try:
+        tuner.fit()
+    except Exception as error:  # Tune's own files could not be written, for instance
+        ended.error = _end_of(error)
+    return ended
+
+
+class _Listener(tune.Callback):
+    """Hears what Ray Tune reports: tells `Progress`, and notes what became of runs."""
+
+    def __init__(self, progress: Progress, ended: Ended, resources: dict[str, float]) -> None:
+        self._progress, self._ended, self._resources = progress, ended, resources
+        self._last_run = time.monotonic()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks, into a file that raylot never reads; a terminal cannot be."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._progress.run_started(trial.trial_id, str(trial))
+
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        for note in result["notes"]:
+            self._progress.note(note)
+        if "lost_run" in result:
+            self._ended.lost_inputs[result["lost_run"]] = result["lost"]
+        self._progress.run_advanced(trial.trial_id, result)
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._progress.run_ended(trial.trial_id)
+
+    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._progress.note(f"{trial} lost its worker; it goes on from what was saved")
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        run_id = _trial_run(trial).run_id
+        error = str(
+            trial.get_error() or "no reason is known"
+        )  # as text: errors come as pickles too
+        if _OUT_OF_REACH.search(error):
+            self._ended.storage_failed.add(run_id)
+        self._ended.given_up[run_id] = _end_of(error)
+        self._progress.run_ended(trial.trial_id, failed=True)
+
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        now = time.monotonic()
+        if any(trial.status == "RUNNING" for trial in trials):
+            self._last_run = now
+        elif now > self._last_run + _WAITING:
+            self._last_run = now  # say it again after as long
+            self._progress.note(_what_is_waited_for(self._resources))
+
+
+def _what_is_waited_for(resources: dict[str, float]) -> str:
+    wanted = " and ".join(f"{n:g} {name.upper()}s" for name, n in resources.items() if n)
+    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    return f"no trial is running: waiting for a node with {wanted} free ({len(alive)} nodes are up)"
+
+
+def _end_of(error: object) -> str:
+    """The last words of an error, in one line."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= _LONGEST_ERROR else f"... {text[-_LONGEST_ERROR:]}"
+
+
+def _each_dataset(runs: Sequence[StreamRun]) -> list[StreamRun]:
+    """A run on each data set that runs are on."""
+    return list({run.dataset: run for run in runs}.values())
+
+
+_TRAINABLES = {
+    trainable.__name__: trainable for trainable in (StreamTrial, TicketsTrial, TicketStreamTrial)
+}
+
+
+def _trial_run(trial: Any) -> StreamRun:
+    model = _TRAINABLES[trial.trainable_name].run_model
+    return model(**trial.config["shared"], **trial.config["run"])
+
+
+def _trial_name(trial: Any) -> str:
+    return _trial_run(trial).label
+
+
+def _trial_folder(trial: Any) -> str:
+    run = _trial_run(trial)
+    return f"{run.label} {run.run_id}".replace(" ", "_")

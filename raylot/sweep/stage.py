@@ -1,0 +1,66 @@
+"""Stages of a sweep: runs of one kind, and which of them can be computed now."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from raylot import results
+from raylot.config import StreamRun
+from raylot.storage import Storage
+from raylot.trials.base import RunTrainable
+from raylot.trials.stream import snapshot_tasks
+
+
+def _statuses(storage: Storage) -> dict[str, str]:
+    """How each run that has ended did so, by run_id."""
+    runs = results.read(storage, "runs", ["run_id", "status"])
+    return dict(zip(runs["run_id"], runs["status"], strict=True))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Runs of one kind, all of which could run at once."""
+
+    name: str
+    trainable: type[RunTrainable]
+    runs: Sequence[StreamRun]
+
+    def missing(self, storage: Storage) -> list[StreamRun]:
+        """Runs that have not ended."""
+        ended = results.finished_runs(storage)
+        return [run for run in self.runs if run.run_id not in ended]
+
+    def ready(self, storage: Storage) -> list[StreamRun]:
+        """Missing runs that can be computed now: what they stand on has ended."""
+        return [run for run, parent_ended in self._possible(storage) if parent_ended]
+
+    def to_compute(self, storage: Storage) -> list[StreamRun]:
+        """Missing runs that can be computed now, or once what they stand on has ended."""
+        return [run for run, _ in self._possible(storage)]
+
+    def _possible(self, storage: Storage) -> Iterator[tuple[StreamRun, bool]]:
+        """Missing runs, and whether what they stand on is there; without those that can never be.
+
+        Nothing stands on a run that failed; tickets of a stream that diverged, up to its last
+        snapshot; ticket streams only on a search that found its tickets.
+        """
+        missing = self.missing(storage)
+        status = _statuses(storage) if any(run.parent for run in missing) else {}
+        snapshots = functools.cache(functools.partial(snapshot_tasks, storage))
+
+        def can_start(run: StreamRun) -> bool:
+            parent = run.parent
+            if parent is None:
+                return True
+            ended = status.get(parent.run_id)
+            if ended is None:
+                return can_start(parent)
+            if parent.parent is None:
+                return ended != "failed" and getattr(run, "task", 0) in snapshots(parent.run_id)
+            return ended == "finished"
+
+        for run in missing:
+            if can_start(run):
+                yield run, run.parent is None or run.parent.run_id in status

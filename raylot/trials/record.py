@@ -1,0 +1,67 @@
+"""How a run ended, as its row of the ``runs`` table."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any, Literal
+
+import torch
+
+import raylot
+from raylot import results
+from raylot.config import StreamRun
+from raylot.trials.state import RunState
+
+Status = Literal["finished", "diverged", "failed"]
+
+
+def now() -> str:
+    """The time in ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat()
+
+
+def artifact_run(path: str) -> str:
+    """The run that has left an artifact: ``artifacts/<run_id>/...``."""
+    return path.split("/")[1]
+
+
+def run_row(
+    run: StreamRun,
+    state: RunState,
+    status: Status,
+    error: str = "",
+    device: str | None = None,
+) -> dict[str, Any]:
+    """The row that marks a run as ended.
+
+    Args:
+        run: its options.
+        state: what it has done; the rows in it have been written.
+        status: how it ended.
+        error: why it failed, in one line.
+        device: the name of what it was computed on; None if that is not known.
+    """
+    files = {table: len(rows) for table, rows in state.rows.items()} | state.artifacts
+    return {
+        **results.option_values(run),
+        **results.identity_columns(run),
+        "kind": run.kind,
+        "status": status,
+        "error": error or None,
+        "stream_run_id": run.stream.run_id,
+        "protocol": run.protocol,
+        "training_steps": state.training_steps,
+        "seconds": state.seconds,
+        "training_seconds": state.training_seconds,
+        "plasticity_seconds": state.plasticity_seconds,
+        "started": datetime.fromisoformat(state.started),
+        "device_used": device,
+        "engine_used": ",".join(state.engines) or None,
+        "files": json.dumps(files, sort_keys=True),
+        "inputs": json.dumps(state.inputs, sort_keys=True),
+        "raylot_version": raylot.__version__,
+        "torch_version": str(torch.__version__),
+        "ray_version": version("ray"),
+    }
