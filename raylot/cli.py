@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from raylot.config import (
     TicketStreamOptions,
     TrainingOptions,
 )
-from raylot.options import OptionError, Options, accepted, unknown_option
+from raylot.options import OptionError, Options, accepted, shown, unknown_option
 
 _GROUPS: dict[str, type[Options]] = {
     "what is varied": SearchOptions,
@@ -50,6 +51,9 @@ _LISTS = {
     "seeds", "shifts", "interventions", "sparsities", "rounds", "hidden", "snapshots",
     "subnetworks", "stream_sparsities", "stream_snapshots",
 }  # fmt: skip
+
+#: Bytes that a configuration file may have: what is longer is no such file.
+_LARGEST_FILE = 100_000
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,10 @@ def parse(
     presets = {**PRESETS, "default": {**PRESETS["default"], **(defaults or {})}}
     parser = _parser(description, presets["default"])
     words = list(sys.argv[1:] if arguments is None else arguments)
-    given, unknown = parser.parse_known_args(_joined_negatives(words))
+    for word in words:
+        if nothing := re.fullmatch("--([a-z0-9-]+)=--", word):  # argparse drops such a value
+            parser.error(f"argument --{nothing[1]}: expected a value")
+    given, unknown = parser.parse_known_args(joined_negatives(words))
     try:
         if unknown:
             raise OptionError(_unknown_argument(unknown))
@@ -160,7 +167,7 @@ def _parser(description: str, defaults: Mapping[str, Any]) -> argparse.ArgumentP
     return parser
 
 
-def _joined_negatives(words: Sequence[str]) -> list[str]:
+def joined_negatives(words: Sequence[str]) -> list[str]:
     """``--lr -1e-3`` as ``--lr=-1e-3``: argparse takes the value for an option of its own."""
     joined: list[str] = []
     for word in words:
@@ -191,15 +198,51 @@ def _given_values(
     given: argparse.Namespace, presets: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
     if given.preset not in presets:
-        raise OptionError(f"preset={given.preset}: must be one of {', '.join(presets)}")
+        raise OptionError(f"preset={shown(given.preset)}: must be one of {', '.join(presets)}")
     values = dict(presets[given.preset])
     if given.config is not None:
-        values |= read_options_file(given.config)
+        of_file = read_options_file(given.config)
+        if given.download is None and of_file.get("download", False) is not False:
+            # Who passes a file on decides what is computed, not what lands outside the storage.
+            raise OptionError(
+                f"download={shown(of_file['download'])}: must be given on the command line, "
+                "as it writes into data_root"
+            )
+        values |= of_file
     for name in Study.model_fields:
         if (given_value := getattr(given, name)) is not None:
             is_list = isinstance(given_value, list)
             values[name] = " ".join(given_value) if is_list else given_value
     return values
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads options: plain values, lists of them, and tables where an option takes one.
+
+    Numbers and dates stay text, which the models read as they read the command line's: YAML would
+    take ``010`` for 8 and ``1:30`` for 90. Merge keys are refused because a few lines of them can
+    hold more entries than memory does.
+    """
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Looks at a mapping before it is built: in PyYAML, a later key replaces an earlier one."""
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if "<<" in keys:
+            raise yaml.YAMLError("<< is not read")
+        for key, count in Counter(key.replace("-", "_") for key in keys).items():
+            if count > 1:
+                raise yaml.YAMLError(f"{shown(key)} is given twice")
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, text) for tag, text in resolvers if tag.endswith((":null", ":bool"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.yaml_constructors = {
+    tag: construct
+    for tag, construct in yaml.SafeLoader.yaml_constructors.items()
+    if tag is None or tag.endswith((":null", ":bool", ":str", ":seq", ":map"))
+}
 
 
 def read_options_file(path: str | Path) -> dict[str, Any]:
@@ -208,21 +251,32 @@ def read_options_file(path: str | Path) -> dict[str, Any]:
     Raises:
         OptionError: the file cannot be read or is no such mapping.
     """
+    at = f"config={shown(path)}"
     try:
-        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        with Path(path).open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
+            raise OptionError(f"{at}: must be a YAML file of at most {_LARGEST_FILE:,} bytes")
+        loaded = yaml.load(content.decode("utf-8"), Loader=_Loader)
+    except OptionError:
+        raise
     except OSError as error:
         raise OptionError(
-            f"config={path}: must be a YAML file that can be read ({error.strerror})"
+            f"{at}: must be a YAML file that can be read ({error.strerror})"
         ) from None
-    except (yaml.YAMLError, ValueError, KeyError, AttributeError, RecursionError) as error:
-        # PyYAML lets the errors of the types it builds through, as for "!!int ten".
+    except (yaml.YAMLError, ValueError, KeyError, RecursionError) as error:
+        # PyYAML lets the errors of the types it builds through, as for "!!bool perhaps".
         reason = " ".join(str(error).split())
-        raise OptionError(f"config={path}: must be a YAML file ({reason})") from None
+        raise OptionError(f"{at}: must be a YAML file ({reason})") from None
     if loaded is None:
         return {}
     if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):
-        raise OptionError(f"config={path}: must be a mapping of option names to values")
+        raise OptionError(f"{at}: must be a mapping of option names to values")
     for key, value in loaded.items():
         if isinstance(value, dict) and key != "rounds":
-            raise OptionError(f"config={path}: {key} must hold no options; all stand at top level")
+            raise OptionError(f"{at}: {shown(key)} must hold no options; all stand at top level")
+        parts = value.values() if isinstance(value, dict) else value
+        if isinstance(value, dict | list) and any(isinstance(part, dict | list) for part in parts):
+            # A few lines of aliases can hold more lists in lists than memory does.
+            raise OptionError(f"{at}: {shown(key)} must hold no lists or tables in its own")
     return {key.replace("-", "_"): value for key, value in loaded.items()}

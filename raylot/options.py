@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+import reprlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_origin
 
@@ -12,14 +14,45 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-_LONGEST_LIST = 1_000_000
+_LONGEST_LIST = 100_000
+
+#: ``3``, ``0-9`` or ``0-40:10``.
+_SPAN = re.compile("([0-9]+)(?:-([0-9]+)(?::([0-9]+))?)?")
+
+#: Characters of a message, and of a value in it, that are shown.
+_LONGEST_MESSAGE, _LONGEST_VALUE = 2500, 200
+
+_containers = reprlib.Repr()
+_containers.maxlist = _containers.maxtuple = _containers.maxdict = 20
 
 
 class OptionError(ValueError):
-    """A user's mistake, in one line: the option, the value given and what is accepted."""
+    """A user's mistake, in one line: the option, the value given and what is accepted.
+
+    The line is safe to print: what could steer a terminal is escaped, and what was given can be as
+    long as it likes.
+    """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.splitlines()))
+        line = "".join(map(_printable, " ".join(message.splitlines())))
+        if len(line) > _LONGEST_MESSAGE:
+            half = _LONGEST_MESSAGE // 2
+            line = f"{line[:half]} ... {line[-half:]}"
+        super().__init__(line)
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else ascii(character)[1:-1]
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it: as it was given, but no longer than a line."""
+    try:
+        is_container = isinstance(value, list | tuple | dict | set)
+        text = _containers.repr(value) if is_container else str(value)
+    except ValueError:  # Python writes out no number of more than 4,300 digits
+        text = f"a huge {type(value).__name__}"
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
 # ------------------------------------------------------------------ reading values as users write
@@ -33,17 +66,18 @@ def parse_integers(value: Any) -> Any:
         return value
     numbers: list[int] = []
     for part in value.replace(",", " ").split():
-        span, _, step = part.partition(":")
-        first, dash, last = span.partition("-")
-        if dash:
-            span_numbers = range(int(first), int(last) + 1, int(step or 1))
-            if span_numbers[_LONGEST_LIST:]:  # len() fails on a range that long
-                raise ValueError(f"more than {_LONGEST_LIST} numbers")
-            numbers += span_numbers
-        elif step:
-            raise ValueError("a step needs a range")
-        else:
-            numbers.append(int(first))
+        span = _SPAN.fullmatch(part)
+        if span is None:
+            raise ValueError("neither a number nor a range")
+        first, last, step = (None if text is None else int(text) for text in span.groups())
+        assert first is not None
+        span_numbers = range(first, (first if last is None else last) + 1, step or 1)
+        if not span_numbers or step == 0:
+            raise ValueError("a range that holds nothing")
+        # Of all parts together, and before they are listed; len() fails on a range that long.
+        if span_numbers[_LONGEST_LIST - len(numbers) :]:
+            raise ValueError(f"more than {_LONGEST_LIST} numbers")
+        numbers += span_numbers
     return numbers
 
 
@@ -56,17 +90,26 @@ def parse_list(value: Any) -> Any:
 
 def parse_rounds(value: Any) -> Any:
     """``"3"`` -> ``3``; ``"0.8:3,0.9:5"`` -> ``{0.8: 3, 0.9: 5}``; ``"auto"`` -> ``None``."""
+    if isinstance(value, dict):
+        _each_sparsity_once([float(key) for key in value if isinstance(key, str)])
+        return value
     if not isinstance(value, str):
         return value
     if value == "auto":
         return None
+    if not value.isascii() or "_" in value:  # Python's numbers can be written in more ways
+        raise ValueError("no number")
     if ":" not in value:
         return int(value)
     pairs = [part.split(":") for part in value.replace(",", " ").split()]
-    table = {float(sparsity): int(rounds) for sparsity, rounds in pairs}
-    if len(table) < len(pairs):
+    table = [(float(sparsity), int(rounds)) for sparsity, rounds in pairs]
+    _each_sparsity_once([sparsity for sparsity, _ in table])
+    return dict(table)
+
+
+def _each_sparsity_once(sparsities: list[float]) -> None:
+    if len(set(sparsities)) < len(sparsities):
         raise ValueError("a sparsity is given twice")
-    return table
 
 
 def option(
@@ -102,11 +145,13 @@ class Options(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _truth_is_no_number(cls, values: Any) -> Any:
-        """YAML's ``epochs: true`` is a mistake, not 1."""
+        """YAML's ``epochs: true`` is a mistake, not 1; so is ``seeds: [true]``."""
         for name, value in values.items() if isinstance(values, dict) else ():
             field = cls.model_fields.get(name)
-            if isinstance(value, bool) and field is not None and field.annotation is not bool:
-                raise ValueError(f"{name}={value}: must be {accepted(field)}")
+            if field is None or field.annotation is bool:
+                continue
+            if any(isinstance(part, bool) for part in _parts(value)):
+                raise ValueError(f"{name}={shown(value)}: must be {accepted(field)}")
         return values
 
     @model_validator(mode="before")
@@ -171,6 +216,17 @@ def accepted(field: FieldInfo) -> str:
     return "a text"
 
 
+def _parts(value: Any) -> Iterator[Any]:
+    """A value, or what it lists or maps."""
+    if isinstance(value, dict):
+        yield from value
+        yield from value.values()
+    elif isinstance(value, list | tuple | set):
+        yield from value
+    else:
+        yield value
+
+
 def _may_be_none(field: FieldInfo | None) -> bool:
     """Whether an option may be left out, and no text could be meant by ``none``."""
     kinds = set() if field is None else set(get_args(field.annotation))
@@ -193,12 +249,12 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
     if field is None:  # a model's own check, which names option and value itself
         return str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
     if first["type"] == "value_error" and str(first["ctx"]["error"]).startswith("must be"):
-        return f"{name}={first['input']}: {first['ctx']['error']}"
-    return f"{name}={first['input']}: must be {accepted(field)}"
+        return f"{name}={shown(first['input'])}: {first['ctx']['error']}"
+    return f"{name}={shown(first['input'])}: must be {accepted(field)}"
 
 
 def unknown_option(name: str, value: Any, known: Iterable[str]) -> str:
     """The one-line message for an option that does not exist."""
     close = difflib.get_close_matches(name, list(known), n=1)
     hint = f"did you mean {close[0]}?" if close else "accepted: " + ", ".join(sorted(known))
-    return f"{name}={value}: unknown option; {hint}"
+    return f"{shown(name)}={shown(value)}: unknown option; {hint}"

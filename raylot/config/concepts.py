@@ -47,8 +47,19 @@ class DataOptions(Options):
         identity=False,
     )
     download: bool = option(
-        False, "download MNIST into data_root if it is not there", identity=False
+        False,
+        "download MNIST into data_root if it is not there; on the command line only, a "
+        "configuration file cannot ask for it",
+        identity=False,
     )
+
+    @field_validator("data_root", mode="before")
+    @classmethod
+    def _says_something(cls, value: Any) -> Any:
+        """An empty text, as of an unset shell variable, would be the working directory."""
+        if value == "":
+            raise ValueError("an empty text")
+        return value
 
     @field_validator("data_root")
     @classmethod

@@ -40,11 +40,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "reads every file, and lists what is finished, running and damaged",
         ),
     }
-    for name, (_, text) in actions.items():
-        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        command.add_argument(
-            "storage", metavar="STORAGE", help="folder or URI, as given to a sweep"
-        )
+    command = {
+        name: commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        for name, (_, text) in actions.items()
+    }
+    for parsed in command.values():
+        parsed.add_argument("storage", metavar="STORAGE", help="folder or URI of a sweep's results")
+    command["check"].add_argument(
+        "--repair",
+        action="store_true",
+        help="move damaged files to STORAGE/damaged and make the runs that wrote them count as "
+        "unfinished, so that the command that computed them does it again; not while it runs",
+    )
     try:
         given = parser.parse_args(arguments)
         storage = Storage(given.storage)

@@ -20,6 +20,9 @@ from raylot.config import SweepOptions
 from raylot.options import OptionError
 from raylot.sweep.watch import Watch
 
+#: Characters of an error's text that are shown.
+_LONGEST_REASON = 300
+
 #: Where an object store is, for the workers; whose credentials they are is each node's own affair.
 _FORWARDED = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")
 
@@ -61,17 +64,32 @@ def ray_session(
             ray.shutdown()
 
 
+def check_address(options: SweepOptions) -> None:
+    """Makes sure that something answers where the cluster should be.
+
+    Ray itself tries for minutes.
+
+    Raises:
+        OptionError: nothing does.
+    """
+    address = _address(options)
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        if host and port.isdigit():
+            socket.create_connection((host, int(port)), timeout=10).close()
+        if address.startswith("ray://"):
+            raise ValueError("Ray Client cannot run sweeps; submit them with ray job submit")
+    except (OSError, OverflowError, ValueError) as error:
+        raise _unreachable(options, error) from None
+
+
 def _connect(options: SweepOptions) -> None:
-    address = options.address or os.environ.get("RAY_ADDRESS", "")
     environment: dict[str, Any] = {}
     if options.address not in (None, "local"):
         environment["py_modules"] = [raylot]  # a cluster's nodes need not have it installed
     if forwarded := {name: os.environ[name] for name in _FORWARDED if name in os.environ}:
         environment["env_vars"] = forwarded
     try:
-        if address.startswith("ray://"):
-            raise ValueError("Ray Client cannot run sweeps: submit them, with ray job submit")
-        _check_reachable(address)
         ray.init(
             address=options.address,
             log_to_driver=False,
@@ -79,21 +97,19 @@ def _connect(options: SweepOptions) -> None:
             runtime_env=environment or None,
         )
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise OptionError(
-            f"address={options.address or address or None}: must be the address of a Ray cluster "
-            f"that can be reached ({' '.join(str(error).split())[:300]})"
-        ) from None
+        raise _unreachable(options, error) from None
 
 
-def _check_reachable(address: str) -> None:
-    """Ray itself tries for minutes to reach a cluster that is not there.
+def _address(options: SweepOptions) -> str:
+    return options.address or os.environ.get("RAY_ADDRESS", "")
 
-    Raises:
-        OSError: nothing answers at ``host:port``.
-    """
-    host, _, port = address.rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=10).close()
+
+def _unreachable(options: SweepOptions, error: Exception) -> OptionError:
+    reason = " ".join(str(error).split())[:_LONGEST_REASON]
+    return OptionError(
+        f"address={_address(options) or None}: must be the address of a Ray cluster that can be "
+        f"reached ({reason})"
+    )
 
 
 def _check_resources(options: SweepOptions, say: Callable[[str], None]) -> None:

@@ -15,7 +15,7 @@ from raylot.options import OptionError
 from raylot.progress import Progress
 from raylot.results.integrity import Inspection, inspect
 from raylot.storage import Storage
-from raylot.sweep.cluster import ray_session
+from raylot.sweep.cluster import check_address, ray_session
 from raylot.sweep.execution import Execution
 from raylot.sweep.lease import Lease
 from raylot.sweep.outcome import CONTINUE, Outcome, outcome
@@ -153,6 +153,7 @@ class Sweep:
                 found = inspect(self.storage, self._planned)
                 failed = self._failed() if retry_failed else []
                 if failed or found.damages or any(s.ready(self.storage) for s in self.stages):
+                    check_address(self.study)
                     # Its own storage does not wait: it tells others whether this sweep is alive.
                     lease = Lease(Storage(self.storage.root), progress.note, watch.lost_storage)
                     with lease, progress:

@@ -189,7 +189,7 @@ class RunTrainable(tune.Trainable):
         except DamagedFileError as damage:
             raise InputLostError(run_id, str(damage)) from None
         except ValueError as error:
-            raise InputLostError(run_id, f"{path}: {error}") from None
+            raise InputLostError(run_id, f"{path}: damaged ({error})") from None
         found = seal.fingerprint(content)
         if self.state.inputs.get(path, found) != found:
             self.state = RunState(now(), inputs=self.state.inputs)

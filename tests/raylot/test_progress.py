@@ -192,12 +192,15 @@ def test_a_new_stage_counts_its_own_runs_and_keeps_failures_and_steps(watched: W
 
 
 def _summaries(watched: Watched) -> list[str]:
-    return [line for line in watched.lines if not line.startswith("  ")]
+    return [line for line in watched.lines if "runs finished" in line]
 
 
 def test_plain_lines_come_at_most_every_interval(watched: Watched) -> None:
     with watched.progress as progress:
-        assert watched.lines == ["streams: 1 of 4 runs finished; 0% of all training steps"]
+        assert watched.lines == [
+            "streams: 1 of 4 runs finished; 0% of all training steps",
+            "starting Ray ...",
+        ]
         for tick in range(1, 61):  # once a second for a minute
             watched.clock.now = float(tick)
             watched.advance("a", 10, 10 * tick)
@@ -217,10 +220,16 @@ def test_plain_lines_are_plain_and_one_line_each() -> None:
         watched.clock.now = PLAIN_INTERVAL
         watched.advance("a", 1, 500, label=LONG, doing="round 1 of 3")
     assert watched.lines == [
+        "starting Ray ...",
         "tickets: 999 of 1000 runs finished; 0% of all training steps",
         "tickets: 999 of 1000 runs finished, 1 running; 50% of all training steps",
         f"  {LONG}: round 1 of 3",
     ]
+
+
+def test_notes_are_said_at_once(watched: Watched) -> None:
+    watched.progress.note("damaged: tables/[red]a.parquet")
+    assert watched.lines[-1] == "damaged: tables/[red]a.parquet"
 
 
 # ------------------------------------------------------------------ the live picture

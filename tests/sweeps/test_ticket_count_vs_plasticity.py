@@ -108,7 +108,7 @@ def test_a_sweep_killed_and_interrupted_ends_as_if_nothing_had_happened(
     interrupted.send_signal(signal.SIGINT)
     said, progress = interrupted.communicate(timeout=120)
     assert interrupted.returncode == 130, progress
-    assert "the same command continues it" in said
+    assert "The same command continues them." in said
     assert "Traceback" not in progress
 
     again = _run(tmp_path)

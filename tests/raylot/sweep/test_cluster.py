@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import ray
 
 from raylot.config import SweepOptions
 from raylot.options import OptionError
-from raylot.sweep.cluster import ray_session
+from raylot.sweep.cluster import check_address, ray_session
 
 
 @pytest.fixture
@@ -24,27 +25,37 @@ def closed_port() -> Iterator[int]:
 @pytest.mark.parametrize("prefix", ["", "ray://"])
 def test_a_cluster_that_is_not_there_is_refused_at_once(closed_port: int, prefix: str) -> None:
     address = f"{prefix}127.0.0.1:{closed_port}"
-    with (
-        pytest.raises(OptionError, match=r"must be the address of a Ray cluster that can be") as no,
-        ray_session(SweepOptions(address=address)),
-    ):
-        pytest.fail("there is no such cluster")
+    with pytest.raises(
+        OptionError, match=r"must be the address of a Ray cluster that can be"
+    ) as no:
+        check_address(SweepOptions(address=address))
     assert str(no.value).startswith(f"address={address}: ")
     assert not ray.is_initialized()
 
 
+def test_ray_client_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"ray://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(OptionError, match=r"submit them with ray job submit\)$"):
+            check_address(SweepOptions(address=address))
+
+
 def test_the_environments_address_counts(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{closed_port}")
-    with pytest.raises(OptionError, match="must be the address"), ray_session(SweepOptions()):
-        pytest.fail("there is no such cluster")
+    with pytest.raises(OptionError, match=f"address=127.0.0.1:{closed_port}: must be the address"):
+        check_address(SweepOptions())
 
 
 class _Nodes:
-    """Two nodes, of 2 and 4 CPUs and one with a GPU, in place of Ray's."""
+    """Two nodes, of 2 and 4 CPUs and one with a GPU, in place of Ray's; a larger one is gone."""
 
     @staticmethod
-    def nodes() -> list[dict[str, dict[str, float]]]:
-        return [{"Resources": {"CPU": 2.0, "GPU": 1.0}}, {"Resources": {"CPU": 4.0}}]
+    def nodes() -> list[dict[str, Any]]:
+        return [
+            {"Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0}},
+            {"Alive": True, "Resources": {"CPU": 4.0}},
+            {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
+        ]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +72,10 @@ class _Nodes:
             {"gpus_per_trial": 2},
             "gpus_per_trial=2: must be at most 1, the most GPUs that one node of this cluster has",
         ),
+        (
+            {"cpus_per_trial": 4, "gpus_per_trial": 1},
+            "cpus_per_trial=4: must be at most 2, the most CPUs that one node with 1 GPUs has",
+        ),
     ],
 )
 def test_a_trial_must_fit_on_one_node(
@@ -68,6 +83,7 @@ def test_a_trial_must_fit_on_one_node(
 ) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "nodes", _Nodes.nodes)
+    monkeypatch.setattr("raylot.sweep.cluster._is_autoscaling", lambda: False)
     monkeypatch.setattr(ray, "shutdown", lambda: pytest.fail("the session is not ours"))
     if message is None:
         with ray_session(SweepOptions(**options)):

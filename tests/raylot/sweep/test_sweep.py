@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +16,12 @@ from ray import tune
 from raylot import results
 from raylot.config import StreamRun, Study
 from raylot.options import OptionError
+from raylot.results.integrity import inspect
 from raylot.storage import Storage
 from raylot.sweep import Sweep
 from raylot.sweep.space import study_spaces
 from raylot.trials.stream import snapshot_path
+from raylot.trials.tickets import TicketsTrial
 from tests.raylot.tables import assert_same_tables, read_sorted
 from tests.raylot.trials.runs import finish
 
@@ -70,6 +75,19 @@ def _computed_here(sweep: Sweep, *stages: int) -> None:
             )
 
 
+def killed_on(run_id: str) -> type[TicketsTrial]:
+    """A trial whose worker the kernel kills whenever it comes to one run, as for its memory."""
+
+    class Killed(TicketsTrial):
+        def step(self) -> dict[str, Any]:
+            if self.run.run_id == run_id:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().step()
+
+    Killed.__name__ = TicketsTrial.__name__
+    return Killed
+
+
 def _written(root: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in (root / "tables").rglob("*.parquet")}
 
@@ -108,23 +126,65 @@ def test_a_finished_sweep_starts_nothing(two_seeds: Path) -> None:
 
 def test_a_failed_run_is_recorded_the_rest_goes_on_and_it_can_be_retried(tmp_path: Path) -> None:
     sweep = _sweep(tmp_path, [0], [0.5])
-    _computed_here(sweep, 0)
-    (stream,) = sweep.stages[0].runs
-    good = sweep.storage.read(snapshot_path(stream.run_id, 2))
-    assert good
-    sweep.storage.write(snapshot_path(stream.run_id, 2), b"damaged")
+    _computed_here(sweep, 0, 1)
+    failed = sweep.stages[1].runs[1]
+    (row,) = results.read_run(sweep.storage, "runs", failed.run_id) or []
+    error = "RuntimeError: out of memory"
+    results.write(
+        sweep.storage, "runs", failed.run_id, [{**row, "status": "failed", "error": error}]
+    )
     outcome = sweep.run()
     assert (outcome.finished, outcome.missing, outcome.interrupted) == (2, 0, False)
-    assert [f.split(" (")[0] for f in outcome.failures] == [
-        "tickets seed=0 permuted_pixels task=2 sparsity=0.5"
+    assert outcome.failures == [
+        f"tickets seed=0 permuted_pixels task=2 sparsity=0.5 ({failed.run_id}): {error}"
     ]
     assert "failed: tickets seed=0" in outcome.summary()
+    assert not (tmp_path / "tune").exists(), "a failed run is not tried again unasked"
+    again = sweep.run(retry_failed=True)
+    assert (again.finished, again.failures) == (3, [])
 
-    sweep.storage.write(snapshot_path(stream.run_id, 2), good)
-    assert sweep.run().failures, "a failed run is not tried again unasked"
-    assert sweep.forget_failed() == 1
-    _computed_here(sweep, 1)
-    assert sweep.run().finished == 3
+
+@pytest.mark.parametrize("kept", [0, 100, -1])
+def test_what_is_damaged_is_named_and_computed_again(
+    tmp_path: Path, two_seeds: Path, kept: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A table that is read at the start, and a snapshot that is only read when it is needed."""
+    root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
+    sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
+    stream, ticket = sweep.stages[0].runs[0], sweep.stages[1].runs[-1]
+    unsaved = next(run for run in sweep.stages[1].runs if run.stream.run_id == stream.run_id)
+    results.forget_run(sweep.storage, unsaved.run_id)  # needs the snapshot again
+    snapshot = snapshot_path(stream.run_id, unsaved.task)  # type: ignore[attr-defined]
+    for path in (f"tables/tickets/{ticket.run_id}.parquet", snapshot):
+        file = root / path
+        file.write_bytes(file.read_bytes()[:kept])
+    outcome = sweep.run()
+    assert (outcome.finished, outcome.missing, outcome.lost) == (14, 0, [])
+    said = capfd.readouterr().err
+    assert f"damaged: tables/tickets/{ticket.run_id}.parquet: " in said
+    assert f"damaged: {snapshot}: " in said
+    assert_same_tables(two_seeds, root)
+    assert not inspect(sweep.storage, artifacts=True).damages
+    assert {path.name for path in (root / "damaged").rglob("*.*")} == {
+        f"{ticket.run_id}.parquet", Path(snapshot).name,
+    }  # fmt: skip
+
+
+def test_a_run_whose_worker_dies_again_and_again_is_recorded_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = _sweep(tmp_path, [0, 1], [0.5], max_failures=1)
+    _computed_here(sweep, 0)
+    deadly = sweep.stages[1].runs[0]
+    monkeypatch.setattr("raylot.sweep.sweep.TicketsTrial", killed_on(deadly.run_id))
+    sweep = _sweep(tmp_path, [0, 1], [0.5], max_failures=1)
+    outcome = sweep.run()
+    assert (outcome.finished, outcome.missing) == (2 + 3, 0)
+    (failure,) = outcome.failures
+    assert failure.startswith(f"{deadly.label} ({deadly.run_id}): its worker was lost too often: ")
+    monkeypatch.undo()
+    again = _sweep(tmp_path, [0, 1], [0.5]).run(retry_failed=True)
+    assert (again.finished, again.failures) == (6, [])
 
 
 def test_tickets_of_a_diverged_stream_are_left_out_where_it_left_no_snapshot(

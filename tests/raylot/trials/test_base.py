@@ -9,7 +9,8 @@ import pytest
 
 from raylot import results
 from raylot.storage import Storage
-from raylot.trials.stream import StreamTrial
+from raylot.trials.state import tensors_from_bytes, tensors_to_bytes
+from raylot.trials.stream import StreamTrial, snapshot_path
 from raylot.trials.ticket_stream import TicketStreamTrial
 from raylot.trials.tickets import TicketsTrial
 from tests.raylot.tables import assert_same_tables
@@ -159,14 +160,52 @@ def test_a_damaged_state_is_computed_again(tmp_path: Path, whole: Path) -> None:
     assert_same_tables(whole, tmp_path / "damaged")
 
 
-def test_an_error_is_recorded_with_its_reason(tmp_path: Path) -> None:
-    """Without its stream a ticket search has no snapshot."""
-    (report,) = finish(TicketsTrial(trial_config(tmp_path, task=2)))
+def test_an_error_is_recorded_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(trial: StreamTrial) -> dict[str, float]:
+        raise RuntimeError("a layer\nof another shape")
+
+    monkeypatch.setattr(StreamTrial, "advance", failing)
+    (report,) = finish(StreamTrial(trial_config(tmp_path)))
     assert report["done"]
+    assert report["failed"]
     (run,) = results.read(tmp_path, "runs").to_dict("records")
     assert run["status"] == "failed"
-    assert "snapshot-2.safetensors: the stream has left no snapshot here" in run["error"]
-    assert "\n" not in run["error"]
+    assert "RuntimeError: a layer of another shape" in run["error"]
+
+
+def test_whoever_is_no_longer_in_charge_writes_nothing(tmp_path: Path) -> None:
+    """As when a driver stood still so long that another one took over."""
+    Storage(tmp_path).write("drivers/own.json", b"{}")
+    trial = StreamTrial({**trial_config(tmp_path), "lease": "drivers/own.json"})
+    trial.step()
+    rows = results.read(tmp_path, "tasks")
+    Storage(tmp_path).delete_file("drivers/own.json")
+    trial.step()
+    trial.step()
+    trial.step()
+    assert results.read(tmp_path, "tasks").equals(rows)
+    assert not results.finished_runs(Storage(tmp_path))
+    assert StreamTrial({**trial_config(tmp_path), "lease": "drivers/own.json"}).step()["done"]
+
+
+def test_what_was_done_from_other_inputs_is_forgotten(tmp_path: Path) -> None:
+    """A stream computed again on another device may leave another snapshot."""
+    stream = StreamTrial(trial_config(tmp_path))
+    finish(stream)
+    config = trial_config(tmp_path, task=2)
+    trial = TicketsTrial(config)
+    trial.step()
+    path = snapshot_path(stream.run.run_id, 2)
+    tensors = tensors_from_bytes(Storage(tmp_path).read(path) or b"")
+    Storage(tmp_path).write(path, tensors_to_bytes({n: t + 0.1 for n, t in tensors.items()}))
+    again = TicketsTrial(config)
+    assert again.state.steps == 1
+    again.step()
+    assert again.state.steps == 1, "dense training is done again"
+    assert len(again.state.rows["tickets"]) == len(trial.state.rows["tickets"])
+    assert again.state.inputs != trial.state.inputs
 
 
 def test_a_retry_continues_where_the_error_was(

@@ -67,14 +67,18 @@ def test_divergence_is_data(tmp_path: Path) -> None:
     assert math.isnan(results.read(tmp_path, "tickets")["test_accuracy"].iloc[-1])
 
 
-def test_a_damaged_snapshot_is_an_error_not_data(tmp_path: Path) -> None:
-    trial = StreamTrial(trial_config(tmp_path))
-    finish(trial)
-    Storage(tmp_path).write(snapshot_path(trial.run.run_id, 2), b"damaged")
-    finish(TicketsTrial(trial_config(tmp_path, task=2)))
-    runs = results.read(tmp_path, "runs").set_index("kind")
-    assert runs["status"]["tickets"] == "failed"
-    assert "not a safetensors file" in runs["error"]["tickets"]
+@pytest.mark.parametrize("length", [0, 7, 500, -1])
+def test_a_damaged_snapshot_is_no_data_and_its_stream_is_named(tmp_path: Path, length: int) -> None:
+    stream = StreamTrial(trial_config(tmp_path))
+    finish(stream)
+    path = snapshot_path(stream.run.run_id, 2)
+    whole = Storage(tmp_path).read(path)
+    assert whole
+    Storage(tmp_path).write(path, whole[:length])
+    (report,) = finish(TicketsTrial(trial_config(tmp_path, task=2)))
+    assert report["lost_run"] == stream.run.run_id
+    assert report["lost"].startswith(f"{path}: damaged (")
+    assert results.read(tmp_path, "runs")["kind"].tolist() == ["stream"]
 
 
 def test_controls_have_their_rows_and_means(tmp_path: Path) -> None:
