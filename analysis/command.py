@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn, TypeVar
@@ -10,13 +11,21 @@ from typing import NoReturn, TypeVar
 import pyarrow as pa
 from rich.console import Console
 
+from raylot.cli import joined_negatives
 from raylot.options import OptionError, Options, accepted
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, model: type[Options], description: str | None) -> None:
+        super().__init__(description=description, allow_abbrev=False)
+        self._model = model
+
     def error(self, message: str) -> NoReturn:
+        if missing := re.match(r"argument --(\w+): expected", message):
+            what = accepted(self._model.model_fields[missing[1]])
+            raise OptionError(f"{missing[1]}=: must be {what}")
         raise OptionError(f"{message} (--help lists the options)")
 
 
@@ -28,7 +37,7 @@ def parse(
     Raises:
         OptionError: an option does not exist or its value is not accepted.
     """
-    parser = _Parser(description=description, allow_abbrev=False)
+    parser = _Parser(model, description)
     for name, field in model.model_fields.items():
         text = f"{field.description}: {accepted(field)}".replace("%", "%%")
         if name == "storage":
@@ -37,7 +46,8 @@ def parse(
             parser.add_argument(
                 f"--{name}", metavar=name.upper(), help=f"{text} (default: {field.default})"
             )
-    given = vars(parser.parse_args(arguments))
+    words = joined_negatives(sys.argv[1:] if arguments is None else arguments)
+    given = vars(parser.parse_args(words))
     return model.checked(**{name: value for name, value in given.items() if value is not None})
 
 
@@ -50,7 +60,8 @@ def run(main: Callable[[], None]) -> int:
     try:
         main()
     except (OptionError, OSError, pa.ArrowException) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        line = OptionError(" ".join(str(error).split()))  # which is fit to be printed
+        print(f"error: {line}", file=sys.stderr)
         return 2
     return 0
 

@@ -49,6 +49,9 @@ def conduct(
     try:
         patience = 0.0 if command.dry_run else command.study.storage_patience
         storage = Storage(command.storage, patience)
+    except OptionError as error:
+        cli.refuse(error)
+    try:
         sweep = Sweep(command.study, storage, *spaces(command.study))
         if command.dry_run:
             if not command.study.download:

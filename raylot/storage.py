@@ -74,11 +74,12 @@ class Storage:
         if "://" not in self.root:
             try:
                 self.root = str(Path(self.root).expanduser().resolve())
-            except (RuntimeError, ValueError) as error:
+                is_other = Path(self.root).exists() and not Path(self.root).is_dir()
+            except (OSError, RuntimeError, ValueError) as error:
                 raise self.unusable(error) from None
-            self.filesystem, self._base = fs.LocalFileSystem(), self.root
-            if Path(self.root).exists() and not Path(self.root).is_dir():
+            if is_other:
                 raise self.unusable(NotADirectoryError("it is no folder"))
+            self.filesystem, self._base = fs.LocalFileSystem(), self.root
             return
         _refuse_credentials(self.root)
         try:

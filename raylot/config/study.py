@@ -119,11 +119,14 @@ class SweepOptions(Options):
     )
     name: str | None = option(
         None, "name of the study, part of its folder's name",
-        accepts="letters, digits, '-', '_' and '.'", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        accepts="at most 100 letters, digits, '-', '_' and '.'",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100,
     )  # fmt: skip
     address: str | None = option(
-        None, "address of a running Ray cluster (auto, or host:port); none given: as Ray decides, "
-        "that is RAY_ADDRESS, a cluster running on this machine, or a new one",
+        None, "where Ray runs: auto, host:port, or local for a Ray of its own; none given: as Ray "
+        "decides, that is RAY_ADDRESS, a cluster running on this machine, or a new one",
+        accepts="auto, local, or host:port of a Ray cluster",
+        pattern=r"^(auto|local|(ray://)?[A-Za-z0-9_.\[\]:-]+:[0-9]{1,5})$",
     )  # fmt: skip
     # Ray reckons in units of 1/10000, and refuses what rounds down to none.
     cpus_per_trial: float = option(1, "CPU cores that a trial reserves", ge=0.0001, le=4096)

@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         return actions[given.command][0](storage, given)
     except (OptionError, OSError, pa.ArrowException) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        print("error:", OptionError(" ".join(str(error).split())), file=sys.stderr)
         return 2
 
 

@@ -1,5 +1,6 @@
 """Sweeps on Ray: search spaces, the connection to a cluster, and the stages of runs."""
 
+from raylot.sweep import environment as environment  # before anything imports Ray
 from raylot.sweep.outcome import Outcome
 from raylot.sweep.space import Space, study_spaces
 from raylot.sweep.stage import Stage

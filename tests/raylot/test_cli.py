@@ -103,7 +103,13 @@ def test_values_as_users_write_them(arguments: list[str], name: str, value: Any)
         ("seeds: 3", "seeds", (3,)),
         ("rounds: {0.8: 3, 0.9: 5}", "rounds", {0.8: 3, 0.9: 5}),
         ("rounds: auto", "rounds", None),
-        ("download: yes", "download", True),
+        ("download: no", "download", False),
+        ("carry-optimizer: yes", "carry_optimizer", True),
+        # numbers are read as on the command line, not as YAML 1.1 reads them: 8, 90, a date
+        ("epochs: 010", "epochs", 10),
+        ("name: 2024-01-02", "name", "2024-01-02"),
+        ("name: 2024-13-45", "name", "2024-13-45"),
+        ("hidden: &layers [8, 4]\nsnapshots: &none [0]\nstream_snapshots: *none", "hidden", (8, 4)),
         ("data-root: /somewhere", "data_root", Path("/somewhere")),
         ("lr: 1e-3", "lr", 0.001),
         ("random_masks: null", "random_masks", None),
@@ -225,6 +231,8 @@ def test_help_shows_the_default_presets_values(
         (["--epochs", "--lr", "1"], "epochs=: must be a whole number in [1, 100000]"),
         (["--lr", "1", "2"], "2: must follow an --option"),
         (["--config"], "config=: must be given a value"),
+        (["--config=--"], "config=: must be given a value"),
+        (["--carry-optimizer=--"], "carry_optimizer=: must be true or false"),
         (["--seeds"], "seeds=: must be whole numbers from 0, each once, as 0-9 or 0,3,5"),
         (["--lr", "nan"], "lr=nan: must be a number in (0, 100]"),
         (["--lr", "-1"], "lr=-1: must be a number in (0, 100]"),
@@ -327,12 +335,21 @@ def test_a_mistake_is_one_line(
         ["--preset", "two\nlines"],
         ["--config", "no\nfile"],
         ["--zzzz"],
+        ["--epochs", "\x1b[2J\x07"],
+        ["--\udcff", "\udcff"],
+        ["--name", "a" * 100_000 + "/"],
+        ["--" + "a" * 100_000],
+        ["a" * 100_000],
+        ["--preset", "a" * 100_000],
+        ["--config", "a" * 100_000],
     ],
 )
 def test_odd_command_lines_are_one_line_too(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert refusal(capsys, *arguments)
+    message = refusal(capsys, *arguments)
+    assert message.isprintable()
+    assert 0 < len(message) < 3000
 
 
 @pytest.mark.parametrize(
@@ -341,11 +358,27 @@ def test_odd_command_lines_are_one_line_too(
         ("epoch: 3", "epoch=3: unknown option; did you mean epochs?"),
         ("epochs: 0", "epochs=0: must be a whole number in [1, 100000]"),
         ("epochs: 1.5", "epochs=1.5: must be a whole number in [1, 100000]"),
-        ("lr: .nan", "lr=nan: must be a number in (0, 100]"),
-        ("lr: .inf", "lr=inf: must be a number in (0, 100]"),
+        ("lr: .nan", "lr=.nan: must be a number in (0, 100]"),
+        ("lr: .inf", "lr=.inf: must be a number in (0, 100]"),
+        ("lr: nan", "lr=nan: must be a number in (0, 100]"),
+        ("epochs: 0x10", "epochs=0x10: must be a whole number in [1, 100000]"),
+        ("epochs: 1:30", "epochs=1:30: must be a whole number in [1, 100000]"),
+        ("epochs: yes", "epochs=True: must be a whole number in [1, 100000]"),
+        (
+            "seeds: [1, true]",
+            "seeds=['1', True]: must be whole numbers from 0, each once, as 0-9 or 0,3,5",
+        ),
+        (
+            "rounds: {0.8: 3, 0.80: 5}",
+            "rounds={'0.8': '3', '0.80': '5'}: must be a whole number in [1, 1000], one per "
+            "sparsity as 0.8:3,0.9:5, or auto",
+        ),
+        (
+            "1: 2\nepochs: 3",
+            "1=2: unknown option; accepted: " + ", ".join(sorted(Study.model_fields)),
+        ),
         ("lr: null", "lr=None: must be a number in (0, 100]"),
-        ("lr: [1, 2]", "lr=[1, 2]: must be a number in (0, 100]"),
-        ("lr: &a [*a]", "lr=[[...]]: must be a number in (0, 100]"),
+        ("lr: [1, 2]", "lr=['1', '2']: must be a number in (0, 100]"),
         (
             "seeds: 2024-01-01",
             "seeds=2024-01-01: must be whole numbers from 0, each once, as 0-9 or 0,3,5",
@@ -377,16 +410,21 @@ def test_a_mistake_in_a_file_is_one_line(
         b"- epochs",
         b"epochs",
         b"3",
-        b"1: 2",
         b"true: 1",
         b"null: 1",
         # values that yaml itself cannot make sense of
-        b"name: 2024-13-45",
-        b"epochs: !!int ten",
+        b"epochs: !!int 10",
         b"lr: !!float ten",
-        b"download: !!bool perhaps",
+        b"carry_optimizer: !!bool perhaps",
         b"name: !!timestamp never",
-        b"seeds: " + b"9" * 5000,
+        b"name: !!binary aGFsbG8=",
+        b"shifts: !!set {noise}",
+        # what a mapping would lose, and what memory might not hold
+        b"epochs: 1\nepochs: 1",
+        b"batch-size: 1\nbatch_size: 2",
+        b"rounds: {0.8: 3, 0.8: 3}",
+        b"<<: {epochs: 3}",
+        b"epochs: 1 #" + b" " * 100_000,
     ],
 )
 def test_a_file_that_is_no_mapping_is_refused(
@@ -404,6 +442,61 @@ def test_odd_files_are_one_line_too(
 ) -> None:
     options_file.write_text(text)
     assert refusal(capsys, "--config", str(options_file))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("lr: &a [*a]", "lr"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\nepochs: *b", "b"),
+        ("rounds: &a {0.8: *a}", "rounds"),
+        ("rounds: {0.8: [3]}", "rounds"),
+        ("seeds: [[1, 2], [3]]", "seeds"),
+        ("seeds: [{1: 2}]", "seeds"),
+    ],
+)
+def test_lists_in_lists_are_refused(
+    text: str, name: str, options_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By aliases, a few lines could hold more of them than memory does."""
+    options_file.write_text(text)
+    message = refusal(capsys, "--config", str(options_file))
+    assert message == f"config={options_file}: {name} must hold no lists or tables in its own"
+
+
+def test_a_key_given_twice_is_named(options_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options_file.write_text("epochs: 1\nlr: 1\nepochs: 2\n")
+    message = refusal(capsys, "--config", str(options_file))
+    assert message == f"config={options_file}: must be a YAML file (epochs is given twice)"
+
+
+def test_a_file_without_end_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    message = refusal(capsys, "--config", "/dev/zero")
+    assert message == "config=/dev/zero: must be a YAML file of at most 100,000 bytes"
+
+
+def test_a_file_of_the_largest_size_is_read(options_file: Path) -> None:
+    options_file.write_text("epochs: 7\n".ljust(100_000))
+    assert command("--config", str(options_file)).study.epochs == 7
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("'on'", "on"), ("2", "2")])
+def test_a_file_cannot_ask_for_a_download(
+    text: str, value: Any, options_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options_file.write_text(f"download: {text}\ndataset: mnist\ndata_root: /somewhere")
+    message = refusal(capsys, "--config", str(options_file))
+    assert message == (
+        f"download={value}: must be given on the command line, as it writes into data_root"
+    )
+
+
+def test_a_download_asked_for_on_the_command_line_may_stand_in_the_file_too(
+    options_file: Path,
+) -> None:
+    options_file.write_text("download: true")
+    assert command("--config", str(options_file), "--download").study.download is True
+    assert command("--config", str(options_file), "--download", "no").study.download is False
 
 
 @pytest.mark.parametrize("name", ["shift", "interventions", "seeds", "pruning"])

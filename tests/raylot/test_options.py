@@ -51,7 +51,6 @@ class Sample(Options):
         ("0-9:4", [0, 4, 8]),
         ("3,1,2", [3, 1, 2]),
         ("1,1", [1, 1]),
-        ("5-3", []),
         ("", []),
         (7, [7]),
     ],
@@ -67,11 +66,18 @@ def test_integers_leave_other_values_to_the_model(value: Any) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["x", "1-", "-1", "1-2-3", "1:2", "0-5:0", "0-5:x", "1.5", "0-1000000", "0-" + "9" * 30, "0:-"],
-)
+    [
+        "x", "1-", "-1", "1-2-3", "1:2", "0-5:0", "0-5:x", "1.5", "0-100000", "0-" + "9" * 30,
+        "0:-", "5-3", "1,5-3", "0-99999,7", "0-99999,0-99999", "1_0", "+1", "\u0663", "0-5:",
+    ],
+)  # fmt: skip
 def test_what_is_no_list_of_integers_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the model says what is accepted
         parse_integers(text)
+
+
+def test_as_many_integers_as_are_accepted() -> None:
+    assert parse_integers("7,0-99998") == [7, *range(99_999)]
 
 
 @given(st.integers(0, 10**9), st.integers(0, 1000), st.integers(1, 50))
@@ -120,7 +126,9 @@ def test_rounds(text: Any, rounds: Any) -> None:
     assert parse_rounds(text) == rounds
 
 
-@pytest.mark.parametrize("text", ["", "x", "1.5", "0.8:3:4", "0.8:3,0.9", ":", "0.8:x", "x:3"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "1.5", "1_0", "\u0663", "0.8:3:4", "0.8:3,0.9", ":", "0.8:x", "x:3"]
+)
 def test_what_is_no_rounds_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the model says what is accepted
         parse_rounds(text)
@@ -156,6 +164,18 @@ def test_accepted_in_words(name: str, words: str) -> None:
         ({"flag": "perhaps"}, "flag=perhaps: must be true or false"),
         ({"numbers": "1-x"}, "numbers=1-x: must be whole numbers, as 0-2"),
         ({"numbers": []}, "numbers=[]: must be whole numbers, as 0-2"),
+        ({"numbers": [1, True]}, "numbers=[1, True]: must be whole numbers, as 0-2"),
+        ({"numbers": (False,)}, "numbers=(False,): must be whole numbers, as 0-2"),
+        ({"numbers": {3: True}}, "numbers={3: True}: must be whole numbers, as 0-2"),
+        ({"count": True}, "count=True: must be a whole number in [1, 10]"),
+        ({"count": 10**5000}, "count=a huge int: must be a whole number in [1, 10]"),
+        ({"count": "1" * 300}, f"count={'1' * 200}...: must be a whole number in [1, 10]"),
+        (
+            {"count": ["x"] * 50},
+            "count=[" + "'x', " * 20 + "...]: must be a whole number in [1, 10]",
+        ),
+        ({"count": "\x1b[2J"}, "count=\\x1b[2J: must be a whole number in [1, 10]"),
+        ({"count": "\udcff"}, "count=\\udcff: must be a whole number in [1, 10]"),
         ({"cuont": 3}, "cuont=3: unknown option; did you mean count?"),
         (
             {"zzzz": 3},
@@ -182,6 +202,18 @@ def test_any_unknown_name_is_refused_in_one_line(name: str) -> None:
     with pytest.raises(OptionError, match="unknown option") as caught:
         Sample.checked(**{name: 1})
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x1b", "\x7f", "\x9b", "\u202e", "\ud800", "\t"])
+def test_what_could_steer_a_terminal_is_escaped(character: str) -> None:
+    assert str(OptionError(f"a{character}b é")) == f"a{ascii(character)[1:-1]}b é"
+
+
+def test_a_message_is_no_longer_than_a_screen() -> None:
+    message = str(OptionError("name=" + "a" * 10_000 + ": must be short"))
+    assert len(message) == 2500 + len(" ... ")
+    assert message.startswith("name=aaa")
+    assert message.endswith("aaa: must be short")
 
 
 def test_did_you_mean_the_closest() -> None:

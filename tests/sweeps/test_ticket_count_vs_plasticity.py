@@ -164,7 +164,7 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(
         (["--storage", "/etc/hostname", "--dry-run"], "storage=/etc/hostname: must be a folder"),
         (["--storage", "foo://bar"], "storage=foo://bar: must be a folder that can be written"),
         (["--config", "/nowhere.yaml"], "config=/nowhere.yaml: must be a YAML file"),
-        (["--cpus-per-trial", "0"], "cpus_per_trial=0: must be a number in (0, 4096]"),
+        (["--cpus-per-trial", "0"], "cpus_per_trial=0: must be a number in [0.0001, 4096]"),
         (["surplus"], "surplus: "),
         (["--stream-sparsities", "0.7"], "stream_sparsities=0.7: must be one of 0.8"),
         (["--interventions", "redo", "--network", "resnet"], "intervention=redo: must go with"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from ray._common.ray_option_utils import _validate_resource_quantity
 
 from raylot import config
 from raylot.config import Study, TicketsRun, TicketStreamRun
@@ -107,6 +108,8 @@ def test_lists_are_read(name: str, value: Any, read: Any) -> None:
         ("rounds", "1:3"),
         ("rounds", "nan:3"),
         ("rounds", "0.8:3,0.9"),
+        ("data_root", ""),
+        ("data_root", "~no_such_user_at_all/x"),
         ("name", "a/b"),
         ("name", "-a"),
         ("name", "a\n"),
@@ -261,6 +264,47 @@ def test_contradictions_are_refused(
 def test_what_does_not_contradict_is_accepted(values: dict[str, Any]) -> None:
     study = Study.checked(**values)
     assert {name: getattr(study, name) for name in values} == values
+
+
+# ------------------------------------------------------------------ what Ray can reserve
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("cpus_per_trial", (0.0001, 0.5, 1, 1.5, 4096)),
+        ("gpus_per_trial", (0, 0.0001, 0.25, 1, 2, 4096)),
+    ],
+)
+def test_what_ray_can_reserve_is_accepted(name: str, values: tuple[float, ...]) -> None:
+    for value in values:
+        assert getattr(Study.checked(**{name: value}), name) == value
+        assert getattr(Study.checked(**{name: str(value)}), name) == value
+        # and by the installed Ray, whose own check this is
+        ray_name = f"num_{name[:4]}"
+        assert _validate_resource_quantity(ray_name, float(value)) is None  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "reason"),
+    [
+        ("cpus_per_trial", (0.00005, 0.00009999, 1e-300), "a number in [0.0001, 4096]"),
+        (
+            "gpus_per_trial",
+            (0.00005, 0.00009999, 1e-300, 1.5, 1.00001, 4095.5),
+            "0, a number in [0.0001, 1], or a whole number in [1, 4096]",
+        ),
+    ],
+)
+def test_what_ray_cannot_reserve_is_refused(
+    name: str, values: tuple[float, ...], reason: str
+) -> None:
+    for value in values:
+        message = refusal(lambda value=value: Study.checked(**{name: value}))  # type: ignore[misc]
+        assert message == f"{name}={value}: must be {reason}"
+        if value < 1:  # that GPUs are whole, Ray says only when a trial is submitted
+            ray_name = f"num_{name[:4]}"
+            assert _validate_resource_quantity(ray_name, value) is not None  # type: ignore[no-untyped-call]
 
 
 # ------------------------------------------------------------------ one name for one option
