@@ -39,7 +39,7 @@ _SECRET = re.compile("([^?&=]*(?:key|secret|token|password)[^?&=]*=)[^&]*", re.I
 #: What asking again cannot mend: the path is wrong, or is not ours.
 _FINAL = {
     errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS,
-    errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP,
+    errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.EEXIST,
 }  # fmt: skip
 _FINAL_ANSWERS = re.compile(
     "AWS Error (ACCESS_DENIED|NO_SUCH_BUCKET|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|"

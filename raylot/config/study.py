@@ -149,8 +149,8 @@ class SweepOptions(Options):
         ge=0, le=604_800,
     )  # fmt: skip
     node_patience: float = option(
-        600.0, "seconds to wait for an autoscaling cluster to add the first node that can hold a "
-        "trial", ge=0, le=604_800,
+        600.0, "seconds to wait for an autoscaling cluster to add a node that can hold a trial; "
+        "another cluster's nodes may take 20 s", ge=0, le=604_800,
     )  # fmt: skip
 
     @field_validator("gpus_per_trial")

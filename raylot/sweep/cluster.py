@@ -20,6 +20,9 @@ from raylot.config import SweepOptions
 from raylot.options import OptionError
 from raylot.sweep.watch import Watch
 
+#: Seconds that the nodes of a cluster may take to join it after its head.
+_LATE_NODES = 20.0
+
 #: Characters of an error's text that are shown.
 _LONGEST_REASON = 300
 
@@ -115,9 +118,15 @@ def _unreachable(options: SweepOptions, error: Exception) -> OptionError:
 def _check_resources(options: SweepOptions, say: Callable[[str], None]) -> None:
     wanted = {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}
     names = {"CPU": "cpus_per_trial", "GPU": "gpus_per_trial"}
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    if any(all(node.get(name, 0) >= n for name, n in wanted.items()) for node in alive):
+    alive = _alive_nodes()
+    if _one_holds(wanted, alive):
         return
+    if _address(options) not in ("", "local"):  # its nodes may still be on their way
+        give_up = time.monotonic() + min(_LATE_NODES, options.node_patience)
+        while time.monotonic() < give_up:
+            time.sleep(0.5)
+            if _one_holds(wanted, alive := _alive_nodes()):
+                return
     if _is_autoscaling():
         say("waiting for the cluster to add a node that can hold a trial")
         if _is_granted(wanted, options.node_patience):
@@ -139,6 +148,15 @@ def _check_resources(options: SweepOptions, say: Callable[[str], None]) -> None:
         f"cpus_per_trial={options.cpus_per_trial:g}: must be at most {most:g}, the most CPUs that "
         f"one node with {options.gpus_per_trial:g} GPUs has"
     )
+
+
+def _alive_nodes() -> list[dict[str, float]]:
+    """The resources of each node of the cluster."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _one_holds(wanted: dict[str, float], nodes: list[dict[str, float]]) -> bool:
+    return any(all(node.get(name, 0) >= n for name, n in wanted.items()) for node in nodes)
 
 
 def _is_autoscaling() -> bool:

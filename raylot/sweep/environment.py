@@ -3,4 +3,6 @@
 import os
 
 # Of workers and nodes that are lost the user is told by `Progress`, not by the raylet on stdout.
-os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker died|Workers|killed|marked dead")
+os.environ.setdefault(
+    "RAY_DEDUP_LOGS_SKIP_REGEX", "worker died|Workers|killed|marked dead|Raylet is"
+)

@@ -196,7 +196,10 @@ class Lease:
     def _beat(self) -> None:
         while not self._ended.wait(BEAT):
             try:
-                if not self._storage.exists(self.path):
+                told = {holder.path: holder for holder in holders(self._storage)}
+                own = told.pop(self.path, None)
+                if own is None or any(other.is_running for other in told.values()):
+                    self._storage.delete_file(self.path)
                     self._on_loss()
                     return
                 self._own["count"] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import sys
@@ -45,7 +46,9 @@ class Watch:
         self._ended = threading.Event()
         self._interrupted_at: float | None = None
         self._handlers: dict[int, Any] = {}
-        self._places: dict[str, tuple[str, int]] = {}
+        self._head: tuple[str, int] | None = None
+        self._raylet: tuple[str, int] | None = None
+        self._line: socket.socket | None = None
         self._reached_at = time.monotonic()
 
     def __enter__(self) -> Watch:
@@ -75,16 +78,14 @@ class Watch:
         """From now on, Ray's head and this machine's own Ray process must stay in reach."""
         own = ray.get_runtime_context().get_node_id()
         host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
-        places = {"Ray's head (the GCS)": (host.strip("[]"), int(port))}
+        self._reached_at, self._head = time.monotonic(), (host.strip("[]"), int(port))
         for node in ray.nodes():  # type: ignore[no-untyped-call]
             if node["NodeID"] == own:
-                address = node["NodeManagerAddress"], node["NodeManagerPort"]
-                places["Ray on this machine (the raylet)"] = address
-        self._reached_at, self._places = time.monotonic(), places
+                self._raylet = node["NodeManagerAddress"], node["NodeManagerPort"]
 
     def leave_cluster(self) -> None:
         """Ray may end now."""
-        self._places = {}
+        self._head = self._raylet = None
 
     def lost_storage(self) -> None:
         """Ends the process at once, as another sweep has taken over the storage."""
@@ -101,15 +102,40 @@ class Watch:
         raise KeyboardInterrupt
 
     def _look(self) -> None:
-        while not self._ended.wait(_INTERVAL):
+        while not self._ended.is_set():
+            self._wait()
             now = time.monotonic()
             if self._interrupted_at is not None and now > self._interrupted_at + _ORDERLY:
                 self._end("stopped", INTERRUPTED_STATUS)
-            lost = [name for name, place in self._places.items() if not _answers(*place)]
-            if not lost:
+            if self._head is None or _answers(self._head):
                 self._reached_at = now
-            elif now > self._reached_at + PATIENCE and self._places:
-                self._end(f"{lost[0]} has not answered for {PATIENCE:.0f} s", LOST_STATUS)
+            elif now > self._reached_at + PATIENCE and self._head is not None:
+                self._end(
+                    f"Ray's head (its GCS) has not answered for {PATIENCE:.0f} s", LOST_STATUS
+                )
+
+    def _wait(self) -> None:
+        """Waits for the next look, and sees at once if Ray's process on this machine ends.
+
+        Without it Ray ends this process a second or two later, and says nothing of what to do; or
+        it waits for ever. A connection to it tells first.
+        """
+        raylet = self._raylet
+        if raylet is None:
+            self._ended.wait(_INTERVAL)
+            return
+        if self._line is None:
+            self._line = _connected(raylet)
+        if self._line is None and self._raylet is not None:
+            self._end("Ray's process on this machine (the raylet) has ended", LOST_STATUS)
+        elif self._line and select.select([self._line], [], [], _INTERVAL)[0]:
+            try:
+                closed = not self._line.recv(65536)
+            except OSError:
+                closed = True
+            if closed:  # for doing nothing, or because the other end is gone: connects again
+                self._line.close()
+                self._line = None
 
     def _end(self, reason: str, status: int) -> NoReturn:
         self._before_end()
@@ -117,9 +143,15 @@ class Watch:
         os._exit(status)
 
 
-def _answers(host: str, port: int) -> bool:
+def _connected(place: tuple[str, int]) -> socket.socket | None:
     try:
-        socket.create_connection((host, port), timeout=5).close()
+        return socket.create_connection(place, timeout=5)
     except OSError:
-        return False
-    return True
+        return None
+
+
+def _answers(place: tuple[str, int]) -> bool:
+    line = _connected(place)
+    if line:
+        line.close()
+    return line is not None

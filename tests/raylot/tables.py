@@ -12,14 +12,14 @@ from raylot import results
 TIMES = ["seconds", "training_seconds", "plasticity_seconds", "started"]
 
 
-def read_sorted(root: Path, table: str) -> pd.DataFrame:
+def read_sorted(root: Path | str, table: str) -> pd.DataFrame:
     """A table in an order that does not depend on when its runs ended."""
     frame = results.read(root, table)
     frame = frame.drop(columns=[column for column in TIMES if table == "runs"])
     return frame.sort_values(list(frame.columns), ignore_index=True)
 
 
-def assert_same_tables(one: Path, other: Path) -> None:
+def assert_same_tables(one: Path | str, other: Path | str) -> None:
     """All tables are equal, bit for bit, but for times."""
     for table in results.SCHEMAS:
         expected, found = read_sorted(one, table), read_sorted(other, table)

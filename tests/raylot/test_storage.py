@@ -1,11 +1,12 @@
 """raylot.storage: a file is its old or its new self whoever is killed, and mistakes are one line.
 
-Runs on the local file system; object stores are pyarrow's own business.
+Runs on the local file system; an object store is in ``test_object_store.py``.
 """
 
 from __future__ import annotations
 
 import collections
+import errno
 import signal
 import subprocess
 import sys
@@ -244,3 +245,58 @@ def test_a_relative_folder_stays_where_it_was_opened(
     monkeypatch.chdir(tmp_path / "elsewhere")  # as Ray does to its workers
     storage.write("file", b"x")
     assert (tmp_path / "results" / "file").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://key:hidden@bucket/folder", "s3://key:hid/den@bucket", "gs://hidden@bucket",
+        "s3://bucket?secret_key=hidden&region=eu-west-1", "abfs://bucket/x?access_token=hidden",
+    ],
+)  # fmt: skip
+def test_credentials_in_a_uri_are_refused_and_not_shown(uri: str) -> None:
+    message = refusal(lambda: Storage(uri))
+    assert "must hold no credentials; set AWS_ACCESS_KEY_ID" in message
+    assert "hid" not in message.replace("***", "")
+
+
+def test_what_is_set_aside_is_kept_elsewhere(storage: Storage) -> None:
+    storage.write("tables/a", OLD)
+    storage.set_aside("tables/a")
+    storage.set_aside("tables/a")  # what is gone stays gone
+    assert storage.read("tables/a") is None
+    assert storage.read("damaged/tables/a") == OLD
+
+
+# ------------------------------------------------------------------ patience
+
+
+def test_a_full_disk_is_tried_again_for_as_long_as_there_is_patience(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    left = [3]
+
+    def full(descriptor: int) -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr("raylot.storage._FIRST_PAUSE", 0.01)
+    patient = Storage(storage.root, patience=60)
+    patient.write("folder/file", NEW)
+    assert patient.read("folder/file") == NEW
+    assert [path.name for path in Path(storage.path("folder")).iterdir()] == ["file"]
+    assert f"storage={storage.root}: No space left on device; trying again for up to" in caplog.text
+    left[0] = 1
+    with pytest.raises(OSError, match="No space left"):
+        storage.write("folder/file", OLD)
+    assert storage.read("folder/file") == NEW
+
+
+def test_what_waiting_cannot_mend_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    patient = Storage(tmp_path, patience=600)
+    with pytest.raises(OSError, match=r"exists|Not a directory"):
+        patient.write("file/sub/sub", b"x")
+    assert patient.read("file/sub") is None

@@ -20,7 +20,7 @@ TINY = {
 _SEARCHED = ("seed", "shift", "intervention", "task", "sparsity", "subnetwork", "ticket")
 
 
-def trial_config(root: Path, save_interval: float = 0.0, **options: Any) -> dict[str, Any]:
+def trial_config(root: Path | str, save_interval: float = 0.0, **options: Any) -> dict[str, Any]:
     """The configuration of a stream's trial, given a task a search's, given a subnetwork its."""
     searched = {name: options.pop(name) for name in _SEARCHED if name in options}
     study = Study.checked(**{**TINY, **options})
@@ -58,7 +58,7 @@ def chain(*subnetworks: str) -> list[tuple[type[RunTrainable], dict[str, Any]]]:
 
 
 def run_all(
-    root: Path, *subnetworks: str, interrupt: bool = False, save_interval: float = 0.0,
+    root: Path | str, *subnetworks: str, interrupt: bool = False, save_interval: float = 0.0,
     **options: Any,
 ) -> None:  # fmt: skip
     """Runs a `chain`; interrupted, each step is done by a trial of its own."""

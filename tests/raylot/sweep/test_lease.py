@@ -1,0 +1,160 @@
+"""One sweep at a time: who is alive is not disturbed, who is gone is followed at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from raylot.options import OptionError
+from raylot.storage import Storage
+from raylot.sweep import lease as leases
+from raylot.sweep.lease import FOLDER, Lease, holders
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(tmp_path)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "BEAT", 0.05)
+    monkeypatch.setattr(leases, "SILENCE", 2.5)
+
+
+def _other(storage: Storage, **changes: object) -> str:
+    """The file of a sweep on another machine."""
+    path = f"{FOLDER}/other.json"
+    told = {
+        "host": "far-away", "place": "another machine", "pid": 7, "born": "1",
+        "started": "2026-01-02T03:04:05.6+00:00", "count": 3, "is_running": True,
+    }  # fmt: skip
+    storage.write(path, json.dumps({**told, **changes}).encode())
+    return path
+
+
+def test_who_is_in_charge_says_so_and_leaves_no_trace(storage: Storage) -> None:
+    with Lease(storage) as lease:
+        (holder,) = holders(storage)
+        assert (holder.path, holder.pid, holder.is_running) == (lease.path, os.getpid(), True)
+        assert holder.is_known_alive
+    assert holders(storage) == []
+
+
+def test_the_second_is_refused_in_one_line(storage: Storage) -> None:
+    with Lease(storage):
+        with pytest.raises(OptionError) as refused, Lease(storage):
+            pytest.fail("two are in charge")
+        assert len(holders(storage)) == 1
+    assert str(refused.value).startswith(
+        f"storage={storage.root}: must not be in use; another sweep (process {os.getpid()} on "
+    )
+
+
+def test_a_process_that_has_ended_is_followed_at_once(storage: Storage) -> None:
+    with Lease(storage):
+        (own,) = holders(storage)
+    _other(storage, place=own.place, pid=own.pid, born="1")  # the same pid, another process
+    said: list[str] = []
+    began = time.monotonic()
+    with Lease(storage, said.append) as lease:
+        assert [holder.path for holder in holders(storage)] == [lease.path]
+    assert time.monotonic() - began < 5
+    whose = f"another sweep (process {own.pid} on far-away, since 2026-01-02T03:04:05 UTC)"
+    assert said == [f"{whose} has ended; going on where it stopped"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_one_elsewhere_that_is_silent_is_followed_after_a_while(storage: Storage) -> None:
+    path = _other(storage)
+    said: list[str] = []
+    with Lease(storage, said.append):
+        assert not storage.exists(path)
+    assert said[0].endswith("may be running: watching for up to 2 s")
+    assert said[1].endswith("has ended; going on where it stopped")
+
+
+@pytest.mark.usefixtures("quick")
+def test_one_elsewhere_that_gives_signs_of_life_is_not_disturbed(storage: Storage) -> None:
+    path = _other(storage)
+    ended = threading.Event()
+
+    def live() -> None:
+        count = 3
+        while not ended.wait(0.1):
+            count += 1
+            _other(storage, count=count)
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    try:
+        with pytest.raises(OptionError, match="process 7 on far-away"), Lease(storage):
+            pytest.fail("two are in charge")
+    finally:
+        ended.set()
+        thread.join()
+    assert [holder.path for holder in holders(storage)] == [path]
+
+
+@pytest.mark.usefixtures("quick")
+def test_signs_of_life_are_given(storage: Storage) -> None:
+    with Lease(storage):
+        counts = set()
+        while len(counts) < 3:
+            counts |= {holder.count for holder in holders(storage)}
+            time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("quick")
+def test_who_was_taken_over_notices(storage: Storage) -> None:
+    """It stood still for so long that another one took its place."""
+    lost = threading.Event()
+    with Lease(storage, on_loss=lost.set) as lease:
+        storage.delete_file(lease.path)
+        assert lost.wait(10)
+        assert not storage.exists(lease.path)
+
+
+@pytest.mark.usefixtures("quick")
+def test_who_finds_another_in_charge_steps_down(storage: Storage) -> None:
+    lost = threading.Event()
+    with Lease(storage, on_loss=lost.set):
+        _other(storage)
+        assert lost.wait(10)
+
+
+def test_a_half_written_file_is_nobody(storage: Storage) -> None:
+    storage.write(f"{FOLDER}/half.json", b'{"host": "a", "pla')
+    with Lease(storage):
+        assert len(holders(storage)) == 1
+
+
+def test_of_many_at_once_one_is_in_charge(storage: Storage) -> None:
+    in_charge, most, refused = [0], [0], [0]
+    lock, finished = threading.Lock(), threading.Barrier(6)
+
+    def start() -> None:
+        finished.wait()
+        try:
+            with Lease(storage):
+                with lock:
+                    in_charge[0] += 1
+                    most[0] = max(most[0], in_charge[0])
+                time.sleep(1)
+                with lock:
+                    in_charge[0] -= 1
+        except OptionError:
+            refused[0] += 1
+
+    threads = [threading.Thread(target=start) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most[0] <= 1
+    assert holders(storage) == []
