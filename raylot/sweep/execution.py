@@ -93,10 +93,8 @@ class Execution:
         while runs := self._left(stage, lost):
             ended = self._fit(stage, runs)
             lost |= ended.lost_inputs
-            for run in runs:
-                if run.run_id in ended.given_up:
-                    self._give_up(run, ended)
-            if len(self._left(stage, lost)) < len(runs):
+            advanced = [self._give_up(r, ended) for r in runs if r.run_id in ended.given_up]
+            if any(advanced) or len(self._left(stage, lost)) < len(runs):
                 tries = _TUNE_TRIES
                 continue
             tries -= 1
@@ -129,20 +127,25 @@ class Execution:
             progress=self._progress,
         )
 
-    def _give_up(self, run: StreamRun, ended: Ended) -> None:
-        """Records a run as failed whose worker was lost too often without getting any further."""
+    def _give_up(self, run: StreamRun, ended: Ended) -> bool:
+        """Records a run as failed whose worker was lost too often without getting any further.
+
+        Returns:
+            Whether it had got further, and is to be tried again.
+        """
         reason = f"{run.label}: {ended.given_up[run.run_id]}"
         if run.run_id in ended.storage_failed:
             self._given_up[run.run_id] = reason  # nothing can be recorded there
-            return
+            return False
         state = self._state(run)
         if state.steps > self._come.get(run.run_id, 0):
             self._come[run.run_id] = state.steps
-            return
+            return True
         self._given_up[run.run_id] = reason
         error = f"its worker was lost too often: {ended.given_up[run.run_id]}"
         row = run_row(run, state, "failed", error)
         results.write(self._storage, "runs", run.run_id, [row])
+        return False
 
     def _state(self, run: StreamRun) -> RunState:
         try:

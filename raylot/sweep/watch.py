@@ -138,7 +138,10 @@ class Watch:
                 self._line = None
 
     def _end(self, reason: str, status: int) -> NoReturn:
-        self._before_end()
+        # In a thread: whoever holds the terminal just now may never let go.
+        tidying = threading.Thread(target=self._before_end, daemon=True)
+        tidying.start()
+        tidying.join(timeout=2)
         print(f"\n{reason}. {self._advice}", file=sys.stderr, flush=True)
         os._exit(status)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 import ray
+import torch
 from ray import tune
+from ray.experimental import internal_kv
 
 from raylot import results
 from raylot.config import StreamRun, Study
@@ -19,7 +22,9 @@ from raylot.options import OptionError
 from raylot.results.integrity import inspect
 from raylot.storage import Storage
 from raylot.sweep import Sweep
+from raylot.sweep import cluster as cluster_module
 from raylot.sweep.space import study_spaces
+from raylot.trials.base import _granted_device
 from raylot.trials.stream import snapshot_path
 from raylot.trials.tickets import TicketsTrial
 from tests.raylot.tables import assert_same_tables, read_sorted
@@ -340,6 +345,36 @@ def test_ticket_streams_wait_for_their_tickets(tmp_path: Path) -> None:
     assert possible() == (["dense"], ["dense"])
     end(stream, "failed")
     assert possible() == ([], [])
+
+
+def test_a_trial_without_a_gpu_uses_none_and_one_with_a_share_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray shows every GPU to trials that were granted none."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(ray, "get_gpu_ids", list)
+    assert _granted_device("auto").type == "cpu"
+    monkeypatch.setattr(ray, "get_gpu_ids", lambda: [3])
+    assert _granted_device("auto").type == "cuda"
+    assert _granted_device("cpu").type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert _granted_device("auto").type == "cpu"
+
+
+def test_whether_nodes_are_added_by_themselves_is_told_by_their_types() -> None:
+    """This cluster's nodes are not; the second report is an autoscaling one's, as Ray writes it."""
+    key = "__autoscaling_status"
+    assert not cluster_module._is_autoscaling()
+    before = internal_kv._internal_kv_get(key)
+    report = {"autoscaler_report": {"node_type_mapping": {"ffff": "ray.head.default"}}}
+    internal_kv._internal_kv_put(key, json.dumps(report), overwrite=True)
+    assert cluster_module._is_autoscaling()
+    internal_kv._internal_kv_put(key, before or b"{}", overwrite=True)
+
+
+def test_room_for_a_trial_is_asked_for_and_given_back() -> None:
+    assert cluster_module._is_granted({"CPU": 1.0, "GPU": 0.0}, patience=60)
+    assert not cluster_module._is_granted({"CPU": 99.0, "GPU": 0.0}, patience=0)
 
 
 def test_trials_are_named_for_what_they_are(two_seeds: Path) -> None:
