@@ -77,7 +77,9 @@ def test_a_driver_killed_at_random_moments_and_run_again_until_it_is_through(
                             ),
                             within=120,
                         )
-                    pause(generator, longest / 2)
+                        pause(generator, 2)
+                    else:
+                        pause(generator, longest)
                     if killed.process.poll() is not None:
                         killed.finishes(_TINIEST_RUNS)
                         break
