@@ -9,9 +9,11 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import ray
+from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.experimental import internal_kv
 from ray.util.placement_group import placement_group, remove_placement_group
 
@@ -87,11 +89,7 @@ def check_address(options: SweepOptions) -> None:
 
 
 def _connect(options: SweepOptions) -> None:
-    environment: dict[str, Any] = {}
-    if options.address not in (None, "local"):
-        environment["py_modules"] = [raylot]  # a cluster's nodes need not have it installed
-    if forwarded := {name: os.environ[name] for name in _FORWARDED if name in os.environ}:
-        environment["env_vars"] = forwarded
+    environment = _runtime_environment(options)
     try:
         ray.init(
             address=options.address,
@@ -101,6 +99,21 @@ def _connect(options: SweepOptions) -> None:
         )
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise _unreachable(options, error) from None
+
+
+def _runtime_environment(options: SweepOptions) -> dict[str, Any]:
+    """What workers need that may not be on their nodes: this package, and where the storage is.
+
+    Within a submitted job Ray adds it to the job's own environment, which must not name the same.
+    """
+    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}").get("runtime_env") or {}
+    environment: dict[str, Any] = {}
+    if options.address not in (None, "local") and not job.keys() & {"working_dir", "py_modules"}:
+        environment["py_modules"] = [str(Path(raylot.__file__).parent)]
+    names = set(_FORWARDED) & os.environ.keys() - (job.get("env_vars") or {}).keys()
+    if names:
+        environment["env_vars"] = {name: os.environ[name] for name in sorted(names)}
+    return environment
 
 
 def _address(options: SweepOptions) -> str:
@@ -161,6 +174,8 @@ def _one_holds(wanted: dict[str, float], nodes: list[dict[str, float]]) -> bool:
 
 def _is_autoscaling() -> bool:
     """Whether the cluster adds nodes by itself: then its nodes have types of a configuration."""
+    if is_autoscaler_v2(fetch_from_server=True):
+        return True
     status = internal_kv._internal_kv_get("__autoscaling_status") or b"{}"
     types = (json.loads(status).get("autoscaler_report") or {}).get("node_type_mapping") or {}
     return any(not str(name).startswith(("node_", "local.")) for name in types.values())

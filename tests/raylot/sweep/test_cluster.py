@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ import ray
 
 from raylot.config import SweepOptions
 from raylot.options import OptionError
-from raylot.sweep.cluster import check_address, ray_session
+from raylot.sweep.cluster import _runtime_environment, check_address, ray_session
 
 
 @pytest.fixture
@@ -91,3 +93,22 @@ def test_a_trial_must_fit_on_one_node(
     with pytest.raises(OptionError) as refused, ray_session(SweepOptions(**options)):
         pytest.fail("no node can ever grant that")
     assert str(refused.value) == message
+
+
+def test_a_jobs_own_environment_is_added_to_and_never_contradicted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store:9000")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "stays here")
+    there = SweepOptions(address="127.0.0.1:6379")
+    (package,) = _runtime_environment(there)["py_modules"]
+    assert (Path(package) / "storage.py").exists()
+    assert _runtime_environment(there)["env_vars"] == {
+        "AWS_DEFAULT_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://store:9000",
+    }  # fmt: skip
+    job = {"working_dir": "gcs://x.zip", "env_vars": {"AWS_ENDPOINT_URL": "http://other"}}
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps({"runtime_env": job}))
+    assert _runtime_environment(there) == {"env_vars": {"AWS_DEFAULT_REGION": "eu-west-1"}}
