@@ -47,6 +47,10 @@ _FINAL_ANSWERS = re.compile(
 )
 
 
+class OutOfReachError(OSError):
+    """A storage could not be read or written, for as long as there was patience."""
+
+
 class Storage:
     """A root folder, local or any URI that pyarrow knows (``s3://bucket/folder``).
 
@@ -187,14 +191,20 @@ class Storage:
             self.patience = patience
 
     def _patiently(self, operation: Callable[[], Result]) -> Result:
-        """Tries again, for as long as there is patience, what waiting may mend."""
+        """Tries again, for as long as there is patience, what waiting may mend.
+
+        Raises:
+            OutOfReachError: it did not work.
+        """
         give_up, pause = time.monotonic() + self.patience, _FIRST_PAUSE
         while True:
             try:
                 return operation()
+            except (FileNotFoundError, NotADirectoryError):
+                raise
             except OSError as error:
                 if not _may_pass(error) or time.monotonic() + pause > give_up:
-                    raise
+                    raise OutOfReachError(error.errno, _reason(error)) from error
                 _log.warning(
                     "storage=%s: %s; trying again for up to %.0f s",
                     self.root, _reason(error), give_up - time.monotonic(),

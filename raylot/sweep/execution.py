@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 from raylot import results
 from raylot.config import StreamRun, SweepOptions
 from raylot.progress import Progress
 from raylot.results.integrity import Damage, Inspection, inspect, mend
-from raylot.storage import Storage
+from raylot.storage import OutOfReachError, Storage
 from raylot.sweep.experiment import Ended, run_experiment
 from raylot.sweep.stage import Stage
 from raylot.trials.record import now, run_row
@@ -144,7 +145,8 @@ class Execution:
         self._given_up[run.run_id] = reason
         error = f"its worker was lost too often: {ended.given_up[run.run_id]}"
         row = run_row(run, state, "failed", error)
-        results.write(self._storage, "runs", run.run_id, [row])
+        with suppress(OutOfReachError):
+            results.write(self._storage, "runs", run.run_id, [row])
         return False
 
     def _state(self, run: StreamRun) -> RunState:

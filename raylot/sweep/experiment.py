@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from ray import tune
 from raylot import data
 from raylot.config import StreamRun, SweepOptions
 from raylot.progress import Progress
-from raylot.storage import Storage
+from raylot.storage import OutOfReachError, Storage
 from raylot.sweep.space import split
 from raylot.trials.base import RunTrainable
 from raylot.trials.stream import StreamTrial
@@ -24,11 +23,6 @@ from raylot.trials.tickets import TicketsTrial
 
 #: Characters of an error that are kept: its end says what happened.
 _LONGEST_ERROR = 300
-
-#: In an error's text: what a trial could not read or write.
-_OUT_OF_REACH = re.compile(
-    rf"^({'|'.join(['OSError', *(kind.__name__ for kind in OSError.__subclasses__())])}): ", re.M
-)
 
 #: Seconds without a running trial after which the user is told what is waited for.
 _WAITING = 30.0
@@ -149,7 +143,7 @@ class _Listener(tune.Callback):
         error = str(
             trial.get_error() or "no reason is known"
         )  # as text: errors come as pickles too
-        if _OUT_OF_REACH.search(error):
+        if OutOfReachError.__name__ in error:
             self._ended.storage_failed.add(run_id)
         self._ended.given_up[run_id] = _end_of(error)
         self._progress.run_ended(trial.trial_id, failed=True)

@@ -20,7 +20,7 @@ from raylot.config import StreamRun
 from raylot.data import Task
 from raylot.randomness import RandomKey
 from raylot.seal import DamagedFileError
-from raylot.storage import Storage
+from raylot.storage import OutOfReachError, Storage
 from raylot.training import Masks, TrainingResult
 from raylot.trials.record import Status, artifact_run, now, run_row
 from raylot.trials.state import RunState, state_path, tensors_from_bytes, tensors_to_bytes
@@ -120,8 +120,8 @@ class RunTrainable(tune.Trainable):
                 self._begun = True
             shown = self.advance()
             self.state.steps += 1
-        except OSError:
-            raise  # storage or a device out of reach: Tune tries again from the last saved state
+        except OutOfReachError:
+            raise  # Tune tries again from the last saved state
         except InputLostError as lost:  # the sweep computes it again, then this run
             return self._report({}, 0, done=True) | {"lost_run": lost.run_id, "lost": str(lost)}
         except Exception as exception:
@@ -131,7 +131,7 @@ class RunTrainable(tune.Trainable):
         if done:
             self._finish(error)
         elif time.monotonic() - self._saved_at >= self._save_interval:
-            self._save()
+            done = not self._save()
         return self._report(shown, self.state.training_steps - before, done, bool(error))
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -234,15 +234,17 @@ class RunTrainable(tune.Trainable):
             self.storage.delete_folder(f"state/{self.run.run_id}")
         return ended
 
-    def _save(self) -> None:
+    def _save(self) -> bool:
+        """Saves all that was found; whether this attempt is still the one to do so."""
         if self._is_out_of_date():
-            return
+            return False
         self.state.tensors = self.tensors()
         self.state.kind, self.state.label = self.run.kind, self.run.label
         self.state.of = self.total_steps
         self._write_tables()
         self.storage.write(state_path(self.run.run_id), self.state.to_bytes())
         self._saved_at = time.monotonic()
+        return True
 
     def _write_tables(self) -> None:
         identity = results.identity_columns(self.run)
@@ -267,6 +269,7 @@ class RunTrainable(tune.Trainable):
         done: bool,
         failed: bool = False,
     ) -> dict[str, Any]:
+        notes, self._notes = self._notes, []
         return {
             **shown,
             "run_id": self.run.run_id,
@@ -275,7 +278,7 @@ class RunTrainable(tune.Trainable):
             "training_steps": self.state.training_steps,
             "new_training_steps": training_steps,
             "failed": failed,
-            "notes": self._notes,
+            "notes": notes,
             "done": done,
         }
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from raylot import results
-from raylot.storage import Storage
+from raylot.storage import OutOfReachError, Storage
 from raylot.trials.state import tensors_from_bytes, tensors_to_bytes
 from raylot.trials.stream import StreamTrial, snapshot_path
 from raylot.trials.ticket_stream import TicketStreamTrial
@@ -143,9 +143,8 @@ def test_a_slow_attempt_cannot_undo_what_another_has_finished(tmp_path: Path, wh
     slow = StreamTrial(trial_config(tmp_path / "twice"))
     slow.step()
     finish(StreamTrial(trial_config(tmp_path / "twice")))
-    slow.step()  # saves nothing now
+    assert slow.step()["done"], "it saves nothing now"
     assert len(results.read(tmp_path / "twice", "tasks")) == 4
-    finish(slow)
     finish(TicketsTrial(trial_config(tmp_path / "twice", task=2)))
     assert_same_tables(whole, tmp_path / "twice")
     assert not list((tmp_path / "twice" / "state").rglob("*.safetensors"))
@@ -175,6 +174,24 @@ def test_an_error_is_recorded_with_its_reason(
     assert "RuntimeError: a layer of another shape" in run["error"]
 
 
+def test_an_error_of_the_users_own_files_is_recorded_and_one_of_the_storage_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The storage may come back: then the run goes on."""
+
+    def failing(trial: StreamTrial) -> dict[str, float]:
+        raise error
+
+    monkeypatch.setattr(StreamTrial, "advance", failing)
+    error: OSError = OutOfReachError("no route")
+    with pytest.raises(OutOfReachError):
+        StreamTrial(trial_config(tmp_path)).step()
+    assert len(results.read(tmp_path, "runs")) == 0
+    error = PermissionError("not yours")
+    finish(StreamTrial(trial_config(tmp_path)))
+    assert "PermissionError: not yours" in results.read(tmp_path, "runs")["error"].item()
+
+
 def test_whoever_is_no_longer_in_charge_writes_nothing(tmp_path: Path) -> None:
     """As when a driver stood still so long that another one took over."""
     Storage(tmp_path).write("drivers/own.json", b"{}")
@@ -182,9 +199,7 @@ def test_whoever_is_no_longer_in_charge_writes_nothing(tmp_path: Path) -> None:
     trial.step()
     rows = results.read(tmp_path, "tasks")
     Storage(tmp_path).delete_file("drivers/own.json")
-    trial.step()
-    trial.step()
-    trial.step()
+    assert trial.step()["done"]
     assert results.read(tmp_path, "tasks").equals(rows)
     assert not results.finished_runs(Storage(tmp_path))
     assert StreamTrial({**trial_config(tmp_path), "lease": "drivers/own.json"}).step()["done"]
