@@ -10,6 +10,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from pyarrow import fs
 
 from raylot import seal
 from raylot.options import OptionError
+from raylot.seal import DamagedFileError
 
 Result = TypeVar("Result")
 
@@ -105,9 +107,18 @@ class Storage:
         self._patiently(lambda: write(self.path(relative), data))
 
     def _write_object(self, path: str, data: bytes) -> None:
-        # An object appears only when its upload is complete, and needs no folder.
-        with self.filesystem.open_output_stream(path) as stream:
-            stream.write(data)
+        """An object appears only when its upload is complete, and needs no folder.
+
+        In a thread, which no signal interrupts: a stream that is left half written is completed
+        all the same.
+        """
+
+        def upload() -> None:
+            with self.filesystem.open_output_stream(path) as stream:
+                stream.write(data)
+
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(upload).result()
 
     def _write_local(self, path: str, data: bytes) -> None:
         final = Path(path)
@@ -142,8 +153,30 @@ class Storage:
         Raises:
             DamagedFileError: it is not what was written.
         """
-        data = self.read(relative)
-        return None if data is None else seal.check(data, relative)
+        return self.read_whole(relative, lambda data: seal.check(data, relative))
+
+    def read_whole(self, relative: str, parse: Callable[[bytes], Result]) -> Result | None:
+        """What a file's contents say; None if there is no such file.
+
+        An object that is replaced while it is read may come cut off: it is read again until it is
+        the same twice.
+
+        Args:
+            relative: the file.
+            parse: makes something of the contents, or raises `DamagedFileError`.
+
+        Raises:
+            DamagedFileError: what `parse` raised.
+        """
+        before: bytes | None = None
+        while (data := self.read(relative)) is not None:
+            try:
+                return parse(data)
+            except DamagedFileError:
+                if self.is_local or data == before:
+                    raise
+                before = data
+        return None
 
     def exists(self, relative: str) -> bool:
         info = self._patiently(lambda: self.filesystem.get_file_info(self.path(relative)))
@@ -204,7 +237,10 @@ class Storage:
                 raise
             except OSError as error:
                 if not _may_pass(error) or time.monotonic() + pause > give_up:
-                    raise OutOfReachError(error.errno, _reason(error)) from error
+                    told = (
+                        (_reason(error),) if error.errno is None else (error.errno, _reason(error))
+                    )
+                    raise OutOfReachError(*told) from error
                 _log.warning(
                     "storage=%s: %s; trying again for up to %.0f s",
                     self.root, _reason(error), give_up - time.monotonic(),
@@ -236,6 +272,8 @@ def _refuse_credentials(uri: str) -> None:
         OptionError: the URI holds a user, a password or a key.
     """
     scheme, place = uri.split("://", 1)
+    if scheme.startswith("abfs"):  # abfs://container@account/folder
+        place = place if ":" in place.partition("@")[0] else place.replace("@", "/", 1)
     if scheme == "file" or not ("@" in place or _SECRET.search(place)):
         return
     shown = _SECRET.sub(r"\1***", place.rpartition("@")[2])

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import pyarrow as pa
 
+from raylot.lease import holders
 from raylot.options import OptionError
 from raylot.results.compaction import compact_each
 from raylot.results.integrity import inspect, mend, unfinished_runs
@@ -61,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "no tables)"
             )
         return actions[given.command][0](storage, given)
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 130
     except (OptionError, OSError, pa.ArrowException) as error:
         print("error:", OptionError(" ".join(str(error).split())), file=sys.stderr)
         return 2
@@ -77,6 +81,13 @@ def _compact(storage: Storage, given: argparse.Namespace) -> int:
 
 
 def _check(storage: Storage, given: argparse.Namespace) -> int:
+    in_charge = [holder for holder in holders(storage) if not holder.is_known_dead]
+    for holder in in_charge:
+        print(f"in charge: {holder}")
+    if in_charge and given.repair:
+        raise OptionError(
+            f"storage={storage.root}: must not be in use; {in_charge[0]} is in charge of it"
+        )
     found = inspect(storage, artifacts=True)
     running = unfinished_runs(storage, found)
     counts = Counter((row["kind"], row["status"]) for row in found.runs.values())

@@ -51,14 +51,11 @@ def compact_each(storage: Storage) -> Iterator[Compacted]:
 
 
 def _compact(storage: Storage, table: str, ended: Collection[str]) -> None:
-    compacted = _hold_each_run_once(storage, table)
+    _hold_each_run_once(storage, table)
     small = [run_id for run_id in files.small_runs(storage, table) if run_id in ended]
-    left_over = [run_id for run_id in small if run_id in compacted]
-    for run_id, own in files.read_small(storage, table, left_over, ["run_id"]):
-        # What was gathered has all rows of an ended run. Fewer: another attempt at it, thought
-        # lost, went on writing before it noticed.
-        if own.num_rows <= compacted[run_id]:
-            storage.delete_file(files.small_path(table, run_id))
+    _sort_out(storage, table, small)
+    compacted = {run for file in files.large_files(storage, table) for run in file.rows}
+    small = [run_id for run_id in files.small_runs(storage, table) if run_id in ended]
     fresh = [run_id for run_id in small if run_id not in compacted]
     if len(fresh) < 2:
         return
@@ -87,17 +84,30 @@ def _batches(
         yield rows, gathered
 
 
-def _hold_each_run_once(storage: Storage, table: str) -> dict[str, int]:
-    """Takes runs out of large files that come after another one that holds them.
-
-    Returns:
-        run_id -> rows, of all runs in large files.
-    """
-    found: dict[str, int] = {}
+def _hold_each_run_once(storage: Storage, table: str) -> None:
+    """Takes runs out of large files that come after another one that holds them."""
+    found: set[str] = set()
     for file in files.large_files(storage, table):
-        files.drop(storage, file, found.keys() & file.rows.keys())
-        found = {**file.rows, **found}
-    return found
+        files.drop(storage, file, found & file.rows.keys())
+        found |= file.rows.keys()
+
+
+def _sort_out(storage: Storage, table: str, small: Sequence[str]) -> None:
+    """Of runs that have a small file and are in a large one, keeps what is theirs."""
+    large = files.large_files(storage, table)
+    holding = {run_id: file for file in large for run_id in file.rows}
+    outdated: set[str] = set()
+    both = [run_id for run_id in small if run_id in holding]
+    for run_id, own in files.read_small(storage, table, both):
+        if own.num_rows < holding[run_id].rows[run_id]:
+            # Another attempt at the run, thought lost, went on writing before it noticed.
+            storage.delete_file(files.small_path(table, run_id))
+        elif own.equals(holding[run_id].read_run(run_id)):  # a compaction was killed here
+            storage.delete_file(files.small_path(table, run_id))
+        else:  # the run was computed again
+            outdated.add(run_id)
+    for file in large:
+        files.drop(storage, file, outdated & file.rows.keys())
 
 
 def _count(storage: Storage, table: str) -> int:

@@ -21,15 +21,15 @@ never read as data.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import logging
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,6 +39,8 @@ from raylot import seal
 from raylot.results.schemas import SCHEMAS
 from raylot.seal import DamagedFileError
 from raylot.storage import Storage
+
+Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
 
@@ -87,21 +89,26 @@ def examine_small(
     """Runs and their rows, or what is wrong with their small file; those without one left out."""
     paths = {run_id: small_path(table, run_id) for run_id in run_ids}
     schema = _chosen(schema_of(table), columns)
-    for (run_id, path), data in zip(paths.items(), _contents(storage, paths.values()), strict=True):
-        if data is None:
-            continue
+
+    def examined(path: str) -> pa.Table | DamagedFileError | None:
         try:
-            yield run_id, _read(_parquet(data, path), schema, path)
+            return storage.read_whole(path, lambda data: _read(_parquet(data, path), schema, path))
         except DamagedFileError as damage:
-            yield run_id, damage
+            return damage
+
+    for run_id, found in zip(paths, _for_each(storage, examined, paths.values()), strict=True):
+        if found is not None:
+            yield run_id, found
 
 
-def _contents(storage: Storage, paths: Iterable[str]) -> Iterator[bytes | None]:
+def _for_each(
+    storage: Storage, examined: Callable[[str], Result], paths: Iterable[str]
+) -> Iterator[Result]:
     if storage.is_local:
-        yield from map(storage.read, paths)
+        yield from map(examined, paths)
         return
     with ThreadPoolExecutor(_FETCHED_AT_ONCE) as threads:
-        yield from threads.map(storage.read, paths)
+        yield from threads.map(examined, paths)
 
 
 def _name(damage: DamagedFileError) -> None:
@@ -207,13 +214,11 @@ def examine_large(
     folder = f"tables/{table}/compacted"
     names = storage.names(folder)
     while True:
-        found = []
-        with contextlib.suppress(FileNotFoundError):  # a damaged one that was just set aside
-            found = [
-                _open_or_damaged(storage, table, f"{folder}/{name}")
-                for name in names
-                if run_id is None or _may_hold(name, run_id)
-            ]
+        found = [
+            _open_or_damaged(storage, table, f"{folder}/{name}")
+            for name in names
+            if run_id is None or _may_hold(name, run_id)
+        ]
         now = storage.names(folder)
         if now == names:
             return found
@@ -225,6 +230,8 @@ def _open_or_damaged(storage: Storage, table: str, path: str) -> LargeFile | Dam
         return _open(storage, table, path)
     except DamagedFileError as damage:
         return damage
+    except FileNotFoundError:  # set aside since it was listed; or listed, and not to be opened
+        return DamagedFileError(path, "it cannot be opened")
 
 
 def _open(storage: Storage, table: str, path: str) -> LargeFile:
@@ -232,16 +239,22 @@ def _open(storage: Storage, table: str, path: str) -> LargeFile:
 
     Raises:
         DamagedFileError: it is not what was written.
+        FileNotFoundError: it is gone.
     """
     if storage.is_local:  # replaced files stay whole for whoever has opened them; objects do not
         source = storage.filesystem.open_input_file(storage.path(path))
         state = Path(storage.path(path)).stat()
         _check_once(storage, path, (state.st_ino, state.st_size, state.st_mtime_ns))
-    else:
-        data = storage.read(path)
-        if data is None:
-            raise FileNotFoundError(path)
-        source = pa.BufferReader(seal.check(data, path))
+        return _large(table, path, source)
+    found = storage.read_whole(
+        path, lambda data: _large(table, path, pa.BufferReader(_checked_large(data, path)))
+    )
+    if found is None:
+        raise FileNotFoundError(path)
+    return found
+
+
+def _large(table: str, path: str, source: pa.NativeFile) -> LargeFile:
     try:
         parquet = pq.ParquetFile(source)
         rows = json.loads((parquet.schema_arrow.metadata or {})[_RUNS])
@@ -255,7 +268,20 @@ def _check_once(storage: Storage, path: str, version: tuple[int, ...]) -> None:
     """Reads all of a large file, as long as it stays the same only once per process."""
     data = storage.read(path)
     if data is not None:
-        seal.check(data, path)
+        _checked_large(data, path)
+
+
+def _checked_large(data: bytes, path: str) -> bytes:
+    """A large file's contents, if they are what was written.
+
+    Raises:
+        DamagedFileError: they are not.
+    """
+    seal.check(data, path)
+    if not seal.is_sealed(data):  # written before there were checksums: reading tells
+        parquet = _parquet(data, path)
+        _read(parquet, parquet.schema_arrow, path)
+    return data
 
 
 def write_large(storage: Storage, path: str, rows: Mapping[str, int], table: pa.Table) -> None:

@@ -16,15 +16,17 @@ from typing import Any
 
 from raylot import seal
 from raylot.results import files
-from raylot.results.files import LargeFile
 from raylot.results.schemas import SCHEMAS
-from raylot.results.tables import forget_run
+from raylot.results.tables import forget_runs
 from raylot.seal import DamagedFileError
 from raylot.storage import Storage
 
 _RUN_COLUMNS = ["run_id", "kind", "status", "files", "inputs"]
 
 _GONE = "is not there"
+
+# In place of a number of rows: their file is damaged, and has been named.
+_NAMED_ALREADY = -1
 
 # Artifacts that are read at once.
 _AT_ONCE = 8
@@ -84,33 +86,9 @@ def inspect(
     rows = {table: Counter[str]() for table in SCHEMAS}
     lost: dict[str, list[DamagedFileError]] = {}
     for table in ("runs", *(table for table in SCHEMAS if table != "runs")):
-        columns = _RUN_COLUMNS if table == "runs" else ["run_id"]
-        lost[table] = []
-        for file in files.examine_large(storage, table):
-            if isinstance(file, DamagedFileError):
-                lost[table].append(file)
-                found.damages.append(Damage(file.path, file.reason))
-                continue
-            rows[table].update(_chosen_rows(file, chosen))
-            if table == "runs":
-                _add_runs(found, file.read(columns=columns).to_pylist(), chosen)
-        small = files.small_runs(storage, table)
-        wanted = small if chosen is None else [run_id for run_id in small if run_id in chosen]
-        for run_id, own in files.examine_small(storage, table, wanted, columns):
-            if isinstance(own, DamagedFileError):
-                again = (run_id,) if table != "runs" and run_id in found.runs else ()
-                found.damages.append(Damage(own.path, own.reason, again))
-                rows[table].pop(run_id, None)
-                if table == "runs":
-                    found.runs.pop(run_id, None)
-                    continue
-                rows[table][run_id] = -1  # already named
-                continue
-            rows[table][run_id] = own.num_rows
-            if table == "runs":
-                _add_runs(found, own.to_pylist(), chosen)
+        lost[table] = _inspect_table(storage, table, chosen, found, rows[table])
     found.damages += _missing_rows(found.runs, rows, lost)
-    found.damages += _changed_inputs(found.runs)
+    found.damages += _changed_inputs(storage, found.runs)
     if artifacts:
         _inspect_artifacts(storage, found, chosen)
     return found
@@ -162,24 +140,49 @@ def metadata(tensors: bytes) -> dict[str, str]:
 def mend(storage: Storage, damages: Iterable[Damage]) -> None:
     """Makes runs with damage count as unfinished, and moves damaged files to ``damaged/``."""
     damages = list(damages)
-    for run_id in dict.fromkeys(run_id for damage in damages for run_id in damage.run_ids):
-        forget_run(storage, run_id)
+    forget_runs(storage, {run_id for damage in damages for run_id in damage.run_ids})
     for path in dict.fromkeys(damage.path for damage in damages if damage.is_file):
         storage.set_aside(path)
 
 
-def _chosen_rows(file: LargeFile, chosen: Collection[str] | None) -> Mapping[str, int]:
-    if chosen is None:
-        return file.rows
-    return {run_id: count for run_id, count in file.rows.items() if run_id in chosen}
+def _inspect_table(
+    storage: Storage,
+    table: str,
+    chosen: Collection[str] | None,
+    found: Inspection,
+    rows: Counter[str],
+) -> list[DamagedFileError]:
+    """Adds a table's damage, ended runs and rows per run; returns its damaged large files.
 
-
-def _add_runs(
-    found: Inspection, rows: Iterable[dict[str, Any]], chosen: Collection[str] | None
-) -> None:
-    for row in rows:
-        if chosen is None or row["run_id"] in chosen:
-            found.runs[row["run_id"]] = row
+    Small files before large ones: a compaction in between moves rows from those to these.
+    """
+    columns = _RUN_COLUMNS if table == "runs" else ["run_id"]
+    small = files.small_runs(storage, table)
+    wanted = small if chosen is None else [run_id for run_id in small if run_id in chosen]
+    read: set[str] = set()
+    for run_id, own in files.examine_small(storage, table, wanted, columns):
+        read.add(run_id)
+        if isinstance(own, DamagedFileError):
+            again = (run_id,) if run_id in found.runs else ()
+            found.damages.append(Damage(own.path, own.reason, again))
+            rows[run_id] = _NAMED_ALREADY
+            continue
+        rows[run_id] = own.num_rows
+        if table == "runs":
+            found.runs.update({row["run_id"]: row for row in own.to_pylist()})
+    lost = []
+    for file in files.examine_large(storage, table):
+        if isinstance(file, DamagedFileError):
+            lost.append(file)
+            found.damages.append(Damage(file.path, file.reason))
+            continue
+        added = file.rows.keys() - read if chosen is None else (file.rows.keys() & chosen) - read
+        rows.update({run_id: file.rows[run_id] for run_id in added})
+        read |= added
+        if table == "runs" and added:
+            told = file.read(columns=columns).to_pylist()
+            found.runs.update({row["run_id"]: row for row in told if row["run_id"] in added})
+    return lost
 
 
 def _written(row: Mapping[str, Any], column: str) -> dict[str, Any]:
@@ -198,7 +201,7 @@ def _missing_rows(
         incomplete = []
         for run_id, row in runs.items():
             expected, there = _written(row, "files").get(table), rows[table].get(run_id, 0)
-            if expected is None or there in (expected, -1):
+            if expected is None or there in (expected, _NAMED_ALREADY):
                 continue
             if lost[table]:
                 incomplete.append(run_id)
@@ -211,13 +214,19 @@ def _missing_rows(
             yield Damage(lost[table][0].path, reason, tuple(incomplete))
 
 
-def _changed_inputs(runs: Mapping[str, dict[str, Any]]) -> Iterator[Damage]:
+def _changed_inputs(storage: Storage, runs: Mapping[str, dict[str, Any]]) -> Iterator[Damage]:
     """Runs that started from what has since been computed anew, and came out otherwise."""
     for run_id, row in runs.items():
         for path, checksum in _written(row, "inputs").items():
             producer = runs.get(path.split("/")[1])
-            now = _written(producer, "files").get(path) if producer else None
-            if now not in (None, checksum):
+            told = _written(producer, "files").get(path) if producer else None
+            if producer is None or told in (None, checksum):
+                continue
+            data = storage.read(path)
+            if data is not None and seal.fingerprint(data) == checksum:
+                reason = f"is not what {producer['kind']} {producer['run_id']} says it wrote"
+                yield Damage(path, reason, (producer["run_id"], run_id), is_file=False)
+            else:
                 reason = f"is not what {row['kind']} {run_id} started from"
                 yield Damage(path, reason, (run_id,), is_file=False)
 

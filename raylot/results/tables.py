@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +86,20 @@ def finished_runs(storage: Storage) -> set[str]:
     return found.union(*(file.rows for file in files.large_files(storage, "runs")))
 
 
+def forget_runs(storage: Storage, run_ids: Collection[str]) -> None:
+    """Makes runs count as unfinished, so that the next sweep computes them again."""
+    for run_id in run_ids:
+        storage.delete_file(files.small_path("runs", run_id))
+    only = next(iter(run_ids)) if len(run_ids) == 1 else None
+    holding = files.large_files(storage, "runs", only)
+    if not any(file.rows.keys() & run_ids for file in holding):
+        return
+    # from ``runs`` first: were others first and this killed, an ended run would lack rows
+    for table in sorted(SCHEMAS, key=lambda table: table != "runs"):
+        for file in files.large_files(storage, table, only):
+            files.drop(storage, file, run_ids)
+
+
 def forget_run(storage: Storage, run_id: str) -> None:
-    """Makes a run count as unfinished, so that the next sweep computes it again."""
-    storage.delete_file(files.small_path("runs", run_id))
-    holding = [file for file in files.large_files(storage, "runs", run_id) if run_id in file.rows]
-    if holding:
-        # from ``runs`` first: were others first and this killed, an ended run would lack rows
-        for table in sorted(SCHEMAS, key=lambda table: table != "runs"):
-            for file in files.large_files(storage, table, run_id):
-                files.drop(storage, file, {run_id})
+    """`forget_runs` for one run."""
+    forget_runs(storage, {run_id})

@@ -108,7 +108,7 @@ def _runtime_environment(options: SweepOptions) -> dict[str, Any]:
     """
     job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}").get("runtime_env") or {}
     environment: dict[str, Any] = {}
-    if options.address not in (None, "local") and not job.keys() & {"working_dir", "py_modules"}:
+    if _address(options) not in ("", "local") and not job.keys() & {"working_dir", "py_modules"}:
         environment["py_modules"] = [str(Path(raylot.__file__).parent)]
     names = set(_FORWARDED) & os.environ.keys() - (job.get("env_vars") or {}).keys()
     if names:

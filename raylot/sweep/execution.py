@@ -9,7 +9,7 @@ from contextlib import suppress
 from raylot import results
 from raylot.config import StreamRun, SweepOptions
 from raylot.progress import Progress
-from raylot.results.integrity import Damage, Inspection, inspect, mend
+from raylot.results.integrity import Damage, inspect, mend
 from raylot.storage import OutOfReachError, Storage
 from raylot.sweep.experiment import Ended, run_experiment
 from raylot.sweep.stage import Stage
@@ -56,6 +56,7 @@ class Execution:
 
     def run(self) -> list[str]:
         """Computes what can be computed; returns why the rest was given up."""
+        planned = {run.run_id for stage in self._stages for run in stage.runs}
         for repairs_left in reversed(range(_REPAIRS + 1)):
             lost: dict[str, str] = {}
             self._progress.total_steps += sum(
@@ -65,25 +66,28 @@ class Execution:
             )
             for stage in self._stages:
                 lost |= self._run_stage(stage)
-            if not lost:
+            if not lost and repairs_left == _REPAIRS:
+                break
+            # What was computed again may have come out otherwise than what others started from.
+            damages = [_lost(run_id, why) for run_id, why in lost.items()]
+            damages += inspect(self._storage, planned).damages
+            if not damages:
                 break
             if not repairs_left:
-                self._given_up |= lost
+                self._given_up |= {damage.path: str(damage) for damage in damages}
                 break
             self._progress.steps_forgotten()
-            self.repair(Inspection(damages=[_lost(run_id, why) for run_id, why in lost.items()]))
-            planned = [run.run_id for stage in self._stages for run in stage.runs]
-            self.repair(inspect(self._storage, planned))
+            self.repair(damages)
         return list(dict.fromkeys(self._given_up.values()))
 
-    def repair(self, found: Inspection) -> None:
+    def repair(self, damages: Sequence[Damage]) -> None:
         """Names what is damaged, and makes the runs that wrote it count as missing."""
-        for damage in found.damages[:_NAMED]:
+        for damage in damages[:_NAMED]:
             again = f"; {len(damage.run_ids)} runs are computed again" if damage.run_ids else ""
             self._progress.note(f"damaged: {damage}{again}")
-        if len(found.damages) > _NAMED:
-            self._progress.note(f"damaged: ... and {len(found.damages) - _NAMED} more")
-        mend(self._storage, found.damages)
+        if len(damages) > _NAMED:
+            self._progress.note(f"damaged: ... and {len(damages) - _NAMED} more")
+        mend(self._storage, damages)
 
     def _run_stage(self, stage: Stage) -> dict[str, str]:
         """Computes a stage's runs; returns the runs before it of which something is gone."""
@@ -94,7 +98,9 @@ class Execution:
         while runs := self._left(stage, lost):
             ended = self._fit(stage, runs)
             lost |= ended.lost_inputs
-            advanced = [self._give_up(r, ended) for r in runs if r.run_id in ended.given_up]
+            # A worker may have been lost after it had ended its run.
+            unended = [r for r in stage.missing(self._storage) if r.run_id in ended.given_up]
+            advanced = [self._give_up(run, ended) for run in unended]
             if any(advanced) or len(self._left(stage, lost)) < len(runs):
                 tries = _TUNE_TRIES
                 continue

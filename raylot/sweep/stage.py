@@ -57,8 +57,8 @@ class Stage:
             ended = status.get(parent.run_id)
             if ended is None:
                 return can_start(parent)
-            if parent.parent is None:
-                return ended != "failed" and getattr(run, "task", 0) in snapshots(parent.run_id)
+            if parent.parent is None and ended == "diverged":
+                return getattr(run, "task", 0) in snapshots(parent.run_id)
             return ended == "finished"
 
         for run in missing:

@@ -11,13 +11,13 @@ from functools import cached_property
 
 from raylot import data, results
 from raylot.config import StreamRun, Study
+from raylot.lease import Lease
 from raylot.options import OptionError
 from raylot.progress import Progress
-from raylot.results.integrity import Inspection, inspect
-from raylot.storage import Storage
+from raylot.results.integrity import inspect
+from raylot.storage import OutOfReachError, Storage
 from raylot.sweep.cluster import check_address, ray_session
 from raylot.sweep.execution import Execution
-from raylot.sweep.lease import Lease
 from raylot.sweep.outcome import CONTINUE, Outcome, outcome
 from raylot.sweep.prediction import predicted, trials_on_this_machine
 from raylot.sweep.space import Space, distinct, resolve
@@ -150,34 +150,42 @@ class Sweep:
         interrupted = False
         try:
             with Watch(CONTINUE, before_end=progress.stop) as watch:
-                found = inspect(self.storage, self._planned)
-                failed = self._failed() if retry_failed else []
-                if failed or found.damages or any(s.ready(self.storage) for s in self.stages):
+                if self._is_to_do(retry_failed):
                     check_address(self.study)
                     # Its own storage does not wait: it tells others whether this sweep is alive.
                     lease = Lease(Storage(self.storage.root), progress.note, watch.lost_storage)
                     with lease, progress:
-                        lost = self._execute(found, failed, lease, progress, watch)
+                        lost = self._execute(retry_failed, lease, progress, watch)
                 interrupted = watch.is_interrupted
         except KeyboardInterrupt:
             interrupted = True
-        return outcome(self.stages, self.storage, interrupted, lost)
+        if not interrupted:
+            return outcome(self.stages, self.storage, False, lost)
+        try:  # without patience: who interrupts does not want to wait
+            return outcome(self.stages, Storage(self.storage.root), True, lost)
+        except OutOfReachError:
+            raise KeyboardInterrupt from None
+
+    def _is_to_do(self, retry_failed: bool) -> bool:
+        if any(stage.ready(self.storage) for stage in self.stages):
+            return True
+        return bool(inspect(self.storage, self._planned).damages) or (
+            retry_failed and bool(self._failed())
+        )
 
     def _execute(
-        self,
-        found: Inspection,
-        failed: list[str],
-        lease: Lease,
-        progress: Progress,
-        watch: Watch,
+        self, retry_failed: bool, lease: Lease, progress: Progress, watch: Watch
     ) -> list[str]:
-        """Computes what is missing or damaged; returns why the rest was given up."""
+        """Computes what is missing or damaged; returns why the rest was given up.
+
+        Only who is in charge looks what that is: before, another sweep may have been at work.
+        """
         spaces = (self.stream_space, self.ticket_space, self.ticket_stream_space)
         searched = {name for space in spaces for name in space}
         execution = Execution(self.stages, self.storage, self.study, searched, lease.path, progress)
-        execution.repair(found)
-        for run_id in failed:
-            results.forget_run(self.storage, run_id)
+        execution.repair(inspect(self.storage, self._planned).damages)
+        if retry_failed:
+            results.forget_runs(self.storage, self._failed())
         if not any(stage.ready(self.storage) for stage in self.stages):
             return []
         with ray_session(self.study, watch, progress.note):
@@ -187,8 +195,8 @@ class Sweep:
     def _planned(self) -> set[str]:
         return {run.run_id for stage in self.stages for run in stage.runs}
 
-    def _failed(self) -> list[str]:
+    def _failed(self) -> set[str]:
         """Runs that ended with an error."""
         runs = results.read(self.storage, "runs", ["run_id", "status"])
         failed = runs["run_id"][(runs["status"] == "failed") & runs["run_id"].isin(self._planned)]
-        return list(failed)
+        return set(failed)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
@@ -104,10 +104,10 @@ class Watch:
     def _look(self) -> None:
         while not self._ended.is_set():
             self._wait()
-            now = time.monotonic()
+            now, head = time.monotonic(), self._head
             if self._interrupted_at is not None and now > self._interrupted_at + _ORDERLY:
                 self._end("stopped", INTERRUPTED_STATUS)
-            if self._head is None or _answers(self._head):
+            if head is None or _answers(head):
                 self._reached_at = now
             elif now > self._reached_at + PATIENCE and self._head is not None:
                 self._end(
@@ -123,34 +123,43 @@ class Watch:
         raylet = self._raylet
         if raylet is None:
             self._ended.wait(_INTERVAL)
-            return
-        if self._line is None:
-            self._line = _connected(raylet)
-        if self._line is None and self._raylet is not None:
-            self._end("Ray's process on this machine (the raylet) has ended", LOST_STATUS)
-        elif self._line and select.select([self._line], [], [], _INTERVAL)[0]:
+        elif self._line is None:
+            self._line = _connected(raylet, tries=3)
+            if self._line is None and self._raylet is not None:
+                self._end("Ray's process on this machine (the raylet) has ended", LOST_STATUS)
+        else:
+            self._line.settimeout(_INTERVAL)
             try:
-                closed = not self._line.recv(65536)
+                is_closed = not self._line.recv(65536)
+            except TimeoutError:
+                return
             except OSError:
-                closed = True
-            if closed:  # for doing nothing, or because the other end is gone: connects again
+                is_closed = True
+            if is_closed:  # for doing nothing, or because the other end is gone: connects again
                 self._line.close()
                 self._line = None
 
     def _end(self, reason: str, status: int) -> NoReturn:
-        # In a thread: whoever holds the terminal just now may never let go.
-        tidying = threading.Thread(target=self._before_end, daemon=True)
-        tidying.start()
-        tidying.join(timeout=2)
-        print(f"\n{reason}. {self._advice}", file=sys.stderr, flush=True)
-        os._exit(status)
+        def tell() -> None:
+            self._before_end()
+            print(f"\n{reason}. {self._advice}", file=sys.stderr, flush=True)
+
+        try:
+            # In a thread: whoever holds the terminal just now may never let go.
+            telling = threading.Thread(target=tell, daemon=True)
+            telling.start()
+            telling.join(timeout=2)
+        finally:
+            os._exit(status)
 
 
-def _connected(place: tuple[str, int]) -> socket.socket | None:
-    try:
-        return socket.create_connection(place, timeout=5)
-    except OSError:
-        return None
+def _connected(place: tuple[str, int], tries: int = 1) -> socket.socket | None:
+    for left in reversed(range(tries)):
+        with suppress(OSError):
+            return socket.create_connection(place, timeout=5)
+        if left:
+            time.sleep(0.1)
+    return None
 
 
 def _answers(place: tuple[str, int]) -> bool:

@@ -130,6 +130,9 @@ class RunTrainable(tune.Trainable):
         done = bool(error) or self.state.diverged or self.state.steps >= self.total_steps
         if done:
             self._finish(error)
+            if error and self.device.type == "cuda":
+                # An error may stick to a process's GPU: the next run gets a process of its own.
+                raise RuntimeError(error)
         elif time.monotonic() - self._saved_at >= self._save_interval:
             done = not self._save()
         return self._report(shown, self.state.training_steps - before, done, bool(error))
@@ -169,7 +172,8 @@ class RunTrainable(tune.Trainable):
     def write_artifact(self, path: str, tensors: Mapping[str, Tensor]) -> None:
         """Leaves tensors in the storage for other runs."""
         content = tensors_to_bytes(tensors)
-        self.storage.write(path, content)
+        if not self._is_out_of_date():
+            self.storage.write(path, content)
         self.state.artifacts[path] = seal.fingerprint(content)
 
     def read_input(self, path: str) -> dict[str, Tensor]:

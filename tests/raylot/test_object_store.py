@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -75,9 +77,44 @@ def test_a_store_that_refuses_is_waited_for(store: ObjectStore) -> None:
         with pytest.raises(OptionError, match=f"storage={ROOT}: must be a folder that can be"):
             storage.check_writable()
         began = time.monotonic()
-    storage.write("tables/a", b"patient")
+        with ThreadPoolExecutor(1) as thread:
+            writing = thread.submit(storage.write, "tables/a", b"patient")
+            time.sleep(3)
+            assert not writing.done()
+            store.answer()
+            writing.result(timeout=60)
     assert storage.read("tables/a") == b"patient"
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began >= 3
+
+
+def test_an_interrupted_write_leaves_the_old_or_the_new_object(store: ObjectStore) -> None:
+    """Whenever the signal comes: nothing half written is ever put in place."""
+    storage = Storage(ROOT)
+    old, new = b"old" * 100_000, b"newer" * 100_000
+    interrupted, replaced = 0, 0
+    for attempt in range(40):
+        storage.write("tables/a", old)
+        signal.setitimer(signal.ITIMER_REAL, 0.0005 + attempt * 0.001)
+        try:
+            storage.write("tables/a", new)
+            time.sleep(0.06)
+        except KeyboardInterrupt:
+            interrupted += 1
+        found = storage.read("tables/a")
+        assert found in (old, new), len(found or b"")
+        replaced += found == new
+    assert interrupted > 0
+
+
+@pytest.fixture(autouse=True)
+def _alarms_interrupt() -> Iterator[None]:
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
 
 
 def test_a_run_goes_on_when_the_store_answers_again(store: ObjectStore) -> None:

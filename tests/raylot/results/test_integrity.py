@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from raylot import results
+from raylot.lease import Lease
 from raylot.results.__main__ import main
 from raylot.results.integrity import Damage, inspect, mend
 from raylot.seal import DamagedFileError
@@ -248,3 +249,91 @@ def test_results_of_an_older_raylot_are_whole(storage: Storage, run_ids: dict[st
     tensors = tensors_from_bytes(storage.read(path) or b"")
     storage.write(path, tensors_to_bytes(tensors).replace(b"raylot-sha256:", b"raylot-shaxxx:"))
     assert inspect(storage, artifacts=True).damages == []
+
+
+class _CompactedMeanwhile(Storage):
+    """A storage that is compacted between two looks at it."""
+
+    def __init__(self, root: str, after: int) -> None:
+        super().__init__(root)
+        self.left = after
+
+    def names(self, folder: str) -> list[str]:
+        found = super().names(folder)
+        self.left -= 1
+        if self.left == 0:
+            results.compact(self.root)
+        return found
+
+
+@pytest.mark.parametrize("after", range(1, 20))
+def test_a_compaction_meanwhile_is_no_damage(storage: Storage, tmp_path: Path, after: int) -> None:
+    other = tmp_path / "other"
+    run_all(other, seed=1)
+    shutil.copytree(other, storage.root, dirs_exist_ok=True)
+    assert inspect(_CompactedMeanwhile(storage.root, after)).damages == []
+
+
+def test_a_file_that_is_not_what_its_run_says_is_computed_again_with_what_stands_on_it(
+    storage: Storage, run_ids: dict[str, str]
+) -> None:
+    """As when an attempt that was overtaken wrote last."""
+    path = snapshot_path(run_ids["stream"], 2)
+    tensors = tensors_from_bytes(storage.read(path) or b"")
+    storage.write(path, tensors_to_bytes({name: t + 1 for name, t in tensors.items()}))
+    results.forget_run(storage, run_ids["tickets"])
+    trial = TicketsTrial(trial_config(Path(storage.root), task=2))
+    while not trial.step()["done"]:
+        pass
+    (damage,) = inspect(storage).damages
+    assert set(damage.run_ids) == set(run_ids.values())
+    mend(storage, [damage])
+    run_all(Path(storage.root))
+    assert inspect(storage, artifacts=True).damages == []
+
+
+def test_compaction_keeps_what_was_computed_again(storage: Storage, tmp_path: Path) -> None:
+    """The removal of a run from large files was killed after the first of them."""
+    other = tmp_path / "other"
+    run_all(other, seed=1)
+    shutil.copytree(other, storage.root, dirs_exist_ok=True)
+    results.compact(storage)
+    run_id = results.read(storage, "tasks")["run_id"].iloc[0]
+    rows = results.read_run(storage, "tasks", run_id)
+    assert rows
+    again = [{**row, "test_accuracy": 0.125} for row in rows]
+    results.write(storage, "tasks", run_id, again)
+    results.compact(storage)
+    assert {row["test_accuracy"] for row in results.read_run(storage, "tasks", run_id) or []} == {
+        0.125
+    }
+    assert len(results.read(storage, "tasks")) == 8
+
+
+def test_a_large_file_without_a_checksum_that_is_damaged_is_named(
+    storage: Storage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    run_all(other, seed=1)
+    shutil.copytree(other, storage.root, dirs_exist_ok=True)
+    results.compact(storage)
+    (name,) = storage.names("tables/tickets/compacted")
+    path = f"tables/tickets/compacted/{name}"
+    content = bytearray((storage.read(path) or b"").replace(b"raylot-sha256:", b"raylot-shaxxx:"))
+    content[10:200] = b"\xff" * 190
+    storage.write(path, bytes(content))
+    fresh = Storage(storage.root)
+    assert len(results.read(fresh, "tickets")) == 0
+    assert main(["check", storage.root]) == 1
+    assert f"damaged: {path}: " in capsys.readouterr().out
+
+
+def test_nothing_is_repaired_while_a_sweep_is_in_charge(
+    storage: Storage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Lease(storage):
+        assert main(["check", "--repair", storage.root]) == 2
+        assert "must not be in use; another sweep (process" in capsys.readouterr().err
+        assert main(["check", storage.root]) == 0
+        assert "in charge: another sweep (process" in capsys.readouterr().out
+    assert main(["check", "--repair", storage.root]) == 0

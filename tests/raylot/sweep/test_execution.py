@@ -116,3 +116,15 @@ def test_a_run_that_could_not_use_the_storage_is_not_recorded(
     given_up, _ = run_with(_out_of_reach)
     assert given_up == ["stream seed=0 permuted_pixels: OSError: no route"]
     assert _statuses(tmp_path) == []
+
+
+def test_a_run_that_ended_before_its_worker_was_lost_stays_as_it_is(
+    run_with: Any, tmp_path: Path
+) -> None:
+    def ended_and_lost(storage: Storage, runs: Sequence[StreamRun]) -> Ended:
+        _finished(storage, runs)
+        return Ended(given_up={run.run_id: "the actor died" for run in runs})
+
+    given_up, _ = run_with(ended_and_lost)
+    assert given_up == []
+    assert [status for status, _ in _statuses(tmp_path)] == ["finished"]

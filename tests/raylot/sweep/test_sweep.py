@@ -175,6 +175,21 @@ def test_what_is_damaged_is_named_and_computed_again(
     }  # fmt: skip
 
 
+def test_a_snapshot_that_is_gone_is_computed_again(
+    tmp_path: Path, two_seeds: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
+    sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
+    stream = sweep.stages[0].runs[0]
+    searches = [run for run in sweep.stages[1].runs if run.stream.run_id == stream.run_id]
+    results.forget_runs(sweep.storage, {run.run_id for run in searches})
+    (root / snapshot_path(stream.run_id, 2)).unlink()
+    outcome = sweep.run()
+    assert (outcome.finished, outcome.missing, outcome.lost) == (14, 0, [])
+    assert f"damaged: {snapshot_path(stream.run_id, 2)}: is not there" in capfd.readouterr().err
+    assert_same_tables(two_seeds, root)
+
+
 def test_a_run_whose_worker_dies_again_and_again_is_recorded_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

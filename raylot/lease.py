@@ -19,9 +19,10 @@ import socket
 import threading
 import time
 import uuid
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -74,22 +75,42 @@ class Holder:
     @property
     def is_known_dead(self) -> bool:
         """Whether its process is known to have ended; False if it cannot be seen from here."""
-        return self.place == _place() and _born(self.pid) != self.born
+        return self._can_be_seen and not self._lives
 
     @property
     def is_known_alive(self) -> bool:
-        return self.place == _place() and _born(self.pid) == self.born
+        return self._can_be_seen and self._lives
+
+    @property
+    def _can_be_seen(self) -> bool:
+        return self.place == _place()
+
+    @property
+    def _lives(self) -> bool:
+        if self.pid == os.getpid() and self.path not in _ours:
+            return False  # left behind by this very process, whose storage refused to delete it
+        return _born(self.pid) == self.born
+
+
+#: Files of the leases that this process holds.
+_ours: set[str] = set()
 
 
 def holders(storage: Storage) -> list[Holder]:
     """The sweeps that say they are in charge of a storage."""
-    found = []
-    for name in storage.names(FOLDER):
-        data = storage.read(f"{FOLDER}/{name}")
-        with suppress(ValueError, TypeError):  # half written by somebody who is gone
-            if data is not None:
-                found.append(Holder(path=f"{FOLDER}/{name}", **json.loads(data)))
-    return found
+    paths = [f"{FOLDER}/{name}" for name in storage.names(FOLDER)]
+    told = ((path, storage.read(path)) for path in paths)
+    return [_holder(path, data) for path, data in told if data is not None]
+
+
+def _holder(path: str, data: bytes) -> Holder:
+    known = {field.name for field in fields(Holder)} - {"path"}
+    try:
+        told = {name: value for name, value in json.loads(data).items() if name in known}
+        return Holder(path=path, **told)
+    except (AttributeError, TypeError, ValueError):
+        # Somebody all the same: alive if what is there changes.
+        return Holder(path, "a machine", "", 0, "", "some time ago", zlib.crc32(data), True)
 
 
 class Lease:
@@ -108,44 +129,8 @@ class Lease:
         on_loss: Callable[[], None] = lambda: None,
     ) -> None:
         self._storage, self._say, self._on_loss = storage, say, on_loss
-        self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
-        self.path = ""
-        self._own: dict[str, Any] = {}
-
-    def __enter__(self) -> Lease:
-        """Takes charge.
-
-        Raises:
-            OptionError: another sweep is in charge.
-        """
-        for left in reversed(range(_TRIES)):
-            if self._is_taken(may_step_back=left > 0):
-                break
-            time.sleep(random.uniform(0.2, 2.0))
-        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        if self._thread:
-            self._thread.join(timeout=2 * BEAT)
-        with suppress(OSError):
-            self._storage.delete_file(self.path)
-
-    def _is_taken(self, may_step_back: bool) -> bool:
-        """Takes charge if nobody else is; False after stepping back from one who is starting too.
-
-        Who has written its own file before it looks for others' cannot be overlooked by them.
-        """
         self.path = f"{FOLDER}/{uuid.uuid4().hex[:12]}.json"
-        self._own = {
+        self._told: dict[str, Any] = {
             "host": socket.gethostname(),
             "place": _place(),
             "pid": os.getpid(),
@@ -154,21 +139,65 @@ class Lease:
             "count": 0,
             "is_running": False,
         }
-        self._write()
+        self._deposed: set[str] = set()
+        self._ended = threading.Event()
+        # Held while the own file is written or deleted; whether it should be there.
+        self._lock = threading.Lock()
+        self._is_up = False
+        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+
+    def __enter__(self) -> Lease:
+        """Takes charge.
+
+        Raises:
+            OptionError: another sweep is in charge.
+        """
+        _ours.add(self.path)
         try:
-            others = [other for other in holders(self._storage) if other.path != self.path]
-            alive = [other for other in others if self._is_alive(other)]
+            self._thread.start()  # gives signs of life while it is looking around, too
+            for left in reversed(range(_TRIES)):
+                if self._is_taken(may_step_back=left > 0):
+                    return self
+                time.sleep(random.uniform(0.2, 2.0))
+            raise AssertionError("the last try does not step back")
         except BaseException:
-            self._storage.delete_file(self.path)
+            self._leave()
             raise
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        self._ended.set()
+        with suppress(OSError):
+            self._take_down()
+        _ours.discard(self.path)
+
+    def _is_taken(self, may_step_back: bool) -> bool:
+        """Takes charge if nobody else is; False after stepping back from one who is starting too.
+
+        Who has written its own file before it looks for others' cannot be overlooked by them.
+        """
+        with self._lock:
+            self._is_up = True
+            self._write()
+        others = [other for other in holders(self._storage) if other.path != self.path]
+        alive = [other for other in others if self._is_alive(other)]
         if not alive:
             for other in others:
                 self._say(f"{other} has ended; going on where it stopped")
+                self._deposed.add(other.path)
                 self._storage.delete_file(other.path)
-            self._own["is_running"] = True
-            self._write()
+            with self._lock:
+                self._told["is_running"] = True
+                self._write()
             return True
-        self._storage.delete_file(self.path)
+        self._take_down()
         if may_step_back and not any(other.is_running for other in alive):
             return False
         raise OptionError(
@@ -191,29 +220,43 @@ class Lease:
         return False
 
     def _write(self) -> None:
-        self._storage.write(self.path, json.dumps(self._own).encode())
+        self._storage.write(self.path, json.dumps(self._told).encode())
+
+    def _take_down(self) -> None:
+        with self._lock:
+            self._is_up = False
+            self._storage.delete_file(self.path)
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT):
             try:
-                told = {holder.path: holder for holder in holders(self._storage)}
-                own = told.pop(self.path, None)
-                if own is None or any(other.is_running for other in told.values()):
-                    self._storage.delete_file(self.path)
+                if self._told["is_running"] and self._is_deposed():
+                    self._take_down()
                     self._on_loss()
                     return
-                self._own["count"] += 1
-                if not self._ended.is_set():
-                    self._write()
+                with self._lock:
+                    if self._is_up:
+                        self._told["count"] += 1
+                        self._write()
             except OSError as error:
                 _log.warning("storage=%s: no sign of life (%s)", self._storage.root, error)
+
+    def _is_deposed(self) -> bool:
+        """Whether another sweep has taken over, as this one gave no sign of life for so long."""
+        told = {holder.path: holder for holder in holders(self._storage)}
+        for path in self._deposed & told.keys():  # a late sign of life of one who is not in charge
+            self._storage.delete_file(path)
+            del told[path]
+        is_gone = told.pop(self.path, None) is None
+        return is_gone or any(other.is_running for other in told.values())
 
 
 def _place() -> str:
     """What two processes that can see each other have in common; empty if that is not known."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+        # Of another user's processes nothing may be seen.
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()} {os.getuid()}"
     except OSError:  # no Linux: who is alive is told by its count
         return uuid.uuid4().hex
 

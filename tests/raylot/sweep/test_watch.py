@@ -1,0 +1,100 @@
+"""A sweep that is told to stop, or has lost Ray, ends: whatever its terminal does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+#: Watches, says so, and does not let itself be interrupted.
+_STUBBORN = """
+import sys, time
+from raylot.sweep import watch
+watch._INTERVAL, watch._ORDERLY, watch.PATIENCE = 0.1, 1.0, 1.0
+with watch.Watch("How to go on.") as watching:
+    head, raylet = int(sys.argv[1]), int(sys.argv[2])
+    watching._head = ("127.0.0.1", head) if head else None
+    watching._raylet = ("127.0.0.1", raylet) if raylet else None
+    print("watching", flush=True)
+    while True:
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            print("told to stop", flush=True)
+"""
+
+
+def _start(head: int = 0, raylet: int = 0) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _STUBBORN, str(head), str(raylet)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout
+    assert process.stdout.readline() == "watching\n"
+    time.sleep(0.5)  # until it sleeps
+    return process
+
+
+def test_the_second_signal_ends_it_at_once() -> None:
+    process = _start()
+    process.send_signal(signal.SIGINT)
+    assert process.stdout
+    assert process.stdout.readline() == "told to stop\n"
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=10)
+    assert (process.returncode, told) == (130, "\nstopped at once. How to go on.\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_that_does_not_end_by_itself_is_ended(number: int) -> None:
+    process = _start()
+    process.send_signal(number)
+    _, told = process.communicate(timeout=20)
+    assert (process.returncode, told) == (130, "\nstopped. How to go on.\n")
+
+
+@pytest.mark.parametrize("stderr", ["closed", "full"])
+def test_it_ends_though_nobody_hears_it(stderr: str) -> None:
+    """As with ``2>&1 | tee log``, where Ctrl-C ends tee first; or with a terminal that is held."""
+    reader, writer = os.pipe()
+    if stderr == "full":
+        os.set_blocking(writer, False)
+        try:
+            while True:
+                os.write(writer, b"x" * 65536)
+        except BlockingIOError:
+            os.set_blocking(writer, True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", _STUBBORN, "0", "0"], stdout=subprocess.PIPE, stderr=writer
+    )
+    os.close(writer)
+    assert process.stdout
+    assert process.stdout.readline() == b"watching\n"
+    time.sleep(0.5)
+    if stderr == "closed":
+        os.close(reader)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+    if stderr == "full":
+        os.close(reader)
+    process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("which", "words"),
+    [("head", "Ray's head (its GCS) has not answered for 1 s"), ("raylet", "(the raylet) has end")],
+)
+def test_it_ends_when_ray_is_gone(which: str, words: str) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
+        process = _start(**{which: server.getsockname()[1]})
+        time.sleep(1.5)
+        assert process.poll() is None
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert words in told
+    assert told.endswith("How to go on.\n")
