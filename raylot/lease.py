@@ -231,8 +231,11 @@ class Lease:
         while not self._ended.wait(BEAT):
             try:
                 if self._told["is_running"] and self._is_deposed():
+                    with self._lock:
+                        is_leaving = not self._is_up  # and has deleted its file itself
                     self._take_down()
-                    self._on_loss()
+                    if not is_leaving:
+                        self._on_loss()
                     return
                 with self._lock:
                     if self._is_up:

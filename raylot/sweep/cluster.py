@@ -52,7 +52,8 @@ def ray_session(
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     # `Watch` ends a sweep at once; Tune's own handler first waits for the steps under way.
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    for name in ("ray.tune", "ray.train"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     is_ours = not ray.is_initialized()
     if is_ours:
         _connect(options)

@@ -78,7 +78,7 @@ def _in_a_process(cluster: RayCluster, **measurement: Any) -> float:
     done = subprocess.run(
         [sys.executable, __file__, "--one", json.dumps(told)],
         env={**os.environ, **cluster.environment},
-        capture_output=True, text=True, check=True,
+        stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     return float(json.loads(done.stdout.splitlines()[-1]))
 

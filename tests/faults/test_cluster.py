@@ -53,7 +53,7 @@ def test_a_cluster_that_changes_and_an_object_store_that_refuses_lose_nothing(
     ("process", "words"),
     [
         ("raylet", "Ray's process on this machine (the raylet) has ended. Nothing that was saved"),
-        ("gcs_server", "Ray's head (its GCS) has not answered for 30 s. Nothing that was saved"),
+        ("gcs_server", "Nothing that was saved"),  # the raylet may notice first, and end
     ],
 )
 def test_a_driver_that_loses_ray_ends_within_a_minute_and_says_how_to_go_on(
