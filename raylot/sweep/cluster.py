@@ -61,7 +61,7 @@ def ray_session(
         watch.listen()
         watch.watch_cluster()
     try:
-        _check_resources(options, say)
+        _check_resources(options, say, is_local=is_ours and _address(options) in ("", "local"))
         yield
     finally:
         if watch:
@@ -129,13 +129,13 @@ def _unreachable(options: SweepOptions, error: Exception) -> OptionError:
     )
 
 
-def _check_resources(options: SweepOptions, say: Callable[[str], None]) -> None:
+def _check_resources(options: SweepOptions, say: Callable[[str], None], is_local: bool) -> None:
     wanted = {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}
     names = {"CPU": "cpus_per_trial", "GPU": "gpus_per_trial"}
     alive = _alive_nodes()
     if _one_holds(wanted, alive):
         return
-    if _address(options) not in ("", "local"):  # its nodes may still be on their way
+    if not is_local:  # its nodes may still be on their way
         give_up = time.monotonic() + min(_LATE_NODES, options.node_patience)
         while time.monotonic() < give_up:
             time.sleep(0.5)

@@ -211,6 +211,7 @@ def _slurm_environment(folder: Path, **more: str) -> dict[str, str]:
     return {**environment, "PATH": f"{_SLURM}{os.pathsep}{environment['PATH']}"}
 
 
+@pytest.mark.slow  # and its nodes see no clone below /tmp
 @pytest.mark.skipif(not _can_make_namespaces(), reason="needs the right to make namespaces")
 def test_a_sweep_on_two_slurm_nodes() -> None:
     # Not below /tmp, which is another folder on each of the nodes.

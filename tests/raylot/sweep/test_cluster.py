@@ -87,6 +87,7 @@ def test_a_trial_must_fit_on_one_node(
     monkeypatch.setattr(ray, "nodes", _Nodes.nodes)
     monkeypatch.setattr("raylot.sweep.cluster._is_autoscaling", lambda: False)
     monkeypatch.setattr(ray, "shutdown", lambda: pytest.fail("the session is not ours"))
+    options = {**options, "node_patience": 0}
     if message is None:
         with ray_session(SweepOptions(**options)):
             return
