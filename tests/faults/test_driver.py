@@ -38,13 +38,20 @@ def _assert_as_if_undisturbed(undisturbed: Path, storage: Path) -> None:
 @pytest.mark.parametrize(
     ("signals", "status", "words"),
     [
-        ([signal.SIGKILL], -signal.SIGKILL, ""),
-        ([signal.SIGTERM], 130, "Interrupted. Nothing that was saved is lost"),
-        ([signal.SIGINT], 130, "Interrupted. Nothing that was saved is lost"),
-        ([signal.SIGINT, signal.SIGINT], 130, "Nothing that was saved is lost"),
+        pytest.param([signal.SIGKILL], -signal.SIGKILL, "", id="SIGKILL"),
+        pytest.param(
+            [signal.SIGTERM], 130, "Interrupted. Nothing that was saved is lost",
+            id="SIGTERM", marks=pytest.mark.slow,  # without Ray in test_watch.py
+        ),
+        pytest.param(
+            [signal.SIGINT], 130, "Interrupted. Nothing that was saved is lost",
+            id="Ctrl-C", marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            [signal.SIGINT, signal.SIGINT], 130, "Nothing that was saved is lost", id="Ctrl-C twice"
+        ),
     ],
-    ids=["SIGKILL", "SIGTERM", "Ctrl-C", "Ctrl-C twice"],
-)
+)  # fmt: skip
 def test_a_driver_that_is_stopped_leaves_nothing_behind_and_goes_on(
     tmp_path: Path, undisturbed: Path, signals: list[int], status: int, words: str
 ) -> None:
