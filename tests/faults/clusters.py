@@ -66,7 +66,7 @@ class RayCluster:
             "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false",
             f"--temp-dir={self._folder}", "--node-ip-address=127.0.0.1",
         )  # fmt: skip
-        assert comes_true(lambda: is_listening(int(port)), 60)
+        assert comes_true(lambda: is_listening(int(port)) and self._sockets() == 1, 60)
         for _ in range(self._first):
             self.add_node()
         return self
@@ -82,16 +82,21 @@ class RayCluster:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def add_node(self, cpus: int = 1) -> None:
+        before = self._sockets()
         self.nodes.append(
             self._start(
                 f"--address={self.address}", f"--num-cpus={cpus}", "--node-ip-address=127.0.0.1"
             )
         )
-        assert comes_true(lambda: bool(self.nodes[-1].members("raylet ")), 60)
+        # Nodes of one machine that start at once may choose the same socket: then one ends.
+        assert comes_true(lambda: self._sockets() > before, 60)
 
     def remove_node(self) -> None:
         """Without a word, as a spot machine goes."""
         self.nodes.pop(0).__exit__(None, None, None)
+
+    def _sockets(self) -> int:
+        return len(list(self._folder.glob("session_2*/sockets/raylet*")))
 
     def _start(self, *arguments: str) -> Family:
         return Family([_RAY, "start", "--block", *arguments], self.environment)
