@@ -70,6 +70,8 @@ class Holder:
     is_running: bool = False
 
     def __str__(self) -> str:
+        if not self.pid:
+            return f"somebody who has left {self.path}, which cannot be read,"
         return f"another sweep (process {self.pid} on {self.host}, since {self.started[:19]} UTC)"
 
     @property
@@ -110,7 +112,7 @@ def _holder(path: str, data: bytes) -> Holder:
         return Holder(path=path, **told)
     except (AttributeError, TypeError, ValueError):
         # Somebody all the same: alive if what is there changes.
-        return Holder(path, "a machine", "", 0, "", "some time ago", zlib.crc32(data), True)
+        return Holder(path, host="", place="", pid=0, born="", started="", count=zlib.crc32(data))
 
 
 class Lease:
@@ -174,9 +176,11 @@ class Lease:
 
     def _leave(self) -> None:
         self._ended.set()
-        with suppress(OSError):
-            self._take_down()
-        _ours.discard(self.path)
+        try:
+            with suppress(OSError):
+                self._take_down()
+        finally:
+            _ours.discard(self.path)
 
     def _is_taken(self, may_step_back: bool) -> bool:
         """Takes charge if nobody else is; False after stepping back from one who is starting too.
@@ -189,7 +193,10 @@ class Lease:
         others = [other for other in holders(self._storage) if other.path != self.path]
         alive = [other for other in others if self._is_alive(other)]
         if not alive:
+            there = {holder.path for holder in holders(self._storage)} if others else set()
             for other in others:
+                if other.path not in there:  # it has ended, or stepped back, and may come again
+                    continue
                 self._say(f"{other} has ended; going on where it stopped")
                 self._deposed.add(other.path)
                 self._storage.delete_file(other.path)
@@ -233,8 +240,9 @@ class Lease:
                 if self._told["is_running"] and self._is_deposed():
                     with self._lock:
                         is_leaving = not self._is_up  # and has deleted its file itself
-                    self._take_down()
                     if not is_leaving:
+                        with suppress(OSError):
+                            self._take_down()
                         self._on_loss()
                     return
                 with self._lock:
@@ -247,15 +255,16 @@ class Lease:
     def _is_deposed(self) -> bool:
         """Whether another sweep has taken over, as this one gave no sign of life for so long."""
         told = {holder.path: holder for holder in holders(self._storage)}
+        if told.pop(self.path, None) is None:
+            return True
         for path in self._deposed & told.keys():  # a late sign of life of one who is not in charge
             self._storage.delete_file(path)
             del told[path]
-        is_gone = told.pop(self.path, None) is None
-        return is_gone or any(other.is_running for other in told.values())
+        return any(other.is_running for other in told.values())
 
 
 def _place() -> str:
-    """What two processes that can see each other have in common; empty if that is not known."""
+    """What only processes that can see each other have in common; if not known, a new one."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         # Of another user's processes nothing may be seen.

@@ -7,13 +7,12 @@ of many runs in few large ones.
 
 from raylot.results.compaction import compact
 from raylot.results.schemas import SCHEMAS, identity_columns, option_values
-from raylot.results.tables import finished_runs, forget_run, forget_runs, read, read_run, write
+from raylot.results.tables import finished_runs, forget_runs, read, read_run, write
 
 __all__ = [
     "SCHEMAS",
     "compact",
     "finished_runs",
-    "forget_run",
     "forget_runs",
     "identity_columns",
     "option_values",

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import pyarrow as pa
 
-from raylot.lease import holders
+from raylot.lease import Lease, holders
 from raylot.options import OptionError
 from raylot.results.compaction import compact_each
 from raylot.results.integrity import inspect, mend, unfinished_runs
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 1 if something is damaged; 2 after an error, told in one line on
-        standard error.
+        standard error; 130 after an interruption.
     """
     parser = _Parser(prog="python -m raylot.results", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -81,13 +81,16 @@ def _compact(storage: Storage, given: argparse.Namespace) -> int:
 
 
 def _check(storage: Storage, given: argparse.Namespace) -> int:
-    in_charge = [holder for holder in holders(storage) if not holder.is_known_dead]
-    for holder in in_charge:
-        print(f"in charge: {holder}")
-    if in_charge and given.repair:
-        raise OptionError(
-            f"storage={storage.root}: must not be in use; {in_charge[0]} is in charge of it"
-        )
+    if given.repair:
+        with Lease(storage, print):  # no sweep may compute meanwhile
+            return _report(storage, repair=True)
+    for holder in holders(storage):
+        if not holder.is_known_dead:
+            print(f"{'' if holder.is_known_alive else 'perhaps '}in charge: {holder}")
+    return _report(storage, repair=False)
+
+
+def _report(storage: Storage, *, repair: bool) -> int:
     found = inspect(storage, artifacts=True)
     running = unfinished_runs(storage, found)
     counts = Counter((row["kind"], row["status"]) for row in found.runs.values())
@@ -107,7 +110,7 @@ def _check(storage: Storage, given: argparse.Namespace) -> int:
         print("Every file is as it was written.")
         return 0
     print(f"{len(found.damages)} damaged, {len(again)} ended runs to compute again.")
-    if given.repair:
+    if repair:
         mend(storage, found.damages)
         print(f"Moved to {storage.root}/damaged; repeat the command that computed these runs.")
     else:

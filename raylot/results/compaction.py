@@ -6,9 +6,11 @@ is tidied by the next compaction.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,18 +44,23 @@ def compact(root: str | Path | Storage) -> list[Compacted]:
 
 def compact_each(storage: Storage) -> Iterator[Compacted]:
     """`compact`, telling of each table as soon as it is done."""
-    runs = read(storage, "runs", ["run_id", "status"])
-    ended = set(runs.loc[runs["status"] != "failed", "run_id"])
+    runs = read(storage, "runs", ["run_id", "status", "files"])
+    runs = runs[runs["status"] != "failed"]
+    ended = {
+        run_id: json.loads(files) if isinstance(files, str) else {}
+        for run_id, files in zip(runs["run_id"], runs["files"], strict=True)
+    }
     for table in SCHEMAS:
         before = _count(storage, table)
         _compact(storage, table, ended)
         yield Compacted(table, before, _count(storage, table))
 
 
-def _compact(storage: Storage, table: str, ended: Collection[str]) -> None:
+def _compact(storage: Storage, table: str, ended: Mapping[str, Mapping[str, Any]]) -> None:
+    """Compacts one table; of each ended run is given how many rows it wrote in which table."""
     _hold_each_run_once(storage, table)
     small = [run_id for run_id in files.small_runs(storage, table) if run_id in ended]
-    _sort_out(storage, table, small)
+    _sort_out(storage, table, {run_id: ended[run_id].get(table) for run_id in small})
     compacted = {run for file in files.large_files(storage, table) for run in file.rows}
     small = [run_id for run_id in files.small_runs(storage, table) if run_id in ended]
     fresh = [run_id for run_id in small if run_id not in compacted]
@@ -92,22 +99,37 @@ def _hold_each_run_once(storage: Storage, table: str) -> None:
         found |= file.rows.keys()
 
 
-def _sort_out(storage: Storage, table: str, small: Sequence[str]) -> None:
-    """Of runs that have a small file and are in a large one, keeps what is theirs."""
-    large = files.large_files(storage, table)
-    holding = {run_id: file for file in large for run_id in file.rows}
-    outdated: set[str] = set()
-    both = [run_id for run_id in small if run_id in holding]
-    for run_id, own in files.read_small(storage, table, both):
-        if own.num_rows < holding[run_id].rows[run_id]:
-            # Another attempt at the run, thought lost, went on writing before it noticed.
-            storage.delete_file(files.small_path(table, run_id))
-        elif own.equals(holding[run_id].read_run(run_id)):  # a compaction was killed here
-            storage.delete_file(files.small_path(table, run_id))
-        else:  # the run was computed again
-            outdated.add(run_id)
-    for file in large:
-        files.drop(storage, file, outdated & file.rows.keys())
+def _sort_out(storage: Storage, table: str, small: Mapping[str, int | None]) -> None:
+    """Of runs that have a small file and are in a large one, keeps what is theirs.
+
+    Args:
+        storage: where.
+        table: which.
+        small: runs with a small file: run_id -> rows that the run says it wrote; None: it does not
+            say so.
+    """
+    for file in files.large_files(storage, table):
+        outdated = set()
+        held: dict[str, pa.Table] = {}
+        both = [run_id for run_id in small if run_id in file.rows]
+        for run_id, own in files.read_small(storage, table, both):
+            held = held or file.read_each()
+            expected = small[run_id]
+            if expected is None:  # attempts only ever add rows
+                expected = max(own.num_rows, held[run_id].num_rows)
+            # Where not, another attempt, thought lost, went on writing before it noticed.
+            is_own = own.num_rows == expected
+            is_held = held[run_id].num_rows == expected
+            if is_held and (not is_own or _equal(own, held[run_id])):
+                storage.delete_file(files.small_path(table, run_id))
+            elif is_own:  # the run was computed again
+                outdated.add(run_id)
+        files.drop(storage, file, outdated)
+
+
+def _equal(one: pa.Table, other: pa.Table) -> bool:
+    """Whether two tables hold the same; unlike for Arrow, NaN is the same as NaN."""
+    return one.equals(other) or bool(one.to_pandas().equals(other.to_pandas()))
 
 
 def _count(storage: Storage, table: str) -> int:

@@ -12,8 +12,8 @@ What makes reading safe while others write, compact, or are killed:
 - A small file is removed only when a large one that holds its run is in place, and a large file is
   never removed. So whoever lists small files first, and large ones after that, misses no run.
 - Of a run that two large files hold (two compactions at once), only the first one's rows are read.
-- A large file is only ever rewritten, atomically, without runs that another one holds too, or that
-  are to be computed again.
+- A large file is only ever rewritten, atomically, without runs that another one holds too, that
+  are to be computed again, or that have been.
 
 Every file is sealed with a checksum (`raylot.seal`). One that is damaged is named and left out,
 never read as data.
@@ -180,6 +180,15 @@ class LargeFile:
         found = _read(self.parquet, schema_of(self.table), self.path, groups)
         return found.filter(pc.equal(found["run_id"], run_id))
 
+    def read_each(self) -> dict[str, pa.Table]:
+        """Every run's rows: run_id -> table."""
+        found, first = self.read(), 0
+        each = {}
+        for run_id, count in self.rows.items():  # in the order of the rows
+            each[run_id] = found.slice(first, count)
+            first += count
+        return each
+
 
 def large_path(table: str, run_ids: Collection[str]) -> str:
     """A new large file of some runs, whose name begins with the least and the largest of them."""
@@ -323,7 +332,7 @@ def _chosen(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
 
 
 def _parquet(data: bytes, path: str) -> pq.ParquetFile:
-    """Opens a small file's contents.
+    """Opens a file's contents.
 
     Raises:
         DamagedFileError: they are not what was written.

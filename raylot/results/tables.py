@@ -88,18 +88,12 @@ def finished_runs(storage: Storage) -> set[str]:
 
 def forget_runs(storage: Storage, run_ids: Collection[str]) -> None:
     """Makes runs count as unfinished, so that the next sweep computes them again."""
+    if not run_ids:
+        return
     for run_id in run_ids:
         storage.delete_file(files.small_path("runs", run_id))
     only = next(iter(run_ids)) if len(run_ids) == 1 else None
-    holding = files.large_files(storage, "runs", only)
-    if not any(file.rows.keys() & run_ids for file in holding):
-        return
     # from ``runs`` first: were others first and this killed, an ended run would lack rows
     for table in sorted(SCHEMAS, key=lambda table: table != "runs"):
         for file in files.large_files(storage, table, only):
             files.drop(storage, file, run_ids)
-
-
-def forget_run(storage: Storage, run_id: str) -> None:
-    """`forget_runs` for one run."""
-    forget_runs(storage, {run_id})

@@ -53,6 +53,7 @@ class Execution:
         self._given_up: dict[str, str] = {}
         # How far a run had come when it was given up last: run_id -> steps.
         self._come: dict[str, int] = {}
+        self._has_repaired = False
 
     def run(self) -> list[str]:
         """Computes what can be computed; returns why the rest was given up."""
@@ -66,7 +67,7 @@ class Execution:
             )
             for stage in self._stages:
                 lost |= self._run_stage(stage)
-            if not lost and repairs_left == _REPAIRS:
+            if not lost and not self._has_repaired:
                 break
             # What was computed again may have come out otherwise than what others started from.
             damages = [_lost(run_id, why) for run_id, why in lost.items()]
@@ -82,6 +83,7 @@ class Execution:
 
     def repair(self, damages: Sequence[Damage]) -> None:
         """Names what is damaged, and makes the runs that wrote it count as missing."""
+        self._has_repaired |= any(damage.run_ids for damage in damages)
         for damage in damages[:_NAMED]:
             again = f"; {len(damage.run_ids)} runs are computed again" if damage.run_ids else ""
             self._progress.note(f"damaged: {damage}{again}")

@@ -136,7 +136,7 @@ class _Listener(tune.Callback):
         self._progress.run_ended(trial.trial_id)
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._progress.note(f"{trial} lost its worker; it goes on from what was saved")
+        self._progress.note(f"{trial} lost its worker; another takes over what was saved")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         run_id = _trial_run(trial).run_id

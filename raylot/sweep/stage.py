@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,13 +10,24 @@ from raylot import results
 from raylot.config import StreamRun
 from raylot.storage import Storage
 from raylot.trials.base import RunTrainable
-from raylot.trials.stream import snapshot_tasks
+from raylot.trials.stream import snapshot_path
 
 
-def _statuses(storage: Storage) -> dict[str, str]:
-    """How each run that has ended did so, by run_id."""
-    runs = results.read(storage, "runs", ["run_id", "status"])
-    return dict(zip(runs["run_id"], runs["status"], strict=True))
+@dataclass(frozen=True)
+class _Ended:
+    """How a run has ended, and the paths and tables that it wrote; None: it does not say which."""
+
+    status: str
+    files: frozenset[str] | None
+
+
+def _ended_runs(storage: Storage) -> dict[str, _Ended]:
+    """The runs that have ended, by run_id."""
+    runs = results.read(storage, "runs", ["run_id", "status", "files"])
+    return {
+        run_id: _Ended(status, frozenset(json.loads(files)) if isinstance(files, str) else None)
+        for run_id, status, files in runs.itertuples(index=False)
+    }
 
 
 @dataclass(frozen=True)
@@ -47,20 +58,22 @@ class Stage:
         snapshot; ticket streams only on a search that found its tickets.
         """
         missing = self.missing(storage)
-        status = _statuses(storage) if any(run.parent for run in missing) else {}
-        snapshots = functools.cache(functools.partial(snapshot_tasks, storage))
+        known = _ended_runs(storage) if any(run.parent for run in missing) else {}
 
         def can_start(run: StreamRun) -> bool:
             parent = run.parent
             if parent is None:
                 return True
-            ended = status.get(parent.run_id)
+            ended = known.get(parent.run_id)
             if ended is None:
                 return can_start(parent)
-            if parent.parent is None and ended == "diverged":
-                return getattr(run, "task", 0) in snapshots(parent.run_id)
-            return ended == "finished"
+            if parent.parent is None and ended.status == "diverged":
+                snapshot = snapshot_path(parent.run_id, getattr(run, "task", 0))
+                if ended.files is None:
+                    return storage.exists(snapshot)
+                return snapshot in ended.files  # is computed again if it is gone
+            return ended.status == "finished"
 
         for run in missing:
             if can_start(run):
-                yield run, run.parent is None or run.parent.run_id in status
+                yield run, run.parent is None or run.parent.run_id in known

@@ -141,14 +141,14 @@ class Watch:
 
     def _end(self, reason: str, status: int) -> NoReturn:
         def tell() -> None:
-            self._before_end()
             print(f"\n{reason}. {self._advice}", file=sys.stderr, flush=True)
 
         try:
-            # In a thread: whoever holds the terminal just now may never let go.
-            telling = threading.Thread(target=tell, daemon=True)
-            telling.start()
-            telling.join(timeout=2)
+            # In threads: whoever holds the terminal just now may never let go.
+            for last_deed in (self._before_end, tell):
+                thread = threading.Thread(target=last_deed, daemon=True)
+                thread.start()
+                thread.join(timeout=2)
         finally:
             os._exit(status)
 

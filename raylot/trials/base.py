@@ -109,7 +109,7 @@ class RunTrainable(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         if not self._begun and self._is_out_of_date():
-            return self._report({}, training_steps=0, done=True)
+            return self._report({}, training_steps=0, done=True, failed=self._has_failed)
         before = self.state.training_steps
         started = time.perf_counter()
         error = ""
@@ -154,6 +154,7 @@ class RunTrainable(tune.Trainable):
         self.device = _granted_device(self.run.device)
         self._lease: str | None = config.get("lease")
         self._notes: list[str] = []
+        self._has_failed = False  # in another attempt
         self.state = self._saved_state() or RunState(now())
         self._save_interval: float = config["save_interval"]
         self._saved_at = time.monotonic()
@@ -231,12 +232,15 @@ class RunTrainable(tune.Trainable):
         if self._lease is not None and not self.storage.exists(self._lease):
             return True
         try:
-            ended = results.read_run(self.storage, "runs", self.run.run_id) is not None
+            ended = results.read_run(self.storage, "runs", self.run.run_id)
         except DamagedFileError:
             return False
-        if ended:
+        if not ended:
+            return False
+        self._has_failed = ended[0]["status"] == "failed"
+        if not self._has_failed:  # what was saved before an error is where a retry continues
             self.storage.delete_folder(f"state/{self.run.run_id}")
-        return ended
+        return True
 
     def _save(self) -> bool:
         """Saves all that was found; whether this attempt is still the one to do so."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,7 +12,6 @@ from raylot.data import Task
 from raylot.names import WHOLE_NETWORK
 from raylot.randomness import RandomKey
 from raylot.shifts import make_task
-from raylot.storage import Storage
 from raylot.training import TrainingResult, train
 from raylot.trials.base import RunTrainable
 
@@ -23,13 +21,6 @@ _NETWORK, _OPTIMIZER = "network/", "optimizer/"
 def snapshot_path(stream_run_id: str, task: int) -> str:
     """Where a stream's snapshot before a task lies in the storage."""
     return f"artifacts/{stream_run_id}/snapshot-{task}.safetensors"
-
-
-def snapshot_tasks(storage: Storage, stream_run_id: str) -> list[int]:
-    """The tasks of a stream's snapshots that lie in the storage."""
-    names = storage.names(f"artifacts/{stream_run_id}")
-    found = (re.fullmatch(r"snapshot-(\d+)\.safetensors", name) for name in names)
-    return sorted(int(match[1]) for match in found if match)
 
 
 def initial_network(run: StreamRun, task: Task) -> nn.Module:

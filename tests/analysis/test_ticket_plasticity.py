@@ -188,7 +188,7 @@ def test_unfinished_runs_wait(tmp_path: Path) -> None:
     write(tmp_path, by_hand)
     runs = results.read(tmp_path, "runs")
     for run_id in runs[(runs["seed"] == 2) & (runs["kind"] == "ticket_stream")]["run_id"]:
-        results.forget_run(Storage(tmp_path), run_id)
+        results.forget_runs(Storage(tmp_path), {run_id})
     assert set(compared(tmp_path)["seeds"]) == {2}
 
 

@@ -10,4 +10,4 @@ from tests.benchmarks import cluster_scaling
 def test_it_prints_a_line_for_each_sweep(capsys: pytest.CaptureFixture[str]) -> None:
     cluster_scaling.main(["--trials", "2", "--sleeping", "2", "--sleep", "0.1", "--nodes", "1"])
     said = capsys.readouterr().out.splitlines()
-    assert [line.split()[2] for line in said[1:]] == ["training", "sleeping"]
+    assert [line.split()[1] for line in said[1:]] == ["training", "sleeping"]

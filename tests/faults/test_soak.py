@@ -211,4 +211,4 @@ def _forget_some(storage: Path, generator: random.Random) -> None:
     """There is more to do until the time is over."""
     for run_id in sorted(results.finished_runs(Storage(storage))):
         if generator.random() < 0.7:
-            results.forget_run(Storage(storage), run_id)
+            results.forget_runs(Storage(storage), {run_id})

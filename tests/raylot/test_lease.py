@@ -147,7 +147,46 @@ def test_a_file_that_cannot_be_read_is_somebody_until_it_is_silent(storage: Stor
     said: list[str] = []
     with Lease(storage, said.append):
         assert len(holders(storage)) == 1
-    assert said[0].startswith("another sweep (process 0 on a machine, since some time ago UTC) may")
+    assert said[0].startswith(f"somebody who has left {path}, which cannot be read, may be running")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_file_that_cannot_be_read_ends_nobody(storage: Storage) -> None:
+    lost = threading.Event()
+    with Lease(storage, on_loss=lost.set):
+        storage.write(f"{FOLDER}/other.json", b'{"host": "a", "pla')
+        assert not lost.wait(1)
+
+
+@pytest.mark.usefixtures("quick")
+def test_who_was_taken_over_notices_though_the_storage_refuses(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Storage, relative: str) -> None:
+        raise OSError("refused")
+
+    lost = threading.Event()
+    with Lease(storage, on_loss=lost.set), monkeypatch.context() as patched:
+        patched.setattr(Storage, "delete_file", refuse)
+        _other(storage)
+        assert lost.wait(10)
+
+
+@pytest.mark.usefixtures("quick")
+def test_who_steps_back_meanwhile_may_come_again(storage: Storage) -> None:
+    """It is not taken for one that has ended, whose late signs of life are removed."""
+    path = _other(storage, is_running=False)
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        storage.delete_file(path)
+
+    with Lease(storage, say):
+        _other(storage, is_running=False)
+        time.sleep(0.5)
+        assert storage.exists(path)
+    assert [line for line in said if "has ended" in line] == []
 
 
 def test_what_a_newer_raylot_says_of_itself_is_read(storage: Storage) -> None:

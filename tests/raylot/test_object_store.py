@@ -120,7 +120,7 @@ def _alarms_interrupt() -> Iterator[None]:
 def test_a_run_goes_on_when_the_store_answers_again(store: ObjectStore) -> None:
     config = {**trial_config(Path("unused"), task=2), "storage": ROOT}
     run_all(ROOT)
-    results.forget_run(Storage(ROOT), TicketsTrial(config).run.run_id)
+    results.forget_runs(Storage(ROOT), {TicketsTrial(config).run.run_id})
     trial = TicketsTrial(config)
     trial.step()
     with store.refusing(), pytest.raises(OSError, match="AWS Error"):

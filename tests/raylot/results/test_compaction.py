@@ -377,9 +377,44 @@ def test_an_attempt_thought_lost_takes_nothing_away(storage: Storage) -> None:
     assert is_whole(storage)
 
 
+def test_rows_left_over_by_a_killed_compaction_are_known_though_they_hold_no_number(
+    storage: Storage,
+) -> None:
+    """NaN is the same as NaN: the large file stays as it is."""
+    results.write(storage, "tasks", "c", [{"run_id": "c", "test_accuracy": float("nan")}] * 2)
+    left_over = storage.read(files.small_path("tasks", "c")) or b""
+    compact(storage)
+    [before] = large(storage)
+    contents = storage.read(before.path)
+    storage.write(files.small_path("tasks", "c"), left_over)
+    compact(storage)
+    assert small(storage) == {UNFINISHED, FAILED}
+    assert storage.read(before.path) == contents
+
+
+def test_a_run_computed_again_replaces_more_rows_that_were_gathered(storage: Storage) -> None:
+    """As its own row of ``runs`` tells, it has ended earlier this time."""
+    compact(storage)
+    write_run(storage, "c", 1)
+    row = {"run_id": "c", "status": "diverged", "files": '{"tasks": 1}'}
+    results.write(storage, "runs", "c", [row])
+    compact(storage)
+    assert [set(file.rows) for file in large(storage)] == [{"a", "b", "d"}]
+    assert rows_of(storage) == ALL_ROWS | {"c": 1}
+
+
+def test_rows_of_a_run_that_is_no_longer_gathered_are_forgotten_too(storage: Storage) -> None:
+    """Its row of ``runs`` is in a small file again, the others in a large one."""
+    compact(storage)
+    results.write(storage, "runs", "c", [{"run_id": "c", "status": "finished"}])
+    files.drop(storage, large(storage, "runs")[0], {"c"})
+    results.forget_runs(storage, {"c"})
+    assert "c" not in rows_of(storage)
+
+
 def test_a_gathered_run_can_be_forgotten_and_computed_again(storage: Storage) -> None:
     compact(storage)
-    results.forget_run(storage, "c")
+    results.forget_runs(storage, {"c"})
     assert results.finished_runs(storage) == {"a", "b", "d", FAILED}
     assert results.read_run(storage, "runs", "c") is None
     assert "c" not in rows_of(storage)
@@ -391,7 +426,7 @@ def test_a_gathered_run_can_be_forgotten_and_computed_again(storage: Storage) ->
 
 def test_forgetting_a_failed_run_of_a_compacted_storage(storage: Storage) -> None:
     compact(storage)
-    results.forget_run(storage, FAILED)
+    results.forget_runs(storage, {FAILED})
     assert results.finished_runs(storage) == set(ROWS)
     assert rows_of(storage) == ALL_ROWS  # where a retry continues from
 
@@ -403,7 +438,7 @@ def test_killed_while_forgetting_leaves_no_ended_run_without_rows(
     for at in range(1, 40):
         root = shutil.copytree(storage.root, tmp_path / f"killed-{at}")
         try:
-            results.forget_run(MortalStorage(root, at), "c")
+            results.forget_runs(MortalStorage(root, at), {"c"})
         except Killed:
             left = Storage(root)
             if "c" in results.finished_runs(left):

@@ -173,7 +173,7 @@ def test_a_run_that_started_from_something_else_is_computed_again(
 ) -> None:
     """As when a damaged stream came out otherwise on another device."""
     path = snapshot_path(run_ids["stream"], 2)
-    results.forget_run(storage, run_ids["stream"])
+    results.forget_runs(storage, {run_ids["stream"]})
     trial = StreamTrial(trial_config(Path(storage.root)))
     while not trial.step()["done"]:
         for name, tensor in trial._network.named_parameters():
@@ -281,7 +281,7 @@ def test_a_file_that_is_not_what_its_run_says_is_computed_again_with_what_stands
     path = snapshot_path(run_ids["stream"], 2)
     tensors = tensors_from_bytes(storage.read(path) or b"")
     storage.write(path, tensors_to_bytes({name: t + 1 for name, t in tensors.items()}))
-    results.forget_run(storage, run_ids["tickets"])
+    results.forget_runs(storage, {run_ids["tickets"]})
     trial = TicketsTrial(trial_config(Path(storage.root), task=2))
     while not trial.step()["done"]:
         pass

@@ -140,8 +140,8 @@ def test_finished_runs_can_be_forgotten(storage: Storage) -> None:
     results.write(storage, "tasks", "c", [{"run_id": "c"}])  # begun, not finished
     (Path(storage.root) / "tables" / "runs" / ".d.parquet.0123.tmp").write_bytes(b"")
     assert results.finished_runs(storage) == {"a", "b"}
-    results.forget_run(storage, "a")
-    results.forget_run(storage, "never-heard-of")
+    results.forget_runs(storage, {"a"})
+    results.forget_runs(storage, {"never-heard-of"})
     assert results.finished_runs(storage) == {"b"}
 
 

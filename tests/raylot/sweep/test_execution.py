@@ -13,13 +13,15 @@ from rich.console import Console
 from raylot import results
 from raylot.config import StreamRun, Study
 from raylot.progress import Progress
+from raylot.results.integrity import Damage
 from raylot.storage import Storage
 from raylot.sweep import Stage
 from raylot.sweep.execution import Execution
 from raylot.sweep.experiment import Ended
 from raylot.trials.record import now, run_row
 from raylot.trials.state import RunState, state_path
-from raylot.trials.stream import StreamTrial
+from raylot.trials.stream import StreamTrial, snapshot_path
+from raylot.trials.tickets import TicketsTrial
 
 End = Callable[[Storage, Sequence[StreamRun]], Ended]
 
@@ -128,3 +130,35 @@ def test_a_run_that_ended_before_its_worker_was_lost_stays_as_it_is(
     given_up, _ = run_with(ended_and_lost)
     assert given_up == []
     assert [status for status, _ in _statuses(tmp_path)] == ["finished"]
+
+
+def test_what_started_from_something_repaired_is_computed_again_if_that_came_out_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage(tmp_path)
+    study = Study.checked(tasks=3, snapshots="0", sparsities="0.5")
+    stream, tickets = study.stream_run(seed=0), study.tickets_run(seed=0, task=0, sparsity=0.5)
+    snapshot = snapshot_path(stream.run_id, 0)
+
+    def end(run: StreamRun, checksum: str) -> None:
+        told = {"artifacts" if run is stream else "inputs": {snapshot: checksum}}
+        row = run_row(run, RunState(now(), **told), "finished")
+        results.write(storage, "runs", run.run_id, [row])
+
+    computed: list[StreamRun] = []
+
+    def scripted(trainable: Any, runs: Sequence[StreamRun], **told: Any) -> Ended:
+        computed.extend(runs)
+        for run in runs:
+            end(run, "of another processor")
+        return Ended()
+
+    monkeypatch.setattr("raylot.sweep.execution.run_experiment", scripted)
+    stages = [Stage("streams", StreamTrial, [stream]), Stage("tickets", TicketsTrial, [tickets])]
+    progress = Progress(console=Console(file=io.StringIO()))
+    execution = Execution(stages, storage, study, {"seed"}, "", progress)
+    for run in (stream, tickets):
+        end(run, "as it was")
+    execution.repair([Damage("tables/tasks", "is not there", (stream.run_id,), is_file=False)])
+    assert execution.run() == []
+    assert computed == [stream, tickets]

@@ -158,7 +158,7 @@ def test_what_is_damaged_is_named_and_computed_again(
     sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
     stream, ticket = sweep.stages[0].runs[0], sweep.stages[1].runs[-1]
     unsaved = next(run for run in sweep.stages[1].runs if run.stream.run_id == stream.run_id)
-    results.forget_run(sweep.storage, unsaved.run_id)  # needs the snapshot again
+    results.forget_runs(sweep.storage, {unsaved.run_id})  # needs the snapshot again
     snapshot = snapshot_path(stream.run_id, unsaved.task)  # type: ignore[attr-defined]
     for path in (f"tables/tickets/{ticket.run_id}.parquet", snapshot):
         file = root / path
@@ -288,6 +288,11 @@ def test_tickets_wait_for_a_stream_that_ended_well(tmp_path: Path) -> None:
     assert not tickets.to_compute(sweep.storage)
     results.write(sweep.storage, "runs", stream.run_id, [{**row, "status": "diverged"}])
     assert [run.task for run in tickets.ready(sweep.storage) if hasattr(run, "task")] == [0]
+    # One that says that it left a snapshot is computed again if that is gone.
+    wrote = json.dumps({snapshot_path(stream.run_id, 2): "checksum"})
+    said = {**row, "status": "diverged", "files": wrote}
+    results.write(sweep.storage, "runs", stream.run_id, [said])
+    assert [run.task for run in tickets.ready(sweep.storage) if hasattr(run, "task")] == [2]
 
 
 def test_a_relative_data_root_reaches_the_trials(

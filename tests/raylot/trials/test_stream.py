@@ -15,7 +15,7 @@ from raylot.randomness import RandomKey
 from raylot.storage import Storage
 from raylot.training.fast import inputs, kernels
 from raylot.trials.state import tensors_from_bytes
-from raylot.trials.stream import StreamTrial, snapshot_path, snapshot_tasks
+from raylot.trials.stream import StreamTrial, snapshot_path
 from raylot.trials.tickets import TicketsTrial
 from tests.raylot.trials.runs import finish, trial_config
 
@@ -31,7 +31,7 @@ def test_a_snapshot_is_the_state_before_its_task_and_is_paired_with_that_task(
     trial.step()
     before_task_2 = {name: t.clone() for name, t in trial._network.state_dict().items()}
     finish(trial)
-    assert snapshot_tasks(storage, run_id) == [0, 2, 3]
+    assert storage.names(f"artifacts/{run_id}") == [f"snapshot-{t}.safetensors" for t in (0, 2, 3)]
     saved = tensors_from_bytes(storage.read(snapshot_path(run_id, 2)) or b"")
     assert all(torch.equal(saved[name], value) for name, value in before_task_2.items())
 
