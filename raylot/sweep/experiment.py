@@ -16,6 +16,7 @@ from raylot.config import StreamRun, SweepOptions
 from raylot.progress import Progress
 from raylot.storage import OutOfReachError, Storage
 from raylot.sweep.space import split
+from raylot.sweep.tensorboard import TensorBoard
 from raylot.trials.base import RunTrainable
 from raylot.trials.stream import StreamTrial
 from raylot.trials.ticket_stream import TicketStreamTrial
@@ -98,7 +99,10 @@ def run_experiment(
             checkpoint_config=tune.CheckpointConfig(
                 checkpoint_frequency=0, checkpoint_at_end=False
             ),
-            callbacks=[_Listener(progress, ended, resources)],
+            callbacks=[
+                _Listener(progress, ended, resources),
+                TensorBoard(),  # type: ignore[no-untyped-call]
+            ],
             verbose=0,
         ),
     )

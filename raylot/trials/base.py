@@ -22,7 +22,7 @@ from raylot.randomness import RandomKey
 from raylot.seal import DamagedFileError
 from raylot.storage import OutOfReachError, Storage
 from raylot.training import Masks, TrainingResult
-from raylot.trials.record import Status, artifact_run, now, run_row
+from raylot.trials.record import Status, artifact_run, closing_measures, now, run_row
 from raylot.trials.state import RunState, state_path, tensors_from_bytes, tensors_to_bytes
 
 _STATE_FILE = "state.safetensors"  # in a checkpoint of Tune's own
@@ -75,7 +75,7 @@ class RunTrainable(tune.Trainable):
 
     @abstractmethod
     def advance(self) -> dict[str, float]:
-        """Does one step, adds its rows to ``state`` and returns what to show of it."""
+        """Does one step, adds its rows to ``state`` and returns what was measured in it."""
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
@@ -113,12 +113,12 @@ class RunTrainable(tune.Trainable):
         before = self.state.training_steps
         started = time.perf_counter()
         error = ""
-        shown: dict[str, float] = {}
+        measures: dict[str, float] = {}
         try:
             if not self._begun:
                 self.begin()
                 self._begun = True
-            shown = self.advance()
+            measures = self.advance()
             self.state.steps += 1
         except OutOfReachError:
             raise  # Tune tries again from the last saved state
@@ -135,7 +135,9 @@ class RunTrainable(tune.Trainable):
                 raise RuntimeError(error)
         elif time.monotonic() - self._saved_at >= self._save_interval:
             done = not self._save()
-        return self._report(shown, self.state.training_steps - before, done, bool(error))
+        if done and not error:
+            measures |= closing_measures(self.state)
+        return self._report(measures, self.state.training_steps - before, done, bool(error))
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Saves for Tune itself: schedulers that pause trials need it; sweeps do not ask for it."""
@@ -272,15 +274,17 @@ class RunTrainable(tune.Trainable):
 
     def _report(
         self,
-        shown: dict[str, float],
+        measures: dict[str, float],
         training_steps: int,
         done: bool,
         failed: bool = False,
     ) -> dict[str, Any]:
         notes, self._notes = self._notes, []
         return {
-            **shown,
+            "measures": measures,
+            "timesteps_total": self.state.steps,  # Tune's name for the place on a curve
             "run_id": self.run.run_id,
+            "kind": self.run.kind,
             "label": self.run.label,
             "doing": "" if done else self.doing(),
             "training_steps": self.state.training_steps,

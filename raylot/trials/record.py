@@ -12,9 +12,14 @@ import torch
 import raylot
 from raylot import results
 from raylot.config import StreamRun
+from raylot.names import WHOLE_NETWORK
 from raylot.trials.state import RunState
 
 Status = Literal["finished", "diverged", "failed"]
+
+# Columns that are no measures.
+_OF_TASKS = {"subnetwork", "stream_run_id", "snapshot", "sparsity", "ticket", "task"}
+_OF_SNAPSHOTS = {"stream_run_id", "task", "sparsity", "protocol", "rounds", "tickets"}
 
 
 def now() -> str:
@@ -25,6 +30,19 @@ def now() -> str:
 def artifact_run(path: str) -> str:
     """The run that has left an artifact: ``artifacts/<run_id>/...``."""
     return path.split("/")[1]
+
+
+def closing_measures(state: RunState) -> dict[str, float]:
+    """What ended runs are compared by: the last value of each measure that stands in tables."""
+    closing: dict[str, Any] = {
+        row["metric"]: row["value"]
+        for row in state.rows.get("plasticity", [])
+        if row["layer"] == WHOLE_NETWORK
+    }
+    for table, left_out in (("tasks", _OF_TASKS), ("snapshots", _OF_SNAPSHOTS)):
+        for row in state.rows.get(table, [])[-1:]:
+            closing |= {name: value for name, value in row.items() if name not in left_out}
+    return closing
 
 
 def run_row(

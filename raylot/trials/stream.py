@@ -119,15 +119,13 @@ class StreamTrial(RunTrainable):
         if fresh:
             performance["trainability_gap"] = fresh.test_accuracy - result.test_accuracy
         if t in self.run.snapshots:
-            whole = [
+            structure += [
                 {"layer": WHOLE_NETWORK, "metric": name, "value": value}
                 for name, value in performance.items()
             ]
-            self.state.add_rows(
-                "plasticity", [{**own, "task": t, **row} for row in structure + whole]
-            )
-        shown = {row["metric"]: row["value"] for row in structure if row["layer"] == WHOLE_NETWORK}
-        return {**shown, **performance, "train_loss": result.train_loss, "task": t}
+            self.state.add_rows("plasticity", [{**own, "task": t, **row} for row in structure])
+        whole = {row["metric"]: row["value"] for row in structure if row["layer"] == WHOLE_NETWORK}
+        return {**whole, **performance, "train_loss": result.train_loss}
 
     def _task(self, t: int) -> Task:
         return make_task(self._dataset, self.run, self.run.seed, t)

@@ -10,6 +10,7 @@ from raylot import interventions
 from raylot.config import TicketStreamRun
 from raylot.data import Task
 from raylot.initialisation import reinitialised
+from raylot.names import WHOLE_NETWORK
 from raylot.pruning import zero_pruned
 from raylot.randomness import RandomKey
 from raylot.shifts import make_task
@@ -67,9 +68,11 @@ class TicketStreamTrial(RunTrainable):
     def advance(self) -> dict[str, float]:
         t = self.run.task + 1 + self.state.steps
         task = self._task(t)
+        structure: dict[str, float] = {}
         if self.state.steps in (0, self.run.ticket_tasks - 1):
             rows = self.measure_structure(self._network, task, self._initial, self._masks)
             self.state.add_rows("plasticity", [{**self._place(), "task": t, **row} for row in rows])
+            structure = {r["metric"]: r["value"] for r in rows if r["layer"] == WHOLE_NETWORK}
         result = train(
             self._network,
             task,
@@ -94,10 +97,10 @@ class TicketStreamTrial(RunTrainable):
             self._optimizer_state = result.optimizer_state
         self.state.add_rows("tasks", [{**self._place(), **task_row(t, result)}])
         return {
+            **structure,
             "test_accuracy": result.test_accuracy,
             "online_accuracy": result.online_accuracy,
             "train_loss": result.train_loss,
-            "task": t,
         }
 
     def _subnetwork_masks(self, search: TicketSearch) -> Masks | None:

@@ -12,7 +12,9 @@ from raylot import interventions, networks, results
 from raylot.config import TicketsRun
 from raylot.data import Task
 from raylot.names import PERFORMANCE, WHOLE_NETWORK
+from raylot.overlap import pairwise_overlaps
 from raylot.plastic_parameters import plastic_overlaps
+from raylot.pruning import density
 from raylot.randomness import RandomKey
 from raylot.seal import DamagedFileError
 from raylot.shifts import make_task
@@ -123,12 +125,13 @@ class TicketsTrial(RunTrainable):
 
     def advance(self) -> dict[str, float]:
         search = self._search
-        shown: dict[str, float] = {}
+        measures: dict[str, float] = {}
         if self.doing() == "plastic parameters":
             self.note_training(search.measure_gradients(self._plastic_task()))
         else:
             if search.rounds_left:
                 is_dense = not search.round
+                measures = {} if is_dense else self._overlap()
                 trained = search.train_round()
                 self.state.training_steps += search.rewinding_steps if is_dense else 0
                 # Weights that are not finite cannot be ranked; once there are masks, all is data.
@@ -142,13 +145,22 @@ class TicketsTrial(RunTrainable):
                 self.note_training(training)
             rows = [row for row, _ in trained]
             self.state.add_rows("tickets", [{**self._place(), **row} for row in rows])
-            shown = {
-                "accuracy": statistics.fmean(row["test_accuracy"] for row in rows),
-                "density": rows[0]["density"],
-            }
+            control = "ticket" if rows[0]["control"] == TICKET else rows[0]["control"]
+            accuracies = [row["test_accuracy"] for row in rows]
+            measures[f"{control}_accuracy"] = statistics.fmean(accuracies)
         if self.state.steps + 1 == self.total_steps and not self.state.diverged:
-            shown |= self._conclude()
-        return shown
+            self._conclude()
+        return measures
+
+    def _overlap(self) -> dict[str, float]:
+        """How far the tickets have come: how dense they are, and how alike if there are several."""
+        masks = self._search.masks
+        measures = {"density": statistics.fmean(density(each) for each in masks)}
+        if len(masks) > 1:
+            overlaps = pairwise_overlaps(masks)
+            whole = overlaps.loc[overlaps["layer"] == WHOLE_NETWORK, "jaccard"]
+            measures["overlap_mean"] = float(whole.mean())
+        return measures
 
     def _plastic_task(self) -> Task:
         """What plastic parameters are measured on, if not in the tickets' own dense training."""
@@ -159,7 +171,7 @@ class TicketsTrial(RunTrainable):
             return dataset
         return make_task(dataset, self.run, self.run.seed, self.run.task)
 
-    def _conclude(self) -> dict[str, float]:
+    def _conclude(self) -> None:
         """Keeps the masks, and writes what they show when compared."""
         rows = self.state.rows["tickets"]
         found = Tickets.from_rows(self._search.masks, rows, self.run)
@@ -182,7 +194,6 @@ class TicketsTrial(RunTrainable):
             self.run.plastic_density == "layer",
         )
         self.state.add_rows("plastic_parameters", [{**setting, **row} for row in plastic])
-        return {name: summary[name] for name in ("ticket_count", "winning_ticket_count")}
 
     def _place(self) -> dict[str, Any]:
         return {

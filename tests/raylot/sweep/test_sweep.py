@@ -27,6 +27,7 @@ from raylot.sweep.space import study_spaces
 from raylot.trials.base import _granted_device
 from raylot.trials.stream import snapshot_path
 from raylot.trials.tickets import TicketsTrial
+from tests.raylot.sweep.tensorboard_server import TensorBoardServer
 from tests.raylot.tables import assert_same_tables, read_sorted
 from tests.raylot.trials.runs import finish
 
@@ -403,8 +404,34 @@ def test_trials_are_named_for_what_they_are(two_seeds: Path) -> None:
     assert len([name for name in folders if name.startswith(label)]) == 1
 
 
-def test_tensorboard_finds_curves(two_seeds: Path) -> None:
-    assert list((two_seeds / "tune").glob("*/stream_seed=0*/events.out.tfevents.*"))
+def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path) -> None:
+    tasks, snapshots = results.read(two_seeds, "tasks"), results.read(two_seeds, "snapshots")
+    with TensorBoardServer(two_seeds / "tune") as board:
+        tags = board.tags(runs=2 + 8 + 4)
+        for name in tags:
+            run_id = name.rpartition("_")[2]
+            own = tasks[tasks["run_id"] == run_id].sort_values("task")["test_accuracy"]
+            kind = name.split("/")[1].partition("_seed")[0]
+            if kind != "tickets":
+                curve = board.scalars(name, f"{kind}/test_accuracy")
+                assert curve == pytest.approx(dict(enumerate(own)))
+                assert f"{kind}/effective_rank" in tags[name]
+                continue
+            # dense training, a round with its overlap, controls
+            assert min(board.scalars(name, "tickets/dense_accuracy")) == 0
+            overlaps = board.scalars(name, "tickets/overlap_mean")
+            assert min(overlaps) == 1
+            (row,) = snapshots[snapshots["run_id"] == run_id].to_dict("records")
+            assert list(overlaps.values()) == pytest.approx([row["overlap_mean"]] * len(overlaps))
+        compared = board.hparams()
+    assert len(compared) == 2 + 8 + 4
+    found = {
+        (options["seed"], options["task"], options["sparsity"]): measures["tickets/ticket_count"]
+        for options, measures in compared
+        if options["kind"] == "tickets"
+    }
+    expected = snapshots.set_index(["seed", "task", "sparsity"])["ticket_count"].to_dict()
+    assert found == pytest.approx(expected)
 
 
 def test_identity_columns_begin_every_table(two_seeds: Path) -> None:

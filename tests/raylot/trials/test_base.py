@@ -96,7 +96,7 @@ def test_steps_after_the_last_save_are_done_again_and_not_twice_recorded(
     trial._save_interval = 1000.0
     trial.step()
     trial.step()  # lost
-    assert finish(StreamTrial(config))[0]["task"] == 1
+    assert finish(StreamTrial(config))[0]["timesteps_total"] == 2
     finish(TicketsTrial(trial_config(tmp_path / "lost", task=2)))
     assert_same_tables(whole, tmp_path / "lost")
 
@@ -124,7 +124,7 @@ def test_tunes_own_checkpoints_continue_a_run_too(tmp_path: Path, whole: Path) -
     first.save_checkpoint(str(checkpoint))
     second = StreamTrial(config)
     second.load_checkpoint(str(checkpoint))
-    assert finish(second)[0]["task"] == 2
+    assert finish(second)[0]["timesteps_total"] == 3
     finish(TicketsTrial(trial_config(tmp_path / "continued", task=2)))
     assert_same_tables(whole, tmp_path / "continued")
 
@@ -243,6 +243,6 @@ def test_a_retry_continues_where_the_error_was(
     (other,) = finish(StreamTrial(trial_config(tmp_path / "retried")))
     assert other["failed"]
     results.forget_runs(Storage(tmp_path / "retried"), {run["run_id"]})
-    assert finish(StreamTrial(trial_config(tmp_path / "retried")))[0]["task"] == 2
+    assert finish(StreamTrial(trial_config(tmp_path / "retried")))[0]["timesteps_total"] == 3
     finish(TicketsTrial(trial_config(tmp_path / "retried", task=2)))
     assert_same_tables(whole, tmp_path / "retried")
