@@ -191,7 +191,10 @@ def _unknown_argument(unknown: Sequence[str]) -> str:
     if not value and len(unknown) > 1:
         value = unknown[1]
     known = [*Study.model_fields, "preset", "config", "dry_run", "retry_failed"]
-    return unknown_option(first.removeprefix("--").replace("-", "_"), value, known)
+    name = first.removeprefix("--").replace("-", "_")
+    if name in known:
+        return f"{first}: must be written --{name.replace('_', '-')}"
+    return unknown_option(name, value, known)
 
 
 def _given_values(

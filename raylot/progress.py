@@ -25,7 +25,7 @@ _PLAIN_RUNNING = 4
 _WARM_UP = 3.0
 
 
-_STARTING = "starting Ray ..."
+_STARTING = "starting Ray, or joining it ..."
 
 
 @dataclass
@@ -148,14 +148,14 @@ class Progress:
         return max(0, self.total_steps - self.steps_done) * elapsed / self._steps_here
 
     def summary(self) -> str:
-        """One line: ``tickets: 12 of 40 runs, 2 running; 31% of all steps, about 2 min left``."""
+        """How far the stage is in runs, all of this command in steps, and how long it takes."""
         name, stage = list(self._stages.items())[-1]
         text = f"{name}: {stage.finished_before + stage.ended} of {stage.runs} runs finished"
         if self._running:
             text += f", {len(self._running)} running"
         if self._failed:
             text += f", {self._failed} failed"
-        text += f"; {self.fraction:.0%} of all training steps"
+        text += f"; {self.fraction:.0%} of the training steps to do"
         left = self.seconds_left()
         return text if left is None else f"{text}, about {duration(left)} left"
 

@@ -16,6 +16,9 @@ from raylot.options import OptionError
 from raylot.storage import Storage
 from raylot.sweep import INTERRUPTED_STATUS, Space, Sweep
 
+#: A folder in whose folders Ray unpacks what comes with a job.
+_UNPACKED = "runtime_resources"
+
 
 def conduct(
     script: str | Path,
@@ -49,6 +52,7 @@ def conduct(
     try:
         patience = 0.0 if command.dry_run else command.study.storage_patience
         storage = Storage(command.storage, patience)
+        _refuse_passing_folder(storage)
     except OptionError as error:
         cli.refuse(error)
     try:
@@ -78,3 +82,16 @@ def conduct(
         print("\nInterrupted.")
         return INTERRUPTED_STATUS
     return 0 if complete else 1
+
+
+def _refuse_passing_folder(storage: Storage) -> None:
+    """A submitted job works in a folder that Ray unpacks, and deletes: nobody would look there.
+
+    Raises:
+        OptionError: the storage is in it.
+    """
+    if storage.is_local and _UNPACKED in Path(storage.root).parts:
+        raise OptionError(
+            f"storage={storage.root}: must be a folder that all nodes see, with its whole path, or "
+            "a URI; a submitted job's own folder is deleted"
+        )

@@ -153,6 +153,11 @@ class SweepOptions(Options):
         "another cluster's nodes may take 20 s", ge=0, le=604_800,
     )  # fmt: skip
 
+    logger: Literal["none", "mlflow", "wandb"] = option(
+        "none", "where measures are logged beside TensorBoard: mlflow (MLFLOW_TRACKING_URI, or "
+        "STORAGE/mlflow.db), or wandb (Weights & Biases)",
+    )  # fmt: skip
+
     @field_validator("gpus_per_trial")
     @classmethod
     def _ray_can_reserve_it(cls, value: float) -> float:

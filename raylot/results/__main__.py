@@ -93,10 +93,12 @@ def _check(storage: Storage, given: argparse.Namespace) -> int:
 def _report(storage: Storage, *, repair: bool) -> int:
     found = inspect(storage, artifacts=True)
     running = unfinished_runs(storage, found)
-    counts = Counter((row["kind"], row["status"]) for row in found.runs.values())
+    again = set(found.to_compute_again)
+    counts = Counter(
+        (row["kind"], "damaged" if run_id in again else row["status"])
+        for run_id, row in found.runs.items()
+    )
     counts.update((run.kind, "running") for run in running)
-    again = found.to_compute_again
-    counts.update((found.runs[run_id]["kind"], "damaged") for run_id in again)
     columns = ("finished", "diverged", "failed", "running", "damaged")
     print("runs           " + "".join(f"{column:>10}" for column in columns))
     for kind in sorted({kind for kind, _ in counts}):

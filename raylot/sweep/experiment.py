@@ -15,6 +15,7 @@ from raylot import data
 from raylot.config import StreamRun, SweepOptions
 from raylot.progress import Progress
 from raylot.storage import OutOfReachError, Storage
+from raylot.sweep.loggers import loggers
 from raylot.sweep.space import split
 from raylot.sweep.tensorboard import TensorBoard
 from raylot.trials.base import RunTrainable
@@ -102,6 +103,7 @@ def run_experiment(
             callbacks=[
                 _Listener(progress, ended, resources),
                 TensorBoard(),  # type: ignore[no-untyped-call]
+                *loggers(options, storage, progress),
             ],
             verbose=0,
         ),

@@ -18,6 +18,7 @@ from raylot.results.integrity import inspect
 from raylot.storage import OutOfReachError, Storage
 from raylot.sweep.cluster import check_address, ray_session
 from raylot.sweep.execution import Execution
+from raylot.sweep.loggers import check_logger
 from raylot.sweep.outcome import CONTINUE, Outcome, outcome
 from raylot.sweep.prediction import predicted, trials_on_this_machine
 from raylot.sweep.space import Space, distinct, resolve
@@ -99,20 +100,23 @@ class Sweep:
         lines = [f"{'stage':<15}{'runs':>8}{'finished':>10}{'to run':>8}{'steps per run':>21}"
                  f"{'steps to run':>16}"]  # fmt: skip
         for stage in self.stages:
-            missing = stage.to_compute(self.storage)
+            missing = self._to_run(stage)
+            damaged = sum(run.run_id in self._damaged for run in stage.runs)
             costs = sorted({run.training_steps for run in stage.runs})
             per_run = f"{costs[0]:,}" + (f"-{costs[-1]:,}" if len(costs) > 1 else "")
             todo = sum(run.training_steps for run in missing)
             lines.append(
                 f"{stage.name:<15}{len(stage.runs):>8,}"
-                f"{len(stage.runs) - len(stage.missing(self.storage)):>10,}"
+                f"{len(stage.runs) - len(stage.missing(self.storage)) - damaged:>10,}"
                 f"{len(missing):>8,}{per_run:>21}{todo:>16,}"
             )
+        if self._damaged:
+            lines.append(f"{len(self._damaged)} runs had ended, and are damaged: they run again.")
         return "\n".join(lines)
 
     def prediction(self) -> str:
         """How long what would run takes on this machine, measured by training for some seconds."""
-        runs = [stage.to_compute(self.storage) for stage in self.stages]
+        runs = [self._to_run(stage) for stage in self.stages]
         if not any(runs):
             return "Nothing is left to compute."
         if self.study.download and self.study.dataset != "digits":
@@ -126,9 +130,11 @@ class Sweep:
         """Makes sure of everything that can be known before Ray starts.
 
         Raises:
-            OptionError: data cannot be loaded, storage not written, a run is not valid.
+            OptionError: data cannot be loaded, storage not written, a run is not valid, a logger
+                not used.
         """
         assert self.stages
+        check_logger(self.study, self.storage)
         data.check_available(self.study)
         self.storage.check_writable()
 
@@ -190,6 +196,15 @@ class Sweep:
             return []
         with ray_session(self.study, watch, progress.note):
             return execution.run()
+
+    def _to_run(self, stage: Stage) -> list[StreamRun]:
+        damaged = [run for run in stage.runs if run.run_id in self._damaged]
+        return stage.to_compute(self.storage) + damaged
+
+    @cached_property
+    def _damaged(self) -> set[str]:
+        """The ended runs that must run again, as the storage was when this was first asked."""
+        return set(inspect(self.storage, self._planned).to_compute_again)
 
     @cached_property
     def _planned(self) -> set[str]:

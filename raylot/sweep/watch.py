@@ -22,6 +22,10 @@ _INTERVAL = 2.0
 #: and for ever for others.
 PATIENCE = 30.0
 
+#: Seconds in which a second SIGTERM is the first one once more: some send it to a process and to
+#: its group.
+_SAME = 1.0
+
 #: Seconds that leaving everything in order may take after the first signal.
 _ORDERLY = 15.0
 
@@ -32,9 +36,9 @@ INTERRUPTED_STATUS, LOST_STATUS = 130, 1
 class Watch:
     """Watches over a sweep, as a context.
 
-    The first Ctrl-C or SIGTERM raises `KeyboardInterrupt` in the main thread; the second, or
-    15 s without an end, ends the process at once. So does a Ray that cannot be reached. Nothing is
-    lost by that: the storage holds all that was saved.
+    The first Ctrl-C or SIGTERM raises `KeyboardInterrupt` in the main thread; the second (but not
+    a SIGTERM sent twice within a second), or 15 s without an end, ends the process at once. So does
+    a Ray that cannot be reached. Nothing is lost by that: the storage holds all that was saved.
 
     Args:
         advice: what the user is told when the process ends at once: how to continue.
@@ -45,6 +49,7 @@ class Watch:
         self._advice, self._before_end = advice, before_end
         self._ended = threading.Event()
         self._interrupted_at: float | None = None
+        self._first_signal = 0
         self._handlers: dict[int, Any] = {}
         self._head: tuple[str, int] | None = None
         self._raylet: tuple[str, int] | None = None
@@ -97,8 +102,11 @@ class Watch:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._interrupted_at is not None:
+            again = time.monotonic() < self._interrupted_at + _SAME
+            if again and number == self._first_signal == signal.SIGTERM:
+                return
             self._end("stopped at once", INTERRUPTED_STATUS)
-        self._interrupted_at = time.monotonic()
+        self._first_signal, self._interrupted_at = number, time.monotonic()
         raise KeyboardInterrupt
 
     def _look(self) -> None:

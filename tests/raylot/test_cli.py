@@ -224,6 +224,8 @@ def test_help_shows_the_default_presets_values(
         (["--batchsize", "3"], "batchsize=3: unknown option; did you mean batch_size?"),
         (["--presets", "x"], "presets=x: unknown option; did you mean preset?"),
         (["--dry-runs"], "dry_runs=: unknown option; did you mean dry_run?"),
+        (["--dry_run"], "--dry_run: must be written --dry-run"),
+        (["--batch_size", "3"], "--batch_size: must be written --batch-size"),
         (["--preset", "orginal"], "preset=orginal: must be one of default, original"),
         (["--epochs", "0"], "epochs=0: must be a whole number in [1, 100000]"),
         (["--epochs", "ten"], "epochs=ten: must be a whole number in [1, 100000]"),

@@ -161,7 +161,7 @@ def test_duration(seconds: float, text: str) -> None:
 
 def test_summary_by_hand(watched: Watched) -> None:
     progress = watched.progress
-    assert progress.summary() == "streams: 1 of 4 runs finished; 0% of all training steps"
+    assert progress.summary() == "streams: 1 of 4 runs finished; 0% of the training steps to do"
     for trial in "abc":
         progress.run_started(trial, f"run {trial}")
     watched.advance("a", 100, 100)
@@ -169,13 +169,13 @@ def test_summary_by_hand(watched: Watched) -> None:
     watched.advance("a", 200, 300)
     # 200 steps in 10 seconds; 700 are left
     assert progress.summary() == (
-        "streams: 1 of 4 runs finished, 3 running; 30% of all training steps, about 35 s left"
+        "streams: 1 of 4 runs finished, 3 running; 30% of the training steps to do, about 35 s left"
     )
     progress.run_ended("a")
     progress.run_ended("b", failed=True)
     assert progress.summary() == (
         "streams: 3 of 4 runs finished, 1 running, 1 failed; "
-        "30% of all training steps, about 35 s left"
+        "30% of the training steps to do, about 35 s left"
     )
 
 
@@ -184,7 +184,7 @@ def test_a_new_stage_counts_its_own_runs_and_keeps_failures_and_steps(watched: W
     watched.progress.run_ended("a", failed=True)
     watched.progress.begin_stage("tickets", runs=40, finished_before=12)
     assert watched.progress.summary() == (
-        "tickets: 12 of 40 runs finished, 1 failed; 50% of all training steps"
+        "tickets: 12 of 40 runs finished, 1 failed; 50% of the training steps to do"
     )
 
 
@@ -198,8 +198,8 @@ def _summaries(watched: Watched) -> list[str]:
 def test_plain_lines_come_at_most_every_interval(watched: Watched) -> None:
     with watched.progress as progress:
         assert watched.lines == [
-            "streams: 1 of 4 runs finished; 0% of all training steps",
-            "starting Ray ...",
+            "streams: 1 of 4 runs finished; 0% of the training steps to do",
+            "starting Ray, or joining it ...",
         ]
         for tick in range(1, 61):  # once a second for a minute
             watched.clock.now = float(tick)
@@ -209,7 +209,7 @@ def test_plain_lines_come_at_most_every_interval(watched: Watched) -> None:
         assert len(_summaries(watched)) == 1 + int(60 // PLAIN_INTERVAL)
         watched.clock.now = 60 + PLAIN_INTERVAL
         progress.run_started("b", "run b")
-    assert watched.lines[-2].startswith("streams: 2 of 4 runs finished, 1 running; 60% of all")
+    assert watched.lines[-2].startswith("streams: 2 of 4 runs finished, 1 running; 60% of the")
     assert watched.lines[-1] == "  run b: starting"
 
 
@@ -220,9 +220,9 @@ def test_plain_lines_are_plain_and_one_line_each() -> None:
         watched.clock.now = PLAIN_INTERVAL
         watched.advance("a", 1, 500, label=LONG, doing="round 1 of 3")
     assert watched.lines == [
-        "starting Ray ...",
-        "tickets: 999 of 1000 runs finished; 0% of all training steps",
-        "tickets: 999 of 1000 runs finished, 1 running; 50% of all training steps",
+        "starting Ray, or joining it ...",
+        "tickets: 999 of 1000 runs finished; 0% of the training steps to do",
+        "tickets: 999 of 1000 runs finished, 1 running; 50% of the training steps to do",
         f"  {LONG}: round 1 of 3",
     ]
 
@@ -236,7 +236,7 @@ def test_notes_are_said_at_once(watched: Watched) -> None:
 
 
 def test_before_the_first_stage_it_says_so() -> None:
-    assert Watched().rendered() == ["starting Ray ..."]
+    assert Watched().rendered() == ["starting Ray, or joining it ..."]
 
 
 def test_the_picture_by_hand(watched: Watched) -> None:
@@ -246,7 +246,7 @@ def test_the_picture_by_hand(watched: Watched) -> None:
     assert len(bar.strip()) == 60
     assert set(bar.strip()) <= set("━╸╺")
     assert summary.rstrip() == (
-        "streams: 1 of 4 runs finished, 2 running; 50% of all training steps"
+        "streams: 1 of 4 runs finished, 2 running; 50% of the training steps to do"
     )
     assert first.split() == ["stream", "seed=0", "task", "3", "of", "31"]
     assert second.split() == ["stream", "seed=1", "starting"]

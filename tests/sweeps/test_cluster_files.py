@@ -170,6 +170,18 @@ def test_a_submitted_sweep_runs_and_its_cluster_asks_for_the_token(
     _assert_finished(tmp_path / "study")
 
 
+def test_a_job_may_not_leave_results_in_its_own_folder(head: Head) -> None:
+    """Ray unpacks and deletes it, and the job would be called a success."""
+    submit = [str(_CLUSTER / "submit.sh"), head.address, "--dry-run", "--storage", "results/mine"]
+    refused = subprocess.run(
+        submit, env=head.environment, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert refused.returncode != 0
+    assert "results/mine: must be a folder that all nodes see, with its whole path" in (
+        refused.stdout + refused.stderr
+    )
+
+
 @pytest.mark.parametrize("arguments", [[], ["--install"], ["--storage", "x"], ["127.0.0.1:8265"]])
 def test_without_an_address_nothing_is_submitted(arguments: list[str]) -> None:
     refused = subprocess.run(

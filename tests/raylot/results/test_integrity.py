@@ -206,8 +206,8 @@ def test_check_lists_what_is_finished_running_and_damaged(
     before = {p: p.read_bytes() for p in Path(storage.root).rglob("*") if p.is_file()}
     assert main(["check", storage.root]) == 1
     said = capsys.readouterr().out.splitlines()
-    assert said[1].split() == ["stream", "1", "0", "0", "1", "1"]
-    assert said[2].split() == ["tickets", "1", "0", "0", "0", "1"]
+    assert said[1].split() == ["stream", "0", "0", "0", "1", "1"]
+    assert said[2].split() == ["tickets", "0", "0", "0", "0", "1"]
     assert said[3] == (
         f"running: stream seed=7 permuted_pixels ({running.run.run_id}), 1 of 4 steps saved"
     )

@@ -440,3 +440,14 @@ def test_identity_columns_begin_every_table(two_seeds: Path) -> None:
         assert set(frame["seed"]) == {0, 1}
         assert set(frame["dataset"]) == {"digits"}
         assert frame["run_id"].str.fullmatch("[0-9a-f]{12}").all()
+
+
+def test_the_plan_takes_what_is_damaged_for_missing(two_seeds: Path, tmp_path: Path) -> None:
+    shutil.copytree(two_seeds, tmp_path, dirs_exist_ok=True)
+    sweep = _sweep(tmp_path, [0, 1], [0.5, 0.8], **_THREE_STAGES)
+    search = sweep.stages[1].runs[0]
+    (tmp_path / "tables" / "tickets" / f"{search.run_id}.parquet").write_bytes(b"cut off")
+    rows = [line.split() for line in sweep.plan().splitlines()]
+    assert rows[2] == ["tickets", "8", "7", "1", "36", "36"]
+    assert " ".join(rows[4]) == "1 runs had ended, and are damaged: they run again."
+    assert sweep.prediction() != "Nothing is left to compute."

@@ -50,6 +50,16 @@ def test_the_second_signal_ends_it_at_once() -> None:
     assert (process.returncode, told) == (130, "\nstopped at once. How to go on.\n")
 
 
+def test_a_signal_sent_to_process_and_group_is_one() -> None:
+    process = _start()
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout
+    assert process.stdout.readline() == "told to stop\n"
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=20)
+    assert (process.returncode, told) == (130, "\nstopped. How to go on.\n")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_that_does_not_end_by_itself_is_ended(number: int) -> None:
     process = _start()

@@ -1,0 +1,108 @@
+"""MLflow, and Weights & Biases, beside TensorBoard: Ray's own callbacks, told of measures alone."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import PurePosixPath
+from typing import Any
+
+from ray import tune
+
+from raylot.config import SweepOptions
+from raylot.options import OptionError
+from raylot.progress import Progress
+from raylot.storage import Storage
+
+
+def check_logger(options: SweepOptions, storage: Storage) -> None:
+    """Makes sure that the logger asked for can be used, as far as that is known beforehand.
+
+    Raises:
+        OptionError: it is not installed, or not told where to log.
+    """
+    name = options.logger
+    if name != "none" and importlib.util.find_spec(name) is None:
+        raise OptionError(f"logger={name}: must be installed; pip install -e '.[{name}]' does it")
+    if name == "mlflow" and not (storage.is_local or "MLFLOW_TRACKING_URI" in os.environ):
+        raise OptionError(
+            f"logger=mlflow: must be told where to log, as storage={storage.root} is no folder; "
+            "set MLFLOW_TRACKING_URI"
+        )
+    if name == "wandb" and not _may_log_to_wandb():
+        raise OptionError(
+            "logger=wandb: must be logged in; run wandb login, set WANDB_API_KEY, or set "
+            "WANDB_MODE=offline"
+        )
+
+
+def loggers(options: SweepOptions, storage: Storage, progress: Progress) -> list[tune.Callback]:
+    """What a Tune experiment is given to log with, beside TensorBoard."""
+    study = PurePosixPath(storage.root).name
+    if options.logger == "mlflow":
+        from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+        place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{storage.path('mlflow.db')}"
+        mlflow = MLflowLoggerCallback(tracking_uri=place, experiment_name=study)
+        return [_Elsewhere("MLflow", mlflow, progress)]
+    if options.logger == "wandb":
+        from ray.air.integrations.wandb import WandbLoggerCallback
+
+        project = os.environ.get("WANDB_PROJECT", "raylot")
+        # The mode is told, as the process that logs may not have this one's environment.
+        wandb = WandbLoggerCallback(project, group=study, mode=os.environ.get("WANDB_MODE"))
+        return [_Elsewhere("Weights & Biases", wandb, progress)]
+    return []
+
+
+def _may_log_to_wandb() -> bool:
+    if "WANDB_API_KEY" in os.environ or os.environ.get("WANDB_MODE") in ("offline", "disabled"):
+        return True
+    import wandb
+
+    return bool(wandb.login(prompt=False, verify=False))
+
+
+class _Elsewhere(tune.Callback):
+    """Passes measures on to a logger, and goes on without it once that fails."""
+
+    def __init__(self, name: str, logger: tune.Callback, progress: Progress) -> None:
+        self._name, self._progress = name, progress
+        self._logger: tune.Callback | None = logger
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks, into a file that raylot never reads."""
+        return {}
+
+    def setup(self, *args: Any, **info: Any) -> None:
+        self._tell("setup", *args, **info)
+
+    def on_trial_start(self, *args: Any, **info: Any) -> None:
+        self._tell("on_trial_start", *args, **info)
+
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        measures = {f"{result['kind']}/{name}": v for name, v in result["measures"].items()}
+        place = {name: result[name] for name in ("timesteps_total", "training_iteration")}
+        told = {**place, **measures}
+        self._tell("on_trial_result", iteration, trials, trial, result=told, **info)
+
+    def on_trial_complete(self, *args: Any, **info: Any) -> None:
+        self._tell("on_trial_complete", *args, **info)
+
+    def on_trial_error(self, *args: Any, **info: Any) -> None:
+        self._tell("on_trial_error", *args, **info)
+
+    def on_experiment_end(self, *args: Any, **info: Any) -> None:
+        self._tell("on_experiment_end", *args, **info)
+
+    def _tell(self, what: str, *args: Any, **info: Any) -> None:
+        if self._logger is None:
+            return
+        try:
+            getattr(self._logger, what)(*args, **info)
+        except Exception as error:  # whatever it is, it must not end a sweep
+            self._logger = None
+            reason = " ".join(str(error).split())[:200]
+            self._progress.note(f"{self._name}: nothing more is logged there ({reason})")
