@@ -6,8 +6,10 @@ import contextlib
 import json
 import logging
 import os
+import re
 import socket
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,14 @@ _LATE_NODES = 20.0
 
 #: Characters of an error's text that are shown.
 _LONGEST_REASON = 300
+
+#: What stands in the errors of a cluster that asks for a token, somewhere among their causes.
+_AUTHENTICATION = re.compile("AuthenticationError|InvalidAuthToken|RAY_AUTH_TOKEN")
+
+_WHERE_TOKENS_ARE = (
+    "set RAY_AUTH_MODE=token, and have the cluster's token in ~/.ray/auth_token, in the file "
+    "RAY_AUTH_TOKEN_PATH, or in RAY_AUTH_TOKEN"
+)
 
 #: Where an object store is, for the workers; whose credentials they are is each node's own affair.
 _FORWARDED = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")
@@ -123,6 +133,8 @@ def _address(options: SweepOptions) -> str:
 
 def _unreachable(options: SweepOptions, error: Exception) -> OptionError:
     reason = " ".join(str(error).split())[:_LONGEST_REASON]
+    if _AUTHENTICATION.search("".join(traceback.format_exception(error))):
+        reason = "it asks for another token than is here: " + _WHERE_TOKENS_ARE
     return OptionError(
         f"address={_address(options) or None}: must be the address of a Ray cluster that can be "
         f"reached ({reason})"

@@ -13,7 +13,7 @@ import ray
 
 from raylot.config import SweepOptions
 from raylot.options import OptionError
-from raylot.sweep.cluster import _runtime_environment, check_address, ray_session
+from raylot.sweep.cluster import _runtime_environment, _unreachable, check_address, ray_session
 
 
 @pytest.fixture
@@ -113,3 +113,16 @@ def test_a_jobs_own_environment_is_added_to_and_never_contradicted(
     job = {"working_dir": "gcs://x.zip", "env_vars": {"AWS_ENDPOINT_URL": "http://other"}}
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps({"runtime_env": job}))
     assert _runtime_environment(there) == {"env_vars": {"AWS_DEFAULT_REGION": "eu-west-1"}}
+
+
+def test_who_lacks_the_cluster_s_token_is_told_so() -> None:
+    """As Ray raises it, whose last error says that it could not connect, and no more."""
+    try:
+        try:
+            raise ray.exceptions.AuthenticationError("InvalidAuthToken: missing or incorrect")
+        except ray.exceptions.AuthenticationError as cause:
+            raise ConnectionError("Failed to connect to Ray cluster at host:6379") from cause
+    except ConnectionError as error:
+        told = str(_unreachable(SweepOptions.checked(address="host:6379"), error))
+    assert told.startswith("address=host:6379: must be the address of a Ray cluster that can be")
+    assert "it asks for another token than is here: set RAY_AUTH_MODE=token" in told
