@@ -35,23 +35,17 @@ def _assert_as_if_undisturbed(undisturbed: Path, storage: Path) -> None:
     assert not list((storage / "drivers").iterdir())
 
 
+@pytest.mark.slow  # in short: test_ticket_count_vs_plasticity.py, and without Ray test_watch.py
 @pytest.mark.parametrize(
     ("signals", "status", "words"),
     [
-        pytest.param([signal.SIGKILL], -signal.SIGKILL, "", id="SIGKILL"),
-        pytest.param(
-            [signal.SIGTERM], 130, "Interrupted. Nothing that was saved is lost",
-            id="SIGTERM", marks=pytest.mark.slow,  # without Ray in test_watch.py
-        ),
-        pytest.param(
-            [signal.SIGINT], 130, "Interrupted. Nothing that was saved is lost",
-            id="Ctrl-C", marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            [signal.SIGINT, signal.SIGINT], 130, "Nothing that was saved is lost", id="Ctrl-C twice"
-        ),
+        ([signal.SIGKILL], -signal.SIGKILL, ""),
+        ([signal.SIGTERM], 130, "Interrupted. Nothing that was saved is lost"),
+        ([signal.SIGINT], 130, "Interrupted. Nothing that was saved is lost"),
+        ([signal.SIGINT, signal.SIGINT], 130, "Nothing that was saved is lost"),
     ],
-)  # fmt: skip
+    ids=["SIGKILL", "SIGTERM", "Ctrl-C", "Ctrl-C twice"],
+)
 def test_a_driver_that_is_stopped_leaves_nothing_behind_and_goes_on(
     tmp_path: Path, undisturbed: Path, signals: list[int], status: int, words: str
 ) -> None:
@@ -89,7 +83,7 @@ def test_workers_that_are_killed_at_random_moments_lose_nothing(
                 killed += kill(generator.choice(workers))
         told = driver.finishes()
     assert killed >= 3
-    assert "lost its worker; it goes on from what was saved" in told
+    assert "lost its worker; another takes over what was saved" in told
     _assert_as_if_undisturbed(undisturbed, tmp_path)
 
 
@@ -109,6 +103,7 @@ def test_a_second_driver_says_what_is_going_on_and_touches_nothing(
     _assert_as_if_undisturbed(undisturbed, tmp_path)
 
 
+@pytest.mark.slow  # without Ray in test_lease.py
 def test_of_two_drivers_at_once_one_computes(tmp_path: Path, undisturbed: Path) -> None:
     with Driver(tmp_path, *_LOCAL) as one, Driver(tmp_path, *_LOCAL) as other:
         ended = sorted((one.ends(), other.ends()))
