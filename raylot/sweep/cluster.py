@@ -42,6 +42,10 @@ _WHERE_TOKENS_ARE = (
 _FORWARDED = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")
 
 
+class StartError(RuntimeError):
+    """A Ray of one's own did not come up."""
+
+
 @contextlib.contextmanager
 def ray_session(
     options: SweepOptions,
@@ -57,6 +61,7 @@ def ray_session(
 
     Raises:
         OptionError: it cannot be reached, or can never grant what a trial asks for.
+        StartError: it could not be started.
     """
     # `Progress` shows what is going on; Tune's own reports would garble it.
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
@@ -108,7 +113,9 @@ def _connect(options: SweepOptions) -> None:
             logging_level=logging.ERROR,
             runtime_env=environment or None,
         )
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except Exception as error:  # of any type, if one of Ray's processes is killed as it starts
+        if _address(options) in ("", "local") and not _asks_for_a_token(error):
+            raise StartError(f"Ray could not be started: {_in_one_line(error)}") from None
         raise _unreachable(options, error) from None
 
 
@@ -132,13 +139,21 @@ def _address(options: SweepOptions) -> str:
 
 
 def _unreachable(options: SweepOptions, error: Exception) -> OptionError:
-    reason = " ".join(str(error).split())[:_LONGEST_REASON]
-    if _AUTHENTICATION.search("".join(traceback.format_exception(error))):
+    reason = _in_one_line(error)
+    if _asks_for_a_token(error):
         reason = "it asks for another token than is here: " + _WHERE_TOKENS_ARE
     return OptionError(
         f"address={_address(options) or None}: must be the address of a Ray cluster that can be "
         f"reached ({reason})"
     )
+
+
+def _asks_for_a_token(error: Exception) -> bool:
+    return bool(_AUTHENTICATION.search("".join(traceback.format_exception(error))))
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:_LONGEST_REASON]
 
 
 def _check_resources(options: SweepOptions, say: Callable[[str], None], is_local: bool) -> None:

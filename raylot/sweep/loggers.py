@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ray import tune
@@ -48,9 +48,15 @@ def loggers(options: SweepOptions, storage: Storage, progress: Progress) -> list
     if options.logger == "wandb":
         from ray.air.integrations.wandb import WandbLoggerCallback
 
-        project = os.environ.get("WANDB_PROJECT", "raylot")
-        # The mode is told, as the process that logs may not have this one's environment.
-        wandb = WandbLoggerCallback(project, group=study, mode=os.environ.get("WANDB_MODE"))
+        # The processes that log, on this machine, may not have this one's environment; and Tune
+        # copies the folder of a trial before they have written all.
+        folder = storage.root if storage.is_local else str(Path.cwd())
+        wandb = WandbLoggerCallback(
+            os.environ.get("WANDB_PROJECT", "raylot"),
+            group=study,
+            mode=os.environ.get("WANDB_MODE"),
+            dir=os.environ.get("WANDB_DIR", folder),
+        )
         return [_Elsewhere("Weights & Biases", wandb, progress)]
     return []
 

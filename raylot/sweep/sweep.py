@@ -16,7 +16,7 @@ from raylot.options import OptionError
 from raylot.progress import Progress
 from raylot.results.integrity import inspect
 from raylot.storage import OutOfReachError, Storage
-from raylot.sweep.cluster import check_address, ray_session
+from raylot.sweep.cluster import StartError, check_address, ray_session
 from raylot.sweep.execution import Execution
 from raylot.sweep.loggers import check_logger
 from raylot.sweep.outcome import CONTINUE, Outcome, outcome
@@ -194,8 +194,11 @@ class Sweep:
             results.forget_runs(self.storage, self._failed())
         if not any(stage.ready(self.storage) for stage in self.stages):
             return []
-        with ray_session(self.study, watch, progress.note):
-            return execution.run()
+        try:
+            with ray_session(self.study, watch, progress.note):
+                return execution.run()
+        except StartError as error:
+            return [str(error)]
 
     def _to_run(self, stage: Stage) -> list[StreamRun]:
         damaged = [run for run in stage.runs if run.run_id in self._damaged]

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import ray
 
-from raylot.config import SweepOptions
+from raylot.config import Study, SweepOptions
 from raylot.options import OptionError
+from raylot.storage import Storage
+from raylot.sweep import Sweep
 from raylot.sweep.cluster import _runtime_environment, _unreachable, check_address, ray_session
 
 
@@ -113,6 +115,23 @@ def test_a_jobs_own_environment_is_added_to_and_never_contradicted(
     job = {"working_dir": "gcs://x.zip", "env_vars": {"AWS_ENDPOINT_URL": "http://other"}}
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps({"runtime_env": job}))
     assert _runtime_environment(there) == {"env_vars": {"AWS_DEFAULT_REGION": "eu-west-1"}}
+
+
+def test_a_ray_that_does_not_start_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of its processes is killed meanwhile; what Ray raises then is of no special type."""
+
+    def fail(**told: Any) -> None:
+        raise Exception("The current node timed out\nduring startup.")
+
+    monkeypatch.setattr(ray, "init", fail)
+    study = Study.checked(address="local")
+    outcome = Sweep(study, Storage(tmp_path), {"seed": 0}, {"task": 0, "sparsity": 0.5}).run()
+    assert outcome.lost == ["Ray could not be started: The current node timed out during startup."]
+    assert outcome.missing == 2
+    assert "The same command tries again what was given up." in outcome.summary()
+    assert not list(Path(tmp_path, "drivers").iterdir())
 
 
 def test_who_lacks_the_cluster_s_token_is_told_so() -> None:
