@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import tempfile
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.faults.clusters import free_port
+from tests.faults.processes import comes_true
 
 
 class TensorBoardServer:
     """Shows a folder for as long as the context lasts."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._port = folder, free_port()
+        self._folder, self._address = folder, ""
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(self._folder)]
+        self._log = tempfile.NamedTemporaryFile("w")
         self._process = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(self._port)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            [*command, "--host", "127.0.0.1", "--port", "0"],  # it chooses one that is free
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
         )
+        if not comes_true(lambda: bool(self._find_address()), 120):
+            self.__exit__(None, None, None)
+            raise AssertionError("TensorBoard does not start")
         return self
 
     def __exit__(
@@ -39,21 +44,28 @@ class TensorBoardServer:
     ) -> None:
         self._process.terminate()
         self._process.wait()
+        self._log.close()
 
-    def tags(self, runs: int, within: float = 60) -> dict[str, list[str]]:
+    def tags(self, runs: int, within: float = 120) -> dict[str, list[str]]:
         """Run -> tags of its scalars, as soon as so many runs are loaded, with all of theirs."""
         give_up = time.monotonic() + within
         before: dict[str, list[str]] = {}
         while True:
-            try:
-                found = {run: sorted(tags) for run, tags in self._ask("scalars/tags").items()}
-            except urllib.error.URLError:  # it is starting
-                found = {}
+            found = {run: sorted(tags) for run, tags in self._ask("scalars/tags").items()}
             if len(found) == runs and found == before:
                 return found
-            assert time.monotonic() < give_up, f"{len(found)} of {runs} runs"
+            assert time.monotonic() < give_up, f"{len(found)} of {runs} runs; {self._said()}"
             before = found
             time.sleep(1)
+
+    def _find_address(self) -> str:
+        assert self._process.poll() is None, self._said()
+        found = re.search(r"http://127\.0\.0\.1:\d+", self._said())
+        self._address = found[0] if found else ""
+        return self._address
+
+    def _said(self) -> str:
+        return Path(self._log.name).read_text()
 
     def scalars(self, run: str, tag: str) -> dict[int, float]:
         """Step -> value."""
@@ -80,7 +92,7 @@ class TensorBoardServer:
 
     def _ask(self, what: str, told: dict[str, Any] | None = None) -> Any:
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self._port}/data/plugin/{what}",
+            f"{self._address}/data/plugin/{what}",
             data=None if told is None else json.dumps(told).encode(),
             headers={"Content-Type": "application/json"},
         )
