@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -209,6 +210,7 @@ def test_a_download_that_fails_is_one_line(
     for name in ("http_proxy", "https_proxy"):  # so that nothing can be reached
         monkeypatch.setenv(name, "http://127.0.0.1:9")
         monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it keeps the proxies of its first use
     (tmp_path / "file").write_text("no folder")
     root = tmp_path / below / "data"
     message = refusal(lambda: load_dataset("mnist", root=root, download=True))
