@@ -13,6 +13,7 @@ from raylot.results.integrity import Damage, inspect, mend
 from raylot.storage import OutOfReachError, Storage
 from raylot.sweep.experiment import Ended, run_experiment
 from raylot.sweep.stage import Stage
+from raylot.sweep.watch import Watch
 from raylot.trials.record import now, run_row
 from raylot.trials.state import RunState, state_path
 
@@ -36,6 +37,7 @@ class Execution:
         searched: options that are searched over.
         lease: path of the file that says that this sweep is in charge.
         progress: is told what is going on.
+        watch: knows whether the sweep is told to stop.
     """
 
     def __init__(
@@ -46,9 +48,11 @@ class Execution:
         searched: Collection[str],
         lease: str,
         progress: Progress,
+        watch: Watch,
     ) -> None:
         self._stages, self._storage, self._options = stages, storage, options
         self._searched, self._lease, self._progress = searched, lease, progress
+        self._watch = watch
         # Why runs were given up: run_id -> reason.
         self._given_up: dict[str, str] = {}
         # How far a run had come when it was given up last: run_id -> steps.
@@ -134,6 +138,7 @@ class Execution:
             storage=self._storage,
             lease=self._lease,
             progress=self._progress,
+            watch=self._watch,
         )
 
     def _give_up(self, run: StreamRun, ended: Ended) -> bool:

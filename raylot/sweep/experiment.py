@@ -18,6 +18,7 @@ from raylot.storage import OutOfReachError, Storage
 from raylot.sweep.loggers import loggers
 from raylot.sweep.space import split
 from raylot.sweep.tensorboard import TensorBoard
+from raylot.sweep.watch import Watch
 from raylot.trials.base import RunTrainable
 from raylot.trials.stream import StreamTrial
 from raylot.trials.ticket_stream import TicketStreamTrial
@@ -57,6 +58,7 @@ def run_experiment(
     storage: Storage,
     lease: str,
     progress: Progress,
+    watch: Watch,
 ) -> Ended:
     """Runs one Tune experiment to its end.
 
@@ -69,6 +71,10 @@ def run_experiment(
         storage: where results go.
         lease: path of the file that says that this sweep is in charge there.
         progress: is told what is going on.
+        watch: knows whether the sweep is told to stop.
+
+    Raises:
+        KeyboardInterrupt: it is.
     """
     started = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns() % 10_000:04}"
     shared, points = split(runs, set(searched))
@@ -101,7 +107,7 @@ def run_experiment(
                 checkpoint_frequency=0, checkpoint_at_end=False
             ),
             callbacks=[
-                _Listener(progress, ended, resources),
+                _Listener(progress, ended, resources, watch),
                 TensorBoard(),  # type: ignore[no-untyped-call]
                 *loggers(options, storage, progress),
             ],
@@ -109,8 +115,10 @@ def run_experiment(
         ),
     )
     try:
-        tuner.fit()
+        with watch.held():
+            tuner.fit()
     except Exception as error:  # Tune's own files could not be written, for instance
+        watch.raise_if_interrupted()
         ended.error = _end_of(error)
     return ended
 
@@ -118,8 +126,11 @@ def run_experiment(
 class _Listener(tune.Callback):
     """Hears what Ray Tune reports: tells `Progress`, and notes what became of runs."""
 
-    def __init__(self, progress: Progress, ended: Ended, resources: dict[str, float]) -> None:
+    def __init__(
+        self, progress: Progress, ended: Ended, resources: dict[str, float], watch: Watch
+    ) -> None:
         self._progress, self._ended, self._resources = progress, ended, resources
+        self._watch = watch
         self._last_run = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -155,6 +166,7 @@ class _Listener(tune.Callback):
         self._progress.run_ended(trial.trial_id, failed=True)
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        self._watch.raise_if_interrupted()
         now = time.monotonic()
         if any(trial.status == "RUNNING" for trial in trials):
             self._last_run = now

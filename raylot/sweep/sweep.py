@@ -188,7 +188,9 @@ class Sweep:
         """
         spaces = (self.stream_space, self.ticket_space, self.ticket_stream_space)
         searched = {name for space in spaces for name in space}
-        execution = Execution(self.stages, self.storage, self.study, searched, lease.path, progress)
+        execution = Execution(
+            self.stages, self.storage, self.study, searched, lease.path, progress, watch
+        )
         execution.repair(inspect(self.storage, self._planned).damages)
         if retry_failed:
             results.forget_runs(self.storage, self._failed())

@@ -8,8 +8,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
@@ -29,6 +29,9 @@ _SAME = 1.0
 #: Seconds that leaving everything in order may take after the first signal.
 _ORDERLY = 15.0
 
+#: Seconds after which an interruption that Python dropped is raised again.
+_AGAIN = 0.2
+
 #: The exit status of a process that was interrupted, and of one that lost its cluster.
 INTERRUPTED_STATUS, LOST_STATUS = 130, 1
 
@@ -36,9 +39,10 @@ INTERRUPTED_STATUS, LOST_STATUS = 130, 1
 class Watch:
     """Watches over a sweep, as a context.
 
-    The first Ctrl-C or SIGTERM raises `KeyboardInterrupt` in the main thread; the second (but not
-    a SIGTERM sent twice within a second), or 15 s without an end, ends the process at once. So does
-    a Ray that cannot be reached. Nothing is lost by that: the storage holds all that was saved.
+    The first Ctrl-C or SIGTERM raises `KeyboardInterrupt` in the main thread, or while it is `held`
+    at the next `raise_if_interrupted`; the second (but not a SIGTERM sent twice within a second),
+    or 15 s without an end, ends the process at once. So does a Ray that cannot be reached. Nothing
+    is lost by that: the storage holds all that was saved.
 
     Args:
         advice: what the user is told when the process ends at once: how to continue.
@@ -50,6 +54,8 @@ class Watch:
         self._ended = threading.Event()
         self._interrupted_at: float | None = None
         self._first_signal = 0
+        self._is_held = self._is_dropped = False
+        self._report_dropped = sys.unraisablehook
         self._handlers: dict[int, Any] = {}
         self._head: tuple[str, int] | None = None
         self._raylet: tuple[str, int] | None = None
@@ -58,6 +64,7 @@ class Watch:
 
     def __enter__(self) -> Watch:
         self.listen()
+        self._report_dropped, sys.unraisablehook = sys.unraisablehook, self._on_dropped
         threading.Thread(target=self._look, name="watch", daemon=True).start()
         return self
 
@@ -68,6 +75,7 @@ class Watch:
         traceback: TracebackType | None,
     ) -> None:
         self._ended.set()
+        sys.unraisablehook = self._report_dropped
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
@@ -100,14 +108,54 @@ class Watch:
     def is_interrupted(self) -> bool:
         return self._interrupted_at is not None
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Meanwhile a first signal raises nothing by itself.
+
+        An exception in the midst of another library's work may leave that half done, or be taken
+        for an error there.
+        """
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+        self.raise_if_interrupted()
+
+    def raise_if_interrupted(self) -> None:
+        """Raises what was held back.
+
+        Raises:
+            KeyboardInterrupt: there was a signal.
+        """
+        if self.is_interrupted:
+            raise KeyboardInterrupt
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._is_dropped:  # sent by `_on_dropped`
+            self._is_dropped = False
+            raise KeyboardInterrupt
         if self._interrupted_at is not None:
             again = time.monotonic() < self._interrupted_at + _SAME
             if again and number == self._first_signal == signal.SIGTERM:
                 return
             self._end("stopped at once", INTERRUPTED_STATUS)
         self._first_signal, self._interrupted_at = number, time.monotonic()
-        raise KeyboardInterrupt
+        if not self._is_held:
+            raise KeyboardInterrupt
+
+    def _on_dropped(self, dropped: sys.UnraisableHookArgs) -> None:
+        """Python reports an exception that nobody can catch, as in a destructor, and goes on."""
+        if not self.is_interrupted or not issubclass(dropped.exc_type, KeyboardInterrupt):
+            self._report_dropped(dropped)
+            return
+
+        def again() -> None:
+            if not self._ended.wait(_AGAIN):
+                self._is_dropped = True
+                signal.pthread_kill(threading.main_thread().ident or 0, self._first_signal)
+
+        threading.Thread(target=again, daemon=True).start()
 
     def _look(self) -> None:
         while not self._ended.is_set():

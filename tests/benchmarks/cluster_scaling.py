@@ -37,6 +37,7 @@ from raylot.storage import Storage
 from raylot.sweep import Stage
 from raylot.sweep.cluster import ray_session
 from raylot.sweep.execution import Execution
+from raylot.sweep.watch import Watch
 from raylot.trials.stream import StreamTrial
 
 sys.path.append(str(Path(__file__).parents[2]))  # as a script, `tests` is not found otherwise
@@ -187,7 +188,9 @@ def _measure(trials: int, sleep: float | None, nodes: int, address: str) -> _Cos
     stage = Stage("streams", trainable, runs)
     progress = _Ends()
     with tempfile.TemporaryDirectory() as folder, Lease(Storage(folder)) as lease:
-        execution = Execution([stage], Storage(folder), study, {"seed"}, lease.path, progress)
+        execution = Execution(
+            [stage], Storage(folder), study, {"seed"}, lease.path, progress, Watch("")
+        )
         with ray_session(study):
             given_up = execution.run()
         if given_up or stage.missing(Storage(folder)):

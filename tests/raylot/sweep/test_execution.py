@@ -18,6 +18,7 @@ from raylot.storage import Storage
 from raylot.sweep import Stage
 from raylot.sweep.execution import Execution
 from raylot.sweep.experiment import Ended
+from raylot.sweep.watch import Watch
 from raylot.trials.record import now, run_row
 from raylot.trials.state import RunState, state_path
 from raylot.trials.stream import StreamTrial, snapshot_path
@@ -72,7 +73,7 @@ def run_with(
         stage = Stage("streams", StreamTrial, [study.stream_run(seed=0)])
         said = io.StringIO()
         progress = Progress(console=Console(file=said, width=200))
-        execution = Execution([stage], Storage(tmp_path), study, {"seed"}, "", progress)
+        execution = Execution([stage], Storage(tmp_path), study, {"seed"}, "", progress, Watch(""))
         given_up = execution.run()
         assert not left, "it stopped too early"
         return given_up, said.getvalue().splitlines()
@@ -156,7 +157,7 @@ def test_what_started_from_something_repaired_is_computed_again_if_that_came_out
     monkeypatch.setattr("raylot.sweep.execution.run_experiment", scripted)
     stages = [Stage("streams", StreamTrial, [stream]), Stage("tickets", TicketsTrial, [tickets])]
     progress = Progress(console=Console(file=io.StringIO()))
-    execution = Execution(stages, storage, study, {"seed"}, "", progress)
+    execution = Execution(stages, storage, study, {"seed"}, "", progress, Watch(""))
     for run in (stream, tickets):
         end(run, "as it was")
     execution.repair([Damage("tables/tasks", "is not there", (stream.run_id,), is_file=False)])

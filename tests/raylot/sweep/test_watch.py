@@ -28,10 +28,41 @@ with watch.Watch("How to go on.") as watching:
             print("told to stop", flush=True)
 """
 
+#: Is in a destructor all the time, where Python drops exceptions, until it has been interrupted.
+_DESTROYING = """
+import time
+from raylot.sweep.watch import Watch
+class Slow:
+    def __del__(self):
+        print("watching", flush=True)
+        time.sleep(1)
+with Watch("") as watching:
+    try:
+        Slow()
+        time.sleep(60)
+    except KeyboardInterrupt:
+        print("told to stop", flush=True)
+"""
 
-def _start(head: int = 0, raylet: int = 0) -> subprocess.Popen[str]:
+#: Does not want to be interrupted for a second.
+_HOLDING = """
+import time
+from raylot.sweep.watch import Watch
+with Watch("") as watching:
+    try:
+        with watching.held():
+            print("watching", flush=True)
+            time.sleep(1)
+            print("is done", flush=True)
+        time.sleep(60)
+    except KeyboardInterrupt:
+        print("told to stop", flush=True)
+"""
+
+
+def _start(code: str = _STUBBORN, head: int = 0, raylet: int = 0) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", _STUBBORN, str(head), str(raylet)],
+        [sys.executable, "-c", code, str(head), str(raylet)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout
@@ -66,6 +97,17 @@ def test_one_that_does_not_end_by_itself_is_ended(number: int) -> None:
     process.send_signal(number)
     _, told = process.communicate(timeout=20)
     assert (process.returncode, told) == (130, "\nstopped. How to go on.\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(_DESTROYING, "told to stop\n"), (_HOLDING, "is done\ntold to stop\n")],
+    ids=["dropped", "held"],
+)
+def test_an_interruption_is_raised_where_it_can_be_caught(code: str, said: str) -> None:
+    process = _start(code)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=20) == (said, "")
 
 
 @pytest.mark.parametrize("stderr", ["closed", "full"])
