@@ -55,10 +55,12 @@ def run(main: Callable[[], None]) -> int:
     """Runs a script's main function; what the user can mend is told in one line on stderr.
 
     Returns:
-        The exit code: 0, or 2 after an error.
+        The exit code: 0, 2 after an error, or 130 after Ctrl-C.
     """
     try:
         main()
+    except KeyboardInterrupt:
+        return 130
     except (OptionError, OSError, pa.ArrowException) as error:
         line = OptionError(" ".join(str(error).split()))  # which is fit to be printed
         print(f"error: {line}", file=sys.stderr)

@@ -24,7 +24,7 @@ from intervals import CENTERS, ENOUGH_SEEDS, Array, percentile_intervals, seed_r
 from measures import TICKET_MEASURES, measure
 from observations import GROUP, SETTING, Observations, Pairing, Setting, groups, observe, settings
 from pairs import Group, pairs
-from report import print_setting
+from printed import print_setting
 from significance import LEAST_STREAMS, corrected, p_over_seeds, repeated_measures_p
 
 from raylot.options import OptionError, Options, option

@@ -33,8 +33,8 @@ class Observations:
     """What a storage holds.
 
     Attributes:
-        frame: a row per snapshot and sparsity: `SETTING`, `GROUP`, seed, task, stream_run_id,
-            density, overlap_chance, and a column per measure.
+        frame: a row per snapshot and sparsity: run_id, `SETTING`, `GROUP`, seed, task,
+            stream_run_id, density, overlap_chance, and a column per measure.
         measures: the plasticity measures that have a value somewhere; if none has, those of
             performance.
         tickets: the ticket measures that have a value somewhere; if none has, all of them.
@@ -83,7 +83,7 @@ def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
         )
     runs = results.read(storage, "runs")
     columns = ["run_id", "task", "layer", "metric", "value"]
-    metrics = _metrics(results.read(storage, "plasticity", columns))
+    metrics = whole_network_metrics(results.read(storage, "plasticity", columns))
     frame = snapshots.merge(
         metrics, on=["stream_run_id", "task"], how="left", suffixes=("", " metric")
     )
@@ -96,7 +96,16 @@ def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
     frame["advantage_over_random"] = frame["ticket_accuracy"] - frame["random_accuracy"]
     named = (set(metrics.columns) - {"stream_run_id", "task"}) | set(PERFORMANCE)
     present = {name for name in named if frame[name].notna().any()}
-    kept = [*SETTING, *GROUP, "seed", "task", "stream_run_id", "density", "overlap_chance"]
+    kept = [
+        "run_id",
+        *SETTING,
+        *GROUP,
+        "seed",
+        "task",
+        "stream_run_id",
+        "density",
+        "overlap_chance",
+    ]
     measures = in_order(present - set(kept) - set(TICKET_MEASURES) or set(PERFORMANCE))
     values = in_order({*measures, *PERFORMANCE})
     tickets = [name for name in TICKET_MEASURES if frame[name].notna().any()]
@@ -154,7 +163,7 @@ def several_rounds(frame: pd.DataFrame) -> bool:
     return bool((frame.groupby("sparsity")["rounds"].nunique(dropna=False) > 1).any())
 
 
-def _metrics(plasticity: pd.DataFrame) -> pd.DataFrame:
+def whole_network_metrics(plasticity: pd.DataFrame) -> pd.DataFrame:
     """A row per stream and task, a column per metric of the whole network."""
     whole = plasticity[plasticity["layer"] == WHOLE_NETWORK]
     wide = whole.pivot_table(index=["run_id", "task"], columns="metric", values="value")

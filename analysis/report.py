@@ -1,150 +1,238 @@
-"""Prints one setting's correlations as a table of at most 80 columns."""
+"""Writes STORAGE/analysis/report.html: one page that explores a study, to keep or to send.
+
+The page holds all that it needs, opens without a network, and has the answer with its intervals,
+every figure with filters, the runs with their cost, and the commands and versions behind them. It
+shows what there is so far, also while a sweep runs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import gzip
+import html
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import command
 import pandas as pd
+import report_data
 from answer import answer
-from coefficients import STATISTICS
-from findings import findings
+from correlation import COLUMNS, completed, correlate
+from findings import Search, findings
 from headline import headline
-from intervals import CENTERS, MANY_SEEDS, Center
-from layout import plain_table
-from measures import ALL_SHIFTS, Measure, sparsity_label
-from observations import Setting, groups, several_rounds
-from rich.console import Console
-from rich.table import Table
-from significance import smallest_p
-from words import counted, p_value
+from measures import TICKET_MEASURES, measure
+from observations import SETTING, Observations, Setting, observe, settings
+from plotly.offline import get_plotlyjs
+from style import intervention_colours, shift_colours
+from trends import Change
+from words import capitalised
+
+import raylot
+from raylot import results
+from raylot.options import OptionError, Options, option
+from raylot.results.commands import commands
+from raylot.results.integrity import unfinished_runs
+from raylot.storage import Storage
+
+PAGE = Path(__file__).with_name("page")
+
+#: Its scripts, in the order in which they need each other.
+_SCRIPTS = (
+    "statistics.js",
+    "data.js",
+    "colours.js",
+    "charts.js",
+    "figures.js",
+    "runs.js",
+    "main.js",
+)
+
+#: The pair that the answer is about.
+_TICKETS, _PLASTICITY = TICKET_MEASURES["ticket_count"], measure("test_accuracy")
+
+_PATH = "analysis/report.html"
 
 
-def print_setting(
-    console: Console,
-    setting: Setting,
-    rows: pd.DataFrame,
-    tickets: Measure,
-    plasticity: Measure,
-    confidence: float,
-    center: Center = CENTERS["mean"],
-) -> None:
-    """Prints heading, table, notes and the answer in words.
+class ReportOptions(Options):
+    """What is asked of this script."""
 
-    Args:
-        console: where to.
-        setting: what the rows are about.
-        rows: one pair's rows of `correlation.completed`.
-        tickets, plasticity: the pair.
-        confidence: of the intervals.
-        center: mean or interquartile mean over seeds.
+    storage: str = option(
+        ..., "storage of a sweep", accepts="folder or URI, as given to the sweep"
+    )  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Writes the report of the storage that the command line names."""
+    options = command.parse(ReportOptions, __doc__, arguments)
+    storage = Storage(options.storage)
+    page = report(storage).encode()
+    storage.write(_PATH, page)
+    size = f"{len(page) / 1e6:.1f} MB"
+    place = f"{storage.root.rstrip('/')}/{_PATH}"
+    command.terminal().print(f"report   {place} ({size})", soft_wrap=True)
+
+
+def report(storage: Storage) -> str:
+    """The page, as HTML.
+
+    Raises:
+        OptionError: no stream has learned a task yet.
     """
-    console.print(setting.title, style="bold")
-    console.print(
-        f"Correlation of {tickets.label} with {plasticity.label}, with "
-        f"{100 * confidence:g}% bootstrap interval over seeds, and p of a t test over seeds, "
-        f"corrected for {rows['tests'].max()} tests (Benjamini-Hochberg)\n"
+    runs, tasks = results.read(storage, "runs"), results.read(storage, "tasks")
+    known = report_data.streams(runs, tasks)
+    if known.empty:
+        raise OptionError(
+            f"storage={storage.root}: must be the folder or URI of a raylot storage in which a "
+            "stream has ended (tables/tasks has none)"
+        )
+    snapshots = results.read(storage, "snapshots")
+    plastic = results.read(storage, "plastic_parameters")
+    observed = None if snapshots.empty else observe(storage)
+    # without an intervention first: what all others are compared with
+    parts = [] if observed is None else sorted(settings(observed), key=_has_intervention)
+    correlations = _correlations(parts, observed)
+    searches = {} if observed is None else report_data.searches(known, observed, snapshots)
+    named = [*searches.get("tickets", []), *searches.get("measures", [])]
+    structure = report_data.structure(known, results.read(storage, "plasticity"))
+    data = {
+        "filters": report_data.filters(known, {"sparsity": snapshots["sparsity"].tolist()}),
+        "streams": report_data.stream_columns(known),
+        "curves": report_data.curves(known, tasks),
+        "structure": structure,
+        "searches": searches,
+        "ticket_streams": report_data.ticket_streams(known, runs, tasks),
+        "plastic_parameters": report_data.plastic_parameters(known, plastic),
+        "correlations": report_data.correlation_columns(correlations),
+        "runs": report_data.run_columns(runs, unfinished_runs(storage, set(runs["run_id"]))),
+        "protocols": report_data.protocols(runs),
+        "measures": report_data.labels([*named, *structure["measures"]]),
+        "t": report_data.t_quantiles(),
+        "colours": {
+            "shift": shift_colours(known["shift"]),
+            "intervention": intervention_colours(known["intervention"]),
+        },
+    }
+    filled = {
+        "answers": "\n".join(_answers(parts, correlations)) or _no_searches(),
+        "provenance": _provenance(storage, runs),
+        "style": (PAGE / "page.css").read_text(),
+        "plotly": get_plotlyjs(),
+        "data": base64.b64encode(gzip.compress(_json(data), mtime=0)).decode(),
+        "scripts": "\n".join((PAGE / name).read_text() for name in _SCRIPTS),
+    }
+    page = (PAGE / "page.html").read_text()
+    before, *rest = page.split("{{")
+    return before + "".join(
+        filled[name] + after for name, after in (part.split("}}", 1) for part in rest)
     )
-    if (rows["pairing"] == "previous").any():
-        console.print("Performance is that on the task before each snapshot's.\n")
-    with_rounds = several_rounds(setting.frame)
-    console.print(_table(rows, with_rounds))
-    for note, places in _notes(rows, with_rounds).items():
-        console.print(f"- {note}: {places}")
-    found = findings(setting.frame, rows, tickets, plasticity, confidence, center)
-    seeds = setting.frame["seed"].nunique()
-    about = (*found, tickets, plasticity, seeds, confidence)
-    console.print(f"\nAnswer: {headline(*about)}", style="bold")
-    console.print(f"\n{_winners(setting.frame, center)}")
-    console.print(f"\n{answer(*about)}\n")
-    console.print(f"{_reading(seeds, center)}\n")
 
 
-def cell(row: Mapping[Any, Any]) -> str:
-    """``-.77``, ``[-.90, -.51]`` and ``p .012`` below each other; only what exists."""
-    if pd.isna(row["estimate"]):
-        return "none"
-    lines = [_short(row["estimate"])]
-    if not pd.isna(row["low"]):
-        lines.append(f"[{_short(row['low'])}, {_short(row['high'])}]")
-    if not pd.isna(row["p_corrected"]):
-        lines.append(p_value(row["p_corrected"]))
+def _has_intervention(setting: Setting) -> bool:
+    return bool(setting.frame["intervention"].iloc[0] != "none")
+
+
+def _json(data: dict[str, Any]) -> bytes:
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _correlations(parts: Sequence[Setting], observed: Observations | None) -> pd.DataFrame:
+    """All correlations, as analysis/correlation.py writes them."""
+    if observed is None:
+        return pd.DataFrame(columns=list(COLUMNS))
+    tickets = dict.fromkeys([*observed.tickets, _TICKETS.name])
+    frames = [correlate(part.frame, observed.measures, tickets=tickets) for part in parts]
+    return completed(frames, "same")
+
+
+# ------------------------------------------------------------------ the answer, as HTML
+
+
+def _answers(parts: Sequence[Setting], correlations: pd.DataFrame) -> Iterator[str]:
+    """A section per setting: the answer in a sentence, its figures, and in full."""
+    for setting in parts:
+        own = correlations[
+            (correlations[SETTING] == setting.frame[SETTING].iloc[0]).all(axis=1)
+            & (correlations["ticket_measure"] == _TICKETS.name)
+            & (correlations["plasticity_measure"] == _PLASTICITY.name)
+        ]
+        found, control = findings(setting.frame, own, _TICKETS, _PLASTICITY)
+        seeds = setting.frame["seed"].nunique()
+        about = (found, control, _TICKETS, _PLASTICITY, seeds)
+        first = setting.frame.iloc[0]
+        places = " ".join(f'data-{name}="{html.escape(str(first[name]))}"' for name in SETTING)
+        paragraphs = "".join(f"<p>{html.escape(text)}</p>" for text in answer(*about).split("\n\n"))
+        title = f"<p class=setting>{html.escape(setting.title)}</p>" if len(parts) > 1 else ""
+        rows = "".join(
+            _row(shift.shift, search, shift.plasticity)
+            for shift in [*found, *([control] if control else [])]
+            for search in shift.searches
+        )
+        sentence = html.escape(capitalised(headline(*about)))
+        yield f"""<section class=answer {places}>{title}
+<p class=headline>{sentence}</p>
+<div class=scroll tabindex=0 role=region aria-label="Figures behind the answer"><table>
+<thead><tr><th scope=col>shift<th scope=col>search<th scope=col>test accuracy, first to last
+snapshot<th scope=col>ticket count, first to last snapshot<th scope=col>Pearson correlation
+<th scope=col>of first differences<th scope=col>given the task</tr></thead>
+<tbody>{rows}</tbody></table></div>
+<details><summary>The answer in full</summary>{paragraphs}</details></section>"""
+
+
+def _row(shift: str, search: Search, plasticity: Change | None) -> str:
+    cells = [
+        _moved(plasticity),
+        _moved(search.tickets),
+        *(search.figure(name) for name in ("pearson", "first_differences", "partial")),
+    ]
+    listed = "".join(f"<td>{html.escape(cell)}" for cell in cells)
+    return f"<tr><th scope=row>{html.escape(shift)}<td>{html.escape(search.place)}{listed}</tr>"
+
+
+def _moved(found: Change | None) -> str:
+    """``0.951 to 0.883: -0.068 [-0.080, -0.056]``."""
+    if found is None:
+        return "not known yet"
+    ends = f"{found.first:.3g} to {found.last:.3g}: {found.change.mean:+.3g}"
+    if found.change.low is None:
+        return f"{ends} (no interval)"
+    return f"{ends} [{found.change.low:+.3g}, {found.change.high:+.3g}]"
+
+
+def _no_searches() -> str:
+    return (
+        "<section class=answer><p class=headline>Open: no tickets have been searched yet.</p>"
+        "</section>"
+    )
+
+
+# ------------------------------------------------------------------ where it comes from, as HTML
+
+
+def _provenance(storage: Storage, runs: pd.DataFrame) -> str:
+    """The commands, versions and options behind the figures."""
+    written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    lines = [
+        f"<p>Written on {written} by raylot {html.escape(raylot.__version__)} from "
+        f"<code>{html.escape(storage.root)}</code>.</p>"
+    ]
+    given = commands(storage)
+    if given:
+        listed = "\n".join(html.escape(command.line) for command in given)
+        lines.append(f"<pre tabindex=0>{listed}</pre>")
+    else:
+        lines.append("<p>The commands were not recorded (an older raylot).</p>")
+    rows = "".join(
+        f"<tr><th scope=row>{name.replace('_', ' ')}<td>{html.escape(', '.join(values))}</tr>"
+        for name, values in report_data.provenance(runs).items()
+        if values
+    )
+    lines.append(f"<table>{rows}</table>")
     return "\n".join(lines)
 
 
-def _short(correlation: float) -> str:
-    """Four characters: ``+.77``, ``-1.0``."""
-    text = f"{correlation:+.2f}"
-    return text[:4] if text[1] == "1" else text.replace("0.", ".", 1)
-
-
-def _reading(seeds: int, center: Center) -> str:
-    """How far the intervals and p-values go."""
-    text = (
-        "Intervals: of correlations by bootstrap over seeds; of changes along the stream, "
-        f"{center.interval_label} intervals of the {center.label} over seeds."
-    )
-    if 1 < seeds < MANY_SEEDS:
-        text += (
-            f" With {seeds} seeds a bootstrap interval comes out too narrow. p of the t test "
-            f"leans on the t distribution: a sign-flip test, which assumes none, reaches "
-            f"{smallest_p(seeds):.3g} at best with {seeds} seeds, before any correction."
-        )
-    return text
-
-
-def _winners(frame: pd.DataFrame, center: Center) -> str:
-    """How many of the distinct tickets win: a count of masks that lose says little."""
-    parts = []
-    for (shift, sparsity, _), part in groups(frame, with_all_shifts=False):
-        by_task = part.groupby("task")["winning_ticket_count"]
-        found = {str(task): center.of(values, 0.95) for task, values in by_task}
-        means = [(task, mean.mean) for task, mean in found.items() if mean is not None]
-        if means:
-            ends = dict([means[0], means[-1]])
-            span = ", ".join(f"{mean:.2g} at task {task}" for task, mean in ends.items())
-            parts.append(f"{shift} at sparsity {sparsity:g}: {span}")
-    listed = "; ".join(parts) or "not known"
-    return (
-        "Tickets are counted whether they win or not. Distinct ones that win, "
-        f"{center.label} over seeds: {listed}."
-    )
-
-
-def _table(rows: pd.DataFrame, with_rounds: bool) -> Table:
-    table = plain_table(padding=1)
-    table.add_column("shift\nsparsity\nseeds", overflow="fold")
-    for statistic in STATISTICS.values():
-        table.add_column(statistic.label.replace(" ", "\n", 1), no_wrap=True)
-    for place, part in _by_group(rows, with_rounds, "\n"):
-        cells = {row["statistic"]: row for row in part.to_dict("records")}
-        count = counted(int(part["seeds"].max()), "seed")
-        table.add_row(f"{place}\n{count}", *(cell(cells[name]) for name in STATISTICS))
-    return table
-
-
-def _notes(rows: pd.DataFrame, with_rounds: bool) -> dict[str, str]:
-    """Each note that was made, and the places it is about."""
-    places: dict[str, list[str]] = {}
-    for place, part in _by_group(rows, with_rounds, " at sparsity "):
-        noted: dict[str, list[str]] = {}
-        for row in part.to_dict("records"):
-            for note in filter(None, row["note"].split("; ")):
-                noted.setdefault(note, []).append(STATISTICS[row["statistic"]].label)
-        for note, statistics in noted.items():
-            every = len(statistics) == len(STATISTICS)
-            what = place if every else f"{place} ({', '.join(statistics)})"
-            places.setdefault(note, []).append(what)
-    return {note: "; ".join(where) for note, where in places.items()}
-
-
-def _by_group(
-    rows: pd.DataFrame, with_rounds: bool, separator: str
-) -> list[tuple[str, pd.DataFrame]]:
-    found = []
-    for _, part in rows.groupby(["shift", "sparsity", "rounds"], dropna=False, sort=False):
-        shift, sparsity, rounds = part[["shift", "sparsity", "rounds"]].iloc[0]
-        shift_label = "all shifts" if shift == ALL_SHIFTS else str(shift)
-        sparsity_text = sparsity_label(sparsity, rounds if with_rounds else None)
-        found.append((f"{shift_label}{separator}{sparsity_text}", part))
-    return found
+if __name__ == "__main__":
+    sys.exit(command.run(main))

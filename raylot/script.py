@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+from raylot.interruption import ends_at_once
 
-from raylot import cli, data
-from raylot.config import Study
-from raylot.options import OptionError
-from raylot.storage import Storage
-from raylot.sweep import INTERRUPTED_STATUS, Space, Sweep
+with ends_at_once():  # this takes seconds
+    import pyarrow as pa
+
+    from raylot import cli, data
+    from raylot.config import Study
+    from raylot.options import OptionError
+    from raylot.storage import Storage
+    from raylot.sweep import INTERRUPTED_STATUS, Space, Sweep
 
 #: A folder in whose folders Ray unpacks what comes with a job.
 _UNPACKED = "runtime_resources"
@@ -56,15 +60,19 @@ def conduct(
     except OptionError as error:
         cli.refuse(error)
     try:
-        sweep = Sweep(command.study, storage, *spaces(command.study))
-        if command.dry_run:
-            if not command.study.download:
-                data.check_available(command.study)
-            print(sweep.plan(), flush=True)
-            print(sweep.prediction())
-            return 0
-        sweep.check()
-        outcome = sweep.run(retry_failed=command.retry_failed)
+        with ends_at_once():
+            sweep = Sweep(command.study, storage, *spaces(command.study))
+            if command.dry_run:
+                if not command.study.download:
+                    data.check_available(command.study)
+                print(sweep.plan(), flush=True)
+                print(sweep.prediction())
+                return 0
+            sweep.check()
+        words = sys.argv if arguments is None else [str(script), *arguments]
+        outcome = sweep.run(
+            retry_failed=command.retry_failed, command=shlex.join(["python", *words])
+        )
         print(outcome.summary())
         if outcome.interrupted:
             return INTERRUPTED_STATUS

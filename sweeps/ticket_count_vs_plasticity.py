@@ -31,7 +31,7 @@ def spaces(study: Study) -> tuple[Space, Space, Space]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    analyses = ["figures.py", "correlation.py"]
+    analyses = ["figures.py", "report.py", "correlation.py"]
     return conduct(__file__, __doc__, spaces, analyses=analyses, arguments=arguments)
 
 

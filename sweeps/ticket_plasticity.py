@@ -27,7 +27,7 @@ DEFAULTS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    analyses = ["figures.py", "ticket_plasticity.py"]
+    analyses = ["figures.py", "report.py", "ticket_plasticity.py"]
     return conduct(
         __file__, __doc__, study_spaces, analyses=analyses, arguments=arguments, defaults=DEFAULTS
     )

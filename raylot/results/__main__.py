@@ -92,7 +92,7 @@ def _check(storage: Storage, given: argparse.Namespace) -> int:
 
 def _report(storage: Storage, *, repair: bool) -> int:
     found = inspect(storage, artifacts=True)
-    running = unfinished_runs(storage, found)
+    running = unfinished_runs(storage, found.runs)
     again = set(found.to_compute_again)
     counts = Counter(
         (row["kind"], "damaged" if run_id in again else row["status"])

@@ -108,11 +108,11 @@ class Unfinished:
         return f"{self.label} ({self.run_id}), {self.steps} of {self.of} steps saved"
 
 
-def unfinished_runs(storage: Storage, found: Inspection) -> list[Unfinished]:
+def unfinished_runs(storage: Storage, ended: Collection[str]) -> list[Unfinished]:
     """The runs with a saved state that have not ended; without those whose state is damaged."""
     unfinished = []
     for run_id in storage.names("state"):
-        if run_id in found.runs:
+        if run_id in ended:
             continue
         for name in storage.names(f"state/{run_id}"):
             with suppress(ValueError, KeyError, TypeError):

@@ -14,6 +14,7 @@ from raylot.config import StreamRun, Study
 from raylot.lease import Lease
 from raylot.options import OptionError
 from raylot.progress import Progress
+from raylot.results.commands import record
 from raylot.results.integrity import inspect
 from raylot.storage import OutOfReachError, Storage
 from raylot.sweep.cluster import StartError, check_address, ray_session
@@ -138,7 +139,7 @@ class Sweep:
         data.check_available(self.study)
         self.storage.check_writable()
 
-    def run(self, *, retry_failed: bool = False) -> Outcome:
+    def run(self, *, retry_failed: bool = False, command: str = "") -> Outcome:
         """Computes all missing runs, stage by stage.
 
         What has been damaged since it was written is computed again. A run that fails is recorded,
@@ -146,6 +147,7 @@ class Sweep:
 
         Args:
             retry_failed: whether runs that ended with an error count as missing.
+            command: what it was started by, for the record; empty: by no command.
 
         Raises:
             OptionError: another sweep is in charge of the storage, or the cluster cannot be
@@ -161,6 +163,8 @@ class Sweep:
                     # Its own storage does not wait: it tells others whether this sweep is alive.
                     lease = Lease(Storage(self.storage.root), progress.note, watch.lost_storage)
                     with lease, progress:
+                        if command:
+                            record(self.storage, command)
                         lost = self._execute(retry_failed, lease, progress, watch)
                 interrupted = watch.is_interrupted
         except KeyboardInterrupt:

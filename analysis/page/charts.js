@@ -1,0 +1,120 @@
+// Draws lines with bands, points and matrices into panels, with a key above and the figures below.
+"use strict";
+const MOST_PANELS = 24;
+const MOST_POINTS = 6000;
+const isNarrow = () => matchMedia("(max-width: 40rem)").matches;
+
+function element(tag, properties = {}, ...children) {
+  const { data = {}, ...own } = properties;
+  const made = Object.assign(document.createElement(tag), own);
+  Object.assign(made.dataset, data);
+  made.append(...children);
+  return made;
+}
+
+const round = (value) => (value === null || value === undefined ? "" : Number(value.toPrecision(3)).toString());
+
+function interval({ mean, low, high }) {
+  return low === null ? round(mean) : `${round(mean)} [${round(low)}, ${round(high)}]`;
+}
+
+// Traces of a line of means {x, mean, low, high, seeds} and the band of their intervals.
+function lineTraces({ name, colour, dash = "solid", symbol = "circle", means, hover, isChance }) {
+  const traces = [];
+  const banded = means.filter((point) => point.low !== null);
+  if (banded.length > 1 && !isChance) {
+    traces.push({
+      x: [...banded.map((p) => p.x), ...banded.map((p) => p.x).reverse()],
+      y: [...banded.map((p) => p.high), ...banded.map((p) => p.low).reverse()],
+      fill: "toself", fillcolor: faint(colour, 0.18), line: { width: 0 }, mode: "lines",
+      hoverinfo: "skip", name: `${name}, band`,
+    });
+  }
+  traces.push({
+    x: means.map((p) => p.x), y: means.map((p) => p.mean), name,
+    mode: means.length > 40 || isChance ? "lines" : "lines+markers",
+    line: { color: shade(colour), width: isChance ? 1.2 : 2, dash: isChance ? "dash" : dash },
+    marker: { color: shade(colour), size: 6, symbol },
+    error_y: banded.length === 1 && !isChance ? {
+      type: "data", array: means.map((p) => (p.high === null ? 0 : p.high - p.mean)), thickness: 1,
+    } : undefined,
+    text: means.map((p) => `${hover || name}<br>${interval(p)}, ${p.seeds} ${p.seeds === 1 ? "seed" : "seeds"}`),
+    hovertemplate: "%{text}<br>task %{x}<extra></extra>",
+  });
+  return traces;
+}
+
+function layoutOf({ xTitle, yTitle, yRange }) {
+  const axis = {
+    gridcolor: variable("--line"), zerolinecolor: variable("--line"), automargin: true,
+    tickfont: { size: 11 }, title: { font: { size: 12 } },
+  };
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: { color: variable("--ink"), family: "inherit" },
+    margin: { l: 48, r: 12, t: 8, b: 40 }, showlegend: false, hovermode: "closest",
+    dragmode: isTouched ? false : "zoom",
+    hoverlabel: { bgcolor: variable("--panel"), font: { color: variable("--ink") }, align: "left" },
+    xaxis: { ...axis, title: { ...axis.title, text: xTitle } },
+    yaxis: { ...axis, title: { ...axis.title, text: yTitle }, range: yRange },
+  };
+}
+
+const isTouched = matchMedia("(pointer: coarse)").matches;
+const CONFIG = {
+  responsive: true, displaylogo: false, displayModeBar: isTouched ? false : "hover",
+  modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+};
+
+// Shows panels {title, traces, layout} in a figure's place, as many as there is room for.
+function showPanels(place, panels, label) {
+  const shown = panels.slice(0, MOST_PANELS);
+  place.classList.toggle("single", shown.length === 1);
+  while (place.children.length > shown.length) {
+    Plotly.purge(place.lastChild.querySelector(".plot"));
+    place.lastChild.remove();
+  }
+  shown.forEach((panel, i) => {
+    if (!place.children[i]) {
+      place.append(element("div", { className: "facet" }, element("h3"), element("div", { className: "plot" })));
+    }
+    const [title, plot] = place.children[i].children;
+    title.textContent = panel.title;
+    title.hidden = !panel.title;
+    plot.setAttribute("role", "img");
+    plot.setAttribute("aria-label", `${label}${panel.title ? `, ${panel.title}` : ""}. Its figures stand in the table below.`);
+    Plotly.react(plot, panel.traces, panel.layout, CONFIG);
+  });
+  return panels.length - shown.length;
+}
+
+// The key: a sample of each line, and its name.
+function showKey(place, entries) {
+  place.replaceChildren(...entries.map(({ name, colour, dash, isChance }) => {
+    const lengths = { dash: "6 3", dot: "2 3", dashdot: "6 3 2 3", longdash: "9 3", longdashdot: "9 3 2 3" };
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    svg.setAttribute("width", "28");
+    svg.setAttribute("height", "10");
+    svg.setAttribute("aria-hidden", "true");
+    const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
+    const drawn = { x1: 0, x2: 28, y1: 5, y2: 5, stroke: shade(colour), "stroke-width": isChance ? 1.5 : 3, "stroke-dasharray": lengths[isChance ? "dash" : dash] || "none" };
+    for (const [name, value] of Object.entries(drawn)) line.setAttribute(name, value);
+    svg.append(line);
+    return element("li", {}, svg, name);
+  }));
+}
+
+function fillTable(table, heads, rows) {
+  const head = element("tr", {}, ...heads.map((text) => element("th", { scope: "col", textContent: text })));
+  const body = rows.map((row) => element("tr", {}, ...row.map((text) => element("td", { textContent: text }))));
+  table.replaceChildren(element("thead", {}, head), element("tbody", {}, ...body));
+}
+
+// A common range for panels that are to be compared.
+function commonRange(lines) {
+  const values = lines.flatMap(({ means }) => means.flatMap((p) => [p.low ?? p.mean, p.high ?? p.mean, p.mean]));
+  if (!values.length) return undefined;
+  const low = values.reduce((a, b) => Math.min(a, b)), high = values.reduce((a, b) => Math.max(a, b));
+  const room = 0.05 * (high - low || Math.abs(high) || 1);
+  return [low - room, high + room];
+}

@@ -1,0 +1,303 @@
+// Each figure: what it is called, what can be chosen in it, and its panels for what is chosen.
+"use strict";
+
+// Measures to choose from, in words.
+const labelled = (study, names) =>
+  names.map((value) => ({ value, label: (study.measures[value] || { label: value }).label }));
+
+const axisOf = (study, name) => (study.measures[name] || { axis: name }).axis;
+
+const searchLabel = (study, table, i) => {
+  const several = table.rounds && new Set(table.rounds.filter((_, j) => table.sparsity[j] === table.sparsity[i])).size > 1;
+  return `sparsity ${table.sparsity[i]}${several ? ` (${table.rounds[i]} rounds)` : ""}`;
+};
+
+// Rows of a table by a key, in the order in which keys come.
+function grouped(rows, keyOf) {
+  const found = new Map();
+  for (const row of rows) {
+    const key = keyOf(row);
+    if (!found.has(key)) found.set(key, []);
+    found.get(key).push(row);
+  }
+  return found;
+}
+
+const panelTitle = (group, search) => (search ? `${group}; ${search}` : group);
+
+// Panels in the order of their groups, then of their searches.
+function inOrder(panels, selection) {
+  const order = [...selection.groups().keys()];
+  const place = ({ title }) => order.indexOf(title.split(";")[0]);
+  return panels.sort((a, b) => place(a) - place(b) || a.title.localeCompare(b.title));
+}
+
+// Panels of lines, all on one scale, and the key to them.
+function linePanels(panels, xTitle, yTitle) {
+  const range = commonRange(panels.flatMap(({ lines }) => lines));
+  return {
+    panels: panels.map(({ title, lines, faintTraces = [] }) => ({
+      title,
+      traces: [...faintTraces, ...lines.flatMap(lineTraces)],
+      layout: layoutOf({ xTitle, yTitle, yRange: range }),
+    })),
+    key: [...new Map(panels.flatMap(({ lines }) => lines).map((line) => [line.name, line])).values()],
+    heads: ["panel", "line", xTitle.toLowerCase(), "mean", "95% interval", "seeds"],
+    rows: panels.flatMap(({ title, lines }) => lines.flatMap((line) => line.means.map((p) => [
+      title, line.name, round(p.x), round(p.mean), p.low === null ? "" : `${round(p.low)} to ${round(p.high)}`, String(p.seeds),
+    ]))),
+  };
+}
+
+// A panel per group and search with a line for each of some columns.
+function columnPanels(study, selection, table, lines) {
+  const panels = [];
+  const parts = grouped(selection.rows(table), (i) => panelTitle(selection.group(table.stream[i]), searchLabel(study, table, i)));
+  for (const [title, own] of parts) {
+    const drawn = lines(own).map(({ valueOf, ...line }) => ({
+      ...line,
+      means: statistics.meansOverSeeds(own.map((i) => ({
+        x: table.task[i], seed: study.streams.seed[table.stream[i]], value: valueOf(i),
+      })), study.t),
+    })).filter(({ means }) => means.length);
+    if (drawn.length) panels.push({ title, lines: drawn });
+  }
+  return inOrder(panels, selection);
+}
+
+const runLabel = (study, kind, table, i) => {
+  const stream = table.stream[i], { streams } = study;
+  const method = streams.intervention[stream] === "none" ? "" : ` ${streams.intervention[stream]}`;
+  return `${kind} seed=${streams.seed[stream]} ${streams.shift[stream]}${method} task=${table.task[i]}`
+    + (table.sparsity ? ` sparsity=${table.sparsity[i]}` : "");
+};
+
+const FIGURES = [
+  {
+    id: "along-stream",
+    title: "Along the stream",
+    text: "Plasticity of the dense networks, task by task or at their snapshots. Bands: 95% t intervals over seeds.",
+    controls: (study) => ({
+      measure: {
+        label: "Measure",
+        choices: labelled(study, [
+          ...["test_accuracy", "online_accuracy", "learning_speed"].filter((name) => study.curves[name].some((own) => own.some((v) => v !== null))),
+          ...study.structure.measures.filter((name) => !(name in study.curves)),
+        ]),
+      },
+      seeds: { label: "Single seeds", choices: [{ value: "", label: "not shown" }, { value: "shown", label: "shown, faint" }] },
+    }),
+    draw(study, selection, { measure, seeds }) {
+      const { streams, curves, structure } = study;
+      const styles = groupStyles(study, selection);
+      const points = new Map(selection.places.map((stream) => [stream, []]));
+      if (measure in curves) {
+        for (const [stream, own] of points) {
+          curves[measure][stream].forEach((value, i) => own.push({ x: curves.tasks[i], value }));
+        }
+      } else {
+        selection.rows(structure).forEach((i) => points.get(structure.stream[i])
+          .push({ x: structure.task[i], value: structure[measure][i] }));
+      }
+      const parts = grouped([...points.keys()], (stream) => selection.group(stream));
+      const lines = [...parts].map(([name, own]) => ({
+        name, ...styles.get(name),
+        means: statistics.meansOverSeeds(own.flatMap((stream) => points.get(stream)
+          .map((point) => ({ ...point, seed: streams.seed[stream] }))), study.t),
+      })).filter(({ means }) => means.length);
+      const faintTraces = seeds ? [...points].slice(0, 200).map(([stream, own]) => ({
+        x: own.map((p) => p.x), y: own.map((p) => p.value), mode: "lines",
+        line: { width: 1, color: faint(styles.get(selection.group(stream)).colour, 0.4) },
+        hovertemplate: `stream seed=${streams.seed[stream]} ${selection.group(stream)}<br>run ${streams.run_id[stream]}<br>task %{x}: %{y}<extra></extra>`,
+      })) : [];
+      const note = measure in curves && curves.width > 1 ? `Each value is the mean of ${curves.width} tasks.` : "";
+      return { ...linePanels(lines.length ? [{ title: "", lines, faintTraces }] : [], "Task of the stream", axisOf(study, measure)), note };
+    },
+  },
+  {
+    id: "count-and-plasticity",
+    title: "Ticket count against plasticity",
+    text: "A point is the search of one snapshot; hover over it for its run. Large: means over seeds of each snapshot with 95% t intervals, joined in the order of tasks.",
+    controls: (study) => ({
+      x: { label: "Across", choices: labelled(study, study.searches.measures) },
+      y: { label: "Up", choices: labelled(study, study.searches.tickets) },
+    }),
+    draw(study, selection, { x, y }) {
+      const table = study.searches, styles = groupStyles(study, selection);
+      const rows = selection.rows(table).filter((i) => table[x][i] !== null && table[y][i] !== null);
+      const step = Math.ceil(rows.length / MOST_POINTS), told = [];
+      const panels = [...grouped(rows, (i) => searchLabel(study, table, i))].sort().map(([title, own]) => {
+        const traces = [];
+        for (const [name, part] of grouped(own, (i) => selection.group(table.stream[i]))) {
+          const { colour, symbol, dash } = styles.get(name);
+          const shown = part.filter((_, i) => i % step === 0);
+          traces.push({
+            x: shown.map((i) => table[x][i]), y: shown.map((i) => table[y][i]), mode: "markers", name: `${name}, single runs`,
+            marker: { color: faint(colour, 0.35), size: 6, symbol },
+            text: shown.map((i) => `${runLabel(study, "tickets", table, i)}<br>run ${table.run_id[i]}`),
+            hovertemplate: "%{text}<br>%{x}, %{y}<extra></extra>",
+          });
+          const at = (column) => statistics.meansOverSeeds(part.map((i) => ({ x: table.task[i], seed: study.streams.seed[table.stream[i]], value: table[column][i] })), study.t);
+          const across = at(x), up = at(y);
+          const bars = (means) => ({ type: "data", array: means.map((p) => (p.high === null ? 0 : p.high - p.mean)), thickness: 1, width: 0, color: faint(colour, 0.7) });
+          traces.push({
+            x: across.map((p) => p.mean), y: up.map((p) => p.mean), mode: "lines+markers", name,
+            line: { color: shade(colour), width: 2, dash }, marker: { color: shade(colour), size: 10, symbol, line: { color: variable("--paper"), width: 1 } },
+            error_x: bars(across), error_y: bars(up),
+            text: up.map((p, i) => `${name}, task ${p.x}<br>${axisOf(study, x)}: ${interval(across[i])}<br>${axisOf(study, y)}: ${interval(p)}<br>${p.seeds} seeds`),
+            hovertemplate: "%{text}<extra></extra>",
+          });
+          told.push(...up.map((p, i) => [title, name, String(p.x), interval(across[i]), interval(p), String(p.seeds)]));
+        }
+        return { title, traces, layout: layoutOf({ xTitle: axisOf(study, x), yTitle: axisOf(study, y) }) };
+      });
+      return {
+        panels,
+        key: [...styles].map(([name, style]) => ({ name, ...style })),
+        heads: ["panel", "line", "task", axisOf(study, x), axisOf(study, y), "seeds"],
+        rows: told,
+        note: step > 1 ? `Every ${step}th point is drawn; means are of all.` : "",
+      };
+    },
+  },
+  {
+    id: "correlations",
+    title: "Correlation matrix",
+    text: "Ticket measures with plasticity measures over the snapshots of one shift and sparsity. With all seeds, hovering gives intervals and corrected p-values of analysis/correlation.py.",
+    className: "matrix",
+    controls: () => ({
+      statistic: { label: "Correlation", choices: Object.entries(statistics.kinds).map(([value, { label }]) => ({ value, label })) },
+      setting: { label: "Setting", choices: [] },
+      shift: { label: "Shift", choices: [] },
+      sparsity: { label: "Search", choices: [] },
+    }),
+    refit(study, selection) {
+      const table = study.searches, rows = selection.rows(table);
+      const unique = (values) => [...new Set(values)].map((value) => ({ value, label: value }));
+      const shifts = [...new Set(rows.map((i) => study.streams.shift[table.stream[i]]))].sort((a, b) => (a === "stationary") - (b === "stationary"));
+      return {
+        setting: unique(rows.map((i) => SETTING.map((name) => study.streams[name][table.stream[i]]).join(", "))),
+        shift: [...shifts, ...(shifts.length > 1 ? ["all"] : [])].map((value) => ({ value, label: value === "all" ? "all that are chosen" : value })),
+        sparsity: unique(rows.map((i) => searchLabel(study, table, i))).sort((a, b) => a.value.localeCompare(b.value)),
+      };
+    },
+    draw(study, selection, { statistic, setting, shift, sparsity }) {
+      const table = study.searches;
+      const rows = selection.rows(table).filter((i) => searchLabel(study, table, i) === sparsity
+        && SETTING.map((name) => study.streams[name][table.stream[i]]).join(", ") === setting
+        && (shift === "all" || study.streams.shift[table.stream[i]] === shift));
+      if (!rows.length) return { panels: [], key: [], heads: [], rows: [] };
+      const known = selection.isWhole ? knownCorrelations(study, selection, table, rows[0], statistic, shift) : new Map();
+      const matrix = table.measures.map((measure) => table.tickets.map((ticket) => {
+        const complete = rows.filter((i) => table[ticket][i] !== null && table[measure][i] !== null);
+        const estimate = statistics.correlation(statistic, complete.map((i) => ({
+          x: table[ticket][i], y: table[measure][i], task: table.task[i], stream: table.stream[i],
+          position: study.positions.get(table.task[i]),
+        })));
+        const seeds = new Set(complete.map((i) => study.streams.seed[table.stream[i]])).size;
+        return { ticket, measure, estimate, seeds, ...known.get(`${ticket} ${measure}`) };
+      }));
+      const label = (name) => study.measures[name].label;
+      const certainty = (cell) => (cell.low === null || cell.low === undefined
+        ? cell.note || "no interval, as not all seeds are chosen"
+        : `[${round(cell.low)}, ${round(cell.high)}]${cell.p_corrected === null ? "" : `, p ${round(cell.p_corrected)}`}`);
+      const middle = isDark() ? "#2a2e36" : "#f3f3f3";
+      const signed = (value) => (value === null ? "" : (value >= 0 ? "+" : "-") + Math.abs(value).toFixed(2).replace(/^0/, ""));
+      const layout = layoutOf({ xTitle: "", yTitle: "" });
+      Object.assign(layout.xaxis, { tickangle: isNarrow() ? -90 : -30, tickfont: { size: isNarrow() ? 10 : 11 } });
+      Object.assign(layout.yaxis, { autorange: "reversed", tickfont: { size: isNarrow() ? 10 : 11 } });
+      return {
+        panels: [{
+          title: "",
+          layout,
+          traces: [{
+            type: "heatmap", zmin: -1, zmax: 1, xgap: 1, ygap: 1,
+            x: table.tickets.map(label), y: table.measures.map(label), z: matrix.map((row) => row.map((cell) => cell.estimate)),
+            colorscale: [[0, "#c8501a"], [0.5, middle], [1, "#2277bb"]],
+            showscale: !isNarrow(), colorbar: { thickness: 10, tickfont: { size: 10 }, outlinewidth: 0 },
+            text: matrix.map((row) => row.map((cell) => signed(cell.estimate))), texttemplate: isNarrow() ? "" : "%{text}", textfont: { size: 11 },
+            customdata: matrix.map((row) => row.map((cell) => `${certainty(cell)}<br>${cell.seeds} seeds`)),
+            hovertemplate: "%{x} and %{y}: %{text}<br>%{customdata}<extra></extra>", hoverongaps: false,
+          }],
+        }],
+        key: [],
+        heads: ["tickets", "plasticity", "correlation", "interval, p", "seeds"],
+        rows: matrix.flat().map((cell) => [label(cell.ticket), label(cell.measure), signed(cell.estimate) || "none", certainty(cell), String(cell.seeds)]),
+      };
+    },
+  },
+  {
+    id: "ticket-streams",
+    title: "Ticket streams against dense networks",
+    text: "Test accuracy on the new tasks after a snapshot: the first ticket, the dense network, a random mask and the ticket from a fresh initialisation, each trained on.",
+    controls: (study) => ({
+      snapshot: {
+        label: "From snapshot",
+        choices: [{ value: "", label: "all" }, ...[...new Set(study.ticket_streams.snapshot)].sort((a, b) => a - b).map((task) => ({ value: String(task), label: `task ${task}` }))],
+      },
+    }),
+    draw(study, selection, { snapshot }) {
+      const table = study.ticket_streams, { curves } = table;
+      const rows = selection.rows(table).filter((i) => !snapshot || String(table.snapshot[i]) === snapshot);
+      const searched = [...new Set(rows.map((i) => table.sparsity[i]).filter((s) => s !== null))].sort();
+      const panels = inOrder([...grouped(rows, (i) => selection.group(table.stream[i]))].flatMap(([group, own]) =>
+        (searched.length ? searched : [null]).map((sparsity) => {
+          const part = own.filter((i) => table.sparsity[i] === null || table.sparsity[i] === sparsity);
+          const runsOf = grouped(part, (i) => table.subnetwork[i]);
+          const lines = Object.keys(NAMED).filter((name) => runsOf.has(name)).map((name) => ({
+            name, colour: NAMED[name][0], symbol: NAMED[name][1],
+            means: statistics.meansOverSeeds(runsOf.get(name).flatMap((i) => curves.test_accuracy[i].map((value, at) => ({
+              x: curves.tasks[at], seed: study.streams.seed[table.stream[i]], value,
+            }))), study.t),
+          }));
+          return { title: panelTitle(group, sparsity === null ? "" : `sparsity ${sparsity}`), lines };
+        })), selection);
+      return linePanels(panels, "Task after the snapshot", "Test accuracy");
+    },
+  },
+  {
+    id: "plastic-parameters",
+    title: "Plastic parameters against chance",
+    text: "Jaccard overlap of the most plastic parameters (largest mean absolute gradient) with the first ticket, the union and the intersection of all tickets. Thin dashes: chance.",
+    draw(study, selection) {
+      const table = study.plastic_parameters;
+      return linePanels(columnPanels(study, selection, table, (own) =>
+        Object.keys(NAMED).filter((name) => own.some((i) => table.selection[i] === name)).flatMap((name) => {
+          const [colour, symbol] = NAMED[name];
+          const valueOf = (column) => (i) => (table.selection[i] === name ? table[column][i] : null);
+          return [
+            { name, colour, symbol, valueOf: valueOf("jaccard") },
+            { name: `${name}, chance`, colour, symbol, isChance: true, valueOf: valueOf("chance") },
+          ];
+        })), "Task of the stream", "Jaccard index");
+    },
+  },
+  {
+    id: "controls",
+    title: "Tickets and controls",
+    text: "Test accuracy on the snapshot's task: the dense network, its tickets, and what they have to beat: random masks, shuffled masks, tickets from a fresh initialisation.",
+    draw(study, selection) {
+      const table = study.searches;
+      return linePanels(columnPanels(study, selection, table, () =>
+        ["dense", "ticket", "random", "shuffled", "reinit"].filter((name) => table[`${name}_accuracy`]).map((name) => ({
+          name, colour: NAMED[name][0], symbol: NAMED[name][1], valueOf: (i) => table[`${name}_accuracy`][i],
+        }))), "Task of the stream", "Test accuracy");
+    },
+  },
+];
+
+// What analysis/correlation.py found for the group of a row: pair -> interval, p and note.
+function knownCorrelations(study, selection, table, row, statistic, shift) {
+  const found = new Map(), own = study.correlations, stream = table.stream[row];
+  own.statistic.forEach((name, i) => {
+    const matches = name === statistic && own.protocol[i] === selection.protocol && own.shift[i] === shift
+      && own.sparsity[i] === table.sparsity[row] && own.rounds[i] === table.rounds[row]
+      && SETTING.every((option) => own[option][i] === study.streams[option][stream]);
+    if (matches) {
+      found.set(`${own.ticket_measure[i]} ${own.plasticity_measure[i]}`, {
+        low: own.low[i], high: own.high[i], p_corrected: own.p_corrected[i], note: own.note[i],
+      });
+    }
+  });
+  return found;
+}

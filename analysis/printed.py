@@ -1,0 +1,150 @@
+"""Prints one setting's correlations as a table of at most 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from answer import answer
+from coefficients import STATISTICS
+from findings import findings
+from headline import headline
+from intervals import CENTERS, MANY_SEEDS, Center
+from layout import plain_table
+from measures import ALL_SHIFTS, Measure, sparsity_label
+from observations import Setting, groups, several_rounds
+from rich.console import Console
+from rich.table import Table
+from significance import smallest_p
+from words import counted, p_value
+
+
+def print_setting(
+    console: Console,
+    setting: Setting,
+    rows: pd.DataFrame,
+    tickets: Measure,
+    plasticity: Measure,
+    confidence: float,
+    center: Center = CENTERS["mean"],
+) -> None:
+    """Prints heading, table, notes and the answer in words.
+
+    Args:
+        console: where to.
+        setting: what the rows are about.
+        rows: one pair's rows of `correlation.completed`.
+        tickets, plasticity: the pair.
+        confidence: of the intervals.
+        center: mean or interquartile mean over seeds.
+    """
+    console.print(setting.title, style="bold")
+    console.print(
+        f"Correlation of {tickets.label} with {plasticity.label}, with "
+        f"{100 * confidence:g}% bootstrap interval over seeds, and p of a t test over seeds, "
+        f"corrected for {rows['tests'].max()} tests (Benjamini-Hochberg)\n"
+    )
+    if (rows["pairing"] == "previous").any():
+        console.print("Performance is that on the task before each snapshot's.\n")
+    with_rounds = several_rounds(setting.frame)
+    console.print(_table(rows, with_rounds))
+    for note, places in _notes(rows, with_rounds).items():
+        console.print(f"- {note}: {places}")
+    found = findings(setting.frame, rows, tickets, plasticity, confidence, center)
+    seeds = setting.frame["seed"].nunique()
+    about = (*found, tickets, plasticity, seeds, confidence)
+    console.print(f"\nAnswer: {headline(*about)}", style="bold")
+    console.print(f"\n{_winners(setting.frame, center)}")
+    console.print(f"\n{answer(*about)}\n")
+    console.print(f"{_reading(seeds, center)}\n")
+
+
+def cell(row: Mapping[Any, Any]) -> str:
+    """``-.77``, ``[-.90, -.51]`` and ``p .012`` below each other; only what exists."""
+    if pd.isna(row["estimate"]):
+        return "none"
+    lines = [_short(row["estimate"])]
+    if not pd.isna(row["low"]):
+        lines.append(f"[{_short(row['low'])}, {_short(row['high'])}]")
+    if not pd.isna(row["p_corrected"]):
+        lines.append(p_value(row["p_corrected"]))
+    return "\n".join(lines)
+
+
+def _short(correlation: float) -> str:
+    """Four characters: ``+.77``, ``-1.0``."""
+    text = f"{correlation:+.2f}"
+    return text[:4] if text[1] == "1" else text.replace("0.", ".", 1)
+
+
+def _reading(seeds: int, center: Center) -> str:
+    """How far the intervals and p-values go."""
+    text = (
+        "Intervals: of correlations by bootstrap over seeds; of changes along the stream, "
+        f"{center.interval_label} intervals of the {center.label} over seeds."
+    )
+    if 1 < seeds < MANY_SEEDS:
+        text += (
+            f" With {seeds} seeds a bootstrap interval comes out too narrow. p of the t test "
+            f"leans on the t distribution: a sign-flip test, which assumes none, reaches "
+            f"{smallest_p(seeds):.3g} at best with {seeds} seeds, before any correction."
+        )
+    return text
+
+
+def _winners(frame: pd.DataFrame, center: Center) -> str:
+    """How many of the distinct tickets win: a count of masks that lose says little."""
+    parts = []
+    for (shift, sparsity, _), part in groups(frame, with_all_shifts=False):
+        by_task = part.groupby("task")["winning_ticket_count"]
+        found = {str(task): center.of(values, 0.95) for task, values in by_task}
+        means = [(task, mean.mean) for task, mean in found.items() if mean is not None]
+        if means:
+            ends = dict([means[0], means[-1]])
+            span = ", ".join(f"{mean:.2g} at task {task}" for task, mean in ends.items())
+            parts.append(f"{shift} at sparsity {sparsity:g}: {span}")
+    listed = "; ".join(parts) or "not known"
+    return (
+        "Tickets are counted whether they win or not. Distinct ones that win, "
+        f"{center.label} over seeds: {listed}."
+    )
+
+
+def _table(rows: pd.DataFrame, with_rounds: bool) -> Table:
+    table = plain_table(padding=1)
+    table.add_column("shift\nsparsity\nseeds", overflow="fold")
+    for statistic in STATISTICS.values():
+        table.add_column(statistic.label.replace(" ", "\n", 1), no_wrap=True)
+    for place, part in _by_group(rows, with_rounds, "\n"):
+        cells = {row["statistic"]: row for row in part.to_dict("records")}
+        count = counted(int(part["seeds"].max()), "seed")
+        table.add_row(f"{place}\n{count}", *(cell(cells[name]) for name in STATISTICS))
+    return table
+
+
+def _notes(rows: pd.DataFrame, with_rounds: bool) -> dict[str, str]:
+    """Each note that was made, and the places it is about."""
+    places: dict[str, list[str]] = {}
+    for place, part in _by_group(rows, with_rounds, " at sparsity "):
+        noted: dict[str, list[str]] = {}
+        for row in part.to_dict("records"):
+            for note in filter(None, row["note"].split("; ")):
+                noted.setdefault(note, []).append(STATISTICS[row["statistic"]].label)
+        for note, statistics in noted.items():
+            every = len(statistics) == len(STATISTICS)
+            what = place if every else f"{place} ({', '.join(statistics)})"
+            places.setdefault(note, []).append(what)
+    return {note: "; ".join(where) for note, where in places.items()}
+
+
+def _by_group(
+    rows: pd.DataFrame, with_rounds: bool, separator: str
+) -> list[tuple[str, pd.DataFrame]]:
+    found = []
+    for _, part in rows.groupby(["shift", "sparsity", "rounds"], dropna=False, sort=False):
+        shift, sparsity, rounds = part[["shift", "sparsity", "rounds"]].iloc[0]
+        shift_label = "all shifts" if shift == ALL_SHIFTS else str(shift)
+        sparsity_text = sparsity_label(sparsity, rounds if with_rounds else None)
+        found.append((f"{shift_label}{separator}{sparsity_text}", part))
+    return found

@@ -1,0 +1,319 @@
+"""The report in a real browser: filters, figures, numbers, keyboard, phone, dark, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import command
+import numpy as np
+import pandas as pd
+import pytest
+import report
+from playwright.sync_api import Browser
+
+from raylot import results
+from raylot.config import Study
+from raylot.results.commands import record
+from raylot.storage import Storage
+from tests.analysis.browser import Shown, chromium, shown
+
+SHIFTS = ("permuted_pixels", "stationary")
+SNAPSHOTS = (0, 10, 20, 30)
+FIGURES = [
+    "along-stream", "count-and-plasticity", "correlations", "ticket-streams", "plastic-parameters",
+    "controls",
+]  # fmt: skip
+EVIL = "<img src=x onerror=document.title='hurt'>"
+DESKTOP = {"width": 1280, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def root(
+    tmp_path_factory: pytest.TempPathFactory,
+    write_study: Any, falling: Any, falling_metrics: Any, write_rows: Any, finish: Any,
+) -> Path:  # fmt: skip
+    """Two shifts, two interventions, two sparsities, five seeds; ticket streams, a failed run."""
+    folder = tmp_path_factory.mktemp("report")
+
+    def values(shift: str, seed: int, *place: Any) -> dict[str, float]:
+        accuracy = falling(shift, seed, *place)["test_accuracy"]
+        return {
+            **falling(shift, seed, *place), "dense_accuracy": accuracy,
+            "ticket_accuracy": accuracy - 0.01, "random_accuracy": accuracy - 0.1,
+        }  # fmt: skip
+
+    def treated(shift: str, seed: int, *place: Any) -> dict[str, float]:
+        return values(shift, seed + 5, *place)
+
+    for intervention, of_it in (("none", values), ("l2_init", treated)):
+        write_study(
+            folder, of_it, shifts=SHIFTS, sparsities=(0.8, 0.9), metrics=falling_metrics,
+            intervention=intervention,
+        )  # fmt: skip
+    study = Study.checked(
+        tasks=31, snapshots=",".join(map(str, SNAPSHOTS)), rounds=3, ticket_tasks=2
+    )
+    for seed in range(5):
+        search = study.tickets_run(shift=SHIFTS[0], seed=seed, task=0, sparsity=0.8)
+        place = {"task": 0, "sparsity": 0.8, "protocol": search.protocol, "rounds": 3}
+        overlap = {"layer": "all", "selection": "first", "chance": 0.1, "jaccard": 0.3}
+        write_rows(folder, "plastic_parameters", search, [{**place, **overlap}])
+        for subnetwork in ("ticket", "dense"):
+            run = study.ticket_stream_run(
+                shift=SHIFTS[0], seed=seed, task=0, sparsity=0.8, subnetwork=subnetwork
+            )
+            learner = {"subnetwork": subnetwork, "snapshot": 0, "ticket": 0,
+                       "sparsity": 0.8 if subnetwork == "ticket" else None}  # fmt: skip
+            rows = [{**learner, "task": t, "test_accuracy": 0.9 - 0.1 * t} for t in (1, 2)]
+            write_rows(folder, "tasks", run, rows)
+            finish(folder, run)
+    failed = study.stream_run(shift=SHIFTS[0], seed=99)
+    row = {**results.identity_columns(failed), "kind": "stream", "status": "failed", "error": EVIL}
+    results.write(Storage(folder), "runs", failed.run_id, [row])
+    record(Storage(folder), f"python sweeps/study.py --seeds '{EVIL}'")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page_file(root: Path) -> Path:
+    assert command.run(lambda: report.main([str(root)])) == 0
+    return root / "analysis" / "report.html"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def desktop(browser: Browser, page_file: Path) -> Iterator[Shown]:
+    """The page as it is first seen; a test that changes it puts it back."""
+    with shown(browser, page_file, viewport=DESKTOP) as found:
+        yield found
+
+
+def test_every_figure_is_drawn_without_a_complaint_or_a_request(desktop: Shown) -> None:
+    assert desktop.draws() == FIGURES
+    assert desktop.complaints == []
+    assert desktop.requests == []
+    assert desktop.page.title() == "Tickets and plasticity: a raylot report"  # nothing was run
+
+
+def test_the_answer_stands_at_the_top_with_its_intervals(desktop: Shown) -> None:
+    answers = desktop.page.locator(".answer")
+    assert answers.count() == 2
+    assert answers.first.get_attribute("data-intervention") == "none"
+    told = answers.first.inner_text()
+    assert "Under permuted_pixels the variety of tickets falls as plasticity is lost" in told
+    assert "(5 seeds, 95% intervals over seeds)" in told
+    assert "[-0." in told
+
+
+def test_means_and_bands_are_those_of_the_tables(desktop: Shown, root: Path) -> None:
+    [panel] = desktop.panels("along-stream")
+    lines = {trace["name"]: trace for trace in panel["traces"]}
+    tasks = results.read(root, "tasks")
+    own = tasks[(tasks["shift"] == SHIFTS[0]) & (tasks["intervention"] == "none")]
+    own = own[own["snapshot"].isna()].pivot(index="seed", columns="task", values="test_accuracy")
+    line = lines[f"no intervention, {SHIFTS[0]}"]
+    assert line["x"] == list(range(31))
+    assert line["y"] == pytest.approx(own.mean().tolist(), abs=1e-4)
+    band = lines[f"no intervention, {SHIFTS[0]}, band"]
+    half = 2.776445 * own.std(ddof=1) / np.sqrt(5)
+    assert band["y"][:31] == pytest.approx((own.mean() + half).tolist(), abs=1e-4)
+
+
+def test_filters_change_every_figure(desktop: Shown) -> None:
+    page = desktop.page
+    before = {figure: desktop.panels(figure) for figure in FIGURES}
+
+    def changed(*boxes: str) -> set[str]:
+        for box in boxes:
+            page.locator(f"#options input[value='{box}']").click()
+        found = {figure for figure in FIGURES if desktop.panels(figure) != before[figure]}
+        for box in boxes:
+            page.locator(f"#options input[value='{box}']").click()
+        return found
+
+    assert changed("0") == set(FIGURES)  # a seed
+    assert changed("0.8") == set(FIGURES) - {"along-stream"}  # a stream has no sparsity
+    assert changed(SHIFTS[0]) == set(FIGURES)
+    assert changed(SHIFTS[1]) == set(FIGURES) - {"correlations"}  # shows the first shift
+    assert changed("none") == set(FIGURES)
+    assert {figure: desktop.panels(figure) for figure in FIGURES} == before
+    assert desktop.complaints == []
+
+
+def test_seeds_that_are_left_are_what_is_averaged(desktop: Shown, root: Path) -> None:
+    page = desktop.page
+    for seed in (1, 2, 3, 4):
+        page.locator(f"#options input[name=seed][value='{seed}']").uncheck()
+    [panel] = desktop.panels("along-stream")
+    assert not any(trace["name"].endswith("band") for trace in panel["traces"])  # one seed has none
+    tasks = results.read(root, "tasks")
+    own = tasks[(tasks["shift"] == SHIFTS[1]) & (tasks["seed"] == 0) & tasks["snapshot"].isna()]
+    own = own[own["intervention"] == "none"].sort_values("task")["test_accuracy"]
+    [line] = [t for t in panel["traces"] if t["name"] == f"no intervention, {SHIFTS[1]}"]
+    assert line["y"] == pytest.approx(own.tolist(), abs=1e-4)
+    page.get_by_role("button", name="Seed: all").click()
+    assert page.locator("#chosen").inner_text() == "(everything is shown)"
+
+
+def test_hover_names_the_run(desktop: Shown, root: Path) -> None:
+    panels = desktop.panels("count-and-plasticity")
+    assert [panel["title"] for panel in panels] == ["sparsity 0.8", "sparsity 0.9"]
+    points = next(t for t in panels[0]["traces"] if "single runs" in t["name"])
+    snapshots = results.read(root, "snapshots").set_index("run_id")
+    label, run = points["text"][0].split("<br>run ")
+    row = snapshots.loc[run]
+    assert label == f"tickets seed={row['seed']} {row['shift']} task={row['task']} sparsity=0.8"
+    assert points["y"][0] == pytest.approx(row["ticket_count"])
+    assert points["x"][0] == pytest.approx(row["test_accuracy"])
+
+
+@pytest.mark.parametrize(
+    "statistic", ["pearson", "spearman", "first_differences", "partial", "repeated_measures"]
+)
+def test_correlations_are_those_of_the_analysis(
+    desktop: Shown, page_file: Path, statistic: str
+) -> None:
+    from correlation import main as correlation
+
+    root = page_file.parents[1]
+    if not (root / "analysis" / "correlation.parquet").exists():
+        correlation([str(root), "--resamples", "10"])
+    table = pd.read_parquet(root / "analysis" / "correlation.parquet")
+    page = desktop.page
+    section = page.locator("#correlations")
+    section.scroll_into_view_if_needed()
+    section.locator("select[name=statistic]").select_option(statistic)
+    for shift in (*SHIFTS, "all"):
+        section.locator("select[name=shift]").select_option(shift)
+        [panel] = desktop.panels("correlations")
+        [drawn] = panel["traces"]
+        own = table[
+            (table["statistic"] == statistic) & (table["shift"] == shift)
+            & (table["sparsity"] == 0.8) & (table["intervention"] == "none")
+        ]  # fmt: skip
+        expected = own.pivot(
+            index="plasticity_measure", columns="ticket_measure", values="estimate"
+        )
+        labels = page.evaluate("raylot.study.measures")
+        places = {entry["label"]: name for name, entry in labels.items()}
+        for y, row in zip(drawn["y"], drawn["z"], strict=True):
+            for x, value in zip(drawn["x"], row, strict=True):
+                known = expected.loc[places[y], places[x]]
+                if pd.isna(known):
+                    assert value is None
+                else:
+                    assert value == pytest.approx(known, abs=1e-4)
+
+
+def test_the_table_of_runs_is_sorted_searched_and_filtered(desktop: Shown) -> None:
+    page = desktop.page
+    rows = page.locator("#run-table tbody tr")
+    assert "failed" in page.locator("#cost").inner_text()
+    page.get_by_role("searchbox").fill("failed seed=99")
+    assert rows.count() == 1
+    assert EVIL in rows.first.inner_text()  # as text
+    page.get_by_role("searchbox").fill("kind=tickets")
+    assert page.locator("#page").inner_text() == "page 1 of 4, 160 runs"
+    page.locator("#run-table th[data-name=sparsity] button").click()
+    page.locator("#run-table th[data-name=sparsity] button").click()
+    head = page.locator("#run-table th[data-name=sparsity]")
+    assert head.get_attribute("aria-sort") == "descending"
+    place = page.evaluate("raylot.runs.names.indexOf('sparsity')")
+    assert rows.first.locator("td").nth(place).inner_text() == "0.9"
+    page.get_by_role("searchbox").fill("")
+
+
+def test_figures_stand_in_tables_too(desktop: Shown) -> None:
+    section = desktop.page.locator("#ticket-streams")
+    section.scroll_into_view_if_needed()
+    section.locator("summary").click()
+    told = section.locator("tbody tr").all_inner_texts()
+    assert [line.split("\t")[1:4] for line in told] == [
+        ["dense", "1", "0.8"], ["dense", "2", "0.7"], ["ticket", "1", "0.8"], ["ticket", "2", "0.7"]
+    ]  # fmt: skip
+    section.locator("summary").click()
+
+
+def test_it_says_where_it_comes_from(desktop: Shown) -> None:
+    told = desktop.page.locator("main").inner_text()
+    assert f"python sweeps/study.py --seeds '{EVIL}'" in told
+    assert "snapshots=0,10,20,30" in told
+
+
+def test_it_is_used_by_keyboard(browser: Browser, page_file: Path) -> None:
+    with shown(browser, page_file, viewport=DESKTOP) as found:
+        page = found.page
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to the figures"
+        reached: list[str] = []
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            reached.append(page.evaluate("document.activeElement.name || ''"))
+            if reached[-1] == "seed":
+                break
+        assert {"shift", "intervention", "sparsity", "seed"} <= set(reached)
+        page.keyboard.press("Space")
+        assert page.locator("#chosen").inner_text() == "(16 of 20 streams are shown)"
+        ring = "getComputedStyle(document.activeElement).outlineStyle"
+        assert page.evaluate(ring) == "solid"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_in_light_and_dark(browser: Browser, page_file: Path, scheme: Any) -> None:
+    phone = {"width": 390, "height": 844}
+    with shown(
+        browser, page_file, viewport=phone, is_mobile=True, has_touch=True, color_scheme=scheme
+    ) as found:
+        assert found.draws() == FIGURES
+        page = found.page
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        assert page.evaluate("document.documentElement.dataset.theme") == scheme
+        assert not page.locator("#filters").evaluate("(filters) => filters.open")
+        for pair in (("--ink", "--paper"), ("--faint", "--paper"), ("--accent", "--paper")):
+            assert page.evaluate(_CONTRAST, pair) >= 4.5, pair
+        assert found.complaints == []
+
+
+def test_colours_follow_what_is_chosen(browser: Browser, page_file: Path) -> None:
+    with shown(browser, page_file, viewport=DESKTOP, color_scheme="light") as found:
+        page = found.page
+        paper = "getComputedStyle(document.body).backgroundColor"
+        assert page.evaluate(paper) == "rgb(255, 255, 255)"
+        page.get_by_label("Colours").select_option("dark")
+        assert page.evaluate(paper) == "rgb(20, 22, 26)"
+        [panel] = found.panels("along-stream")
+        assert panel["traces"]
+
+
+#: Contrast of two colours as the Web Content Accessibility Guidelines 2.2 define it.
+_CONTRAST = """(names) => {
+    const [a, b] = names.map((name) => {
+        const hex = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+        const [red, green, blue] = [1, 3, 5].map((i) => {
+            const part = parseInt(hex.slice(i, i + 2), 16) / 255;
+            return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+    });
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+}"""
+
+
+def test_half_a_study_is_shown_as_far_as_it_goes(
+    browser: Browser, tmp_path: Path, write_study: Any, falling: Any
+) -> None:
+    write_study(tmp_path, falling, seeds=(0,), finished=False)
+    for path in (tmp_path / "tables" / "snapshots").iterdir():
+        path.unlink()
+    assert command.run(lambda: report.main([str(tmp_path)])) == 0
+    with shown(browser, tmp_path / "analysis" / "report.html", viewport=DESKTOP) as found:
+        assert found.draws() == ["along-stream"]
+        assert found.page.locator("#controls .remark").inner_text().startswith("Nothing to show")
+        assert found.complaints == []
