@@ -70,18 +70,20 @@ def ray_session(
     for name in ("ray.tune", "ray.train"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     is_ours = not ray.is_initialized()
-    if is_ours:
-        _connect(options)
-    if watch:
-        watch.listen()
-        watch.watch_cluster()
     try:
+        if is_ours:
+            # Half-started, Ray would leave processes behind, and crash this one as it ends.
+            with watch.held() if watch else contextlib.nullcontext():
+                _connect(options)
+        if watch:
+            watch.listen()
+            watch.watch_cluster()
         _check_resources(options, say, is_local=is_ours and _address(options) in ("", "local"))
         yield
     finally:
         if watch:
             watch.leave_cluster()
-        if is_ours:
+        if is_ours and ray.is_initialized():
             ray.shutdown()
 
 

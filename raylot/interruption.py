@@ -1,0 +1,26 @@
+"""Ctrl-C while a command starts: nothing has begun, so it ends the process at once and in silence.
+
+Python's own way, an exception wherever the process is just then, gives a traceback, or is lost in
+an import that catches everything.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def ends_at_once() -> Iterator[None]:
+    """Meanwhile Ctrl-C ends the process, with the status that shells show as 130."""
+    is_python_s = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if threading.current_thread() is not threading.main_thread() or not is_python_s:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
