@@ -4,7 +4,7 @@
 
 Writes the tables of 100,000 tickets runs and of their streams with raylot's own writer, run by
 run, as a sweep does (20 minutes, 8 GB of disk); compacts them, reads every table and runs
-analysis/correlation.py, each in a process of its own. Prints wall-clock seconds and peak memory
+analysis/correlation.py and analysis/report.py, each in a process of its own. Prints wall-clock seconds and peak memory
 beside the limits.
 """
 
@@ -273,6 +273,9 @@ def report(root: str, small_files: bool, figures: bool) -> None:
         _print(f"read {table}", seconds, memory, limited=True)
     _print("read all, one after another", reading, limited=True)
     _print("analysis/correlation.py", *_analysis(root, "correlation.py"), limited=True)
+    seconds, memory = _analysis(root, "report.py")
+    size = (Path(root) / "analysis" / "report.html").stat().st_size
+    _print(f"analysis/report.py ({size / 1e6:.1f} MB)", seconds, memory)
     if figures:
         _print("analysis/figures.py", *_analysis(root, "figures.py"))
 

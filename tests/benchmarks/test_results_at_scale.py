@@ -23,7 +23,7 @@ def test_it_measures_what_it_says(tmp_path: Path) -> None:
     assert done.returncode == 0
     for table in results.SCHEMAS:
         assert f"read {table}, small files" in done.stdout
-    for measured in ("compact ", "analysis/correlation.py "):
+    for measured in ("compact ", "analysis/correlation.py ", "analysis/report.py ("):
         assert measured in done.stdout
     runs = results.read(tmp_path, "runs")
     assert runs["kind"].value_counts().to_dict() == {"tickets": 400, "stream": 8}
