@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console
 from rich.live import Live
@@ -15,6 +17,7 @@ from rich.text import Text
 
 from raylot.names import ENOUGH_SEEDS
 from raylot.preliminary import ENOUGH_SNAPSHOTS, AnswerSoFar
+from raylot.stray_output import StrayOutput
 
 #: Seconds between two lines of progress where there is no terminal.
 PLAIN_INTERVAL = 15.0
@@ -85,14 +88,23 @@ class Progress:
     _said_at: float = float("-inf")
     _answered_at: float = float("-inf")
     _live: Live | None = None
+    _strays: StrayOutput | None = None
+    _terminal: IO[str] | None = None
 
     def __enter__(self) -> Progress:
         self._answered_at = self.clock()
-        if not self.console.is_terminal:
+        if not self.console.is_terminal or self.console.is_dumb_terminal:
             self.note(_STARTING)
         else:
+            if self.console.file.isatty():
+                self._strays = StrayOutput(self.note)
+                self.console.file = self._terminal = self._strays.catch(self.console.file)
             self._live = Live(
-                get_renderable=self.render, console=self.console, refresh_per_second=2
+                get_renderable=self.render,
+                console=self.console,
+                refresh_per_second=2,
+                redirect_stdout=False,
+                redirect_stderr=False,
             )
             self._live.start()
         return self
@@ -108,6 +120,9 @@ class Progress:
     def stop(self) -> None:
         """Leaves the terminal as it was."""
         live, self._live = self._live, None
+        strays, self._strays = self._strays, None
+        if strays:
+            strays.release()
         if live:
             live.stop()
 
@@ -202,6 +217,9 @@ class Progress:
 
     def render(self) -> Text:
         """The live picture: a bar, all stages, what running trials are doing, the answer so far."""
+        if self._terminal:
+            with suppress(OSError):  # rich asks the streams that are not the terminal's any more
+                self.console.size = os.get_terminal_size(self._terminal.fileno())
         if not self._stage:
             return Text(_STARTING)
         height = self.console.height - 1  # the cursor's own line below it
