@@ -285,9 +285,12 @@ def test_tickets_wait_for_a_stream_that_ended_well(tmp_path: Path) -> None:
     assert len(tickets.to_compute(sweep.storage)) == 2
     assert not tickets.ready(sweep.storage)
     row = {**results.identity_columns(stream), "kind": "stream", "status": "failed"}
+    assert streams.ended(sweep.storage) == (0, 0)
     results.write(sweep.storage, "runs", stream.run_id, [row])
+    assert streams.ended(sweep.storage) == (0, 1)
     assert not tickets.to_compute(sweep.storage)
     results.write(sweep.storage, "runs", stream.run_id, [{**row, "status": "diverged"}])
+    assert streams.ended(sweep.storage) == (1, 0)
     assert [run.task for run in tickets.ready(sweep.storage) if hasattr(run, "task")] == [0]
     # One that says that it left a snapshot is computed again if that is gone.
     wrote = json.dumps({snapshot_path(stream.run_id, 2): "checksum"})
