@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-Array = npt.NDArray[np.float64]
+from raylot.names import ENOUGH_SEEDS as ENOUGH_SEEDS
 
-#: With fewer seeds than this, a figure is given together with a warning.
-ENOUGH_SEEDS = 3
+Array = npt.NDArray[np.float64]
 
 #: With fewer seeds than this, a bootstrap interval is clearly too narrow: a mean's has about
 #: sqrt((n - 1) / n) * 1.96 / t(n - 1) the width of its t interval, 0.63 for n = 5, 0.91 for 20.

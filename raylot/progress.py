@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
+
+from raylot.names import ENOUGH_SEEDS
+from raylot.preliminary import ENOUGH_SNAPSHOTS, AnswerSoFar
+from raylot.stray_output import StrayOutput
 
 #: Seconds between two lines of progress where there is no terminal.
 PLAIN_INTERVAL = 15.0
@@ -21,9 +25,26 @@ PLAIN_INTERVAL = 15.0
 #: Running trials named there.
 _PLAIN_RUNNING = 4
 
+#: Seconds after which the answer so far is said there again, beside the ends of stages.
+PLAIN_ANSWER_INTERVAL = 3600.0
+
+#: Settings of which the answer so far is shown.
+_MOST_SETTINGS = 6
+
+_ANSWER_TITLE = (
+    f"so far, preliminary (r: Pearson, once {ENOUGH_SEEDS} seeds have {ENOUGH_SNAPSHOTS} tasks)"
+)
+
+#: Characters of a label that are shown, however narrow the terminal.
+_SHORTEST_LABEL = 16
+
+_LONGEST_HOW_FAR = len("100% of the training done, about 4.2 days left")
+
+#: Lines from which on a terminal has room for the answer so far, and for lines between the parts.
+_LOW, _ROOMY = 14, 20
+
 #: Seconds of measured work before a time left is given.
 _WARM_UP = 3.0
-
 
 _STARTING = "starting Ray, or joining it ..."
 
@@ -33,13 +54,14 @@ class _Running:
     label: str
     doing: str = "starting"
     steps: int = 0
+    failed: bool = False
 
 
 @dataclass
-class _StageCount:
+class _Stage:
     runs: int
-    finished_before: int
-    ended: int = 0
+    done: int
+    failed: int
 
 
 @dataclass
@@ -50,26 +72,39 @@ class Progress:
         total_steps: training steps that are still to be done, all stages together.
         clock: seconds, for tests.
         console: where to write; standard error if None, so that results stay apart.
+        answer: what the searches that have ended say.
     """
 
     total_steps: int = 0
     clock: Callable[[], float] = time.monotonic
     console: Console = field(default_factory=lambda: Console(file=sys.stderr))
-    _stages: dict[str, _StageCount] = field(default_factory=dict)
+    answer: AnswerSoFar = field(default_factory=AnswerSoFar)
+    _stages: dict[str, _Stage] = field(default_factory=dict)
+    _stage: str = ""
     _running: dict[str, _Running] = field(default_factory=dict)
     _steps_ended: int = 0
     _steps_here: int = 0
-    _failed: int = 0
     _first_step_at: float | None = None
     _said_at: float = float("-inf")
+    _answered_at: float = float("-inf")
     _live: Live | None = None
+    _strays: StrayOutput | None = None
+    _terminal: IO[str] | None = None
 
     def __enter__(self) -> Progress:
-        if not self.console.is_terminal:
+        self._answered_at = self.clock()
+        if not self.console.is_terminal or self.console.is_dumb_terminal:
             self.note(_STARTING)
         else:
+            if self.console.file.isatty():
+                self._strays = StrayOutput(self.note)
+                self.console.file = self._terminal = self._strays.catch(self.console.file)
             self._live = Live(
-                get_renderable=self.render, console=self.console, refresh_per_second=4
+                get_renderable=self.render,
+                console=self.console,
+                refresh_per_second=2,
+                redirect_stdout=False,
+                redirect_stderr=False,
             )
             self._live.start()
         return self
@@ -85,16 +120,35 @@ class Progress:
     def stop(self) -> None:
         """Leaves the terminal as it was."""
         live, self._live = self._live, None
+        strays, self._strays = self._strays, None
+        if strays:
+            strays.release()
         if live:
             live.stop()
 
     # -------------------------------------------------- what happens
 
-    def begin_stage(self, name: str, runs: int, finished_before: int) -> None:
-        """A stage of so many runs begins, some of which were finished by earlier sweeps."""
-        self._stages[name] = _StageCount(runs, finished_before)
+    def count_stage(self, name: str, runs: int, done: int, failed: int) -> None:
+        """How a stage stands, by the storage, while none of its runs is running.
+
+        Args:
+            name: of the stage.
+            runs: all of them.
+            done: those that ended well, or diverged.
+            failed: those that ended with an error.
+        """
         self._running.clear()
+        self._stages[name] = _Stage(runs, done, failed)
+
+    def begin_stage(self, name: str) -> None:
+        """A stage that has been counted begins."""
+        self._stage = name
         self._say()
+
+    def end_stage(self) -> None:
+        """Its last run has ended."""
+        self._say(now=True)
+        self._say_answer()
 
     def run_started(self, trial: str, label: str) -> None:
         self._running[trial] = _Running(label)
@@ -108,15 +162,19 @@ class Progress:
             self._steps_here += result["new_training_steps"]
         running = self._running.setdefault(trial, _Running(result["label"]))
         running.label, running.doing = result["label"], result["doing"] or "ending"
-        running.steps = result["training_steps"]
-        self._failed += bool(result.get("failed"))
+        running.steps, running.failed = result["training_steps"], result["failed"]
+        if result["done"]:
+            self.answer.add(result["run_id"], result["measures"])
         self._say()
 
     def run_ended(self, trial: str, *, failed: bool = False) -> None:
         running = self._running.pop(trial, None)
+        stage = self._stages[self._stage]
+        if failed or (running and running.failed):
+            stage.failed += 1
+        else:
+            stage.done += 1
         self._steps_ended += running.steps if running else 0
-        self._failed += failed
-        self._current_stage.ended += 1
         self._say()
 
     def steps_forgotten(self) -> None:
@@ -149,39 +207,85 @@ class Progress:
 
     def summary(self) -> str:
         """How far the stage is in runs, all of this command in steps, and how long it takes."""
-        name, stage = list(self._stages.items())[-1]
-        text = f"{name}: {stage.finished_before + stage.ended} of {stage.runs} runs finished"
+        stage = self._stages[self._stage]
+        text = f"{self._stage}: {stage.done} of {stage.runs} runs finished"
         if self._running:
             text += f", {len(self._running)} running"
-        if self._failed:
-            text += f", {self._failed} failed"
-        text += f"; {self.fraction:.0%} of the training steps to do"
-        left = self.seconds_left()
-        return text if left is None else f"{text}, about {duration(left)} left"
+        if stage.failed:
+            text += f", {stage.failed} failed"
+        return f"{text}; {self._how_far()}"
 
-    def render(self) -> RenderableType:
-        """The live picture: a bar, the summary, and what each running trial is doing."""
-        if not self._stages:
+    def render(self) -> Text:
+        """The live picture: a bar, all stages, what running trials are doing, the answer so far."""
+        if self._terminal:
+            with suppress(OSError):  # rich asks the streams that are not the terminal's any more
+                self.console.size = os.get_terminal_size(self._terminal.fileno())
+        if not self._stage:
             return Text(_STARTING)
-        rows = Table.grid(padding=(0, 2))
-        rows.add_column(no_wrap=True, overflow="ellipsis")
-        rows.add_column(no_wrap=True, style="cyan")
-        visible = max(3, self.console.height - 6)
-        for running in list(self._running.values())[:visible]:
-            rows.add_row(f"  {running.label}", running.doing)
-        hidden = len(self._running) - visible
-        if hidden > 0:
-            rows.add_row(f"  ... and {hidden} more", "")
-        bar = Table.grid()  # a bar alone does not end its line
-        bar.add_row(ProgressBar(total=1.0, completed=self.fraction, width=60))
-        return Group(bar, Text(self.summary(), overflow="fold"), rows)
+        height = self.console.height - 1  # the cursor's own line below it
+        stages = self._stage_lines()
+        answer = self._answer_lines(height // 4) if height >= _LOW else []
+        apart = [""] if height >= _ROOMY else []
+        rest = len(stages) + len(answer) + 1 + 2 * len(apart)
+        running = self._running_lines(max(1, height - rest))
+        parts = [[self._bar(), *stages], running, answer]
+        lines = [line for part in parts if part for line in [*apart, *part]][len(apart) :]
+        return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
 
-    @property
-    def _current_stage(self) -> _StageCount:
-        return list(self._stages.values())[-1]
+    def _how_far(self) -> str:
+        text = f"{self.fraction:.0%} of the training done"
+        left = self.seconds_left()
+        return f"{text}, about {duration(left)} left" if left else text
 
-    def _say(self) -> None:
-        if self._live or self.clock() - self._said_at < PLAIN_INTERVAL:
+    def _bar(self) -> str:
+        """Read by its shape alone: colours look otherwise on every terminal."""
+        text = self._how_far()
+        width = min(80, self.console.width) - _LONGEST_HOW_FAR - 2
+        full = int(width * self.fraction)
+        done, to_do = "#-" if self.console.options.ascii_only else "━─"
+        return f"{done * full}{to_do * (width - full)}  {text}".lstrip()
+
+    def _stage_lines(self) -> list[str]:
+        rows: list[tuple[str, ...]] = [("", "done", "running", "waiting", "failed", "of")]
+        for name, stage in self._stages.items():
+            running = len(self._running) if name == self._stage else 0
+            waiting = max(0, stage.runs - stage.done - stage.failed - running)
+            numbers = (stage.done, running, waiting, stage.failed, stage.runs)
+            rows.append((name, *map(str, numbers)))
+        return _aligned(rows, self.console.width)
+
+    def _running_lines(self, most: int) -> list[str]:
+        """What each running trial is doing, in at most so many lines.
+
+        Without the kind of run, which the stage says.
+        """
+        running = list(self._running.values())
+        shown = running if len(running) <= most else running[: most - 1]
+        rows = [(f"  {run.label.split(' ', 1)[-1]}", run.doing) for run in shown]
+        lines = _aligned(rows, self.console.width, justify=str.ljust)
+        more = len(running) - len(shown)
+        return [*lines, f"  ... and {more} more"] if more else lines
+
+    def _answer_lines(self, most: int) -> list[str]:
+        """At most so many settings; nothing if no search has ended."""
+        settings = self.answer.settings()
+        if not settings:
+            return []
+        most = max(1, min(most, _MOST_SETTINGS))
+        to = "->" if self.console.options.ascii_only else "→"
+        rows = [("", "tasks", "test accuracy", "tickets", "    r", "seeds")]
+        for each in settings[:most]:
+            tasks = to.join(str(task) for task in dict.fromkeys(each.tasks))
+            accuracy = to.join(f"{value:.3f}" for value in dict.fromkeys(each.test_accuracy))
+            tickets = to.join(f"{value:.1f}" for value in dict.fromkeys(each.ticket_count))
+            r = "-" if each.pearson is None else f"{each.pearson:+.2f}"
+            rows.append((each.setting, tasks, accuracy, tickets, r, str(each.seeds)))
+        lines = [_ANSWER_TITLE, *_aligned(rows, self.console.width)]
+        more = len(settings) - most
+        return [*lines, f"... and {more} more"] if more > 0 else lines
+
+    def _say(self, now: bool = False) -> None:
+        if self._live or (not now and self.clock() - self._said_at < PLAIN_INTERVAL):
             return
         self._said_at = self.clock()
         running = [f"  {run.label}: {run.doing}" for run in self._running.values()]
@@ -189,6 +293,45 @@ class Progress:
         if len(running) > _PLAIN_RUNNING:
             lines.append(f"  ... and {len(running) - _PLAIN_RUNNING} more")
         self.note("\n".join(lines))
+        if self.clock() - self._answered_at >= PLAIN_ANSWER_INTERVAL:
+            self._say_answer()
+
+    def _say_answer(self) -> None:
+        lines = [] if self._live else self._answer_lines(_MOST_SETTINGS)
+        if lines:
+            self._answered_at = self.clock()
+            self.note("\n".join(lines))
+
+
+def _aligned(
+    rows: Sequence[Sequence[str]], width: int, justify: Callable[[str, int], str] = str.rjust
+) -> list[str]:
+    """Rows as lines of at most a width; the first column, flush left, gives way.
+
+    Args:
+        rows: of equal length.
+        width: of the terminal.
+        justify: of the other columns.
+    """
+    if not rows:
+        return []
+    first, *others = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    gap = 2 if first + sum(others) + 2 * len(others) <= width else 1
+    left = width - sum(others) - gap * len(others)
+    first = min(first, max(left, _SHORTEST_LABEL))
+    lines = []
+    for label, *values in rows:
+        cells = [_shortened(label, first).ljust(first), *map(justify, values, others)]
+        lines.append((" " * gap).join(cells).rstrip())
+    return lines
+
+
+def _shortened(label: str, width: int) -> str:
+    """Without its middle if it is too long: beginning and end tell most."""
+    if len(label) <= width:
+        return label
+    end = (width - 3) // 2
+    return f"{label[: width - 3 - end]}...{label[len(label) - end :]}"
 
 
 def duration(seconds: float) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from raylot import results
 from raylot.config import StreamRun, SweepOptions
+from raylot.preliminary import AnswerSoFar
 from raylot.progress import Progress
 from raylot.results.integrity import Damage, inspect, mend
 from raylot.storage import OutOfReachError, Storage
@@ -62,6 +64,7 @@ class Execution:
     def run(self) -> list[str]:
         """Computes what can be computed; returns why the rest was given up."""
         planned = {run.run_id for stage in self._stages for run in stage.runs}
+        self._answer_so_far()
         for repairs_left in reversed(range(_REPAIRS + 1)):
             lost: dict[str, str] = {}
             self._progress.total_steps += sum(
@@ -69,6 +72,8 @@ class Execution:
                 for stage in self._stages
                 for run in stage.to_compute(self._storage)
             )
+            for stage in self._stages:
+                self._count(stage)
             for stage in self._stages:
                 lost |= self._run_stage(stage)
             if not lost and not self._has_repaired:
@@ -97,8 +102,7 @@ class Execution:
 
     def _run_stage(self, stage: Stage) -> dict[str, str]:
         """Computes a stage's runs; returns the runs before it of which something is gone."""
-        before = len(stage.runs) - len(stage.missing(self._storage))
-        self._progress.begin_stage(stage.name, len(stage.runs), before)
+        self._progress.begin_stage(stage.name)
         lost: dict[str, str] = {}
         tries = _TUNE_TRIES
         while runs := self._left(stage, lost):
@@ -107,6 +111,7 @@ class Execution:
             # A worker may have been lost after it had ended its run.
             unended = [r for r in stage.missing(self._storage) if r.run_id in ended.given_up]
             advanced = [self._give_up(run, ended) for run in unended]
+            self._count(stage)
             if any(advanced) or len(self._left(stage, lost)) < len(runs):
                 tries = _TUNE_TRIES
                 continue
@@ -118,7 +123,23 @@ class Execution:
             if ended.error:
                 self._progress.note(f"Ray Tune gave up ({ended.error}); trying again")
                 time.sleep(_PAUSE)
+        self._progress.end_stage()
         return lost
+
+    def _count(self, stage: Stage) -> None:
+        self._progress.count_stage(stage.name, len(stage.runs), *stage.ended(self._storage))
+
+    def _answer_so_far(self) -> None:
+        """Lets what searches say be shown; those of earlier sweeps are read on the side."""
+        runs = [run for stage in self._stages for run in stage.runs]
+        answer = self._progress.answer = AnswerSoFar.of(runs, self._searched)
+
+        def read() -> None:
+            with suppress(Exception):  # it is for looking at only: nothing may depend on it
+                answer.read(self._storage)
+
+        if answer.places.keys() & results.finished_runs(self._storage):
+            threading.Thread(target=read, name="answer so far", daemon=True).start()
 
     def _left(self, stage: Stage, lost: Collection[str]) -> list[StreamRun]:
         """Runs that can be computed now and were not given up, with their inputs as they were."""

@@ -82,8 +82,10 @@ def run_experiment(
     datasets = {run.dataset: data.to_arrays(data.read(run)) for run in _each_dataset(runs)}
     resources = {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial}
     ended = Ended()
+    trained = tune.with_resources(tune.with_parameters(trainable, datasets=datasets), resources)
+    trained.__qualname__ = trainable.__name__  # what Ray calls actors; else all are called alike
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(trainable, datasets=datasets), resources),
+        trained,
         param_space={
             "storage": storage.root,
             "patience": storage.patience,

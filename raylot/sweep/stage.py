@@ -43,6 +43,12 @@ class Stage:
         ended = results.finished_runs(storage)
         return [run for run in self.runs if run.run_id not in ended]
 
+    def ended(self, storage: Storage) -> tuple[int, int]:
+        """How many runs ended well, or diverged, and how many failed."""
+        known = _ended_runs(storage)
+        ends = [known[run.run_id].status for run in self.runs if run.run_id in known]
+        return len(ends) - ends.count("failed"), ends.count("failed")
+
     def ready(self, storage: Storage) -> list[StreamRun]:
         """Missing runs that can be computed now: what they stand on has ended."""
         return [run for run, parent_ended in self._possible(storage) if parent_ended]

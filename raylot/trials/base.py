@@ -24,6 +24,7 @@ from raylot.storage import OutOfReachError, Storage
 from raylot.training import Masks, TrainingResult
 from raylot.trials.record import Status, artifact_run, closing_measures, now, run_row
 from raylot.trials.state import RunState, state_path, tensors_from_bytes, tensors_to_bytes
+from raylot.trials.worker import log, set_title
 
 _STATE_FILE = "state.safetensors"  # in a checkpoint of Tune's own
 
@@ -108,6 +109,7 @@ class RunTrainable(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
+        set_title(self.run.label)
         if not self._begun and self._is_out_of_date():
             return self._report({}, training_steps=0, done=True, failed=self._has_failed)
         before = self.state.training_steps
@@ -126,6 +128,7 @@ class RunTrainable(tune.Trainable):
             return self._report({}, 0, done=True) | {"lost_run": lost.run_id, "lost": str(lost)}
         except Exception as exception:
             error = _one_line(exception)
+            traceback.print_exc()  # in the worker's log
         self.state.seconds += time.perf_counter() - started
         done = bool(error) or self.state.diverged or self.state.steps >= self.total_steps
         if done:
@@ -137,6 +140,8 @@ class RunTrainable(tune.Trainable):
             done = not self._save()
         if done and not error:
             measures |= closing_measures(self.state)
+        if done:
+            log(f"{self._run_name} ends" + (f": {error}" if error else ""))
         return self._report(measures, self.state.training_steps - before, done, bool(error))
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -161,6 +166,11 @@ class RunTrainable(tune.Trainable):
         self._save_interval: float = config["save_interval"]
         self._saved_at = time.monotonic()
         self._begun = False
+        log(f"{self._run_name} starts at step {self.state.steps + 1} of {self.total_steps}")
+
+    @property
+    def _run_name(self) -> str:
+        return f"{self.run.label} ({self.run.run_id})"
 
     def _saved_state(self) -> RunState | None:
         try:

@@ -103,11 +103,11 @@ class Driver(Family):
 
     def workers(self) -> list[int]:
         """The processes of its trials, if it has started Ray itself."""
-        return self.members("ray::StreamTrial", "ray::Ticket", "ray::ResourceTrainable")
+        return self.members("ray::StreamTrial", "ray::Ticket", "ray::stream ", "ray::ticket")
 
 
 def title(pid: int) -> str:
-    """What a process calls itself: ``ray::TicketsTrial`` for a trial."""
+    """What a process calls itself: ``ray::stream seed=0 rotation`` for a trial at work."""
     return _bytes(f"/proc/{pid}/cmdline").replace(b"\0", b" ").decode().strip()
 
 

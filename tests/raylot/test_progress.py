@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from raylot.progress import PLAIN_INTERVAL, Progress, duration
+from raylot.preliminary import AnswerSoFar
+from raylot.progress import PLAIN_ANSWER_INTERVAL, PLAIN_INTERVAL, Progress, duration
 
 LONG = "tickets seed=9223372036854775807 permuted_pixels task=500 sparsity=0.95 and much more"
 
@@ -30,21 +32,41 @@ class Watched:
 
     total_steps: int = 1000
     width: int = 80
+    height: int = 24
     terminal: bool = False
     clock: Clock = field(default_factory=Clock)
     file: io.StringIO = field(default_factory=io.StringIO)
 
     def __post_init__(self) -> None:
-        console = Console(file=self.file, width=self.width, height=25, force_terminal=self.terminal)
+        console = Console(
+            file=self.file, width=self.width, height=self.height, force_terminal=self.terminal
+        )
         self.progress = Progress(self.total_steps, self.clock, console)
 
+    def begin(self, name: str, runs: int, done: int, failed: int = 0) -> None:
+        self.progress.count_stage(name, runs, done, failed)
+        self.progress.begin_stage(name)
+
     def advance(
-        self, trial: str, new: int, total: int, label: str = "run", doing: str = ""
+        self,
+        trial: str,
+        new: int,
+        total: int,
+        label: str = "run",
+        doing: str = "",
+        **told: Any,
     ) -> None:
-        self.progress.run_advanced(
-            trial,
-            {"label": label, "doing": doing, "new_training_steps": new, "training_steps": total},
-        )
+        result = {
+            "label": label, "doing": doing, "new_training_steps": new, "training_steps": total,
+            "failed": False, "done": False,
+        }  # fmt: skip
+        self.progress.run_advanced(trial, result | told)
+
+    def found(self, run_id: str, test_accuracy: float, ticket_count: float) -> None:
+        """A search ends."""
+        measures = {"test_accuracy": test_accuracy, "ticket_count": ticket_count}
+        self.advance(run_id, 1, 1, done=True, run_id=run_id, measures=measures)
+        self.progress.run_ended(run_id)
 
     @property
     def lines(self) -> list[str]:
@@ -53,8 +75,9 @@ class Watched:
     def rendered(self) -> list[str]:
         """The live picture, line by line, as a terminal of this width shows it."""
         console = Console(
-            width=self.width, height=25, force_terminal=True, record=True, file=io.StringIO()
-        )
+            width=self.width, height=self.height, force_terminal=True, record=True,
+            file=io.StringIO(),
+        )  # fmt: skip
         console.print(self.progress.render())
         return console.export_text().splitlines()
 
@@ -62,7 +85,7 @@ class Watched:
 @pytest.fixture
 def watched() -> Watched:
     found = Watched()
-    found.progress.begin_stage("streams", runs=4, finished_before=1)
+    found.begin("streams", runs=4, done=1)
     return found
 
 
@@ -101,7 +124,7 @@ def test_a_run_that_falls_back_to_its_saved_state_is_not_counted_twice(watched: 
 )
 def test_fraction_lies_between_0_and_1(total: int, done: int, fraction: float) -> None:
     watched = Watched(total_steps=total)
-    watched.progress.begin_stage("streams", 1, 0)
+    watched.begin("streams", 1, 0)
     watched.advance("a", done, done)
     assert watched.progress.fraction == fraction
 
@@ -161,7 +184,7 @@ def test_duration(seconds: float, text: str) -> None:
 
 def test_summary_by_hand(watched: Watched) -> None:
     progress = watched.progress
-    assert progress.summary() == "streams: 1 of 4 runs finished; 0% of the training steps to do"
+    assert progress.summary() == "streams: 1 of 4 runs finished; 0% of the training done"
     for trial in "abc":
         progress.run_started(trial, f"run {trial}")
     watched.advance("a", 100, 100)
@@ -169,23 +192,29 @@ def test_summary_by_hand(watched: Watched) -> None:
     watched.advance("a", 200, 300)
     # 200 steps in 10 seconds; 700 are left
     assert progress.summary() == (
-        "streams: 1 of 4 runs finished, 3 running; 30% of the training steps to do, about 35 s left"
+        "streams: 1 of 4 runs finished, 3 running; 30% of the training done, about 35 s left"
     )
     progress.run_ended("a")
     progress.run_ended("b", failed=True)
     assert progress.summary() == (
-        "streams: 3 of 4 runs finished, 1 running, 1 failed; "
-        "30% of the training steps to do, about 35 s left"
+        "streams: 2 of 4 runs finished, 1 running, 1 failed; "
+        "30% of the training done, about 35 s left"
     )
 
 
-def test_a_new_stage_counts_its_own_runs_and_keeps_failures_and_steps(watched: Watched) -> None:
+def test_a_new_stage_counts_its_own_runs_and_keeps_steps(watched: Watched) -> None:
     watched.advance("a", 500, 500)
     watched.progress.run_ended("a", failed=True)
-    watched.progress.begin_stage("tickets", runs=40, finished_before=12)
+    watched.begin("tickets", runs=40, done=12, failed=1)
     assert watched.progress.summary() == (
-        "tickets: 12 of 40 runs finished, 1 failed; 50% of the training steps to do"
+        "tickets: 12 of 40 runs finished, 1 failed; 50% of the training done"
     )
+
+
+def test_a_run_that_says_itself_that_it_failed_is_no_finished_one(watched: Watched) -> None:
+    watched.advance("a", 0, 100, failed=True, done=True, run_id="a", measures={})
+    watched.progress.run_ended("a")
+    assert watched.progress.summary().startswith("streams: 1 of 4 runs finished, 1 failed; ")
 
 
 # ------------------------------------------------------------------ plain lines
@@ -198,7 +227,7 @@ def _summaries(watched: Watched) -> list[str]:
 def test_plain_lines_come_at_most_every_interval(watched: Watched) -> None:
     with watched.progress as progress:
         assert watched.lines == [
-            "streams: 1 of 4 runs finished; 0% of the training steps to do",
+            "streams: 1 of 4 runs finished; 0% of the training done",
             "starting Ray, or joining it ...",
         ]
         for tick in range(1, 61):  # once a second for a minute
@@ -215,16 +244,40 @@ def test_plain_lines_come_at_most_every_interval(watched: Watched) -> None:
 
 def test_plain_lines_are_plain_and_one_line_each() -> None:
     watched = Watched(width=20)
-    with watched.progress as progress:
-        progress.begin_stage("tickets", 1000, 999)
+    with watched.progress:
+        watched.begin("tickets", 1000, 999)
         watched.clock.now = PLAIN_INTERVAL
         watched.advance("a", 1, 500, label=LONG, doing="round 1 of 3")
     assert watched.lines == [
         "starting Ray, or joining it ...",
-        "tickets: 999 of 1000 runs finished; 0% of the training steps to do",
-        "tickets: 999 of 1000 runs finished, 1 running; 50% of the training steps to do",
+        "tickets: 999 of 1000 runs finished; 0% of the training done",
+        "tickets: 999 of 1000 runs finished, 1 running; 50% of the training done",
         f"  {LONG}: round 1 of 3",
     ]
+
+
+def test_a_stage_s_end_is_said_with_the_answer_so_far() -> None:
+    watched = _with_answers(1)
+    with watched.progress as progress:
+        _find_all(watched)
+        assert not [line for line in watched.lines if "so far" in line]
+        progress.end_stage()
+    assert watched.lines[-4:] == [
+        "tickets: 9 of 9 runs finished; 1% of the training done",
+        "so far, preliminary (r: Pearson, once 3 seeds have 3 tasks)",
+        "                      tasks  test accuracy  tickets      r  seeds",
+        "permuted_pixels 0.00   0→10    0.901→0.801  3.0→2.0  +1.00      3",
+    ]
+
+
+def test_in_a_long_stage_the_answer_so_far_is_said_now_and_then() -> None:
+    watched = _with_answers(1)
+    with watched.progress:
+        for minute in range(181):
+            watched.clock.now = 60.0 * minute
+            watched.found("0.0.0", 0.9, 3.0)
+    said = sum("so far" in line for line in watched.lines)
+    assert said == int(180 * 60 // PLAIN_ANSWER_INTERVAL)
 
 
 def test_notes_are_said_at_once(watched: Watched) -> None:
@@ -240,49 +293,132 @@ def test_before_the_first_stage_it_says_so() -> None:
 
 
 def test_the_picture_by_hand(watched: Watched) -> None:
-    watched.advance("a", 500, 500, label="stream seed=0", doing="task 3 of 31")
-    watched.progress.run_started("b", "stream seed=1")
-    bar, summary, first, second = watched.rendered()
-    assert len(bar.strip()) == 60
-    assert set(bar.strip()) <= set("━╸╺")
-    assert summary.rstrip() == (
-        "streams: 1 of 4 runs finished, 2 running; 50% of the training steps to do"
-    )
-    assert first.split() == ["stream", "seed=0", "task", "3", "of", "31"]
-    assert second.split() == ["stream", "seed=1", "starting"]
+    watched.progress.count_stage("tickets", 40, 12, 2)
+    watched.advance("a", 500, 500, label="stream seed=0 stationary", doing="task 3 of 31")
+    watched.progress.run_started("b", "stream seed=11 stationary")
+    bar, *lines = watched.rendered()
+    # 32 characters for the bar, 2 between, 46 for the longest text
+    assert bar == "━" * 16 + "─" * 16 + "  50% of the training done"
+    assert lines == [
+        "         done  running  waiting  failed  of",
+        "streams     1        2        1       0   4",
+        "tickets    12        0       26       2  40",
+        "",
+        "  seed=0 stationary   task 3 of 31",
+        "  seed=11 stationary  starting",
+    ]
 
 
-@pytest.mark.parametrize("width", [40, 80, 200])
-@pytest.mark.parametrize("runs", [1, 5, 100])
-def test_the_picture_fits_and_leaves_nothing_out(width: int, runs: int) -> None:
-    watched = Watched(width=width)
-    watched.progress.begin_stage("tickets", runs=40_000, finished_before=39_000)
+def test_without_unicode_the_bar_is_plain() -> None:
+    written = io.BytesIO()
+    ascii_only = io.TextIOWrapper(written, encoding="ascii", write_through=True)
+    progress = Progress(1000, Clock(), Console(file=ascii_only, width=80, force_terminal=True))
+    with progress:
+        progress.count_stage("streams", 4, 1, 0)
+        progress.begin_stage("streams")
+    assert b"-" * 32 + b"  0% of the training done" in written.getvalue()
+
+
+#: Of three seeds, at tasks 0, 5 and 10: test accuracy and ticket count.
+_FALLING = {
+    (seed, task): (0.9 - task / 100 + seed / 1000, 3 - task / 10)
+    for seed in range(3)
+    for task in (0, 5, 10)
+}
+
+
+def _with_answers(settings: int, **options: Any) -> Watched:
+    """A stage of searches in so many settings, one after the other."""
+    watched = Watched(**options)
+    places = {
+        f"{number}.{seed}.{task}": (f"permuted_pixels 0.{number:02}", seed, task)
+        for number in range(settings)
+        for seed, task in _FALLING
+    }
+    watched.progress.answer = AnswerSoFar(places)
+    watched.begin("tickets", len(places), 0)
+    return watched
+
+
+def _find_all(watched: Watched) -> None:
+    for run_id, (_, seed, task) in watched.progress.answer.places.items():
+        watched.found(run_id, *_FALLING[seed, task])
+
+
+def test_the_answer_so_far_by_hand() -> None:
+    watched = _with_answers(2)
+    assert not [line for line in watched.rendered() if "so far" in line], "nothing has ended"
+    watched.found("0.0.0", 0.9, 3.0)
+    head = [
+        "so far, preliminary (r: Pearson, once 3 seeds have 3 tasks)",
+        "                      tasks  test accuracy  tickets      r  seeds",
+    ]
+    assert watched.rendered()[-3:] == [
+        *head,
+        "permuted_pixels 0.00      0          0.900      3.0      -      1",
+    ]
+    _find_all(watched)
+    assert watched.rendered()[-4:] == [
+        *head,
+        "permuted_pixels 0.00   0→10    0.901→0.801  3.0→2.0  +1.00      3",
+        "permuted_pixels 0.01   0→10    0.901→0.801  3.0→2.0  +1.00      3",
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+@pytest.mark.parametrize("height", [10, 24, 50])
+@pytest.mark.parametrize("runs", [0, 1, 5, 100])
+@pytest.mark.parametrize("settings", [0, 1, 9])
+def test_the_picture_fits_and_says_what_it_leaves_out(
+    width: int, height: int, runs: int, settings: int
+) -> None:
+    watched = _with_answers(settings, width=width, height=height)
+    _find_all(watched)
+    for stage in ("streams", "tickets", "ticket streams"):
+        watched.begin(stage, runs=40_000, done=39_000)
     for trial in range(runs):
         watched.advance(str(trial), 1, 1, label=LONG, doing="round 10 of 10")
     watched.clock.now = 3600.0
-    watched.advance("0", 10, 10, label=LONG, doing="round 10 of 10")
     lines = watched.rendered()
     assert max(map(cell_len, lines)) <= width
-    assert len(lines) <= 25
-    whole = "".join("".join(lines).split())
-    assert "".join(watched.progress.summary().split()) in whole
-    shown = sum("tickets seed" in line for line in lines)
-    hidden = [line.split() for line in lines if "more" in line and "..." in line]
-    assert shown + sum(int(words[2]) for words in hidden) == runs
+    assert len(lines) < height
+    stages = [line.split()[-5:] for line in lines if line.endswith("40000")]
+    waiting = str(1000 - runs)
+    assert stages == [
+        ["39000", "0", "1000", "0", "40000"],
+        ["39000", "0", "1000", "0", "40000"],
+        ["39000", str(runs), waiting, "0", "40000"],
+    ]
+    assert _told(lines, "  seed=92") == runs
+    assert _told(lines, "permuted_pixels 0.") == (settings if height > 10 else 0)
 
 
-def test_what_a_run_is_doing_is_shown_beside_its_label(watched: Watched) -> None:
+def _told(lines: list[str], beginning: str) -> int:
+    """How many lines begin so, and how many more are said to have been left out."""
+    indent = beginning[: -len(beginning.lstrip())] if beginning.startswith(" ") else ""
+    hidden = [line.split()[2] for line in lines if line.startswith(f"{indent}... and")]
+    return sum(line.startswith(beginning) for line in lines) + sum(map(int, hidden))
+
+
+def test_where_it_is_narrow_labels_keep_both_ends() -> None:
+    watched = Watched(width=60)
+    watched.begin("tickets", 10, 0)
     label = "tickets seed=19 permuted_pixels task=500 sparsity=0.95"
-    watched.advance("a", 1, 1, label=label, doing="round 10 of 10")
-    assert watched.rendered()[-1].strip() == f"{label}  round 10 of 10"
+    watched.advance("a", 1, 1, label=label, doing="re-initialised tickets")
+    watched.progress.run_started("b", label)
+    lines = watched.rendered()[-2:]
+    assert lines == [
+        "  seed=19 permute...500 sparsity=0.95 re-initialised tickets",
+        "  seed=19 permute...500 sparsity=0.95 starting",
+    ]
 
 
 def test_on_a_terminal_the_picture_is_live() -> None:
     watched = Watched(terminal=True)
     with watched.progress as progress:
-        progress.begin_stage("streams", 4, 0)
+        watched.begin("streams", 4, 0)
         progress.run_started("a", "stream seed=0")
         watched.advance("a", 10, 10, label="stream seed=0", doing="task 2 of 31")
-    last = watched.file.getvalue().rpartition("streams: 0 of 4 runs finished, 1 running")[2]
-    assert "stream seed=0" in last
+    last = watched.file.getvalue().rpartition("streams     0        1        3       0   4")[2]
+    assert "seed=0" in last
     assert "task 2 of 31" in last

@@ -285,9 +285,12 @@ def test_tickets_wait_for_a_stream_that_ended_well(tmp_path: Path) -> None:
     assert len(tickets.to_compute(sweep.storage)) == 2
     assert not tickets.ready(sweep.storage)
     row = {**results.identity_columns(stream), "kind": "stream", "status": "failed"}
+    assert streams.ended(sweep.storage) == (0, 0)
     results.write(sweep.storage, "runs", stream.run_id, [row])
+    assert streams.ended(sweep.storage) == (0, 1)
     assert not tickets.to_compute(sweep.storage)
     results.write(sweep.storage, "runs", stream.run_id, [{**row, "status": "diverged"}])
+    assert streams.ended(sweep.storage) == (1, 0)
     assert [run.task for run in tickets.ready(sweep.storage) if hasattr(run, "task")] == [0]
     # One that says that it left a snapshot is computed again if that is gone.
     wrote = json.dumps({snapshot_path(stream.run_id, 2): "checksum"})
@@ -402,6 +405,34 @@ def test_trials_are_named_for_what_they_are(two_seeds: Path) -> None:
     folders = {path.name for path in (two_seeds / "tune").glob("*/tickets*")}
     label = "tickets_seed=0_permuted_pixels_task=2_sparsity=0.8_"
     assert len([name for name in folders if name.startswith(label)]) == 1
+
+
+def test_workers_are_called_by_the_kind_of_run_and_their_processes_by_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though one worker does both searches."""
+
+    class Telling(TicketsTrial):
+        def advance(self) -> dict[str, float]:
+            self.storage.write(f"titles/{self.run.run_id}", _title_of(os.getpid()))
+            return super().advance()
+
+    Telling.__name__ = TicketsTrial.__name__
+    monkeypatch.setattr("raylot.sweep.sweep.TicketsTrial", Telling)
+    sweep = _sweep(tmp_path, [3], [0.5], max_concurrent=1)
+    _computed_here(sweep, 0)
+    assert sweep.run().finished == 3
+    for run in sweep.stages[1].runs:
+        title = (tmp_path / "titles" / run.run_id).read_text().rstrip("\0")
+        assert title == f"ray::{run.label}"
+    assert not _title_of(os.getpid()).startswith(b"ray::"), "the driver keeps its name"
+    job = ray.get_runtime_context().get_job_id()
+    actors = ray._private.state.actors(job_id=ray.JobID.from_hex(job)).values()
+    assert "TicketsTrial" in {actor["ActorClassName"] for actor in actors}
+
+
+def _title_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path) -> None:

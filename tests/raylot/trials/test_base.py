@@ -159,8 +159,8 @@ def test_a_damaged_state_is_computed_again(tmp_path: Path, whole: Path) -> None:
     assert_same_tables(whole, tmp_path / "damaged")
 
 
-def test_an_error_is_recorded_with_its_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_error_is_recorded_with_its_reason_and_stands_in_the_log_with_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def failing(trial: StreamTrial) -> dict[str, float]:
         raise RuntimeError("a layer\nof another shape")
@@ -172,6 +172,23 @@ def test_an_error_is_recorded_with_its_reason(
     (run,) = results.read(tmp_path, "runs").to_dict("records")
     assert run["status"] == "failed"
     assert "RuntimeError: a layer of another shape" in run["error"]
+    logged = capsys.readouterr()
+    assert f" ends: {run['error']}\n" in logged.out
+    assert 'raise RuntimeError("a layer' in logged.err
+
+
+def test_a_worker_logs_which_runs_it_starts_and_ends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial = StreamTrial(trial_config(tmp_path, seed=3))
+    trial.step()
+    trial.step()
+    finish(StreamTrial(trial_config(tmp_path, seed=3)))  # as if the worker had been lost
+    run = f"stream seed=3 permuted_pixels ({trial.run.run_id})"
+    logged = capsys.readouterr().out.splitlines()
+    assert [line.partition("+00:00 ")[2] for line in logged] == [
+        f"{run} starts at step 1 of 4", f"{run} starts at step 3 of 4", f"{run} ends",
+    ]  # fmt: skip
 
 
 def test_an_error_of_the_users_own_files_is_recorded_and_one_of_the_storage_is_not(

@@ -1,0 +1,151 @@
+"""The answer so far: what the ticket searches that have ended say, while others still run.
+
+It is for a look at a running sweep and claims nothing: no intervals, no tests. Those are what
+``analysis/`` is for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raylot import results
+from raylot.config import StreamRun, TicketsRun
+from raylot.names import ENOUGH_SEEDS
+from raylot.storage import Storage
+
+#: Snapshots that a stream must have for its seed to count in a correlation.
+ENOUGH_SNAPSHOTS = 3
+
+#: Measures that differ by no more are constant: what is left is rounding.
+_CONSTANT = 1e-9
+
+_MEASURES = ("test_accuracy", "ticket_count")
+
+#: What is not told apart: seeds are replicates, tasks are what is looked along.
+_ALONG = ("seed", "task")
+
+_NAMED_ALWAYS = ("shift",)
+_KNOWN_BY_VALUE = ("intervention", "sparsity")
+
+
+@dataclass(frozen=True)
+class SoFar:
+    """What is known of searches that differ in seed and snapshot alone.
+
+    Attributes:
+        setting: what tells them from others: ``permuted_pixels 0.9``.
+        tasks: of the first snapshot that has ended, and of the last.
+        test_accuracy: there, of the stream's network on the snapshot's task; mean over seeds.
+        ticket_count: there, mean over the same seeds.
+        seeds: those that have both snapshots.
+        pearson: correlation of the two over all snapshots of all seeds; None with too few of them,
+            or if one of the two is constant.
+    """
+
+    setting: str
+    tasks: tuple[int, int]
+    test_accuracy: tuple[float, float]
+    ticket_count: tuple[float, float]
+    seeds: int
+    pearson: float | None
+
+
+@dataclass
+class AnswerSoFar:
+    """Gathers what ended ticket searches have measured.
+
+    Args:
+        places: run_id of each search of the sweep -> its setting, seed and task.
+    """
+
+    places: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)
+    _found: dict[str, dict[tuple[int, int], tuple[float, float]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, runs: Iterable[StreamRun], searched: Collection[str]) -> AnswerSoFar:
+        """For the ticket searches among some runs.
+
+        Args:
+            runs: of a sweep.
+            searched: the options in which they may differ; settings are named by those that do.
+        """
+        searches = [run for run in runs if run.kind == TicketsRun.kind]
+        own = set(searched) & TicketsRun.model_fields.keys() - {*_NAMED_ALWAYS, *_ALONG}
+        names = [*_KNOWN_BY_VALUE, *sorted(own - set(_KNOWN_BY_VALUE))]
+        varied = [name for name in names if len({str(getattr(r, name)) for r in searches}) > 1]
+        return cls(
+            {
+                run.run_id: (_setting(run, varied), run.seed, run.task)
+                for run in searches
+                if isinstance(run, TicketsRun)
+            }
+        )
+
+    def add(self, run_id: str, measures: Mapping[str, Any]) -> None:
+        """What an ended run has measured; ignored if it is no search, or has found nothing."""
+        place = self.places.get(run_id)
+        values = tuple(measures.get(name) for name in _MEASURES)
+        if place is None or not all(v is not None and math.isfinite(v) for v in values):
+            return
+        setting, seed, task = place
+        self._found.setdefault(setting, {})[seed, task] = values  # type: ignore[assignment]
+
+    def read(self, storage: Storage) -> None:
+        """Adds searches that earlier sweeps have ended; what was added since counts first."""
+        earlier = results.read(storage, "snapshots", ["run_id", *_MEASURES])
+        for row in earlier.to_dict("records"):
+            setting, *place = self.places.get(row["run_id"], ("", 0, 0))
+            if tuple(place) not in self._found.get(setting, {}):
+                self.add(row["run_id"], {str(name): value for name, value in row.items()})
+
+    def settings(self) -> list[SoFar]:
+        """What is known of each setting of which a search has ended, in the order of the sweep."""
+        found = self._found.copy()  # while others add to it
+        order = dict.fromkeys(setting for setting, _, _ in self.places.values())
+        return [_so_far(name, found[name].copy()) for name in order if name in found]
+
+
+def _setting(run: StreamRun, varied: Iterable[str]) -> str:
+    words = [getattr(run, name) for name in _NAMED_ALWAYS]
+    for name in varied:
+        value = getattr(run, name)
+        words.append(str(value) if name in _KNOWN_BY_VALUE else f"{name}={value}")
+    return " ".join(words)
+
+
+def _so_far(setting: str, found: Mapping[tuple[int, int], tuple[float, float]]) -> SoFar:
+    by_task: dict[int, dict[int, tuple[float, float]]] = {}
+    snapshots: dict[int, int] = {}
+    for (seed, task), values in found.items():
+        by_task.setdefault(task, {})[seed] = values
+        snapshots[seed] = snapshots.get(seed, 0) + 1
+    first = min(by_task)
+    # The first snapshot is among these itself.
+    last = max(task for task in by_task if by_task[task].keys() & by_task[first].keys())
+    seeds = by_task[first].keys() & by_task[last].keys()
+    means = [
+        np.mean([by_task[task][seed] for seed in seeds], axis=0).tolist() for task in (first, last)
+    ]
+    enough = sum(count >= ENOUGH_SNAPSHOTS for count in snapshots.values()) >= ENOUGH_SEEDS
+    return SoFar(
+        setting,
+        tasks=(first, last),
+        test_accuracy=(means[0][0], means[1][0]),
+        ticket_count=(means[0][1], means[1][1]),
+        seeds=len(seeds),
+        pearson=_pearson(np.array(list(found.values()))) if enough else None,
+    )
+
+
+def _pearson(values: npt.NDArray[np.float64]) -> float | None:
+    """Of two columns."""
+    x, y = values.T
+    if min(np.ptp(x), np.ptp(y)) < _CONSTANT:
+        return None
+    return float(np.corrcoef(x, y)[0, 1])
