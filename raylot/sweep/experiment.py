@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from raylot import data
+from raylot import data, plugins
 from raylot.config import StreamRun, SweepOptions
 from raylot.progress import Progress
 from raylot.storage import OutOfReachError, Storage
@@ -74,10 +74,14 @@ def run_experiment(
     shared, points = split(runs, set(searched))
     # Loaded here alone: each node's workers share one copy in Ray's object store.
     datasets = {run.dataset: data.to_arrays(data.read(run)) for run in _each_dataset(runs)}
+    plugin_texts = plugins.texts(run.plugins for run in runs)
     resources = {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial}
     ended = Ended()
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(trainable, datasets=datasets), resources),
+        tune.with_resources(
+            tune.with_parameters(trainable, datasets=datasets, plugin_texts=plugin_texts),
+            resources,
+        ),
         param_space={
             "storage": storage.root,
             "patience": storage.patience,
