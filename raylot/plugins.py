@@ -250,13 +250,13 @@ def load(path: str | Path) -> None:
     try:
         with Path(path).expanduser().open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)
-        if len(content) > _LARGEST_FILE:
-            raise OptionError(_must_be(origin, f"it has more than {_LARGEST_FILE:,} bytes"))
         source = importlib.util.decode_source(content)
     except OSError as error:
         raise OptionError(_must_be(origin, f"it cannot be read: {error.strerror}")) from None
     except (RuntimeError, SyntaxError, ValueError) as error:  # no such user; no text
         raise OptionError(_must_be(origin, _reason(error, origin))) from None
+    if len(content) > _LARGEST_FILE:
+        raise OptionError(_must_be(origin, f"it has more than {_LARGEST_FILE:,} bytes"))
     _execute(_plugin(origin, source))
 
 
@@ -359,8 +359,9 @@ def _registers(
 ) -> Callable[[Any], Any]:
     """A decorator that registers what it is put on, and leaves it as it is."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
+        given = shown(getattr(name, "__name__", name))  # a function, if it has no brackets
         raise _CannotRegisterError(
-            f"{kind} {shown(name)}: must be given a name of at most 50 small letters, digits and "
+            f"{kind} {given}: must be given a name of at most 50 small letters, digits and "
             f'"_", as @plugins.{kind}("mine")'
         )
 

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from raylot import plugins
 from raylot.options import (
     OneOf,
+    OptionError,
     Options,
     accepted,
     option,
@@ -49,7 +50,7 @@ class NamingOptions(Options):
                     continue
                 if plugins.find(kind, word) is None:
                     hint = "; ".join(["--plugin FILE.py adds others", *plugins.broken()])
-                    raise ValueError(f"{name}={shown(word)}: must be {accepted(field)}; {hint}")
+                    raise OptionError(f"{name}={shown(word)}: must be {accepted(field)}; {hint}")
         return self
 
 

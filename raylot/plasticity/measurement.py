@@ -226,7 +226,8 @@ def _with_added(
     """Metrics that are built in, and those of plugins that look at the same."""
     added = {
         name: Metric[Layer](
-            functools.partial(_number, name, metric.function), metric.combine or weighted_mean
+            functools.partial(_number, name, metric.function),
+            functools.partial(_number, name, metric.combine or weighted_mean),
         )
         for name, metric in _added(options, of).items()
     }
