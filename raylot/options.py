@@ -126,7 +126,7 @@ class OneOf:
     names: Callable[[], Sequence[str]]
 
 
-def one_of(field: FieldInfo) -> OneOf | None:
+def named_by(field: FieldInfo) -> OneOf | None:
     """Whose names an option takes, if it takes names."""
     return next((extra for extra in field.metadata if isinstance(extra, OneOf)), None)
 
@@ -214,7 +214,7 @@ def accepted(field: FieldInfo) -> str:
     """What an option accepts, in words: ``a number in [0, 1)``."""
     if text := _extra(field).get("accepts"):
         return str(text)
-    named = one_of(field)
+    named = named_by(field)
     if named is not None and field.annotation is not str:
         return _several(named, field)
     choices = named.names() if named else _literal_values(field.annotation)

@@ -2,13 +2,12 @@
 
 A plugin is one Python file that registers what it adds::
 
-    from dataclasses import replace
-
     from raylot import plugins
+    from raylot.shifts import map_inputs
 
     @plugins.shift("darker")
     def darker(dataset, options, key, t):
-        ...
+        return map_inputs(dataset, lambda images: (images * 0.5**t).to(images.dtype))
 
 ``--plugin FILE.py``, or `load`, executes it; after that an option may name ``darker`` as it may
 name what is built in. A module that an installed package lists as an entry point in the group
@@ -75,6 +74,9 @@ _NAME = re.compile("[a-z][a-z0-9_]{0,49}")
 
 #: Bytes that a plugin's file may have: what is longer is no such file.
 _LARGEST_FILE = 1_000_000
+
+#: What Python calls a text that was not said to be of a file.
+_UNNAMED = "<unknown>"
 
 #: The options of a run that name things, and what they name.
 _NAMING = {
@@ -499,9 +501,6 @@ def without(code: str | None, kinds: Collection[str]) -> str | None:
     kept = [part for part in (code or "").split(",") if part and part.split(":")[0] not in kinds]
     return ",".join(kept) or None
 
-
-#: What Python calls a text that was not said to be of a file.
-_UNNAMED = "<unknown>"
 
 _DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 

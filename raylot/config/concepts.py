@@ -20,12 +20,12 @@ from raylot.options import (
     OptionError,
     Options,
     accepted,
+    named_by,
     option,
     parse_integers,
     parse_list,
     shown,
 )
-from raylot.options import one_of as names_of
 
 Integers = BeforeValidator(parse_integers)
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
@@ -60,7 +60,7 @@ def _naming(model: type[Options]) -> list[tuple[str, FieldInfo, str]]:
     return [
         (name, field, named.kind)
         for name, field in model.model_fields.items()
-        if (named := names_of(field)) is not None
+        if (named := named_by(field)) is not None
     ]
 
 

@@ -20,7 +20,7 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from raylot.config import Study
-from raylot.options import accepted, one_of
+from raylot.options import accepted, named_by
 
 #: Options of the command line that are none of the study.
 _FLAGS = {"preset", "config", "plugin", "dry_run", "retry_failed", "help"}
@@ -111,7 +111,7 @@ def accepted_by(option: FieldInfo) -> Accepted:
             found.kinds.add(annotation)
 
     walk(option.annotation)
-    if named := one_of(option):
+    if named := named_by(option):
         found.kinds.discard(str)
         found.choices += named.names()
     return found
