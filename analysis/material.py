@@ -8,7 +8,7 @@ from functools import cached_property
 import pandas as pd
 from correlation import correlate
 from measures import STATIONARY
-from observations import Observations, Setting
+from observations import Observations, Setting, told_apart
 
 from raylot import results
 from raylot.config import TicketsRun, TicketStreamRun
@@ -21,7 +21,7 @@ class NothingToDrawError(Exception):
 
 @dataclass(frozen=True)
 class Tables:
-    """Tables of a whole storage, as `raylot.results.read` gives them."""
+    """Tables of a whole storage, with versions of plugins told apart."""
 
     runs: pd.DataFrame
     tasks: pd.DataFrame
@@ -31,7 +31,13 @@ class Tables:
     @classmethod
     def read(cls, storage: Storage) -> Tables:
         """Reads them all."""
-        return cls(**{name: results.read(storage, name) for name in cls.__annotations__})
+        runs = results.read(storage, "runs")
+        return cls(
+            **{
+                name: told_apart(results.read(storage, name), runs) if name != "runs" else runs
+                for name in cls.__annotations__
+            }
+        )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pandas as pd
 from measures import ALL_SHIFTS, STATIONARY, TICKET_MEASURES, in_order
 
-from raylot import results
+from raylot import plugins, results
 from raylot.config import PROTOCOL_EXCLUDES, StreamRun, TicketsRun, TicketStreamRun
 from raylot.names import PERFORMANCE, WHOLE_NETWORK
 from raylot.options import OptionError
@@ -82,6 +82,7 @@ def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
             "that holds searched snapshots (tables/snapshots has none)"
         )
     runs = results.read(storage, "runs")
+    snapshots = told_apart(snapshots, runs)
     columns = ["run_id", "task", "layer", "metric", "value"]
     metrics = whole_network_metrics(results.read(storage, "plasticity", columns))
     frame = snapshots.merge(
@@ -115,6 +116,32 @@ def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
         tickets=tickets or list(TICKET_MEASURES),
         options=options_by_protocol(runs[runs["kind"] == TicketsRun.kind]),
     )
+
+
+def told_apart(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Rows of any table, with the code in a plugin's shift and intervention where it has changed.
+
+    Of a shift ``darker`` that runs used in two versions, each becomes ``darker@<code>``: they are
+    two shifts. Networks and metrics of two versions stand in two protocols anyway.
+
+    Args:
+        rows: of a table that has ``run_id``, ``shift`` and ``intervention``.
+        runs: rows of ``runs``.
+    """
+    used = {text: plugins.listed(text) for text in runs["plugins"].dropna().unique()}
+    codes: dict[tuple[str, str], set[str]] = {}
+    for listed in used.values():
+        for key, code in listed.items():
+            codes.setdefault(key, set()).add(code)
+    of_runs = runs.set_index("run_id")["plugins"]
+    for kind in ("shift", "intervention"):
+        changed = {name for of, name in codes if of == kind and len(codes[of, name]) > 1}
+        where = rows[kind].isin(changed) & rows["run_id"].map(of_runs).notna()
+        if where.any():
+            names, texts = rows.loc[where, kind], rows.loc[where, "run_id"].map(of_runs)
+            told = [f"{n}@{used[t][kind, n]}" for n, t in zip(names, texts, strict=True)]
+            rows = rows.assign(**{kind: rows[kind].mask(where, pd.Series(told, names.index))})
+    return rows
 
 
 def settings(observations: Observations) -> list[Setting]:
@@ -191,10 +218,17 @@ def options_by_protocol(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
         if name not in PROTOCOL_EXCLUDES and name in runs and _changes_results(field)
     ]
     first = runs.drop_duplicates("protocol").set_index("protocol")[compared]
+    if "plugins" in first:
+        first["plugins"] = first["plugins"].map(_of_protocol)
     return {
         str(protocol): {str(k): _text(v) for k, v in row.items()}
         for protocol, row in first.to_dict("index").items()
     }
+
+
+def _of_protocol(code: Any) -> Any:
+    """What comes from plugins, but for what a protocol's runs may differ in."""
+    return code if pd.isna(code) else plugins.without(code, PROTOCOL_EXCLUDES)
 
 
 def _changes_results(field: Any) -> bool:

@@ -29,7 +29,8 @@ EXTENT = ("tasks", "snapshots", "tickets", "random_masks", "random_density")
 #: Options that what is compared does not depend on.
 _IRRELEVANT = {
     "seed", "task", "data_root", "download", "device", "tolerance", "shuffled_masks",
-    "reinit_tickets", *PlasticityOptions.model_fields, *PlasticParameterOptions.model_fields,
+    "reinit_tickets", "plugins",
+    *PlasticityOptions.model_fields, *PlasticParameterOptions.model_fields,
 }  # fmt: skip
 _MOST_NAMED = 5
 

@@ -21,7 +21,16 @@ import pyarrow as pa
 from along_snapshots import searches
 from intervals import ENOUGH_SEEDS, Mean, mean_interval
 from layout import plain_table
-from observations import GROUP, SETTING, Observations, Setting, groups, observe, settings
+from observations import (
+    GROUP,
+    SETTING,
+    Observations,
+    Setting,
+    groups,
+    observe,
+    settings,
+    told_apart,
+)
 from rich.console import Console
 from words import counted, figure, listed
 
@@ -88,6 +97,7 @@ def measured(storage: Storage) -> list[Setting]:
             f"storage={storage.root}: must be the folder or URI of a raylot storage that holds "
             "plastic parameters (tables/plastic_parameters has none)"
         )
+    rows = told_apart(rows, results.read(storage, "runs", ["run_id", "plugins"]))
     return settings(Observations(rows, [], [], observe(storage).options))
 
 

@@ -25,7 +25,7 @@ from correlation import COLUMNS, completed, correlate
 from findings import Search, findings
 from headline import headline
 from measures import TICKET_MEASURES, measure
-from observations import SETTING, Observations, Setting, observe, settings
+from observations import SETTING, Observations, Setting, observe, settings, told_apart
 from plotly.offline import get_plotlyjs
 from style import intervention_colours, shift_colours
 from trends import Change
@@ -82,7 +82,9 @@ def report(storage: Storage) -> str:
     Raises:
         OptionError: no stream has learned a task yet.
     """
-    runs, tasks = results.read(storage, "runs"), results.read(storage, "tasks")
+    runs = results.read(storage, "runs")
+    tasks = told_apart(results.read(storage, "tasks"), runs)
+    runs = told_apart(runs, runs)
     known = report_data.streams(runs, tasks)
     if known.empty:
         raise OptionError(

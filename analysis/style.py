@@ -72,26 +72,26 @@ RC: dict[str, Any] = {
 
 def shift_colours(shifts: Iterable[str]) -> dict[str, str]:
     """A colour per shift; a known shift has the same in every figure."""
-    return _colours(shifts, _SHIFT_COLOURS)
+    return _each(shifts, _SHIFT_COLOURS, _SPARSITY_COLOURS)
 
 
 def intervention_colours(interventions: Iterable[str]) -> dict[str, str]:
     """A colour per intervention; a known one has the same in every figure."""
-    return _colours(interventions, _INTERVENTION_COLOURS)
+    return _each(interventions, _INTERVENTION_COLOURS, _SPARSITY_COLOURS)
 
 
-def _colours(names: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:
+def _each(names: Iterable[str], known: Mapping[str, str], others: Sequence[str]) -> dict[str, str]:
+    """What is known of each name; names of plugins get what no name here has, in turn."""
     names = list(dict.fromkeys(names))
-    spare = itertools.cycle(
-        [c for c in known.values() if c not in {known.get(n) for n in names}] or _SPARSITY_COLOURS
-    )
+    used = {known.get(name) for name in names}
+    free = [value for value in dict.fromkeys([*known.values(), *others]) if value not in used]
+    spare = itertools.cycle(free or others)
     return {name: known.get(name) or next(spare) for name in names}
 
 
 def shift_markers(shifts: Iterable[str]) -> dict[str, str]:
     """A marker per shift, so that lines stay apart in grey print too."""
-    known = {shift: _MARKERS[i % len(_MARKERS)] for i, shift in enumerate(_SHIFT_COLOURS)}
-    return {shift: known.get(shift, _MARKERS[-1]) for shift in shifts}
+    return _each(shifts, dict(zip(_SHIFT_COLOURS, _MARKERS, strict=False)), _MARKERS)
 
 
 def sparsity_colour(index: int) -> str:

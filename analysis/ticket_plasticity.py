@@ -30,6 +30,7 @@ from observations import (
     groups,
     options_by_protocol,
     settings,
+    told_apart,
 )
 from rich.console import Console
 from words import counted, figure, listed
@@ -346,8 +347,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Compares, prints and writes what the command line asks for."""
     options = command.parse(TicketPlasticityOptions, __doc__, arguments)
     storage = Storage(options.storage)
-    runs, tasks = results.read(storage, "runs"), results.read(storage, "tasks")
-    tickets = results.read(storage, "tickets")
+    runs = results.read(storage, "runs")
+    tasks, tickets = (told_apart(results.read(storage, t), runs) for t in ("tasks", "tickets"))
     pairs = paired_tasks(tasks, runs)
     if pairs.empty:
         raise OptionError(

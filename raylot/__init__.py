@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from raylot import plugins as plugins
     from raylot.data import Task as Task
     from raylot.data import load_dataset as load_dataset
     from raylot.networks import mlp as mlp
@@ -33,10 +34,12 @@ _HOMES = {
     "permute_pixels": "raylot.shifts",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = sorted([*_HOMES, "plugins"])
 
 
 def __getattr__(name: str) -> Any:
+    if name == "plugins":
+        return importlib.import_module("raylot.plugins")
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'raylot' has no attribute '{name}'")

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import yaml
 
+from raylot import plugins
 from raylot.config import (
     PRESETS,
     DataOptions,
@@ -49,7 +50,7 @@ _GROUPS: dict[str, type[Options]] = {
 #: Options that take several values.
 _LISTS = {
     "seeds", "shifts", "interventions", "sparsities", "rounds", "hidden", "snapshots",
-    "subnetworks", "stream_sparsities", "stream_snapshots",
+    "subnetworks", "stream_sparsities", "stream_snapshots", "metrics",
 }  # fmt: skip
 
 #: Bytes that a configuration file may have: what is longer is no such file.
@@ -85,12 +86,13 @@ def parse(
             something is wrong.
     """
     presets = {**PRESETS, "default": {**PRESETS["default"], **(defaults or {})}}
-    parser = _parser(description, presets["default"])
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = joined_negatives(sys.argv[1:] if arguments is None else arguments)
     for word in words:
         if nothing := re.fullmatch("--([a-z0-9-]+)=--", word):  # argparse drops such a value
-            parser.error(f"argument --{nothing[1]}: expected a value")
-    given, unknown = parser.parse_known_args(joined_negatives(words))
+            _OneLineParser().error(f"argument --{nothing[1]}: expected a value")
+    _load_plugins(words)  # first, so that --help names what they add
+    parser = _parser(description, presets["default"])
+    given, unknown = parser.parse_known_args(words)
     try:
         if unknown:
             raise OptionError(_unknown_argument(unknown))
@@ -121,12 +123,34 @@ class _OneLineParser(argparse.ArgumentParser):
         refuse(OptionError(message))
 
 
+def _add_plugin_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--plugin", metavar="FILE.py", action="append", default=[],
+        help="file of Python that adds shifts, networks, metrics or interventions; may be given "
+        "several times; on the command line only, a configuration file cannot ask for it",
+    )  # fmt: skip
+
+
+def _load_plugins(words: Sequence[str]) -> None:
+    parser = _OneLineParser(add_help=False, allow_abbrev=False)
+    _add_plugin_option(parser)
+    files = parser.parse_known_args(words)[0].plugin
+    try:
+        for file, count in Counter(files).items():
+            if count > 1:
+                raise OptionError(f"plugin={shown(file)}: must be given once")
+            plugins.load(file)
+    except OptionError as error:
+        refuse(error)
+
+
 def _parser(description: str, defaults: Mapping[str, Any]) -> argparse.ArgumentParser:
     parser = _OneLineParser(
         description=description,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="%(prog)s [--preset NAME] [--config FILE.yaml] [--OPTION VALUE ...] [--dry-run]",
+        usage="%(prog)s [--preset NAME] [--config FILE.yaml] [--plugin FILE.py] "
+        "[--OPTION VALUE ...] [--dry-run]",
     )
     parser.add_argument(
         "--preset",
@@ -139,6 +163,7 @@ def _parser(description: str, defaults: Mapping[str, Any]) -> argparse.ArgumentP
         metavar="FILE.yaml",
         help="file of options, as 'epochs: 10'; on top of the preset",
     )
+    _add_plugin_option(parser)
     parser.add_argument(
         "--dry-run", action="store_true",
         help="print the plan (runs per stage, finished ones, training steps) and how long it will "
@@ -190,7 +215,7 @@ def _unknown_argument(unknown: Sequence[str]) -> str:
         return f"{unknown[0]}: must follow an --option"
     if not value and len(unknown) > 1:
         value = unknown[1]
-    known = [*Study.model_fields, "preset", "config", "dry_run", "retry_failed"]
+    known = [*Study.model_fields, "preset", "config", "plugin", "dry_run", "retry_failed"]
     name = first.removeprefix("--").replace("-", "_")
     if name in known:
         return f"{first}: must be written --{name.replace('_', '-')}"
@@ -210,6 +235,11 @@ def _given_values(
             raise OptionError(
                 f"download={shown(of_file['download'])}: must be given on the command line, "
                 "as it writes into data_root"
+            )
+        if "plugin" in of_file:
+            raise OptionError(
+                f"plugin={shown(of_file['plugin'])}: must be given on the command line, as it is "
+                "executed"
             )
         values |= of_file
     for name in Study.model_fields:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from raylot import plugins
 from raylot.config import InterventionOptions
 from raylot.options import OptionError
 from raylot.plasticity import dormant_units, recorded_activations
@@ -201,16 +202,27 @@ def _in_order(network: nn.Module) -> Iterator[nn.Module]:
         yield network
 
 
-INTERVENTIONS: dict[str, Callable[[InterventionOptions], Intervention]] = {
+Build = Callable[[InterventionOptions], Intervention]
+
+INTERVENTIONS: dict[str, Build] = {
     "l2": L2,
     "l2_init": L2Init,
     "shrink_and_perturb": ShrinkAndPerturb,
     "redo": ReDo,
-    "reset": lambda options: Reset(),
+    "reset": Reset,
 }
 
 
 def make(options: InterventionOptions) -> Intervention | None:
-    """The intervention that options name; None for ``"none"``."""
-    build = INTERVENTIONS.get(options.intervention)
-    return None if build is None else build(options)
+    """The intervention that options name; None for ``"none"``.
+
+    Raises:
+        TypeError: it is a plugin's and returned no intervention.
+    """
+    if options.intervention == "none":
+        return None
+    name = options.intervention
+    build: Build = INTERVENTIONS.get(name) or plugins.get("intervention", name)
+    intervention = build(options)
+    plugins.check_returned("intervention", name, intervention, Intervention)
+    return intervention

@@ -9,3 +9,19 @@ PERFORMANCE = ("test_accuracy", "online_accuracy", "learning_speed", "trainabili
 
 #: With fewer seeds than this, the unit of replication, a figure is given together with a warning.
 ENOUGH_SEEDS = 3
+
+#: What is built in, by what it is; plugins add to it.
+BUILT_IN: dict[str, tuple[str, ...]] = {
+    "shift": (
+        "permuted_pixels", "rotation", "permuted_labels", "random_labels", "class_split", "noise",
+        "stationary",
+    ),
+    "network": ("mlp", "lenet", "vgg", "resnet"),
+    "intervention": ("none", "l2", "l2_init", "shrink_and_perturb", "redo", "reset"),
+    "metric": (
+        "dead_fraction", "dormant_fraction", "unit_sign_entropy", "effective_rank", "stable_rank",
+        "srank", "weight_norm", "weight_magnitude", "distance_from_init", "gradient_norm",
+        "gradient_zero_fraction", "sharpness", "ntk_effective_rank", "ntk_condition_number",
+        *PERFORMANCE,
+    ),
+}  # fmt: skip

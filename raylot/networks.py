@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from raylot import plugins
 from raylot.config import NetworkOptions
 from raylot.options import OptionError
 from raylot.randomness import RandomKey
@@ -208,7 +209,9 @@ def _head(channels: int, classes: int) -> OrderedDict[str, nn.Module]:
     )
 
 
-NETWORKS: dict[str, Callable[[Sequence[int], NetworkOptions, int], nn.Module]] = {
+Architecture = Callable[[Sequence[int], NetworkOptions, int], nn.Module]
+
+NETWORKS: dict[str, Architecture] = {
     "mlp": lambda shape, options, classes: mlp(shape, options.hidden, classes),
     "lenet": lambda shape, options, classes: lenet(shape, classes),
     "vgg": lambda shape, options, classes: vgg(shape, options.width, classes, options.norm),
@@ -223,7 +226,11 @@ def build(
 
     Raises:
         OptionError: the network is not made for inputs of that shape.
+        TypeError: the network is a plugin's and returned no module.
     """
+    make: Architecture = NETWORKS.get(options.network) or plugins.get("network", options.network)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(key.torch_seed())
-        return NETWORKS[options.network](input_shape, options, classes)
+        network = make(input_shape, options, classes)
+    plugins.check_returned("network", options.network, network, nn.Module)
+    return network

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_origin
 
@@ -112,6 +113,24 @@ def _each_sparsity_once(sparsities: list[float]) -> None:
         raise ValueError("a sparsity is given twice")
 
 
+@dataclass(frozen=True)
+class OneOf:
+    """In an option's annotation: it takes a name, or names, of which not all are known beforehand.
+
+    Attributes:
+        kind: what is named.
+        names: those known now.
+    """
+
+    kind: str
+    names: Callable[[], Sequence[str]]
+
+
+def named_by(field: FieldInfo) -> OneOf | None:
+    """Whose names an option takes, if it takes names."""
+    return next((extra for extra in field.metadata if isinstance(extra, OneOf)), None)
+
+
 def option(
     default: Any,
     help: str,
@@ -195,7 +214,10 @@ def accepted(field: FieldInfo) -> str:
     """What an option accepts, in words: ``a number in [0, 1)``."""
     if text := _extra(field).get("accepts"):
         return str(text)
-    choices = _literal_values(field.annotation)
+    named = named_by(field)
+    if named is not None and field.annotation is not str:
+        return _several(named, field)
+    choices = named.names() if named else _literal_values(field.annotation)
     if choices:
         return "one of " + ", ".join(choices)
     if field.annotation is bool:
@@ -214,6 +236,11 @@ def accepted(field: FieldInfo) -> str:
         noun = "a whole number" if field.annotation is int else "a number"
         return f"{noun} in {low}, {high}"
     return "a text"
+
+
+def _several(named: OneOf, field: FieldInfo) -> str:
+    names = ", ".join(named.names()) or f"the {named.kind}s that plugins add"
+    return f"one or more of {names}, each once" + ", or none" * _may_be_none(field)
 
 
 def _parts(value: Any) -> Iterator[Any]:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raylot import plugins
 from raylot.config import ShiftOptions
 from raylot.data import Task
 from raylot.options import OptionError
@@ -43,10 +44,14 @@ def make_task(dataset: Task, options: ShiftOptions, seed: int, t: int) -> Task:
 
     Raises:
         OptionError: the shift cannot be applied to such data.
+        TypeError: the shift is a plugin's and returned no task.
     """
     if options.period:
         t %= options.period
-    return SHIFTS[options.shift](dataset, options, RandomKey((seed, "shift", options.shift)), t)
+    shift: Shift = SHIFTS.get(options.shift) or plugins.get("shift", options.shift)
+    task = shift(dataset, options, RandomKey((seed, "shift", options.shift)), t)
+    plugins.check_returned("shift", options.shift, task, Task)
+    return task
 
 
 # ------------------------------------------------------------------ what is done to one task
@@ -72,7 +77,7 @@ def permute_pixels(task: Task, permutation: Tensor | np.ndarray) -> Task:
             taken = flat[:, index]
         return taken.view(images.shape)
 
-    return _map_inputs(task, permuted)
+    return map_inputs(task, permuted)
 
 
 def permute_labels(task: Task, permutation: Tensor | np.ndarray) -> Task:
@@ -116,7 +121,7 @@ def rotate(task: Task, degrees: float) -> Task:
         bilinear = InterpolationMode.BILINEAR
         return torch.cat([rotate_image(b, degrees, bilinear) for b in blocks]).view(images.shape)
 
-    return _map_inputs(task, turned)
+    return map_inputs(task, turned)
 
 
 def randomize_labels(task: Task, key: RandomKey) -> Task:
@@ -201,17 +206,24 @@ def _noisy(images: Tensor, count: int, low: float, high: float, key: RandomKey) 
     return noisy
 
 
+def map_inputs(task: Task, change: Callable[[Tensor], Tensor]) -> Task:
+    """The same task with other inputs.
+
+    Args:
+        task: any task.
+        change: from the inputs of a split, ``examples x ...``, to as many new ones of the same
+            type; it must not write into them.
+    """
+    return replace(
+        task, train_inputs=change(task.train_inputs), test_inputs=change(task.test_inputs)
+    )
+
+
 def _permutation(values: Tensor | np.ndarray, size: int, device: torch.device) -> Tensor:
     index = torch.as_tensor(values, dtype=torch.int64).to(device)
     if not torch.equal(index.sort().values, torch.arange(size, device=device)):
         raise ValueError(f"permutation: must hold each of 0 to {size - 1} once")
     return index
-
-
-def _map_inputs(task: Task, change: Callable[[Tensor], Tensor]) -> Task:
-    return replace(
-        task, train_inputs=change(task.train_inputs), test_inputs=change(task.test_inputs)
-    )
 
 
 # ------------------------------------------------------------------ what is done to task t

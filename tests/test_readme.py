@@ -6,12 +6,15 @@ import contextlib
 import io
 import re
 import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from raylot import cli
+from raylot import cli, plugins, results
 
 _ROOT = Path(__file__).parents[1]
 _README = (_ROOT / "README.md").read_text(encoding="utf-8")
@@ -43,14 +46,52 @@ def _sweep_commands() -> list[list[str]]:
     return [line[2:] for line in words]
 
 
+def _plugin_files() -> dict[str, str]:
+    """The examples that README says to write into a file, by the file's name."""
+    return dict(re.findall(r"`([a-z]+\.py)`:\n\n```python\n(.*?)```", _README, re.DOTALL))
+
+
+@pytest.fixture
+def plugin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory that holds these files."""
+    for name, source in _plugin_files().items():
+        (tmp_path / name).write_text(source, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    plugins.forget()
+    yield tmp_path
+    plugins.forget()
+
+
 @pytest.mark.parametrize("arguments", _sweep_commands(), ids=" ".join)
-def test_the_sweep_commands_are_accepted(arguments: list[str]) -> None:
+def test_the_sweep_commands_are_accepted(arguments: list[str], plugin_folder: Path) -> None:
     if "--help" in arguments:
         with pytest.raises(SystemExit) as ended:
             cli.parse("", "name", arguments)
         assert ended.value.code == 0
     else:
         assert cli.parse("", "name", arguments).dry_run == ("--dry-run" in arguments)
+
+
+def test_the_plugins_are_swept_over_as_written(plugin_folder: Path) -> None:
+    """By README's own command, with less to do."""
+    files = _plugin_files()
+    assert len(files) == 4
+    assert all(len(source.splitlines()) < 20 for source in files.values())
+    (arguments,) = [line for line in _sweep_commands() if "--plugin" in line]
+    script = next(block for block in _blocks("bash") if "--plugin" in block).split()[1]
+    less = "--seeds 0 --tasks 2 --snapshots 0,1 --epochs 1 --tickets 2 --sparsities 0.8 --rounds 1"
+    command = [sys.executable, str(_ROOT / script), *arguments, *less.split(), "--address", "local"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400)
+    assert done.returncode == 0, done.stderr
+    runs = results.read("results/plugins", "runs")
+    assert set(runs["status"]) == {"finished"}
+    assert set(runs["shift"]) == {"dim", "stationary"}
+    assert set(runs["intervention"]) == {"none", "clip"}
+    assert set(runs["network"]) == {"tanh"}
+    plasticity = results.read("results/plugins", "plasticity")
+    saturated = plasticity.loc[plasticity["metric"] == "saturated", "value"]
+    assert len(saturated) == 4 * 2 * 2  # streams, snapshots, the hidden layer and all of them
+    assert saturated.between(0, 1).all()
 
 
 def test_the_files_it_names_exist() -> None:

@@ -6,26 +6,62 @@ before.
 
 from __future__ import annotations
 
+import functools
 import math
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
-from raylot.options import Options, option, parse_integers
+from raylot import plugins
+from raylot.options import (
+    OneOf,
+    OptionError,
+    Options,
+    accepted,
+    named_by,
+    option,
+    parse_integers,
+    parse_list,
+    shown,
+)
 
 Integers = BeforeValidator(parse_integers)
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
-ShiftType = Literal[
-    "permuted_pixels",
-    "rotation",
-    "permuted_labels",
-    "random_labels",
-    "class_split",
-    "noise",
-    "stationary",
-]
-Intervention = Literal["none", "l2", "l2_init", "shrink_and_perturb", "redo", "reset"]
+
+
+def one_of(kind: str) -> OneOf:
+    """The names of a kind that are built in, or that plugins have added."""
+    return OneOf(kind, functools.partial(plugins.names, kind))
+
+
+class NamingOptions(Options):
+    """Base of options that name what is built in or comes from a plugin."""
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        """What a run of another process used is known by its code, see `StreamRun.plugins`."""
+        used = plugins.listed(getattr(self, "plugins", None))
+        for name, field, kind in _naming(type(self)):
+            value = getattr(self, name)
+            for word in (value,) if isinstance(value, str) else value or ():
+                if (kind, word) in used or word in plugins.names(kind):
+                    continue
+                if plugins.find(kind, word) is None:
+                    hint = "; ".join(["--plugin FILE.py adds others", *plugins.broken()])
+                    raise OptionError(f"{name}={shown(word)}: must be {accepted(field)}; {hint}")
+        return self
+
+
+@functools.cache
+def _naming(model: type[Options]) -> list[tuple[str, FieldInfo, str]]:
+    """A model's options that take names: their name, and the kind of what they name."""
+    return [
+        (name, field, named.kind)
+        for name, field in model.model_fields.items()
+        if (named := named_by(field)) is not None
+    ]
 
 
 class DataOptions(Options):
@@ -101,10 +137,10 @@ class ShiftParameters(Options):
     )  # fmt: skip
 
 
-class ShiftOptions(ShiftParameters):
+class ShiftOptions(ShiftParameters, NamingOptions):
     """How tasks change along the stream."""
 
-    shift: ShiftType = option(
+    shift: Annotated[str, one_of("shift")] = option(
         "permuted_pixels", "what changes from task to task; stationary is the control"
     )
 
@@ -144,19 +180,19 @@ class InterventionParameters(Options):
         return self
 
 
-class InterventionOptions(InterventionParameters):
+class InterventionOptions(InterventionParameters, NamingOptions):
     """What is done to keep plasticity."""
 
-    intervention: Intervention = option(
+    intervention: Annotated[str, one_of("intervention")] = option(
         "none", "method that is meant to keep plasticity", off="none"
     )
 
 
-class NetworkOptions(Options):
+class NetworkOptions(NamingOptions):
     """Which network."""
 
-    network: Literal["mlp", "lenet", "vgg", "resnet"] = option(
-        "mlp", "architecture; all have ReLU activations"
+    network: Annotated[str, one_of("network")] = option(
+        "mlp", "architecture; those built in have ReLU activations"
     )
     hidden: Annotated[
         tuple[Annotated[int, Field(ge=1, le=65536)], ...], Integers, Field(min_length=1)
@@ -239,7 +275,7 @@ class StreamOptions(Options):
         return tuple(sorted(value))
 
 
-class PlasticityOptions(Options):
+class PlasticityOptions(NamingOptions):
     """How a snapshot's plasticity is measured."""
 
     probe_size: int = option(
@@ -261,6 +297,19 @@ class PlasticityOptions(Options):
         20, "power iterations towards the largest Hessian eigenvalue; 0: not measured",
         ge=0, le=10_000, off=20,
     )  # fmt: skip
+    metrics: Annotated[tuple[str, ...] | None, BeforeValidator(parse_list), one_of("metric")] = (
+        option(None, "metrics of plugins, measured beside those built in", off=None)
+    )
+
+    @field_validator("metrics")
+    @classmethod
+    def _each_measured_once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """Sorted, as their order changes nothing."""
+        if value is None:
+            return None
+        if not value or len(set(value)) < len(value):
+            raise ValueError("none, or one given twice")
+        return tuple(sorted(value))
 
 
 class PruningOptions(Options):

@@ -9,8 +9,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
+from raylot import plugins
 from raylot.config.concepts import (
     DataOptions,
     InterventionOptions,
@@ -58,6 +59,16 @@ class StreamRun(
     """One network's life along one stream of tasks."""
 
     kind: ClassVar[str] = "stream"
+
+    plugins: str | None = option(
+        None, "what of this comes from plugins, as kind:name:code with a short hash of the "
+        "plugin's code; filled in", off=None,
+    )  # fmt: skip
+
+    @field_validator("plugins")
+    @classmethod
+    def _code_of_plugins(cls, value: str | None, info: Any) -> str | None:
+        return plugins.code_of(info.data) if value is None else value
 
     @model_validator(mode="after")
     def _probe_fits(self) -> Self:
@@ -150,6 +161,10 @@ class StreamRun(
         values = self.identity()
         for name in (PROTOCOL_EXCLUDES | self.unused_options) & values.keys():
             del values[name]
+        if "plugins" in values:
+            values["plugins"] = plugins.without(self.plugins, PROTOCOL_EXCLUDES)
+            if values["plugins"] is None:
+                del values["plugins"]
         return _short_hash(values)
 
     @property

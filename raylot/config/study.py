@@ -9,18 +9,18 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from raylot.config.concepts import (
     DataOptions,
     Integers,
-    Intervention,
     InterventionParameters,
+    NamingOptions,
     NetworkOptions,
     PlasticityOptions,
     PlasticParameterOptions,
     ShiftParameters,
-    ShiftType,
     Sparsity,
     StreamOptions,
     TicketOptions,
     TrainingOptions,
     customary_rounds,
+    one_of,
 )
 from raylot.config.runs import StreamRun, Subnetwork, TicketsRun, TicketStreamRun
 from raylot.options import Options, option, parse_list, parse_rounds
@@ -35,7 +35,7 @@ _Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 _Rounds = Annotated[int, Field(ge=1, le=1000)]
 
 
-class SearchOptions(Options):
+class SearchOptions(NamingOptions):
     """What is varied."""
 
     seeds: Annotated[tuple[_Seed, ...], Integers, Field(min_length=1)] = option(
@@ -43,16 +43,12 @@ class SearchOptions(Options):
         "seeds, each a replicate",
         accepts="whole numbers from 0, each once, as 0-9 or 0,3,5",
     )
-    shifts: Annotated[tuple[ShiftType, ...], _List, Field(min_length=1)] = option(
-        ("permuted_pixels", "stationary"),
-        "shift types to compare",
-        accepts=f"one or more of {', '.join(get_args(ShiftType))}, each once",
+    shifts: Annotated[tuple[str, ...], _List, one_of("shift"), Field(min_length=1)] = option(
+        ("permuted_pixels", "stationary"), "shift types to compare"
     )
-    interventions: Annotated[tuple[Intervention, ...], _List, Field(min_length=1)] = option(
-        ("none",),
-        "interventions to compare",
-        accepts=f"one or more of {', '.join(get_args(Intervention))}, each once",
-    )
+    interventions: Annotated[
+        tuple[str, ...], _List, one_of("intervention"), Field(min_length=1)
+    ] = option(("none",), "interventions to compare")
     sparsities: Annotated[tuple[Sparsity, ...], _List, Field(min_length=1)] = option(
         (0.8, 0.9),
         "target fractions of weights removed",

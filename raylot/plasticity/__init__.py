@@ -19,7 +19,8 @@ from raylot.plasticity.activations import (
 from raylot.plasticity.curvature import sharpness
 from raylot.plasticity.gradients import GRADIENT_METRICS, zero_fraction
 from raylot.plasticity.kernel import KERNEL_METRICS, condition_number, empirical_ntk
-from raylot.plasticity.measurement import measure
+from raylot.plasticity.measurement import Probe, measure
+from raylot.plasticity.metric import mean, root_sum_of_squares, weighted_mean
 from raylot.plasticity.spectrum import effective_rank, singular_values, srank, stable_rank
 from raylot.plasticity.weights import DISTANCE_METRICS, WEIGHT_METRICS, mean_magnitude, norm
 
@@ -30,20 +31,24 @@ __all__ = [
     "KERNEL_METRICS",
     "WEIGHT_METRICS",
     "LayerActivations",
+    "Probe",
     "condition_number",
     "dead_fraction",
     "dormant_fraction",
     "dormant_units",
     "effective_rank",
     "empirical_ntk",
+    "mean",
     "mean_magnitude",
     "measure",
     "norm",
     "recorded_activations",
+    "root_sum_of_squares",
     "sharpness",
     "singular_values",
     "srank",
     "stable_rank",
     "unit_sign_entropy",
+    "weighted_mean",
     "zero_fraction",
 ]

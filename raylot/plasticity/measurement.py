@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from raylot import plugins
 from raylot.config import PlasticityOptions
 from raylot.data import Task
 from raylot.names import WHOLE_NETWORK
@@ -23,13 +28,35 @@ from raylot.plasticity.curvature import Product, sharpness
 from raylot.plasticity.dense_hessian import dense_hessian
 from raylot.plasticity.gradients import GRADIENT_METRICS
 from raylot.plasticity.kernel import KERNEL_METRICS, empirical_ntk, kernel_spectrum
-from raylot.plasticity.metric import Metric, rows
+from raylot.plasticity.metric import Layer, Metric, rows, weighted_mean
 from raylot.plasticity.weights import DISTANCE_METRICS, WEIGHT_METRICS
 from raylot.pruning import prunable_weights
 from raylot.randomness import RandomKey
 from raylot.training import Masks
 
 Rows = Iterator[dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """What a plugin's metric of the whole network looks at.
+
+    Attributes:
+        network: a copy, in evaluation mode; its draws depend on the run's seed alone.
+        inputs: some training inputs of the task that follows, as the network sees them:
+            ``examples x ...``, float32.
+        labels: theirs: ``examples``, int64.
+        options: the run's.
+        masks: survivors by parameter name; of a dense network there are none.
+        initial: the network's state at initialisation, if known.
+    """
+
+    network: nn.Module
+    inputs: Tensor
+    labels: Tensor
+    options: PlasticityOptions
+    masks: Masks
+    initial: Mapping[str, Tensor] | None
 
 
 def measure(
@@ -49,7 +76,7 @@ def measure(
             gradients, buffers and modes; so is the global random state.
         task: the task it is about to be trained on, on the same device.
         options: size of the probe, threshold for dormancy, examples of the NTK and iterations for
-            the sharpness; with 0 of these they are left out.
+            the sharpness (with 0 of these they are left out), and metrics of plugins.
         key: decides which examples the probe holds.
         initial: the network's state at initialisation; without it distance_from_init is left out.
         masks: survivors of a pruned network; other weights count in no metric of weights,
@@ -59,10 +86,12 @@ def measure(
         Rows with layer, metric and value: per layer, named after its weight's module, and for
         ``layer="all"``: fractions and means over all units or weights, ranks as mean over layers,
         norms and distance of all weights together. Metrics of curvature only for ``"all"``. What
-        cannot be computed from numbers that are not finite is NaN.
+        cannot be computed from numbers that are not finite is NaN. Those of plugins come last of
+        their kind.
 
     Raises:
         ValueError: masks or initial do not fit the network.
+        TypeError: a plugin's metric returned no number.
     """
     weights = prunable_weights(network)
     trainable = {name: p for name, p in network.named_parameters() if p.requires_grad}
@@ -80,14 +109,21 @@ def measure(
             *_sharpness_rows(loss, trainable, options, key, masks, product),
             *_kernel_rows(network, inputs[: options.ntk_examples], masks),
         ]
+        added = list(_network_rows(network, inputs, labels, options, masks, initial))
     values = {name: weight.detach() for name, weight in weights.items()}
     moved = {} if initial is None else _moved(values, initial)
     return [
         *_activation_rows(activations, options),
-        *_weight_rows(WEIGHT_METRICS, values, options, masks),
+        *_weight_rows(_with_added(WEIGHT_METRICS, "weights", options), values, options, masks),
         *_weight_rows(DISTANCE_METRICS, moved, options, masks),
-        *_weight_rows(GRADIENT_METRICS, dict(zip(weights, gradients, strict=True)), options, masks),
+        *_weight_rows(
+            _with_added(GRADIENT_METRICS, "gradients", options),
+            dict(zip(weights, gradients, strict=True)),
+            options,
+            masks,
+        ),
         *curvature,
+        *added,
     ]
 
 
@@ -134,7 +170,8 @@ def _undisturbed(network: nn.Module, device: torch.device, key: RandomKey) -> It
 def _activation_rows(layers: Mapping[str, LayerActivations], options: PlasticityOptions) -> Rows:
     sizes = [layer.outputs.shape[1] for layer in layers.values()]
     finite = all(bool(layer.outputs.isfinite().all()) for layer in layers.values())
-    return rows(ACTIVATION_METRICS, layers, sizes, finite, options)
+    metrics = _with_added(ACTIVATION_METRICS, "activations", options)
+    return rows(metrics, layers, sizes, finite, options)
 
 
 def _weight_rows(
@@ -175,3 +212,50 @@ def _kernel_rows(network: nn.Module, inputs: Tensor, masks: Masks) -> Rows:
     for name, of_spectrum in KERNEL_METRICS.items():
         value = of_spectrum(spectrum) if finite else math.nan
         yield {"layer": WHOLE_NETWORK, "metric": name, "value": value}
+
+
+def _added(options: PlasticityOptions, of: plugins.Observed) -> dict[str, plugins.AddedMetric]:
+    """The metrics of plugins that look at one kind of thing."""
+    found = {name: plugins.get("metric", name) for name in options.metrics or ()}
+    return {name: metric for name, metric in found.items() if metric.of == of}
+
+
+def _with_added(
+    metrics: Mapping[str, Metric[Layer]], of: plugins.Observed, options: PlasticityOptions
+) -> dict[str, Metric[Layer]]:
+    """Metrics that are built in, and those of plugins that look at the same."""
+    added = {
+        name: Metric[Layer](
+            functools.partial(_number, name, metric.function),
+            functools.partial(_number, name, metric.combine or weighted_mean),
+        )
+        for name, metric in _added(options, of).items()
+    }
+    return {**metrics, **added}
+
+
+def _network_rows(
+    network: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    options: PlasticityOptions,
+    masks: Masks,
+    initial: Mapping[str, Tensor] | None,
+) -> Rows:
+    finite = all(bool(p.isfinite().all()) for p in network.parameters())
+    for name, metric in _added(options, "network").items():
+        probe = Probe(
+            copy.deepcopy(network), inputs.clone(), labels.clone(), options, masks, initial
+        )
+        value = _number(name, metric.function, probe) if finite else math.nan
+        yield {"layer": WHOLE_NETWORK, "metric": name, "value": value}
+
+
+def _number(name: str, function: Callable[..., Any], *arguments: Any) -> float:
+    """What a plugin's metric returns, as a float."""
+    value = function(*arguments)
+    if isinstance(value, Tensor) and value.numel() == 1:
+        value = value.item()
+    if not isinstance(value, Real):
+        raise TypeError(f"a metric must return a number; {name} returned a {type(value).__name__}")
+    return float(value)

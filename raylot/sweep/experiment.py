@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from raylot import data
+from raylot import data, plugins
 from raylot.config import StreamRun, SweepOptions
 from raylot.progress import Progress
 from raylot.storage import OutOfReachError, Storage
@@ -82,7 +82,8 @@ def run_experiment(
     datasets = {run.dataset: data.to_arrays(data.read(run)) for run in _each_dataset(runs)}
     resources = {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial}
     ended = Ended()
-    trained = tune.with_resources(tune.with_parameters(trainable, datasets=datasets), resources)
+    shared_by_all = {"datasets": datasets, "plugin_texts": plugins.texts(r.plugins for r in runs)}
+    trained = tune.with_resources(tune.with_parameters(trainable, **shared_by_all), resources)
     trained.__qualname__ = trainable.__name__  # what Ray calls actors; else all are called alike
     tuner = tune.Tuner(
         trained,

@@ -25,6 +25,7 @@ from raylot.sweep.prediction import predicted, trials_on_this_machine
 from raylot.sweep.space import Space, distinct, resolve
 from raylot.sweep.stage import Stage
 from raylot.sweep.watch import Watch
+from raylot.trials.base import in_one_line
 from raylot.trials.stream import StreamTrial
 from raylot.trials.ticket_stream import TicketStreamTrial
 from raylot.trials.tickets import TicketsTrial
@@ -125,7 +126,12 @@ class Sweep:
         if self.study.gpus_per_trial:
             return "Not predicted: trials run on GPUs, and here only this machine's CPU is tried."
         at_once = trials_on_this_machine(self.study.cpus_per_trial, self.study.max_concurrent)
-        return predicted(runs, at_once)
+        try:
+            return predicted(runs, at_once)
+        except OptionError:
+            raise
+        except Exception as error:  # of a plugin: its runs alone would fail
+            return f"Not predicted: a training failed ({in_one_line(error)})."
 
     def check(self) -> None:
         """Makes sure of everything that can be known before Ray starts.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from raylot.config import InterventionOptions
 from raylot.data import Task
 from raylot.initialisation import reinitialise
 from raylot.randomness import RandomKey
@@ -85,7 +86,13 @@ class Intervention:
 
     A method overrides the places where it acts. It keeps no state from task to task, so that a
     training can be repeated or resumed. Pruned weights are put back after each of these places.
+
+    Args:
+        options: how strongly methods act; this one needs none.
     """
+
+    def __init__(self, options: InterventionOptions | None = None) -> None:
+        pass
 
     def on_task_start(self, training: Training) -> None:
         """Before the first step of a task of a stream."""

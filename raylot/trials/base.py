@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ import torch
 from ray import tune
 from torch import Tensor, nn
 
-from raylot import data, plasticity, results, seal
+from raylot import data, plasticity, plugins, results, seal
 from raylot.config import StreamRun
 from raylot.data import Task
 from raylot.randomness import RandomKey
@@ -92,6 +92,7 @@ class RunTrainable(tune.Trainable):
         self,
         config: dict[str, Any],
         datasets: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+        plugin_texts: Sequence[Mapping[str, str]] = (),
     ) -> None:
         """Prepares for the first run.
 
@@ -99,7 +100,9 @@ class RunTrainable(tune.Trainable):
             config: see the class.
             datasets: by name, as `raylot.data.to_arrays` has them; a data set that is not among
                 them is loaded.
+            plugin_texts: the plugins that runs use, as `raylot.plugins.texts` has them.
         """
+        plugins.install(plugin_texts)
         torch.set_num_threads(1)
         self._shared = {name: data.from_arrays(d) for name, d in (datasets or {}).items()}
         self._start(config)
@@ -127,7 +130,7 @@ class RunTrainable(tune.Trainable):
         except InputLostError as lost:  # the sweep computes it again, then this run
             return self._report({}, 0, done=True) | {"lost_run": lost.run_id, "lost": str(lost)}
         except Exception as exception:
-            error = _one_line(exception)
+            error = in_one_line(exception)
             traceback.print_exc()  # in the worker's log
         self.state.seconds += time.perf_counter() - started
         done = bool(error) or self.state.diverged or self.state.steps >= self.total_steps
@@ -317,8 +320,10 @@ def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
-def _one_line(exception: Exception) -> str:
-    """``ValueError: what it said (at file.py:12)``."""
-    frame = traceback.extract_tb(exception.__traceback__)[-1]
+def in_one_line(exception: Exception) -> str:
+    """``ValueError: what it said (at file.py:12)``; of a plugin's file if it was at work."""
+    frames = traceback.extract_tb(exception.__traceback__)
+    of_plugin = [frame for frame in frames if plugins.is_of_plugin(frame.filename)]
+    frame = (of_plugin or frames)[-1]
     text = " ".join(str(exception).split())
     return f"{type(exception).__name__}: {text} (at {Path(frame.filename).name}:{frame.lineno})"

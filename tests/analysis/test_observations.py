@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
-from observations import observe
+from material import search_protocols
+from observations import observe, options_by_protocol, settings
 
-from raylot import results
+from raylot import plugins, results
+from raylot.config import TicketStreamRun
 from raylot.storage import Storage
 
 
@@ -66,3 +70,92 @@ def test_previous_pairs_with_the_task_before(
     assert "trainability_gap" not in previous.measures
     columns = list(same.frame)
     assert list(previous.frame) == columns
+
+
+# ------------------------------------------------------------------ plugins
+
+_PLUGIN = """
+from raylot import plugins
+plugins.shift("dim")(lambda dataset, options, key, t: {0})
+plugins.intervention("clip")(lambda options: {0})
+plugins.network("mine")(lambda shape, options, classes: {0})
+plugins.metric("size")(lambda probe: {0})
+"""
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> Iterator[Callable[[int], None]]:
+    """Loads a plugin in one of its versions."""
+    path = tmp_path / "mine.py"
+
+    def load(number: int) -> None:
+        path.write_text(_PLUGIN.format(number))
+        plugins.load(path)
+
+    plugins.forget()
+    yield load
+    plugins.forget()
+
+
+def test_one_version_of_a_plugin_goes_by_its_name(
+    tmp_path: Path, write_study: Callable[..., Path], version: Callable[[int], None]
+) -> None:
+    version(1)
+    write_study(
+        tmp_path, at, shifts=("dim", "noise"), network="mine", intervention="clip",
+        metrics=lambda shift, seed, task: {"size": 3.0},
+    )  # fmt: skip
+    plugins.forget()
+    observations = observe(Storage(tmp_path))
+    (setting,) = settings(observations)
+    assert set(setting.frame["shift"]) == {"dim", "noise"}
+    assert set(setting.frame["intervention"]) == {"clip"}
+    assert observations.measures[-1] == "size"
+    assert set(setting.frame["size"]) == {3.0}
+
+
+def test_versions_of_a_plugin_are_told_apart(
+    tmp_path: Path, write_study: Callable[..., Path], version: Callable[[int], None]
+) -> None:
+    """Of shifts and interventions by name, beside what is built in; of networks by protocol."""
+    for number in (1, 2):
+        version(number)
+        write_study(tmp_path, at, shifts=("dim", "noise"), intervention="clip", seeds=(0,))
+    write_study(tmp_path, at, shifts=("noise",), seeds=(0,))
+    plugins.forget()
+    found = settings(observe(Storage(tmp_path)))
+    assert len({setting.frame["protocol"].iloc[0] for setting in found}) == 1
+    shifts = {s.frame["intervention"].iloc[0]: set(s.frame["shift"]) for s in found}
+    assert len(shifts) == 3
+    clipped = sorted(name for name in shifts if name.startswith("clip@"))
+    assert len(clipped) == 2
+    for name in clipped:
+        code = name.removeprefix("clip@")  # one file, one code for all in it
+        assert shifts[name] == {f"dim@{code}", "noise"}
+    assert shifts["none"] == {"noise"}
+
+
+def test_a_changed_network_is_another_setting(
+    tmp_path: Path, write_study: Callable[..., Path], version: Callable[[int], None]
+) -> None:
+    for number in (1, 2):
+        version(number)
+        write_study(tmp_path, at, shifts=("dim",), network="mine", seeds=(0,))
+    plugins.forget()
+    found = settings(observe(Storage(tmp_path)))
+    assert len(found) == 2
+    assert all(", plugins=network:mine:" in setting.title for setting in found)
+    assert all("shift:" not in setting.title for setting in found)
+
+
+def test_tickets_of_plugins_are_found_again(version: Callable[[int], None]) -> None:
+    """Protocol of a ticket stream -> that of its search, where no plugin is loaded."""
+    version(1)
+    named: dict[str, Any] = {"shift": "dim", "network": "mine", "metrics": "size"}
+    run = TicketStreamRun.checked(**named, intervention="clip")
+    plugins.forget()
+    row = {**results.option_values(run), "protocol": run.protocol}
+    assert search_protocols(pd.DataFrame([row])) == {run.protocol: run.search.protocol}
+    (options,) = options_by_protocol(pd.DataFrame([row])).values()
+    kept = [part.rsplit(":", 1)[0] for part in options["plugins"].split(",")]
+    assert kept == ["metric:size", "network:mine"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from raylot import plugins
 from raylot.cli import Command, parse, read_options_file
 from raylot.config import PRESETS, Study
 from raylot.options import OptionError, accepted
@@ -195,7 +197,7 @@ def test_help_shows_every_option_and_what_it_accepts(capsys: pytest.CaptureFixtu
         text = "".join(f"{field.description};{accepted(field)}".split())
         values = r"(VALUE|\[VALUE\]|VALUE\[VALUE\.\.\.\])"
         assert re.search(f"--{dashed}{values}{re.escape(text)}", shown)
-    for name in ("--preset", "--config", "--dry-run", "--retry-failed"):
+    for name in ("--preset", "--config", "--plugin", "--dry-run", "--retry-failed"):
         assert name in captured.out
     assert "%%" not in captured.out
     assert "PydanticUndefined" not in captured.out
@@ -250,7 +252,7 @@ def test_help_shows_the_default_presets_values(
         (
             ["--interventions", "redu"],
             "interventions=redu: must be one or more of none, l2, l2_init, shrink_and_perturb, "
-            "redo, reset, each once",
+            "redo, reset, each once; --plugin FILE.py adds others",
         ),
         (
             ["--interventions", "redo", "--network", "resnet"],
@@ -499,6 +501,61 @@ def test_a_download_asked_for_on_the_command_line_may_stand_in_the_file_too(
     options_file.write_text("download: true")
     assert command("--config", str(options_file), "--download").study.download is True
     assert command("--config", str(options_file), "--download", "no").study.download is False
+
+
+_PLUGIN = """
+from raylot import plugins
+plugins.shift("{0}")(lambda dataset, options, key, t: dataset)
+plugins.metric("{0}_size")(lambda probe: 1)
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory with two plugins."""
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(_PLUGIN.format(name))
+    monkeypatch.chdir(tmp_path)
+    plugins.forget()
+    yield tmp_path
+    plugins.forget()
+
+
+def test_plugins_add_names(own: Path, options_file: Path) -> None:
+    options_file.write_text("shifts: one, noise\nmetrics: two_size, one_size\n")
+    given = ["--plugin", "one.py", f"--plugin={own / 'two.py'}", "--config", str(options_file)]
+    study = command(*given).study
+    assert study.shifts == ("one", "noise")
+    assert study.metrics == ("one_size", "two_size")
+    study = command(*given, "--shifts", "two", "--metrics", "none").study
+    assert study.shifts == ("two",)
+    assert study.metrics is None
+
+
+def test_help_names_what_plugins_add(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command("--help", "--plugin", "one.py")
+    assert caught.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "noise, stationary, one, each once" in shown
+    assert "one or more of one_size, each once, or none" in shown
+
+
+def test_a_plugin_is_given_once(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = refusal(capsys, "--plugin", "one.py", "--plugin", "one.py")
+    assert message == "plugin=one.py: must be given once"
+
+
+@pytest.mark.parametrize("text", ["one.py", "[one.py]"])
+def test_a_file_cannot_ask_for_a_plugin(
+    text: str, own: Path, options_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (own / "one.py").write_text("from pathlib import Path\nPath('harm').touch()\n")
+    options_file.write_text(f"plugin: {text}\nshifts: one\n")
+    message = refusal(capsys, "--config", str(options_file))
+    assert message.startswith("plugin=")
+    assert message.endswith(": must be given on the command line, as it is executed")
+    assert not (own / "harm").exists()
 
 
 @pytest.mark.parametrize("name", ["shift", "interventions", "seeds", "pruning"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-import typing
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,9 +17,9 @@ from torch.nn import functional as F
 
 from raylot import interventions, networks
 from raylot.config import InterventionOptions, NetworkOptions, OptimizerOptions
-from raylot.config.concepts import Intervention as InterventionName
 from raylot.data import Task
 from raylot.interventions import INTERVENTIONS, dormant_by_layer
+from raylot.names import BUILT_IN
 from raylot.options import OptionError
 from raylot.pruning import prunable_weights
 from raylot.randomness import RandomKey
@@ -62,7 +61,7 @@ def _bits(tensor: Tensor) -> Tensor:
 
 
 def test_every_name_of_the_configuration_has_its_method() -> None:
-    assert {"none", *INTERVENTIONS} == set(typing.get_args(InterventionName))
+    assert {"none", *INTERVENTIONS} == set(BUILT_IN["intervention"])
     assert interventions.make(InterventionOptions()) is None
 
 

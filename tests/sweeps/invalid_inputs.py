@@ -20,10 +20,10 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from raylot.config import Study
-from raylot.options import accepted
+from raylot.options import accepted, named_by
 
 #: Options of the command line that are none of the study.
-_FLAGS = {"preset", "config", "dry_run", "retry_failed", "help"}
+_FLAGS = {"preset", "config", "plugin", "dry_run", "retry_failed", "help"}
 
 #: Texts that are no number, choice, truth value or list of these.
 _JUNK = (
@@ -111,6 +111,9 @@ def accepted_by(option: FieldInfo) -> Accepted:
             found.kinds.add(annotation)
 
     walk(option.annotation)
+    if named := named_by(option):
+        found.kinds.discard(str)
+        found.choices += named.names()
     return found
 
 
@@ -391,6 +394,17 @@ _CONTRADICTIONS: dict[str, _Contradictions] = {
         "--tasks 5 --snapshots 0,4 --stream-snapshots 0,4,0",
         "--stream-snapshots ,",
     ),
+    "_names_are_known": _each(
+        "shifts interventions network metrics",
+        "--shifts noise,brightness",
+        "--shifts shift",
+        "--interventions none,mine",
+        "--network my_net",
+        "--network resnet,mlp",
+        "--metrics mine",
+        "--metrics weight_norm",
+    ),
+    "_each_measured_once": _each("metrics", "--metrics ,", "--metrics=", "--metrics mine,mine"),
     "_absolute": _each("data_root", "--data-root ~no_such_user_at_all/x --dataset mnist"),
     "_says_something": _each("data_root", "--data-root= --dataset mnist"),
 }
@@ -409,7 +423,8 @@ def unlisted_checks() -> set[str]:
     for run in runs:
         found |= _checks_of(type(run))
     # A tickets run's task comes from the study's snapshots, and its rounds from the study's.
-    never_wrong = {"_task_has_a_snapshot", "_customary_rounds"}
+    # What is used from plugins is filled in.
+    never_wrong = {"_task_has_a_snapshot", "_customary_rounds", "_code_of_plugins"}
     return found - never_wrong - _NO_CONTRADICTION - set(_CONTRADICTIONS)
 
 
@@ -474,7 +489,7 @@ def _wrong_options(draw: random.Random) -> Iterator[Invalid]:
 
 
 def _missing_values(draw: random.Random) -> Iterator[Invalid]:
-    names = [*Study.model_fields, "preset", "config"]
+    names = [*Study.model_fields, "preset", "config", "plugin"]
     for name in names:
         if name in Study.model_fields and accepted_by(Study.model_fields[name]).is_bool:
             continue
@@ -538,6 +553,8 @@ def _presets_and_paths(draw: random.Random) -> Iterator[Invalid]:
     )  # fmt: skip
     for text in paths:
         yield Invalid("path of the file", (f"--config={text}",), begins=("config=",))
+        yield Invalid("path of a plugin", (f"--plugin={text}",), begins=("plugin=",))
+        yield Invalid("path of a plugin", ("--dry-run", f"--plugin={text}"), begins=("plugin=",))
 
 
 def _places(draw: random.Random) -> Iterator[Invalid]:
@@ -683,6 +700,63 @@ def _documents(draw: random.Random) -> Iterator[Invalid]:
         yield Invalid("no flat mapping", ("--config", "{file}"), content, ("config=",))
 
 
+#: How the file of a plugin begins that gets as far as registering something.
+_IMPORT = b"from raylot import plugins\n"
+
+#: What can be registered as such, and takes four arguments.
+_FUNCTION = b"def f(dataset, options, key, t): return dataset\n"
+
+
+def _plugins(draw: random.Random) -> Iterator[Invalid]:
+    """Files that are no plugins."""
+    contents = [
+        b"", b"# nothing", b"x = 1", b"x = (", b"x = 'a", b"def f(:", b"\tx = 1\n  y = 2",
+        b"x = 08",
+        b"return 1", b"await x", b"1/0", b"import no_such_module_at_all", b"from . import sibling",
+        b"from raylot import no_such_name", b"raise SystemExit", b"raise SystemExit(0)", b"exit()",
+        b"raise ValueError('a\\nb\\x1b[2J')", b"raise Exception", b"assert False", b"\x00", b"\xff",
+        b"x = '\x80'", b"# coding: nonsense\nx = 1", "x = 1".encode("utf-16"), b"\x7fELF",
+        b"(" * 500,
+        b"x = " + b"-" * 100_000 + b"1", b"x = " + b"+".join([b"1"] * 100_000),
+        b"# " + b"x" * 10**6,
+        b"def f(): f()\nf()", b"epochs: 3", b"#!/bin/sh\nexit 0", b"x: int = y",
+    ]  # fmt: skip
+    names = [
+        '"noise"', '"stationary"', '"all"', '""', '" "', '"A"', '"a b"', '"a,b"', '"a:b"', '"-a"',
+        '"1"', '"_a"', '"a\\n"', '"a\\0"', '"\u00fc"', '"' + "a" * 51 + '"', "None", "3", "f",
+        "b'a'",
+        '["a"]', "True", "", '"a", "b"', 'nome="a"',
+    ]  # fmt: skip
+    for name in names:
+        contents.append(_IMPORT + _FUNCTION + f"plugins.shift({name})(f)".encode())
+    for line in (
+        "plugins.shift(f)", "plugins.shift('a')(3)", "plugins.shift('a')(None)",
+        "plugins.shift('a')(lambda: 1)", "plugins.shift('a')(lambda a, b, c: 1)",
+        "plugins.shift('a')(lambda a, b, c, d, e: 1)", "plugins.shift('a')(lambda *, a: 1)",
+        "plugins.shift('a')(lambda a, b, c, d, *, e: 1)", "plugins.shift('a')(f)(f)",
+        "plugins.shift('a')(f); plugins.shift('a')(f)", "plugins.shift('a')(f); 1/0",
+        "plugins.network('mlp')(lambda a, b, c: 1)", "plugins.network('a')(f)",
+        "plugins.network('a', 3)(lambda a, b, c: 1)", "plugins.intervention('redo')(lambda a: 1)",
+        "plugins.intervention('none')(lambda a: 1)", "plugins.intervention('a')(f)",
+        "plugins.metric('srank')(lambda a: 1)", "plugins.metric('test_accuracy')(lambda a: 1)",
+        "plugins.metric('seed')(lambda a: 1)", "plugins.metric('ticket_count')(lambda a: 1)",
+        "plugins.metric('ticket_advantage')(lambda a: 1)", "plugins.metric('a')(f)",
+        "plugins.metric('a', of='weights')(lambda a: 1)", "plugins.metric('a', of='x')(len)",
+        "plugins.metric('a', combine=max)(len)", "plugins.metric('a', of='weights', combine=3)(f)",
+        "plugins.load('/nowhere.py')", "plugins.nothing('a')(f)",
+    ):  # fmt: skip
+        contents.append(_IMPORT + _FUNCTION + line.encode())
+    for content in contents:
+        arguments = draw.choice([(), ("--dry-run",), ("--help",), ("--preset", "original")])
+        words = (*arguments, "--plugin", "{file}")
+        yield Invalid("no plugin", words, content, ("plugin=",))
+    good = _IMPORT + _FUNCTION + b"plugins.shift('a_shift')(f)"
+    yield Invalid("no plugin", ("--plugin={file}", "--plugin={file}"), good, ("plugin=",))
+    for value in ("x.py", "[x.py]", "null", "true", "''", "/nowhere.py"):
+        file = f"plugin: {value}\nepochs: 3\n".encode()
+        yield Invalid("plugin in a file", ("--config", "{file}"), file, ("plugin=",))
+
+
 def _odd_keys(draw: random.Random) -> Iterator[Invalid]:
     """Keys that are no option; no value is wrong."""
     keys = (
@@ -708,7 +782,7 @@ def all_invalid() -> list[Invalid]:
         case
         for generate in (
             _wrong_values, _wrong_options, _missing_values, _surplus, _contradicting,
-            _presets_and_paths, _places, _wrong_in_a_file, _documents, _odd_keys,
+            _presets_and_paths, _plugins, _places, _wrong_in_a_file, _documents, _odd_keys,
         )
         for case in generate(draw)
     ]  # fmt: skip

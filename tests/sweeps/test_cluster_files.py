@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -168,6 +169,25 @@ def test_a_submitted_sweep_runs_and_its_cluster_asks_for_the_token(
     assert "4 runs finished" in done.stdout
     assert "Traceback" not in done.stdout
     _assert_finished(tmp_path / "study")
+
+
+def test_a_submitted_sweep_takes_a_plugin_from_its_folder(head: Head, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    for part in ("raylot", "sweeps", "analysis"):
+        shutil.copytree(_ROOT / part, clone / part, ignore=shutil.ignore_patterns("__pycache__"))
+    (clone / "mine.py").write_text(
+        "from raylot import plugins\n"
+        "plugins.shift('same')(lambda dataset, options, key, t: dataset)\n"
+    )
+    submit = [str(clone / "sweeps" / "cluster" / "submit.sh"), head.address]
+    own = ["--storage", str(tmp_path / "study"), "--plugin", "mine.py", "--shifts", "same"]
+    done = subprocess.run(
+        [*submit, *_TINY, *own], env=head.environment, cwd=tmp_path,
+        capture_output=True, text=True, check=False, timeout=400,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    _assert_finished(tmp_path / "study")
+    assert set(results.read(tmp_path / "study", "runs")["shift"]) == {"same"}
 
 
 def test_a_job_may_not_leave_results_in_its_own_folder(head: Head) -> None:

@@ -87,6 +87,8 @@ CHANGED: dict[str, Any] = {
     "redo_threshold": 0.1,
     "redo_interval": 7,
     "hidden": (65,),
+    "metrics": None,  # of a plugin only; see tests/raylot/test_plugins.py
+    "plugins": None,  # filled in from what a run names
     "optimizer": "sgd",
     "lr": 0.002,
     "momentum": None,  # goes with sgd only; see below
