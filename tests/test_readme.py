@@ -94,6 +94,21 @@ def test_the_plugins_are_swept_over_as_written(plugin_folder: Path) -> None:
     assert saturated.between(0, 1).all()
 
 
+def test_its_links_lead_somewhere() -> None:
+    for path in (_ROOT / "README.md", _ROOT / "sweeps" / "cluster" / "README.md"):
+        text = path.read_text(encoding="utf-8")
+        links = re.findall(r"\]\(((?!https?:)[^)]+)\)", text)
+        headings = {
+            re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+            for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+        }
+        for link in links:
+            if link.startswith("#"):
+                assert link[1:] in headings
+            else:
+                assert (path.parent / link).exists(), link
+
+
 def test_the_files_it_names_exist() -> None:
     named = set(re.findall(r"\b(?:raylot|sweeps|analysis)/[a-z_/]+\.py\b", _README))
     assert len(named) >= 8
