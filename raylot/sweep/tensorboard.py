@@ -13,6 +13,14 @@ from typing import Any
 from ray.tune.logger import TBXLoggerCallback
 from tensorboardX.summary import hparams
 
+from raylot.config import TicketsRun
+
+#: What of a search comes first among all that runs are compared by. TensorBoard begins with five
+#: columns, the first by name, and leaves out whatever run lacks one: any others would leave none.
+_FIRST = (
+    "ticket_count", "winning_ticket_count", "overlap_mean", "ticket_accuracy", "test_accuracy",
+)  # fmt: skip
+
 
 class TensorBoard(TBXLoggerCallback):
     """Logs ``measures`` of each report as scalars ``<kind of run>/<measure>``.
@@ -20,7 +28,8 @@ class TensorBoard(TBXLoggerCallback):
     The step is the task of a stream, counted from its first, or the round of a search (0: dense
     training; each control is one more). Of a run that was continued by another sweep each has its
     own part of the curve. HParams are written when a run ends: its kind, the options searched over,
-    and, as the last value of each scalar, what runs are compared by.
+    and, as the last value of each scalar, what runs are compared by; of a search also as
+    ``answer/<measure>``.
     """
 
     def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
@@ -38,7 +47,13 @@ class TensorBoard(TBXLoggerCallback):
         writer.flush()
 
     def _try_log_hparams(self, trial: Any, result: dict[str, Any]) -> None:
-        options = {"kind": self._trial_result[trial]["kind"], **trial.evaluated_params["run"]}
+        closing = self._trial_result[trial]
+        options = {"kind": closing["kind"], **trial.evaluated_params["run"]}
+        if closing["kind"] == TicketsRun.kind:
+            options.setdefault("subnetwork", "search")  # where ticket streams have one
+            for name in _FIRST:
+                if (value := closing.get(f"{TicketsRun.kind}/{name}")) is not None:
+                    self._trial_writer[trial].add_scalar(f"answer/{name}", value, global_step=0)
         plain = {
             name: value if isinstance(value, bool | int | float) else str(value)
             for name, value in options.items()

@@ -456,8 +456,12 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
             assert list(overlaps.values()) == pytest.approx([row["overlap_mean"]] * len(overlaps))
         compared = board.hparams()
     assert len(compared) == 2 + 8 + 4
+    # TensorBoard begins with the first five: runs that have them are what it shows
+    names = sorted({name for _, measures in compared for name in measures})[:5]
+    with_these = [options["kind"] for options, own in compared if set(names) <= own.keys()]
+    assert with_these == ["tickets"] * 8
     found = {
-        (options["seed"], options["task"], options["sparsity"]): measures["tickets/ticket_count"]
+        (options["seed"], options["task"], options["sparsity"]): measures["answer/ticket_count"]
         for options, measures in compared
         if options["kind"] == "tickets"
     }
