@@ -83,13 +83,15 @@ def report(storage: Storage) -> str:
         OptionError: no stream has learned a task yet.
     """
     runs = results.read(storage, "runs")
-    tasks = told_apart(results.read(storage, "tasks"), runs)
-    runs = told_apart(runs, runs)
-    known = report_data.streams(runs, tasks)
+    unfinished = unfinished_runs(storage, set(runs["run_id"]))
+    begun = report_data.begun(runs, unfinished)
+    tasks = told_apart(results.read(storage, "tasks"), begun)
+    runs = told_apart(runs, begun)
+    known = report_data.streams(begun, tasks)
     if known.empty:
         raise OptionError(
             f"storage={storage.root}: must be the folder or URI of a raylot storage in which a "
-            "stream has ended (tables/tasks has none)"
+            "stream has learned a task (tables/tasks has none)"
         )
     snapshots = results.read(storage, "snapshots")
     plastic = results.read(storage, "plastic_parameters")
@@ -101,7 +103,7 @@ def report(storage: Storage) -> str:
     named = [*searches.get("tickets", []), *searches.get("measures", [])]
     structure = report_data.structure(known, results.read(storage, "plasticity"))
     data = {
-        "filters": report_data.filters(known, {"sparsity": snapshots["sparsity"].tolist()}),
+        "filters": report_data.filters(known, {"sparsity": snapshots["sparsity"].unique()}),
         "streams": report_data.stream_columns(known),
         "curves": report_data.curves(known, tasks),
         "structure": structure,
@@ -109,9 +111,9 @@ def report(storage: Storage) -> str:
         "ticket_streams": report_data.ticket_streams(known, runs, tasks),
         "plastic_parameters": report_data.plastic_parameters(known, plastic),
         "correlations": report_data.correlation_columns(correlations),
-        "runs": report_data.run_columns(runs, unfinished_runs(storage, set(runs["run_id"]))),
+        "runs": report_data.run_columns(runs, unfinished),
         "protocols": report_data.protocols(runs),
-        "measures": report_data.labels([*named, *structure["measures"]]),
+        "measures": report_data.labels([*named, *structure["values"]]),
         "t": report_data.t_quantiles(),
         "colours": {
             "shift": shift_colours(known["shift"]),

@@ -40,9 +40,9 @@ _CORRELATIONS = (
 )  # fmt: skip
 
 _RUNS = (
-    "run_id", "kind", "dataset", "network", "intervention", "shift", "seed", "task", "sparsity",
-    "subnetwork", "status", "error", "training_steps", "seconds", "engine_used", "device_used",
-    "started",
+    "run_id", "kind", "protocol", "stream_run_id", "dataset", "network", "intervention", "shift",
+    "seed", "task", "sparsity", "subnetwork", "status", "error", "training_steps", "seconds",
+    "engine_used", "device_used", "started",
 )  # fmt: skip
 
 #: Columns of ``runs`` that say with what a run was computed.
@@ -57,17 +57,29 @@ _FREEDOM = 500
 Columns = dict[str, Any]
 
 
-def streams(runs: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
-    """A row per stream that has learned a task: its identity and protocol, by run_id.
+def begun(runs: pd.DataFrame, unfinished: Iterable[Unfinished]) -> pd.DataFrame:
+    """What is known of all runs, also of those that have not ended: kind, protocol and plugins."""
+    columns = ["run_id", "kind", "protocol", "plugins"]
+    rows = [{name: getattr(run, name) for name in columns} for run in unfinished]
+    under_way = pd.DataFrame(rows, columns=columns, dtype=object)
+    return pd.concat([runs[columns].astype(object), under_way], ignore_index=True)
+
+
+def streams(known: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
+    """A row per stream that has learned a task, also of those that have not ended: its identity
+    and protocol. One of which the protocol is not known is left out: nobody knows what it may be
+    compared with.
 
     Args:
-        runs, tasks: the whole tables.
+        known: from `begun`.
+        tasks: the whole table.
     """
     own = tasks[tasks["snapshot"].isna() & (tasks["subnetwork"] == "dense")]
     columns = ["run_id", "dataset", "network", "intervention", "shift", "seed"]
     found = own.drop_duplicates("run_id")[columns]
-    protocols = runs[runs["kind"] == StreamRun.kind].set_index("run_id")["protocol"]
-    found["protocol"] = [protocols.get(run_id, "") for run_id in found["run_id"]]
+    of_streams = known[known["kind"] == StreamRun.kind].set_index("run_id")["protocol"]
+    found["protocol"] = found["run_id"].map(of_streams)
+    found = found[found["protocol"].fillna("") != ""]
     found["other"] = found["intervention"] != "none"  # what all are compared with comes first
     order = ["dataset", "network", "other", "intervention", "shift", "seed", "run_id"]
     return found.sort_values(order, ignore_index=True).drop(columns="other")
@@ -82,8 +94,8 @@ def curves(known: pd.DataFrame, tasks: pd.DataFrame) -> Columns:
     """Accuracies of every task of the streams, a list per stream.
 
     Returns:
-        ``width``: tasks that each value is the mean of; ``first``: the first task; ``tasks``: the
-        task in the middle of each value's; and the measures: per stream, its values.
+        ``width``: tasks that each value is the mean of; ``tasks``: the task in the middle of each
+        value's; ``values``: measure -> per stream, its values.
     """
     own = tasks[tasks["run_id"].isin(known["run_id"])]
     return _curves(own, "run_id", known["run_id"].tolist(), "task", CURVES)
@@ -94,7 +106,7 @@ def structure(known: pd.DataFrame, plasticity: pd.DataFrame) -> Columns:
     wide = whole_network_metrics(plasticity[plasticity["run_id"].isin(known["run_id"])])
     names = in_order(set(wide.columns) - {"stream_run_id", "task"})
     wide["stream"] = _places(known, wide["stream_run_id"])
-    return {"measures": names, **_columns(wide, ["stream", "task", *names])}
+    return {**_columns(wide, ["stream", "task"]), "values": _columns(wide, names)}
 
 
 def searches(known: pd.DataFrame, observed: Observations, snapshots: pd.DataFrame) -> Columns:
@@ -103,23 +115,23 @@ def searches(known: pd.DataFrame, observed: Observations, snapshots: pd.DataFram
                                  suffixes=("", "_again"))  # fmt: skip
     frame["stream"] = _places(known, frame["stream_run_id"])
     frame = frame[frame["stream"].notna()].sort_values(["stream", "task", "sparsity"])
-    names = dict.fromkeys([
-        "run_id", "stream", "task", "protocol", "sparsity", "rounds", *observed.tickets,
-        *observed.measures, *CONTROLS,
-    ])  # fmt: skip
+    names = dict.fromkeys([*observed.tickets, *observed.measures, *CONTROLS])
     return {
         "tickets": observed.tickets,
         "measures": observed.measures,
-        **_columns(frame, list(names)),
+        **_columns(frame, ["run_id", "stream", "task", "protocol", "sparsity", "rounds"]),
+        "values": _columns(frame, list(names)),
     }
 
 
 def ticket_streams(known: pd.DataFrame, runs: pd.DataFrame, tasks: pd.DataFrame) -> Columns:
     """Accuracies of tickets and others on the tasks after a snapshot, a list per run."""
     own = tasks[tasks["snapshot"].notna() & tasks["stream_run_id"].isin(known["run_id"])]
-    if "dense" not in set(own["subnetwork"]):  # then the stream itself is
+    place = own["stream_run_id"] + " " + own["snapshot"].astype(str)
+    alone = own[~place.isin(place[own["subnetwork"] == "dense"])]
+    if len(alone):  # then the stream itself is the dense network
         learned = tasks[tasks["run_id"].isin(known["run_id"])]
-        own = pd.concat([own, dense_from_stream(own, learned)], ignore_index=True)
+        own = pd.concat([own, dense_from_stream(alone, learned)], ignore_index=True)
     own = own.assign(
         new_task=own["task"] - own["snapshot"],
         learner=own["run_id"] + " " + own["snapshot"].astype(str),
@@ -128,9 +140,10 @@ def ticket_streams(known: pd.DataFrame, runs: pd.DataFrame, tasks: pd.DataFrame)
     first = own.drop_duplicates("learner").copy()
     found_by = first["run_id"].map(ended["protocol"].map(search_protocols(ended)))
     first["protocol"] = found_by.where(first["subnetwork"] != "dense", "")
+    first["rounds"] = first["run_id"].map(ended["rounds"])
     first["stream"] = _places(known, first["stream_run_id"])
     first = first[first["protocol"].notna()]
-    columns = ["run_id", "stream", "snapshot", "sparsity", "subnetwork", "protocol"]
+    columns = ["run_id", "stream", "snapshot", "sparsity", "rounds", "subnetwork", "protocol"]
     return {
         **_columns(first, columns),
         "curves": _curves(own, "learner", first["learner"].tolist(), "new_task", ["test_accuracy"]),
@@ -153,7 +166,8 @@ def run_columns(runs: pd.DataFrame, unfinished: Iterable[Unfinished]) -> Columns
     rows["started"] = pd.to_datetime(rows["started"]).dt.strftime("%Y-%m-%d %H:%M")
     under_way = pd.DataFrame(
         [
-            {"run_id": run.run_id, "kind": run.kind, "status": "not ended",
+            {"run_id": run.run_id, "kind": run.kind, "protocol": run.protocol,
+             "stream_run_id": run.run_id, "status": "not ended",
              "error": f"{run.label}: {run.steps} of {run.of} steps saved",
              "training_steps": run.steps}
             for run in unfinished
@@ -206,20 +220,20 @@ def _curves(
 ) -> dict[str, Any]:
     """Curves along x, a list of values per learner, averaged to `MOST_VALUES` in all."""
     if rows.empty or not learners:
-        return {"width": 1, "first": 0, "tasks": [], **{name: [] for name in names}}
+        return {"width": 1, "tasks": [], "values": {name: [] for name in names}}
     first, last = int(rows[x].min()), int(rows[x].max())
     width = -(-(last - first + 1) * len(learners) // MOST_VALUES)
     bins = ((rows[x] - first) // width).astype(int)
     count = (last - first) // width + 1
     found: dict[str, Any] = {
         "width": width,
-        "first": first,
         "tasks": [min(first + i * width + (width - 1) / 2, last) for i in range(count)],
     }
+    found["values"] = values = {}
     for name in names:
         by_bin = rows[name].astype(float).groupby([rows[whose], bins]).mean().unstack()
         by_bin = by_bin.reindex(index=list(learners), columns=range(count))
-        found[name] = [_numbers(values, _CURVE_DIGITS) for values in by_bin.to_numpy()]
+        values[name] = [_numbers(own, _CURVE_DIGITS) for own in by_bin.to_numpy()]
     return found
 
 
@@ -249,11 +263,13 @@ def _number(value: float, digits: int) -> float | int | None:
     return float(f"{value:.{digits}g}")
 
 
-def filters(known: pd.DataFrame, parts: Mapping[str, Iterable[Any]]) -> dict[str, list[Any]]:
+def filters(known: pd.DataFrame, parts: Mapping[str, Array]) -> dict[str, list[Any]]:
     """What can be chosen: option -> its values, in the order in which they are offered."""
     found: dict[str, list[Any]] = {
         name: sorted(known[name].unique().tolist())
         for name in ("dataset", "network", "intervention", "shift")
     }
     found["seed"] = [str(seed) for seed in sorted(known["seed"].unique().tolist())]
-    return found | {name: sorted(set(values)) for name, values in parts.items()}
+    for name, values in parts.items():
+        found[name] = sorted({number for number in _numbers(values) if number is not None})
+    return found

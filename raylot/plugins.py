@@ -93,8 +93,8 @@ _TAKEN = {"shift": ("all",), "metric": ("ticket_advantage", "advantage_over_rand
 def shift(name: str) -> Callable[[_ShiftT], _ShiftT]:
     """Registers a shift type, for ``--shifts``: ``function(dataset, options, key, t) -> Task``.
 
-    The function gets the data set (a `raylot.Task`, not to be changed in place: see
-    `raylot.shifts.map_inputs`), the run's `raylot.config.ShiftOptions`, a
+    The function gets a copy of the data set (a `raylot.Task`: see `raylot.shifts.map_inputs`), the
+    run's `raylot.config.ShiftOptions`, a
     `raylot.randomness.RandomKey` for its draws (``key.child("angle", t).generator()`` is a numpy
     generator of task t's own), and t, counted from 0. It must depend on nothing else. It returns
     task t on the same device, with the same input shape, number of classes and, about, number of

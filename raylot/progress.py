@@ -219,7 +219,9 @@ class Progress:
         """The live picture: a bar, all stages, what running trials are doing, the answer so far."""
         if self._terminal:
             with suppress(OSError):  # rich asks the streams that are not the terminal's any more
-                self.console.size = os.get_terminal_size(self._terminal.fileno())
+                size = os.get_terminal_size(self._terminal.fileno())
+                if size.columns and size.lines:  # some know neither
+                    self.console.size = size
         if not self._stage:
             return Text(_STARTING)
         height = self.console.height - 1  # the cursor's own line below it

@@ -52,13 +52,14 @@ def conduct(
         SystemExit: with status 2, and one line on standard error, after a user's mistake.
     """
     script = Path(script).resolve()
-    command = cli.parse(description or "", script.stem, arguments, defaults)
-    try:
-        patience = 0.0 if command.dry_run else command.study.storage_patience
-        storage = Storage(command.storage, patience)
-        _refuse_passing_folder(storage)
-    except OptionError as error:
-        cli.refuse(error)
+    with ends_at_once():
+        command = cli.parse(description or "", script.stem, arguments, defaults)
+        try:
+            patience = 0.0 if command.dry_run else command.study.storage_patience
+            storage = Storage(command.storage, patience)
+            _refuse_passing_folder(storage)
+        except OptionError as error:
+            cli.refuse(error)
     try:
         with ends_at_once():
             sweep = Sweep(command.study, storage, *spaces(command.study))
@@ -68,7 +69,7 @@ def conduct(
                 print(sweep.plan(), flush=True)
                 print(sweep.prediction())
                 return 0
-            sweep.check()
+        sweep.check()
         words = sys.argv if arguments is None else [str(script), *arguments]
         outcome = sweep.run(
             retry_failed=command.retry_failed, command=shlex.join(["python", *words])
@@ -80,7 +81,10 @@ def conduct(
         for analysis in analyses:
             print(flush=True)
             path = script.parents[1] / "analysis" / analysis
-            ended = subprocess.run([sys.executable, str(path), storage.root], check=False)
+            # In a group of its own, which Ctrl-C does not reach: this process ends it.
+            ended = subprocess.run(
+                [sys.executable, str(path), storage.root], check=False, process_group=0
+            )
             complete &= ended.returncode == 0
     except OptionError as error:
         cli.refuse(error)

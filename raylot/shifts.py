@@ -48,10 +48,26 @@ def make_task(dataset: Task, options: ShiftOptions, seed: int, t: int) -> Task:
     """
     if options.period:
         t %= options.period
-    shift: Shift = SHIFTS.get(options.shift) or plugins.get("shift", options.shift)
-    task = shift(dataset, options, RandomKey((seed, "shift", options.shift)), t)
+    key = RandomKey((seed, "shift", options.shift))
+    if options.shift in SHIFTS:
+        return SHIFTS[options.shift](dataset, options, key, t)
+    shift: Shift = plugins.get("shift", options.shift)
+    # All runs on a node share the data set: a user's function gets a copy, and draws of its own.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(key.child("torch", t).torch_seed())
+        task = shift(_copied(dataset), options, key, t)
     plugins.check_returned("shift", options.shift, task, Task)
     return task
+
+
+def _copied(task: Task) -> Task:
+    return replace(
+        task,
+        train_inputs=task.train_inputs.clone(),
+        train_labels=task.train_labels.clone(),
+        test_inputs=task.test_inputs.clone(),
+        test_labels=task.test_labels.clone(),
+    )
 
 
 # ------------------------------------------------------------------ what is done to one task

@@ -5,13 +5,18 @@ Ray's compiled parts write straight to this process's standard error, as do othe
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO
 
 _STANDARD = (1, 2)
+
+#: Bytes that may be caught before they are read.
+_PIPE = 1 << 20
 
 
 class StrayOutput:
@@ -34,6 +39,10 @@ class StrayOutput:
         again = os.fdopen(os.dup(terminal.fileno()), "w", encoding=sys.stderr.encoding)
         self._terminals = {number: os.dup(number) for number in _STANDARD if os.isatty(number)}
         caught, strays = os.pipe()
+        if sys.platform == "linux":
+            # Whoever fills it while holding Python's lock, so that nobody reads, waits for ever.
+            with suppress(OSError):
+                fcntl.fcntl(strays, fcntl.F_SETPIPE_SZ, _PIPE)
         for number in self._terminals:
             os.dup2(strays, number)
         os.close(strays)

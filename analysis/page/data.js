@@ -12,7 +12,7 @@ async function inflate(text) {
 function expanded(columns) {
   const found = {};
   for (const [name, column] of Object.entries(columns)) {
-    found[name] = column && column.codes
+    found[name] = column?.codes
       ? column.codes.map((code) => (code < 0 ? null : column.texts[code])) : column;
   }
   return found;
@@ -27,11 +27,28 @@ class Study {
     for (const name of ["streams", "structure", "searches", "ticket_streams", "plastic_parameters", "correlations", "runs"]) {
       this[name] = expanded(data[name]);
     }
-    this.searches.stream ||= [];
-    this.searches.tickets ||= [];
-    this.searches.measures ||= [];
+    this.searches = { stream: [], task: [], tickets: [], measures: [], values: {}, ...this.searches };
     this.protocolChoices = this.#protocolChoices();
-    this.positions = new Map([...new Set(this.searches.task || [])].sort((a, b) => a - b).map((task, i) => [task, i]));
+    this.places = new Map(this.streams.run_id.map((run, i) => [run, i]));
+    for (const table of [this.searches, this.plastic_parameters, this.ticket_streams]) table.label = searchLabels(table);
+    this.searches.setting = this.searches.stream.map((stream) => this.settingOf(stream));
+    this.searches.position = this.#positions();
+  }
+
+  settingOf(stream) {
+    return SETTING.map((name) => this.streams[name][stream]).join(", ");
+  }
+
+  // Of each search's task among the tasks at which its protocol and setting have snapshots.
+  #positions() {
+    const { task, protocol = [], setting } = this.searches, grids = new Map();
+    const key = (i) => `${protocol[i]} ${setting[i]}`;
+    task.forEach((own, i) => {
+      if (!grids.has(key(i))) grids.set(key(i), new Set());
+      grids.get(key(i)).add(own);
+    });
+    for (const [name, tasks] of grids) grids.set(name, new Map([...tasks].sort((a, b) => a - b).map((own, i) => [own, i])));
+    return task.map((own, i) => grids.get(key(i)).get(own));
   }
 
   // Protocols that can be chosen, most searches first: name -> protocols of the streams under it.
@@ -50,15 +67,25 @@ class Study {
     return new Map([...found].sort((a, b) => (counts.get(b[0]) || 0) - (counts.get(a[0]) || 0)));
   }
 
-  // What tells the protocols apart, as text.
+  // What tells the protocols apart, as text. Of those without an ended run only the name is known.
   protocolLabel(name) {
-    const others = [...this.protocolChoices.keys()].filter((other) => other !== name);
+    const known = [...this.protocolChoices.keys()].map((other) => this.protocols[other]).filter(Boolean);
     const own = this.protocols[name] || {};
-    const differing = Object.keys(own).filter((option) =>
-      others.some((other) => (this.protocols[other] || {})[option] !== own[option]));
+    const differing = Object.keys(own).filter((option) => known.some((other) => other[option] !== own[option]));
     const told = differing.map((option) => `${option}=${own[option]}`).join(", ");
-    return told ? `${name}: ${told}` : name || "not known yet";
+    return told ? `${name}: ${told}` : name;
   }
+}
+
+// ``sparsity 0.8`` of each row, with the rounds where a sparsity was searched with several.
+function searchLabels({ sparsity = [], rounds = [] }) {
+  const known = new Map();
+  sparsity.forEach((own, i) => {
+    if (!known.has(own)) known.set(own, new Set());
+    known.get(own).add(rounds[i]);
+  });
+  return sparsity.map((own, i) => (own === null ? ""
+    : `sparsity ${own}${known.get(own).size > 1 ? ` (${rounds[i]} rounds)` : ""}`));
 }
 
 // The rows that the filters leave.

@@ -5,12 +5,10 @@
 const labelled = (study, names) =>
   names.map((value) => ({ value, label: (study.measures[value] || { label: value }).label }));
 
-const axisOf = (study, name) => (study.measures[name] || { axis: name }).axis;
+// Streams whose lines are shown singly.
+const MOST_STREAMS = 200;
 
-const searchLabel = (study, table, i) => {
-  const several = table.rounds && new Set(table.rounds.filter((_, j) => table.sparsity[j] === table.sparsity[i])).size > 1;
-  return `sparsity ${table.sparsity[i]}${several ? ` (${table.rounds[i]} rounds)` : ""}`;
-};
+const axisOf = (study, name) => (study.measures[name] || { axis: name }).axis;
 
 // Rows of a table by a key, in the order in which keys come.
 function grouped(rows, keyOf) {
@@ -52,7 +50,7 @@ function linePanels(panels, xTitle, yTitle) {
 // A panel per group and search with a line for each of some columns.
 function columnPanels(study, selection, table, lines) {
   const panels = [];
-  const parts = grouped(selection.rows(table), (i) => panelTitle(selection.group(table.stream[i]), searchLabel(study, table, i)));
+  const parts = grouped(selection.rows(table), (i) => panelTitle(selection.group(table.stream[i]), table.label[i]));
   for (const [title, own] of parts) {
     const drawn = lines(own).map(({ valueOf, ...line }) => ({
       ...line,
@@ -81,8 +79,8 @@ const FIGURES = [
       measure: {
         label: "Measure",
         choices: labelled(study, [
-          ...["test_accuracy", "online_accuracy", "learning_speed"].filter((name) => study.curves[name].some((own) => own.some((v) => v !== null))),
-          ...study.structure.measures.filter((name) => !(name in study.curves)),
+          ...Object.keys(study.curves.values).filter((name) => study.curves.values[name].some((own) => own.some((v) => v !== null))),
+          ...Object.keys(study.structure.values).filter((name) => !Object.hasOwn(study.curves.values, name)),
         ]),
       },
       seeds: { label: "Single seeds", choices: [{ value: "", label: "not shown" }, { value: "shown", label: "shown, faint" }] },
@@ -91,13 +89,14 @@ const FIGURES = [
       const { streams, curves, structure } = study;
       const styles = groupStyles(study, selection);
       const points = new Map(selection.places.map((stream) => [stream, []]));
-      if (measure in curves) {
+      const isCurve = Object.hasOwn(curves.values, measure);
+      if (isCurve) {
         for (const [stream, own] of points) {
-          curves[measure][stream].forEach((value, i) => own.push({ x: curves.tasks[i], value }));
+          curves.values[measure][stream].forEach((value, i) => own.push({ x: curves.tasks[i], value }));
         }
       } else {
         selection.rows(structure).forEach((i) => points.get(structure.stream[i])
-          .push({ x: structure.task[i], value: structure[measure][i] }));
+          .push({ x: structure.task[i], value: structure.values[measure][i] }));
       }
       const parts = grouped([...points.keys()], (stream) => selection.group(stream));
       const lines = [...parts].map(([name, own]) => ({
@@ -105,12 +104,15 @@ const FIGURES = [
         means: statistics.meansOverSeeds(own.flatMap((stream) => points.get(stream)
           .map((point) => ({ ...point, seed: streams.seed[stream] }))), study.t),
       })).filter(({ means }) => means.length);
-      const faintTraces = seeds ? [...points].slice(0, 200).map(([stream, own]) => ({
+      const faintTraces = seeds ? [...points].slice(0, MOST_STREAMS).map(([stream, own]) => ({
         x: own.map((p) => p.x), y: own.map((p) => p.value), mode: "lines",
         line: { width: 1, color: faint(styles.get(selection.group(stream)).colour, 0.4) },
         hovertemplate: `stream seed=${streams.seed[stream]} ${selection.group(stream)}<br>run ${streams.run_id[stream]}<br>task %{x}: %{y}<extra></extra>`,
       })) : [];
-      const note = measure in curves && curves.width > 1 ? `Each value is the mean of ${curves.width} tasks.` : "";
+      const note = [
+        isCurve && curves.width > 1 ? `Each value is the mean of ${curves.width} tasks.` : "",
+        seeds && points.size > MOST_STREAMS ? `The first ${MOST_STREAMS} streams are shown singly.` : "",
+      ].filter(Boolean).join(" ");
       return { ...linePanels(lines.length ? [{ title: "", lines, faintTraces }] : [], "Task of the stream", axisOf(study, measure)), note };
     },
   },
@@ -123,21 +125,21 @@ const FIGURES = [
       y: { label: "Up", choices: labelled(study, study.searches.tickets) },
     }),
     draw(study, selection, { x, y }) {
-      const table = study.searches, styles = groupStyles(study, selection);
-      const rows = selection.rows(table).filter((i) => table[x][i] !== null && table[y][i] !== null);
+      const table = study.searches, { values } = table, styles = groupStyles(study, selection);
+      const rows = selection.rows(table).filter((i) => values[x][i] !== null && values[y][i] !== null);
       const step = Math.ceil(rows.length / MOST_POINTS), told = [];
-      const panels = [...grouped(rows, (i) => searchLabel(study, table, i))].sort().map(([title, own]) => {
+      const panels = [...grouped(rows, (i) => table.label[i])].sort().map(([title, own]) => {
         const traces = [];
         for (const [name, part] of grouped(own, (i) => selection.group(table.stream[i]))) {
           const { colour, symbol, dash } = styles.get(name);
           const shown = part.filter((_, i) => i % step === 0);
           traces.push({
-            x: shown.map((i) => table[x][i]), y: shown.map((i) => table[y][i]), mode: "markers", name: `${name}, single runs`,
+            x: shown.map((i) => values[x][i]), y: shown.map((i) => values[y][i]), mode: "markers", name: `${name}, single runs`,
             marker: { color: faint(colour, 0.35), size: 6, symbol },
             text: shown.map((i) => `${runLabel(study, "tickets", table, i)}<br>run ${table.run_id[i]}`),
             hovertemplate: "%{text}<br>%{x}, %{y}<extra></extra>",
           });
-          const at = (column) => statistics.meansOverSeeds(part.map((i) => ({ x: table.task[i], seed: study.streams.seed[table.stream[i]], value: table[column][i] })), study.t);
+          const at = (column) => statistics.meansOverSeeds(part.map((i) => ({ x: table.task[i], seed: study.streams.seed[table.stream[i]], value: values[column][i] })), study.t);
           const across = at(x), up = at(y);
           const bars = (means) => ({ type: "data", array: means.map((p) => (p.high === null ? 0 : p.high - p.mean)), thickness: 1, width: 0, color: faint(colour, 0.7) });
           traces.push({
@@ -163,7 +165,7 @@ const FIGURES = [
   {
     id: "correlations",
     title: "Correlation matrix",
-    text: "Ticket measures with plasticity measures over the snapshots of one shift and sparsity. With all seeds, hovering gives intervals and corrected p-values of analysis/correlation.py.",
+    text: "Ticket measures with plasticity measures over the snapshots of one shift and sparsity. Where all of that is chosen, hovering gives the intervals and corrected p-values of analysis/correlation.py.",
     className: "matrix",
     controls: () => ({
       statistic: { label: "Correlation", choices: Object.entries(statistics.kinds).map(([value, { label }]) => ({ value, label })) },
@@ -176,30 +178,31 @@ const FIGURES = [
       const unique = (values) => [...new Set(values)].map((value) => ({ value, label: value }));
       const shifts = [...new Set(rows.map((i) => study.streams.shift[table.stream[i]]))].sort((a, b) => (a === "stationary") - (b === "stationary"));
       return {
-        setting: unique(rows.map((i) => SETTING.map((name) => study.streams[name][table.stream[i]]).join(", "))),
+        setting: unique(rows.map((i) => table.setting[i])),
         shift: [...shifts, ...(shifts.length > 1 ? ["all"] : [])].map((value) => ({ value, label: value === "all" ? "all that are chosen" : value })),
-        sparsity: unique(rows.map((i) => searchLabel(study, table, i))).sort((a, b) => a.value.localeCompare(b.value)),
+        sparsity: unique(rows.map((i) => table.label[i])).sort((a, b) => a.value.localeCompare(b.value)),
       };
     },
     draw(study, selection, { statistic, setting, shift, sparsity }) {
-      const table = study.searches;
-      const rows = selection.rows(table).filter((i) => searchLabel(study, table, i) === sparsity
-        && SETTING.map((name) => study.streams[name][table.stream[i]]).join(", ") === setting
-        && (shift === "all" || study.streams.shift[table.stream[i]] === shift));
+      const table = study.searches, { values } = table;
+      const isMeant = (i) => table.label[i] === sparsity && table.setting[i] === setting
+        && (shift === "all" || study.streams.shift[table.stream[i]] === shift);
+      const rows = selection.rows(table).filter(isMeant);
       if (!rows.length) return { panels: [], key: [], heads: [], rows: [] };
-      const known = selection.isWhole ? knownCorrelations(study, selection, table, rows[0], statistic, shift) : new Map();
+      // Intervals are those of all that the storage has of this group: shown if all of it is chosen.
+      const all = table.stream.map((_, i) => i).filter((i) => table.protocol[i] === selection.protocol && isMeant(i));
+      const known = all.length === rows.length ? knownCorrelations(study, selection, rows, statistic) : new Map();
       const matrix = table.measures.map((measure) => table.tickets.map((ticket) => {
-        const complete = rows.filter((i) => table[ticket][i] !== null && table[measure][i] !== null);
+        const complete = rows.filter((i) => values[ticket][i] !== null && values[measure][i] !== null);
         const estimate = statistics.correlation(statistic, complete.map((i) => ({
-          x: table[ticket][i], y: table[measure][i], task: table.task[i], stream: table.stream[i],
-          position: study.positions.get(table.task[i]),
+          x: values[ticket][i], y: values[measure][i], task: table.task[i], stream: table.stream[i], position: table.position[i],
         })));
         const seeds = new Set(complete.map((i) => study.streams.seed[table.stream[i]])).size;
         return { ticket, measure, estimate, seeds, ...known.get(`${ticket} ${measure}`) };
       }));
       const label = (name) => study.measures[name].label;
       const certainty = (cell) => (cell.low === null || cell.low === undefined
-        ? cell.note || "no interval, as not all seeds are chosen"
+        ? cell.note || "no interval, as not all of this group is chosen"
         : `[${round(cell.low)}, ${round(cell.high)}]${cell.p_corrected === null ? "" : `, p ${round(cell.p_corrected)}`}`);
       const middle = isDark() ? "#2a2e36" : "#f3f3f3";
       const signed = (value) => (value === null ? "" : (value >= 0 ? "+" : "-") + Math.abs(value).toFixed(2).replace(/^0/, ""));
@@ -229,30 +232,37 @@ const FIGURES = [
   {
     id: "ticket-streams",
     title: "Ticket streams against dense networks",
-    text: "Test accuracy on the new tasks after a snapshot: the first ticket, the dense network, a random mask and the ticket from a fresh initialisation, each trained on.",
+    text: "Test accuracy on the new tasks after a snapshot: a ticket, the dense network, a random mask and the ticket from a fresh initialisation, each trained on.",
     controls: (study) => ({
       snapshot: {
         label: "From snapshot",
-        choices: [{ value: "", label: "all" }, ...[...new Set(study.ticket_streams.snapshot)].sort((a, b) => a - b).map((task) => ({ value: String(task), label: `task ${task}` }))],
+        choices: [
+          ...[...new Set(study.ticket_streams.snapshot)].sort((a, b) => a - b).map((task) => ({ value: String(task), label: `task ${task}` })),
+          { value: "", label: "all, averaged" },
+        ],
       },
     }),
     draw(study, selection, { snapshot }) {
       const table = study.ticket_streams, { curves } = table;
       const rows = selection.rows(table).filter((i) => !snapshot || String(table.snapshot[i]) === snapshot);
-      const searched = [...new Set(rows.map((i) => table.sparsity[i]).filter((s) => s !== null))].sort();
+      const searched = [...new Set(rows.map((i) => table.label[i]).filter(Boolean))].sort();
       const panels = inOrder([...grouped(rows, (i) => selection.group(table.stream[i]))].flatMap(([group, own]) =>
-        (searched.length ? searched : [null]).map((sparsity) => {
-          const part = own.filter((i) => table.sparsity[i] === null || table.sparsity[i] === sparsity);
+        (searched.length ? searched : [""]).map((search) => {
+          const part = own.filter((i) => !table.label[i] || table.label[i] === search);
           const runsOf = grouped(part, (i) => table.subnetwork[i]);
           const lines = Object.keys(NAMED).filter((name) => runsOf.has(name)).map((name) => ({
             name, colour: NAMED[name][0], symbol: NAMED[name][1],
-            means: statistics.meansOverSeeds(runsOf.get(name).flatMap((i) => curves.test_accuracy[i].map((value, at) => ({
+            means: statistics.meansOverSeeds(runsOf.get(name).flatMap((i) => curves.values.test_accuracy[i].map((value, at) => ({
               x: curves.tasks[at], seed: study.streams.seed[table.stream[i]], value,
             }))), study.t),
           }));
-          return { title: panelTitle(group, sparsity === null ? "" : `sparsity ${sparsity}`), lines };
+          return { title: panelTitle(group, search), lines };
         })), selection);
-      return linePanels(panels, "Task after the snapshot", "Test accuracy");
+      const note = [
+        curves.width > 1 ? `Each value is the mean of ${curves.width} tasks.` : "",
+        snapshot ? "" : "Each line is the mean of the snapshots from which it has been trained so far.",
+      ].filter(Boolean).join(" ");
+      return { ...linePanels(panels, "Task after the snapshot", "Test accuracy"), note };
     },
   },
   {
@@ -279,16 +289,19 @@ const FIGURES = [
     draw(study, selection) {
       const table = study.searches;
       return linePanels(columnPanels(study, selection, table, () =>
-        ["dense", "ticket", "random", "shuffled", "reinit"].filter((name) => table[`${name}_accuracy`]).map((name) => ({
-          name, colour: NAMED[name][0], symbol: NAMED[name][1], valueOf: (i) => table[`${name}_accuracy`][i],
+        ["dense", "ticket", "random", "shuffled", "reinit"].filter((name) => table.values[`${name}_accuracy`]).map((name) => ({
+          name, colour: NAMED[name][0], symbol: NAMED[name][1], valueOf: (i) => table.values[`${name}_accuracy`][i],
         }))), "Task of the stream", "Test accuracy");
     },
   },
 ];
 
-// What analysis/correlation.py found for the group of a row: pair -> interval, p and note.
-function knownCorrelations(study, selection, table, row, statistic, shift) {
-  const found = new Map(), own = study.correlations, stream = table.stream[row];
+// What analysis/correlation.py found for the group of some rows: pair -> interval, p and note.
+function knownCorrelations(study, selection, rows, statistic) {
+  const found = new Map(), own = study.correlations, table = study.searches;
+  const [row] = rows, stream = table.stream[row];
+  const shifts = new Set(rows.map((i) => study.streams.shift[table.stream[i]]));
+  const shift = shifts.size > 1 ? "all" : study.streams.shift[stream];
   own.statistic.forEach((name, i) => {
     const matches = name === statistic && own.protocol[i] === selection.protocol && own.shift[i] === shift
       && own.sparsity[i] === table.sparsity[row] && own.rounds[i] === table.rounds[row]

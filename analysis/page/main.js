@@ -119,7 +119,7 @@ class Page {
       answer.hidden = study.protocolChoices.size > 1 && dataset.protocol !== selection.protocol
         || SETTING.some((name) => !selection.options[name].has(dataset[name]));
     }
-    document.getElementById("chosen").textContent = selection.isWhole ? "(everything is shown)" : `(${selection.places.length} of ${study.streams.run_id.length} streams are shown)`;
+    document.getElementById("chosen").textContent = selection.isWhole && selection.places.length === study.streams.run_id.length ? "(everything is shown)" : `(${selection.places.length} of ${study.streams.run_id.length} streams are shown)`;
     for (const { id } of FIGURES) this.waiting.add(id);
     this.#drawWaiting(FIGURES.filter(({ id }) => this.near.has(id)));
     this.runs.draw(selection);

@@ -9,8 +9,8 @@ const RUN_HEADS = {
 
 class RunTable {
   constructor(study) {
+    this.study = study;
     this.runs = study.runs;
-    this.filters = study.filters;
     this.table = document.getElementById("run-table");
     this.sorted = { name: "started", falling: false };
     this.page = 0;
@@ -32,10 +32,12 @@ class RunTable {
 
   // Shows the runs that the filters leave; what they do not offer (as no sparsity) rules nothing out.
   draw(selection) {
-    const { runs, filters } = this;
+    const { runs } = this, { filters, places, protocolChoices } = this.study;
     const fits = (name, i) => selection.options[name].has(runs[name][i]) || !filters[name].includes(runs[name][i]);
-    this.chosen = runs.run_id.map((_, i) => i).filter((i) =>
-      Object.keys(selection.options).every((name) => fits(name, i)));
+    const isOfProtocol = (i) => !protocolChoices.has(runs.protocol[i]) || runs.protocol[i] === selection.protocol;
+    const isOfStream = (i) => selection.streams[places.get(runs.stream_run_id[i])] ?? true;
+    this.chosen = runs.run_id.map((_, i) => i).filter((i) => isOfProtocol(i) && isOfStream(i)
+      && Object.keys(selection.options).every((name) => fits(name, i)));
     this.page = 0;
     this.show();
   }

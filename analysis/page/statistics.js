@@ -30,9 +30,11 @@ const statistics = (() => {
     }));
   }
 
+  const largest = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+
   const isConstant = (values) => {
-    const low = Math.min(...values), high = Math.max(...values);
-    return high - low <= 1e-9 * Math.max(Math.abs(low), Math.abs(high));
+    const low = values.reduce((a, b) => Math.min(a, b)), high = values.reduce((a, b) => Math.max(a, b));
+    return high - low <= 1e-9 * largest(values);
   };
 
   function pearson(x, y) {
@@ -80,17 +82,21 @@ const statistics = (() => {
 
   // Deviations from the stream's mean, in streams of at least two snapshots.
   function withinStreams(points) {
-    return byStream(points).filter((own) => own.length > 1).flatMap((own) => {
+    const kept = byStream(points).filter((own) => own.length > 1);
+    const least = { x: 1e-9 * largest(kept.flat().map((p) => p.x)), y: 1e-9 * largest(kept.flat().map((p) => p.y)) };
+    const beyondRounding = (value, name) => (Math.abs(value) <= least[name] ? 0 : value);
+    return kept.flatMap((own) => {
       const mx = mean(own.map((p) => p.x)), my = mean(own.map((p) => p.y));
-      return own.map((p) => ({ ...p, x: p.x - mx, y: p.y - my }));
+      return own.map((p) => ({ ...p, x: beyondRounding(p.x - mx, "x"), y: beyondRounding(p.y - my, "y") }));
     });
   }
 
   function partial(x, y, task) {
     const xy = pearson(x, y), xt = pearson(x, task), yt = pearson(y, task);
     if (xy === null || xt === null || yt === null) return null;
-    const left = (1 - xt ** 2) * (1 - yt ** 2);
-    return left > 1e-12 ? Math.max(-1, Math.min(1, (xy - xt * yt) / Math.sqrt(left))) : null;
+    const left = [1 - xt ** 2, 1 - yt ** 2];
+    if (!left.every((share) => share > 1e-12)) return null;
+    return Math.max(-1, Math.min(1, (xy - xt * yt) / Math.sqrt(left[0] * left[1])));
   }
 
   const xs = (points) => points.map((p) => p.x);

@@ -46,7 +46,9 @@ def commands(storage: Storage) -> Sequence[Command]:
     found = []
     for name in storage.names(_FOLDER):
         try:
-            found.append(Command(**json.loads(storage.read(f"{_FOLDER}/{name}") or b"")))
+            command = Command(**json.loads(storage.read(f"{_FOLDER}/{name}") or b""))
         except (ValueError, TypeError):
             continue
+        if all(isinstance(value, str) for value in asdict(command).values()):
+            found.append(command)
     return sorted(found, key=lambda command: command.first)

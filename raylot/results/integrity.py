@@ -103,6 +103,8 @@ class Unfinished:
     label: str
     steps: int
     of: int
+    protocol: str = ""
+    plugins: str | None = None
 
     def __str__(self) -> str:
         return f"{self.label} ({self.run_id}), {self.steps} of {self.of} steps saved"
@@ -118,9 +120,9 @@ def unfinished_runs(storage: Storage, ended: Collection[str]) -> list[Unfinished
             with suppress(ValueError, KeyError, TypeError):
                 state = metadata(storage.read_sealed(f"state/{run_id}/{name}") or b"")["state"]
                 told = json.loads(state)
-                unfinished.append(
-                    Unfinished(run_id, told["kind"], told["label"], told["steps"], told["of"])
-                )
+                known = {name: told[name] for name in ("kind", "label", "steps", "of")}
+                known |= {name: told[name] for name in ("protocol", "plugins") if name in told}
+                unfinished.append(Unfinished(run_id, **known))
     return unfinished
 
 

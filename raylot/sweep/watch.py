@@ -134,6 +134,8 @@ class Watch:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._is_dropped:  # sent by `_on_dropped`
             self._is_dropped = False
+            if self._is_held:
+                return
             raise KeyboardInterrupt
         if self._interrupted_at is not None:
             again = time.monotonic() < self._interrupted_at + _SAME

@@ -263,6 +263,7 @@ class RunTrainable(tune.Trainable):
             return False
         self.state.tensors = self.tensors()
         self.state.kind, self.state.label = self.run.kind, self.run.label
+        self.state.protocol, self.state.plugins = self.run.protocol, self.run.plugins
         self.state.of = self.total_steps
         self._write_tables()
         self.storage.write(state_path(self.run.run_id), self.state.to_bytes())

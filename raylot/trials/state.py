@@ -35,8 +35,10 @@ class RunState:
         plasticity_seconds: of these, measuring plasticity in the structure.
         engines: which engines have trained.
         started: when the first attempt began, ISO 8601, UTC.
-        kind: of the run, and its label, for whoever looks at the file.
-        label: see kind.
+        kind: of the run, for whoever looks at the file, as the three that follow.
+        label: of the run.
+        protocol: of the run: see `raylot.config.StreamRun.protocol`.
+        plugins: code of plugins that the run uses, or None.
         of: steps of the whole run.
         diverged: whether a loss was not finite.
         artifacts: files it has left for other runs: path in the storage -> checksum.
@@ -54,6 +56,8 @@ class RunState:
     diverged: bool = False
     kind: str = ""
     label: str = ""
+    protocol: str = ""
+    plugins: str | None = None
     of: int = 0
     engines: list[str] = field(default_factory=list)
     artifacts: dict[str, str] = field(default_factory=dict)

@@ -39,8 +39,8 @@ class Shown:
         return self.page.evaluate(
             """(figure) => [...document.querySelectorAll(`#${figure} .plot`)].map((plot) => ({
                 title: plot.parentElement.firstChild.textContent,
-                traces: plot.data.map(({ name, type, x, y, z, text, mode }) =>
-                    ({ name, type, x, y, z, text, mode })),
+                traces: plot.data.map(({ name, type, x, y, z, text, mode, customdata }) =>
+                    ({ name, type, x, y, z, text, mode, customdata })),
             }))""",
             figure,
         )

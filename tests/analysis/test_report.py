@@ -57,9 +57,8 @@ def test_every_run_is_in_it(storage: Path) -> None:
     assert len(data["runs"]["run_id"]) == 10 + 80
     assert len(data["searches"]["run_id"]) == 80
     snapshots = results.read(storage, "snapshots").set_index("run_id")
-    for run, count in zip(
-        data["searches"]["run_id"], data["searches"]["ticket_count"], strict=True
-    ):
+    counts = data["searches"]["values"]["ticket_count"]
+    for run, count in zip(data["searches"]["run_id"], counts, strict=True):
         assert count == pytest.approx(snapshots.loc[run, "ticket_count"], rel=1e-6)
 
 
@@ -73,8 +72,10 @@ def test_streams_alone_leave_the_question_open(
     page = (tmp_path / "analysis" / "report.html").read_text()
     assert "Open: no tickets have been searched yet." in page
     data = held(tmp_path)
-    assert len(data["curves"]["test_accuracy"]) == 5
-    assert data["structure"]["measures"] == ["dead_fraction", "effective_rank", "gradient_norm"]
+    assert len(data["curves"]["values"]["test_accuracy"]) == 5
+    assert list(data["structure"]["values"]) == [
+        "dead_fraction", "effective_rank", "gradient_norm",
+    ]  # fmt: skip
     assert data["searches"] == {}
 
 
@@ -107,12 +108,39 @@ def test_without_dense_ticket_streams_the_stream_itself_is_compared(
     found = held(tmp_path)["ticket_streams"]
     names = [found["subnetwork"]["texts"][code] for code in found["subnetwork"]["codes"]]
     by_start = dict(zip(zip(names, found["snapshot"], strict=True),
-                        found["curves"]["test_accuracy"], strict=True))  # fmt: skip
+                        found["curves"]["values"]["test_accuracy"], strict=True))  # fmt: skip
     tasks = results.read(tmp_path, "tasks")
     own = tasks[tasks["snapshot"].isna()].set_index("task")["test_accuracy"]
     assert by_start["dense", 10] == pytest.approx([own[11], own[12]], abs=1e-4)
     assert by_start["ticket", 0] == [0.5, 0.5]
     assert len(by_start) == 4
+
+
+def test_streams_of_which_the_protocol_is_not_known_are_never_averaged(
+    tmp_path: Path, write_study: Any, falling: Any
+) -> None:
+    """Those that have not ended tell theirs in their saved state."""
+    write_study(tmp_path, falling, seeds=(0, 1), finished=False)
+    assert write(tmp_path) == 2
+    tasks = results.read(tmp_path, "tasks")
+    first, second = tasks["run_id"].unique()
+    unfinished = [
+        Unfinished(first, "stream", "stream seed=0", 3, 31, "abc", "shift:dim:1"),
+        Unfinished(second, "stream", "stream seed=1", 3, 31, "def"),
+    ]
+    begun = report_data.begun(results.read(tmp_path, "runs"), unfinished)
+    known = report_data.streams(begun, tasks)
+    assert known["protocol"].tolist() == ["abc", "def"]
+
+
+def test_sparsities_with_many_digits_are_offered_as_they_stand_in_the_rows(
+    tmp_path: Path, write_study: Any, falling: Any
+) -> None:
+    write_study(tmp_path, falling, seeds=(0,), sparsities=(0.8, 1 - 0.8**10))
+    assert write(tmp_path) == 0
+    data = held(tmp_path)
+    assert data["filters"]["sparsity"] == [0.8, 0.8926258]
+    assert set(data["searches"]["sparsity"]) == {0.8, 0.8926258}
 
 
 def test_long_curves_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,8 +156,8 @@ def test_long_curves_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
     found = report_data.curves(known, rows)
     assert found["width"] == 2
     assert found["tasks"] == [0.5, 2.5, 4]
-    assert found["test_accuracy"] == [[0.05, 0.25, 0.4]] * 2
-    assert found["online_accuracy"] == [[None] * 3] * 2
+    assert found["values"]["test_accuracy"] == [[0.05, 0.25, 0.4]] * 2
+    assert found["values"]["online_accuracy"] == [[None] * 3] * 2
 
 
 def test_runs_that_have_not_ended_are_listed(storage: Path) -> None:

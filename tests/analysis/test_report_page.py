@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -309,7 +310,7 @@ _CONTRAST = """(names) => {
 def test_half_a_study_is_shown_as_far_as_it_goes(
     browser: Browser, tmp_path: Path, write_study: Any, falling: Any
 ) -> None:
-    write_study(tmp_path, falling, seeds=(0,), finished=False)
+    write_study(tmp_path, falling, seeds=(0,))
     for path in (tmp_path / "tables" / "snapshots").iterdir():
         path.unlink()
     assert command.run(lambda: report.main([str(tmp_path)])) == 0
@@ -317,3 +318,68 @@ def test_half_a_study_is_shown_as_far_as_it_goes(
         assert found.draws() == ["along-stream"]
         assert found.page.locator("#controls .remark").inner_text().startswith("Nothing to show")
         assert found.complaints == []
+
+
+def test_two_protocols_keep_their_own_correlations_and_intervals(
+    browser: Browser, tmp_path: Path, write_study: Any, falling: Any
+) -> None:
+    """Their snapshots are taken at other tasks: what follows what differs."""
+    from correlation import main as correlation
+
+    write_study(tmp_path, falling, tasks=(0, 10, 20, 30), shifts=SHIFTS)
+    write_study(tmp_path, falling, tasks=(0, 5, 10, 15, 20, 25, 30), seeds=range(5, 9))
+    assert command.run(lambda: report.main([str(tmp_path)])) == 0
+    correlation([str(tmp_path)])
+    table = pd.read_parquet(tmp_path / "analysis" / "correlation.parquet")
+    with shown(browser, tmp_path / "analysis" / "report.html", viewport=DESKTOP) as found:
+        page = found.page
+        section = page.locator("#correlations")
+        assert page.evaluate("document.documentElement.scrollWidth") == 1280
+        for protocol in table["protocol"].unique():
+            page.locator("select[name=protocol]").select_option(protocol)
+            found.panels("correlations")
+            section.locator("select[name=statistic]").select_option("first_differences")
+            [panel] = found.panels("correlations")
+            [drawn] = panel["traces"]
+            place = drawn["y"].index("test accuracy"), drawn["x"].index("ticket count")
+            [row] = table[
+                (table["statistic"] == "first_differences") & (table["shift"] == SHIFTS[0])
+                & (table["ticket_measure"] == "ticket_count") & (table["protocol"] == protocol)
+                & (table["plasticity_measure"] == "test_accuracy")
+            ].to_dict("records")  # fmt: skip
+            assert drawn["z"][place[0]][place[1]] == pytest.approx(row["estimate"], abs=1e-4)
+            told = drawn["customdata"][place[0]][place[1]]
+            low, high, p, seeds = map(float, re.findall(r"-?[\d.]+", told))
+            assert (low, high) == pytest.approx((row["low"], row["high"]), rel=5e-3)
+            assert p == pytest.approx(row["p_corrected"], rel=5e-3)
+            assert seeds == row["seeds"]
+        page.locator("#options input[name=seed]").nth(5).uncheck()
+        [panel] = found.panels("correlations")
+        told = panel["traces"][0]["customdata"][place[0]][place[1]]
+        assert told.startswith("no interval, as not all of this group is chosen")
+        assert found.complaints == []
+
+
+def test_what_was_searched_otherwise_is_not_averaged(
+    browser: Browser, tmp_path: Path, write_study: Any, falling: Any, write_rows: Any, finish: Any
+) -> None:
+    """Tickets of the same sparsity after 3 rounds and after 10 are two lines."""
+    for rounds in (3, 10):
+        write_study(tmp_path, falling, seeds=(0,), rounds=rounds)
+        study = Study.checked(tasks=31, snapshots="0,10,20,30", rounds=rounds, ticket_tasks=1)
+        run = study.ticket_stream_run(shift=SHIFTS[0], seed=0, task=0, sparsity=0.8)
+        row = {"task": 1, "subnetwork": "ticket", "snapshot": 0, "sparsity": 0.8, "ticket": 0}
+        write_rows(tmp_path, "tasks", run, [{**row, "test_accuracy": rounds / 20}])
+        finish(tmp_path, run)
+    assert command.run(lambda: report.main([str(tmp_path)])) == 0
+    with shown(browser, tmp_path / "analysis" / "report.html", viewport=DESKTOP) as found:
+        tickets = {
+            panel["title"]: trace["y"]
+            for panel in found.panels("ticket-streams")
+            for trace in panel["traces"]
+            if trace["name"] == "ticket"
+        }
+    assert tickets == {
+        f"{SHIFTS[0]}; sparsity 0.8 (3 rounds)": [0.15],
+        f"{SHIFTS[0]}; sparsity 0.8 (10 rounds)": [0.5],
+    }

@@ -149,8 +149,8 @@ class _Training(StreamTrial):
 
     begins_at = 0.0
 
-    def setup(self, config: dict[str, Any], datasets: Any = None) -> None:
-        super().setup(config, datasets)
+    def setup(self, config: dict[str, Any], **shared: Any) -> None:
+        super().setup(config, **shared)
         time.sleep(max(self.begins_at - time.time(), 0))
 
 

@@ -11,8 +11,9 @@ from raylot.interruption import ends_at_once
 
 #: Catches everything, as some imports do.
 _SWALLOWING = """
-import time
+import signal, time
 from raylot.interruption import ends_at_once
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 with ends_at_once():
     try:
         print("starting", flush=True)
@@ -36,10 +37,11 @@ def test_it_ends_the_process_whatever_catches_it() -> None:
 
 
 def test_afterwards_all_is_as_before() -> None:
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with ends_at_once():
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
 
 
 def test_whoever_has_a_handler_keeps_it() -> None:

@@ -176,6 +176,30 @@ def test_pixels_of_a_shift_by_hand(tmp_path: Path) -> None:
     assert torch.equal(again.train_inputs, dataset.train_inputs)
 
 
+def test_a_shift_that_works_in_place_leaves_the_data_set_as_it_is(tmp_path: Path) -> None:
+    """All runs of a node share it, the stationary ones among them."""
+    source = """
+    import torch
+    from raylot import plugins
+
+    @plugins.shift("louder")
+    def louder(dataset, options, key, t):
+        dataset.train_inputs.mul_(2)
+        dataset.train_labels.fill_(int(torch.randint(10, ())))
+        return dataset
+    """
+    _load(tmp_path, source)
+    dataset, before = load_dataset("digits"), load_dataset("digits")
+    state = torch.get_rng_state()
+    tasks = [make_task(dataset, ShiftOptions(shift="louder"), 0, 1) for _ in range(2)]
+    assert torch.equal(tasks[0].train_inputs, 2 * before.train_inputs)
+    assert torch.equal(tasks[1].train_inputs, tasks[0].train_inputs)
+    assert torch.equal(tasks[1].train_labels, tasks[0].train_labels)
+    assert torch.equal(dataset.train_inputs, before.train_inputs)
+    assert torch.equal(dataset.train_labels, before.train_labels)
+    assert torch.equal(torch.get_rng_state(), state)  # nobody else's draws
+
+
 def test_draws_of_a_shift_follow_the_seed(tmp_path: Path) -> None:
     source = """
     from raylot import plugins, permute_labels

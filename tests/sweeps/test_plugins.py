@@ -205,7 +205,9 @@ runpy.run_path({script!r}, run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("script", ["correlation", "figures", "plastic_parameters", "reproduction"])
+@pytest.mark.parametrize(
+    "script", ["correlation", "figures", "plastic_parameters", "report", "reproduction"]
+)
 def test_the_analysis_needs_no_plugin(script: str, folder: Path, tmp_path: Path) -> None:
     path = _ROOT / "analysis" / f"{script}.py"
     code = _ANALYSIS.format(

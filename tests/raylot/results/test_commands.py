@@ -28,4 +28,7 @@ def test_what_is_no_record_is_left_out(tmp_path: Path) -> None:
     record(storage, "python a.py")
     storage.write("commands/cut.json", b'{"line": "python')
     storage.write("commands/other.json", b'{"whatever": 1}')
+    storage.write(
+        "commands/null.json", b'{"line": null, "raylot": "1", "python": "3", "first": "2026"}'
+    )
     assert [command.line for command in commands(storage)] == ["python a.py"]

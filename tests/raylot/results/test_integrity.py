@@ -204,6 +204,7 @@ def test_check_lists_what_is_finished_running_and_damaged(
     _damage(storage, f"tables/tickets/{run_ids['tickets']}.parquet")
     _damage(storage, snapshot_path(run_ids["stream"], 0))
     before = {p: p.read_bytes() for p in Path(storage.root).rglob("*") if p.is_file()}
+    capsys.readouterr()  # what the worker logs
     assert main(["check", storage.root]) == 1
     said = capsys.readouterr().out.splitlines()
     assert said[1].split() == ["stream", "0", "0", "0", "1", "1"]

@@ -21,6 +21,8 @@ from raylot.script import conduct
 from raylot.sweep import study_spaces
 ended = threading.Event()
 def write():
+    while os.isatty(2):  # until it is caught; a child that began before would not be
+        time.sleep(0.01)
     while not ended.wait(0.5):
         os.write(2, b"<compiled parts of Ray write such lines, wider than the screen is>\\n")
         print("<python>")
@@ -71,10 +73,10 @@ def test_only_whole_lines_and_one_picture_are_left_on_the_screen(tmp_path: Path)
     }
 
 
-def _on_a_terminal(command: list[str]) -> tuple[int, str]:
-    """Exit status, and all that was written to a terminal of 60 columns and 24 lines."""
+def _on_a_terminal(command: list[str], size: tuple[int, int] = (24, _WIDTH)) -> tuple[int, str]:
+    """Exit status, and all that was written to a terminal of so many lines and columns."""
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, _WIDTH, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
     environment = {**os.environ, "TERM": "xterm", "RAY_ADDRESS": ""}
     for name in ("COLUMNS", "LINES"):
         environment.pop(name, None)
@@ -117,3 +119,20 @@ def _screen(written: str) -> list[str]:
             column += 1
         lines += [""] * (row + 1 - len(lines))
     return [line.rstrip() for line in lines]
+
+
+#: Shows progress, and says something.
+_SAYING = """
+from raylot.progress import Progress
+with Progress() as progress:
+    progress.count_stage("streams", 1, 0, 0)
+    progress.begin_stage("streams")
+    progress.note("said above the picture")
+"""
+
+
+def test_a_terminal_that_does_not_know_its_size_shows_all() -> None:
+    status, written = _on_a_terminal([sys.executable, "-c", _SAYING], size=(0, 0))
+    assert status == 0
+    assert "said above the picture" in written
+    assert "0% of the training done" in written or "100% of the training done" in written

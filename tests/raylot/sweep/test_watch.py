@@ -44,6 +44,24 @@ with Watch("") as watching:
         print("told to stop", flush=True)
 """
 
+#: The same, and then does not want to be interrupted for a second.
+_DESTROYING_AND_HOLDING = """
+import time
+from raylot.sweep.watch import Watch
+class Slow:
+    def __del__(self):
+        print("watching", flush=True)
+        time.sleep(1)
+with Watch("") as watching:
+    try:
+        Slow()
+        with watching.held():
+            time.sleep(1)
+            print("is done", flush=True)
+    except KeyboardInterrupt:
+        print("told to stop", flush=True)
+"""
+
 #: Does not want to be interrupted for a second.
 _HOLDING = """
 import time
@@ -101,8 +119,12 @@ def test_one_that_does_not_end_by_itself_is_ended(number: int) -> None:
 
 @pytest.mark.parametrize(
     ("code", "said"),
-    [(_DESTROYING, "told to stop\n"), (_HOLDING, "is done\ntold to stop\n")],
-    ids=["dropped", "held"],
+    [
+        (_DESTROYING, "told to stop\n"),
+        (_DESTROYING_AND_HOLDING, "is done\ntold to stop\n"),
+        (_HOLDING, "is done\ntold to stop\n"),
+    ],
+    ids=["dropped", "dropped, then held", "held"],
 )
 def test_an_interruption_is_raised_where_it_can_be_caught(code: str, said: str) -> None:
     process = _start(code)
