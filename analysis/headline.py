@@ -123,10 +123,12 @@ def _doubts(
                 else "of which it is not known to have stayed plastic"
             )
             doubts.append(f"not clearly more than in the stationary control, {which}")
-    if not all(_survives(search) for search in found.searches):
-        doubts.append(
-            "the two are not clearly linked beyond the mere fact that both change along the stream"
-        )
+    linked = [search.place for search in found.searches if _survives(search)]
+    beyond = "clearly linked beyond the mere fact that both change along the stream"
+    if not linked:
+        doubts.append(f"the two are not {beyond}")
+    elif len(linked) < len(found.searches):
+        doubts.append(f"only at {listed(linked)} are the two {beyond}")
     return doubts
 
 

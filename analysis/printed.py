@@ -55,7 +55,7 @@ def print_setting(
     seeds = setting.frame["seed"].nunique()
     about = (*found, tickets, plasticity, seeds, confidence)
     console.print(f"\nAnswer: {headline(*about)}", style="bold")
-    console.print(f"\n{_winners(setting.frame, center)}")
+    console.print(f"\n{winners(setting.frame, center)}")
     console.print(f"\n{answer(*about)}\n")
     console.print(f"{_reading(seeds, center)}\n")
 
@@ -93,7 +93,7 @@ def _reading(seeds: int, center: Center) -> str:
     return text
 
 
-def _winners(frame: pd.DataFrame, center: Center) -> str:
+def winners(frame: pd.DataFrame, center: Center = CENTERS["mean"]) -> str:
     """How many of the distinct tickets win: a count of masks that lose says little."""
     parts = []
     for (shift, sparsity, _), part in groups(frame, with_all_shifts=False):

@@ -27,6 +27,7 @@ from headline import headline
 from measures import TICKET_MEASURES, measure
 from observations import SETTING, Observations, Setting, observe, settings, told_apart
 from plotly.offline import get_plotlyjs
+from printed import winners
 from style import intervention_colours, shift_colours
 from trends import Change
 from words import capitalised
@@ -178,6 +179,7 @@ def _answers(parts: Sequence[Setting], correlations: pd.DataFrame) -> Iterator[s
         sentence = html.escape(capitalised(headline(*about)))
         yield f"""<section class=answer {places}>{title}
 <p class=headline>{sentence}</p>
+<p>{html.escape(winners(setting.frame))}</p>
 <div class=scroll tabindex=0 role=region aria-label="Figures behind the answer"><table>
 <thead><tr><th scope=col>shift<th scope=col>search<th scope=col>test accuracy, first to last
 snapshot<th scope=col>ticket count, first to last snapshot<th scope=col>Pearson correlation

@@ -78,8 +78,8 @@ def streams(known: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
     columns = ["run_id", "dataset", "network", "intervention", "shift", "seed"]
     found = own.drop_duplicates("run_id")[columns]
     of_streams = known[known["kind"] == StreamRun.kind].set_index("run_id")["protocol"]
-    found["protocol"] = found["run_id"].map(of_streams)
-    found = found[found["protocol"].fillna("") != ""]
+    found["protocol"] = [of_streams.get(run_id) or None for run_id in found["run_id"]]
+    found = found[found["protocol"].notna()]
     found["other"] = found["intervention"] != "none"  # what all are compared with comes first
     order = ["dataset", "network", "other", "intervention", "shift", "seed", "run_id"]
     return found.sort_values(order, ignore_index=True).drop(columns="other")
@@ -163,7 +163,7 @@ def run_columns(runs: pd.DataFrame, unfinished: Iterable[Unfinished]) -> Columns
     """All runs with their status and cost; those that have not ended with how far they are."""
     rows = runs.reindex(columns=list(_RUNS))
     rows["seed"] = rows["seed"].astype(str)  # may have more digits than a page's numbers
-    rows["started"] = pd.to_datetime(rows["started"]).dt.strftime("%Y-%m-%d %H:%M")
+    rows["started"] = pd.to_datetime(rows["started"]).dt.strftime("%Y-%m-%d %H:%M:%S")
     under_way = pd.DataFrame(
         [
             {"run_id": run.run_id, "kind": run.kind, "protocol": run.protocol,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -19,6 +20,9 @@ with ends_at_once():  # this takes seconds
     from raylot.options import OptionError
     from raylot.storage import Storage
     from raylot.sweep import INTERRUPTED_STATUS, Space, Sweep
+
+#: The exit status of a process whose output nobody reads any more, as shells have it.
+BROKEN_PIPE_STATUS = 141
 
 #: A folder in whose folders Ray unpacks what comes with a job.
 _UNPACKED = "runtime_resources"
@@ -46,7 +50,7 @@ def conduct(
 
     Returns:
         The exit status: 0; 1 if runs failed or are missing, or an analysis failed; 130 after
-        Ctrl-C.
+        Ctrl-C; 141 if nobody reads the output.
 
     Raises:
         SystemExit: with status 2, and one line on standard error, after a user's mistake.
@@ -88,6 +92,9 @@ def conduct(
             complete &= ended.returncode == 0
     except OptionError as error:
         cli.refuse(error)
+    except BrokenPipeError:  # nobody reads any more, as after ``| head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return BROKEN_PIPE_STATUS
     except (OSError, pa.ArrowException) as error:
         cli.refuse(storage.unusable(error))
     except KeyboardInterrupt:

@@ -66,18 +66,27 @@ const CONFIG = {
   modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
 };
 
+// Plotly follows the window's width only; a panel's changes with the number of panels too.
+const widths = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.layout && target.offsetWidth && target.offsetWidth !== target._fullLayout.width) Plotly.Plots.resize(target);
+  }
+});
+
 // Shows panels {title, traces, layout} in a figure's place, as many as there is room for.
 function showPanels(place, panels, label) {
   const shown = panels.slice(0, MOST_PANELS);
   place.classList.toggle("single", shown.length === 1);
   while (place.children.length > shown.length) {
-    Plotly.purge(place.lastChild.querySelector(".plot"));
+    widths.unobserve(place.lastChild.lastChild);
+    Plotly.purge(place.lastChild.lastChild);
     place.lastChild.remove();
   }
+  while (place.children.length < shown.length) { // all of them before any is drawn: they share the width
+    place.append(element("div", { className: "facet" }, element("h3"), element("div", { className: "plot" })));
+    widths.observe(place.lastChild.lastChild);
+  }
   shown.forEach((panel, i) => {
-    if (!place.children[i]) {
-      place.append(element("div", { className: "facet" }, element("h3"), element("div", { className: "plot" })));
-    }
     const [title, plot] = place.children[i].children;
     title.textContent = panel.title;
     title.hidden = !panel.title;

@@ -83,8 +83,13 @@ class RunTable {
       steps += this.runs.training_steps[i] || 0;
     }
     const listed = [...counts].map(([status, count]) => `${count.toLocaleString("en")} ${status}`).join(", ");
-    return `${listed || "no runs"}; ${steps.toLocaleString("en")} training steps, ${(seconds / 3600).toPrecision(3)} hours in trials.`;
+    return `${listed || "no runs"}; ${steps.toLocaleString("en")} training steps, ${duration(seconds)} in trials.`;
   }
+}
+
+function duration(seconds) {
+  if (seconds < 100) return `${Math.round(seconds)} s`;
+  return seconds < 6000 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toPrecision(3)} h`;
 }
 
 function shownValue(name, value) {

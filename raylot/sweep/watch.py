@@ -143,6 +143,8 @@ class Watch:
                 return
             self._end("stopped at once", INTERRUPTED_STATUS)
         self._first_signal, self._interrupted_at = number, time.monotonic()
+        # In a thread: whoever holds the terminal just now may never let go.
+        threading.Thread(target=_acknowledge, daemon=True).start()
         if not self._is_held:
             raise KeyboardInterrupt
 
@@ -209,6 +211,11 @@ class Watch:
                 thread.join(timeout=2)
         finally:
             os._exit(status)
+
+
+def _acknowledge() -> None:
+    with suppress(OSError):
+        os.write(2, b"\nending in order; once more ends at once\n")
 
 
 def _connected(place: tuple[str, int], tries: int = 1) -> socket.socket | None:

@@ -19,6 +19,7 @@ from raylot.config import Study
 from raylot.results.commands import record
 from raylot.storage import Storage
 from tests.analysis.browser import Shown, chromium, shown
+from tests.faults.processes import comes_true
 
 SHIFTS = ("permuted_pixels", "stationary")
 SNAPSHOTS = (0, 10, 20, 30)
@@ -103,6 +104,20 @@ def test_every_figure_is_drawn_without_a_complaint_or_a_request(desktop: Shown) 
     assert desktop.page.title() == "Tickets and plasticity: a raylot report"  # nothing was run
 
 
+def test_panels_lie_beside_one_another(desktop: Shown) -> None:
+    """A figure is as wide as its panel, also after there are more or fewer of them."""
+    page = desktop.page
+    too_wide = """() => [...document.querySelectorAll(".plot")].filter((plot) =>
+        Math.abs(plot.querySelector("svg").clientWidth - plot.clientWidth) > 1).length"""
+    desktop.draws()
+    assert page.locator("#controls .plot").count() == 8
+    assert comes_true(lambda: page.evaluate(too_wide) == 0, 10)
+    for value in ("0.9", "0.9"):  # off and on
+        page.locator(f"#options input[value='{value}']").click()
+        desktop.draws()
+        assert comes_true(lambda: page.evaluate(too_wide) == 0, 10)
+
+
 def test_the_answer_stands_at_the_top_with_its_intervals(desktop: Shown) -> None:
     answers = desktop.page.locator(".answer")
     assert answers.count() == 2
@@ -111,6 +126,7 @@ def test_the_answer_stands_at_the_top_with_its_intervals(desktop: Shown) -> None
     assert "Under permuted_pixels the variety of tickets falls as plasticity is lost" in told
     assert "(5 seeds, 95% intervals over seeds)" in told
     assert "[-0." in told
+    assert "Distinct ones that win, mean over seeds: permuted_pixels at sparsity 0.8:" in told
 
 
 def test_means_and_bands_are_those_of_the_tables(desktop: Shown, root: Path) -> None:

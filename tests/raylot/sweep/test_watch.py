@@ -11,6 +11,9 @@ import time
 
 import pytest
 
+#: What is said at once to the first signal.
+_HEARD = "\nending in order; once more ends at once\n"
+
 #: Watches, says so, and does not let itself be interrupted.
 _STUBBORN = """
 import sys, time
@@ -96,7 +99,7 @@ def test_the_second_signal_ends_it_at_once() -> None:
     assert process.stdout.readline() == "told to stop\n"
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=10)
-    assert (process.returncode, told) == (130, "\nstopped at once. How to go on.\n")
+    assert (process.returncode, told) == (130, f"{_HEARD}\nstopped at once. How to go on.\n")
 
 
 def test_a_signal_sent_to_process_and_group_is_one() -> None:
@@ -106,7 +109,7 @@ def test_a_signal_sent_to_process_and_group_is_one() -> None:
     assert process.stdout.readline() == "told to stop\n"
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=20)
-    assert (process.returncode, told) == (130, "\nstopped. How to go on.\n")
+    assert (process.returncode, told) == (130, f"{_HEARD}\nstopped. How to go on.\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -114,7 +117,7 @@ def test_one_that_does_not_end_by_itself_is_ended(number: int) -> None:
     process = _start()
     process.send_signal(number)
     _, told = process.communicate(timeout=20)
-    assert (process.returncode, told) == (130, "\nstopped. How to go on.\n")
+    assert (process.returncode, told) == (130, f"{_HEARD}\nstopped. How to go on.\n")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +132,7 @@ def test_one_that_does_not_end_by_itself_is_ended(number: int) -> None:
 def test_an_interruption_is_raised_where_it_can_be_caught(code: str, said: str) -> None:
     process = _start(code)
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=20) == (said, "")
+    assert process.communicate(timeout=20) == (said, _HEARD)
 
 
 @pytest.mark.parametrize("stderr", ["closed", "full"])
