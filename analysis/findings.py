@@ -14,6 +14,9 @@ from observations import groups, several_rounds
 from trends import Change, change
 from words import p_value
 
+#: Share of a measure's changes along the stream.
+_NEARLY_ALL = 0.8
+
 
 @dataclass(frozen=True)
 class Search:
@@ -25,6 +28,8 @@ class Search:
         tickets: how the ticket measure changed along the stream.
         rows: statistic -> its row of `correlation.completed`.
         confidence: of the rows' intervals.
+        in_one_step: whether nearly all that both measures changed, they changed between the same
+            two snapshots. Then any two measures correlate, in whatever way it is computed.
     """
 
     place: str
@@ -32,6 +37,7 @@ class Search:
     tickets: Change | None
     rows: Mapping[str, Mapping[Any, Any]]
     confidence: float
+    in_one_step: bool = False
 
     def sign(self, statistic: str) -> int:
         """1 or -1 if the interval lies wholly above or below 0, rests on enough seeds, and the
@@ -98,7 +104,7 @@ def findings(
         ShiftFindings(
             shift,
             change(frame[frame["shift"] == shift], plasticity.name, confidence, center),
-            _searches(frame, rows, tickets, shift, confidence, center),
+            _searches(frame, rows, (tickets, plasticity), shift, confidence, center),
         )
         for shift in sorted(frame["shift"].unique())
     ]
@@ -116,11 +122,12 @@ def direction(found: Change | None, measure: Measure) -> int | None:
 def _searches(
     frame: pd.DataFrame,
     rows: pd.DataFrame,
-    tickets: Measure,
+    pair: tuple[Measure, Measure],
     shift: str,
     confidence: float,
     center: Center,
 ) -> list[Search]:
+    tickets, plasticity = pair
     with_rounds = several_rounds(frame)
     found = []
     for (name, sparsity, rounds), part in groups(frame, with_all_shifts=False):
@@ -136,6 +143,17 @@ def _searches(
                 change(part, tickets.name, confidence, center),
                 {str(row["statistic"]): row for row in own.to_dict("records")},
                 confidence,
+                _in_one_step(part, [tickets.name, plasticity.name]),
             )
         )
     return found
+
+
+def _in_one_step(frame: pd.DataFrame, columns: list[str]) -> bool:
+    """Of means over seeds; a stream of two snapshots has but one step, which says nothing."""
+    steps = frame.groupby("task")[columns].mean().dropna().diff().abs().iloc[1:]
+    total = steps.sum()
+    if len(steps) < 2 or not (total > 0).all():
+        return False
+    shares = steps / total
+    return bool((shares.max() > _NEARLY_ALL).all() and shares.idxmax().nunique() == 1)

@@ -129,6 +129,11 @@ def _doubts(
         doubts.append(f"the two are not {beyond}")
     elif len(linked) < len(found.searches):
         doubts.append(f"only at {listed(linked)} are the two {beyond}")
+    if any(search.in_one_step and _survives(search) for search in found.searches):
+        doubts.append(
+            "nearly all of both changes falls between the same two snapshots, where more of them "
+            "would tell a link from one jump"
+        )
     return doubts
 
 

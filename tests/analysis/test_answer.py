@@ -81,6 +81,23 @@ def test_positive(answer_to: Callable[..., str]) -> None:
     )
 
 
+def test_one_jump_is_no_link(answer_to: Callable[..., str]) -> None:
+    """All changes between the first two snapshots: everything that changed correlates."""
+
+    def jumping(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float]:
+        noise = np.random.default_rng([seed, task]).normal(size=2)
+        jumped = shift != "stationary" and task > 0
+        return {
+            "test_accuracy": 0.9 - 0.6 * jumped + 0.002 * noise[0],
+            "ticket_count": 3 - 1.5 * jumped + 0.02 * noise[1],
+        }
+
+    text = answer_to(jumping, shifts=("permuted_pixels", "stationary"), seeds=range(8))
+    headline = text.split("(8 seeds")[0]
+    assert "nearly all of both changes falls between the same two snapshots" in headline
+    assert "are linked" not in headline
+
+
 def test_numbers_in_the_answer(answer_to: Callable[..., str]) -> None:
     def exact(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float]:
         accuracy = 0.9 - task / 1000 + seed / 100
