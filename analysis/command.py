@@ -12,9 +12,17 @@ import pyarrow as pa
 from rich.console import Console
 
 from raylot.cli import joined_negatives
-from raylot.options import OptionError, Options, accepted
+from raylot.options import OptionError, Options, accepted, option
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+class StorageOptions(Options):
+    """What every script is asked."""
+
+    storage: str = option(
+        ..., "storage of a sweep", accepts="folder or URI, as given to the sweep"
+    )  # fmt: skip
 
 
 class _Parser(argparse.ArgumentParser):

@@ -27,7 +27,7 @@ from pairs import Group, pairs
 from printed import print_setting
 from significance import LEAST_STREAMS, corrected, p_over_seeds, repeated_measures_p
 
-from raylot.options import OptionError, Options, option
+from raylot.options import OptionError, option
 from raylot.storage import Storage
 
 COLUMNS: dict[str, pa.DataType] = {
@@ -65,12 +65,9 @@ _OF_THE_FILE = ("pairing", "p_corrected", "p_holm", "tests")
 _DTYPES = {pa.int64(): "Int64", pa.float64(): "float64"}
 
 
-class CorrelationOptions(Options):
+class CorrelationOptions(command.StorageOptions):
     """What is asked of this script."""
 
-    storage: str = option(
-        ..., "storage of a sweep", accepts="folder or URI, as given to the sweep"
-    )  # fmt: skip
     measure: str = option(
         "test_accuracy",
         "plasticity measure that is printed; the files hold all",

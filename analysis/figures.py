@@ -35,7 +35,6 @@ from ticket_count_vs_plasticity import ticket_count_vs_plasticity
 from ticket_streams import ticket_streams
 from tickets_and_controls import tickets_and_controls
 
-from raylot.options import Options, option
 from raylot.storage import Storage
 
 #: A figure, or several under the endings of their names.
@@ -62,17 +61,9 @@ COMPARISONS: dict[str, Callable[[Sequence[Material]], Drawn]] = {
 }
 
 
-class FigureOptions(Options):
-    """What is asked of this script."""
-
-    storage: str = option(
-        ..., "storage of a sweep", accepts="folder or URI, as given to the sweep"
-    )  # fmt: skip
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draws all figures of the storage that the command line names."""
-    options = command.parse(FigureOptions, __doc__, arguments)
+    options = command.parse(command.StorageOptions, __doc__, arguments)
     storage = Storage(options.storage)
     console = command.terminal()
     folder = f"{storage.root.rstrip('/')}/analysis/figures"

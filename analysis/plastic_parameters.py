@@ -36,7 +36,7 @@ from words import counted, figure, listed
 
 from raylot import results
 from raylot.names import WHOLE_NETWORK
-from raylot.options import OptionError, Options, option
+from raylot.options import OptionError, option
 from raylot.storage import Storage
 
 VALUES = ("jaccard", "chance", "corrected")
@@ -76,12 +76,9 @@ DEGREES: tuple[tuple[float, str], ...] = (
 )
 
 
-class PlasticParametersOptions(Options):
+class PlasticParametersOptions(command.StorageOptions):
     """What is asked of this script."""
 
-    storage: str = option(
-        ..., "storage of a sweep", accepts="folder or URI, as given to the sweep"
-    )  # fmt: skip
     confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1)
 
 

@@ -34,7 +34,7 @@ from words import capitalised
 
 import raylot
 from raylot import results
-from raylot.options import OptionError, Options, option
+from raylot.options import OptionError
 from raylot.results.commands import commands
 from raylot.results.integrity import unfinished_runs
 from raylot.storage import Storage
@@ -58,17 +58,9 @@ _TICKETS, _PLASTICITY = TICKET_MEASURES["ticket_count"], measure("test_accuracy"
 _PATH = "analysis/report.html"
 
 
-class ReportOptions(Options):
-    """What is asked of this script."""
-
-    storage: str = option(
-        ..., "storage of a sweep", accepts="folder or URI, as given to the sweep"
-    )  # fmt: skip
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Writes the report of the storage that the command line names."""
-    options = command.parse(ReportOptions, __doc__, arguments)
+    options = command.parse(command.StorageOptions, __doc__, arguments)
     storage = Storage(options.storage)
     page = report(storage).encode()
     storage.write(_PATH, page)

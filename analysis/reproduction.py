@@ -37,7 +37,7 @@ from rich.table import Table
 from spread import NEIGHBOURS, neighbours_interval, prediction_interval
 from words import capitalised, counted
 
-from raylot.options import Options, option
+from raylot.options import option
 from raylot.storage import Storage
 
 COLUMNS: dict[str, pa.DataType] = {
@@ -76,12 +76,9 @@ RANGES: dict[str, str] = {
 _BOUNDS = dict.fromkeys(QUANTITIES, (0.0, 1.0)) | dict.fromkeys((PAIRED, SHIFTED), (-1.0, 1.0))
 
 
-class ReproductionOptions(Options):
+class ReproductionOptions(command.StorageOptions):
     """What is asked of this script."""
 
-    storage: str = option(
-        ..., "storage of a sweep", accepts="folder or URI, as given to the sweep"
-    )  # fmt: skip
     confidence: float = option(0.95, "confidence of the ranges", gt=0, lt=1)
 
 

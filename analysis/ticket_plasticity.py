@@ -37,7 +37,7 @@ from words import counted, figure, listed
 
 from raylot import results
 from raylot.config import TicketStreamRun
-from raylot.options import OptionError, Options, option
+from raylot.options import OptionError, option
 from raylot.storage import Storage
 
 COLUMNS: dict[str, pa.DataType] = {
@@ -118,12 +118,9 @@ _VALUES = ["test_accuracy", "learning_speed"]
 _STREAM = ["stream_run_id", "snapshot", "task"]
 
 
-class TicketPlasticityOptions(Options):
+class TicketPlasticityOptions(command.StorageOptions):
     """What is asked of this script."""
 
-    storage: str = option(
-        ..., "storage of a sweep", accepts="folder or URI, as given to the sweep"
-    )  # fmt: skip
     confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1)
 
 

@@ -90,11 +90,12 @@ class AnswerSoFar:
     def add(self, run_id: str, measures: Mapping[str, Any]) -> None:
         """What an ended run has measured; ignored if it is no search, or has found nothing."""
         place = self.places.get(run_id)
-        values = tuple(measures.get(name) for name in _MEASURES)
-        if place is None or not all(v is not None and math.isfinite(v) for v in values):
+        accuracy, count = (measures.get(name) for name in _MEASURES)
+        if place is None or accuracy is None or count is None:
             return
         setting, seed, task = place
-        self._found.setdefault(setting, {})[seed, task] = values  # type: ignore[assignment]
+        if math.isfinite(accuracy) and math.isfinite(count):
+            self._found.setdefault(setting, {})[seed, task] = accuracy, count
 
     def read(self, storage: Storage) -> None:
         """Adds searches that earlier sweeps have ended; what was added since counts first."""

@@ -22,7 +22,7 @@ with ends_at_once():  # this takes seconds
     from raylot.sweep import INTERRUPTED_STATUS, Space, Sweep
 
 #: The exit status of a process whose output nobody reads any more, as shells have it.
-BROKEN_PIPE_STATUS = 141
+_BROKEN_PIPE_STATUS = 141
 
 #: A folder in whose folders Ray unpacks what comes with a job.
 _UNPACKED = "runtime_resources"
@@ -94,7 +94,7 @@ def conduct(
         cli.refuse(error)
     except BrokenPipeError:  # nobody reads any more, as after ``| head``
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return BROKEN_PIPE_STATUS
+        return _BROKEN_PIPE_STATUS
     except (OSError, pa.ArrowException) as error:
         cli.refuse(storage.unusable(error))
     except KeyboardInterrupt:

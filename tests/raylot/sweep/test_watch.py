@@ -31,15 +31,18 @@ with watch.Watch("How to go on.") as watching:
             print("told to stop", flush=True)
 """
 
-#: Is in a destructor all the time, where Python drops exceptions, until it has been interrupted.
-_DESTROYING = """
+#: Is in a destructor for a second, where Python drops exceptions.
+_SLOW = """
 import time
 from raylot.sweep.watch import Watch
 class Slow:
     def __del__(self):
         print("watching", flush=True)
         time.sleep(1)
-with Watch("") as watching:
+"""
+
+#: Is there as it is interrupted.
+_DESTROYING = f"""{_SLOW}with Watch("") as watching:
     try:
         Slow()
         time.sleep(60)
@@ -48,14 +51,7 @@ with Watch("") as watching:
 """
 
 #: The same, and then does not want to be interrupted for a second.
-_DESTROYING_AND_HOLDING = """
-import time
-from raylot.sweep.watch import Watch
-class Slow:
-    def __del__(self):
-        print("watching", flush=True)
-        time.sleep(1)
-with Watch("") as watching:
+_DESTROYING_AND_HOLDING = f"""{_SLOW}with Watch("") as watching:
     try:
         Slow()
         with watching.held():
