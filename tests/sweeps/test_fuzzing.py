@@ -191,11 +191,12 @@ def test_an_analysis_refuses_what_it_does_not_know(
     script: str, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module, command = importlib.import_module(script), importlib.import_module("command")
-    (model,) = (
+    own = [
         found
         for found in vars(module).values()
         if isinstance(found, type) and issubclass(found, Options) and found.__module__ == script
-    )
+    ]
+    (model,) = own or [command.StorageOptions]
 
     def refused(arguments: list[str], begins: Sequence[str] = ()) -> str | None:
         main = functools.partial(command.run, functools.partial(module.main, arguments))
