@@ -66,6 +66,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "kind": pa.string(),  # stream, tickets, ticket_stream
         "status": pa.string(),  # finished, diverged, failed
         "error": pa.string(),  # why it failed
+        "notes": pa.string(),  # what could not be measured or done, and why; "; " between two
         "stream_run_id": pa.string(),  # its own run_id for a stream
         "protocol": pa.string(),  # equal for runs that may be compared: see config/runs.py
         **_option_columns(StreamRun, TicketsRun, TicketStreamRun),

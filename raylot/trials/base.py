@@ -223,6 +223,12 @@ class RunTrainable(tune.Trainable):
         dataset = data.load(options) if shared is None else data.scaled(shared, options)
         return dataset.to(self.device)
 
+    def note(self, text: str) -> None:
+        """Tells once what could not be measured or done: in the run's row and in the terminal."""
+        if text not in self.state.notes:
+            self.state.notes.append(text)
+            self._notes.append(f"{self.run.label}: {text}")
+
     def note_training(self, result: TrainingResult) -> None:
         """Counts one training's steps and time."""
         self.state.training_steps += result.steps

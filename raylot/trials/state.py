@@ -43,6 +43,7 @@ class RunState:
         diverged: whether a loss was not finite.
         artifacts: files it has left for other runs: path in the storage -> checksum.
         inputs: files of other runs it started from: the same.
+        notes: what could not be measured or done, and why; each once.
         rows: rows of its tables so far, without identity columns.
         tensors: network, optimizer state or masks.
     """
@@ -62,6 +63,7 @@ class RunState:
     engines: list[str] = field(default_factory=list)
     artifacts: dict[str, str] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     rows: Rows = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
