@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.faults.processes import comes_true
-
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+from tests.support import needs
 
 
 @dataclass
@@ -51,19 +47,12 @@ class Shown:
         return [figure for figure in figures if self.panels(figure)]
 
 
-def executable() -> str:
-    """Chromium or a browser like it: the one that RAYLOT_CHROMIUM names, or one that is found."""
-    found = os.environ.get("RAYLOT_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), "")
-    if not found:
-        pytest.skip("no Chromium is installed (RAYLOT_CHROMIUM can name one)")
-    return found
-
-
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Starts it for as long as the context lasts."""
+    program = needs.browser()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable(), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
 

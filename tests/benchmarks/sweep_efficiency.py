@@ -1,6 +1,6 @@
 """How much of a small sweep's time on all cores is training, and where the rest goes.
 
-    python tests/benchmarks/sweep_efficiency.py --data-root ../shared/data
+    python tests/benchmarks/sweep_efficiency.py --data-root data --download
 
 Runs the original study's protocol, cut short, through Ray on this machine's cores, and prints the
 time inside the training loops of all trials divided by cores x wall-clock. Then, as a second sweep,
@@ -42,7 +42,8 @@ SHORT = {
 
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data-root", default="../shared/data", help="folder that holds MNIST")
+    parser.add_argument("--data-root", default="data", help="folder that holds MNIST")
+    parser.add_argument("--download", action="store_true", help="put MNIST there if it is missing")
     parser.add_argument("--trials", type=int, default=100, help="of next to no work, per stage")
     parser.add_argument(
         "--only", choices=["training", "short"], help="one of the two sweeps (default: both)"
@@ -50,15 +51,16 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as folder:
         if arguments.only != "short":
-            measure_training(f"{folder}/training", arguments.data_root)
+            measure_training(f"{folder}/training", arguments.data_root, arguments.download)
         if arguments.only != "training":
             measure_overhead(f"{folder}/short", arguments.trials)
     return 0
 
 
-def measure_training(storage: str, data_root: str) -> None:
+def measure_training(storage: str, data_root: str, download: bool) -> None:
     """Runs the sweep that trains, and says where the time of the cores went."""
-    begun, wall, peak = swept(storage, {**TRAINING, "data-root": data_root})
+    data = {"data-root": data_root, "download": str(download).lower()}
+    begun, wall, peak = swept(storage, {**TRAINING, **data})
     cores = os.cpu_count() or 1
     runs = results.read(storage, "runs")
     first = (runs["started"].min().to_pydatetime() - begun).total_seconds()

@@ -1,6 +1,6 @@
 """How long a training step takes: in the usual loop, in raylot's engines, and at the least.
 
-    python tests/benchmarks/training_speed.py --data-root ../shared/data
+    python tests/benchmarks/training_speed.py --data-root data --download
 
 The original study's network and task: 784-256-10 on MNIST with permuted pixels, batches of 32,
 Adam. Every training starts from the same network, which was trained for an epoch, with moments of
@@ -50,13 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     try:
         raw, standardised = (
-            load_dataset("mnist", root=options.data_root, scaling=scaling)
+            load_dataset(
+                "mnist", root=options.data_root, scaling=scaling, download=options.download
+            )
             for scaling in ("raw", "standardize")
         )
     except OptionError:
         print(
             f"--data-root={options.data_root}: must be the folder that holds MNIST in "
-            "torchvision's layout, MNIST/raw/train-images-idx3-ubyte and its three siblings",
+            "torchvision's layout, MNIST/raw/train-images-idx3-ubyte and its three siblings; "
+            "--download puts them there",
             file=sys.stderr,
         )
         return 2
@@ -190,7 +193,8 @@ def _epochs(task: Task, steps: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data-root", default="../shared/data", help="holds MNIST/raw/...")
+    parser.add_argument("--data-root", default="data", help="holds MNIST/raw/...")
+    parser.add_argument("--download", action="store_true", help="put MNIST there if it is missing")
     parser.add_argument(
         "--steps", type=_positive, default=1875, help="per training and repeat (default: an epoch)"
     )

@@ -18,6 +18,7 @@ from raylot.storage import Storage
 from tests.faults.clusters import ObjectStore, RayCluster
 from tests.faults.processes import RUNS, Driver, kill
 from tests.raylot.tables import assert_same_tables
+from tests.support import needs
 
 _LOCAL = ("--address", "local")
 
@@ -91,7 +92,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if mounted.returncode:
-        pytest.skip(f"needs the right to mount a small file system ({mounted.stderr.strip()})")
+        needs.skip_without("the right to mount a small file system (run the tests as root)")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 

@@ -29,6 +29,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.runtime_env import RuntimeEnv
 
 from raylot import results
+from tests.support import needs
 from tests.sweeps.rayjob_schema import RAYJOB
 
 _ROOT = Path(__file__).parents[2]
@@ -244,8 +245,9 @@ def _slurm_environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 @pytest.mark.slow  # and its nodes see no clone below /tmp
-@pytest.mark.skipif(not _can_make_namespaces(), reason="needs the right to make namespaces")
 def test_a_sweep_on_two_slurm_nodes() -> None:
+    if not _can_make_namespaces():
+        needs.skip_without("the right to make namespaces (run the tests as root)")
     # Not below /tmp, which is another folder on each of the nodes.
     with tempfile.TemporaryDirectory(dir=Path.home(), prefix=".raylot-test-") as name:
         folder = Path(name)
