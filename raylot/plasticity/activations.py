@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules import activation
+from torch.overrides import TorchFunctionMode
 
 from raylot.plasticity.metric import Metric, mean, weighted_mean
 from raylot.plasticity.spectrum import effective_rank, singular_values, srank, stable_rank
-from raylot.pruning import prunable_weights
 
 _ACTIVATIONS = tuple(
     kind
@@ -24,6 +25,24 @@ _ACTIVATIONS = tuple(
     and kind not in (nn.Module, nn.MultiheadAttention)
     and kind.__module__ == activation.__name__
 )
+
+#: Activation functions that a ``forward`` calls by itself. Sigmoid and softmax are left out: called
+#: like this they mostly gate or weigh what a hidden layer gives.
+_FUNCTIONS = frozenset(
+    getattr(home, name)
+    for name in (
+        "relu", "relu_", "relu6", "leaky_relu", "leaky_relu_", "prelu", "rrelu", "rrelu_", "elu",
+        "elu_", "selu", "selu_", "celu", "celu_", "gelu", "silu", "mish", "softplus", "hardtanh",
+        "hardtanh_", "hardswish", "tanh", "tanh_",
+    )
+    for home in (F, torch, Tensor)
+    if hasattr(home, name)
+)  # fmt: skip
+
+_CONVOLUTIONS = (
+    nn.Conv1d, nn.Conv2d, nn.Conv3d,
+    nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -105,41 +124,102 @@ ACTIVATION_METRICS: dict[str, Metric[LayerActivations]] = {
 
 @contextlib.contextmanager
 def recorded_activations(network: nn.Module) -> Iterator[dict[str, LayerActivations]]:
-    """Collects what activation modules do in a forward pass, by the layer they follow."""
-    weights = prunable_weights(network)
-    names = {
-        id(module): name for name, module in network.named_modules() if f"{name}.weight" in weights
-    }
-    recorded: dict[str, LayerActivations] = {}
-    latest = ""
-    active = torch.empty(0)
+    """Collects what activation functions do in one forward pass.
 
-    def note_layer(module: nn.Module, args: Any, output: Tensor) -> None:
-        nonlocal latest
-        latest = names[id(module)]
+    Modules of PyTorch (``nn.ReLU``) are seen, and functions that a ``forward`` calls (``F.relu``,
+    ``x.relu()``), whatever lies between them. Arithmetic that amounts to an activation
+    (``x.clamp(min=0)``) is not.
 
-    def note_signs(module: nn.Module, args: Any) -> None:
-        # Before the module runs, as it may overwrite its input.
-        nonlocal active
-        active = (_by_unit(args[0]) > 0).double().mean(dim=0)
-
-    def note_outputs(module: nn.Module, args: Any, output: Tensor) -> None:
-        recorded[latest] = LayerActivations(_by_unit(output), active)
-
-    handles = []
-    for module in network.modules():
-        if id(module) in names:
-            handles.append(module.register_forward_hook(note_layer))
-        elif isinstance(module, _ACTIVATIONS):
-            handles.append(module.register_forward_pre_hook(note_signs))
-            handles.append(module.register_forward_hook(note_outputs))
+    Yields:
+        What was seen, by layer, in the order of the pass. A hidden layer has the name of the last
+        module before its activation that has parameters and is no normalisation, or if there is
+        none the name of its activation's module. Where a name comes up again, as in a layer that
+        is used twice, ``#2`` is added, then ``#3``. Units are a convolution's channels, else the
+        last dimension.
+    """
+    recorder = _Recorder(network)
+    handles = recorder.hooks()
     try:
-        yield recorded
+        with recorder:
+            yield recorder.layers
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _by_unit(tensor: Tensor) -> Tensor:
-    channels_last = tensor.detach().movedim(1, -1)
-    return channels_last.reshape(-1, channels_last.shape[-1])
+class _Recorder(TorchFunctionMode):
+    """Hears modules by their hooks, and functions as PyTorch's mode while the network runs."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.layers: dict[str, LayerActivations] = {}
+        self._network = network
+        self._name = ""  # of the latest layer
+        self._has_channels = True  # whether that layer gives channels in the second dimension
+        self._depth = 0  # of activation modules that run just now
+
+    def hooks(self) -> list[torch.utils.hooks.RemovableHandle]:
+        handles: list[torch.utils.hooks.RemovableHandle] = []
+        for name, module in self._network.named_modules():
+            if isinstance(module, _ACTIVATIONS):
+                handles += self._hooks_of_activation(name, module)
+            elif _is_layer(module):
+                handles.append(module.register_forward_hook(self._layer_hook(name)))
+        return handles
+
+    def _layer_hook(self, name: str) -> Callable[..., None]:
+        def note(module: nn.Module, args: Any, output: Any) -> None:
+            self._name, self._has_channels = name, isinstance(module, _CONVOLUTIONS)
+
+        return note
+
+    def _hooks_of_activation(
+        self, name: str, module: nn.Module
+    ) -> Sequence[torch.utils.hooks.RemovableHandle]:
+        active: Tensor
+
+        def before(module: nn.Module, args: Any) -> None:
+            # Before the module runs, as it may overwrite its input.
+            nonlocal active
+            active = self._active(args[0])
+            self._depth += 1
+
+        def after(module: nn.Module, args: Any, output: Tensor) -> None:
+            self._depth -= 1
+            self._note(output, active, self._name or name)
+
+        return module.register_forward_pre_hook(before), module.register_forward_hook(after)
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func not in _FUNCTIONS or self._depth:
+            return func(*args, **(kwargs or {}))
+        active = self._active(args[0])
+        output = func(*args, **(kwargs or {}))
+        self._note(output, active, self._name or func.__name__)
+        return output
+
+    def _active(self, inputs: Tensor) -> Tensor:
+        return (self._by_unit(inputs) > 0).double().mean(dim=0)
+
+    def _note(self, output: Tensor, active: Tensor, name: str) -> None:
+        times = 1 + sum(each.partition("#")[0] == name for each in self.layers)
+        label = name if times == 1 else f"{name}#{times}"
+        self.layers[label] = LayerActivations(self._by_unit(output), active)
+
+    def _by_unit(self, tensor: Tensor) -> Tensor:
+        units = 1 if self._has_channels and tensor.ndim > 1 else -1
+        units_last = tensor.detach().movedim(units, -1)
+        return units_last.reshape(-1, units_last.shape[-1])
+
+
+def _is_layer(module: nn.Module) -> bool:
+    """Whether a module has parameters of its own and does more than normalise."""
+    own = any(True for _ in module.parameters(recurse=False))
+    parametrised = hasattr(module, "parametrizations")
+    return (own or parametrised) and "Norm" not in type(module).__name__

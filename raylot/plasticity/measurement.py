@@ -6,6 +6,7 @@ import contextlib
 import copy
 import functools
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from raylot import plugins
 from raylot.config import PlasticityOptions
@@ -24,17 +26,22 @@ from raylot.plasticity.activations import (
     LayerActivations,
     recorded_activations,
 )
-from raylot.plasticity.curvature import Product, sharpness
+from raylot.plasticity.curvature import sharpness
 from raylot.plasticity.dense_hessian import dense_hessian
 from raylot.plasticity.gradients import GRADIENT_METRICS
 from raylot.plasticity.kernel import KERNEL_METRICS, empirical_ntk, kernel_spectrum
-from raylot.plasticity.metric import Layer, Metric, rows, weighted_mean
+from raylot.plasticity.metric import Layer, Metric, Tell, number_or_nan, rows, weighted_mean
 from raylot.plasticity.weights import DISTANCE_METRICS, WEIGHT_METRICS
 from raylot.pruning import prunable_weights
 from raylot.randomness import RandomKey
 from raylot.training import Masks
 
 Rows = Iterator[dict[str, Any]]
+
+_NO_ACTIVATIONS = (
+    "no activation function was seen in the network, so dead and dormant units, their signs and "
+    "ranks were not measured (seen are modules such as nn.ReLU and functions such as F.relu)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +74,14 @@ def measure(
     *,
     initial: Mapping[str, Tensor] | None = None,
     masks: Masks | None = None,
+    tell: Tell = warnings.warn,
 ) -> list[dict[str, Any]]:
     """Measures a network's structure on a probe of a task's training split.
 
     Args:
-        network: any module whose nonlinearities are modules (``nn.ReLU``, not ``F.relu``); where
-            there are none, metrics of activations are left out. Left unchanged, with its
-            gradients, buffers and modes; so is the global random state.
+        network: any module; a copy of it is measured, and the global random state is left as it
+            is. `recorded_activations` says which activations are seen; where there are none,
+            their metrics are left out.
         task: the task it is about to be trained on, on the same device.
         options: size of the probe, threshold for dormancy, examples of the NTK and iterations for
             the sharpness (with 0 of these they are left out), and metrics of plugins.
@@ -81,6 +89,7 @@ def measure(
         initial: the network's state at initialisation; without it distance_from_init is left out.
         masks: survivors of a pruned network; other weights count in no metric of weights,
             gradients or curvature. A layer without survivors has norms of 0, and NaN for means.
+        tell: gets a line for each metric that could not be computed, and why. Its value is NaN.
 
     Returns:
         Rows with layer, metric and value: per layer, named after its weight's module, and for
@@ -91,36 +100,40 @@ def measure(
 
     Raises:
         ValueError: masks or initial do not fit the network.
-        TypeError: a plugin's metric returned no number.
     """
+    network = copy.deepcopy(network).eval()
     weights = prunable_weights(network)
     trainable = {name: p for name, p in network.named_parameters() if p.requires_grad}
     masks = _masks_beside(trainable, masks)
     inputs, labels = _probe(task, options.probe_size, key)
-    with _undisturbed(network, labels.device, key):
+    with _reproducible(labels.device, key), _twice_differentiable():
         with recorded_activations(network) as activations:
             loss = F.cross_entropy(network(inputs), labels)
         gradients = torch.autograd.grad(
             loss, list(weights.values()), retain_graph=True, allow_unused=True,
             materialize_grads=True,
         )  # fmt: skip
-        product = dense_hessian(network, inputs, labels) if options.sharpness_iterations else None
         curvature = [
-            *_sharpness_rows(loss, trainable, options, key, masks, product),
-            *_kernel_rows(network, inputs[: options.ntk_examples], masks),
+            *_sharpness_rows(network, inputs, labels, loss, trainable, options, key, masks, tell),
+            *_kernel_rows(network, inputs[: options.ntk_examples], masks, tell),
         ]
-        added = list(_network_rows(network, inputs, labels, options, masks, initial))
+        added = list(_network_rows(network, inputs, labels, options, masks, initial, tell))
+    if not activations:
+        tell(_NO_ACTIVATIONS)
     values = {name: weight.detach() for name, weight in weights.items()}
     moved = {} if initial is None else _moved(values, initial)
     return [
-        *_activation_rows(activations, options),
-        *_weight_rows(_with_added(WEIGHT_METRICS, "weights", options), values, options, masks),
-        *_weight_rows(DISTANCE_METRICS, moved, options, masks),
+        *_activation_rows(activations, options, tell),
+        *_weight_rows(
+            _with_added(WEIGHT_METRICS, "weights", options), values, options, masks, tell
+        ),
+        *_weight_rows(DISTANCE_METRICS, moved, options, masks, tell),
         *_weight_rows(
             _with_added(GRADIENT_METRICS, "gradients", options),
             dict(zip(weights, gradients, strict=True)),
             options,
             masks,
+            tell,
         ),
         *curvature,
         *added,
@@ -149,9 +162,8 @@ def _moved(weights: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> dict
 
 
 @contextlib.contextmanager
-def _undisturbed(network: nn.Module, device: torch.device, key: RandomKey) -> Iterator[None]:
-    """Evaluation mode inside, with gradients; draws by the network depend on the key alone."""
-    modes = {module: module.training for module in network.modules()}
+def _reproducible(device: torch.device, key: RandomKey) -> Iterator[None]:
+    """Inside, gradients are on, and draws by the network depend on the key alone."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.enable_grad():
         # Each generator by itself: torch.manual_seed takes milliseconds where there is no GPU.
@@ -159,19 +171,31 @@ def _undisturbed(network: nn.Module, device: torch.device, key: RandomKey) -> It
         torch.default_generator.manual_seed(seed)
         if devices:
             torch.cuda.manual_seed(seed)
-        network.eval()
-        try:
+        yield
+
+
+@contextlib.contextmanager
+def _twice_differentiable() -> Iterator[None]:
+    """Inside, attention is computed step by step: PyTorch's fast kernels have no Hessian.
+
+    PyTorch's fast path for whole transformer layers would also hide their activations.
+    """
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
             yield
-        finally:
-            for module, training in modes.items():
-                module.training = training
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
 
 
-def _activation_rows(layers: Mapping[str, LayerActivations], options: PlasticityOptions) -> Rows:
+def _activation_rows(
+    layers: Mapping[str, LayerActivations], options: PlasticityOptions, tell: Tell
+) -> Rows:
     sizes = [layer.outputs.shape[1] for layer in layers.values()]
     finite = all(bool(layer.outputs.isfinite().all()) for layer in layers.values())
     metrics = _with_added(ACTIVATION_METRICS, "activations", options)
-    return rows(metrics, layers, sizes, finite, options)
+    return rows(metrics, layers, sizes, finite, options, tell)
 
 
 def _weight_rows(
@@ -179,6 +203,7 @@ def _weight_rows(
     tensors: Mapping[str, Tensor],
     options: PlasticityOptions,
     masks: Masks,
+    tell: Tell,
 ) -> Rows:
     live = {
         name.removesuffix(".weight"): tensor[masks[name]] if name in masks else tensor
@@ -186,31 +211,45 @@ def _weight_rows(
     }
     sizes = [tensor.numel() for tensor in live.values()]
     finite = all(bool(tensor.isfinite().all()) for tensor in live.values())
-    return rows(metrics, live, sizes, finite, options)
+    return rows(metrics, live, sizes, finite, options, tell)
 
 
 def _sharpness_rows(
+    network: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
     loss: Tensor,
     trainable: Mapping[str, Tensor],
     options: PlasticityOptions,
     key: RandomKey,
     masks: Masks,
-    product: Product | None,
+    tell: Tell,
 ) -> Rows:
+    def largest_eigenvalue() -> float:
+        product = dense_hessian(network, inputs, labels)
+        start, iterations = key.child("sharpness"), options.sharpness_iterations
+        return sharpness(loss, trainable, iterations, start, masks, product)
+
     if options.sharpness_iterations:
-        start = key.child("sharpness")
-        value = sharpness(loss, trainable, options.sharpness_iterations, start, masks, product)
+        value = number_or_nan("sharpness", tell, largest_eigenvalue)
         yield {"layer": WHOLE_NETWORK, "metric": "sharpness", "value": value}
 
 
-def _kernel_rows(network: nn.Module, inputs: Tensor, masks: Masks) -> Rows:
+def _kernel_rows(network: nn.Module, inputs: Tensor, masks: Masks, tell: Tell) -> Rows:
     if not len(inputs):
         return
-    kernel = empirical_ntk(network, inputs, masks)
-    finite = bool(kernel.isfinite().all())
-    spectrum = kernel_spectrum(kernel) if finite else kernel
+
+    @functools.cache
+    def spectrum() -> Tensor | None:
+        kernel = empirical_ntk(network, inputs, masks)
+        return kernel_spectrum(kernel) if kernel.isfinite().all() else None
+
+    def measured(of_spectrum: Callable[[Tensor], float]) -> float:
+        found = spectrum()
+        return math.nan if found is None else of_spectrum(found)
+
     for name, of_spectrum in KERNEL_METRICS.items():
-        value = of_spectrum(spectrum) if finite else math.nan
+        value = number_or_nan(name, tell, measured, of_spectrum)
         yield {"layer": WHOLE_NETWORK, "metric": name, "value": value}
 
 
@@ -241,13 +280,15 @@ def _network_rows(
     options: PlasticityOptions,
     masks: Masks,
     initial: Mapping[str, Tensor] | None,
+    tell: Tell,
 ) -> Rows:
     finite = all(bool(p.isfinite().all()) for p in network.parameters())
     for name, metric in _added(options, "network").items():
         probe = Probe(
             copy.deepcopy(network), inputs.clone(), labels.clone(), options, masks, initial
         )
-        value = _number(name, metric.function, probe) if finite else math.nan
+        measured = functools.partial(_number, name, metric.function)
+        value = number_or_nan(name, tell, measured, probe) if finite else math.nan
         yield {"layer": WHOLE_NETWORK, "metric": name, "value": value}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from raylot.config import PlasticityOptions
 from raylot.names import WHOLE_NETWORK
 
 Layer = TypeVar("Layer")
+
+#: Takes one line about something that could not be measured, and why.
+Tell = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,23 @@ class Metric(Generic[Layer]):
 
     of_layer: Callable[[Layer, PlasticityOptions], float]
     combine: Callable[[Sequence[float], Sequence[int]], float]
+
+
+def number_or_nan(name: str, tell: Tell, function: Callable[..., float], *arguments: Any) -> float:
+    """What a metric's function returns; NaN, and a line for the user, if it raises an error.
+
+    Args:
+        name: of the metric.
+        tell: gets the line.
+        function: computes the metric.
+        arguments: of the function.
+    """
+    try:
+        return function(*arguments)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        tell(f"{name} was not measured ({type(error).__name__}: {reason})")
+        return math.nan
 
 
 def weighted_mean(values: Sequence[float], sizes: Sequence[int]) -> float:
@@ -50,6 +71,7 @@ def rows(
     sizes: Sequence[int],
     finite: bool,
     options: PlasticityOptions,
+    tell: Tell,
 ) -> Iterator[dict[str, Any]]:
     """A row with layer, metric and value per metric and layer, and per metric for all layers.
 
@@ -59,13 +81,17 @@ def rows(
         sizes: units or weights of each layer.
         finite: whether all that was observed is; otherwise every value is NaN.
         options: parameters of the metrics.
+        tell: hears of metrics that could not be computed, whose values are NaN.
     """
     if not layers:
         return
     for name, metric in metrics.items():
+        measured = functools.partial(number_or_nan, name, tell)
         values = [
-            metric.of_layer(layer, options) if finite else math.nan for layer in layers.values()
+            measured(metric.of_layer, layer, options) if finite else math.nan
+            for layer in layers.values()
         ]
         for layer_name, value in zip(layers, values, strict=True):
             yield {"layer": layer_name, "metric": name, "value": value}
-        yield {"layer": WHOLE_NETWORK, "metric": name, "value": metric.combine(values, sizes)}
+        whole = measured(metric.combine, values, sizes)
+        yield {"layer": WHOLE_NETWORK, "metric": name, "value": whole}

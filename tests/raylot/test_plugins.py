@@ -367,9 +367,6 @@ def test_metrics_of_what_is_not_finite_are_nan(tmp_path: Path) -> None:
         ("plugins.intervention('mine')(lambda options: {})",
          lambda: interventions.make(InterventionOptions(intervention="mine")),
          "an intervention must return a Intervention; mine returned a dict"),
-        ("plugins.metric('mine')(lambda probe: probe.inputs)",
-         lambda: _measured(small_network(), "mine"),
-         "a metric must return a number; mine returned a Tensor"),
     ],
 )  # fmt: skip
 def test_what_returns_something_else_is_named(
@@ -378,6 +375,20 @@ def test_what_returns_something_else_is_named(
     _load(tmp_path, f"from raylot import plugins\n{source}")
     with pytest.raises(TypeError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("probe.inputs", r"TypeError: a metric must return a number; mine returned a Tensor"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_metric_that_fails_is_nan_and_says_why(body: str, reason: str, tmp_path: Path) -> None:
+    _load(tmp_path, f"from raylot import plugins\nplugins.metric('mine')(lambda probe: {body})")
+    with pytest.warns(UserWarning, match=rf"mine was not measured \({reason}\)"):
+        found = _measured(small_network(), "mine")
+    assert all(value != value for value in found.values())
 
 
 # ------------------------------------------------------------------ identity

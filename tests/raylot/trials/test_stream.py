@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from raylot import networks, results
+from raylot import networks, plugins, results
 from raylot.config import StreamRun
 from raylot.randomness import RandomKey
 from raylot.storage import Storage
@@ -43,6 +43,26 @@ def test_a_snapshot_is_the_state_before_its_task_and_is_paired_with_that_task(
     plasticity = results.read(tmp_path, "plasticity")
     gap = plasticity[(plasticity["task"] == 2) & (plasticity["metric"] == "trainability_gap")]
     assert snapshot["trainability_gap"] == gap["value"].item()
+
+
+def test_a_metric_that_fails_leaves_a_note_and_the_run_goes_on(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("from raylot import plugins\nplugins.metric('mine')(lambda probe: 1 / 0)\n")
+    plugins.load(file)
+    try:
+        trial = StreamTrial(trial_config(tmp_path / "storage", metrics=("mine",)))
+        told = trial.step()["notes"]
+        finish(trial)
+    finally:
+        plugins.forget()
+    note = "mine was not measured (ZeroDivisionError: division by zero)"
+    assert [line.endswith(f": {note}") for line in told] == [True]
+    (run,) = results.read(tmp_path / "storage", "runs").to_dict("records")
+    assert run["status"] == "finished"
+    assert run["notes"] == note  # once, though there are several snapshots
+    rows = results.read(tmp_path / "storage", "plasticity")
+    assert rows.loc[rows["metric"] == "mine", "value"].isna().all()
+    assert rows.loc[rows["metric"] == "dead_fraction", "value"].notna().all()
 
 
 def test_the_trainability_gap_compares_with_a_fresh_network_and_can_be_left_out(
