@@ -22,7 +22,7 @@ from raylot.tickets.search import DENSE, RANDOM, REINIT, SHUFFLED, TICKET
 from raylot.training import Masks
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Tickets:
     """The tickets found from one snapshot.
 
@@ -75,6 +75,12 @@ class Tickets:
             comparable_random_masks=options.random_density is None,
             tolerance=options.tolerance,
             rows=[dict(row) for row in rows],
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"Tickets({len(self.masks)} at density {self.density:.3g}: {sum(self.wins)} win, "
+            f"{self.ticket_count:.3g} distinct)"
         )
 
     @property

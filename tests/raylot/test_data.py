@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -171,6 +174,103 @@ def test_mnist_unit_reaches_one(mnist_root: Path) -> None:
     assert float(mnist.scale(mnist.test_inputs[:100]).max()) == 1.0
 
 
+# ------------------------------------------------------------------ tasks of users
+
+_INPUTS, _LABELS = torch.rand(6, 4), torch.arange(6) % 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_labels": _LABELS[:2]}, "train_labels: must be one per input; 2 for 6 inputs"),
+        ({"test_labels": _LABELS[:2]}, "test_labels: must be one per input; 2 for 6 inputs"),
+        (
+            {"train_inputs": _INPUTS[:0], "train_labels": _LABELS[:0]},
+            "train_inputs: must have the shape (examples, ...) with at least one example; "
+            "has (0, 4)",
+        ),
+        (
+            {"test_inputs": torch.rand(6)},
+            "test_inputs: must have the shape (examples, ...) with at least one example; has (6,)",
+        ),
+        (
+            {"train_labels": torch.tensor([0, 1, 2, 0, 1, -100])},
+            "train_labels: must lie in [0, 3), as there are 3 classes; one is -100",
+        ),
+        (
+            {"train_labels": _LABELS + 1},
+            "train_labels: must lie in [0, 3), as there are 3 classes; one is 3",
+        ),
+        (
+            {"train_labels": _LABELS.view(6, 1)},
+            "train_labels: must have the shape (examples,), one class per example; has (6, 1) "
+            "(take .flatten())",
+        ),
+        (
+            {"train_labels": torch.eye(3)[_LABELS]},
+            "train_labels: must have the shape (examples,), one class per example; has (6, 3) "
+            "(of one-hot, .argmax(1))",
+        ),
+        (
+            {"train_labels": _LABELS.float()},
+            "train_labels: must be whole numbers; has torch.float32",
+        ),
+        (
+            {"train_labels": ["a"] * 6},
+            "train_labels: must be a tensor or an array of numbers; is list",
+        ),
+        (
+            {"train_inputs": _INPUTS.to(torch.complex64)},
+            "train_inputs: must be real numbers; has torch.complex64",
+        ),
+        (
+            {"train_inputs": _INPUTS.index_fill(0, torch.tensor([2]), math.nan)},
+            "train_inputs: must be finite; some are NaN or infinite",
+        ),
+        (
+            {"test_inputs": torch.rand(6, 5)},
+            "test_inputs: each must have the shape of those in train_inputs, (4,); has (5,)",
+        ),
+        ({"classes": 0}, "classes=0: must be a whole number, at least 1"),
+        ({"classes": 2.5}, "classes=2.5: must be a whole number, at least 1"),
+        ({"offset": math.inf}, "offset=inf: must be a finite number"),
+        ({"divisor": 0}, "divisor=0: must be a finite number other than 0"),
+    ],
+)
+def test_a_task_that_cannot_be_is_refused_in_one_line(
+    changes: dict[str, Any], message: str
+) -> None:
+    fields = {
+        "train_inputs": _INPUTS, "train_labels": _LABELS, "test_inputs": _INPUTS,
+        "test_labels": _LABELS, "classes": 3,
+    }  # fmt: skip
+    assert refusal(lambda: Task(**{**fields, **changes})) == message
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.bool])
+def test_labels_of_other_whole_types_are_converted(dtype: torch.dtype) -> None:
+    labels = (_LABELS % 2).to(dtype)
+    task = Task(_INPUTS, labels, _INPUTS, labels, 2)
+    assert task.train_labels.dtype == task.test_labels.dtype == torch.int64
+    assert task.train_labels.tolist() == [0, 1, 0, 0, 1, 0]
+
+
+def test_numpy_arrays_are_taken_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    inputs, labels = _INPUTS.numpy().astype("float64"), _LABELS.numpy().astype("int32")
+    inputs.flags.writeable = False
+    task = Task(inputs, labels, inputs[::-1], labels, np.int64(3))  # type: ignore[arg-type]
+    assert task.scale(task.train_inputs).dtype == torch.float32
+    assert torch.equal(task.test_inputs, task.train_inputs.flip(0))
+    assert task.train_labels.dtype == torch.int64
+    assert not recwarn.list
+
+
+def test_a_task_is_shown_in_one_line(digits: Task) -> None:
+    assert repr(digits) == (
+        "Task(1437 training and 360 test examples of shape (1, 8, 8), uint8, 10 classes)"
+    )
+
+
 # ------------------------------------------------------------------ without data
 
 
@@ -200,7 +300,47 @@ def test_mnist_that_is_damaged_is_refused(
     content = (mnist_root / "MNIST" / "raw" / damaged).read_bytes()
     (tmp_path / "MNIST" / "raw" / damaged).write_bytes(content[:size])
     message = refusal(lambda: load_dataset("mnist", root=tmp_path))
-    assert message.startswith(f"data_root={tmp_path}: must be")
+    assert message.startswith(f"data_root={tmp_path}: must hold MNIST; ")
+    assert f"{damaged} is damaged or another data set's" in message
+
+
+def _idx(*shape: int, fill: int = 0) -> bytes:
+    head = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
+    return head + bytes([fill]) * math.prod(shape)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train-labels-idx1-ubyte", _idx(60_001)),
+        ("train-labels-idx1-ubyte", _idx(59_999)),
+        ("train-labels-idx1-ubyte", _idx(60_000, fill=10)),
+        ("train-labels-idx1-ubyte", _idx(60_000) + b"more"),
+        ("train-images-idx3-ubyte", _idx(1, 28, 28)),
+        ("train-images-idx3-ubyte", _idx(60_000, 14, 14)),
+        ("t10k-images-idx3-ubyte", _idx(10_000, 28, 56)),
+        ("t10k-labels-idx1-ubyte", _idx(10_000, 1)),
+    ],
+)
+def test_files_of_other_sizes_are_refused(
+    name: str, content: bytes, mnist_root: Path, tmp_path: Path
+) -> None:
+    link_mnist(mnist_root, tmp_path, leave_out=[name])
+    (tmp_path / "MNIST" / "raw" / name).write_bytes(content)
+    message = refusal(lambda: load_dataset("mnist", root=tmp_path))
+    assert message.startswith(f"data_root={tmp_path}: must hold MNIST; ")
+    assert f"{name} is damaged or another data set's" in message
+
+
+def test_damaged_files_of_an_old_torchvision_do_not_matter(
+    mnist_root: Path, tmp_path: Path
+) -> None:
+    link_mnist(mnist_root, tmp_path, leave_out=[])
+    processed = tmp_path / "MNIST" / "processed"
+    processed.mkdir()
+    for name in ("training.pt", "test.pt"):
+        (processed / name).write_bytes(b"damaged")
+    assert len(load_dataset("mnist", root=tmp_path, download=True).train_labels) == 60_000
 
 
 @pytest.mark.parametrize("below", ["folder", "file"])
