@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from raylot.text import safe
+
 _LONGEST_LIST = 100_000
 
 #: ``3``, ``0-9`` or ``0-40:10``.
@@ -30,20 +32,15 @@ _containers.maxlist = _containers.maxtuple = _containers.maxdict = 20
 class OptionError(ValueError):
     """A user's mistake, in one line: the option, the value given and what is accepted.
 
-    The line is safe to print: what could steer a terminal is escaped, and what was given can be as
-    long as it likes.
+    The line is safe to print (see `raylot.text`), however long what was given is.
     """
 
     def __init__(self, message: str) -> None:
-        line = "".join(map(_printable, " ".join(message.splitlines())))
+        line = safe(" ".join(message.splitlines()))
         if len(line) > _LONGEST_MESSAGE:
             half = _LONGEST_MESSAGE // 2
             line = f"{line[:half]} ... {line[-half:]}"
         super().__init__(line)
-
-
-def _printable(character: str) -> str:
-    return character if character.isprintable() else ascii(character)[1:-1]
 
 
 def shown(value: Any) -> str:

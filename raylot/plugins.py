@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from raylot.names import BUILT_IN
 from raylot.options import OptionError, parse_list, shown
+from raylot.text import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -306,7 +307,9 @@ def _execute(plugin: Plugin) -> None:
     sys.modules[module.__name__] = module  # where dataclasses look for it
     try:
         exec(compile(plugin.source, plugin.origin, "exec", dont_inherit=True), vars(module))
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may raise any, and call sys.exit too
         raise OptionError(_must_be(plugin.origin, _reason(error, plugin.origin))) from None
     finally:
         _registry.executing = outer
@@ -344,7 +347,7 @@ def _must_be(origin: str, reason: str) -> str:
 
 def _reason(error: BaseException, origin: str) -> str:
     """``line 3: SyntaxError: invalid syntax``."""
-    text = shown(error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split()))
+    text = shown(error.msg if isinstance(error, SyntaxError) else one_line(error))
     frames = traceback.extract_tb(error.__traceback__)
     line = next((frame.lineno for frame in reversed(frames) if frame.filename == origin), None)
     if isinstance(error, SyntaxError) and error.filename in (origin, _UNNAMED):

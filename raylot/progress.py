@@ -18,6 +18,7 @@ from rich.text import Text
 from raylot.names import ENOUGH_SEEDS
 from raylot.preliminary import ENOUGH_SNAPSHOTS, AnswerSoFar
 from raylot.stray_output import StrayOutput
+from raylot.text import one_line, safe
 
 #: Seconds between two lines of progress where there is no terminal.
 PLAIN_INTERVAL = 15.0
@@ -81,6 +82,7 @@ class Progress:
     answer: AnswerSoFar = field(default_factory=AnswerSoFar)
     _stages: dict[str, _Stage] = field(default_factory=dict)
     _stage: str = ""
+    _waiting: str = ""
     _running: dict[str, _Running] = field(default_factory=dict)
     _steps_ended: int = 0
     _steps_here: int = 0
@@ -143,14 +145,23 @@ class Progress:
     def begin_stage(self, name: str) -> None:
         """A stage that has been counted begins."""
         self._stage = name
+        self._waiting = "starting workers ..."
         self._say()
+
+    def wait_for(self, what: str) -> None:
+        """Says why no trial is running, until one is."""
+        if what != self._waiting and not self._live:
+            self.note(what)
+        self._waiting = what
 
     def end_stage(self) -> None:
         """Its last run has ended."""
+        self._waiting = ""
         self._say(now=True)
         self._say_answer()
 
     def run_started(self, trial: str, label: str) -> None:
+        self._waiting = ""
         self._running[trial] = _Running(label)
         self._say()
 
@@ -161,7 +172,7 @@ class Progress:
         else:  # the first report came with steps done before the clock ran
             self._steps_here += result["new_training_steps"]
         running = self._running.setdefault(trial, _Running(result["label"]))
-        running.label, running.doing = result["label"], result["doing"] or "ending"
+        running.label, running.doing = result["label"], one_line(result["doing"]) or "ending"
         running.steps, running.failed = result["training_steps"], result["failed"]
         if result["done"]:
             self.answer.add(result["run_id"], result["measures"])
@@ -183,7 +194,7 @@ class Progress:
 
     def note(self, line: str) -> None:
         """Says something that happens once, above what is live."""
-        self.console.print(line, highlight=False, soft_wrap=True, markup=False)
+        self.console.print(safe(line), highlight=False, soft_wrap=True, markup=False)
 
     # -------------------------------------------------- what is shown
 
@@ -262,6 +273,8 @@ class Progress:
         Without the kind of run, which the stage says.
         """
         running = list(self._running.values())
+        if not running and self._waiting:
+            return [f"  {self._waiting}"]
         shown = running if len(running) <= most else running[: most - 1]
         rows = [(f"  {run.label.split(' ', 1)[-1]}", run.doing) for run in shown]
         lines = _aligned(rows, self.console.width, justify=str.ljust)

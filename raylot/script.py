@@ -18,8 +18,8 @@ with ends_at_once():  # this takes seconds
     from raylot import cli, data
     from raylot.config import Study
     from raylot.options import OptionError
-    from raylot.storage import Storage
-    from raylot.sweep import INTERRUPTED_STATUS, Space, Sweep
+    from raylot.storage import OutOfReachError, Storage
+    from raylot.sweep import CONTINUE, INTERRUPTED_STATUS, Space, Sweep
 
 #: The exit status of a process whose output nobody reads any more, as shells have it.
 _BROKEN_PIPE_STATUS = 141
@@ -64,6 +64,7 @@ def conduct(
             _refuse_passing_folder(storage)
         except OptionError as error:
             cli.refuse(error)
+    has_begun = False  # from then on, a storage that is away is no mistake of the user
     try:
         with ends_at_once():
             sweep = Sweep(command.study, storage, *spaces(command.study))
@@ -74,6 +75,7 @@ def conduct(
                 print(sweep.prediction())
                 return 0
         sweep.check()
+        has_begun = True
         words = sys.argv if arguments is None else [str(script), *arguments]
         outcome = sweep.run(
             retry_failed=command.retry_failed, command=shlex.join(["python", *words])
@@ -95,6 +97,15 @@ def conduct(
     except BrokenPipeError:  # nobody reads any more, as after ``| head``
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return _BROKEN_PIPE_STATUS
+    except OutOfReachError as error:
+        if not has_begun:
+            cli.refuse(storage.unusable(error))
+        print(
+            f"error: {OptionError(f'storage={storage.root}: is out of reach ({error})')}. "
+            f"{CONTINUE}",
+            file=sys.stderr,
+        )
+        return 1
     except (OSError, pa.ArrowException) as error:
         cli.refuse(storage.unusable(error))
     except KeyboardInterrupt:

@@ -20,6 +20,7 @@ from pyarrow import fs
 from raylot import seal
 from raylot.options import OptionError
 from raylot.seal import DamagedFileError
+from raylot.text import one_line
 
 Result = TypeVar("Result")
 
@@ -240,7 +241,7 @@ class Storage:
                     told = (
                         (_reason(error),) if error.errno is None else (error.errno, _reason(error))
                     )
-                    raise OutOfReachError(*told) from error
+                    raise OutOfReachError(*told) from None  # the cause's text may hold secrets
                 _log.warning(
                     "storage=%s: %s; trying again for up to %.0f s",
                     self.root, _reason(error), give_up - time.monotonic(),
@@ -257,7 +258,7 @@ class Storage:
 
 
 def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or " ".join(str(error).split())
+    text = one_line(getattr(error, "strerror", None) or error)
     return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."
 
 
@@ -298,6 +299,11 @@ def _opened(uri: str) -> tuple[fs.FileSystem, str]:
         raise ValueError("it names no bucket")
     # pyarrow by itself reads credentials from the environment, but neither endpoint nor region.
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if "@" in (endpoint or ""):
+        raise ValueError(
+            "AWS_ENDPOINT_URL must hold no credentials; set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY instead"
+        )
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     filesystem = fs.S3FileSystem(
         endpoint_override=endpoint,

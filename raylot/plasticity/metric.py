@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from raylot.config import PlasticityOptions
 from raylot.names import WHOLE_NETWORK
+from raylot.text import one_line
 
 Layer = TypeVar("Layer")
 
@@ -42,8 +43,7 @@ def number_or_nan(name: str, tell: Tell, function: Callable[..., float], *argume
     try:
         return function(*arguments)
     except Exception as error:
-        reason = " ".join(str(error).split())
-        tell(f"{name} was not measured ({type(error).__name__}: {reason})")
+        tell(f"{name} was not measured ({type(error).__name__}: {one_line(error)})")
         return math.nan
 
 

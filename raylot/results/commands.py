@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import raylot
 from raylot.storage import Storage
+from raylot.text import safe
 
 _FOLDER = "commands"
 
@@ -33,6 +34,7 @@ class Command:
 
 def record(storage: Storage, line: str) -> None:
     """Notes a command; one that is repeated with the same versions is noted once."""
+    line = safe(line)
     versions = (raylot.__version__, platform.python_version())
     key = hashlib.sha256("\n".join([line, *versions]).encode()).hexdigest()[:12]
     path = f"{_FOLDER}/{key}.json"

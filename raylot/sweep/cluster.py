@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.autoscaler.v2.utils import is_autoscaler_v2
-from ray.experimental import internal_kv
 from ray.util.placement_group import placement_group, remove_placement_group
 
 import raylot
 from raylot.config import SweepOptions
 from raylot.options import OptionError
+from raylot.sweep import ray_internals
 from raylot.sweep.watch import Watch
+from raylot.text import one_line
 
 #: Seconds that the nodes of a cluster may take to join it after its head.
 _LATE_NODES = 20.0
@@ -108,16 +108,24 @@ def check_address(options: SweepOptions) -> None:
 
 def _connect(options: SweepOptions) -> None:
     environment = _runtime_environment(options)
+    ray_internals.keep_credentials_here()
+    address = _address(options)
+    starts_ray = address == "local" or (not address and not ray_internals.finds_running_ray())
     try:
-        ray.init(
-            address=options.address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env=environment or None,
-        )
+        with ray_internals.on_loopback() if starts_ray else contextlib.nullcontext():
+            if starts_ray:
+                ray_internals.protect_token()
+            ray.init(
+                address=options.address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env=environment or None,
+            )
     except Exception as error:  # of any type, if one of Ray's processes is killed as it starts
         if _address(options) in ("", "local") and not _asks_for_a_token(error):
-            raise StartError(f"Ray could not be started: {_in_one_line(error)}") from None
+            raise StartError(
+                f"Ray could not be started: {one_line(error, _LONGEST_REASON)}"
+            ) from None
         raise _unreachable(options, error) from None
 
 
@@ -130,9 +138,15 @@ def _runtime_environment(options: SweepOptions) -> dict[str, Any]:
     environment: dict[str, Any] = {}
     if _address(options) not in ("", "local") and not job.keys() & {"working_dir", "py_modules"}:
         environment["py_modules"] = [str(Path(raylot.__file__).parent)]
-    names = set(_FORWARDED) & os.environ.keys() - (job.get("env_vars") or {}).keys()
-    if names:
-        environment["env_vars"] = {name: os.environ[name] for name in sorted(names)}
+    given = {name: os.environ[name] for name in _FORWARDED if name in os.environ}
+    # Ray writes these variables into a log that all users of the machine can read.
+    forwarded = {
+        name: value
+        for name, value in given.items()
+        if name not in (job.get("env_vars") or {}) and "@" not in value
+    }
+    if forwarded:
+        environment["env_vars"] = forwarded
     return environment
 
 
@@ -141,7 +155,7 @@ def _address(options: SweepOptions) -> str:
 
 
 def _unreachable(options: SweepOptions, error: Exception) -> OptionError:
-    reason = _in_one_line(error)
+    reason = one_line(error, _LONGEST_REASON)
     if _asks_for_a_token(error):
         reason = "it asks for another token than is here: " + _WHERE_TOKENS_ARE
     return OptionError(
@@ -152,10 +166,6 @@ def _unreachable(options: SweepOptions, error: Exception) -> OptionError:
 
 def _asks_for_a_token(error: Exception) -> bool:
     return bool(_AUTHENTICATION.search("".join(traceback.format_exception(error))))
-
-
-def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:_LONGEST_REASON]
 
 
 def _check_resources(options: SweepOptions, say: Callable[[str], None], is_local: bool) -> None:
@@ -170,7 +180,7 @@ def _check_resources(options: SweepOptions, say: Callable[[str], None], is_local
             time.sleep(0.5)
             if _one_holds(wanted, alive := _alive_nodes()):
                 return
-    if _is_autoscaling():
+    if ray_internals.is_autoscaling():
         say("waiting for the cluster to add a node that can hold a trial")
         if _is_granted(wanted, options.node_patience):
             return
@@ -200,15 +210,6 @@ def _alive_nodes() -> list[dict[str, float]]:
 
 def _one_holds(wanted: dict[str, float], nodes: list[dict[str, float]]) -> bool:
     return any(all(node.get(name, 0) >= n for name, n in wanted.items()) for node in nodes)
-
-
-def _is_autoscaling() -> bool:
-    """Whether the cluster adds nodes by itself: then its nodes have types of a configuration."""
-    if is_autoscaler_v2(fetch_from_server=True):
-        return True
-    status = internal_kv._internal_kv_get("__autoscaling_status") or b"{}"
-    types = (json.loads(status).get("autoscaler_report") or {}).get("node_type_mapping") or {}
-    return any(not str(name).startswith(("node_", "local.")) for name in types.values())
 
 
 def _is_granted(wanted: dict[str, float], patience: float) -> bool:

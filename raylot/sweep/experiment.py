@@ -15,10 +15,12 @@ from raylot import data, plugins
 from raylot.config import StreamRun, SweepOptions
 from raylot.progress import Progress
 from raylot.storage import OutOfReachError, Storage
+from raylot.sweep import ray_internals
 from raylot.sweep.loggers import loggers
 from raylot.sweep.space import split
 from raylot.sweep.tensorboard import TensorBoard
 from raylot.sweep.watch import Watch
+from raylot.text import one_line
 from raylot.trials.base import RunTrainable
 from raylot.trials.stream import StreamTrial
 from raylot.trials.ticket_stream import TicketStreamTrial
@@ -85,16 +87,41 @@ def run_experiment(
     shared_by_all = {"datasets": datasets, "plugin_texts": plugins.texts(r.plugins for r in runs)}
     trained = tune.with_resources(tune.with_parameters(trainable, **shared_by_all), resources)
     trained.__qualname__ = trainable.__name__  # what Ray calls actors; else all are called alike
-    tuner = tune.Tuner(
-        trained,
-        param_space={
-            "storage": storage.root,
-            "patience": storage.patience,
-            "lease": lease,
-            "save_interval": options.save_interval,
-            "shared": shared,
-            "run": tune.grid_search(points),
-        },
+    space = {
+        "storage": storage.root,
+        "patience": storage.patience,
+        "lease": lease,
+        "save_interval": options.save_interval,
+        "shared": shared,
+        "run": tune.grid_search(points),
+    }
+    callbacks = [
+        _Listener(progress, ended, resources, watch),
+        TensorBoard(),  # type: ignore[no-untyped-call]
+        *loggers(options, storage, progress),
+    ]
+    storage.exists("tune")  # waits, with patience; Tune, which is about to write there, does not
+    try:
+        with watch.held():
+            _tuner(trained, space, callbacks, f"{name}-{started}", options, storage).fit()
+    except Exception as error:  # Tune's own files could not be written, for instance
+        watch.raise_if_interrupted()
+        ended.error = one_line(error, _LONGEST_ERROR)
+    return ended
+
+
+def _tuner(
+    trainable: Any,
+    space: dict[str, Any],
+    callbacks: list[tune.Callback],
+    name: str,
+    options: SweepOptions,
+    storage: Storage,
+) -> tune.Tuner:
+    """A Tune experiment. Making it already touches the storage."""
+    return tune.Tuner(
+        trainable,
+        param_space=space,
         tune_config=tune.TuneConfig(
             max_concurrent_trials=options.max_concurrent,
             reuse_actors=True,
@@ -102,28 +129,17 @@ def run_experiment(
             trial_dirname_creator=_trial_folder,
         ),
         run_config=tune.RunConfig(
-            name=f"{name}-{started}".replace(" ", "-"),
+            name=name.replace(" ", "-"),
             storage_path=storage.path("tune"),
             storage_filesystem=None if storage.is_local else storage.filesystem,
             failure_config=tune.FailureConfig(max_failures=options.max_failures),
             checkpoint_config=tune.CheckpointConfig(
                 checkpoint_frequency=0, checkpoint_at_end=False
             ),
-            callbacks=[
-                _Listener(progress, ended, resources, watch),
-                TensorBoard(),  # type: ignore[no-untyped-call]
-                *loggers(options, storage, progress),
-            ],
+            callbacks=callbacks,
             verbose=0,
         ),
     )
-    try:
-        with watch.held():
-            tuner.fit()
-    except Exception as error:  # Tune's own files could not be written, for instance
-        watch.raise_if_interrupted()
-        ended.error = _end_of(error)
-    return ended
 
 
 class _Listener(tune.Callback):
@@ -165,7 +181,7 @@ class _Listener(tune.Callback):
         )  # as text: errors come as pickles too
         if OutOfReachError.__name__ in error:
             self._ended.storage_failed.add(run_id)
-        self._ended.given_up[run_id] = _end_of(error)
+        self._ended.given_up[run_id] = one_line(error, _LONGEST_ERROR)
         self._progress.run_ended(trial.trial_id, failed=True)
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
@@ -173,21 +189,15 @@ class _Listener(tune.Callback):
         now = time.monotonic()
         if any(trial.status == "RUNNING" for trial in trials):
             self._last_run = now
-        elif now > self._last_run + _WAITING:
-            self._last_run = now  # say it again after as long
-            self._progress.note(_what_is_waited_for(self._resources))
+        elif now > self._last_run + _WAITING and not ray_internals.has_placed_trials():
+            self._last_run = now  # look again after as long
+            self._progress.wait_for(_a_free_node(self._resources))
 
 
-def _what_is_waited_for(resources: dict[str, float]) -> str:
+def _a_free_node(resources: dict[str, float]) -> str:
     wanted = " and ".join(f"{n:g} {name.upper()}s" for name, n in resources.items() if n)
     alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     return f"no trial is running: waiting for a node with {wanted} free ({len(alive)} nodes are up)"
-
-
-def _end_of(error: object) -> str:
-    """The last words of an error, in one line."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= _LONGEST_ERROR else f"... {text[-_LONGEST_ERROR:]}"
 
 
 def _each_dataset(runs: Sequence[StreamRun]) -> list[StreamRun]:

@@ -13,6 +13,7 @@ from raylot.config import SweepOptions
 from raylot.options import OptionError
 from raylot.progress import Progress
 from raylot.storage import Storage
+from raylot.text import one_line
 
 
 def check_logger(options: SweepOptions, storage: Storage) -> None:
@@ -110,5 +111,5 @@ class _Elsewhere(tune.Callback):
             getattr(self._logger, what)(*args, **info)
         except Exception as error:  # whatever it is, it must not end a sweep
             self._logger = None
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error, 200)
             self._progress.note(f"{self._name}: nothing more is logged there ({reason})")

@@ -11,6 +11,7 @@ from raylot import results
 from raylot.config import StreamRun
 from raylot.storage import Storage
 from raylot.sweep.stage import Stage
+from raylot.text import safe
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Outcome:
             lines.append(f"Interrupted. {CONTINUE}")
         elif self.missing > self.blocked:
             lines.append("The same command tries again what was given up.")
-        return "\n".join(lines)
+        return safe("\n".join(lines))
 
 
 #: What is said to whoever stopped a sweep, or lost its cluster.

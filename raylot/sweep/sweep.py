@@ -130,7 +130,9 @@ class Sweep:
             return predicted(runs, at_once)
         except OptionError:
             raise
-        except Exception as error:  # of a plugin: its runs alone would fail
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # of a plugin: its runs alone would fail
             return f"Not predicted: a training failed ({in_one_line(error)})."
 
     def check(self) -> None:

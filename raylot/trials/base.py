@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import traceback
 from abc import abstractmethod
@@ -21,10 +22,14 @@ from raylot.data import Task
 from raylot.randomness import RandomKey
 from raylot.seal import DamagedFileError
 from raylot.storage import OutOfReachError, Storage
+from raylot.text import one_line, safe
 from raylot.training import Masks, TrainingResult
 from raylot.trials.record import Status, artifact_run, closing_measures, now, run_row
 from raylot.trials.state import RunState, state_path, tensors_from_bytes, tensors_to_bytes
 from raylot.trials.worker import log, set_title
+
+#: Characters of an error's text that are kept.
+_LONGEST_REASON = 1000
 
 _STATE_FILE = "state.safetensors"  # in a checkpoint of Tune's own
 
@@ -129,9 +134,11 @@ class RunTrainable(tune.Trainable):
             raise  # Tune tries again from the last saved state
         except InputLostError as lost:  # the sweep computes it again, then this run
             return self._report({}, 0, done=True) | {"lost_run": lost.run_id, "lost": str(lost)}
-        except Exception as exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exception:  # a plugin may raise any, and call sys.exit too
             error = in_one_line(exception)
-            traceback.print_exc()  # in the worker's log
+            print(safe(traceback.format_exc()), file=sys.stderr)  # in the worker's log
         self.state.seconds += time.perf_counter() - started
         done = bool(error) or self.state.diverged or self.state.steps >= self.total_steps
         if done:
@@ -329,10 +336,10 @@ def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
-def in_one_line(exception: Exception) -> str:
+def in_one_line(exception: BaseException) -> str:
     """``ValueError: what it said (at file.py:12)``; of a plugin's file if it was at work."""
     frames = traceback.extract_tb(exception.__traceback__)
     of_plugin = [frame for frame in frames if plugins.is_of_plugin(frame.filename)]
     frame = (of_plugin or frames)[-1]
-    text = " ".join(str(exception).split())
-    return f"{type(exception).__name__}: {text} (at {Path(frame.filename).name}:{frame.lineno})"
+    place = f"{Path(frame.filename).name}:{frame.lineno}"
+    return f"{type(exception).__name__}: {one_line(exception, _LONGEST_REASON)} (at {place})"

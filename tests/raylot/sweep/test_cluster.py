@@ -87,7 +87,7 @@ def test_a_trial_must_fit_on_one_node(
 ) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "nodes", _Nodes.nodes)
-    monkeypatch.setattr("raylot.sweep.cluster._is_autoscaling", lambda: False)
+    monkeypatch.setattr("raylot.sweep.ray_internals.is_autoscaling", lambda: False)
     monkeypatch.setattr(ray, "shutdown", lambda: pytest.fail("the session is not ours"))
     options = {**options, "node_patience": 0}
     if message is None:
