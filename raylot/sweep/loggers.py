@@ -13,6 +13,7 @@ from raylot.config import SweepOptions
 from raylot.options import OptionError
 from raylot.progress import Progress
 from raylot.storage import Storage
+from raylot.sweep import ray_internals
 from raylot.text import one_line
 
 
@@ -85,7 +86,10 @@ class _Elsewhere(tune.Callback):
         self._tell("setup", *args, **info)
 
     def on_trial_start(self, *args: Any, **info: Any) -> None:
-        self._tell("on_trial_start", *args, **info)
+        # Ray's callback would hand the key to Ray, which writes it into a log that all users of
+        # the machine can read. The process that logs runs on this machine and has its environment.
+        with ray_internals.hidden("WANDB_API_KEY"):
+            self._tell("on_trial_start", *args, **info)
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any

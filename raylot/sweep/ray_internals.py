@@ -28,6 +28,17 @@ def keep_credentials_here() -> None:
     names.difference_update([name for name in names if name.startswith("AWS_")])
 
 
+@contextlib.contextmanager
+def hidden(variable: str) -> Iterator[None]:
+    """Meanwhile this process's environment lacks a variable."""
+    value = os.environ.pop(variable, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[variable] = value
+
+
 def finds_running_ray() -> bool:
     """Whether a Ray on this machine runs that ``ray.init`` without an address would join."""
     return bool(utils.read_ray_address())
