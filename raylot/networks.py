@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from raylot import plugins
 from raylot.config import NetworkOptions
+from raylot.initialisation import remember_build
 from raylot.options import OptionError
 from raylot.randomness import RandomKey
 
@@ -228,9 +229,17 @@ def build(
         OptionError: the network is not made for inputs of that shape.
         TypeError: the network is a plugin's and returned no module.
     """
-    make: Architecture = NETWORKS.get(options.network) or plugins.get("network", options.network)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(key.torch_seed())
-        network = make(input_shape, options, classes)
-    plugins.check_returned("network", options.network, network, nn.Module)
+    make: Architecture = (
+        NETWORKS.get(options.network) or plugins.get("network", options.network)
+    )
+
+    def built(key: RandomKey) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(key.torch_seed())
+            network = make(input_shape, options, classes)
+        plugins.check_returned("network", options.network, network, nn.Module)
+        return network
+
+    network = built(key)
+    remember_build(network, built)
     return network
