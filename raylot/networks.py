@@ -16,6 +16,7 @@ from raylot import plugins
 from raylot.config import NetworkOptions
 from raylot.initialisation import remember_build
 from raylot.options import OptionError
+from raylot.pruning import Prunable, full_masks
 from raylot.randomness import RandomKey
 
 #: Normalisation of a number of channels, by its name in `raylot.config.NetworkOptions`.
@@ -230,7 +231,7 @@ def build(
         TypeError: the network is a plugin's and returned no module.
     """
     make: Architecture = (
-        NETWORKS.get(options.network) or plugins.get("network", options.network)
+        NETWORKS.get(options.network) or plugins.get("network", options.network).function
     )
 
     def built(key: RandomKey) -> nn.Module:
@@ -243,3 +244,27 @@ def build(
     network = built(key)
     remember_build(network, built)
     return network
+
+
+def prunable(options: NetworkOptions) -> Prunable:
+    """Which parameters of a network can be pruned, if its plugin says so; see `raylot.pruning`."""
+    added: plugins.AddedNetwork | None = plugins.find("network", options.network)
+    return None if added is None else added.prune
+
+
+def check(options: NetworkOptions, input_shape: Sequence[int], classes: int) -> None:
+    """Makes sure that a plugin's network can be pruned, before anything trains.
+
+    If the plugin's own code fails, its runs record that.
+
+    Raises:
+        OptionError: the network cannot be pruned.
+    """
+    try:
+        network = build(options, input_shape, classes, RandomKey(("check",)))
+        full_masks(network, prunable(options))
+    except OptionError as error:
+        reason = str(error).removeprefix("network: ")
+        raise OptionError(f"network={options.network}: {reason}") from None
+    except Exception:  # of the plugin
+        return

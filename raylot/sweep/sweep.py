@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from raylot import data, results
-from raylot.config import StreamRun, Study
+from raylot import data, networks, results
+from raylot.config import CLASSES, NetworkOptions, StreamRun, Study
 from raylot.lease import Lease
+from raylot.names import BUILT_IN
 from raylot.options import OptionError
 from raylot.progress import Progress
 from raylot.results.commands import record
@@ -138,12 +139,28 @@ class Sweep:
 
         Raises:
             OptionError: data cannot be loaded, storage not written, a run is not valid, a logger
-                not used.
+                not used, a plugin's network not pruned.
         """
         assert self.stages
         check_logger(self.study, self.storage)
-        data.check_available(self.study)
+        self.check_data_and_networks()
         self.storage.check_writable()
+
+    def check_data_and_networks(self) -> None:
+        """Makes sure that data can be loaded, and plugins' networks pruned.
+
+        Raises:
+            OptionError: they cannot.
+        """
+        data.check_available(self.study)
+        settings = ("dataset", *NetworkOptions.model_fields)
+        of_plugins = {
+            tuple(getattr(run, name) for name in settings): run
+            for run in self.stages[0].runs
+            if run.network not in BUILT_IN["network"]
+        }
+        for run in of_plugins.values():
+            networks.check(run, data.read(run).input_shape, CLASSES)
 
     def run(self, *, retry_failed: bool = False, command: str = "") -> Outcome:
         """Computes all missing runs, stage by stage.
