@@ -16,7 +16,7 @@ from raylot import plugins
 from raylot.config import NetworkOptions
 from raylot.initialisation import remember_build
 from raylot.options import OptionError
-from raylot.pruning import Prunable, full_masks
+from raylot.pruning import Prunable, full_masks, left_out, remark_on_left_out
 from raylot.randomness import RandomKey
 
 #: Normalisation of a number of channels, by its name in `raylot.config.NetworkOptions`.
@@ -252,19 +252,25 @@ def prunable(options: NetworkOptions) -> Prunable:
     return None if added is None else added.prune
 
 
-def check(options: NetworkOptions, input_shape: Sequence[int], classes: int) -> None:
+def check(options: NetworkOptions, input_shape: Sequence[int], classes: int) -> str:
     """Makes sure that a plugin's network can be pruned, before anything trains.
 
     If the plugin's own code fails, its runs record that.
 
+    Returns:
+        Which weights are not pruned, in a line, if the plugin has not chosen; else nothing.
+
     Raises:
         OptionError: the network cannot be pruned.
     """
+    choice = prunable(options)
     try:
         network = build(options, input_shape, classes, RandomKey(("check",)))
-        full_masks(network, prunable(options))
+        masks = full_masks(network, choice)
     except OptionError as error:
         reason = str(error).removeprefix("network: ")
         raise OptionError(f"network={options.network}: {reason}") from None
     except Exception:  # of the plugin
-        return
+        return ""
+    remark = remark_on_left_out(left_out(network, masks), masks) if choice is None else ""
+    return remark and f"network={options.network}: {remark}"

@@ -69,11 +69,11 @@ def conduct(
             sweep = Sweep(command.study, storage, *spaces(command.study))
             if command.dry_run:
                 if not command.study.download:
-                    sweep.check_data_and_networks()
+                    _tell(sweep.check_data_and_networks())
                 print(sweep.plan(), flush=True)
                 print(sweep.prediction())
                 return 0
-        sweep.check()
+        _tell(sweep.check())
         words = sys.argv if arguments is None else [str(script), *arguments]
         outcome = sweep.run(
             retry_failed=command.retry_failed, command=shlex.join(["python", *words])
@@ -101,6 +101,11 @@ def conduct(
         print("\nInterrupted.")
         return INTERRUPTED_STATUS
     return 0 if complete else 1
+
+
+def _tell(remarks: Sequence[str]) -> None:
+    for remark in remarks:
+        print(remark, flush=True)
 
 
 def _refuse_passing_folder(storage: Storage) -> None:

@@ -134,8 +134,11 @@ class Sweep:
         except Exception as error:  # of a plugin: its runs alone would fail
             return f"Not predicted: a training failed ({in_one_line(error)})."
 
-    def check(self) -> None:
+    def check(self) -> list[str]:
         """Makes sure of everything that can be known before Ray starts.
+
+        Returns:
+            What the user should know, a line each.
 
         Raises:
             OptionError: data cannot be loaded, storage not written, a run is not valid, a logger
@@ -143,11 +146,15 @@ class Sweep:
         """
         assert self.stages
         check_logger(self.study, self.storage)
-        self.check_data_and_networks()
+        remarks = self.check_data_and_networks()
         self.storage.check_writable()
+        return remarks
 
-    def check_data_and_networks(self) -> None:
+    def check_data_and_networks(self) -> list[str]:
         """Makes sure that data can be loaded, and plugins' networks pruned.
+
+        Returns:
+            Which weights of these networks are not pruned, a line per network.
 
         Raises:
             OptionError: they cannot.
@@ -159,8 +166,10 @@ class Sweep:
             for run in self.stages[0].runs
             if run.network not in BUILT_IN["network"]
         }
-        for run in of_plugins.values():
-            networks.check(run, data.read(run).input_shape, CLASSES)
+        remarks = [
+            networks.check(run, data.read(run).input_shape, CLASSES) for run in of_plugins.values()
+        ]
+        return [remark for remark in remarks if remark]
 
     def run(self, *, retry_failed: bool = False, command: str = "") -> Outcome:
         """Computes all missing runs, stage by stage.

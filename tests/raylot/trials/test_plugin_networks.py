@@ -166,11 +166,17 @@ def test_a_network_that_cannot_be_pruned_is_refused_before_ray_starts(
     assert not (tmp_path / "results" / "tables").exists()
 
 
-def test_a_network_that_can_be_pruned_is_not_refused(tmp_path: Path) -> None:
+def test_what_is_not_pruned_is_known_before_ray_starts(tmp_path: Path) -> None:
+    _load(tmp_path, _ATTENDING)
+    (remark,) = _sweep(tmp_path / "results", network="attending").check()
+    assert remark.startswith("network=attending: not pruned: place, attention.in_proj_weight (26.7")
+
+
+def test_a_plugin_that_chooses_is_told_nothing(tmp_path: Path) -> None:
     _load(tmp_path, _NORMED, prune='"3.weight"')
-    _sweep(tmp_path / "results", network="normed").check()
+    assert _sweep(tmp_path / "results", network="normed").check() == []
 
 
 def test_a_network_that_fails_is_left_to_its_runs(tmp_path: Path) -> None:
     _load(tmp_path, _NORMED.replace("nn.Flatten()", "nn.Flatten(1 / 0)"))
-    _sweep(tmp_path / "results", network="normed").check()
+    assert _sweep(tmp_path / "results", network="normed").check() == []
