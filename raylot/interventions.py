@@ -10,12 +10,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from raylot import plugins
 from raylot.config import InterventionOptions
+from raylot.initialisation import why_not_reinitialised
 from raylot.options import OptionError
 from raylot.plasticity import dormant_units, recorded_activations
 from raylot.pruning import prunable_weights
@@ -50,12 +52,32 @@ class L2Init(Intervention):
         return self._strength * (training.flat.vector - training.initial_vector).square().sum()
 
 
-class ShrinkAndPerturb(Intervention):
+class Redrawing(Intervention):
+    """Base of methods that draw initial weights anew."""
+
+    name: ClassVar[str]
+
+    def on_task_start(self, training: Training) -> None:
+        """Refuses a network that cannot be initialised anew before it is trained.
+
+        Raises:
+            OptionError: it cannot.
+        """
+        if reason := why_not_reinitialised(training.network):
+            raise OptionError(
+                f"intervention={self.name}: must go with a network that can be initialised anew; "
+                f"here {reason}"
+            )
+
+
+class ShrinkAndPerturb(Redrawing):
     """Multiplies all parameters by ``shrink`` and adds ``perturb`` x a fresh initialisation.
 
     After each task (Ash & Adams 2020, who do it before training on new data), or after each
     step, with a shrink close to 1 (as in Dohare et al. 2024).
     """
+
+    name = "shrink_and_perturb"
 
     def __init__(self, options: InterventionOptions) -> None:
         self._shrink, self._perturb = options.shrink, options.perturb
@@ -74,7 +96,7 @@ class ShrinkAndPerturb(Intervention):
         training.flat.vector.detach().mul_(self._shrink).add_(fresh, alpha=self._perturb)
 
 
-class ReDo(Intervention):
+class ReDo(Redrawing):
     """Recycles dormant units every so many steps (Sokar et al. 2023).
 
     A hidden unit whose mean |activation| on the batch is at most ``redo_threshold`` times its
@@ -84,8 +106,15 @@ class ReDo(Intervention):
     network here, so that Adam's steps of all other weights are shorter too for some tens of steps.
     """
 
+    name = "redo"
+
     def __init__(self, options: InterventionOptions) -> None:
         self._threshold, self._interval = options.redo_threshold, options.redo_interval
+
+    def on_task_start(self, training: Training) -> None:
+        """Refuses a network that is no chain, or cannot be initialised anew."""
+        super().on_task_start(training)
+        _hidden_layers(training.network)
 
     def after_step(self, training: Training) -> None:
         """Acts every ``redo_interval`` steps of a training.
@@ -117,8 +146,10 @@ class ReDo(Intervention):
         training.reset_optimizer(training.flat.flatten(moved))
 
 
-class Reset(Intervention):
+class Reset(Redrawing):
     """A freshly initialised network for each task: the upper reference."""
+
+    name = "reset"
 
     def on_task_end(self, training: Training) -> None:
         fresh = training.fresh_network(training.key.child("reset"))

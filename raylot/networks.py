@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from raylot import plugins
 from raylot.config import NetworkOptions
+from raylot.initialisation import remember_build
 from raylot.options import OptionError
+from raylot.pruning import Prunable, full_masks, left_out, remark_on_left_out
 from raylot.randomness import RandomKey
 
 #: Normalisation of a number of channels, by its name in `raylot.config.NetworkOptions`.
@@ -228,9 +230,47 @@ def build(
         OptionError: the network is not made for inputs of that shape.
         TypeError: the network is a plugin's and returned no module.
     """
-    make: Architecture = NETWORKS.get(options.network) or plugins.get("network", options.network)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(key.torch_seed())
-        network = make(input_shape, options, classes)
-    plugins.check_returned("network", options.network, network, nn.Module)
+    make: Architecture = (
+        NETWORKS.get(options.network) or plugins.get("network", options.network).function
+    )
+
+    def built(key: RandomKey) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(key.torch_seed())
+            network = make(input_shape, options, classes)
+        plugins.check_returned("network", options.network, network, nn.Module)
+        return network
+
+    network = built(key)
+    remember_build(network, built)
     return network
+
+
+def prunable(options: NetworkOptions) -> Prunable:
+    """Which parameters of a network can be pruned, if its plugin says so; see `raylot.pruning`."""
+    added: plugins.AddedNetwork | None = plugins.find("network", options.network)
+    return None if added is None else added.prune
+
+
+def check(options: NetworkOptions, input_shape: Sequence[int], classes: int) -> str:
+    """Makes sure that a plugin's network can be pruned, before anything trains.
+
+    If the plugin's own code fails, its runs record that.
+
+    Returns:
+        Which weights are not pruned, in a line, if the plugin has not chosen; else nothing.
+
+    Raises:
+        OptionError: the network cannot be pruned.
+    """
+    choice = prunable(options)
+    try:
+        network = build(options, input_shape, classes, RandomKey(("check",)))
+        masks = full_masks(network, choice)
+    except OptionError as error:
+        reason = str(error).removeprefix("network: ")
+        raise OptionError(f"network={options.network}: {reason}") from None
+    except Exception:  # of the plugin
+        return ""
+    remark = remark_on_left_out(left_out(network, masks), masks) if choice is None else ""
+    return remark and f"network={options.network}: {remark}"

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from raylot.config import InterventionOptions, NetworkOptions, PlasticityOptions, ShiftOptions
     from raylot.data import Task
     from raylot.plasticity import LayerActivations, Probe
+    from raylot.pruning import Prunable
     from raylot.randomness import RandomKey
     from raylot.training import Intervention
 
@@ -106,7 +107,7 @@ def shift(name: str) -> Callable[[_ShiftT], _ShiftT]:
     return _registers("shift", name, "dataset, options, key, t")
 
 
-def network(name: str) -> Callable[[_NetworkT], _NetworkT]:
+def network(name: str, prune: Prunable = None) -> Callable[[_NetworkT], _NetworkT]:
     """Registers a network, for ``--network``: ``function(input_shape, options, classes)``.
 
     The function gets the shape of one input, as ``(1, 8, 8)``, the run's
@@ -115,11 +116,19 @@ def network(name: str) -> Callable[[_NetworkT], _NetworkT]:
     to logits (``batch x classes``), freshly initialised with PyTorch's global generator, which is
     seeded for it.
 
-    Weights of linear and convolution layers are pruned; metrics of activations need nonlinearities
-    that are modules (``nn.ReLU``, not ``F.relu``); a module with weights of its own needs
-    ``reset_parameters()``.
+    Metrics of activations need nonlinearities that are modules (``nn.ReLU``, not ``F.relu``).
+    Wherever a freshly initialised network is needed, the function is called again.
+
+    Args:
+        name: what ``--network`` calls it.
+        prune: which weights can be pruned: their names, with wildcards as in ``"*.weight"`` or
+            ``["*.weight", "*.in_proj_weight"]``, or a function of a weight's name and the weight
+            that returns whether it is; biases and norms never are. None: weights of linear and
+            convolution layers; the column ``notes`` of ``runs`` then names the weights that
+            this leaves out, as those of attention, recurrent layers and embeddings.
     """
-    return _registers("network", name, "input_shape, options, classes")
+    arguments = "input_shape, options, classes"
+    return _registers("network", name, arguments, lambda f: AddedNetwork(f, prune))
 
 
 def intervention(name: str) -> Callable[[_InterventionT], _InterventionT]:
@@ -173,6 +182,14 @@ _METRIC_ARGUMENTS = {
     "weights": "weights, options",
     "gradients": "gradients, options",
 }
+
+
+@dataclass(frozen=True)
+class AddedNetwork:
+    """A network that a plugin has registered; see `network`."""
+
+    function: Callable[..., Any]
+    prune: Prunable
 
 
 @dataclass(frozen=True)

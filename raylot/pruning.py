@@ -6,40 +6,170 @@ Masks are a dict of one boolean tensor per prunable weight, named as in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import fnmatch
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from raylot.options import OptionError, shown
 from raylot.randomness import RandomKey
 from raylot.training import Masks
 
-_PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d,
-             nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)  # fmt: skip
+#: Which weights can be pruned: names, with wildcards as in ``"*.in_proj_weight"``, or a function of
+#: a weight's name and the weight; None: the weights of linear and convolution layers.
+Prunable = str | Sequence[str] | Callable[[str, nn.Parameter], bool] | None
+
+_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d,
+           nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)  # fmt: skip
+
+#: Normalisations whose gains can have several dimensions.
+_NORMS = (nn.LayerNorm, nn.RMSNorm)
+
+#: Weights that a message names.
+_NAMED = 5
 
 
-def prunable_weights(network: nn.Module) -> dict[str, nn.Parameter]:
-    """The trainable weights of linear and convolution layers, by name; never biases or norms.
+def prunable_weights(network: nn.Module, prune: Prunable = None) -> dict[str, nn.Parameter]:
+    """The trainable weights that can be pruned, by name; never biases or a norm's parameters.
+
+    A weight with several names, as tied weights have, is listed once, under its first name; any of
+    its names chooses it.
 
     Raises:
-        ValueError: there are none.
+        OptionError: there are none, or ``prune`` is no choice of this network's weights.
     """
-    owners = {id(module.weight) for module in network.modules() if isinstance(module, _PRUNABLE)}
-    weights = {
-        name: p for name, p in network.named_parameters() if id(p) in owners and p.requires_grad
-    }
+    chosen = {id(p) for p in _chosen(network, prune)}
+    weights = {name: p for name, p in network.named_parameters() if id(p) in chosen}
     if not weights:
-        raise ValueError(
+        raise OptionError(
             "network: must have at least one trainable linear or convolution layer to prune"
+            if prune is None
+            else f"prune={_shown(prune)}: must choose at least one trainable weight"
         )
     return weights
 
 
-def full_masks(network: nn.Module) -> Masks:
-    """Masks under which every weight survives."""
+def _weights(network: nn.Module) -> dict[str, nn.Parameter]:
+    """Trainable parameters of two or more dimensions but for biases and norms, by all their names.
+
+    These are the weights of layers of any kind, embeddings, and what modules have of their own.
+    """
+    norms = {id(p) for m in network.modules() if isinstance(m, _NORMS) for p in m.parameters()}
     return {
-        name: torch.ones_like(w, dtype=torch.bool) for name, w in prunable_weights(network).items()
+        name: p
+        for name, p in network.named_parameters(remove_duplicate=False)
+        if p.requires_grad
+        and p.dim() > 1
+        and id(p) not in norms
+        and not name.rpartition(".")[2].startswith("bias")
     }
+
+
+def _chosen(network: nn.Module, prune: Prunable) -> list[nn.Parameter]:
+    weights = _weights(network)
+    if prune is None:
+        of_layers = {id(module.weight) for module in network.modules() if _is_plain(module)}
+        return [p for p in weights.values() if id(p) in of_layers]
+    if callable(prune):
+        return [p for name, p in weights.items() if prune(name, p)]
+    patterns = [prune] if isinstance(prune, str) else prune
+    if not isinstance(patterns, Sequence) or not all(isinstance(part, str) for part in patterns):
+        raise OptionError(
+            f"prune={shown(prune)}: must be names of weights, as *.in_proj_weight, or a function "
+            "of name and weight"
+        )
+    for pattern in patterns:
+        if not fnmatch.filter(weights, pattern):
+            raise OptionError(
+                f"prune={shown(pattern)}: must match one of the trainable weights: "
+                + _list(list(weights))
+            )
+    return [weights[name] for pattern in patterns for name in fnmatch.filter(weights, pattern)]
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether a layer has a weight of its own, not one that is computed from other parameters."""
+    return isinstance(module, _LAYERS) and "weight" in dict(module.named_parameters(recurse=False))
+
+
+def full_masks(network: nn.Module, prune: Prunable = None) -> Masks:
+    """Masks under which every weight survives.
+
+    Raises:
+        OptionError: see `prunable_weights`; or a layer to be pruned computes its weight from other
+            parameters: no mask on those would keep the weight at a value.
+    """
+    for name, module in network.named_modules() if prune is None else ():
+        if isinstance(module, _LAYERS) and not _is_plain(module) and _trains_weight(module):
+            raise OptionError(_parametrised(name or type(module).__name__))
+    weights = prunable_weights(network, prune)
+    for name in weights:
+        layer, computes_another, _ = f".{name}".partition(".parametrizations.")
+        if computes_another:
+            raise OptionError(_parametrised(layer[1:] or type(network).__name__))
+    return {name: torch.ones_like(w, dtype=torch.bool) for name, w in weights.items()}
+
+
+def _trains_weight(layer: nn.Module) -> bool:
+    return any(p.requires_grad for name, p in layer.named_parameters() if name != "bias")
+
+
+def _parametrised(layer: str) -> str:
+    return (
+        f"network: {layer} computes its weight from other parameters (as weight and spectral norm "
+        "do), so it cannot be pruned; remove the parametrisation first (torch.nn.utils.parametrize"
+        ".remove_parametrizations), or leave the layer out with prune="
+    )
+
+
+def left_out(network: nn.Module, masks: Masks) -> dict[str, int]:
+    """Trainable weights without a mask, by name: how many.
+
+    By default these are the weights of attention, recurrent layers and embeddings, and what modules
+    have of their own.
+    """
+    weights = {id(p) for p in _weights(network).values()}
+    return {
+        name: p.numel()
+        for name, p in network.named_parameters()
+        if id(p) in weights and name not in masks
+    }
+
+
+def remark_on_left_out(left: Mapping[str, int], masks: Masks) -> str:
+    """Says which weights have no mask, and their share of all weights; empty if all have one."""
+    if not left:
+        return ""
+    share = 1 - prunable_share(left, masks)
+    names = _list(list(left))
+    return f"not pruned: {names} ({share:.1%} of all weights); prune= chooses what is pruned"
+
+
+def prunable_share(left: Mapping[str, int], masks: Masks) -> float:
+    """Which share of all weights have masks, in (0, 1]; ``left`` is `left_out`."""
+    prunable = sum(mask.numel() for mask in masks.values())
+    return prunable / (prunable + sum(left.values()))
+
+
+def remarks_on_emptied(tickets: Sequence[Masks]) -> list[str]:
+    """Says of which weights nothing survives, and in how many tickets; one remark per weight."""
+    remarks = []
+    for name in tickets[0]:
+        emptied = sum(not masks[name].any() for masks in tickets)
+        if emptied:
+            where = f" in {emptied} of {len(tickets)} tickets" if len(tickets) > 1 else ""
+            remarks.append(f"{name}: pruned away entirely{where}")
+    return remarks
+
+
+def _shown(prune: Prunable) -> str:
+    return getattr(prune, "__name__", "a function") if callable(prune) else shown(prune)
+
+
+def _list(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def survivor_count(
@@ -162,8 +292,8 @@ def independent_masks(masks: Masks, density: float, key: RandomKey) -> Masks:
 
 def zero_pruned(network: nn.Module, masks: Masks) -> None:
     """Sets a network's pruned weights to 0, in place."""
-    for name, weight in prunable_weights(network).items():
-        weight.detach().masked_fill_(~masks[name], 0)
+    for name, mask in masks.items():
+        network.get_parameter(name).detach().masked_fill_(~mask, 0)
 
 
 def density(masks: Masks) -> float:

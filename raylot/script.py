@@ -15,7 +15,7 @@ from raylot.interruption import ends_at_once
 with ends_at_once():  # this takes seconds
     import pyarrow as pa
 
-    from raylot import cli, data
+    from raylot import cli
     from raylot.config import Study
     from raylot.options import OptionError
     from raylot.storage import OutOfReachError, Storage
@@ -70,11 +70,11 @@ def conduct(
             sweep = Sweep(command.study, storage, *spaces(command.study))
             if command.dry_run:
                 if not command.study.download:
-                    data.check_available(command.study)
+                    _tell(sweep.check_data_and_networks())
                 print(sweep.plan(), flush=True)
                 print(sweep.prediction())
                 return 0
-        sweep.check()
+        _tell(sweep.check())
         has_begun = True
         words = sys.argv if arguments is None else [str(script), *arguments]
         outcome = sweep.run(
@@ -112,6 +112,11 @@ def conduct(
         print("\nInterrupted.")
         return INTERRUPTED_STATUS
     return 0 if complete else 1
+
+
+def _tell(remarks: Sequence[str]) -> None:
+    for remark in remarks:
+        print(remark, flush=True)
 
 
 def _refuse_passing_folder(storage: Storage) -> None:

@@ -151,6 +151,7 @@ class _Listener(tune.Callback):
         self._progress, self._ended, self._resources = progress, ended, resources
         self._watch = watch
         self._last_run = time.monotonic()
+        self._remarks: set[str] = set()  # of runs, told so far
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks, into a file that raylot never reads; a terminal cannot be."""
@@ -163,7 +164,10 @@ class _Listener(tune.Callback):
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         for note in result["notes"]:
-            self._progress.note(note)
+            remark = note.removeprefix(f"{result['label']}: ")
+            if remark == note or remark not in self._remarks:  # each run's row has its own
+                self._progress.note(note)
+            self._remarks.add(remark)
         if "lost_run" in result:
             self._ended.lost_inputs[result["lost_run"]] = result["lost"]
         self._progress.run_advanced(trial.trial_id, result)

@@ -145,7 +145,8 @@ def _timed(run: StreamRun, task: Task, density: float, steps: int) -> float:
     """Seconds of one training with one evaluation."""
     key = RandomKey((run.seed, "prediction"))
     network = networks.build(run, task.input_shape, task.classes, key)
-    masks = None if density == 1 else independent_masks(full_masks(network), density, key)
+    every = full_masks(network, networks.prunable(run))
+    masks = None if density == 1 else independent_masks(every, density, key)
     started = time.perf_counter()
     train(
         network,

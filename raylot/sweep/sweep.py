@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from raylot import data, results
-from raylot.config import StreamRun, Study
+from raylot import data, networks, results
+from raylot.config import CLASSES, NetworkOptions, StreamRun, Study
 from raylot.lease import Lease
+from raylot.names import BUILT_IN
 from raylot.options import OptionError
 from raylot.progress import Progress
 from raylot.results.commands import record
@@ -135,17 +136,42 @@ class Sweep:
         except BaseException as error:  # of a plugin: its runs alone would fail
             return f"Not predicted: a training failed ({in_one_line(error)})."
 
-    def check(self) -> None:
+    def check(self) -> list[str]:
         """Makes sure of everything that can be known before Ray starts.
+
+        Returns:
+            What the user should know, a line each.
 
         Raises:
             OptionError: data cannot be loaded, storage not written, a run is not valid, a logger
-                not used.
+                not used, a plugin's network not pruned.
         """
         assert self.stages
         check_logger(self.study, self.storage)
-        data.check_available(self.study)
+        remarks = self.check_data_and_networks()
         self.storage.check_writable()
+        return remarks
+
+    def check_data_and_networks(self) -> list[str]:
+        """Makes sure that data can be loaded, and plugins' networks pruned.
+
+        Returns:
+            Which weights of these networks are not pruned, a line per network.
+
+        Raises:
+            OptionError: they cannot.
+        """
+        data.check_available(self.study)
+        settings = ("dataset", *NetworkOptions.model_fields)
+        of_plugins = {
+            tuple(getattr(run, name) for name in settings): run
+            for run in self.stages[0].runs
+            if run.network not in BUILT_IN["network"]
+        }
+        remarks = [
+            networks.check(run, data.read(run).input_shape, CLASSES) for run in of_plugins.values()
+        ]
+        return [remark for remark in remarks if remark]
 
     def run(self, *, retry_failed: bool = False, command: str = "") -> Outcome:
         """Computes all missing runs, stage by stage.

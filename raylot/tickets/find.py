@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 from raylot.config import SeedOptions, TicketSearchOptions
 from raylot.data import Task
 from raylot.options import OptionError
+from raylot.pruning import Prunable
 from raylot.randomness import RandomKey
 from raylot.tickets.found import Tickets
 from raylot.tickets.search import TicketSearch
@@ -25,6 +27,7 @@ def find_tickets(
     sparsity: float,
     rounds: int | None = None,
     count: int = 10,
+    prune: Prunable = None,
     masked: str = "zero",
     scope: str = "layer",
     epochs: int = 10,
@@ -47,12 +50,19 @@ def find_tickets(
 ) -> Tickets:
     """Searches winning tickets of a network on a task by iterative magnitude pruning.
 
+    Warns of a layer that is pruned away entirely.
+
     Args:
         network: any module from inputs to logits, in the state to start from; left unchanged.
         task: training and test split.
         sparsity: fraction of the prunable weights removed in the end, in [0, 1).
         rounds: pruning rounds, at least 1; None: 20% of the survivors per round.
         count: tickets, at least 1; they differ only in data order.
+        prune: which weights can be pruned: their names, with wildcards as in ``"*.weight"`` or
+            ``["*.weight", "*.in_proj_weight"]``, or a function of a weight's name and the weight
+            that returns whether it is; biases and norms never are. None: weights of linear and
+            convolution layers; a warning then names the weights that this leaves out, as those
+            of attention, recurrent layers and embeddings.
         masked: ``"zero"``: pruned weights are 0 (Frankle & Carbin 2019); ``"freeze"``: they stay
             at their value in the network given (or after ``rewind_steps``) (Zhou et al. 2019).
         scope: prune the same fraction of each ``"layer"``, or the smallest weights of all
@@ -72,7 +82,8 @@ def find_tickets(
             many as tickets.
         random_density: instead, random masks keep each weight with this probability.
         shuffled_masks: tickets' masks shuffled within each layer, trained for comparison.
-        reinit_tickets: tickets trained from a fresh initialisation, for comparison.
+        reinit_tickets: tickets trained from a fresh initialisation, for comparison: each module's
+            ``reset_parameters`` draws it.
         tolerance: see `Tickets.wins`.
         seed: decides all data orders and random masks.
         device: ``"auto"`` (a GPU if there is one), ``"cpu"`` (one thread) or ``"cuda"``.
@@ -81,8 +92,9 @@ def find_tickets(
             fastest that applies); results differ by rounding.
 
     Raises:
-        OptionError: an option is out of its range or an engine not for such a network, in one line.
-        ValueError: the network has nothing to prune, or cannot be initialised anew.
+        OptionError: in one line: an option is out of its range; an engine is not for such a
+            network; it has nothing to prune, computes a weight to be pruned from other parameters
+            (as weight and spectral norm do), or cannot be initialised anew for reinit_tickets.
     """
     options = TicketSearchOptions.checked(
         sparsity=sparsity, rounds=rounds, tickets=count, masked=masked, scope=scope,
@@ -95,15 +107,25 @@ def find_tickets(
     target = choose_device(device)
     SeedOptions.checked(seed=seed)
     search = TicketSearch(
-        copy.deepcopy(network).to(target), task.to(target), options, RandomKey((seed, "tickets"))
+        copy.deepcopy(network).to(target),
+        task.to(target),
+        options,
+        RandomKey((seed, "tickets")),
+        prunable=prune,
     )
+    told = search.remarks()
+    for remark in told:
+        warnings.warn(remark, stacklevel=2)
     rows: list[dict[str, Any]] = []
     with _one_thread():
         while search.rounds_left:
             rows += [row for row, _ in search.train_round()]
         for control in search.controls:
             rows += [row for row, _ in search.train_control(control)]
-    return Tickets.from_rows(search.masks, rows, options)
+    for remark in search.remarks():
+        if remark not in told:
+            warnings.warn(remark, stacklevel=2)
+    return Tickets.from_rows(search.masks, rows, options, search.left_out)
 
 
 @contextlib.contextmanager

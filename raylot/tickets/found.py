@@ -6,7 +6,7 @@ import functools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 from raylot.config import TicketSearchOptions
 from raylot.names import WHOLE_NETWORK
 from raylot.overlap import effective_count, overlap_matrix, pairwise_overlaps
-from raylot.pruning import density
+from raylot.pruning import density, prunable_share
 from raylot.tickets.search import DENSE, RANDOM, REINIT, SHUFFLED, TICKET
 from raylot.training import Masks
 
@@ -36,6 +36,8 @@ class Tickets:
         comparable_random_masks: whether random masks have the tickets' layer densities.
         tolerance: how far below the dense network's mean accuracy a ticket may be and still win.
         rows: every training, as rows of the ``tickets`` table without identity.
+        left_out: trainable weights that cannot be pruned, by name: how many; see
+            `raylot.pruning.left_out`.
     """
 
     masks: list[Masks]
@@ -47,6 +49,7 @@ class Tickets:
     comparable_random_masks: bool
     tolerance: float
     rows: list[dict[str, Any]]
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_rows(
@@ -54,6 +57,7 @@ class Tickets:
         masks: Sequence[Masks],
         rows: Sequence[Mapping[str, Any]],
         options: TicketSearchOptions,
+        left_out: Mapping[str, int] | None = None,
     ) -> Tickets:
         """Puts together the rows that a finished `TicketSearch` returned."""
         last = max(row["round"] for row in rows)
@@ -75,6 +79,7 @@ class Tickets:
             comparable_random_masks=options.random_density is None,
             tolerance=options.tolerance,
             rows=[dict(row) for row in rows],
+            left_out=dict(left_out or {}),
         )
 
     def __repr__(self) -> str:
@@ -104,6 +109,11 @@ class Tickets:
     def density(self) -> float:
         """Mean fraction of prunable weights that survive."""
         return statistics.fmean(density(masks) for masks in self.masks)
+
+    @property
+    def prunable_share(self) -> float:
+        """Fraction of all trainable weights that can be pruned, in (0, 1]; see ``left_out``."""
+        return prunable_share(self.left_out, self.masks[0])
 
     @property
     def ticket_count(self) -> float:

@@ -11,15 +11,19 @@ from torch import Tensor, nn
 
 from raylot.config import TicketSearchOptions
 from raylot.data import Task
-from raylot.initialisation import reinitialised
+from raylot.initialisation import reinitialised, why_not_reinitialised
+from raylot.options import OptionError
 from raylot.pruning import (
     CRITERIA,
+    Prunable,
     density,
     full_masks,
     independent_masks,
-    prunable_weights,
+    left_out,
     prune,
     random_masks_like,
+    remark_on_left_out,
+    remarks_on_emptied,
     shuffled_masks,
 )
 from raylot.randomness import RandomKey
@@ -66,6 +70,7 @@ class TicketSearch:
         options: TicketSearchOptions,
         key: RandomKey,
         *,
+        prunable: Prunable = None,
         intervention: Intervention | None = None,
         initial: Mapping[str, Tensor] | None = None,
     ) -> None:
@@ -76,15 +81,27 @@ class TicketSearch:
             task: what the tickets are searched on.
             options: how they are searched.
             key: decides all data orders and random masks.
+            prunable: which weights; None: those of linear and convolution layers.
             intervention: acts within every training, but not at its start and end.
             initial: the network's state at the start of its life, for interventions.
+
+        Raises:
+            OptionError: a weight to be pruned cannot be, or the network cannot be initialised anew
+                for ``reinit_tickets``.
         """
         self.options = options
         self.round = 0
-        self.masks: list[Masks] = [full_masks(network) for _ in range(options.tickets)]
+        self.masks: list[Masks] = [full_masks(network, prunable) for _ in range(options.tickets)]
+        if options.reinit_tickets and (reason := why_not_reinitialised(network)):
+            raise OptionError(
+                f"reinit_tickets={options.reinit_tickets}: must be 0 with this network, as {reason}"
+            )
+        #: Trainable weights that cannot be pruned: name -> how many.
+        self.left_out = left_out(network, self.masks[0])
         #: Mean |gradient| of each prunable weight in the first ticket's dense training.
         self.gradient_magnitudes: dict[str, Tensor] | None = None
         self.network = network
+        self._prunable = prunable
         self._task = task
         self._key = key
         self._intervention = intervention
@@ -108,6 +125,14 @@ class TicketSearch:
             REINIT: self.options.reinit_tickets,
         }
         return {control: count for control, count in counts.items() if count}
+
+    def remarks(self) -> list[str]:
+        """What a reader of the results must know, so far.
+
+        Says which weights are not pruned, unless the caller chose them, and which are pruned away.
+        """
+        left = remark_on_left_out(self.left_out, self.masks[0]) if self._prunable is None else ""
+        return [*([left] if left else ()), *remarks_on_emptied(self.masks)]
 
     def start_state(self, ticket: int) -> dict[str, Tensor]:
         """What a ticket's weights are rewound to: the snapshot, or its state some steps later.
@@ -252,8 +277,12 @@ class TicketSearch:
     def _pruned(self, network: nn.Module, plan: _Plan) -> Masks:
         criterion = CRITERIA[self.options.criterion]
         scores = {
-            name: criterion(weight.detach(), plan.start[name], plan.key.child("criterion", name))
-            for name, weight in prunable_weights(network).items()
+            name: criterion(
+                network.get_parameter(name).detach(),
+                plan.start[name],
+                plan.key.child("criterion", name),
+            )
+            for name in plan.masks
         }
         return prune(
             scores,

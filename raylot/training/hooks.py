@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from raylot.config import InterventionOptions
 from raylot.data import Task
-from raylot.initialisation import reinitialise
+from raylot.initialisation import reinitialised
 from raylot.randomness import RandomKey
 from raylot.training.flat import FlatParameters
 
@@ -41,7 +40,6 @@ class Training:
     initial: Mapping[str, Tensor] | None = None
     step: int = 0
     inputs: Tensor = field(default_factory=lambda: torch.empty(0))
-    _scratch: nn.Module | None = None
 
     @functools.cached_property
     def initial_vector(self) -> Tensor:
@@ -55,11 +53,12 @@ class Training:
         return self.flat.flatten(self.initial).to(self.flat.vector)
 
     def fresh_network(self, key: RandomKey) -> nn.Module:
-        """A freshly initialised network; the same object, initialised anew, at every call."""
-        if self._scratch is None:
-            self._scratch = copy.deepcopy(self.network)
-        reinitialise(self._scratch, key)
-        return self._scratch
+        """A freshly initialised network; see `raylot.initialisation.reinitialised`.
+
+        Raises:
+            OptionError: the network cannot be initialised anew.
+        """
+        return reinitialised(self.network, key)
 
     def fresh_vector(self, key: RandomKey) -> Tensor:
         """Freshly initialised parameters in the order of ``flat.vector``."""

@@ -11,7 +11,7 @@ from raylot.config import TicketStreamRun
 from raylot.data import Task
 from raylot.initialisation import reinitialised
 from raylot.names import WHOLE_NETWORK
-from raylot.pruning import zero_pruned
+from raylot.pruning import remarks_on_emptied, zero_pruned
 from raylot.randomness import RandomKey
 from raylot.shifts import make_task
 from raylot.tickets import RANDOM, REINIT, TicketSearch, masks_from_tensors
@@ -49,6 +49,8 @@ class TicketStreamTrial(RunTrainable):
         search = start_search(self.run, self._dataset, snapshot)
         self._initial = dict(search.initial or {})
         self._masks = self._subnetwork_masks(search)
+        for remark in remarks_on_emptied([self._masks]) if self._masks else ():
+            self.note(remark)
         self._network = search.network
         self._optimizer_state = None
         if self.run.subnetwork == REINIT:

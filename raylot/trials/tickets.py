@@ -60,6 +60,7 @@ def start_search(run: TicketsRun, dataset: Task, snapshot: Mapping[str, Tensor])
         task,
         run,
         key,
+        prunable=networks.prunable(run),
         intervention=interventions.make(run),
         initial=initial,
     )
@@ -105,6 +106,7 @@ class TicketsTrial(RunTrainable):
         self._dataset = self.dataset()
         snapshot = self.read_input(snapshot_path(self.run.stream.run_id, self.run.task))
         self._search = start_search(self.run, self._dataset, snapshot)
+        self._note_remarks()
         if not self.state.tensors:
             return
         saved = {n: t.to(self.device) for n, t in self.state.tensors.items()}
@@ -173,6 +175,7 @@ class TicketsTrial(RunTrainable):
 
     def _conclude(self) -> None:
         """Keeps the masks, and writes what they show when compared."""
+        self._note_remarks()
         rows = self.state.rows["tickets"]
         found = Tickets.from_rows(self._search.masks, rows, self.run)
         last_round = [
@@ -194,6 +197,10 @@ class TicketsTrial(RunTrainable):
             self.run.plastic_density == "layer",
         )
         self.state.add_rows("plastic_parameters", [{**setting, **row} for row in plastic])
+
+    def _note_remarks(self) -> None:
+        for remark in self._search.remarks():
+            self.note(remark)
 
     def _place(self) -> dict[str, Any]:
         return {

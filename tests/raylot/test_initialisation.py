@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from torch import nn
 
 from raylot import networks
 from raylot.config import NetworkOptions
-from raylot.initialisation import reinitialise, reinitialised
+from raylot.initialisation import reinitialised, why_not_reinitialised
+from raylot.options import OptionError
 from raylot.randomness import RandomKey
 from tests.raylot.tasks import small_network
 
@@ -35,10 +37,17 @@ def test_weights_and_buffers_are_those_of_a_network_built_with_the_same_key(
     network = networks.build(chosen, shape, 10, RandomKey((0, "other")))
     network(torch.rand(4, *shape))  # moves the statistics of batch norm
     built = networks.build(chosen, shape, 10, _KEY).state_dict()
-    fresh = reinitialised(network, _KEY).state_dict()
-    assert fresh.keys() == built.keys()
-    for name, tensor in built.items():
-        assert torch.equal(fresh[name], tensor), name
+    for known in (network, _of_unknown_origin(network)):  # built again; its modules reset
+        fresh = reinitialised(known, _KEY).state_dict()
+        assert fresh.keys() == built.keys()
+        for name, tensor in built.items():
+            assert torch.equal(fresh[name], tensor), name
+
+
+def _of_unknown_origin(network: nn.Module) -> nn.Module:
+    other = copy.deepcopy(network)
+    del other.raylot_build
+    return other
 
 
 def test_the_key_alone_decides_and_nothing_else_is_disturbed() -> None:
@@ -60,33 +69,71 @@ def test_the_key_alone_decides_and_nothing_else_is_disturbed() -> None:
         assert not torch.equal(tensor, before[name])
 
 
-def test_in_place_the_parameters_remain_the_same_objects() -> None:
-    network = small_network()
-    parameters = list(network.parameters())
-    reinitialise(network, _KEY)
-    expected = reinitialised(network, _KEY)
-    for parameter, own, wanted in zip(
-        parameters, network.parameters(), expected.parameters(), strict=True
-    ):
-        assert parameter is own
-        assert torch.equal(own, wanted)
-
-
 class _Scale(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, trainable: bool = True) -> None:
         super().__init__()
-        self.factor = nn.Parameter(torch.full((3,), 7.0))
+        self.factor = nn.Parameter(torch.full((3,), 7.0), requires_grad=trainable)
 
 
-def test_a_module_that_cannot_be_initialised_is_named_and_nothing_is_changed() -> None:
+def test_a_module_that_cannot_be_initialised_is_named() -> None:
     network = nn.Sequential(nn.Linear(3, 3), _Scale())
-    before = copy.deepcopy(network.state_dict())
-    with pytest.raises(ValueError, match=r"^network: 1 has weights but no reset_parameters\(\)"):
-        reinitialise(network, _KEY)
+    reason = "module 1 (_Scale) has no reset_parameters() that draws its factor anew"
+    assert why_not_reinitialised(network) == reason
+    with pytest.raises(OptionError) as caught:
+        reinitialised(network, _KEY)
+    assert str(caught.value) == f"network: cannot be initialised anew, as {reason}"
+    assert why_not_reinitialised(_Scale()) == reason.replace("module 1 (_Scale)", "_Scale")
+    assert why_not_reinitialised(small_network()) is None
+
+
+def test_asking_whether_it_can_be_initialised_changes_nothing() -> None:
+    network = nn.Sequential(nn.Linear(3, 3), _Scale())
+    before, state = copy.deepcopy(network.state_dict()), torch.random.get_rng_state()
+    why_not_reinitialised(network)
+    assert torch.equal(torch.random.get_rng_state(), state)
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name])
-    with pytest.raises(ValueError, match=r"^network: _Scale has weights"):
-        reinitialised(_Scale(), _KEY)
+
+
+class _Forgetful(_Scale):
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(3))
+
+    def reset_parameters(self) -> None:
+        nn.init.ones_(self.factor)
+
+
+def test_a_reset_that_leaves_a_weight_as_it_was_does_not_do() -> None:
+    assert why_not_reinitialised(_Forgetful()) == (
+        "_Forgetful has no reset_parameters() that draws its shift anew"
+    )
+
+
+def test_frozen_weights_without_a_reset_keep_their_values() -> None:
+    network = nn.Sequential(nn.Linear(3, 3), _Scale(trainable=False))
+    fresh = reinitialised(network, _KEY)
+    assert fresh.get_parameter("1.factor").tolist() == [7, 7, 7]
+    assert not torch.equal(fresh.get_parameter("0.weight"), network.get_parameter("0.weight"))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.MultiheadAttention(8, 2, add_bias_kv=True),
+        lambda: nn.TransformerEncoderLayer(8, 2, 16),
+        lambda: nn.LSTM(3, 4),
+    ],
+    ids=["attention", "transformer layer", "lstm"],
+)
+def test_pytorchs_own_layers_come_out_as_they_are_built(make: Callable[[], nn.Module]) -> None:
+    fresh = reinitialised(make(), _KEY).state_dict()
+    with torch.random.fork_rng():
+        torch.manual_seed(_KEY.torch_seed())
+        built = make().state_dict()
+    assert fresh.keys() == built.keys()
+    for name, tensor in built.items():
+        assert torch.equal(fresh[name], tensor), name
 
 
 class _Ones(nn.Module):

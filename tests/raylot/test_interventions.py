@@ -494,6 +494,34 @@ def test_reset_leaves_a_fresh_network_and_optimizer() -> None:
     assert all(bool((tensor == 0).all()) for tensor in result.optimizer_state.values())
 
 
+class _Scaled(nn.Sequential):
+    """Has a weight that cannot be initialised anew, and counts its forward passes."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3))
+        self.scale = nn.Parameter(torch.ones(3))
+        self.calls = 0
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.calls += 1
+        logits: Tensor = super().forward(inputs) * self.scale
+        return logits
+
+
+@pytest.mark.parametrize("name", ["reset", "shrink_and_perturb", "redo"])
+def test_a_network_that_cannot_be_initialised_anew_is_refused_before_it_is_trained(
+    name: str,
+) -> None:
+    network = _Scaled()
+    with pytest.raises(OptionError) as caught:
+        _train(network, intervention=_make(name), whole_task=True)
+    assert str(caught.value) == (
+        f"intervention={name}: must go with a network that can be initialised anew; here _Scaled "
+        "has no reset_parameters() that draws its scale anew"
+    )
+    assert network.calls == 0
+
+
 # ------------------------------------------------------------------ all of them
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from raylot.results.integrity import Damage
 from raylot.storage import Storage
 from raylot.sweep import Stage
 from raylot.sweep.execution import Execution
-from raylot.sweep.experiment import Ended
+from raylot.sweep.experiment import Ended, _Listener
 from raylot.sweep.watch import Watch
 from raylot.trials.record import now, run_row
 from raylot.trials.state import RunState, state_path
@@ -163,3 +164,23 @@ def test_what_started_from_something_repaired_is_computed_again_if_that_came_out
     execution.repair([Damage("tables/tasks", "is not there", (stream.run_id,), is_file=False)])
     assert execution.run() == []
     assert computed == [stream, tickets]
+
+
+def test_what_several_runs_remark_is_told_once() -> None:
+    said = io.StringIO()
+    progress = Progress(console=Console(file=said, width=200))
+    progress.count_stage("tickets", 2, 0, 0)
+    progress.begin_stage("tickets")
+    listener = _Listener(progress, Ended(), {}, Watch(""))
+    for label, remarks in (("run 1", ["a"]), ("run 2", ["a", "b"]), ("run 1", ["b", "c"])):
+        notes = [f"{label}: {remark}" for remark in remarks] + ["a file is damaged"]
+        report = {"label": label, "notes": notes, "doing": "", "done": False, "failed": False}
+        steps = {"new_training_steps": 1, "training_steps": 1}
+        listener.on_trial_result(1, [], SimpleNamespace(trial_id=label), {**report, **steps})
+    lines = said.getvalue().splitlines()
+    assert [line for line in lines if line.startswith("run ")] == [
+        "run 1: a",
+        "run 2: b",
+        "run 1: c",
+    ]
+    assert lines.count("a file is damaged") == 3

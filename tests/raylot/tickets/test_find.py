@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import inspect
+import warnings
+from typing import ClassVar
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from raylot import OptionError, find_tickets
 from raylot.config import OptimizerOptions, TicketSearchOptions
@@ -15,6 +17,7 @@ from raylot.pruning import Masks, prunable_weights, prune
 from raylot.randomness import RandomKey
 from raylot.training import train
 from tests.raylot.tasks import random_task, small_network
+from tests.raylot.tickets import searches
 from tests.raylot.tickets.searches import find
 
 
@@ -39,7 +42,7 @@ def test_a_ticket_is_what_rewinding_and_pruning_by_hand_gives() -> None:
 
 def test_it_takes_every_option_of_a_search() -> None:
     options = {name for name in TicketSearchOptions.model_fields if name != "tickets"}
-    own = {"network", "task", "count", "seed"}
+    own = {"network", "task", "count", "seed", "prune"}
     assert set(inspect.signature(find_tickets).parameters) == options | own
 
 
@@ -145,6 +148,113 @@ def test_bad_options_are_refused_in_one_line(options: dict[str, object], message
     with pytest.raises(OptionError, match=message) as caught:
         find(small_network(), **options)
     assert "\n" not in str(caught.value)
+
+
+class _Attending(nn.Module):
+    """Attention over two tokens of three numbers; counts the forward passes of all copies."""
+
+    calls: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = nn.Parameter(torch.zeros(1, 2, 3))
+        self.attention = nn.MultiheadAttention(3, 1, batch_first=True)
+        self.output = nn.Linear(6, 3)
+        _Attending.calls = 0
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        _Attending.calls += 1
+        tokens = inputs.unflatten(1, (2, 3)) + self.place
+        attended: Tensor = self.attention(tokens, tokens, tokens, need_weights=False)[0]
+        logits: Tensor = self.output(attended.flatten(1))
+        return logits
+
+
+def test_a_network_that_cannot_be_initialised_anew_is_refused_before_it_is_trained() -> None:
+    network = _Attending()
+    with pytest.raises(OptionError) as caught:
+        find(network, reinit_tickets=2)
+    assert str(caught.value) == (
+        "reinit_tickets=2: must be 0 with this network, as _Attending has no reset_parameters() "
+        "that draws its place anew"
+    )
+    assert not network.calls
+    network.place.requires_grad_(False)
+    assert len(find(network, reinit_tickets=2, prune="*").reinit_accuracies) == 2
+
+
+def test_what_is_not_pruned_is_told_once_before_training() -> None:
+    network = _Attending()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match="prune= chooses what is pruned") as caught:
+            find(network)
+    # place 6, in_proj 27, out_proj 9, output 18 weights
+    assert str(caught.value).startswith(
+        "not pruned: place, attention.in_proj_weight (55.0% of all weights)"
+    )
+    assert not network.calls
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = find(network)
+    assert [str(warning.message) for warning in told] == [str(caught.value)]
+    assert told[0].filename == searches.__file__  # where it was called
+    assert list(found.masks[0]) == ["attention.out_proj.weight", "output.weight"]
+    assert found.left_out == {"place": 6, "attention.in_proj_weight": 27}
+    assert found.prunable_share == pytest.approx(27 / 60)
+    assert found.density == pytest.approx(13 / 27)  # 4 of 9 and 9 of 18
+
+
+@pytest.mark.parametrize("masked", ["zero", "freeze"])
+def test_attention_and_recurrent_weights_are_pruned_like_all_others(masked: str) -> None:
+    """Chosen weights end at 0, or where they began, bit for bit."""
+    network = _Attending()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # who chooses need not be told
+        found = find(network, masked=masked, prune=["*in_proj_weight", "output.*"])
+    assert {n: int(m.sum()) for n, m in found.masks[0].items()} == {
+        "attention.in_proj_weight": 14, "output.weight": 9,
+    }  # fmt: skip
+    assert found.prunable_share == pytest.approx(45 / 60)
+    ticket = copy.deepcopy(network)
+    train(
+        ticket, random_task(), epochs=2, batch_size=8, optimizer=OptimizerOptions(lr=0.01),
+        key=RandomKey((1,)), masks=found.masks[0], masked=masked,
+    )  # fmt: skip
+    for name, mask in found.masks[0].items():
+        before, after = network.get_parameter(name), ticket.get_parameter(name)
+        kept = before if masked == "freeze" else torch.zeros_like(before)
+        assert torch.equal(after[~mask], kept[~mask])
+        assert not torch.equal(after[mask], before[mask])
+
+
+@pytest.mark.parametrize("masked", ["zero", "freeze"])
+def test_a_spectrally_normed_layer_is_refused_before_training(masked: str) -> None:
+    network = small_network()
+    assert isinstance(network, nn.Sequential)
+    nn.utils.parametrizations.spectral_norm(network[0])
+    with pytest.raises(OptionError, match=r"^network: 0 computes .*remove_parametrizations\), or"):
+        find(network, masked=masked)
+    found = find(network, masked=masked, prune="2.weight")
+    assert list(found.masks[0]) == ["2.weight"]
+    assert found.prunable_share == pytest.approx(24 / 72)
+
+
+def test_a_layer_that_is_pruned_away_is_told_once() -> None:
+    # 72 weights, of which round(0.72) = 1 stays: one of the two layers has none.
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = find(small_network(), sparsity=0.99, scope="global", count=2)
+    empty = [{name for name, mask in masks.items() if not mask.any()} for masks in found.masks]
+    assert [str(warning.message) for warning in told] == [
+        f"{name}: pruned away entirely in {count} of 2 tickets"
+        for name in found.masks[0]
+        if (count := sum(name in names for names in empty))
+    ]
+    assert sum(map(len, empty)) == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        find(small_network())
 
 
 def test_rounds_left_out_remove_a_fifth_of_the_survivors_each() -> None:
