@@ -29,6 +29,7 @@ def find_tickets(
     scope: str = "layer",
     epochs: int = 10,
     batch_size: int = 32,
+    drop_last: bool = False,
     optimizer: str = "adam",
     lr: float = 1e-3,
     momentum: float = 0.0,
@@ -58,7 +59,8 @@ def find_tickets(
         scope: prune the same fraction of each ``"layer"``, or the smallest weights of all
             (``"global"``).
         epochs: passes over the training split in every training.
-        batch_size: examples per step.
+        batch_size: examples per step; the last batch of an epoch may be smaller.
+        drop_last: leave such a smaller batch out.
         optimizer: ``"adam"`` or ``"sgd"``, fresh for every training.
         lr: learning rate.
         momentum: of sgd.
@@ -86,11 +88,11 @@ def find_tickets(
     """
     options = TicketSearchOptions.checked(
         sparsity=sparsity, rounds=rounds, tickets=count, masked=masked, scope=scope,
-        epochs=epochs, batch_size=batch_size, optimizer=optimizer, lr=lr, momentum=momentum,
-        weight_decay=weight_decay, criterion=criterion, rewind_steps=rewind_steps,
-        output_rate=output_rate, random_masks=random_masks, random_density=random_density,
-        shuffled_masks=shuffled_masks, reinit_tickets=reinit_tickets, tolerance=tolerance,
-        device=device, engine=engine,
+        epochs=epochs, batch_size=batch_size, drop_last=drop_last, optimizer=optimizer, lr=lr,
+        momentum=momentum, weight_decay=weight_decay, criterion=criterion,
+        rewind_steps=rewind_steps, output_rate=output_rate, random_masks=random_masks,
+        random_density=random_density, shuffled_masks=shuffled_masks,
+        reinit_tickets=reinit_tickets, tolerance=tolerance, device=device, engine=engine,
     )  # fmt: skip
     target = choose_device(device)
     SeedOptions.checked(seed=seed)

@@ -1,7 +1,7 @@
 """Training and evaluating one network on one task."""
 
 from raylot.training.engines import train, train_all, trains_together
-from raylot.training.evaluation import evaluate
+from raylot.training.evaluation import evaluate, evaluation_mode
 from raylot.training.flat import Masks
 from raylot.training.hooks import Intervention, Training
 from raylot.training.job import TrainingJob, TrainingResult
@@ -13,6 +13,7 @@ __all__ = [
     "TrainingJob",
     "TrainingResult",
     "evaluate",
+    "evaluation_mode",
     "train",
     "train_all",
     "trains_together",

@@ -36,6 +36,7 @@ def train(
     intervention: Intervention | None = None,
     initial: Mapping[str, Tensor] | None = None,
     whole_task: bool = False,
+    drop_last: bool = False,
     engine: str = "auto",
 ) -> TrainingResult:
     """Trains a network in place on a task's training split; see `TrainingJob` for the arguments."""
@@ -57,6 +58,7 @@ def train(
         intervention=intervention,
         initial=initial,
         whole_task=whole_task,
+        drop_last=drop_last,
     )
     return train_job(job, engine)
 
