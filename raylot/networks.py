@@ -5,9 +5,10 @@ All put out logits. Every ReLU is a module of its own, so that its output can be
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -234,3 +235,14 @@ def build(
         network = make(input_shape, options, classes)
     plugins.check_returned("network", options.network, network, nn.Module)
     return network
+
+
+def with_state(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    """A copy of a network, with the parameters and buffers of another state.
+
+    Everything that a state dict does not hold (plain attributes, buffers that are not persistent,
+    the modes of modules) is as in the network given.
+    """
+    copied = copy.deepcopy(network)
+    copied.load_state_dict(state)
+    return copied
