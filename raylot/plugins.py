@@ -114,6 +114,12 @@ def network(name: str) -> Callable[[_NetworkT], _NetworkT]:
     to logits (``batch x classes``), freshly initialised with PyTorch's global generator, which is
     seeded for it.
 
+    Before anything trains, the network is built and tried: its parameters must be float32, and
+    copies of it must compute and train like it. Each task of a stream and each ticket starts from a
+    copy of what the function returned, with the parameters and buffers of the stream or snapshot:
+    only what is in ``state_dict`` goes from task to task, no plain attribute. Parts in evaluation
+    mode (a frozen batch normalisation, for instance) stay in it.
+
     Weights of linear and convolution layers are pruned; metrics of activations need nonlinearities
     that are modules (``nn.ReLU``, not ``F.relu``); a module with weights of its own needs
     ``reset_parameters()``.

@@ -15,7 +15,7 @@ from raylot.interruption import ends_at_once
 with ends_at_once():  # this takes seconds
     import pyarrow as pa
 
-    from raylot import cli, data
+    from raylot import cli
     from raylot.config import Study
     from raylot.options import OptionError
     from raylot.storage import Storage
@@ -69,7 +69,7 @@ def conduct(
             sweep = Sweep(command.study, storage, *spaces(command.study))
             if command.dry_run:
                 if not command.study.download:
-                    data.check_available(command.study)
+                    sweep.check_inputs()
                 print(sweep.plan(), flush=True)
                 print(sweep.prediction())
                 return 0

@@ -21,6 +21,7 @@ from raylot.sweep.cluster import StartError, check_address, ray_session
 from raylot.sweep.execution import Execution
 from raylot.sweep.loggers import check_logger
 from raylot.sweep.outcome import CONTINUE, Outcome, outcome
+from raylot.sweep.plugin_networks import check_plugin_networks
 from raylot.sweep.prediction import predicted, trials_on_this_machine
 from raylot.sweep.space import Space, distinct, resolve
 from raylot.sweep.stage import Stage
@@ -138,12 +139,21 @@ class Sweep:
 
         Raises:
             OptionError: data cannot be loaded, storage not written, a run is not valid, a logger
-                not used.
+                not used, a plugin's network not trained.
         """
         assert self.stages
         check_logger(self.study, self.storage)
-        data.check_available(self.study)
+        self.check_inputs()
         self.storage.check_writable()
+
+    def check_inputs(self) -> None:
+        """Makes sure that the data set is there, and that networks of plugins can be trained.
+
+        Raises:
+            OptionError: they are not.
+        """
+        data.check_available(self.study)
+        check_plugin_networks(self.stages[0].runs)
 
     def run(self, *, retry_failed: bool = False, command: str = "") -> Outcome:
         """Computes all missing runs, stage by stage.

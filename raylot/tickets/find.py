@@ -16,6 +16,7 @@ from raylot.options import OptionError
 from raylot.randomness import RandomKey
 from raylot.tickets.found import Tickets
 from raylot.tickets.search import TicketSearch
+from raylot.training import check_network
 
 
 def find_tickets(
@@ -49,7 +50,10 @@ def find_tickets(
     """Searches winning tickets of a network on a task by iterative magnitude pruning.
 
     Args:
-        network: any module from inputs to logits, in the state to start from; left unchanged.
+        network: any module from inputs to logits (``examples x classes``), with float32 parameters,
+            in the state to start from; left unchanged. Every training starts from a copy of it. In
+            a network in training mode, parts in evaluation mode (a frozen batch normalisation, for
+            instance) stay in it; one in evaluation mode as a whole is trained as a whole.
         task: training and test split.
         sparsity: fraction of the prunable weights removed in the end, in [0, 1).
         rounds: pruning rounds, at least 1; None: 20% of the survivors per round.
@@ -83,7 +87,8 @@ def find_tickets(
             fastest that applies); results differ by rounding.
 
     Raises:
-        OptionError: an option is out of its range or an engine not for such a network, in one line.
+        OptionError: an option is out of its range, an engine not for such a network, or the
+            network cannot be trained, in one line.
         ValueError: the network has nothing to prune, or cannot be initialised anew.
     """
     options = TicketSearchOptions.checked(
@@ -96,8 +101,10 @@ def find_tickets(
     )  # fmt: skip
     target = choose_device(device)
     SeedOptions.checked(seed=seed)
+    task = task.to(target)
+    check_network(network, task, options)
     search = TicketSearch(
-        copy.deepcopy(network).to(target), task.to(target), options, RandomKey((seed, "tickets"))
+        copy.deepcopy(network).to(target), task, options, RandomKey((seed, "tickets"))
     )
     rows: list[dict[str, Any]] = []
     with _one_thread():

@@ -1,5 +1,6 @@
 """Training and evaluating one network on one task."""
 
+from raylot.training.checks import check_network, check_parameters
 from raylot.training.engines import train, train_all, trains_together
 from raylot.training.evaluation import evaluate, evaluation_mode
 from raylot.training.flat import Masks
@@ -12,6 +13,8 @@ __all__ = [
     "Training",
     "TrainingJob",
     "TrainingResult",
+    "check_network",
+    "check_parameters",
     "evaluate",
     "evaluation_mode",
     "train",

@@ -80,7 +80,8 @@ def train_all(jobs: Sequence[TrainingJob], engine: str = "auto") -> list[Trainin
         A result per job, in their order; each says which engine it was.
 
     Raises:
-        OptionError: the engine named is not for such jobs.
+        OptionError: the engine named is not for such jobs, or a network's parameters
+            cannot be trained.
     """
     if engine == "stacked" or (engine == "auto" and _stacks(jobs)):
         reason = stacked.why_not(jobs)

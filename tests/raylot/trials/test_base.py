@@ -151,6 +151,28 @@ def test_measuring_a_network_does_not_change_its_stream(
     assert some["train_loss"].tolist() == every["train_loss"].tolist()
 
 
+def test_a_smaller_last_batch_is_left_out_everywhere(tmp_path: Path) -> None:
+    """1,437 digits are 4 batches of 359, and one, on which batch norm cannot be trained."""
+    file = tmp_path / "normalised.py"
+    file.write_text(
+        "from torch import nn\nfrom raylot import plugins\n\n"
+        "@plugins.network('normalised')\ndef normalised(input_shape, options, classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.BatchNorm1d(6), nn.ReLU(),\n"
+        "                         nn.Linear(6, classes))\n"
+    )
+    plugins.load(file)
+    try:
+        run_all(tmp_path, "ticket", network="normalised", batch_size=359, drop_last=True)
+    finally:
+        plugins.forget()
+    runs = results.read(tmp_path, "runs").set_index("kind")
+    assert set(runs["status"]) == {"finished"}
+    # 4 tasks and 3 fresh networks; 2 tickets in 3 rounds and 2 random masks; 3 tasks
+    assert runs["training_steps"].to_dict() == {
+        "stream": 4 * 7, "tickets": 4 * 8, "ticket_stream": 4 * 3,
+    }  # fmt: skip
+
+
 def test_steps_after_the_last_save_are_done_again_and_not_twice_recorded(
     tmp_path: Path, whole: Path
 ) -> None:
