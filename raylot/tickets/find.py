@@ -19,6 +19,8 @@ from raylot.tickets.search import TicketSearch
 from raylot.training import check_network
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def find_tickets(
     network: nn.Module,
     task: Task,

@@ -68,6 +68,7 @@ def check_parameters(network: nn.Module) -> None:
             )
 
 
+@torch.enable_grad()
 def check_network(
     network: nn.Module, task: Task, options: TrainingOptions, examples: Collection[int] = ()
 ) -> None:
@@ -110,15 +111,14 @@ def _copied(network: nn.Module) -> nn.Module:
 
 def _try(network: nn.Module, copied: nn.Module, task: Task) -> None:
     """Two training steps, as the second may need what the first has freed, and an evaluation."""
-    inputs = task.scale(task.train_inputs[:_EXAMPLES])
+    inputs = task.scale(task.train_inputs[:_EXAMPLES].clone())  # not of inference mode
     labels = torch.zeros(len(inputs), dtype=torch.int64, device=inputs.device)
     trainable = [p for p in copied.parameters() if p.requires_grad]
     original = [p for p in network.parameters() if p.requires_grad]
     begin_training(copied)
     before = _shapes(copied)
     for _ in range(2):
-        with torch.enable_grad():
-            loss = F.cross_entropy(_logits(copied, inputs, task.classes), labels)
+        loss = F.cross_entropy(_logits(copied, inputs, task.classes), labels)
         try:
             gradients = torch.autograd.grad(loss, [*trainable, *original], allow_unused=True)
         except RuntimeError as error:

@@ -17,6 +17,7 @@ from raylot.training.hooks import Intervention
 from raylot.training.job import TrainingJob, TrainingResult
 
 
+@torch.enable_grad()
 def train(
     network: nn.Module,
     task: Task,

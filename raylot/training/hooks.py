@@ -31,6 +31,8 @@ class Training:
         initial: the network's state at the start of its life, if known.
         step: steps taken in this training.
         inputs: the batch of this step, scaled.
+        scratch: a copy of the network for `fresh_network`, made before the training if it needs
+            one: later, the network may keep tensors that PyTorch cannot copy.
     """
 
     network: nn.Module
@@ -41,7 +43,7 @@ class Training:
     initial: Mapping[str, Tensor] | None = None
     step: int = 0
     inputs: Tensor = field(default_factory=lambda: torch.empty(0))
-    _scratch: nn.Module | None = None
+    scratch: nn.Module | None = None
 
     @functools.cached_property
     def initial_vector(self) -> Tensor:
@@ -56,10 +58,10 @@ class Training:
 
     def fresh_network(self, key: RandomKey) -> nn.Module:
         """A freshly initialised network; the same object, initialised anew, at every call."""
-        if self._scratch is None:
-            self._scratch = copy.deepcopy(self.network)
-        reinitialise(self._scratch, key)
-        return self._scratch
+        if self.scratch is None:
+            self.scratch = copy.deepcopy(self.network)
+        reinitialise(self.scratch, key)
+        return self.scratch
 
     def fresh_vector(self, key: RandomKey) -> Tensor:
         """Freshly initialised parameters in the order of ``flat.vector``."""

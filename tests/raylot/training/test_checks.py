@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from raylot import Task
+from raylot import Task, find_tickets
 from raylot.config import OptimizerOptions
 from raylot.options import OptionError
 from raylot.randomness import RandomKey
@@ -251,6 +253,24 @@ def test_hooks_of_modules_are_called_in_every_training() -> None:
     network[0].register_forward_hook(lambda module, inputs, outputs: outputs * 0)  # type: ignore[index]
     still = find(network, count=1, rounds=1, epochs=1, batch_size=40, random_masks=0)
     assert len({row["test_accuracy"] for row in still.rows}) == 1
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_search_does_not_depend_on_the_callers_gradient_mode(mode: Callable[[], Any]) -> None:
+    with mode():
+        found = find(small_network(), engine="generic")
+    assert found.rows == find(small_network(), engine="generic").rows
+
+
+def test_tensors_of_inference_mode_are_as_good_as_others() -> None:
+    """A user may have prepared the data, or evaluated the network, in it."""
+    with torch.inference_mode():
+        inputs = random_task().train_inputs.float() + 0.0
+        task = dataclasses.replace(random_task(), train_inputs=inputs)
+        network = _changed(lambda network: None)
+    found = find_tickets(network, task, sparsity=0.5, count=1, epochs=1, batch_size=8,
+                         engine="generic", device="cpu")  # fmt: skip
+    assert found.rows[0]["train_loss"] > 0
 
 
 def test_more_outputs_than_classes_are_accepted() -> None:
