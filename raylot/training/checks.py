@@ -16,7 +16,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from raylot.config import TrainingOptions
 from raylot.data import Task
-from raylot.options import OptionError
+from raylot.options import OptionError, shown
 from raylot.training.evaluation import begin_training
 
 #: Hooks that make a layer's weight of other tensors before each forward pass, and what removes
@@ -37,6 +37,8 @@ def check_parameters(network: nn.Module) -> None:
     Raises:
         OptionError: in one line, what is in the way.
     """
+    if not isinstance(network, nn.Module):
+        raise OptionError(f"network={shown(network)}: must be a torch.nn.Module")
     for name, tensor in itertools.chain(network.named_parameters(), network.named_buffers()):
         if is_lazy(tensor):
             raise OptionError(
@@ -125,8 +127,9 @@ def _try(network: nn.Module, copied: nn.Module, task: Task) -> None:
             raise OptionError(f"network: cannot be trained: {_line(error)}") from None
         if any(gradient is not None for gradient in gradients[len(trainable) :]):
             raise OptionError(
-                "network: a copy of it computes with the parameters of the original; nothing that "
-                "it keeps may refer to it (as self.function = lambda x: self.layer(x) does)"
+                "network: a copy of it computes with the parameters of the original; it must be no "
+                "TorchScript module, and keep nothing that refers to it (as self.function = lambda "
+                "x: self.layer(x))"
             )
     copied.eval()
     with torch.no_grad():

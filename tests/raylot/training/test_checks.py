@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -25,9 +24,7 @@ from tests.raylot.tickets.searches import find
 
 def _changed(change: Callable[[nn.Sequential], object]) -> nn.Sequential:
     network = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # that weight_norm is deprecated
-        change(network)
+    change(network)
     return network
 
 
@@ -153,6 +150,11 @@ _REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "lambda that knows the network": (
         _WithALambda, "network: a copy of it computes with the parameters of the original",
     ),
+    "TorchScript": (
+        lambda: torch.jit.trace(small_network(), torch.ones(2, 6), check_trace=False),
+        "network: a copy of it computes with the parameters of the original; it must be no Torch",
+    ),
+    "a class": (lambda: nn.Linear, "network=<class 'torch.nn.modules.linear.Linear'>: must be a"),
     "outputs kept": (
         lambda: _changed(_kept),
         "network: cannot be copied, and every training starts from a copy: Only Tensors",
@@ -195,6 +197,7 @@ _REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore")  # PyTorch's, of TorchScript and of old reparametrisations
 @pytest.mark.parametrize("name", _REFUSED)
 def test_a_network_that_cannot_be_trained_is_refused(name: str) -> None:
     make, message = _REFUSED[name]
@@ -207,6 +210,7 @@ def test_a_network_that_cannot_be_trained_is_refused(name: str) -> None:
      ("float64", "lazy", "frozen", "old weight norm", "hook on an accumulated gradient")],
 )  # fmt: skip
 @pytest.mark.parametrize("engine", ["auto", "generic"])
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
 def test_training_alone_refuses_what_it_would_train_wrongly(
     name: str, message: str, engine: str
 ) -> None:
