@@ -21,7 +21,7 @@ from raylot.initialisation import why_not_reinitialised
 from raylot.options import OptionError
 from raylot.plasticity import dormant_units, recorded_activations
 from raylot.pruning import prunable_weights
-from raylot.training import Intervention, Training
+from raylot.training import Intervention, Training, evaluation_mode
 
 
 class L2(Intervention):
@@ -163,11 +163,8 @@ def dormant_by_layer(network: nn.Module, inputs: Tensor, threshold: float) -> di
     Returns:
         Boolean, one entry per unit (a channel is a unit), as in Sokar et al. 2023.
     """
-    was_training = network.training
-    network.eval()
-    with torch.no_grad(), recorded_activations(network) as activations:
+    with torch.no_grad(), evaluation_mode(network), recorded_activations(network) as activations:
         network(inputs)
-    network.train(was_training)
     return {layer: dormant_units(a.outputs, threshold) for layer, a in activations.items()}
 
 

@@ -5,9 +5,10 @@ All put out logits. Every ReLU is a module of its own, so that its output can be
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from raylot import plugins
 from raylot.config import NetworkOptions
 from raylot.initialisation import remember_build
 from raylot.options import OptionError
-from raylot.pruning import Prunable, full_masks, left_out, remark_on_left_out
+from raylot.pruning import Prunable
 from raylot.randomness import RandomKey
 
 #: Normalisation of a number of channels, by its name in `raylot.config.NetworkOptions`.
@@ -252,25 +253,12 @@ def prunable(options: NetworkOptions) -> Prunable:
     return None if added is None else added.prune
 
 
-def check(options: NetworkOptions, input_shape: Sequence[int], classes: int) -> str:
-    """Makes sure that a plugin's network can be pruned, before anything trains.
+def with_state(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    """A copy of a network, with the parameters and buffers of another state.
 
-    If the plugin's own code fails, its runs record that.
-
-    Returns:
-        Which weights are not pruned, in a line, if the plugin has not chosen; else nothing.
-
-    Raises:
-        OptionError: the network cannot be pruned.
+    Everything that a state dict does not hold (plain attributes, buffers that are not persistent,
+    the modes of modules) is as in the network given.
     """
-    choice = prunable(options)
-    try:
-        network = build(options, input_shape, classes, RandomKey(("check",)))
-        masks = full_masks(network, choice)
-    except OptionError as error:
-        reason = str(error).removeprefix("network: ")
-        raise OptionError(f"network={options.network}: {reason}") from None
-    except Exception:  # of the plugin
-        return ""
-    remark = remark_on_left_out(left_out(network, masks), masks) if choice is None else ""
-    return remark and f"network={options.network}: {remark}"
+    copied = copy.deepcopy(network)
+    copied.load_state_dict(state)
+    return copied

@@ -116,8 +116,12 @@ def network(name: str, prune: Prunable = None) -> Callable[[_NetworkT], _Network
     to logits (``batch x classes``), freshly initialised with PyTorch's global generator, which is
     seeded for it.
 
-    Metrics of activations need nonlinearities that are modules (``nn.ReLU``, not ``F.relu``).
-    Wherever a freshly initialised network is needed, the function is called again.
+    Before anything trains, the network is built and tried: its parameters must be float32, and
+    copies of it must compute and train like it. Each task of a stream and each ticket starts from a
+    copy of what the function returned, with the parameters and buffers of the stream or snapshot:
+    only what is in ``state_dict`` goes from task to task, no plain attribute. Parts in evaluation
+    mode (a frozen batch normalisation, for instance) stay in it. Wherever a freshly initialised
+    network is needed, the function is called again.
 
     Args:
         name: what ``--network`` calls it.

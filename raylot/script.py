@@ -70,7 +70,7 @@ def conduct(
             sweep = Sweep(command.study, storage, *spaces(command.study))
             if command.dry_run:
                 if not command.study.download:
-                    _tell(sweep.check_data_and_networks())
+                    _tell(sweep.check_inputs())
                 print(sweep.plan(), flush=True)
                 print(sweep.prediction())
                 return 0

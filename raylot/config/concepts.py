@@ -232,6 +232,9 @@ class TrainingOptions(OptimizerOptions):
 
     epochs: int = option(10, "passes over each task's training split", ge=1, le=100_000)
     batch_size: int = option(32, "examples per training step", ge=1, le=1_000_000)
+    drop_last: bool = option(
+        False, "leave out the last batch of an epoch if it is smaller than batch_size", off=False
+    )
     device: Literal["auto", "cpu", "cuda"] = option(
         "auto", "where to train; auto is a GPU if the trial was granted one", identity=False
     )

@@ -114,6 +114,15 @@ class StreamRun(
         return self
 
     @model_validator(mode="after")
+    def _a_batch_is_left(self) -> Self:
+        if not self.training_steps_per_task:
+            raise ValueError(
+                f"batch_size={self.batch_size}: must be at most the training examples of a task "
+                "with drop_last"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _recycling_happens(self) -> Self:
         if self.intervention == "redo" and self.redo_interval > self.training_steps_per_task:
             raise ValueError(
@@ -142,7 +151,8 @@ class StreamRun(
         examples = TRAINING_EXAMPLES[self.dataset]
         if self.shift == "class_split":
             examples = examples * self.classes_per_task // CLASSES
-        return self.epochs * math.ceil(examples / self.batch_size)
+        batches = examples / self.batch_size
+        return self.epochs * (math.floor(batches) if self.drop_last else math.ceil(batches))
 
     @property
     def training_steps(self) -> int:

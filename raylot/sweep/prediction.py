@@ -22,7 +22,8 @@ from raylot.training import train
 #: Options that decide how long a training step takes.
 _DECISIVE = (
     "kind", "dataset", "scaling", "shift", "gradual", "network", "hidden", "width", "norm",
-    "intervention", "optimizer", "weight_decay", "batch_size", "epochs", "engine", "masked",
+    "intervention", "optimizer", "weight_decay", "batch_size", "drop_last", "epochs", "engine",
+    "masked",
 )  # fmt: skip
 
 #: Seconds of training from which a speed is taken, at least.
@@ -153,6 +154,7 @@ def _timed(run: StreamRun, task: Task, density: float, steps: int) -> float:
         task,
         epochs=run.epochs,
         batch_size=run.batch_size,
+        drop_last=run.drop_last,
         optimizer=run,
         key=key,
         masks=masks,

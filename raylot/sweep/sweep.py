@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from raylot import data, networks, results
-from raylot.config import CLASSES, NetworkOptions, StreamRun, Study
+from raylot import data, results
+from raylot.config import StreamRun, Study
 from raylot.lease import Lease
-from raylot.names import BUILT_IN
 from raylot.options import OptionError
 from raylot.progress import Progress
 from raylot.results.commands import record
@@ -22,6 +21,7 @@ from raylot.sweep.cluster import StartError, check_address, ray_session
 from raylot.sweep.execution import Execution
 from raylot.sweep.loggers import check_logger
 from raylot.sweep.outcome import CONTINUE, Outcome, outcome
+from raylot.sweep.plugin_networks import check_plugin_networks
 from raylot.sweep.prediction import predicted, trials_on_this_machine
 from raylot.sweep.space import Space, distinct, resolve
 from raylot.sweep.stage import Stage
@@ -144,34 +144,25 @@ class Sweep:
 
         Raises:
             OptionError: data cannot be loaded, storage not written, a run is not valid, a logger
-                not used, a plugin's network not pruned.
+                not used, a plugin's network not trained or pruned.
         """
         assert self.stages
         check_logger(self.study, self.storage)
-        remarks = self.check_data_and_networks()
+        remarks = self.check_inputs()
         self.storage.check_writable()
         return remarks
 
-    def check_data_and_networks(self) -> list[str]:
-        """Makes sure that data can be loaded, and plugins' networks pruned.
+    def check_inputs(self) -> list[str]:
+        """Makes sure that the data set is there, and plugins' networks can be trained and pruned.
 
         Returns:
             Which weights of these networks are not pruned, a line per network.
 
         Raises:
-            OptionError: they cannot.
+            OptionError: they are not.
         """
         data.check_available(self.study)
-        settings = ("dataset", *NetworkOptions.model_fields)
-        of_plugins = {
-            tuple(getattr(run, name) for name in settings): run
-            for run in self.stages[0].runs
-            if run.network not in BUILT_IN["network"]
-        }
-        remarks = [
-            networks.check(run, data.read(run).input_shape, CLASSES) for run in of_plugins.values()
-        ]
-        return [remark for remark in remarks if remark]
+        return check_plugin_networks(self.stages[0].runs)
 
     def run(self, *, retry_failed: bool = False, command: str = "") -> Outcome:
         """Computes all missing runs, stage by stage.

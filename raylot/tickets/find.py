@@ -18,8 +18,11 @@ from raylot.pruning import Prunable
 from raylot.randomness import RandomKey
 from raylot.tickets.found import Tickets
 from raylot.tickets.search import TicketSearch
+from raylot.training import check_network
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def find_tickets(
     network: nn.Module,
     task: Task,
@@ -32,6 +35,7 @@ def find_tickets(
     scope: str = "layer",
     epochs: int = 10,
     batch_size: int = 32,
+    drop_last: bool = False,
     optimizer: str = "adam",
     lr: float = 1e-3,
     momentum: float = 0.0,
@@ -53,7 +57,10 @@ def find_tickets(
     Warns of a layer that is pruned away entirely.
 
     Args:
-        network: any module from inputs to logits, in the state to start from; left unchanged.
+        network: any module from inputs to logits (``examples x classes``), with float32 parameters,
+            in the state to start from; left unchanged. Every training starts from a copy of it. In
+            a network in training mode, parts in evaluation mode (a frozen batch normalisation, for
+            instance) stay in it; one in evaluation mode as a whole is trained as a whole.
         task: training and test split.
         sparsity: fraction of the prunable weights removed in the end, in [0, 1).
         rounds: pruning rounds, at least 1; None: 20% of the survivors per round.
@@ -68,7 +75,8 @@ def find_tickets(
         scope: prune the same fraction of each ``"layer"``, or the smallest weights of all
             (``"global"``).
         epochs: passes over the training split in every training.
-        batch_size: examples per step.
+        batch_size: examples per step; the last batch of an epoch may be smaller.
+        drop_last: leave such a smaller batch out.
         optimizer: ``"adam"`` or ``"sgd"``, fresh for every training.
         lr: learning rate.
         momentum: of sgd.
@@ -93,22 +101,25 @@ def find_tickets(
 
     Raises:
         OptionError: in one line: an option is out of its range; an engine is not for such a
-            network; it has nothing to prune, computes a weight to be pruned from other parameters
-            (as weight and spectral norm do), or cannot be initialised anew for reinit_tickets.
+            network; it cannot be trained, has nothing to prune, computes a weight to be pruned from
+            other parameters (as weight and spectral norm do), or cannot be initialised anew for
+            reinit_tickets.
     """
     options = TicketSearchOptions.checked(
         sparsity=sparsity, rounds=rounds, tickets=count, masked=masked, scope=scope,
-        epochs=epochs, batch_size=batch_size, optimizer=optimizer, lr=lr, momentum=momentum,
-        weight_decay=weight_decay, criterion=criterion, rewind_steps=rewind_steps,
-        output_rate=output_rate, random_masks=random_masks, random_density=random_density,
-        shuffled_masks=shuffled_masks, reinit_tickets=reinit_tickets, tolerance=tolerance,
-        device=device, engine=engine,
+        epochs=epochs, batch_size=batch_size, drop_last=drop_last, optimizer=optimizer, lr=lr,
+        momentum=momentum, weight_decay=weight_decay, criterion=criterion,
+        rewind_steps=rewind_steps, output_rate=output_rate, random_masks=random_masks,
+        random_density=random_density, shuffled_masks=shuffled_masks,
+        reinit_tickets=reinit_tickets, tolerance=tolerance, device=device, engine=engine,
     )  # fmt: skip
     target = choose_device(device)
     SeedOptions.checked(seed=seed)
+    task = task.to(target)
+    check_network(network, task, options)
     search = TicketSearch(
         copy.deepcopy(network).to(target),
-        task.to(target),
+        task,
         options,
         RandomKey((seed, "tickets")),
         prunable=prune,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
+from raylot import networks
 from raylot.config import TicketSearchOptions
 from raylot.data import Task
 from raylot.initialisation import reinitialised, why_not_reinitialised
@@ -77,7 +77,9 @@ class TicketSearch:
         """Starts a search.
 
         Args:
-            network: in the snapshot's state, on the task's device; it is used up.
+            network: in the snapshot's state, on the task's device; left unchanged. Every training
+                gets a copy of it, in which only what stands in ``state_dict`` is set to another
+                state (a rewound or a re-initialised one).
             task: what the tickets are searched on.
             options: how they are searched.
             key: decides all data orders and random masks.
@@ -106,7 +108,7 @@ class TicketSearch:
         self._key = key
         self._intervention = intervention
         self.initial = initial
-        self._snapshot = copy.deepcopy(network.state_dict())
+        self._snapshot = network.state_dict()
         self._starts: dict[int, dict[str, Tensor]] = {}
         #: Steps taken towards the states to which weights are rewound.
         self.rewinding_steps = 0
@@ -142,12 +144,16 @@ class TicketSearch:
         if not self.options.rewind_steps:
             return self._snapshot
         if ticket not in self._starts:
-            self.network.load_state_dict(self._snapshot)
+            network = self.network_in(self._snapshot)
             key = self._key.child("ticket", ticket, "rewind")
-            result = self._trained(key, max_steps=self.options.rewind_steps)
+            result = self._trained(network, key, max_steps=self.options.rewind_steps)
             self.rewinding_steps += result.steps
-            self._starts[ticket] = copy.deepcopy(self.network.state_dict())
+            self._starts[ticket] = network.state_dict()
         return self._starts[ticket]
+
+    def network_in(self, state: Mapping[str, Tensor]) -> nn.Module:
+        """A copy of the snapshot's network with another state dict; see `raylot.networks`."""
+        return networks.with_state(self.network, state)
 
     def train_round(self) -> list[Trained]:
         """Trains every ticket once and prunes it, except after the last round."""
@@ -207,8 +213,9 @@ class TicketSearch:
 
     def measure_gradients(self, task: Task) -> TrainingResult:
         """Trains the dense network on another task for its ``gradient_magnitudes``."""
-        self.network.load_state_dict(self.start_state(0))
-        result = self._trained(self._key.child("plastic"), task, gradient_magnitudes=True)
+        network = self.network_in(self.start_state(0))
+        key = self._key.child("plastic")
+        result = self._trained(network, key, task, gradient_magnitudes=True)
         self.gradient_magnitudes = self._of_prunable(result)
         return result
 
@@ -222,19 +229,17 @@ class TicketSearch:
         measured = [dense and plan.index == 0 for plan in plans]
         if not trains_together(self._task.train_labels.device, self.options.engine):
             for plan, measure in zip(plans, measured, strict=True):
-                job = self._job(plan, self.network, dense, measure)
-                yield plan, self.network, train_all([job], self.options.engine)[0]
+                job = self._job(plan, dense, measure)
+                yield plan, job.network, train_all([job], self.options.engine)[0]
             return
-        networks = [copy.deepcopy(self.network) for _ in plans]
         jobs = [
-            self._job(plan, network, dense, measure)
-            for plan, network, measure in zip(plans, networks, measured, strict=True)
+            self._job(plan, dense, measure) for plan, measure in zip(plans, measured, strict=True)
         ]
-        yield from zip(plans, networks, train_all(jobs, self.options.engine), strict=True)
+        trained = train_all(jobs, self.options.engine)
+        yield from zip(plans, (job.network for job in jobs), trained, strict=True)
 
-    def _job(self, plan: _Plan, network: nn.Module, dense: bool, measured: bool) -> TrainingJob:
-        network.load_state_dict(plan.start)
-        masks = None if dense else plan.masks
+    def _job(self, plan: _Plan, dense: bool, measured: bool) -> TrainingJob:
+        network, masks = self.network_in(plan.start), None if dense else plan.masks
         return self._training(
             network, plan.key, masks, initial=plan.initial, gradient_magnitudes=measured
         )
@@ -255,6 +260,7 @@ class TicketSearch:
             task=task or self._task,
             epochs=self.options.epochs,
             batch_size=self.options.batch_size,
+            drop_last=self.options.drop_last,
             optimizer=self.options,
             key=key,
             masks=masks,
@@ -265,9 +271,11 @@ class TicketSearch:
             initial=initial or self.initial,
         )
 
-    def _trained(self, key: RandomKey, task: Task | None = None, **options: Any) -> TrainingResult:
-        """Trains the dense network as it is."""
-        job = self._training(self.network, key, None, task=task, **options)
+    def _trained(
+        self, network: nn.Module, key: RandomKey, task: Task | None = None, **options: Any
+    ) -> TrainingResult:
+        """Trains a dense network."""
+        job = self._training(network, key, None, task=task, **options)
         return train_all([job], self.options.engine)[0]
 
     def _of_prunable(self, result: TrainingResult) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """Training and evaluating one network on one task."""
 
+from raylot.training.checks import check_network, check_parameters
 from raylot.training.engines import train, train_all, trains_together
-from raylot.training.evaluation import evaluate
+from raylot.training.evaluation import evaluate, evaluation_mode
 from raylot.training.flat import Masks
 from raylot.training.hooks import Intervention, Training
 from raylot.training.job import TrainingJob, TrainingResult
@@ -12,7 +13,10 @@ __all__ = [
     "Training",
     "TrainingJob",
     "TrainingResult",
+    "check_network",
+    "check_parameters",
     "evaluate",
+    "evaluation_mode",
     "train",
     "train_all",
     "trains_together",

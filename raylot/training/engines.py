@@ -17,6 +17,7 @@ from raylot.training.hooks import Intervention
 from raylot.training.job import TrainingJob, TrainingResult
 
 
+@torch.enable_grad()
 def train(
     network: nn.Module,
     task: Task,
@@ -36,6 +37,7 @@ def train(
     intervention: Intervention | None = None,
     initial: Mapping[str, Tensor] | None = None,
     whole_task: bool = False,
+    drop_last: bool = False,
     engine: str = "auto",
 ) -> TrainingResult:
     """Trains a network in place on a task's training split; see `TrainingJob` for the arguments."""
@@ -57,6 +59,7 @@ def train(
         intervention=intervention,
         initial=initial,
         whole_task=whole_task,
+        drop_last=drop_last,
     )
     return train_job(job, engine)
 
@@ -78,7 +81,8 @@ def train_all(jobs: Sequence[TrainingJob], engine: str = "auto") -> list[Trainin
         A result per job, in their order; each says which engine it was.
 
     Raises:
-        OptionError: the engine named is not for such jobs.
+        OptionError: the engine named is not for such jobs, or a network's parameters
+            cannot be trained.
     """
     if engine == "stacked" or (engine == "auto" and _stacks(jobs)):
         reason = stacked.why_not(jobs)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -30,20 +32,41 @@ class Evaluation:
         return cls(mean_loss, correct / examples if is_finite else math.nan)
 
 
-@torch.inference_mode()
+def begin_training(network: nn.Module) -> None:
+    """Puts a network that is in evaluation mode as a whole into training mode.
+
+    In a network that is in training mode already, submodules that its owner put into evaluation
+    mode, such as a frozen batch normalisation, stay in it.
+    """
+    if not network.training:
+        network.train()
+
+
+@contextlib.contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; afterwards each module is in the mode that it was in before."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(modes[network])  # a network's own `train` may do more than set the modes
+        for module, training in modes.items():
+            module.training = training
+
+
+@torch.no_grad()  # in inference mode, a tensor that the network keeps could not be trained with
 def evaluate(network: nn.Module, task: Task) -> Evaluation:
     """Evaluates a network on a task's test split, in evaluation mode."""
-    was_training = network.training
-    network.eval()
     loss = torch.zeros((), dtype=torch.float64, device=task.test_labels.device)
     correct = torch.zeros((), dtype=torch.int64, device=task.test_labels.device)
-    for inputs, labels in zip(
-        task.test_inputs.split(EVALUATION_BATCH),
-        task.test_labels.split(EVALUATION_BATCH),
-        strict=True,
-    ):
-        logits = network(task.scale(inputs))
-        loss += F.cross_entropy(logits, labels, reduction="sum")
-        correct += (logits.argmax(1) == labels).sum()
-    network.train(was_training)
+    with evaluation_mode(network):
+        for inputs, labels in zip(
+            task.test_inputs.split(EVALUATION_BATCH),
+            task.test_labels.split(EVALUATION_BATCH),
+            strict=True,
+        ):
+            logits = network(task.scale(inputs))
+            loss += F.cross_entropy(logits, labels, reduction="sum")
+            correct += (logits.argmax(1) == labels).sum()
     return Evaluation.of(float(loss), int(correct), len(task.test_labels))

@@ -8,6 +8,9 @@ from types import TracebackType
 import torch
 from torch import Tensor, nn
 
+from raylot.options import OptionError
+from raylot.training.checks import check_parameters
+
 #: A boolean tensor per prunable weight, named as in ``network.named_parameters()``; True survives.
 Masks = dict[str, Tensor]
 
@@ -24,14 +27,12 @@ class FlatParameters:
         """Prepares flattening.
 
         Raises:
-            ValueError: nothing is trainable, or parameters differ in type or device.
+            OptionError: nothing is trainable, or not by an optimizer here.
         """
+        check_parameters(network)
         self._named = {n: p for n, p in network.named_parameters() if p.requires_grad}
-        kinds = {(p.dtype, p.device) for p in self._named.values()}
-        if len(kinds) != 1:
-            raise ValueError(
-                "network: must have trainable parameters, all of one type and on one device"
-            )
+        if len({parameter.device for parameter in self._named.values()}) > 1:
+            raise OptionError("network: must have all its trainable parameters on one device")
         self.vector = nn.Parameter(torch.cat([p.detach().flatten() for p in self._named.values()]))
         self.gradient = torch.zeros_like(self.vector)
         self.vector.grad = self.gradient

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from torch.optim.sgd import sgd
 
 from raylot.config import OptimizerOptions
 from raylot.randomness import RandomKey
-from raylot.training.evaluation import Evaluation, evaluate
+from raylot.training.evaluation import Evaluation, begin_training, evaluate
 from raylot.training.flat import FlatParameters, Masks
 from raylot.training.hooks import Intervention, Training
 from raylot.training.job import TrainingJob, TrainingResult, epoch_order
@@ -34,7 +35,7 @@ def train(job: TrainingJob) -> TrainingResult:
     steps, seconds = 0, 0.0
     stop = math.inf if job.max_steps is None else job.max_steps
     latest: Evaluation | None = None
-    network.train()
+    begin_training(network)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_own_random_state(task.train_labels.device, key))
         stack.enter_context(flushed_denormals())
@@ -44,6 +45,8 @@ def train(job: TrainingJob) -> TrainingResult:
         descent = Descent(stepper, flat)
         act = job.intervention or Intervention()
         training = Training(network, task, flat, stepper, key.child("intervention"), job.initial)
+        if job.intervention is not None:
+            training.untrained = copy.deepcopy(network)
         if job.whole_task:
             act.on_task_start(training)
             guard.restore()
@@ -120,12 +123,12 @@ class Examples:
 
     def __init__(self, job: TrainingJob) -> None:
         self._job = job
-        self._fading = job.gradual * job.epochs * len(job.task.train_labels)
+        self._fading = job.gradual * job.epochs * job.examples_per_epoch
 
     def blocks(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Scaled inputs and labels of an epoch, many batches at once."""
         task, previous, key = self._job.task, self._job.fading, self._job.key
-        examples = len(task.train_labels)
+        examples = self._job.examples_per_epoch
         device = task.train_labels.device
         index = torch.from_numpy(epoch_order(self._job, epoch)).to(device)
         old = torch.zeros(0, dtype=torch.bool, device=device)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from raylot.config import OptimizerOptions
 from raylot.data import Task
+from raylot.options import OptionError
 from raylot.randomness import RandomKey
 from raylot.training.flat import Masks
 from raylot.training.hooks import Intervention
@@ -20,10 +21,13 @@ class TrainingJob:
     """One network to be trained in place on one task's training split.
 
     Attributes:
-        network: any module that maps inputs to logits, on the task's device.
+        network: any module that maps inputs to logits, on the task's device. One in evaluation
+            mode is put into training mode; in one in training mode, submodules in evaluation mode
+            (a frozen batch normalisation, for instance) stay in it.
         task: training and test split.
         epochs: passes over the training split.
         batch_size: examples per step; the last batch of an epoch may be smaller.
+        drop_last: leave such a smaller batch out.
         optimizer: which optimizer and its options.
         key: decides the data order of each epoch (and a network's own draws, as in dropout).
         masks: survivors; weights outside never move, whatever the optimizer does.
@@ -58,6 +62,25 @@ class TrainingJob:
     intervention: Intervention | None = None
     initial: Mapping[str, Tensor] | None = None
     whole_task: bool = False
+    drop_last: bool = False
+
+    def __post_init__(self) -> None:
+        """Makes sure that there is a batch to train on.
+
+        Raises:
+            OptionError: ``drop_last`` leaves none.
+        """
+        if self.drop_last and not self.examples_per_epoch:
+            raise OptionError(
+                f"batch_size={self.batch_size}: must be at most {len(self.task.train_labels)}, the "
+                "task's training examples, with drop_last"
+            )
+
+    @property
+    def examples_per_epoch(self) -> int:
+        """Training examples that an epoch uses."""
+        examples = len(self.task.train_labels)
+        return examples - examples % self.batch_size if self.drop_last else examples
 
     @property
     def fading(self) -> Task | None:
@@ -114,5 +137,6 @@ def has_hooks(network: nn.Module) -> bool:
 
 
 def epoch_order(job: TrainingJob, epoch: int) -> np.ndarray:
-    """The order in which an epoch takes the training examples: ``examples`` int64 indices."""
-    return job.key.child("epoch", epoch).generator().permutation(len(job.task.train_labels))
+    """The order in which an epoch takes the training examples: int64 indices of those it uses."""
+    order = job.key.child("epoch", epoch).generator().permutation(len(job.task.train_labels))
+    return order[: job.examples_per_epoch]

@@ -35,10 +35,9 @@ def pack(network: nn.Module, optimizer_state: dict[str, Tensor] | None) -> dict[
     return tensors | {_OPTIMIZER + name: t for name, t in (optimizer_state or {}).items()}
 
 
-def unpack(tensors: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor] | None:
-    """Loads what `pack` made into a network; returns the optimizer's state, if there is any."""
-    network.load_state_dict(_part(tensors, _NETWORK))
-    return _part(tensors, _OPTIMIZER) or None
+def unpack(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+    """Undoes `pack`: a network's state dict, and the optimizer's state if there is any."""
+    return _part(tensors, _NETWORK), _part(tensors, _OPTIMIZER) or None
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -62,11 +61,16 @@ class StreamTrial(RunTrainable):
 
     Before a task with a snapshot, the network is saved and its plasticity measured; on that task
     a freshly initialised network is trained too, for the trainability gap.
+
+    Only the network's state dict goes from task to task. Whatever else a network keeps (a counter,
+    a cached tensor, a buffer that is not persistent) is at each task as it was when the network was
+    built. So a stream that was interrupted goes on as if it had not been.
     """
 
     run_model = StreamRun
     run: StreamRun
     _dataset: Task
+    _built: nn.Module
     _network: nn.Module
     _initial: dict[str, Tensor]
     _optimizer_state: dict[str, Tensor] | None
@@ -81,11 +85,12 @@ class StreamTrial(RunTrainable):
     def begin(self) -> None:
         self._dataset = self.dataset()
         task = self._task(0)
-        self._network = initial_network(self.run, task).to(self.device)
-        self._initial = {n: t.clone() for n, t in self._network.state_dict().items()}
-        self._optimizer_state = None
+        self._built = initial_network(self.run, task).to(self.device)
+        self._initial = self._built.state_dict()
+        state, self._optimizer_state = self._initial, None
         if self.state.tensors:
-            self._optimizer_state = unpack(self.state.tensors, self._network)
+            state, self._optimizer_state = unpack(self.state.tensors)
+        self._network = networks.with_state(self._built, state)
 
     def tensors(self) -> dict[str, Tensor]:
         return pack(self._network, self._optimizer_state)
@@ -98,12 +103,13 @@ class StreamTrial(RunTrainable):
         fresh: TrainingResult | None = None
         if t in self.run.snapshots:
             self.write_artifact(snapshot_path(self.run.run_id, t), self._network.state_dict())
-            structure = self.measure_structure(self._network, task, self._initial, None)
+            structure = self.measure_structure(self._renewed(), task, self._initial, None)
             if self.run.trainability_gap:
                 key = RandomKey((self.run.seed, "fresh network", t))
                 network = networks.build(self.run, task.input_shape, task.classes, key)
                 fresh = self._train(network, task, previous)
                 self.note_training(fresh)
+        self._network = self._renewed()
         result = self._train(self._network, task, previous, life=True)
         self.note_training(result)
         self.state.diverged = result.diverged
@@ -127,6 +133,10 @@ class StreamTrial(RunTrainable):
         whole = {row["metric"]: row["value"] for row in structure if row["layer"] == WHOLE_NETWORK}
         return {**whole, **performance, "train_loss": result.train_loss}
 
+    def _renewed(self) -> nn.Module:
+        """The network as it was built, with its present state dict."""
+        return networks.with_state(self._built, self._network.state_dict())
+
     def _task(self, t: int) -> Task:
         return make_task(self._dataset, self.run, self.run.seed, t)
 
@@ -139,6 +149,7 @@ class StreamTrial(RunTrainable):
             task,
             epochs=self.run.epochs,
             batch_size=self.run.batch_size,
+            drop_last=self.run.drop_last,
             optimizer=self.run,
             key=RandomKey((self.run.seed, "stream", self.state.steps)),
             previous=previous,

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from raylot import interventions
+from raylot import interventions, networks
 from raylot.config import TicketStreamRun
 from raylot.data import Task
 from raylot.initialisation import reinitialised
@@ -25,12 +25,14 @@ class TicketStreamTrial(RunTrainable):
     """One step trains the subnetwork on one of the tasks after the snapshot's.
 
     All subnetworks of a snapshot see the same tasks in the same data order. Plasticity is measured
-    before the first and before the last of them.
+    before the first and before the last of them. As in a stream, only the network's state dict goes
+    from task to task.
     """
 
     run_model = TicketStreamRun
     run: TicketStreamRun
     _dataset: Task
+    _built: nn.Module
     _network: nn.Module
     _masks: Masks | None
     _initial: dict[str, Tensor]
@@ -51,18 +53,20 @@ class TicketStreamTrial(RunTrainable):
         self._masks = self._subnetwork_masks(search)
         for remark in remarks_on_emptied([self._masks]) if self._masks else ():
             self.note(remark)
-        self._network = search.network
-        self._optimizer_state = None
         if self.run.subnetwork == REINIT:
             key = RandomKey((self.run.seed, "reinit ticket stream", self.run.task, self.run.ticket))
-            self._network = reinitialised(self._network, key)
-            self._initial = {n: t.clone() for n, t in self._network.state_dict().items()}
+            self._initial = dict(reinitialised(search.network, key).state_dict())
+        self._built = search.network
+        self._optimizer_state = None
+        if self.state.tensors:
+            state, self._optimizer_state = unpack(self.state.tensors)
+        elif self.run.subnetwork == REINIT:
+            state = self._initial
         else:
-            self._network.load_state_dict(search.start_state(self.run.ticket))
+            state = search.start_state(self.run.ticket)
+        self._network = networks.with_state(self._built, state)
         if self._masks and self.run.masked == "zero":
             zero_pruned(self._network, self._masks)  # before plasticity is measured
-        if self.state.tensors:
-            self._optimizer_state = unpack(self.state.tensors, self._network)
 
     def tensors(self) -> dict[str, Tensor]:
         return pack(self._network, self._optimizer_state)
@@ -72,14 +76,16 @@ class TicketStreamTrial(RunTrainable):
         task = self._task(t)
         structure: dict[str, float] = {}
         if self.state.steps in (0, self.run.ticket_tasks - 1):
-            rows = self.measure_structure(self._network, task, self._initial, self._masks)
+            rows = self.measure_structure(self._renewed(), task, self._initial, self._masks)
             self.state.add_rows("plasticity", [{**self._place(), "task": t, **row} for row in rows])
             structure = {r["metric"]: r["value"] for r in rows if r["layer"] == WHOLE_NETWORK}
+        self._network = self._renewed()
         result = train(
             self._network,
             task,
             epochs=self.run.epochs,
             batch_size=self.run.batch_size,
+            drop_last=self.run.drop_last,
             optimizer=self.run,
             key=RandomKey((self.run.seed, "ticket stream", t, self.run.ticket)),
             masks=self._masks,
@@ -114,6 +120,9 @@ class TicketStreamTrial(RunTrainable):
         if self.run.subnetwork == RANDOM:
             return search.control_masks(RANDOM, self.run.ticket)
         return search.masks[self.run.ticket]
+
+    def _renewed(self) -> nn.Module:
+        return networks.with_state(self._built, self._network.state_dict())
 
     def _task(self, t: int) -> Task:
         return make_task(self._dataset, self.run, self.run.seed, t)

@@ -436,12 +436,31 @@ def test_redo_refuses_networks_whose_units_feed_it_knows_not_what(build: Any) ->
         _recycled(build(), _ONES)
 
 
+class _Keeping(nn.Sequential):
+    """Keeps its latest outputs, which PyTorch does not copy."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.latest = super().forward(inputs)
+        return self.latest
+
+
+@pytest.mark.parametrize("name", ["shrink_and_perturb", "reset"])
+def test_a_network_may_keep_its_outputs(name: str) -> None:
+    keeping, plain = _Keeping(*small_network()), small_network()  # type: ignore[misc]
+    for network in (keeping, plain):
+        _train(network, intervention=_make(name, perturb_every="step"), whole_task=True)
+    assert torch.equal(_bits(_vector(keeping)), _bits(_vector(plain)))
+
+
 @pytest.mark.parametrize("mode", [False, True])
-def test_looking_for_dormant_units_leaves_the_network_as_it_is(mode: bool) -> None:
+@pytest.mark.parametrize("frozen", [False, True])
+def test_looking_for_dormant_units_leaves_the_network_as_it_is(mode: bool, frozen: bool) -> None:
     network = _with_batch_norm().train(mode)
+    network.get_submodule("2").train(mode and not frozen)
+    modes = [module.training for module in network.modules()]
     before = copy.deepcopy(network.state_dict())
     dormant_by_layer(network, torch.rand(4, 6), 0.1)
-    assert all(module.training == mode for module in network.modules())
+    assert [module.training for module in network.modules()] == modes
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name])
 

@@ -307,6 +307,12 @@ _CONTRADICTIONS: dict[str, _Contradictions] = {
     "_small_steps_shrink_little": _shrinking,
     "_rewinding_ends_with_the_task": _rewinding,
     "_recycling_happens": _recycling,
+    "_a_batch_is_left": _each(
+        "batch_size",
+        "--drop-last --batch-size 1438",
+        "--batch-size 1000000 --drop-last=true",
+        "--shifts stationary,class_split --classes-per-task 2 --batch-size 288 --drop-last",
+    ),
     "_within_stream": _beyond_the_stream,
     "_close_open_ranges": _each(
         "snapshots",

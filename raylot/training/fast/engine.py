@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from threadpoolctl import ThreadpoolController
 
-from raylot.training.evaluation import Evaluation, evaluate
+from raylot.training.evaluation import Evaluation, begin_training, evaluate
 from raylot.training.fast import kernels
 from raylot.training.fast.inputs import NonzeroInputs, are_sparse, nonzero_inputs, scaled_codes
 from raylot.training.fast.layout import flattens, linear_layers
@@ -65,7 +65,7 @@ def _fit(job: TrainingJob, inputs: int, outputs: int) -> bool:
 def train(job: TrainingJob) -> TrainingResult:
     """Trains a job for which `why_not` has no reason against."""
     record, seconds = Record(), 0.0
-    job.network.train()
+    begin_training(job.network)
     with flushed_denormals(), _one_blas_thread():
         state = State(job)
         epochs = _SparseEpochs(job, state) if _is_sparse(job) else _DenseEpochs(job, state)

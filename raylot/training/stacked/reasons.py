@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 
 from raylot.config import OptimizerOptions
+from raylot.training.evaluation import begin_training
 from raylot.training.job import TrainingJob, has_hooks
 from raylot.training.stacked.forward import stacked_logits
 
@@ -17,9 +19,11 @@ _ALIKE: dict[str, Callable[[TrainingJob], object]] = {
     "parameters": lambda job: [
         (name, p.shape, p.dtype, p.requires_grad) for name, p in job.network.named_parameters()
     ],
+    "training modes": lambda job: [module.training for module in job.network.modules()],
     "devices": lambda job: {p.device for p in job.network.parameters()},
     "epochs": lambda job: job.epochs,
     "batch sizes": lambda job: job.batch_size,
+    "drop_last": lambda job: job.drop_last,
     "max_steps": lambda job: job.max_steps,
     "learning_curve": lambda job: job.learning_curve,
     "optimizers": lambda job: [
@@ -56,9 +60,7 @@ def why_not(jobs: Sequence[TrainingJob]) -> str | None:
     for name, value in _ALIKE.items():
         if any(value(job) != value(jobs[0]) for job in jobs[1:]):
             return f"different {name}"
-    if jobs and not _can_be_vectorised(jobs[0]):
-        return "a network with dropout or another operation that torch.vmap does not take"
-    return None
+    return _why_not_vectorised(jobs[0]) if jobs else None
 
 
 def _shares_weights(network: nn.Module) -> bool:
@@ -68,19 +70,30 @@ def _shares_weights(network: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def _can_be_vectorised(job: TrainingJob) -> bool:
-    """Whether a forward pass works; it is tried, with two members and two examples."""
-    network, task = job.network, job.task
-    parameters = {n: p.expand(2, *p.shape) for n, p in network.named_parameters()}
+def _why_not_vectorised(job: TrainingJob) -> str | None:
+    """Tries a forward pass of a copy of the network, with two members and two examples."""
+    task = job.task
     inputs = task.scale(task.train_inputs[:2]).expand(2, 2, *task.input_shape)
-    was_training = network.training
-    network.train()
     try:
+        network = copy.deepcopy(job.network)
+        begin_training(network)
+        before = _attributes(network)
+        parameters = {n: p.expand(2, *p.shape) for n, p in network.named_parameters()}
         stacked_logits(network, parameters, inputs)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError:
-        return False
-    finally:
-        network.train(was_training)
-    return True
+        return "a network with dropout or another operation that torch.vmap does not take"
+    after = _attributes(network)
+    if before.keys() != after.keys() or any(after[name] is not before[name] for name in after):
+        # All members share one network's attributes, and a captured step does not change them.
+        return "a network that changes its own attributes"
+    return None
+
+
+def _attributes(network: nn.Module) -> dict[str, object]:
+    return {
+        f"{name}.{attribute}": value
+        for name, module in network.named_modules()
+        for attribute, value in vars(module).items()
+    }

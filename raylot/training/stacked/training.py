@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from raylot.training.evaluation import EVALUATION_BATCH, Evaluation, evaluate
+from raylot.training.evaluation import (
+    EVALUATION_BATCH,
+    Evaluation,
+    begin_training,
+    evaluate,
+    evaluation_mode,
+)
 from raylot.training.generic import flushed_denormals
 from raylot.training.job import TrainingJob, TrainingResult, epoch_order
 from raylot.training.record import Record
@@ -51,7 +57,7 @@ class _Stack:
     def __init__(self, jobs: Sequence[TrainingJob]) -> None:
         self._jobs = jobs
         for job in jobs:
-            job.network.train()
+            begin_training(job.network)
         self._members = Members(jobs)
         self._examples = Split([job.task for job in jobs])
         self._tests = Split([job.task for job in jobs], test=True)
@@ -138,11 +144,8 @@ class _Stack:
 
     def _evaluated(self) -> list[Evaluation]:
         """All members on their test splits, in evaluation mode."""
-        network = self._jobs[0].network
-        network.eval()
-        found = evaluate_stacked(self._members, self._tests)
-        network.train()
-        return found
+        with evaluation_mode(self._jobs[0].network):
+            return evaluate_stacked(self._members, self._tests)
 
 
 class Tally:
@@ -189,7 +192,7 @@ class Step:
         self._members.descend(losses.mean(1).sum())
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def evaluate_stacked(members: Members, split: Split) -> list[Evaluation]:
     """Evaluates each member on its own examples; see `raylot.training.evaluate`."""
     sums = Tally(len(members), split.device)

@@ -95,6 +95,7 @@ CHANGED: dict[str, Any] = {
     "weight_decay": 0.1,
     "epochs": 11,
     "batch_size": 33,
+    "drop_last": True,
     "tasks": 32,
     "snapshots": (0, 10, 20),
     "carry_optimizer": True,
@@ -320,6 +321,8 @@ def test_an_engine_takes_what_it_can(engine: str, options: dict[str, Any]) -> No
         ({"batch_size": 1437, "epochs": 1}, 1, 35),
         ({"batch_size": 1436, "epochs": 1}, 2, 70),
         ({"batch_size": 1, "epochs": 2, "tasks": 1}, 2874, 2 * 2874),
+        ({"drop_last": True, "epochs": 1}, 44, 35 * 44),  # 1,437 = 44 x 32 + 29
+        ({"drop_last": True, "epochs": 1, "batch_size": 1437}, 1, 35),
         # 60,000 images are 1,875 batches of 32; 501 tasks and 11 fresh networks.
         ({"dataset": "mnist", "tasks": 501, "snapshots": "0-:50"}, 18750, 512 * 18750),
     ],
@@ -369,7 +372,21 @@ def test_training_steps_of_a_ticket_stream() -> None:
     assert TicketStreamRun(ticket_tasks=3).training_steps == 3 * 450
 
 
-def test_training_steps_of_classes() -> None:
-    # 1,437 images of 10 classes: about 718 of 5, which are 23 batches of 32
-    run = StreamRun(shift="class_split", classes_per_task=5, epochs=1)
-    assert run.training_steps_per_task == 23
+@pytest.mark.parametrize(("drop_last", "steps"), [(False, 23), (True, 22)])
+def test_training_steps_of_classes(drop_last: bool, steps: int) -> None:
+    # 1,437 images of 10 classes: about 718 of 5, which are 22 batches of 32 and a smaller one
+    run = StreamRun(shift="class_split", classes_per_task=5, epochs=1, drop_last=drop_last)
+    assert run.training_steps_per_task == steps
+
+
+@pytest.mark.parametrize(
+    "options", [{"batch_size": 1438}, {"batch_size": 719, "shift": "class_split",
+                                       "classes_per_task": 5}],
+)  # fmt: skip
+def test_drop_last_must_leave_a_batch(options: dict[str, Any]) -> None:
+    refused = refusal(lambda: StreamRun.checked(drop_last=True, **options))
+    assert refused == (
+        f"batch_size={options['batch_size']}: must be at most the training examples of a task "
+        "with drop_last"
+    )
+    StreamRun(**options)

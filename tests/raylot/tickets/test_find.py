@@ -129,6 +129,48 @@ def test_rewinding_also_resets_buffers() -> None:
     assert all(torch.equal(one.masks[0][n], three.masks[0][n]) for n in one.masks[0])
 
 
+class _Counting(nn.Module):
+    """Its output depends on how often it was trained, which its state dict does not say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 3)
+        self.register_buffer("passes", torch.ones(()), persistent=False)
+        self.calls: list[int] = []
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self.training:
+            self.passes = self.passes + 1
+            self.calls.append(len(inputs))
+        outputs: Tensor = self.linear(inputs) * self.passes / (1 + 0.1 * len(self.calls))
+        return outputs
+
+
+@pytest.mark.parametrize("engine", ["auto", "generic"])
+def test_every_training_starts_from_the_network_given(engine: str) -> None:
+    """With one batch of everything and steps too small to see, all dense trainings are equal."""
+    torch.manual_seed(0)
+    network = _Counting()
+    network.passes = network.passes + 4
+    found = find(network, batch_size=40, lr=1e-9, epochs=1, reinit_tickets=1, engine=engine)
+    dense = [row["train_loss"] for row in found.rows if row["control"] == "dense"]
+    task = random_task()
+    by_hand = nn.functional.cross_entropy(
+        network.linear(task.scale(task.train_inputs)) * 6 / 1.1, task.train_labels
+    )
+    assert dense == pytest.approx([float(by_hand.detach())] * 3, rel=1e-5)
+    assert (float(network.passes), network.calls) == (5, [])
+
+
+def test_all_of_a_search_is_the_same_however_many_tickets_come_before() -> None:
+    options = {"rewind_steps": 2, "shuffled_masks": 1, "random_masks": 1}
+    torch.manual_seed(0)
+    network = _Counting()
+    one, three = (find(network, count=count, **options) for count in (1, 3))
+    first = [row for row in three.rows if row["ticket"] == 0]
+    assert one.rows == first
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from raylot.config import OptimizerOptions
 from raylot.data import Task
+from raylot.options import OptionError
 from raylot.pruning import Masks, prunable_weights
 from raylot.randomness import RandomKey
 from raylot.training import Intervention, Training, TrainingResult, evaluate
@@ -562,3 +563,133 @@ def test_a_loss_terms_gradient_is_added_to_that_of_the_loss(flat: bool) -> None:
     train(plain, random_task(), **arguments)
     for a, b in zip(pulled.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(a, b - 0.1 * 3)
+
+
+# ------------------------------------------------------------------ what a network keeps
+
+
+class _Cached(nn.Module):
+    """Keeps a tensor from its first forward pass, as rotary embeddings do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 3)
+        self.scale: torch.Tensor | None = None
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        if self.scale is None:
+            self.scale = inputs.new_full((3,), 2.0)
+        outputs: torch.Tensor = self.linear(inputs) * self.scale
+        return outputs
+
+
+def test_a_network_that_was_evaluated_first_trains_as_one_that_was_not() -> None:
+    networks = [_Cached(), _Cached()]
+    networks[1].load_state_dict(networks[0].state_dict())
+    evaluate(networks[0], random_task())
+    for network in networks:
+        train(network, random_task(), epochs=2, batch_size=16, optimizer=OptimizerOptions(),
+              key=_KEY, learning_curve=True)  # fmt: skip
+    assert torch.equal(networks[0].linear.weight, networks[1].linear.weight)
+
+
+# ------------------------------------------------------------------ training and evaluation mode
+
+
+def _with_batch_norm() -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+
+
+class _KeepsItsNormFrozen(nn.Sequential):
+    """The customary way to freeze a part: its own `train` leaves it out."""
+
+    def train(self, mode: bool = True) -> _KeepsItsNormFrozen:
+        super().train(mode)
+        self[1].eval()
+        return self
+
+
+@pytest.mark.parametrize("frozen", ["by eval()", "by its own train()", None])
+def test_a_frozen_batch_norm_stays_frozen(frozen: str | None) -> None:
+    network = _with_batch_norm()
+    if frozen == "by its own train()":
+        network = _KeepsItsNormFrozen(*network)
+        network.train()
+    elif frozen:
+        network[1].eval()
+    before = network.get_buffer("1.running_mean").clone()
+    modes = [module.training for module in network.modules()]
+    train(network, random_task(), epochs=2, batch_size=16, optimizer=OptimizerOptions(), key=_KEY,
+          learning_curve=True)  # fmt: skip
+    assert torch.equal(network.get_buffer("1.running_mean"), before) == (frozen is not None)
+    assert [module.training for module in network.modules()] == modes
+
+
+def test_a_network_in_evaluation_mode_as_a_whole_is_trained_as_a_whole() -> None:
+    """A user may just have evaluated it."""
+    evaluated, fresh = _with_batch_norm().eval(), _with_batch_norm()
+    for network in (evaluated, fresh):
+        train(network, random_task(), epochs=2, batch_size=16, optimizer=OptimizerOptions(),
+              key=_KEY)  # fmt: skip
+    for a, b in zip(evaluated.state_dict().values(), fresh.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+class _MergesForEvaluation(nn.Linear):
+    """Adds 1 to its bias when evaluation begins, and takes it away when training does."""
+
+    def train(self, mode: bool = True) -> _MergesForEvaluation:
+        if mode != self.training:
+            self.bias.data.add_(-1.0 if mode else 1.0)
+        super().train(mode)
+        return self
+
+
+def test_evaluation_ends_with_the_networks_own_train() -> None:
+    network = _MergesForEvaluation(6, 3)
+    before = network.bias.detach().clone()
+    evaluate(network, random_task())
+    torch.testing.assert_close(network.bias.detach(), before)
+
+
+# ------------------------------------------------------------------ the last batch
+
+
+@pytest.mark.parametrize("engine", _ENGINES)
+@pytest.mark.parametrize("gradual", [0.0, 0.5])
+def test_drop_last_leaves_out_the_smaller_last_batch(engine: str, gradual: float) -> None:
+    """40 examples make 2 batches of 16, and 8 examples are left out, others in each epoch."""
+    arguments: dict[str, Any] = {
+        "batch_size": 16, "optimizer": OptimizerOptions(lr=0.01), "engine": engine,
+        "previous": random_task(seed=1), "gradual": gradual,
+    }  # fmt: skip
+    dropped, stopped = small_network(), small_network()
+    first = train_with(dropped, random_task(), epochs=1, drop_last=True, key=_KEY, **arguments)
+    assert first.steps == 2
+    if not gradual:  # which is a share of fewer steps
+        second = train_with(stopped, random_task(), epochs=1, max_steps=2, key=_KEY, **arguments)
+        assert torch.equal(dropped[0].weight, stopped[0].weight)  # type: ignore[index]
+        assert first.train_loss == second.train_loss
+    twice = train_with(
+        small_network(), random_task(), epochs=2, drop_last=True, key=_KEY, **arguments
+    )
+    assert twice.steps == 4
+
+
+def test_drop_last_uses_each_of_the_other_examples_once_an_epoch() -> None:
+    recorder, task = _Recorder(), _numbered(40, 0, label=0)
+    network = nn.Linear(1, 2)
+    train(network, task, epochs=2, batch_size=16, key=_KEY, intervention=recorder, drop_last=True,
+          optimizer=OptimizerOptions())  # fmt: skip
+    assert [len(inputs) for inputs in recorder.inputs] == [16] * 4
+    epochs = [set(torch.cat(recorder.inputs[i : i + 2]).flatten().tolist()) for i in (0, 2)]
+    assert [len(seen) for seen in epochs] == [32, 32]
+    assert epochs[0] != epochs[1]
+
+
+def test_drop_last_must_leave_a_batch() -> None:
+    with pytest.raises(OptionError, match=r"^batch_size=41: must be at most 40, .* drop_last$"):
+        train(small_network(), random_task(), epochs=1, batch_size=41, key=_KEY, drop_last=True,
+              optimizer=OptimizerOptions())  # fmt: skip

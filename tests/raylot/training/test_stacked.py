@@ -21,7 +21,14 @@ from raylot.config import OptimizerOptions
 from raylot.data import Task
 from raylot.pruning import prunable_weights
 from raylot.randomness import RandomKey
-from raylot.training import Intervention, Masks, TrainingJob, TrainingResult, generic
+from raylot.training import (
+    Intervention,
+    Masks,
+    TrainingJob,
+    TrainingResult,
+    evaluate,
+    generic,
+)
 from raylot.training.stacked import graph, train_stacked, why_not
 from raylot.training.stacked import training as stacked_training
 from raylot.training.stacked.forward import stacked_logits
@@ -612,6 +619,7 @@ _ADAM_STATE = {
         ({"network": small_network(hidden=9)}, "different architectures"),
         ({"epochs": 3}, "different epochs"),
         ({"batch_size": 8}, "different batch sizes"),
+        ({"drop_last": True}, "different drop_last"),
         ({"max_steps": 3}, "different max_steps"),
         ({"learning_curve": True}, "different learning_curve"),
         ({"optimizer": OptimizerOptions(lr=0.02)}, "different optimizers"),
@@ -662,6 +670,55 @@ def test_networks_that_cannot_be_vectorised(make: Callable[[], nn.Module]) -> No
     found = why_not(jobs)
     assert found is not None
     assert "dropout or another operation" in found
+
+
+class _Counting(nn.Linear):
+    """Its output depends on how often it was trained."""
+
+    passes = 0
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.passes = self.passes + self.training
+        return super().forward(inputs) * self.passes
+
+
+class _Cached(nn.Linear):
+    """Keeps a tensor from its first forward pass."""
+
+    scale: Tensor | None = None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self.scale is None:
+            self.scale = inputs.new_ones(3)
+        return super().forward(inputs) * self.scale
+
+
+@pytest.mark.parametrize("kind", [_Counting, _Cached])
+def test_networks_that_change_as_they_compute(kind: type[nn.Linear]) -> None:
+    """Asking leaves nothing behind in them, such as a tensor that is of use in a stack alone."""
+    jobs = [_job(member, network=kind(6, 3)) for member in range(2)]
+    before = vars(jobs[0].network).copy()
+    assert why_not(jobs) == "a network that changes its own attributes"
+    assert vars(jobs[0].network) == before
+    evaluate(jobs[0].network, jobs[0].task)
+    evaluate(jobs[1].network, jobs[1].task)
+    assert (why_not(jobs) is None) == (kind is _Cached)
+
+
+def test_parts_in_evaluation_mode_stay_in_it() -> None:
+    jobs = [_job(member, network=_sequence(nn.Dropout(0.5)), learning_curve=True)
+            for member in range(2)]  # fmt: skip
+    jobs[0].network[1].eval()
+    assert why_not(jobs) == "different training modes"
+    jobs[1].network[1].eval()
+    _assert_as_alone(jobs)
+    assert not jobs[0].network[1].training
+    assert jobs[0].network.training
+
+
+def test_drop_last() -> None:
+    jobs = [_job(member, drop_last=True) for member in range(2)]
+    assert [result.steps for result in _assert_as_alone(jobs)] == [4, 4]
 
 
 def test_parameters_that_differ_in_what_is_trained() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from raylot import results
+from raylot import plugins, results
 from raylot.storage import OutOfReachError, Storage
 from raylot.trials.state import tensors_from_bytes, tensors_to_bytes
 from raylot.trials.stream import StreamTrial, snapshot_path
@@ -85,6 +86,91 @@ def test_a_run_interrupted_after_every_step_equals_an_uninterrupted_one(
     for kind, settings in planned.items():
         run = kind(settings).run
         assert set(runs["training_steps"][[run.kind]]) == {run.training_steps}
+
+
+_REMEMBERING = """
+import torch
+from torch import nn
+from raylot import plugins
+
+class Remembering(nn.Module):
+    \"\"\"Computes by what it has seen, and by a tensor that it keeps from its first pass.\"\"\"
+
+    def __init__(self, hidden, classes):
+        super().__init__()
+        self.hidden, self.act = nn.Linear(64, hidden), nn.ReLU()
+        self.output = nn.Linear(hidden, classes)
+        self.register_buffer("seen", torch.zeros(()), persistent=False)
+        self.passes, self.cached = 0, None
+
+    def forward(self, inputs):
+        inputs = inputs.flatten(1)
+        if self.cached is None:
+            self.cached = inputs.mean().detach()
+        self.passes += 1
+        if self.training:
+            self.seen = self.seen + inputs.detach().mean()
+        outputs = self.output(self.act(self.hidden(inputs / self.cached)))
+        return outputs * (1 + self.passes % 7 + torch.sin(self.seen))
+
+@plugins.network("remembering")
+def remembering(input_shape, options, classes):
+    return Remembering(options.hidden[0], classes)
+"""
+
+
+@pytest.fixture
+def remembering(tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """The options of a network with a state that its state dict does not hold."""
+    file = tmp_path / "remembering.py"
+    file.write_text(_REMEMBERING)
+    plugins.load(file)
+    yield {"network": "remembering", "lr": 0.001}
+    plugins.forget()
+
+
+@pytest.mark.parametrize("rewind_steps", [0, 3])
+def test_an_interrupted_run_forgets_no_more_than_an_uninterrupted_one(
+    tmp_path: Path, remembering: dict[str, Any], rewind_steps: int
+) -> None:
+    """Only the state dict goes from task to task and from ticket to ticket."""
+    whole, pieces = tmp_path / "whole", tmp_path / "pieces"
+    options = {**remembering, "rewind_steps": rewind_steps, "reinit_tickets": 1}
+    run_all(whole, *_EVERY_SUBNETWORK, save_interval=1000, **options)
+    run_all(pieces, *_EVERY_SUBNETWORK, interrupt=True, **options)
+    assert set(results.read(whole, "runs")["status"]) == {"finished"}
+    assert_same_tables(whole, pieces)
+
+
+def test_measuring_a_network_does_not_change_its_stream(
+    tmp_path: Path, remembering: dict[str, Any]
+) -> None:
+    for folder, snapshots in (("some", "0"), ("all", "0-3")):
+        finish(StreamTrial(trial_config(tmp_path / folder, snapshots=snapshots, **remembering)))
+    some, every = (results.read(tmp_path / name, "tasks") for name in ("some", "all"))
+    assert some["train_loss"].tolist() == every["train_loss"].tolist()
+
+
+def test_a_smaller_last_batch_is_left_out_everywhere(tmp_path: Path) -> None:
+    """1,437 digits are 4 batches of 359, and one, on which batch norm cannot be trained."""
+    file = tmp_path / "normalised.py"
+    file.write_text(
+        "from torch import nn\nfrom raylot import plugins\n\n"
+        "@plugins.network('normalised')\ndef normalised(input_shape, options, classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.BatchNorm1d(6), nn.ReLU(),\n"
+        "                         nn.Linear(6, classes))\n"
+    )
+    plugins.load(file)
+    try:
+        run_all(tmp_path, "ticket", network="normalised", batch_size=359, drop_last=True)
+    finally:
+        plugins.forget()
+    runs = results.read(tmp_path, "runs").set_index("kind")
+    assert set(runs["status"]) == {"finished"}
+    # 4 tasks and 3 fresh networks; 2 tickets in 3 rounds and 2 random masks; 3 tasks
+    assert runs["training_steps"].to_dict() == {
+        "stream": 4 * 7, "tickets": 4 * 8, "ticket_stream": 4 * 3,
+    }  # fmt: skip
 
 
 def test_steps_after_the_last_save_are_done_again_and_not_twice_recorded(

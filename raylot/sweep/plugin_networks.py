@@ -1,0 +1,78 @@
+"""Can runs train and prune the networks of plugins? Asked before anything trains."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable
+
+from torch import Tensor
+
+from raylot import data, networks
+from raylot.config import NetworkOptions, StreamRun
+from raylot.data import Task
+from raylot.options import OptionError
+from raylot.pruning import full_masks, left_out, remark_on_left_out
+from raylot.randomness import RandomKey
+from raylot.shifts import select_classes
+from raylot.training import check_network
+from raylot.trials.base import in_one_line
+
+#: Options that decide whether a network can be trained.
+_DECISIVE = (
+    *NetworkOptions.model_fields, "dataset", "shift", "classes_per_task", "batch_size", "drop_last",
+)  # fmt: skip
+
+
+def check_plugin_networks(runs: Iterable[StreamRun]) -> list[str]:
+    """Builds each network of a plugin that runs use, and tries it on examples of their data set.
+
+    Returns:
+        Which weights are not pruned, in a line for each network whose plugin has not chosen.
+
+    Raises:
+        OptionError: one cannot be built, trained or pruned; in one line, why.
+    """
+    different = {
+        tuple(getattr(run, name) for name in _DECISIVE): run
+        for run in runs
+        if run.network not in networks.NETWORKS
+    }
+    remarks = [_check(run) for run in different.values()]
+    return list(dict.fromkeys(remark for remark in remarks if remark))
+
+
+def _check(run: StreamRun) -> str:
+    dataset = data.load(run)
+    task, sizes = dataset, _sizes(dataset, run)
+    if run.shift == "class_split":
+        task = select_classes(dataset, range(run.classes_per_task))
+    at = f"network={run.network}:"
+    try:
+        network = networks.build(
+            run, task.input_shape, task.classes, RandomKey((run.seed, "network"))
+        )
+    except OptionError:
+        raise
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may raise any, and call sys.exit too
+        raise OptionError(f"{at} cannot be built: {in_one_line(error)}") from None
+    for name, value in network.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise OptionError(f"{at} must have tensors alone in its state dict, and no {name}")
+    try:
+        check_network(network, task, run, sizes)
+        choice = networks.prunable(run)
+        masks = full_masks(network, choice)
+    except OptionError as error:
+        raise OptionError(str(error).replace("network:", at, 1)) from None
+    remark = remark_on_left_out(left_out(network, masks), masks) if choice is None else ""
+    return remark and f"{at} {remark}"
+
+
+def _sizes(dataset: Task, run: StreamRun) -> Collection[int]:
+    """How many training examples tasks can have; a plugin's shift may make others, unforeseen."""
+    if run.shift != "class_split":
+        return {len(dataset.train_labels)}
+    counts = dataset.train_labels.bincount(minlength=dataset.classes).tolist()
+    return sorted({sum(some) for some in itertools.combinations(counts, run.classes_per_task)})

@@ -1,0 +1,198 @@
+"""Can a user's network be copied, trained and evaluated here? Asked before anything trains."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Collection
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+from raylot.config import TrainingOptions
+from raylot.data import Task
+from raylot.options import OptionError, shown
+from raylot.training.evaluation import begin_training
+
+#: Hooks that make a layer's weight of other tensors before each forward pass, and what removes
+#: them. An optimizer would not find the weight, and such a layer cannot be copied.
+_REPARAMETRISATIONS: dict[type, str] = {
+    BasePruningMethod: "torch.nn.utils.prune.remove",
+    WeightNorm: "torch.nn.utils.remove_weight_norm",
+    SpectralNorm: "torch.nn.utils.remove_spectral_norm",
+}
+
+#: Examples of a trial step: as few as batch normalisation takes.
+_EXAMPLES = 2
+
+
+def check_parameters(network: nn.Module) -> None:
+    """Makes sure that optimizers can train a network's parameters, without running it.
+
+    Raises:
+        OptionError: in one line, what is in the way.
+    """
+    if not isinstance(network, nn.Module):
+        raise OptionError(f"network={shown(network)}: must be a torch.nn.Module")
+    for name, tensor in itertools.chain(network.named_parameters(), network.named_buffers()):
+        if is_lazy(tensor):
+            raise OptionError(
+                f"network: {name} has no shape yet; call the network on a batch of inputs first"
+            )
+        if tensor.is_meta:
+            raise OptionError(f"network: {name} is on the device meta, so it has no values")
+    for name, module in network.named_modules():
+        for hook in module._forward_pre_hooks.values():
+            for kind, remover in _REPARAMETRISATIONS.items():
+                if isinstance(hook, kind):
+                    raise OptionError(
+                        f"network: {name or 'it'} is reparametrised by {type(hook).__name__} of "
+                        f"torch.nn.utils; remove that first, with {remover}"
+                    )
+    trainable = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    if not trainable:
+        raise OptionError("network: must have trainable parameters")
+    for name, parameter in trainable.items():
+        if parameter.dtype != torch.float32:
+            raise OptionError(
+                f"network: {name} is {_words(parameter.dtype)}; trainable parameters must be "
+                "float32 (network.float() converts them)"
+            )
+        if parameter._post_accumulate_grad_hooks:
+            raise OptionError(
+                f"network: {name} has a hook (register_post_accumulate_grad_hook), which training "
+                "never calls; remove it"
+            )
+
+
+@torch.enable_grad()
+def check_network(
+    network: nn.Module, task: Task, options: TrainingOptions, examples: Collection[int] = ()
+) -> None:
+    """Makes sure that copies of a network can be trained and evaluated on a task.
+
+    Two training steps and an evaluation of two examples are tried on a copy; the network itself and
+    the global random state are left unchanged.
+
+    Args:
+        network: any module.
+        task: it is tried on the task's device.
+        options: batch size, and whether smaller batches are left out.
+        examples: how many training examples the tasks have on which it will be trained; none
+            given: as many as this one.
+
+    Raises:
+        OptionError: in one line, what is in the way.
+    """
+    check_parameters(network)
+    for name, parameter in network.named_parameters():
+        if parameter._backward_hooks:
+            raise OptionError(
+                f"network: {name} has a hook (register_hook), which copies of the network do not "
+                "have; remove it, or do its work in a forward or backward hook of a module"
+            )
+    device = task.train_labels.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        _try(network, _copied(network).to(device), task)
+        _try_last_batch(_copied(network).to(device), task, options, examples)
+
+
+def _copied(network: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(network)
+    except Exception as error:
+        raise OptionError(
+            f"network: cannot be copied, and every training starts from a copy: {_line(error)}"
+        ) from None
+
+
+def _try(network: nn.Module, copied: nn.Module, task: Task) -> None:
+    """Two training steps, as the second may need what the first has freed, and an evaluation."""
+    inputs = task.scale(task.train_inputs[:_EXAMPLES].clone())  # not of inference mode
+    labels = torch.zeros(len(inputs), dtype=torch.int64, device=inputs.device)
+    trainable = [p for p in copied.parameters() if p.requires_grad]
+    original = [p for p in network.parameters() if p.requires_grad]
+    begin_training(copied)
+    before = _shapes(copied)
+    for _ in range(2):
+        loss = F.cross_entropy(_logits(copied, inputs, task.classes), labels)
+        try:
+            gradients = torch.autograd.grad(loss, [*trainable, *original], allow_unused=True)
+        except RuntimeError as error:
+            raise OptionError(f"network: cannot be trained: {_line(error)}") from None
+        if any(gradient is not None for gradient in gradients[len(trainable) :]):
+            raise OptionError(
+                "network: a copy of it computes with the parameters of the original; it must be no "
+                "TorchScript module, and keep nothing that refers to it (as self.function = lambda "
+                "x: self.layer(x))"
+            )
+    copied.eval()
+    with torch.no_grad():
+        _logits(copied, inputs, task.classes)
+    after = _shapes(copied)
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) != after.get(name):
+            raise OptionError(
+                f"network: {name} comes into its state dict, or changes its shape, in a forward "
+                "pass; call the network on a batch of inputs first, or keep it out of the state "
+                "dict"
+            )
+
+
+def _try_last_batch(
+    copied: nn.Module, task: Task, options: TrainingOptions, examples: Collection[int]
+) -> None:
+    """A step on one example, if that is what a batch is or what is left for the last one."""
+    size = options.batch_size
+    leaving = [n for n in examples or (len(task.train_labels),) if n % size == 1]
+    if size > 1 and (options.drop_last or not leaving):
+        return
+    begin_training(copied)
+    try:
+        _logits(copied, task.scale(task.train_inputs[:1]), task.classes)
+    except OptionError as error:
+        reason = str(error).removeprefix("network: ")
+        if size == 1:
+            raise OptionError(f"batch_size=1: must be at least 2; the network {reason}") from None
+        raise OptionError(
+            f"batch_size={size}: must not leave a last batch of 1 example (of {leaving[0]:,}) "
+            f"without drop_last; the network {reason}"
+        ) from None
+
+
+def _logits(network: nn.Module, inputs: Tensor, classes: int) -> Tensor:
+    try:
+        logits = network(inputs)
+    except Exception as error:
+        raise OptionError(
+            f"network: fails on inputs of shape {tuple(inputs.shape)}, float32: "
+            f"{type(error).__name__}: {_line(error)}"
+        ) from None
+    found = f"a {type(logits).__name__}"
+    if isinstance(logits, Tensor):
+        shape = tuple(logits.shape)
+        fits = len(shape) == 2 and shape[0] == len(inputs) and shape[1] >= classes
+        if fits and logits.is_floating_point():
+            return logits
+        found = f"{_words(logits.dtype)} of shape {shape}"
+    raise OptionError(
+        f"network: returns {found} for {len(inputs)} examples; it must return logits, "
+        f"floating-point numbers of shape (examples, classes), here ({len(inputs)}, {classes})"
+    )
+
+
+def _shapes(network: nn.Module) -> dict[str, object]:
+    return {name: getattr(value, "shape", None) for name, value in network.state_dict().items()}
+
+
+def _words(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
