@@ -171,6 +171,7 @@ class Progress:
             self._first_step_at = self.clock()
         else:  # the first report came with steps done before the clock ran
             self._steps_here += result["new_training_steps"]
+        self._waiting = ""
         running = self._running.setdefault(trial, _Running(result["label"]))
         running.label, running.doing = result["label"], one_line(result["doing"]) or "ending"
         running.steps, running.failed = result["training_steps"], result["failed"]

@@ -62,10 +62,13 @@ def _check(run: StreamRun) -> str:
             raise OptionError(f"{at} must have tensors alone in its state dict, and no {name}")
     try:
         check_network(network, task, run, sizes)
-        choice = networks.prunable(run)
-        masks = full_masks(network, choice)
     except OptionError as error:
         raise OptionError(str(error).replace("network:", at, 1)) from None
+    choice = networks.prunable(run)
+    try:
+        masks = full_masks(network, choice)
+    except OptionError as error:
+        raise OptionError(f"{at} {str(error).removeprefix('network: ')}") from None
     remark = remark_on_left_out(left_out(network, masks), masks) if choice is None else ""
     return remark and f"{at} {remark}"
 

@@ -145,14 +145,18 @@ class ObjectStore:
     @contextlib.contextmanager
     def refusing(self) -> Iterator[None]:
         """Answers nobody, and cuts off who is being answered."""
-        self._refuses.set()
+        self.refuse()
         try:
             yield
         finally:
-            self._refuses.clear()
+            self.answer()
+
+    def refuse(self) -> None:
+        """Refuses until `answer`."""
+        self._refuses.set()
 
     def answer(self) -> None:
-        """Ends `refusing` early."""
+        """Ends refusing."""
         self._refuses.clear()
 
     def download(self, root: str, folder: Path) -> Path:

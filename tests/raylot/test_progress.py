@@ -288,6 +288,23 @@ def test_notes_are_said_at_once(watched: Watched) -> None:
 # ------------------------------------------------------------------ the live picture
 
 
+def test_why_nothing_runs_is_shown_until_something_does(watched: Watched) -> None:
+    assert "  starting workers ..." in watched.rendered()
+    watched.progress.wait_for("waiting for a node")
+    watched.progress.wait_for("waiting for a node")
+    assert "  waiting for a node" in watched.rendered()
+    assert watched.lines.count("waiting for a node") == 1
+    watched.progress.run_started("a", "tickets seed=3")
+    assert not [
+        line for line in watched.rendered() if "waiting for" in line or "starting w" in line
+    ]
+
+
+def test_what_could_steer_a_terminal_is_escaped(watched: Watched) -> None:
+    watched.progress.note("from\na plugin: \x1b]0;owned\x07")
+    assert watched.lines[-2:] == ["from", r"a plugin: \x1b]0;owned\x07"]
+
+
 def test_before_the_first_stage_it_says_so() -> None:
     assert Watched().rendered() == ["starting Ray, or joining it ..."]
 

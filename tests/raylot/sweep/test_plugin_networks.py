@@ -130,5 +130,5 @@ def test_a_network_is_built_once_however_many_runs_use_it(tmp_path: Path) -> Non
     hidden = [(8,), (9,), (8,)]
     runs = [StreamRun.checked(network="mine", seed=s, hidden=h) for s in range(5) for h in hidden]
     check_plugin_networks([*runs, StreamRun.checked()])
-    built = plugins.get("network", "mine").__globals__["built"]
+    built = plugins.get("network", "mine").function.__globals__["built"]
     assert sorted(built) == [(8,), (9,)]

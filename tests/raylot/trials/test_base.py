@@ -263,6 +263,42 @@ def test_an_error_is_recorded_with_its_reason_and_stands_in_the_log_with_its_tra
     assert 'raise RuntimeError("a layer' in logged.err
 
 
+class _Own(BaseException):
+    """A plugin's own, without words."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    ("raised", "reason"),
+    [
+        (_Own(), "_Own: (its text cannot be had: RuntimeError)"),
+        (SystemExit("enough"), "SystemExit: enough"),
+        (ValueError("two\nlines \x1b[31m of s3://me:word@bucket"),
+         r"ValueError: two lines \x1b[31m of s3://***@bucket"),
+    ],
+)  # fmt: skip
+def test_whatever_a_plugin_raises_is_recorded_in_one_line_and_the_worker_goes_on(
+    raised: BaseException, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def failing(self: StreamTrial) -> dict[str, float]:
+        raise raised
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StreamTrial, "advance", failing)
+        trial = StreamTrial(trial_config(tmp_path))
+        assert trial.step()["failed"]
+    (row,) = results.read(tmp_path, "runs").to_dict("records")
+    assert row["status"] == "failed"
+    assert row["error"].startswith(f"{reason} (at test_base.py:")
+    assert "word@" not in capsys.readouterr().err
+    trial.reset_config(trial_config(tmp_path, seed=7))
+    finish(trial)
+    assert set(results.read(tmp_path, "runs")["status"]) == {"failed", "finished"}
+
+
 def test_a_worker_logs_which_runs_it_starts_and_ends(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

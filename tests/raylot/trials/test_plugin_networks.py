@@ -177,6 +177,7 @@ def test_a_plugin_that_chooses_is_told_nothing(tmp_path: Path) -> None:
     assert _sweep(tmp_path / "results", network="normed").check() == []
 
 
-def test_a_network_that_fails_is_left_to_its_runs(tmp_path: Path) -> None:
+def test_a_network_that_cannot_be_built_is_refused_before_ray_starts(tmp_path: Path) -> None:
     _load(tmp_path, _NORMED.replace("nn.Flatten()", "nn.Flatten(1 / 0)"))
-    assert _sweep(tmp_path / "results", network="normed").check() == []
+    with pytest.raises(OptionError, match="network=normed: cannot be built: ZeroDivisionError"):
+        _sweep(tmp_path / "results", network="normed").check()

@@ -1,0 +1,71 @@
+"""What leaves raylot as text holds no secrets and nothing that steers a terminal."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raylot.options import OptionError
+from raylot.text import one_line, safe
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("s3://key:pass@bucket/folder", "s3://***@bucket/folder"),
+        ("cannot reach postgresql://me:p%40ss@host:5432/db, sorry",
+         "cannot reach postgresql://***@host:5432/db, sorry"),
+        ("s3://bucket?access_key=A1&region=x&secret_key=B2",
+         "s3://bucket?access_key=***&region=x&secret_key=***"),
+        ("connect(password='hunter2', user='me')", "connect(password='***', user='me')"),
+        ("aws_session_token=abc123;", "aws_session_token=***;"),
+        ("X-Amz-Credential=AKIA/2026&X-Amz-Signature=fe",
+         "X-Amz-Credential=***&X-Amz-Signature=***"),
+        # no secrets
+        ("set RAY_AUTH_MODE=token", "set RAY_AUTH_MODE=token"),
+        ("sparsity=1.2: must lie in [0, 1)", "sparsity=1.2: must lie in [0, 1)"),
+        ("tokens=128, key=3", "tokens=128, key=3"),
+        ("write to me@example.org", "write to me@example.org"),
+        ("https://example.org/@user/page", "https://example.org/@user/page"),
+    ],
+)  # fmt: skip
+def test_secrets_in_a_text_are_masked(text: str, expected: str) -> None:
+    assert safe(text) == expected
+
+
+def test_values_of_secret_variables_are_masked_wherever_they_stand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in {
+        "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI", "WANDB_API_KEY": "0123456789abcdef",
+        "MY_PASSWORD": "short", "RAY_AUTH_TOKEN_PATH": "/home/me/token",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    text = "denied (wJalrXUtnFEMI, 0123456789abcdef); short, /home/me/token"
+    assert safe(text) == "denied (***, ***); short, /home/me/token"
+    assert str(OptionError(text)) == "denied (***, ***); short, /home/me/token"
+
+
+@given(st.text())
+def test_every_text_is_safe_to_print(text: str) -> None:
+    shown = safe(text)
+    assert all(character.isprintable() or character == "\n" for character in shown)
+    assert safe(shown) == shown
+    line = one_line(text, 20)
+    assert "\n" not in line
+    assert len(line) <= len("... ") + 20
+
+
+def test_control_characters_are_shown_as_such() -> None:
+    assert safe("\x1b]0;owned\x07\x9b31mred\r") == r"\x1b]0;owned\x07\x9b31mred\r"
+    assert one_line("two\n\tlines ") == "two lines"
+
+
+class _MuteError(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+def test_an_error_without_words_is_a_line_too() -> None:
+    assert one_line(_MuteError()) == "(its text cannot be had: ValueError)"
