@@ -13,7 +13,10 @@ import re
 _USER_INFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#'\"]*@")
 
 #: Names of options, query parameters and environment variables that hold secrets.
-_NAME = r"[\w-]*(?:secret|token|passw(?:or)?d|credential|signature|(?:api|access|account|secret)_?key)(?:_id)?"
+_NAME = (
+    r"[\w-]*(?:secret|token|passw(?:or)?d|credential|signature|"
+    r"(?:api|access|account|secret)_?key)(?:_id)?"
+)
 _NAMED = re.compile(rf"(\b{_NAME}\s?=\s?['\"]?)[^\s'\"&;,)]+", re.IGNORECASE)
 _VARIABLE = re.compile(_NAME, re.IGNORECASE)
 
