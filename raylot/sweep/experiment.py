@@ -111,7 +111,7 @@ def run_experiment(
             ),
             callbacks=[
                 _Listener(progress, ended, resources, watch),
-                TensorBoard(),  # type: ignore[no-untyped-call]
+                TensorBoard(),
                 *loggers(options, storage, progress),
             ],
             verbose=0,
