@@ -7,11 +7,10 @@ from matplotlib.figure import Figure
 from observations import groups
 from panels import (
     draw_chance,
-    draw_means,
     draw_searches,
+    draw_tasks,
     label_row,
     mark_empty,
-    means_over_seeds,
     panel_grid,
     search_colours,
     seeds_note,
@@ -21,7 +20,7 @@ from style import Label, label_rows, note, shift_colours
 
 
 def along_stream(material: Material) -> Figure:
-    """Upper row: test accuracy after training on each task (thin) and at the snapshots. Lower row:
+    """Upper row: test accuracy after training on each task; points mark the snapshots. Lower row:
     mean pairwise overlap of the tickets, and its chance level (dashed). Means over seeds with 95%
     t intervals."""
     frame, tasks = material.frame, material.tasks
@@ -30,10 +29,7 @@ def along_stream(material: Material) -> Figure:
     labels: list[Label] = []
     for shift, (upper, lower) in panels.items():
         own = frame[frame["shift"] == shift]
-        line = tasks[tasks["shift"] == shift].groupby("task")["test_accuracy"].mean().dropna()
-        if len(line):
-            upper.plot(line.index, line, color=colours[shift], linewidth=0.5, alpha=0.6, zorder=1)
-        draw_means(upper, means_over_seeds(own, "test_accuracy"), colours[shift])
+        draw_tasks(upper, tasks[tasks["shift"] == shift], own, "test_accuracy", colours[shift])
         labels += draw_searches(lower, own, "overlap_mean", frame)
         for (_, sparsity, rounds), part in groups(own, with_all_shifts=False):
             draw_chance(lower, part, "overlap_chance", searches[sparsity, rounds])
@@ -47,7 +43,8 @@ def along_stream(material: Material) -> Figure:
         material.title,
         seeds_note(frame),
         scales,
-        "Points: snapshots. Thin: every task of the stream. Dashed: chance level of the overlap.",
+        "Upper line: every task of the stream. Points: snapshots. Dashed: chance level of the "
+        "overlap.",
     )
     label_rows(labels)
     return figure

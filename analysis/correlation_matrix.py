@@ -1,9 +1,10 @@
-"""Figures: correlations of all ticket measures with all measures of plasticity."""
+"""Figures: correlations of ticket measures with measures of plasticity."""
 
 from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,17 +12,21 @@ import pandas as pd
 from coefficients import STATISTICS
 from intervals import Array
 from material import Material, NothingToDrawError
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from measures import ALL_SHIFTS, measure
 from panels import Search, search_labels
-from style import DOUBLE_COLUMN, GREY, SINGLE_COLUMN, note, shift_colours
+from style import (
+    CORRELATION_KEY,
+    DOUBLE_COLUMN,
+    SINGLE_COLUMN,
+    correlation_colours,
+    ink_on,
+    note,
+    shift_colours,
+)
+from words import counted
 
-# Diverging, and told apart under every common colour blindness.
-_COLOURS = colormaps["RdBu_r"]
-# What is left of a cell's colour if its interval covers 0.
-_PALE = 0.3
 # In inches; a number needs the narrowest cell.
 _LABEL_WIDTH, _CELL_HEIGHT, _NARROWEST_CELL, _WIDEST_CELL = 1.75, 0.155, 0.2, 0.42
 # Lines of panels that fit on a page.
@@ -31,7 +36,7 @@ _MOST_LINES = 3
 def correlation_matrix(material: Material, statistic: str) -> dict[str, Figure]:
     """A panel per shift (and one of all shifts together) and sparsity, a row per plasticity
     measure, a column per ticket measure, the estimate in every cell. Pale cells have an interval
-    that covers 0, or none.
+    that covers 0, or none. The main measures are shown, or all if the material says so.
 
     Args:
         material: of one setting.
@@ -47,7 +52,7 @@ def correlation_matrix(material: Material, statistic: str) -> dict[str, Figure]:
     if found["estimate"].isna().all():
         raise NothingToDrawError("too few snapshots for a correlation")
     searches = search_labels(material.frame)
-    whole = _Matrix(found)
+    whole = _Matrix(found, material.left_out)
     if len(searches) * whole.lines <= _MOST_LINES or len(searches) == 1:
         return {"": whole.drawn(searches, material.title, statistic)}
     return {
@@ -64,8 +69,9 @@ def _ending(name: str) -> str:
 class _Matrix:
     """What is drawn, and how it is divided into lines of panels."""
 
-    def __init__(self, found: pd.DataFrame) -> None:
+    def __init__(self, found: pd.DataFrame, left_out: int) -> None:
         self._found = found
+        self._left_out = left_out
         self._rows = list(dict.fromkeys(found["plasticity_measure"]))
         self._columns = list(dict.fromkeys(found["ticket_measure"]))
         shifts = list(dict.fromkeys(found["shift"]))
@@ -95,9 +101,10 @@ class _Matrix:
         note(
             figure,
             title,
-            f"Correlations: {STATISTICS[statistic].label}. Red: positive, blue: negative; pale: "
-            "the 95% bootstrap interval over seeds (not corrected for the number of correlations) "
-            "covers 0, or there is none.",
+            f"Correlations: {STATISTICS[statistic].label}. {CORRELATION_KEY}",
+            f"{counted(self._left_out, 'measure')} left out: --measures all shows all."
+            if self._left_out
+            else "",
         )
         return figure
 
@@ -110,7 +117,8 @@ class _Matrix:
             axes.set_visible(False)
         for axes, shift in zip(panels, self._shifts, strict=False):
             part = own[own["shift"] == shift]
-            _draw(axes, *(self._square(part, value) for value in ("estimate", "low", "high")))
+            size = min(6.5, 20 * self._cell)
+            _draw(axes, size, *(self._square(part, value) for value in ("estimate", "low", "high")))
             axes.set_title(
                 "all shifts" if shift == ALL_SHIFTS else shift,
                 fontsize=min(7.0, 7.0 * self._cell * len(self._columns) / 0.9),
@@ -124,26 +132,23 @@ class _Matrix:
 
     def _name_measures(self, grid: Sequence[Sequence[Axes]]) -> None:
         rows = [measure(name).label for name in self._rows]
-        columns = [measure(name).label for name in self._columns]
+        columns = [textwrap.fill(measure(name).label, 20) for name in self._columns]
         for line in grid:
             line[0].set_yticks(range(len(rows)), rows)
         for axes in grid[-1]:
             axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=6.5)
 
 
-def _draw(axes: Axes, estimate: Array, low: Array, high: Array) -> None:
+def _draw(axes: Axes, fontsize: float, estimate: Array, low: Array, high: Array) -> None:
     """Draws one panel; arrays have shape (plasticity measures, ticket measures)."""
-    sure = (low > 0) | (high < 0)
-    strength = np.where(sure, 1.0, _PALE)[..., None]
-    colours = _COLOURS((np.nan_to_num(estimate) + 1) / 2)[..., :3]
-    axes.imshow(1 - strength * (1 - colours), aspect="auto", interpolation="nearest")
+    colours = correlation_colours(estimate, (low > 0) | (high < 0))
+    axes.imshow(colours, aspect="auto", interpolation="nearest")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     for (row, column), value in np.ndenumerate(estimate):
-        dark = sure[row, column] and abs(value) > 0.65
         text = axes.text(
-            column, row, number(value), ha="center", va="center", fontsize=5.2,
-            color="white" if dark else "black" if sure[row, column] else GREY,
+            column, row, number(value), ha="center", va="center", fontsize=fontsize,
+            color=ink_on(colours[row, column]),
         )  # fmt: skip
         text.set_in_layout(False)  # it lies within its cell: measuring all of them takes long
 

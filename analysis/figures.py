@@ -7,7 +7,8 @@ tickets_and_controls: accuracy of tickets, controls and the dense network at the
 ticket_streams: tickets that go on learning new tasks, against the dense network.
 plastic_parameters: overlap of tickets with the most plastic parameters.
 plasticity_along_stream: every measure of plasticity at the snapshots.
-correlation_matrix: ticket measures against measures of plasticity, one file per statistic.
+correlation_matrix: ticket measures against measures of plasticity, one file per statistic; the
+    main measures, or with --measures all every one.
 ticket_count_vs_plasticity: ticket count against test accuracy, one panel per sparsity.
 
 A figure whose data the storage lacks is left out and named.
@@ -18,6 +19,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Literal
 
 import command
 from accuracy_along_stream import accuracy_along_stream
@@ -35,6 +37,7 @@ from ticket_count_vs_plasticity import ticket_count_vs_plasticity
 from ticket_streams import ticket_streams
 from tickets_and_controls import tickets_and_controls
 
+from raylot.options import option
 from raylot.storage import Storage
 
 #: A figure, or several under the endings of their names.
@@ -61,14 +64,20 @@ COMPARISONS: dict[str, Callable[[Sequence[Material]], Drawn]] = {
 }
 
 
+class FiguresOptions(command.StorageOptions):
+    """What is asked of this script."""
+
+    measures: Literal["main", "all"] = option("main", "measures in the matrices of correlations")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draws all figures of the storage that the command line names."""
-    options = command.parse(command.StorageOptions, __doc__, arguments)
+    options = command.parse(FiguresOptions, __doc__, arguments)
     storage = Storage(options.storage)
     console = command.terminal()
     folder = f"{storage.root.rstrip('/')}/analysis/figures"
     written: list[str] = []
-    for name, draw in _drawings(storage):
+    for name, draw in _drawings(storage, all_measures=options.measures == "all"):
         try:
             with rc_context(RC):  # type: ignore[arg-type]  # its stubs list every key
                 drawn = draw()
@@ -99,10 +108,11 @@ def _remove_older(storage: Storage, written: Sequence[str]) -> None:
             storage.delete_file(f"analysis/figures/{file}")
 
 
-def _drawings(storage: Storage) -> Iterator[tuple[str, Callable[[], Drawn]]]:
+def _drawings(storage: Storage, *, all_measures: bool) -> Iterator[tuple[str, Callable[[], Drawn]]]:
     """Every figure's name, its setting's suffix included, and what draws it."""
     observations, tables = observe(storage), Tables.read(storage)
-    materials = [Material(setting, tables, observations) for setting in settings(observations)]
+    parts = settings(observations)
+    materials = [Material(setting, tables, observations, all_measures) for setting in parts]
     alike: dict[str, list[Material]] = {}
     for material in materials:
         alike.setdefault(material.suffix_of_interventions, []).append(material)

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import pandas as pd
 from correlation import correlate
-from measures import STATIONARY
+from measures import STATIONARY, main_measures
 from observations import Observations, Setting, told_apart
 
 from raylot import results
@@ -48,11 +48,13 @@ class Material:
         setting: its observations and its name.
         tables: of the storage.
         observations: of the storage.
+        all_measures: whether matrices of correlations show all measures, not just the main ones.
     """
 
     setting: Setting
     tables: Tables
     observations: Observations
+    all_measures: bool = False
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -118,10 +120,23 @@ class Material:
         dense = (rows["subnetwork"] == "dense") & found_by.notna()
         return rows[dense | (found_by == self.protocol)]
 
+    @cached_property
+    def tickets(self) -> list[str]:
+        """The ticket measures that have a value in it."""
+        return [name for name in self.observations.tickets if self.frame[name].notna().any()]
+
+    @property
+    def left_out(self) -> int:
+        """How many measures `correlations` leaves out."""
+        return sum(len(own) - len(self._shown(own)) for own in (self.tickets, self.measures))
+
     def correlations(self, statistic: str) -> pd.DataFrame:
         """Its correlations of one kind, as analysis/correlation.py writes them."""
-        tickets = [name for name in self.observations.tickets if self.frame[name].notna().any()]
-        return correlate(self.frame, self.measures, tickets=tickets, statistics=[statistic])
+        tickets, measures = self._shown(self.tickets), self._shown(self.measures)
+        return correlate(self.frame, measures, tickets=tickets, statistics=[statistic])
+
+    def _shown(self, names: list[str]) -> list[str]:
+        return names if self.all_measures else main_measures(names)
 
     def _searched(self, table: pd.DataFrame) -> pd.DataFrame:
         streams = self.frame["stream_run_id"].unique()

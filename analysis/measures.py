@@ -6,6 +6,7 @@ about which way is up.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -104,6 +105,21 @@ _PLASTICITY_MEASURES: dict[str, Measure] = {
     )
 }
 
+#: What matrices of correlations show unless all is asked for: the few measures that matter. None
+#: of them repeats another with the other sign, as overlaps repeat the ticket count.
+MAIN_MEASURES = (
+    "ticket_count",
+    "winning_tickets",
+    "ticket_advantage",
+    "test_accuracy",
+    "online_accuracy",
+    "learning_speed",
+    "trainability_gap",
+    "dead_fraction",
+    "effective_rank",
+    "weight_norm",
+)
+
 STATIONARY = "stationary"
 ALL_SHIFTS = "all"
 
@@ -112,6 +128,13 @@ def measure(name: str) -> Measure:
     """The measure of a column; an unlisted one gets its own name as label."""
     known = TICKET_MEASURES.get(name) or _PLASTICITY_MEASURES.get(name)
     return known or Measure(name, name.replace("_", " "))
+
+
+def main_measures(names: Iterable[str]) -> list[str]:
+    """Those of some measures that matter, a user's own among them; all, if none of them does."""
+    names = list(names)
+    listed = {*TICKET_MEASURES, *_PLASTICITY_MEASURES}
+    return [name for name in names if name in MAIN_MEASURES or name not in listed] or names
 
 
 def in_order(names: set[str]) -> list[str]:

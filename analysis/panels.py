@@ -157,6 +157,39 @@ def draw_means(
     return list(means)[-1], values[-1]
 
 
+def draw_tasks(
+    axes: Axes,
+    tasks: pd.DataFrame,
+    snapshots: pd.DataFrame,
+    column: str,
+    colour: str,
+    marker: str = "o",
+    band_alpha: float = 0.18,
+) -> tuple[float, float] | None:
+    """Draws a line through every task's mean, and a point at each snapshot's.
+
+    Where tasks have no such value, the line goes from snapshot to snapshot.
+
+    Args:
+        axes: where.
+        tasks: rows of ``tasks``.
+        snapshots: rows with ``seed``, ``task`` and the column.
+        column: what is drawn.
+        colour: of line, points and band.
+        marker: of the points.
+        band_alpha: opacity of the band.
+
+    Returns:
+        Where the line ends, as x and mean; None if there is nothing to draw.
+    """
+    points = means_over_seeds(snapshots, column)
+    line = means_over_seeds(tasks, column) if column in tasks else {}
+    if not line:
+        return draw_means(axes, points, colour, marker, band_alpha)
+    draw_means(axes, points, colour, marker, band_alpha=0, linestyle="none")
+    return draw_means(axes, line, colour, None, band_alpha)
+
+
 def _draw_band(axes: Axes, means: Mapping[float, Mean], colour: str, alpha: float) -> None:
     """Draws the intervals of means as a band; a mean of one seed has none."""
     bands = [

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from intervals import Mean
 from material import Material, NothingToDrawError
 from matplotlib.figure import Figure
 from measures import measure
-from panels import draw_means, is_topmost, means_over_seeds, panel_grid, seeds_note
+from panels import draw_tasks, is_topmost, means_over_seeds, panel_grid, seeds_note
 from style import Label, label_rows, note, shift_colours, shift_markers
 
 _ARROWS = {1: "\u00a0↑", -1: "\u00a0↓", 0: ""}
@@ -32,20 +32,20 @@ def plasticity_along_stream(material: Material) -> Figure:
     labels: list[Label] = []
     for name, [axes] in panels.items():
         axes.set_title(_title(name), fontsize=7)
-        lines = {
-            shift: means_over_seeds(once[once["shift"] == shift], name) for shift in material.shifts
-        }
-        if _spread_widely(lines):
+        rows = {shift: once[once["shift"] == shift] for shift in material.shifts}
+        if _spread_widely([means_over_seeds(own, name) for own in rows.values()]):
             axes.set_yscale("log")
-        alpha = 0.18 if len(lines) <= 3 else 0.07
-        for shift, means in lines.items():
-            end = draw_means(axes, means, colours[shift], markers[shift], alpha)
+        alpha = 0.18 if len(rows) <= 3 else 0.07
+        for shift, own in rows.items():
+            tasks = material.tasks[material.tasks["shift"] == shift]
+            end = draw_tasks(axes, tasks, own, name, colours[shift], markers[shift], alpha)
             labels += [] if end is None else [Label(axes, *end, shift, colours[shift])]
     note(
         figure,
         material.title,
         seeds_note(once),
-        "Arrows point to where the literature calls a network plastic.",
+        "Points: snapshots; a line between them shows every task where it was measured. Arrows "
+        "point to where the literature calls a network plastic.",
     )
     label_rows(label for label in labels if is_topmost(label.axes))
     return figure
@@ -58,6 +58,6 @@ def _title(name: str) -> str:
     return "\n".join([*textwrap.wrap(label, 26), *unit])
 
 
-def _spread_widely(lines: Mapping[str, Mapping[float, Mean]]) -> bool:
-    values = [mean.mean for means in lines.values() for mean in means.values()]
+def _spread_widely(lines: Sequence[Mapping[float, Mean]]) -> bool:
+    values = [mean.mean for means in lines for mean in means.values()]
     return bool(values) and min(values) > 0 and max(values) > _MOST_SPREAD * max(1, min(values))

@@ -11,11 +11,14 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from intervals import Array
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
 matplotlib.use("Agg")
 
@@ -47,6 +50,20 @@ _INTERVENTION_COLOURS = {
 }
 _SPARSITY_COLOURS = (GREEN, PINK, ORANGE, SKY, VERMILION, BLUE, BLACK)
 _MARKERS = "os^Dv*PX"
+
+#: Colours of a correlation of -1, 0 and 1, on light and on dark paper; those between are mixed.
+CORRELATION_COLOURS = {
+    "light": ("#2166ac", "#f7f7f7", "#b2182b"),
+    "dark": ("#4393c3", "#2a2e36", "#d6604d"),
+}
+#: What is left of a correlation's colour if its interval covers 0, or if it has none.
+PALE = 0.3
+#: What the colours of correlations mean.
+CORRELATION_KEY = (
+    "Red: positive, blue: negative; pale: the 95% bootstrap interval over seeds (not corrected for "
+    "the number of correlations) covers 0, or there is none."
+)
+_CORRELATIONS = LinearSegmentedColormap.from_list("", CORRELATION_COLOURS["light"], N=257)
 
 RC: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -92,6 +109,35 @@ def _each(names: Iterable[str], known: Mapping[str, str], others: Sequence[str])
 def shift_markers(shifts: Iterable[str]) -> dict[str, str]:
     """A marker per shift, so that lines stay apart in grey print too."""
     return _each(shifts, dict(zip(_SHIFT_COLOURS, _MARKERS, strict=False)), _MARKERS)
+
+
+def correlation_colours(estimates: Array, sure: NDArray[np.bool_]) -> Array:
+    """The colour of each correlation, as red, green and blue from 0 to 1 along a new last axis.
+
+    Args:
+        estimates: from -1 to 1; what is missing gets the colour of 0.
+        sure: whether the interval leaves 0 out, of the same shape.
+    """
+    strength = np.nan_to_num(estimates) * np.where(sure, 1.0, PALE)
+    return np.asarray(_CORRELATIONS((strength + 1) / 2))[..., :3]
+
+
+def contrast(a: Any, b: Any) -> float:
+    """The contrast of two colours as the Web Content Accessibility Guidelines define it: 1 to 21,
+    and at least 4.5 for text."""
+    low, high = sorted(_luminance(colour) for colour in (a, b))
+    return (high + 0.05) / (low + 0.05)
+
+
+def ink_on(paper: Any) -> str:
+    """Black or white, whichever is easier to read on a colour: a contrast of 4.58 at least."""
+    return max(("black", "white"), key=lambda ink: contrast(ink, paper))
+
+
+def _luminance(colour: Any) -> float:
+    parts = np.asarray(to_rgb(colour))
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
 def sparsity_colour(index: int) -> str:

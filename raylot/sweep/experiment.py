@@ -97,7 +97,7 @@ def run_experiment(
     }
     callbacks = [
         _Listener(progress, ended, resources, watch),
-        TensorBoard(),  # type: ignore[no-untyped-call]
+        TensorBoard(),
         *loggers(options, storage, progress),
     ]
     storage.exists("tune")  # waits, with patience; Tune, which is about to write there, does not

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a sweep: the curves of every run, and HParams to compare runs by.
+"""What TensorBoard shows of a sweep: curves along streams, and HParams to compare runs by.
 
 Ray Tune's own callback logs whatever a trial reports, and says in each run which options and
 measures there are. TensorBoard believes the first run it finds, a stream's as a rule, and then
@@ -8,15 +8,19 @@ shows nothing of tickets. This one logs measures alone, and leaves it to TensorB
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ray.tune.logger import TBXLoggerCallback
+from tensorboardX import SummaryWriter
 from tensorboardX.summary import hparams
 
 from raylot.config import TicketsRun
 
-#: What of a search comes first among all that runs are compared by. TensorBoard begins with five
-#: columns, the first by name, and leaves out whatever run lacks one: any others would leave none.
+#: What TensorBoard shows first of a search, as ``answer/<measure>``. Its HParams begins with five
+#: columns, the first by name, and its parallel coordinates leave out each run that lacks one of
+#: them. Its curves begin with the first group by name.
 _FIRST = (
     "ticket_count", "winning_ticket_count", "overlap_mean", "ticket_accuracy", "test_accuracy",
 )  # fmt: skip
@@ -27,33 +31,63 @@ class TensorBoard(TBXLoggerCallback):
 
     The step is the task of a stream, counted from its first, or the round of a search (0: dense
     training; each control is one more). Of a run that was continued by another sweep each has its
-    own part of the curve. HParams are written when a run ends: its kind, the options searched over,
-    and, as the last value of each scalar, what runs are compared by; of a search also as
-    ``answer/<measure>``.
+    own part of the curve.
+
+    What an ended search has found goes to ``answer/<measure>`` and ``found/<measure>``, at the task
+    of its snapshot. Searches that differ in their snapshot alone have one more run of TensorBoard
+    together, ``stream_..._sparsity=...``, which joins these values to curves along the stream.
+
+    HParams are written when a run ends: its kind, the options searched over, and, as the last value
+    of each scalar, what runs are compared by.
     """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._along_stream: dict[Path, dict[int, dict[str, float]]] = {}
 
     def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
         if trial not in self._trial_writer:
             self.log_trial_start(trial)
-        writer = self._trial_writer[trial]
         measures = {
-            f"{result['kind']}/{name}": value
+            name: value
             for name, value in result["measures"].items()
             if value is not None and math.isfinite(value)
         }
-        for tag, value in measures.items():
-            writer.add_scalar(tag, value, global_step=result["timesteps_total"] - 1)
-        self._trial_result[trial] = {"kind": result["kind"], **measures}
-        writer.flush()
+        self._trial_result[trial] = {"kind": result["kind"]}
+        writer = self._trial_writer[trial]
+        if result["kind"] == TicketsRun.kind and result["done"]:
+            found = {f"{'answer' if n in _FIRST else 'found'}/{n}": v for n, v in measures.items()}
+            options = {**trial.config["shared"], **trial.config["run"]}
+            _write(writer, found, options["task"])
+            if found:
+                self._draw_along_stream(Path(trial.local_path).parent, options, found)
+        else:
+            scalars = {f"{result['kind']}/{name}": value for name, value in measures.items()}
+            _write(writer, scalars, result["timesteps_total"] - 1)
+
+    def _draw_along_stream(
+        self, experiment: Path, options: dict[str, Any], found: dict[str, float]
+    ) -> None:
+        """Adds what a search has found to the curves along its stream.
+
+        Searches end in any order, but TensorBoard joins points in the order in which they were
+        written: each time a new file replaces the curves whole, which its first event says.
+        """
+        first = TicketsRun(**{**options, "task": TicketsRun(**options).snapshots[0]})
+        name = f"{first.stream.label} sparsity={first.sparsity:g} {first.run_id}".replace(" ", "_")
+        points = self._along_stream.setdefault(experiment / name, {})
+        points[options["task"]] = found
+        with SummaryWriter(
+            str(experiment / name), purge_step=0, filename_suffix=f".{len(points):04}"
+        ) as writer:
+            for task, scalars in sorted(points.items()):
+                _write(writer, scalars, task)
 
     def _try_log_hparams(self, trial: Any, result: dict[str, Any]) -> None:
-        closing = self._trial_result[trial]
-        options = {"kind": closing["kind"], **trial.evaluated_params["run"]}
-        if closing["kind"] == TicketsRun.kind:
+        kind = self._trial_result[trial]["kind"]  # Ray leaves numbers alone in ``result``
+        options = {"kind": kind, **trial.evaluated_params["run"]}
+        if kind == TicketsRun.kind:
             options.setdefault("subnetwork", "search")  # where ticket streams have one
-            for name in _FIRST:
-                if (value := closing.get(f"{TicketsRun.kind}/{name}")) is not None:
-                    self._trial_writer[trial].add_scalar(f"answer/{name}", value, global_step=0)
         plain = {
             name: value if isinstance(value, bool | int | float) else str(value)
             for name, value in options.items()
@@ -61,3 +95,9 @@ class TensorBoard(TBXLoggerCallback):
         _, start, end = hparams(hparam_dict=plain, metric_dict={})
         for summary in (start, end):
             self._trial_writer[trial].file_writer.add_summary(summary)
+
+
+def _write(writer: SummaryWriter, scalars: Mapping[str, float], step: int) -> None:
+    for tag, value in scalars.items():
+        writer.add_scalar(tag, value, global_step=step)
+    writer.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,9 @@ import pandas as pd
 import pytest
 from correlation_matrix import correlation_matrix, number
 from material import NothingToDrawError
+from matplotlib.colors import to_hex, to_rgb
+from measures import MAIN_MEASURES, TICKET_MEASURES, main_measures, measure
+from style import CORRELATION_COLOURS, PALE, contrast, correlation_colours, ink_on
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -23,10 +27,10 @@ def material(shifts: tuple[str, ...], sparsities: tuple[float, ...], tickets: in
         for sparsity in sparsities:
             for shift in (*shifts, "all") if len(shifts) > 1 else shifts:
                 for ticket in range(tickets):
-                    for measure, low in (("test_accuracy", 0.2), ("dead_fraction", -0.2)):
+                    for plasticity, low in (("test_accuracy", 0.2), ("dead_fraction", -0.2)):
                         yield {
                             "shift": shift, "sparsity": sparsity, "rounds": 3, "low": low,
-                            "ticket_measure": f"ticket_{ticket}", "plasticity_measure": measure,
+                            "ticket_measure": f"ticket_{ticket}", "plasticity_measure": plasticity,
                             "statistic": "pearson", "estimate": 0.5, "high": 0.8,
                         }  # fmt: skip
 
@@ -34,7 +38,7 @@ def material(shifts: tuple[str, ...], sparsities: tuple[float, ...], tickets: in
         [{"shift": s, "sparsity": p, "rounds": 3} for s in shifts for p in sparsities]
     )
     found = pd.DataFrame(rows())
-    return SimpleNamespace(correlations=lambda _: found, frame=frame, title="")
+    return SimpleNamespace(correlations=lambda _: found, frame=frame, title="", left_out=0)
 
 
 def test_panels_cells_and_paleness() -> None:
@@ -45,10 +49,15 @@ def test_panels_cells_and_paleness() -> None:
     assert [axes.get_ylabel() for axes in figure.axes[::3]] == ["sparsity 0.8", "sparsity 0.9"]
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["test accuracy", "dead units"]
+    middle = np.array([0xF7] * 3) / 255
     for axes in figure.axes:
         assert [text.get_text() for text in axes.texts] == [".50"] * 4
-        sure, unsure = np.asarray(axes.images[0].get_array())[:, 0]
-        assert (1 - unsure) == pytest.approx(0.3 * (1 - sure))
+        cells = np.asarray(axes.images[0].get_array())
+        sure, unsure = cells[:, 0]
+        assert (middle - unsure) == pytest.approx(PALE * (middle - sure), abs=0.01)
+        for text in axes.texts:
+            column, row = map(int, text.get_position())
+            assert contrast(text.get_color(), cells[row, column]) >= 4.5
     assert "covers 0" in " ".join(figure.get_supxlabel().split())
 
 
@@ -66,6 +75,53 @@ def test_what_does_not_exist_is_said(
     root = write_study(tmp_path, lambda *_: {"ticket_count": 2.0}, seeds=(0,), tasks=(0,))
     with pytest.raises(NothingToDrawError, match="too few snapshots"):
         correlation_matrix(*materials(root), "first_differences")
+
+
+def test_contrast_is_that_of_the_guidelines() -> None:
+    assert contrast("white", "black") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.478, abs=1e-3)  # just too little
+    assert contrast("#ffffff", "#777777") == contrast("#777777", "#ffffff")
+
+
+def test_each_number_can_be_read_and_red_is_positive() -> None:
+    estimates = np.linspace(-1, 1, 201)
+    for sure in (True, False):
+        colours = correlation_colours(estimates, np.full(201, sure))
+        assert min(contrast(ink_on(colour), colour) for colour in colours) >= 4.5
+    ends = correlation_colours(np.array([-1.0, 0.0, 1.0, np.nan]), np.ones(4, dtype=bool))
+    low, middle, high = CORRELATION_COLOURS["light"]
+    assert [to_hex(colour) for colour in ends] == [low, middle, high, middle]
+    (red, _, blue), (low_red, _, low_blue) = to_rgb(high), to_rgb(low)
+    assert red > 2 * blue
+    assert low_blue > 2 * low_red
+
+
+def test_the_main_measures_are_few_known_and_a_users_own_is_among_them() -> None:
+    tickets = main_measures(TICKET_MEASURES)
+    assert tickets == ["ticket_count", "winning_tickets", "ticket_advantage"]
+    assert main_measures(["srank", "test_accuracy", "my_metric"]) == ["test_accuracy", "my_metric"]
+    assert main_measures(["srank", "sharpness"]) == ["srank", "sharpness"]
+    assert all(measure(name).label != name for name in MAIN_MEASURES)
+
+
+def test_all_measures_are_shown_on_request(
+    tmp_path: Path, write_study: Callable[..., Path], falling: Any, materials: Any
+) -> None:
+    """``overlap_mean`` repeats the ticket count with the other sign."""
+    [own] = materials(write_study(tmp_path, falling))
+
+    def shown(all_measures: bool) -> tuple[list[str], str]:
+        material = replace(own, all_measures=all_measures)
+        figure = correlation_matrix(material, "pearson")[""]
+        labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+        return labels, " ".join(figure.get_supxlabel().split())
+
+    columns, said = shown(all_measures=False)
+    assert columns == ["ticket count"]
+    assert said.endswith("2 measures left out: --measures all shows all.")
+    columns, said = shown(all_measures=True)
+    assert columns == ["ticket count", "winning ticket count", "mean pairwise\noverlap"]
+    assert "left out" not in said
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import command
 import figures
 import numpy as np
 import pytest
+from along_stream import along_stream
 from matplotlib import image
+from plasticity_along_stream import plasticity_along_stream
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -61,6 +64,17 @@ def test_all_figures(
     assert width == 3.5 * 200
 
 
+def test_which_measures_are_in_the_matrices_is_an_option(
+    tmp_path: Path, write_study: Any, falling: Any, draw: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "correlation_matrix_pearson"
+    assert b"winning ticket count" not in draw(write_study(tmp_path, falling), name)[f"{name}.svg"]
+    assert command.run(lambda: figures.main([str(tmp_path), "--measures", "all"])) == 0
+    assert b"winning ticket count" in (tmp_path / f"analysis/figures/{name}.svg").read_bytes()
+    assert command.run(lambda: figures.main([str(tmp_path), "--measures", "most"])) == 2
+    assert capsys.readouterr().err == "error: measures=most: must be one of main, all\n"
+
+
 def test_drawing_again_gives_the_same_bytes(
     tmp_path: Path, write_study: Callable[..., Path], falling: Any, draw: Any
 ) -> None:
@@ -92,6 +106,27 @@ def test_figures_of_an_earlier_call_do_not_lie_beside_newer_ones(
     assert "along_stream.png" not in left
     assert "mine.png" in left
     assert len([name for name in left if name.startswith("along_stream_")]) == 4
+
+
+def test_the_line_shows_every_task_and_points_mark_the_snapshots(
+    tmp_path: Path, write_study: Any, falling: Any, materials: Any
+) -> None:
+    """A dip between two snapshots is as bold as they are."""
+    [own] = materials(write_study(tmp_path, falling, tasks=(0, 10)))
+    dipped = own.tables.tasks.copy()
+    dipped.loc[dipped["task"] == 5, "test_accuracy"] = 0.2
+    material = replace(own, tables=replace(own.tables, tasks=dipped))
+    upper = along_stream(material).axes[0]
+    plastic = plasticity_along_stream(material).axes[0]
+    for axes in (upper, plastic):
+        points, line = axes.get_lines()
+        assert list(points.get_xdata()) == [0, 10]
+        assert (points.get_linestyle(), points.get_marker()) == ("None", "o")
+        assert list(line.get_xdata()) == list(range(11))
+        assert line.get_ydata()[5] == pytest.approx(0.2)
+        assert [line.get_ydata()[task] for task in (0, 10)] == pytest.approx(points.get_ydata())
+        assert line.get_linewidth() == points.get_linewidth()
+        assert line.get_alpha() is None
 
 
 def test_interventions_share_the_figure_of_accuracy(

@@ -24,7 +24,7 @@ class TensorBoardServer:
     """Shows a folder for as long as the context lasts."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._address = folder, ""
+        self._folder, self.address = folder, ""
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(self._folder)]
@@ -64,8 +64,8 @@ class TensorBoardServer:
     def _find_address(self) -> str:
         assert self._process.poll() is None, self._said()
         found = re.search(r"http://127\.0\.0\.1:\d+", self._said())
-        self._address = found[0] if found else ""
-        return self._address
+        self.address = found[0] if found else ""
+        return self.address
 
     def _said(self) -> str:
         return Path(self._log.name).read_text()
@@ -95,7 +95,7 @@ class TensorBoardServer:
 
     def _ask(self, what: str, told: dict[str, Any] | None = None) -> Any:
         request = urllib.request.Request(
-            f"{self._address}/data/plugin/{what}",
+            f"{self.address}/data/plugin/{what}",
             data=None if told is None else json.dumps(told).encode(),
             headers={"Content-Type": "application/json"},
         )

@@ -438,8 +438,18 @@ def _title_of(pid: int) -> bytes:
 def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path) -> None:
     tasks, snapshots = results.read(two_seeds, "tasks"), results.read(two_seeds, "snapshots")
     with TensorBoardServer(two_seeds / "tune") as board:
-        tags = board.tags(runs=2 + 8 + 4)
+        along = 2 * 2  # a stream's searches at one sparsity, together
+        tags = board.tags(runs=2 + 8 + 4 + along)
         for name in tags:
+            if "/stream_" in name and "_sparsity=" in name:
+                along -= 1
+                own = snapshots[[f"/stream_seed={seed}_" in name for seed in snapshots["seed"]]]
+                own = own[[f"_sparsity={s:g}_" in name for s in own["sparsity"]]]
+                counts = own.sort_values("task").set_index("task")["ticket_count"].to_dict()
+                curve = board.scalars(name, "answer/ticket_count")
+                assert list(curve) == list(counts) == [0, 2]
+                assert curve == pytest.approx(counts)
+                continue
             run_id = name.rpartition("_")[2]
             own = tasks[tasks["run_id"] == run_id].sort_values("task")["test_accuracy"]
             kind = name.split("/")[1].partition("_seed")[0]
@@ -449,11 +459,15 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
                 assert f"{kind}/effective_rank" in tags[name]
                 continue
             # dense training, a round with its overlap, controls
-            assert min(board.scalars(name, "tickets/dense_accuracy")) == 0
-            overlaps = board.scalars(name, "tickets/overlap_mean")
-            assert min(overlaps) == 1
+            assert list(board.scalars(name, "tickets/dense_accuracy")) == [0]
             (row,) = snapshots[snapshots["run_id"] == run_id].to_dict("records")
-            assert list(overlaps.values()) == pytest.approx([row["overlap_mean"]] * len(overlaps))
+            assert board.scalars(name, "tickets/overlap_mean") == pytest.approx(
+                {1: row["overlap_mean"]}
+            )
+            assert board.scalars(name, "answer/overlap_mean") == pytest.approx(
+                {row["task"]: row["overlap_mean"]}
+            )
+        assert along == 0
         compared = board.hparams()
     assert len(compared) == 2 + 8 + 4
     # TensorBoard begins with the first five: runs that have them are what it shows
