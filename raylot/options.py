@@ -35,15 +35,16 @@ class OptionError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        line = "".join(map(_printable, " ".join(message.splitlines())))
+        line = printable(" ".join(message.splitlines()))
         if len(line) > _LONGEST_MESSAGE:
             half = _LONGEST_MESSAGE // 2
             line = f"{line[:half]} ... {line[-half:]}"
         super().__init__(line)
 
 
-def _printable(character: str) -> str:
-    return character if character.isprintable() else ascii(character)[1:-1]
+def printable(text: str) -> str:
+    """A text with whatever could steer a terminal, or end a line, escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def shown(value: Any) -> str:
