@@ -1,12 +1,12 @@
-"""One sweep at a time is in charge of a storage.
+"""One sweep, compaction or repair at a time is in charge of a storage.
 
-A sweep keeps a file ``drivers/<id>.json`` there, whose count it raises every few seconds. Who
-wants to start and finds another's file tells from it whether that sweep is alive: on the same
-machine by its process, elsewhere by its count, so that clocks need not agree. Its trials write only
-while the file is there: whoever takes over removes it first.
+Whoever is in charge keeps a file ``drivers/<id>.json`` there, and raises a count in it every few
+seconds. Whoever starts and finds such a file tells from it whether its owner is alive: on the same
+machine by its process, elsewhere by its count, so that clocks need not agree. Trials write only
+while the file of their sweep is there: whoever takes over deletes it first.
 
-It works on any storage, with nothing but whole files that are listed as soon as they are written.
-Two that start at the same moment may both step back; they try again after a while of their own.
+This works on any storage, with nothing but whole files that are listed as soon as they are written.
+Two that start at the same moment may both step back; they try again after a random pause.
 """
 
 from __future__ import annotations
@@ -22,11 +22,9 @@ import uuid
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 from raylot.options import OptionError
 from raylot.storage import Storage
@@ -36,10 +34,10 @@ FOLDER = "drivers"
 #: Seconds between two signs of life.
 BEAT = 5.0
 
-#: Seconds without one after which a sweep on another machine counts as gone.
+#: Seconds without one after which an owner on another machine counts as gone.
 SILENCE = 60.0
 
-#: Times that two sweeps which start at the same moment step back from each other.
+#: Times that two who start at the same moment step back from each other.
 _TRIES = 5
 
 _log = logging.getLogger(__name__)
@@ -47,13 +45,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Holder:
-    """A sweep that says it is in charge.
+    """A sweep, or other owner of a file in `FOLDER`, that says it is in charge.
 
     Attributes:
         path: its file in the storage.
         host: the machine's name.
         place: what tells one machine, and one container on it, from others.
-        pid: its process.
+        pid: its process; 0 if the file cannot be read.
         born: when the process started, in the kernel's own count.
         started: ISO 8601, UTC.
         count: signs of life so far.
@@ -61,11 +59,11 @@ class Holder:
     """
 
     path: str
-    host: str
-    place: str
-    pid: int
-    born: str
-    started: str
+    host: str = ""
+    place: str = ""
+    pid: int = 0
+    born: str = ""
+    started: str = ""
     count: int = 0
     is_running: bool = False
 
@@ -75,20 +73,10 @@ class Holder:
         return f"another sweep (process {self.pid} on {self.host}, since {self.started[:19]} UTC)"
 
     @property
-    def is_known_dead(self) -> bool:
-        """Whether its process is known to have ended; False if it cannot be seen from here."""
-        return self._can_be_seen and not self._lives
-
-    @property
-    def is_known_alive(self) -> bool:
-        return self._can_be_seen and self._lives
-
-    @property
-    def _can_be_seen(self) -> bool:
-        return self.place == _place()
-
-    @property
-    def _lives(self) -> bool:
+    def is_alive(self) -> bool | None:
+        """Whether its process is there; None if that cannot be seen from here."""
+        if self.place != _place():
+            return None
         if self.pid == os.getpid() and self.path not in _ours:
             return False  # left behind by this very process, whose storage refused to delete it
         return _born(self.pid) == self.born
@@ -100,19 +88,19 @@ _ours: set[str] = set()
 
 def holders(storage: Storage) -> list[Holder]:
     """The sweeps that say they are in charge of a storage."""
-    paths = [f"{FOLDER}/{name}" for name in storage.names(FOLDER)]
-    told = ((path, storage.read(path)) for path in paths)
-    return [_holder(path, data) for path, data in told if data is not None]
+    found = {path: storage.read(path) for path in (f"{FOLDER}/{n}" for n in storage.names(FOLDER))}
+    return [_holder(path, data) for path, data in found.items() if data is not None]
 
 
 def _holder(path: str, data: bytes) -> Holder:
-    known = {field.name for field in fields(Holder)} - {"path"}
+    unknown = Holder(path, count=zlib.crc32(data))  # alive if the contents change
     try:
-        told = {name: value for name, value in json.loads(data).items() if name in known}
-        return Holder(path=path, **told)
-    except (AttributeError, TypeError, ValueError):
-        # Somebody all the same: alive if what is there changes.
-        return Holder(path, host="", place="", pid=0, born="", started="", count=zlib.crc32(data))
+        told = json.loads(data)
+        values = {name: told[name] for name in asdict(unknown) if name != "path"}
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return unknown
+    is_valid = all(type(value) is type(getattr(unknown, name)) for name, value in values.items())
+    return replace(unknown, **values) if is_valid else unknown
 
 
 class Lease:
@@ -131,16 +119,15 @@ class Lease:
         on_loss: Callable[[], None] = lambda: None,
     ) -> None:
         self._storage, self._say, self._on_loss = storage, say, on_loss
-        self.path = f"{FOLDER}/{uuid.uuid4().hex[:12]}.json"
-        self._told: dict[str, Any] = {
-            "host": socket.gethostname(),
-            "place": _place(),
-            "pid": os.getpid(),
-            "born": _born(os.getpid()),
-            "started": datetime.now(UTC).isoformat(),
-            "count": 0,
-            "is_running": False,
-        }
+        self._own = Holder(
+            path=f"{FOLDER}/{uuid.uuid4().hex[:12]}.json",
+            host=socket.gethostname(),
+            place=_place(),
+            pid=os.getpid(),
+            born=_born(os.getpid()),
+            started=datetime.now(UTC).isoformat(),
+        )
+        self.path = self._own.path
         self._deposed: set[str] = set()
         self._ended = threading.Event()
         # Held while the own file is written or deleted; whether it should be there.
@@ -149,7 +136,7 @@ class Lease:
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
 
     def __enter__(self) -> Lease:
-        """Takes charge.
+        """Takes charge, and deletes what killed writers have left.
 
         Raises:
             OptionError: another sweep is in charge.
@@ -159,22 +146,15 @@ class Lease:
             self._thread.start()  # gives signs of life while it is looking around, too
             for left in reversed(range(_TRIES)):
                 if self._is_taken(may_step_back=left > 0):
-                    return self
+                    break
                 time.sleep(random.uniform(0.2, 2.0))
-            raise AssertionError("the last try does not step back")
+            self._storage.remove_leftovers()
+            return self
         except BaseException:
-            self._leave()
+            self.__exit__()
             raise
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._leave()
-
-    def _leave(self) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._ended.set()
         try:
             with suppress(OSError):
@@ -185,49 +165,50 @@ class Lease:
     def _is_taken(self, may_step_back: bool) -> bool:
         """Takes charge if nobody else is; False after stepping back from one who is starting too.
 
-        Who has written its own file before it looks for others' cannot be overlooked by them.
+        Its own file is written before others are listed, so that two who start see each other.
         """
-        with self._lock:
-            self._is_up = True
-            self._write()
+        self._put_up()
         others = [other for other in holders(self._storage) if other.path != self.path]
-        alive = [other for other in others if self._is_alive(other)]
-        if not alive:
-            there = {holder.path for holder in holders(self._storage)} if others else set()
-            for other in others:
-                if other.path not in there:  # it has ended, or stepped back, and may come again
-                    continue
+        if alive := self._alive(others):
+            self._take_down()
+            if may_step_back and not any(other.is_running for other in alive):
+                return False
+            raise OptionError(
+                f"storage={self._storage.root}: must not be in use; {alive[0]} is running there; "
+                "wait until it has ended, or stop it"
+            )
+        there = {holder.path for holder in holders(self._storage)} if others else set()
+        for other in others:
+            if other.path in there:  # else it has ended, or stepped back, and may come again
                 self._say(f"{other} has ended; going on where it stopped")
                 self._deposed.add(other.path)
                 self._storage.delete_file(other.path)
-            with self._lock:
-                self._told["is_running"] = True
-                self._write()
-            return True
-        self._take_down()
-        if may_step_back and not any(other.is_running for other in alive):
-            return False
-        raise OptionError(
-            f"storage={self._storage.root}: must not be in use; {alive[0]} is running there; wait "
-            "until it has ended, or stop it"
-        )
+        self._put_up(is_running=True)
+        return True
 
-    def _is_alive(self, other: Holder) -> bool:
-        if other.is_known_alive or other.is_known_dead:
-            return other.is_known_alive
-        self._say(f"{other} may be running: watching for up to {SILENCE:.0f} s")
+    def _alive(self, others: list[Holder]) -> list[Holder]:
+        """Those who are alive; those who cannot be seen from here are watched, all at once."""
+        silent = [other for other in others if other.is_alive is None]
+        alive = [other for other in others if other.is_alive]
+        if not alive:
+            for other in silent:
+                self._say(f"{other} may be running: watching for up to {SILENCE:.0f} s")
         give_up = time.monotonic() + SILENCE
-        while time.monotonic() < give_up:
+        while silent and not alive and time.monotonic() < give_up:
             time.sleep(1.0)
-            now = {holder.path: holder for holder in holders(self._storage)}
-            if other.path not in now:
-                return False
-            if now[other.path].count != other.count:
-                return True
-        return False
+            now = {holder.path: holder.count for holder in holders(self._storage)}
+            silent = [other for other in silent if other.path in now]
+            alive = [other for other in silent if now[other.path] != other.count]
+        return alive
+
+    def _put_up(self, *, is_running: bool = False) -> None:
+        with self._lock:
+            self._is_up, self._own = True, replace(self._own, is_running=is_running)
+            self._write()
 
     def _write(self) -> None:
-        self._storage.write(self.path, json.dumps(self._told).encode())
+        self._own = replace(self._own, count=self._own.count + 1)
+        self._storage.write(self.path, json.dumps(asdict(self._own)).encode())
 
     def _take_down(self) -> None:
         with self._lock:
@@ -237,18 +218,17 @@ class Lease:
     def _beat(self) -> None:
         while not self._ended.wait(BEAT):
             try:
-                if self._told["is_running"] and self._is_deposed():
-                    with self._lock:
-                        is_leaving = not self._is_up  # and has deleted its file itself
-                    if not is_leaving:
-                        with suppress(OSError):
-                            self._take_down()
-                        self._on_loss()
-                    return
+                is_deposed = self._own.is_running and self._is_deposed()
                 with self._lock:
-                    if self._is_up:
-                        self._told["count"] += 1
+                    if not self._is_up:  # it has stepped back, or is leaving
+                        continue
+                    if not is_deposed:
                         self._write()
+                        continue
+                with suppress(OSError):
+                    self._take_down()
+                self._on_loss()
+                return
             except OSError as error:
                 _log.warning("storage=%s: no sign of life (%s)", self._storage.root, error)
 

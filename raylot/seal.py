@@ -1,7 +1,7 @@
-"""Checksums inside the files of a storage: what is damaged is noticed, and never read as data.
+"""A checksum inside a file of tensors: snapshots, masks and saved states each carry their own.
 
-A Parquet or safetensors file is written with `BLANK` among its metadata, which `sealed` then
-replaces by the SHA-256 of the whole file. The file stays what it is for every other reader.
+The file is written with `BLANK` among its metadata, which `sealed` replaces by the SHA-256 of the
+whole file. Tables were sealed like this before they had page checksums (`raylot.results.files`).
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import re
 
-_NAME = b"raylot-sha256:"
-_ZEROS = b"0" * 64
+_NAME = "raylot-sha256:"
+_ZEROS = "0" * 64
+_SEAL = re.compile(_NAME.encode() + rb"([0-9a-f]{64})")
 
 #: Metadata to write a file with: key and value.
-KEY, BLANK = "checksum", (_NAME + _ZEROS).decode()
+KEY, BLANK = "checksum", _NAME + _ZEROS
 
 
 class DamagedFileError(ValueError):
@@ -33,45 +34,29 @@ class DamagedFileError(ValueError):
 
 
 def sealed(data: bytes) -> bytes:
-    """A file that was written with `BLANK` once among its metadata, with its checksum there.
-
-    Raises:
-        ValueError: `BLANK` is not there, or more than once.
-    """
-    if data.count(BLANK.encode()) != 1:
-        raise ValueError("a file is sealed once, at the place that was left blank for it")
-    return data.replace(_NAME + _ZEROS, _NAME + hashlib.sha256(data).hexdigest().encode())
-
-
-def checksum(data: bytes) -> str | None:
-    """The checksum with which a file is sealed; None if it has none that fits."""
-    for found in re.finditer(re.escape(_NAME) + rb"([0-9a-f]{64})", data):
-        digest = hashlib.sha256(data[: found.start(1)])
-        digest.update(_ZEROS)
-        digest.update(memoryview(data)[found.end(1) :])
-        if digest.hexdigest().encode() == found[1]:
-            return found[1].decode()
-    return None
+    """Puts a file's checksum where `BLANK` stands in it."""
+    return data.replace(BLANK.encode(), (_NAME + fingerprint(data)).encode(), 1)
 
 
 def fingerprint(data: bytes) -> str:
-    """What tells a file's contents from others': its checksum, if it is sealed."""
-    return checksum(data) or hashlib.sha256(data).hexdigest()
+    """The SHA-256 of a file, with zeros in place of its seal: what an undamaged seal says."""
+    seal = _SEAL.search(data)
+    if seal is None:
+        return hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256(data[: seal.start(1)] + _ZEROS.encode())
+    digest.update(memoryview(data)[seal.end(1) :])
+    return digest.hexdigest()
 
 
-def is_sealed(data: bytes) -> bool:
-    """Whether a file has a checksum at all; those written before there were any have none."""
-    return _NAME in data
-
-
-def check(data: bytes, path: str) -> bytes:
-    """The file itself, if it is what was written, as far as its checksum tells.
+def check(data: bytes, path: str, *, is_required: bool = False) -> bool:
+    """Whether a file has a seal; files of older versions have none.
 
     Raises:
-        DamagedFileError: it is empty, cut off or changed.
+        DamagedFileError: its contents do not match the seal, or it has none though it must.
     """
-    if not data:
-        raise DamagedFileError(path, "it is empty")
-    if is_sealed(data) and checksum(data) is None:
+    seal = _SEAL.search(data)
+    if seal is None and is_required:
+        raise DamagedFileError(path, "it has no checksum")
+    if seal is not None and seal[1].decode() != fingerprint(data):
         raise DamagedFileError(path, "its checksum does not fit")
-    return data
+    return seal is not None

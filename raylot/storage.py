@@ -50,6 +50,14 @@ _FINAL_ANSWERS = re.compile(
 )
 
 
+#: Seconds after which a file that is still being written belongs to a writer that was killed.
+_LONGEST_WRITE = 600.0
+
+#: The name of such a file, and the folders in which sweeps write.
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+_WRITTEN = ("tables", "artifacts", "state", "commands", "drivers", "damaged", "analysis")
+
+
 class OutOfReachError(OSError):
     """A storage could not be read or written, for as long as there was patience."""
 
@@ -99,7 +107,13 @@ class Storage:
         return isinstance(self.filesystem, fs.LocalFileSystem)
 
     def path(self, relative: str) -> str:
-        """The path by which `filesystem` knows a file or folder."""
+        """The path by which `filesystem` knows a file or folder.
+
+        Raises:
+            ValueError: it would be the root itself, or outside of it.
+        """
+        if not {"", ".", ".."}.isdisjoint(relative.split("/")):
+            raise ValueError(f"path={relative}: must lie inside the storage, without . and ..")
         return f"{self._base.rstrip('/')}/{relative}"
 
     def write(self, relative: str, data: bytes) -> None:
@@ -140,8 +154,14 @@ class Storage:
         """A file's contents; None if there is no such file."""
 
         def read() -> bytes:
-            with self.filesystem.open_input_file(self.path(relative)) as file:
-                return bytes(file.read())
+            path = self.path(relative)
+            try:
+                with self.filesystem.open_input_file(path) as file:
+                    return bytes(file.read())
+            except OSError:
+                if self.filesystem.get_file_info(path).is_file:
+                    raise
+                raise FileNotFoundError(path) from None
 
         try:
             return self._patiently(read)
@@ -149,12 +169,17 @@ class Storage:
             return None
 
     def read_sealed(self, relative: str) -> bytes | None:
-        """The contents of a file with a checksum (see `raylot.seal`); None if there is none.
+        """The contents of a sealed file (see `raylot.seal`); None if there is no such file.
 
         Raises:
-            DamagedFileError: it is not what was written.
+            DamagedFileError: they do not match the seal.
         """
-        return self.read_whole(relative, lambda data: seal.check(data, relative))
+
+        def checked(data: bytes) -> bytes:
+            seal.check(data, relative, is_required=True)
+            return data
+
+        return self.read_whole(relative, checked)
 
     def read_whole(self, relative: str, parse: Callable[[bytes], Result]) -> Result | None:
         """What a file's contents say; None if there is no such file.
@@ -207,6 +232,17 @@ class Storage:
         if data is not None:
             self.write(f"damaged/{relative}", data)
             self.delete_file(relative)
+
+    def remove_leftovers(self) -> None:
+        """Deletes what writers that were killed have left beside the files that they wrote."""
+        if not self.is_local:
+            return
+        oldest = time.time() - _LONGEST_WRITE
+        for folder in _WRITTEN:
+            for path in Path(self.path(folder)).rglob(".*.tmp"):
+                with contextlib.suppress(OSError):
+                    if _TEMPORARY.fullmatch(path.name) and path.stat().st_mtime < oldest:
+                        path.unlink()
 
     def check_writable(self) -> None:
         """Creates the root and writes a file there.

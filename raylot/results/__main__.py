@@ -11,10 +11,11 @@ from typing import NoReturn
 import pyarrow as pa
 
 from raylot.lease import Lease, holders
-from raylot.options import OptionError
+from raylot.options import OptionError, shown
 from raylot.results.compaction import compact_each
 from raylot.results.integrity import inspect, mend, unfinished_runs
 from raylot.storage import Storage
+from raylot.text import safe
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     actions = {
         "compact": (
             _compact,
-            "gathers the small files of ended runs in few large ones; safe while a sweep runs",
+            "gathers the small files of ended runs in few large ones; while a sweep runs there it "
+            "refuses, and a sweep refuses to start while it runs",
         ),
         "check": (
             _check,
@@ -73,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _compact(storage: Storage, given: argparse.Namespace) -> int:
     print(f"{'table':<20}{'files before':>14}{'after':>10}")
     changed = False
-    for table in compact_each(storage):
+    for table in compact_each(storage, _say):
         print(f"{table.table:<20}{table.before:>14,}{table.after:>10,}", flush=True)
         changed |= table.before != table.after
     print("Done." if changed else "There was nothing to do.")
@@ -82,11 +84,11 @@ def _compact(storage: Storage, given: argparse.Namespace) -> int:
 
 def _check(storage: Storage, given: argparse.Namespace) -> int:
     if given.repair:
-        with Lease(storage, print):  # no sweep may compute meanwhile
+        with Lease(storage, _say):  # no sweep may compute meanwhile
             return _report(storage, repair=True)
     for holder in holders(storage):
-        if not holder.is_known_dead:
-            print(f"{'' if holder.is_known_alive else 'perhaps '}in charge: {holder}")
+        if holder.is_alive is not False:
+            _say(f"{'' if holder.is_alive else 'perhaps '}in charge: {holder}")
     return _report(storage, repair=False)
 
 
@@ -94,30 +96,35 @@ def _report(storage: Storage, *, repair: bool) -> int:
     found = inspect(storage, artifacts=True)
     running = unfinished_runs(storage, found.runs)
     again = set(found.to_compute_again)
-    counts = Counter(
-        (row["kind"], "damaged" if run_id in again else row["status"])
-        for run_id, row in found.runs.items()
+    counts: Counter[tuple[str, str]] = Counter(
+        (run.kind, "damaged" if run_id in again else run.status)
+        for run_id, run in found.runs.items()
     )
     counts.update((run.kind, "running") for run in running)
     columns = ("finished", "diverged", "failed", "running", "damaged")
     print("runs           " + "".join(f"{column:>10}" for column in columns))
     for kind in sorted({kind for kind, _ in counts}):
-        print(f"{kind:<15}" + "".join(f"{counts[kind, column]:>10,}" for column in columns))
+        _say(f"{shown(kind):<15}" + "".join(f"{counts[kind, column]:>10,}" for column in columns))
     for run in running:
-        print(f"running: {run}")
+        _say(f"running: {run}")
     for damage in found.damages:
         of = f" (run {damage.run_ids[0]})" if len(damage.run_ids) == 1 else ""
-        print(f"damaged: {damage}{of}")
+        _say(f"damaged: {damage}{of}")
     if not found.damages:
         print("Every file is as it was written.")
         return 0
     print(f"{len(found.damages)} damaged, {len(again)} ended runs to compute again.")
     if repair:
         mend(storage, found.damages)
-        print(f"Moved to {storage.root}/damaged; repeat the command that computed these runs.")
+        _say(f"Moved to {storage.root}/damaged; repeat the command that computed these runs.")
     else:
         print("With --repair the command that computed them does it again when it is repeated.")
     return 1
+
+
+def _say(line: str) -> None:
+    """Prints one line: what a file says may hold line ends, or steer the terminal."""
+    print(safe(line))
 
 
 if __name__ == "__main__":

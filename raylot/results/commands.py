@@ -31,26 +31,36 @@ class Command:
     python: str
     first: str
 
+    @property
+    def path(self) -> str:
+        text = "\n".join([self.line, self.raylot, self.python])
+        return f"{_FOLDER}/{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+
 
 def record(storage: Storage, line: str) -> None:
     """Notes a command; one that is repeated with the same versions is noted once."""
-    line = safe(line)
-    versions = (raylot.__version__, platform.python_version())
-    key = hashlib.sha256("\n".join([line, *versions]).encode()).hexdigest()[:12]
-    path = f"{_FOLDER}/{key}.json"
-    if not storage.exists(path):
-        command = Command(line, *versions, datetime.now(UTC).isoformat(timespec="seconds"))
-        storage.write(path, json.dumps(asdict(command)).encode())
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    command = Command(safe(line), raylot.__version__, platform.python_version(), now)
+    if not storage.exists(command.path):
+        storage.write(command.path, json.dumps(asdict(command)).encode())
 
 
 def commands(storage: Storage) -> Sequence[Command]:
     """All that were noted, the first first; those that cannot be read are left out."""
-    found = []
-    for name in storage.names(_FOLDER):
-        try:
-            command = Command(**json.loads(storage.read(f"{_FOLDER}/{name}") or b""))
-        except (ValueError, TypeError):
-            continue
-        if all(isinstance(value, str) for value in asdict(command).values()):
-            found.append(command)
-    return sorted(found, key=lambda command: command.first)
+    found = (_read(storage, f"{_FOLDER}/{name}") for name in storage.names(_FOLDER))
+    return sorted((command for command in found if command), key=lambda command: command.first)
+
+
+def unreadable(storage: Storage) -> list[str]:
+    """The paths of records that are damaged."""
+    paths = [f"{_FOLDER}/{name}" for name in storage.names(_FOLDER)]
+    return [path for path in paths if _read(storage, path) is None]
+
+
+def _read(storage: Storage, path: str) -> Command | None:
+    try:
+        command = Command(**json.loads(storage.read(path) or b""))
+        datetime.fromisoformat(command.first)
+        return command if command.path == path else None
+    except (ValueError, TypeError, RecursionError):
+        return None

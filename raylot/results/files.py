@@ -2,33 +2,28 @@
 
 ::
 
-    tables/<table>/<run_id>.parquet            written by the run itself, replaced at each save
-    tables/<table>/compacted/<name>.parquet    rows of many runs, sorted by run_id
+    tables/<table>/<run_id>.parquet                 written by the run, replaced at each save
+    tables/<table>/compacted/<first run_id>-<last run_id>-<digest>.parquet    sorted by run_id
 
-What makes reading safe while others write, compact, or are killed:
+A run that has a small file counts by that one, and else by the first large file that holds it. So
+nothing is lost or counted twice where a compaction was killed, which writes a large file before it
+deletes the small ones. Large files do not change: to take runs out, a file of the others is
+written, and the first one is deleted. Only whoever holds the storage's lease does that.
 
-- A small file comes first: what a large one says of the same run is not read. So a run's rows
-  count once, whether or not its small file has been removed yet.
-- A small file is removed only when a large one that holds its run is in place, and a large file is
-  never removed. So whoever lists small files first, and large ones after that, misses no run.
-- Of a run that two large files hold (two compactions at once), only the first one's rows are read.
-- A large file is only ever rewritten, atomically, without runs that another one holds too, that
-  are to be computed again, or that have been.
-
-Every file is sealed with a checksum (`raylot.seal`). One that is damaged is named and left out,
-never read as data.
+Parquet's page checksums protect the values, and a mark in the metadata the names of the columns. A
+large file's name holds its digest, a small one's digest stands in the table ``runs``. Files of
+older versions are sealed (`raylot.seal`), or have no checksum.
 """
 
 from __future__ import annotations
 
-import functools
-import json
+import hashlib
+import itertools
 import logging
-import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
@@ -40,111 +35,42 @@ from raylot.results.schemas import SCHEMAS
 from raylot.seal import DamagedFileError
 from raylot.storage import Storage
 
-Result = TypeVar("Result")
-
 _log = logging.getLogger(__name__)
 
+#: The form of every run_id: it is safe in a path, and has none of the ``-`` of a large file's name.
+RUN_ID = re.compile("[0-9A-Za-z_]{1,64}")
+
 _SUFFIX = ".parquet"
-# In a large file's metadata: run_id -> number of rows, as JSON.
-_RUNS = b"raylot.runs"
-# Rows in which a run is looked for: a group's least and largest run_id tell whether it is there.
-_ROWS_PER_GROUP = 10_000
+# In a file's metadata: `_digest` of the names of its table and columns.
+_MARK = b"raylot.columns"
+# Characters of a digest in a large file's name; names of older versions have no digest.
+_DIGEST = 32
 # Objects that are fetched at once where each of them takes a round trip.
 _FETCHED_AT_ONCE = 16
+# What pyarrow raises for files that are damaged, or not what they should be.
+_UNREADABLE = (OSError, pa.ArrowException, ValueError, KeyError)
 
 
-def schema_of(table: str) -> pa.Schema:
-    return pa.schema(list(SCHEMAS[table].items()))
+@dataclass(frozen=True)
+class SmallFile:
+    """A run's file of one table, as it was read.
 
+    Attributes:
+        run_id: of the run.
+        path: in the storage.
+        rows: ``run_id``, and the columns that were asked for.
+        digest: of the file; None if it has no checksum, and nobody knows whether it is damaged.
+    """
 
-def small_path(table: str, run_id: str) -> str:
-    return f"tables/{table}/{run_id}{_SUFFIX}"
-
-
-def small_runs(storage: Storage, table: str) -> list[str]:
-    """The runs that have a small file, sorted."""
-    names = storage.names(f"tables/{table}")
-    return [name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)]
-
-
-def write_small(storage: Storage, table: str, run_id: str, rows: pa.Table) -> None:
-    """Creates or replaces a run's small file."""
-    storage.write(small_path(table, run_id), _to_bytes(rows, {}))
-
-
-def read_small(
-    storage: Storage, table: str, run_ids: Iterable[str], columns: Sequence[str] | None = None
-) -> Iterator[tuple[str, pa.Table]]:
-    """Runs and their rows, without those whose small file is gone, or damaged, which is named."""
-    for run_id, found in examine_small(storage, table, run_ids, columns):
-        if isinstance(found, DamagedFileError):
-            _name(found)
-        else:
-            yield run_id, found
-
-
-def examine_small(
-    storage: Storage, table: str, run_ids: Iterable[str], columns: Sequence[str] | None = None
-) -> Iterator[tuple[str, pa.Table | DamagedFileError]]:
-    """Runs and their rows, or what is wrong with their small file; those without one left out."""
-    paths = {run_id: small_path(table, run_id) for run_id in run_ids}
-    schema = _chosen(schema_of(table), columns)
-
-    def examined(path: str) -> pa.Table | DamagedFileError | None:
-        try:
-            return storage.read_whole(path, lambda data: _read(_parquet(data, path), schema, path))
-        except DamagedFileError as damage:
-            return damage
-
-    for run_id, found in zip(paths, _for_each(storage, examined, paths.values()), strict=True):
-        if found is not None:
-            yield run_id, found
-
-
-def _for_each(
-    storage: Storage, examined: Callable[[str], Result], paths: Iterable[str]
-) -> Iterator[Result]:
-    if storage.is_local:
-        yield from map(examined, paths)
-        return
-    with ThreadPoolExecutor(_FETCHED_AT_ONCE) as threads:
-        yield from threads.map(examined, paths)
-
-
-def _name(damage: DamagedFileError) -> None:
-    _log.warning(
-        "%s; it is left out (python -m raylot.results check STORAGE tells what to do)", damage
-    )
-
-
-class Gathered:
-    """Rows of many runs. A thousand small tables at a time become one, which takes less memory."""
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self._small: list[pa.Table] = []
-        self._large: list[pa.Table] = []
-
-    def add(self, table: pa.Table) -> None:
-        self._small.append(table)
-        self.rows += table.num_rows
-        if len(self._small) == 1000:
-            self.tables()
-
-    def tables(self) -> list[pa.Table]:
-        """All that was added, in order, as few tables."""
-        if self._small:
-            self._large.append(pa.concat_tables(self._small).combine_chunks())
-            self._small = []
-        return self._large
-
-
-# ------------------------------------------------------------------ large files
+    run_id: str
+    path: str
+    rows: pa.Table
+    digest: str | None
 
 
 @dataclass(frozen=True)
 class LargeFile:
-    """One large file of a table, opened for reading.
+    """A file with rows of many runs, opened for reading.
 
     Attributes:
         path: in the storage.
@@ -159,41 +85,126 @@ class LargeFile:
     parquet: pq.ParquetFile
 
     def read(self, without: Collection[str] = (), columns: Sequence[str] | None = None) -> pa.Table:
-        """Its rows, without those of some runs."""
-        schema = _chosen(schema_of(self.table), columns)
+        """Its rows, without those of some runs: ``run_id``, and the columns asked for."""
+        found = _read(self.parquet, self.table, columns, self.path)
         if self.rows.keys().isdisjoint(without):
-            return _read(self.parquet, schema, self.path)
-        with_run = _chosen(schema_of(self.table), [*schema.names, "run_id"])
-        found = _read(self.parquet, with_run, self.path)
-        hidden = pc.is_in(found["run_id"], pa.array(sorted(without), pa.string()))
-        return found.filter(pc.invert(hidden)).select(schema.names)
-
-    def read_run(self, run_id: str) -> pa.Table:
-        """One run's rows, from the groups of rows that may hold it."""
-        metadata = self.parquet.metadata
-        column = self.parquet.schema_arrow.get_field_index("run_id")
-        groups = []
-        for index in range(metadata.num_row_groups):
-            known = metadata.row_group(index).column(column).statistics
-            if known is None or not known.has_min_max or known.min <= run_id <= known.max:
-                groups.append(index)
-        found = _read(self.parquet, schema_of(self.table), self.path, groups)
-        return found.filter(pc.equal(found["run_id"], run_id))
-
-    def read_each(self) -> dict[str, pa.Table]:
-        """Every run's rows: run_id -> table."""
-        found, first = self.read(), 0
-        each = {}
-        for run_id, count in self.rows.items():  # in the order of the rows
-            each[run_id] = found.slice(first, count)
-            first += count
-        return each
+            return found
+        left_out = pc.is_in(found["run_id"], pa.array(sorted(without), pa.string()))
+        return found.filter(pc.invert(left_out))
 
 
-def large_path(table: str, run_ids: Collection[str]) -> str:
-    """A new large file of some runs, whose name begins with the least and the largest of them."""
-    name = f"{min(run_ids)}-{max(run_ids)}-{uuid.uuid4().hex[:8]}{_SUFFIX}"
-    return f"tables/{table}/compacted/{name}"
+File = TypeVar("File", SmallFile, LargeFile)
+
+
+def undamaged(files: Iterable[File | DamagedFileError]) -> Iterator[File]:
+    """Files without those that are damaged, which are reported."""
+    for file in files:
+        if isinstance(file, DamagedFileError):
+            _log.warning(
+                "%s; it is left out (python -m raylot.results check STORAGE tells what to do)", file
+            )
+        else:
+            yield file
+
+
+def small_path(table: str, run_id: str) -> str:
+    """Where a run's small file lies.
+
+    Raises:
+        DamagedFileError: this is no run_id.
+    """
+    path = f"tables/{table}/{run_id}{_SUFFIX}"
+    if not RUN_ID.fullmatch(run_id):
+        raise DamagedFileError(path, "its name is no run_id")
+    return path
+
+
+def small_runs(storage: Storage, table: str) -> list[str]:
+    """The runs that have a small file, sorted."""
+    names = storage.names(f"tables/{table}")
+    return [name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)]
+
+
+def small_files(
+    storage: Storage, table: str, run_ids: Iterable[str], columns: Sequence[str] | None = None
+) -> Iterator[SmallFile | DamagedFileError]:
+    """Small files of some runs, or what is wrong with them; those that are gone are left out."""
+
+    def examined(run_id: str) -> SmallFile | DamagedFileError | None:
+        try:
+            path = small_path(table, run_id)
+            return storage.read_whole(path, lambda data: _small(data, path, table, run_id, columns))
+        except DamagedFileError as damage:
+            return damage
+
+    with ThreadPoolExecutor(_FETCHED_AT_ONCE) as threads:
+        each = map if storage.is_local else threads.map
+        yield from (file for file in each(examined, run_ids) if file is not None)
+
+
+def large_files(
+    storage: Storage, table: str, run_id: str | None = None
+) -> list[LargeFile | DamagedFileError]:
+    """All large files of a table, or those that may hold one run, or what is wrong with them."""
+    folder = f"tables/{table}/compacted"
+
+    def examined(path: str) -> LargeFile | DamagedFileError | None:
+        try:
+            return storage.read_whole(path, lambda data: _large(data, path, table))
+        except DamagedFileError as damage:
+            return damage
+
+    names = storage.names(folder)
+    while True:
+        wanted = [name for name in names if run_id is None or _may_hold(name, run_id)]
+        found = [examined(f"{folder}/{name}") for name in wanted]
+        now = storage.names(folder)
+        if now == names:  # else one may have been replaced before it was opened
+            return [file for file in found if file is not None]
+        names = now
+
+
+def gathered(tables: Iterable[pa.Table]) -> list[pa.Table]:
+    """The rows of many small tables in few, which take less memory."""
+    tables, few = iter(tables), []
+    while some := list(itertools.islice(tables, 1000)):
+        few.append(pa.concat_tables(some).combine_chunks())
+    return few
+
+
+def write_large(storage: Storage, rows: pa.Table, table: str) -> None:
+    """Writes a large file, if there are any rows; they are sorted by run_id."""
+    if rows.num_rows:
+        data = to_bytes(rows, table)
+        name = f"{rows['run_id'][0]}-{rows['run_id'][-1]}-{_digest(data)}{_SUFFIX}"
+        storage.write(f"tables/{table}/compacted/{name}", data)
+
+
+def drop(storage: Storage, file: LargeFile, run_ids: Collection[str]) -> None:
+    """Takes runs out of a large file."""
+    if not file.rows.keys().isdisjoint(run_ids):
+        write_large(storage, file.read(without=run_ids), file.table)
+        storage.delete_file(file.path)
+
+
+def schema_of(table: str) -> pa.Schema:
+    return pa.schema(list(SCHEMAS[table].items()))
+
+
+def to_bytes(rows: pa.Table, table: str) -> bytes:
+    """The contents of a file of a table."""
+    sink = pa.BufferOutputStream()
+    marked = rows.replace_schema_metadata({_MARK: _mark(table, rows.schema.names)})
+    pq.write_table(marked, sink, write_page_checksum=True)
+    return bytes(sink.getvalue())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:_DIGEST]
+
+
+def _mark(table: str, columns: Iterable[str]) -> bytes:
+    return _digest(",".join([table, *columns]).encode()).encode()
 
 
 def _may_hold(name: str, run_id: str) -> bool:
@@ -201,175 +212,71 @@ def _may_hold(name: str, run_id: str) -> bool:
     return len(parts) != 3 or parts[0] <= run_id <= parts[1]
 
 
-def large_files(storage: Storage, table: str, run_id: str | None = None) -> list[LargeFile]:
-    """All large files of a table, or those that may hold one run, in the order of their names.
-
-    Damaged ones are named and left out. Another one may come in while they are opened, and one of
-    these be rewritten without what is there: they are opened again until none has.
-    """
-    found = []
-    for file in examine_large(storage, table, run_id):
-        if isinstance(file, DamagedFileError):
-            _name(file)
-        else:
-            found.append(file)
-    return found
+def _small(
+    data: bytes, path: str, table: str, run_id: str, columns: Sequence[str] | None
+) -> SmallFile:
+    parquet, has_checksum = _opened(data, path, table)
+    rows = _read(parquet, table, columns, path)
+    if not pc.all(pc.equal(rows["run_id"], run_id), skip_nulls=False, min_count=0).as_py():
+        raise DamagedFileError(path, "it holds rows of another run")
+    return SmallFile(run_id, path, rows, seal.fingerprint(data) if has_checksum else None)
 
 
-def examine_large(
-    storage: Storage, table: str, run_id: str | None = None
-) -> list[LargeFile | DamagedFileError]:
-    """As `large_files`, with what is wrong with those that are damaged."""
-    folder = f"tables/{table}/compacted"
-    names = storage.names(folder)
-    while True:
-        found = [
-            _open_or_damaged(storage, table, f"{folder}/{name}")
-            for name in names
-            if run_id is None or _may_hold(name, run_id)
-        ]
-        now = storage.names(folder)
-        if now == names:
-            return found
-        names = now
-
-
-def _open_or_damaged(storage: Storage, table: str, path: str) -> LargeFile | DamagedFileError:
-    try:
-        return _open(storage, table, path)
-    except DamagedFileError as damage:
-        return damage
-    except FileNotFoundError:  # set aside since it was listed; or listed, and not to be opened
-        return DamagedFileError(path, "it cannot be opened")
-
-
-def _open(storage: Storage, table: str, path: str) -> LargeFile:
-    """Opens a large file.
-
-    Raises:
-        DamagedFileError: it is not what was written.
-        FileNotFoundError: it is gone.
-    """
-    if storage.is_local:  # replaced files stay whole for whoever has opened them; objects do not
-        source = storage.filesystem.open_input_file(storage.path(path))
-        state = Path(storage.path(path)).stat()
-        _check_once(storage, path, (state.st_ino, state.st_size, state.st_mtime_ns))
-        return _large(table, path, source)
-    found = storage.read_whole(
-        path, lambda data: _large(table, path, pa.BufferReader(_checked_large(data, path)))
-    )
-    if found is None:
-        raise FileNotFoundError(path)
-    return found
-
-
-def _large(table: str, path: str, source: pa.NativeFile) -> LargeFile:
-    try:
-        parquet = pq.ParquetFile(source)
-        rows = json.loads((parquet.schema_arrow.metadata or {})[_RUNS])
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-        raise DamagedFileError(path, " ".join(str(error).split())) from None
+def _large(data: bytes, path: str, table: str) -> LargeFile:
+    digest = path.removesuffix(_SUFFIX).rpartition("-")[2]
+    if len(digest) == _DIGEST and digest != _digest(data):
+        raise DamagedFileError(path, "its checksum does not fit")
+    parquet, has_checksum = _opened(data, path, table)
+    found = _read(parquet, table, ["run_id"] if has_checksum else None, path)
+    counts = pc.value_counts(found["run_id"].combine_chunks()).to_pylist()
+    rows = {count["values"]: count["counts"] for count in counts}
+    if not all(run_id and RUN_ID.fullmatch(run_id) for run_id in rows):
+        raise DamagedFileError(path, "it holds rows of no run")
     return LargeFile(path, table, rows, parquet)
 
 
-@functools.lru_cache(maxsize=1024)
-def _check_once(storage: Storage, path: str, version: tuple[int, ...]) -> None:
-    """Reads all of a large file, as long as it stays the same only once per process."""
-    data = storage.read(path)
-    if data is not None:
-        _checked_large(data, path)
-
-
-def _checked_large(data: bytes, path: str) -> bytes:
-    """A large file's contents, if they are what was written.
+def _opened(data: bytes, path: str, table: str) -> tuple[pq.ParquetFile, bool]:
+    """A file's contents, and whether they have a checksum; values are checked as they are read.
 
     Raises:
-        DamagedFileError: they are not.
+        DamagedFileError: they are damaged.
     """
-    seal.check(data, path)
-    if not seal.is_sealed(data):  # written before there were checksums: reading tells
-        parquet = _parquet(data, path)
-        _read(parquet, parquet.schema_arrow, path)
-    return data
-
-
-def write_large(storage: Storage, path: str, rows: Mapping[str, int], table: pa.Table) -> None:
-    """Creates or replaces a large file.
-
-    Args:
-        storage: where to.
-        path: in the storage.
-        rows: run_id -> how many of the rows it has.
-        table: the rows, sorted by run_id.
-    """
-    storage.write(path, _to_bytes(table, {_RUNS: json.dumps(dict(rows)).encode()}))
-
-
-def _to_bytes(table: pa.Table, metadata: Mapping[bytes, bytes]) -> bytes:
-    """A table as the bytes of a sealed Parquet file."""
-    sink = pa.BufferOutputStream()
-    table = table.replace_schema_metadata(dict(metadata) or None)
-    with pq.ParquetWriter(sink, table.schema) as writer:
-        writer.write_table(table, row_group_size=_ROWS_PER_GROUP)
-        writer.add_key_value_metadata({seal.KEY: seal.BLANK})
-    return seal.sealed(sink.getvalue().to_pybytes())
-
-
-def drop(storage: Storage, file: LargeFile, run_ids: Collection[str]) -> None:
-    """Rewrites a large file without some runs."""
-    rows = {run_id: count for run_id, count in file.rows.items() if run_id not in run_ids}
-    if len(rows) < len(file.rows):
-        write_large(storage, file.path, rows, file.read(without=run_ids))
-
-
-# ------------------------------------------------------------------ columns
-
-
-def _chosen(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
-    if columns is None:
-        return schema
-    return pa.schema([schema.field(name) for name in dict.fromkeys(columns)])
-
-
-def _parquet(data: bytes, path: str) -> pq.ParquetFile:
-    """Opens a file's contents.
-
-    Raises:
-        DamagedFileError: they are not what was written.
-    """
-    seal.check(data, path)
     try:
-        return pq.ParquetFile(pa.BufferReader(data))
-    except (OSError, pa.ArrowException) as error:
+        parquet = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        schema = parquet.schema_arrow
+    except _UNREADABLE as error:
         raise DamagedFileError(path, " ".join(str(error).split())) from None
+    mark = (schema.metadata or {}).get(_MARK)
+    if mark is None:  # of an older version
+        return parquet, seal.check(data, path)
+    if mark != _mark(table, schema.names):
+        raise DamagedFileError(path, f"its columns are not those written for {table}")
+    return parquet, True
 
 
 def _read(
-    parquet: pq.ParquetFile, schema: pa.Schema, path: str, groups: Sequence[int] | None = None
+    parquet: pq.ParquetFile, table: str, columns: Sequence[str] | None, path: str
 ) -> pa.Table:
-    """Columns of a file; one that it was written without is null.
+    """``run_id`` and other columns; one that the file was written without is null.
 
     Raises:
         DamagedFileError: they cannot be read.
     """
-    there = set(parquet.schema_arrow.names)
-    names = [name for name in schema.names if name in there]
+    schema = schema_of(table)
+    if columns is not None:
+        schema = pa.schema([schema.field(name) for name in dict.fromkeys(["run_id", *columns])])
+    there = set(parquet.schema_arrow.names).intersection(schema.names)
     try:
         # one thread: with more, the many small files take several times as long
-        found = (
-            parquet.read(columns=names, use_threads=False)
-            if groups is None
-            else parquet.read_row_groups(groups, columns=names, use_threads=False)
-        )
-    except (OSError, pa.ArrowException) as error:  # of a file that was written without a checksum
+        found = parquet.read(columns=list(there), use_threads=False)
+        arrays = [
+            found[field.name].cast(field.type)
+            if field.name in there
+            else pa.nulls(found.num_rows, field.type)
+            for field in schema
+        ]
+        read = pa.Table.from_arrays(arrays, schema=schema)
+        read.validate(full=True)
+    except _UNREADABLE as error:
         raise DamagedFileError(path, " ".join(str(error).split())) from None
-    found = found.replace_schema_metadata(None)
-    if found.schema.equals(schema):
-        return found
-    arrays = [
-        found[field.name].cast(field.type)
-        if field.name in there
-        else pa.nulls(found.num_rows, field.type)
-        for field in schema
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)
+    return read

@@ -1,32 +1,30 @@
-"""Is everything that ended runs have written still there, and as it was written?
-
-An ended run's row in ``runs`` says how many rows it has in each table, which artifacts it has left
-and which it started from. Files carry checksums (`raylot.seal`).
-"""
+"""Is everything that ended runs have written still there, and as it was written?"""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import pydantic.dataclasses
+
 from raylot import seal
-from raylot.results import files
+from raylot.results import commands, files
+from raylot.results.files import RUN_ID, SmallFile
+from raylot.results.manifest import COLUMNS, Ended
 from raylot.results.schemas import SCHEMAS
-from raylot.results.tables import forget_runs
+from raylot.results.tables import finished_runs, forget_runs
 from raylot.seal import DamagedFileError
 from raylot.storage import Storage
 
-_RUN_COLUMNS = ["run_id", "kind", "status", "files", "inputs"]
-
 _GONE = "is not there"
 
-# In place of a number of rows: their file is damaged, and has been named.
-_NAMED_ALREADY = -1
+# In place of a number of rows: their file is damaged, and has been reported.
+_REPORTED = -1
 
 # Artifacts that are read at once.
 _AT_ONCE = 8
@@ -39,7 +37,7 @@ class Damage:
     Attributes:
         path: a file in the storage, or what should be there.
         reason: what is wrong with it.
-        run_ids: the ended runs that have to be computed again for it.
+        run_ids: the runs that have to be computed again for it.
         is_file: whether there is a damaged file at that path, to be set aside.
     """
 
@@ -57,16 +55,16 @@ class Inspection:
     """What was found in a storage.
 
     Attributes:
-        runs: the ended runs: run_id -> its row of ``runs``, as far as read here.
+        runs: the ended runs, by run_id.
         damages: what is not as it was written.
     """
 
-    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    runs: dict[str, Ended] = field(default_factory=dict)
     damages: list[Damage] = field(default_factory=list)
 
     @property
     def to_compute_again(self) -> list[str]:
-        """The ended runs that something is wrong with, each once."""
+        """The runs that something is wrong with, each once."""
         return list(dict.fromkeys(run for damage in self.damages for run in damage.run_ids))
 
 
@@ -78,23 +76,27 @@ def inspect(
     Args:
         storage: where.
         run_ids: the runs to look at; None: all.
-        artifacts: whether to read snapshots, masks and saved states too. Whoever uses one of them
-            checks it anyway.
+        artifacts: whether to read everything: all columns, snapshots, masks, saved states and
+            noted commands. Whoever uses one of them checks it anyway.
     """
-    found = Inspection()
+    found, begun = Inspection(), set[str]()
     chosen = None if run_ids is None else set(run_ids)
-    rows = {table: Counter[str]() for table in SCHEMAS}
-    lost: dict[str, list[DamagedFileError]] = {}
-    for table in ("runs", *(table for table in SCHEMAS if table != "runs")):
-        lost[table] = _inspect_table(storage, table, chosen, found, rows[table])
-    found.damages += _missing_rows(found.runs, rows, lost)
-    found.damages += _changed_inputs(storage, found.runs)
+    for table in SCHEMAS:  # ``runs`` is the first
+        columns = None if artifacts else COLUMNS if table == "runs" else ["run_id"]
+        rows, lost = _inspect_table(storage, table, chosen, found, columns)
+        if table != "runs":
+            begun |= rows.keys()
+            found.damages += _missing_rows(table, found.runs, rows, lost)
+    found.damages += _changed_inputs(found.runs)
     if artifacts:
-        _inspect_artifacts(storage, found, chosen)
+        found.damages += _missing_ends(storage, begun - found.runs.keys())
+        found.damages += _wrong_artifacts(storage, found, chosen)
+        damaged = commands.unreadable(storage)
+        found.damages += [Damage(path, "is no record of a command") for path in damaged]
     return found
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config={"extra": "ignore"})
 class Unfinished:
     """A run that has not ended, as its saved state tells."""
 
@@ -117,12 +119,10 @@ def unfinished_runs(storage: Storage, ended: Collection[str]) -> list[Unfinished
         if run_id in ended:
             continue
         for name in storage.names(f"state/{run_id}"):
-            with suppress(ValueError, KeyError, TypeError):
-                state = metadata(storage.read_sealed(f"state/{run_id}/{name}") or b"")["state"]
-                told = json.loads(state)
-                known = {name: told[name] for name in ("kind", "label", "steps", "of")}
-                known |= {name: told[name] for name in ("protocol", "plugins") if name in told}
-                unfinished.append(Unfinished(run_id, **known))
+            with suppress(ValueError, TypeError, KeyError, RecursionError):
+                data = storage.read_sealed(f"state/{run_id}/{name}") or b""
+                state = json.loads(metadata(data)["state"])
+                unfinished.append(Unfinished(**{**state, "run_id": run_id}))
     return unfinished
 
 
@@ -135,16 +135,22 @@ def metadata(tensors: bytes) -> dict[str, str]:
     length = int.from_bytes(tensors[:8], "little")
     try:
         return dict(json.loads(tensors[8 : 8 + length])["__metadata__"])
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"not a safetensors file with metadata: {error!r}") from None
 
 
 def mend(storage: Storage, damages: Iterable[Damage]) -> None:
-    """Makes runs with damage count as unfinished, and moves damaged files to ``damaged/``."""
+    """Moves damaged files to ``damaged/``, and makes the runs that wrote them count as unfinished.
+
+    Only for whoever holds the storage's lease.
+    """
     damages = list(damages)
-    forget_runs(storage, {run_id for damage in damages for run_id in damage.run_ids})
     for path in dict.fromkeys(damage.path for damage in damages if damage.is_file):
         storage.set_aside(path)
+    forget_runs(storage, {run_id for damage in damages for run_id in damage.run_ids})
+
+
+# ------------------------------------------------------------------ tables
 
 
 def _inspect_table(
@@ -152,94 +158,107 @@ def _inspect_table(
     table: str,
     chosen: Collection[str] | None,
     found: Inspection,
-    rows: Counter[str],
-) -> list[DamagedFileError]:
-    """Adds a table's damage, ended runs and rows per run; returns its damaged large files.
+    columns: Sequence[str] | None,
+) -> tuple[dict[str, int], list[str]]:
+    """Adds a table's damage, and the ended runs if it is ``runs``.
 
-    Small files before large ones: a compaction in between moves rows from those to these.
+    Returns:
+        run_id -> rows that are there, or `_REPORTED`; and the paths of damaged large files.
     """
-    columns = _RUN_COLUMNS if table == "runs" else ["run_id"]
+    rows: dict[str, int] = {}
     small = files.small_runs(storage, table)
-    wanted = small if chosen is None else [run_id for run_id in small if run_id in chosen]
-    read: set[str] = set()
-    for run_id, own in files.examine_small(storage, table, wanted, columns):
-        read.add(run_id)
-        if isinstance(own, DamagedFileError):
-            again = (run_id,) if run_id in found.runs else ()
-            found.damages.append(Damage(own.path, own.reason, again))
-            rows[run_id] = _NAMED_ALREADY
-            continue
-        rows[run_id] = own.num_rows
-        if table == "runs":
-            found.runs.update({row["run_id"]: row for row in own.to_pylist()})
+    small = [run_id for run_id in small if chosen is None or run_id in chosen]
+    for own in files.small_files(storage, table, small, columns):
+        run_id = Path(own.path).stem
+        reason = _wrong(table, own, found)
+        rows[run_id] = _REPORTED if reason or isinstance(own, Exception) else own.rows.num_rows
+        if reason:
+            is_known = RUN_ID.fullmatch(run_id) and (table == "runs" or run_id in found.runs)
+            found.damages.append(Damage(own.path, reason, (run_id,) if is_known else ()))
     lost = []
-    for file in files.examine_large(storage, table):
-        if isinstance(file, DamagedFileError):
-            lost.append(file)
-            found.damages.append(Damage(file.path, file.reason))
+    for file in files.large_files(storage, table):
+        try:
+            if isinstance(file, DamagedFileError):
+                raise file
+            others = {r for r in file.rows if r in rows or (chosen is not None and r not in chosen)}
+            found_rows = file.read(without=others, columns=columns)
+        except DamagedFileError as damage:
+            lost.append(damage.path)
+            found.damages.append(Damage(damage.path, damage.reason))
             continue
-        added = file.rows.keys() - read if chosen is None else (file.rows.keys() & chosen) - read
-        rows.update({run_id: file.rows[run_id] for run_id in added})
-        read |= added
-        if table == "runs" and added:
-            told = file.read(columns=columns).to_pylist()
-            found.runs.update({row["run_id"]: row for row in told if row["run_id"] in added})
-    return lost
+        rows |= {run_id: file.rows[run_id] for run_id in file.rows.keys() - others}
+        for row in found_rows.select(COLUMNS).to_pylist() if table == "runs" else ():
+            if reason := _add_end(row, found):
+                found.damages.append(Damage(file.path, reason, (row["run_id"],), is_file=False))
+    return rows, lost
 
 
-def _written(row: Mapping[str, Any], column: str) -> dict[str, Any]:
-    """What a run says of its files; nothing if it ended before runs said so, or failed."""
-    text = row[column] if row["status"] != "failed" else None
-    return dict(json.loads(text)) if text else {}
+def _wrong(table: str, own: SmallFile | DamagedFileError, found: Inspection) -> str | None:
+    """What is wrong with a small file; adds what it says if it is an ended run's row."""
+    if isinstance(own, DamagedFileError):
+        return own.reason
+    if table == "runs":
+        if own.rows.num_rows != 1:
+            return f"holds {own.rows.num_rows} rows; must hold one"
+        if reason := _add_end(own.rows.select(COLUMNS).to_pylist()[0], found):
+            return reason
+    ended = found.runs.get(own.run_id)
+    return ended.wrong(table, own) if ended else None
+
+
+def _add_end(row: Mapping[str, Any], found: Inspection) -> str | None:
+    """Adds an ended run; returns what is wrong with its row, if anything is."""
+    try:
+        found.runs[row["run_id"]] = Ended.of(row)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _missing_rows(
-    runs: Mapping[str, dict[str, Any]],
-    rows: Mapping[str, Mapping[str, int]],
-    lost: Mapping[str, Sequence[DamagedFileError]],
+    table: str, runs: Mapping[str, Ended], rows: Mapping[str, int], lost: list[str]
 ) -> Iterator[Damage]:
     """Runs that have not as many rows in a table as they wrote."""
-    for table in SCHEMAS:
-        incomplete = []
-        for run_id, row in runs.items():
-            expected, there = _written(row, "files").get(table), rows[table].get(run_id, 0)
-            if expected is None or there in (expected, _NAMED_ALREADY):
-                continue
-            if lost[table]:
-                incomplete.append(run_id)
-            else:
-                path = files.small_path(table, run_id)
-                reason = f"{there} of the run's {expected} rows are there"
-                yield Damage(path, reason, (run_id,), is_file=False)
-        if incomplete:
-            reason = f"{len(incomplete)} runs had their rows there"
-            yield Damage(lost[table][0].path, reason, tuple(incomplete))
+    incomplete = []
+    for run_id, ended in runs.items():
+        (expected, _), there = ended.tables.get(table, (0, None)), rows.get(run_id, 0)
+        if not ended.tells or there in (expected, _REPORTED):
+            continue
+        if lost:
+            incomplete.append(run_id)
+        else:
+            reason = f"{there} of the run's {expected} rows are there"
+            yield Damage(files.small_path(table, run_id), reason, (run_id,), is_file=False)
+    if incomplete:
+        yield Damage(lost[0], f"{len(incomplete)} runs had their rows there", tuple(incomplete))
 
 
-def _changed_inputs(storage: Storage, runs: Mapping[str, dict[str, Any]]) -> Iterator[Damage]:
+def _missing_ends(storage: Storage, run_ids: set[str]) -> Iterator[Damage]:
+    """Runs that have rows, but have neither ended nor are under way."""
+    rest = run_ids - set(storage.names("state")) - finished_runs(storage)
+    if lost := tuple(sorted(filter(RUN_ID.fullmatch, rest))):
+        reason = f"{len(lost)} runs have rows in other tables, but neither one here nor a state"
+        yield Damage("tables/runs", reason, lost, is_file=False)
+
+
+# ------------------------------------------------------------------ other files
+
+
+def _changed_inputs(runs: Mapping[str, Ended]) -> Iterator[Damage]:
     """Runs that started from what has since been computed anew, and came out otherwise."""
-    for run_id, row in runs.items():
-        for path, checksum in _written(row, "inputs").items():
+    for run in runs.values():
+        for path, checksum in (run.inputs or {}).items():
             producer = runs.get(path.split("/")[1])
-            told = _written(producer, "files").get(path) if producer else None
-            if producer is None or told in (None, checksum):
+            if producer is None or producer.artifacts.get(path) in (None, checksum):
                 continue
-            data = storage.read(path)
-            if data is not None and seal.fingerprint(data) == checksum:
-                reason = f"is not what {producer['kind']} {producer['run_id']} says it wrote"
-                yield Damage(path, reason, (producer["run_id"], run_id), is_file=False)
-            else:
-                reason = f"is not what {row['kind']} {run_id} started from"
-                yield Damage(path, reason, (run_id,), is_file=False)
+            reason = f"is not what {run.kind} {run.run_id} started from"
+            yield Damage(path, reason, (run.run_id,), is_file=False)
 
 
-def _inspect_artifacts(storage: Storage, found: Inspection, chosen: Collection[str] | None) -> None:
-    expected = {
-        path: (run_id, checksum)
-        for run_id, row in found.runs.items()
-        for path, checksum in _written(row, "files").items()
-        if path not in SCHEMAS
-    }
+def _wrong_artifacts(
+    storage: Storage, found: Inspection, chosen: Collection[str] | None
+) -> Iterator[Damage]:
+    wrote = {path: sum_ for run in found.runs.values() for path, sum_ in run.artifacts.items()}
     present = [
         f"{folder}/{run_id}/{name}"
         for folder in ("artifacts", "state")
@@ -247,21 +266,26 @@ def _inspect_artifacts(storage: Storage, found: Inspection, chosen: Collection[s
         if chosen is None or run_id in chosen
         for name in storage.names(f"{folder}/{run_id}")
     ]
-    paths = list(dict.fromkeys([*expected, *present]))
+    paths = list(dict.fromkeys([*wrote, *present]))
+
+    def check(data: bytes, path: str) -> bytes:
+        if path not in wrote:
+            seal.check(data, path, is_required=path.startswith("state/"))
+        elif seal.fingerprint(data) != wrote[path]:
+            raise DamagedFileError(path, "it is not what the run wrote")
+        return data
 
     def wrong(path: str) -> str | None:
         try:
-            data = storage.read_sealed(path)
+            if storage.read_whole(path, lambda data: check(data, path)) is None:
+                return _GONE if path in wrote else None
         except DamagedFileError as damage:
             return damage.reason
-        if data is None:
-            return _GONE if path in expected else None
-        changed = path in expected and seal.fingerprint(data) != expected[path][1]
-        return "is not what the run wrote" if changed else None
+        return None
 
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         for path, reason in zip(paths, threads.map(wrong, paths), strict=True):
             if reason:
                 owner = path.split("/")[1]
                 again = (owner,) if owner in found.runs and path.startswith("artifacts/") else ()
-                found.damages.append(Damage(path, reason, again, reason != _GONE))
+                yield Damage(path, reason, again, reason != _GONE)

@@ -77,9 +77,10 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "started": pa.timestamp("us", tz="UTC"),
         "device_used": pa.string(),
         "engine_used": pa.string(),  # generic, fast, stacked; several with a comma between them
-        # JSON: table -> rows that the run has there; artifact -> its checksum
+        # JSON: table -> [rows that the run has there, digest of its file there] (older versions:
+        # rows); artifact -> its fingerprint, see raylot/seal.py
         "files": pa.string(),
-        "inputs": pa.string(),  # JSON: artifact of another run it started from -> its checksum
+        "inputs": pa.string(),  # JSON: artifact of another run it started from -> its fingerprint
         "raylot_version": pa.string(),
         "torch_version": pa.string(),
         "ray_version": pa.string(),

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
+from raylot import seal
 from raylot.options import OptionError
 from raylot.results import files
+from raylot.results.manifest import COLUMNS, Ended
 from raylot.results.schemas import SCHEMAS
 from raylot.seal import DamagedFileError
 from raylot.storage import Storage
 
 
-def write(storage: Storage, table: str, run_id: str, rows: Iterable[Mapping[str, Any]]) -> None:
+def write(storage: Storage, table: str, run_id: str, rows: Iterable[Mapping[str, Any]]) -> str:
     """Replaces one run's rows of one table, atomically; columns not given are null.
+
+    Returns:
+        The digest of the file, for the run's manifest.
 
     Raises:
         KeyError: a row has a column that the table lacks.
@@ -27,22 +33,30 @@ def write(storage: Storage, table: str, run_id: str, rows: Iterable[Mapping[str,
     unknown = {column for row in rows for column in row} - set(schema.names)
     if unknown:
         raise KeyError(f"table {table} has no column {', '.join(sorted(unknown))}")
-    files.write_small(storage, table, run_id, pa.Table.from_pylist(rows, schema=schema))
+    data = files.to_bytes(pa.Table.from_pylist(rows, schema=schema), table)
+    storage.write(files.small_path(table, run_id), data)
+    return seal.fingerprint(data)
 
 
-def read_run(storage: Storage, table: str, run_id: str) -> list[dict[str, Any]] | None:
+def read_run(
+    storage: Storage, table: str, run_id: str, ended: Ended | None = None
+) -> list[dict[str, Any]] | None:
     """One run's rows of one table; None if it has none yet.
 
+    With ``ended``, its file is compared with what the run says that it wrote.
+
     Raises:
-        DamagedFileError: its small file is not what was written.
+        DamagedFileError: its small file is damaged, or not the one that the run wrote.
     """
-    for _, own in files.examine_small(storage, table, [run_id]):
+    for own in files.small_files(storage, table, [run_id]):
         if isinstance(own, DamagedFileError):
             raise own
-        return list(own.to_pylist())
-    for file in files.large_files(storage, table, run_id):
+        if ended and (reason := ended.wrong(table, own)):
+            raise DamagedFileError(own.path, reason)
+        return list(own.rows.to_pylist())
+    for file in files.undamaged(files.large_files(storage, table, run_id)):
         if run_id in file.rows:
-            return list(file.read_run(run_id).to_pylist())
+            return list(file.read(without=file.rows.keys() - {run_id}).to_pylist())
     return None
 
 
@@ -62,38 +76,55 @@ def read(
     if table not in SCHEMAS:
         raise OptionError(f"table={table}: must be one of {', '.join(SCHEMAS)}")
     storage = root if isinstance(root, Storage) else Storage(root)
-    read_already: set[str] = set()
-    gathered = files.Gathered()
-    for run_id, own in files.read_small(storage, table, files.small_runs(storage, table), columns):
-        gathered.add(own)
-        read_already.add(run_id)
-    parts = gathered.tables()
-    for file in files.large_files(storage, table):
-        parts.append(file.read(without=read_already, columns=columns))
-        read_already |= file.rows.keys()
+    counted: set[str] = set()
+
+    def small() -> Iterator[pa.Table]:
+        run_ids = files.small_runs(storage, table)
+        for own in files.undamaged(files.small_files(storage, table, run_ids, columns)):
+            counted.add(own.run_id)
+            yield own.rows
+
+    parts = files.gathered(small())
+    for file in files.undamaged(files.large_files(storage, table)):
+        parts.append(file.read(without=counted, columns=columns))
+        counted |= file.rows.keys()
     if not parts:
-        empty = files.schema_of(table).empty_table()
-        parts.append(empty if columns is None else empty.select(list(columns)))
-    found = pa.concat_tables(parts)
+        parts.append(files.schema_of(table).empty_table())
+    found = pa.concat_tables(parts).select(list(SCHEMAS[table] if columns is None else columns))
     del parts
     frame: pd.DataFrame = found.to_pandas()
     return frame
 
 
 def finished_runs(storage: Storage) -> set[str]:
-    """The run_ids that need not be computed any more: finished, diverged and failed ones."""
-    found = set(files.small_runs(storage, "runs"))
-    return found.union(*(file.rows for file in files.large_files(storage, "runs")))
+    """The run_ids that need not be computed any more: finished, diverged and failed ones.
+
+    Files are not opened here: `raylot.results.integrity.inspect` tells which of them are damaged.
+    """
+    large = files.undamaged(files.large_files(storage, "runs"))
+    return set(files.small_runs(storage, "runs")).union(*(file.rows for file in large))
+
+
+def ended_runs(storage: Storage) -> dict[str, Ended]:
+    """The ended runs, by run_id; without those whose row is damaged."""
+    ended = {}
+    for values in read(storage, "runs", COLUMNS).itertuples(index=False):
+        with suppress(ValueError):
+            run = Ended.of(dict(zip(COLUMNS, values, strict=True)))
+            ended[run.run_id] = run
+    return ended
 
 
 def forget_runs(storage: Storage, run_ids: Collection[str]) -> None:
-    """Makes runs count as unfinished, so that the next sweep computes them again."""
+    """Deletes all rows of some runs, so that the next sweep computes them again.
+
+    Only for whoever holds the storage's lease, as large files are rewritten.
+    """
     if not run_ids:
         return
-    for run_id in run_ids:
-        storage.delete_file(files.small_path("runs", run_id))
-    only = next(iter(run_ids)) if len(run_ids) == 1 else None
-    # from ``runs`` first: were others first and this killed, an ended run would lack rows
-    for table in sorted(SCHEMAS, key=lambda table: table != "runs"):
-        for file in files.large_files(storage, table, only):
+    # ``runs`` is the first: an ended run never lacks rows, even if this is killed
+    for table in SCHEMAS:
+        for run_id in set(files.small_runs(storage, table)).intersection(run_ids):
+            storage.delete_file(files.small_path(table, run_id))
+        for file in files.undamaged(files.large_files(storage, table)):
             files.drop(storage, file, run_ids)

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from raylot import results
 from raylot.config import StreamRun
+from raylot.results.tables import ended_runs
 from raylot.storage import Storage
 from raylot.trials.base import RunTrainable
 from raylot.trials.stream import snapshot_path
-
-
-@dataclass(frozen=True)
-class _Ended:
-    """How a run has ended, and the paths and tables that it wrote; None: it does not say which."""
-
-    status: str
-    files: frozenset[str] | None
-
-
-def _ended_runs(storage: Storage) -> dict[str, _Ended]:
-    """The runs that have ended, by run_id."""
-    runs = results.read(storage, "runs", ["run_id", "status", "files"])
-    return {
-        run_id: _Ended(status, frozenset(json.loads(files)) if isinstance(files, str) else None)
-        for run_id, status, files in runs.itertuples(index=False)
-    }
 
 
 @dataclass(frozen=True)
@@ -45,7 +28,7 @@ class Stage:
 
     def ended(self, storage: Storage) -> tuple[int, int]:
         """How many runs ended well, or diverged, and how many failed."""
-        known = _ended_runs(storage)
+        known = ended_runs(storage)
         ends = [known[run.run_id].status for run in self.runs if run.run_id in known]
         return len(ends) - ends.count("failed"), ends.count("failed")
 
@@ -64,7 +47,7 @@ class Stage:
         snapshot; ticket streams only on a search that found its tickets.
         """
         missing = self.missing(storage)
-        known = _ended_runs(storage) if any(run.parent for run in missing) else {}
+        known = ended_runs(storage) if any(run.parent for run in missing) else {}
 
         def can_start(run: StreamRun) -> bool:
             parent = run.parent
@@ -75,9 +58,9 @@ class Stage:
                 return can_start(parent)
             if parent.parent is None and ended.status == "diverged":
                 snapshot = snapshot_path(parent.run_id, getattr(run, "task", 0))
-                if ended.files is None:
+                if not ended.tells:
                     return storage.exists(snapshot)
-                return snapshot in ended.files  # is computed again if it is gone
+                return snapshot in ended.artifacts  # is computed again if it is gone
             return ended.status == "finished"
 
         for run in missing:

@@ -7,6 +7,7 @@ import time
 import traceback
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +21,8 @@ from raylot import data, plasticity, plugins, results, seal
 from raylot.config import StreamRun
 from raylot.data import Task
 from raylot.randomness import RandomKey
+from raylot.results import SCHEMAS, files
+from raylot.results.manifest import Ended
 from raylot.seal import DamagedFileError
 from raylot.storage import OutOfReachError, Storage
 from raylot.text import one_line, safe
@@ -205,23 +208,50 @@ class RunTrainable(tune.Trainable):
         What this run has done so far is forgotten if it was done with others.
 
         Raises:
-            InputLostError: they are not there, or damaged.
+            InputLostError: they are not there, damaged, or not what that run wrote.
         """
         run_id = artifact_run(path)
+        content = self.storage.read(path)
+        if content is None:
+            raise InputLostError(run_id, f"{path}: is not there")
+        producer = self._producer(run_id)
+        found = seal.fingerprint(content)
         try:
-            content = self.storage.read_sealed(path)
-            if content is None:
-                raise InputLostError(run_id, f"{path}: is not there")
+            seal.check(content, path)
+            if producer.tells and producer.artifacts.get(path) != found:
+                raise DamagedFileError(path, "it is not what the run wrote")
             tensors = tensors_from_bytes(content)
         except DamagedFileError as damage:
             raise InputLostError(run_id, str(damage)) from None
         except ValueError as error:
             raise InputLostError(run_id, f"{path}: damaged ({error})") from None
-        found = seal.fingerprint(content)
         if self.state.inputs.get(path, found) != found:
             self.state = RunState(now(), inputs=self.state.inputs)
         self.state.inputs[path] = found
         return {name: tensor.to(self.device) for name, tensor in tensors.items()}
+
+    def read_rows(self, table: str, run_id: str) -> list[dict[str, Any]]:
+        """Rows that an ended run has left.
+
+        Raises:
+            InputLostError: they are damaged, or not what that run wrote.
+        """
+        try:
+            ended = None if table == "runs" else self._producer(run_id)
+            return results.read_run(self.storage, table, run_id, ended) or []
+        except DamagedFileError as damage:
+            raise InputLostError(run_id, str(damage)) from None
+
+    def _producer(self, run_id: str) -> Ended:
+        """What an ended run says that it wrote.
+
+        Raises:
+            InputLostError: it says nothing that can be read.
+        """
+        for row in self.read_rows("runs", run_id):
+            with suppress(ValueError):
+                return Ended.of(row)
+        raise InputLostError(run_id, f"tables/runs: has no valid row of {run_id}")
 
     def dataset(self, scaling: str | None = None) -> Task:
         """The run's data set on its device, with its own scaling or another."""
@@ -280,8 +310,9 @@ class RunTrainable(tune.Trainable):
         self.state.kind, self.state.label = self.run.kind, self.run.label
         self.state.protocol, self.state.plugins = self.run.protocol, self.run.plugins
         self.state.of = self.total_steps
-        self._write_tables()
+        # the state first: rows without one would count as what is left of a lost run
         self.storage.write(state_path(self.run.run_id), self.state.to_bytes())
+        self._write_tables()
         self._saved_at = time.monotonic()
         return True
 
@@ -289,12 +320,18 @@ class RunTrainable(tune.Trainable):
         identity = results.identity_columns(self.run)
         for table, rows in self.state.rows.items():
             complete = [{**identity, **row} for row in rows]
-            results.write(self.storage, table, self.run.run_id, complete)
+            digest = results.write(self.storage, table, self.run.run_id, complete)
+            self.state.tables[table] = len(rows), digest
 
     def _finish(self, error: str) -> None:
         if self._is_out_of_date():
             return
         self._write_tables()
+        for table in SCHEMAS.keys() - {
+            "runs",
+            *self.state.rows,
+        }:  # of an attempt that was forgotten
+            self.storage.delete_file(files.small_path(table, self.run.run_id))
         status: Status = "failed" if error else "diverged" if self.state.diverged else "finished"
         row = run_row(self.run, self.state, status, error, _device_name(self.device))
         results.write(self.storage, "runs", self.run.run_id, [row])

@@ -56,12 +56,12 @@ def run_row(
 
     Args:
         run: its options.
-        state: what it has done; the rows in it have been written.
+        state: what it has done and written.
         status: how it ended.
         error: why it failed, in one line.
         device: the name of what it was computed on; None if that is not known.
     """
-    files = {table: len(rows) for table, rows in state.rows.items()} | state.artifacts
+    files = state.tables | state.artifacts
     return {
         **results.option_values(run),
         **results.identity_columns(run),

@@ -41,7 +41,8 @@ class RunState:
         plugins: code of plugins that the run uses, or None.
         of: steps of the whole run.
         diverged: whether a loss was not finite.
-        artifacts: files it has left for other runs: path in the storage -> checksum.
+        tables: tables it has written: name -> rows there, digest of the file.
+        artifacts: files it has left for other runs: path in the storage -> fingerprint.
         inputs: files of other runs it started from: the same.
         notes: what could not be measured or done, and why; each once.
         rows: rows of its tables so far, without identity columns.
@@ -61,6 +62,7 @@ class RunState:
     plugins: str | None = None
     of: int = 0
     engines: list[str] = field(default_factory=list)
+    tables: dict[str, tuple[int, str]] = field(default_factory=dict)
     artifacts: dict[str, str] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -85,7 +87,7 @@ class RunState:
         try:
             plain = json.loads(metadata(data)["state"])
             return cls(**plain, tensors=tensors_from_bytes(data))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"not a saved state: {error!r}") from error
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from raylot import interventions, networks, results
+from raylot import interventions, networks
 from raylot.config import TicketsRun
 from raylot.data import Task
 from raylot.names import PERFORMANCE, WHOLE_NETWORK
@@ -16,7 +16,6 @@ from raylot.overlap import pairwise_overlaps
 from raylot.plastic_parameters import plastic_overlaps
 from raylot.pruning import density
 from raylot.randomness import RandomKey
-from raylot.seal import DamagedFileError
 from raylot.shifts import make_task
 from raylot.tickets import (
     RANDOM,
@@ -212,13 +211,9 @@ class TicketsTrial(RunTrainable):
     def _stream_performance(self) -> dict[str, float]:
         """How the stream's network did on this snapshot's task."""
         stream = self.run.stream.run_id
-        try:
-            rows = results.read_run(self.storage, "plasticity", stream) or []
-        except DamagedFileError as damage:
-            raise InputLostError(stream, str(damage)) from None
         found = {
             row["metric"]: row["value"]
-            for row in rows
+            for row in self.read_rows("plasticity", stream)
             if row["task"] == self.run.task
             and row["layer"] == WHOLE_NETWORK
             and row["metric"] in PERFORMANCE

@@ -27,9 +27,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "SILENCE", 2.5)
 
 
-def _other(storage: Storage, **changes: object) -> str:
+def _other(storage: Storage, name: str = "other", **changes: object) -> str:
     """The file of a sweep on another machine."""
-    path = f"{FOLDER}/other.json"
+    path = f"{FOLDER}/{name}.json"
     told = {
         "host": "far-away", "place": "another machine", "pid": 7, "born": "1",
         "started": "2026-01-02T03:04:05.6+00:00", "count": 3, "is_running": True,
@@ -42,7 +42,7 @@ def test_who_is_in_charge_says_so_and_leaves_no_trace(storage: Storage) -> None:
     with Lease(storage) as lease:
         (holder,) = holders(storage)
         assert (holder.path, holder.pid, holder.is_running) == (lease.path, os.getpid(), True)
-        assert holder.is_known_alive
+        assert holder.is_alive
     assert holders(storage) == []
 
 
@@ -77,6 +77,70 @@ def test_one_elsewhere_that_is_silent_is_followed_after_a_while(storage: Storage
         assert not storage.exists(path)
     assert said[0].endswith("may be running: watching for up to 2 s")
     assert said[1].endswith("has ended; going on where it stopped")
+
+
+@pytest.mark.usefixtures("quick")
+def test_several_silent_ones_are_watched_together(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock of its own: all are given up after the time that one is watched for."""
+    paths = [_other(storage, f"other{number}") for number in range(4)]
+    now = [0.0]
+    monkeypatch.setattr("raylot.lease.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("raylot.lease.time.sleep", lambda s: now.__setitem__(0, now[0] + s))
+    said: list[str] = []
+    with Lease(storage, said.append):
+        assert not any(storage.exists(path) for path in paths)
+    assert now[0] == 3.0  # the first whole second after 2.5
+    assert len([line for line in said if "may be running: watching for" in line]) == 4
+    assert len([line for line in said if "has ended; going on where it stopped" in line]) == 4
+
+
+@pytest.mark.usefixtures("quick")
+def test_of_several_that_are_watched_one_sign_of_life_is_enough(storage: Storage) -> None:
+    _other(storage, "first")
+    told = threading.Timer(0.5, lambda: _other(storage, "second", count=4))
+    _other(storage, "second")
+    told.start()
+    with pytest.raises(OptionError, match="process 7 on far-away"), Lease(storage):
+        pytest.fail("two are in charge")
+    told.join()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"null", b"[]", b"{}", b"\xff\xfe", b"[" * 100_000, b'{"pid": "7"}',
+        b'{"host": 1, "place": [], "pid": {}, "born": "", "started": 5, "count": "x",'
+        b' "is_running": 1}',
+    ],
+)  # fmt: skip
+def test_what_is_no_owners_file_is_somebody_who_cannot_be_known(
+    storage: Storage, content: bytes
+) -> None:
+    storage.write(f"{FOLDER}/other.json", content)
+    (holder,) = holders(storage)
+    assert str(holder) == "somebody who has left drivers/other.json, which cannot be read,"
+    assert holder.is_alive is None
+
+
+def test_what_killed_writers_left_is_deleted(storage: Storage) -> None:
+    """Not what somebody may still be writing, nor a file of the user's own."""
+    root, unique = Path(storage.root), "0123456789abcdef" * 2
+    old = [
+        f"tables/tasks/.abc.parquet.{unique}.tmp", f"state/abc/.state.safetensors.{unique}.tmp",
+        f"tables/tasks/compacted/.a.parquet.{unique}.tmp", f"drivers/.a.json.{unique}.tmp",
+    ]  # fmt: skip
+    kept = ["tables/tasks/.notes.tmp", "tables/tasks/abc.parquet", f"tune/.x.{unique}.tmp"]
+    fresh = f"tables/tasks/.def.parquet.{unique}.tmp"
+    for path in (*old, *kept, fresh):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(b"half")
+        if path != fresh:
+            os.utime(root / path, (time.time() - 3600, time.time() - 3600))
+    with Lease(storage):
+        left = {str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()}
+    assert left - {lease for lease in left if lease.endswith(".json")} == {*kept, fresh}
 
 
 @pytest.mark.usefixtures("quick")
@@ -206,7 +270,7 @@ def test_what_this_process_could_not_delete_does_not_lock_it_out(
         with lease:
             patched.setattr(Storage, "delete_file", refuse)
         (left,) = holders(storage)
-        assert left.is_known_dead
+        assert left.is_alive is False
     with Lease(storage) as lease:
         assert [holder.path for holder in holders(storage)] == [lease.path]
 

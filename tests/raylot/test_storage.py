@@ -121,6 +121,44 @@ def test_paths_and_uris_name_the_same_files(as_uri: bool, tmp_path: Path) -> Non
     assert storage.path("folder/file") == str(tmp_path / "folder" / "file")
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        ".",
+        "..",
+        "/",
+        "/etc/passwd",
+        "../root/a",
+        "a/../../b",
+        "a/..",
+        "./a",
+        "a//b",
+        "a/",
+        "a/.",
+    ],
+)
+@pytest.mark.parametrize(
+    "operation", ["read", "exists", "names", "delete_file", "delete_folder", "set_aside", "path"]
+)
+def test_nothing_outside_of_the_root_is_reached(
+    path: str, operation: str, storage: Storage, tmp_path: Path
+) -> None:
+    storage.write("a/b", b"inside")
+    (tmp_path / "b").write_bytes(b"outside")
+    with pytest.raises(ValueError, match="must lie inside the storage"):
+        getattr(storage, operation)(path)
+    with pytest.raises(ValueError, match="must lie inside the storage"):
+        storage.write(path, b"x")
+    assert (tmp_path / "b").read_bytes() == b"outside"
+    assert storage.read("a/b") == b"inside"
+
+
+def test_a_folder_is_no_file(storage: Storage) -> None:
+    storage.write("a/b", b"")
+    assert Storage(storage.root, patience=60).read("a") is None
+
+
 # ------------------------------------------------------------------ atomic replacement
 
 

@@ -1,7 +1,9 @@
-"""raylot.results.compact: no row is lost or read twice, whoever writes, reads or is killed."""
+"""raylot.results.compact: it needs an idle storage, and no row is lost or read twice."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -12,8 +14,11 @@ import pandas as pd
 import pytest
 
 from raylot import results
+from raylot.lease import Lease
+from raylot.options import OptionError
 from raylot.results import compaction, files
 from raylot.results.__main__ import main
+from raylot.results.integrity import inspect
 from raylot.results.schemas import SCHEMAS
 from raylot.storage import Storage
 
@@ -69,7 +74,11 @@ def write_run(storage: Storage, run_id: str, rows: int, status: str | None = "fi
         storage, "tasks", run_id, [{"run_id": run_id, "task": task} for task in range(rows)]
     )
     if status is not None:
-        results.write(storage, "runs", run_id, [{"run_id": run_id, "status": status}])
+        results.write(storage, "runs", run_id, [_end(run_id, status)])
+
+
+def _end(run_id: str, status: str = "finished", **told: object) -> dict[str, object]:
+    return {"run_id": run_id, "kind": "stream", "status": status, **told}
 
 
 @pytest.fixture
@@ -102,8 +111,7 @@ def is_whole(storage: Storage) -> bool:
     assert rows_of(storage) == ALL_ROWS
     assert results.finished_runs(storage) == {*ROWS, FAILED}
     for run_id, rows in ROWS.items():
-        own = results.read_run(storage, "tasks", run_id)
-        assert own is not None
+        own = results.read_run(storage, "tasks", run_id) or []
         assert [row["task"] for row in own] == list(range(rows))
         assert results.read_run(storage, "runs", run_id) is not None
     assert results.read_run(storage, "runs", UNFINISHED) is None
@@ -115,7 +123,7 @@ def small(storage: Storage, table: str = "tasks") -> set[str]:
 
 
 def large(storage: Storage, table: str = "tasks") -> list[files.LargeFile]:
-    return files.large_files(storage, table)
+    return list(files.undamaged(files.large_files(storage, table)))
 
 
 # ------------------------------------------------------------------ what it does
@@ -130,7 +138,7 @@ def test_ended_runs_are_gathered_and_the_others_left(storage: Storage) -> None:
     assert small(storage) == {UNFINISHED, FAILED}
     assert small(storage, "runs") == {FAILED}
     [file] = large(storage)
-    assert file.rows == ROWS
+    assert file.rows == {"a": 2, "c": 3, "d": 1}
     assert is_whole(storage)
     for table, expected in before.items():
         found = results.read(storage, table).sort_values("run_id", ignore_index=True)
@@ -150,7 +158,7 @@ def test_the_second_time_there_is_nothing_to_do(storage: Storage) -> None:
 
 def test_runs_that_end_later_are_gathered_later(storage: Storage) -> None:
     compact(storage)
-    results.write(storage, "runs", UNFINISHED, [{"run_id": UNFINISHED, "status": "diverged"}])
+    results.write(storage, "runs", UNFINISHED, [_end(UNFINISHED, "diverged")])
     write_run(storage, "g", 2)
     compact(storage)
     assert small(storage) == {FAILED}
@@ -161,30 +169,29 @@ def test_runs_that_end_later_are_gathered_later(storage: Storage) -> None:
 def test_large_files_are_bounded(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "_MOST_RUNS", 3)
     compact(storage)
-    assert [dict(file.rows) for file in large(storage)] == [{"a": 2, "b": 0, "c": 3}, {"d": 1}]
+    assert [dict(file.rows) for file in large(storage)] == [{"a": 2, "c": 3}, {"d": 1}]
     assert is_whole(storage)
 
 
-def test_rows_that_do_not_say_whose_they_are_stay(storage: Storage) -> None:
-    results.write(storage, "tasks", "a", [{"run_id": "other", "task": 0}])
-    results.write(storage, "tasks", "c", [{"task": 0}])
+def test_files_that_are_not_what_their_runs_wrote_stay(storage: Storage) -> None:
+    """Compaction would make them look right: a large file has a digest of its own."""
+    digests = {run_id: results.write(storage, "tasks", run_id, _rows(run_id, 2)) for run_id in "ac"}
+    for run_id, digest in digests.items():
+        told = {"files": json.dumps({"tasks": [2, digest]})}
+        results.write(storage, "runs", run_id, [_end(run_id, **told)])
+    results.write(storage, "tasks", "a", [{"run_id": "a", "task": 7}] * 2)
+    results.write(storage, "tasks", "c", _rows("d", 2))
     compact(storage)
     assert small(storage) == {"a", "c", UNFINISHED, FAILED}
+    damages = {damage.path: damage.reason for damage in inspect(storage).damages}
+    assert damages == {
+        "tables/tasks/a.parquet": "it is not what the run wrote",
+        "tables/tasks/c.parquet": "it holds rows of another run",
+    }
 
 
-def test_a_run_is_found_by_the_statistics_of_its_rows(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(files, "_ROWS_PER_GROUP", 2)  # a a, c c, c d
-    compact(storage)
-    [file] = large(storage)
-    read: list[Any] = []
-    whole = files._read
-    monkeypatch.setattr(files, "_read", lambda *given: read.append(given[-1]) or whole(*given))
-    assert file.read_run("a").num_rows == 2
-    assert file.read_run("c").num_rows == 3
-    assert file.read_run("b").num_rows == 0
-    assert read == [[0], [1, 2], []]
+def _rows(run_id: str, count: int) -> list[dict[str, object]]:
+    return [{"run_id": run_id, "task": task} for task in range(count)]
 
 
 def test_columns_can_be_chosen(storage: Storage) -> None:
@@ -207,7 +214,7 @@ def _operations(storage: Storage, tmp_path: Path) -> int:
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_at_any_operation(storage: Storage, tmp_path: Path, after: bool) -> None:
     operations = _operations(storage, tmp_path)
-    assert operations > 50
+    assert operations > 20
     for at in range(1, operations + 1):
         root = shutil.copytree(storage.root, tmp_path / f"killed-{at}")
         with pytest.raises(Killed):
@@ -216,9 +223,11 @@ def test_killed_at_any_operation(storage: Storage, tmp_path: Path, after: bool) 
         assert is_whole(left)
         compact(left)
         assert is_whole(left)
-        assert small(left) == {UNFINISHED, FAILED}
-        assert small(left, "runs") == {FAILED}
-        assert len(large(left)) == len(large(left, "runs")) == 1
+        for table, rows in (("tasks", ALL_ROWS), ("runs", dict.fromkeys([*ROWS, FAILED], 1))):
+            ended = small(left, table) - {UNFINISHED, FAILED}
+            assert len(ended) <= 1  # a single small file is not compacted
+            held = [run_id for file in large(left, table) for run_id in file.rows]
+            assert sorted([*held, *small(left, table)]) == sorted(rows)
         shutil.rmtree(root)
 
 
@@ -298,63 +307,27 @@ def test_a_reader_sees_all_while_a_compaction_advances(
     assert is_whole(storage)
 
 
-def test_two_compactions_at_once(storage: Storage) -> None:
-    """The second one runs from beginning to end between two steps of the first."""
-    for stop in range(1, 12):
-        again = Storage(f"{storage.root}-{stop}")
-        shutil.copytree(storage.root, again.root)
-        for step, _ in enumerate(_steps(again), start=1):
-            assert is_whole(again)
-            if step == stop:
-                compact(again)
-                assert is_whole(again)
-        assert is_whole(again)
-        compact(again)
-        assert is_whole(again)
-        # what both had gathered is taken out of one of them, so that plain pandas is right too
-        assert len(pd.read_parquet(Path(again.root) / "tables" / "tasks")) == 8
+def test_while_a_sweep_runs_nothing_is_compacted(
+    storage: Storage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contents = {path: path.read_bytes() for path in Path(storage.root).rglob("*.parquet")}
+    with Lease(storage):
+        with pytest.raises(OptionError, match="must not be in use; another sweep"):
+            results.compact(storage)
+        assert main(["compact", storage.root]) == 2
+        assert capsys.readouterr().err.startswith(f"error: storage={storage.root}: must not be in")
+    assert {p: p.read_bytes() for p in Path(storage.root).rglob("*.parquet")} == contents
 
 
-def test_reader_compaction_and_writer_side_by_side(storage: Storage) -> None:
-    """Runs end while a reader reads and compactions follow each other."""
-    ended: list[str] = []
-    done = threading.Event()
-    errors: list[BaseException] = []
-
-    def guarded(work: Callable[[], object]) -> None:
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-            done.set()
-
-    def write() -> None:
-        own = Storage(storage.root)
-        for number in range(60):
-            run_id = f"w{number:02d}"
-            for rows in (1, 2, 3):  # a trial that replaces its own file at each save
-                write_run(own, run_id, rows, None)
-            write_run(own, run_id, 3)
-            ended.append(run_id)
-        done.set()
-
-    def gather() -> None:
-        while not done.is_set():
-            compact(Storage(storage.root))
-
-    threads = [threading.Thread(target=guarded, args=(work,)) for work in (write, gather)]
-    for thread in threads:
-        thread.start()
-    while not done.is_set():
-        known = list(ended)
-        rows = rows_of(storage)
-        assert {run_id: rows.get(run_id) for run_id in known} == dict.fromkeys(known, 3)
-        assert set(known) <= results.finished_runs(storage)
-    for thread in threads:
-        thread.join()
-    assert not errors
-    compact(storage)
-    assert rows_of(storage) == ALL_ROWS | dict.fromkeys(ended, 3)
+def test_while_compaction_runs_no_sweep_starts(storage: Storage) -> None:
+    with contextlib.closing(_steps(storage)) as steps:
+        next(steps)
+        with pytest.raises(OptionError, match="must not be in use"), Lease(storage):
+            pytest.fail("both are in charge")
+        for _ in steps:
+            pass
+    with Lease(storage):
+        pass
 
 
 # ------------------------------------------------------------------ writing again, forgetting
@@ -369,47 +342,45 @@ def test_what_a_run_writes_after_it_was_gathered_comes_first(storage: Storage) -
     assert rows_of(storage) == ALL_ROWS | {"c": 5}
 
 
-def test_an_attempt_thought_lost_takes_nothing_away(storage: Storage) -> None:
-    """It saves two of three rows after the run has ended and was gathered."""
-    compact(storage)
-    write_run(storage, "c", 2, None)
-    compact(storage)
-    assert is_whole(storage)
-
-
-def test_rows_left_over_by_a_killed_compaction_are_known_though_they_hold_no_number(
-    storage: Storage,
-) -> None:
-    """NaN is the same as NaN: the large file stays as it is."""
-    results.write(storage, "tasks", "c", [{"run_id": "c", "test_accuracy": float("nan")}] * 2)
+def test_rows_that_a_killed_compaction_left_twice_are_counted_once(storage: Storage) -> None:
     left_over = storage.read(files.small_path("tasks", "c")) or b""
     compact(storage)
-    [before] = large(storage)
-    contents = storage.read(before.path)
     storage.write(files.small_path("tasks", "c"), left_over)
+    assert rows_of(storage) == ALL_ROWS
     compact(storage)
-    assert small(storage) == {UNFINISHED, FAILED}
-    assert storage.read(before.path) == contents
+    assert is_whole(storage)
+    assert len(pd.read_parquet(Path(storage.root) / "tables" / "tasks")) == sum(ALL_ROWS.values())
 
 
-def test_a_run_computed_again_replaces_more_rows_that_were_gathered(storage: Storage) -> None:
-    """As its own row of ``runs`` tells, it has ended earlier this time."""
+def test_of_two_large_files_that_hold_a_run_one_counts(storage: Storage) -> None:
+    """As where a run was being forgotten, and that was killed."""
     compact(storage)
-    write_run(storage, "c", 1)
-    row = {"run_id": "c", "status": "diverged", "files": '{"tasks": 1}'}
-    results.write(storage, "runs", "c", [row])
+    (file,) = large(storage)
+    content = storage.read(file.path) or b""
+    files.drop(storage, file, {"c"})
+    storage.write(file.path, content)
+    assert len(large(storage)) == 2
+    assert is_whole(storage)
     compact(storage)
-    assert [set(file.rows) for file in large(storage)] == [{"a", "b", "d"}]
-    assert rows_of(storage) == ALL_ROWS | {"c": 1}
+    assert is_whole(storage)
+    assert len(pd.read_parquet(Path(storage.root) / "tables" / "tasks")) == sum(ALL_ROWS.values())
 
 
-def test_rows_of_a_run_that_is_no_longer_gathered_are_forgotten_too(storage: Storage) -> None:
-    """Its row of ``runs`` is in a small file again, the others in a large one."""
-    compact(storage)
-    results.write(storage, "runs", "c", [{"run_id": "c", "status": "finished"}])
-    files.drop(storage, large(storage, "runs")[0], {"c"})
-    results.forget_runs(storage, {"c"})
-    assert "c" not in rows_of(storage)
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_forgotten_run_has_no_rows_in_any_table(storage: Storage, compacted: bool) -> None:
+    for table in SCHEMAS:
+        if table not in ("runs", "tasks"):
+            for run_id in ("a", "c"):
+                results.write(storage, table, run_id, [{"run_id": run_id}])
+    if compacted:
+        compact(storage)
+    results.forget_runs(storage, {"c", FAILED})
+    for table in SCHEMAS:
+        left = set(results.read(storage, table)["run_id"])
+        assert "a" in left
+        assert not left & {"c", FAILED}
+        assert results.read_run(storage, table, "c") is None
+    assert pd.read_parquet(Path(storage.root) / "tables" / "tickets")["run_id"].tolist() == ["a"]
 
 
 def test_a_gathered_run_can_be_forgotten_and_computed_again(storage: Storage) -> None:
@@ -422,13 +393,6 @@ def test_a_gathered_run_can_be_forgotten_and_computed_again(storage: Storage) ->
     assert rows_of(storage) == ALL_ROWS | {"c": 1}
     compact(storage)
     assert rows_of(storage) == ALL_ROWS | {"c": 1}
-
-
-def test_forgetting_a_failed_run_of_a_compacted_storage(storage: Storage) -> None:
-    compact(storage)
-    results.forget_runs(storage, {FAILED})
-    assert results.finished_runs(storage) == set(ROWS)
-    assert rows_of(storage) == ALL_ROWS  # where a retry continues from
 
 
 def test_killed_while_forgetting_leaves_no_ended_run_without_rows(
@@ -445,6 +409,8 @@ def test_killed_while_forgetting_leaves_no_ended_run_without_rows(
                 assert rows_of(left) == ALL_ROWS
         else:
             break
+            results.forget_runs(left, {"c"})
+            assert "c" not in rows_of(left)
     assert at > 10
 
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import random
 import shutil
 from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from raylot import results
+from raylot import results, seal
 from raylot.lease import Lease
+from raylot.results import commands
 from raylot.results.__main__ import main
 from raylot.results.integrity import Damage, inspect, mend
 from raylot.seal import DamagedFileError
 from raylot.storage import Storage
-from raylot.trials.state import tensors_from_bytes, tensors_to_bytes
 from raylot.trials.stream import StreamTrial, snapshot_path
 from raylot.trials.tickets import TicketsTrial, masks_path
 from tests.raylot.tables import assert_same_tables
-from tests.raylot.trials.runs import run_all, trial_config
+from tests.raylot.trials.runs import finish, run_all, trial_config
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +85,8 @@ def test_a_damaged_end_of_a_run_makes_it_count_as_missing(
     path = f"tables/runs/{run_ids['tickets']}.parquet"
     _damage(storage, path)
     found = inspect(storage)
-    assert found.damages == [Damage(path, "its checksum does not fit")]
+    (damage,) = found.damages
+    assert (damage.path, damage.run_ids) == (path, (run_ids["tickets"],))
     assert set(found.runs) == {run_ids["stream"]}
     mend(storage, found.damages)
     assert results.finished_runs(storage) == {run_ids["stream"]}
@@ -164,7 +170,7 @@ def test_an_artifact_that_is_gone_or_anothers_is_missed(
     found = {d.path: d.reason for d in inspect(storage, artifacts=True).damages}
     assert found == {
         snapshot_path(stream, 0): "is not there",
-        snapshot_path(stream, 2): "is not what the run wrote",
+        snapshot_path(stream, 2): "it is not what the run wrote",
     }
 
 
@@ -239,94 +245,296 @@ def test_a_damaged_state_is_named_and_no_run_of_its_own(
     ]
 
 
-def test_results_of_an_older_raylot_are_whole(storage: Storage, run_ids: dict[str, str]) -> None:
-    """They say nothing of their files, and have no checksums."""
-    for table in results.SCHEMAS:
-        for run_id in run_ids.values():
-            rows = results.read_run(storage, table, run_id)
-            if table == "runs" and rows:
-                results.write(storage, table, run_id, [{**rows[0], "files": None, "inputs": None}])
-    path = snapshot_path(run_ids["stream"], 0)
-    tensors = tensors_from_bytes(storage.read(path) or b"")
-    storage.write(path, tensors_to_bytes(tensors).replace(b"raylot-sha256:", b"raylot-shaxxx:"))
-    assert inspect(storage, artifacts=True).damages == []
+# ------------------------------------------------------------------ in the wrong place
 
 
-class _CompactedMeanwhile(Storage):
-    """A storage that is compacted between two looks at it."""
-
-    def __init__(self, root: str, after: int) -> None:
-        super().__init__(root)
-        self.left = after
-
-    def names(self, folder: str) -> list[str]:
-        found = super().names(folder)
-        self.left -= 1
-        if self.left == 0:
-            results.compact(self.root)
-        return found
-
-
-@pytest.mark.parametrize("after", range(1, 20))
-def test_a_compaction_meanwhile_is_no_damage(storage: Storage, tmp_path: Path, after: int) -> None:
-    other = tmp_path / "other"
-    run_all(other, seed=1)
-    shutil.copytree(other, storage.root, dirs_exist_ok=True)
-    assert inspect(_CompactedMeanwhile(storage.root, after)).damages == []
+def test_a_snapshot_of_another_run_is_not_started_from(
+    storage: Storage, run_ids: dict[str, str], tmp_path: Path
+) -> None:
+    run_all(tmp_path / "other", seed=1)
+    (other,) = (tmp_path / "other").glob("artifacts/*/snapshot-2.safetensors")
+    path = snapshot_path(run_ids["stream"], 2)
+    storage.write(path, other.read_bytes())
+    (damage,) = inspect(storage, artifacts=True).damages
+    assert (damage.path, damage.run_ids) == (path, (run_ids["stream"],))
+    assert damage.reason == "it is not what the run wrote"
+    results.forget_runs(storage, {run_ids["tickets"]})
+    (report,) = finish(TicketsTrial(trial_config(Path(storage.root), task=2)))
+    assert report["lost_run"] == run_ids["stream"]
+    assert report["lost"] == f"{path}: damaged (it is not what the run wrote)"
 
 
-def test_a_file_that_is_not_what_its_run_says_is_computed_again_with_what_stands_on_it(
+def test_rows_of_another_attempt_are_not_started_from(
     storage: Storage, run_ids: dict[str, str]
 ) -> None:
-    """As when an attempt that was overtaken wrote last."""
-    path = snapshot_path(run_ids["stream"], 2)
-    tensors = tensors_from_bytes(storage.read(path) or b"")
-    storage.write(path, tensors_to_bytes({name: t + 1 for name, t in tensors.items()}))
+    """Searches copy what their stream measured."""
+    stream = run_ids["stream"]
+    rows = results.read_run(storage, "plasticity", stream) or []
+    results.write(storage, "plasticity", stream, [{**row, "value": 0.5} for row in rows])
     results.forget_runs(storage, {run_ids["tickets"]})
-    trial = TicketsTrial(trial_config(Path(storage.root), task=2))
-    while not trial.step()["done"]:
-        pass
-    (damage,) = inspect(storage).damages
-    assert set(damage.run_ids) == set(run_ids.values())
-    mend(storage, [damage])
+    report = finish(TicketsTrial(trial_config(Path(storage.root), task=2)))[-1]
+    assert report["lost_run"] == stream
+    assert report["lost"].startswith(f"tables/plasticity/{stream}.parquet: damaged (it is not what")
+
+
+@pytest.mark.parametrize("table", ["runs", "tasks", "plasticity"])
+def test_a_table_of_another_run_is_no_data(
+    storage: Storage, run_ids: dict[str, str], tmp_path: Path, table: str
+) -> None:
+    run_all(tmp_path / "other", seed=1)
+    other = next(
+        path for path in (tmp_path / "other" / "tables" / table).glob("*.parquet")
+        if (tmp_path / "other" / "tables" / "tasks" / path.name).exists()
+    )  # fmt: skip
+    path = f"tables/{table}/{run_ids['stream']}.parquet"
+    storage.write(path, other.read_bytes())
+    assert run_ids["stream"] not in set(results.read(storage, table)["run_id"])
+    assert other.stem not in set(results.read(storage, table)["run_id"])
+    damages = {d.path: d for d in inspect(storage).damages}
+    assert damages[path].reason == "it holds rows of another run"
+    assert damages[path].run_ids == (run_ids["stream"],)
+
+
+def test_another_table_of_the_run_is_no_data(storage: Storage, run_ids: dict[str, str]) -> None:
+    path = f"tables/tasks/{run_ids['stream']}.parquet"
+    content = storage.read(f"tables/plasticity/{run_ids['stream']}.parquet") or b""
+    storage.write(path, content)
+    assert len(results.read(storage, "tasks")) == 0
+    reason = "its columns are not those written for tasks"
+    assert inspect(storage).damages == [Damage(path, reason, (run_ids["stream"],))]
+
+
+def test_a_compacted_table_in_place_of_another_is_no_data(storage: Storage, tmp_path: Path) -> None:
+    run_all(storage.root, seed=1)
+    results.compact(storage)
+    (tickets,) = Path(storage.root).glob("tables/tickets/compacted/*")
+    (overlaps,) = Path(storage.root).glob("tables/overlaps/compacted/*")
+    (overlaps.parent / tickets.name).write_bytes(tickets.read_bytes())
+    before = results.read(storage, "overlaps")
+    overlaps.unlink()
+    assert len(before)
+    assert len(results.read(storage, "overlaps")) == 0
+    found = inspect(storage)
+    assert [damage.reason for damage in found.damages] == [
+        "its columns are not those written for overlaps", "2 runs had their rows there",
+    ]  # fmt: skip
+
+
+def test_an_earlier_attempts_table_is_missed_and_found(
+    storage: Storage, whole: Path, run_ids: dict[str, str]
+) -> None:
+    """As many rows, of the right run, in a file without damage."""
+    path = f"tables/tasks/{run_ids['stream']}.parquet"
+    rows = results.read_run(storage, "tasks", run_ids["stream"]) or []
+    results.write(
+        storage, "tasks", run_ids["stream"], [{**row, "test_accuracy": 0.5} for row in rows]
+    )
+    found = inspect(storage)
+    assert found.damages == [Damage(path, "it is not what the run wrote", (run_ids["stream"],))]
+    mend(storage, found.damages)
     run_all(Path(storage.root))
+    assert_same_tables(whole, Path(storage.root))
+
+
+def test_a_table_that_the_run_did_not_write_is_set_aside(
+    storage: Storage, run_ids: dict[str, str]
+) -> None:
+    """As older versions left it of a run that was forgotten, and then diverged."""
+    results.write(storage, "overlaps", run_ids["stream"], [{"run_id": run_ids["stream"]}])
+    (damage,) = inspect(storage).damages
+    assert damage.reason == "the run did not write it"
+    mend(storage, [damage])
+    assert run_ids["stream"] not in set(results.read(storage, "overlaps")["run_id"])
+
+
+@pytest.mark.parametrize("table", ["runs", "tasks"])
+def test_a_file_without_a_checksum_is_damaged_where_its_writer_writes_one(
+    storage: Storage, run_ids: dict[str, str], table: str
+) -> None:
+    path = Path(storage.root) / "tables" / table / f"{run_ids['stream']}.parquet"
+    rows = pq.read_table(path).replace_schema_metadata(None)
+    pq.write_table(rows, path)
+    (damage,) = inspect(storage).damages
+    assert (damage.reason, damage.run_ids) == ("it has no checksum", (run_ids["stream"],))
+
+
+# ------------------------------------------------------------------ flipped bytes
+
+
+@pytest.mark.parametrize("place", ["small", "large", "runs"])
+def test_a_flipped_byte_is_reported_or_changes_nothing(tmp_path: Path, place: str) -> None:
+    """Wherever in the file it is: pages, their headers, statistics, the footer."""
+    storage = Storage(tmp_path)
+    for run_id in ("abc", "abd"):
+        own = {"run_id": run_id, "dataset": "digits", "seed": 3}
+        rows = [{**own, "task": t, "test_accuracy": 1 / (t + 1)} for t in range(30)]
+        results.write(storage, "tasks", run_id, rows)
+        end = {"run_id": run_id, "kind": "stream", "status": "finished", "lr": 0.1, "seconds": 1.5}
+        results.write(storage, "runs", run_id, [end])
+    table = "runs" if place == "runs" else "tasks"
+    if place == "large":
+        results.compact(storage)
+    path = min((tmp_path / "tables" / table).rglob("*.parquet"))
+    whole, expected = path.read_bytes(), results.read(storage, table)
+    others = expected[expected["run_id"] == ("" if place == "large" else "abd")]
+    draw = random.Random(0)
+    reported = 0
+    for _ in range(600):
+        changed = bytearray(whole)
+        changed[draw.randrange(len(whole))] ^= draw.randrange(1, 256)
+        path.write_bytes(changed)
+        found = results.read(storage, table)
+        if not found.equals(expected):
+            reported += 1
+            pd.testing.assert_frame_equal(found, others.reset_index(drop=True), check_dtype=False)
+    assert reported > (599 if place == "large" else 300)
+
+
+# ------------------------------------------------------------------ storages of older versions
+
+
+def _as_older(storage: Storage, *, sealed: bool) -> None:
+    """Turns all files into what versions wrote that sealed tables, or had no checksums at all."""
+    for path in sorted(Path(storage.root).glob("tables/*/*.parquet")):
+        rows = pq.read_table(path).replace_schema_metadata(None)
+        if path.parts[-2] == "runs":
+            (row,) = rows.to_pylist()
+            told = json.loads(row["files"])
+            told = {name: n[0] if isinstance(n, list) else n for name, n in told.items()}
+            changes = {"files": json.dumps(told)} if sealed else {"files": None, "inputs": None}
+            rows = pa.Table.from_pylist([{**row, **changes}], schema=rows.schema)
+        _write_older(path, rows, sealed=sealed)
+    if not sealed:
+        for path in Path(storage.root).glob("artifacts/*/*"):
+            path.write_bytes(path.read_bytes().replace(b"raylot-sha256:", b"raylot-shaxxx:"))
+
+
+def _write_older(path: Path, rows: pa.Table, *, sealed: bool) -> None:
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, rows.schema) as writer:
+        writer.write_table(rows)
+        if sealed:
+            writer.add_key_value_metadata({seal.KEY: seal.BLANK})
+    path.write_bytes(seal.sealed(sink.getvalue().to_pybytes()))
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_results_of_an_older_raylot_are_whole_and_read_the_same(
+    storage: Storage, whole: Path, run_ids: dict[str, str], sealed: bool
+) -> None:
+    _as_older(storage, sealed=sealed)
     assert inspect(storage, artifacts=True).damages == []
-
-
-def test_compaction_keeps_what_was_computed_again(storage: Storage, tmp_path: Path) -> None:
-    """The removal of a run from large files was killed after the first of them."""
-    other = tmp_path / "other"
-    run_all(other, seed=1)
-    shutil.copytree(other, storage.root, dirs_exist_ok=True)
+    for table in results.SCHEMAS:
+        one, other = results.read(whole, table), results.read(storage, table)
+        columns = [column for column in one if column not in ("files", "inputs")]
+        pd.testing.assert_frame_equal(one[columns], other[columns])
+    # and their snapshots are started from
+    results.forget_runs(storage, {run_ids["tickets"]})
+    assert not finish(TicketsTrial(trial_config(Path(storage.root), task=2)))[-1]["failed"]
+    assert inspect(storage, artifacts=True).damages == []
+    # and compacted together with new ones
+    run_all(Path(storage.root), seed=1)
     results.compact(storage)
-    run_id = results.read(storage, "tasks")["run_id"].iloc[0]
-    rows = results.read_run(storage, "tasks", run_id)
-    assert rows
-    again = [{**row, "test_accuracy": 0.125} for row in rows]
-    results.write(storage, "tasks", run_id, again)
-    results.compact(storage)
-    assert {row["test_accuracy"] for row in results.read_run(storage, "tasks", run_id) or []} == {
-        0.125
-    }
+    assert not list(Path(storage.root).glob("tables/*/*.parquet"))
+    assert inspect(storage, artifacts=True).damages == []
     assert len(results.read(storage, "tasks")) == 8
 
 
-def test_a_large_file_without_a_checksum_that_is_damaged_is_named(
-    storage: Storage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_sealed_table_of_an_older_raylot_that_is_damaged_is_named(
+    storage: Storage, run_ids: dict[str, str]
 ) -> None:
-    other = tmp_path / "other"
-    run_all(other, seed=1)
-    shutil.copytree(other, storage.root, dirs_exist_ok=True)
-    results.compact(storage)
-    (name,) = storage.names("tables/tickets/compacted")
-    path = f"tables/tickets/compacted/{name}"
-    content = bytearray((storage.read(path) or b"").replace(b"raylot-sha256:", b"raylot-shaxxx:"))
+    _as_older(storage, sealed=True)
+    path = Path(storage.root) / "tables" / "tasks" / f"{run_ids['stream']}.parquet"
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 97):
+        changed = bytearray(whole)
+        changed[position] ^= 1
+        path.write_bytes(changed)
+        (damage,) = inspect(storage).damages
+        assert damage.run_ids == (run_ids["stream"],)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_compacted_table_of_an_older_raylot_is_read_and_checked(
+    storage: Storage, sealed: bool
+) -> None:
+    run_all(Path(storage.root), seed=1)
+    before = results.read(storage, "tickets")
+    paths = list(Path(storage.root).glob("tables/tickets/*.parquet"))
+    names = sorted(path.stem for path in paths)
+    old = (
+        Path(storage.root) / "tables/tickets/compacted" / f"{names[0]}-{names[1]}-0123abcd.parquet"
+    )
+    old.parent.mkdir()
+    rows = pa.concat_tables([pq.read_table(path) for path in sorted(paths)])
+    counts = {b"raylot.runs": json.dumps(dict.fromkeys(names, len(rows) // 2)).encode()}
+    _write_older(old, rows.replace_schema_metadata(counts), sealed=sealed)
+    for path in paths:
+        path.unlink()
+    pd.testing.assert_frame_equal(results.read(storage, "tickets"), before)
+    assert results.read_run(storage, "tickets", names[1])
+    assert inspect(storage).damages == []
+    content = bytearray(old.read_bytes())
     content[10:200] = b"\xff" * 190
-    storage.write(path, bytes(content))
-    fresh = Storage(storage.root)
-    assert len(results.read(fresh, "tickets")) == 0
+    old.write_bytes(content)
+    assert len(results.read(storage, "tickets")) == 0
+    assert {damage.path for damage in inspect(storage).damages} == {
+        f"tables/tickets/compacted/{old.name}"
+    }
+    assert set(inspect(storage).to_compute_again) == set(names)
+
+
+# ------------------------------------------------------------------ gone altogether
+
+
+def test_a_storage_without_its_table_of_runs_is_not_whole(
+    storage: Storage, whole: Path, run_ids: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(Path(storage.root) / "tables" / "runs")
+    (damage,) = inspect(storage, artifacts=True).damages
+    assert damage.path == "tables/runs"
+    assert set(damage.run_ids) == set(run_ids.values())
     assert main(["check", storage.root]) == 1
-    assert f"damaged: {path}: " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert (
+        "damaged: tables/runs: 2 runs have rows in other tables, but neither one here nor" in said
+    )
+    assert main(["check", "--repair", storage.root]) == 1
+    assert main(["check", storage.root]) == 0
+    run_all(Path(storage.root))
+    assert_same_tables(whole, Path(storage.root))
+
+
+def test_what_is_under_way_has_not_lost_its_end(tmp_path: Path) -> None:
+    trial = StreamTrial(trial_config(tmp_path))
+    for _ in range(3):
+        trial.step()
+        assert inspect(Storage(tmp_path), artifacts=True).damages == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"null", b'{"line": "python', b'{"whatever": 1}', b"[" * 100_000]
+)
+def test_a_damaged_record_of_a_command_is_named(
+    storage: Storage, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands.record(storage, "python a.py")
+    assert main(["check", storage.root]) == 0
+    (name,) = storage.names("commands")
+    storage.write(f"commands/{name}", content)
+    assert main(["check", storage.root]) == 1
+    assert f"damaged: commands/{name}: is no record of a command\n" in capsys.readouterr().out
+    assert main(["check", "--repair", storage.root]) == 1
+    assert main(["check", storage.root]) == 0
+    assert storage.read(f"damaged/commands/{name}") == content
+
+
+def test_a_changed_record_of_a_command_is_named(storage: Storage) -> None:
+    commands.record(storage, "python a.py")
+    (name,) = storage.names("commands")
+    changed = (storage.read(f"commands/{name}") or b"").replace(b"a.py", b"b.py")
+    storage.write(f"commands/{name}", changed)
+    assert [d.path for d in inspect(storage, artifacts=True).damages] == [f"commands/{name}"]
 
 
 def test_nothing_is_repaired_while_a_sweep_is_in_charge(

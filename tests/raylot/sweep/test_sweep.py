@@ -327,6 +327,20 @@ def test_the_plan_counts_runs_and_steps(two_seeds: Path) -> None:
     assert rows[3] == ["ticket", "streams", "6", "4", "2", "12", "24"]
 
 
+def test_the_plan_counts_a_run_with_a_damaged_end_as_to_run(
+    tmp_path: Path, two_seeds: Path
+) -> None:
+    root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
+    sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
+    for run in (sweep.stages[0].runs[0], sweep.stages[1].runs[3]):
+        end = root / f"tables/runs/{run.run_id}.parquet"
+        end.write_bytes(end.read_bytes()[:-1])
+    lines = sweep.plan().splitlines()
+    assert lines[1].split() == ["streams", "2", "1", "1", "30", "30"]
+    assert lines[2].split() == ["tickets", "8", "7", "1", "36", "36"]
+    assert lines[-1] == "2 runs had ended, and are damaged: they run again."
+
+
 def test_the_dense_network_is_trained_once_whatever_was_pruned(tmp_path: Path) -> None:
     options = {**_THREE_STAGES, "stream_sparsities": "0.5,0.8"}
     streams = _sweep(tmp_path, [0, 1], [0.5, 0.8], **options).stages[2].runs

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from raylot import plugins, results
+from raylot.results.tables import ended_runs
 from raylot.storage import OutOfReachError, Storage
-from raylot.trials.state import tensors_from_bytes, tensors_to_bytes
-from raylot.trials.stream import StreamTrial, snapshot_path
+from raylot.trials.stream import StreamTrial
 from raylot.trials.ticket_stream import TicketStreamTrial
 from raylot.trials.tickets import TicketsTrial
 from tests.raylot.tables import assert_same_tables
@@ -351,15 +353,45 @@ def test_what_was_done_from_other_inputs_is_forgotten(tmp_path: Path) -> None:
     config = trial_config(tmp_path, task=2)
     trial = TicketsTrial(config)
     trial.step()
-    path = snapshot_path(stream.run.run_id, 2)
-    tensors = tensors_from_bytes(Storage(tmp_path).read(path) or b"")
-    Storage(tmp_path).write(path, tensors_to_bytes({n: t + 0.1 for n, t in tensors.items()}))
+    results.forget_runs(Storage(tmp_path), {stream.run.run_id})
+    other = StreamTrial(trial_config(tmp_path))
+    while not other.step()["done"]:
+        for parameter in other._network.parameters():
+            parameter.data += 0.1
     again = TicketsTrial(config)
     assert again.state.steps == 1
     again.step()
     assert again.state.steps == 1, "dense training is done again"
     assert len(again.state.rows["tickets"]) == len(trial.state.rows["tickets"])
     assert again.state.inputs != trial.state.inputs
+
+
+def test_rows_of_an_attempt_that_was_forgotten_do_not_outlive_the_run(tmp_path: Path) -> None:
+    """An attempt wrote a table that this one does not, as it diverges earlier, for instance."""
+    trial = StreamTrial(trial_config(tmp_path))
+    run_id = trial.run.run_id
+    results.write(Storage(tmp_path), "snapshots", run_id, [{"run_id": run_id, "task": 2}])
+    finish(trial)
+    assert len(results.read(tmp_path, "snapshots")) == 0
+    assert len(results.read(tmp_path, "tasks")) == 4
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_an_ended_run_tells_the_digest_of_every_file_that_it_wrote(tmp_path: Path) -> None:
+    run_all(tmp_path, "ticket")
+    for run_id, ended in ended_runs(Storage(tmp_path)).items():
+        written = {
+            path.parent.name: (pq.read_metadata(path).num_rows, _sha256(path))
+            for path in (tmp_path / "tables").glob(f"*/{run_id}.parquet")
+            if path.parent.name != "runs"
+        }
+        assert ended.tables == written
+        artifacts = (tmp_path / "artifacts" / run_id).glob("*")
+        assert set(ended.artifacts) == {str(path.relative_to(tmp_path)) for path in artifacts}
+        assert written
 
 
 def test_a_retry_continues_where_the_error_was(

@@ -1,0 +1,96 @@
+"""What an ended run's row of ``runs`` says that it wrote, and what it started from.
+
+Anyone may have written a row: it is checked before a path is taken from it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, model_validator
+
+from raylot.options import shown
+from raylot.results.files import RUN_ID, SmallFile
+from raylot.results.schemas import SCHEMAS
+
+#: The columns of ``runs`` that `Ended.of` reads.
+COLUMNS = ["run_id", "kind", "status", "files", "inputs"]
+
+# A file's name, without ``/``, that does not begin with a dot.
+_NAME = "[0-9A-Za-z_-][.0-9A-Za-z_-]*"
+_Artifact = Annotated[str, Field(pattern=f"^artifacts/{RUN_ID.pattern}/{_NAME}$")]
+
+
+class Ended(BaseModel):
+    """An ended run.
+
+    Attributes:
+        run_id, kind, status: as in ``runs``.
+        files: table -> rows that it wrote, and the digest of its file; artifact that it left for
+            others -> fingerprint. Older versions told no digest of tables, the oldest nothing.
+        inputs: artifact of another run that it started from -> fingerprint.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    run_id: Annotated[str, Field(pattern=f"^{RUN_ID.pattern}$")]
+    kind: str
+    status: Literal["finished", "diverged", "failed"]
+    files: Json[dict[str, tuple[int, str] | int | str]] | None = None
+    inputs: Json[dict[_Artifact, str]] | None = None
+
+    @model_validator(mode="after")
+    def _leaves_own_artifacts(self) -> Self:
+        for path in self.artifacts:
+            if not re.fullmatch(f"artifacts/{self.run_id}/{_NAME}", path):
+                raise ValueError(f"{shown(path)} must be artifacts/{self.run_id}/NAME")
+        return self
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Ended:
+        """Reads `COLUMNS` of a row.
+
+        Raises:
+            ValueError: it is no ended run's; says which column, its value and what is wrong.
+        """
+        try:
+            return cls(**{name: row[name] for name in COLUMNS if isinstance(row[name], str)})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0]) if first["loc"] else "files"
+            raise ValueError(f"{name}={shown(row[name])}: {first['msg']}") from None
+
+    @property
+    def tells(self) -> bool:
+        """Whether it says what it wrote; one that failed may be going to write it again."""
+        return self.files is not None and self.status != "failed"
+
+    @cached_property
+    def tables(self) -> dict[str, tuple[int, str | None]]:
+        """Table -> number of rows, and the digest of its file if that is known."""
+        told = (self.files or {}) if self.tells else {}
+        rows = {table: told[table] for table in SCHEMAS.keys() & told.keys()}
+        return {table: n if isinstance(n, tuple) else (int(n), None) for table, n in rows.items()}
+
+    @cached_property
+    def artifacts(self) -> dict[str, str]:
+        """Files that it left for other runs: path -> fingerprint."""
+        told = (self.files or {}) if self.tells else {}
+        return {path: str(digest) for path, digest in told.items() if "/" in path}
+
+    def wrong(self, table: str, file: SmallFile) -> str | None:
+        """Why a small file is not the one that the run wrote, if it is not."""
+        if not self.tells:
+            return None
+        if file.digest is None:
+            return "it has no checksum"
+        if table == "runs":
+            return None
+        if table not in self.tables:
+            return "the run did not write it"
+        rows, digest = self.tables[table]
+        if file.rows.num_rows != rows:
+            return f"{file.rows.num_rows} of the run's {rows} rows are there"
+        return None if digest in (None, file.digest) else "it is not what the run wrote"
