@@ -36,7 +36,8 @@ def run(
     """Does what a command line asks for; see `raylot.script.conduct`."""
     patience = 0.0 if command.dry_run else command.study.storage_patience
     try:
-        storage = Storage(command.storage, patience)
+        with ends_at_once():
+            storage = Storage(command.storage, patience)
         _refuse_passing_folder(storage)
     except OptionError as error:
         command.refuse(error)

@@ -457,6 +457,11 @@ def _typed(name: str) -> str:
     return f"--{name.replace('_', '-')}="
 
 
+def _in_file(name: str) -> str:
+    """How a message about an option of a configuration file begins."""
+    return f"--config={{file}}: {name}="
+
+
 def _wrong_values(draw: random.Random) -> Iterator[Invalid]:
     for name, option in Study.model_fields.items():
         for text in wrong_texts(name, option, draw):
@@ -537,7 +542,7 @@ def _contradicting(draw: random.Random) -> Iterator[Invalid]:
                 yield Invalid("contradiction", arguments, begins=begins)
             values = _as_mapping(line)
             if values is not None:
-                in_file = tuple(f"--config={{file}}: {name}=" for name in names.split())
+                in_file = tuple(map(_in_file, names.split()))
                 begins = (*in_file, *begins)  # what is wrong may be what the file does not give
                 yield Invalid("contradiction in a file", ("--config", "{file}"), values, begins)
 
@@ -582,7 +587,7 @@ def _places(draw: random.Random) -> Iterator[Invalid]:
         yield Invalid("storage", (f"--storage={text}",), b"", begins=("--storage=",))
         file = yaml.safe_dump({"storage": text}).encode() if "{" not in text else None
         if file is not None and "\x00" not in text:
-            begins = ("--config={file}: storage=",)
+            begins = (_in_file("storage"),)
             yield Invalid("storage", ("--config", "{file}"), file, begins=begins)
     roots = (
         "/nowhere",
@@ -642,11 +647,13 @@ def _wrong_in_a_file(draw: random.Random) -> Iterator[Invalid]:
         texts = [t for t in draw.sample(texts, min(8, len(texts))) if _can_be_dumped(t)]
         for text in texts[:4]:
             file = yaml.safe_dump({name: text}).encode()
-            yield Invalid("wrong value in a file", ("--config", "{file}"), file, (f"{name}=",))
+            begins = (_in_file(name),)
+            yield Invalid("wrong value in a file", ("--config", "{file}"), file, begins)
         wrong = _misspelt(name, draw)
         if wrong not in Study.model_fields and wrong:
             file = yaml.safe_dump({wrong: 3}).encode()
-            yield Invalid("unknown option in a file", ("--config", "{file}"), file, (f"{wrong}=",))
+            begins = (_in_file(wrong),)
+            yield Invalid("unknown option in a file", ("--config", "{file}"), file, begins)
         file = f"{name}: 1\nlr: 1\n{name.replace('_', '-')}: 1\n".encode()
         yield Invalid("key given twice", ("--config", "{file}"), file, ("--config=",))
 
@@ -766,12 +773,12 @@ def _plugins(draw: random.Random) -> Iterator[Invalid]:
     for content in contents:
         arguments = draw.choice([(), ("--dry-run",), ("--help",), ("--preset", "original")])
         words = (*arguments, "--plugin", "{file}")
-        yield Invalid("no plugin", words, content, ("plugin=",))
+        yield Invalid("no plugin", words, content, ("--plugin=",))
     good = _IMPORT + _FUNCTION + b"plugins.shift('a_shift')(f)"
-    yield Invalid("no plugin", ("--plugin={file}", "--plugin={file}"), good, ("plugin=",))
+    yield Invalid("no plugin", ("--plugin={file}", "--plugin={file}"), good, ("--plugin=",))
     for value in ("x.py", "[x.py]", "null", "true", "''", "/nowhere.py"):
         file = f"plugin: {value}\nepochs: 3\n".encode()
-        yield Invalid("plugin in a file", ("--config", "{file}"), file, ("plugin=",))
+        yield Invalid("plugin in a file", ("--config", "{file}"), file, (_in_file("plugin"),))
 
 
 def _odd_keys(draw: random.Random) -> Iterator[Invalid]:
@@ -789,7 +796,7 @@ def _odd_keys(draw: random.Random) -> Iterator[Invalid]:
             yield Invalid("unknown option in a file", ("--config", "{file}"), file)
     for value in ("true", "yes", "'true'", "1", "perhaps", "null", "[true]"):
         file = f"download: {value}\ndataset: mnist\ndata_root: /nowhere\n".encode()
-        yield Invalid("download in a file", ("--config", "{file}"), file, ("download=",))
+        yield Invalid("download in a file", ("--config", "{file}"), file, (_in_file("download"),))
 
 
 def all_invalid() -> list[Invalid]:

@@ -128,7 +128,7 @@ def test_a_sweep_refuses_it(
     for number, case in enumerate(case for case in _CASES if case.kind == kind):
         arguments = _filled_in(case, tmp_path / "options.yaml")
         storage = tmp_path / "storage"
-        if number % 2 and "--storage=" not in case.begins:
+        if number % 2 and case.kind != "storage":
             arguments = [f"--storage={storage}", *arguments]
         main = functools.partial(mains[number % len(mains)], arguments)
         if reason := _refused(main, capsys, _begins(case, tmp_path / "options.yaml")):
