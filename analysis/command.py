@@ -70,7 +70,9 @@ def run(main: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         return 130
     except (OptionError, OSError, pa.ArrowException) as error:
-        line = OptionError(" ".join(str(error).split()))  # which is fit to be printed
+        # As it was typed; only the storage has no name on the command line.
+        text = re.sub(r"^(?!storage=)\w+=", lambda found: f"--{found[0]}", str(error))
+        line = OptionError(" ".join(text.split()))  # which is fit to be printed
         print(f"error: {line}", file=sys.stderr)
         return 2
     return 0

@@ -91,8 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 path = f"{'_'.join(filter(None, [name, part]))}.{ending}"
                 storage.write(f"analysis/figures/{path}", data)
             written.append(path.rpartition(".")[0])
+            console.print(f"written   {written[-1]}", soft_wrap=True)
     _remove_older(storage, written)
-    console.print(f"figures  {folder}/ ({', '.join(written)}; .png and .svg)", soft_wrap=True)
+    console.print(f"figures  {folder}/ ({len(written)}, each as .png and .svg)", soft_wrap=True)
 
 
 def _remove_older(storage: Storage, written: Sequence[str]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,7 +31,9 @@ from raylot.config import (
     TicketStreamOptions,
     TrainingOptions,
 )
-from raylot.options import OptionError, Options, accepted, shown, unknown_option
+from raylot.config.presets import preset_with
+from raylot.options import OptionError, Options, accepted, is_common, shown
+from raylot.paths import read_regular
 
 _GROUPS: dict[str, type[Options]] = {
     "what is varied": SearchOptions,
@@ -56,6 +59,17 @@ _LISTS = {
 #: Bytes that a configuration file may have: what is longer is no such file.
 _LARGEST_FILE = 100_000
 
+#: Options of the command line that are none of a study.
+_FLAGS = ("preset", "config", "plugin", "dry_run", "retry_failed", "help", "help_all")
+
+
+@dataclass(frozen=True)
+class _File:
+    """The configuration file of a command line: its path as given, and the keys in it."""
+
+    path: str = ""
+    keys: frozenset[str] = frozenset()
+
 
 @dataclass(frozen=True)
 class Command:
@@ -65,6 +79,11 @@ class Command:
     storage: str
     dry_run: bool
     retry_failed: bool
+    file: _File = _File()
+
+    def refuse(self, error: OptionError) -> NoReturn:
+        """Ends the program as a wrong option does: one line on standard error, status 2."""
+        _refuse(error, self.file)
 
 
 def parse(
@@ -91,27 +110,50 @@ def parse(
         if nothing := re.fullmatch("--([a-z0-9-]+)=--", word):  # argparse drops such a value
             _OneLineParser().error(f"argument --{nothing[1]}: expected a value")
     _load_plugins(words)  # first, so that --help names what they add
-    parser = _parser(description, presets["default"])
+    parser = _parser(description, presets["default"], defaults or {}, "--help-all" in words)
     given, unknown = parser.parse_known_args(words)
+    file = _File()
     try:
         if unknown:
             raise OptionError(_unknown_argument(unknown))
-        values = _given_values(given, presets)
-        study = Study.checked(**values)
+        of_file = {} if given.config is None else read_options_file(given.config)
+        of_command_line = _given_values(given)
+        file = _File(given.config or "", frozenset(of_file.keys() - of_command_line.keys()))
+        _refuse_what_no_file_may_ask_for(of_file, of_command_line)
+        if given.preset not in presets:
+            raise OptionError(f"preset={shown(given.preset)}: must be one of {', '.join(presets)}")
+        study = Study.checked(**preset_with(presets[given.preset], of_file | of_command_line))
     except OptionError as error:
-        parser.error(str(error))
+        _refuse(error, file)
     return Command(
         study,
         study.storage or f"results/{study.name or name}",
         given.dry_run,
         given.retry_failed,
+        file,
     )
 
 
-def refuse(error: OptionError) -> NoReturn:
-    """Ends the program as a wrong option does: one line on standard error, status 2."""
-    print(f"error: {error}", file=sys.stderr)
+def _refuse(error: OptionError, file: _File) -> NoReturn:
+    """Ends the program with a mistake as the user knows it.
+
+    ``epochs=0: ...`` becomes ``--epochs=0: ...``, or ``--config=FILE: epochs=0: ...`` if that is
+    where it was given.
+    """
+    message = str(error)
+    name, equals, _ = message.partition("=")
+    if equals and name in file.keys:
+        message = f"--config={shown(file.path)}: {message}"
+    elif equals and name in (*Study.model_fields, *_FLAGS):
+        message = as_typed(message)
+    print(f"error: {OptionError(message)}", file=sys.stderr)
     sys.exit(2)
+
+
+def as_typed(message: str) -> str:
+    """``batch_size=0: ...`` as ``--batch-size=0: ...``."""
+    name, equals, rest = message.partition("=")
+    return f"--{name.replace('_', '-')}{equals}{rest}"
 
 
 class _OneLineParser(argparse.ArgumentParser):
@@ -120,7 +162,7 @@ class _OneLineParser(argparse.ArgumentParser):
             name = missing[1].replace("-", "_")
             field = Study.model_fields.get(name)
             message = f"{name}=: must be {accepted(field) if field else 'given a value'}"
-        refuse(OptionError(message))
+        _refuse(OptionError(message), _File())
 
 
 def _add_plugin_option(parser: argparse.ArgumentParser) -> None:
@@ -141,17 +183,35 @@ def _load_plugins(words: Sequence[str]) -> None:
                 raise OptionError(f"plugin={shown(file)}: must be given once")
             plugins.load(file)
     except OptionError as error:
-        refuse(error)
+        _refuse(error, _File())
 
 
-def _parser(description: str, defaults: Mapping[str, Any]) -> argparse.ArgumentParser:
+def _parser(
+    description: str, defaults: Mapping[str, Any], own: Collection[str], shows_all: bool
+) -> argparse.ArgumentParser:
+    """Reads every option.
+
+    Args:
+        description: first lines of its help.
+        defaults: option -> its value in the default preset.
+        own: options that the script sets otherwise than the preset, and so its help shows.
+        shows_all: whether its help shows every option.
+    """
     parser = _OneLineParser(
         description=description,
+        add_help=False,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="%(prog)s [--preset NAME] [--config FILE.yaml] [--plugin FILE.py] "
         "[--OPTION VALUE ...] [--dry-run]",
+        epilog=None
+        if shows_all
+        else "These are the options that most studies need; --help-all lists every option.",
     )
+    parser.add_argument(
+        "-h", "--help", action="help", help="list the options that most studies need"
+    )
+    parser.add_argument("--help-all", action="help", help="list every option")
     parser.add_argument(
         "--preset",
         metavar="NAME",
@@ -182,12 +242,13 @@ def _parser(description: str, defaults: Mapping[str, Any]) -> argparse.ArgumentP
                 text += f" (default: {_shown(default)})"
             # Read as text: the models check and convert, with one wording for files and here.
             is_bool = field.annotation is bool
+            is_shown = shows_all or is_common(field) or option_name in own
             group.add_argument(
                 f"--{option_name.replace('_', '-')}",
                 metavar="VALUE",
                 nargs="?" if is_bool else "+" if option_name in _LISTS else None,
                 const="true" if is_bool else None,
-                help=text.replace("%", "%%"),
+                help=text.replace("%", "%%") if is_shown else argparse.SUPPRESS,
             )
     return parser
 
@@ -215,38 +276,44 @@ def _unknown_argument(unknown: Sequence[str]) -> str:
         return f"{unknown[0]}: must follow an --option"
     if not value and len(unknown) > 1:
         value = unknown[1]
-    known = [*Study.model_fields, "preset", "config", "plugin", "dry_run", "retry_failed"]
-    name = first.removeprefix("--").replace("-", "_")
-    if name in known:
-        return f"{first}: must be written --{name.replace('_', '-')}"
-    return unknown_option(name, value, known)
+    known = [f"--{name.replace('_', '-')}" for name in (*Study.model_fields, *_FLAGS)]
+    dashed = f"--{first.removeprefix('--').replace('_', '-')}"
+    if dashed in known:
+        return f"{first}: must be written {dashed}"
+    close = difflib.get_close_matches(dashed, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else "--help-all lists every option"
+    told = f"={shown(value)}" if value else ""
+    return f"{shown(dashed)}{told}: unknown option; {hint}"
 
 
-def _given_values(
-    given: argparse.Namespace, presets: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    if given.preset not in presets:
-        raise OptionError(f"preset={shown(given.preset)}: must be one of {', '.join(presets)}")
-    values = dict(presets[given.preset])
-    if given.config is not None:
-        of_file = read_options_file(given.config)
-        if given.download is None and of_file.get("download", False) is not False:
-            # Who passes a file on decides what is computed, not what lands outside the storage.
-            raise OptionError(
-                f"download={shown(of_file['download'])}: must be given on the command line, "
-                "as it writes into data_root"
-            )
-        if "plugin" in of_file:
-            raise OptionError(
-                f"plugin={shown(of_file['plugin'])}: must be given on the command line, as it is "
-                "executed"
-            )
-        values |= of_file
-    for name in Study.model_fields:
-        if (given_value := getattr(given, name)) is not None:
-            is_list = isinstance(given_value, list)
-            values[name] = " ".join(given_value) if is_list else given_value
-    return values
+def _given_values(given: argparse.Namespace) -> dict[str, Any]:
+    """The options of a study that the command line gives."""
+    values = {name: getattr(given, name) for name in Study.model_fields}
+    return {
+        name: " ".join(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def _refuse_what_no_file_may_ask_for(
+    of_file: Mapping[str, Any], of_command_line: Mapping[str, Any]
+) -> None:
+    """Whoever passes a file on decides what is computed, not what is executed or written elsewhere.
+
+    Raises:
+        OptionError: the file asks for it.
+    """
+    if "download" not in of_command_line and of_file.get("download", False) is not False:
+        raise OptionError(
+            f"download={shown(of_file['download'])}: must be given on the command line, "
+            "as it writes into data_root"
+        )
+    if "plugin" in of_file:
+        raise OptionError(
+            f"plugin={shown(of_file['plugin'])}: must be given on the command line, as it is "
+            "executed"
+        )
 
 
 class _Loader(yaml.SafeLoader):
@@ -286,8 +353,7 @@ def read_options_file(path: str | Path) -> dict[str, Any]:
     """
     at = f"config={shown(path)}"
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(_LARGEST_FILE + 1)
+        content = read_regular(path, _LARGEST_FILE + 1)
         if len(content) > _LARGEST_FILE:
             raise OptionError(f"{at}: must be a YAML file of at most {_LARGEST_FILE:,} bytes")
         loaded = yaml.load(content.decode("utf-8"), Loader=_Loader)

@@ -135,6 +135,7 @@ def option(
     accepts: str | None = None,
     identity: bool = True,
     off: Any = PydanticUndefined,
+    common: bool = False,
     **constraints: Any,
 ) -> Any:
     """One option.
@@ -145,9 +146,10 @@ def option(
         accepts: What is accepted, in words; left out, it is derived from type and range.
         identity: Whether it can change results and so belongs to a run's identity.
         off: The value that leaves a run's identity as it was before the option existed.
+        common: Whether most studies need it, so that ``--help`` shows it.
         **constraints: pydantic's ``ge``, ``gt``, ``le``, ``lt``, ``min_length``.
     """
-    extra: dict[str, Any] = {"accepts": accepts, "identity": identity}
+    extra: dict[str, Any] = {"accepts": accepts, "identity": identity, "common": common}
     if off is not PydanticUndefined:
         extra["off"] = off
     return Field(default, description=help, json_schema_extra=extra, **constraints)
@@ -162,8 +164,11 @@ class Options(BaseModel):
     @classmethod
     def _truth_is_no_number(cls, values: Any) -> Any:
         """YAML's ``epochs: true`` is a mistake, not 1; so is ``seeds: [true]``."""
+        fields = cls.model_fields
         for name, value in values.items() if isinstance(values, dict) else ():
-            field = cls.model_fields.get(name)
+            if not isinstance(value, bool | list | tuple | dict | set):
+                continue
+            field = fields.get(name)
             if field is None or field.annotation is bool:
                 continue
             if any(isinstance(part, bool) for part in _parts(value)):
@@ -176,8 +181,9 @@ class Options(BaseModel):
         """``none`` on a command line unsets what a preset sets, where nothing is accepted."""
         if not isinstance(values, dict):
             return values
+        fields = cls.model_fields
         return {
-            name: None if value == "none" and _may_be_none(cls.model_fields.get(name)) else value
+            name: None if value == "none" and _may_be_none(fields.get(name)) else value
             for name, value in values.items()
         }
 
@@ -205,6 +211,11 @@ class Options(BaseModel):
 
 def _extra(field: FieldInfo) -> dict[str, Any]:
     return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+
+
+def is_common(field: FieldInfo) -> bool:
+    """Whether most studies need an option, see `option`."""
+    return bool(_extra(field).get("common"))
 
 
 def accepted(field: FieldInfo) -> str:

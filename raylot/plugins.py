@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from raylot.names import BUILT_IN
 from raylot.options import OptionError, parse_list, shown
+from raylot.paths import read_regular
 from raylot.text import one_line
 
 if TYPE_CHECKING:
@@ -272,12 +273,11 @@ def load(path: str | Path) -> None:
     """
     origin = str(path)
     try:
-        with Path(path).expanduser().open("rb") as file:
-            content = file.read(_LARGEST_FILE + 1)
+        content = read_regular(path, _LARGEST_FILE + 1)
         source = importlib.util.decode_source(content)
     except OSError as error:
         raise OptionError(_must_be(origin, f"it cannot be read: {error.strerror}")) from None
-    except (RuntimeError, SyntaxError, ValueError) as error:  # no such user; no text
+    except (SyntaxError, ValueError) as error:  # no text
         raise OptionError(_must_be(origin, _reason(error, origin))) from None
     if len(content) > _LARGEST_FILE:
         raise OptionError(_must_be(origin, f"it has more than {_LARGEST_FILE:,} bytes"))

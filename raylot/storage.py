@@ -17,7 +17,7 @@ from typing import TypeVar
 import pyarrow as pa
 from pyarrow import fs
 
-from raylot import seal
+from raylot import paths, seal
 from raylot.options import OptionError
 from raylot.seal import DamagedFileError
 from raylot.text import one_line
@@ -82,11 +82,15 @@ class Storage:
                 object store refuses.
 
         Raises:
-            OptionError: the URI names no known file system, or holds credentials.
+            OptionError: the URI names no known file system, or holds credentials; or the root is
+                none that somebody can have meant, see `raylot.paths.why_refused`.
         """
         self.root = str(root)
         self.patience = patience
-        if "://" not in self.root:
+        _refuse_credentials(self.root)
+        if isinstance(root, str) and (reason := paths.why_refused(root)):
+            raise self.unusable(ValueError(reason))
+        if not paths.is_uri(self.root):
             try:
                 self.root = str(Path(self.root).expanduser().resolve())
                 is_other = Path(self.root).exists() and not Path(self.root).is_dir()
@@ -96,7 +100,6 @@ class Storage:
                 raise self.unusable(NotADirectoryError("it is no folder"))
             self.filesystem, self._base = fs.LocalFileSystem(), self.root
             return
-        _refuse_credentials(self.root)
         try:
             self.filesystem, self._base = _opened(self.root)
         except (ValueError, OSError) as error:
@@ -303,12 +306,14 @@ def _may_pass(error: OSError) -> bool:
 
 
 def _refuse_credentials(uri: str) -> None:
-    """Whatever is given as storage is shown, logged and handed to Ray.
+    """Whatever is given as storage is shown, logged and handed to Ray, or shown in an error.
 
     Raises:
         OptionError: the URI holds a user, a password or a key.
     """
-    scheme, place = uri.split("://", 1)
+    if (found := paths.scheme_of(uri)) is None:
+        return
+    scheme, place = found
     if scheme.startswith("abfs"):  # abfs://container@account/folder
         place = place if ":" in place.partition("@")[0] else place.replace("@", "/", 1)
     if scheme == "file" or not ("@" in place or _SECRET.search(place)):

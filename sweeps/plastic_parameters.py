@@ -21,7 +21,7 @@ from raylot.sweep import study_spaces
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    analyses = ["figures.py", "plastic_parameters.py"]
+    analyses = {"figures.py": "tickets", "plastic_parameters.py": "tickets"}
     return conduct(__file__, __doc__, study_spaces, analyses=analyses, arguments=arguments)
 
 

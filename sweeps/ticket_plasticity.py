@@ -27,7 +27,11 @@ DEFAULTS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    analyses = ["figures.py", "report.py", "ticket_plasticity.py"]
+    analyses = {
+        "figures.py": "tickets",
+        "report.py": "streams",
+        "ticket_plasticity.py": "ticket streams",
+    }
     return conduct(
         __file__, __doc__, study_spaces, analyses=analyses, arguments=arguments, defaults=DEFAULTS
     )

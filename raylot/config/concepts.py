@@ -26,6 +26,7 @@ from raylot.options import (
     parse_list,
     shown,
 )
+from raylot.paths import why_refused
 
 Integers = BeforeValidator(parse_integers)
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
@@ -70,6 +71,7 @@ class DataOptions(Options):
     dataset: Literal["digits", "mnist"] = option(
         "digits",
         "data set: scikit-learn's 8x8 digits (embedded) or MNIST (needs data_root)",
+        common=True,
     )
     scaling: Literal["raw", "unit", "standardize"] = option(
         "raw",
@@ -91,10 +93,11 @@ class DataOptions(Options):
 
     @field_validator("data_root", mode="before")
     @classmethod
-    def _says_something(cls, value: Any) -> Any:
+    def _says_something(cls, value: Any, info: Any) -> Any:
         """An empty text, as of an unset shell variable, would be the working directory."""
-        if value == "":
-            raise ValueError("an empty text")
+        if isinstance(value, str) and (reason := why_refused(value, with_uris=False)):
+            what = accepted(cls.model_fields[info.field_name])
+            raise ValueError(f"must be {what} ({reason})")
         return value
 
     @field_validator("data_root")
@@ -199,6 +202,7 @@ class NetworkOptions(NamingOptions):
     ] = option(
         (64,),
         "mlp: units of each hidden layer, first to last",
+        common=True,
         accepts="one or more whole numbers in [1, 65536], as 256 or 100,100",
     )
     width: int = option(
@@ -214,7 +218,7 @@ class OptimizerOptions(Options):
     """How weights move."""
 
     optimizer: Literal["adam", "sgd"] = option("adam", "optimizer")
-    lr: float = option(1e-3, "learning rate", gt=0, le=100)
+    lr: float = option(1e-3, "learning rate", common=True, gt=0, le=100)
     momentum: float = option(0.0, "momentum of sgd", ge=0, lt=1)
     weight_decay: float = option(
         0.0, "weight decay, added to the gradient as torch.optim does", ge=0, le=100
@@ -230,7 +234,9 @@ class OptimizerOptions(Options):
 class TrainingOptions(OptimizerOptions):
     """How one network is trained on one task."""
 
-    epochs: int = option(10, "passes over each task's training split", ge=1, le=100_000)
+    epochs: int = option(
+        10, "passes over each task's training split", common=True, ge=1, le=100_000
+    )
     batch_size: int = option(32, "examples per training step", ge=1, le=1_000_000)
     drop_last: bool = option(
         False, "leave out the last batch of an epoch if it is smaller than batch_size", off=False
@@ -250,10 +256,11 @@ class TrainingOptions(OptimizerOptions):
 class StreamOptions(Options):
     """How long the stream is, and where it is looked at."""
 
-    tasks: int = option(31, "tasks in the stream", ge=1, le=1_000_000)
+    tasks: int = option(31, "tasks in the stream", common=True, ge=1, le=1_000_000)
     snapshots: Annotated[tuple[int, ...], Integers, Field(min_length=1)] = option(
         "0-:10",
         "tasks before which a snapshot is taken; its tickets are searched on that task",
+        common=True,
         accepts="task numbers from 0 to tasks - 1, each once, as 0,10,20 or 0-20:10 or 0-:10",
     )
     carry_optimizer: bool = option(
@@ -348,7 +355,11 @@ class TicketOptions(PruningOptions):
     """How many tickets and controls are searched per snapshot and sparsity."""
 
     tickets: int = option(
-        4, "tickets per snapshot and sparsity; they differ in data order", ge=1, le=1000
+        4,
+        "tickets per snapshot and sparsity; they differ in data order",
+        common=True,
+        ge=1,
+        le=1000,
     )
     random_masks: int | None = option(
         None,

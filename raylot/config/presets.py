@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+from raylot.options import parse_list, parse_rounds
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Small enough for a laptop; raw pixels and this learning rate were chosen because plasticity is
@@ -54,3 +57,19 @@ PRESETS: dict[str, dict[str, Any]] = {
         "seeds": "0",
     },
 }
+
+
+def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A preset's options, overridden by those that are given.
+
+    If fewer sparsities are given, the preset's table of rounds is cut down to them.
+    """
+    values = {**preset, **given}
+    table = parse_rounds(preset.get("rounds"))
+    if isinstance(table, dict) and "rounds" not in given:
+        try:
+            wanted = {float(value) for value in parse_list(values["sparsities"])}
+        except (TypeError, ValueError):  # no sparsities: whoever checks the options says so
+            return values
+        values["rounds"] = {s: count for s, count in table.items() if s in wanted} or table
+    return values

@@ -214,7 +214,8 @@ class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
     @functools.cached_property
     def stream(self) -> StreamRun:
         """The stream run whose snapshot this run starts from."""
-        return StreamRun(**self.model_dump(include=set(StreamRun.model_fields)))
+        # Not validated again: that takes most of the time in which a large sweep is planned.
+        return StreamRun.model_construct(**self.model_dump(include=set(StreamRun.model_fields)))
 
     @functools.cached_property
     def run_id(self) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import re
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -23,7 +26,7 @@ from raylot.config.concepts import (
     one_of,
 )
 from raylot.config.runs import StreamRun, Subnetwork, TicketsRun, TicketStreamRun
-from raylot.options import Options, option, parse_list, parse_rounds
+from raylot.options import OptionError, Options, option, parse_list, parse_rounds, shown
 
 
 def _sparsities_or_highest(value: Any) -> Any:
@@ -41,17 +44,19 @@ class SearchOptions(NamingOptions):
     seeds: Annotated[tuple[_Seed, ...], Integers, Field(min_length=1)] = option(
         "0-4",
         "seeds, each a replicate",
+        common=True,
         accepts="whole numbers from 0, each once, as 0-9 or 0,3,5",
     )
     shifts: Annotated[tuple[str, ...], _List, one_of("shift"), Field(min_length=1)] = option(
-        ("permuted_pixels", "stationary"), "shift types to compare"
+        ("permuted_pixels", "stationary"), "shift types to compare", common=True
     )
     interventions: Annotated[
         tuple[str, ...], _List, one_of("intervention"), Field(min_length=1)
-    ] = option(("none",), "interventions to compare")
+    ] = option(("none",), "interventions to compare", common=True)
     sparsities: Annotated[tuple[Sparsity, ...], _List, Field(min_length=1)] = option(
         (0.8, 0.9),
         "target fractions of weights removed",
+        common=True,
         accepts="one or more numbers in [0, 1), each once, as 0.8,0.9",
     )
     rounds: Annotated[_Rounds | dict[Sparsity, _Rounds] | None, BeforeValidator(parse_rounds)] = (
@@ -110,6 +115,7 @@ class SweepOptions(Options):
     storage: str | None = option(
         None,
         "folder or URI (s3://bucket/...) for all results; none given: results/NAME",
+        common=True,
         accepts="a folder that can be written, or a URI",
         min_length=1,
     )
@@ -183,12 +189,17 @@ class Study(
     def _runs_are_valid(self) -> Self:
         for shift in self.shifts:
             for intervention in self.interventions:
-                self.tickets_run(
-                    shift=shift,
-                    intervention=intervention,
-                    task=self.snapshots[0],
-                    sparsity=self.sparsities[0],
-                )
+                try:
+                    self.tickets_run(
+                        shift=shift,
+                        intervention=intervention,
+                        task=self.snapshots[0],
+                        sparsity=self.sparsities[0],
+                        rounds=None,
+                    )
+                except OptionError as error:  # of a run, whose options have names of their own
+                    told = re.sub("^(shift|intervention)=", r"\1s=", str(error))
+                    raise OptionError(told) from None
         return self
 
     @model_validator(mode="after")
@@ -207,11 +218,18 @@ class Study(
 
     @model_validator(mode="after")
     def _rounds_fit(self) -> Self:
-        if isinstance(self.rounds, dict) and not set(self.rounds) & set(self.sparsities):
-            raise ValueError(
-                f"rounds={self.rounds}: must be for one of the sparsities {self.sparsities}"
-            )
+        if isinstance(self.rounds, dict) and self.rounds.keys() != set(self.sparsities):
+            raise self._rounds_do_not_fit(self.rounds, self.sparsities)
         return self
+
+    def _rounds_do_not_fit(
+        self, table: Mapping[float, int], sparsities: Iterable[float]
+    ) -> OptionError:
+        told = ",".join(f"{sparsity}:{count}" for sparsity, count in table.items())
+        return OptionError(
+            f"rounds={shown(told)}: must have one entry for each sparsity that is searched, and no "
+            f"other: {', '.join(map(str, sparsities))}"
+        )
 
     @model_validator(mode="after")
     def _streams_are_searched(self) -> Self:
@@ -232,21 +250,34 @@ class Study(
         return self.stream_sparsities or self.sparsities
 
     def rounds_for(self, sparsity: float) -> int:
-        """Pruning rounds at a sparsity; a table of rounds that lacks it means the customary."""
-        rounds = self.rounds.get(sparsity) if isinstance(self.rounds, dict) else self.rounds
-        return customary_rounds(sparsity) if rounds is None else rounds
+        """Pruning rounds at a sparsity.
+
+        Raises:
+            OptionError: there is a table of rounds that lacks it.
+        """
+        if not isinstance(self.rounds, dict):
+            return customary_rounds(sparsity) if self.rounds is None else self.rounds
+        if sparsity not in self.rounds:
+            raise self._rounds_do_not_fit(self.rounds, [sparsity])
+        return self.rounds[sparsity]
+
+    @functools.cached_property
+    def _of_every_stream(self) -> dict[str, Any]:
+        return self.model_dump(include=set(StreamRun.model_fields))
+
+    @functools.cached_property
+    def _of_every_search(self) -> dict[str, Any]:
+        return self.model_dump(include=set(TicketsRun.model_fields) - {"rounds"})
 
     def stream_run(self, **searched: Any) -> StreamRun:
         """The stream run with these searched options."""
-        shared = self.model_dump(include=set(StreamRun.model_fields))
-        return StreamRun.checked(**{**shared, **searched})
+        return StreamRun.checked(**{**self._of_every_stream, **searched})
 
     def tickets_run(self, **searched: Any) -> TicketsRun:
         """The tickets run with these searched options."""
-        shared = self.model_dump(include=set(TicketsRun.model_fields) - {"rounds"})
         if "rounds" not in searched:
             searched["rounds"] = self.rounds_for(searched["sparsity"])
-        return TicketsRun.checked(**{**shared, **searched})
+        return TicketsRun.checked(**{**self._of_every_search, **searched})
 
     def ticket_stream_run(self, **searched: Any) -> TicketStreamRun:
         """The ticket stream run with these searched options."""

@@ -13,7 +13,7 @@ from raylot.preliminary import AnswerSoFar
 from raylot.progress import Progress
 from raylot.results.integrity import Damage, inspect, mend
 from raylot.storage import OutOfReachError, Storage
-from raylot.sweep.experiment import Ended, run_experiment
+from raylot.sweep.experiment import TRAINABLES, Ended, run_experiment
 from raylot.sweep.stage import Stage
 from raylot.sweep.watch import Watch
 from raylot.trials.record import now, run_row
@@ -151,7 +151,7 @@ class Execution:
 
     def _fit(self, stage: Stage, runs: Sequence[StreamRun]) -> Ended:
         return run_experiment(
-            stage.trainable,
+            TRAINABLES[runs[0].kind],
             runs,
             name=stage.name,
             searched=self._searched,

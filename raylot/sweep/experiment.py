@@ -209,13 +209,16 @@ def _each_dataset(runs: Sequence[StreamRun]) -> list[StreamRun]:
     return list({run.dataset: run for run in runs}.values())
 
 
-_TRAINABLES = {
-    trainable.__name__: trainable for trainable in (StreamTrial, TicketsTrial, TicketStreamTrial)
+#: Kind of run -> what computes it.
+TRAINABLES: dict[str, type[RunTrainable]] = {
+    trainable.run_model.kind: trainable
+    for trainable in (StreamTrial, TicketsTrial, TicketStreamTrial)
 }
 
 
 def _trial_run(trial: Any) -> StreamRun:
-    model = _TRAINABLES[trial.trainable_name].run_model
+    names = {trainable.__name__: trainable for trainable in TRAINABLES.values()}
+    model = names[trial.trainable_name].run_model
     return model(**trial.config["shared"], **trial.config["run"])
 
 

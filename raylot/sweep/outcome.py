@@ -20,6 +20,7 @@ class Outcome:
 
     Attributes:
         finished: runs that ended well.
+        finished_stages: names of the stages with such runs.
         diverged: runs that ended with a loss that was not finite.
         failures: runs that ended with an error, and why.
         missing: runs that have not ended.
@@ -31,6 +32,7 @@ class Outcome:
     """
 
     finished: int
+    finished_stages: frozenset[str]
     diverged: int
     failures: Sequence[str]
     missing: int
@@ -97,8 +99,12 @@ def outcome(
         )
         if status == "failed"
     ]
+    finished = set(ended["run_id"][ended["status"] == "finished"])
     return Outcome(
-        finished=int((ended["status"] == "finished").sum()),
+        finished=len(finished),
+        finished_stages=frozenset(
+            stage.name for stage in stages if any(run.run_id in finished for run in stage.runs)
+        ),
         diverged=int((ended["status"] == "diverged").sum()),
         failures=failures,
         missing=len(planned) - len(ended),

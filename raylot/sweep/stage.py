@@ -9,8 +9,6 @@ from raylot import results
 from raylot.config import StreamRun
 from raylot.results.tables import ended_runs
 from raylot.storage import Storage
-from raylot.trials.base import RunTrainable
-from raylot.trials.stream import snapshot_path
 
 
 @dataclass(frozen=True)
@@ -18,7 +16,6 @@ class Stage:
     """Runs of one kind, all of which could run at once."""
 
     name: str
-    trainable: type[RunTrainable]
     runs: Sequence[StreamRun]
 
     def missing(self, storage: Storage) -> list[StreamRun]:
@@ -57,6 +54,8 @@ class Stage:
             if ended is None:
                 return can_start(parent)
             if parent.parent is None and ended.status == "diverged":
+                from raylot.trials.stream import snapshot_path  # imports torch, which takes seconds
+
                 snapshot = snapshot_path(parent.run_id, getattr(run, "task", 0))
                 if not ended.tells:
                     return storage.exists(snapshot)

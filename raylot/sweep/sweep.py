@@ -2,14 +2,18 @@
 
 A sweep is a sequence of stages, each a Tune experiment over the runs that are still missing. The
 storage alone says which are: repeating a command continues it.
+
+Ray and torch take seconds to import, so the functions that need them import them: a command with
+nothing to do ends without them.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from raylot import data, results
+from raylot import results
 from raylot.config import StreamRun, Study
 from raylot.lease import Lease
 from raylot.options import OptionError
@@ -17,19 +21,14 @@ from raylot.progress import Progress
 from raylot.results.commands import record
 from raylot.results.integrity import inspect
 from raylot.storage import OutOfReachError, Storage
-from raylot.sweep.cluster import StartError, check_address, ray_session
-from raylot.sweep.execution import Execution
-from raylot.sweep.loggers import check_logger
 from raylot.sweep.outcome import CONTINUE, Outcome, outcome
-from raylot.sweep.plugin_networks import check_plugin_networks
-from raylot.sweep.prediction import predicted, trials_on_this_machine
-from raylot.sweep.space import Space, distinct, resolve
+from raylot.sweep.planning import Planning
+from raylot.sweep.space import Space, distinct, points
 from raylot.sweep.stage import Stage
 from raylot.sweep.watch import Watch
-from raylot.trials.base import in_one_line
-from raylot.trials.stream import StreamTrial
-from raylot.trials.ticket_stream import TicketStreamTrial
-from raylot.trials.tickets import TicketsTrial
+
+#: Runs of one sweep: planning that many takes some minutes and some GB.
+MOST_RUNS = 200_000
 
 
 @dataclass(frozen=True)
@@ -66,13 +65,18 @@ class Sweep:
                 raise OptionError(
                     f"{name}={spaces[later][name]}: must be searched in one of the spaces only"
                 )
-        streams = distinct(
-            self.study.stream_run(**p) for p in resolve(self.stream_space, self.samples)
+        stream_points, ticket_points, ticket_stream_points = (
+            list(itertools.islice(points(space, self.samples), MOST_RUNS + 1)) for space in spaces
         )
+        self._check_number(len(stream_points) * (1 + len(ticket_points)))
+        planning = Planning()
+        streams = distinct(
+            self.study.stream_run(**point) for point in planning.of("streams", stream_points)
+        )
+        searches = itertools.product(streams, ticket_points)
         tickets = distinct(
             self.study.tickets_run(**stream.model_dump(include=set(self.stream_space)), **point)
-            for stream in streams
-            for point in resolve(self.ticket_space, self.samples)
+            for stream, point in planning.of("tickets", searches, len(streams) * len(ticket_points))
         )
         known = {stream.run_id for stream in streams}
         for run in tickets:
@@ -82,21 +86,33 @@ class Sweep:
                     f"ticket_space={', '.join(names)}: must not hold options of a stream; "
                     "search these in stream_space"
                 )
-        stages = [
-            Stage("streams", StreamTrial, streams),
-            Stage("tickets", TicketsTrial, tickets),
-        ]
+        stages = [Stage("streams", streams), Stage("tickets", tickets)]
         if self.study.ticket_tasks:
             searched = {*self.stream_space, *self.ticket_space}
+            snapshots = set(self.study.stream_snapshots or self.study.snapshots)
+            continued = [
+                ticket
+                for ticket in tickets
+                if ticket.task in snapshots and ticket.sparsity in self.study.streamed_sparsities
+            ]
+            number = len(continued) * len(ticket_stream_points)
+            self._check_number(len(streams) + len(tickets) + number)
+            both = itertools.product(continued, ticket_stream_points)
             ticket_streams = distinct(
                 self.study.ticket_stream_run(**ticket.model_dump(include=searched), **point)
-                for ticket in tickets
-                if ticket.task in (self.study.stream_snapshots or self.study.snapshots)
-                and ticket.sparsity in self.study.streamed_sparsities
-                for point in resolve(self.ticket_stream_space, self.samples)
+                for ticket, point in planning.of("ticket streams", both, number)
             )
-            stages.append(Stage("ticket streams", TicketStreamTrial, ticket_streams))
+            stages.append(Stage("ticket streams", ticket_streams))
         return stages
+
+    def _check_number(self, runs: int) -> None:
+        if runs > MOST_RUNS:
+            spaces = (self.stream_space, self.ticket_space, self.ticket_stream_space)
+            names = ", ".join(name for space in spaces for name in space)
+            raise OptionError(
+                f"{runs:,} runs or more: must be at most {MOST_RUNS:,} in one sweep; search fewer "
+                f"values of {names}"
+            )
 
     def plan(self) -> str:
         """What would run: per stage the runs, those finished, and the training steps left."""
@@ -126,6 +142,9 @@ class Sweep:
             return "Not predicted: the data set might have to be downloaded."
         if self.study.gpus_per_trial:
             return "Not predicted: trials run on GPUs, and here only this machine's CPU is tried."
+        from raylot.sweep.prediction import predicted, trials_on_this_machine
+        from raylot.trials.base import in_one_line
+
         at_once = trials_on_this_machine(self.study.cpus_per_trial, self.study.max_concurrent)
         try:
             return predicted(runs, at_once)
@@ -146,6 +165,8 @@ class Sweep:
             OptionError: data cannot be loaded, storage not written, a run is not valid, a logger
                 not used, a plugin's network not trained or pruned.
         """
+        from raylot.sweep.loggers import check_logger
+
         assert self.stages
         check_logger(self.study, self.storage)
         remarks = self.check_inputs()
@@ -161,8 +182,23 @@ class Sweep:
         Raises:
             OptionError: they are not.
         """
+        from raylot import data
+        from raylot.sweep.plugin_networks import check_plugin_networks
+
         data.check_available(self.study)
         return check_plugin_networks(self.stages[0].runs)
+
+    def is_finished(self, *, retry_failed: bool = False) -> bool:
+        """Whether nothing is left to compute, as the storage says at this moment.
+
+        Args:
+            retry_failed: whether runs that ended with an error count as missing.
+        """
+        return not self._is_to_do(Storage(self.storage.root), retry_failed)
+
+    def outcome(self) -> Outcome:
+        """How the runs stand, as the storage says at this moment."""
+        return outcome(self.stages, self.storage, False, [])
 
     def run(self, *, retry_failed: bool = False, command: str = "") -> Outcome:
         """Computes all missing runs, stage by stage.
@@ -183,7 +219,9 @@ class Sweep:
         interrupted = False
         try:
             with Watch(CONTINUE, before_end=progress.stop) as watch:
-                if self._is_to_do(retry_failed):
+                if self._is_to_do(self.storage, retry_failed):
+                    from raylot.sweep.cluster import check_address
+
                     check_address(self.study)
                     # Its own storage does not wait: it tells others whether this sweep is alive.
                     lease = Lease(Storage(self.storage.root), progress.note, watch.lost_storage)
@@ -201,11 +239,11 @@ class Sweep:
         except OutOfReachError:
             raise KeyboardInterrupt from None
 
-    def _is_to_do(self, retry_failed: bool) -> bool:
-        if any(stage.ready(self.storage) for stage in self.stages):
+    def _is_to_do(self, storage: Storage, retry_failed: bool) -> bool:
+        if any(stage.ready(storage) for stage in self.stages):
             return True
-        return bool(inspect(self.storage, self._planned).damages) or (
-            retry_failed and bool(self._failed())
+        return bool(inspect(storage, self._planned).damages) or (
+            retry_failed and bool(self._failed(storage))
         )
 
     def _execute(
@@ -215,6 +253,9 @@ class Sweep:
 
         Only who is in charge looks what that is: before, another sweep may have been at work.
         """
+        from raylot.sweep.cluster import StartError, ray_session
+        from raylot.sweep.execution import Execution
+
         spaces = (self.stream_space, self.ticket_space, self.ticket_stream_space)
         searched = {name for space in spaces for name in space}
         execution = Execution(
@@ -222,7 +263,7 @@ class Sweep:
         )
         execution.repair(inspect(self.storage, self._planned).damages)
         if retry_failed:
-            results.forget_runs(self.storage, self._failed())
+            results.forget_runs(self.storage, self._failed(self.storage))
         if not any(stage.ready(self.storage) for stage in self.stages):
             return []
         try:
@@ -244,8 +285,8 @@ class Sweep:
     def _planned(self) -> set[str]:
         return {run.run_id for stage in self.stages for run in stage.runs}
 
-    def _failed(self) -> set[str]:
+    def _failed(self, storage: Storage) -> set[str]:
         """Runs that ended with an error."""
-        runs = results.read(self.storage, "runs", ["run_id", "status"])
+        runs = results.read(storage, "runs", ["run_id", "status"])
         failed = runs["run_id"][(runs["status"] == "failed") & runs["run_id"].isin(self._planned)]
         return set(failed)

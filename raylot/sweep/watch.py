@@ -13,8 +13,6 @@ from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
-import ray
-
 #: Seconds between two looks.
 _INTERVAL = 2.0
 
@@ -89,6 +87,8 @@ class Watch:
 
     def watch_cluster(self) -> None:
         """From now on, Ray's head and this machine's own Ray process must stay in reach."""
+        import ray  # not at the top: a command with nothing to do ends without it
+
         own = ray.get_runtime_context().get_node_id()
         host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
         self._reached_at, self._head = time.monotonic(), (host.strip("[]"), int(port))

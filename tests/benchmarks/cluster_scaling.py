@@ -34,7 +34,7 @@ from raylot.config import Study
 from raylot.lease import Lease
 from raylot.progress import Progress
 from raylot.storage import Storage
-from raylot.sweep import Stage
+from raylot.sweep import Stage, experiment
 from raylot.sweep.cluster import ray_session
 from raylot.sweep.execution import Execution
 from raylot.sweep.watch import Watch
@@ -185,7 +185,8 @@ def _measure(trials: int, sleep: float | None, nodes: int, address: str) -> _Cos
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     study = Study.checked(**_SHORT, seeds=f"0-{trials - 1}", save_interval=60)
     runs = [study.stream_run(seed=seed, shift="stationary") for seed in study.seeds]
-    stage = Stage("streams", trainable, runs)
+    stage = Stage("streams", runs)
+    experiment.TRAINABLES["stream"] = trainable
     progress = _Ends()
     with tempfile.TemporaryDirectory() as folder, Lease(Storage(folder)) as lease:
         execution = Execution(

@@ -43,7 +43,7 @@ def _goes_away(store: ObjectStore, monkeypatch: pytest.MonkeyPatch, seconds: flo
 
 
 def _status(*more: str) -> int:
-    return script.conduct(__file__, "", study_spaces, analyses=[], arguments=[*_LEAST, *more])
+    return script.conduct(__file__, "", study_spaces, analyses={}, arguments=[*_LEAST, *more])
 
 
 def test_it_is_waited_for(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -166,6 +170,22 @@ def test_original_narrowed() -> None:
     assert (study.dataset, study.hidden, study.masked) == ("mnist", (256,), "freeze")
 
 
+def test_a_table_of_rounds_is_for_all_sparsities_and_no_other(
+    options_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A preset's own table follows the sparsities that are given, as far as it has them."""
+    wrong = "rounds=0.8:3,0.95:10: must have one entry for each sparsity that is searched"
+    assert refusal(capsys, "--rounds", "0.8:3,0.95:10").startswith(f"--{wrong}")
+    options_file.write_text("rounds: {0.8: 3, 0.95: 10}")
+    message = refusal(capsys, "--config", str(options_file))
+    assert message.startswith(f"--config={options_file}: {wrong}")
+    study = command("--preset", "original", "--sparsities", "0.95,0.8").study
+    assert study.rounds == {0.8: 3, 0.95: 10}
+    message = refusal(capsys, "--preset", "original", "--sparsities", "0.8,0.7")
+    assert message.startswith("--rounds=0.8:3: must have one entry for each sparsity")
+    assert message.endswith(": 0.8, 0.7")
+
+
 def test_a_scripts_own_defaults_are_below_what_is_given(options_file: Path) -> None:
     def study(*arguments: str) -> Study:
         own = {"ticket_tasks": 10, "sparsities": "0.8", "snapshots": "0,20"}
@@ -186,7 +206,7 @@ def test_a_scripts_own_defaults_are_below_what_is_given(options_file: Path) -> N
 
 def test_help_shows_every_option_and_what_it_accepts(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        command("--help")
+        command("--help-all")
     assert caught.value.code == 0
     captured = capsys.readouterr()
     assert captured.err == ""
@@ -203,12 +223,45 @@ def test_help_shows_every_option_and_what_it_accepts(capsys: pytest.CaptureFixtu
     assert "PydanticUndefined" not in captured.out
 
 
+def test_the_short_help_shows_what_most_studies_need_and_their_defaults(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown = {}
+    for flag in ("--help", "-h", "--help-all"):
+        with pytest.raises(SystemExit) as caught:
+            command(flag)
+        assert caught.value.code == 0
+        text = capsys.readouterr().out
+        shown[flag] = set(re.findall(r"^  --([a-z0-9-]+) ", text, re.MULTILINE))
+        if flag != "--help-all":
+            for name in ("seeds", "sparsities", "lr", "epochs", "tasks", "tickets"):
+                (own,) = re.findall(rf"--{name} VALUE(.*?)(?=\n  --|\n\n)", text, re.DOTALL)
+                assert f"(default: {PRESETS['default'][name]})" in " ".join(own.split())
+            assert "--help-all lists every option" in text
+            assert len(text.splitlines()) < 90
+    of_study = {name.replace("_", "-") for name in Study.model_fields}
+    assert shown["--help"] == shown["-h"]
+    assert shown["--help"] & of_study == {
+        "seeds", "shifts", "interventions", "sparsities", "dataset", "hidden", "lr", "epochs",
+        "tasks", "snapshots", "tickets", "storage",
+    }  # fmt: skip
+    assert shown["--help-all"] > of_study
+
+
+def test_the_short_help_shows_what_a_script_sets_itself(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        parse("What it is for.", "my_study", ["--help"], {"ticket_tasks": 10})
+    assert "  --ticket-tasks VALUE" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("name", "value"), PRESETS["default"].items())
 def test_help_shows_the_default_presets_values(
     name: str, value: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        command("--help")
+        command("--help-all")
     shown = "".join(capsys.readouterr().out.split())
     dashed = name.replace("_", "-")
     (own,) = re.findall(rf"--{dashed}\[?VALUE(.*?)(?=--|$)", shown)
@@ -221,102 +274,102 @@ def test_help_shows_the_default_presets_values(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--epoch", "3"], "epoch=3: unknown option; did you mean epochs?"),
-        (["--epoch=3"], "epoch=3: unknown option; did you mean epochs?"),
-        (["--batchsize", "3"], "batchsize=3: unknown option; did you mean batch_size?"),
-        (["--presets", "x"], "presets=x: unknown option; did you mean preset?"),
-        (["--dry-runs"], "dry_runs=: unknown option; did you mean dry_run?"),
+        (["--epoch", "3"], "--epoch=3: unknown option; did you mean --epochs?"),
+        (["--epoch=3"], "--epoch=3: unknown option; did you mean --epochs?"),
+        (["--batchsize", "3"], "--batchsize=3: unknown option; did you mean --batch-size?"),
+        (["--presets", "x"], "--presets=x: unknown option; did you mean --preset?"),
+        (["--dry-runs"], "--dry-runs: unknown option; did you mean --dry-run?"),
         (["--dry_run"], "--dry_run: must be written --dry-run"),
         (["--batch_size", "3"], "--batch_size: must be written --batch-size"),
-        (["--preset", "orginal"], "preset=orginal: must be one of default, original"),
-        (["--epochs", "0"], "epochs=0: must be a whole number in [1, 100000]"),
-        (["--epochs", "ten"], "epochs=ten: must be a whole number in [1, 100000]"),
-        (["--epochs"], "epochs=: must be a whole number in [1, 100000]"),
-        (["--epochs", "--lr", "1"], "epochs=: must be a whole number in [1, 100000]"),
+        (["--preset", "orginal"], "--preset=orginal: must be one of default, original"),
+        (["--epochs", "0"], "--epochs=0: must be a whole number in [1, 100000]"),
+        (["--epochs", "ten"], "--epochs=ten: must be a whole number in [1, 100000]"),
+        (["--epochs"], "--epochs=: must be a whole number in [1, 100000]"),
+        (["--epochs", "--lr", "1"], "--epochs=: must be a whole number in [1, 100000]"),
         (["--lr", "1", "2"], "2: must follow an --option"),
-        (["--config"], "config=: must be given a value"),
-        (["--config=--"], "config=: must be given a value"),
-        (["--carry-optimizer=--"], "carry_optimizer=: must be true or false"),
-        (["--seeds"], "seeds=: must be whole numbers from 0, each once, as 0-9 or 0,3,5"),
-        (["--lr", "nan"], "lr=nan: must be a number in (0, 100]"),
-        (["--lr", "-1"], "lr=-1: must be a number in (0, 100]"),
-        (["--lr", "-1e-3"], "lr=-1e-3: must be a number in (0, 100]"),
-        (["--lr=-1e-3"], "lr=-1e-3: must be a number in (0, 100]"),
-        (["--download", "perhaps"], "download=perhaps: must be true or false"),
-        (["--l2-strength"], "l2_strength=: must be a number in [0, 100]"),
-        (["--l2-strength", "-1e-3"], "l2_strength=-1e-3: must be a number in [0, 100]"),
+        (["--config"], "--config=: must be given a value"),
+        (["--config=--"], "--config=: must be given a value"),
+        (["--carry-optimizer=--"], "--carry-optimizer=: must be true or false"),
+        (["--seeds"], "--seeds=: must be whole numbers from 0, each once, as 0-9 or 0,3,5"),
+        (["--lr", "nan"], "--lr=nan: must be a number in (0, 100]"),
+        (["--lr", "-1"], "--lr=-1: must be a number in (0, 100]"),
+        (["--lr", "-1e-3"], "--lr=-1e-3: must be a number in (0, 100]"),
+        (["--lr=-1e-3"], "--lr=-1e-3: must be a number in (0, 100]"),
+        (["--download", "perhaps"], "--download=perhaps: must be true or false"),
+        (["--l2-strength"], "--l2-strength=: must be a number in [0, 100]"),
+        (["--l2-strength", "-1e-3"], "--l2-strength=-1e-3: must be a number in [0, 100]"),
         (
             ["--intervention", "redo"],
-            "intervention=redo: unknown option; did you mean interventions?",
+            "--intervention=redo: unknown option; did you mean --interventions?",
         ),
         (
             ["--interventions", "redu"],
-            "interventions=redu: must be one or more of none, l2, l2_init, shrink_and_perturb, "
+            "--interventions=redu: must be one or more of none, l2, l2_init, shrink_and_perturb, "
             "redo, reset, each once; --plugin FILE.py adds others",
         ),
         (
             ["--interventions", "redo", "--network", "resnet"],
-            "intervention=redo: must go with network mlp, lenet or vgg",
+            "--interventions=redo: must go with network mlp, lenet or vgg",
         ),
         (
             ["--output-rate", "0.5", "--scope", "global"],
-            "output_rate=0.5: must be 1 unless scope is layer",
+            "--output-rate=0.5: must be 1 unless scope is layer",
         ),
         (
             ["--subnetworks", "foo"],
-            "subnetworks=foo: must be one or more of ticket, dense, random, reinit, each once",
+            "--subnetworks=foo: must be one or more of ticket, dense, random, reinit, each once",
         ),
-        (["--stream-sparsities", "0.7"], "stream_sparsities=0.7: must be one of 0.8, 0.9"),
-        (["--stream-snapshots", "5"], "stream_snapshots=5: must be one of 0, 10, 20, 30"),
+        (["--stream-sparsities", "0.7"], "--stream-sparsities=0.7: must be one of 0.8, 0.9"),
+        (["--stream-snapshots", "5"], "--stream-snapshots=5: must be one of 0, 10, 20, 30"),
         (
             ["--stream-snapshots", ""],
-            "stream_snapshots=: must be some of the snapshots, each once, as 0,20, or none",
+            "--stream-snapshots=: must be some of the snapshots, each once, as 0,20, or none",
         ),
         (
             ["--plastic-task", "unshifted", "--shifts", "rotation,class_split"],
-            "plastic_task=unshifted: must be same with shift class_split",
+            "--plastic-task=unshifted: must be same with shift class_split",
         ),
         # 4 epochs of 45 batches
         (
             ["--rewind-steps", "181"],
-            "rewind_steps=181: must be at most 180, the training steps of one task",
+            "--rewind-steps=181: must be at most 180, the training steps of one task",
         ),
         (
             ["--criterion", "size"],
-            "criterion=size: must be one of magnitude, magnitude_increase, movement, random",
+            "--criterion=size: must be one of magnitude, magnitude_increase, movement, random",
         ),
         (
             ["--random-density", "0"],
-            "random_density=0: must be a number in (0, 1], or none for the tickets' layer "
+            "--random-density=0: must be a number in (0, 1], or none for the tickets' layer "
             "densities",
         ),
         # of 64 pixels
         (
             ["--fraction", "0.02"],
-            "fraction=0.02: must be at least 0.023, so that 2 of the 64 pixels of digits change "
+            "--fraction=0.02: must be at least 0.023, so that 2 of the 64 pixels of digits change "
             "places",
         ),
         (
             ["--perturb-every", "step"],
-            "shrink=0.8: must be in [0.99, 1] with perturb_every=step, where it acts after every "
+            "--shrink=0.8: must be in [0.99, 1] with perturb_every=step, where it acts after every "
             "training step (as shrink=0.9999 with perturb=0.0001)",
         ),
-        (["--gradual", "1.5"], "gradual=1.5: must be a number in [0, 1]"),
-        (["--classes-per-task", "1"], "classes_per_task=1: must be a whole number in [2, 10]"),
-        (["--dataset", "cifar"], "dataset=cifar: must be one of digits, mnist"),
-        (["--device", "cuda"], "device=cuda: must go with gpus_per_trial greater than 0"),
-        (["--momentum", "0.9"], "momentum=0.9: must be 0 unless optimizer is sgd"),
+        (["--gradual", "1.5"], "--gradual=1.5: must be a number in [0, 1]"),
+        (["--classes-per-task", "1"], "--classes-per-task=1: must be a whole number in [2, 10]"),
+        (["--dataset", "cifar"], "--dataset=cifar: must be one of digits, mnist"),
+        (["--device", "cuda"], "--device=cuda: must go with gpus_per_trial greater than 0"),
+        (["--momentum", "0.9"], "--momentum=0.9: must be 0 unless optimizer is sgd"),
         (["stray"], "stray: must follow an --option"),
         (["--dry-run", "stray"], "stray: must follow an --option"),
         (["-e", "3"], "-e: must follow an --option"),
         (
             ["--seeds", "0-99999999999999999999999"],
-            "seeds=0-99999999999999999999999: "
+            "--seeds=0-99999999999999999999999: "
             "must be whole numbers from 0, each once, as 0-9 or 0,3,5",
         ),
         (
             ["--snapshots", "0,31"],
-            "snapshots=0,31: must be task numbers from 0 to 30, each once",
+            "--snapshots=0,31: must be task numbers from 0 to 30, each once",
         ),
     ],
 )
@@ -393,7 +446,8 @@ def test_a_mistake_in_a_file_is_one_line(
     text: str, message: str, options_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options_file.write_text(text)
-    assert refusal(capsys, "--config", str(options_file)) == message
+    expected = f"--config={options_file}: {message}"
+    assert refusal(capsys, "--config", str(options_file)) == expected
 
 
 @pytest.mark.parametrize(
@@ -435,7 +489,9 @@ def test_a_file_that_is_no_mapping_is_refused(
     content: bytes, options_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options_file.write_bytes(content)
-    assert refusal(capsys, "--config", str(options_file)).startswith(f"config={options_file}: must")
+    assert refusal(capsys, "--config", str(options_file)).startswith(
+        f"--config={options_file}: must"
+    )
 
 
 @pytest.mark.parametrize(
@@ -465,18 +521,96 @@ def test_lists_in_lists_are_refused(
     """By aliases, a few lines could hold more of them than memory does."""
     options_file.write_text(text)
     message = refusal(capsys, "--config", str(options_file))
-    assert message == f"config={options_file}: {name} must hold no lists or tables in its own"
+    assert message == f"--config={options_file}: {name} must hold no lists or tables in its own"
 
 
 def test_a_key_given_twice_is_named(options_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options_file.write_text("epochs: 1\nlr: 1\nepochs: 2\n")
     message = refusal(capsys, "--config", str(options_file))
-    assert message == f"config={options_file}: must be a YAML file (epochs is given twice)"
+    assert message == f"--config={options_file}: must be a YAML file (epochs is given twice)"
 
 
 def test_a_file_without_end_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     message = refusal(capsys, "--config", "/dev/zero")
-    assert message == "config=/dev/zero: must be a YAML file of at most 100,000 bytes"
+    assert message == (
+        "--config=/dev/zero: must be a YAML file that can be read "
+        "(it is no regular file, but a pipe, a device or a socket)"
+    )
+
+
+@pytest.mark.parametrize("option", ["--config", "--plugin"])
+def test_what_is_no_regular_file_is_refused_and_never_waited_for(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe, folder = tmp_path / "pipe", tmp_path / "folder"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / "socket"))
+        for place in (pipe, folder, tmp_path / "socket", Path("/dev/zero"), Path("/dev/tty")):
+            message = refusal(capsys, option, str(place))
+            assert message.startswith(f"{option}={place}: must be ")
+            assert ("it is a folder" if place == folder else "no regular file") in message
+
+
+def test_a_home_in_the_path_of_a_file_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.yaml").write_text("epochs: 7")
+    assert command("--config=~/mine.yaml").study.epochs == 7
+
+
+def test_a_mistake_is_named_where_it_was_made(
+    options_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command line overrides the file, so that what both give is the command line's."""
+    options_file.write_text("batch_size: 0\n")
+    at_fault = "batch_size=0: must be a whole number in [1, 1000000]"
+    message = refusal(capsys, "--config", str(options_file))
+    assert message == f"--config={options_file}: {at_fault}"
+    message = refusal(capsys, "--config", str(options_file), "--batch-size", "-1")
+    assert message == "--batch-size=-1: must be a whole number in [1, 1000000]"
+    with pytest.raises(OptionError, match=r"^batch_size=0: "):
+        Study.checked(batch_size=0)
+
+
+def test_a_command_tells_of_its_options_as_they_were_typed(
+    options_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also of what is noticed later."""
+    options_file.write_text("data_root: /nowhere\n")
+    found = command("--config", str(options_file), "--storage", "x")
+    for error, expected in (
+        ("storage=/x: must be idle", "--storage=/x: must be idle"),
+        ("data_root=/nowhere: must be", f"--config={options_file}: data_root=/nowhere: must be"),
+        ("no option=at all", "no option=at all"),
+    ):
+        with pytest.raises(SystemExit):
+            found.refuse(OptionError(error))
+        assert capsys.readouterr().err == f"error: {expected}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--help-all"], ["--sparsites", "0.8"], ["--epochs", "0"]]
+)
+@pytest.mark.parametrize("script", sorted((Path(__file__).parents[2] / "sweeps").glob("*.py")))
+def test_neither_help_nor_a_mistake_waits_for_large_libraries(
+    script: Path, arguments: list[str]
+) -> None:
+    """Ray and torch take seconds to import, pyarrow and pandas half a second."""
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = {[str(script), *arguments]}\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as ended: print(ended.code)\n"
+        "print(sorted({'torch', 'ray', 'pyarrow', 'pandas', 'numpy', 'rich'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *_, status, loaded = done.stdout.splitlines()
+    assert status == ("0" if arguments[0].startswith("--help") else "2")
+    assert loaded == "[]"
+    assert "Traceback" not in done.stderr
 
 
 def test_a_file_of_the_largest_size_is_read(options_file: Path) -> None:
@@ -491,7 +625,8 @@ def test_a_file_cannot_ask_for_a_download(
     options_file.write_text(f"download: {text}\ndataset: mnist\ndata_root: /somewhere")
     message = refusal(capsys, "--config", str(options_file))
     assert message == (
-        f"download={value}: must be given on the command line, as it writes into data_root"
+        f"--config={options_file}: download={value}: must be given on the command line, as it "
+        "writes into data_root"
     )
 
 
@@ -534,7 +669,7 @@ def test_plugins_add_names(own: Path, options_file: Path) -> None:
 
 def test_help_names_what_plugins_add(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        command("--help", "--plugin", "one.py")
+        command("--help-all", "--plugin", "one.py")
     assert caught.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "noise, stationary, one, each once" in shown
@@ -543,7 +678,7 @@ def test_help_names_what_plugins_add(own: Path, capsys: pytest.CaptureFixture[st
 
 def test_a_plugin_is_given_once(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = refusal(capsys, "--plugin", "one.py", "--plugin", "one.py")
-    assert message == "plugin=one.py: must be given once"
+    assert message == "--plugin=one.py: must be given once"
 
 
 @pytest.mark.parametrize("text", ["one.py", "[one.py]"])
@@ -553,7 +688,7 @@ def test_a_file_cannot_ask_for_a_plugin(
     (own / "one.py").write_text("from pathlib import Path\nPath('harm').touch()\n")
     options_file.write_text(f"plugin: {text}\nshifts: one\n")
     message = refusal(capsys, "--config", str(options_file))
-    assert message.startswith("plugin=")
+    assert message.startswith(f"--config={options_file}: plugin=")
     assert message.endswith(": must be given on the command line, as it is executed")
     assert not (own / "harm").exists()
 
@@ -564,7 +699,9 @@ def test_options_in_groups_are_refused(
 ) -> None:
     options_file.write_text(f"{name}:\n  epochs: 3\n")
     message = refusal(capsys, "--config", str(options_file))
-    assert message == f"config={options_file}: {name} must hold no options; all stand at top level"
+    assert (
+        message == f"--config={options_file}: {name} must hold no options; all stand at top level"
+    )
 
 
 @pytest.mark.parametrize("place", ["value", "document"])
@@ -575,7 +712,7 @@ def test_a_file_cannot_execute_anything(
     call = f"!!python/object/apply:os.system ['touch {harm}']"
     options_file.write_text(f"name: {call}" if place == "value" else call)
     message = refusal(capsys, "--config", str(options_file))
-    assert message.startswith(f"config={options_file}: must be a YAML file")
+    assert message.startswith(f"--config={options_file}: must be a YAML file")
     assert not harm.exists()
 
 
@@ -584,7 +721,7 @@ def test_a_file_that_cannot_be_read_is_refused(
     path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     message = refusal(capsys, "--config", str(tmp_path / path))
-    assert message.startswith(f"config={tmp_path / path}: must be a YAML file that can be read (")
+    assert message.startswith(f"--config={tmp_path / path}: must be a YAML file that can be read (")
 
 
 def test_reading_a_file_raises_for_callers_from_python(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from raylot.config import Study
 from raylot.options import accepted, named_by
 
 #: Options of the command line that are none of the study.
-_FLAGS = {"preset", "config", "plugin", "dry_run", "retry_failed", "help"}
+_FLAGS = {"preset", "config", "plugin", "dry_run", "retry_failed", "help", "help_all"}
 
 #: Texts that are no number, choice, truth value or list of these.
 _JUNK = (
@@ -46,7 +46,7 @@ class Invalid:
         kind: what is wrong.
         arguments: without the program; ``{file}`` stands for the configuration file.
         file: what is in the configuration file; None: there is none.
-        begins: with one of these the message must begin, if there are any.
+        begins: with one of these the message must begin, if there are any; ``{file}`` as above.
     """
 
     kind: str
@@ -324,7 +324,7 @@ _CONTRADICTIONS: dict[str, _Contradictions] = {
         "--tasks 5 --snapshots 0-:",
     ),
     "_recycling_needs_a_chain": _each(
-        "intervention",
+        "interventions",
         "--interventions redo --network resnet",
         "--interventions none,reset,redo --network resnet --norm batch",
         "--interventions l2,redo --network resnet --width 4",
@@ -374,6 +374,9 @@ _CONTRADICTIONS: dict[str, _Contradictions] = {
         "--sparsities 0.8 --rounds 0.9:3",
         "--sparsities 0.5,0.6 --rounds 0.8:3,0.9:5",
         "--sparsities 0 --rounds 0.1:1",
+        "--sparsities 0.8,0.9 --rounds 0.8:3,0.95:10",
+        "--sparsities 0.8,0.9 --rounds 0.8:3",
+        "--sparsities 0.8 --rounds 0.8:3,0.9:5",
     ),
     "_streams_are_searched": _each(
         "stream_snapshots stream_sparsities",
@@ -455,11 +458,21 @@ def _as_arguments(name: str, text: str, draw: random.Random) -> tuple[str, ...]:
     return (dashed, text)
 
 
+def _typed(name: str) -> str:
+    """How a message about an option of the command line begins."""
+    return f"--{name.replace('_', '-')}="
+
+
+def _in_file(name: str) -> str:
+    """How a message about an option of a configuration file begins."""
+    return f"--config={{file}}: {name}="
+
+
 def _wrong_values(draw: random.Random) -> Iterator[Invalid]:
     for name, option in Study.model_fields.items():
         for text in wrong_texts(name, option, draw):
             arguments = _as_arguments(name, text, draw)
-            yield Invalid("wrong value", _among(arguments, draw), begins=(f"{name}=",))
+            yield Invalid("wrong value", _among(arguments, draw), begins=(_typed(name),))
 
 
 def _among(arguments: tuple[str, ...], draw: random.Random) -> tuple[str, ...]:
@@ -475,8 +488,7 @@ def _wrong_options(draw: random.Random) -> Iterator[Invalid]:
         for misspelt in sorted(wrong - known):
             dashed = "--" + misspelt.replace("_", "-")
             arguments = draw.choice([(dashed, "3"), (f"{dashed}=3",), (dashed,)])
-            # "--x-" is "x_" to the message
-            yield Invalid("unknown option", arguments, begins=(f"{misspelt}=",))
+            yield Invalid("unknown option", arguments, begins=(dashed,))
     for text in (
         "§",
         "a\nb",
@@ -501,7 +513,7 @@ def _missing_values(draw: random.Random) -> Iterator[Invalid]:
             continue
         for after in ((), ("--dry-run",)):
             arguments = (f"--{name.replace('_', '-')}", *after)
-            yield Invalid("missing value", arguments, begins=(f"{name}=",))
+            yield Invalid("missing value", arguments, begins=(_typed(name),))
 
 
 def _surplus(draw: random.Random) -> Iterator[Invalid]:
@@ -531,11 +543,13 @@ def _surplus(draw: random.Random) -> Iterator[Invalid]:
 def _contradicting(draw: random.Random) -> Iterator[Invalid]:
     for lines in _CONTRADICTIONS.values():
         for names, line in lines(draw):
-            begins = tuple(f"{name}=" for name in names.split())
+            begins = tuple(map(_typed, names.split()))
             for arguments in (tuple(line), (*line, "--dry-run")):
                 yield Invalid("contradiction", arguments, begins=begins)
             values = _as_mapping(line)
             if values is not None:
+                in_file = tuple(map(_in_file, names.split()))
+                begins = (*in_file, *begins)  # what is wrong may be what the file does not give
                 yield Invalid("contradiction in a file", ("--config", "{file}"), values, begins)
 
 
@@ -551,16 +565,16 @@ def _as_mapping(line: list[str]) -> bytes | None:
 
 def _presets_and_paths(draw: random.Random) -> Iterator[Invalid]:
     for text in ("", "big", "Default", "default ", "original,default", "§", "a\nb", "x" * 10_000):
-        yield Invalid("preset", (f"--preset={text}",), begins=("preset=",))
+        yield Invalid("preset", (f"--preset={text}",), begins=("--preset=",))
     paths = (
         "", ".", "/", "/nowhere.yaml", "/dev/zero", "/proc/self/mem", "/etc/hostname/x",
         "~/no", "~",
         "a\x00b", "a\nb", "\udcff", "x" * 10_000, "https://example.org/a.yaml", "{file}/x",
     )  # fmt: skip
     for text in paths:
-        yield Invalid("path of the file", (f"--config={text}",), begins=("config=",))
-        yield Invalid("path of a plugin", (f"--plugin={text}",), begins=("plugin=",))
-        yield Invalid("path of a plugin", ("--dry-run", f"--plugin={text}"), begins=("plugin=",))
+        yield Invalid("path of the file", (f"--config={text}",), begins=("--config=",))
+        yield Invalid("path of a plugin", (f"--plugin={text}",), begins=("--plugin=",))
+        yield Invalid("path of a plugin", ("--dry-run", f"--plugin={text}"), begins=("--plugin=",))
 
 
 def _places(draw: random.Random) -> Iterator[Invalid]:
@@ -569,16 +583,24 @@ def _places(draw: random.Random) -> Iterator[Invalid]:
         "/etc/hostname", "/etc/hostname/x", "/dev/null", "/dev/null/x", "/proc/raylot",
         "/proc/1/raylot", "/sys/raylot", "{file}", "foo://bar", "http://example.org/x",
         "https://example.org", "ftp://x/y", "s3://", "://", "S4://a/b",
-        "~no_such_user_at_all/x", "a\x00b", "python://os", "x" * 300, "s3://key:secret@bucket/x",
-        "s3://bucket/x?secret_key=secret", "s3://bucket name/x",
+        "~no_such_user_at_all/x", "a\x00b", "python://os", "s3:/x", "s3:x", "S3://bucket/x",
+        "C:\\x", "file:/x", "file://host/x", "local:///x", "mock://x", "gs:/x", "s3:///x",
+        "s3://b/../x", "$HOME/x", "${HOME}/x", "/tmp/$USER/x", "%TEMP%/x", "x\\y", "x ", " x", " ",
+        "a:b", "x" * 300, "s3://key:secret@bucket/x", "s3://bucket/x?secret_key=secret",
+        "s3://bucket name/x",
     )  # fmt: skip
     for text in storages:
-        yield Invalid("storage", (f"--storage={text}",), b"", begins=("storage=",))
+        yield Invalid("storage", (f"--storage={text}",), b"", begins=("--storage=",))
         file = yaml.safe_dump({"storage": text}).encode() if "{" not in text else None
         if file is not None and "\x00" not in text:
-            yield Invalid("storage", ("--config", "{file}"), file, begins=("storage=",))
+            begins = (_in_file("storage"),)
+            yield Invalid("storage", ("--config", "{file}"), file, begins=begins)
     roots = (
         "/nowhere",
+        "s3://bucket/x",
+        "file:///data",
+        "$HOME/x",
+        "C:\\x",
         "/etc/hostname",
         "/proc",
         "/dev/null/x",
@@ -590,10 +612,10 @@ def _places(draw: random.Random) -> Iterator[Invalid]:
     )
     for text in roots:
         arguments = ("--dataset", "mnist", f"--data-root={text}")
-        yield Invalid("data root", arguments, begins=("data_root=",))
-        yield Invalid("data root", (*arguments, "--dry-run"), begins=("data_root=",))
-    yield Invalid("data root", ("--dataset", "mnist"), begins=("data_root=",))
-    yield Invalid("data root", ("--preset", "original"), begins=("data_root=",))
+        yield Invalid("data root", arguments, begins=("--data-root=",))
+        yield Invalid("data root", (*arguments, "--dry-run"), begins=("--data-root=",))
+    yield Invalid("data root", ("--dataset", "mnist"), begins=("--data-root=",))
+    yield Invalid("data root", ("--preset", "original"), begins=("--data-root=",))
 
 
 # ------------------------------------------------------------------ configuration files
@@ -625,19 +647,21 @@ def _wrong_in_a_file(draw: random.Random) -> Iterator[Invalid]:
         for value in draw.sample(values, 9):
             key = draw.choice([name, name.replace("_", "-"), f"'{name}'"])
             file = f"{key}: {value}\n".encode()
-            begins = (f"{name}=", "config=")
+            begins = ("--config={file}: ",)
             yield Invalid("wrong type in a file", ("--config", "{file}"), file, begins)
         texts = wrong_texts(name, option, draw)
         texts = [t for t in draw.sample(texts, min(8, len(texts))) if _can_be_dumped(t)]
         for text in texts[:4]:
             file = yaml.safe_dump({name: text}).encode()
-            yield Invalid("wrong value in a file", ("--config", "{file}"), file, (f"{name}=",))
+            begins = (_in_file(name),)
+            yield Invalid("wrong value in a file", ("--config", "{file}"), file, begins)
         wrong = _misspelt(name, draw)
         if wrong not in Study.model_fields and wrong:
             file = yaml.safe_dump({wrong: 3}).encode()
-            yield Invalid("unknown option in a file", ("--config", "{file}"), file, (f"{wrong}=",))
+            begins = (_in_file(wrong),)
+            yield Invalid("unknown option in a file", ("--config", "{file}"), file, begins)
         file = f"{name}: 1\nlr: 1\n{name.replace('_', '-')}: 1\n".encode()
-        yield Invalid("key given twice", ("--config", "{file}"), file, ("config=",))
+        yield Invalid("key given twice", ("--config", "{file}"), file, ("--config=",))
 
 
 def _can_be_dumped(text: str) -> bool:
@@ -703,7 +727,7 @@ def _documents(draw: random.Random) -> Iterator[Invalid]:
         before, after = (draw.randbytes(draw.randint(0, 100)) for _ in range(2))
         contents.append(before + bytes([draw.randint(0xF8, 0xFF)]) + after)
     for content in contents:
-        yield Invalid("no flat mapping", ("--config", "{file}"), content, ("config=",))
+        yield Invalid("no flat mapping", ("--config", "{file}"), content, ("--config=",))
 
 
 #: How the file of a plugin begins that gets as far as registering something.
@@ -755,12 +779,12 @@ def _plugins(draw: random.Random) -> Iterator[Invalid]:
     for content in contents:
         arguments = draw.choice([(), ("--dry-run",), ("--help",), ("--preset", "original")])
         words = (*arguments, "--plugin", "{file}")
-        yield Invalid("no plugin", words, content, ("plugin=",))
+        yield Invalid("no plugin", words, content, ("--plugin=",))
     good = _IMPORT + _FUNCTION + b"plugins.shift('a_shift')(f)"
-    yield Invalid("no plugin", ("--plugin={file}", "--plugin={file}"), good, ("plugin=",))
+    yield Invalid("no plugin", ("--plugin={file}", "--plugin={file}"), good, ("--plugin=",))
     for value in ("x.py", "[x.py]", "null", "true", "''", "/nowhere.py"):
         file = f"plugin: {value}\nepochs: 3\n".encode()
-        yield Invalid("plugin in a file", ("--config", "{file}"), file, ("plugin=",))
+        yield Invalid("plugin in a file", ("--config", "{file}"), file, (_in_file("plugin"),))
 
 
 def _odd_keys(draw: random.Random) -> Iterator[Invalid]:
@@ -778,7 +802,7 @@ def _odd_keys(draw: random.Random) -> Iterator[Invalid]:
             yield Invalid("unknown option in a file", ("--config", "{file}"), file)
     for value in ("true", "yes", "'true'", "1", "perhaps", "null", "[true]"):
         file = f"download: {value}\ndataset: mnist\ndata_root: /nowhere\n".encode()
-        yield Invalid("download in a file", ("--config", "{file}"), file, ("download=",))
+        yield Invalid("download in a file", ("--config", "{file}"), file, (_in_file("download"),))
 
 
 def all_invalid() -> list[Invalid]:

@@ -102,17 +102,25 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(
 @pytest.mark.parametrize(
     ("script", "arguments", "message"),
     [
-        ("ticket_plasticity", ["--subnetworks", "foo"], "subnetworks=foo: must be one or more of"),
+        (
+            "ticket_plasticity",
+            ["--subnetworks", "foo"],
+            "--subnetworks=foo: must be one or more of",
+        ),
         (
             "ticket_plasticity",
             ["--stream-snapshots", "2"],
-            "stream_snapshots=2: must be one of 0, 3",
+            "--stream-snapshots=2: must be one of 0, 3",
         ),
-        ("ticket_plasticity", ["--stream-sparsities", "0.7"], "stream_sparsities=0.7: must be one"),
+        (
+            "ticket_plasticity",
+            ["--stream-sparsities", "0.7"],
+            "--stream-sparsities=0.7: must be one",
+        ),
         (
             "plastic_parameters",
             ["--plastic-task", "unshifted", "--shifts", "class_split"],
-            "plastic_task=unshifted: must be same with shift class_split",
+            "--plastic-task=unshifted: must be same with shift class_split",
         ),
     ],
 )

@@ -145,31 +145,40 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--sparsities", "1.0"], "sparsities=1.0: must be one or more numbers in [0, 1)"),
-        (["--rounds", "0"], "rounds=0: must be a whole number in [1, 1000]"),
-        (["--epochs", "none"], "epochs=none: must be a whole number"),
-        (["--epohcs", "3"], "epohcs=3: unknown option; did you mean epochs?"),
-        (["--preset", "big"], "preset=big: must be one of default, original"),
-        (["--snapshots", "0,12"], "snapshots=0,12: must be task numbers from 0 to 11"),
-        (["--probe-size", "1438"], "probe_size=1438: must be at most 1437"),
-        (["--momentum", "0.9"], "momentum=0.9: must be 0 unless optimizer is sgd"),
-        (["--device", "cuda"], "device=cuda: must go with gpus_per_trial greater than 0"),
-        (["--dataset", "mnist"], "data_root=None: must be the folder that holds MNIST"),
-        (["--dataset", "mnist", "--data-root", "/nowhere"], "data_root=/nowhere: must be a folder"),
-        (["--storage", "/dev/null/x"], "storage=/dev/null/x: must be a folder that can be written"),
+        (["--sparsities", "1.0"], "--sparsities=1.0: must be one or more numbers in [0, 1)"),
+        (["--rounds", "0"], "--rounds=0: must be a whole number in [1, 1000]"),
+        (["--epochs", "none"], "--epochs=none: must be a whole number"),
+        (["--epohcs", "3"], "--epohcs=3: unknown option; did you mean --epochs?"),
+        (["--preset", "big"], "--preset=big: must be one of default, original"),
+        (["--snapshots", "0,12"], "--snapshots=0,12: must be task numbers from 0 to 11"),
+        (["--probe-size", "1438"], "--probe-size=1438: must be at most 1437"),
+        (["--momentum", "0.9"], "--momentum=0.9: must be 0 unless optimizer is sgd"),
+        (["--device", "cuda"], "--device=cuda: must go with gpus_per_trial greater than 0"),
+        (["--dataset", "mnist"], "--data-root=None: must be the folder that holds MNIST"),
+        (
+            ["--dataset", "mnist", "--data-root", "/nowhere"],
+            "--data-root=/nowhere: must be a folder",
+        ),
+        (
+            ["--storage", "/dev/null/x"],
+            "--storage=/dev/null/x: must be a folder that can be written",
+        ),
         (
             ["--storage", "s3://", "--dry-run"],
-            "storage=s3://: must be a folder that can be written",
+            "--storage=s3://: must be a folder that can be written",
         ),
-        (["--storage", "/etc/hostname", "--dry-run"], "storage=/etc/hostname: must be a folder"),
-        (["--storage", "foo://bar"], "storage=foo://bar: must be a folder that can be written"),
-        (["--config", "/nowhere.yaml"], "config=/nowhere.yaml: must be a YAML file"),
-        (["--cpus-per-trial", "0"], "cpus_per_trial=0: must be a number in [0.0001, 4096]"),
+        (["--storage", "/etc/hostname", "--dry-run"], "--storage=/etc/hostname: must be a folder"),
+        (["--storage", "foo://bar"], "--storage=foo://bar: must be a folder that can be written"),
+        (["--config", "/nowhere.yaml"], "--config=/nowhere.yaml: must be a YAML file"),
+        (["--cpus-per-trial", "0"], "--cpus-per-trial=0: must be a number in [0.0001, 4096]"),
         (["surplus"], "surplus: "),
-        (["--stream-sparsities", "0.7"], "stream_sparsities=0.7: must be one of 0.8"),
-        (["--interventions", "redo", "--network", "resnet"], "intervention=redo: must go with"),
-        (["--output-rate", "0.5", "--scope", "global"], "output_rate=0.5: must be 1 unless"),
-        (["--address", "127.0.0.1:1"], "address=127.0.0.1:1: must be the address of a Ray cluster"),
+        (["--stream-sparsities", "0.7"], "--stream-sparsities=0.7: must be one of 0.8"),
+        (["--interventions", "redo", "--network", "resnet"], "--interventions=redo: must go with"),
+        (["--output-rate", "0.5", "--scope", "global"], "--output-rate=0.5: must be 1 unless"),
+        (
+            ["--address", "127.0.0.1:1"],
+            "--address=127.0.0.1:1: must be the address of a Ray cluster",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_status_2_and_starts_nothing(
@@ -190,7 +199,9 @@ def test_bad_input_is_one_line_and_status_2_and_starts_nothing(
 def test_bad_input_in_a_process_of_its_own(tmp_path: Path) -> None:
     refused = _run(tmp_path / "new", "--sparsities", "1.0")
     assert refused.returncode == 2
-    assert refused.stderr.startswith("error: sparsities=1.0: must be one or more numbers in [0, 1)")
+    assert refused.stderr.startswith(
+        "error: --sparsities=1.0: must be one or more numbers in [0, 1)"
+    )
     assert refused.stderr.count("\n") == 1
     assert refused.stdout == ""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
 from raylot.config import PRESETS, Study
+from raylot.config.presets import preset_with
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -68,5 +70,23 @@ def test_whether_a_ticket_wins_is_always_known(preset: str) -> None:
 
 
 def test_original_can_be_narrowed_to_other_sparsities() -> None:
-    study = Study.checked(**{**PRESETS["original"], "sparsities": "0.8"})
-    assert study.streamed_sparsities == (0.8,)
+    study = Study.checked(**preset_with(PRESETS["original"], {"sparsities": "0.8,0.95"}))
+    assert study.streamed_sparsities == (0.95,)
+    assert study.rounds == {0.8: 3, 0.95: 10}
+
+
+@pytest.mark.parametrize(
+    ("given", "rounds"),
+    [
+        ({"sparsities": "0.9", "rounds": "4"}, "4"),
+        ({"sparsities": [0.9]}, {0.9: 5}),
+        ({"sparsities": "0.7"}, {0.8: 3, 0.9: 5, 0.95: 10}),  # Study says what is wrong with it
+        ({"sparsities": "most"}, "0.8:3,0.9:5,0.95:10"),
+        ({"sparsities": None}, "0.8:3,0.9:5,0.95:10"),
+        ({}, {0.8: 3, 0.9: 5, 0.95: 10}),
+    ],
+)
+def test_a_presets_rounds_follow_the_sparsities(given: dict[str, Any], rounds: Any) -> None:
+    values = preset_with(PRESETS["original"], given)
+    assert values["rounds"] == rounds
+    assert PRESETS["original"]["rounds"] == "0.8:3,0.9:5,0.95:10"

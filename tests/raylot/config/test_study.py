@@ -49,7 +49,7 @@ CONCEPTS: list[type[Options]] = [
         ("sparsities", "0.8,0.9", (0.8, 0.9)),
         ("sparsities", 0, (0.0,)),
         ("rounds", "0.8:3,0.9:5", {0.8: 3, 0.9: 5}),
-        ("rounds", {0.8: 3}, {0.8: 3}),
+        ("rounds", {0.9: 5, 0.8: 3}, {0.8: 3, 0.9: 5}),
         ("rounds", "auto", None),
         ("rounds", "1000", 1000),
         ("interventions", "none,redo reset", ("none", "redo", "reset")),
@@ -200,7 +200,7 @@ def test_any_text_is_accepted_or_refused_in_one_line(name: str, text: str) -> No
         (
             Study,
             {"interventions": "none,redo", "network": "resnet"},
-            "intervention=redo: must go with network mlp, lenet or vgg",
+            "interventions=redo: must go with network mlp, lenet or vgg",
         ),
         (
             Study,
@@ -227,7 +227,26 @@ def test_any_text_is_accepted_or_refused_in_one_line(name: str, text: str) -> No
         (
             Study,
             {"rounds": "0.5:3"},
-            "rounds={0.5: 3}: must be for one of the sparsities (0.8, 0.9)",
+            "rounds=0.5:3: must have one entry for each sparsity that is searched, and no other: "
+            "0.8, 0.9",
+        ),
+        (
+            Study,
+            {"sparsities": "0.8,0.9", "rounds": "0.8:3,0.95:10"},
+            "rounds=0.8:3,0.95:10: must have one entry for each sparsity that is searched, and no "
+            "other: 0.8, 0.9",
+        ),
+        (
+            Study,
+            {"sparsities": "0.8,0.9", "rounds": {0.8: 3}},
+            "rounds=0.8:3: must have one entry for each sparsity that is searched, and no other: "
+            "0.8, 0.9",
+        ),
+        (
+            Study,
+            {"sparsities": "0.8", "rounds": "0.8:3,0.9:5"},
+            "rounds=0.8:3,0.9:5: must have one entry for each sparsity that is searched, and no "
+            "other: 0.8",
         ),
         (
             Study,
@@ -323,18 +342,21 @@ def test_a_study_holds_every_option_of_its_runs() -> None:
 
 
 def test_runs_take_their_options_from_the_study() -> None:
-    study = Study.checked(lr=0.5, epochs=2, tickets=3, rounds="0.9:5", hidden="32,16")
+    study = Study.checked(lr=0.5, epochs=2, tickets=3, rounds="0.8:4,0.9:5", hidden="32,16")
     stream = study.stream_run(seed=4, shift="stationary")
     assert (stream.seed, stream.shift, stream.lr) == (4, "stationary", 0.5)
     run = study.tickets_run(seed=4, shift="stationary", task=10, sparsity=0.9)
     assert (run.rounds, run.tickets, run.task, run.hidden) == (5, 3, 10, (32, 16))
     assert run.stream == stream
     other = study.tickets_run(seed=4, shift="stationary", task=10, sparsity=0.8)
-    assert other.rounds == 7  # not in the table, so the customary number
+    assert other.rounds == 4
+    assert "0.7" in refusal(lambda: study.tickets_run(task=10, sparsity=0.7))
 
 
 def test_ticket_streams_take_their_options_from_the_study() -> None:
-    study = Study.checked(ticket_tasks=7, tickets=2, rounds="0.9:5", lr=0.5, criterion="movement")
+    study = Study.checked(
+        ticket_tasks=7, tickets=2, rounds="0.8:4,0.9:5", lr=0.5, criterion="movement"
+    )
     searched: dict[str, Any] = {"seed": 4, "shift": "stationary", "task": 10, "sparsity": 0.9}
     run = study.ticket_stream_run(**searched, subnetwork="random", ticket=1)
     assert (run.ticket_tasks, run.subnetwork, run.ticket) == (7, "random", 1)

@@ -22,8 +22,7 @@ from raylot.sweep.experiment import Ended, _Listener
 from raylot.sweep.watch import Watch
 from raylot.trials.record import now, run_row
 from raylot.trials.state import RunState, state_path
-from raylot.trials.stream import StreamTrial, snapshot_path
-from raylot.trials.tickets import TicketsTrial
+from raylot.trials.stream import snapshot_path
 
 End = Callable[[Storage, Sequence[StreamRun]], Ended]
 
@@ -71,7 +70,7 @@ def run_with(
         monkeypatch.setattr("raylot.sweep.execution.run_experiment", scripted)
         monkeypatch.setattr("raylot.sweep.execution._PAUSE", 0.0)
         study = Study.checked(tasks=3, snapshots="0")
-        stage = Stage("streams", StreamTrial, [study.stream_run(seed=0)])
+        stage = Stage("streams", [study.stream_run(seed=0)])
         said = io.StringIO()
         progress = Progress(console=Console(file=said, width=200))
         execution = Execution([stage], Storage(tmp_path), study, {"seed"}, "", progress, Watch(""))
@@ -156,7 +155,7 @@ def test_what_started_from_something_repaired_is_computed_again_if_that_came_out
         return Ended()
 
     monkeypatch.setattr("raylot.sweep.execution.run_experiment", scripted)
-    stages = [Stage("streams", StreamTrial, [stream]), Stage("tickets", TicketsTrial, [tickets])]
+    stages = [Stage("streams", [stream]), Stage("tickets", [tickets])]
     progress = Progress(console=Console(file=io.StringIO()))
     execution = Execution(stages, storage, study, {"seed"}, "", progress, Watch(""))
     for run in (stream, tickets):

@@ -94,7 +94,7 @@ def test_the_command_says_so_before_it_starts_anything(
     file = _plugin(tmp_path, _NORMALISED)
     with pytest.raises(SystemExit) as ended:
         script.conduct(
-            tmp_path / "study.py", "", study_spaces, analyses=[],
+            tmp_path / "study.py", "", study_spaces, analyses={},
             arguments=["--plugin", str(file), "--network", "mine", "--batch-size", "4",
                        "--storage", str(tmp_path / "results"), *more],
         )  # fmt: skip

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from ray import tune
+from ray.tune.search.variant_generator import generate_variants
 
 from raylot.config import Study
-from raylot.sweep.space import distinct, resolve, split, study_spaces
+from raylot.sweep.space import distinct, grid, points, split, study_spaces
 
 
 def test_a_space_resolves_the_same_way_each_time() -> None:
@@ -15,11 +19,37 @@ def test_a_space_resolves_the_same_way_each_time() -> None:
         "epochs": tune.choice([1, 2, 3]),
         "shift": "stationary",
     }
-    points = resolve(space, samples=3)
-    assert points == resolve(space, samples=3)
-    assert [point["seed"] for point in points] == [0, 1] * 3
-    assert len({point["lr"] for point in points}) == 6
-    assert points != resolve(space, samples=3, seed=1)
+    found = list(points(space, samples=3))
+    assert found == list(points(space, samples=3))
+    assert [point["seed"] for point in found] == [0, 1] * 3
+    assert len({point["lr"] for point in found}) == 6
+    assert found != list(points(space, samples=3, seed=1))
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"seed": [0, 3], "shift": ["noise", "rotation", "stationary"], "intervention": ["none"]},
+        {"task": [0, 10, 20], "sparsity": [0.5, 0.8], "rounds": [3, None]},
+        {"b": [1], "a": ["x", "y"], "c": [(6,), (5, 5)]},
+    ],
+)
+def test_grids_are_walked_as_ray_tune_walks_them(space: dict[str, list[Any]]) -> None:
+    """Though without Ray Tune, which copies the whole grid for every point of it."""
+    ours = {"tasks": 3, "name": "fixed"} | {name: grid(values) for name, values in space.items()}
+    theirs = {"tasks": 3, "name": "fixed"} | {n: tune.grid_search(v) for n, v in space.items()}
+    assert ours == theirs
+    expected = [spec["config"] for _, spec in generate_variants({"config": theirs})]
+    assert list(points(ours)) == expected
+    assert list(points(ours, samples=2)) == expected * 2
+
+
+def test_a_point_of_a_grid_costs_the_same_however_large_the_grid_is() -> None:
+    """The first points of a large one are there at once, and no value is copied."""
+    values = [str(value) for value in range(300_000)]
+    first = next(points({"hidden": grid(values), "seed": grid(range(300_000))}))
+    assert first == {"hidden": "0", "seed": 0}
+    assert first["hidden"] is values[0]
 
 
 def test_a_study_is_the_grid_of_all_it_compares() -> None:
@@ -27,7 +57,7 @@ def test_a_study_is_the_grid_of_all_it_compares() -> None:
         seeds="0,3", shifts="stationary,rotation", interventions="none,l2", snapshots="0,20",
         sparsities="0.5,0.8,0.9", subnetworks="ticket,dense",
     )  # fmt: skip
-    streams, tickets, ticket_streams = (resolve(space) for space in study_spaces(study))
+    streams, tickets, ticket_streams = (list(points(space)) for space in study_spaces(study))
     assert len(streams) == 2 * 2 * 2
     assert {"seed": 3, "shift": "rotation", "intervention": "l2"} in streams
     assert len(tickets) == 2 * 3

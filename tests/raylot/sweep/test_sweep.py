@@ -21,7 +21,7 @@ from raylot.config import StreamRun, Study
 from raylot.options import OptionError
 from raylot.results.integrity import inspect
 from raylot.storage import Storage
-from raylot.sweep import Sweep
+from raylot.sweep import Sweep, experiment
 from raylot.sweep import cluster as cluster_module
 from raylot.sweep.space import study_spaces
 from raylot.trials.base import _granted_device
@@ -70,7 +70,7 @@ def _computed_here(sweep: Sweep, *stages: int) -> None:
     for stage in (sweep.stages[index] for index in stages):
         for run in stage.ready(sweep.storage):
             finish(
-                stage.trainable(
+                experiment.TRAINABLES[run.kind](
                     {
                         "storage": sweep.storage.root,
                         "save_interval": 0,
@@ -197,7 +197,7 @@ def test_a_run_whose_worker_dies_again_and_again_is_recorded_with_its_reason(
     sweep = _sweep(tmp_path, [0, 1], [0.5], max_failures=1)
     _computed_here(sweep, 0)
     deadly = sweep.stages[1].runs[0]
-    monkeypatch.setattr("raylot.sweep.sweep.TicketsTrial", killed_on(deadly.run_id))
+    monkeypatch.setitem(experiment.TRAINABLES, "tickets", killed_on(deadly.run_id))
     sweep = _sweep(tmp_path, [0, 1], [0.5], max_failures=1)
     outcome = sweep.run()
     assert (outcome.finished, outcome.missing) == (2 + 3, 0)
@@ -432,7 +432,7 @@ def test_workers_are_called_by_the_kind_of_run_and_their_processes_by_the_run(
             return super().advance()
 
     Telling.__name__ = TicketsTrial.__name__
-    monkeypatch.setattr("raylot.sweep.sweep.TicketsTrial", Telling)
+    monkeypatch.setitem(experiment.TRAINABLES, "tickets", Telling)
     sweep = _sweep(tmp_path, [3], [0.5], max_concurrent=1)
     _computed_here(sweep, 0)
     assert sweep.run().finished == 3
