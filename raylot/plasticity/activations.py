@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import activation
+from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence
+from torch.overrides import TorchFunctionMode
 
 from raylot.plasticity.metric import Metric, mean, weighted_mean
 from raylot.plasticity.spectrum import effective_rank, singular_values, srank, stable_rank
-from raylot.pruning import prunable_weights
 
-_ACTIVATIONS = tuple(
-    kind
-    for kind in vars(activation).values()
-    if isinstance(kind, type)
-    and issubclass(kind, nn.Module)
-    and kind not in (nn.Module, nn.MultiheadAttention)
-    and kind.__module__ == activation.__name__
+#: PyTorch's activation functions that act on each unit: softmax and its like are none.
+_NAMES = (
+    "celu", "elu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
+    "leaky_relu", "logsigmoid", "mish", "prelu", "relu", "relu6", "rrelu", "selu", "sigmoid",
+    "silu", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold",
+)  # fmt: skip
+
+#: All ways to call them: ``nn.ReLU()``, ``F.relu``, ``torch.relu``, ``x.relu()``, ``x.relu_()``.
+_FUNCTIONS = frozenset(
+    getattr(place, name + in_place)
+    for place in (F, torch, Tensor)
+    for name in _NAMES
+    for in_place in ("", "_")
+    if hasattr(place, name + in_place)
 )
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d,
+                 nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)  # fmt: skip
+
+_RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+
+#: What activations are named after if they come before any layer.
+_NO_LAYER = "network"
 
 
 @dataclass(frozen=True)
 class LayerActivations:
-    """One hidden layer on the probe. A channel is a unit; its positions count as examples.
+    """One hidden layer on the probe. A channel is a unit; positions count as examples, and so do
+    the places of a sequence.
 
     Attributes:
         outputs: what the activation function gave, ``examples x units``.
@@ -105,41 +123,88 @@ ACTIVATION_METRICS: dict[str, Metric[LayerActivations]] = {
 
 @contextlib.contextmanager
 def recorded_activations(network: nn.Module) -> Iterator[dict[str, LayerActivations]]:
-    """Collects what activation modules do in a forward pass, by the layer they follow."""
-    weights = prunable_weights(network)
-    names = {
-        id(module): name for name, module in network.named_modules() if f"{name}.weight" in weights
-    }
-    recorded: dict[str, LayerActivations] = {}
-    latest = ""
-    active = torch.empty(0)
+    """Collects the activations of all hidden layers in one forward pass, in their order.
 
-    def note_layer(module: nn.Module, args: Any, output: Tensor) -> None:
-        nonlocal latest
-        latest = names[id(module)]
+    A hidden layer is what one call of an activation function puts out (a module such as
+    ``nn.ReLU``, or a function such as ``F.relu`` in a ``forward``), or one call of a recurrent
+    module: there its hidden states. Functions that are not PyTorch's own, scripted and compiled
+    code are not seen.
 
-    def note_signs(module: nn.Module, args: Any) -> None:
-        # Before the module runs, as it may overwrite its input.
-        nonlocal active
-        active = (_by_unit(args[0]) > 0).double().mean(dim=0)
-
-    def note_outputs(module: nn.Module, args: Any, output: Tensor) -> None:
-        recorded[latest] = LayerActivations(_by_unit(output), active)
-
-    handles = []
-    for module in network.modules():
-        if id(module) in names:
-            handles.append(module.register_forward_hook(note_layer))
-        elif isinstance(module, _ACTIVATIONS):
-            handles.append(module.register_forward_pre_hook(note_signs))
-            handles.append(module.register_forward_hook(note_outputs))
+    It is named after the linear, convolution or recurrent layer that computed last, frozen and
+    parametrised ones included: ``hidden1``. If there are more after the same layer, or if the layer
+    is called several times, they are ``hidden1#2``, ``hidden1#3`` and so on. Before any layer it is
+    ``network``.
+    """
+    recorder = _Recorder()
+    handles = [
+        module.register_forward_hook(recorder.noting(name or _NO_LAYER))
+        for name, module in network.named_modules()
+        if isinstance(module, (nn.Linear, *_CONVOLUTIONS, *_RECURRENT))
+    ]
     try:
-        yield recorded
+        with recorder:
+            yield recorder.recorded
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _by_unit(tensor: Tensor) -> Tensor:
-    channels_last = tensor.detach().movedim(1, -1)
-    return channels_last.reshape(-1, channels_last.shape[-1])
+class _Recorder(TorchFunctionMode):
+    """Sees all calls of activation functions while it is active."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recorded: dict[str, LayerActivations] = {}
+        self._layer = _NO_LAYER
+        self._width: int | None = None  # of the layer, if it puts its units last
+        self._after = Counter[str]()
+
+    def noting(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+        """A forward hook for the layer of a name."""
+
+        def note(module: nn.Module, args: Any, output: Any) -> None:
+            self._layer = name
+            self._width = module.out_features if isinstance(module, nn.Linear) else None
+            if isinstance(module, _RECURRENT):
+                states = output[0] if isinstance(output, tuple) else output
+                states = states.data if isinstance(states, PackedSequence) else states
+                self._width = states.shape[-1]
+                self._record(states, self._share_positive(states))
+
+        return note
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func not in _FUNCTIONS:
+            return func(*args, **kwargs)
+        given = args[0] if args else kwargs.get("input")
+        # Functions of parameters are gates or reparametrisations; those of one dimension too.
+        if not isinstance(given, Tensor) or isinstance(given, nn.Parameter) or given.ndim < 2:
+            return func(*args, **kwargs)
+        active = self._share_positive(given)  # before the function overwrites it
+        output = func(*args, **kwargs)
+        self._record(output, active)
+        return output
+
+    def _record(self, output: Tensor, active: Tensor) -> None:
+        self._after[self._layer] += 1
+        count = self._after[self._layer]
+        name = self._layer if count == 1 else f"{self._layer}#{count}"
+        # A copy, as the network may write into its tensor later.
+        self.recorded[name] = LayerActivations(self._by_unit(output).clone(), active)
+
+    def _share_positive(self, tensor: Tensor) -> Tensor:
+        return (self._by_unit(tensor) > 0).double().mean(dim=0)
+
+    def _by_unit(self, tensor: Tensor) -> Tensor:
+        """``examples x units``. Units come last after a linear layer, elsewhere in dimension 1."""
+        # A gated unit has half as many outputs.
+        is_last = self._width is not None and tensor.shape[-1] in (self._width, self._width // 2)
+        rows = tensor.detach().movedim(-1 if is_last else 1, -1)
+        return rows.reshape(-1, rows.shape[-1])
