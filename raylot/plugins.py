@@ -114,9 +114,9 @@ def network(name: str) -> Callable[[_NetworkT], _NetworkT]:
     to logits (``batch x classes``), freshly initialised with PyTorch's global generator, which is
     seeded for it.
 
-    Weights of linear and convolution layers are pruned; metrics of activations need nonlinearities
-    that are modules (``nn.ReLU``, not ``F.relu``); a module with weights of its own needs
-    ``reset_parameters()``.
+    Weights of linear and convolution layers are pruned; metrics of activations see PyTorch's own
+    activation functions, as modules or called in a ``forward``, and recurrent modules; a module
+    with weights of its own needs ``reset_parameters()``.
     """
     return _registers("network", name, "input_shape, options, classes")
 
@@ -152,6 +152,8 @@ def metric(
             for ``of="network"``.
 
     Where weights or activations are not finite the value is NaN, and the function is not asked.
+    If it raises, or returns no number, the value is NaN too; the reason stands in the column
+    ``notes`` of the table ``runs``, and the run goes on. What it gets is a copy.
     """
     if of not in _METRIC_ARGUMENTS:
         raise _CannotRegisterError(

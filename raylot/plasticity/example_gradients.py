@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 
 from raylot.networks import BasicBlock
@@ -121,14 +120,11 @@ def _is_plain(module: nn.Module) -> bool:
     return type(module) in _WEIGHTS or type(module) in _WITHOUT_PARAMETERS
 
 
-def gradients_of_all(
-    network: nn.Module, state: dict[str, Tensor], masks: Masks, examples: Tensor
-) -> list[Rows | OuterRows]:
+def gradients_of_all(network: nn.Module, masks: Masks, examples: Tensor) -> list[Rows | OuterRows]:
     """Gradients of f(x), the sum of the logits over the square root of their number.
 
     Args:
-        network: in evaluation mode, one that `treats_examples_apart`.
-        state: its parameters and buffers, of the examples' type.
+        network: in evaluation mode, one that `treats_examples_apart`, of the examples' type.
         masks: gradients in pruned weights are left out.
         examples: ``examples x ...``.
 
@@ -155,7 +151,7 @@ def gradients_of_all(
     }
     handles = [layer.register_forward_hook(noting(name)) for name, layer in layers.items()]
     try:
-        logits = functional_call(network, state, (examples,))
+        logits = network(examples)
     finally:
         for handle in handles:
             handle.remove()

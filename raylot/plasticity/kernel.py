@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
+from raylot.plasticity.copies import copied
 from raylot.plasticity.example_gradients import Rows, gradients_of_all, treats_examples_apart
 from raylot.plasticity.live import live_vector
 from raylot.plasticity.spectrum import effective_rank
@@ -27,10 +27,11 @@ def empirical_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None
 
     K[i, j] is the inner product of the gradients of f(x_i) and f(x_j), where f(x) is the sum of
     the logits over the square root of their number: one gradient per input instead of one per
-    input and class. Computed in float64, so the network must follow its parameters' type.
+    input and class. Computed in float64, on a copy of the network, which must follow its
+    parameters' type.
 
     Args:
-        network: in evaluation mode, with at least one trainable parameter.
+        network: in evaluation mode, with at least one trainable parameter; left unchanged.
         inputs: ``examples x ...``, as the network sees them.
         masks: only surviving weights count, beside all trainable parameters without a mask.
 
@@ -59,18 +60,14 @@ def _live_gradients(network: nn.Module, masks: Masks) -> Callable[[Tensor], list
 
     All in one pass where the network is known to allow it, else one example after the other.
     """
-    state = {name: _as_double(t) for name, t in _state(network).items()}
+    network = copied(network).double()
     if treats_examples_apart(network):
-        return partial(gradients_of_all, network, state, masks)
-    trainable = {
-        name: state[name].requires_grad_()
-        for name, p in network.named_parameters()
-        if p.requires_grad
-    }
+        return partial(gradients_of_all, network, masks)
+    trainable = {name: p for name, p in network.named_parameters() if p.requires_grad}
     live = live_vector(trainable, masks)
 
     def gradient(example: Tensor) -> list[Tensor]:
-        logits = functional_call(network, state, (example,))
+        logits = network(example)
         parts = torch.autograd.grad(
             logits.sum() / math.sqrt(logits.numel()), list(trainable.values()), allow_unused=True,
             materialize_grads=True,
@@ -84,15 +81,6 @@ def _live_gradients(network: nn.Module, masks: Masks) -> Callable[[Tensor], list
         return [Rows(rows.mul_(live))]
 
     return gradients
-
-
-def _state(network: nn.Module) -> dict[str, Tensor]:
-    return dict(network.named_parameters()) | dict(network.named_buffers())
-
-
-def _as_double(tensor: Tensor) -> Tensor:
-    dtype = torch.float64 if tensor.is_floating_point() else tensor.dtype
-    return tensor.detach().to(dtype, copy=True)  # a buffer may be written to
 
 
 def kernel_spectrum(kernel: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ import contextlib
 import copy
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from raylot import plugins
 from raylot.config import PlasticityOptions
@@ -24,11 +26,12 @@ from raylot.plasticity.activations import (
     LayerActivations,
     recorded_activations,
 )
-from raylot.plasticity.curvature import Product, sharpness
+from raylot.plasticity.copies import copied
+from raylot.plasticity.curvature import sharpness
 from raylot.plasticity.dense_hessian import dense_hessian
 from raylot.plasticity.gradients import GRADIENT_METRICS
 from raylot.plasticity.kernel import KERNEL_METRICS, empirical_ntk, kernel_spectrum
-from raylot.plasticity.metric import Layer, Metric, rows, weighted_mean
+from raylot.plasticity.metric import Layer, Metric, Note, attempt, rows, weighted_mean
 from raylot.plasticity.weights import DISTANCE_METRICS, WEIGHT_METRICS
 from raylot.pruning import prunable_weights
 from raylot.randomness import RandomKey
@@ -49,6 +52,8 @@ class Probe:
         options: the run's.
         masks: survivors by parameter name; of a dense network there are none.
         initial: the network's state at initialisation, if known.
+
+    All of it is the metric's own: what it writes there changes nothing else.
     """
 
     network: nn.Module
@@ -67,13 +72,13 @@ def measure(
     *,
     initial: Mapping[str, Tensor] | None = None,
     masks: Masks | None = None,
+    note: Note | None = None,
 ) -> list[dict[str, Any]]:
     """Measures a network's structure on a probe of a task's training split.
 
     Args:
-        network: any module whose nonlinearities are modules (``nn.ReLU``, not ``F.relu``); where
-            there are none, metrics of activations are left out. Left unchanged, with its
-            gradients, buffers and modes; so is the global random state.
+        network: any module from inputs to logits. It is measured on a copy and left unchanged, as
+            is the global random state. `recorded_activations` says what its hidden layers are.
         task: the task it is about to be trained on, on the same device.
         options: size of the probe, threshold for dormancy, examples of the NTK and iterations for
             the sharpness (with 0 of these they are left out), and metrics of plugins.
@@ -81,47 +86,71 @@ def measure(
         initial: the network's state at initialisation; without it distance_from_init is left out.
         masks: survivors of a pruned network; other weights count in no metric of weights,
             gradients or curvature. A layer without survivors has norms of 0, and NaN for means.
+        note: called with one line for everything that could not be computed, which says why. None:
+            each is a Python warning.
 
     Returns:
         Rows with layer, metric and value: per layer, named after its weight's module, and for
         ``layer="all"``: fractions and means over all units or weights, ranks as mean over layers,
         norms and distance of all weights together. Metrics of curvature only for ``"all"``. What
-        cannot be computed from numbers that are not finite is NaN. Those of plugins come last of
-        their kind.
+        cannot be computed is NaN: all metrics of numbers that are not finite, and any metric that
+        raises, a plugin's too. Metrics of plugins come last of their kind.
 
     Raises:
-        ValueError: masks or initial do not fit the network.
-        TypeError: a plugin's metric returned no number.
+        ValueError: masks or initial do not fit the network, or the network cannot be copied.
+        Exception: what the network itself raises in a forward pass on the probe.
     """
-    weights = prunable_weights(network)
+    reasons: list[str] = []
+    with _apart(network, task.train_labels.device, key):
+        inputs, labels = _probe(task, options.probe_size, key)
+        found = _measured(
+            copied(network).float().eval(), inputs, labels, options, key, initial, masks,
+            reasons.append,
+        )  # fmt: skip
+    for reason in dict.fromkeys(reasons):
+        if note is None:
+            warnings.warn(reason, stacklevel=2)
+        else:
+            note(reason)
+    return found
+
+
+def _measured(
+    network: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    options: PlasticityOptions,
+    key: RandomKey,
+    initial: Mapping[str, Tensor] | None,
+    masks: Masks | None,
+    note: Note,
+) -> list[dict[str, Any]]:
+    """As `measure`, of a network that may be changed, on a probe."""
+    weights = _weights(network, note)
     trainable = {name: p for name, p in network.named_parameters() if p.requires_grad}
     masks = _masks_beside(trainable, masks)
-    inputs, labels = _probe(task, options.probe_size, key)
-    with _undisturbed(network, labels.device, key):
-        with recorded_activations(network) as activations:
-            loss = F.cross_entropy(network(inputs), labels)
-        gradients = torch.autograd.grad(
-            loss, list(weights.values()), retain_graph=True, allow_unused=True,
-            materialize_grads=True,
-        )  # fmt: skip
-        product = dense_hessian(network, inputs, labels) if options.sharpness_iterations else None
-        curvature = [
-            *_sharpness_rows(loss, trainable, options, key, masks, product),
-            *_kernel_rows(network, inputs[: options.ntk_examples], masks),
-        ]
-        added = list(_network_rows(network, inputs, labels, options, masks, initial))
     values = {name: weight.detach() for name, weight in weights.items()}
     moved = {} if initial is None else _moved(values, initial)
+    with recorded_activations(network) as activations:
+        loss = F.cross_entropy(network(inputs), labels)
+    if not activations:
+        note(
+            "metrics of activations: left out, as no activation function of PyTorch's and no "
+            "recurrent module computed anything"
+        )
+    gradients = _gradients(loss, weights, note)
+    curvature = [
+        *_sharpness_rows(network, inputs, labels, loss, trainable, options, key, masks, note),
+        *_kernel_rows(network, inputs[: options.ntk_examples], masks, note),
+    ]
+    added = list(_network_rows(network, inputs, labels, options, masks, initial, note))
+    of_weights = _with_added(WEIGHT_METRICS, "weights", options)
+    of_gradients = _with_added(GRADIENT_METRICS, "gradients", options)
     return [
-        *_activation_rows(activations, options),
-        *_weight_rows(_with_added(WEIGHT_METRICS, "weights", options), values, options, masks),
-        *_weight_rows(DISTANCE_METRICS, moved, options, masks),
-        *_weight_rows(
-            _with_added(GRADIENT_METRICS, "gradients", options),
-            dict(zip(weights, gradients, strict=True)),
-            options,
-            masks,
-        ),
+        *_activation_rows(activations, options, note),
+        *_weight_rows("weights", of_weights, values, options, masks, note),
+        *_weight_rows("weights", DISTANCE_METRICS, moved, options, masks, note),
+        *_weight_rows("gradients", of_gradients, gradients, options, masks, note),
         *curvature,
         *added,
     ]
@@ -131,6 +160,14 @@ def _probe(task: Task, size: int, key: RandomKey) -> tuple[Tensor, Tensor]:
     chosen = key.generator().permutation(len(task.train_labels))[:size]
     index = torch.from_numpy(chosen).to(task.train_labels.device)
     return task.scale(task.train_inputs[index]), task.train_labels[index]
+
+
+def _weights(network: nn.Module, note: Note) -> dict[str, nn.Parameter]:
+    try:
+        return prunable_weights(network)
+    except ValueError as error:  # there are none
+        note(f"metrics of weights and gradients: left out; {error}")
+        return {}
 
 
 def _masks_beside(trainable: Mapping[str, Tensor], masks: Masks | None) -> Masks:
@@ -149,68 +186,117 @@ def _moved(weights: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> dict
 
 
 @contextlib.contextmanager
-def _undisturbed(network: nn.Module, device: torch.device, key: RandomKey) -> Iterator[None]:
-    """Evaluation mode inside, with gradients; draws by the network depend on the key alone."""
-    modes = {module: module.training for module in network.modules()}
+def _apart(network: nn.Module, device: torch.device, key: RandomKey) -> Iterator[None]:
+    """Gradients inside, whatever the caller has; draws depend on the key alone."""
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), torch.enable_grad():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=devices))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        # The other attention kernels have no second derivative, which the sharpness needs.
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if any(isinstance(module, nn.RNNBase) for module in network.modules()):
+            # cuDNN differentiates recurrent modules in training mode only.
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         # Each generator by itself: torch.manual_seed takes milliseconds where there is no GPU.
         seed = key.child("network").torch_seed()
         torch.default_generator.manual_seed(seed)
         if devices:
             torch.cuda.manual_seed(seed)
-        network.eval()
-        try:
-            yield
-        finally:
-            for module, training in modes.items():
-                module.training = training
+        yield
 
 
-def _activation_rows(layers: Mapping[str, LayerActivations], options: PlasticityOptions) -> Rows:
+def _gradients(loss: Tensor, weights: Mapping[str, Tensor], note: Note) -> dict[str, Tensor]:
+    """Of the loss in each weight; NaN if they cannot be computed."""
+    if not weights:
+        return {}
+    found = attempt(
+        "metrics of gradients", note,
+        lambda: torch.autograd.grad(
+            loss, list(weights.values()), retain_graph=True, allow_unused=True,
+            materialize_grads=True,
+        ),
+    )  # fmt: skip
+    if found is None:
+        return {name: torch.full_like(weight, math.nan) for name, weight in weights.items()}
+    return dict(zip(weights, found, strict=True))
+
+
+def _are_finite(observed: str, tensors: Iterable[Tensor], note: Note) -> bool:
+    if all(bool(tensor.isfinite().all()) for tensor in tensors):
+        return True
+    note(f"metrics of {observed}: NaN, as not all {observed} are finite")
+    return False
+
+
+def _activation_rows(
+    layers: Mapping[str, LayerActivations], options: PlasticityOptions, note: Note
+) -> Rows:
     sizes = [layer.outputs.shape[1] for layer in layers.values()]
-    finite = all(bool(layer.outputs.isfinite().all()) for layer in layers.values())
+    finite = _are_finite("activations", [layer.outputs for layer in layers.values()], note)
     metrics = _with_added(ACTIVATION_METRICS, "activations", options)
-    return rows(metrics, layers, sizes, finite, options)
+    return rows(metrics, layers, sizes, finite, options, note)
 
 
 def _weight_rows(
+    observed: str,
     metrics: Mapping[str, Metric[Tensor]],
     tensors: Mapping[str, Tensor],
     options: PlasticityOptions,
     masks: Masks,
+    note: Note,
 ) -> Rows:
     live = {
         name.removesuffix(".weight"): tensor[masks[name]] if name in masks else tensor
         for name, tensor in tensors.items()
     }
     sizes = [tensor.numel() for tensor in live.values()]
-    finite = all(bool(tensor.isfinite().all()) for tensor in live.values())
-    return rows(metrics, live, sizes, finite, options)
+    finite = _are_finite(observed, live.values(), note)
+    return rows(metrics, live, sizes, finite, options, note)
 
 
 def _sharpness_rows(
+    network: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
     loss: Tensor,
     trainable: Mapping[str, Tensor],
     options: PlasticityOptions,
     key: RandomKey,
     masks: Masks,
-    product: Product | None,
+    note: Note,
 ) -> Rows:
-    if options.sharpness_iterations:
-        start = key.child("sharpness")
-        value = sharpness(loss, trainable, options.sharpness_iterations, start, masks, product)
-        yield {"layer": WHOLE_NETWORK, "metric": "sharpness", "value": value}
+    iterations = options.sharpness_iterations
+    if not iterations:
+        return
+
+    def compute() -> float:
+        product = dense_hessian(network, inputs, labels)
+        return sharpness(loss, trainable, iterations, key.child("sharpness"), masks, product)
+
+    value = attempt("sharpness", note, compute)
+    if value is not None and math.isnan(value):
+        note("sharpness: NaN, as the curvature of the loss is not finite")
+    value = math.nan if value is None else value
+    yield {"layer": WHOLE_NETWORK, "metric": "sharpness", "value": value}
 
 
-def _kernel_rows(network: nn.Module, inputs: Tensor, masks: Masks) -> Rows:
+def _kernel_rows(network: nn.Module, inputs: Tensor, masks: Masks, note: Note) -> Rows:
     if not len(inputs):
         return
-    kernel = empirical_ntk(network, inputs, masks)
-    finite = bool(kernel.isfinite().all())
-    spectrum = kernel_spectrum(kernel) if finite else kernel
+
+    both = " and ".join(KERNEL_METRICS)
+
+    def compute() -> Tensor | None:
+        kernel = empirical_ntk(network, inputs, masks)
+        if bool(kernel.isfinite().all()):
+            return kernel_spectrum(kernel)
+        note(f"{both}: NaN, as the empirical NTK is not finite")
+        return None
+
+    spectrum = attempt(both, note, compute)
     for name, of_spectrum in KERNEL_METRICS.items():
-        value = of_spectrum(spectrum) if finite else math.nan
+        value = math.nan if spectrum is None else of_spectrum(spectrum)
         yield {"layer": WHOLE_NETWORK, "metric": name, "value": value}
 
 
@@ -226,7 +312,7 @@ def _with_added(
     """Metrics that are built in, and those of plugins that look at the same."""
     added = {
         name: Metric[Layer](
-            functools.partial(_number, name, metric.function),
+            functools.partial(_of_copy, name, metric.function),
             functools.partial(_number, name, metric.combine or weighted_mean),
         )
         for name, metric in _added(options, of).items()
@@ -241,14 +327,27 @@ def _network_rows(
     options: PlasticityOptions,
     masks: Masks,
     initial: Mapping[str, Tensor] | None,
+    note: Note,
 ) -> Rows:
-    finite = all(bool(p.isfinite().all()) for p in network.parameters())
-    for name, metric in _added(options, "network").items():
+    metrics = _added(options, "network")
+    finite = not metrics or _are_finite("parameters", network.parameters(), note)
+    for name, metric in metrics.items():
         probe = Probe(
-            copy.deepcopy(network), inputs.clone(), labels.clone(), options, masks, initial
-        )
-        value = _number(name, metric.function, probe) if finite else math.nan
+            copied(network), inputs.clone(), labels.clone(), options, _copies(masks),
+            None if initial is None else _copies(initial),
+        )  # fmt: skip
+        value = attempt(name, note, _number, name, metric.function, probe) if finite else None
+        value = math.nan if value is None else value
         yield {"layer": WHOLE_NETWORK, "metric": name, "value": value}
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def _of_copy(name: str, function: Callable[..., Any], layer: Any, options: Any) -> float:
+    """What a plugin's metric returns for a layer, whatever it does to what it gets."""
+    return _number(name, function, copy.deepcopy(layer), options)
 
 
 def _number(name: str, function: Callable[..., Any], *arguments: Any) -> float:

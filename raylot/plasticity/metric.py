@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from raylot import plugins
 from raylot.config import PlasticityOptions
 from raylot.names import WHOLE_NETWORK
+from raylot.options import shown
 
 Layer = TypeVar("Layer")
+Value = TypeVar("Value")
+
+#: Takes one line that says what could not be computed, and why.
+Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -44,12 +52,43 @@ def root_sum_of_squares(values: Sequence[float], sizes: Sequence[int]) -> float:
     return math.hypot(*values)
 
 
+def attempt(what: str, note: Note, compute: Callable[..., Value], *arguments: Any) -> Value | None:
+    """What a computation returns; if it raises, None, and the reason is noted.
+
+    Args:
+        what: the metrics that then are NaN.
+        note: takes the reason.
+        compute: called with the arguments.
+        arguments: its.
+    """
+    try:
+        return compute(*arguments)
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # a plugin's may be of any kind
+        note(f"{what}: NaN, as computing it raised {_described(error)}")
+        return None
+
+
+def _described(error: BaseException) -> str:
+    """``ValueError: what it said (at file.py:12)``, in one line; the place only in a plugin."""
+    try:
+        text = shown(" ".join(str(error).split()))
+    except Exception:  # a plugin's own error may fail here too
+        text = "(its text cannot be shown)"
+    frames = traceback.extract_tb(error.__traceback__)
+    of_plugin = [frame for frame in frames if plugins.is_of_plugin(frame.filename)]
+    place = [f" (at {Path(frame.filename).name}:{frame.lineno})" for frame in of_plugin[-1:]]
+    return "".join([f"{type(error).__name__}: {text}", *place])
+
+
 def rows(
     metrics: Mapping[str, Metric[Layer]],
     layers: Mapping[str, Layer],
     sizes: Sequence[int],
     finite: bool,
     options: PlasticityOptions,
+    note: Note,
 ) -> Iterator[dict[str, Any]]:
     """A row with layer, metric and value per metric and layer, and per metric for all layers.
 
@@ -59,13 +98,25 @@ def rows(
         sizes: units or weights of each layer.
         finite: whether all that was observed is; otherwise every value is NaN.
         options: parameters of the metrics.
+        note: takes the reason if a metric raises; its value is then NaN.
     """
     if not layers:
         return
     for name, metric in metrics.items():
         values = [
-            metric.of_layer(layer, options) if finite else math.nan for layer in layers.values()
+            attempt(name, note, metric.of_layer, layer, options) if finite else math.nan
+            for layer in layers.values()
         ]
         for layer_name, value in zip(layers, values, strict=True):
-            yield {"layer": layer_name, "metric": name, "value": value}
-        yield {"layer": WHOLE_NETWORK, "metric": name, "value": metric.combine(values, sizes)}
+            # A layer that a user has named like the whole network must not pass for it.
+            own_name = f"{layer_name}#1" if layer_name == WHOLE_NETWORK else layer_name
+            yield {"layer": own_name, "metric": name, "value": _number_or_nan(value)}
+        known = [value for value in values if value is not None]
+        # A whole without some of its layers would look like one of all of them.
+        is_whole = len(known) == len(values)
+        whole = attempt(name, note, metric.combine, known, sizes) if is_whole else None
+        yield {"layer": WHOLE_NETWORK, "metric": name, "value": _number_or_nan(whole)}
+
+
+def _number_or_nan(value: float | None) -> float:
+    return math.nan if value is None else value

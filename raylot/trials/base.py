@@ -241,7 +241,9 @@ class RunTrainable(tune.Trainable):
         """Rows of what a network's structure says about its plasticity; counts the time."""
         started = time.perf_counter()
         probe = RandomKey((self.run.seed, "probe"))
-        rows = plasticity.measure(network, task, self.run, probe, initial=initial, masks=masks)
+        rows = plasticity.measure(
+            network, task, self.run, probe, initial=initial, masks=masks, note=self.note
+        )
         self.state.plasticity_seconds += time.perf_counter() - started
         return rows
 

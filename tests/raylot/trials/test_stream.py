@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from raylot import networks, results
+from raylot import networks, plugins, results
 from raylot.config import StreamRun
 from raylot.randomness import RandomKey
 from raylot.storage import Storage
@@ -76,6 +76,7 @@ def test_a_diverging_fresh_network_leaves_its_stream_alone(
     assert results.read(tmp_path, "tasks")["test_accuracy"].notna().all()
     gaps = results.read(tmp_path, "plasticity").query("metric == 'trainability_gap'")
     assert gaps["value"].isna().tolist() == [True] * 3
+    assert run["notes"] == "trainability_gap: NaN, as the training of a fresh network diverged"
 
 
 # ------------------------------------------------------------------ engines
@@ -159,3 +160,24 @@ def test_a_fast_stream_interrupted_equals_an_uninterrupted_one_bit_for_bit(
     for task in (0, 2, 3):
         path = snapshot_path(run_id, task)
         assert Storage(tmp_path / "whole").read(path) == Storage(tmp_path / "pieces").read(path)
+
+
+def test_a_metric_that_fails_is_noted_and_its_run_finishes(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from raylot import plugins\n"
+        "@plugins.metric('broken')\n"
+        "def broken(probe):\n"
+        "    return 1 / 0\n"
+    )
+    plugins.load(tmp_path / "mine.py")
+    try:
+        reports = finish(StreamTrial(trial_config(tmp_path, metrics="broken")))
+    finally:
+        plugins.forget()
+    reason = "broken: NaN, as computing it raised ZeroDivisionError: division by zero"
+    (run,) = results.read(tmp_path, "runs").to_dict("records")
+    assert (run["status"], run["notes"]) == ("finished", f"{reason} (at mine.py:4)")
+    rows = results.read(tmp_path, "plasticity").query("metric == 'broken'")
+    assert rows["value"].isna().tolist() == [True] * 3
+    told = [note for report in reports for note in report["notes"]]
+    assert [reason in note for note in told] == [True]  # three snapshots, told once
