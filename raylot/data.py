@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,24 +16,28 @@ import torch
 from torch import Tensor
 
 from raylot.config import DataOptions
-from raylot.options import OptionError
+from raylot.options import OptionError, shown
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Task:
     """A classification task: a training and a test split.
 
     A data set is a task, and so is each of its shifted versions. For a task of your own, give
-    your own tensors.
+    tensors or numpy arrays, which share their memory with the task. Labels of any integer type are
+    converted to int64.
 
     Attributes:
-        train_inputs: ``examples x ...``; uint8, or any type that converts to float32.
-        train_labels: ``examples``; int64 in [0, classes).
-        test_inputs: as train_inputs.
+        train_inputs: ``examples x ...``; uint8, or any real type; finite as float32.
+        train_labels: ``examples``, at least one; int64 in [0, classes).
+        test_inputs: as train_inputs, in the same shape but for the number of examples.
         test_labels: as train_labels.
-        classes: number of classes.
+        classes: number of classes, at least 1.
         offset: subtracted from inputs when they are scaled.
-        divisor: by which inputs are then divided.
+        divisor: by which inputs are then divided; not 0.
+
+    Raises:
+        OptionError: one of these does not fit, in one line that names it.
     """
 
     train_inputs: Tensor
@@ -41,6 +47,35 @@ class Task:
     classes: int
     offset: float = 0.0
     divisor: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in _TENSORS:
+            object.__setattr__(self, name, _tensor(name, getattr(self, name)))
+        devices = sorted({str(getattr(self, name).device) for name in _TENSORS})
+        if len(devices) > 1:
+            raise OptionError(f"{', '.join(_TENSORS)}: must be on one device, not {devices}")
+        if not isinstance(self.classes, Integral) or self.classes < 1:
+            raise OptionError(f"classes={shown(self.classes)}: must be a whole number, at least 1")
+        for name in ("offset", "divisor"):
+            value = getattr(self, name)
+            if not isinstance(value, Real) or not math.isfinite(value):
+                raise OptionError(f"{name}={shown(value)}: must be a finite number")
+        if self.divisor == 0:
+            raise OptionError("divisor=0: must not be 0")
+        for split in ("train", "test"):
+            _check_split(split, getattr(self, f"{split}_inputs"), getattr(self, f"{split}_labels"),
+                         int(self.classes))  # fmt: skip
+        if self.test_inputs.shape[1:] != self.train_inputs.shape[1:]:
+            raise OptionError(
+                f"test_inputs: must be of shape {self.input_shape} each, as train_inputs are, not "
+                f"{tuple(self.test_inputs.shape[1:])}"
+            )
+
+    def __repr__(self) -> str:
+        return (
+            f"Task({len(self.train_labels)} training and {len(self.test_labels)} test examples of "
+            f"shape {self.input_shape}, {self.classes} classes)"
+        )
 
     def scale(self, inputs: Tensor) -> Tensor:
         """Inputs as the network sees them: ``(inputs - offset) / divisor`` as float32."""
@@ -121,6 +156,80 @@ def scaled(dataset: Task, options: DataOptions) -> Task:
     return dataset
 
 
+def _tensor(name: str, values: object) -> Tensor:
+    """A task's inputs or labels, of the type that it needs; the same object if it can be.
+
+    Raises:
+        OptionError: they are of another kind or type.
+    """
+    if isinstance(values, np.ndarray):
+        try:
+            # In memory's own order of bytes and rows, as PyTorch has no other; mostly no copy.
+            array = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
+            with warnings.catch_warnings():
+                # PyTorch has no read-only tensors; nothing here writes into a task.
+                warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+                values = torch.from_numpy(array)
+        except TypeError:
+            raise OptionError(
+                f"{name}: must be an array of numbers, not of {shown(values.dtype)}"
+            ) from None
+    if not isinstance(values, Tensor) or values.layout != torch.strided or values.is_quantized:
+        kind = values.layout if isinstance(values, Tensor) else type(values).__name__
+        raise OptionError(f"{name}: must be a dense tensor or a numpy array, not {kind}")
+    if values.requires_grad:
+        values = values.detach()
+    if not name.endswith("_labels"):
+        if values.is_complex():
+            raise OptionError(f"{name}: must be real numbers, not {values.dtype}")
+        if values.is_floating_point() and values.dtype not in _FLOATS:
+            return values.float()
+        return values.to(_WIDER.get(values.dtype, values.dtype))
+    if values.is_floating_point() or values.is_complex():
+        raise OptionError(
+            f"{name}: must be whole numbers, not {values.dtype}; convert them with .long()"
+        )
+    return values.to(torch.int64)
+
+
+def _check_split(split: str, inputs: Tensor, labels: Tensor, classes: int) -> None:
+    """Makes sure that labels and inputs fit each other and the number of classes.
+
+    Raises:
+        OptionError: they do not.
+    """
+    if labels.ndim != 1:
+        hint = ".squeeze(1)" if labels.shape[1:] == (1,) else ".argmax(1) if they are one-hot"
+        raise OptionError(
+            f"{split}_labels: must be of shape (examples,), not {tuple(labels.shape)}; try {hint}"
+        )
+    if inputs.ndim < 2 or 0 in inputs.shape[1:]:
+        raise OptionError(
+            f"{split}_inputs: must be of shape (examples, ...) with numbers in each example, not "
+            f"{tuple(inputs.shape)}"
+        )
+    if not len(labels):
+        raise OptionError(f"{split}_labels: must be of at least one example, not of none")
+    if len(inputs) != len(labels):
+        raise OptionError(
+            f"{split}_labels: must be as many as {split}_inputs, {len(inputs)}, not {len(labels)}"
+        )
+    low, high = (int(value) for value in labels.aminmax())
+    if low < 0 or high >= classes:
+        hint = "; they count from 0" if (low, high) == (1, classes) else ""
+        raise OptionError(
+            f"{split}_labels: must lie in [0, {classes}), as classes={classes}, not in "
+            f"[{low}, {high}]{hint}"
+        )
+    if inputs.is_floating_point():
+        # One pass that finds NaN too; isfinite would take 25 times as long.
+        extremes = [float(value) for value in inputs.aminmax()]
+        if not all(abs(value) <= _LARGEST_FLOAT for value in extremes):
+            raise OptionError(
+                f"{split}_inputs: must be finite as float32, not in [{extremes[0]}, {extremes[1]}]"
+            )
+
+
 def to_arrays(dataset: Task) -> dict[str, np.ndarray]:
     """A data set's tensors as arrays, for `from_arrays`."""
     return {name: getattr(dataset, name).numpy() for name in _TENSORS}
@@ -128,10 +237,7 @@ def to_arrays(dataset: Task) -> dict[str, np.ndarray]:
 
 def from_arrays(arrays: Mapping[str, np.ndarray]) -> Task:
     """The data set that was given to `to_arrays`, without copying; arrays may be read-only."""
-    with warnings.catch_warnings():
-        # PyTorch has no read-only tensors; nothing here writes into a task.
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        tensors = [torch.from_numpy(arrays[name]) for name in _TENSORS]
+    tensors = [_tensor(name, arrays[name]) for name in _TENSORS]
     return Task(tensors[0], tensors[1], tensors[2], tensors[3], classes=10)
 
 
@@ -148,13 +254,11 @@ def check_available(options: DataOptions) -> None:
             "data_root=None: must be the folder that holds MNIST in torchvision's layout "
             "(with download=true, where to put it)"
         )
-    from torchvision.datasets import MNIST
-
     root = Path(options.data_root)
     folder = root / "MNIST" / "raw"
     if options.download:
         try:
-            MNIST(str(root), download=True)
+            _download_mnist(root)
         except (RuntimeError, OSError) as error:
             raise OptionError(
                 f"download=True: MNIST could not be downloaded into {root} "
@@ -162,7 +266,7 @@ def check_available(options: DataOptions) -> None:
             ) from None
     try:
         _mnist(str(root))
-    except (RuntimeError, ValueError, AssertionError, OSError):  # missing; damaged
+    except OSError:
         raise OptionError(
             f"data_root={root}: must be a folder that holds MNIST in torchvision's layout "
             f"({folder} with its four files), or give download=true"
@@ -172,8 +276,14 @@ def check_available(options: DataOptions) -> None:
 #: Training images and labels, test images and labels.
 _Splits = tuple[Tensor, Tensor, Tensor, Tensor]
 
-#: Names of these in a task.
+#: Names of tensors in a task.
 _TENSORS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
+
+#: Types of inputs that PyTorch and numpy do everything with; others are widened to one of these.
+_FLOATS = (torch.float16, torch.float32, torch.float64)
+_WIDER = {torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: torch.float64}
+
+_LARGEST_FLOAT = torch.finfo(torch.float32).max
 
 #: Largest possible value of an input.
 _LARGEST = {"digits": 16, "mnist": 255}
@@ -193,14 +303,51 @@ def _digits() -> _Splits:
     return images[train], labels[train], images[test], labels[test]
 
 
-@functools.cache
-def _mnist(root: str) -> _Splits:
+def _download_mnist(root: Path) -> None:
     from torchvision.datasets import MNIST
 
-    train, test = MNIST(root, train=True), MNIST(root, train=False)
-    return (
-        train.data.unsqueeze(1),
-        train.targets.to(torch.int64),
-        test.data.unsqueeze(1),
-        test.targets.to(torch.int64),
-    )
+    # Without its constructor, which reads what is there, even the pickles that old versions left.
+    files = MNIST.__new__(MNIST)
+    files.root = str(root)
+    files.download()
+
+
+@functools.cache
+def _mnist(root: str) -> _Splits:
+    """The splits in the four files of the MNIST database.
+
+    Raises:
+        OSError: one of them is not there.
+        OptionError: one of them is not as it was published.
+    """
+    folder = Path(root) / "MNIST" / "raw"
+    splits = []
+    for name, examples in (("train", 60000), ("t10k", 10000)):
+        images = _idx(folder / f"{name}-images-idx3-ubyte", (examples, 28, 28))
+        labels = _idx(folder / f"{name}-labels-idx1-ubyte", (examples,))
+        if labels.max() > 9:
+            raise OptionError(
+                f"{folder / name}-labels-idx1-ubyte: must hold labels from 0 to 9, not "
+                f"{labels.max()}"
+            )
+        splits += [images.unsqueeze(1), labels.to(torch.int64)]
+    return splits[0], splits[1], splits[2], splits[3]
+
+
+def _idx(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """The bytes in an idx file: two of zero, type, dimensions, sizes (big-endian), then the rest.
+
+    Raises:
+        OSError: it cannot be read.
+        OptionError: it does not hold bytes of this shape.
+    """
+    content = np.fromfile(path, dtype=np.uint8)
+    size = 4 * (1 + len(shape))
+    header = [int(number) for number in content[: len(content[:size]) // 4 * 4].view(">u4")]
+    expected = [0x800 + len(shape), *shape]
+    if header != expected or len(content) != size + math.prod(shape):
+        raise OptionError(
+            f"{path}: must begin with the numbers {expected} and be {size + math.prod(shape)} "
+            f"bytes long, not {header} and {len(content)}; remove it and give download=true"
+        )
+    return torch.from_numpy(content[size:].reshape(shape))

@@ -22,7 +22,7 @@ from raylot.tickets.search import DENSE, RANDOM, REINIT, SHUFFLED, TICKET
 from raylot.training import Masks
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Tickets:
     """The tickets found from one snapshot.
 
@@ -75,6 +75,13 @@ class Tickets:
             comparable_random_masks=options.random_density is None,
             tolerance=options.tolerance,
             rows=[dict(row) for row in rows],
+        )
+
+    def __repr__(self) -> str:
+        own, dense = statistics.fmean(self.accuracies), statistics.fmean(self.dense_accuracies)
+        return (
+            f"Tickets({len(self.masks)}, of which {sum(self.wins)} win; density "
+            f"{self.density:.3g}; accuracy {own:.3f}, dense {dense:.3f})"
         )
 
     @property
