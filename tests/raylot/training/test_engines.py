@@ -28,6 +28,7 @@ from raylot.training import (
     train,
     train_all,
 )
+from raylot.training.fast.inputs import are_sparse
 from raylot.training.stacked.members import Members
 from tests.raylot.tasks import random_task, small_network
 
@@ -235,6 +236,9 @@ def test_other_numbers_of_labels_than_inputs_never_reach_compiled_code(
 def test_inputs_that_were_exchanged_are_looked_through_again() -> None:
     """Compiled code would read beyond the end of what was listed of the first ones."""
     task = random_task()
+    for inputs in (task.train_inputs, task.test_inputs):
+        inputs[:, 1:] = 0  # so that they are listed
+    assert are_sparse(task)
     before = _trained(small_network(), task, engine="fast", max_steps=None)
     task.train_inputs.data = torch.cat([task.train_inputs, task.train_inputs])
     task.train_labels.data = torch.cat([task.train_labels, task.train_labels])
