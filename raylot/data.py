@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
-import numbers
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,20 +24,20 @@ class Task:
     """A classification task: a training and a test split.
 
     A data set is a task, and so is each of its shifted versions. For a task of your own, give
-    your own tensors or numpy arrays.
+    tensors or numpy arrays, which share their memory with the task. Labels of any integer type are
+    converted to int64.
 
     Attributes:
-        train_inputs: ``examples x ...``, at least one example; uint8, or any real type that
-            converts to float32, all finite.
-        train_labels: ``examples``; whole numbers in [0, classes), kept as int64.
-        test_inputs: as train_inputs, each of the same shape.
+        train_inputs: ``examples x ...``; uint8, or any real type; finite as float32.
+        train_labels: ``examples``, at least one; int64 in [0, classes).
+        test_inputs: as train_inputs, in the same shape but for the number of examples.
         test_labels: as train_labels.
         classes: number of classes, at least 1.
         offset: subtracted from inputs when they are scaled.
         divisor: by which inputs are then divided; not 0.
 
     Raises:
-        OptionError: something does not fit, in one line that begins with the attribute's name.
+        OptionError: one of these does not fit, in one line that names it.
     """
 
     train_inputs: Tensor
@@ -49,32 +49,33 @@ class Task:
     divisor: float = 1.0
 
     def __post_init__(self) -> None:
-        is_whole = isinstance(self.classes, numbers.Integral) and not isinstance(self.classes, bool)
-        if not is_whole or self.classes < 1:
+        for name in _TENSORS:
+            object.__setattr__(self, name, _tensor(name, getattr(self, name)))
+        devices = sorted({str(getattr(self, name).device) for name in _TENSORS})
+        if len(devices) > 1:
+            raise OptionError(f"{', '.join(_TENSORS)}: must be on one device, not {devices}")
+        if not isinstance(self.classes, Integral) or self.classes < 1:
             raise OptionError(f"classes={shown(self.classes)}: must be a whole number, at least 1")
         for name in ("offset", "divisor"):
             value = getattr(self, name)
-            is_number = isinstance(value, numbers.Real) and math.isfinite(value)
-            if not is_number or (name == "divisor" and value == 0):
-                wanted = "a finite number" + (" other than 0" if name == "divisor" else "")
-                raise OptionError(f"{name}={shown(value)}: must be {wanted}")
+            if not isinstance(value, Real) or not math.isfinite(value):
+                raise OptionError(f"{name}={shown(value)}: must be a finite number")
+        if self.divisor == 0:
+            raise OptionError("divisor=0: must not be 0")
         for split in ("train", "test"):
-            inputs = _checked_inputs(f"{split}_inputs", getattr(self, f"{split}_inputs"))
-            labels = _checked_labels(
-                f"{split}_labels", getattr(self, f"{split}_labels"), len(inputs), self.classes
-            )
-            object.__setattr__(self, f"{split}_inputs", inputs)
-            object.__setattr__(self, f"{split}_labels", labels)
+            _check_split(split, getattr(self, f"{split}_inputs"), getattr(self, f"{split}_labels"),
+                         int(self.classes))  # fmt: skip
         if self.test_inputs.shape[1:] != self.train_inputs.shape[1:]:
             raise OptionError(
-                f"test_inputs: each must have the shape of those in train_inputs, "
-                f"{self.input_shape}; has {tuple(self.test_inputs.shape[1:])}"
+                f"test_inputs: must be of shape {self.input_shape} each, as train_inputs are, not "
+                f"{tuple(self.test_inputs.shape[1:])}"
             )
 
     def __repr__(self) -> str:
-        examples = f"{len(self.train_labels)} training and {len(self.test_labels)} test examples"
-        kind = str(self.train_inputs.dtype).removeprefix("torch.")
-        return f"Task({examples} of shape {self.input_shape}, {kind}, {self.classes} classes)"
+        return (
+            f"Task({len(self.train_labels)} training and {len(self.test_labels)} test examples of "
+            f"shape {self.input_shape}, {self.classes} classes)"
+        )
 
     def scale(self, inputs: Tensor) -> Tensor:
         """Inputs as the network sees them: ``(inputs - offset) / divisor`` as float32."""
@@ -96,56 +97,6 @@ class Task:
             test_inputs=self.test_inputs.to(device),
             test_labels=self.test_labels.to(device),
         )
-
-
-def _checked_inputs(name: str, given: Any) -> Tensor:
-    inputs = _tensor(name, given)
-    if inputs.is_complex():
-        raise OptionError(f"{name}: must be real numbers; has {inputs.dtype}")
-    if inputs.ndim < 2 or not inputs.numel():
-        raise OptionError(
-            f"{name}: must have the shape (examples, ...) with at least one example; has "
-            f"{tuple(inputs.shape)}"
-        )
-    if inputs.is_floating_point() and not inputs.isfinite().all():
-        raise OptionError(f"{name}: must be finite; some are NaN or infinite")
-    return inputs
-
-
-def _checked_labels(name: str, given: Any, examples: int, classes: int) -> Tensor:
-    labels = _tensor(name, given)
-    if labels.ndim != 1:
-        cure = "take .flatten()" if labels.numel() == len(labels) else "of one-hot, .argmax(1)"
-        raise OptionError(
-            f"{name}: must have the shape (examples,), one class per example; has "
-            f"{tuple(labels.shape)} ({cure})"
-        )
-    if len(labels) != examples:
-        raise OptionError(f"{name}: must be one per input; {len(labels)} for {examples} inputs")
-    if labels.is_floating_point() or labels.is_complex():
-        raise OptionError(f"{name}: must be whole numbers; has {labels.dtype}")
-    labels = labels.to(torch.int64)
-    least, most = int(labels.min()), int(labels.max())
-    if least < 0 or most >= classes:
-        wrong = least if least < 0 else most
-        raise OptionError(
-            f"{name}: must lie in [0, {classes}), as there are {classes} classes; one is {wrong}"
-        )
-    return labels
-
-
-def _tensor(name: str, given: Any) -> Tensor:
-    if isinstance(given, Tensor):
-        return given
-    try:
-        with warnings.catch_warnings():
-            # PyTorch has no read-only tensors; nothing here writes into a task.
-            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-            return torch.from_numpy(np.ascontiguousarray(given))
-    except (TypeError, ValueError):
-        raise OptionError(
-            f"{name}: must be a tensor or an array of numbers; is {type(given).__name__}"
-        ) from None
 
 
 def load_dataset(
@@ -205,6 +156,80 @@ def scaled(dataset: Task, options: DataOptions) -> Task:
     return dataset
 
 
+def _tensor(name: str, values: object) -> Tensor:
+    """A task's inputs or labels, of the type that it needs; the same object if it can be.
+
+    Raises:
+        OptionError: they are of another kind or type.
+    """
+    if isinstance(values, np.ndarray):
+        try:
+            # In memory's own order of bytes and rows, as PyTorch has no other; mostly no copy.
+            array = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
+            with warnings.catch_warnings():
+                # PyTorch has no read-only tensors; nothing here writes into a task.
+                warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+                values = torch.from_numpy(array)
+        except TypeError:
+            raise OptionError(
+                f"{name}: must be an array of numbers, not of {shown(values.dtype)}"
+            ) from None
+    if not isinstance(values, Tensor) or values.layout != torch.strided or values.is_quantized:
+        kind = values.layout if isinstance(values, Tensor) else type(values).__name__
+        raise OptionError(f"{name}: must be a dense tensor or a numpy array, not {kind}")
+    if values.requires_grad:
+        values = values.detach()
+    if not name.endswith("_labels"):
+        if values.is_complex():
+            raise OptionError(f"{name}: must be real numbers, not {values.dtype}")
+        if values.is_floating_point() and values.dtype not in _FLOATS:
+            return values.float()
+        return values.to(_WIDER.get(values.dtype, values.dtype))
+    if values.is_floating_point() or values.is_complex():
+        raise OptionError(
+            f"{name}: must be whole numbers, not {values.dtype}; convert them with .long()"
+        )
+    return values.to(torch.int64)
+
+
+def _check_split(split: str, inputs: Tensor, labels: Tensor, classes: int) -> None:
+    """Makes sure that labels and inputs fit each other and the number of classes.
+
+    Raises:
+        OptionError: they do not.
+    """
+    if labels.ndim != 1:
+        hint = ".squeeze(1)" if labels.shape[1:] == (1,) else ".argmax(1) if they are one-hot"
+        raise OptionError(
+            f"{split}_labels: must be of shape (examples,), not {tuple(labels.shape)}; try {hint}"
+        )
+    if inputs.ndim < 2 or 0 in inputs.shape[1:]:
+        raise OptionError(
+            f"{split}_inputs: must be of shape (examples, ...) with numbers in each example, not "
+            f"{tuple(inputs.shape)}"
+        )
+    if not len(labels):
+        raise OptionError(f"{split}_labels: must be of at least one example, not of none")
+    if len(inputs) != len(labels):
+        raise OptionError(
+            f"{split}_labels: must be as many as {split}_inputs, {len(inputs)}, not {len(labels)}"
+        )
+    low, high = (int(value) for value in labels.aminmax())
+    if low < 0 or high >= classes:
+        hint = "; they count from 0" if (low, high) == (1, classes) else ""
+        raise OptionError(
+            f"{split}_labels: must lie in [0, {classes}), as classes={classes}, not in "
+            f"[{low}, {high}]{hint}"
+        )
+    if inputs.is_floating_point():
+        # One pass that finds NaN too; isfinite would take 25 times as long.
+        extremes = [float(value) for value in inputs.aminmax()]
+        if not all(abs(value) <= _LARGEST_FLOAT for value in extremes):
+            raise OptionError(
+                f"{split}_inputs: must be finite as float32, not in [{extremes[0]}, {extremes[1]}]"
+            )
+
+
 def to_arrays(dataset: Task) -> dict[str, np.ndarray]:
     """A data set's tensors as arrays, for `from_arrays`."""
     return {name: getattr(dataset, name).numpy() for name in _TENSORS}
@@ -229,28 +254,36 @@ def check_available(options: DataOptions) -> None:
             "data_root=None: must be the folder that holds MNIST in torchvision's layout "
             "(with download=true, where to put it)"
         )
-    from torchvision.datasets import MNIST
-
     root = Path(options.data_root)
     folder = root / "MNIST" / "raw"
-    if options.download and not all(file.is_file() for file in _mnist_files(folder)):
-        from torchvision.datasets import MNIST
-
+    if options.download:
         try:
-            MNIST(str(root), download=True)
-        except Exception as error:  # also whatever a damaged file of an old torchvision raises
+            _download_mnist(root)
+        except (RuntimeError, OSError) as error:
             raise OptionError(
                 f"download=True: MNIST could not be downloaded into {root} "
                 f"({error!s}); put its four files into {folder}"
             ) from None
-    _mnist(str(root))
+    try:
+        _mnist(str(root))
+    except OSError:
+        raise OptionError(
+            f"data_root={root}: must be a folder that holds MNIST in torchvision's layout "
+            f"({folder} with its four files), or give download=true"
+        ) from None
 
 
 #: Training images and labels, test images and labels.
 _Splits = tuple[Tensor, Tensor, Tensor, Tensor]
 
-#: Names of these in a task.
+#: Names of tensors in a task.
 _TENSORS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
+
+#: Types of inputs that PyTorch and numpy do everything with; others are widened to one of these.
+_FLOATS = (torch.float16, torch.float32, torch.float64)
+_WIDER = {torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: torch.float64}
+
+_LARGEST_FLOAT = torch.finfo(torch.float32).max
 
 #: Largest possible value of an input.
 _LARGEST = {"digits": 16, "mnist": 255}
@@ -270,54 +303,51 @@ def _digits() -> _Splits:
     return images[train], labels[train], images[test], labels[test]
 
 
-#: Examples, and pixels along a side, of MNIST's splits.
-_MNIST_SPLITS, _MNIST_SIDE = {"train": 60_000, "t10k": 10_000}, 28
+def _download_mnist(root: Path) -> None:
+    from torchvision.datasets import MNIST
 
-
-def _mnist_files(folder: Path) -> list[Path]:
-    """Images and labels of the training split, then of the test split."""
-    names = ("images-idx3", "labels-idx1")
-    return [folder / f"{split}-{name}-ubyte" for split in _MNIST_SPLITS for name in names]
+    # Without its constructor, which reads what is there, even the pickles that old versions left.
+    files = MNIST.__new__(MNIST)
+    files.root = str(root)
+    files.download()
 
 
 @functools.cache
 def _mnist(root: str) -> _Splits:
-    """Reads MNIST's four files.
+    """The splits in the four files of the MNIST database.
 
     Raises:
-        OptionError: one is missing or not what it must be.
+        OSError: one of them is not there.
+        OptionError: one of them is not as it was published.
     """
     folder = Path(root) / "MNIST" / "raw"
-    images, labels, test_images, test_labels = _mnist_files(folder)
-    train, test = _MNIST_SPLITS.values()
-    return (
-        _idx(root, images, (train, _MNIST_SIDE, _MNIST_SIDE)).unsqueeze(1),
-        _idx(root, labels, (train,)).to(torch.int64),
-        _idx(root, test_images, (test, _MNIST_SIDE, _MNIST_SIDE)).unsqueeze(1),
-        _idx(root, test_labels, (test,)).to(torch.int64),
-    )
+    splits = []
+    for name, examples in (("train", 60000), ("t10k", 10000)):
+        images = _idx(folder / f"{name}-images-idx3-ubyte", (examples, 28, 28))
+        labels = _idx(folder / f"{name}-labels-idx1-ubyte", (examples,))
+        if labels.max() > 9:
+            raise OptionError(
+                f"{folder / name}-labels-idx1-ubyte: must hold labels from 0 to 9, not "
+                f"{labels.max()}"
+            )
+        splits += [images.unsqueeze(1), labels.to(torch.int64)]
+    return splits[0], splits[1], splits[2], splits[3]
 
 
-def _idx(root: str, path: Path, shape: tuple[int, ...]) -> Tensor:
-    """A file of images or labels: uint8, in the shape that it must have."""
-    from torchvision.datasets.mnist import read_image_file, read_label_file
+def _idx(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """The bytes in an idx file: two of zero, type, dimensions, sizes (big-endian), then the rest.
 
-    if not path.is_file():
+    Raises:
+        OSError: it cannot be read.
+        OptionError: it does not hold bytes of this shape.
+    """
+    content = np.fromfile(path, dtype=np.uint8)
+    size = 4 * (1 + len(shape))
+    header = [int(number) for number in content[: len(content[:size]) // 4 * 4].view(">u4")]
+    expected = [0x800 + len(shape), *shape]
+    if header != expected or len(content) != size + math.prod(shape):
         raise OptionError(
-            f"data_root={root}: must be a folder that holds MNIST in torchvision's layout; "
-            f"{path} is not there (give download=true, or put MNIST's four files there)"
+            f"{path}: must begin with the numbers {expected} and be {size + math.prod(shape)} "
+            f"bytes long, not {header} and {len(content)}; remove it and give download=true"
         )
-    is_images = len(shape) == 3
-    try:
-        found: Tensor = read_image_file(str(path)) if is_images else read_label_file(str(path))
-    except Exception:  # whatever torchvision raises at bytes that make no sense
-        found = torch.empty(0)
-    if found.shape != shape or (not is_images and int(found.max()) > 9):
-        wanted = (
-            f"images of {_MNIST_SIDE} x {_MNIST_SIDE} pixels" if is_images else "labels, 0 to 9"
-        )
-        raise OptionError(
-            f"data_root={root}: must hold MNIST; {path} is damaged or another data set's (it must "
-            f"hold {shape[0]:,} {wanted})"
-        )
-    return found
+    return torch.from_numpy(content[size:].reshape(shape))

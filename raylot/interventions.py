@@ -165,7 +165,11 @@ def dormant_by_layer(network: nn.Module, inputs: Tensor, threshold: float) -> di
     """
     with torch.no_grad(), evaluation_mode(network), recorded_activations(network) as activations:
         network(inputs)
-    return {layer: dormant_units(a.outputs, threshold) for layer, a in activations.items()}
+    # Of several activation functions after one layer, the last decides what its units put out.
+    return {
+        name.partition("#")[0]: dormant_units(a.outputs, threshold)
+        for name, a in activations.items()
+    }
 
 
 _NO_CHAIN = (

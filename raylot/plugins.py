@@ -122,7 +122,8 @@ def network(name: str, prune: Prunable = None) -> Callable[[_NetworkT], _Network
     copy of what the function returned, with the parameters and buffers of the stream or snapshot:
     only what is in ``state_dict`` goes from task to task, no plain attribute. Parts in evaluation
     mode (a frozen batch normalisation, for instance) stay in it. Wherever a freshly initialised
-    network is needed, the function is called again.
+    network is needed, the function is called again. Metrics of activations see PyTorch's own
+    activation functions, as modules or called in a ``forward``, and recurrent modules.
 
     Args:
         name: what ``--network`` calls it.
@@ -167,6 +168,8 @@ def metric(
             for ``of="network"``.
 
     Where weights or activations are not finite the value is NaN, and the function is not asked.
+    If it raises, or returns no number, the value is NaN too; the reason stands in the column
+    ``notes`` of the table ``runs``, and the run goes on. What it gets is a copy.
     """
     if of not in _METRIC_ARGUMENTS:
         raise _CannotRegisterError(

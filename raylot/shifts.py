@@ -165,12 +165,20 @@ def select_classes(task: Task, chosen: Sequence[int] | np.ndarray) -> Task:
     Args:
         task: any task.
         chosen: different classes of the task.
+
+    Raises:
+        OptionError: a split has no example of them.
     """
     device = task.train_labels.device
     new_label = torch.full((task.classes,), -1, device=device)
     new_label[torch.as_tensor(chosen, device=device)] = torch.arange(len(chosen), device=device)
     train_labels, test_labels = new_label[task.train_labels], new_label[task.test_labels]
     in_train, in_test = train_labels >= 0, test_labels >= 0
+    if not (in_train.any() and in_test.any()):
+        raise OptionError(
+            f"classes {[int(label) for label in chosen]}: must have training and test examples, as "
+            "they are to be one task"
+        )
     return replace(
         task,
         train_inputs=task.train_inputs[in_train],

@@ -5,6 +5,8 @@ then makes of that task (test and online accuracy, learning speed, trainability 
 by training it: see ``trials/stream.py``.
 
 A metric is a function in a table that maps its name to it; `measure` fills rows from all tables.
+It works on a copy of the network, and never fails because of a metric: what cannot be computed is
+NaN, with a reason.
 """
 
 from raylot.plasticity.activations import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,43 +12,41 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules import activation
+from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 
 from raylot.plasticity.metric import Metric, mean, weighted_mean
 from raylot.plasticity.spectrum import effective_rank, singular_values, srank, stable_rank
 
-_ACTIVATIONS = tuple(
-    kind
-    for kind in vars(activation).values()
-    if isinstance(kind, type)
-    and issubclass(kind, nn.Module)
-    and kind not in (nn.Module, nn.MultiheadAttention)
-    and kind.__module__ == activation.__name__
+#: PyTorch's activation functions that act on each unit: softmax and its like are none.
+_NAMES = (
+    "celu", "elu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
+    "leaky_relu", "logsigmoid", "mish", "prelu", "relu", "relu6", "rrelu", "selu", "sigmoid",
+    "silu", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold",
+)  # fmt: skip
+
+#: All ways to call them: ``nn.ReLU()``, ``F.relu``, ``torch.relu``, ``x.relu()``, ``x.relu_()``.
+_FUNCTIONS = frozenset(
+    getattr(place, name + in_place)
+    for place in (F, torch, Tensor)
+    for name in _NAMES
+    for in_place in ("", "_")
+    if hasattr(place, name + in_place)
 )
 
-#: Activation functions that a ``forward`` calls by itself. Sigmoid and softmax are left out: called
-#: like this they mostly gate or weigh what a hidden layer gives.
-_FUNCTIONS = frozenset(
-    getattr(home, name)
-    for name in (
-        "relu", "relu_", "relu6", "leaky_relu", "leaky_relu_", "prelu", "rrelu", "rrelu_", "elu",
-        "elu_", "selu", "selu_", "celu", "celu_", "gelu", "silu", "mish", "softplus", "hardtanh",
-        "hardtanh_", "hardswish", "tanh", "tanh_",
-    )
-    for home in (F, torch, Tensor)
-    if hasattr(home, name)
-)  # fmt: skip
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d,
+                 nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)  # fmt: skip
 
-_CONVOLUTIONS = (
-    nn.Conv1d, nn.Conv2d, nn.Conv3d,
-    nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
-)  # fmt: skip
+_RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+
+#: What activations are named after if they come before any layer.
+_NO_LAYER = "network"
 
 
 @dataclass(frozen=True)
 class LayerActivations:
-    """One hidden layer on the probe. A channel is a unit; its positions count as examples.
+    """One hidden layer on the probe. A channel is a unit; positions count as examples, and so do
+    the places of a sequence.
 
     Attributes:
         outputs: what the activation function gave, ``examples x units``.
@@ -124,102 +123,88 @@ ACTIVATION_METRICS: dict[str, Metric[LayerActivations]] = {
 
 @contextlib.contextmanager
 def recorded_activations(network: nn.Module) -> Iterator[dict[str, LayerActivations]]:
-    """Collects what activation functions do in one forward pass.
+    """Collects the activations of all hidden layers in one forward pass, in their order.
 
-    Modules of PyTorch (``nn.ReLU``) are seen, and functions that a ``forward`` calls (``F.relu``,
-    ``x.relu()``), whatever lies between them. Arithmetic that amounts to an activation
-    (``x.clamp(min=0)``) is not.
+    A hidden layer is what one call of an activation function puts out (a module such as
+    ``nn.ReLU``, or a function such as ``F.relu`` in a ``forward``), or one call of a recurrent
+    module: there its hidden states. Functions that are not PyTorch's own, scripted and compiled
+    code are not seen.
 
-    Yields:
-        What was seen, by layer, in the order of the pass. A hidden layer has the name of the last
-        module before its activation that has parameters and is no normalisation, or if there is
-        none the name of its activation's module. Where a name comes up again, as in a layer that
-        is used twice, ``#2`` is added, then ``#3``. Units are a convolution's channels, else the
-        last dimension.
+    It is named after the linear, convolution or recurrent layer that computed last, frozen and
+    parametrised ones included: ``hidden1``. If there are more after the same layer, or if the layer
+    is called several times, they are ``hidden1#2``, ``hidden1#3`` and so on. Before any layer it is
+    ``network``.
     """
-    recorder = _Recorder(network)
-    handles = recorder.hooks()
+    recorder = _Recorder()
+    handles = [
+        module.register_forward_hook(recorder.noting(name or _NO_LAYER))
+        for name, module in network.named_modules()
+        if isinstance(module, (nn.Linear, *_CONVOLUTIONS, *_RECURRENT))
+    ]
     try:
         with recorder:
-            yield recorder.layers
+            yield recorder.recorded
     finally:
         for handle in handles:
             handle.remove()
 
 
 class _Recorder(TorchFunctionMode):
-    """Hears modules by their hooks, and functions as PyTorch's mode while the network runs."""
+    """Sees all calls of activation functions while it is active."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.layers: dict[str, LayerActivations] = {}
-        self._network = network
-        self._name = ""  # of the latest layer
-        self._has_channels = True  # whether that layer gives channels in the second dimension
-        self._depth = 0  # of activation modules that run just now
+        self.recorded: dict[str, LayerActivations] = {}
+        self._layer = _NO_LAYER
+        self._width: int | None = None  # of the layer, if it puts its units last
+        self._after = Counter[str]()
 
-    def hooks(self) -> list[torch.utils.hooks.RemovableHandle]:
-        handles: list[torch.utils.hooks.RemovableHandle] = []
-        for name, module in self._network.named_modules():
-            if isinstance(module, _ACTIVATIONS):
-                handles += self._hooks_of_activation(name, module)
-            elif _is_layer(module):
-                handles.append(module.register_forward_hook(self._layer_hook(name)))
-        return handles
+    def noting(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+        """A forward hook for the layer of a name."""
 
-    def _layer_hook(self, name: str) -> Callable[..., None]:
         def note(module: nn.Module, args: Any, output: Any) -> None:
-            self._name, self._has_channels = name, isinstance(module, _CONVOLUTIONS)
+            self._layer = name
+            self._width = module.out_features if isinstance(module, nn.Linear) else None
+            if isinstance(module, _RECURRENT):
+                states = output[0] if isinstance(output, tuple) else output
+                states = states.data if isinstance(states, PackedSequence) else states
+                self._width = states.shape[-1]
+                self._record(states, self._share_positive(states))
 
         return note
-
-    def _hooks_of_activation(
-        self, name: str, module: nn.Module
-    ) -> Sequence[torch.utils.hooks.RemovableHandle]:
-        active: Tensor
-
-        def before(module: nn.Module, args: Any) -> None:
-            # Before the module runs, as it may overwrite its input.
-            nonlocal active
-            active = self._active(args[0])
-            self._depth += 1
-
-        def after(module: nn.Module, args: Any, output: Tensor) -> None:
-            self._depth -= 1
-            self._note(output, active, self._name or name)
-
-        return module.register_forward_pre_hook(before), module.register_forward_hook(after)
 
     def __torch_function__(
         self,
         func: Callable[..., Any],
         types: Sequence[type],
-        args: Sequence[Any] = (),
+        args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if func not in _FUNCTIONS or self._depth:
-            return func(*args, **(kwargs or {}))
-        active = self._active(args[0])
-        output = func(*args, **(kwargs or {}))
-        self._note(output, active, self._name or func.__name__)
+        kwargs = kwargs or {}
+        if func not in _FUNCTIONS:
+            return func(*args, **kwargs)
+        given = args[0] if args else kwargs.get("input")
+        # Functions of parameters are gates or reparametrisations; those of one dimension too.
+        if not isinstance(given, Tensor) or isinstance(given, nn.Parameter) or given.ndim < 2:
+            return func(*args, **kwargs)
+        active = self._share_positive(given)  # before the function overwrites it
+        output = func(*args, **kwargs)
+        self._record(output, active)
         return output
 
-    def _active(self, inputs: Tensor) -> Tensor:
-        return (self._by_unit(inputs) > 0).double().mean(dim=0)
+    def _record(self, output: Tensor, active: Tensor) -> None:
+        self._after[self._layer] += 1
+        count = self._after[self._layer]
+        name = self._layer if count == 1 else f"{self._layer}#{count}"
+        # A copy, as the network may write into its tensor later.
+        self.recorded[name] = LayerActivations(self._by_unit(output).clone(), active)
 
-    def _note(self, output: Tensor, active: Tensor, name: str) -> None:
-        times = 1 + sum(each.partition("#")[0] == name for each in self.layers)
-        label = name if times == 1 else f"{name}#{times}"
-        self.layers[label] = LayerActivations(self._by_unit(output), active)
+    def _share_positive(self, tensor: Tensor) -> Tensor:
+        return (self._by_unit(tensor) > 0).double().mean(dim=0)
 
     def _by_unit(self, tensor: Tensor) -> Tensor:
-        units = 1 if self._has_channels and tensor.ndim > 1 else -1
-        units_last = tensor.detach().movedim(units, -1)
-        return units_last.reshape(-1, units_last.shape[-1])
-
-
-def _is_layer(module: nn.Module) -> bool:
-    """Whether a module has parameters of its own and does more than normalise."""
-    own = any(True for _ in module.parameters(recurse=False))
-    parametrised = hasattr(module, "parametrizations")
-    return (own or parametrised) and "Norm" not in type(module).__name__
+        """``examples x units``. Units come last after a linear layer, elsewhere in dimension 1."""
+        # A gated unit has half as many outputs.
+        is_last = self._width is not None and tensor.shape[-1] in (self._width, self._width // 2)
+        rows = tensor.detach().movedim(-1 if is_last else 1, -1)
+        return rows.reshape(-1, rows.shape[-1])

@@ -42,6 +42,9 @@ def sharpness(
 
     Returns:
         0 if the Hessian is; NaN if it is not finite.
+
+    Raises:
+        RuntimeError: something in the network has no second derivative.
     """
     product = product or _by_differentiation(loss, list(parameters.values()))
     if product is None:
@@ -71,6 +74,7 @@ def _by_differentiation(loss: Tensor, tensors: list[Tensor]) -> Product | None:
         loss, tensors, create_graph=True, allow_unused=True, materialize_grads=True
     )
     curved = [i for i, part in enumerate(first) if part.requires_grad]
+    _check_no_error_waits([first[i] for i in curved])
 
     def product(direction: Sequence[Tensor]) -> Sequence[Tensor]:
         # Hv is the gradient of g'v (Pearlmutter 1994).
@@ -80,6 +84,23 @@ def _by_differentiation(loss: Tensor, tensors: list[Tensor]) -> Product | None:
         )  # fmt: skip
 
     return product if curved else None
+
+
+def _check_no_error_waits(gradients: Sequence[Tensor]) -> None:
+    """`torch.autograd.grad` leaves out what is marked with ``once_differentiable``, silently.
+
+    Raises:
+        RuntimeError: something is.
+    """
+    seen, waiting = set(), [gradient.grad_fn for gradient in gradients]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        if node.name() == "torch::autograd::Error":
+            raise RuntimeError("a function of the network can be differentiated once only")
+        seen.add(node)
+        waiting += [following for following, _ in node.next_functions]
 
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:

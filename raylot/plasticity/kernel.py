@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from raylot.plasticity.copies import copied
 from raylot.plasticity.example_gradients import Rows, gradients_of_all, treats_examples_apart
 from raylot.plasticity.live import live_vector
 from raylot.plasticity.spectrum import effective_rank
@@ -27,11 +27,11 @@ def empirical_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None
 
     K[i, j] is the inner product of the gradients of f(x_i) and f(x_j), where f(x) is the sum of
     the logits over the square root of their number: one gradient per input instead of one per
-    input and class. Computed by a copy of the network in float64, so what it computes must follow
-    its parameters' type.
+    input and class. Computed in float64, on a copy of the network, which must follow its
+    parameters' type.
 
     Args:
-        network: in evaluation mode, with at least one trainable parameter.
+        network: in evaluation mode, with at least one trainable parameter; left unchanged.
         inputs: ``examples x ...``, as the network sees them.
         masks: only surviving weights count, beside all trainable parameters without a mask.
 
@@ -60,8 +60,7 @@ def _live_gradients(network: nn.Module, masks: Masks) -> Callable[[Tensor], list
 
     All in one pass where the network is known to allow it, else one example after the other.
     """
-    # A copy, not `functional_call`: that spoils layers with two names (pytorch issue 164759).
-    network = copy.deepcopy(network).double()
+    network = copied(network).double()
     if treats_examples_apart(network):
         return partial(gradients_of_all, network, masks)
     trainable = {name: p for name, p in network.named_parameters() if p.requires_grad}

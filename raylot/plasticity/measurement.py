@@ -7,7 +7,7 @@ import copy
 import functools
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -26,22 +26,18 @@ from raylot.plasticity.activations import (
     LayerActivations,
     recorded_activations,
 )
+from raylot.plasticity.copies import copied
 from raylot.plasticity.curvature import sharpness
 from raylot.plasticity.dense_hessian import dense_hessian
 from raylot.plasticity.gradients import GRADIENT_METRICS
 from raylot.plasticity.kernel import KERNEL_METRICS, empirical_ntk, kernel_spectrum
-from raylot.plasticity.metric import Layer, Metric, Tell, number_or_nan, rows, weighted_mean
+from raylot.plasticity.metric import Layer, Metric, Note, attempt, rows, weighted_mean
 from raylot.plasticity.weights import DISTANCE_METRICS, WEIGHT_METRICS
 from raylot.pruning import prunable_weights
 from raylot.randomness import RandomKey
 from raylot.training import Masks
 
 Rows = Iterator[dict[str, Any]]
-
-_NO_ACTIVATIONS = (
-    "no activation function was seen in the network, so dead and dormant units, their signs and "
-    "ranks were not measured (seen are modules such as nn.ReLU and functions such as F.relu)"
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +52,8 @@ class Probe:
         options: the run's.
         masks: survivors by parameter name; of a dense network there are none.
         initial: the network's state at initialisation, if known.
+
+    All of it is the metric's own: what it writes there changes nothing else.
     """
 
     network: nn.Module
@@ -74,14 +72,13 @@ def measure(
     *,
     initial: Mapping[str, Tensor] | None = None,
     masks: Masks | None = None,
-    tell: Tell = warnings.warn,
+    note: Note | None = None,
 ) -> list[dict[str, Any]]:
     """Measures a network's structure on a probe of a task's training split.
 
     Args:
-        network: any module; a copy of it is measured, and the global random state is left as it
-            is. `recorded_activations` says which activations are seen; where there are none,
-            their metrics are left out.
+        network: any module from inputs to logits. It is measured on a copy and left unchanged, as
+            is the global random state. `recorded_activations` says what its hidden layers are.
         task: the task it is about to be trained on, on the same device.
         options: size of the probe, threshold for dormancy, examples of the NTK and iterations for
             the sharpness (with 0 of these they are left out), and metrics of plugins.
@@ -89,52 +86,71 @@ def measure(
         initial: the network's state at initialisation; without it distance_from_init is left out.
         masks: survivors of a pruned network; other weights count in no metric of weights,
             gradients or curvature. A layer without survivors has norms of 0, and NaN for means.
-        tell: gets a line for each metric that could not be computed, and why. Its value is NaN.
+        note: called with one line for everything that could not be computed, which says why. None:
+            each is a Python warning.
 
     Returns:
         Rows with layer, metric and value: per layer, named after its weight's module, and for
         ``layer="all"``: fractions and means over all units or weights, ranks as mean over layers,
         norms and distance of all weights together. Metrics of curvature only for ``"all"``. What
-        cannot be computed from numbers that are not finite is NaN. Those of plugins come last of
-        their kind.
+        cannot be computed is NaN: all metrics of numbers that are not finite, and any metric that
+        raises, a plugin's too. Metrics of plugins come last of their kind.
 
     Raises:
-        ValueError: masks or initial do not fit the network.
+        ValueError: masks or initial do not fit the network, or the network cannot be copied.
+        Exception: what the network itself raises in a forward pass on the probe.
     """
-    network = copy.deepcopy(network).eval()
-    weights = prunable_weights(network)
+    reasons: list[str] = []
+    with _apart(network, task.train_labels.device, key):
+        inputs, labels = _probe(task, options.probe_size, key)
+        found = _measured(
+            copied(network).float().eval(), inputs, labels, options, key, initial, masks,
+            reasons.append,
+        )  # fmt: skip
+    for reason in dict.fromkeys(reasons):
+        if note is None:
+            warnings.warn(reason, stacklevel=2)
+        else:
+            note(reason)
+    return found
+
+
+def _measured(
+    network: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    options: PlasticityOptions,
+    key: RandomKey,
+    initial: Mapping[str, Tensor] | None,
+    masks: Masks | None,
+    note: Note,
+) -> list[dict[str, Any]]:
+    """As `measure`, of a network that may be changed, on a probe."""
+    weights = _weights(network, note)
     trainable = {name: p for name, p in network.named_parameters() if p.requires_grad}
     masks = _masks_beside(trainable, masks)
-    inputs, labels = _probe(task, options.probe_size, key)
-    with _reproducible(labels.device, key), _twice_differentiable():
-        with recorded_activations(network) as activations:
-            loss = F.cross_entropy(network(inputs), labels)
-        gradients = torch.autograd.grad(
-            loss, list(weights.values()), retain_graph=True, allow_unused=True,
-            materialize_grads=True,
-        )  # fmt: skip
-        curvature = [
-            *_sharpness_rows(network, inputs, labels, loss, trainable, options, key, masks, tell),
-            *_kernel_rows(network, inputs[: options.ntk_examples], masks, tell),
-        ]
-        added = list(_network_rows(network, inputs, labels, options, masks, initial, tell))
-    if not activations:
-        tell(_NO_ACTIVATIONS)
     values = {name: weight.detach() for name, weight in weights.items()}
     moved = {} if initial is None else _moved(values, initial)
+    with recorded_activations(network) as activations:
+        loss = F.cross_entropy(network(inputs), labels)
+    if not activations:
+        note(
+            "metrics of activations: left out, as no activation function of PyTorch's and no "
+            "recurrent module computed anything"
+        )
+    gradients = _gradients(loss, weights, note)
+    curvature = [
+        *_sharpness_rows(network, inputs, labels, loss, trainable, options, key, masks, note),
+        *_kernel_rows(network, inputs[: options.ntk_examples], masks, note),
+    ]
+    added = list(_network_rows(network, inputs, labels, options, masks, initial, note))
+    of_weights = _with_added(WEIGHT_METRICS, "weights", options)
+    of_gradients = _with_added(GRADIENT_METRICS, "gradients", options)
     return [
-        *_activation_rows(activations, options, tell),
-        *_weight_rows(
-            _with_added(WEIGHT_METRICS, "weights", options), values, options, masks, tell
-        ),
-        *_weight_rows(DISTANCE_METRICS, moved, options, masks, tell),
-        *_weight_rows(
-            _with_added(GRADIENT_METRICS, "gradients", options),
-            dict(zip(weights, gradients, strict=True)),
-            options,
-            masks,
-            tell,
-        ),
+        *_activation_rows(activations, options, note),
+        *_weight_rows("weights", of_weights, values, options, masks, note),
+        *_weight_rows("weights", DISTANCE_METRICS, moved, options, masks, note),
+        *_weight_rows("gradients", of_gradients, gradients, options, masks, note),
         *curvature,
         *added,
     ]
@@ -144,6 +160,14 @@ def _probe(task: Task, size: int, key: RandomKey) -> tuple[Tensor, Tensor]:
     chosen = key.generator().permutation(len(task.train_labels))[:size]
     index = torch.from_numpy(chosen).to(task.train_labels.device)
     return task.scale(task.train_inputs[index]), task.train_labels[index]
+
+
+def _weights(network: nn.Module, note: Note) -> dict[str, nn.Parameter]:
+    try:
+        return prunable_weights(network)
+    except ValueError as error:  # there are none
+        note(f"metrics of weights and gradients: left out; {error}")
+        return {}
 
 
 def _masks_beside(trainable: Mapping[str, Tensor], masks: Masks | None) -> Masks:
@@ -162,10 +186,18 @@ def _moved(weights: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> dict
 
 
 @contextlib.contextmanager
-def _reproducible(device: torch.device, key: RandomKey) -> Iterator[None]:
-    """Inside, gradients are on, and draws by the network depend on the key alone."""
+def _apart(network: nn.Module, device: torch.device, key: RandomKey) -> Iterator[None]:
+    """Gradients inside, whatever the caller has; draws depend on the key alone."""
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), torch.enable_grad():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=devices))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        # The other attention kernels have no second derivative, which the sharpness needs.
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if any(isinstance(module, nn.RNNBase) for module in network.modules()):
+            # cuDNN differentiates recurrent modules in training mode only.
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         # Each generator by itself: torch.manual_seed takes milliseconds where there is no GPU.
         seed = key.child("network").torch_seed()
         torch.default_generator.manual_seed(seed)
@@ -174,44 +206,53 @@ def _reproducible(device: torch.device, key: RandomKey) -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def _twice_differentiable() -> Iterator[None]:
-    """Inside, attention is computed step by step: PyTorch's fast kernels have no Hessian.
+def _gradients(loss: Tensor, weights: Mapping[str, Tensor], note: Note) -> dict[str, Tensor]:
+    """Of the loss in each weight; NaN if they cannot be computed."""
+    if not weights:
+        return {}
+    found = attempt(
+        "metrics of gradients", note,
+        lambda: torch.autograd.grad(
+            loss, list(weights.values()), retain_graph=True, allow_unused=True,
+            materialize_grads=True,
+        ),
+    )  # fmt: skip
+    if found is None:
+        return {name: torch.full_like(weight, math.nan) for name, weight in weights.items()}
+    return dict(zip(weights, found, strict=True))
 
-    PyTorch's fast path for whole transformer layers would also hide their activations.
-    """
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
+
+def _are_finite(observed: str, tensors: Iterable[Tensor], note: Note) -> bool:
+    if all(bool(tensor.isfinite().all()) for tensor in tensors):
+        return True
+    note(f"metrics of {observed}: NaN, as not all {observed} are finite")
+    return False
 
 
 def _activation_rows(
-    layers: Mapping[str, LayerActivations], options: PlasticityOptions, tell: Tell
+    layers: Mapping[str, LayerActivations], options: PlasticityOptions, note: Note
 ) -> Rows:
     sizes = [layer.outputs.shape[1] for layer in layers.values()]
-    finite = all(bool(layer.outputs.isfinite().all()) for layer in layers.values())
+    finite = _are_finite("activations", [layer.outputs for layer in layers.values()], note)
     metrics = _with_added(ACTIVATION_METRICS, "activations", options)
-    return rows(metrics, layers, sizes, finite, options, tell)
+    return rows(metrics, layers, sizes, finite, options, note)
 
 
 def _weight_rows(
+    observed: str,
     metrics: Mapping[str, Metric[Tensor]],
     tensors: Mapping[str, Tensor],
     options: PlasticityOptions,
     masks: Masks,
-    tell: Tell,
+    note: Note,
 ) -> Rows:
     live = {
         name.removesuffix(".weight"): tensor[masks[name]] if name in masks else tensor
         for name, tensor in tensors.items()
     }
     sizes = [tensor.numel() for tensor in live.values()]
-    finite = all(bool(tensor.isfinite().all()) for tensor in live.values())
-    return rows(metrics, live, sizes, finite, options, tell)
+    finite = _are_finite(observed, live.values(), note)
+    return rows(metrics, live, sizes, finite, options, note)
 
 
 def _sharpness_rows(
@@ -223,33 +264,39 @@ def _sharpness_rows(
     options: PlasticityOptions,
     key: RandomKey,
     masks: Masks,
-    tell: Tell,
+    note: Note,
 ) -> Rows:
-    def largest_eigenvalue() -> float:
+    iterations = options.sharpness_iterations
+    if not iterations:
+        return
+
+    def compute() -> float:
         product = dense_hessian(network, inputs, labels)
-        start, iterations = key.child("sharpness"), options.sharpness_iterations
-        return sharpness(loss, trainable, iterations, start, masks, product)
+        return sharpness(loss, trainable, iterations, key.child("sharpness"), masks, product)
 
-    if options.sharpness_iterations:
-        value = number_or_nan("sharpness", tell, largest_eigenvalue)
-        yield {"layer": WHOLE_NETWORK, "metric": "sharpness", "value": value}
+    value = attempt("sharpness", note, compute)
+    if value is not None and math.isnan(value):
+        note("sharpness: NaN, as the curvature of the loss is not finite")
+    value = math.nan if value is None else value
+    yield {"layer": WHOLE_NETWORK, "metric": "sharpness", "value": value}
 
 
-def _kernel_rows(network: nn.Module, inputs: Tensor, masks: Masks, tell: Tell) -> Rows:
+def _kernel_rows(network: nn.Module, inputs: Tensor, masks: Masks, note: Note) -> Rows:
     if not len(inputs):
         return
 
-    @functools.cache
-    def spectrum() -> Tensor | None:
+    both = " and ".join(KERNEL_METRICS)
+
+    def compute() -> Tensor | None:
         kernel = empirical_ntk(network, inputs, masks)
-        return kernel_spectrum(kernel) if kernel.isfinite().all() else None
+        if bool(kernel.isfinite().all()):
+            return kernel_spectrum(kernel)
+        note(f"{both}: NaN, as the empirical NTK is not finite")
+        return None
 
-    def measured(of_spectrum: Callable[[Tensor], float]) -> float:
-        found = spectrum()
-        return math.nan if found is None else of_spectrum(found)
-
+    spectrum = attempt(both, note, compute)
     for name, of_spectrum in KERNEL_METRICS.items():
-        value = number_or_nan(name, tell, measured, of_spectrum)
+        value = math.nan if spectrum is None else of_spectrum(spectrum)
         yield {"layer": WHOLE_NETWORK, "metric": name, "value": value}
 
 
@@ -265,7 +312,7 @@ def _with_added(
     """Metrics that are built in, and those of plugins that look at the same."""
     added = {
         name: Metric[Layer](
-            functools.partial(_number, name, metric.function),
+            functools.partial(_of_copy, name, metric.function),
             functools.partial(_number, name, metric.combine or weighted_mean),
         )
         for name, metric in _added(options, of).items()
@@ -280,16 +327,27 @@ def _network_rows(
     options: PlasticityOptions,
     masks: Masks,
     initial: Mapping[str, Tensor] | None,
-    tell: Tell,
+    note: Note,
 ) -> Rows:
-    finite = all(bool(p.isfinite().all()) for p in network.parameters())
-    for name, metric in _added(options, "network").items():
+    metrics = _added(options, "network")
+    finite = not metrics or _are_finite("parameters", network.parameters(), note)
+    for name, metric in metrics.items():
         probe = Probe(
-            copy.deepcopy(network), inputs.clone(), labels.clone(), options, masks, initial
-        )
-        measured = functools.partial(_number, name, metric.function)
-        value = number_or_nan(name, tell, measured, probe) if finite else math.nan
+            copied(network), inputs.clone(), labels.clone(), options, _copies(masks),
+            None if initial is None else _copies(initial),
+        )  # fmt: skip
+        value = attempt(name, note, _number, name, metric.function, probe) if finite else None
+        value = math.nan if value is None else value
         yield {"layer": WHOLE_NETWORK, "metric": name, "value": value}
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def _of_copy(name: str, function: Callable[..., Any], layer: Any, options: Any) -> float:
+    """What a plugin's metric returns for a layer, whatever it does to what it gets."""
+    return _number(name, function, copy.deepcopy(layer), options)
 
 
 def _number(name: str, function: Callable[..., Any], *arguments: Any) -> float:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 import math
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from raylot import plugins
 from raylot.config import PlasticityOptions
 from raylot.names import WHOLE_NETWORK
+from raylot.options import shown
 from raylot.text import one_line
 
 Layer = TypeVar("Layer")
+Value = TypeVar("Value")
 
-#: Takes one line about something that could not be measured, and why.
-Tell = Callable[[str], object]
+#: Takes one line that says what could not be computed, and why.
+Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -29,22 +33,6 @@ class Metric(Generic[Layer]):
 
     of_layer: Callable[[Layer, PlasticityOptions], float]
     combine: Callable[[Sequence[float], Sequence[int]], float]
-
-
-def number_or_nan(name: str, tell: Tell, function: Callable[..., float], *arguments: Any) -> float:
-    """What a metric's function returns; NaN, and a line for the user, if it raises an error.
-
-    Args:
-        name: of the metric.
-        tell: gets the line.
-        function: computes the metric.
-        arguments: of the function.
-    """
-    try:
-        return function(*arguments)
-    except Exception as error:
-        tell(f"{name} was not measured ({type(error).__name__}: {one_line(error)})")
-        return math.nan
 
 
 def weighted_mean(values: Sequence[float], sizes: Sequence[int]) -> float:
@@ -65,13 +53,40 @@ def root_sum_of_squares(values: Sequence[float], sizes: Sequence[int]) -> float:
     return math.hypot(*values)
 
 
+def attempt(what: str, note: Note, compute: Callable[..., Value], *arguments: Any) -> Value | None:
+    """What a computation returns; if it raises, None, and the reason is noted.
+
+    Args:
+        what: the metrics that then are NaN.
+        note: takes the reason.
+        compute: called with the arguments.
+        arguments: its.
+    """
+    try:
+        return compute(*arguments)
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # a plugin's may be of any kind
+        note(f"{what}: NaN, as computing it raised {_described(error)}")
+        return None
+
+
+def _described(error: BaseException) -> str:
+    """``ValueError: what it said (at file.py:12)``, in one line; the place only in a plugin."""
+    text = shown(one_line(error))
+    frames = traceback.extract_tb(error.__traceback__)
+    of_plugin = [frame for frame in frames if plugins.is_of_plugin(frame.filename)]
+    place = [f" (at {Path(frame.filename).name}:{frame.lineno})" for frame in of_plugin[-1:]]
+    return "".join([f"{type(error).__name__}: {text}", *place])
+
+
 def rows(
     metrics: Mapping[str, Metric[Layer]],
     layers: Mapping[str, Layer],
     sizes: Sequence[int],
     finite: bool,
     options: PlasticityOptions,
-    tell: Tell,
+    note: Note,
 ) -> Iterator[dict[str, Any]]:
     """A row with layer, metric and value per metric and layer, and per metric for all layers.
 
@@ -81,17 +96,25 @@ def rows(
         sizes: units or weights of each layer.
         finite: whether all that was observed is; otherwise every value is NaN.
         options: parameters of the metrics.
-        tell: hears of metrics that could not be computed, whose values are NaN.
+        note: takes the reason if a metric raises; its value is then NaN.
     """
     if not layers:
         return
     for name, metric in metrics.items():
-        measured = functools.partial(number_or_nan, name, tell)
         values = [
-            measured(metric.of_layer, layer, options) if finite else math.nan
+            attempt(name, note, metric.of_layer, layer, options) if finite else math.nan
             for layer in layers.values()
         ]
         for layer_name, value in zip(layers, values, strict=True):
-            yield {"layer": layer_name, "metric": name, "value": value}
-        whole = measured(metric.combine, values, sizes)
-        yield {"layer": WHOLE_NETWORK, "metric": name, "value": whole}
+            # A layer that a user has named like the whole network must not pass for it.
+            own_name = f"{layer_name}#1" if layer_name == WHOLE_NETWORK else layer_name
+            yield {"layer": own_name, "metric": name, "value": _number_or_nan(value)}
+        known = [value for value in values if value is not None]
+        # A whole without some of its layers would look like one of all of them.
+        is_whole = len(known) == len(values)
+        whole = attempt(name, note, metric.combine, known, sizes) if is_whole else None
+        yield {"layer": WHOLE_NETWORK, "metric": name, "value": _number_or_nan(whole)}
+
+
+def _number_or_nan(value: float | None) -> float:
+    return math.nan if value is None else value

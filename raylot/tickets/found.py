@@ -83,9 +83,10 @@ class Tickets:
         )
 
     def __repr__(self) -> str:
+        own, dense = statistics.fmean(self.accuracies), statistics.fmean(self.dense_accuracies)
         return (
-            f"Tickets({len(self.masks)} at density {self.density:.3g}: {sum(self.wins)} win, "
-            f"{self.ticket_count:.3g} distinct)"
+            f"Tickets({len(self.masks)}, of which {sum(self.wins)} win; density "
+            f"{self.density:.3g}; accuracy {own:.3f}, dense {dense:.3f})"
         )
 
     @property

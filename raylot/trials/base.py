@@ -262,6 +262,7 @@ class RunTrainable(tune.Trainable):
 
     def note(self, text: str) -> None:
         """Tells once what could not be measured or done: in the run's row and in the terminal."""
+        text = one_line(text)
         if text not in self.state.notes:
             self.state.notes.append(text)
             self._notes.append(f"{self.run.label}: {text}")
@@ -279,7 +280,7 @@ class RunTrainable(tune.Trainable):
         started = time.perf_counter()
         probe = RandomKey((self.run.seed, "probe"))
         rows = plasticity.measure(
-            network, task, self.run, probe, initial=initial, masks=masks, tell=self.note
+            network, task, self.run, probe, initial=initial, masks=masks, note=self.note
         )
         self.state.plasticity_seconds += time.perf_counter() - started
         return rows

@@ -124,6 +124,8 @@ class StreamTrial(RunTrainable):
         self.state.add_rows("tasks", [{**own, **task_row(t, result)}])
         if fresh:
             performance["trainability_gap"] = fresh.test_accuracy - result.test_accuracy
+            if fresh.diverged:
+                self.note("trainability_gap: NaN, as the training of a fresh network diverged")
         if t in self.run.snapshots:
             structure += [
                 {"layer": WHOLE_NETWORK, "metric": name, "value": value}

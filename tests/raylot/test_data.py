@@ -14,9 +14,12 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from raylot.config import TRAINING_EXAMPLES, DataOptions
+from raylot.config import TRAINING_EXAMPLES, DataOptions, ShiftOptions
 from raylot.data import Task, from_arrays, load_dataset, scaled, to_arrays
 from raylot.options import OptionError
+from raylot.shifts import make_task
+from raylot.tickets import find_tickets
+from tests.raylot.tasks import random_task, small_network
 
 FILES = [
     "train-images-idx3-ubyte",
@@ -97,6 +100,130 @@ def test_the_split_of_digits_is_pinned(digits: Task) -> None:
     assert digits.test_labels[:10].tolist() == [7, 6, 3, 7, 7, 3, 2, 8, 9, 3]
 
 
+# ------------------------------------------------------------------ tasks of one's own
+
+_X, _Y = torch.rand(6, 2, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 3
+
+
+def task_of(**given: Any) -> Task:
+    """Six examples of two numbers in three classes, the same in both splits, or others."""
+    usual = {"train_inputs": _X, "train_labels": _Y, "test_inputs": _X, "test_labels": _Y}
+    return Task(**{**usual, "classes": 3, **given})
+
+
+_WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"train_labels": _Y[:2]}, "train_labels: must be as many as train_inputs, 6, not 2"),
+    ({"test_inputs": _X[:2]}, "test_labels: must be as many as test_inputs, 2, not 6"),
+    ({"train_inputs": _X[:0], "train_labels": _Y[:0]},
+     "train_labels: must be of at least one example, not of none"),
+    ({"test_inputs": _X[:0], "test_labels": _Y[:0]},
+     "test_labels: must be of at least one example, not of none"),
+    ({"train_labels": _Y * 0 - 100},
+     "train_labels: must lie in [0, 3), as classes=3, not in [-100, -100]"),
+    ({"test_labels": _Y + 1},
+     "test_labels: must lie in [0, 3), as classes=3, not in [1, 3]; they count from 0"),
+    ({"classes": 2}, "train_labels: must lie in [0, 2), as classes=2, not in [0, 2]"),
+    ({"train_labels": _Y[:, None]},
+     "train_labels: must be of shape (examples,), not (6, 1); try .squeeze(1)"),
+    ({"train_labels": torch.eye(3)[_Y].long()},
+     "train_labels: must be of shape (examples,), not (6, 3); try .argmax(1) if they are one-hot"),
+    ({"train_labels": _Y.float()},
+     "train_labels: must be whole numbers, not torch.float32; convert them with .long()"),
+    ({"test_labels": _Y.tolist()},
+     "test_labels: must be a dense tensor or a numpy array, not list"),
+    ({"train_labels": np.array(["a"] * 6)},
+     "train_labels: must be an array of numbers, not of <U1"),
+    ({"train_inputs": np.array([object()] * 6)},
+     "train_inputs: must be an array of numbers, not of object"),
+    ({"train_inputs": None}, "train_inputs: must be a dense tensor or a numpy array, not NoneType"),
+    ({"train_inputs": _X.to_sparse()},
+     "train_inputs: must be a dense tensor or a numpy array, not torch.sparse_coo"),
+    ({"train_inputs": _X * 1j}, "train_inputs: must be real numbers, not torch.complex64"),
+    ({"train_inputs": _X[:, 0]},
+     "train_inputs: must be of shape (examples, ...) with numbers in each example, not (6,)"),
+    ({"train_inputs": _X[:, :0]},
+     "train_inputs: must be of shape (examples, ...) with numbers in each example, not (6, 0)"),
+    ({"test_inputs": _X.view(6, 1, 2)},
+     "test_inputs: must be of shape (2,) each, as train_inputs are, not (1, 2)"),
+    ({"train_inputs": _X.index_fill(0, torch.tensor(4), math.nan)},
+     "train_inputs: must be finite as float32, not in [nan, nan]"),
+    ({"test_inputs": _X.index_fill(0, torch.tensor(4), -math.inf)},
+     "test_inputs: must be finite as float32, not in [-inf, "),
+    ({"train_inputs": _X.double() + 1e39},
+     "train_inputs: must be finite as float32, not in [1e+39, "),
+    ({"test_inputs": _X.to("meta")},
+     "train_inputs, train_labels, test_inputs, test_labels: must be on one device, not "),
+    ({"classes": 0}, "classes=0: must be a whole number, at least 1"),
+    ({"classes": 3.0}, "classes=3.0: must be a whole number, at least 1"),
+    ({"divisor": 0}, "divisor=0: must not be 0"),
+    ({"offset": math.nan}, "offset=nan: must be a finite number"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("wrong", "message"), _WRONG, ids=lambda value: str(value)[:60])
+def test_a_task_that_does_not_fit_together_is_one_line(wrong: dict[str, Any], message: str) -> None:
+    assert refusal(lambda: task_of(**wrong)).startswith(message)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16])
+def test_labels_of_other_integer_types_are_converted(dtype: torch.dtype) -> None:
+    task = task_of(train_labels=_Y.to(dtype))
+    assert torch.equal(task.train_labels, _Y)
+    assert task.train_labels.dtype == torch.int64
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "uint8", "int32", "bool", ">f4", ">i2"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_arrays_are_converted(dtype: str, reverse: bool) -> None:
+    images = np.arange(12).reshape(6, 2).astype(dtype)
+    labels = np.arange(6, dtype=">u2") % 3
+    images, labels = (images[::-1], labels[::-1]) if reverse else (images, labels)
+    images.flags.writeable = False
+    task = task_of(train_inputs=images, train_labels=labels)
+    assert task.scale(task.train_inputs).tolist() == images.astype("float32").tolist()
+    assert task.train_labels.tolist() == labels.tolist()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wider"),
+    [(torch.uint16, torch.int32), (torch.uint32, torch.int64), (torch.uint64, torch.float64),
+     (torch.bfloat16, torch.float32), (torch.float8_e4m3fn, torch.float32)],
+)  # fmt: skip
+def test_inputs_of_types_that_few_operations_take_are_widened(
+    dtype: torch.dtype, wider: torch.dtype
+) -> None:
+    images = torch.tensor([[0.0, 1.0], [8.0, 16.0]])
+    labels = torch.tensor([0, 1])
+    task = Task(images.to(dtype), labels, images.to(dtype), labels, 2)
+    assert (task.train_inputs.dtype, task.train_inputs.tolist()) == (wider, images.tolist())
+    for shift in ("permuted_pixels", "noise"):
+        shifted = make_task(task, ShiftOptions.checked(shift=shift), 0, 3)
+        assert shifted.train_inputs.dtype == wider
+
+
+def test_what_fits_stays_the_same_object_and_needs_no_gradient() -> None:
+    task = task_of()
+    assert task.train_inputs is _X
+    assert task.test_labels is _Y
+    assert not task_of(train_inputs=_X.clone().requires_grad_()).train_inputs.requires_grad
+
+
+def test_tasks_print_as_one_short_line(digits: Task) -> None:
+    assert repr(digits) == (
+        "Task(1437 training and 360 test examples of shape (1, 8, 8), 10 classes)"
+    )
+
+
+def test_tickets_print_as_one_short_line() -> None:
+    found = find_tickets(
+        small_network(), random_task(), sparsity=0.5, rounds=1, count=2, epochs=1, random_masks=1
+    )
+    text = repr(found)
+    assert text.startswith("Tickets(2, of which ")
+    assert "density 0.5" in text
+    assert len(text) < 100
+
+
 # ------------------------------------------------------------------ scaling
 
 
@@ -174,103 +301,6 @@ def test_mnist_unit_reaches_one(mnist_root: Path) -> None:
     assert float(mnist.scale(mnist.test_inputs[:100]).max()) == 1.0
 
 
-# ------------------------------------------------------------------ tasks of users
-
-_INPUTS, _LABELS = torch.rand(6, 4), torch.arange(6) % 3
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"train_labels": _LABELS[:2]}, "train_labels: must be one per input; 2 for 6 inputs"),
-        ({"test_labels": _LABELS[:2]}, "test_labels: must be one per input; 2 for 6 inputs"),
-        (
-            {"train_inputs": _INPUTS[:0], "train_labels": _LABELS[:0]},
-            "train_inputs: must have the shape (examples, ...) with at least one example; "
-            "has (0, 4)",
-        ),
-        (
-            {"test_inputs": torch.rand(6)},
-            "test_inputs: must have the shape (examples, ...) with at least one example; has (6,)",
-        ),
-        (
-            {"train_labels": torch.tensor([0, 1, 2, 0, 1, -100])},
-            "train_labels: must lie in [0, 3), as there are 3 classes; one is -100",
-        ),
-        (
-            {"train_labels": _LABELS + 1},
-            "train_labels: must lie in [0, 3), as there are 3 classes; one is 3",
-        ),
-        (
-            {"train_labels": _LABELS.view(6, 1)},
-            "train_labels: must have the shape (examples,), one class per example; has (6, 1) "
-            "(take .flatten())",
-        ),
-        (
-            {"train_labels": torch.eye(3)[_LABELS]},
-            "train_labels: must have the shape (examples,), one class per example; has (6, 3) "
-            "(of one-hot, .argmax(1))",
-        ),
-        (
-            {"train_labels": _LABELS.float()},
-            "train_labels: must be whole numbers; has torch.float32",
-        ),
-        (
-            {"train_labels": ["a"] * 6},
-            "train_labels: must be a tensor or an array of numbers; is list",
-        ),
-        (
-            {"train_inputs": _INPUTS.to(torch.complex64)},
-            "train_inputs: must be real numbers; has torch.complex64",
-        ),
-        (
-            {"train_inputs": _INPUTS.index_fill(0, torch.tensor([2]), math.nan)},
-            "train_inputs: must be finite; some are NaN or infinite",
-        ),
-        (
-            {"test_inputs": torch.rand(6, 5)},
-            "test_inputs: each must have the shape of those in train_inputs, (4,); has (5,)",
-        ),
-        ({"classes": 0}, "classes=0: must be a whole number, at least 1"),
-        ({"classes": 2.5}, "classes=2.5: must be a whole number, at least 1"),
-        ({"offset": math.inf}, "offset=inf: must be a finite number"),
-        ({"divisor": 0}, "divisor=0: must be a finite number other than 0"),
-    ],
-)
-def test_a_task_that_cannot_be_is_refused_in_one_line(
-    changes: dict[str, Any], message: str
-) -> None:
-    fields = {
-        "train_inputs": _INPUTS, "train_labels": _LABELS, "test_inputs": _INPUTS,
-        "test_labels": _LABELS, "classes": 3,
-    }  # fmt: skip
-    assert refusal(lambda: Task(**{**fields, **changes})) == message
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.bool])
-def test_labels_of_other_whole_types_are_converted(dtype: torch.dtype) -> None:
-    labels = (_LABELS % 2).to(dtype)
-    task = Task(_INPUTS, labels, _INPUTS, labels, 2)
-    assert task.train_labels.dtype == task.test_labels.dtype == torch.int64
-    assert task.train_labels.tolist() == [0, 1, 0, 0, 1, 0]
-
-
-def test_numpy_arrays_are_taken_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
-    inputs, labels = _INPUTS.numpy().astype("float64"), _LABELS.numpy().astype("int32")
-    inputs.flags.writeable = False
-    task = Task(inputs, labels, inputs[::-1], labels, np.int64(3))  # type: ignore[arg-type]
-    assert task.scale(task.train_inputs).dtype == torch.float32
-    assert torch.equal(task.test_inputs, task.train_inputs.flip(0))
-    assert task.train_labels.dtype == torch.int64
-    assert not recwarn.list
-
-
-def test_a_task_is_shown_in_one_line(digits: Task) -> None:
-    assert repr(digits) == (
-        "Task(1437 training and 360 test examples of shape (1, 8, 8), uint8, 10 classes)"
-    )
-
-
 # ------------------------------------------------------------------ without data
 
 
@@ -291,56 +321,69 @@ def test_mnist_that_is_not_there_is_refused(
     assert "download=true" in message
 
 
-@pytest.mark.parametrize("size", [0, 8, 5000])
+def mnist_with(mnist_root: Path, root: Path, name: str, content: bytes) -> Path:
+    """MNIST under another root with one file of another content; returns the path of that file."""
+    link_mnist(mnist_root, root, leave_out=[name])
+    path = root / "MNIST" / "raw" / name
+    path.write_bytes(content)
+    return path
+
+
+def idx(magic: int, *shape: int, fill: int = 1) -> bytes:
+    """An idx file of one number."""
+    numbers = b"".join(number.to_bytes(4, "big") for number in (magic, *shape))
+    return numbers + bytes([fill]) * math.prod(shape)
+
+
+@pytest.mark.parametrize("size", [0, 3, 8, 5000, -1])
 @pytest.mark.parametrize("damaged", FILES)
 def test_mnist_that_is_damaged_is_refused(
     damaged: str, size: int, mnist_root: Path, tmp_path: Path
 ) -> None:
-    link_mnist(mnist_root, tmp_path, leave_out=[damaged])
-    content = (mnist_root / "MNIST" / "raw" / damaged).read_bytes()
-    (tmp_path / "MNIST" / "raw" / damaged).write_bytes(content[:size])
+    content = (mnist_root / "MNIST" / "raw" / damaged).read_bytes()[:size]
+    path = mnist_with(mnist_root, tmp_path, damaged, content)
     message = refusal(lambda: load_dataset("mnist", root=tmp_path))
-    assert message.startswith(f"data_root={tmp_path}: must hold MNIST; ")
-    assert f"{damaged} is damaged or another data set's" in message
-
-
-def _idx(*shape: int, fill: int = 0) -> bytes:
-    head = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
-    return head + bytes([fill]) * math.prod(shape)
+    assert message.startswith(f"{path}: must begin with the numbers [20")
+    assert f" and {len(content)}; remove it and give download=true" in message
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("name", "content", "found"),
     [
-        ("train-labels-idx1-ubyte", _idx(60_001)),
-        ("train-labels-idx1-ubyte", _idx(59_999)),
-        ("train-labels-idx1-ubyte", _idx(60_000, fill=10)),
-        ("train-labels-idx1-ubyte", _idx(60_000) + b"more"),
-        ("train-images-idx3-ubyte", _idx(1, 28, 28)),
-        ("train-images-idx3-ubyte", _idx(60_000, 14, 14)),
-        ("t10k-images-idx3-ubyte", _idx(10_000, 28, 56)),
-        ("t10k-labels-idx1-ubyte", _idx(10_000, 1)),
+        (FILES[1], idx(0x801, 60001), "not [2049, 60001] and 60009"),
+        (FILES[1], idx(0x801, 59999), "not [2049, 59999] and 60007"),
+        (FILES[2], idx(0x803, 10000, 14, 14), "not [2051, 10000, 14, 14] and 1960016"),
+        (FILES[0], idx(0x803, 1, 28, 28), "not [2051, 1, 28, 28] and 800"),
+        (FILES[3], idx(0xD01, 10000), "not [3329, 10000] and 10008"),
+        (FILES[3], idx(0x801, 10000) + b"1", "not [2049, 10000] and 10009"),
+        (FILES[3], b"\0\0\x08\x01" + b"\xff" * 4, "not [2049, 4294967295] and 8"),
     ],
-)
-def test_files_of_other_sizes_are_refused(
-    name: str, content: bytes, mnist_root: Path, tmp_path: Path
+)  # fmt: skip
+def test_mnist_of_other_sizes_is_refused_with_the_file_and_its_numbers(
+    name: str, content: bytes, found: str, mnist_root: Path, tmp_path: Path
 ) -> None:
-    link_mnist(mnist_root, tmp_path, leave_out=[name])
-    (tmp_path / "MNIST" / "raw" / name).write_bytes(content)
+    path = mnist_with(mnist_root, tmp_path, name, content)
     message = refusal(lambda: load_dataset("mnist", root=tmp_path))
-    assert message.startswith(f"data_root={tmp_path}: must hold MNIST; ")
-    assert f"{name} is damaged or another data set's" in message
+    assert message.startswith(f"{path}: must begin with the numbers ")
+    assert found in message
 
 
-def test_damaged_files_of_an_old_torchvision_do_not_matter(
-    mnist_root: Path, tmp_path: Path
+def test_mnist_with_labels_above_9_is_refused(mnist_root: Path, tmp_path: Path) -> None:
+    path = mnist_with(mnist_root, tmp_path, FILES[3], idx(0x801, 10000, fill=10))
+    message = refusal(lambda: load_dataset("mnist", root=tmp_path))
+    assert message == f"{path}: must hold labels from 0 to 9, not 10"
+
+
+@pytest.mark.parametrize("download", [False, True])
+def test_what_old_versions_left_beside_mnist_is_never_read(
+    download: bool, mnist_root: Path, tmp_path: Path
 ) -> None:
     link_mnist(mnist_root, tmp_path, leave_out=[])
-    processed = tmp_path / "MNIST" / "processed"
-    processed.mkdir()
+    (tmp_path / "MNIST" / "processed").mkdir()
     for name in ("training.pt", "test.pt"):
-        (processed / name).write_bytes(b"damaged")
-    assert len(load_dataset("mnist", root=tmp_path, download=True).train_labels) == 60_000
+        (tmp_path / "MNIST" / "processed" / name).write_bytes(b"no pickle")
+    loaded = load_dataset("mnist", root=tmp_path, download=download)
+    assert len(loaded.train_labels) == 60000
 
 
 @pytest.mark.parametrize("below", ["folder", "file"])

@@ -351,8 +351,93 @@ def test_metrics_of_what_is_not_finite_are_nan(tmp_path: Path) -> None:
     network = small_network()
     with torch.no_grad():
         next(network.parameters()).view(-1)[0] = torch.nan
-    found = _measured(network, "count,examples")
+    reasons: list[str] = []
+    found = _measured(network, "count,examples", note=reasons.append)
     assert all(value != value for value in found.values())
+    assert "metrics of parameters: NaN, as not all parameters are finite" in reasons
+
+
+_FAILING = """
+from raylot import plugins
+
+class Own(BaseException):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+@plugins.metric("whole")
+def whole(probe):
+    return 1 / 0
+
+@plugins.metric("wide", of="activations", combine=max)
+def wide(layer, options):
+    if layer.outputs.shape[1] == 8:
+        raise Own
+    return 1
+
+@plugins.metric("joined", of="weights", combine=lambda values, sizes: values[9])
+def joined(weights, options):
+    return 2
+
+@plugins.metric("tensor", of="gradients")
+def tensor(gradients, options):
+    return gradients
+"""
+
+
+def test_a_metric_that_fails_is_nan_for_itself_alone_and_says_why(tmp_path: Path) -> None:
+    _load(tmp_path, _FAILING)
+    network = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 3))
+    reasons: list[str] = []
+    names = "whole,wide,joined,tensor"
+    found = _measured(network, names, note=reasons.append)
+    kept = {where: value for where, value in found.items() if value == value}
+    assert kept == {("2", "wide"): 1, ("0", "joined"): 2, ("2", "joined"): 2, ("4", "joined"): 2}
+    assert {name for layer, name in found if layer == "all"} == set(names.split(","))
+    assert sorted(reasons) == [
+        "joined: NaN, as computing it raised IndexError: list index out of range (at mine.py:18)",
+        "tensor: NaN, as computing it raised TypeError: a metric must return a number; tensor "
+        "returned a Tensor",
+        "whole: NaN, as computing it raised ZeroDivisionError: division by zero (at mine.py:10)",
+        "wide: NaN, as computing it raised Own: (its text cannot be shown) (at mine.py:15)",
+    ]
+    with pytest.warns(UserWarning, match="whole: NaN, as computing it raised ZeroDivisionError"):
+        _measured(network, names)
+
+
+_GREEDY = """
+import torch
+from raylot import plugins
+
+@plugins.metric("first", of="{of}")
+def first(layer, options):
+    tensor = getattr(layer, "outputs", layer)
+    return float(tensor.zero_().sum() + torch.rand(()))
+
+@plugins.metric("second", of="{of}")
+def second(layer, options):
+    return getattr(layer, "outputs", layer).abs().sum()
+
+@plugins.metric("state")
+def state(probe):
+    for tensor in (*probe.initial.values(), *probe.masks.values()):
+        tensor.zero_()
+    return 0
+"""
+
+
+@pytest.mark.parametrize("of", ["activations", "weights", "gradients"])
+def test_what_a_metric_writes_reaches_nothing_else(of: str, tmp_path: Path) -> None:
+    _load(tmp_path, _GREEDY.format(of=of))
+    network = small_network()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    initial = {name: torch.ones_like(tensor) for name, tensor in before.items()}
+    masks = {"0.weight": torch.ones(8, 6, dtype=torch.bool)}
+    random_state = torch.get_rng_state()
+    found = _measured(network, "first,second,state", initial=initial, masks=masks)
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert all(bool((tensor == 1).all()) for tensor in (*initial.values(), *masks.values()))
+    assert found["0", "second"] > 0
 
 
 @pytest.mark.parametrize(
@@ -375,20 +460,6 @@ def test_what_returns_something_else_is_named(
     _load(tmp_path, f"from raylot import plugins\n{source}")
     with pytest.raises(TypeError, match=message):
         call()
-
-
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        ("probe.inputs", r"TypeError: a metric must return a number; mine returned a Tensor"),
-        ("1 / 0", "ZeroDivisionError: division by zero"),
-    ],
-)
-def test_a_metric_that_fails_is_nan_and_says_why(body: str, reason: str, tmp_path: Path) -> None:
-    _load(tmp_path, f"from raylot import plugins\nplugins.metric('mine')(lambda probe: {body})")
-    with pytest.warns(UserWarning, match=rf"mine was not measured \({reason}\)"):
-        found = _measured(small_network(), "mine")
-    assert all(value != value for value in found.values())
 
 
 # ------------------------------------------------------------------ identity

@@ -90,8 +90,3 @@ def test_masks_come_back_from_a_file_in_the_order_of_layers() -> None:
         again = masks_from_tensors({name: tensors[name] for name in order}, like=masks[0])
         assert [list(m) for m in again] == [names] * 11
         assert all(torch.equal(again[k][name], masks[k][name]) for k in range(11) for name in names)
-
-
-def test_tickets_are_shown_in_one_line() -> None:
-    found = _tickets([0.89, 0.88, 0.87, 0.95], dense=[0.88, 0.92], random=[0.5, 0.6])
-    assert repr(found) == "Tickets(4 at density 0.25: 3 win, 4 distinct)"

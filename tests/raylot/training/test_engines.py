@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,6 +28,7 @@ from raylot.training import (
     train,
     train_all,
 )
+from raylot.training.fast.inputs import are_sparse
 from raylot.training.stacked.members import Members
 from tests.raylot.tasks import random_task, small_network
 
@@ -208,13 +210,44 @@ def test_options_that_the_fast_engine_lacks(options: dict[str, Any], reason: str
     _assert_generic(reason, small_network(), random_task(), **options)
 
 
-def test_labels_changed_after_the_task_was_checked_are_not_for_compiled_code() -> None:
-    """Cross-entropy leaves out -100; compiled code would take it for a place in memory."""
+@pytest.mark.parametrize("value", [-100, 3, 2**40])
+@pytest.mark.parametrize("labels", ["train_labels", "test_labels"])
+def test_labels_that_were_written_over_never_reach_compiled_code(labels: str, value: int) -> None:
+    """A task checks its labels once; compiled code would take these for places in memory."""
     task = random_task()
-    task.train_labels[::2] = -100
-    _assert_generic(
-        "the task's inputs or labels do not fit the network", small_network(), task
-    )  # fmt: skip
+    getattr(task, labels)[::2] = value
+    with pytest.raises(OptionError, match="the task's inputs or labels do not fit the network"):
+        _trained(small_network(), task, engine="fast")
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("change", [-1, 1])
+def test_other_numbers_of_labels_than_inputs_never_reach_compiled_code(
+    split: str, change: int
+) -> None:
+    task = random_task()
+    labels = getattr(task, f"{split}_labels")
+    labels.resize_(len(labels) + change)
+    labels[-1] = 0
+    with pytest.raises(OptionError, match="the task's inputs or labels do not fit the network"):
+        _trained(small_network(), task, engine="fast")
+
+
+def test_inputs_that_were_exchanged_are_looked_through_again() -> None:
+    """Compiled code would read beyond the end of what was listed of the first ones."""
+    task = random_task()
+    for inputs in (task.train_inputs, task.test_inputs):
+        inputs[:, 1:] = 0  # so that they are listed
+    assert are_sparse(task)
+    before = _trained(small_network(), task, engine="fast", max_steps=None)
+    task.train_inputs.data = torch.cat([task.train_inputs, task.train_inputs])
+    task.train_labels.data = torch.cat([task.train_labels, task.train_labels])
+    after, expected = (
+        _trained(small_network(), each, engine="fast", max_steps=None)
+        for each in (task, dataclasses.replace(task, train_inputs=task.train_inputs.clone()))
+    )
+    assert (before.steps, after.steps) == (3, 5)  # of 16 of 40 and of 80 examples
+    assert after.train_loss == expected.train_loss
 
 
 @pytest.mark.parametrize("engine", ["auto", "generic", "fast"])

@@ -45,26 +45,6 @@ def test_a_snapshot_is_the_state_before_its_task_and_is_paired_with_that_task(
     assert snapshot["trainability_gap"] == gap["value"].item()
 
 
-def test_a_metric_that_fails_leaves_a_note_and_the_run_goes_on(tmp_path: Path) -> None:
-    file = tmp_path / "mine.py"
-    file.write_text("from raylot import plugins\nplugins.metric('mine')(lambda probe: 1 / 0)\n")
-    plugins.load(file)
-    try:
-        trial = StreamTrial(trial_config(tmp_path / "storage", metrics=("mine",)))
-        told = trial.step()["notes"]
-        finish(trial)
-    finally:
-        plugins.forget()
-    note = "mine was not measured (ZeroDivisionError: division by zero)"
-    assert [line.endswith(f": {note}") for line in told] == [True]
-    (run,) = results.read(tmp_path / "storage", "runs").to_dict("records")
-    assert run["status"] == "finished"
-    assert run["notes"] == note  # once, though there are several snapshots
-    rows = results.read(tmp_path / "storage", "plasticity")
-    assert rows.loc[rows["metric"] == "mine", "value"].isna().all()
-    assert rows.loc[rows["metric"] == "dead_fraction", "value"].notna().all()
-
-
 def test_the_trainability_gap_compares_with_a_fresh_network_and_can_be_left_out(
     tmp_path: Path,
 ) -> None:
@@ -96,6 +76,7 @@ def test_a_diverging_fresh_network_leaves_its_stream_alone(
     assert results.read(tmp_path, "tasks")["test_accuracy"].notna().all()
     gaps = results.read(tmp_path, "plasticity").query("metric == 'trainability_gap'")
     assert gaps["value"].isna().tolist() == [True] * 3
+    assert run["notes"] == "trainability_gap: NaN, as the training of a fresh network diverged"
 
 
 # ------------------------------------------------------------------ engines
@@ -179,3 +160,24 @@ def test_a_fast_stream_interrupted_equals_an_uninterrupted_one_bit_for_bit(
     for task in (0, 2, 3):
         path = snapshot_path(run_id, task)
         assert Storage(tmp_path / "whole").read(path) == Storage(tmp_path / "pieces").read(path)
+
+
+def test_a_metric_that_fails_is_noted_and_its_run_finishes(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from raylot import plugins\n"
+        "@plugins.metric('broken')\n"
+        "def broken(probe):\n"
+        "    return 1 / 0\n"
+    )
+    plugins.load(tmp_path / "mine.py")
+    try:
+        reports = finish(StreamTrial(trial_config(tmp_path, metrics="broken")))
+    finally:
+        plugins.forget()
+    reason = "broken: NaN, as computing it raised ZeroDivisionError: division by zero"
+    (run,) = results.read(tmp_path, "runs").to_dict("records")
+    assert (run["status"], run["notes"]) == ("finished", f"{reason} (at mine.py:4)")
+    rows = results.read(tmp_path, "plasticity").query("metric == 'broken'")
+    assert rows["value"].isna().tolist() == [True] * 3
+    told = [note for report in reports for note in report["notes"]]
+    assert [reason in note for note in told] == [True]  # three snapshots, told once
