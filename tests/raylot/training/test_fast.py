@@ -349,12 +349,13 @@ def test_memory_may_lie_in_any_order() -> None:
 
 
 def _spoilt(task: Task, value: float, pixel: int | slice = slice(None)) -> Task:
-    """The task as floats, with a value in one training example."""
+    """The task as floats, with a value in one training example that no task accepts when made."""
     inputs = task.train_inputs.flatten(1).float()
-    inputs[17, pixel] = value
-    return dataclasses.replace(
+    spoilt = dataclasses.replace(
         task, train_inputs=inputs, test_inputs=task.test_inputs.flatten(1).float()
     )
+    spoilt.train_inputs[17, pixel] = value
+    return spoilt
 
 
 @pytest.mark.parametrize("density", [1.0, 0.8, 0.2])
