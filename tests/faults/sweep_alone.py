@@ -8,4 +8,4 @@ from raylot.script import conduct
 from raylot.sweep import study_spaces
 
 if __name__ == "__main__":
-    sys.exit(conduct(__file__, __doc__, study_spaces, analyses=[]))
+    sys.exit(conduct(__file__, __doc__, study_spaces, analyses={}))

@@ -29,7 +29,7 @@ def write():
         subprocess.run(["echo", "<child>"])
 noise = threading.Thread(target=write)
 noise.start()
-status = conduct(sys.argv[1], "", study_spaces, analyses=[], arguments=sys.argv[2:])
+status = conduct(sys.argv[1], "", study_spaces, analyses={}, arguments=sys.argv[2:])
 ended.set()
 noise.join()
 sys.exit(status)
