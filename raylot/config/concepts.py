@@ -282,7 +282,13 @@ class StreamOptions(Options):
         tasks = info.data.get("tasks", math.inf)
         if len(set(value)) < len(value) or any(not 0 <= task < tasks for task in value):
             raise ValueError(f"must be task numbers from 0 to {tasks - 1}, each once")
-        return tuple(sorted(value))
+        return _shared(tuple(sorted(value)))
+
+
+@functools.lru_cache(maxsize=64)
+def _shared(snapshots: tuple[int, ...]) -> tuple[int, ...]:
+    """One tuple for all equal ones: each of thousands of runs would else hold its own."""
+    return snapshots
 
 
 class PlasticityOptions(NamingOptions):

@@ -215,7 +215,7 @@ class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
     def stream(self) -> StreamRun:
         """The stream run whose snapshot this run starts from."""
         # Not validated again: that takes most of the time in which a large sweep is planned.
-        return StreamRun.model_construct(**self.model_dump(include=set(StreamRun.model_fields)))
+        return StreamRun.model_construct(**{n: getattr(self, n) for n in StreamRun.model_fields})
 
     @functools.cached_property
     def run_id(self) -> str:

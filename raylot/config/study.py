@@ -237,8 +237,9 @@ class Study(
             ("stream_sparsities", self.streamed_sparsities, self.sparsities),
             ("stream_snapshots", self.stream_snapshots, self.snapshots),
         ):
+            searched = set(known)
             for value in wanted or ():
-                if value not in known:
+                if value not in searched:
                     raise ValueError(f"{name}={value}: must be one of {', '.join(map(str, known))}")
         return self
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -111,3 +114,27 @@ def test_it_does_nothing_without_ray_and_torch(
     script = place / "sweeps" / "study.py"
     status = raylot.script.conduct(script, "", spaces, analyses=_ANALYSES, arguments=arguments)
     assert status == 0
+
+
+def test_ctrl_c_ends_an_analysis_too(tmp_path: Path) -> None:
+    place = _place(tmp_path)
+    _end(place, streams="finished")
+    sleeping = "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n"
+    (place / "analysis" / "first.py").write_text(sleeping)
+    code = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job has none
+        f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        "from pathlib import Path\n"
+        "from tests.raylot.test_running import _command\n"
+        f"sys.exit(_command(Path({str(place)!r})))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    pid = next(int(line) for line in process.stdout if line.strip().isdigit())
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.endswith("\nInterrupted.\n")
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)

@@ -59,6 +59,29 @@ def test_it_ends_with_the_answer_and_where_things_lie(finished: tuple[Path, str,
     assert "of 4 runs finished" in progress
 
 
+def test_the_same_command_again_draws_nothing_again_and_gives_the_same_answer(
+    finished: tuple[Path, str, str],
+) -> None:
+    storage, said, _ = finished
+    figures = [line.split()[1] for line in said.splitlines() if line.startswith("written   ")]
+    assert {"along_stream", "ticket_count_vs_plasticity"} <= set(figures)
+    written = {path: path.stat().st_mtime_ns for path in storage.rglob("*") if path.is_file()}
+    again = _run(storage)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr == ""
+    for name in ("figures.py", "report.py", "correlation.py"):
+        assert f"unchanged  {name}: " in again.stdout
+    answer = said[said.index("Answer") :]
+    assert answer in again.stdout
+    assert {p: p.stat().st_mtime_ns for p in storage.rglob("*") if p.is_file()} == written
+
+    (storage / "analysis" / "figures" / "along_stream.svg").unlink()
+    third = _run(storage)
+    assert "unchanged  figures.py" not in third.stdout
+    assert "unchanged  correlation.py" in third.stdout
+    assert (storage / "analysis" / "figures" / "along_stream.svg").exists()
+
+
 def _runs_ended(storage: Path) -> int:
     return len(list((storage / "tables" / "runs").glob("*.parquet")))
 
