@@ -162,6 +162,17 @@ class Lease:
         finally:
             _ours.discard(self.path)
 
+    def check(self) -> None:
+        """Makes sure that nobody else has taken over.
+
+        Raises:
+            OptionError: somebody has.
+        """
+        if not self._storage.exists(self.path):
+            raise OptionError(
+                f"storage={self._storage.root}: must not be in use; another sweep has taken over"
+            )
+
     def _is_taken(self, may_step_back: bool) -> bool:
         """Takes charge if nobody else is; False after stepping back from one who is starting too.
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 
+from raylot.options import printable
+
 _NAME = "raylot-sha256:"
 _ZEROS = "0" * 64
 _SEAL = re.compile(_NAME.encode() + rb"([0-9a-f]{64})")
@@ -26,7 +28,7 @@ class DamagedFileError(ValueError):
     """
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"{path}: damaged ({reason})")
+        super().__init__(printable(f"{path}: damaged ({reason})"))
         self.path, self.reason = path, reason
 
     def __reduce__(self) -> tuple[type[DamagedFileError], tuple[str, str]]:

@@ -32,24 +32,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _Parser(prog="python -m raylot.results", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    actions = {
-        "compact": (
-            _compact,
-            "gathers the small files of ended runs in few large ones; while a sweep runs there it "
-            "refuses, and a sweep refuses to start while it runs",
-        ),
-        "check": (
-            _check,
-            "reads every file, and lists what is finished, running and damaged",
-        ),
-    }
-    command = {
-        name: commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        for name, (_, text) in actions.items()
-    }
-    for parsed in command.values():
-        parsed.add_argument("storage", metavar="STORAGE", help="folder or URI of a sweep's results")
-    command["check"].add_argument(
+    for name, action, text in (
+        ("compact", _compact, "gathers the small files of ended runs in few large ones; while a "
+         "sweep runs there it refuses, and a sweep refuses to start while it runs"),
+        ("check", _check, "reads every file, and lists what is finished, running and damaged"),
+    ):  # fmt: skip
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        command.add_argument(
+            "storage", metavar="STORAGE", help="folder or URI of a sweep's results"
+        )
+        command.set_defaults(action=action)
+    commands.choices["check"].add_argument(
         "--repair",
         action="store_true",
         help="move damaged files to STORAGE/damaged and make the runs that wrote them count as "
@@ -63,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"storage={storage.root}: must be the folder or URI of a raylot storage (it has "
                 "no tables)"
             )
-        return actions[given.command][0](storage, given)
+        return int(given.action(storage, given))
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return 130
@@ -84,15 +77,16 @@ def _compact(storage: Storage, given: argparse.Namespace) -> int:
 
 def _check(storage: Storage, given: argparse.Namespace) -> int:
     if given.repair:
-        with Lease(storage, _say):  # no sweep may compute meanwhile
-            return _report(storage, repair=True)
+        with Lease(storage, _say) as lease:  # no sweep may compute meanwhile
+            return _report(storage, lease)
     for holder in holders(storage):
         if holder.is_alive is not False:
             _say(f"{'' if holder.is_alive else 'perhaps '}in charge: {holder}")
-    return _report(storage, repair=False)
+    return _report(storage)
 
 
-def _report(storage: Storage, *, repair: bool) -> int:
+def _report(storage: Storage, lease: Lease | None = None) -> int:
+    """Says what was found; repairs it under a lease."""
     found = inspect(storage, artifacts=True)
     running = unfinished_runs(storage, found.runs)
     again = set(found.to_compute_again)
@@ -114,7 +108,8 @@ def _report(storage: Storage, *, repair: bool) -> int:
         print("Every file is as it was written.")
         return 0
     print(f"{len(found.damages)} damaged, {len(again)} ended runs to compute again.")
-    if repair:
+    if lease:
+        lease.check()
         mend(storage, found.damages)
         _say(f"Moved to {storage.root}/damaged; repeat the command that computed these runs.")
     else:

@@ -52,16 +52,16 @@ def compact_each(
         storage: what to compact.
         say: tells the user what is waited for.
     """
-    with Lease(Storage(storage.root), say):
+    with Lease(Storage(storage.root), say) as lease:
         runs = ended_runs(storage)
         ended = {run_id: run for run_id, run in runs.items() if run.status != "failed"}
         for table in SCHEMAS:
             before = _count(storage, table)
-            _compact(storage, table, ended)
+            _compact(storage, table, ended, lease)
             yield Compacted(table, before, _count(storage, table))
 
 
-def _compact(storage: Storage, table: str, ended: Mapping[str, Ended]) -> None:
+def _compact(storage: Storage, table: str, ended: Mapping[str, Ended], lease: Lease) -> None:
     large = list(files.undamaged(files.large_files(storage, table)))
     held = {run_id for file in large for run_id in file.rows}
     small = files.small_runs(storage, table)
@@ -69,6 +69,7 @@ def _compact(storage: Storage, table: str, ended: Mapping[str, Ended]) -> None:
     both = files.small_files(storage, table, held.intersection(small))
     twice = {own.run_id for own in files.undamaged(both)}
     for file in large:
+        lease.check()
         files.drop(storage, file, twice)
         twice |= file.rows.keys()
     fresh = [run_id for run_id in small if run_id in ended]
@@ -77,6 +78,7 @@ def _compact(storage: Storage, table: str, ended: Mapping[str, Ended]) -> None:
     own_files = files.undamaged(files.small_files(storage, table, fresh))
     for batch in _batches(own for own in own_files if not ended[own.run_id].wrong(table, own)):
         rows = pa.concat_tables(files.gathered(own.rows for own in batch))
+        lease.check()
         files.write_large(storage, rows, table)
         for own in batch:
             storage.delete_file(own.path)

@@ -13,6 +13,7 @@ from typing import Any
 import pydantic.dataclasses
 
 from raylot import seal
+from raylot.options import printable
 from raylot.results import commands, files
 from raylot.results.files import RUN_ID, SmallFile
 from raylot.results.manifest import COLUMNS, Ended
@@ -47,7 +48,7 @@ class Damage:
     is_file: bool = True
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return printable(f"{self.path}: {self.reason}")
 
 
 @dataclass
@@ -277,11 +278,10 @@ def _wrong_artifacts(
 
     def wrong(path: str) -> str | None:
         try:
-            if storage.read_whole(path, lambda data: check(data, path)) is None:
-                return _GONE if path in wrote else None
+            data = storage.read_whole(path, lambda data: check(data, path))
         except DamagedFileError as damage:
             return damage.reason
-        return None
+        return _GONE if data is None and path in wrote else None
 
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         for path, reason in zip(paths, threads.map(wrong, paths), strict=True):

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from raylot import results
-from raylot.lease import Lease
+from raylot.lease import Lease, holders
 from raylot.options import OptionError
 from raylot.results import compaction, files
 from raylot.results.__main__ import main
@@ -317,6 +317,25 @@ def test_while_a_sweep_runs_nothing_is_compacted(
         assert main(["compact", storage.root]) == 2
         assert capsys.readouterr().err.startswith(f"error: storage={storage.root}: must not be in")
     assert {p: p.read_bytes() for p in Path(storage.root).rglob("*.parquet")} == contents
+
+
+def test_a_compaction_that_lost_its_lease_stops(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its machine slept, and a sweep took over."""
+    whole = compaction._batches
+
+    def batches(small: Any) -> Iterator[Any]:
+        for batch in whole(small):
+            (holder,) = holders(storage)
+            storage.delete_file(holder.path)
+            yield batch
+
+    monkeypatch.setattr(compaction, "_batches", batches)
+    with pytest.raises(OptionError, match="another sweep has taken over"):
+        compact(storage)
+    assert not large(storage, "runs")
+    assert is_whole(storage)
 
 
 def test_while_compaction_runs_no_sweep_starts(storage: Storage) -> None:

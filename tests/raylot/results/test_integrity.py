@@ -484,6 +484,24 @@ def test_a_compacted_table_of_an_older_raylot_is_read_and_checked(
     assert set(inspect(storage).to_compute_again) == set(names)
 
 
+# ------------------------------------------------------------------ messages
+
+
+def test_nothing_that_a_file_says_steers_a_terminal(
+    storage: Storage, run_ids: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where a sweep tells of it, or an analysis leaves it out."""
+    row = (results.read_run(storage, "runs", run_ids["stream"]) or [])[0]
+    results.write(storage, "runs", run_ids["stream"], [{**row, "status": "\x1b[2J\n"}])
+    storage.write("tables/tasks/\x1b[2J\n.parquet", b"")
+    results.read(storage, "tasks")
+    damages = [damage for damage in map(str, inspect(storage).damages) if "[2J" in damage]
+    assert len(damages) == 2
+    for line in (*damages, caplog.messages[-1]):
+        assert "[2J" in line
+        assert line.isprintable()
+
+
 # ------------------------------------------------------------------ gone altogether
 
 
