@@ -123,19 +123,22 @@ def correlate(
     """
     measures, tickets, statistics = list(measures), list(tickets), list(statistics)
     found: dict[tuple[Group, str, str, str], dict[str, Any]] = {}
-    for part in pairs(setting, tickets, measures, _AT_ONCE // resamples):
-        draws = seed_resamples(part.seeds, resamples, seed) if part.seeds > 1 else None
-        left_out = f"{part.left_out} of {part.rows} rows have no number and are left out"
-        for name in statistics:
-            rows = _estimates(part.series, name, draws, part.seeds, confidence)
-            for ((group, x), y), row in zip(product(part.x, part.y), rows, strict=True):
-                row["note"] = _joined(row["note"], left_out if part.left_out else "")
-                found[group, x, y, name] = row
-    own = {name: setting[name].iloc[0] for name in SETTING} if len(setting) else {}
+    for ranks in (False, True):
+        own = [name for name in statistics if STATISTICS[name].ranks == ranks]
+        most = _AT_ONCE // resamples
+        for part in pairs(setting, tickets, measures, most, infinite=ranks) if own else ():
+            draws = seed_resamples(part.seeds, resamples, seed) if part.seeds > 1 else None
+            left_out = f"{part.left_out} of {part.rows} rows have no number and are left out"
+            for name in own:
+                rows = _estimates(part.series, name, draws, part.seeds, confidence)
+                for ((group, x), y), row in zip(product(part.x, part.y), rows, strict=True):
+                    row["note"] = _joined(row["note"], left_out if part.left_out else "")
+                    found[group, x, y, name] = row
+    place = {name: setting[name].iloc[0] for name in SETTING} if len(setting) else {}
     frame = pd.DataFrame(
         [
             {
-                **own, **dict(zip(GROUP, group, strict=True)),
+                **place, **dict(zip(GROUP, group, strict=True)),
                 "ticket_measure": x, "plasticity_measure": y, "statistic": name,
                 **found[group, x, y, name],
             }

@@ -106,6 +106,59 @@ def test_ties_share_their_rank() -> None:
     assert found(frame, "spearman").estimate == pytest.approx(expected)
 
 
+HEAVY_TAIL = [3, 50, 200, 1e3, 4e4, 1e14]
+
+
+def heavy(shuffled: int) -> Callable[[int, int], float]:
+    """The six values above, in another order for each seed."""
+    return lambda seed, task: (
+        HEAVY_TAIL[np.random.default_rng([shuffled, seed]).permutation(6)[task]] + seed / 1000
+    )
+
+
+def test_ranks_of_a_column_with_a_heavy_tail() -> None:
+    """The largest value must not make ties of the others: they have six ranks, not two."""
+    once = frame_of(lambda s, t: HEAVY_TAIL[t], lambda s, t: t, seeds=(0,), tasks=range(6))
+    assert found(once, "spearman", resamples=10).estimate == pytest.approx(1)
+    frame = frame_of(heavy(1), heavy(2), seeds=range(4), tasks=range(6))
+    x, y = frame["ticket_count"], frame["test_accuracy"]
+    row = found(frame, "spearman", resamples=50)
+    assert row.estimate == pytest.approx(stats.spearmanr(x, y).statistic)
+    figures = []
+    for counts in correlation.seed_resamples(4, 50, 0).astype(int):
+        rows = np.repeat(np.arange(24), counts[frame["seed"]])
+        figures.append(stats.spearmanr(x.iloc[rows], y.iloc[rows]).statistic)
+    assert (row.low, row.high) == pytest.approx(tuple(np.quantile(figures, [0.025, 0.975])))
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_values_have_a_rank_and_no_number() -> None:
+    """A stream whose condition number overflows is the worst of all, not unknown."""
+    infinite = {(0, 30): np.inf, (1, 30): np.inf, (2, 0): -np.inf}
+    frame = frame_of(lambda s, t: infinite.get((s, t), s + t), noisy(1))
+    x, y = frame["ticket_count"], frame["test_accuracy"]
+    ranked = found(frame, "spearman")
+    assert (ranked.n, ranked.estimate) == (20, pytest.approx(stats.spearmanr(x, y).statistic))
+    assert "rows" not in ranked.note
+    finite = np.isfinite(x)
+    plain = found(frame, "pearson")
+    assert plain.n == 17
+    assert plain.estimate == pytest.approx(stats.pearsonr(x[finite], y[finite]).statistic)
+    assert "3 of 20 rows have no number and are left out" in plain.note
+
+
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
+def test_values_that_differ_by_rounding_are_tied_whatever_their_size(size: float) -> None:
+    def level(seed: int, task: int) -> float:
+        return float(size * (1 + task // 20) * (1 + 1e-15 * seed))
+
+    frame = frame_of(level, noisy(4))
+    frame.loc[0, "ticket_count"] = 1e14
+    levels = [1e14, *((1.0 + task // 20) for task in frame["task"][1:])]
+    expected = stats.spearmanr(levels, frame["test_accuracy"]).statistic
+    assert found(frame, "spearman").estimate == pytest.approx(expected)
+
+
 def test_differences_never_span_a_missing_snapshot() -> None:
     frame = frame_of(noisy(1), noisy(2))
     frame.loc[(frame["seed"] == 0) & (frame["task"] == 10), "ticket_count"] = np.nan
