@@ -12,6 +12,8 @@ from typing import Literal
 import pandas as pd
 from words import counted
 
+from raylot.names import STATIONARY as STATIONARY
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -104,7 +106,6 @@ _PLASTICITY_MEASURES: dict[str, Measure] = {
     )
 }
 
-STATIONARY = "stationary"
 ALL_SHIFTS = "all"
 
 
