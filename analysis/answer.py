@@ -66,8 +66,8 @@ def _cautions(
         )
     if shifts and control is not None:
         sentences.append(
-            f"{NOT_TESTED} It may have lost as much plasticity as a shifting stream, so that both "
-            "running out of tickets speaks neither for nor against a link."
+            f"{NOT_TESTED} It may have lost as much plasticity as a shifting stream: tickets that "
+            "run out in both then say nothing for or against a link."
         )
     if seeds < ENOUGH_SEEDS:
         sentences.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -280,7 +281,7 @@ def test_files_and_terminal(storage: Path, capsys: pytest.CaptureFixture[str]) -
     assert max(len(line) for line in printed.splitlines() if str(storage) not in line) <= 80
     assert "nan" not in printed.lower()
     assert "\x1b" not in printed
-    assert f"written  {storage}/analysis/correlation.csv" in printed
+    assert f"{storage}/analysis/ (correlation.csv, correlation.parquet" in printed
     table = pd.read_parquet(storage / "analysis/correlation.parquet")
     text = pd.read_csv(storage / "analysis/correlation.csv")
     assert list(table.columns) == list(text.columns) == list(correlation.COLUMNS)
@@ -294,6 +295,65 @@ def test_files_and_terminal(storage: Path, capsys: pytest.CaptureFixture[str]) -
     assert np.allclose(table["estimate"], text["estimate"], equal_nan=True)
     dead = table.query("plasticity_measure == 'dead_fraction' and statistic == 'pearson'")
     assert (dead[dead["shift"] == "permuted_pixels"]["n"] == 20).all()
+
+
+def test_the_answer_comes_last_and_is_short(
+    storage: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(str(storage)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith(f"All of it: {storage}/analysis/ (correlation.csv, ")
+    start = lines.index("Answer:")
+    assert lines[-2] == ""
+    assert 1 < len(lines) - start <= 9
+    assert lines[start + 1].startswith("Under permuted_pixels ")
+    assert "Not tested: whether the control" in " ".join(lines[start:])
+    assert "Pearson" not in " ".join(lines[start:])
+
+
+def test_the_answers_of_many_settings_stay_short(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    write_study: Callable[..., Path],
+    falling: Any,
+) -> None:
+    for lr in (0.001, 0.002, 0.003, 0.004, 0.005, 0.006):
+        write_study(tmp_path, falling, seeds=range(3), tasks=(0, 10), lr=lr)
+    assert run(str(tmp_path), "--resamples", "10") == 0
+    lines = capsys.readouterr().out.splitlines()
+    answers = [line for line in lines if line.startswith("Answer: digits, mlp, protocol ")]
+    assert len(answers) == 4
+    assert lines[-3] == "2 more settings: see above."
+    assert max(i for i, line in enumerate(lines) if "Pearson" in line) < lines.index(answers[0])
+
+
+def started(script: str, root: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The script in a process of its own, on a terminal that knows ASCII only."""
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    return subprocess.run(
+        [sys.executable, str(SCRIPTS / script), str(root)], check=False, text=True,
+        stderr=subprocess.PIPE, env=environment, **{"stdout": subprocess.PIPE, **options},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("script", ["correlation.py", "report.py"])
+def test_a_terminal_that_cannot_show_the_path(
+    tmp_path: Path, script: str, write_study: Callable[..., Path], falling: Any
+) -> None:
+    root = write_study(tmp_path / "Prüfung", falling, seeds=range(3), tasks=(0, 10))
+    done = started(script, root)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "/Pr\\xfcfung/analysis/" in done.stdout
+
+
+def test_files_are_written_before_anything_is_printed(small: Path) -> None:
+    """As where the terminal, or who reads the output, is gone."""
+    with Path("/dev/full").open("w") as full:
+        done = started("correlation.py", small, stdout=full)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert len(pd.read_csv(small / "analysis/correlation.csv")) > 100
+    assert (small / "analysis/correlation.parquet").exists()
 
 
 def test_numbers_of_the_script_are_those_of_the_tables(
@@ -398,7 +458,7 @@ def test_tiny_storages(
 def test_a_storage_by_uri(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(f"file://{small}", "--resamples", "10") == 0
     assert (small / "analysis/correlation.csv").exists()
-    assert f"tables   file://{small}/tables" in capsys.readouterr().out
+    assert f"from file://{small}/tables/" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
