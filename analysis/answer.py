@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from findings import Search, ShiftFindings, direction
+from headline import NOT_TESTED
 from intervals import ENOUGH_SEEDS, Mean
 from measures import Measure
 from trends import Change
@@ -62,6 +63,11 @@ def _cautions(
         sentences.append(
             "Without a stationary control, what the shift does cannot be told from what longer "
             "training does."
+        )
+    if shifts and control is not None:
+        sentences.append(
+            f"{NOT_TESTED} It may have lost as much plasticity as a shifting stream: tickets that "
+            "run out in both then say nothing for or against a link."
         )
     if seeds < ENOUGH_SEEDS:
         sentences.append(

@@ -17,6 +17,9 @@ Indices = npt.NDArray[np.intp]
 
 # A series whose values agree to this share of their size is constant: what is left is rounding.
 _CONSTANT = 1e-9
+# Two values that differ by no more than this share of the smaller are tied: eigenvalues, and what
+# is made of them, differ in their last digits where they are equal.
+_TIED = 1e-11
 # Variance, or share of the variance, below which rounding is all that is left of a series.
 _NOTHING_LEFT = 1e-12
 # Resamples that are held in memory at once: of sums over rows, and at least with all rows' ranks,
@@ -29,8 +32,8 @@ class Series:
     """Observations of several measures, without missing values; every x is correlated with every y.
 
     Attributes:
-        x: shape (rows, x measures).
-        y: shape (rows, y measures).
+        x: shape (rows, x measures); infinite values only where nothing but ranks is taken of them.
+        y: shape (rows, y measures), the same.
         task: the snapshot's task, shape (rows,), as all that follow.
         seed: 0 ... seeds - 1.
         stream: number of the stream; one seed may have several.
@@ -50,8 +53,8 @@ class Series:
         follows = (np.diff(self.stream[order]) == 0) & (np.diff(self.position[order]) == 1)
         later = order[1:][follows]
         return Series(
-            x=np.diff(self.x[order], axis=0)[follows],
-            y=np.diff(self.y[order], axis=0)[follows],
+            x=_changes(self.x[order])[follows],
+            y=_changes(self.y[order])[follows],
             task=self.task[later],
             seed=self.seed[later],
             stream=self.stream[later],
@@ -104,18 +107,34 @@ def _deviations(values: Array, stream: Indices) -> Array:
     return np.asarray(found)
 
 
+def _changes(values: Array) -> Array:
+    """From each row to the next; 0 where the two agree up to rounding."""
+    changes = np.diff(values, axis=0)
+    changes[_agree(values[:-1], values[1:], _TIED)] = 0
+    return changes
+
+
+def _agree(a: Array, b: Array, share: float) -> npt.NDArray[np.bool_]:
+    """Whether a and b differ by no more than a share of the smaller; infinite values agree only
+    with their like."""
+    with np.errstate(invalid="ignore", over="ignore"):  # of infinite values
+        apart = np.abs(a - b)
+    near = np.isfinite(apart) & (apart <= share * np.minimum(np.abs(a), np.abs(b)))
+    return np.asarray((a == b) | near)
+
+
 def is_constant(values: Array) -> npt.NDArray[np.bool_]:
     """Whether all values of a column agree, up to rounding.
 
     Args:
-        values: shape (rows, columns).
+        values: shape (rows, columns); may be infinite.
 
     Returns:
         Shape (columns,).
     """
     if not len(values):
         return np.ones(values.shape[1], dtype=bool)
-    return np.asarray(np.ptp(values, axis=0) <= _CONSTANT * np.abs(values).max(axis=0))
+    return _agree(values.min(axis=0), values.max(axis=0), _CONSTANT)
 
 
 def sums_by(values: Array, group: Indices, groups: int) -> Array:
@@ -248,21 +267,22 @@ def _spearman(
 class Ranking:
     """The order of one column's values, from which their ranks in any resample follow.
 
-    In a resample a row counts as often as its seed was drawn; ties share their mean rank.
+    In a resample a row counts as often as its seed was drawn; ties share their mean rank. Whether
+    two values are tied depends on these two alone, and not on how large others are.
     """
 
     def __init__(self, values: Array, seed: Indices) -> None:
         """Sorts.
 
         Args:
-            values: shape (rows,).
+            values: shape (rows,); may be infinite.
             seed: of each row.
         """
         order = np.argsort(values, kind="stable")
         ordered = values[order]
         if is_constant(values[:, None])[0]:
             ordered = np.zeros_like(ordered)
-        last = np.append(ordered[1:] != ordered[:-1], True)[: len(values)]
+        last = np.append(~_agree(ordered[:-1], ordered[1:], _TIED), True)[: len(values)]
         self._seed = seed[order]
         self._last = np.flatnonzero(last)  # row of each tie
         self._tie = np.empty(len(values), dtype=np.intp)
@@ -309,6 +329,7 @@ class Statistic:
         points: what it is computed from.
         scores: of its points, the series whose Pearson correlation it is.
         noun: what its points are called.
+        ranks: whether only the order of values counts, so that infinite ones have a place too.
     """
 
     label: str
@@ -317,12 +338,13 @@ class Statistic:
     points: Callable[[Series], Series] = _unchanged
     scores: Callable[[Series], Series] = _unchanged
     noun: str = "points"
+    ranks: bool = False
 
 
 #: A partial correlation of 3 points is 1 or -1 whatever they are, so it takes 4.
 STATISTICS: dict[str, Statistic] = {
     "pearson": Statistic("Pearson", 3, pearson),
-    "spearman": Statistic("Spearman", 3, spearman, scores=Series.ranks),
+    "spearman": Statistic("Spearman", 3, spearman, scores=Series.ranks, ranks=True),
     "first_differences": Statistic(
         "first differences", 3, pearson, points=Series.differences, noun="differences"
     ),

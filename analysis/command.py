@@ -11,6 +11,7 @@ from typing import NoReturn, TypeVar
 import pyarrow as pa
 from rich.console import Console
 
+from raylot.any_text import print_any_text
 from raylot.cli import joined_negatives
 from raylot.options import OptionError, Options, accepted, option
 
@@ -65,6 +66,7 @@ def run(main: Callable[[], None]) -> int:
     Returns:
         The exit code: 0, 2 after an error, or 130 after Ctrl-C.
     """
+    print_any_text()
     try:
         main()
     except KeyboardInterrupt:

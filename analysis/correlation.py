@@ -1,10 +1,10 @@
 """Correlates the tickets of snapshots with their plasticity, and says what was found.
 
 Reads the tables of a raylot storage; writes STORAGE/analysis/correlation.csv and .parquet (with
---pairing previous: correlation_pairing_previous) with
-every pair of a ticket measure and a plasticity measure, for each protocol, shift and sparsity;
-prints one pair and the answer in words. Seeds are the unit of replication, never rows: intervals
-resample seeds, and p is of a t test over seeds, corrected for all tests in the file.
+--pairing previous: correlation_pairing_previous) with every pair of a ticket measure and a
+plasticity measure, for each protocol, shift and sparsity; prints one pair, and last the answer in
+words. Seeds are the unit of replication, never rows: intervals resample seeds, and p is of a t test
+over seeds, corrected for all tests in the file.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 from coefficients import STATISTICS, Series, Statistic, is_constant
 from intervals import CENTERS, ENOUGH_SEEDS, Array, percentile_intervals, seed_resamples
+from layout import print_answers
 from measures import TICKET_MEASURES, measure
 from observations import GROUP, SETTING, Observations, Pairing, Setting, groups, observe, settings
 from pairs import Group, pairs
@@ -123,19 +124,22 @@ def correlate(
     """
     measures, tickets, statistics = list(measures), list(tickets), list(statistics)
     found: dict[tuple[Group, str, str, str], dict[str, Any]] = {}
-    for part in pairs(setting, tickets, measures, _AT_ONCE // resamples):
-        draws = seed_resamples(part.seeds, resamples, seed) if part.seeds > 1 else None
-        left_out = f"{part.left_out} of {part.rows} rows have no number and are left out"
-        for name in statistics:
-            rows = _estimates(part.series, name, draws, part.seeds, confidence)
-            for ((group, x), y), row in zip(product(part.x, part.y), rows, strict=True):
-                row["note"] = _joined(row["note"], left_out if part.left_out else "")
-                found[group, x, y, name] = row
-    own = {name: setting[name].iloc[0] for name in SETTING} if len(setting) else {}
+    for ranks in (False, True):
+        own = [name for name in statistics if STATISTICS[name].ranks == ranks]
+        most = _AT_ONCE // resamples
+        for part in pairs(setting, tickets, measures, most, infinite=ranks) if own else ():
+            draws = seed_resamples(part.seeds, resamples, seed) if part.seeds > 1 else None
+            left_out = f"{part.left_out} of {part.rows} rows have no number and are left out"
+            for name in own:
+                rows = _estimates(part.series, name, draws, part.seeds, confidence)
+                for ((group, x), y), row in zip(product(part.x, part.y), rows, strict=True):
+                    row["note"] = _joined(row["note"], left_out if part.left_out else "")
+                    found[group, x, y, name] = row
+    place = {name: setting[name].iloc[0] for name in SETTING} if len(setting) else {}
     frame = pd.DataFrame(
         [
             {
-                **own, **dict(zip(GROUP, group, strict=True)),
+                **place, **dict(zip(GROUP, group, strict=True)),
                 "ticket_measure": x, "plasticity_measure": y, "statistic": name,
                 **found[group, x, y, name],
             }
@@ -270,7 +274,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parts = settings(observations)
     frames = [_correlated(part, observations, options) for part in parts]
     table = completed(frames, options.pairing)
+    name = "correlation" if options.pairing == "same" else "correlation_pairing_previous"
+    files.write(storage, name, table, COLUMNS)
     console = command.terminal()
+    answers = []
     for setting in parts:
         shown = table[
             (table[SETTING] == setting.frame[SETTING].iloc[0]).all(axis=1)
@@ -278,11 +285,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             & (table["plasticity_measure"] == options.measure)
         ]
         center = CENTERS[options.center]
-        print_setting(console, setting, shown, *chosen, options.confidence, center)
-    root = storage.root.rstrip("/")
-    console.print(f"tables   {root}/tables", soft_wrap=True)
-    name = "correlation" if options.pairing == "same" else "correlation_pairing_previous"
-    files.write(storage, console, name, table, COLUMNS)
+        said = print_setting(console, setting, shown, *chosen, options.confidence, center)
+        answers.append((setting.title, said))
+    print_answers(console, answers)
+    files.print_where(console, storage, name)
 
 
 def _correlated(

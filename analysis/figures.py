@@ -1,4 +1,6 @@
-"""Draws a study's figures, as PNG and SVG, into STORAGE/analysis/figures/, in place of older ones.
+"""Draws a study's figures, as PNG and SVG, into STORAGE/analysis/figures/.
+
+It takes the place of its own older ones there; your files stay, whatever they are called.
 
 accuracy_along_stream: smoothed test accuracy of every task, all shifts and interventions.
 along_stream: accuracy and ticket overlap along the stream of tasks, one column per shift.
@@ -40,6 +42,11 @@ from tickets_and_controls import tickets_and_controls
 from raylot.options import option
 from raylot.storage import Storage
 
+_FOLDER = "analysis/figures"
+
+#: Where the names of the files that this script wrote there are noted, one a line.
+_WRITTEN = f"{_FOLDER}/.written"
+
 #: A figure, or several under the endings of their names.
 Drawn = Figure | Mapping[str, Figure]
 
@@ -75,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = command.parse(FiguresOptions, __doc__, arguments)
     storage = Storage(options.storage)
     console = command.terminal()
-    folder = f"{storage.root.rstrip('/')}/analysis/figures"
+    folder = f"{storage.root.rstrip('/')}/{_FOLDER}"
     written: list[str] = []
     for name, draw in _drawings(storage, all_measures=options.measures == "all"):
         try:
@@ -89,24 +96,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for part, contents in files.items():
             for ending, data in contents.items():
                 path = f"{'_'.join(filter(None, [name, part]))}.{ending}"
-                storage.write(f"analysis/figures/{path}", data)
-            written.append(path.rpartition(".")[0])
-            console.print(f"written   {written[-1]}", soft_wrap=True)
+                storage.write(f"{_FOLDER}/{path}", data)
+                written.append(path)
+            console.print(f"written   {path.rpartition('.')[0]}", soft_wrap=True)
     _remove_older(storage, written)
-    console.print(f"figures  {folder}/ ({len(written)}, each as .png and .svg)", soft_wrap=True)
+    names = {path.rpartition(".")[0] for path in written}
+    console.print(f"figures  {folder}/ ({len(names)}, each as .png and .svg)", soft_wrap=True)
 
 
 def _remove_older(storage: Storage, written: Sequence[str]) -> None:
-    """Removes figures of an earlier call that go by a name that this call did not write.
+    """Removes the files that an earlier call wrote, and notes those of this one.
 
     A storage that has come to hold several settings names its figures otherwise than before; the
-    old ones would lie beside them with old content.
+    old ones would lie beside them with old content. Whatever else lies in the folder is the user's.
+
+    Args:
+        storage: whose figures were drawn.
+        written: the files of this call, by their names in the folder.
     """
-    ours = (*FIGURES, *COMPARISONS)
-    for file in storage.names("analysis/figures"):
-        stem, _, ending = file.rpartition(".")
-        if ending in ("png", "svg") and stem.startswith(ours) and stem not in written:
-            storage.delete_file(f"analysis/figures/{file}")
+    earlier = (storage.read(_WRITTEN) or b"").decode(errors="replace").splitlines()
+    there = storage.names(_FOLDER)
+    for name in set(earlier) & set(there) - set(written):
+        if name.endswith((".png", ".svg")):
+            storage.delete_file(f"{_FOLDER}/{name}")
+    storage.write(_WRITTEN, "\n".join(written).encode())
 
 
 def _drawings(storage: Storage, *, all_measures: bool) -> Iterator[tuple[str, Callable[[], Drawn]]]:

@@ -1,4 +1,4 @@
-"""Writes a table of answers beside the tables that it was made from."""
+"""Writes a table of answers beside the tables that it was made from, and says where."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from rich.console import Console
 
 from raylot.storage import Storage
 
+#: What analyses leave in STORAGE/analysis/ besides such tables.
+_OTHERS = ("report.html", "figures")
+
 
 def write(
-    storage: Storage,
-    console: Console,
-    name: str,
-    frame: pd.DataFrame,
-    columns: Mapping[str, pa.DataType],
+    storage: Storage, name: str, frame: pd.DataFrame, columns: Mapping[str, pa.DataType]
 ) -> None:
-    """Writes STORAGE/analysis/NAME.csv and .parquet, and says where.
+    """Writes STORAGE/analysis/NAME.csv and .parquet.
 
     Args:
         storage: where to.
-        console: where to say so.
         name: of the files, without ending.
         frame: the rows.
         columns: name -> Arrow type, in order; equal frames give equal bytes.
@@ -38,6 +36,20 @@ def write(
         "parquet": sink.getvalue().to_pybytes(),
     }
     for ending, data in contents.items():
-        path = f"analysis/{name}.{ending}"
-        storage.write(path, data)
-        console.print(f"written  {storage.root.rstrip('/')}/{path}", soft_wrap=True)
+        storage.write(f"analysis/{name}.{ending}", data)
+
+
+def print_where(console: Console, storage: Storage, name: str) -> None:
+    """Prints one line, the last that a script prints: where all lies that is not on the screen.
+
+    Args:
+        console: where to.
+        storage: that was analysed.
+        name: of the files that `write` has written.
+    """
+    there = storage.names("analysis")
+    listed = [f"{name}.csv", f"{name}.parquet", *(other for other in _OTHERS if other in there)]
+    root = storage.root.rstrip("/")
+    console.print(
+        f"All of it: {root}/analysis/ ({', '.join(listed)}), from {root}/tables/", soft_wrap=True
+    )

@@ -13,6 +13,8 @@ from typing import Literal
 import pandas as pd
 from words import counted
 
+from raylot.names import STATIONARY as STATIONARY
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -120,7 +122,6 @@ MAIN_MEASURES = (
     "weight_norm",
 )
 
-STATIONARY = "stationary"
 ALL_SHIFTS = "all"
 
 

@@ -22,6 +22,9 @@ from raylot.storage import Storage
 #: the one before.
 Pairing = Literal["same", "previous"]
 
+#: Of a difference of two accuracies; the rest is rounding.
+_DIGITS = 12
+
 #: What tells one setting from another; never averaged over.
 SETTING = ["protocol", "dataset", "network", "intervention"]
 #: What tells one group of a setting from another.
@@ -93,8 +96,10 @@ def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
         frame[own] = frame[own].fillna(frame.pop(name))
     if pairing == "previous":
         frame = _with_previous_performance(frame, results.read(storage, "tasks"))
-    frame["ticket_advantage"] = frame["ticket_accuracy"] - frame["dense_accuracy"]
-    frame["advantage_over_random"] = frame["ticket_accuracy"] - frame["random_accuracy"]
+    for name, other in (("ticket_advantage", "dense"), ("advantage_over_random", "random")):
+        difference = frame["ticket_accuracy"] - frame[f"{other}_accuracy"]
+        # Rounding must not tell apart the snapshots at which the two are equally accurate.
+        frame[name] = difference.round(_DIGITS)
     named = (set(metrics.columns) - {"stream_run_id", "task"}) | set(PERFORMANCE)
     present = {name for name in named if frame[name].notna().any()}
     kept = [

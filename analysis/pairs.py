@@ -7,11 +7,12 @@ they were more measures of the same snapshots.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from coefficients import Series
 from intervals import Array
@@ -25,14 +26,14 @@ Group = tuple[str, float, int | None]
 
 @dataclass(frozen=True)
 class Pairs:
-    """Every x with every y, in rows in which all of them have a number.
+    """Every x with every y, in rows in which all of them have a value.
 
     Attributes:
         x: group and ticket measure of each column of ``series.x``.
         y: plasticity measure of each column of ``series.y``.
         series: their values.
         seeds: how many seeds they come from.
-        left_out: rows that have no number in some of them.
+        left_out: rows that have no value in some of them.
         rows: those and the others together.
     """
 
@@ -45,7 +46,12 @@ class Pairs:
 
 
 def pairs(
-    setting: pd.DataFrame, tickets: Sequence[str], measures: Sequence[str], most: int
+    setting: pd.DataFrame,
+    tickets: Sequence[str],
+    measures: Sequence[str],
+    most: int,
+    *,
+    infinite: bool = False,
 ) -> Iterator[Pairs]:
     """All pairs of each group of a setting, each pair once.
 
@@ -54,7 +60,9 @@ def pairs(
         tickets: ticket measures, columns of it.
         measures: plasticity measures, columns of it.
         most: pairs that are gathered at most, or all measures of one ticket measure.
+        infinite: whether infinite values are kept, as they have a rank; else they count as missing.
     """
+    has_value = _is_number if infinite else np.isfinite
     grid = np.sort(setting["task"].unique())
     for shared, searches in _side_by_side(setting, measures):
         x = {
@@ -63,16 +71,16 @@ def pairs(
             for name in tickets
         }
         y = {name: shared[name].to_numpy(dtype=float) for name in measures}
-        streams = shared.groupby(["shift", "seed"]).ngroup().to_numpy(dtype=np.intp)
+        streams = np.asarray(shared.groupby(["shift", "seed"]).ngroup(), dtype=np.intp)
         columns = max(1, most // max(1, len(measures)))
-        for x_names in _with_the_same_gaps(x, columns):
-            for y_names in _with_the_same_gaps(y, len(measures)):
-                complete = np.isfinite(x[x_names[0]]) & np.isfinite(y[y_names[0]])
+        for x_names in _with_the_same_gaps(x, columns, has_value):
+            for y_names in _with_the_same_gaps(y, len(measures), has_value):
+                complete = has_value(x[x_names[0]]) & has_value(y[y_names[0]])
                 seeds, seed = np.unique(shared["seed"].to_numpy()[complete], return_inverse=True)
                 task = shared["task"].to_numpy(dtype=float)[complete]
                 series = Series(
-                    x=np.column_stack([_without_rounding(x[name][complete]) for name in x_names]),
-                    y=np.column_stack([_without_rounding(y[name][complete]) for name in y_names]),
+                    x=np.column_stack([x[name][complete] for name in x_names]),
+                    y=np.column_stack([y[name][complete] for name in y_names]),
                     task=task,
                     seed=seed,
                     stream=streams[complete],
@@ -100,22 +108,19 @@ def _side_by_side(
     return found
 
 
-def _with_the_same_gaps(values: dict[Name, Array], most: int) -> list[list[Name]]:
-    """Names of columns that lack numbers in the same rows, at most so many together."""
+def _is_number(values: Array) -> npt.NDArray[np.bool_]:
+    return ~np.isnan(values)
+
+
+def _with_the_same_gaps(
+    values: dict[Name, Array], most: int, has_value: Callable[[Array], npt.NDArray[np.bool_]]
+) -> list[list[Name]]:
+    """Names of columns that lack values in the same rows, at most so many together."""
     by_gaps: dict[bytes, list[Name]] = {}
     for name, column in values.items():
-        by_gaps.setdefault(np.isfinite(column).tobytes(), []).append(name)
+        by_gaps.setdefault(has_value(column).tobytes(), []).append(name)
     return [
         names[start : start + most]
         for names in by_gaps.values()
         for start in range(0, len(names), most)
     ]
-
-
-def _without_rounding(values: Array) -> Array:
-    """Values that differ in their last digits only (eigenvalues do) become ties."""
-    size = np.abs(values).max(initial=0)
-    if size == 0:
-        return values
-    digits = 10 - int(np.floor(np.log10(size)))
-    return np.asarray(np.round(values, digits)) if abs(digits) < 300 else values

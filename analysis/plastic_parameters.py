@@ -20,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 from along_snapshots import searches
 from intervals import ENOUGH_SEEDS, Mean, mean_interval
-from layout import plain_table
+from layout import plain_table, print_answers
 from observations import (
     GROUP,
     SETTING,
@@ -38,6 +38,8 @@ from raylot import results
 from raylot.names import WHOLE_NETWORK
 from raylot.options import OptionError, option
 from raylot.storage import Storage
+
+_NAME = "plastic_parameters"
 
 VALUES = ("jaccard", "chance", "corrected")
 
@@ -181,7 +183,7 @@ def _mean(row: Any, name: str) -> Mean | None:
 
 
 def show(console: Console, setting: Setting, rows: pd.DataFrame, confidence: float) -> None:
-    """Prints the whole network's overlaps at the first and last snapshot, and the answer."""
+    """Prints the whole network's overlaps at the first and last snapshot."""
     console.print(setting.title, style="bold")
     console.print(
         "Overlap of the most plastic weights with the tickets' weights (Jaccard index), with "
@@ -202,20 +204,21 @@ def show(console: Console, setting: Setting, rows: pd.DataFrame, confidence: flo
                 figure(_mean(row, "corrected")),
             )
         console.print(table)
-    console.print("\nAnswer (in parentheses the overlap corrected for chance):", style="bold")
-    console.print(f"\n{answer(rows)}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Compares, prints and writes what the command line asks for."""
     options = command.parse(PlasticParametersOptions, __doc__, arguments)
     storage = Storage(options.storage)
+    compared = [(part, compare(part.frame, options.confidence)) for part in measured(storage)]
+    files.write(storage, _NAME, pd.concat([rows for _, rows in compared]), COLUMNS)
     console = command.terminal()
-    frames = []
-    for setting in measured(storage):
-        frames.append(compare(setting.frame, options.confidence))
-        show(console, setting, frames[-1], options.confidence)
-    files.write(storage, console, "plastic_parameters", pd.concat(frames), COLUMNS)
+    for setting, rows in compared:
+        show(console, setting, rows, options.confidence)
+    note = "in parentheses the overlap corrected for chance"
+    answers = [(setting.title, answer(rows)) for setting, rows in compared]
+    print_answers(console, answers, note)
+    files.print_where(console, storage, _NAME)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Prints one setting's correlations as a table of at most 80 columns."""
+"""Prints one setting's correlations, at most 80 columns wide: a table, and what it says."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from observations import Setting, groups, several_rounds
 from rich.console import Console
 from rich.table import Table
 from significance import smallest_p
-from words import counted, p_value
+from words import capitalised, counted, p_value
 
 
 def print_setting(
@@ -28,8 +28,8 @@ def print_setting(
     plasticity: Measure,
     confidence: float,
     center: Center = CENTERS["mean"],
-) -> None:
-    """Prints heading, table, notes and the answer in words.
+) -> str:
+    """Prints heading, table, notes and the findings in words.
 
     Args:
         console: where to.
@@ -38,6 +38,9 @@ def print_setting(
         tickets, plasticity: the pair.
         confidence: of the intervals.
         center: mean or interquartile mean over seeds.
+
+    Returns:
+        What all of it comes to, in a few lines: to be printed last.
     """
     console.print(setting.title, style="bold")
     console.print(
@@ -54,10 +57,10 @@ def print_setting(
     found = findings(setting.frame, rows, tickets, plasticity, confidence, center)
     seeds = setting.frame["seed"].nunique()
     about = (*found, tickets, plasticity, seeds, confidence)
-    console.print(f"\nAnswer: {headline(*about)}", style="bold")
+    console.print(f"\n{answer(*about)}")
     console.print(f"\n{winners(setting.frame, center)}")
-    console.print(f"\n{answer(*about)}\n")
-    console.print(f"{_reading(seeds, center)}\n")
+    console.print(f"\n{_reading(seeds, center)}\n")
+    return capitalised(headline(*about))
 
 
 def cell(row: Mapping[Any, Any]) -> str:

@@ -116,12 +116,12 @@ def report(storage: Storage) -> str:
     filled = {
         "answers": "\n".join(_answers(parts, correlations)) or _no_searches(),
         "provenance": _provenance(storage, runs),
-        "style": (PAGE / "page.css").read_text(),
+        "style": (PAGE / "page.css").read_text(encoding="utf-8"),
         "plotly": get_plotlyjs(),
         "data": base64.b64encode(gzip.compress(_json(data), mtime=0)).decode(),
-        "scripts": "\n".join((PAGE / name).read_text() for name in _SCRIPTS),
+        "scripts": "\n".join((PAGE / name).read_text(encoding="utf-8") for name in _SCRIPTS),
     }
-    page = (PAGE / "page.html").read_text()
+    page = (PAGE / "page.html").read_text(encoding="utf-8")
     before, *rest = page.split("{{")
     return before + "".join(
         filled[name] + after for name, after in (part.split("}}", 1) for part in rest)

@@ -367,9 +367,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     storage = Storage(options.storage)
     rows = original_rows(storage)
     frame = reproduce(rows, options.confidence)
+    files.write(storage, "reproduction", frame, COLUMNS)
     console = command.terminal()
     show(console, frame, rows.notes, options.confidence)
-    files.write(storage, console, "reproduction", frame, COLUMNS)
+    files.print_where(console, storage, "reproduction")
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def corrected(p: Array, method: Literal["fdr_bh", "holm"]) -> Array:
     own, tests = p[tested][order], order.size
     rank = np.arange(1, tests + 1)
     if method == "fdr_bh":
-        own = np.minimum.accumulate((own * tests / rank)[::-1])[::-1]
+        own = np.minimum.accumulate((own * (tests / rank))[::-1])[::-1]
     else:
         own = np.maximum.accumulate(own * (tests + 1 - rank))
     back = np.empty(tests)

@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 from along_snapshots import searches
 from intervals import ENOUGH_SEEDS, Mean, mean_interval
-from layout import plain_table
+from layout import plain_table, print_answers
 from observations import (
     GROUP,
     SETTING,
@@ -60,6 +60,8 @@ COLUMNS: dict[str, pa.DataType] = {
     "tasks": pa.int64(),  # new tasks that both were trained on, at most
     "note": pa.string(),
 }
+
+_NAME = "ticket_plasticity"
 
 #: Subnetwork -> its name in words.
 OTHERS: dict[str, str] = {
@@ -313,7 +315,7 @@ def _difference(row: Any) -> Mean | None:
 
 
 def show(console: Console, setting: Setting, rows: pd.DataFrame, confidence: float) -> None:
-    """Prints the differences at the first and last snapshot and in the mean, and the answer."""
+    """Prints the differences at the first and last snapshot and in the mean."""
     console.print(setting.title, style="bold")
     console.print(
         f"Ticket minus other on the same new tasks, with {100 * confidence:g}% t intervals over "
@@ -336,8 +338,6 @@ def show(console: Console, setting: Setting, rows: pd.DataFrame, confidence: flo
             ]
             table.add_row(along_snapshots.snapshot_label(snapshot), str(other), *cells)
         console.print(table)
-    console.print("\nAnswer:", style="bold")
-    console.print(f"\n{answer(rows)}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -352,15 +352,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"storage={storage.root}: must be the folder or URI of a raylot storage that holds "
             "finished ticket streams and what to compare them with (tables/tasks has none)"
         )
-    console = command.terminal()
-    frames = []
     of_streams = options_by_protocol(runs[runs["kind"] == TicketStreamRun.kind])
-    for setting in settings(Observations(pairs, [], [], of_streams)):
-        frames.append(compare(setting.frame, options.confidence))
-        show(console, setting, frames[-1], options.confidence)
-        if won := winners(setting.frame, tasks, tickets):
-            console.print(f"{won}\n")
-    files.write(storage, console, "ticket_plasticity", pd.concat(frames), COLUMNS)
+    parts = settings(Observations(pairs, [], [], of_streams))
+    compared = [(part, compare(part.frame, options.confidence)) for part in parts]
+    files.write(storage, _NAME, pd.concat([rows for _, rows in compared]), COLUMNS)
+    console = command.terminal()
+    answers = []
+    for setting, rows in compared:
+        show(console, setting, rows, options.confidence)
+        won = winners(setting.frame, tasks, tickets)
+        answers.append((setting.title, "\n\n".join(filter(None, [answer(rows), won]))))
+    print_answers(console, answers)
+    files.print_where(console, storage, _NAME)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,14 @@ PERFORMANCE = ("test_accuracy", "online_accuracy", "learning_speed", "trainabili
 #: With fewer seeds than this, the unit of replication, a figure is given together with a warning.
 ENOUGH_SEEDS = 3
 
+#: The shift that changes nothing: the control of all others.
+STATIONARY = "stationary"
+
 #: What is built in, by what it is; plugins add to it.
 BUILT_IN: dict[str, tuple[str, ...]] = {
     "shift": (
         "permuted_pixels", "rotation", "permuted_labels", "random_labels", "class_split", "noise",
-        "stationary",
+        STATIONARY,
     ),
     "network": ("mlp", "lenet", "vgg", "resnet"),
     "intervention": ("none", "l2", "l2_init", "shrink_and_perturb", "redo", "reset"),

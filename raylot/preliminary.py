@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from raylot import results
 from raylot.config import StreamRun, TicketsRun
-from raylot.names import ENOUGH_SEEDS
+from raylot.names import ENOUGH_SEEDS, STATIONARY
 from raylot.storage import Storage
 
 #: Snapshots that a stream must have for its seed to count in a correlation.
@@ -30,7 +30,6 @@ _MEASURES = ("test_accuracy", "ticket_count")
 #: What is not told apart: seeds are replicates, tasks are what is looked along.
 _ALONG = ("seed", "task")
 
-_NAMED_ALWAYS = ("shift",)
 _KNOWN_BY_VALUE = ("intervention", "sparsity")
 
 
@@ -45,7 +44,9 @@ class SoFar:
         ticket_count: there, mean over the same seeds.
         seeds: those that have both snapshots.
         pearson: correlation of the two over all snapshots of all seeds; None with too few of them,
-            or if one of the two is constant.
+            if one of the two is constant, or if the control's is not known.
+        control: the same correlation in the stationary stream that this setting is compared with;
+            None if it is not known, or if this is that stream.
     """
 
     setting: str
@@ -54,6 +55,7 @@ class SoFar:
     ticket_count: tuple[float, float]
     seeds: int
     pearson: float | None
+    control: float | None = None
 
 
 @dataclass
@@ -62,9 +64,11 @@ class AnswerSoFar:
 
     Args:
         places: run_id of each search of the sweep -> its setting, seed and task.
+        controls: setting -> the setting that would be its stationary control.
     """
 
     places: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)
+    controls: Mapping[str, str] = field(default_factory=dict)
     _found: dict[str, dict[tuple[int, int], tuple[float, float]]] = field(default_factory=dict)
 
     @classmethod
@@ -75,16 +79,14 @@ class AnswerSoFar:
             runs: of a sweep.
             searched: the options in which they may differ; settings are named by those that do.
         """
-        searches = [run for run in runs if run.kind == TicketsRun.kind]
-        own = set(searched) & TicketsRun.model_fields.keys() - {*_NAMED_ALWAYS, *_ALONG}
+        searches = [run for run in runs if isinstance(run, TicketsRun)]
+        own = set(searched) & TicketsRun.model_fields.keys() - {"shift", *_ALONG}
         names = [*_KNOWN_BY_VALUE, *sorted(own - set(_KNOWN_BY_VALUE))]
         varied = [name for name in names if len({str(getattr(r, name)) for r in searches}) > 1]
+        settings = {run.run_id: _setting(run, run.shift, varied) for run in searches}
         return cls(
-            {
-                run.run_id: (_setting(run, varied), run.seed, run.task)
-                for run in searches
-                if isinstance(run, TicketsRun)
-            }
+            {run.run_id: (settings[run.run_id], run.seed, run.task) for run in searches},
+            {settings[run.run_id]: _setting(run, STATIONARY, varied) for run in searches},
         )
 
     def add(self, run_id: str, measures: Mapping[str, Any]) -> None:
@@ -109,11 +111,20 @@ class AnswerSoFar:
         """What is known of each setting of which a search has ended, in the order of the sweep."""
         found = self._found.copy()  # while others add to it
         order = dict.fromkeys(setting for setting, _, _ in self.places.values())
-        return [_so_far(name, found[name].copy()) for name in order if name in found]
+        known = {name: _so_far(name, found[name].copy()) for name in order if name in found}
+        return [self._beside_control(own, known) for own in known.values()]
+
+    def _beside_control(self, own: SoFar, known: Mapping[str, SoFar]) -> SoFar:
+        """No correlation without its control: a trend along the stream makes both correlate."""
+        control = known.get(self.controls.get(own.setting, ""))
+        if control is own:
+            return own
+        of_control = None if control is None else control.pearson
+        return replace(own, pearson=None if of_control is None else own.pearson, control=of_control)
 
 
-def _setting(run: StreamRun, varied: Iterable[str]) -> str:
-    words = [getattr(run, name) for name in _NAMED_ALWAYS]
+def _setting(run: StreamRun, shift: str, varied: Iterable[str]) -> str:
+    words = [shift]
     for name in varied:
         value = getattr(run, name)
         words.append(str(value) if name in _KNOWN_BY_VALUE else f"{name}={value}")

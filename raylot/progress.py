@@ -289,13 +289,17 @@ class Progress:
             return []
         most = max(1, min(most, _MOST_SETTINGS))
         to = "->" if self.console.options.ascii_only else "→"
-        rows = [("", "tasks", "test accuracy", "tickets", "    r", "seeds")]
+        rows = [("", "tasks", "accuracy", "tickets", "r (control)", "seeds")]
         for each in settings[:most]:
             tasks = to.join(str(task) for task in dict.fromkeys(each.tasks))
             accuracy = to.join(f"{value:.3f}" for value in dict.fromkeys(each.test_accuracy))
             tickets = to.join(f"{value:.1f}" for value in dict.fromkeys(each.ticket_count))
-            r = "-" if each.pearson is None else f"{each.pearson:+.2f}"
-            rows.append((each.setting, tasks, accuracy, tickets, r, str(each.seeds)))
+            r = " ".join(
+                form.format(_short(found))
+                for form, found in (("{}", each.pearson), ("({})", each.control))
+                if found is not None
+            )
+            rows.append((each.setting, tasks, accuracy, tickets, r or "-", str(each.seeds)))
         lines = [_ANSWER_TITLE, *_aligned(rows, self.console.width)]
         more = len(settings) - most
         return [*lines, f"... and {more} more"] if more > 0 else lines
@@ -340,6 +344,12 @@ def _aligned(
         cells = [_shortened(label, first).ljust(first), *map(justify, values, others)]
         lines.append((" " * gap).join(cells).rstrip())
     return lines
+
+
+def _short(correlation: float) -> str:
+    """``+.77``, ``-1.0``."""
+    text = f"{correlation:+.2f}"
+    return text[:4] if text[1] == "1" else text.replace("0.", ".", 1)
 
 
 def _shortened(label: str, width: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raylot.any_text import print_any_text
 from raylot.interruption import ends_at_once
 
 with ends_at_once():  # this takes a moment
@@ -44,6 +45,7 @@ def conduct(
     Raises:
         SystemExit: with status 2, and one line on standard error, after a user's mistake.
     """
+    print_any_text()
     script = Path(script).resolve()
     with ends_at_once():
         command = cli.parse(description or "", script.stem, arguments, defaults)

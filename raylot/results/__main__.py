@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import pyarrow as pa
 
+from raylot.any_text import print_any_text
 from raylot.lease import Lease, holders
 from raylot.options import OptionError, shown
 from raylot.results.compaction import compact_each
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="move damaged files to STORAGE/damaged and make the runs that wrote them count as "
         "unfinished, so that the command that computed them does it again; not while it runs",
     )
+    print_any_text()
     try:
         given = parser.parse_args(arguments)
         storage = Storage(given.storage)

@@ -13,7 +13,6 @@ from typing import Any
 import pydantic.dataclasses
 
 from raylot import seal
-from raylot.options import printable
 from raylot.results import commands, files
 from raylot.results.files import RUN_ID, SmallFile
 from raylot.results.manifest import COLUMNS, Ended
@@ -21,6 +20,7 @@ from raylot.results.schemas import SCHEMAS
 from raylot.results.tables import finished_runs, forget_runs
 from raylot.seal import DamagedFileError
 from raylot.storage import Storage
+from raylot.text import safe
 
 _GONE = "is not there"
 
@@ -48,7 +48,7 @@ class Damage:
     is_file: bool = True
 
     def __str__(self) -> str:
-        return printable(f"{self.path}: {self.reason}")
+        return safe(f"{self.path}: {self.reason}")
 
 
 @dataclass

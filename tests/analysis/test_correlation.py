@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -103,6 +104,59 @@ def test_a_common_trend_alone_does_not_survive() -> None:
 def test_ties_share_their_rank() -> None:
     frame = frame_of(lambda s, t: t // 20, noisy(4))
     expected = stats.spearmanr(frame["ticket_count"], frame["test_accuracy"]).statistic
+    assert found(frame, "spearman").estimate == pytest.approx(expected)
+
+
+HEAVY_TAIL = [3, 50, 200, 1e3, 4e4, 1e14]
+
+
+def heavy(shuffled: int) -> Callable[[int, int], float]:
+    """The six values above, in another order for each seed."""
+    return lambda seed, task: (
+        HEAVY_TAIL[np.random.default_rng([shuffled, seed]).permutation(6)[task]] + seed / 1000
+    )
+
+
+def test_ranks_of_a_column_with_a_heavy_tail() -> None:
+    """The largest value must not make ties of the others: they have six ranks, not two."""
+    once = frame_of(lambda s, t: HEAVY_TAIL[t], lambda s, t: t, seeds=(0,), tasks=range(6))
+    assert found(once, "spearman", resamples=10).estimate == pytest.approx(1)
+    frame = frame_of(heavy(1), heavy(2), seeds=range(4), tasks=range(6))
+    x, y = frame["ticket_count"], frame["test_accuracy"]
+    row = found(frame, "spearman", resamples=50)
+    assert row.estimate == pytest.approx(stats.spearmanr(x, y).statistic)
+    figures = []
+    for counts in correlation.seed_resamples(4, 50, 0).astype(int):
+        rows = np.repeat(np.arange(24), counts[frame["seed"]])
+        figures.append(stats.spearmanr(x.iloc[rows], y.iloc[rows]).statistic)
+    assert (row.low, row.high) == pytest.approx(tuple(np.quantile(figures, [0.025, 0.975])))
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_values_have_a_rank_and_no_number() -> None:
+    """A stream whose condition number overflows is the worst of all, not unknown."""
+    infinite = {(0, 30): np.inf, (1, 30): np.inf, (2, 0): -np.inf}
+    frame = frame_of(lambda s, t: infinite.get((s, t), s + t), noisy(1))
+    x, y = frame["ticket_count"], frame["test_accuracy"]
+    ranked = found(frame, "spearman")
+    assert (ranked.n, ranked.estimate) == (20, pytest.approx(stats.spearmanr(x, y).statistic))
+    assert "rows" not in ranked.note
+    finite = np.isfinite(x)
+    plain = found(frame, "pearson")
+    assert plain.n == 17
+    assert plain.estimate == pytest.approx(stats.pearsonr(x[finite], y[finite]).statistic)
+    assert "3 of 20 rows have no number and are left out" in plain.note
+
+
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
+def test_values_that_differ_by_rounding_are_tied_whatever_their_size(size: float) -> None:
+    def level(seed: int, task: int) -> float:
+        return float(size * (1 + task // 20) * (1 + 1e-15 * seed))
+
+    frame = frame_of(level, noisy(4))
+    frame.loc[0, "ticket_count"] = 1e14
+    levels = [1e14, *((1.0 + task // 20) for task in frame["task"][1:])]
+    expected = stats.spearmanr(levels, frame["test_accuracy"]).statistic
     assert found(frame, "spearman").estimate == pytest.approx(expected)
 
 
@@ -227,7 +281,7 @@ def test_files_and_terminal(storage: Path, capsys: pytest.CaptureFixture[str]) -
     assert max(len(line) for line in printed.splitlines() if str(storage) not in line) <= 80
     assert "nan" not in printed.lower()
     assert "\x1b" not in printed
-    assert f"written  {storage}/analysis/correlation.csv" in printed
+    assert f"{storage}/analysis/ (correlation.csv, correlation.parquet" in printed
     table = pd.read_parquet(storage / "analysis/correlation.parquet")
     text = pd.read_csv(storage / "analysis/correlation.csv")
     assert list(table.columns) == list(text.columns) == list(correlation.COLUMNS)
@@ -241,6 +295,65 @@ def test_files_and_terminal(storage: Path, capsys: pytest.CaptureFixture[str]) -
     assert np.allclose(table["estimate"], text["estimate"], equal_nan=True)
     dead = table.query("plasticity_measure == 'dead_fraction' and statistic == 'pearson'")
     assert (dead[dead["shift"] == "permuted_pixels"]["n"] == 20).all()
+
+
+def test_the_answer_comes_last_and_is_short(
+    storage: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(str(storage)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith(f"All of it: {storage}/analysis/ (correlation.csv, ")
+    start = lines.index("Answer:")
+    assert lines[-2] == ""
+    assert 1 < len(lines) - start <= 9
+    assert lines[start + 1].startswith("Under permuted_pixels ")
+    assert "Not tested: whether the control" in " ".join(lines[start:])
+    assert "Pearson" not in " ".join(lines[start:])
+
+
+def test_the_answers_of_many_settings_stay_short(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    write_study: Callable[..., Path],
+    falling: Any,
+) -> None:
+    for lr in (0.001, 0.002, 0.003, 0.004, 0.005, 0.006):
+        write_study(tmp_path, falling, seeds=range(3), tasks=(0, 10), lr=lr)
+    assert run(str(tmp_path), "--resamples", "10") == 0
+    lines = capsys.readouterr().out.splitlines()
+    answers = [line for line in lines if line.startswith("Answer: digits, mlp, protocol ")]
+    assert len(answers) == 4
+    assert lines[-3] == "2 more settings: see above."
+    assert max(i for i, line in enumerate(lines) if "Pearson" in line) < lines.index(answers[0])
+
+
+def started(script: str, root: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The script in a process of its own, on a terminal that knows ASCII only."""
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    return subprocess.run(
+        [sys.executable, str(SCRIPTS / script), str(root)], check=False, text=True,
+        stderr=subprocess.PIPE, env=environment, **{"stdout": subprocess.PIPE, **options},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("script", ["correlation.py", "report.py"])
+def test_a_terminal_that_cannot_show_the_path(
+    tmp_path: Path, script: str, write_study: Callable[..., Path], falling: Any
+) -> None:
+    root = write_study(tmp_path / "Prüfung", falling, seeds=range(3), tasks=(0, 10))
+    done = started(script, root)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "/Pr\\xfcfung/analysis/" in done.stdout
+
+
+def test_files_are_written_before_anything_is_printed(small: Path) -> None:
+    """As where the terminal, or who reads the output, is gone."""
+    with Path("/dev/full").open("w") as full:
+        done = started("correlation.py", small, stdout=full)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert len(pd.read_csv(small / "analysis/correlation.csv")) > 100
+    assert (small / "analysis/correlation.parquet").exists()
 
 
 def test_numbers_of_the_script_are_those_of_the_tables(
@@ -345,7 +458,7 @@ def test_tiny_storages(
 def test_a_storage_by_uri(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(f"file://{small}", "--resamples", "10") == 0
     assert (small / "analysis/correlation.csv").exists()
-    assert f"tables   file://{small}/tables" in capsys.readouterr().out
+    assert f"from file://{small}/tables/" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,8 @@ def draw(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, bytes]]:
                 own = {n: f for n, f in getattr(figures, table).items() if n in names}
                 monkeypatch.setattr(figures, table, own)
         assert command.run(lambda: figures.main([str(root)])) == 0
-        return {path.name: path.read_bytes() for path in (root / "analysis/figures").iterdir()}
+        files = (root / "analysis/figures").glob("[!.]*")
+        return {path.name: path.read_bytes() for path in files if path.is_file()}
 
     return run
 
@@ -94,18 +95,37 @@ def test_each_protocol_has_its_own_files(
     assert sorted(shown) == [False, False, True, True]
 
 
-def test_figures_of_an_earlier_call_do_not_lie_beside_newer_ones(
+def test_only_its_own_figures_of_an_earlier_call_are_removed(
     tmp_path: Path, write_study: Callable[..., Path], falling: Any, draw: Any
 ) -> None:
     write_study(tmp_path, falling, seeds=(0,), tasks=(0, 3))
     assert "along_stream.png" in draw(tmp_path, "along_stream")
-    (tmp_path / "analysis/figures/mine.png").touch()
+    mine = {
+        "mine.png", "along_stream_annotated_by_me.svg", "along_stream_5ba11f8f78ec.png",
+        "ticket_count_vs_plasticity.svg", "along_stream.pdf",
+    }  # fmt: skip
+    for name in mine:
+        (tmp_path / "analysis/figures" / name).touch()
     write_study(tmp_path, falling, seeds=(0,), tasks=(0, 3), lr=0.01)
-    draw(tmp_path, "along_stream")
-    left = {path.name for path in (tmp_path / "analysis/figures").iterdir()}
+    left = set(draw(tmp_path, "along_stream"))
+    assert mine < left
     assert "along_stream.png" not in left
-    assert "mine.png" in left
-    assert len([name for name in left if name.startswith("along_stream_")]) == 4
+    assert "along_stream.svg" not in left
+    assert len(left - mine) == 4
+    assert all(name.startswith("along_stream_") for name in left - mine)
+
+
+def test_a_note_of_another_hand_removes_nothing_outside_the_folder(
+    tmp_path: Path, write_study: Callable[..., Path], falling: Any, draw: Any
+) -> None:
+    write_study(tmp_path, falling, seeds=(0,), tasks=(0, 3))
+    outside = tmp_path / "precious.txt"
+    outside.touch()
+    (tmp_path / "analysis/figures/folder").mkdir(parents=True)
+    note = b"folder\n../../precious.txt\n/etc/passwd\nfolder/../../../precious.txt\n\xff\n"
+    (tmp_path / "analysis/figures/.written").write_bytes(note)
+    draw(tmp_path, "along_stream")
+    assert outside.exists()
 
 
 def test_the_line_shows_every_task_and_points_mark_the_snapshots(

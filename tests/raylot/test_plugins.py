@@ -398,7 +398,8 @@ def test_a_metric_that_fails_is_nan_for_itself_alone_and_says_why(tmp_path: Path
         "tensor: NaN, as computing it raised TypeError: a metric must return a number; tensor "
         "returned a Tensor",
         "whole: NaN, as computing it raised ZeroDivisionError: division by zero (at mine.py:10)",
-        "wide: NaN, as computing it raised Own: (its text cannot be had: RuntimeError) (at mine.py:15)",
+        "wide: NaN, as computing it raised Own: (its text cannot be had: RuntimeError) "
+        "(at mine.py:15)",
     ]
     with pytest.warns(UserWarning, match="whole: NaN, as computing it raised ZeroDivisionError"):
         _measured(network, names)

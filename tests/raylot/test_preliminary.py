@@ -15,10 +15,12 @@ from raylot.storage import Storage
 _STUDY = Study.checked(tasks=11, snapshots="0,5,10")
 
 
-def _answer(seeds: int = 1, tasks: tuple[int, ...] = (0, 5, 10)) -> AnswerSoFar:
+def _answer(
+    seeds: int = 1, tasks: tuple[int, ...] = (0, 5, 10), shift: str = "permuted_pixels"
+) -> AnswerSoFar:
     """Of one setting; a run is named seed.task."""
-    places = {f"{s}.{t}": ("permuted_pixels", s, t) for s in range(seeds) for t in tasks}
-    return AnswerSoFar(places)
+    places = {f"{s}.{t}": (shift, s, t) for s in range(seeds) for t in tasks}
+    return AnswerSoFar(places, {"permuted_pixels": "stationary", "stationary": "stationary"})
 
 
 def _add(answer: AnswerSoFar, run_id: str, accuracy: float | None, count: float | None) -> None:
@@ -74,7 +76,7 @@ def test_from_first_to_last_snapshot_over_the_seeds_that_have_both() -> None:
 
 
 def test_a_correlation_waits_for_three_seeds_with_three_snapshots_each() -> None:
-    answer = _answer(seeds=3)
+    answer = _answer(seeds=3, shift="stationary")
     for number, run_id in enumerate(answer.places):
         assert not any(found.pearson for found in answer.settings())
         _add(answer, run_id, 0.9 - number / 100, 3.0 + (number - 4) ** 2)
@@ -88,11 +90,36 @@ def test_a_correlation_waits_for_three_seeds_with_three_snapshots_each() -> None
     assert found.pearson == pytest.approx(np.corrcoef(accuracies, counts)[0, 1])
 
 
+def test_a_correlation_stands_beside_that_of_its_control() -> None:
+    """Of all that a sweep varies, the control shares everything but the shift."""
+    runs = [
+        _STUDY.tickets_run(seed=seed, shift=shift, sparsity=sparsity, task=task)
+        for shift in ("rotation", "stationary")
+        for sparsity in (0.8, 0.95)
+        for seed in range(3)
+        for task in (0, 5, 10)
+    ]
+    answer = AnswerSoFar.of(runs, {"seed", "shift", "sparsity", "task"})
+    counts = {0: 3.0, 5: 1.0, 10: 2.0}
+    for run in runs:
+        falls = run.shift == "rotation"
+        accuracy = 0.9 - run.task / 100 if falls else 0.5 + counts[run.task] * run.sparsity / 10
+        if (run.shift, run.sparsity) != ("stationary", 0.95):
+            _add(answer, run.run_id, accuracy, counts[run.task])
+    found = {each.setting: (each.pearson, each.control) for each in answer.settings()}
+    assert found == {
+        # of 3, 1, 2 with 0, -5, -10: 0.5
+        "rotation 0.8": (pytest.approx(0.5), pytest.approx(1)),
+        "rotation 0.95": (None, None),
+        "stationary 0.8": (pytest.approx(1), None),
+    }
+
+
 @pytest.mark.parametrize(("accuracy", "count"), [(0.5, None), (None, 2.0)])
 def test_a_constant_measure_correlates_with_nothing(
     accuracy: float | None, count: float | None
 ) -> None:
-    answer = _answer(seeds=3)
+    answer = _answer(seeds=3, shift="stationary")
     for number, run_id in enumerate(answer.places):
         _add(answer, run_id, accuracy or number / 10, count or float(number))
     assert [found.pearson for found in answer.settings()] == [None]

@@ -257,16 +257,17 @@ def test_plain_lines_are_plain_and_one_line_each() -> None:
 
 
 def test_a_stage_s_end_is_said_with_the_answer_so_far() -> None:
-    watched = _with_answers(1)
+    watched = _with_answers(1, control=True)
     with watched.progress as progress:
         _find_all(watched)
         assert not [line for line in watched.lines if "so far" in line]
         progress.end_stage()
-    assert watched.lines[-4:] == [
-        "tickets: 9 of 9 runs finished; 1% of the training done",
+    assert watched.lines[-5:] == [
+        "tickets: 18 of 18 runs finished; 2% of the training done",
         "so far, preliminary (r: Pearson, once 3 seeds have 3 tasks)",
-        "                      tasks  test accuracy  tickets      r  seeds",
-        "permuted_pixels 0.00   0→10    0.901→0.801  3.0→2.0  +1.00      3",
+        "                      tasks     accuracy  tickets  r (control)  seeds",
+        "permuted_pixels 0.00   0→10  0.901→0.801  3.0→2.0  +1.0 (-.87)      3",
+        "stationary 0.00        0→10        0.900  3.0→2.5         -.87      3",
     ]
 
 
@@ -275,7 +276,7 @@ def test_in_a_long_stage_the_answer_so_far_is_said_now_and_then() -> None:
     with watched.progress:
         for minute in range(181):
             watched.clock.now = 60.0 * minute
-            watched.found("0.0.0", 0.9, 3.0)
+            watched.found("permuted_pixels.0.0.0", 0.9, 3.0)
     said = sum("so far" in line for line in watched.lines)
     assert said == int(180 * 60 // PLAIN_ANSWER_INTERVAL)
 
@@ -344,42 +345,64 @@ _FALLING = {
 }
 
 
-def _with_answers(settings: int, **options: Any) -> Watched:
+#: The same of a stationary stream: r is -sqrt(3) / 2.
+_STATIONARY = {
+    (seed, task): values
+    for seed in range(3)
+    for task, values in {0: (0.9, 3.0), 5: (0.95, 2.0), 10: (0.9, 2.5)}.items()
+}
+
+
+def _with_answers(settings: int, *, control: bool = False, **options: Any) -> Watched:
     """A stage of searches in so many settings, one after the other."""
     watched = Watched(**options)
+    shifts = ["permuted_pixels", "stationary"][: 1 + control]
     places = {
-        f"{number}.{seed}.{task}": (f"permuted_pixels 0.{number:02}", seed, task)
+        f"{shift}.{number}.{seed}.{task}": (f"{shift} 0.{number:02}", seed, task)
+        for shift in shifts
         for number in range(settings)
         for seed, task in _FALLING
     }
-    watched.progress.answer = AnswerSoFar(places)
+    names = {setting for setting, _, _ in places.values()}
+    controls = {name: f"stationary {name.split()[1]}" for name in names}
+    watched.progress.answer = AnswerSoFar(places, controls)
     watched.begin("tickets", len(places), 0)
     return watched
 
 
 def _find_all(watched: Watched) -> None:
-    for run_id, (_, seed, task) in watched.progress.answer.places.items():
-        watched.found(run_id, *_FALLING[seed, task])
+    for run_id, (setting, seed, task) in watched.progress.answer.places.items():
+        values = _STATIONARY if setting.startswith("stationary") else _FALLING
+        watched.found(run_id, *values[seed, task])
 
 
 def test_the_answer_so_far_by_hand() -> None:
     watched = _with_answers(2)
     assert not [line for line in watched.rendered() if "so far" in line], "nothing has ended"
-    watched.found("0.0.0", 0.9, 3.0)
+    watched.found("permuted_pixels.0.0.0", 0.9, 3.0)
     head = [
         "so far, preliminary (r: Pearson, once 3 seeds have 3 tasks)",
-        "                      tasks  test accuracy  tickets      r  seeds",
+        "                      tasks  accuracy  tickets  r (control)  seeds",
     ]
     assert watched.rendered()[-3:] == [
         *head,
-        "permuted_pixels 0.00      0          0.900      3.0      -      1",
+        "permuted_pixels 0.00      0     0.900      3.0            -      1",
     ]
+
+
+def test_no_correlation_is_shown_without_its_control() -> None:
+    alone = _with_answers(2)
+    _find_all(alone)
+    assert [line.split()[-2] for line in alone.rendered()[-2:]] == ["-", "-"]
+    watched = _with_answers(2, control=True)
+    places = watched.progress.answer.places
+    for run_id in list(places)[:18]:  # no search of the control has ended
+        watched.found(run_id, *_FALLING[places[run_id][1:]])
+    assert [line.split()[-2] for line in watched.rendered()[-2:]] == ["-", "-"]
     _find_all(watched)
-    assert watched.rendered()[-4:] == [
-        *head,
-        "permuted_pixels 0.00   0→10    0.901→0.801  3.0→2.0  +1.00      3",
-        "permuted_pixels 0.01   0→10    0.901→0.801  3.0→2.0  +1.00      3",
-    ]
+    assert [line.split()[5:-1] for line in watched.rendered()[-4:]] == [
+        ["+1.0", "(-.87)"], ["+1.0", "(-.87)"], ["-.87"], ["-.87"],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
@@ -407,7 +430,7 @@ def test_the_picture_fits_and_says_what_it_leaves_out(
         ["39000", str(runs), waiting, "0", "40000"],
     ]
     assert _told(lines, "  seed=92") == runs
-    assert _told(lines, "permuted_pixels 0.") == (settings if height > 10 else 0)
+    assert _told(lines, "permute") == (settings if height > 10 else 0)
 
 
 def _told(lines: list[str], beginning: str) -> int:

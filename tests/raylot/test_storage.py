@@ -338,3 +338,9 @@ def test_what_waiting_cannot_mend_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"exists|Not a directory"):
         patient.write("file/sub/sub", b"x")
     assert patient.read("file/sub") is None
+
+
+def test_a_name_that_python_reads_as_ascii_only_is_one_line() -> None:
+    """As with LC_ALL=C and PYTHONUTF8=0, where bytes beyond ASCII become surrogates."""
+    with pytest.raises(OptionError, match=r"storage=/tmp/\\udcc3\\udcbc: .*set PYTHONUTF8=1"):
+        Storage("/tmp/\udcc3\udcbc")
