@@ -8,38 +8,43 @@ from __future__ import annotations
 
 import os
 import re
+from urllib.parse import quote, unquote
 
-#: Between these, credentials stand in a URI.
-_USER_INFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#'\"]*@")
+#: User and password in a URI. People also write passwords with ``/`` or ``#`` in them: then what
+#: lies between the colon and the last ``@`` is taken for one, unless it begins as a port does.
+_USER_INFO = re.compile(
+    r"""://(?:[^\s/?#'"]{1,500}|[^\s/@:'"]{0,500}:(?![0-9]+[/?#])[^\s'"]{1,500})@"""
+)
+_PASSWORD = re.compile(r"://[^\s/@:]*:(.+)@")
 
 #: Names of options, query parameters and environment variables that hold secrets.
 _NAME = (
-    r"[\w-]*(?:secret|token|passw(?:or)?d|credential|signature|"
-    r"(?:api|access|account|secret)_?key)(?:_id)?"
+    r"(?:[\w-]*(?:secret|token|passw(?:or)?d|passphrase|credential|signature)(?:[_-]?(?:key|id))*"
+    r"|[\w-]+key(?:[_-]?id)?"
+    r"|(?:[\w-]*[_-])?(?:sig|pwd|pass))"
 )
-_NAMED = re.compile(rf"(\b{_NAME}\s?=\s?['\"]?)[^\s'\"&;,)]+", re.IGNORECASE)
 _VARIABLE = re.compile(_NAME, re.IGNORECASE)
 
-#: Variables whose names look like a secret's and that hold where it lies, or how it is used.
-_NO_SECRET = re.compile("(PATH|FILE|DIR|MODE|URI|URL|ENDPOINT|TIMEOUT|LIMIT)$", re.IGNORECASE)
+#: ``password=...``, ``"password": ...``. A match begins where a word does, and nowhere else: the
+#: time for a long text must not grow with the square of its length.
+_ASSIGNED = re.compile(
+    rf"""((?<![\w-]){_NAME}\s?=\s?|(?<![\w-])(['"]){_NAME}\2\s?:\s?)"""
+    r"""(?:(['"])(?:\\.|(?!\3)[^\\])*\3|['"]?[^\s'"&;,)\]}]+)""",
+    re.IGNORECASE | re.DOTALL,
+)
+_AUTHORIZATION = re.compile(r"(?<!\w)(Bearer|Basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
 
-#: Shorter values of such variables are left alone: they would be found in ordinary words.
+#: Shorter values of variables are left alone: they would be found in ordinary words.
 _SHORTEST_SECRET = 8
 
 
 def safe(text: str) -> str:
     """A text of any number of lines with secrets as ``***`` and control characters escaped.
 
-    Secrets are: users and passwords in URIs, values after names such as ``password=``, and values
-    of this process's environment variables with such names.
+    Secrets are: users and passwords in URIs, values after names such as ``password=``, and of
+    this process's environment the values of variables with such names, and passwords in URIs.
     """
-    text = _USER_INFO.sub(r"\1***@", text)
-    text = _NAMED.sub(r"\1***", text)
-    for name, value in os.environ.items():
-        is_secret = _VARIABLE.fullmatch(name) and not _NO_SECRET.search(name)
-        if is_secret and len(value) >= _SHORTEST_SECRET:
-            text = text.replace(value, "***")
-    return "\n".join("".join(map(_printable, line)) for line in text.split("\n"))
+    return _printable(_masked(text))
 
 
 def one_line(text: object, longest: int | None = None) -> str:
@@ -50,12 +55,39 @@ def one_line(text: object, longest: int | None = None) -> str:
         longest: characters that are kept; the last ones, as an error's end says what happened.
     """
     try:
-        line = str(text)
-    except Exception as error:
-        line = f"(its text cannot be had: {type(error).__name__})"
-    line = safe(" ".join(line.split()))
+        given = str(text)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin's error may raise any
+        given = f"(its text cannot be had: {type(error).__name__})"
+    line = _printable(" ".join(_masked(given).split()))  # a secret may have several lines
     return line if longest is None or len(line) <= longest else f"... {line[-longest:]}"
 
 
-def _printable(character: str) -> str:
+def _masked(text: str) -> str:
+    for secret in _secrets():
+        text = text.replace(secret, "***")
+    text = _USER_INFO.sub("://***@", text)
+    text = _ASSIGNED.sub(lambda found: f"{found[1]}{found[3] or ''}***{found[3] or ''}", text)
+    return _AUTHORIZATION.sub(r"\1 ***", text)
+
+
+def _secrets() -> list[str]:
+    """Those in this process's environment; the longest first, as one may be part of another."""
+    found = set()
+    for name, value in os.environ.items():
+        values = _PASSWORD.findall(value)
+        if _VARIABLE.fullmatch(name):
+            values.append(value)
+        for each in values:
+            found |= {each, quote(each, safe=""), unquote(each)}
+    return sorted((each for each in found if len(each) >= _SHORTEST_SECRET), key=len, reverse=True)
+
+
+def _printable(text: str) -> str:
+    lines = text.split("\n")
+    return "\n".join(line if line.isprintable() else "".join(map(_escaped, line)) for line in lines)
+
+
+def _escaped(character: str) -> str:
     return character if character.isprintable() else ascii(character)[1:-1]

@@ -22,7 +22,17 @@ from raylot.text import one_line, safe
         ("aws_session_token=abc123;", "aws_session_token=***;"),
         ("X-Amz-Credential=AKIA/2026&X-Amz-Signature=fe",
          "X-Amz-Credential=***&X-Amz-Signature=***"),
+        ("postgresql://me:p/s#s@host/db", "postgresql://***@host/db"),
+        ("http://u:p@one,http://v:q@two", "http://***@one,http://***@two"),
+        ("{'AWS_SECRET_ACCESS_KEY': 'a/b', \"token\": \"c\"}",
+         "{'AWS_SECRET_ACCESS_KEY': '***', \"token\": \"***\"}"),
+        ("login(password='two words', n=1)", "login(password='***', n=1)"),
+        ("abfs://c?sv=1&sig=a%2Fb", "abfs://c?sv=1&sig=***"),
+        ("DB_PASS=a;AccountKey=b==;PWD=c", "DB_PASS=***;AccountKey=***;PWD=***"),
+        ("Authorization: Bearer abcdef0123456789", "Authorization: Bearer ***"),
         # no secrets
+        ("http://store:9000/@user", "http://store:9000/@user"),
+        ("no password: the token is missing", "no password: the token is missing"),
         ("set RAY_AUTH_MODE=token", "set RAY_AUTH_MODE=token"),
         ("sparsity=1.2: must lie in [0, 1)", "sparsity=1.2: must lie in [0, 1)"),
         ("tokens=128, key=3", "tokens=128, key=3"),
@@ -47,6 +57,23 @@ def test_values_of_secret_variables_are_masked_wherever_they_stand(
     assert str(OptionError(text)) == "denied (***, ***); short, /home/me/token"
 
 
+def test_secrets_of_the_environment_are_masked_as_uris_and_lines_hold_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:pass%2Fword-1@host:5000")
+    monkeypatch.setenv("SIGNING_KEY", "-----BEGIN KEY-----\nabc\n-----END KEY-----")
+    monkeypatch.setenv("MY_SECRET", "abc+def/ghi")
+    assert safe("user me, pass%2Fword-1 or pass/word-1") == "user me, *** or ***"
+    assert one_line("-----BEGIN KEY-----\nabc\n-----END KEY----- is wrong") == "*** is wrong"
+    assert safe("GET /?k=abc%2Bdef%2Fghi") == "GET /?k=***"
+
+
+@pytest.mark.parametrize("part", ["a-", "token", "token=", "http://u:", "akey ", "'", '"token":'])
+def test_the_time_for_a_long_text_grows_with_its_length_alone(part: str) -> None:
+    """With the square of it, each of these would take from minutes to hours."""
+    assert one_line(part * 100_000 + " end", 4) == "...  end"
+
+
 @given(st.text())
 def test_every_text_is_safe_to_print(text: str) -> None:
     shown = safe(text)
@@ -67,5 +94,11 @@ class _MuteError(Exception):
         raise ValueError("no words")
 
 
+class _QuittingError(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
 def test_an_error_without_words_is_a_line_too() -> None:
     assert one_line(_MuteError()) == "(its text cannot be had: ValueError)"
+    assert one_line(_QuittingError()) == "(its text cannot be had: SystemExit)"
