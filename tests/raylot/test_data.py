@@ -160,7 +160,7 @@ _WRONG: list[tuple[dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("wrong", "message"), _WRONG, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("wrong", "message"), _WRONG, ids=[message for _, message in _WRONG])
 def test_a_task_that_does_not_fit_together_is_one_line(wrong: dict[str, Any], message: str) -> None:
     assert refusal(lambda: task_of(**wrong)).startswith(message)
 
