@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,16 @@ def test_all_figures(
         assert label in scatter
     width = image.imread(root / "analysis/figures/along_stream.png").shape[1]
     assert width == 3.5 * 200
+
+
+def test_the_figure_of_the_answer_says_what_the_control_does_not_test(
+    tmp_path: Path, write_study: Callable[..., Path], falling: Any, draw: Any
+) -> None:
+    root = write_study(tmp_path, falling, shifts=("permuted_pixels", "stationary"), tasks=(0, 3))
+    (_, figure) = sorted(draw(root, "ticket_count_vs_plasticity").items())
+    assert figure[0] == "ticket_count_vs_plasticity.svg"
+    words = " ".join(re.sub(r"<[^>]*>", " ", figure[1].decode()).split())
+    assert "Not tested: whether the control can still learn data that it has not seen" in words
 
 
 def test_drawing_again_gives_the_same_bytes(
