@@ -85,7 +85,8 @@ def _reading(seeds: int, center: Center) -> str:
     """How far the intervals and p-values go."""
     text = (
         "Intervals: of correlations by bootstrap over seeds; of changes along the stream, "
-        f"{center.interval_label} intervals of the {center.label} over seeds."
+        f"{center.interval_label} intervals of the {center.label} over seeds. Another kind of "
+        "processor rounds differently, which moves results as other seeds would."
     )
     if 1 < seeds < MANY_SEEDS:
         text += (

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from headline import NOT_TESTED
 from intervals import Mean, mean_interval
 from material import Material
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from measures import measure
+from measures import STATIONARY, measure
 from observations import groups
 from panels import label_row, panel_grid, search_labels, seeds_note
 from style import DOUBLE_COLUMN, SINGLE_COLUMN, lay_out, note, place_labels, shift_colours
@@ -49,6 +50,8 @@ def ticket_count_vs_plasticity(material: Material) -> Figure:
         material.title,
         seeds_note(frame, shown_by="bars"),
         "Faint: single seeds; joined in the order of tasks.",
+        "Another kind of processor moves the means as other seeds would.",
+        NOT_TESTED if STATIONARY in material.shifts else "",
     )
     lay_out(figure)
     for axes, lines in drawn.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -244,3 +245,29 @@ def test_diverged_at_the_end(answer_to: Callable[..., str], falling: Any) -> Non
     text = answer_to(lost)
     assert "no seed has figures for both the first and the last snapshot" in text
     assert "nan" not in text
+
+
+_TEXTS = [
+    path
+    for pattern in ("README.md", "docs/*.md", "sweeps/**/*.py", "sweeps/**/*.md", "raylot/*.py",
+                    "analysis/*.py", "analysis/page/*")
+    for path in sorted(Path(answer.__file__).parents[1].glob(pattern))
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", _TEXTS, ids=lambda path: path.name)
+def test_no_text_calls_the_control_plastic(path: Path) -> None:
+    text = " ".join(path.read_text(encoding="utf-8").replace("#", " ").split()).lower()
+    claim = "(control|stationary)[^.]{0,80} (stays|stayed|remains|kept|keeps) (plastic|its plastic)"
+    assert not re.search(claim, text)
+    assert not re.search('no evidence|shows no loss of plasticity|"no loss of plasticity"', text)
+
+
+def test_readme_says_what_the_control_does_not_test() -> None:
+    (readme,) = (
+        path for path in _TEXTS if path.name == "README.md" and path.parent.name != "cluster"
+    )
+    text = " ".join(readme.read_text(encoding="utf-8").split())
+    assert "Not tested is whether the control can still learn" in text
+    assert "its accuracy is measured on data that it has trained on" in text
+    assert "on unseen tasks it falls as far as on the shifted stream" in text

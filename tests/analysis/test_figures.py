@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -74,6 +75,16 @@ def test_which_measures_are_in_the_matrices_is_an_option(
     assert b"winning ticket count" in (tmp_path / f"analysis/figures/{name}.svg").read_bytes()
     assert command.run(lambda: figures.main([str(tmp_path), "--measures", "most"])) == 2
     assert capsys.readouterr().err == "error: measures=most: must be one of main, all\n"
+
+
+def test_the_figure_of_the_answer_says_what_the_control_does_not_test(
+    tmp_path: Path, write_study: Callable[..., Path], falling: Any, draw: Any
+) -> None:
+    root = write_study(tmp_path, falling, shifts=("permuted_pixels", "stationary"), tasks=(0, 3))
+    (_, figure) = sorted(draw(root, "ticket_count_vs_plasticity").items())
+    assert figure[0] == "ticket_count_vs_plasticity.svg"
+    words = " ".join(re.sub(r"<[^>]*>", " ", figure[1].decode()).split())
+    assert "Not tested: whether the control can still learn data that it has not seen" in words
 
 
 def test_drawing_again_gives_the_same_bytes(
