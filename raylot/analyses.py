@@ -22,6 +22,7 @@ from rich.text import Text
 
 import raylot
 from raylot.storage import Storage
+from raylot.text import safe
 
 #: Folders of a storage that analyses read.
 _READ = ("tables", "commands", "state")
@@ -97,12 +98,7 @@ def _said_before(storage: Storage, record: str, inputs: str) -> str | None:
         return None
     now = _versions(storage, _WRITTEN) if is_same else {}
     is_same &= all(now.get(path) == version for path, version in outputs.items())
-    return _printable(said) if is_same else None
-
-
-def _printable(text: str) -> str:
-    """A text of whose file anybody may be the author, without what could steer a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    return safe(said) if is_same else None  # anybody may be the author of this file
 
 
 def _run(script: Path, storage: Storage) -> tuple[int, str]:

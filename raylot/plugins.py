@@ -358,7 +358,9 @@ def _load_installed() -> None:
             _execute(_plugin(point.module, source, spec.parent or "", version))
         except OptionError as error:
             _registry.broken.append(str(error))
-        except Exception as error:  # of a package that it is in
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # of a package that it is in
             _registry.broken.append(_must_be(point.module, _reason(error, point.module)))
 
 
@@ -371,7 +373,7 @@ def _must_be(origin: str, reason: str) -> str:
 
 def _reason(error: BaseException, origin: str) -> str:
     """``line 3: SyntaxError: invalid syntax``."""
-    text = shown(error.msg if isinstance(error, SyntaxError) else one_line(error))
+    text = shown(one_line(error.msg if isinstance(error, SyntaxError) else error))
     frames = traceback.extract_tb(error.__traceback__)
     line = next((frame.lineno for frame in reversed(frames) if frame.filename == origin), None)
     if isinstance(error, SyntaxError) and error.filename in (origin, _UNNAMED):

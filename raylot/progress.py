@@ -49,6 +49,9 @@ _WARM_UP = 3.0
 
 _STARTING = "starting Ray, or joining it ..."
 
+#: What `Progress.wait_for` says while workers import what they need.
+STARTING_WORKERS = "starting workers ..."
+
 
 @dataclass
 class _Running:
@@ -145,7 +148,7 @@ class Progress:
     def begin_stage(self, name: str) -> None:
         """A stage that has been counted begins."""
         self._stage = name
-        self._waiting = "starting workers ..."
+        self._waiting = STARTING_WORKERS
         self._say()
 
     def wait_for(self, what: str) -> None:

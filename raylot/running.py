@@ -19,6 +19,7 @@ from raylot.storage import OutOfReachError, Storage
 from raylot.sweep import Space, Sweep
 from raylot.sweep.outcome import CONTINUE
 from raylot.sweep.watch import INTERRUPTED_STATUS
+from raylot.text import safe
 
 #: The exit status of a process whose output nobody reads any more, as shells have it.
 _BROKEN_PIPE_STATUS = 141
@@ -98,7 +99,7 @@ def _print_plan(sweep: Sweep) -> None:
 
 def _tell(remarks: Sequence[str]) -> None:
     for remark in remarks:
-        print(remark, flush=True)
+        print(safe(remark), flush=True)  # names of layers are a plugin's
 
 
 def _refuse_passing_folder(storage: Storage) -> None:

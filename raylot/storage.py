@@ -287,7 +287,7 @@ class Storage:
                     raise OutOfReachError(*told) from None  # the cause's text may hold secrets
                 _log.warning(
                     "storage=%s: %s; trying again for up to %.0f s",
-                    self.root, _reason(error), give_up - time.monotonic(),
+                    one_line(self.root), _reason(error), give_up - time.monotonic(),
                 )  # fmt: skip
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)

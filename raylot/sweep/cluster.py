@@ -69,6 +69,7 @@ def ray_session(
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     for name in ("ray.tune", "ray.train"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    ray_internals.keep_credentials_here()
     is_ours = not ray.is_initialized()
     try:
         if is_ours:
@@ -108,7 +109,6 @@ def check_address(options: SweepOptions) -> None:
 
 def _connect(options: SweepOptions) -> None:
     environment = _runtime_environment(options)
-    ray_internals.keep_credentials_here()
     address = _address(options)
     starts_ray = address == "local" or (not address and not ray_internals.finds_running_ray())
     try:

@@ -13,7 +13,7 @@ from ray import tune
 
 from raylot import data, plugins
 from raylot.config import StreamRun, SweepOptions
-from raylot.progress import Progress
+from raylot.progress import STARTING_WORKERS, Progress
 from raylot.storage import OutOfReachError, Storage
 from raylot.sweep import ray_internals
 from raylot.sweep.loggers import loggers
@@ -193,9 +193,12 @@ class _Listener(tune.Callback):
         now = time.monotonic()
         if any(trial.status == "RUNNING" for trial in trials):
             self._last_run = now
-        elif now > self._last_run + _WAITING and not ray_internals.has_placed_trials():
+        elif now > self._last_run + _WAITING:
             self._last_run = now  # look again after as long
-            self._progress.wait_for(_a_free_node(self._resources))
+            is_starting = ray_internals.has_placed_trials()
+            self._progress.wait_for(
+                STARTING_WORKERS if is_starting else _a_free_node(self._resources)
+            )
 
 
 def _a_free_node(resources: dict[str, float]) -> str:

@@ -11,7 +11,7 @@ from raylot import results
 from raylot.config import StreamRun
 from raylot.storage import Storage
 from raylot.sweep.stage import Stage
-from raylot.text import safe
+from raylot.text import one_line
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Outcome:
         if self.missing:
             text += f", {self.missing} missing"
         lines = [text]
-        lines += [f"  failed: {failure}" for failure in self.failures[:5]]
-        lines += [f"  given up: {error}" for error in self.lost[:5]]
+        lines += [f"  failed: {one_line(failure)}" for failure in self.failures[:5]]
+        lines += [f"  given up: {one_line(error)}" for error in self.lost[:5]]
         if self.blocked:
             lines.append(
                 f"{self.blocked} runs cannot be computed: what they stand on diverged or failed "
@@ -66,7 +66,7 @@ class Outcome:
             lines.append(f"Interrupted. {CONTINUE}")
         elif self.missing > self.blocked:
             lines.append("The same command tries again what was given up.")
-        return safe("\n".join(lines))
+        return "\n".join(lines)
 
 
 #: What is said to whoever stopped a sweep, or lost its cluster.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from raylot import data, networks
 from raylot.config import NetworkOptions, StreamRun
@@ -47,16 +48,15 @@ def _check(run: StreamRun) -> str:
     if run.shift == "class_split":
         task = select_classes(dataset, range(run.classes_per_task))
     at = f"network={run.network}:"
-    try:
+    with _refusing(f"{at} cannot be built"):
         network = networks.build(
             run, task.input_shape, task.classes, RandomKey((run.seed, "network"))
         )
-    except OptionError:
-        raise
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a plugin may raise any, and call sys.exit too
-        raise OptionError(f"{at} cannot be built: {in_one_line(error)}") from None
+    with _refusing(f"{at} cannot be trained or pruned"):
+        return _tried(network, at, task, run, sizes)
+
+
+def _tried(network: nn.Module, at: str, task: Task, run: StreamRun, sizes: Collection[int]) -> str:
     for name, value in network.state_dict().items():
         if not isinstance(value, Tensor):
             raise OptionError(f"{at} must have tensors alone in its state dict, and no {name}")
@@ -71,6 +71,17 @@ def _check(run: StreamRun) -> str:
         raise OptionError(f"{at} {str(error).removeprefix('network: ')}") from None
     remark = remark_on_left_out(left_out(network, masks), masks) if choice is None else ""
     return remark and f"{at} {remark}"
+
+
+@contextlib.contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """Whatever a plugin raises in it, or its call of sys.exit, becomes an `OptionError`."""
+    try:
+        yield
+    except (OptionError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise OptionError(f"{what}: {in_one_line(error)}") from None
 
 
 def _sizes(dataset: Task, run: StreamRun) -> Collection[int]:

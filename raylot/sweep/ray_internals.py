@@ -64,11 +64,18 @@ def on_loopback() -> Iterator[None]:
             os.environ[name] = variable
 
 
+#: Variables from which Ray takes a token before it looks for the file.
+_OTHER_TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+
+
 def protect_token() -> None:
-    """Makes sure that only this user can read the token of local clusters.
+    """Makes sure that only this user can read the token of local clusters, if Ray will use one.
 
     Ray before 2.60.1 lets all users read the file that it writes.
     """
+    mode = os.environ.get("RAY_AUTH_MODE", "token").lower()
+    if mode != "token" or any(os.environ.get(name) for name in _OTHER_TOKENS):
+        return
     file = Path.home() / ".ray" / "auth_token"
     file.parent.mkdir(exist_ok=True)
     with contextlib.suppress(FileExistsError):

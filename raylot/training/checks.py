@@ -17,6 +17,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from raylot.config import TrainingOptions
 from raylot.data import Task
 from raylot.options import OptionError, shown
+from raylot.text import one_line
 from raylot.training.evaluation import begin_training
 
 #: Hooks that make a layer's weight of other tensors before each forward pass, and what removes
@@ -195,4 +196,4 @@ def _words(dtype: torch.dtype) -> str:
 
 
 def _line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    return one_line(error) or type(error).__name__

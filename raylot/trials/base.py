@@ -380,4 +380,5 @@ def in_one_line(exception: BaseException) -> str:
     of_plugin = [frame for frame in frames if plugins.is_of_plugin(frame.filename)]
     frame = (of_plugin or frames)[-1]
     place = f"{Path(frame.filename).name}:{frame.lineno}"
-    return f"{type(exception).__name__}: {one_line(exception, _LONGEST_REASON)} (at {place})"
+    reason = one_line(exception, _LONGEST_REASON)
+    return one_line(f"{type(exception).__name__}: {reason} (at {place})")

@@ -585,6 +585,13 @@ def test_importing_a_plugin_registers_nothing(tmp_path: Path) -> None:
         ("x = 1\n1/0", "line 2: ZeroDivisionError: division by zero"),
         ("x = 1", "it registers nothing"),
         ("raise SystemExit(0)", "line 1: SystemExit: 0"),
+        ("class Own(BaseException): pass\nraise Own('stop')", "line 2: Own: stop"),
+        ("class Mute(Exception):\n    __str__ = None\nraise Mute",
+         "line 3: Mute: (its text cannot be had: TypeError)"),
+        ("class Mute:\n    __str__ = None\nraise SyntaxError(Mute())",
+         "line 3: SyntaxError: (its text cannot be had: TypeError)"),
+        ("raise ValueError('\\x1b]0;owned\\x07 http://me:word@host')",
+         "line 1: ValueError: \\x1b]0;owned\\x07 http://***@host"),
         ("import no_such_module", "line 1: ModuleNotFoundError: No module named 'no_such_module'"),
         ("from . import other",
          "line 1: ImportError: attempted relative import with no known parent package"),
@@ -672,4 +679,18 @@ def test_a_broken_installed_plugin_is_named_where_a_name_is_missed(
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
     assert StreamRun.checked(shift="noise").shift == "noise"
     with pytest.raises(OptionError, match=r"adds others; plugin=raylot_no_such_package.shifts: "):
+        StreamRun.checked(shift="darker")
+
+
+def test_an_installed_package_that_ends_the_process_is_named_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "raylot_quitting_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("import sys\nsys.exit(0)\n")
+    (package / "shifts.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    points = [EntryPoint("x", "raylot_quitting_package.shifts", plugins.ENTRY_POINTS)]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
+    with pytest.raises(OptionError, match=r"plugin=raylot_quitting_package.shifts: .* SystemExit"):
         StreamRun.checked(shift="darker")

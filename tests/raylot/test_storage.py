@@ -21,14 +21,14 @@ from hypothesis import strategies as st
 
 from raylot import results
 from raylot.options import OptionError
-from raylot.storage import Storage
+from raylot.storage import OutOfReachError, Storage
 
 OLD, NEW = b"old" * 300_000, b"newer" * 300_000
 
 #: Replaces a file over and over until it is killed.
 WRITER = """
 import sys
-from raylot.storage import Storage
+from raylot.storage import OutOfReachError, Storage
 storage = Storage(sys.argv[1])
 print("writing", flush=True)
 while True:
@@ -40,7 +40,7 @@ while True:
 KILLED_WRITER = """
 import os, signal, sys
 from raylot import results
-from raylot.storage import Storage
+from raylot.storage import OutOfReachError, Storage
 os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
 results.write(Storage(sys.argv[1]), "snapshots", "abc", [{"run_id": "abc", "task": 20}])
 """
@@ -330,6 +330,20 @@ def test_a_full_disk_is_tried_again_for_as_long_as_there_is_patience(
     with pytest.raises(OSError, match="No space left"):
         storage.write("folder/file", OLD)
     assert storage.read("folder/file") == NEW
+
+
+def test_what_is_said_meanwhile_cannot_steer_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("raylot.storage._FIRST_PAUSE", 0.01)
+    storage = Storage(tmp_path / "odd\x1b]0;owned\x07", patience=0.05)
+    with pytest.raises(OutOfReachError):
+        storage._patiently(_no_route)
+    assert r"odd\x1b]0;owned\x07: \x1b[31mno route to http://***@host; trying again" in caplog.text
+
+
+def _no_route() -> None:
+    raise OSError("\x1b[31mno route to http://me:word@host")
 
 
 def test_what_waiting_cannot_mend_is_told_at_once(tmp_path: Path) -> None:

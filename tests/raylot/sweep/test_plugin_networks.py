@@ -63,6 +63,15 @@ _NORMALISED = (
             "return 3",
             "network=mine: cannot be built: TypeError: a network must return a Module; mine",
         ),
+        (
+            "return Failing(SystemExit(0))",
+            "network=mine: cannot be trained or pruned: SystemExit: 0 (at mine.py:",
+        ),
+        (
+            "return Failing(Mute())",
+            "network=mine: fails on inputs of shape (2, 1, 8, 8), float32: Mute: (its text cannot "
+            "be had: SystemExit)",
+        ),
         ("return Counted()", "network=mine: must have tensors alone in its state dict, and no _e"),
     ],
 )
@@ -80,6 +89,15 @@ def test_a_network_that_no_run_could_train_is_refused(
         "        return {'count': 3}\n"
         "    def set_extra_state(self, state):\n"
         "        pass\n"
+        "class Mute(Exception):\n"
+        "    def __str__(self):\n"
+        "        raise SystemExit\n"
+        "class Failing(nn.Linear):\n"
+        "    def __init__(self, error):\n"
+        "        super().__init__(64, 10)\n"
+        "        self.error = error\n"
+        "    def forward(self, inputs):\n"
+        "        raise self.error\n"
     )
     plugins.load(_plugin(tmp_path, body, counted))
     run = StreamRun.checked(network="mine")
@@ -102,7 +120,7 @@ def test_the_command_says_so_before_it_starts_anything(
     assert ended.value.code == 2
     (line,) = told.err.splitlines()
     assert line.startswith(
-        "error: batch_size=4: must not leave a last batch of 1 example (of 1,437) without "
+        "error: --batch-size=4: must not leave a last batch of 1 example (of 1,437) without "
         "drop_last; the network fails on inputs of shape (1, 1, 8, 8), float32: ValueError"
     )
     assert "Predicted" not in told.out

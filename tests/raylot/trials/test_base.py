@@ -277,6 +277,7 @@ class _Own(BaseException):
     [
         (_Own(), "_Own: (its text cannot be had: RuntimeError)"),
         (SystemExit("enough"), "SystemExit: enough"),
+        (type("Odd\x07", (Exception,), {})("\x9b31m"), r"Odd\x07: \x9b31m"),
         (ValueError("two\nlines \x1b[31m of s3://me:word@bucket"),
          r"ValueError: two lines \x1b[31m of s3://***@bucket"),
     ],
