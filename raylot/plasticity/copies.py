@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from raylot.options import OptionError
+from raylot.text import one_line
 
 
 def copied(network: nn.Module) -> nn.Module:
@@ -26,7 +27,7 @@ def copied(network: nn.Module) -> nn.Module:
     except Exception as error:
         raise OptionError(
             "network: must be one that copy.deepcopy can copy, as it is measured on a copy; "
-            f"{type(error).__name__}: {error}"
+            f"{type(error).__name__}: {one_line(error)}"
         ) from None
 
 
