@@ -50,6 +50,8 @@ def why_refused(text: str, *, with_uris: bool = True) -> str | None:
         return "it is empty"
     if text != text.strip():
         return "it begins or ends with a space"
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return "this Python reads names as ASCII only: set PYTHONUTF8=1"
     if not text.isprintable():
         return "it has characters that cannot be printed"
     if variable := _VARIABLE.search(text):

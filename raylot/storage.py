@@ -94,10 +94,6 @@ class Storage:
             try:
                 self.root = str(Path(self.root).expanduser().resolve())
                 is_other = Path(self.root).exists() and not Path(self.root).is_dir()
-                self.root.encode()
-            except UnicodeEncodeError:
-                unreadable = "this Python reads names as ASCII only: set PYTHONUTF8=1"
-                raise self.unusable(ValueError(unreadable)) from None
             except (OSError, RuntimeError, ValueError) as error:
                 raise self.unusable(error) from None
             if is_other:
