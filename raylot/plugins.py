@@ -133,6 +133,14 @@ def network(name: str, prune: Prunable = None) -> Callable[[_NetworkT], _Network
             convolution layers; the column ``notes`` of ``runs`` then names the weights that
             this leaves out, as those of attention, recurrent layers and embeddings.
     """
+    is_names = isinstance(prune, str) or (
+        isinstance(prune, Sequence) and all(isinstance(each, str) for each in prune)
+    )
+    if not (prune is None or is_names or callable(prune)):
+        raise _CannotRegisterError(
+            f"network {shown(name)}: prune={shown(prune)} must be names of weights, or a function "
+            "of name and weight"
+        )
     arguments = "input_shape, options, classes"
     return _registers("network", name, arguments, lambda f: AddedNetwork(f, prune))
 

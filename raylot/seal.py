@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from raylot.text import safe
+from raylot.text import one_line
 
 _NAME = "raylot-sha256:"
 _ZEROS = "0" * 64
@@ -28,7 +28,7 @@ class DamagedFileError(ValueError):
     """
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(safe(f"{path}: damaged ({reason})"))
+        super().__init__(one_line(f"{path}: damaged ({reason})"))
         self.path, self.reason = path, reason
 
     def __reduce__(self) -> tuple[type[DamagedFileError], tuple[str, str]]:

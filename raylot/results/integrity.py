@@ -20,7 +20,7 @@ from raylot.results.schemas import SCHEMAS
 from raylot.results.tables import finished_runs, forget_runs
 from raylot.seal import DamagedFileError
 from raylot.storage import Storage
-from raylot.text import safe
+from raylot.text import one_line
 
 _GONE = "is not there"
 
@@ -48,7 +48,7 @@ class Damage:
     is_file: bool = True
 
     def __str__(self) -> str:
-        return safe(f"{self.path}: {self.reason}")
+        return one_line(f"{self.path}: {self.reason}")
 
 
 @dataclass

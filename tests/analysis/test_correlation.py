@@ -464,13 +464,16 @@ def test_a_storage_by_uri(small: Path, capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--confidence", "1.2"], "confidence=1.2: must be a number in (0, 1)"),
-        (["--confidence", "nan"], "confidence=nan: must be a number in (0, 1)"),
-        (["--resamples", "ten"], "resamples=ten: must be a whole number in [10, 100000]"),
-        (["--resamples", "3"], "resamples=3: must be a whole number in [10, 100000]"),
-        (["--seed", "-1"], "seed=-1: must be a whole number in [0, 9223372036854775807]"),
-        (["--tickets", "many"], "tickets=many: must be one of ticket_count, winning_ticket_count"),
-        (["--measure", "mood"], "measure=mood: must be one of test_accuracy, online_accuracy"),
+        (["--confidence", "1.2"], "--confidence=1.2: must be a number in (0, 1)"),
+        (["--confidence", "nan"], "--confidence=nan: must be a number in (0, 1)"),
+        (["--resamples", "ten"], "--resamples=ten: must be a whole number in [10, 100000]"),
+        (["--resamples", "3"], "--resamples=3: must be a whole number in [10, 100000]"),
+        (["--seed", "-1"], "--seed=-1: must be a whole number in [0, 9223372036854775807]"),
+        (
+            ["--tickets", "many"],
+            "--tickets=many: must be one of ticket_count, winning_ticket_count",
+        ),
+        (["--measure", "mood"], "--measure=mood: must be one of test_accuracy, online_accuracy"),
         (["--mood", "1"], "unrecognized arguments: --mood 1"),
     ],
 )
