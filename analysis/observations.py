@@ -27,6 +27,9 @@ _DIGITS = 12
 
 #: What tells one setting from another; never averaged over.
 SETTING = ["protocol", "dataset", "network", "intervention"]
+#: How an option reads that was left out.
+NOT_GIVEN = "not given"
+
 #: What tells one group of a setting from another.
 GROUP = ["shift", "sparsity", "rounds"]
 
@@ -243,7 +246,7 @@ def _changes_results(field: Any) -> bool:
 
 def _text(value: Any) -> str:
     if pd.isna(value):
-        return "none given"
+        return NOT_GIVEN
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{value:g}"
     return str(value).lower() if isinstance(value, bool) else str(value)

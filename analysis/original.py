@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from observations import NOT_GIVEN
 from words import counted, listed
 
 from raylot import results
@@ -181,7 +182,7 @@ def _left_out(differences: Counter[str]) -> str:
 
 def _text(value: Any) -> str:
     if value is None:
-        return "none given"
+        return NOT_GIVEN
     if isinstance(value, str):
         parts = value.split(",")
         return value if len(parts) < 5 else f"{parts[0]},{parts[1]},...,{parts[-1]}"

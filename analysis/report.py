@@ -11,6 +11,7 @@ import base64
 import gzip
 import html
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -24,16 +25,23 @@ from answer import answer
 from correlation import COLUMNS, completed, correlate
 from findings import Search, findings
 from headline import headline
-from measures import TICKET_MEASURES, measure
+from measures import TICKET_MEASURES, main_measures, measure
 from observations import SETTING, Observations, Setting, observe, settings, told_apart
 from plotly.offline import get_plotlyjs
 from printed import winners
-from style import intervention_colours, shift_colours
+from style import (
+    CORRELATION_COLOURS,
+    CORRELATION_KEY,
+    PALE,
+    intervention_colours,
+    shift_colours,
+)
 from trends import Change
 from words import capitalised
 
 import raylot
 from raylot import results
+from raylot.lease import holders
 from raylot.options import OptionError
 from raylot.results.commands import commands
 from raylot.results.integrity import unfinished_runs
@@ -54,6 +62,15 @@ _SCRIPTS = (
 
 #: The pair that the answer is about.
 _TICKETS, _PLASTICITY = TICKET_MEASURES["ticket_count"], measure("test_accuracy")
+
+#: The columns of figures behind the answer.
+_FIGURES = (
+    "test accuracy, first to last snapshot",
+    "ticket count, first to last snapshot",
+    "Pearson correlation",
+    "of first differences",
+    "given the task",
+)
 
 _PATH = "analysis/report.html"
 
@@ -107,13 +124,22 @@ def report(storage: Storage) -> str:
         "runs": report_data.run_columns(runs, unfinished),
         "protocols": report_data.protocols(runs),
         "measures": report_data.labels([*named, *structure["values"]]),
+        "main": [
+            *main_measures(searches.get("tickets", [])),
+            *main_measures(searches.get("measures", [])),
+        ],
         "t": report_data.t_quantiles(),
         "colours": {
             "shift": shift_colours(known["shift"]),
             "intervention": intervention_colours(known["intervention"]),
+            "correlation": CORRELATION_COLOURS,
+            "correlation_key": CORRELATION_KEY,
+            "pale": PALE,
         },
     }
+    is_final = report_data.is_whole(known, runs) and not (unfinished or holders(storage))
     filled = {
+        "answer_title": "Answer" if is_final else "Answer so far",
         "answers": "\n".join(_answers(parts, correlations)) or _no_searches(),
         "provenance": _provenance(storage, runs),
         "style": (PAGE / "page.css").read_text(encoding="utf-8"),
@@ -161,21 +187,20 @@ def _answers(parts: Sequence[Setting], correlations: pd.DataFrame) -> Iterator[s
         about = (found, control, _TICKETS, _PLASTICITY, seeds)
         first = setting.frame.iloc[0]
         places = " ".join(f'data-{name}="{html.escape(str(first[name]))}"' for name in SETTING)
-        paragraphs = "".join(f"<p>{html.escape(text)}</p>" for text in answer(*about).split("\n\n"))
+        paragraphs = "".join(f"<p>{_text(text)}</p>" for text in answer(*about).split("\n\n"))
+        heads = "".join(f"<th scope=col>{name}" for name in ("shift", "search", *_FIGURES))
         title = f"<p class=setting>{html.escape(setting.title)}</p>" if len(parts) > 1 else ""
         rows = "".join(
             _row(shift.shift, search, shift.plasticity)
             for shift in [*found, *([control] if control else [])]
             for search in shift.searches
         )
-        sentence = html.escape(capitalised(headline(*about)))
+        sentence = _text(capitalised(headline(*about)))
         yield f"""<section class=answer {places}>{title}
 <p class=headline>{sentence}</p>
-<p>{html.escape(winners(setting.frame))}</p>
+<p>{_text(winners(setting.frame))}</p>
 <div class=scroll tabindex=0 role=region aria-label="Figures behind the answer"><table>
-<thead><tr><th scope=col>shift<th scope=col>search<th scope=col>test accuracy, first to last
-snapshot<th scope=col>ticket count, first to last snapshot<th scope=col>Pearson correlation
-<th scope=col>of first differences<th scope=col>given the task</tr></thead>
+<thead><tr>{heads}</tr></thead>
 <tbody>{rows}</tbody></table></div>
 <details><summary>The answer in full</summary>{paragraphs}</details></section>"""
 
@@ -186,8 +211,19 @@ def _row(shift: str, search: Search, plasticity: Change | None) -> str:
         _moved(search.tickets),
         *(search.figure(name) for name in ("pearson", "first_differences", "partial")),
     ]
-    listed = "".join(f"<td>{html.escape(cell)}" for cell in cells)
-    return f"<tr><th scope=row>{html.escape(shift)}<td>{html.escape(search.place)}{listed}</tr>"
+    listed = "".join(
+        f'<td data-head="{head}">{_text(cell)}' for head, cell in zip(_FIGURES, cells, strict=True)
+    )
+    place = f'<td data-head="search">{html.escape(search.place)}'
+    return f"<tr><th scope=row>{html.escape(shift)}{place}{listed}</tr>"
+
+
+def _text(text: str) -> str:
+    """Text as HTML in which neither an interval nor ``p`` and its number are parted."""
+    whole = re.sub(
+        r"\[[^\[\]]*\]|\bp (?=[<.\d])", lambda found: found[0].replace(" ", "\xa0"), text
+    )
+    return html.escape(whole)
 
 
 def _moved(found: Change | None) -> str:

@@ -10,11 +10,11 @@ import pandas as pd
 from intervals import Array
 from material import search_protocols
 from measures import TICKET_MEASURES, in_order, measure
-from observations import Observations, options_by_protocol, whole_network_metrics
+from observations import NOT_GIVEN, Observations, options_by_protocol, whole_network_metrics
 from scipy import special
 from ticket_streams import dense_from_stream
 
-from raylot.config import StreamRun, TicketStreamRun
+from raylot.config import StreamRun, TicketsRun, TicketStreamRun
 from raylot.names import PERFORMANCE, WHOLE_NETWORK
 from raylot.results.integrity import Unfinished
 
@@ -192,8 +192,29 @@ def provenance(runs: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def protocols(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Protocol -> its options as text."""
-    return options_by_protocol(runs)
+    """Protocol -> its options as text; those that were not given are left out."""
+    return {
+        protocol: {name: text for name, text in options.items() if text != NOT_GIVEN}
+        for protocol, options in options_by_protocol(runs).items()
+    }
+
+
+def is_whole(known: pd.DataFrame, runs: pd.DataFrame) -> bool:
+    """Whether nothing seems to be missing: no run has failed, and each stream has been searched
+    wherever another of its protocol has.
+
+    Args:
+        known: from `streams`.
+        runs: rows of ``runs``.
+    """
+    searches = runs[runs["kind"] == TicketsRun.kind]
+    streams = searches.groupby("protocol")["stream_run_id"].nunique()
+    at_each = searches.groupby(["protocol", "task", "sparsity", "rounds"], dropna=False).size()
+    return bool(
+        (runs["status"] != "failed").all()
+        and known["run_id"].isin(searches["stream_run_id"]).all()
+        and at_each.sub(streams, level="protocol").eq(0).all()
+    )
 
 
 def labels(names: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -18,8 +18,10 @@ function interval({ mean, low, high }) {
   return low === null ? round(mean) : `${round(mean)} [${round(low)}, ${round(high)}]`;
 }
 
+const seedsOf = ({ seeds }) => `${seeds} ${seeds === 1 ? "seed" : "seeds"}`;
+
 // Traces of a line of means {x, mean, low, high, seeds} and the band of their intervals.
-function lineTraces({ name, colour, dash = "solid", symbol = "circle", means, hover, isChance }) {
+function lineTraces({ name, colour, dash = "solid", symbol = "circle", means, isChance }, xTitle, yTitle) {
   const traces = [];
   const banded = means.filter((point) => point.low !== null);
   if (banded.length > 1 && !isChance) {
@@ -38,8 +40,8 @@ function lineTraces({ name, colour, dash = "solid", symbol = "circle", means, ho
     error_y: banded.length === 1 && !isChance ? {
       type: "data", array: means.map((p) => (p.high === null ? 0 : p.high - p.mean)), thickness: 1,
     } : undefined,
-    text: means.map((p) => `${hover || name}<br>${interval(p)}, ${p.seeds} ${p.seeds === 1 ? "seed" : "seeds"}`),
-    hovertemplate: "%{text}<br>task %{x}<extra></extra>",
+    text: means.map((p) => `${name}, ${seedsOf(p)}<br>${xTitle}: ${round(p.x)}<br>${yTitle}: ${interval(p)}`),
+    hovertemplate: "%{text}<extra></extra>",
   });
   return traces;
 }
@@ -52,7 +54,8 @@ function layoutOf({ xTitle, yTitle, yRange }) {
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: variable("--ink"), family: "inherit" },
-    margin: { l: 48, r: 12, t: 8, b: 40 }, showlegend: false, hovermode: "closest",
+    margin: { l: 48, r: 12, t: isTouched ? 8 : 34, b: 40 }, // the mode bar lies above what is drawn
+    showlegend: false, hovermode: "closest",
     dragmode: isTouched ? false : "zoom",
     hoverlabel: { bgcolor: variable("--panel"), font: { color: variable("--ink") }, align: "left" },
     xaxis: { ...axis, title: { ...axis.title, text: xTitle } },
@@ -90,6 +93,7 @@ function showPanels(place, panels, label) {
     const [title, plot] = place.children[i].children;
     title.textContent = panel.title;
     title.hidden = !panel.title;
+    plot.style.height = panel.height || "";
     plot.setAttribute("role", "img");
     plot.setAttribute("aria-label", `${label}${panel.title ? `, ${panel.title}` : ""}. Its figures stand in the table below.`);
     Plotly.react(plot, panel.traces, panel.layout, CONFIG);

@@ -18,9 +18,20 @@ const isDark = () => document.documentElement.dataset.theme === "dark";
 const shade = (colour) => (isDark() && ON_DARK[colour]) || colour;
 const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-function faint(colour, alpha) {
-  const [r, g, b] = [1, 3, 5].map((i) => parseInt(shade(colour).slice(i, i + 2), 16));
-  return `rgba(${r},${g},${b},${alpha})`;
+const channels = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+const faint = (colour, alpha) => `rgba(${channels(shade(colour)).join()},${alpha})`;
+
+// Colours of correlations of -1, 0 and 1; those between are mixed.
+const correlationColours = (study) => study.colours.correlation[isDark() ? "dark" : "light"];
+
+// Black or white, whichever is easier to read on the colour of a correlation.
+function inkOn([low, middle, high], value) {
+  const end = channels(value < 0 ? low : high);
+  const [r, g, b] = channels(middle).map((part, i) => {
+    const share = (part + Math.abs(value) * (end[i] - part)) / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000000" : "#ffffff"; // both the same: 0.179
 }
 
 // A style per group: its colour tells the shift (or the intervention), its dashes the rest.

@@ -71,8 +71,9 @@ class Study {
   protocolLabel(name) {
     const known = [...this.protocolChoices.keys()].map((other) => this.protocols[other]).filter(Boolean);
     const own = this.protocols[name] || {};
-    const differing = Object.keys(own).filter((option) => known.some((other) => other[option] !== own[option]));
-    const told = differing.map((option) => `${option}=${own[option]}`).join(", ");
+    const options = [...new Set(known.flatMap((other) => Object.keys(other)))];
+    const differing = options.filter((option) => known.some((other) => other[option] !== own[option]));
+    const told = differing.map((option) => (option in own ? `${option}=${own[option]}` : `${option} not given`)).join(", ");
     return told ? `${name}: ${told}` : name;
   }
 }

@@ -5,6 +5,9 @@
 const labelled = (study, names) =>
   names.map((value) => ({ value, label: (study.measures[value] || { label: value }).label }));
 
+// Networks of a snapshot whose accuracies are compared.
+const CONTROLS = ["dense", "ticket", "random", "shuffled", "reinit"];
+
 // Streams whose lines are shown singly.
 const MOST_STREAMS = 200;
 
@@ -36,7 +39,7 @@ function linePanels(panels, xTitle, yTitle) {
   return {
     panels: panels.map(({ title, lines, faintTraces = [] }) => ({
       title,
-      traces: [...faintTraces, ...lines.flatMap(lineTraces)],
+      traces: [...faintTraces, ...lines.flatMap((line) => lineTraces(line, xTitle, yTitle))],
       layout: layoutOf({ xTitle, yTitle, yRange: range }),
     })),
     key: [...new Map(panels.flatMap(({ lines }) => lines).map((line) => [line.name, line])).values()],
@@ -73,6 +76,7 @@ const runLabel = (study, kind, table, i) => {
 const FIGURES = [
   {
     id: "along-stream",
+    isMeasured: () => true,
     title: "Along the stream",
     text: "Plasticity of the dense networks, task by task or at their snapshots. Bands: 95% t intervals over seeds.",
     controls: (study) => ({
@@ -107,7 +111,7 @@ const FIGURES = [
       const faintTraces = seeds ? [...points].slice(0, MOST_STREAMS).map(([stream, own]) => ({
         x: own.map((p) => p.x), y: own.map((p) => p.value), mode: "lines",
         line: { width: 1, color: faint(styles.get(selection.group(stream)).colour, 0.4) },
-        hovertemplate: `stream seed=${streams.seed[stream]} ${selection.group(stream)}<br>run ${streams.run_id[stream]}<br>task %{x}: %{y}<extra></extra>`,
+        hovertemplate: `stream seed=${streams.seed[stream]} ${selection.group(stream)}<br>run ${streams.run_id[stream]}<br>Task of the stream: %{x}<br>${axisOf(study, measure)}: %{y}<extra></extra>`,
       })) : [];
       const note = [
         isCurve && curves.width > 1 ? `Each value is the mean of ${curves.width} tasks.` : "",
@@ -118,8 +122,9 @@ const FIGURES = [
   },
   {
     id: "count-and-plasticity",
+    isMeasured: (study) => study.searches.stream.length > 0,
     title: "Ticket count against plasticity",
-    text: "A point is the search of one snapshot; hover over it for its run. Large: means over seeds of each snapshot with 95% t intervals, joined in the order of tasks.",
+    text: "A point is the search of one snapshot; hover over it for its run. Large: means over seeds of each snapshot with 95% t intervals, joined in the order of tasks, from the first to the last that are named.",
     controls: (study) => ({
       x: { label: "Across", choices: labelled(study, study.searches.measures) },
       y: { label: "Up", choices: labelled(study, study.searches.tickets) },
@@ -129,7 +134,7 @@ const FIGURES = [
       const rows = selection.rows(table).filter((i) => values[x][i] !== null && values[y][i] !== null);
       const step = Math.ceil(rows.length / MOST_POINTS), told = [];
       const panels = [...grouped(rows, (i) => table.label[i])].sort().map(([title, own]) => {
-        const traces = [];
+        const traces = [], middle = own.reduce((sum, i) => sum + values[x][i], 0) / own.length;
         for (const [name, part] of grouped(own, (i) => selection.group(table.stream[i]))) {
           const { colour, symbol, dash } = styles.get(name);
           const shown = part.filter((_, i) => i % step === 0);
@@ -137,17 +142,21 @@ const FIGURES = [
             x: shown.map((i) => values[x][i]), y: shown.map((i) => values[y][i]), mode: "markers", name: `${name}, single runs`,
             marker: { color: faint(colour, 0.35), size: 6, symbol },
             text: shown.map((i) => `${runLabel(study, "tickets", table, i)}<br>run ${table.run_id[i]}`),
-            hovertemplate: "%{text}<br>%{x}, %{y}<extra></extra>",
+            hovertemplate: `%{text}<br>${axisOf(study, x)}: %{x}<br>${axisOf(study, y)}: %{y}<extra></extra>`,
           });
           const at = (column) => statistics.meansOverSeeds(part.map((i) => ({ x: table.task[i], seed: study.streams.seed[table.stream[i]], value: values[column][i] })), study.t);
           const across = at(x), up = at(y);
           const bars = (means) => ({ type: "data", array: means.map((p) => (p.high === null ? 0 : p.high - p.mean)), thickness: 1, width: 0, color: faint(colour, 0.7) });
           traces.push({
-            x: across.map((p) => p.mean), y: up.map((p) => p.mean), mode: "lines+markers", name,
+            x: across.map((p) => p.mean), y: up.map((p) => p.mean), mode: "lines+markers+text", name,
+            text: up.map((p, i) => (i === 0 || i === up.length - 1 ? `task ${p.x}` : "")),
+            // inwards, so that no name is cut off; lines take turns above and below
+            textposition: across.map((p) => `${traces.length % 4 === 1 ? "top" : "bottom"} ${p.mean > middle ? "left" : "right"}`),
+            textfont: { color: variable("--ink") }, cliponaxis: false,
             line: { color: shade(colour), width: 2, dash }, marker: { color: shade(colour), size: 10, symbol, line: { color: variable("--paper"), width: 1 } },
             error_x: bars(across), error_y: bars(up),
-            text: up.map((p, i) => `${name}, task ${p.x}<br>${axisOf(study, x)}: ${interval(across[i])}<br>${axisOf(study, y)}: ${interval(p)}<br>${p.seeds} seeds`),
-            hovertemplate: "%{text}<extra></extra>",
+            hovertext: up.map((p, i) => `${name}, task ${p.x}, ${seedsOf(p)}<br>${axisOf(study, x)}: ${interval(across[i])}<br>${axisOf(study, y)}: ${interval(p)}`),
+            hovertemplate: "%{hovertext}<extra></extra>",
           });
           told.push(...up.map((p, i) => [title, name, String(p.x), interval(across[i]), interval(p), String(p.seeds)]));
         }
@@ -164,10 +173,12 @@ const FIGURES = [
   },
   {
     id: "correlations",
+    isMeasured: (study) => study.searches.stream.length > 0,
     title: "Correlation matrix",
     text: "Ticket measures with plasticity measures over the snapshots of one shift and sparsity. Where all of that is chosen, hovering gives the intervals and corrected p-values of analysis/correlation.py.",
     className: "matrix",
     controls: () => ({
+      measures: { label: "Measures", choices: [{ value: "main", label: "the main ones" }, { value: "all", label: "all" }] },
       statistic: { label: "Correlation", choices: Object.entries(statistics.kinds).map(([value, { label }]) => ({ value, label })) },
       setting: { label: "Setting", choices: [] },
       shift: { label: "Shift", choices: [] },
@@ -183,8 +194,9 @@ const FIGURES = [
         sparsity: unique(rows.map((i) => table.label[i])).sort((a, b) => a.value.localeCompare(b.value)),
       };
     },
-    draw(study, selection, { statistic, setting, shift, sparsity }) {
+    draw(study, selection, { measures, statistic, setting, shift, sparsity }) {
       const table = study.searches, { values } = table;
+      const [tickets, rated] = [table.tickets, table.measures].map((names) => (measures === "all" ? names : names.filter((name) => study.main.includes(name))));
       const isMeant = (i) => table.label[i] === sparsity && table.setting[i] === setting
         && (shift === "all" || study.streams.shift[table.stream[i]] === shift);
       const rows = selection.rows(table).filter(isMeant);
@@ -192,7 +204,7 @@ const FIGURES = [
       // Intervals are those of all that the storage has of this group: shown if all of it is chosen.
       const all = table.stream.map((_, i) => i).filter((i) => table.protocol[i] === selection.protocol && isMeant(i));
       const known = all.length === rows.length ? knownCorrelations(study, selection, rows, statistic) : new Map();
-      const matrix = table.measures.map((measure) => table.tickets.map((ticket) => {
+      const matrix = rated.map((measure) => tickets.map((ticket) => {
         const complete = rows.filter((i) => values[ticket][i] !== null && values[measure][i] !== null);
         const estimate = statistics.correlation(statistic, complete.map((i) => ({
           x: values[ticket][i], y: values[measure][i], task: table.task[i], stream: table.stream[i], position: table.position[i],
@@ -203,8 +215,11 @@ const FIGURES = [
       const label = (name) => study.measures[name].label;
       const certainty = (cell) => (cell.low === null || cell.low === undefined
         ? cell.note || "no interval, as not all of this group is chosen"
-        : `[${round(cell.low)}, ${round(cell.high)}]${cell.p_corrected === null ? "" : `, p ${round(cell.p_corrected)}`}`);
-      const middle = isDark() ? "#2a2e36" : "#f3f3f3";
+        : `interval [${round(cell.low)}, ${round(cell.high)}]${cell.p_corrected === null ? "" : `, p\u00a0${round(cell.p_corrected)}`}`);
+      const colours = correlationColours(study);
+      const strength = ({ estimate, low, high }) => estimate * (low > 0 || (high ?? 0) < 0 ? 1 : study.colours.pale);
+      const kind = statistics.kinds[statistic].label;
+      const inked = (cell) => (cell.estimate === null ? "" : `<span style="color:${inkOn(colours, strength(cell))}">${signed(cell.estimate)}</span>`);
       const signed = (value) => (value === null ? "" : (value >= 0 ? "+" : "-") + Math.abs(value).toFixed(2).replace(/^0/, ""));
       const layout = layoutOf({ xTitle: "", yTitle: "" });
       Object.assign(layout.xaxis, { tickangle: isNarrow() ? -90 : -30, tickfont: { size: isNarrow() ? 10 : 11 } });
@@ -213,17 +228,18 @@ const FIGURES = [
         panels: [{
           title: "",
           layout,
+          height: `${11 + 1.6 * rated.length}rem`,
           traces: [{
             type: "heatmap", zmin: -1, zmax: 1, xgap: 1, ygap: 1,
-            x: table.tickets.map(label), y: table.measures.map(label), z: matrix.map((row) => row.map((cell) => cell.estimate)),
-            colorscale: [[0, "#c8501a"], [0.5, middle], [1, "#2277bb"]],
-            showscale: !isNarrow(), colorbar: { thickness: 10, tickfont: { size: 10 }, outlinewidth: 0 },
-            text: matrix.map((row) => row.map((cell) => signed(cell.estimate))), texttemplate: isNarrow() ? "" : "%{text}", textfont: { size: 11 },
-            customdata: matrix.map((row) => row.map((cell) => `${certainty(cell)}<br>${cell.seeds} seeds`)),
-            hovertemplate: "%{x} and %{y}: %{text}<br>%{customdata}<extra></extra>", hoverongaps: false,
+            x: tickets.map(label), y: rated.map(label), z: matrix.map((row) => row.map((cell) => (cell.estimate === null ? null : strength(cell)))),
+            colorscale: colours.map((colour, i) => [i / 2, colour]), showscale: false,
+            text: matrix.map((row) => row.map(inked)), texttemplate: isNarrow() && tickets.length > 4 ? "" : "%{text}", textfont: { size: 11 },
+            customdata: matrix.map((row) => row.map((cell) => [`${kind}: ${signed(cell.estimate)}`, certainty(cell), seedsOf(cell), cell.estimate])),
+            hovertemplate: "%{x} and %{y}<br>%{customdata[0]}<br>%{customdata[1]}<br>%{customdata[2]}<extra></extra>", hoverongaps: false,
           }],
         }],
         key: [],
+        note: study.colours.correlation_key,
         heads: ["tickets", "plasticity", "correlation", "interval, p", "seeds"],
         rows: matrix.flat().map((cell) => [label(cell.ticket), label(cell.measure), signed(cell.estimate) || "none", certainty(cell), String(cell.seeds)]),
       };
@@ -231,6 +247,7 @@ const FIGURES = [
   },
   {
     id: "ticket-streams",
+    isMeasured: (study) => study.ticket_streams.stream.length > 0,
     title: "Ticket streams against dense networks",
     text: "Test accuracy on the new tasks after a snapshot: a ticket, the dense network, a random mask and the ticket from a fresh initialisation, each trained on.",
     controls: (study) => ({
@@ -267,6 +284,7 @@ const FIGURES = [
   },
   {
     id: "plastic-parameters",
+    isMeasured: (study) => study.plastic_parameters.stream.length > 0,
     title: "Plastic parameters against chance",
     text: "Jaccard overlap of the most plastic parameters (largest mean absolute gradient) with the first ticket, the union and the intersection of all tickets. Thin dashes: chance.",
     draw(study, selection) {
@@ -284,12 +302,13 @@ const FIGURES = [
   },
   {
     id: "controls",
+    isMeasured: ({ searches: { values } }) => CONTROLS.some((name) => values[`${name}_accuracy`]?.some((value) => value !== null)),
     title: "Tickets and controls",
     text: "Test accuracy on the snapshot's task: the dense network, its tickets, and what they have to beat: random masks, shuffled masks, tickets from a fresh initialisation.",
     draw(study, selection) {
       const table = study.searches;
       return linePanels(columnPanels(study, selection, table, () =>
-        ["dense", "ticket", "random", "shuffled", "reinit"].filter((name) => table.values[`${name}_accuracy`]).map((name) => ({
+        CONTROLS.filter((name) => table.values[`${name}_accuracy`]).map((name) => ({
           name, colour: NAMED[name][0], symbol: NAMED[name][1], valueOf: (i) => table.values[`${name}_accuracy`][i],
         }))), "Task of the stream", "Test accuracy");
     },

@@ -19,6 +19,7 @@ class Page {
     this.wanted = {}; // by the reader, of each figure: what cannot be had just now is not forgotten
     this.waiting = new Set();
     this.near = new Set();
+    this.figures = FIGURES.filter((figure) => figure.isMeasured(study));
     this.#buildTheme();
     this.#buildFilters();
     this.#buildObserver();
@@ -79,7 +80,7 @@ class Page {
 
   #buildFigures() {
     const all = document.getElementById("figures");
-    for (const figure of FIGURES) {
+    for (const figure of this.figures) {
       const table = element("table");
       const details = element("details", {}, element("summary", {}, "The figures as a table"),
         element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: `${figure.title}, table` }, table));
@@ -93,7 +94,7 @@ class Page {
       this.wanted[figure.id] = {};
       this.observer.observe(section);
     }
-    addEventListener("beforeprint", () => this.#drawWaiting(FIGURES));
+    addEventListener("beforeprint", () => this.#drawWaiting(this.figures));
   }
 
   // Figures far away are drawn when one comes near them.
@@ -102,7 +103,7 @@ class Page {
       for (const { target, isIntersecting } of entries) {
         if (isIntersecting) this.near.add(target.id); else this.near.delete(target.id);
       }
-      this.#drawWaiting(FIGURES.filter(({ id }) => this.near.has(id)));
+      this.#drawWaiting(this.figures.filter(({ id }) => this.near.has(id)));
     }, { rootMargin: "700px" });
   }
 
@@ -120,8 +121,8 @@ class Page {
         || SETTING.some((name) => !selection.options[name].has(dataset[name]));
     }
     document.getElementById("chosen").textContent = selection.isWhole && selection.places.length === study.streams.run_id.length ? "(everything is shown)" : `(${selection.places.length} of ${study.streams.run_id.length} streams are shown)`;
-    for (const { id } of FIGURES) this.waiting.add(id);
-    this.#drawWaiting(FIGURES.filter(({ id }) => this.near.has(id)));
+    for (const { id } of this.figures) this.waiting.add(id);
+    this.#drawWaiting(this.figures.filter(({ id }) => this.near.has(id)));
     this.runs.draw(selection);
     this.#showProtocol();
   }
@@ -139,7 +140,7 @@ class Page {
     const drawn = isPossible ? figure.draw(study, selection, chosen) : { panels: [], key: [], heads: [], rows: [] };
     const left = showPanels(section.querySelector(".facets"), drawn.panels, figure.title);
     showKey(section.querySelector(".key"), drawn.key);
-    const remarks = [drawn.note, left > 0 ? `${left} more panels: choose less above to see them.` : "", drawn.panels.length ? "" : "Nothing to show: the storage has no such data, or the filters leave none."];
+    const remarks = [drawn.note, left > 0 ? `${left} more panels: choose less above to see them.` : "", drawn.panels.length ? "" : "Nothing to show: the filters leave no such data."];
     section.querySelector(".remark").textContent = remarks.filter(Boolean).join(" ");
     section.drawn = drawn;
     this.#fill(figure);

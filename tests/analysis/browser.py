@@ -35,15 +35,17 @@ class Shown:
         return self.page.evaluate(
             """(figure) => [...document.querySelectorAll(`#${figure} .plot`)].map((plot) => ({
                 title: plot.parentElement.firstChild.textContent,
-                traces: plot.data.map(({ name, type, x, y, z, text, mode, customdata }) =>
-                    ({ name, type, x, y, z, text, mode, customdata })),
+                traces: plot.data.map((trace) => Object.fromEntries([
+                    "name", "type", "x", "y", "z", "text", "hovertext", "hovertemplate", "mode",
+                    "customdata", "colorscale",
+                ].map((key) => [key, trace[key]]))),
             }))""",
             figure,
         )
 
     def draws(self) -> list[str]:
         """All figures, scrolled to one after another; those that show something."""
-        figures = self.page.evaluate("FIGURES.map(({ id }) => id)")
+        figures = self.page.evaluate("raylot.figures.map(({ id }) => id)")
         return [figure for figure in figures if self.panels(figure)]
 
 

@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import report
+from matplotlib.colors import LinearSegmentedColormap
 from playwright.sync_api import Browser
+from style import CORRELATION_COLOURS, PALE, contrast
 
 from raylot import results
 from raylot.config import Study
@@ -184,6 +186,10 @@ def test_hover_names_the_run(desktop: Shown, root: Path) -> None:
     assert [panel["title"] for panel in panels] == ["sparsity 0.8", "sparsity 0.9"]
     points = next(t for t in panels[0]["traces"] if "single runs" in t["name"])
     snapshots = results.read(root, "snapshots").set_index("run_id")
+    assert points["hovertemplate"].split("<br>") == [
+        "%{text}", "Test accuracy (fraction): %{x}",
+        "Ticket count (effective number): %{y}<extra></extra>",
+    ]  # fmt: skip
     label, run = points["text"][0].split("<br>run ")
     row = snapshots.loc[run]
     assert label == f"tickets seed={row['seed']} {row['shift']} task={row['task']} sparsity=0.8"
@@ -207,6 +213,7 @@ def test_correlations_are_those_of_the_analysis(
     section = page.locator("#correlations")
     section.scroll_into_view_if_needed()
     section.locator("select[name=statistic]").select_option(statistic)
+    section.locator("select[name=measures]").select_option("all")
     for shift in (*SHIFTS, "all"):
         section.locator("select[name=shift]").select_option(shift)
         [panel] = desktop.panels("correlations")
@@ -220,13 +227,16 @@ def test_correlations_are_those_of_the_analysis(
         )
         labels = page.evaluate("raylot.study.measures")
         places = {entry["label"]: name for name, entry in labels.items()}
-        for y, row in zip(drawn["y"], drawn["z"], strict=True):
-            for x, value in zip(drawn["x"], row, strict=True):
+        assert len(drawn["x"]) == expected.shape[1]
+        assert len(drawn["y"]) == expected.shape[0]
+        for y, row in zip(drawn["y"], drawn["customdata"], strict=True):
+            for x, (*_, value) in zip(drawn["x"], row, strict=True):
                 known = expected.loc[places[y], places[x]]
                 if pd.isna(known):
                     assert value is None
                 else:
                     assert value == pytest.approx(known, abs=1e-4)
+    section.locator("select[name=measures]").select_option("main")
 
 
 def test_the_table_of_runs_is_sorted_searched_and_filtered(desktop: Shown) -> None:
@@ -309,6 +319,123 @@ def test_colours_follow_what_is_chosen(browser: Browser, page_file: Path) -> Non
         assert panel["traces"]
 
 
+def test_a_finished_study_has_its_answer(
+    browser: Browser, tmp_path: Path, write_study: Any, falling: Any
+) -> None:
+    def heading() -> str:
+        assert command.run(lambda: report.main([str(tmp_path)])) == 0
+        with shown(browser, tmp_path / "analysis" / "report.html", viewport=DESKTOP) as found:
+            assert found.page.locator("#protocol").inner_text().startswith("Protocol ")
+            assert "given" not in found.page.locator("#protocol").inner_text()
+            assert found.draws() == ["along-stream", "count-and-plasticity", "correlations"]
+            assert found.page.locator(".figure").count() == 3
+            return found.page.locator("#answer-title").inner_text()
+
+    write_study(tmp_path, falling, shifts=SHIFTS, sparsities=(0.8, 0.9))
+    assert heading() == "Answer"
+    write_study(tmp_path, falling, shifts=SHIFTS, sparsities=(0.8,), seeds=(5,))  # and not at 0.9
+    assert heading() == "Answer so far"
+    write_study(tmp_path, falling, shifts=SHIFTS, sparsities=(0.9,), seeds=(5,))
+    assert heading() == "Answer"
+    Storage(tmp_path).write("drivers/host-1.json", b"{}")
+    assert heading() == "Answer so far"
+
+
+def test_it_says_so_far_where_a_run_has_failed(desktop: Shown) -> None:
+    assert desktop.page.locator("#answer-title").inner_text() == "Answer so far"
+
+
+def test_no_line_ends_between_p_and_its_number_or_within_an_interval(desktop: Shown) -> None:
+    cells = desktop.page.locator(".answer").first.locator("td").all_inner_texts()
+    figures = [cell for cell in cells if "[" in cell]
+    assert any("p\xa0" in cell for cell in figures)
+    for cell in figures:
+        assert not re.search(r"\bp [<.\d]", cell)
+        assert all(" " not in inside for inside in re.findall(r"\[.*?\]", cell))
+
+
+def test_every_hover_names_measure_and_unit(desktop: Shown) -> None:
+    expected = {
+        "along-stream": "<br>Test accuracy (fraction): 0.",
+        "ticket-streams": "<br>Test accuracy: 0.",
+        "plastic-parameters": "<br>Jaccard index: 0.",
+        "controls": "<br>Test accuracy: 0.",
+    }
+    for figure, told in expected.items():
+        lines = [t for panel in desktop.panels(figure) for t in panel["traces"] if t["text"]]
+        assert lines
+        for line in lines:
+            assert all(told in text and "seed" in text for text in line["text"]), figure
+
+
+def test_first_and_last_tasks_are_named(desktop: Shown) -> None:
+    for panel in desktop.panels("count-and-plasticity"):
+        means = [trace for trace in panel["traces"] if trace["hovertext"]]
+        assert len(means) == 4
+        for trace in means:
+            assert trace["text"] == ["task 0", "", "", "task 30"]
+            assert "Ticket count (effective number): " in trace["hovertext"][0]
+
+
+def test_the_mode_bar_covers_nothing_that_is_drawn(desktop: Shown) -> None:
+    page = desktop.page
+    for figure in ("along-stream", "count-and-plasticity", "correlations"):
+        desktop.panels(figure)
+        page.locator(f"#{figure} .plot").first.hover()
+        bar = page.locator(f"#{figure} .modebar").first.bounding_box()
+        grid = page.locator(f"#{figure} .plot").first.evaluate(
+            "(plot) => plot.getBoundingClientRect().top + plot._fullLayout._size.t"
+        )
+        assert bar is not None
+        assert bar["y"] + bar["height"] <= grid, figure
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_numbers_in_the_matrix_can_be_read_and_colours_are_those_of_the_figures(
+    browser: Browser, page_file: Path, scheme: Any
+) -> None:
+    with shown(browser, page_file, viewport=DESKTOP, color_scheme=scheme) as found:
+        found.panels("correlations")
+        for shift in SHIFTS:
+            found.page.locator("#correlations select[name=shift]").select_option(shift)
+            [panel] = found.panels("correlations")
+            [drawn] = panel["traces"]
+            ends = CORRELATION_COLOURS[scheme]
+            assert [colour for _, colour in drawn["colorscale"]] == list(ends)
+            # what else the study has repeats the ticket count
+            assert drawn["x"] == ["ticket count", "ticket minus dense accuracy"]
+            paper = LinearSegmentedColormap.from_list("", ends, N=2001)
+            for values, texts, told in zip(
+                drawn["z"], drawn["text"], drawn["customdata"], strict=True
+            ):
+                value, text, estimate = values[0], texts[0], told[0][-1]
+                ink = re.search("#[0-9a-f]{6}", text)
+                assert ink
+                assert contrast(ink[0], paper((value + 1) / 2)) >= 4.5
+                assert value == pytest.approx(estimate) or value == pytest.approx(PALE * estimate)
+        assert found.page.locator("#correlations").inner_text().count("Red: positive, blue") == 1
+        fills = set(found.page.evaluate(_INKS))
+        assert fills <= {"rgb(0, 0, 0)", "rgb(255, 255, 255)"}
+        assert fills
+
+
+#: Colours of the numbers in the matrix as they are painted.
+_INKS = """() => [...document.querySelectorAll("#correlations .plot .heatmap-label text tspan")]
+    .map((part) => getComputedStyle(part).fill)"""
+
+
+def test_a_phone_shows_the_whole_answer(browser: Browser, page_file: Path) -> None:
+    phone = {"width": 390, "height": 844}
+    with shown(browser, page_file, viewport=phone, is_mobile=True, has_touch=True) as found:
+        region = found.page.locator(".answer .scroll").first
+        assert region.evaluate(
+            "(e) => e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight"
+        )
+        cell = region.locator("td").nth(1)
+        named = cell.evaluate("(cell) => getComputedStyle(cell, '::before').content")
+        assert named == '"test accuracy, first to last snapshot: "'
+
+
 #: Contrast of two colours as the Web Content Accessibility Guidelines 2.2 define it.
 _CONTRAST = """(names) => {
     const [a, b] = names.map((name) => {
@@ -332,7 +459,7 @@ def test_half_a_study_is_shown_as_far_as_it_goes(
     assert command.run(lambda: report.main([str(tmp_path)])) == 0
     with shown(browser, tmp_path / "analysis" / "report.html", viewport=DESKTOP) as found:
         assert found.draws() == ["along-stream"]
-        assert found.page.locator("#controls .remark").inner_text().startswith("Nothing to show")
+        assert found.page.locator(".figure").count() == 1  # none is there without its data
         assert found.complaints == []
 
 
@@ -363,16 +490,18 @@ def test_two_protocols_keep_their_own_correlations_and_intervals(
                 & (table["ticket_measure"] == "ticket_count") & (table["protocol"] == protocol)
                 & (table["plasticity_measure"] == "test_accuracy")
             ].to_dict("records")  # fmt: skip
-            assert drawn["z"][place[0]][place[1]] == pytest.approx(row["estimate"], abs=1e-4)
-            told = drawn["customdata"][place[0]][place[1]]
-            low, high, p, seeds = map(float, re.findall(r"-?[\d.]+", told))
+            title, told, seeds, estimate = drawn["customdata"][place[0]][place[1]]
+            assert title.startswith("first differences: ")
+            assert estimate == pytest.approx(row["estimate"], abs=1e-4)
+            low, high, p = map(float, re.findall(r"-?[\d.]+", told))
+            assert "p\xa0" in told
             assert (low, high) == pytest.approx((row["low"], row["high"]), rel=5e-3)
             assert p == pytest.approx(row["p_corrected"], rel=5e-3)
-            assert seeds == row["seeds"]
+            assert seeds == f"{row['seeds']} seeds"
         page.locator("#options input[name=seed]").nth(5).uncheck()
         [panel] = found.panels("correlations")
-        told = panel["traces"][0]["customdata"][place[0]][place[1]]
-        assert told.startswith("no interval, as not all of this group is chosen")
+        told = panel["traces"][0]["customdata"][place[0]][place[1]][1]
+        assert told == "no interval, as not all of this group is chosen"
         assert found.complaints == []
 
 
