@@ -121,7 +121,7 @@ def _report(storage: Storage, lease: Lease | None = None) -> int:
 
 def _say(line: str) -> None:
     """Prints one line: what a file says may hold line ends, or steer the terminal."""
-    print(safe(line))
+    print(safe(line.replace("\n", " ")))
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ def find_tickets(
     )
     told = search.remarks()
     for remark in told:
-        warnings.warn(remark, stacklevel=2)
+        warnings.warn(remark, stacklevel=4)
     rows: list[dict[str, Any]] = []
     with _one_thread():
         while search.rounds_left:
@@ -135,7 +135,7 @@ def find_tickets(
             rows += [row for row, _ in search.train_control(control)]
     for remark in search.remarks():
         if remark not in told:
-            warnings.warn(remark, stacklevel=2)
+            warnings.warn(remark, stacklevel=4)
     return Tickets.from_rows(search.masks, rows, options, search.left_out)
 
 

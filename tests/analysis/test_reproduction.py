@@ -239,7 +239,7 @@ def test_kind_of_random_masks(
     [
         ({"lr": 0.01}, "2 runs (lr=0.01)"),
         ({"masked": "zero"}, "1 run (masked=zero)"),
-        ({"rounds": "0.8:4"}, "1 run (rounds=4)"),
+        ({"rounds": "4"}, "1 run (rounds=4)"),
         ({"hidden": "100,100", "epochs": 3}, "2 runs (hidden=100,100, epochs=3)"),
     ],
 )

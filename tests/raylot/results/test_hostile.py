@@ -125,7 +125,7 @@ def test_plans_and_stages_survive_odd_rows(folder: Path) -> None:
     run = StreamTrial(trial_config(folder / "storage", seed=0)).run
     for content in hostile_files(row):
         storage.write(f"tables/runs/{row['run_id']}.parquet", content)
-        stage = Stage("streams", StreamTrial, [run])
+        stage = Stage("streams", [run])
         stage.missing(storage)
         assert sum(stage.ended(storage)) <= 1
 

@@ -21,7 +21,7 @@ from raylot.config import StreamRun, Study
 from raylot.options import OptionError
 from raylot.results.integrity import inspect
 from raylot.storage import Storage
-from raylot.sweep import Sweep, experiment
+from raylot.sweep import Sweep, experiment, ray_internals
 from raylot.sweep import cluster as cluster_module
 from raylot.sweep.space import study_spaces
 from raylot.trials.base import _granted_device
@@ -402,11 +402,11 @@ def test_a_trial_without_a_gpu_uses_none_and_one_with_a_share_may(
 def test_whether_nodes_are_added_by_themselves_is_told_by_their_types() -> None:
     """This cluster's nodes are not; the second report is an autoscaling one's, as Ray writes it."""
     key = "__autoscaling_status"
-    assert not cluster_module._is_autoscaling()
+    assert not ray_internals.is_autoscaling()
     before = internal_kv._internal_kv_get(key)
     report = {"autoscaler_report": {"node_type_mapping": {"ffff": "ray.head.default"}}}
     internal_kv._internal_kv_put(key, json.dumps(report), overwrite=True)
-    assert cluster_module._is_autoscaling()
+    assert ray_internals.is_autoscaling()
     internal_kv._internal_kv_put(key, before or b"{}", overwrite=True)
 
 
