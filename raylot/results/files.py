@@ -361,15 +361,15 @@ def _read(
             if groups is None
             else parquet.read_row_groups(groups, columns=names, use_threads=False)
         )
-    except (OSError, pa.ArrowException) as error:  # of a file that was written without a checksum
+        found = found.replace_schema_metadata(None)
+        if found.schema.equals(schema):
+            return found
+        arrays = [
+            found[field.name].cast(field.type)
+            if field.name in there
+            else pa.nulls(found.num_rows, field.type)
+            for field in schema
+        ]
+    except (OSError, pa.ArrowException) as error:  # of a file that raylot has not written
         raise DamagedFileError(path, " ".join(str(error).split())) from None
-    found = found.replace_schema_metadata(None)
-    if found.schema.equals(schema):
-        return found
-    arrays = [
-        found[field.name].cast(field.type)
-        if field.name in there
-        else pa.nulls(found.num_rows, field.type)
-        for field in schema
-    ]
     return pa.Table.from_arrays(arrays, schema=schema)
