@@ -137,6 +137,17 @@ def is_constant(values: Array) -> npt.NDArray[np.bool_]:
     return _agree(values.min(axis=0), values.max(axis=0), _CONSTANT)
 
 
+def within_range(values: Array) -> Array:
+    """Columns divided by a power of 2 each, which rounds nothing and leaves every correlation as it
+    is, so that neither squares of huge values overflow nor those of tiny ones vanish.
+
+    Args:
+        values: shape (rows, ...); may be infinite.
+    """
+    size = np.abs(np.where(np.isfinite(values), values, 0)).max(axis=0, initial=0)
+    return np.asarray(np.ldexp(values, -np.frexp(size)[1]))
+
+
 def sums_by(values: Array, group: Indices, groups: int) -> Array:
     """Sums of the rows of each group.
 
@@ -220,7 +231,7 @@ def _scaled(values: Array) -> Array:
     """Each column with mean 0 and standard deviation 1, so that sums of squares lose no digits."""
     if not len(values):
         return values
-    constant = is_constant(values)
+    values, constant = within_range(values), is_constant(values)
     centred = values - values.mean(axis=0)
     return np.where(constant, 0.0, centred / np.where(constant, 1.0, values.std(axis=0)))
 

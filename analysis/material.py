@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import pandas as pd
+import tables
 from correlation import correlate
 from measures import STATIONARY, main_measures
 from observations import Observations, Setting, told_apart
 
-from raylot import results
 from raylot.config import TicketsRun, TicketStreamRun
 from raylot.storage import Storage
 
@@ -31,10 +31,10 @@ class Tables:
     @classmethod
     def read(cls, storage: Storage) -> Tables:
         """Reads them all."""
-        runs = results.read(storage, "runs")
+        runs = tables.read(storage, "runs")
         return cls(
             **{
-                name: told_apart(results.read(storage, name), runs) if name != "runs" else runs
+                name: told_apart(tables.read(storage, name), runs) if name != "runs" else runs
                 for name in cls.__annotations__
             }
         )

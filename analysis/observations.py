@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
+import tables
 from measures import ALL_SHIFTS, STATIONARY, TICKET_MEASURES, in_order
 
-from raylot import plugins, results
+from raylot import plugins
 from raylot.config import PROTOCOL_EXCLUDES, StreamRun, TicketsRun, TicketStreamRun
 from raylot.names import PERFORMANCE, WHOLE_NETWORK
 from raylot.options import OptionError
@@ -81,16 +82,16 @@ def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
     Raises:
         OptionError: there is nothing to analyse.
     """
-    snapshots = results.read(storage, "snapshots")
+    snapshots = tables.read(storage, "snapshots")
     if snapshots.empty:
         raise OptionError(
             f"storage={storage.root}: must be the folder or URI of a raylot storage "
             "that holds searched snapshots (tables/snapshots has none)"
         )
-    runs = results.read(storage, "runs")
+    runs = tables.read(storage, "runs")
     snapshots = told_apart(snapshots, runs)
     columns = ["run_id", "task", "layer", "metric", "value"]
-    metrics = whole_network_metrics(results.read(storage, "plasticity", columns))
+    metrics = whole_network_metrics(tables.read(storage, "plasticity", columns))
     frame = snapshots.merge(
         metrics, on=["stream_run_id", "task"], how="left", suffixes=("", " metric")
     )
@@ -98,7 +99,7 @@ def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
         own = name.removesuffix(" metric")
         frame[own] = frame[own].fillna(frame.pop(name))
     if pairing == "previous":
-        frame = _with_previous_performance(frame, results.read(storage, "tasks"))
+        frame = _with_previous_performance(frame, tables.read(storage, "tasks"))
     for name, other in (("ticket_advantage", "dense"), ("advantage_over_random", "random")):
         difference = frame["ticket_accuracy"] - frame[f"{other}_accuracy"]
         # Rounding must not tell apart the snapshots at which the two are equally accurate.

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import tables
 from observations import NOT_GIVEN
 from words import counted, listed
 
@@ -64,7 +65,7 @@ def original_rows(storage: Storage) -> OriginalRows:
     Raises:
         OptionError: there is nothing of that protocol.
     """
-    runs, tasks = results.read(storage, "runs"), results.read(storage, "tasks")
+    runs, tasks = tables.read(storage, "runs"), tables.read(storage, "tasks")
     if tasks.empty:
         raise OptionError(
             f"storage={storage.root}: must be the folder or URI of a raylot storage that holds "
@@ -88,8 +89,8 @@ def original_rows(storage: Storage) -> OriginalRows:
     own = tasks[tasks["run_id"].isin(streams | unfinished) & tasks["snapshot"].isna()]
     finished_first = own.sort_values("run_id", key=lambda run_ids: ~run_ids.isin(streams))
     search = used.loc[used["kind"] == TicketsRun.kind, ["run_id", "rounds", "random_density"]]
-    tickets = results.read(storage, "tickets").merge(search, on="run_id")
-    overlaps = results.read(storage, "overlaps").merge(search[["run_id"]], on="run_id")
+    tickets = tables.read(storage, "tickets").merge(search, on="run_id")
+    overlaps = tables.read(storage, "overlaps").merge(search[["run_id"]], on="run_id")
     place = ["seed", "task", "sparsity"]
     return OriginalRows(
         tasks=finished_first.drop_duplicates(["seed", "task"]),

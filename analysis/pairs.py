@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from coefficients import Series
+from coefficients import Series, within_range
 from intervals import Array
 from observations import groups
 
@@ -79,8 +79,8 @@ def pairs(
                 seeds, seed = np.unique(shared["seed"].to_numpy()[complete], return_inverse=True)
                 task = shared["task"].to_numpy(dtype=float)[complete]
                 series = Series(
-                    x=np.column_stack([x[name][complete] for name in x_names]),
-                    y=np.column_stack([y[name][complete] for name in y_names]),
+                    x=np.column_stack([within_range(x[name][complete]) for name in x_names]),
+                    y=np.column_stack([within_range(y[name][complete]) for name in y_names]),
                     task=task,
                     seed=seed,
                     stream=streams[complete],

@@ -18,6 +18,7 @@ import command
 import files
 import pandas as pd
 import pyarrow as pa
+import tables
 from along_snapshots import searches
 from intervals import ENOUGH_SEEDS, Mean, mean_interval
 from layout import plain_table, print_answers
@@ -34,7 +35,6 @@ from observations import (
 from rich.console import Console
 from words import counted, figure, listed
 
-from raylot import results
 from raylot.names import WHOLE_NETWORK
 from raylot.options import OptionError, option
 from raylot.storage import Storage
@@ -90,13 +90,13 @@ def measured(storage: Storage) -> list[Setting]:
     Raises:
         OptionError: there are none.
     """
-    rows = results.read(storage, "plastic_parameters")
+    rows = tables.read(storage, "plastic_parameters")
     if rows.empty:
         raise OptionError(
             f"storage={storage.root}: must be the folder or URI of a raylot storage that holds "
             "plastic parameters (tables/plastic_parameters has none)"
         )
-    rows = told_apart(rows, results.read(storage, "runs", ["run_id", "plugins"]))
+    rows = told_apart(rows, tables.read(storage, "runs", ["run_id", "plugins"]))
     return settings(Observations(rows, [], [], observe(storage).options))
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import command
 import pandas as pd
 import report_data
+import tables
 from answer import answer
 from correlation import COLUMNS, completed, correlate
 from findings import Search, findings
@@ -40,7 +41,6 @@ from trends import Change
 from words import capitalised
 
 import raylot
-from raylot import results
 from raylot.lease import holders
 from raylot.options import OptionError
 from raylot.results.commands import commands
@@ -92,10 +92,10 @@ def report(storage: Storage) -> str:
     Raises:
         OptionError: no stream has learned a task yet.
     """
-    runs = results.read(storage, "runs")
+    runs = tables.read(storage, "runs")
     unfinished = unfinished_runs(storage, set(runs["run_id"]))
     begun = report_data.begun(runs, unfinished)
-    tasks = told_apart(results.read(storage, "tasks"), begun)
+    tasks = told_apart(tables.read(storage, "tasks"), begun)
     runs = told_apart(runs, begun)
     known = report_data.streams(begun, tasks)
     if known.empty:
@@ -103,15 +103,15 @@ def report(storage: Storage) -> str:
             f"storage={storage.root}: must be the folder or URI of a raylot storage in which a "
             "stream has learned a task (tables/tasks has none)"
         )
-    snapshots = results.read(storage, "snapshots")
-    plastic = results.read(storage, "plastic_parameters")
+    snapshots = tables.read(storage, "snapshots")
+    plastic = tables.read(storage, "plastic_parameters")
     observed = None if snapshots.empty else observe(storage)
     # without an intervention first: what all others are compared with
     parts = [] if observed is None else sorted(settings(observed), key=_has_intervention)
     correlations = _correlations(parts, observed)
     searches = {} if observed is None else report_data.searches(known, observed, snapshots)
     named = [*searches.get("tickets", []), *searches.get("measures", [])]
-    structure = report_data.structure(known, results.read(storage, "plasticity"))
+    structure = report_data.structure(known, tables.read(storage, "plasticity"))
     data = {
         "filters": report_data.filters(known, {"sparsity": snapshots["sparsity"].unique()}),
         "streams": report_data.stream_columns(known),

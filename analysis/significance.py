@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from coefficients import Series, is_constant, sums_by
+from coefficients import Series, is_constant, sums_by, within_range
 from intervals import Array
 from scipy import special
 
@@ -38,7 +38,7 @@ def p_over_seeds(scores: Series) -> Array:
         Shape (x measures, y measures), in [0, 1]; NaN with fewer than two seeds, or if all seeds'
         shares are equal.
     """
-    x, y = (values - values.mean(axis=0) for values in (scores.x, scores.y))
+    x, y = (within_range(values - values.mean(axis=0)) for values in (scores.x, scores.y))
     present, seed = np.unique(scores.seed, return_inverse=True)
     products = (x[:, :, None] * y[:, None, :]).reshape(len(x), -1)
     shares = sums_by(products, seed, len(present))
@@ -46,7 +46,7 @@ def p_over_seeds(scores: Series) -> Array:
     found = np.full(shares.shape[1], np.nan)
     if seeds > 1:
         differ = ~is_constant(shares)
-        own = shares[:, differ]
+        own = within_range(shares[:, differ])
         t = own.mean(axis=0) / (own.std(axis=0, ddof=1) / np.sqrt(seeds))
         found[differ] = _two_sided(t, seeds - 1)
     return found.reshape(x.shape[1], y.shape[1])

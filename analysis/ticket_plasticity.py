@@ -19,6 +19,7 @@ import files
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import tables
 from along_snapshots import searches
 from intervals import ENOUGH_SEEDS, Mean, mean_interval
 from layout import plain_table, print_answers
@@ -35,7 +36,6 @@ from observations import (
 from rich.console import Console
 from words import counted, figure, listed
 
-from raylot import results
 from raylot.config import TicketStreamRun
 from raylot.options import OptionError, option
 from raylot.storage import Storage
@@ -344,8 +344,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Compares, prints and writes what the command line asks for."""
     options = command.parse(TicketPlasticityOptions, __doc__, arguments)
     storage = Storage(options.storage)
-    runs = results.read(storage, "runs")
-    tasks, tickets = (told_apart(results.read(storage, t), runs) for t in ("tasks", "tickets"))
+    runs = tables.read(storage, "runs")
+    tasks, tickets = (told_apart(tables.read(storage, t), runs) for t in ("tasks", "tickets"))
     pairs = paired_tasks(tasks, runs)
     if pairs.empty:
         raise OptionError(
