@@ -77,7 +77,8 @@ def _secrets() -> list[str]:
     found = set()
     for name, value in os.environ.items():
         values = _PASSWORD.findall(value)
-        if _VARIABLE.fullmatch(name):
+        is_folder = name in ("PWD", "OLDPWD")  # where shells keep the working directory
+        if _VARIABLE.fullmatch(name) and not is_folder:
             values.append(value)
         for each in values:
             found |= {each, quote(each, safe=""), unquote(each)}

@@ -140,6 +140,8 @@ class RunTrainable(tune.Trainable):
         except KeyboardInterrupt:
             raise
         except BaseException as exception:  # a plugin may raise any, and call sys.exit too
+            if isinstance(exception, SystemExit) and not _is_of_plugin(exception):
+                raise  # Ray ends this worker, as after SIGTERM: the run is not at fault
             error = in_one_line(exception)
             print(safe(traceback.format_exc()), file=sys.stderr)  # in the worker's log
         self.state.seconds += time.perf_counter() - started
@@ -372,6 +374,12 @@ def _granted_device(wanted: str) -> torch.device:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def _is_of_plugin(exception: BaseException) -> bool:
+    """Whether a plugin's own code raised it."""
+    frames = traceback.extract_tb(exception.__traceback__)
+    return plugins.is_of_plugin(frames[-1].filename)
 
 
 def in_one_line(exception: BaseException) -> str:

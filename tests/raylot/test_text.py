@@ -84,6 +84,14 @@ def test_every_text_is_safe_to_print(text: str) -> None:
     assert len(line) <= len("... ") + 20
 
 
+def test_the_working_directory_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PWD", "/home/me/project")
+    monkeypatch.setenv("OLDPWD", "/home/me/another")
+    assert safe("/home/me/project/results, /home/me/another") == (
+        "/home/me/project/results, /home/me/another"
+    )
+
+
 def test_control_characters_are_shown_as_such() -> None:
     assert safe("\x1b]0;owned\x07\x9b31mred\r") == r"\x1b]0;owned\x07\x9b31mred\r"
     assert one_line("two\n\tlines ") == "two lines"

@@ -276,7 +276,6 @@ class _Own(BaseException):
     ("raised", "reason"),
     [
         (_Own(), "_Own: (its text cannot be had: RuntimeError)"),
-        (SystemExit("enough"), "SystemExit: enough"),
         (type("Odd\x07", (Exception,), {})("\x9b31m"), r"Odd\x07: \x9b31m"),
         (ValueError("two\nlines \x1b[31m of s3://me:word@bucket"),
          r"ValueError: two lines \x1b[31m of s3://***@bucket"),
@@ -300,6 +299,40 @@ def test_whatever_a_plugin_raises_is_recorded_in_one_line_and_the_worker_goes_on
     trial.reset_config(trial_config(tmp_path, seed=7))
     finish(trial)
     assert set(results.read(tmp_path, "runs")["status"]) == {"failed", "finished"}
+
+
+def test_a_worker_that_is_told_to_end_records_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray's workers turn SIGTERM into SystemExit, wherever they are just then."""
+
+    def ended(self: StreamTrial) -> dict[str, float]:
+        raise SystemExit(1)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StreamTrial, "advance", ended)
+        trial = StreamTrial(trial_config(tmp_path))
+        with pytest.raises(SystemExit):
+            trial.step()
+    assert results.read(tmp_path, "runs").empty
+    finish(StreamTrial(trial_config(tmp_path)))
+    assert results.read(tmp_path, "runs")["status"].tolist() == ["finished"]
+
+
+def test_a_plugin_that_exits_fails_its_run(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import sys\nfrom raylot import plugins\n\n@plugins.shift('mine')\n"
+        "def mine(dataset, options, key, t):\n    sys.exit('enough')\n"
+    )
+    plugins.load(file)
+    try:
+        trial = StreamTrial(trial_config(tmp_path / "storage", shift="mine"))
+        assert trial.step()["failed"]
+    finally:
+        plugins.forget()
+    (row,) = results.read(tmp_path / "storage", "runs").to_dict("records")
+    assert row["error"] == "SystemExit: enough (at mine.py:6)"
 
 
 def test_a_worker_logs_which_runs_it_starts_and_ends(
