@@ -214,7 +214,10 @@ class Storage:
     def names(self, folder: str) -> list[str]:
         """Names of the finished files in a folder, sorted; empty if there is no such folder."""
         selector = fs.FileSelector(self.path(folder), allow_not_found=True)
-        infos = self._patiently(lambda: self.filesystem.get_file_info(selector))
+        try:
+            infos = self._patiently(lambda: self.filesystem.get_file_info(selector))
+        except NotADirectoryError:  # a file that somebody has put in a folder's place
+            return []
         return sorted(info.base_name for info in infos if not info.base_name.startswith("."))
 
     def delete_file(self, relative: str) -> None:

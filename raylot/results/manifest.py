@@ -43,6 +43,11 @@ class Ended(BaseModel):
 
     @model_validator(mode="after")
     def _leaves_own_artifacts(self) -> Self:
+        for table in SCHEMAS.keys() & (self.files or {}).keys():
+            told = (self.files or {})[table]
+            rows = told[0] if isinstance(told, tuple) else told
+            if not isinstance(rows, int) or rows < 0:
+                raise ValueError(f"{table} must have a number of rows, not {shown(told)}")
         for path in self.artifacts:
             if not re.fullmatch(f"artifacts/{self.run_id}/{_NAME}", path):
                 raise ValueError(f"{shown(path)} must be artifacts/{self.run_id}/NAME")

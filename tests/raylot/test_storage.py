@@ -358,3 +358,9 @@ def test_a_name_that_python_reads_as_ascii_only_is_one_line() -> None:
     """As with LC_ALL=C and PYTHONUTF8=0, where bytes beyond ASCII become surrogates."""
     with pytest.raises(OptionError, match=r"storage=/tmp/\\udcc3\\udcbc: .*set PYTHONUTF8=1"):
         Storage("/tmp/\udcc3\udcbc")
+
+
+def test_a_file_in_place_of_a_folder_holds_no_names(tmp_path: Path) -> None:
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts" / "foo").write_text("no folder")
+    assert Storage(tmp_path).names("artifacts/foo") == []

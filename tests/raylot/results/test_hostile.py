@@ -175,3 +175,11 @@ def test_a_table_file_whose_name_is_no_run_is_named_and_not_read(
         assert [line for line in lines if "its name is no run_id" in line]
         assert main(["check", "--repair", storage.root]) == 1
     assert main(["check", storage.root]) == 0
+
+
+@pytest.mark.parametrize("files", ['{"tasks": "abc"}', '{"tasks": -5}', '{"tasks": [-1, "d"]}'])
+def test_a_number_of_rows_that_is_none_is_told_as_a_value_error(files: str) -> None:
+    row = {"run_id": "a" * 12, "kind": "stream", "status": "finished", "files": files,
+           "inputs": None}  # fmt: skip
+    with pytest.raises(ValueError, match="tasks must have a number of rows"):
+        Ended.of(row)
