@@ -142,7 +142,7 @@ def read(storage: Storage, table: str, columns: Sequence[str] | None = None) -> 
             kept &= ~again
     if said:
         where = f"{storage.root.rstrip('/')}/tables/{table}"
-        _report(str(OptionError(f"{where}: {_rows(~kept)} left out: {'; '.join(said)}")))
+        report_once(str(OptionError(f"{where}: {_rows(~kept)} left out: {'; '.join(said)}")))
         frame = _whole_numbers(frame[kept].reset_index(drop=True), table)
     frame = frame if columns is None else frame[list(columns)]
     return _printable(frame) if table == "runs" else frame
@@ -155,8 +155,8 @@ def _whole_numbers(frame: pd.DataFrame, table: str) -> pd.DataFrame:
 
 
 @functools.cache
-def _report(line: str) -> None:
-    """Once in a process, though several readers meet the same rows."""
+def report_once(line: str) -> None:
+    """Reports what is left out, once in a process, though several readers meet the same rows."""
     _log.warning("%s", line)
 
 
