@@ -62,15 +62,15 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 #: Columns that no row lacks, by table: what tells its rows from others.
 _IDENTITY = ("run_id", "dataset", "network", "shift", "intervention", "seed")
-_SEARCH = (*_IDENTITY, "stream_run_id", "task", "sparsity")
+_SEARCH = (*_IDENTITY, "task", "sparsity")
 _NEEDED: dict[str, tuple[str, ...]] = {
     "runs": (*_IDENTITY, "kind", "status"),
     "tasks": (*_IDENTITY, "task", "subnetwork"),
     "plasticity": (*_IDENTITY, "task", "layer", "metric"),
     "tickets": (*_SEARCH, "control", "round"),
     "overlaps": (*_SEARCH, "layer", "ticket_a", "ticket_b"),
-    "plastic_parameters": (*_SEARCH, "protocol", "layer", "selection"),
-    "snapshots": (*_SEARCH, "protocol"),
+    "plastic_parameters": (*_SEARCH, "stream_run_id", "protocol", "layer", "selection"),
+    "snapshots": (*_SEARCH, "stream_run_id", "protocol"),
 }
 
 #: Tables that have one row per run.
