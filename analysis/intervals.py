@@ -18,6 +18,9 @@ Array = npt.NDArray[np.float64]
 #: sqrt((n - 1) / n) * 1.96 / t(n - 1) the width of its t interval, 0.63 for n = 5, 0.91 for 20.
 MANY_SEEDS = 20
 
+#: Squares of larger values overflow.
+_LARGEST = 1e150
+
 #: Resamples behind the interval of an interquartile mean.
 _RESAMPLES = 2000
 
@@ -39,18 +42,23 @@ class Mean:
         return int(self.low > 0) - int(self.high < 0)
 
 
+def _usable(values: npt.ArrayLike) -> Array:
+    given: Array = np.asarray(values, dtype=float)
+    return np.asarray(given[np.abs(given) < _LARGEST])  # which NaN is not
+
+
 def mean_interval(values: npt.ArrayLike, confidence: float = 0.95) -> Mean | None:
-    """Mean of one value per seed, with its t interval; values that are not finite are left out.
+    """Mean of one value per seed, with its t interval; values that are not finite, or so large
+    that their squares are not, are left out.
 
     Args:
         values: shape (seeds,).
         confidence: of the interval, in (0, 1).
 
     Returns:
-        None if no value is finite.
+        None if no value is left.
     """
-    given = np.asarray(values, dtype=float)
-    given = given[np.isfinite(given)]
+    given = _usable(values)
     if given.size == 0:
         return None
     mean = float(given.mean())
@@ -66,14 +74,13 @@ def interquartile_interval(values: npt.ArrayLike, confidence: float = 0.95) -> M
     quarter, rounded down (Agarwal et al. 2021), with its percentile bootstrap interval.
 
     Args:
-        values: shape (seeds,); those that are not finite are left out.
+        values: shape (seeds,); those are left out that `mean_interval` leaves out.
         confidence: of the interval, in (0, 1).
 
     Returns:
-        None if no value is finite.
+        None if no value is left.
     """
-    given = np.asarray(values, dtype=float)
-    given = given[np.isfinite(given)]
+    given = _usable(values)
     if given.size == 0:
         return None
     middle = float(_interquartile_mean(given))

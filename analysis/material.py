@@ -12,6 +12,7 @@ from measures import STATIONARY, main_measures
 from observations import Observations, Setting, told_apart
 
 from raylot.config import TicketsRun, TicketStreamRun
+from raylot.options import OptionError
 from raylot.storage import Storage
 
 
@@ -146,7 +147,8 @@ class Material:
 
 def search_protocols(runs: pd.DataFrame) -> dict[str, str]:
     """Protocol of ticket streams -> protocol of the searches that their tickets come from, which
-    knows nothing of the options that only ticket streams have.
+    knows nothing of the options that only ticket streams have. One whose options raylot does not
+    accept is reported and left out.
 
     Args:
         runs: rows of ``runs`` of ticket streams.
@@ -154,5 +156,8 @@ def search_protocols(runs: pd.DataFrame) -> dict[str, str]:
     found = {}
     for run in runs.drop_duplicates("protocol").to_dict("records"):
         options = {n: run[n] for n in TicketsRun.model_fields if not pd.isna(run.get(n))}
-        found[str(run["protocol"])] = TicketsRun.checked(**options).protocol
+        try:
+            found[str(run["protocol"])] = TicketsRun.checked(**options).protocol
+        except OptionError as error:
+            tables.report_once(f"protocol {run['protocol']}: left out, as {error}")
     return found

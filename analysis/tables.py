@@ -62,15 +62,15 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 #: Columns that no row lacks, by table: what tells its rows from others.
 _IDENTITY = ("run_id", "dataset", "network", "shift", "intervention", "seed")
-_SEARCH = (*_IDENTITY, "stream_run_id", "task", "sparsity")
+_SEARCH = (*_IDENTITY, "task", "sparsity")
 _NEEDED: dict[str, tuple[str, ...]] = {
     "runs": (*_IDENTITY, "kind", "status"),
     "tasks": (*_IDENTITY, "task", "subnetwork"),
     "plasticity": (*_IDENTITY, "task", "layer", "metric"),
     "tickets": (*_SEARCH, "control", "round"),
     "overlaps": (*_SEARCH, "layer", "ticket_a", "ticket_b"),
-    "plastic_parameters": (*_SEARCH, "protocol", "layer", "selection"),
-    "snapshots": (*_SEARCH, "protocol"),
+    "plastic_parameters": (*_SEARCH, "stream_run_id", "protocol", "layer", "selection"),
+    "snapshots": (*_SEARCH, "stream_run_id", "protocol"),
 }
 
 #: Tables that have one row per run.
@@ -142,7 +142,7 @@ def read(storage: Storage, table: str, columns: Sequence[str] | None = None) -> 
             kept &= ~again
     if said:
         where = f"{storage.root.rstrip('/')}/tables/{table}"
-        _report(str(OptionError(f"{where}: {_rows(~kept)} left out: {'; '.join(said)}")))
+        report_once(str(OptionError(f"{where}: {_rows(~kept)} left out: {'; '.join(said)}")))
         frame = _whole_numbers(frame[kept].reset_index(drop=True), table)
     frame = frame if columns is None else frame[list(columns)]
     return _printable(frame) if table == "runs" else frame
@@ -155,8 +155,8 @@ def _whole_numbers(frame: pd.DataFrame, table: str) -> pd.DataFrame:
 
 
 @functools.cache
-def _report(line: str) -> None:
-    """Once in a process, though several readers meet the same rows."""
+def report_once(line: str) -> None:
+    """Reports what is left out, once in a process, though several readers meet the same rows."""
     _log.warning("%s", line)
 
 

@@ -25,6 +25,7 @@ def test_mean_interval_by_hand() -> None:
 @pytest.mark.filterwarnings("error")
 def test_mean_interval_of_little() -> None:
     assert mean_interval([np.nan]) is None
+    assert mean_interval([np.inf, 1e308, -1e308]) is None
     assert mean_interval([4.0]) == Mean(4.0, None, None, 1)
     assert mean_interval([4.0, 4.0]) == Mean(4.0, 4.0, 4.0, 2)
 

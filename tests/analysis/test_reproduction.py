@@ -75,7 +75,7 @@ def write_search(
             "control": control,
             "ticket": i,
             "round": at,
-            "test_accuracy": value - at + rounds,
+            "test_accuracy": value - (rounds - at) / 2,
         }
         for control, values in (("none", tickets), ("random", masks))
         for i, value in enumerate(values)

@@ -21,6 +21,7 @@ import tables
 import ticket_plasticity
 
 from raylot import results
+from raylot.config import Study
 from raylot.storage import Storage
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -158,12 +159,17 @@ def test_a_run_that_is_there_twice_counts_once(
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, 1e308, -1e308, 5e-324])
-def test_values_that_a_measurement_can_have_are_no_mistake(study: Path, value: float) -> None:
+def test_values_that_a_measurement_can_have_are_no_mistake(
+    study: Path, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for path in sorted((study / "tables/plasticity").glob("*.parquet"))[:2]:
         rows = [{**row, "value": value} for row in pq.read_table(path).to_pylist()[:6]]
         results.write(Storage(study), "plasticity", path.stem, rows)
     assert _run(correlation.main, study, "--resamples", "10") == 0
     assert _run(report.main, study) == 0
+    drawn = {"plasticity_along_stream": figures.FIGURES["plasticity_along_stream"]}
+    monkeypatch.setattr(figures, "FIGURES", drawn)
+    assert _run(figures.main, study) == 0
 
 
 @pytest.mark.parametrize("column", ["run_id", "seed", "task", "test_accuracy"])
@@ -197,6 +203,20 @@ def test_free_texts_are_printable(study: Path) -> None:
     found = tables.read(Storage(study), "runs").set_index("run_id").loc[row["run_id"]]
     assert found["error"] == "\\x1b[2Jgone\\x07"
     assert found["hidden"].isprintable()
+
+
+def test_ticket_streams_with_options_that_do_not_exist(
+    study: Path, finish: Callable[[Path, Any], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their searches cannot be told: they are left out, and all others are reported on."""
+    run = Study.checked(tasks=5, snapshots="0,2,4", ticket_tasks=1).ticket_stream_run(
+        shift="stationary", seed=0, task=4, sparsity=0.8, subnetwork="ticket"
+    )
+    finish(study, run)
+    row = next(iter(results.read_run(Storage(study), "runs", run.run_id) or []))
+    results.write(Storage(study), "runs", run.run_id, [{**row, "lr": -1.0}])
+    assert _run(report.main, study) == 0
+    assert f"protocol {run.protocol}: left out, as lr=-1.0: must be a number in" in caplog.text
 
 
 @pytest.mark.parametrize("main", [ticket_plasticity.main, plastic_parameters.main])
