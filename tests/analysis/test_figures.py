@@ -74,7 +74,7 @@ def test_which_measures_are_in_the_matrices_is_an_option(
     assert command.run(lambda: figures.main([str(tmp_path), "--measures", "all"])) == 0
     assert b"winning ticket count" in (tmp_path / f"analysis/figures/{name}.svg").read_bytes()
     assert command.run(lambda: figures.main([str(tmp_path), "--measures", "most"])) == 2
-    assert capsys.readouterr().err == "error: measures=most: must be one of main, all\n"
+    assert capsys.readouterr().err == "error: --measures=most: must be one of main, all\n"
 
 
 def test_the_figure_of_the_answer_says_what_the_control_does_not_test(

@@ -26,6 +26,8 @@ def _pytest(folder: Path, test: str, **environment: str) -> subprocess.Completed
     (tests / "conftest.py").write_text((_ROOT / "tests" / "conftest.py").read_text())
     (tests / "support").mkdir()
     (tests / "support" / "needs.py").write_text(Path(needs.__file__).read_text())
+    for package in (tests, tests / "support"):  # else Python would find this clone's, installed
+        (package / "__init__.py").touch()
     (tests / "test_it.py").write_text(test)
     for name in ("RAYLOT_MNIST", "RAYLOT_CHROMIUM", needs.STRICT, "PYTEST_ADDOPTS"):
         environment.setdefault(name, "")
