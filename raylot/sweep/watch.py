@@ -73,6 +73,8 @@ class Watch:
         traceback: TracebackType | None,
     ) -> None:
         self._ended.set()
+        if self._line is not None:
+            self._line.close()
         sys.unraisablehook = self._report_dropped
         for number, handler in self._handlers.items():
             signal.signal(number, handler)

@@ -96,7 +96,7 @@ def test_a_second_driver_says_what_is_going_on_and_touches_nothing(
             status, said, told = second.ends(within=60)
         assert status == 2
         assert said == ""
-        assert told.startswith(f"error: storage={tmp_path}: must not be in use; another sweep ")
+        assert told.startswith(f"error: --storage={tmp_path}: must not be in use; another sweep ")
         assert f"process {first.process.pid}" in told
         assert told.count("\n") == 1
         first.finishes()
