@@ -147,8 +147,9 @@ class Progress:
 
     def begin_stage(self, name: str) -> None:
         """A stage that has been counted begins."""
-        self._stage = name
+        # First what is shown instead of trials: a thread may draw the picture at any moment.
         self._waiting = STARTING_WORKERS
+        self._stage = name
         self._say()
 
     def wait_for(self, what: str) -> None:
@@ -164,8 +165,8 @@ class Progress:
         self._say_answer()
 
     def run_started(self, trial: str, label: str) -> None:
-        self._waiting = ""
         self._running[trial] = _Running(label)
+        self._waiting = ""
         self._say()
 
     def run_advanced(self, trial: str, result: dict[str, Any]) -> None:
@@ -174,8 +175,8 @@ class Progress:
             self._first_step_at = self.clock()
         else:  # the first report came with steps done before the clock ran
             self._steps_here += result["new_training_steps"]
-        self._waiting = ""
         running = self._running.setdefault(trial, _Running(result["label"]))
+        self._waiting = ""
         running.label, running.doing = result["label"], one_line(result["doing"]) or "ending"
         running.steps, running.failed = result["training_steps"], result["failed"]
         if result["done"]:

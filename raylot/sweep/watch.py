@@ -73,8 +73,6 @@ class Watch:
         traceback: TracebackType | None,
     ) -> None:
         self._ended.set()
-        if self._line is not None:
-            self._line.close()
         sys.unraisablehook = self._report_dropped
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
@@ -175,6 +173,8 @@ class Watch:
                 self._end(
                     f"Ray's head (its GCS) has not answered for {PATIENCE:.0f} s", LOST_STATUS
                 )
+        if self._line is not None:
+            self._line.close()
 
     def _wait(self) -> None:
         """Waits for the next look, and sees at once if Ray's process on this machine ends.
