@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
+from raylot.copies import copied
 from raylot.options import OptionError
 from raylot.randomness import RandomKey
 
@@ -41,7 +41,7 @@ def reinitialised(network: nn.Module, key: RandomKey) -> nn.Module:
         fresh = build(key)
         remember_build(fresh, build)
         return fresh.to(device)
-    fresh = copy.deepcopy(network).cpu()
+    fresh = copied(network).cpu()
     if reason := _redraw(fresh, key):
         raise OptionError(f"network: cannot be initialised anew, as {reason}")
     return fresh.to(device)
@@ -54,7 +54,7 @@ def why_not_reinitialised(network: nn.Module) -> str | None:
     """
     if hasattr(network, _BUILD):
         return None
-    return _redraw(copy.deepcopy(network).cpu(), RandomKey(("trial",)))
+    return _redraw(copied(network).cpu(), RandomKey(("trial",)))
 
 
 def _redraw(network: nn.Module, key: RandomKey) -> str | None:

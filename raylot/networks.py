@@ -5,7 +5,6 @@ All put out logits. Every ReLU is a module of its own, so that its output can be
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from raylot import plugins
 from raylot.config import NetworkOptions
+from raylot.copies import copied
 from raylot.initialisation import remember_build
 from raylot.options import OptionError
 from raylot.pruning import Prunable
@@ -259,6 +259,6 @@ def with_state(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     Everything that a state dict does not hold (plain attributes, buffers that are not persistent,
     the modes of modules) is as in the network given.
     """
-    copied = copy.deepcopy(network)
-    copied.load_state_dict(state)
-    return copied
+    changed = copied(network)
+    changed.load_state_dict(state)
+    return changed

@@ -19,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from raylot import plugins
 from raylot.config import PlasticityOptions
+from raylot.copies import copied
 from raylot.data import Task
 from raylot.names import WHOLE_NETWORK
 from raylot.plasticity.activations import (
@@ -26,7 +27,6 @@ from raylot.plasticity.activations import (
     LayerActivations,
     recorded_activations,
 )
-from raylot.plasticity.copies import copied
 from raylot.plasticity.curvature import sharpness
 from raylot.plasticity.dense_hessian import dense_hessian
 from raylot.plasticity.gradients import GRADIENT_METRICS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from raylot.config import SeedOptions, TicketSearchOptions
+from raylot.copies import copied
 from raylot.data import Task
 from raylot.options import OptionError
 from raylot.pruning import Prunable
@@ -118,7 +118,7 @@ def find_tickets(
     task = task.to(target)
     check_network(network, task, options)
     search = TicketSearch(
-        copy.deepcopy(network).to(target),
+        copied(network).to(target),
         task,
         options,
         RandomKey((seed, "tickets")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Collection
 
@@ -15,6 +14,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from raylot.config import TrainingOptions
+from raylot.copies import copied, copied_with_constants
 from raylot.data import Task
 from raylot.options import OptionError, shown
 from raylot.text import one_line
@@ -99,43 +99,46 @@ def check_network(
             )
     device = task.train_labels.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        _try(network, _copied(network).to(device), task)
-        _try_last_batch(_copied(network).to(device), task, options, examples)
+        _try(network, task)
+        _try_last_batch(copied(network).to(device), task, options, examples)
 
 
-def _copied(network: nn.Module) -> nn.Module:
-    try:
-        return copy.deepcopy(network)
-    except Exception as error:
-        raise OptionError(
-            f"network: cannot be copied, and every training starts from a copy: {_line(error)}"
-        ) from None
-
-
-def _try(network: nn.Module, copied: nn.Module, task: Task) -> None:
+def _try(network: nn.Module, task: Task) -> None:
     """Two training steps, as the second may need what the first has freed, and an evaluation."""
+    trial, constants = copied_with_constants(network)
     inputs = task.scale(task.train_inputs[:_EXAMPLES].clone())  # not of inference mode
+    trial = trial.to(inputs.device)
     labels = torch.zeros(len(inputs), dtype=torch.int64, device=inputs.device)
-    trainable = [p for p in copied.parameters() if p.requires_grad]
+    trainable = [p for p in trial.parameters() if p.requires_grad]
     original = [p for p in network.parameters() if p.requires_grad]
-    begin_training(copied)
-    before = _shapes(copied)
+    for constant in constants:
+        constant.requires_grad_()
+    begin_training(trial)
+    before = _shapes(trial)
     for _ in range(2):
-        loss = F.cross_entropy(_logits(copied, inputs, task.classes), labels)
+        loss = F.cross_entropy(_logits(trial, inputs, task.classes), labels)
         try:
-            gradients = torch.autograd.grad(loss, [*trainable, *original], allow_unused=True)
+            gradients = torch.autograd.grad(
+                loss, [*trainable, *original, *constants], allow_unused=True
+            )
         except RuntimeError as error:
             raise OptionError(f"network: cannot be trained: {_line(error)}") from None
-        if any(gradient is not None for gradient in gradients[len(trainable) :]):
+        is_used = [gradient is not None for gradient in gradients[len(trainable) :]]
+        if any(is_used[: len(original)]):
             raise OptionError(
                 "network: a copy of it computes with the parameters of the original; it must be no "
                 "TorchScript module, and keep nothing that refers to it (as self.function = lambda "
                 "x: self.layer(x))"
             )
-    copied.eval()
+        if any(is_used[len(original) :]):
+            raise OptionError(
+                "network: computes with a tensor that it has computed from its parameters before "
+                "and kept, which training would not change; compute it anew in each forward pass"
+            )
+    trial.eval()
     with torch.no_grad():
-        _logits(copied, inputs, task.classes)
-    after = _shapes(copied)
+        _logits(trial, inputs, task.classes)
+    after = _shapes(trial)
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
             raise OptionError(
@@ -146,16 +149,16 @@ def _try(network: nn.Module, copied: nn.Module, task: Task) -> None:
 
 
 def _try_last_batch(
-    copied: nn.Module, task: Task, options: TrainingOptions, examples: Collection[int]
+    trial: nn.Module, task: Task, options: TrainingOptions, examples: Collection[int]
 ) -> None:
     """A step on one example, if that is what a batch is or what is left for the last one."""
     size = options.batch_size
     leaving = [n for n in examples or (len(task.train_labels),) if n % size == 1]
     if size > 1 and (options.drop_last or not leaving):
         return
-    begin_training(copied)
+    begin_training(trial)
     try:
-        _logits(copied, task.scale(task.train_inputs[:1]), task.classes)
+        _logits(trial, task.scale(task.train_inputs[:1]), task.classes)
     except OptionError as error:
         reason = str(error).removeprefix("network: ")
         if size == 1:

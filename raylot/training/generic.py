@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 import time
 from collections.abc import Iterator
@@ -45,8 +44,6 @@ def train(job: TrainingJob) -> TrainingResult:
         descent = Descent(stepper, flat)
         act = job.intervention or Intervention()
         training = Training(network, task, flat, stepper, key.child("intervention"), job.initial)
-        if job.intervention is not None:
-            training.untrained = copy.deepcopy(network)
         if job.whole_task:
             act.on_task_start(training)
             guard.restore()

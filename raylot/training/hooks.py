@@ -30,8 +30,6 @@ class Training:
         initial: the network's state at the start of its life, if known.
         step: steps taken in this training.
         inputs: the batch of this step, scaled.
-        untrained: a copy of the network, made before the training, for `fresh_network`: later,
-            the network may keep tensors that PyTorch cannot copy; None: the network itself.
     """
 
     network: nn.Module
@@ -42,7 +40,6 @@ class Training:
     initial: Mapping[str, Tensor] | None = None
     step: int = 0
     inputs: Tensor = field(default_factory=lambda: torch.empty(0))
-    untrained: nn.Module | None = None
 
     @functools.cached_property
     def initial_vector(self) -> Tensor:
@@ -61,7 +58,7 @@ class Training:
         Raises:
             OptionError: the network cannot be initialised anew.
         """
-        return reinitialised(self.network if self.untrained is None else self.untrained, key)
+        return reinitialised(self.network, key)
 
     def fresh_vector(self, key: RandomKey) -> Tensor:
         """Freshly initialised parameters in the order of ``flat.vector``."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 
 from raylot.config import OptimizerOptions
+from raylot.copies import copied
 from raylot.training.evaluation import begin_training
 from raylot.training.job import TrainingJob, has_hooks
 from raylot.training.stacked.forward import stacked_logits
@@ -75,7 +75,7 @@ def _why_not_vectorised(job: TrainingJob) -> str | None:
     task = job.task
     inputs = task.scale(task.train_inputs[:2]).expand(2, 2, *task.input_shape)
     try:
-        network = copy.deepcopy(job.network)
+        network = copied(job.network)
         begin_training(network)
         before = _attributes(network)
         parameters = {n: p.expand(2, *p.shape) for n, p in network.named_parameters()}

@@ -78,8 +78,17 @@ class _Growing(nn.Linear):
         return super().forward(inputs) * self.scale
 
 
-def _kept(network: nn.Sequential) -> None:
-    network[1].latest = network[0](torch.ones(1, 6))
+class _Transposing(nn.Module):
+    """Decodes with the transposed weight of its encoder, which it computes once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.output = nn.Linear(6, 8), nn.Linear(6, 3)
+        self.decoding = self.linear.weight.t()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.output(nn.functional.linear(self.linear(inputs), self.decoding))
+        return outputs
 
 
 _REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
@@ -155,9 +164,14 @@ _REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "network: a copy of it computes with the parameters of the original; it must be no Torch",
     ),
     "a class": (lambda: nn.Linear, "network=<class 'torch.nn.modules.linear.Linear'>: must be a"),
-    "outputs kept": (
-        lambda: _changed(_kept),
-        "network: cannot be copied, and every training starts from a copy: Only Tensors",
+    "generator kept": (
+        lambda: _changed(lambda net: setattr(net, "generator", (i for i in range(3)))),
+        "network: must be one that copy.deepcopy can copy, as only copies of it are trained and "
+        "measured; TypeError: cannot pickle 'generator' object",
+    ),
+    "weight kept transposed": (
+        _Transposing,
+        "network: computes with a tensor that it has computed from its parameters before and kept",
     ),
     "outputs carried on": (
         _Carrying, "network: cannot be trained: Trying to backward through the graph a second",
@@ -275,6 +289,34 @@ def test_tensors_of_inference_mode_are_as_good_as_others() -> None:
     found = find_tickets(network, task, sparsity=0.5, count=1, epochs=1, batch_size=8,
                          engine="generic", device="cpu")  # fmt: skip
     assert found.rows[0]["train_loss"] > 0
+
+
+class _KeepingItsLatest(nn.Module):
+    """Keeps what it has computed last, as one does to look at attention or at features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 8)
+        self.output = nn.Linear(8, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.latest = self.linear(inputs).relu()
+        self.all_of_it = {"hidden": [self.latest]}
+        outputs: Tensor = self.output(self.latest)
+        return outputs
+
+
+@pytest.mark.parametrize("engine", ["auto", "generic"])
+def test_a_network_that_keeps_what_it_computed_is_searched_as_if_it_did_not(engine: str) -> None:
+    """PyTorch itself does not copy tensors that have a graph."""
+    torch.manual_seed(0)
+    network = _KeepingItsLatest()
+    options: dict[str, Any] = {"rewind_steps": 2, "reinit_tickets": 1, "engine": engine}
+    expected = find(network, **options).rows
+    network(torch.ones(2, 6))
+    kept = network.latest
+    assert find(network, **options).rows == expected
+    assert network.latest is kept
 
 
 def test_more_outputs_than_classes_are_accepted() -> None:

@@ -1,4 +1,4 @@
-"""Copies of networks, so that whatever is done to measure one leaves the user's as it is."""
+"""Copies of networks: a user's own is never trained, measured or changed."""
 
 from __future__ import annotations
 
@@ -21,18 +21,30 @@ def copied(network: nn.Module) -> nn.Module:
     Raises:
         OptionError: the network holds something that cannot be copied.
     """
+    return copied_with_constants(network)[0]
+
+
+def copied_with_constants(network: nn.Module) -> tuple[nn.Module, list[Tensor]]:
+    """As `copied`, and which tensors of the copy are constants, though computed from parameters.
+
+    A copy that computes with one of these does not train as the network itself would.
+    """
     try:
-        with _WithoutGraphs():
-            return copy.deepcopy(network)
+        with _WithoutGraphs() as mode:
+            return copy.deepcopy(network), mode.constants
     except Exception as error:
         raise OptionError(
-            "network: must be one that copy.deepcopy can copy, as it is measured on a copy; "
-            f"{type(error).__name__}: {one_line(error)}"
+            "network: must be one that copy.deepcopy can copy, as only copies of it are trained "
+            f"and measured; {type(error).__name__}: {one_line(error)}"
         ) from None
 
 
 class _WithoutGraphs(TorchFunctionMode):
     """Copies tensors that were computed from parameters by value; PyTorch itself refuses to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.constants: list[Tensor] = []
 
     def __torch_function__(
         self,
@@ -42,5 +54,6 @@ class _WithoutGraphs(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         if func is Tensor.__deepcopy__ and not args[0].is_leaf:
-            return args[0].detach().clone()
+            self.constants.append(args[0].detach().clone())
+            return self.constants[-1]
         return func(*args, **(kwargs or {}))
