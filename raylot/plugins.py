@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from raylot.names import BUILT_IN
 from raylot.options import OptionError, parse_list, shown
 from raylot.paths import read_regular
-from raylot.text import one_line
+from raylot.text import ends_process, one_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -339,9 +339,9 @@ def _execute(plugin: Plugin) -> None:
     sys.modules[module.__name__] = module  # where dataclasses look for it
     try:
         exec(compile(plugin.source, plugin.origin, "exec", dont_inherit=True), vars(module))
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # a plugin may raise any, and call sys.exit too
+        if ends_process(error):
+            raise
         raise OptionError(_must_be(plugin.origin, _reason(error, plugin.origin))) from None
     finally:
         _registry.executing = outer
@@ -366,9 +366,9 @@ def _load_installed() -> None:
             _execute(_plugin(point.module, source, spec.parent or "", version))
         except OptionError as error:
             _registry.broken.append(str(error))
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # of a package that it is in
+            if ends_process(error):
+                raise
             _registry.broken.append(_must_be(point.module, _reason(error, point.module)))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import traceback
 from urllib.parse import quote, unquote
 
 #: User and password in a URI. People also write passwords with ``/`` or ``#`` in them: then what
@@ -56,12 +57,24 @@ def one_line(text: object, longest: int | None = None) -> str:
     """
     try:
         given = str(text)
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # a plugin's error may raise any
+        if ends_process(error):
+            raise
         given = f"(its text cannot be had: {type(error).__name__})"
     line = _printable(" ".join(_masked(given).split()))  # a secret may have several lines
     return line if longest is None or len(line) <= longest else f"... {line[-longest:]}"
+
+
+def ends_process(error: BaseException) -> bool:
+    """Whether an exception must go on, wherever it came up: Ctrl-C, or Ray ending its worker.
+
+    Ray raises SystemExit in a worker that gets a SIGTERM. A plugin's own call of sys.exit is an
+    error like any other.
+    """
+    if not isinstance(error, SystemExit):
+        return isinstance(error, KeyboardInterrupt)
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and str(frames[-1].f_globals.get("__name__")).split(".")[0] == "ray"
 
 
 def _masked(text: str) -> str:

@@ -13,7 +13,7 @@ from raylot import plugins
 from raylot.config import PlasticityOptions
 from raylot.names import WHOLE_NETWORK
 from raylot.options import shown
-from raylot.text import one_line
+from raylot.text import ends_process, one_line
 
 Layer = TypeVar("Layer")
 Value = TypeVar("Value")
@@ -64,9 +64,9 @@ def attempt(what: str, note: Note, compute: Callable[..., Value], *arguments: An
     """
     try:
         return compute(*arguments)
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
     except BaseException as error:  # a plugin's may be of any kind
+        if ends_process(error):
+            raise
         note(f"{what}: NaN, as computing it raised {_described(error)}")
         return None
 

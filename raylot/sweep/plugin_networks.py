@@ -15,6 +15,7 @@ from raylot.options import OptionError
 from raylot.pruning import full_masks, left_out, remark_on_left_out
 from raylot.randomness import RandomKey
 from raylot.shifts import select_classes
+from raylot.text import ends_process
 from raylot.training import check_network
 from raylot.trials.base import in_one_line
 
@@ -78,9 +79,11 @@ def _refusing(what: str) -> Iterator[None]:
     """Whatever a plugin raises in it, or its call of sys.exit, becomes an `OptionError`."""
     try:
         yield
-    except (OptionError, KeyboardInterrupt):
+    except OptionError:
         raise
     except BaseException as error:
+        if ends_process(error):
+            raise
         raise OptionError(f"{what}: {in_one_line(error)}") from None
 
 

@@ -26,6 +26,7 @@ from raylot.sweep.planning import Planning
 from raylot.sweep.space import Space, distinct, points
 from raylot.sweep.stage import Stage
 from raylot.sweep.watch import Watch
+from raylot.text import ends_process
 
 #: Runs of one sweep: planning that many takes some minutes and some GB.
 MOST_RUNS = 200_000
@@ -150,9 +151,9 @@ class Sweep:
             return predicted(runs, at_once)
         except OptionError:
             raise
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # of a plugin: its runs alone would fail
+            if ends_process(error):
+                raise
             return f"Not predicted: a training failed ({in_one_line(error)})."
 
     def check(self) -> list[str]:

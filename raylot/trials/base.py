@@ -25,7 +25,7 @@ from raylot.results import SCHEMAS, files
 from raylot.results.manifest import Ended
 from raylot.seal import DamagedFileError
 from raylot.storage import OutOfReachError, Storage
-from raylot.text import one_line, safe
+from raylot.text import ends_process, one_line, safe
 from raylot.training import Masks, TrainingResult
 from raylot.trials.record import Status, artifact_run, closing_measures, now, run_row
 from raylot.trials.state import RunState, state_path, tensors_from_bytes, tensors_to_bytes
@@ -137,11 +137,9 @@ class RunTrainable(tune.Trainable):
             raise  # Tune tries again from the last saved state
         except InputLostError as lost:  # the sweep computes it again, then this run
             return self._report({}, 0, done=True) | {"lost_run": lost.run_id, "lost": str(lost)}
-        except KeyboardInterrupt:
-            raise
         except BaseException as exception:  # a plugin may raise any, and call sys.exit too
-            if isinstance(exception, SystemExit) and not _is_of_plugin(exception):
-                raise  # Ray ends this worker, as after SIGTERM: the run is not at fault
+            if ends_process(exception):
+                raise  # the run is not at fault
             error = in_one_line(exception)
             print(safe(traceback.format_exc()), file=sys.stderr)  # in the worker's log
         self.state.seconds += time.perf_counter() - started
@@ -374,12 +372,6 @@ def _granted_device(wanted: str) -> torch.device:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def _is_of_plugin(exception: BaseException) -> bool:
-    """Whether a plugin's own code raised it."""
-    frames = traceback.extract_tb(exception.__traceback__)
-    return plugins.is_of_plugin(frames[-1].filename)
 
 
 def in_one_line(exception: BaseException) -> str:

@@ -405,6 +405,32 @@ def test_a_metric_that_fails_is_nan_for_itself_alone_and_says_why(tmp_path: Path
         _measured(network, names)
 
 
+@pytest.mark.parametrize("call", ["sys.exit(3)", "exit(3)"])
+@pytest.mark.parametrize("of", ["probe", "layer, options"])
+def test_a_metric_that_exits_is_nan(tmp_path: Path, call: str, of: str) -> None:
+    kind = "network" if of == "probe" else "weights"
+    _load(
+        tmp_path,
+        "import sys\nfrom raylot import plugins\n\n"
+        f"@plugins.metric('quits', of='{kind}')\ndef quits({of}):\n    {call}\n",
+    )
+    reasons: list[str] = []
+    found = _measured(small_network(), "quits", note=reasons.append)
+    assert all(value != value for value in found.values())
+    assert set(reasons) == {"quits: NaN, as computing it raised SystemExit: 3 (at mine.py:6)"}
+
+
+def test_a_worker_that_ray_ends_is_not_kept_by_a_metric(tmp_path: Path) -> None:
+    _load(
+        tmp_path,
+        "from ray._raylet import raise_sys_exit_with_custom_error_message as told_to_end\n"
+        "from raylot import plugins\n\n@plugins.metric('slow')\ndef slow(probe):\n"
+        "    told_to_end('The process receives a SIGTERM.', exit_code=1)\n",
+    )
+    with pytest.raises(SystemExit):
+        _measured(small_network(), "slow")
+
+
 _GREEDY = """
 import torch
 from raylot import plugins

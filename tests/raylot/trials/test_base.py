@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from ray._raylet import raise_sys_exit_with_custom_error_message
 
 from raylot import plugins, results
 from raylot.results.tables import ended_runs
@@ -307,7 +308,7 @@ def test_a_worker_that_is_told_to_end_records_no_failure(
     """Ray's workers turn SIGTERM into SystemExit, wherever they are just then."""
 
     def ended(self: StreamTrial) -> dict[str, float]:
-        raise SystemExit(1)
+        raise_sys_exit_with_custom_error_message("The process receives a SIGTERM.", exit_code=1)
 
     with monkeypatch.context() as patched:
         patched.setattr(StreamTrial, "advance", ended)
@@ -319,11 +320,16 @@ def test_a_worker_that_is_told_to_end_records_no_failure(
     assert results.read(tmp_path, "runs")["status"].tolist() == ["finished"]
 
 
-def test_a_plugin_that_exits_fails_its_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [("sys.exit('enough')", "enough"), ("exit(3)", "3"), ("ArgumentParser().parse_args(['x'])", "2")],
+)
+def test_a_plugin_that_exits_fails_its_run(tmp_path: Path, call: str, reason: str) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
-        "import sys\nfrom raylot import plugins\n\n@plugins.shift('mine')\n"
-        "def mine(dataset, options, key, t):\n    sys.exit('enough')\n"
+        "import sys\nfrom argparse import ArgumentParser\nfrom raylot import plugins\n"
+        "@plugins.shift('mine')\ndef mine(dataset, options, key, t):\n"
+        f"    {call}\n"
     )
     plugins.load(file)
     try:
@@ -332,7 +338,7 @@ def test_a_plugin_that_exits_fails_its_run(tmp_path: Path) -> None:
     finally:
         plugins.forget()
     (row,) = results.read(tmp_path / "storage", "runs").to_dict("records")
-    assert row["error"] == "SystemExit: enough (at mine.py:6)"
+    assert row["error"] == f"SystemExit: {reason} (at mine.py:6)"
 
 
 def test_a_worker_logs_which_runs_it_starts_and_ends(
