@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from raylot import plugins
 from raylot.options import OptionError
-from raylot.text import one_line
 
 
 def copied(network: nn.Module) -> nn.Module:
@@ -35,7 +35,7 @@ def copied_with_constants(network: nn.Module) -> tuple[nn.Module, list[Tensor]]:
     except Exception as error:
         raise OptionError(
             "network: must be one that copy.deepcopy can copy, as only copies of it are trained "
-            f"and measured; {type(error).__name__}: {one_line(error)}"
+            f"and measured; {plugins.described(error)}"
         ) from None
 
 

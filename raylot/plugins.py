@@ -78,8 +78,8 @@ _NAME = re.compile("[a-z][a-z0-9_]{0,49}")
 #: Bytes that a plugin's file may have: what is longer is no such file.
 _LARGEST_FILE = 1_000_000
 
-#: What Python calls a text that was not said to be of a file.
-_UNNAMED = "<unknown>"
+#: Characters of an error's text that are kept.
+_LONGEST_REASON = 1000
 
 #: The options of a run that name things, and what they name.
 _NAMING = {
@@ -137,7 +137,7 @@ def network(name: str, prune: Prunable = None) -> Callable[[_NetworkT], _Network
         isinstance(prune, Sequence) and all(isinstance(each, str) for each in prune)
     )
     if not (prune is None or is_names or callable(prune)):
-        raise _CannotRegisterError(
+        raise OptionError(
             f"network {shown(name)}: prune={shown(prune)} must be names of weights, or a function "
             "of name and weight"
         )
@@ -180,11 +180,11 @@ def metric(
     ``notes`` of the table ``runs``, and the run goes on. What it gets is a copy.
     """
     if of not in _METRIC_ARGUMENTS:
-        raise _CannotRegisterError(
+        raise OptionError(
             f"metric {shown(name)}: of={shown(of)} must be one of {', '.join(_METRIC_ARGUMENTS)}"
         )
     if combine is not None and (of == "network" or not callable(combine)):
-        raise _CannotRegisterError(
+        raise OptionError(
             f"metric {shown(name)}: combine must be a function of values and sizes, and is not "
             "for of=network"
         )
@@ -272,10 +272,6 @@ class _Registry:
 _registry = _Registry()
 
 
-class _CannotRegisterError(ValueError):
-    """A plugin registers what cannot be registered."""
-
-
 def load(path: str | Path) -> None:
     """Executes a plugin's file; loaded again, it replaces what it registered before.
 
@@ -289,7 +285,7 @@ def load(path: str | Path) -> None:
     except OSError as error:
         raise OptionError(_must_be(origin, f"it cannot be read: {error.strerror}")) from None
     except (SyntaxError, ValueError) as error:  # no text
-        raise OptionError(_must_be(origin, _reason(error, origin))) from None
+        raise OptionError(_must_be(origin, described(error))) from None
     if len(content) > _LARGEST_FILE:
         raise OptionError(_must_be(origin, f"it has more than {_LARGEST_FILE:,} bytes"))
     _execute(_plugin(origin, source))
@@ -325,9 +321,9 @@ def texts(codes: Iterable[str | None]) -> list[dict[str, str]]:
 
 def _plugin(origin: str, source: str, package: str = "", version: str = "") -> Plugin:
     try:
-        code = _code(source, version)
+        code = _code(source, origin, version)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise OptionError(_must_be(origin, _reason(error, origin))) from None
+        raise OptionError(_must_be(origin, described(error))) from None
     return Plugin(origin, source, code, package)
 
 
@@ -342,7 +338,7 @@ def _execute(plugin: Plugin) -> None:
     except BaseException as error:  # a plugin may raise any, and call sys.exit too
         if ends_process(error):
             raise
-        raise OptionError(_must_be(plugin.origin, _reason(error, plugin.origin))) from None
+        raise OptionError(_must_be(plugin.origin, described(error))) from None
     finally:
         _registry.executing = outer
     if not found:
@@ -369,7 +365,7 @@ def _load_installed() -> None:
         except BaseException as error:  # of a package that it is in
             if ends_process(error):
                 raise
-            _registry.broken.append(_must_be(point.module, _reason(error, point.module)))
+            _registry.broken.append(_must_be(point.module, described(error)))
 
 
 def _must_be(origin: str, reason: str) -> str:
@@ -377,17 +373,6 @@ def _must_be(origin: str, reason: str) -> str:
         f"plugin={shown(origin)}: must be a Python file that registers shifts, networks, metrics "
         f"or interventions; {reason}"
     )
-
-
-def _reason(error: BaseException, origin: str) -> str:
-    """``line 3: SyntaxError: invalid syntax``."""
-    text = shown(one_line(error.msg if isinstance(error, SyntaxError) else error))
-    frames = traceback.extract_tb(error.__traceback__)
-    line = next((frame.lineno for frame in reversed(frames) if frame.filename == origin), None)
-    if isinstance(error, SyntaxError) and error.filename in (origin, _UNNAMED):
-        line = error.lineno
-    kind = "" if isinstance(error, _CannotRegisterError) else f"{type(error).__name__}: "
-    return (f"line {line}: " if line else "") + kind + text
 
 
 # ------------------------------------------------------------------ registering
@@ -399,7 +384,7 @@ def _registers(
     """A decorator that registers what it is put on, and leaves it as it is."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         given = shown(getattr(name, "__name__", name))  # a function, if it has no brackets
-        raise _CannotRegisterError(
+        raise OptionError(
             f"{kind} {given}: must be given a name of at most 50 small letters, digits and "
             f'"_", as @plugins.{kind}("mine")'
         )
@@ -421,20 +406,20 @@ def _check_arguments(kind: str, name: str, function: Any, arguments: str) -> Non
     except ValueError:  # a builtin that does not tell
         return
     except TypeError:
-        raise _CannotRegisterError(f"{kind} {name}: must take ({arguments})") from None
+        raise OptionError(f"{kind} {name}: must take ({arguments})") from None
 
 
 def _check_is_free(kind: str, name: str, now: _Execution) -> None:
     if name in BUILT_IN[kind]:
-        raise _CannotRegisterError(f"{kind} {name}: must have another name, as this is built in")
+        raise OptionError(f"{kind} {name}: must have another name, as this is built in")
     if name in (*_TAKEN.get(kind, ()), *(_columns() if kind == "metric" else ())):
-        raise _CannotRegisterError(
+        raise OptionError(
             f"{kind} {name}: must have another name, as tables or the analysis use this one"
         )
     here = now.plugin.origin
     origin, _ = _registry.added.get((kind, name), (here, None))
     if (kind, name) in now.found or origin != here:
-        raise _CannotRegisterError(f"{kind} {name}: must be registered once; {origin} has it too")
+        raise OptionError(f"{kind} {name}: must be registered once; {origin} has it too")
 
 
 def _columns() -> set[str]:
@@ -497,9 +482,24 @@ def broken() -> list[str]:
     return list(_registry.broken)
 
 
-def is_of_plugin(filename: str) -> bool:
-    """Whether the frame of a traceback with such a file is a plugin's."""
-    return filename in _registry.plugins
+def described(error: BaseException, anywhere: bool = False) -> str:
+    """``ValueError: what it said (at file.py:12)``, in one line; a user's mistake without its kind.
+
+    Args:
+        error: may be of any kind, as a plugin may raise any.
+        anywhere: name the place also if no plugin was at work.
+    """
+    kind = "" if isinstance(error, OptionError) else f"{type(error).__name__}: "
+    frames = [(frame.f_code.co_filename, n) for frame, n in traceback.walk_tb(error.__traceback__)]
+    of_plugin = [(filename, line) for filename, line in frames if _is_of_plugin(filename)]
+    places = of_plugin or (frames if anywhere else [])
+    place = "".join(f" (at {Path(filename).name}:{line})" for filename, line in places[-1:])
+    return one_line(f"{kind}{one_line(error, _LONGEST_REASON)}{place}")
+
+
+def _is_of_plugin(filename: str) -> bool:
+    now = _registry.executing
+    return filename in _registry.plugins or (now is not None and filename == now.plugin.origin)
 
 
 # ------------------------------------------------------------------ a run's identity
@@ -542,10 +542,10 @@ def without(code: str | None, kinds: Collection[str]) -> str | None:
 _DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-def _code(source: str, version: str) -> str:
+def _code(source: str, origin: str, version: str) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they come again when the text is executed
-        tree = ast.parse(source)
+        tree = ast.parse(source, origin)
     text = json.dumps([_plain(tree), version])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

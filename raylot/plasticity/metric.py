@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from raylot import plugins
 from raylot.config import PlasticityOptions
 from raylot.names import WHOLE_NETWORK
-from raylot.options import shown
-from raylot.text import ends_process, one_line
+from raylot.text import ends_process
 
 Layer = TypeVar("Layer")
 Value = TypeVar("Value")
@@ -67,17 +64,8 @@ def attempt(what: str, note: Note, compute: Callable[..., Value], *arguments: An
     except BaseException as error:  # a plugin's may be of any kind
         if ends_process(error):
             raise
-        note(f"{what}: NaN, as computing it raised {_described(error)}")
+        note(f"{what}: NaN, as computing it raised {plugins.described(error)}")
         return None
-
-
-def _described(error: BaseException) -> str:
-    """``ValueError: what it said (at file.py:12)``, in one line; the place only in a plugin."""
-    text = shown(one_line(error))
-    frames = traceback.extract_tb(error.__traceback__)
-    of_plugin = [frame for frame in frames if plugins.is_of_plugin(frame.filename)]
-    place = [f" (at {Path(frame.filename).name}:{frame.lineno})" for frame in of_plugin[-1:]]
-    return "".join([f"{type(error).__name__}: {text}", *place])
 
 
 def rows(

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from torch import Tensor, nn
 
-from raylot import data, networks
+from raylot import data, networks, plugins
 from raylot.config import NetworkOptions, StreamRun
 from raylot.data import Task
 from raylot.options import OptionError
@@ -17,7 +17,6 @@ from raylot.randomness import RandomKey
 from raylot.shifts import select_classes
 from raylot.text import ends_process
 from raylot.training import check_network
-from raylot.trials.base import in_one_line
 
 #: Options that decide whether a network can be trained.
 _DECISIVE = (
@@ -84,7 +83,7 @@ def _refusing(what: str) -> Iterator[None]:
     except BaseException as error:
         if ends_process(error):
             raise
-        raise OptionError(f"{what}: {in_one_line(error)}") from None
+        raise OptionError(f"{what}: {plugins.described(error)}") from None
 
 
 def _sizes(dataset: Task, run: StreamRun) -> Collection[int]:

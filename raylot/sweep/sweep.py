@@ -13,7 +13,7 @@ import itertools
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from raylot import results
+from raylot import plugins, results
 from raylot.config import StreamRun, Study
 from raylot.lease import Lease
 from raylot.options import OptionError
@@ -144,7 +144,6 @@ class Sweep:
         if self.study.gpus_per_trial:
             return "Not predicted: trials run on GPUs, and here only this machine's CPU is tried."
         from raylot.sweep.prediction import predicted, trials_on_this_machine
-        from raylot.trials.base import in_one_line
 
         at_once = trials_on_this_machine(self.study.cpus_per_trial, self.study.max_concurrent)
         try:
@@ -154,7 +153,7 @@ class Sweep:
         except BaseException as error:  # of a plugin: its runs alone would fail
             if ends_process(error):
                 raise
-            return f"Not predicted: a training failed ({in_one_line(error)})."
+            return f"Not predicted: a training failed ({plugins.described(error)})."
 
     def check(self) -> list[str]:
         """Makes sure of everything that can be known before Ray starts.

@@ -13,11 +13,11 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from raylot import plugins
 from raylot.config import TrainingOptions
 from raylot.copies import copied, copied_with_constants
 from raylot.data import Task
 from raylot.options import OptionError, shown
-from raylot.text import one_line
 from raylot.training.evaluation import begin_training
 
 #: Hooks that make a layer's weight of other tensors before each forward pass, and what removes
@@ -122,7 +122,7 @@ def _try(network: nn.Module, task: Task) -> None:
                 loss, [*trainable, *original, *constants], allow_unused=True
             )
         except RuntimeError as error:
-            raise OptionError(f"network: cannot be trained: {_line(error)}") from None
+            raise OptionError(f"network: cannot be trained: {plugins.described(error)}") from None
         is_used = [gradient is not None for gradient in gradients[len(trainable) :]]
         if any(is_used[: len(original)]):
             raise OptionError(
@@ -175,7 +175,7 @@ def _logits(network: nn.Module, inputs: Tensor, classes: int) -> Tensor:
     except Exception as error:
         raise OptionError(
             f"network: fails on inputs of shape {tuple(inputs.shape)}, float32: "
-            f"{type(error).__name__}: {_line(error)}"
+            f"{plugins.described(error)}"
         ) from None
     found = f"a {type(logits).__name__}"
     if isinstance(logits, Tensor):
@@ -196,7 +196,3 @@ def _shapes(network: nn.Module) -> dict[str, object]:
 
 def _words(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
-
-
-def _line(error: Exception) -> str:
-    return one_line(error) or type(error).__name__

@@ -31,9 +31,6 @@ from raylot.trials.record import Status, artifact_run, closing_measures, now, ru
 from raylot.trials.state import RunState, state_path, tensors_from_bytes, tensors_to_bytes
 from raylot.trials.worker import log, set_title
 
-#: Characters of an error's text that are kept.
-_LONGEST_REASON = 1000
-
 _STATE_FILE = "state.safetensors"  # in a checkpoint of Tune's own
 
 
@@ -140,8 +137,8 @@ class RunTrainable(tune.Trainable):
         except BaseException as exception:  # a plugin may raise any, and call sys.exit too
             if ends_process(exception):
                 raise  # the run is not at fault
-            error = in_one_line(exception)
-            print(safe(traceback.format_exc()), file=sys.stderr)  # in the worker's log
+            error = plugins.described(exception, anywhere=True)
+            print(safe(_traceback(exception)), file=sys.stderr)  # in the worker's log
         self.state.seconds += time.perf_counter() - started
         done = bool(error) or self.state.diverged or self.state.steps >= self.total_steps
         if done:
@@ -374,11 +371,8 @@ def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
-def in_one_line(exception: BaseException) -> str:
-    """``ValueError: what it said (at file.py:12)``; of a plugin's file if it was at work."""
-    frames = traceback.extract_tb(exception.__traceback__)
-    of_plugin = [frame for frame in frames if plugins.is_of_plugin(frame.filename)]
-    frame = (of_plugin or frames)[-1]
-    place = f"{Path(frame.filename).name}:{frame.lineno}"
-    reason = one_line(exception, _LONGEST_REASON)
-    return one_line(f"{type(exception).__name__}: {reason} (at {place})")
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # Python's own fails on odd errors, as a SyntaxError whose text is none
+        return "".join([*traceback.format_tb(error.__traceback__), plugins.described(error), "\n"])

@@ -607,32 +607,34 @@ def test_importing_a_plugin_registers_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ("x = (", "line 1: SyntaxError: '(' was never closed"),
-        ("x = 1\n1/0", "line 2: ZeroDivisionError: division by zero"),
+        ("x = (", "SyntaxError: '(' was never closed (mine.py, line 1)"),
+        ("x = 1\n1/0", "ZeroDivisionError: division by zero (at mine.py:2)"),
         ("x = 1", "it registers nothing"),
-        ("raise SystemExit(0)", "line 1: SystemExit: 0"),
-        ("class Own(BaseException): pass\nraise Own('stop')", "line 2: Own: stop"),
+        ("raise SystemExit(0)", "SystemExit: 0 (at mine.py:1)"),
+        ("class Own(BaseException): pass\nraise Own('stop')", "Own: stop (at mine.py:2)"),
         ("class Mute(Exception):\n    __str__ = None\nraise Mute",
-         "line 3: Mute: (its text cannot be had: TypeError)"),
+         "Mute: (its text cannot be had: TypeError) (at mine.py:3)"),
         ("class Mute:\n    __str__ = None\nraise SyntaxError(Mute())",
-         "line 3: SyntaxError: (its text cannot be had: TypeError)"),
+         "SyntaxError: (its text cannot be had: TypeError) (at mine.py:3)"),
         ("raise ValueError('\\x1b]0;owned\\x07 http://me:word@host')",
-         "line 1: ValueError: \\x1b]0;owned\\x07 http://***@host"),
-        ("import no_such_module", "line 1: ModuleNotFoundError: No module named 'no_such_module'"),
+         "ValueError: \\x1b]0;owned\\x07 http://***@host (at mine.py:1)"),
+        ("import no_such_module",
+         "ModuleNotFoundError: No module named 'no_such_module' (at mine.py:1)"),
         ("from . import other",
-         "line 1: ImportError: attempted relative import with no known parent package"),
+         "ImportError: attempted relative import with no known parent package (at mine.py:1)"),
         ("from raylot import plugins\nplugins.shift('noise')(lambda a, b, c, d: a)",
-         "line 2: shift noise: must have another name, as this is built in"),
+         "shift noise: must have another name, as this is built in (at mine.py:2)"),
         ("from raylot import plugins\nplugins.metric('seed')(lambda a: 1)",
-         "line 2: metric seed: must have another name, as tables or the analysis use this one"),
+         "metric seed: must have another name, as tables or the analysis use this one "
+         "(at mine.py:2)"),
         ("from raylot import plugins\n\n@plugins.shift('mine')\ndef f(dataset, t): pass",
-         "line 3: shift mine: must take (dataset, options, key, t)"),
+         "shift mine: must take (dataset, options, key, t) (at mine.py:3)"),
         ("from raylot import plugins\n@plugins.shift\ndef f(dataset, options, key, t): pass",
-         "line 2: shift f: must be given a name of at most 50 small letters, digits and \"_\", "
-         'as @plugins.shift("mine")'),
+         "shift f: must be given a name of at most 50 small letters, digits and \"_\", "
+         'as @plugins.shift("mine") (at mine.py:2)'),
         ("from raylot import plugins\nplugins.metric('a', of='network', combine=max)(len)",
-         "line 2: metric a: combine must be a function of values and sizes, and is not for "
-         "of=network"),
+         "metric a: combine must be a function of values and sizes, and is not for "
+         "of=network (at mine.py:2)"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_plugin_is_told_in_one_line(
@@ -651,7 +653,9 @@ def test_a_file_that_is_no_plugin_is_told_in_one_line(
 def test_a_name_is_registered_once(tmp_path: Path) -> None:
     _load(tmp_path, _SHIFT)
     first = tmp_path / "mine.py"
-    with pytest.raises(OptionError, match=f"line 8: .*registered once; {first} has it too"):
+    with pytest.raises(
+        OptionError, match=rf"registered once; {first} has it too \(at other.py:8\)"
+    ):
         _load(tmp_path, _SHIFT, "other.py")
     plugins.load(first)  # again: takes its own place
 

@@ -174,7 +174,8 @@ _REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "network: computes with a tensor that it has computed from its parameters before and kept",
     ),
     "outputs carried on": (
-        _Carrying, "network: cannot be trained: Trying to backward through the graph a second",
+        _Carrying,
+        "network: cannot be trained: RuntimeError: Trying to backward through the graph a second",
     ),
     "buffer made late": (_Growing, "network: scale comes into its state dict, or changes its"),
     "tuple": (
@@ -202,7 +203,7 @@ _REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "no gradient": (
         lambda: _Returning(lambda outputs: outputs.detach()),
-        "network: cannot be trained: element 0 of tensors does not require grad",
+        "network: cannot be trained: RuntimeError: element 0 of tensors does not require grad",
     ),
     "other inputs": (
         lambda: small_network(pixels=7),

@@ -280,6 +280,7 @@ class _Own(BaseException):
         (type("Odd\x07", (Exception,), {})("\x9b31m"), r"Odd\x07: \x9b31m"),
         (ValueError("two\nlines \x1b[31m of s3://me:word@bucket"),
          r"ValueError: two lines \x1b[31m of s3://***@bucket"),
+        (SyntaxError("odd", ("f", 1, 1, 3)), "SyntaxError: odd (f, line 1)"),
     ],
 )  # fmt: skip
 def test_whatever_a_plugin_raises_is_recorded_in_one_line_and_the_worker_goes_on(
@@ -296,7 +297,9 @@ def test_whatever_a_plugin_raises_is_recorded_in_one_line_and_the_worker_goes_on
     (row,) = results.read(tmp_path, "runs").to_dict("records")
     assert row["status"] == "failed"
     assert row["error"].startswith(f"{reason} (at test_base.py:")
-    assert "word@" not in capsys.readouterr().err
+    logged = capsys.readouterr().err
+    assert "raise raised" in logged
+    assert "word@" not in logged
     trial.reset_config(trial_config(tmp_path, seed=7))
     finish(trial)
     assert set(results.read(tmp_path, "runs")["status"]) == {"failed", "finished"}
@@ -322,7 +325,11 @@ def test_a_worker_that_is_told_to_end_records_no_failure(
 
 @pytest.mark.parametrize(
     ("call", "reason"),
-    [("sys.exit('enough')", "enough"), ("exit(3)", "3"), ("ArgumentParser().parse_args(['x'])", "2")],
+    [
+        ("sys.exit('enough')", "enough"),
+        ("exit(3)", "3"),
+        ("ArgumentParser().parse_args(['x'])", "2"),
+    ],
 )
 def test_a_plugin_that_exits_fails_its_run(tmp_path: Path, call: str, reason: str) -> None:
     file = tmp_path / "mine.py"
