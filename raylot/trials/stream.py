@@ -56,24 +56,41 @@ def task_row(t: int, result: TrainingResult) -> dict[str, Any]:
     }
 
 
-class StreamTrial(RunTrainable):
-    """One step trains on one task.
-
-    Before a task with a snapshot, the network is saved and its plasticity measured; on that task
-    a freshly initialised network is trained too, for the trainability gap.
+class LearningTrial(RunTrainable):
+    """One step trains one network on one task of a stream.
 
     Only the network's state dict goes from task to task. Whatever else a network keeps (a counter,
     a cached tensor, a buffer that is not persistent) is at each task as it was when the network was
     built. So a stream that was interrupted goes on as if it had not been.
     """
 
-    run_model = StreamRun
-    run: StreamRun
     _dataset: Task
     _built: nn.Module
     _network: nn.Module
     _initial: dict[str, Tensor]
     _optimizer_state: dict[str, Tensor] | None
+
+    def tensors(self) -> dict[str, Tensor]:
+        return pack(self._network, self._optimizer_state)
+
+    def renewed(self) -> nn.Module:
+        """The network as it was built, with its present state dict."""
+        return networks.with_state(self._built, self._network.state_dict())
+
+    def task(self, t: int) -> Task:
+        """Task t of the stream, counted from 0."""
+        return make_task(self._dataset, self.run, self.run.seed, t)
+
+
+class StreamTrial(LearningTrial):
+    """One step trains on one task.
+
+    Before a task with a snapshot, the network is saved and its plasticity measured; on that task
+    a freshly initialised network is trained too, for the trainability gap.
+    """
+
+    run_model = StreamRun
+    run: StreamRun
 
     @property
     def total_steps(self) -> int:
@@ -84,7 +101,7 @@ class StreamTrial(RunTrainable):
 
     def begin(self) -> None:
         self._dataset = self.dataset()
-        task = self._task(0)
+        task = self.task(0)
         self._built = initial_network(self.run, task).to(self.device)
         self._initial = self._built.state_dict()
         state, self._optimizer_state = self._initial, None
@@ -92,24 +109,21 @@ class StreamTrial(RunTrainable):
             state, self._optimizer_state = unpack(self.state.tensors)
         self._network = networks.with_state(self._built, state)
 
-    def tensors(self) -> dict[str, Tensor]:
-        return pack(self._network, self._optimizer_state)
-
     def advance(self) -> dict[str, float]:
         t = self.state.steps
-        task = self._task(t)
-        previous = self._task(t - 1) if t and self.run.gradual else None
+        task = self.task(t)
+        previous = self.task(t - 1) if t and self.run.gradual else None
         structure: list[dict[str, Any]] = []
         fresh: TrainingResult | None = None
         if t in self.run.snapshots:
             self.write_artifact(snapshot_path(self.run.run_id, t), self._network.state_dict())
-            structure = self.measure_structure(self._renewed(), task, self._initial, None)
+            structure = self.measure_structure(self.renewed(), task, self._initial, None)
             if self.run.trainability_gap:
                 key = RandomKey((self.run.seed, "fresh network", t))
                 network = networks.build(self.run, task.input_shape, task.classes, key)
                 fresh = self._train(network, task, previous)
                 self.note_training(fresh)
-        self._network = self._renewed()
+        self._network = self.renewed()
         result = self._train(self._network, task, previous, life=True)
         self.note_training(result)
         self.state.diverged = result.diverged
@@ -134,13 +148,6 @@ class StreamTrial(RunTrainable):
             self.state.add_rows("plasticity", [{**own, "task": t, **row} for row in structure])
         whole = {row["metric"]: row["value"] for row in structure if row["layer"] == WHOLE_NETWORK}
         return {**whole, **performance, "train_loss": result.train_loss}
-
-    def _renewed(self) -> nn.Module:
-        """The network as it was built, with its present state dict."""
-        return networks.with_state(self._built, self._network.state_dict())
-
-    def _task(self, t: int) -> Task:
-        return make_task(self._dataset, self.run, self.run.seed, t)
 
     def _train(
         self, network: nn.Module, task: Task, previous: Task | None, *, life: bool = False

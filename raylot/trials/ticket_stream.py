@@ -4,39 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
-
 from raylot import interventions, networks
 from raylot.config import TicketStreamRun
-from raylot.data import Task
 from raylot.initialisation import reinitialised
 from raylot.names import WHOLE_NETWORK
 from raylot.pruning import remarks_on_emptied, zero_pruned
 from raylot.randomness import RandomKey
-from raylot.shifts import make_task
 from raylot.tickets import RANDOM, REINIT, TicketSearch, masks_from_tensors
 from raylot.training import Masks, train
-from raylot.trials.base import RunTrainable
-from raylot.trials.stream import pack, snapshot_path, task_row, unpack
+from raylot.trials.stream import LearningTrial, snapshot_path, task_row, unpack
 from raylot.trials.tickets import masks_path, start_search
 
 
-class TicketStreamTrial(RunTrainable):
+class TicketStreamTrial(LearningTrial):
     """One step trains the subnetwork on one of the tasks after the snapshot's.
 
     All subnetworks of a snapshot see the same tasks in the same data order. Plasticity is measured
-    before the first and before the last of them. As in a stream, only the network's state dict goes
-    from task to task.
+    before the first and before the last of them.
     """
 
     run_model = TicketStreamRun
     run: TicketStreamRun
-    _dataset: Task
-    _built: nn.Module
-    _network: nn.Module
     _masks: Masks | None
-    _initial: dict[str, Tensor]
-    _optimizer_state: dict[str, Tensor] | None
 
     @property
     def total_steps(self) -> int:
@@ -68,18 +57,15 @@ class TicketStreamTrial(RunTrainable):
         if self._masks and self.run.masked == "zero":
             zero_pruned(self._network, self._masks)  # before plasticity is measured
 
-    def tensors(self) -> dict[str, Tensor]:
-        return pack(self._network, self._optimizer_state)
-
     def advance(self) -> dict[str, float]:
         t = self.run.task + 1 + self.state.steps
-        task = self._task(t)
+        task = self.task(t)
         structure: dict[str, float] = {}
         if self.state.steps in (0, self.run.ticket_tasks - 1):
-            rows = self.measure_structure(self._renewed(), task, self._initial, self._masks)
+            rows = self.measure_structure(self.renewed(), task, self._initial, self._masks)
             self.state.add_rows("plasticity", [{**self._place(), "task": t, **row} for row in rows])
             structure = {r["metric"]: r["value"] for r in rows if r["layer"] == WHOLE_NETWORK}
-        self._network = self._renewed()
+        self._network = self.renewed()
         result = train(
             self._network,
             task,
@@ -90,7 +76,7 @@ class TicketStreamTrial(RunTrainable):
             key=RandomKey((self.run.seed, "ticket stream", t, self.run.ticket)),
             masks=self._masks,
             masked=self.run.masked,
-            previous=self._task(t - 1) if self.run.gradual else None,
+            previous=self.task(t - 1) if self.run.gradual else None,
             gradual=self.run.gradual,
             optimizer_state=self._optimizer_state,
             learning_curve=True,
@@ -120,12 +106,6 @@ class TicketStreamTrial(RunTrainable):
         if self.run.subnetwork == RANDOM:
             return search.control_masks(RANDOM, self.run.ticket)
         return search.masks[self.run.ticket]
-
-    def _renewed(self) -> nn.Module:
-        return networks.with_state(self._built, self._network.state_dict())
-
-    def _task(self, t: int) -> Task:
-        return make_task(self._dataset, self.run, self.run.seed, t)
 
     def _place(self) -> dict[str, Any]:
         dense = self.run.subnetwork == "dense"

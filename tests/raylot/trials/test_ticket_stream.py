@@ -162,7 +162,7 @@ def test_a_pruned_network_is_measured_pruned(tmp_path: Path, searched: dict[str,
     trial = _trial(root, "ticket")
     trial.step()
     assert trial._masks is not None
-    task = trial._task(3)
+    task = trial.task(3)
     network = networks.build(trial.run, task.input_shape, task.classes, RandomKey((0,)))
     network.load_state_dict(_snapshot(root, trial))
     dense = copy.deepcopy(network)
