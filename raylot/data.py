@@ -54,11 +54,11 @@ class Task:
         devices = sorted({str(getattr(self, name).device) for name in _TENSORS})
         if len(devices) > 1:
             raise OptionError(f"{', '.join(_TENSORS)}: must be on one device, not {devices}")
-        if not isinstance(self.classes, Integral) or self.classes < 1:
+        if not _is_a(Integral, self.classes) or self.classes < 1:
             raise OptionError(f"classes={shown(self.classes)}: must be a whole number, at least 1")
         for name in ("offset", "divisor"):
             value = getattr(self, name)
-            if not isinstance(value, Real) or not math.isfinite(value):
+            if not _is_a(Real, value) or not math.isfinite(value):
                 raise OptionError(f"{name}={shown(value)}: must be a finite number")
         if self.divisor == 0:
             raise OptionError("divisor=0: must not be 0")
@@ -156,6 +156,24 @@ def scaled(dataset: Task, options: DataOptions) -> Task:
     return dataset
 
 
+def check_task(task: object) -> None:
+    """Makes sure that what a caller gave as a task is one.
+
+    Raises:
+        OptionError: it is something else, as a pair of inputs and labels.
+    """
+    if not isinstance(task, Task):
+        raise OptionError(
+            f"task: must be a raylot.Task, as Task({', '.join(_TENSORS)}, classes), not a "
+            f"{type(task).__name__}"
+        )
+
+
+def _is_a(kind: type, value: object) -> bool:
+    """Whether it is a number of a kind; Python counts True and False among the numbers."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def _tensor(name: str, values: object) -> Tensor:
     """A task's inputs or labels, of the type that it needs; the same object if it can be.
 
@@ -185,7 +203,7 @@ def _tensor(name: str, values: object) -> Tensor:
         if values.is_floating_point() and values.dtype not in _FLOATS:
             return values.float()
         return values.to(_WIDER.get(values.dtype, values.dtype))
-    if values.is_floating_point() or values.is_complex():
+    if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
         raise OptionError(
             f"{name}: must be whole numbers, not {values.dtype}; convert them with .long()"
         )

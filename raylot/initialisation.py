@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from raylot.copies import copied
+from raylot.names import of_module
 from raylot.options import OptionError
 from raylot.randomness import RandomKey
 
@@ -69,8 +70,7 @@ def _redraw(network: nn.Module, key: RandomKey) -> str | None:
     for name, parameter in trainable.items():
         if parameter.isnan().any():
             module, _, own = name.rpartition(".")
-            kind = type(network.get_submodule(module)).__name__
-            where = f"module {module} ({kind})" if module else kind
+            where = of_module(module, network.get_submodule(module))
             return f"{where} has no reset_parameters() that draws its {own} anew"
     return None
 

@@ -1,5 +1,7 @@
 """Names that the library, the sweeps and the analysis share; imports nothing."""
 
+from __future__ import annotations
+
 #: The ``layer`` of a value that is about the whole network.
 WHOLE_NETWORK = "all"
 
@@ -28,3 +30,12 @@ BUILT_IN: dict[str, tuple[str, ...]] = {
         *PERFORMANCE,
     ),
 }  # fmt: skip
+
+
+def of_module(name: str, module: object) -> str:
+    """What messages call a network's module: ``module 0 (Linear)``; ``Linear`` the network itself.
+
+    The name alone, which often is a number, would read as nonsense.
+    """
+    kind = type(module).__name__
+    return f"module {name} ({kind})" if name else kind

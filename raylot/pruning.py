@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from raylot import plugins
+from raylot.names import of_module
 from raylot.options import OptionError, shown
 from raylot.randomness import RandomKey
 from raylot.training import Masks
@@ -22,6 +24,9 @@ Prunable = str | Sequence[str] | Callable[[str, nn.Parameter], bool] | None
 
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d,
            nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)  # fmt: skip
+
+#: How messages call the place where a user chooses.
+_CHOICE = "prune= (of find_tickets, or of @plugins.network)"
 
 #: Normalisations whose gains can have several dimensions.
 _NORMS = (nn.LayerNorm, nn.RMSNorm)
@@ -41,12 +46,14 @@ def prunable_weights(network: nn.Module, prune: Prunable = None) -> dict[str, nn
     """
     chosen = {id(p) for p in _chosen(network, prune)}
     weights = {name: p for name, p in network.named_parameters() if id(p) in chosen}
-    if not weights:
+    if not weights and prune is None:
+        others = _list(list(_weights(network)))
+        hint = f"; {_CHOICE} chooses others of its weights: {others}" if others else ""
         raise OptionError(
-            "network: must have at least one trainable linear or convolution layer to prune"
-            if prune is None
-            else f"prune={_shown(prune)}: must choose at least one trainable weight"
+            f"network: must have at least one trainable linear or convolution layer to prune{hint}"
         )
+    if not weights:
+        raise OptionError(f"prune={_shown(prune)}: must choose at least one trainable weight")
     return weights
 
 
@@ -72,7 +79,7 @@ def _chosen(network: nn.Module, prune: Prunable) -> list[nn.Parameter]:
         of_layers = {id(module.weight) for module in network.modules() if _is_plain(module)}
         return [p for p in weights.values() if id(p) in of_layers]
     if callable(prune):
-        return [p for name, p in weights.items() if prune(name, p)]
+        return [p for name, p in weights.items() if _chooses(prune, name, p)]
     patterns = [prune] if isinstance(prune, str) else prune
     if not isinstance(patterns, Sequence) or not all(isinstance(part, str) for part in patterns):
         raise OptionError(
@@ -86,6 +93,16 @@ def _chosen(network: nn.Module, prune: Prunable) -> list[nn.Parameter]:
                 + _list(list(weights))
             )
     return [weights[name] for pattern in patterns for name in fnmatch.filter(weights, pattern)]
+
+
+def _chooses(prune: Callable[[str, nn.Parameter], bool], name: str, weight: nn.Parameter) -> bool:
+    try:
+        return bool(prune(name, weight))
+    except Exception as error:
+        raise OptionError(
+            f"prune={_shown(prune)}: must be a function that takes a weight's name and the weight, "
+            f"and returns True or False; of {name}: {plugins.described(error)}"
+        ) from None
 
 
 def _is_plain(module: nn.Module) -> bool:
@@ -102,12 +119,12 @@ def full_masks(network: nn.Module, prune: Prunable = None) -> Masks:
     """
     for name, module in network.named_modules() if prune is None else ():
         if isinstance(module, _LAYERS) and not _is_plain(module) and _trains_weight(module):
-            raise OptionError(_parametrised(name or type(module).__name__))
+            raise OptionError(_parametrised(of_module(name, module)))
     weights = prunable_weights(network, prune)
     for name in weights:
         layer, computes_another, _ = f".{name}".partition(".parametrizations.")
         if computes_another:
-            raise OptionError(_parametrised(layer[1:] or type(network).__name__))
+            raise OptionError(_parametrised(of_module(layer[1:], network.get_submodule(layer[1:]))))
     return {name: torch.ones_like(w, dtype=torch.bool) for name, w in weights.items()}
 
 
@@ -119,7 +136,7 @@ def _parametrised(layer: str) -> str:
     return (
         f"network: {layer} computes its weight from other parameters (as weight and spectral norm "
         "do), so it cannot be pruned; remove the parametrisation first (torch.nn.utils.parametrize"
-        ".remove_parametrizations), or leave the layer out with prune="
+        f".remove_parametrizations), or leave the layer out with {_CHOICE}"
     )
 
 
@@ -143,7 +160,7 @@ def remark_on_left_out(left: Mapping[str, int], masks: Masks) -> str:
         return ""
     share = 1 - prunable_share(left, masks)
     names = _list(list(left))
-    return f"not pruned: {names} ({share:.1%} of all weights); prune= chooses what is pruned"
+    return f"not pruned: {names} ({share:.1%} of all weights); {_CHOICE} chooses what is pruned"
 
 
 def prunable_share(left: Mapping[str, int], masks: Masks) -> float:

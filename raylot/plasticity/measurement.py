@@ -20,8 +20,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from raylot import plugins
 from raylot.config import PlasticityOptions
 from raylot.copies import copied
-from raylot.data import Task
+from raylot.data import Task, check_task
 from raylot.names import WHOLE_NETWORK
+from raylot.options import OptionError
 from raylot.plasticity.activations import (
     ACTIVATION_METRICS,
     LayerActivations,
@@ -100,6 +101,7 @@ def measure(
         ValueError: masks or initial do not fit the network, or the network cannot be copied.
         Exception: what the network itself raises in a forward pass on the probe.
     """
+    check_task(task)
     reasons: list[str] = []
     with _apart(network, task.train_labels.device, key):
         inputs, labels = _probe(task, options.probe_size, key)
@@ -165,8 +167,8 @@ def _probe(task: Task, size: int, key: RandomKey) -> tuple[Tensor, Tensor]:
 def _weights(network: nn.Module, note: Note) -> dict[str, nn.Parameter]:
     try:
         return prunable_weights(network)
-    except ValueError as error:  # there are none
-        note(f"metrics of weights and gradients: left out; {error}")
+    except OptionError:  # there are none
+        note("metrics of weights and gradients: left out, as no linear or convolution layer trains")
         return {}
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from raylot.config import SeedOptions, TicketSearchOptions
 from raylot.copies import copied
-from raylot.data import Task
+from raylot.data import Task, check_task
 from raylot.options import OptionError
 from raylot.pruning import Prunable
 from raylot.randomness import RandomKey
@@ -113,6 +113,7 @@ def find_tickets(
         random_density=random_density, shuffled_masks=shuffled_masks,
         reinit_tickets=reinit_tickets, tolerance=tolerance, device=device, engine=engine,
     )  # fmt: skip
+    check_task(task)
     target = choose_device(device)
     SeedOptions.checked(seed=seed)
     task = task.to(target)

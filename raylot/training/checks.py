@@ -17,6 +17,7 @@ from raylot import plugins
 from raylot.config import TrainingOptions
 from raylot.copies import copied, copied_with_constants
 from raylot.data import Task
+from raylot.names import of_module
 from raylot.options import OptionError, shown
 from raylot.training.evaluation import begin_training
 
@@ -52,8 +53,9 @@ def check_parameters(network: nn.Module) -> None:
             for kind, remover in _REPARAMETRISATIONS.items():
                 if isinstance(hook, kind):
                     raise OptionError(
-                        f"network: {name or 'it'} is reparametrised by {type(hook).__name__} of "
-                        f"torch.nn.utils; remove that first, with {remover}"
+                        f"network: {of_module(name, module)} is reparametrised by "
+                        f"{type(hook).__name__} of torch.nn.utils; remove that first, with "
+                        f"{remover}"
                     )
     trainable = {name: p for name, p in network.named_parameters() if p.requires_grad}
     if not trainable:

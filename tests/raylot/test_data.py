@@ -155,6 +155,9 @@ _WRONG: list[tuple[dict[str, Any], str]] = [
      "train_inputs, train_labels, test_inputs, test_labels: must be on one device, not "),
     ({"classes": 0}, "classes=0: must be a whole number, at least 1"),
     ({"classes": 3.0}, "classes=3.0: must be a whole number, at least 1"),
+    ({"classes": True}, "classes=True: must be a whole number, at least 1"),
+    ({"divisor": True}, "divisor=True: must be a finite number"),
+    ({"train_labels": _Y > 0}, "train_labels: must be whole numbers, not torch.bool; convert"),
     ({"divisor": 0}, "divisor=0: must not be 0"),
     ({"offset": math.nan}, "offset=nan: must be a finite number"),
 ]  # fmt: skip

@@ -90,7 +90,7 @@ def test_what_is_left_out_is_counted_and_said() -> None:
     assert prunable_share(left, masks) == 20 / 160
     assert remark_on_left_out(left, masks) == (
         "not pruned: own, lstm.weight_ih_l0, lstm.weight_hh_l0 (87.5% of all weights); prune= "
-        "chooses what is pruned"
+        "(of find_tickets, or of @plugins.network) chooses what is pruned"
     )
     everything = full_masks(network, "*")
     assert left_out(network, everything) == {}
@@ -107,6 +107,16 @@ def test_what_is_left_out_is_counted_and_said() -> None:
         ([3], "prune=[3]: must be names of weights"),
         ([], "prune=[]: must choose at least one trainable weight"),
         (lambda name, weight: False, "prune=<lambda>: must choose at least one trainable weight"),
+        (
+            lambda name: True,
+            "prune=<lambda>: must be a function that takes a weight's name and the weight, and "
+            "returns True or False; of own: TypeError: ",
+        ),
+        (
+            lambda name, weight: weight,
+            "prune=<lambda>: must be a function that takes a weight's name and the weight, and "
+            "returns True or False; of own: RuntimeError: Boolean value of Tensor with more than",
+        ),
     ],
 )
 def test_a_wrong_choice_is_refused_in_one_line(prune: Any, message: str) -> None:
@@ -122,7 +132,7 @@ def test_parametrised_layers_are_refused_unless_they_are_left_out(
 ) -> None:
     network = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3))
     getattr(nn.utils.parametrizations, kind)(network[0])
-    with pytest.raises(OptionError, match="network: 0 computes its weight from other parameters"):
+    with pytest.raises(OptionError, match=r"network: module 0 \(.*\) computes its weight from"):
         full_masks(network, prune)
     assert list(full_masks(network, "2.weight")) == ["2.weight"]
     network[0].requires_grad_(False).get_parameter("bias").requires_grad_()
@@ -135,6 +145,23 @@ def test_a_network_that_is_one_parametrised_layer_is_named() -> None:
     alone = nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
     with pytest.raises(OptionError, match="network: ParametrizedLinear computes its weight"):
         full_masks(alone)
+
+
+class _OfItsOwn(nn.Module):
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.own = nn.Parameter(torch.zeros(shape))
+
+
+def test_a_network_without_layers_to_prune_is_told_what_else_can_be() -> None:
+    with pytest.raises(OptionError) as caught:
+        full_masks(_OfItsOwn(3, 4))
+    assert str(caught.value) == (
+        "network: must have at least one trainable linear or convolution layer to prune; prune= "
+        "(of find_tickets, or of @plugins.network) chooses others of its weights: own"
+    )
+    with pytest.raises(OptionError, match=r"layer to prune$"):
+        full_masks(_OfItsOwn(3))
 
 
 def test_weights_that_are_pruned_away_entirely_are_said() -> None:

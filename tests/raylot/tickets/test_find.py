@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -192,6 +192,12 @@ def test_bad_options_are_refused_in_one_line(options: dict[str, object], message
     assert "\n" not in str(caught.value)
 
 
+def test_a_pair_of_inputs_and_labels_is_no_task() -> None:
+    pair: Any = (torch.rand(9, 6), torch.zeros(9).long())
+    with pytest.raises(OptionError, match=r"^task: must be a raylot\.Task, .* not a tuple$"):
+        find_tickets(small_network(), pair, sparsity=0.5)
+
+
 #: Passes of the trial on two examples that comes before any training: two steps, one evaluation.
 _TRIAL = 3
 
@@ -233,13 +239,15 @@ def test_what_is_not_pruned_is_told_once_before_training() -> None:
     network = _Attending()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(UserWarning, match="prune= chooses what is pruned") as caught:
+        with pytest.raises(
+            UserWarning, match=r"prune= \(of find_tickets, .*\) chooses what is pruned"
+        ) as caught:
             find(network)
     # place 6, in_proj 27, out_proj 9, output 18 weights
     assert str(caught.value).startswith(
         "not pruned: place, attention.in_proj_weight (55.0% of all weights)"
     )
-    assert network.calls == _TRIAL
+    assert network.calls == _TRIAL + 1  # an evaluation of the network given
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         found = find(network)

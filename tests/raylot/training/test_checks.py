@@ -119,23 +119,23 @@ _REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "torch.nn.utils.prune": (
         lambda: _changed(lambda net: prune.l1_unstructured(net[0], "weight", 0.5)),
-        "network: 0 is reparametrised by L1Unstructured of torch.nn.utils; remove that first, "
-        "with torch.nn.utils.prune.remove",
+        "network: module 0 (Linear) is reparametrised by L1Unstructured of torch.nn.utils; remove "
+        "that first, with torch.nn.utils.prune.remove",
     ),
     "pruned twice": (
         lambda: _changed(lambda net: [prune.random_unstructured(net[0], "weight", 0.5)
                                       for _ in range(2)]),
-        "network: 0 is reparametrised by PruningContainer of torch.nn.utils; remove that first",
+        "network: module 0 (Linear) is reparametrised by PruningContainer of torch.nn.utils",
     ),
     "old weight norm": (
         lambda: _changed(lambda net: nn.utils.weight_norm(net[0])),
-        "network: 0 is reparametrised by WeightNorm of torch.nn.utils; remove that first, with "
-        "torch.nn.utils.remove_weight_norm",
+        "network: module 0 (Linear) is reparametrised by WeightNorm of torch.nn.utils; remove that "
+        "first, with torch.nn.utils.remove_weight_norm",
     ),
     "old spectral norm": (
         lambda: _changed(lambda net: nn.utils.spectral_norm(net[2])),
-        "network: 2 is reparametrised by SpectralNorm of torch.nn.utils; remove that first, with "
-        "torch.nn.utils.remove_spectral_norm",
+        "network: module 2 (Linear) is reparametrised by SpectralNorm of torch.nn.utils; remove "
+        "that first, with torch.nn.utils.remove_spectral_norm",
     ),
     "hook on a weight": (
         lambda: _changed(lambda net: net[0].weight.register_hook(lambda gradient: gradient * 0)),
@@ -267,8 +267,9 @@ def test_hooks_of_modules_are_called_in_every_training() -> None:
     network[0].register_forward_hook(lambda *given: calls.append("forward"))  # type: ignore[index]
     network[2].register_full_backward_hook(lambda *given: calls.append("backward"))  # type: ignore[index]
     find(network, count=1, rounds=1, epochs=1, batch_size=40, random_masks=0)
-    # Trained densely and once more; each evaluated once. Two steps and an evaluation were tried.
-    assert (calls.count("forward"), calls.count("backward")) == (2 + 2 + 3, 2 + 2)
+    # Trained densely and once more; each evaluated once, as is the network given. Two steps and an
+    # evaluation were tried.
+    assert (calls.count("forward"), calls.count("backward")) == (2 + 2 + 1 + 3, 2 + 2)
     network[0].register_forward_hook(lambda module, inputs, outputs: outputs * 0)  # type: ignore[index]
     still = find(network, count=1, rounds=1, epochs=1, batch_size=40, random_masks=0)
     assert len({row["test_accuracy"] for row in still.rows}) == 1

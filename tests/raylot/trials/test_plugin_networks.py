@@ -110,8 +110,8 @@ def test_the_row_says_what_is_not_pruned(tmp_path: Path) -> None:
     notes = results.read(tmp_path, "runs").set_index("kind")["notes"]
     # place 64, in_proj 192, out_proj 64, output 640 weights
     assert notes["tickets"] == (
-        "not pruned: place, attention.in_proj_weight (26.7% of all weights); prune= chooses what "
-        "is pruned"
+        "not pruned: place, attention.in_proj_weight (26.7% of all weights); prune= (of "
+        "find_tickets, or of @plugins.network) chooses what is pruned"
     )
     assert set(_masks(tmp_path)) == {"attention.out_proj.weight", "output.weight"}
 
@@ -150,7 +150,11 @@ def _sweep(root: Path, **options: Any) -> Sweep:
 @pytest.mark.parametrize(
     ("source", "prune", "message"),
     [
-        (_NORMED, "", "network=normed: 1 computes its weight from other parameters"),
+        (
+            _NORMED,
+            "",
+            "network=normed: module 1 (ParametrizedLinear) computes its weight from other p",
+        ),
         (_ATTENDING, "'*.weigth'", "network=attending: prune=*.weigth: must match one of the"),
         (_ATTENDING, "()", "network=attending: prune=(): must choose at least one trainable w"),
     ],
