@@ -54,7 +54,8 @@ def find_tickets(
 ) -> Tickets:
     """Searches winning tickets of a network on a task by iterative magnitude pruning.
 
-    Warns of a layer that is pruned away entirely.
+    Warns of a network that begins without a finite loss, and of a layer that is pruned away
+    entirely.
 
     Args:
         network: any module from inputs to logits (``examples x classes``), with float32 parameters,

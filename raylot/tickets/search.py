@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from raylot import networks
@@ -32,12 +35,15 @@ from raylot.training import (
     Masks,
     TrainingJob,
     TrainingResult,
+    evaluate,
     train_all,
     trains_together,
 )
 
 #: Values of the ``control`` column of the ``tickets`` table.
 TICKET, DENSE, RANDOM, SHUFFLED, REINIT = "none", "dense", "random", "shuffled", "reinit"
+
+_NOT_FINITE = "the network's loss on the task's test split is not finite before any training"
 
 #: What a training returns: a row of the ``tickets`` table without identity, and its measures.
 Trained = tuple[dict[str, Any], TrainingResult]
@@ -131,10 +137,18 @@ class TicketSearch:
     def remarks(self) -> list[str]:
         """What a reader of the results must know, so far.
 
-        Says which weights are not pruned, unless the caller chose them, and which are pruned away.
+        Says whether the network given computes numbers, which weights are not pruned, unless the
+        caller chose them, and which are pruned away.
         """
+        given = "" if self._begins_finite else _NOT_FINITE
         left = remark_on_left_out(self.left_out, self.masks[0]) if self._prunable is None else ""
-        return [*([left] if left else ()), *remarks_on_emptied(self.masks)]
+        return [*(remark for remark in (given, left) if remark), *remarks_on_emptied(self.masks)]
+
+    @functools.cached_property
+    def _begins_finite(self) -> bool:
+        network = self.network_in(self._snapshot)
+        with torch.random.fork_rng(devices=[]):
+            return math.isfinite(evaluate(network, self._task).loss)
 
     def start_state(self, ticket: int) -> dict[str, Tensor]:
         """What a ticket's weights are rewound to: the snapshot, or its state some steps later.

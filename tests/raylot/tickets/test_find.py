@@ -259,6 +259,22 @@ def test_what_is_not_pruned_is_told_once_before_training() -> None:
     assert found.density == pytest.approx(13 / 27)  # 4 of 9 and 9 of 18
 
 
+@pytest.mark.parametrize("place", ["weights", "outputs"])
+def test_a_network_that_begins_without_a_finite_loss_is_told_once(place: str) -> None:
+    network = small_network()
+    assert isinstance(network, nn.Sequential)
+    if place == "weights":
+        network[2].weight.detach()[0, 0] = torch.nan
+    else:
+        network.register_forward_hook(lambda module, inputs, outputs: outputs / 0)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        find(network, engine="generic")
+    assert [str(warning.message) for warning in told] == [
+        "the network's loss on the task's test split is not finite before any training"
+    ]
+
+
 @pytest.mark.parametrize("masked", ["zero", "freeze"])
 def test_attention_and_recurrent_weights_are_pruned_like_all_others(masked: str) -> None:
     """Chosen weights end at 0, or where they began, bit for bit."""
@@ -287,7 +303,9 @@ def test_a_spectrally_normed_layer_is_refused_before_training(masked: str) -> No
     network = small_network()
     assert isinstance(network, nn.Sequential)
     nn.utils.parametrizations.spectral_norm(network[0])
-    with pytest.raises(OptionError, match=r"^network: 0 computes .*remove_parametrizations\), or"):
+    with pytest.raises(
+        OptionError, match=r"^network: module 0 \(ParametrizedLinear\) computes .*, or"
+    ):
         find(network, masked=masked)
     found = find(network, masked=masked, prune="2.weight")
     assert list(found.masks[0]) == ["2.weight"]

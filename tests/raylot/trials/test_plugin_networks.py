@@ -127,6 +127,17 @@ def test_the_plugin_chooses_what_is_pruned(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_the_row_says_that_a_network_begins_without_a_finite_loss(tmp_path: Path) -> None:
+    options = {"network": "attending", "snapshots": "0", "tasks": 1}
+    _load(tmp_path, _ATTENDING.replace("3.0, 0.01", "float('nan')"), prune='"output.weight"')
+    finish(StreamTrial(trial_config(tmp_path, **options)))
+    finish(TicketsTrial(trial_config(tmp_path, task=0, **options)))
+    notes = results.read(tmp_path, "runs").set_index("kind")["notes"]
+    assert notes["tickets"] == (
+        "the network's loss on the task's test split is not finite before any training"
+    )
+
+
 def test_the_row_says_which_layer_is_pruned_away(tmp_path: Path) -> None:
     finish(StreamTrial(trial_config(tmp_path)))
     place = {"task": 2, "sparsity": 0.995}  # which leaves 2 of 384 weights, and none of 60
