@@ -232,6 +232,12 @@ def test_what_cannot_be_copied_is_one_line() -> None:
         _measured(network)
 
 
+def test_a_pair_of_inputs_and_labels_is_no_task() -> None:
+    pair: Any = (torch.rand(9, 6), torch.zeros(9).long())
+    with pytest.raises(OptionError, match=r"^task: must be a raylot\.Task, .* not a tuple$"):
+        measure(small_network(), pair, PlasticityOptions(), _KEY)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_networks_of_other_types_are_measured(dtype: torch.dtype) -> None:
     network = small_network().to(dtype)
