@@ -62,7 +62,7 @@ def compact_each(
 
 
 def _compact(storage: Storage, table: str, ended: Mapping[str, Ended], lease: Lease) -> None:
-    large = list(files.undamaged(files.large_files(storage, table)))
+    large = list(files.undamaged(files.large_files(storage, table, ["run_id"])))
     held = {run_id for file in large for run_id in file.rows}
     small = files.small_runs(storage, table)
     # Where a compaction was killed, runs have two files.
@@ -99,4 +99,4 @@ def _batches(small: Iterable[files.SmallFile]) -> Iterator[list[files.SmallFile]
 
 
 def _count(storage: Storage, table: str) -> int:
-    return len(files.small_runs(storage, table)) + len(files.large_files(storage, table))
+    return len(files.small_runs(storage, table)) + len(files.large_names(storage, table))

@@ -21,7 +21,7 @@ import hashlib
 import itertools
 import logging
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -70,35 +70,34 @@ class SmallFile:
 
 @dataclass(frozen=True)
 class LargeFile:
-    """A file with rows of many runs, opened for reading.
+    """A file with rows of many runs, as it was read.
 
     Attributes:
         path: in the storage.
         table: its table.
         rows: run_id -> how many rows it has here.
-        parquet: its contents.
+        contents: ``run_id``, and the columns that were asked for.
     """
 
     path: str
     table: str
     rows: Mapping[str, int]
-    parquet: pq.ParquetFile
+    contents: pa.Table
 
-    def read(self, without: Collection[str] = (), columns: Sequence[str] | None = None) -> pa.Table:
-        """Its rows, without those of some runs: ``run_id``, and the columns asked for."""
-        found = _read(self.parquet, self.table, columns, self.path)
-        if self.rows.keys().isdisjoint(without):
-            return found
-        left_out = pc.is_in(found["run_id"], pa.array(sorted(without), pa.string()))
-        return found.filter(pc.invert(left_out))
+    def without(self, run_ids: Collection[str]) -> pa.Table:
+        """Its contents, without the rows of some runs."""
+        if self.rows.keys().isdisjoint(run_ids):
+            return self.contents
+        left_out = pc.is_in(self.contents["run_id"], pa.array(sorted(run_ids), pa.string()))
+        return self.contents.filter(pc.invert(left_out))
 
 
 File = TypeVar("File", SmallFile, LargeFile)
 
 
-def undamaged(files: Iterable[File | DamagedFileError]) -> Iterator[File]:
-    """Files without those that are damaged, which are reported."""
-    for file in files:
+def undamaged(files: Iterable[File | DamagedFileError | None]) -> Iterator[File]:
+    """Files without those that are gone, and those that are damaged, which are reported."""
+    for file in filter(None, files):
         if isinstance(file, DamagedFileError):
             _log.warning(
                 "%s; it is left out (python -m raylot.results check STORAGE tells what to do)", file
@@ -133,35 +132,36 @@ def small_files(
     def examined(run_id: str) -> SmallFile | DamagedFileError | None:
         try:
             path = small_path(table, run_id)
-            return storage.read_whole(path, lambda data: _small(data, path, table, run_id, columns))
         except DamagedFileError as damage:
             return damage
+        return _examined(storage, path, lambda data: _small(data, path, table, run_id, columns))
 
     with ThreadPoolExecutor(_FETCHED_AT_ONCE) as threads:
         each = map if storage.is_local else threads.map
-        yield from (file for file in each(examined, run_ids) if file is not None)
+        yield from filter(None, each(examined, run_ids))
+
+
+def large_names(storage: Storage, table: str) -> list[str]:
+    """Names of all large files of a table, sorted."""
+    return storage.names(f"tables/{table}/compacted")
 
 
 def large_files(
-    storage: Storage, table: str, run_id: str | None = None
-) -> list[LargeFile | DamagedFileError]:
-    """All large files of a table, or those that may hold one run, or what is wrong with them."""
-    folder = f"tables/{table}/compacted"
+    storage: Storage, table: str, columns: Sequence[str] | None = None, run_id: str | None = None
+) -> Iterator[LargeFile | DamagedFileError]:
+    """Large files of a table, or what is wrong with them; with ``run_id``, those that may hold it.
 
-    def examined(path: str) -> LargeFile | DamagedFileError | None:
-        try:
-            return storage.read_whole(path, lambda data: _large(data, path, table))
-        except DamagedFileError as damage:
-            return damage
-
-    names = storage.names(folder)
-    while True:
-        wanted = [name for name in names if run_id is None or _may_hold(name, run_id)]
-        found = [examined(f"{folder}/{name}") for name in wanted]
-        now = storage.names(folder)
-        if now == names:  # else one may have been replaced before it was opened
-            return [file for file in found if file is not None]
-        names = now
+    A file may be replaced before it is opened, by one with the rest of its runs: what has come
+    meanwhile is yielded too, though its runs may have been yielded before.
+    """
+    seen: set[str] = set()
+    while fresh := [name for name in large_names(storage, table) if name not in seen]:
+        seen.update(fresh)
+        for name in fresh:
+            if run_id is None or _may_hold(name, run_id):
+                path = f"tables/{table}/compacted/{name}"
+                if file := _large_file(storage, table, path, columns):
+                    yield file
 
 
 def gathered(tables: Iterable[pa.Table]) -> list[pa.Table]:
@@ -181,10 +181,11 @@ def write_large(storage: Storage, rows: pa.Table, table: str) -> None:
 
 
 def drop(storage: Storage, file: LargeFile, run_ids: Collection[str]) -> None:
-    """Takes runs out of a large file."""
+    """Takes runs out of a large file; one that turns out to be damaged stays as it is."""
     if not file.rows.keys().isdisjoint(run_ids):
-        write_large(storage, file.read(without=run_ids), file.table)
-        storage.delete_file(file.path)
+        for whole in undamaged([_large_file(storage, file.table, file.path)]):
+            write_large(storage, whole.without(run_ids), file.table)
+            storage.delete_file(file.path)
 
 
 def schema_of(table: str) -> pa.Schema:
@@ -212,61 +213,62 @@ def _may_hold(name: str, run_id: str) -> bool:
     return len(parts) != 3 or parts[0] <= run_id <= parts[1]
 
 
+def _examined(
+    storage: Storage, path: str, parse: Callable[[bytes], File]
+) -> File | DamagedFileError | None:
+    try:
+        return storage.read_whole(path, parse)
+    except DamagedFileError as damage:
+        return damage
+
+
 def _small(
     data: bytes, path: str, table: str, run_id: str, columns: Sequence[str] | None
 ) -> SmallFile:
-    parquet, has_checksum = _opened(data, path, table)
-    rows = _read(parquet, table, columns, path)
+    rows, has_checksum = _read(data, path, table, columns)
     if not pc.all(pc.equal(rows["run_id"], run_id), skip_nulls=False, min_count=0).as_py():
         raise DamagedFileError(path, "it holds rows of another run")
     return SmallFile(run_id, path, rows, seal.fingerprint(data) if has_checksum else None)
 
 
-def _large(data: bytes, path: str, table: str) -> LargeFile:
-    digest = path.removesuffix(_SUFFIX).rpartition("-")[2]
-    if len(digest) == _DIGEST and digest != _digest(data):
-        raise DamagedFileError(path, "its checksum does not fit")
-    parquet, has_checksum = _opened(data, path, table)
-    found = _read(parquet, table, ["run_id"] if has_checksum else None, path)
-    counts = pc.value_counts(found["run_id"].combine_chunks()).to_pylist()
-    rows = {count["values"]: count["counts"] for count in counts}
-    if not all(run_id and RUN_ID.fullmatch(run_id) for run_id in rows):
-        raise DamagedFileError(path, "it holds rows of no run")
-    return LargeFile(path, table, rows, parquet)
+def _large_file(
+    storage: Storage, table: str, path: str, columns: Sequence[str] | None = None
+) -> LargeFile | DamagedFileError | None:
+    def parse(data: bytes) -> LargeFile:
+        digest = path.removesuffix(_SUFFIX).rpartition("-")[2]
+        if len(digest) == _DIGEST and digest != _digest(data):
+            raise DamagedFileError(path, "its checksum does not fit")
+        contents, _ = _read(data, path, table, columns)
+        counts = pc.value_counts(contents["run_id"].combine_chunks()).to_pylist()
+        rows = {count["values"]: count["counts"] for count in counts}
+        if not all(run_id and RUN_ID.fullmatch(run_id) for run_id in rows):
+            raise DamagedFileError(path, "it holds rows of no run")
+        return LargeFile(path, table, rows, contents)
 
-
-def _opened(data: bytes, path: str, table: str) -> tuple[pq.ParquetFile, bool]:
-    """A file's contents, and whether they have a checksum; values are checked as they are read.
-
-    Raises:
-        DamagedFileError: they are damaged.
-    """
-    try:
-        parquet = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        schema = parquet.schema_arrow
-    except _UNREADABLE as error:
-        raise DamagedFileError(path, " ".join(str(error).split())) from None
-    mark = (schema.metadata or {}).get(_MARK)
-    if mark is None:  # of an older version
-        return parquet, seal.check(data, path)
-    if mark != _mark(table, schema.names):
-        raise DamagedFileError(path, f"its columns are not those written for {table}")
-    return parquet, True
+    return _examined(storage, path, parse)
 
 
 def _read(
-    parquet: pq.ParquetFile, table: str, columns: Sequence[str] | None, path: str
-) -> pa.Table:
-    """``run_id`` and other columns; one that the file was written without is null.
+    data: bytes, path: str, table: str, columns: Sequence[str] | None
+) -> tuple[pa.Table, bool]:
+    """Reads ``run_id`` and other columns of a file; one that it was written without is null.
+
+    Returns:
+        The rows, and whether the file has a checksum.
 
     Raises:
-        DamagedFileError: they cannot be read.
+        DamagedFileError: what was read is damaged.
     """
     schema = schema_of(table)
     if columns is not None:
         schema = pa.schema([schema.field(name) for name in dict.fromkeys(["run_id", *columns])])
-    there = set(parquet.schema_arrow.names).intersection(schema.names)
     try:
+        parquet = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        written = parquet.schema_arrow
+        mark = (written.metadata or {}).get(_MARK)
+        if mark not in (None, _mark(table, written.names)):
+            raise ValueError(f"its columns are not those written for {table}")
+        there = set(written.names).intersection(schema.names)
         # one thread: with more, the many small files take several times as long
         found = parquet.read(columns=list(there), use_threads=False)
         arrays = [
@@ -275,8 +277,8 @@ def _read(
             else pa.nulls(found.num_rows, field.type)
             for field in schema
         ]
-        read = pa.Table.from_arrays(arrays, schema=schema)
-        read.validate(full=True)
+        rows = pa.Table.from_arrays(arrays, schema=schema)
+        rows.validate(full=True)
     except _UNREADABLE as error:
         raise DamagedFileError(path, " ".join(str(error).split())) from None
-    return read
+    return rows, mark is not None or seal.check(data, path)  # older versions sealed tables, or not

@@ -177,18 +177,14 @@ def _inspect_table(
             is_known = RUN_ID.fullmatch(run_id) and (table == "runs" or run_id in found.runs)
             found.damages.append(Damage(own.path, reason, (run_id,) if is_known else ()))
     lost = []
-    for file in files.large_files(storage, table):
-        try:
-            if isinstance(file, DamagedFileError):
-                raise file
-            others = {r for r in file.rows if r in rows or (chosen is not None and r not in chosen)}
-            found_rows = file.read(without=others, columns=columns)
-        except DamagedFileError as damage:
-            lost.append(damage.path)
-            found.damages.append(Damage(damage.path, damage.reason))
+    for file in files.large_files(storage, table, columns):
+        if isinstance(file, DamagedFileError):
+            lost.append(file.path)
+            found.damages.append(Damage(file.path, file.reason))
             continue
+        others = {r for r in file.rows if r in rows or (chosen is not None and r not in chosen)}
         rows |= {run_id: file.rows[run_id] for run_id in file.rows.keys() - others}
-        for row in found_rows.select(COLUMNS).to_pylist() if table == "runs" else ():
+        for row in file.without(others).select(COLUMNS).to_pylist() if table == "runs" else ():
             if reason := _add_end(row, found):
                 found.damages.append(Damage(file.path, reason, (row["run_id"],), is_file=False))
     return rows, lost

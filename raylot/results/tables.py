@@ -54,9 +54,9 @@ def read_run(
         if ended and (reason := ended.wrong(table, own)):
             raise DamagedFileError(own.path, reason)
         return list(own.rows.to_pylist())
-    for file in files.undamaged(files.large_files(storage, table, run_id)):
+    for file in files.undamaged(files.large_files(storage, table, run_id=run_id)):
         if run_id in file.rows:
-            return list(file.read(without=file.rows.keys() - {run_id}).to_pylist())
+            return list(file.without(file.rows.keys() - {run_id}).to_pylist())
     return None
 
 
@@ -85,13 +85,12 @@ def read(
             yield own.rows
 
     parts = files.gathered(small())
-    for file in files.undamaged(files.large_files(storage, table)):
-        parts.append(file.read(without=counted, columns=columns))
+    for file in files.undamaged(files.large_files(storage, table, columns)):
+        parts.append(file.without(counted))
         counted |= file.rows.keys()
     if not parts:
         parts.append(files.schema_of(table).empty_table())
     found = pa.concat_tables(parts).select(list(SCHEMAS[table] if columns is None else columns))
-    del parts
     frame: pd.DataFrame = found.to_pandas()
     return frame
 
@@ -101,7 +100,7 @@ def finished_runs(storage: Storage) -> set[str]:
 
     Files are not opened here: `raylot.results.integrity.inspect` tells which of them are damaged.
     """
-    large = files.undamaged(files.large_files(storage, "runs"))
+    large = files.undamaged(files.large_files(storage, "runs", ["run_id"]))
     return set(files.small_runs(storage, "runs")).union(*(file.rows for file in large))
 
 
@@ -126,5 +125,5 @@ def forget_runs(storage: Storage, run_ids: Collection[str]) -> None:
     for table in SCHEMAS:
         for run_id in set(files.small_runs(storage, table)).intersection(run_ids):
             storage.delete_file(files.small_path(table, run_id))
-        for file in files.undamaged(files.large_files(storage, table)):
+        for file in files.undamaged(files.large_files(storage, table, ["run_id"])):
             files.drop(storage, file, run_ids)

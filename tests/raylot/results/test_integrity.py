@@ -484,6 +484,34 @@ def test_a_compacted_table_of_an_older_raylot_is_read_and_checked(
     assert set(inspect(storage).to_compute_again) == set(names)
 
 
+def test_damage_in_a_large_file_without_a_digest_is_reported_wherever_it_is_read(
+    storage: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only reading the damaged column finds it; the names of the runs are whole."""
+    run_all(Path(storage.root), seed=1)
+    results.compact(storage)
+    (path,) = Path(storage.root).glob("tables/tasks/compacted/*")
+    old = path.rename(path.with_name("-".join([*path.stem.split("-")[:2], "0123abcd.parquet"])))
+    names = pq.ParquetFile(old).schema_arrow.names
+    chunk = pq.ParquetFile(old).metadata.row_group(0).column(names.index("test_accuracy"))
+    content = bytearray(old.read_bytes())
+    content[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
+    old.write_bytes(content)
+
+    relative = f"tables/tasks/compacted/{old.name}"
+    run_ids = set(results.read(storage, "tasks", ["run_id"])["run_id"])
+    assert len(run_ids) == 2
+    assert len(results.read(storage, "tasks")) == 0
+    assert results.read_run(storage, "tasks", min(run_ids)) is None
+    assert relative in {damage.path for damage in inspect(storage, artifacts=True).damages}
+    results.write(storage, "tasks", min(run_ids), [{"run_id": min(run_ids), "task": 0}])
+    caplog.clear()
+    results.compact(storage)
+    results.forget_runs(storage, run_ids)
+    assert f"{relative}: damaged (" in caplog.text
+    assert old.read_bytes() == content
+
+
 # ------------------------------------------------------------------ messages
 
 
