@@ -64,6 +64,11 @@ def one_line(text: object, longest: int | None = None) -> str:
     return line if longest is None or len(line) <= longest else f"... {line[-longest:]}"
 
 
+def holds_secret(text: str) -> bool:
+    """Whether a text gives a value to a name such as ``password=``."""
+    return _ASSIGNED.search(text) is not None
+
+
 def _masked(text: str) -> str:
     for secret in _secrets():
         text = text.replace(secret, "***")

@@ -52,7 +52,7 @@ def compact_each(
         storage: what to compact.
         say: tells the user what is waited for.
     """
-    with Lease(Storage(storage.root), say) as lease:
+    with Lease(Storage.again(storage.root), say) as lease:
         runs = ended_runs(storage)
         ended = {run_id: run for run_id, run in runs.items() if run.status != "failed"}
         for table in SCHEMAS:

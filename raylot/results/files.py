@@ -97,12 +97,12 @@ File = TypeVar("File", SmallFile, LargeFile)
 
 def undamaged(files: Iterable[File | DamagedFileError | None]) -> Iterator[File]:
     """Files without those that are gone, and those that are damaged, which are reported."""
-    for file in filter(None, files):
+    for file in files:
         if isinstance(file, DamagedFileError):
             _log.warning(
                 "%s; it is left out (python -m raylot.results check STORAGE tells what to do)", file
             )
-        else:
+        elif file is not None:
             yield file
 
 

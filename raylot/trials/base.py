@@ -172,7 +172,7 @@ class RunTrainable(tune.Trainable):
 
     def _start(self, config: dict[str, Any]) -> None:
         self.run = self.run_model.checked(**{**config["shared"], **config["run"]})
-        self.storage = Storage(config["storage"], config.get("patience", 0.0))
+        self.storage = Storage.again(config["storage"], config.get("patience", 0.0))
         self.device = _granted_device(self.run.device)
         self._lease: str | None = config.get("lease")
         self._notes: list[str] = []
