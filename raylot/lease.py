@@ -22,9 +22,11 @@ import uuid
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+import pydantic.dataclasses
 
 from raylot.options import OptionError
 from raylot.storage import Storage
@@ -43,7 +45,7 @@ _TRIES = 5
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config={"extra": "ignore", "strict": True})
 class Holder:
     """A sweep, or other owner of a file in `FOLDER`, that says it is in charge.
 
@@ -93,14 +95,10 @@ def holders(storage: Storage) -> list[Holder]:
 
 
 def _holder(path: str, data: bytes) -> Holder:
-    unknown = Holder(path, count=zlib.crc32(data))  # alive if the contents change
     try:
-        told = json.loads(data)
-        values = {name: told[name] for name in asdict(unknown) if name != "path"}
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return unknown
-    is_valid = all(type(value) is type(getattr(unknown, name)) for name, value in values.items())
-    return replace(unknown, **values) if is_valid else unknown
+        return Holder(**{**json.loads(data), "path": path})
+    except (TypeError, ValueError, RecursionError):
+        return Holder(path, count=zlib.crc32(data))  # alive if the contents change
 
 
 class Lease:
@@ -156,11 +154,9 @@ class Lease:
 
     def __exit__(self, *raised: object) -> None:
         self._ended.set()
-        try:
-            with suppress(OSError):
-                self._take_down()
-        finally:
-            _ours.discard(self.path)
+        _ours.discard(self.path)
+        with suppress(OSError):
+            self._take_down()
 
     def check(self) -> None:
         """Makes sure that nobody else has taken over.

@@ -21,10 +21,9 @@ import hashlib
 import itertools
 import logging
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -52,50 +51,37 @@ _UNREADABLE = (OSError, pa.ArrowException, ValueError, KeyError)
 
 
 @dataclass(frozen=True)
-class SmallFile:
-    """A run's file of one table, as it was read.
-
-    Attributes:
-        run_id: of the run.
-        path: in the storage.
-        rows: ``run_id``, and the columns that were asked for.
-        digest: of the file; None if it has no checksum, and nobody knows whether it is damaged.
-    """
-
-    run_id: str
-    path: str
-    rows: pa.Table
-    digest: str | None
-
-
-@dataclass(frozen=True)
-class LargeFile:
-    """A file with rows of many runs, as it was read.
+class TableFile:
+    """A small or a large file, as it was read.
 
     Attributes:
         path: in the storage.
         table: its table.
-        rows: run_id -> how many rows it has here.
-        contents: ``run_id``, and the columns that were asked for.
+        counts: run_id -> how many rows it has here.
+        rows: ``run_id``, and the columns that were asked for.
+        digest: of the file; None if it has no checksum, and nobody knows whether it is damaged.
     """
 
     path: str
     table: str
-    rows: Mapping[str, int]
-    contents: pa.Table
+    counts: Mapping[str, int]
+    rows: pa.Table
+    digest: str | None
+
+    @property
+    def run_id(self) -> str:
+        """Whose small file it is."""
+        return next(iter(self.counts))
 
     def without(self, run_ids: Collection[str]) -> pa.Table:
-        """Its contents, without the rows of some runs."""
-        if self.rows.keys().isdisjoint(run_ids):
-            return self.contents
-        left_out = pc.is_in(self.contents["run_id"], pa.array(sorted(run_ids), pa.string()))
-        return self.contents.filter(pc.invert(left_out))
+        """Its rows, without those of some runs."""
+        if self.counts.keys().isdisjoint(run_ids):
+            return self.rows
+        left_out = pc.is_in(self.rows["run_id"], pa.array(sorted(run_ids), pa.string()))
+        return self.rows.filter(pc.invert(left_out))
 
 
-File = TypeVar("File", SmallFile, LargeFile)
-
-
-def undamaged(files: Iterable[File | DamagedFileError | None]) -> Iterator[File]:
+def undamaged(files: Iterable[TableFile | DamagedFileError | None]) -> Iterator[TableFile]:
     """Files without those that are gone, and those that are damaged, which are reported."""
     for file in files:
         if isinstance(file, DamagedFileError):
@@ -126,19 +112,12 @@ def small_runs(storage: Storage, table: str) -> list[str]:
 
 def small_files(
     storage: Storage, table: str, run_ids: Iterable[str], columns: Sequence[str] | None = None
-) -> Iterator[SmallFile | DamagedFileError]:
+) -> Iterator[TableFile | DamagedFileError]:
     """Small files of some runs, or what is wrong with them; those that are gone are left out."""
-
-    def examined(run_id: str) -> SmallFile | DamagedFileError | None:
-        try:
-            path = small_path(table, run_id)
-        except DamagedFileError as damage:
-            return damage
-        return _examined(storage, path, lambda data: _small(data, path, table, run_id, columns))
-
     with ThreadPoolExecutor(_FETCHED_AT_ONCE) as threads:
         each = map if storage.is_local else threads.map
-        yield from filter(None, each(examined, run_ids))
+        found = each(lambda run_id: _examined(storage, table, columns, run_id=run_id), run_ids)
+        yield from filter(None, found)
 
 
 def large_names(storage: Storage, table: str) -> list[str]:
@@ -148,7 +127,7 @@ def large_names(storage: Storage, table: str) -> list[str]:
 
 def large_files(
     storage: Storage, table: str, columns: Sequence[str] | None = None, run_id: str | None = None
-) -> Iterator[LargeFile | DamagedFileError]:
+) -> Iterator[TableFile | DamagedFileError]:
     """Large files of a table, or what is wrong with them; with ``run_id``, those that may hold it.
 
     A file may be replaced before it is opened, by one with the rest of its runs: what has come
@@ -160,7 +139,7 @@ def large_files(
         for name in fresh:
             if run_id is None or _may_hold(name, run_id):
                 path = f"tables/{table}/compacted/{name}"
-                if file := _large_file(storage, table, path, columns):
+                if file := _examined(storage, table, columns, path=path):
                     yield file
 
 
@@ -176,14 +155,15 @@ def write_large(storage: Storage, rows: pa.Table, table: str) -> None:
     """Writes a large file, if there are any rows; they are sorted by run_id."""
     if rows.num_rows:
         data = to_bytes(rows, table)
-        name = f"{rows['run_id'][0]}-{rows['run_id'][-1]}-{_digest(data)}{_SUFFIX}"
+        digest = seal.fingerprint(data)[:_DIGEST]
+        name = f"{rows['run_id'][0]}-{rows['run_id'][-1]}-{digest}{_SUFFIX}"
         storage.write(f"tables/{table}/compacted/{name}", data)
 
 
-def drop(storage: Storage, file: LargeFile, run_ids: Collection[str]) -> None:
+def drop(storage: Storage, file: TableFile, run_ids: Collection[str]) -> None:
     """Takes runs out of a large file; one that turns out to be damaged stays as it is."""
-    if not file.rows.keys().isdisjoint(run_ids):
-        for whole in undamaged([_large_file(storage, file.table, file.path)]):
+    if not file.counts.keys().isdisjoint(run_ids):
+        for whole in undamaged([_examined(storage, file.table, path=file.path)]):
             write_large(storage, whole.without(run_ids), file.table)
             storage.delete_file(file.path)
 
@@ -200,12 +180,8 @@ def to_bytes(rows: pa.Table, table: str) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:_DIGEST]
-
-
 def _mark(table: str, columns: Iterable[str]) -> bytes:
-    return _digest(",".join([table, *columns]).encode()).encode()
+    return hashlib.sha256(",".join([table, *columns]).encode()).hexdigest()[:_DIGEST].encode()
 
 
 def _may_hold(name: str, run_id: str) -> bool:
@@ -214,51 +190,33 @@ def _may_hold(name: str, run_id: str) -> bool:
 
 
 def _examined(
-    storage: Storage, path: str, parse: Callable[[bytes], File]
-) -> File | DamagedFileError | None:
+    storage: Storage,
+    table: str,
+    columns: Sequence[str] | None = None,
+    *,
+    run_id: str = "",
+    path: str = "",
+) -> TableFile | DamagedFileError | None:
+    """A run's small file, or the large one at a path; None if it is gone."""
     try:
-        return storage.read_whole(path, parse)
+        path = path or small_path(table, run_id)
+        return storage.read_whole(path, lambda data: _read(data, path, table, columns, run_id))
     except DamagedFileError as damage:
         return damage
 
 
-def _small(
-    data: bytes, path: str, table: str, run_id: str, columns: Sequence[str] | None
-) -> SmallFile:
-    rows, has_checksum = _read(data, path, table, columns)
-    if not pc.all(pc.equal(rows["run_id"], run_id), skip_nulls=False, min_count=0).as_py():
-        raise DamagedFileError(path, "it holds rows of another run")
-    return SmallFile(run_id, path, rows, seal.fingerprint(data) if has_checksum else None)
-
-
-def _large_file(
-    storage: Storage, table: str, path: str, columns: Sequence[str] | None = None
-) -> LargeFile | DamagedFileError | None:
-    def parse(data: bytes) -> LargeFile:
-        digest = path.removesuffix(_SUFFIX).rpartition("-")[2]
-        if len(digest) == _DIGEST and digest != _digest(data):
-            raise DamagedFileError(path, "its checksum does not fit")
-        contents, _ = _read(data, path, table, columns)
-        counts = pc.value_counts(contents["run_id"].combine_chunks()).to_pylist()
-        rows = {count["values"]: count["counts"] for count in counts}
-        if not all(run_id and RUN_ID.fullmatch(run_id) for run_id in rows):
-            raise DamagedFileError(path, "it holds rows of no run")
-        return LargeFile(path, table, rows, contents)
-
-    return _examined(storage, path, parse)
-
-
 def _read(
-    data: bytes, path: str, table: str, columns: Sequence[str] | None
-) -> tuple[pa.Table, bool]:
-    """Reads ``run_id`` and other columns of a file; one that it was written without is null.
-
-    Returns:
-        The rows, and whether the file has a checksum.
+    data: bytes, path: str, table: str, columns: Sequence[str] | None, run_id: str
+) -> TableFile:
+    """Reads ``run_id`` and other columns; one that the file was written without is null.
 
     Raises:
         DamagedFileError: what was read is damaged.
     """
+    digest = seal.fingerprint(data)
+    in_name = path.removesuffix(_SUFFIX).rpartition("-")[2]
+    if not run_id and len(in_name) == _DIGEST and not digest.startswith(in_name):
+        raise DamagedFileError(path, "its checksum does not fit")
     schema = schema_of(table)
     if columns is not None:
         schema = pa.schema([schema.field(name) for name in dict.fromkeys(["run_id", *columns])])
@@ -281,4 +239,13 @@ def _read(
         rows.validate(full=True)
     except _UNREADABLE as error:
         raise DamagedFileError(path, " ".join(str(error).split())) from None
-    return rows, mark is not None or seal.check(data, path)  # older versions sealed tables, or not
+    # older versions sealed tables, or wrote no checksum
+    has_checksum = mark is not None or seal.check(data, path)
+    values = pc.value_counts(rows["run_id"].combine_chunks()).to_pylist()
+    counts = {value["values"]: value["counts"] for value in values}
+    if run_id and counts.keys() - {run_id}:
+        raise DamagedFileError(path, "it holds rows of another run")
+    if not all(found_id and RUN_ID.fullmatch(found_id) for found_id in counts):
+        raise DamagedFileError(path, "it holds rows of no run")
+    counts = {run_id: rows.num_rows} if run_id else counts
+    return TableFile(path, table, counts, rows, digest if has_checksum else None)
