@@ -101,7 +101,7 @@ def _report(storage: Storage, lease: Lease | None = None, *, is_idle: bool = Tru
     for run in running:
         _say(f"running: {run}")
     if not is_idle:
-        print("Not looked for meanwhile: runs that were begun, and have lost their saved state.")
+        print("Not looked for while it runs: runs whose row in tables/runs is gone.")
     elif begun := begun_runs(storage) - found.runs.keys() - again - {run.run_id for run in running}:
         print(f"{len(begun)} runs await computing: repeat the command that computed them.")
     for damage in found.damages:
@@ -114,11 +114,10 @@ def _report(storage: Storage, lease: Lease | None = None, *, is_idle: bool = Tru
     if lease:
         lease.check()
         mend(storage, found.damages)
-        _say(f"Damaged files were moved to {storage.root}/damaged.")
+        told = f"Damaged files were moved to {storage.root}/damaged"
     else:
-        print("check --repair moves damaged files to STORAGE/damaged.")
-    if again:
-        print("Then repeat the command that computed these runs.")
+        told = "check --repair moves damaged files to STORAGE/damaged"
+    _say(told + ("; then repeat the command that computed these runs." if again else "."))
     return 1
 
 

@@ -547,8 +547,55 @@ def test_a_storage_without_its_table_of_runs_is_not_whole(
     )
     assert main(["check", "--repair", storage.root]) == 1
     assert main(["check", storage.root]) == 0
+    said = capsys.readouterr().out
+    assert "\n2 runs await computing: repeat the command that computed them.\n" in said
     run_all(Path(storage.root))
     assert_same_tables(whole, Path(storage.root))
+    assert main(["check", storage.root]) == 0
+    assert "await" not in capsys.readouterr().out
+
+
+def test_beside_a_sweep_runs_about_to_end_have_not_lost_their_end(
+    storage: Storage, run_ids: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that is quicker than its first save writes its rows, and then its end."""
+    storage.delete_file(f"tables/runs/{run_ids['tickets']}.parquet")
+    with Lease(storage):
+        assert main(["check", storage.root]) == 0
+        said = capsys.readouterr().out
+        assert "in charge: another sweep (process" in said
+        assert "Not looked for while it runs: runs whose row in tables/runs is gone.\n" in said
+        assert "await" not in said
+    assert main(["check", storage.root]) == 1
+    assert "damaged: tables/runs: 1 runs have rows in other tables" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("table", ["tasks", "tickets"])
+def test_a_run_whose_table_was_set_aside_awaits_computing(
+    storage: Storage, run_ids: dict[str, str], capsys: pytest.CaptureFixture[str], table: str
+) -> None:
+    run_id = run_ids["stream" if table == "tasks" else "tickets"]
+    shutil.rmtree(Path(storage.root) / "artifacts" / run_id)
+    results.write(storage, "runs", run_id, [_without_files(storage, run_id)])
+    _damage(storage, f"tables/{table}/{run_id}.parquet")
+    assert main(["check", storage.root]) == 1
+    assert capsys.readouterr().out.endswith(
+        "1 damaged, 1 ended runs to compute again.\n"
+        "check --repair moves damaged files to STORAGE/damaged; then repeat the command that "
+        "computed these runs.\n"
+    )
+    assert main(["check", "--repair", storage.root]) == 1
+    assert capsys.readouterr().out.endswith(
+        f"Damaged files were moved to {storage.root}/damaged; then repeat the command that "
+        "computed these runs.\n"
+    )
+    assert main(["check", storage.root]) == 0
+    assert "\n1 runs await computing: repeat" in capsys.readouterr().out
+
+
+def _without_files(storage: Storage, run_id: str) -> dict[str, object]:
+    (row,) = results.read_run(storage, "runs", run_id) or []
+    return {**row, "files": None}
 
 
 def test_what_is_under_way_has_not_lost_its_end(tmp_path: Path) -> None:
@@ -569,7 +616,9 @@ def test_a_damaged_record_of_a_command_is_named(
     (name,) = storage.names("commands")
     storage.write(f"commands/{name}", content)
     assert main(["check", storage.root]) == 1
-    assert f"damaged: commands/{name}: is no record of a command\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"damaged: commands/{name}: is no record of a command\n" in said
+    assert said.endswith("check --repair moves damaged files to STORAGE/damaged.\n")
     assert main(["check", "--repair", storage.root]) == 1
     assert main(["check", storage.root]) == 0
     assert storage.read(f"damaged/commands/{name}") == content
