@@ -39,7 +39,7 @@ _LONGEST_REASON = 300
 #: A bucket's name.
 _BUCKET = re.compile("[A-Za-z0-9._-]+")
 
-#: What asking again cannot mend: the path is wrong, or is not ours.
+#: Errors that trying again cannot mend: the path is wrong, or belongs to another user.
 _FINAL = {
     errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS,
     errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.EEXIST,
@@ -132,8 +132,8 @@ class Storage:
         """As `path`, for a file or folder that is to be written or deleted.
 
         Raises:
-            OptionError: a link leads to it from the storage, and it lies elsewhere. Whoever packed
-                the storage would choose which of this user's files are replaced.
+            OptionError: a link in the storage leads out of it. Through such a link, a stranger's
+                storage could replace or delete this user's own files.
         """
         path = self.path(relative)
         if self.is_local:
@@ -151,10 +151,10 @@ class Storage:
         self._patiently(lambda: write(self._own_path(relative), data))
 
     def _write_object(self, path: str, data: bytes) -> None:
-        """An object appears only when its upload is complete, and needs no folder.
+        """Uploads an object, which appears when the upload is complete, and needs no folder.
 
-        In a thread, which no signal interrupts: a stream that is left half written is completed
-        all the same.
+        The upload runs in a thread, which no signal interrupts: pyarrow would store half an object
+        if a stream were left half written.
         """
 
         def upload() -> None:
@@ -211,14 +211,14 @@ class Storage:
         return self.read_whole(relative, checked)
 
     def read_whole(self, relative: str, parse: Callable[[bytes], Result]) -> Result | None:
-        """What a file's contents say; None if there is no such file.
+        """Reads and parses a file; None if there is no such file.
 
         An object that is replaced while it is read may come cut off: it is read again until it is
         the same twice.
 
         Args:
             relative: the file.
-            parse: makes something of the contents, or raises `DamagedFileError`.
+            parse: returns what the contents mean, or raises `DamagedFileError`.
 
         Raises:
             DamagedFileError: what `parse` raised.
@@ -247,7 +247,7 @@ class Storage:
         return sorted(info.base_name for info in infos if not info.base_name.startswith("."))
 
     def delete_file(self, relative: str) -> None:
-        """Deletes a file, if it is there; somebody else may be doing the same."""
+        """Deletes a file, if it is there; another process may delete it at the same time."""
         with contextlib.suppress(FileNotFoundError):
             if self.exists(relative):
                 self._patiently(lambda: self.filesystem.delete_file(self._own_path(relative)))
@@ -266,7 +266,7 @@ class Storage:
             self.delete_file(relative)
 
     def remove_leftovers(self) -> None:
-        """Deletes what writers that were killed have left beside the files that they wrote."""
+        """Deletes the temporary files of writers that were killed."""
         if not self.is_local:
             return
         oldest, pattern = time.time() - _LONGEST_WRITE, ".*.tmp"
@@ -292,7 +292,7 @@ class Storage:
             self.patience = patience
 
     def _patiently(self, operation: Callable[[], Result]) -> Result:
-        """Tries again, for as long as there is patience, what waiting may mend.
+        """Does something, and tries again after errors that may pass, while patience lasts.
 
         Raises:
             OutOfReachError: it did not work.

@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, action, text in (
         ("compact", _compact, "gathers the small files of ended runs in few large ones; while a "
          "sweep runs there it refuses, and a sweep refuses to start while it runs"),
-        ("check", _check, "reads every file, and lists what is finished, running and damaged"),
+        ("check", _check, "reads every file, and lists what is finished, running, damaged, and "
+         "to be computed again"),
     ):  # fmt: skip
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.add_argument(

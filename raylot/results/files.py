@@ -8,7 +8,7 @@
 A run that has a small file counts by that one, and else by the first large file that holds it. So
 nothing is lost or counted twice where a compaction was killed, which writes a large file before it
 deletes the small ones. Large files do not change: to take runs out, a file of the others is
-written, and the first one is deleted. Only whoever holds the storage's lease does that.
+written, and the first one is deleted. That takes the storage's lease.
 
 Parquet's page checksums protect the values, and a mark in the metadata the names of the columns. A
 large file's name holds its digest, a small one's digest stands in the table ``runs``. Files of
@@ -40,12 +40,12 @@ _log = logging.getLogger(__name__)
 RUN_ID = re.compile("[0-9A-Za-z_]{1,64}")
 
 _SUFFIX = ".parquet"
-# In a file's metadata: `_digest` of the names of its table and columns.
+# In a file's metadata: digest of the names of its table and columns, see `_mark`.
 _MARK = b"raylot.columns"
 # Characters of a digest in a large file's name; names of older versions have no digest.
 _DIGEST = 32
-# Objects that are fetched at once where each of them takes a round trip.
-_FETCHED_AT_ONCE = 16
+#: Files that are read at the same time where each of them takes a round trip.
+AT_ONCE = 16
 # What pyarrow raises for files that are damaged, or not what they should be.
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, KeyError)
 
@@ -59,7 +59,7 @@ class TableFile:
         table: its table.
         counts: run_id -> how many rows it has here.
         rows: ``run_id``, and the columns that were asked for.
-        digest: of the file; None if it has no checksum, and nobody knows whether it is damaged.
+        digest: of the file; None if it has no checksum, so that damage may go unnoticed.
     """
 
     path: str
@@ -114,7 +114,7 @@ def small_files(
     storage: Storage, table: str, run_ids: Iterable[str], columns: Sequence[str] | None = None
 ) -> Iterator[TableFile | DamagedFileError]:
     """Small files of some runs, or what is wrong with them; those that are gone are left out."""
-    with ThreadPoolExecutor(_FETCHED_AT_ONCE) as threads:
+    with ThreadPoolExecutor(AT_ONCE) as threads:
         each = map if storage.is_local else threads.map
         found = each(lambda run_id: _examined(storage, table, columns, run_id=run_id), run_ids)
         yield from filter(None, found)

@@ -24,9 +24,6 @@ from raylot.text import one_line
 
 _GONE = "is not there"
 
-# Artifacts that are read at once.
-_AT_ONCE = 8
-
 
 @dataclass(frozen=True)
 class Damage:
@@ -35,7 +32,7 @@ class Damage:
     Attributes:
         path: a file in the storage, or what should be there.
         reason: what is wrong with it.
-        run_ids: the runs that have to be computed again for it.
+        run_ids: the runs that must be computed again because of it.
         is_file: whether there is a damaged file at that path, to be set aside.
     """
 
@@ -79,9 +76,9 @@ def inspect(
         storage: where.
         run_ids: the runs to look at; None: all.
         artifacts: whether to read everything: all columns, snapshots, masks, saved states and
-            noted commands. Whoever uses one of them checks it anyway.
-        is_idle: whether no sweep is at work there: a run that is about to end has rows, but
-            neither an end nor always a saved state.
+            noted commands. Trials check the files that they start from in any case.
+        is_idle: whether no sweep is at work there. Beside one, a run that is about to end looks
+            like one that has lost its end.
     """
     found, begun = Inspection(), set[str]()
     chosen = None if run_ids is None else set(run_ids)
@@ -103,7 +100,7 @@ def inspect(
 
 @pydantic.dataclasses.dataclass(frozen=True, config={"extra": "ignore"})
 class Unfinished:
-    """A run that has not ended, as its saved state tells."""
+    """A run that has not ended, as read from its saved state."""
 
     run_id: str
     kind: str
@@ -152,7 +149,7 @@ def begun_runs(storage: Storage) -> set[str]:
 def mend(storage: Storage, damages: Sequence[Damage]) -> None:
     """Moves damaged files to ``damaged/``, and makes the runs that wrote them count as unfinished.
 
-    Only for whoever holds the storage's lease.
+    The caller must hold the storage's lease.
     """
     for path in dict.fromkeys(damage.path for damage in damages if damage.is_file):
         storage.set_aside(path)
@@ -281,7 +278,7 @@ def _wrong_artifacts(
         except DamagedFileError as damage:
             return damage.reason
 
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
+    with ThreadPoolExecutor(files.AT_ONCE) as threads:
         for path, reason in zip(paths, threads.map(wrong, paths), strict=True):
             if reason:
                 owner = path.split("/")[1]

@@ -1,6 +1,6 @@
 """What an ended run's row of ``runs`` says that it wrote, and what it started from.
 
-Anyone may have written a row: it is checked before a path is taken from it.
+A row may come from a stranger: it is checked before a path is taken from it.
 """
 
 from __future__ import annotations

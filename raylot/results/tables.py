@@ -136,7 +136,7 @@ def ended_runs(storage: Storage) -> dict[str, Manifest]:
 def forget_runs(storage: Storage, run_ids: Collection[str]) -> None:
     """Deletes all rows of some runs, so that the next sweep computes them again.
 
-    Only for whoever holds the storage's lease, as large files are rewritten.
+    The caller must hold the storage's lease, as large files are rewritten.
     """
     if not run_ids:
         return

@@ -236,7 +236,7 @@ class Sweep:
             interrupted = True
         if not interrupted:
             return outcome(self.stages, self.storage, False, lost)
-        try:  # without patience: who interrupts does not want to wait
+        try:  # without patience: a user who interrupts does not want to wait
             return outcome(self.stages, Storage.again(self.storage.root), True, lost)
         except OutOfReachError:
             raise KeyboardInterrupt from None
@@ -253,7 +253,7 @@ class Sweep:
     ) -> list[str]:
         """Computes what is missing or damaged; returns why the rest was given up.
 
-        Only who is in charge looks what that is: before, another sweep may have been at work.
+        It looks for that only now that it is in charge: another sweep may have been at work before.
         """
         from raylot.sweep.cluster import StartError, ray_session
         from raylot.sweep.execution import Execution
