@@ -62,16 +62,18 @@ def compact_each(
 
 
 def _compact(storage: Storage, table: str, ended: Mapping[str, Manifest], lease: Lease) -> None:
-    large = list(files.undamaged(files.large_files(storage, table, ["run_id"])))
-    held = {run_id for file in large for run_id in file.counts}
     small = files.small_runs(storage, table)
-    # Where a compaction was killed, runs have two files.
-    both = files.small_files(storage, table, held.intersection(small))
-    twice = {own.run_id for own in files.undamaged(both)}
-    for file in large:
+    counted, twice = set[str](), []
+    for file in files.undamaged(files.large_files(storage, table)):
+        # Where a compaction was killed, runs have two files.
+        both = files.small_files(storage, table, file.counts.keys() & set(small))
+        counted |= {own.run_id for own in files.undamaged(both)}
+        if others := counted & file.counts.keys():
+            twice.append((file, others))
+        counted |= file.counts.keys()
+    for file, others in twice:
         lease.check()
-        files.drop(storage, file, twice)
-        twice |= file.counts.keys()
+        files.drop(storage, file, others)
     fresh = [run_id for run_id in small if run_id in ended]
     if len(fresh) < 2:
         return

@@ -81,14 +81,14 @@ class TableFile:
         return self.rows.filter(pc.invert(left_out))
 
 
-def undamaged(files: Iterable[TableFile | DamagedFileError | None]) -> Iterator[TableFile]:
-    """Files without those that are gone, and those that are damaged, which are reported."""
+def undamaged(files: Iterable[TableFile | DamagedFileError]) -> Iterator[TableFile]:
+    """Files without those that are damaged, which are reported."""
     for file in files:
         if isinstance(file, DamagedFileError):
             _log.warning(
                 "%s; it is left out (python -m raylot.results check STORAGE tells what to do)", file
             )
-        elif file is not None:
+        else:
             yield file
 
 
@@ -153,6 +153,7 @@ def gathered(tables: Iterable[pa.Table]) -> list[pa.Table]:
 
 def write_large(storage: Storage, rows: pa.Table, table: str) -> None:
     """Writes a large file, if there are any rows; they are sorted by run_id."""
+    assert rows.schema.names == list(SCHEMAS[table])
     if rows.num_rows:
         data = to_bytes(rows, table)
         digest = seal.fingerprint(data)[:_DIGEST]
@@ -161,11 +162,10 @@ def write_large(storage: Storage, rows: pa.Table, table: str) -> None:
 
 
 def drop(storage: Storage, file: TableFile, run_ids: Collection[str]) -> None:
-    """Takes runs out of a large file; one that turns out to be damaged stays as it is."""
+    """Takes runs out of a large file, which was read with all its columns."""
     if not file.counts.keys().isdisjoint(run_ids):
-        for whole in undamaged([_examined(storage, file.table, path=file.path)]):
-            write_large(storage, whole.without(run_ids), file.table)
-            storage.delete_file(file.path)
+        write_large(storage, file.without(run_ids), file.table)
+        storage.delete_file(file.path)
 
 
 def schema_of(table: str) -> pa.Schema:

@@ -144,5 +144,5 @@ def forget_runs(storage: Storage, run_ids: Collection[str]) -> None:
     for table in SCHEMAS:
         for run_id in set(files.small_runs(storage, table)).intersection(run_ids):
             storage.delete_file(files.small_path(table, run_id))
-        for file in files.undamaged(files.large_files(storage, table, ["run_id"])):
+        for file in files.undamaged(files.large_files(storage, table)):
             files.drop(storage, file, run_ids)

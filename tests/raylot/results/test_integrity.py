@@ -494,13 +494,20 @@ def test_damage_in_a_large_file_without_a_digest_is_reported_wherever_it_is_read
     old = path.rename(path.with_name("-".join([*path.stem.split("-")[:2], "0123abcd.parquet"])))
     names = pq.ParquetFile(old).schema_arrow.names
     chunk = pq.ParquetFile(old).metadata.row_group(0).column(names.index("test_accuracy"))
-    content = bytearray(old.read_bytes())
+    whole = old.read_bytes()
+    content = bytearray(whole)
     content[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
     old.write_bytes(content)
 
     relative = f"tables/tasks/compacted/{old.name}"
     run_ids = set(results.read(storage, "tasks", ["run_id"])["run_id"])
     assert len(run_ids) == 2
+    (old.parent / "z-z-whole.parquet").write_bytes(whole)
+    results.compact(storage)
+    assert set(results.read(storage, "tasks")["run_id"]) == run_ids, (
+        "the damaged one does not count"
+    )
+    (old.parent / "z-z-whole.parquet").unlink()
     assert len(results.read(storage, "tasks")) == 0
     assert results.read_run(storage, "tasks", min(run_ids)) is None
     assert relative in {damage.path for damage in inspect(storage, artifacts=True).damages}
