@@ -14,6 +14,7 @@ from rich.console import Console
 from raylot.any_text import print_any_text
 from raylot.cli import joined_negatives
 from raylot.options import OptionError, Options, accepted, option
+from raylot.text import one_line
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
@@ -74,8 +75,7 @@ def run(main: Callable[[], None]) -> int:
     except (OptionError, OSError, pa.ArrowException) as error:
         # As it was typed; only the storage has no name on the command line.
         text = re.sub(r"^(?!storage=)\w+=", lambda found: f"--{found[0]}", str(error))
-        line = OptionError(" ".join(text.split()))  # which is fit to be printed
-        print(f"error: {line}", file=sys.stderr)
+        print("error:", one_line(text), file=sys.stderr)
         return 2
     return 0
 

@@ -19,8 +19,9 @@ import pyarrow as pa
 
 from raylot import results
 from raylot.config import StreamRun, TicketsRun, TicketStreamRun
-from raylot.options import OptionError, shown
+from raylot.options import shown
 from raylot.storage import Storage
+from raylot.text import one_line
 
 _log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ def read(storage: Storage, table: str, columns: Sequence[str] | None = None) -> 
             kept &= ~again
     if said:
         where = f"{storage.root.rstrip('/')}/tables/{table}"
-        report_once(str(OptionError(f"{where}: {_rows(~kept)} left out: {'; '.join(said)}")))
+        report_once(one_line(f"{where}: {_rows(~kept)} left out: {'; '.join(said)}"))
         frame = _whole_numbers(frame[kept].reset_index(drop=True), table)
     frame = frame if columns is None else frame[list(columns)]
     return _printable(frame) if table == "runs" else frame
@@ -170,5 +171,5 @@ def _printable(runs: pd.DataFrame) -> pd.DataFrame:
     for name in runs.select_dtypes(["object", "string"]).columns:
         odd = [text for text in runs[name].dropna().unique() if not str(text).isprintable()]
         if odd:
-            runs[name] = runs[name].replace({text: str(OptionError(text)) for text in odd})
+            runs[name] = runs[name].replace({text: one_line(text) for text in odd})
     return runs

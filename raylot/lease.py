@@ -1,12 +1,12 @@
 """One sweep, compaction or repair at a time is in charge of a storage.
 
-Whoever is in charge keeps a file ``drivers/<id>.json`` there, and raises a count in it every few
-seconds. Whoever starts and finds such a file tells from it whether its owner is alive: on the same
+The one in charge keeps a file ``drivers/<id>.json`` there, and raises a count in it every few
+seconds. One that starts and finds such a file tells from it whether its owner is alive: on the same
 machine by its process, elsewhere by its count, so that clocks need not agree. Trials write only
-while the file of their sweep is there: whoever takes over deletes it first.
+while the file of their sweep is there: one that takes over deletes it first.
 
-This works on any storage, with nothing but whole files that are listed as soon as they are written.
-Two that start at the same moment may both step back; they try again after a random pause.
+All it needs of a storage is that a file is listed as soon as it is written. Two that start at the
+same moment may both step back; they try again after a random pause.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ import uuid
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+import pydantic.dataclasses
 
 from raylot.options import OptionError
 from raylot.storage import Storage
@@ -37,13 +39,13 @@ BEAT = 5.0
 #: Seconds without one after which an owner on another machine counts as gone.
 SILENCE = 60.0
 
-#: Times that two who start at the same moment step back from each other.
+#: Times that a sweep tries to start, if others that start at the same moment make it step back.
 _TRIES = 5
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True, config={"extra": "ignore", "strict": True})
 class Holder:
     """A sweep, or other owner of a file in `FOLDER`, that says it is in charge.
 
@@ -69,7 +71,7 @@ class Holder:
 
     def __str__(self) -> str:
         if not self.pid:
-            return f"somebody who has left {self.path}, which cannot be read,"
+            return f"another sweep (its file {self.path} cannot be read)"
         return f"another sweep (process {self.pid} on {self.host}, since {self.started[:19]} UTC)"
 
     @property
@@ -93,14 +95,10 @@ def holders(storage: Storage) -> list[Holder]:
 
 
 def _holder(path: str, data: bytes) -> Holder:
-    unknown = Holder(path, count=zlib.crc32(data))  # alive if the contents change
     try:
-        told = json.loads(data)
-        values = {name: told[name] for name in asdict(unknown) if name != "path"}
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return unknown
-    is_valid = all(type(value) is type(getattr(unknown, name)) for name, value in values.items())
-    return replace(unknown, **values) if is_valid else unknown
+        return Holder(**{**json.loads(data), "path": path})
+    except (TypeError, ValueError, RecursionError):
+        return Holder(path, count=zlib.crc32(data))  # alive if the contents change
 
 
 class Lease:
@@ -109,7 +107,7 @@ class Lease:
     Args:
         storage: of what.
         say: tells the user what is going on.
-        on_loss: called from a thread if somebody else has taken over.
+        on_loss: called from a thread if another sweep has taken over.
     """
 
     def __init__(
@@ -156,17 +154,15 @@ class Lease:
 
     def __exit__(self, *raised: object) -> None:
         self._ended.set()
-        try:
-            with suppress(OSError):
-                self._take_down()
-        finally:
-            _ours.discard(self.path)
+        _ours.discard(self.path)
+        with suppress(OSError):
+            self._take_down()
 
     def check(self) -> None:
-        """Makes sure that nobody else has taken over.
+        """Makes sure that no other sweep has taken over.
 
         Raises:
-            OptionError: somebody has.
+            OptionError: one has.
         """
         if not self._storage.exists(self.path):
             raise OptionError(
@@ -174,9 +170,9 @@ class Lease:
             )
 
     def _is_taken(self, may_step_back: bool) -> bool:
-        """Takes charge if nobody else is; False after stepping back from one who is starting too.
+        """Takes charge, or steps back and returns False if another sweep is starting too.
 
-        Its own file is written before others are listed, so that two who start see each other.
+        It writes its own file before it lists the others, so that two that start see each other.
         """
         self._put_up()
         others = [other for other in holders(self._storage) if other.path != self.path]
@@ -198,7 +194,7 @@ class Lease:
         return True
 
     def _alive(self, others: list[Holder]) -> list[Holder]:
-        """Those who are alive; those who cannot be seen from here are watched, all at once."""
+        """The others that are alive; watches those on other machines, all at the same time."""
         silent = [other for other in others if other.is_alive is None]
         alive = [other for other in others if other.is_alive]
         if not alive:
@@ -248,7 +244,7 @@ class Lease:
         told = {holder.path: holder for holder in holders(self._storage)}
         if told.pop(self.path, None) is None:
             return True
-        for path in self._deposed & told.keys():  # a late sign of life of one who is not in charge
+        for path in self._deposed & told.keys():  # a late sign of life of one that was deposed
             self._storage.delete_file(path)
             del told[path]
         return any(other.is_running for other in told.values())
@@ -260,7 +256,7 @@ def _place() -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         # Of another user's processes nothing may be seen.
         return f"{boot} {Path('/proc/self/ns/pid').readlink()} {os.getuid()}"
-    except OSError:  # no Linux: who is alive is told by its count
+    except OSError:  # no Linux: the count alone tells who is alive
         return uuid.uuid4().hex
 
 

@@ -1,4 +1,4 @@
-"""Paths and URIs as users type them: which are refused, and files that are read to their end."""
+"""Refuses slips in paths and URIs that users type, and reads files that they name."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def is_uri(text: str) -> bool:
 
 
 def why_refused(text: str, *, with_uris: bool = True) -> str | None:
-    """Why a text is no folder or URI that somebody can have meant, and what to write instead.
+    """Why a text cannot be the folder or URI that the user means, and what to write instead.
 
-    A shell's variable that nobody replaced, or half a URI, would else become a folder of that name
-    in the working directory.
+    A shell's variable that nothing has replaced, or half a URI, would otherwise become a folder of
+    that name in the working directory.
 
     Args:
         text: as it was typed.
@@ -117,7 +117,7 @@ def read_regular(path: str | Path, at_most: int) -> bytes:
         at_most: bytes of it.
 
     Raises:
-        OSError: it cannot be read, or is no regular file: a FIFO might be waited for for ever.
+        OSError: it cannot be read, or is no regular file: reading a FIFO might never end.
     """
     try:
         file = Path(path).expanduser()

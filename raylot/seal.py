@@ -41,7 +41,7 @@ def sealed(data: bytes) -> bytes:
 
 
 def fingerprint(data: bytes) -> str:
-    """The SHA-256 of a file, with zeros in place of its seal: what an undamaged seal says."""
+    """The SHA-256 of a file with zeros in place of its seal; an undamaged seal states the same."""
     seal = _SEAL.search(data)
     if seal is None:
         return hashlib.sha256(data).hexdigest()

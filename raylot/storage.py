@@ -1,9 +1,10 @@
-"""Where results live: one root folder or URI, with whole files read and atomically replaced."""
+"""Where results live: one root folder or URI, whose files are read whole and replaced at once."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import logging
 import os
 import re
@@ -20,7 +21,7 @@ from pyarrow import fs
 from raylot import paths, seal
 from raylot.options import OptionError
 from raylot.seal import DamagedFileError
-from raylot.text import one_line
+from raylot.text import holds_secret, one_line
 
 Result = TypeVar("Result")
 
@@ -35,11 +36,10 @@ _CONNECT_TIMEOUT, _REQUEST_TIMEOUT = 10.0, 60.0
 #: Characters of an error's text that are shown.
 _LONGEST_REASON = 300
 
-#: A bucket's name, and what in a URI is nobody else's business.
+#: A bucket's name.
 _BUCKET = re.compile("[A-Za-z0-9._-]+")
-_SECRET = re.compile("([^?&=]*(?:key|secret|token|password)[^?&=]*=)[^&]*", re.IGNORECASE)
 
-#: What asking again cannot mend: the path is wrong, or is not ours.
+#: Errors that trying again cannot mend: the path is wrong, or belongs to another user.
 _FINAL = {
     errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS,
     errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.EEXIST,
@@ -50,10 +50,14 @@ _FINAL_ANSWERS = re.compile(
 )
 
 
+#: Written and deleted to see whether a storage can be written. It has one name: what a killed
+#: command leaves is deleted by the next.
+_PROBE = ".writable"
+
 #: Seconds after which a file that is still being written belongs to a writer that was killed.
 _LONGEST_WRITE = 600.0
 
-#: The name of such a file, and the folders in which sweeps write.
+#: The name of such a file, and the folders in which sweeps write, besides the root itself.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 _WRITTEN = ("tables", "artifacts", "state", "commands", "drivers", "damaged", "analysis")
 
@@ -82,8 +86,8 @@ class Storage:
                 object store refuses.
 
         Raises:
-            OptionError: the URI names no known file system, or holds credentials; or the root is
-                none that somebody can have meant, see `raylot.paths.why_refused`.
+            OptionError: the URI names no known file system, or holds credentials; or the text is
+                a slip, see `raylot.paths.why_refused`.
         """
         self.root = str(root)
         self.patience = patience
@@ -105,6 +109,11 @@ class Storage:
         except (ValueError, OSError) as error:
             raise self.unusable(error) from None
 
+    @classmethod
+    def again(cls, root: str, patience: float = 0.0) -> Storage:
+        """Opens a storage by the `root` of one that is open, which nobody typed: it is no slip."""
+        return cls(root if paths.is_uri(root) else Path(root), patience)
+
     @property
     def is_local(self) -> bool:
         return isinstance(self.filesystem, fs.LocalFileSystem)
@@ -119,16 +128,33 @@ class Storage:
             raise ValueError(f"path={relative}: must lie inside the storage, without . and ..")
         return f"{self._base.rstrip('/')}/{relative}"
 
+    def _own_path(self, relative: str) -> str:
+        """As `path`, for a file or folder that is to be written or deleted.
+
+        Raises:
+            OptionError: a link in the storage leads out of it. Through such a link, a stranger's
+                storage could replace or delete this user's own files.
+        """
+        path = self.path(relative)
+        if self.is_local:
+            folder = os.path.realpath(Path(path).parent)
+            if not Path(folder).is_relative_to(os.path.realpath(self._base)):
+                raise OptionError(
+                    f"storage={self.root}: must hold no links to other folders; {relative} would "
+                    f"be written to or deleted from {folder}"
+                )
+        return path
+
     def write(self, relative: str, data: bytes) -> None:
         """Creates or replaces a file, atomically."""
         write = self._write_local if self.is_local else self._write_object
-        self._patiently(lambda: write(self.path(relative), data))
+        self._patiently(lambda: write(self._own_path(relative), data))
 
     def _write_object(self, path: str, data: bytes) -> None:
-        """An object appears only when its upload is complete, and needs no folder.
+        """Uploads an object, which appears when the upload is complete, and needs no folder.
 
-        In a thread, which no signal interrupts: a stream that is left half written is completed
-        all the same.
+        The upload runs in a thread, which no signal interrupts: pyarrow would store half an object
+        if a stream were left half written.
         """
 
         def upload() -> None:
@@ -185,14 +211,14 @@ class Storage:
         return self.read_whole(relative, checked)
 
     def read_whole(self, relative: str, parse: Callable[[bytes], Result]) -> Result | None:
-        """What a file's contents say; None if there is no such file.
+        """Reads and parses a file; None if there is no such file.
 
         An object that is replaced while it is read may come cut off: it is read again until it is
         the same twice.
 
         Args:
             relative: the file.
-            parse: makes something of the contents, or raises `DamagedFileError`.
+            parse: returns what the contents mean, or raises `DamagedFileError`.
 
         Raises:
             DamagedFileError: what `parse` raised.
@@ -221,16 +247,16 @@ class Storage:
         return sorted(info.base_name for info in infos if not info.base_name.startswith("."))
 
     def delete_file(self, relative: str) -> None:
-        """Deletes a file, if it is there; somebody else may be doing the same."""
+        """Deletes a file, if it is there; another process may delete it at the same time."""
         with contextlib.suppress(FileNotFoundError):
             if self.exists(relative):
-                self._patiently(lambda: self.filesystem.delete_file(self.path(relative)))
+                self._patiently(lambda: self.filesystem.delete_file(self._own_path(relative)))
 
     def delete_folder(self, relative: str) -> None:
         """Deletes a folder and all that is in it, if it is there."""
         with contextlib.suppress(FileNotFoundError):
             if self.exists(relative):
-                self._patiently(lambda: self.filesystem.delete_dir(self.path(relative)))
+                self._patiently(lambda: self.filesystem.delete_dir(self._own_path(relative)))
 
     def set_aside(self, relative: str) -> None:
         """Moves a damaged file to ``damaged/``, where nobody reads it, if it is still there."""
@@ -240,15 +266,15 @@ class Storage:
             self.delete_file(relative)
 
     def remove_leftovers(self) -> None:
-        """Deletes what writers that were killed have left beside the files that they wrote."""
+        """Deletes the temporary files of writers that were killed."""
         if not self.is_local:
             return
-        oldest = time.time() - _LONGEST_WRITE
-        for folder in _WRITTEN:
-            for path in Path(self.path(folder)).rglob(".*.tmp"):
-                with contextlib.suppress(OSError):
-                    if _TEMPORARY.fullmatch(path.name) and path.stat().st_mtime < oldest:
-                        path.unlink()
+        oldest, pattern = time.time() - _LONGEST_WRITE, ".*.tmp"
+        folders = [Path(self.path(folder)).rglob(pattern) for folder in _WRITTEN]
+        for path in itertools.chain(Path(self._base).glob(pattern), *folders):
+            with contextlib.suppress(OSError):
+                if _TEMPORARY.fullmatch(path.name) and path.stat().st_mtime < oldest:
+                    path.unlink()
 
     def check_writable(self) -> None:
         """Creates the root and writes a file there.
@@ -256,18 +282,17 @@ class Storage:
         Raises:
             OptionError: that did not work.
         """
-        probe = f".writable-{uuid.uuid4().hex}"
         patience, self.patience = self.patience, 0.0
         try:
-            self.write(probe, b"")
-            self.delete_file(probe)
+            self.write(_PROBE, b"")
+            self.delete_file(_PROBE)
         except (OSError, pa.ArrowException) as error:
             raise self.unusable(error) from None
         finally:
             self.patience = patience
 
     def _patiently(self, operation: Callable[[], Result]) -> Result:
-        """Tries again, for as long as there is patience, what waiting may mend.
+        """Does something, and tries again after errors that may pass, while patience lasts.
 
         Raises:
             OutOfReachError: it did not work.
@@ -309,7 +334,7 @@ def _may_pass(error: OSError) -> bool:
 
 
 def _refuse_credentials(uri: str) -> None:
-    """Whatever is given as storage is shown, logged and handed to Ray, or shown in an error.
+    """Refuses a URI with credentials: a storage's root is printed, logged and handed to Ray.
 
     Raises:
         OptionError: the URI holds a user, a password or a key.
@@ -319,12 +344,12 @@ def _refuse_credentials(uri: str) -> None:
     scheme, place = found
     if scheme.startswith("abfs"):  # abfs://container@account/folder
         place = place if ":" in place.partition("@")[0] else place.replace("@", "/", 1)
-    if scheme == "file" or not ("@" in place or _SECRET.search(place)):
+    if scheme == "file" or not ("@" in place or holds_secret(place)):
         return
-    shown = _SECRET.sub(r"\1***", place.rpartition("@")[2])
+    shown = ("***@" if "@" in place else "") + place.rpartition("@")[2]
     raise OptionError(
-        f"storage={scheme}://{'***@' if '@' in place else ''}{shown}: must hold no credentials; "
-        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or what your object store reads, instead"
+        f"storage={scheme}://{shown}: must hold no credentials; set AWS_ACCESS_KEY_ID and "
+        "AWS_SECRET_ACCESS_KEY, or what your object store reads, instead"
     )
 
 

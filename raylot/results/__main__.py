@@ -14,9 +14,10 @@ from raylot.any_text import print_any_text
 from raylot.lease import Lease, holders
 from raylot.options import OptionError, shown
 from raylot.results.compaction import compact_each
-from raylot.results.integrity import inspect, mend, unfinished_runs
+from raylot.results.integrity import begun_runs, inspect, mend, unfinished_runs
+from raylot.results.tables import opened
 from raylot.storage import Storage
-from raylot.text import safe
+from raylot.text import one_line
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, action, text in (
         ("compact", _compact, "gathers the small files of ended runs in few large ones; while a "
          "sweep runs there it refuses, and a sweep refuses to start while it runs"),
-        ("check", _check, "reads every file, and lists what is finished, running and damaged"),
+        ("check", _check, "reads every file, and lists what is finished, running, damaged, and "
+         "to be computed again"),
     ):  # fmt: skip
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.add_argument(
@@ -52,25 +54,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print_any_text()
     try:
         given = parser.parse_args(arguments)
-        storage = Storage(given.storage)
-        if not storage.exists("tables"):
-            raise OptionError(
-                f"storage={storage.root}: must be the folder or URI of a raylot storage (it has "
-                "no tables)"
-            )
-        return int(given.action(storage, given))
+        return int(given.action(opened(given.storage), given))
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
         return 130
     except (OptionError, OSError, pa.ArrowException) as error:
-        print("error:", OptionError(" ".join(str(error).split())), file=sys.stderr)
+        print("error:", one_line(error), file=sys.stderr)
         return 2
 
 
 def _compact(storage: Storage, given: argparse.Namespace) -> int:
-    print(f"{'table':<20}{'files before':>14}{'after':>10}")
     changed = False
-    for table in compact_each(storage, _say):
+    for number, table in enumerate(compact_each(storage, _say)):
+        if number == 0:
+            print(f"{'table':<20}{'files before':>14}{'after':>10}")
         print(f"{table.table:<20}{table.before:>14,}{table.after:>10,}", flush=True)
         changed |= table.before != table.after
     print("Done." if changed else "There was nothing to do.")
@@ -81,15 +78,15 @@ def _check(storage: Storage, given: argparse.Namespace) -> int:
     if given.repair:
         with Lease(storage, _say) as lease:  # no sweep may compute meanwhile
             return _report(storage, lease)
-    for holder in holders(storage):
-        if holder.is_alive is not False:
-            _say(f"{'' if holder.is_alive else 'perhaps '}in charge: {holder}")
-    return _report(storage)
+    at_work = [holder for holder in holders(storage) if holder.is_alive is not False]
+    for holder in at_work:
+        _say(f"{'' if holder.is_alive else 'perhaps '}in charge: {holder}")
+    return _report(storage, is_idle=not at_work)
 
 
-def _report(storage: Storage, lease: Lease | None = None) -> int:
+def _report(storage: Storage, lease: Lease | None = None, *, is_idle: bool = True) -> int:
     """Says what was found; repairs it under a lease."""
-    found = inspect(storage, artifacts=True)
+    found = inspect(storage, artifacts=True, is_idle=is_idle)
     running = unfinished_runs(storage, found.runs)
     again = set(found.to_compute_again)
     counts: Counter[tuple[str, str]] = Counter(
@@ -100,9 +97,14 @@ def _report(storage: Storage, lease: Lease | None = None) -> int:
     columns = ("finished", "diverged", "failed", "running", "damaged")
     print("runs           " + "".join(f"{column:>10}" for column in columns))
     for kind in sorted({kind for kind, _ in counts}):
-        _say(f"{shown(kind):<15}" + "".join(f"{counts[kind, column]:>10,}" for column in columns))
+        numbers = "".join(f"{counts[kind, column]:>10,}" for column in columns)
+        print(f"{one_line(shown(kind)):<15}{numbers}")
     for run in running:
         _say(f"running: {run}")
+    if not is_idle:
+        print("Not looked for while it runs: runs whose row in tables/runs is gone.")
+    elif begun := begun_runs(storage) - found.runs.keys() - again - {run.run_id for run in running}:
+        print(f"{len(begun)} runs await computing: repeat the command that computed them.")
     for damage in found.damages:
         of = f" (run {damage.run_ids[0]})" if len(damage.run_ids) == 1 else ""
         _say(f"damaged: {damage}{of}")
@@ -113,15 +115,15 @@ def _report(storage: Storage, lease: Lease | None = None) -> int:
     if lease:
         lease.check()
         mend(storage, found.damages)
-        _say(f"Moved to {storage.root}/damaged; repeat the command that computed these runs.")
+        told = f"Damaged files were moved to {storage.root}/damaged"
     else:
-        print("With --repair the command that computed them does it again when it is repeated.")
+        told = "check --repair moves damaged files to STORAGE/damaged"
+    _say(told + ("; then repeat the command that computed these runs." if again else "."))
     return 1
 
 
 def _say(line: str) -> None:
-    """Prints one line: what a file says may hold line ends, or steer the terminal."""
-    print(safe(line.replace("\n", " ")))
+    print(one_line(line))
 
 
 if __name__ == "__main__":

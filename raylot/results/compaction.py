@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from raylot.lease import Lease
 from raylot.results import files
-from raylot.results.manifest import Ended
+from raylot.results.manifest import Manifest
 from raylot.results.schemas import SCHEMAS
-from raylot.results.tables import ended_runs
+from raylot.results.tables import ended_runs, opened
 from raylot.storage import Storage
 
 # Bounds of one large file, which also bound the memory that writing it takes.
@@ -32,15 +32,15 @@ class Compacted:
 
 
 def compact(root: str | Path | Storage) -> list[Compacted]:
-    """Compacts all tables of a storage, given as folder, URI or itself.
+    """Compacts all tables of a storage, given as folder or URI, or itself.
 
     Runs that have not ended keep their small files, as they still write them, and so do runs that
     failed, which may be tried again, and files that are damaged.
 
     Raises:
-        OptionError: a sweep is in charge of the storage.
+        OptionError: there are no tables, or a sweep is in charge of the storage.
     """
-    return list(compact_each(root if isinstance(root, Storage) else Storage(root)))
+    return list(compact_each(opened(root)))
 
 
 def compact_each(
@@ -52,7 +52,7 @@ def compact_each(
         storage: what to compact.
         say: tells the user what is waited for.
     """
-    with Lease(Storage(storage.root), say) as lease:
+    with Lease(Storage.again(storage.root), say) as lease:
         runs = ended_runs(storage)
         ended = {run_id: run for run_id, run in runs.items() if run.status != "failed"}
         for table in SCHEMAS:
@@ -61,32 +61,34 @@ def compact_each(
             yield Compacted(table, before, _count(storage, table))
 
 
-def _compact(storage: Storage, table: str, ended: Mapping[str, Ended], lease: Lease) -> None:
-    large = list(files.undamaged(files.large_files(storage, table)))
-    held = {run_id for file in large for run_id in file.rows}
+def _compact(storage: Storage, table: str, ended: Mapping[str, Manifest], lease: Lease) -> None:
     small = files.small_runs(storage, table)
-    # Where a compaction was killed, runs have two files.
-    both = files.small_files(storage, table, held.intersection(small))
-    twice = {own.run_id for own in files.undamaged(both)}
-    for file in large:
+    counted, twice = set[str](), []
+    for file in files.undamaged(files.large_files(storage, table)):
+        # Where a compaction was killed, runs have two files.
+        both = files.small_files(storage, table, file.counts.keys() & set(small))
+        counted |= {own.run_id for own in files.undamaged(both)}
+        if others := counted & file.counts.keys():
+            twice.append((file, others))
+        counted |= file.counts.keys()
+    for file, others in twice:
         lease.check()
-        files.drop(storage, file, twice)
-        twice |= file.rows.keys()
+        files.drop(storage, file, others)
     fresh = [run_id for run_id in small if run_id in ended]
     if len(fresh) < 2:
         return
     own_files = files.undamaged(files.small_files(storage, table, fresh))
     for batch in _batches(own for own in own_files if not ended[own.run_id].wrong(table, own)):
-        rows = pa.concat_tables(files.gathered(own.rows for own in batch))
+        rows = pa.concat_tables([own.rows for own in batch])
         lease.check()
         files.write_large(storage, rows, table)
         for own in batch:
             storage.delete_file(own.path)
 
 
-def _batches(small: Iterable[files.SmallFile]) -> Iterator[list[files.SmallFile]]:
+def _batches(small: Iterable[files.TableFile]) -> Iterator[list[files.TableFile]]:
     """What goes into one large file each."""
-    batch: list[files.SmallFile] = []
+    batch: list[files.TableFile] = []
     rows = 0
     for own in small:
         batch.append(own)
@@ -99,4 +101,4 @@ def _batches(small: Iterable[files.SmallFile]) -> Iterator[list[files.SmallFile]
 
 
 def _count(storage: Storage, table: str) -> int:
-    return len(files.small_runs(storage, table)) + len(files.large_files(storage, table))
+    return len(files.small_runs(storage, table)) + len(files.large_names(storage, table))

@@ -8,7 +8,7 @@
 A run that has a small file counts by that one, and else by the first large file that holds it. So
 nothing is lost or counted twice where a compaction was killed, which writes a large file before it
 deletes the small ones. Large files do not change: to take runs out, a file of the others is
-written, and the first one is deleted. Only whoever holds the storage's lease does that.
+written, and the first one is deleted. That takes the storage's lease.
 
 Parquet's page checksums protect the values, and a mark in the metadata the names of the columns. A
 large file's name holds its digest, a small one's digest stands in the table ``runs``. Files of
@@ -24,7 +24,6 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -41,62 +40,48 @@ _log = logging.getLogger(__name__)
 RUN_ID = re.compile("[0-9A-Za-z_]{1,64}")
 
 _SUFFIX = ".parquet"
-# In a file's metadata: `_digest` of the names of its table and columns.
+# In a file's metadata: digest of the names of its table and columns, see `_mark`.
 _MARK = b"raylot.columns"
 # Characters of a digest in a large file's name; names of older versions have no digest.
 _DIGEST = 32
-# Objects that are fetched at once where each of them takes a round trip.
-_FETCHED_AT_ONCE = 16
+#: Files that are read at the same time where each of them takes a round trip.
+AT_ONCE = 16
 # What pyarrow raises for files that are damaged, or not what they should be.
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, KeyError)
 
 
 @dataclass(frozen=True)
-class SmallFile:
-    """A run's file of one table, as it was read.
-
-    Attributes:
-        run_id: of the run.
-        path: in the storage.
-        rows: ``run_id``, and the columns that were asked for.
-        digest: of the file; None if it has no checksum, and nobody knows whether it is damaged.
-    """
-
-    run_id: str
-    path: str
-    rows: pa.Table
-    digest: str | None
-
-
-@dataclass(frozen=True)
-class LargeFile:
-    """A file with rows of many runs, opened for reading.
+class TableFile:
+    """A small or a large file, as it was read.
 
     Attributes:
         path: in the storage.
         table: its table.
-        rows: run_id -> how many rows it has here.
-        parquet: its contents.
+        counts: run_id -> how many rows it has here.
+        rows: ``run_id``, and the columns that were asked for.
+        digest: of the file; None if it has no checksum, so that damage may go unnoticed.
     """
 
     path: str
     table: str
-    rows: Mapping[str, int]
-    parquet: pq.ParquetFile
+    counts: Mapping[str, int]
+    rows: pa.Table
+    digest: str | None
 
-    def read(self, without: Collection[str] = (), columns: Sequence[str] | None = None) -> pa.Table:
-        """Its rows, without those of some runs: ``run_id``, and the columns asked for."""
-        found = _read(self.parquet, self.table, columns, self.path)
-        if self.rows.keys().isdisjoint(without):
-            return found
-        left_out = pc.is_in(found["run_id"], pa.array(sorted(without), pa.string()))
-        return found.filter(pc.invert(left_out))
+    @property
+    def run_id(self) -> str:
+        """Whose small file it is."""
+        return next(iter(self.counts))
+
+    def without(self, run_ids: Collection[str]) -> pa.Table:
+        """Its rows, without those of some runs."""
+        if self.counts.keys().isdisjoint(run_ids):
+            return self.rows
+        left_out = pc.is_in(self.rows["run_id"], pa.array(sorted(run_ids), pa.string()))
+        return self.rows.filter(pc.invert(left_out))
 
 
-File = TypeVar("File", SmallFile, LargeFile)
-
-
-def undamaged(files: Iterable[File | DamagedFileError]) -> Iterator[File]:
+def undamaged(files: Iterable[TableFile | DamagedFileError]) -> Iterator[TableFile]:
     """Files without those that are damaged, which are reported."""
     for file in files:
         if isinstance(file, DamagedFileError):
@@ -127,41 +112,35 @@ def small_runs(storage: Storage, table: str) -> list[str]:
 
 def small_files(
     storage: Storage, table: str, run_ids: Iterable[str], columns: Sequence[str] | None = None
-) -> Iterator[SmallFile | DamagedFileError]:
+) -> Iterator[TableFile | DamagedFileError]:
     """Small files of some runs, or what is wrong with them; those that are gone are left out."""
-
-    def examined(run_id: str) -> SmallFile | DamagedFileError | None:
-        try:
-            path = small_path(table, run_id)
-            return storage.read_whole(path, lambda data: _small(data, path, table, run_id, columns))
-        except DamagedFileError as damage:
-            return damage
-
-    with ThreadPoolExecutor(_FETCHED_AT_ONCE) as threads:
+    with ThreadPoolExecutor(AT_ONCE) as threads:
         each = map if storage.is_local else threads.map
-        yield from (file for file in each(examined, run_ids) if file is not None)
+        found = each(lambda run_id: _examined(storage, table, columns, run_id=run_id), run_ids)
+        yield from filter(None, found)
+
+
+def large_names(storage: Storage, table: str) -> list[str]:
+    """Names of all large files of a table, sorted."""
+    return storage.names(f"tables/{table}/compacted")
 
 
 def large_files(
-    storage: Storage, table: str, run_id: str | None = None
-) -> list[LargeFile | DamagedFileError]:
-    """All large files of a table, or those that may hold one run, or what is wrong with them."""
-    folder = f"tables/{table}/compacted"
+    storage: Storage, table: str, columns: Sequence[str] | None = None, run_id: str | None = None
+) -> Iterator[TableFile | DamagedFileError]:
+    """Large files of a table, or what is wrong with them; with ``run_id``, those that may hold it.
 
-    def examined(path: str) -> LargeFile | DamagedFileError | None:
-        try:
-            return storage.read_whole(path, lambda data: _large(data, path, table))
-        except DamagedFileError as damage:
-            return damage
-
-    names = storage.names(folder)
-    while True:
-        wanted = [name for name in names if run_id is None or _may_hold(name, run_id)]
-        found = [examined(f"{folder}/{name}") for name in wanted]
-        now = storage.names(folder)
-        if now == names:  # else one may have been replaced before it was opened
-            return [file for file in found if file is not None]
-        names = now
+    A file may be replaced before it is opened, by one with the rest of its runs: what has come
+    meanwhile is yielded too, though its runs may have been yielded before.
+    """
+    seen: set[str] = set()
+    while fresh := [name for name in large_names(storage, table) if name not in seen]:
+        seen.update(fresh)
+        for name in fresh:
+            if run_id is None or _may_hold(name, run_id):
+                path = f"tables/{table}/compacted/{name}"
+                if file := _examined(storage, table, columns, path=path):
+                    yield file
 
 
 def gathered(tables: Iterable[pa.Table]) -> list[pa.Table]:
@@ -174,16 +153,18 @@ def gathered(tables: Iterable[pa.Table]) -> list[pa.Table]:
 
 def write_large(storage: Storage, rows: pa.Table, table: str) -> None:
     """Writes a large file, if there are any rows; they are sorted by run_id."""
+    assert rows.schema.names == list(SCHEMAS[table])
     if rows.num_rows:
         data = to_bytes(rows, table)
-        name = f"{rows['run_id'][0]}-{rows['run_id'][-1]}-{_digest(data)}{_SUFFIX}"
+        digest = seal.fingerprint(data)[:_DIGEST]
+        name = f"{rows['run_id'][0]}-{rows['run_id'][-1]}-{digest}{_SUFFIX}"
         storage.write(f"tables/{table}/compacted/{name}", data)
 
 
-def drop(storage: Storage, file: LargeFile, run_ids: Collection[str]) -> None:
-    """Takes runs out of a large file."""
-    if not file.rows.keys().isdisjoint(run_ids):
-        write_large(storage, file.read(without=run_ids), file.table)
+def drop(storage: Storage, file: TableFile, run_ids: Collection[str]) -> None:
+    """Takes runs out of a large file, which was read with all its columns."""
+    if not file.counts.keys().isdisjoint(run_ids):
+        write_large(storage, file.without(run_ids), file.table)
         storage.delete_file(file.path)
 
 
@@ -199,12 +180,8 @@ def to_bytes(rows: pa.Table, table: str) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:_DIGEST]
-
-
 def _mark(table: str, columns: Iterable[str]) -> bytes:
-    return _digest(",".join([table, *columns]).encode()).encode()
+    return hashlib.sha256(",".join([table, *columns]).encode()).hexdigest()[:_DIGEST].encode()
 
 
 def _may_hold(name: str, run_id: str) -> bool:
@@ -212,61 +189,44 @@ def _may_hold(name: str, run_id: str) -> bool:
     return len(parts) != 3 or parts[0] <= run_id <= parts[1]
 
 
-def _small(
-    data: bytes, path: str, table: str, run_id: str, columns: Sequence[str] | None
-) -> SmallFile:
-    parquet, has_checksum = _opened(data, path, table)
-    rows = _read(parquet, table, columns, path)
-    if not pc.all(pc.equal(rows["run_id"], run_id), skip_nulls=False, min_count=0).as_py():
-        raise DamagedFileError(path, "it holds rows of another run")
-    return SmallFile(run_id, path, rows, seal.fingerprint(data) if has_checksum else None)
-
-
-def _large(data: bytes, path: str, table: str) -> LargeFile:
-    digest = path.removesuffix(_SUFFIX).rpartition("-")[2]
-    if len(digest) == _DIGEST and digest != _digest(data):
-        raise DamagedFileError(path, "its checksum does not fit")
-    parquet, has_checksum = _opened(data, path, table)
-    found = _read(parquet, table, ["run_id"] if has_checksum else None, path)
-    counts = pc.value_counts(found["run_id"].combine_chunks()).to_pylist()
-    rows = {count["values"]: count["counts"] for count in counts}
-    if not all(run_id and RUN_ID.fullmatch(run_id) for run_id in rows):
-        raise DamagedFileError(path, "it holds rows of no run")
-    return LargeFile(path, table, rows, parquet)
-
-
-def _opened(data: bytes, path: str, table: str) -> tuple[pq.ParquetFile, bool]:
-    """A file's contents, and whether they have a checksum; values are checked as they are read.
-
-    Raises:
-        DamagedFileError: they are damaged.
-    """
+def _examined(
+    storage: Storage,
+    table: str,
+    columns: Sequence[str] | None = None,
+    *,
+    run_id: str = "",
+    path: str = "",
+) -> TableFile | DamagedFileError | None:
+    """A run's small file, or the large one at a path; None if it is gone."""
     try:
-        parquet = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        schema = parquet.schema_arrow
-    except _UNREADABLE as error:
-        raise DamagedFileError(path, " ".join(str(error).split())) from None
-    mark = (schema.metadata or {}).get(_MARK)
-    if mark is None:  # of an older version
-        return parquet, seal.check(data, path)
-    if mark != _mark(table, schema.names):
-        raise DamagedFileError(path, f"its columns are not those written for {table}")
-    return parquet, True
+        path = path or small_path(table, run_id)
+        return storage.read_whole(path, lambda data: _read(data, path, table, columns, run_id))
+    except DamagedFileError as damage:
+        return damage
 
 
 def _read(
-    parquet: pq.ParquetFile, table: str, columns: Sequence[str] | None, path: str
-) -> pa.Table:
-    """``run_id`` and other columns; one that the file was written without is null.
+    data: bytes, path: str, table: str, columns: Sequence[str] | None, run_id: str
+) -> TableFile:
+    """Reads ``run_id`` and other columns; one that the file was written without is null.
 
     Raises:
-        DamagedFileError: they cannot be read.
+        DamagedFileError: what was read is damaged.
     """
+    digest = seal.fingerprint(data)
+    in_name = path.removesuffix(_SUFFIX).rpartition("-")[2]
+    if not run_id and len(in_name) == _DIGEST and not digest.startswith(in_name):
+        raise DamagedFileError(path, "its checksum does not fit")
     schema = schema_of(table)
     if columns is not None:
         schema = pa.schema([schema.field(name) for name in dict.fromkeys(["run_id", *columns])])
-    there = set(parquet.schema_arrow.names).intersection(schema.names)
     try:
+        parquet = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        written = parquet.schema_arrow
+        mark = (written.metadata or {}).get(_MARK)
+        if mark not in (None, _mark(table, written.names)):
+            raise ValueError(f"its columns are not those written for {table}")
+        there = set(written.names).intersection(schema.names)
         # one thread: with more, the many small files take several times as long
         found = parquet.read(columns=list(there), use_threads=False)
         arrays = [
@@ -275,8 +235,17 @@ def _read(
             else pa.nulls(found.num_rows, field.type)
             for field in schema
         ]
-        read = pa.Table.from_arrays(arrays, schema=schema)
-        read.validate(full=True)
+        rows = pa.Table.from_arrays(arrays, schema=schema)
+        rows.validate(full=True)
     except _UNREADABLE as error:
         raise DamagedFileError(path, " ".join(str(error).split())) from None
-    return read
+    # older versions sealed tables, or wrote no checksum
+    has_checksum = mark is not None or seal.check(data, path)
+    values = pc.value_counts(rows["run_id"].combine_chunks()).to_pylist()
+    counts = {value["values"]: value["counts"] for value in values}
+    if run_id and counts.keys() - {run_id}:
+        raise DamagedFileError(path, "it holds rows of another run")
+    if not all(found_id and RUN_ID.fullmatch(found_id) for found_id in counts):
+        raise DamagedFileError(path, "it holds rows of no run")
+    counts = {run_id: rows.num_rows} if run_id else counts
+    return TableFile(path, table, counts, rows, digest if has_checksum else None)

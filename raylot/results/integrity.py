@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ import pydantic.dataclasses
 
 from raylot import seal
 from raylot.results import commands, files
-from raylot.results.files import RUN_ID, SmallFile
-from raylot.results.manifest import COLUMNS, Ended
+from raylot.results.files import RUN_ID, TableFile
+from raylot.results.manifest import COLUMNS, Manifest
 from raylot.results.schemas import SCHEMAS
 from raylot.results.tables import finished_runs, forget_runs
 from raylot.seal import DamagedFileError
@@ -23,12 +23,6 @@ from raylot.storage import Storage
 from raylot.text import one_line
 
 _GONE = "is not there"
-
-# In place of a number of rows: their file is damaged, and has been reported.
-_REPORTED = -1
-
-# Artifacts that are read at once.
-_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -38,7 +32,7 @@ class Damage:
     Attributes:
         path: a file in the storage, or what should be there.
         reason: what is wrong with it.
-        run_ids: the runs that have to be computed again for it.
+        run_ids: the runs that must be computed again because of it.
         is_file: whether there is a damaged file at that path, to be set aside.
     """
 
@@ -60,7 +54,7 @@ class Inspection:
         damages: what is not as it was written.
     """
 
-    runs: dict[str, Ended] = field(default_factory=dict)
+    runs: dict[str, Manifest] = field(default_factory=dict)
     damages: list[Damage] = field(default_factory=list)
 
     @property
@@ -70,7 +64,11 @@ class Inspection:
 
 
 def inspect(
-    storage: Storage, run_ids: Collection[str] | None = None, *, artifacts: bool = False
+    storage: Storage,
+    run_ids: Collection[str] | None = None,
+    *,
+    artifacts: bool = False,
+    is_idle: bool = True,
 ) -> Inspection:
     """Looks for damage in the tables, and in all other files if asked to; changes nothing.
 
@@ -78,19 +76,22 @@ def inspect(
         storage: where.
         run_ids: the runs to look at; None: all.
         artifacts: whether to read everything: all columns, snapshots, masks, saved states and
-            noted commands. Whoever uses one of them checks it anyway.
+            noted commands. Trials check the files that they start from in any case.
+        is_idle: whether no sweep is at work there. Beside one, a run that is about to end looks
+            like one that has lost its end.
     """
     found, begun = Inspection(), set[str]()
     chosen = None if run_ids is None else set(run_ids)
     for table in SCHEMAS:  # ``runs`` is the first
         columns = None if artifacts else COLUMNS if table == "runs" else ["run_id"]
-        rows, lost = _inspect_table(storage, table, chosen, found, columns)
+        rows = _inspect_table(storage, table, chosen, found, columns)
         if table != "runs":
             begun |= rows.keys()
-            found.damages += _missing_rows(table, found.runs, rows, lost)
+            found.damages += _missing_rows(table, found, rows)
     found.damages += _changed_inputs(found.runs)
     if artifacts:
-        found.damages += _missing_ends(storage, begun - found.runs.keys())
+        if is_idle:
+            found.damages += _missing_ends(storage, begun)
         found.damages += _wrong_artifacts(storage, found, chosen)
         damaged = commands.unreadable(storage)
         found.damages += [Damage(path, "is no record of a command") for path in damaged]
@@ -99,7 +100,7 @@ def inspect(
 
 @pydantic.dataclasses.dataclass(frozen=True, config={"extra": "ignore"})
 class Unfinished:
-    """A run that has not ended, as its saved state tells."""
+    """A run that has not ended, as read from its saved state."""
 
     run_id: str
     kind: str
@@ -116,9 +117,7 @@ class Unfinished:
 def unfinished_runs(storage: Storage, ended: Collection[str]) -> list[Unfinished]:
     """The runs with a saved state that have not ended; without those whose state is damaged."""
     unfinished = []
-    for run_id in storage.names("state"):
-        if run_id in ended:
-            continue
+    for run_id in sorted(set(storage.names("state")).difference(ended)):
         for name in storage.names(f"state/{run_id}"):
             with suppress(ValueError, TypeError, KeyError, RecursionError):
                 data = storage.read_sealed(f"state/{run_id}/{name}") or b""
@@ -140,12 +139,18 @@ def metadata(tensors: bytes) -> dict[str, str]:
         raise ValueError(f"not a safetensors file with metadata: {error!r}") from None
 
 
-def mend(storage: Storage, damages: Iterable[Damage]) -> None:
+def begun_runs(storage: Storage) -> set[str]:
+    """The runs that have left snapshots or masks, or whose table was set aside."""
+    folders = ["artifacts", *(f"damaged/tables/{table}" for table in SCHEMAS)]
+    names = {name.removesuffix(".parquet") for f in folders for name in storage.names(f)}
+    return {name for name in names - {"compacted"} if RUN_ID.fullmatch(name)}
+
+
+def mend(storage: Storage, damages: Sequence[Damage]) -> None:
     """Moves damaged files to ``damaged/``, and makes the runs that wrote them count as unfinished.
 
-    Only for whoever holds the storage's lease.
+    The caller must hold the storage's lease.
     """
-    damages = list(damages)
     for path in dict.fromkeys(damage.path for damage in damages if damage.is_file):
         storage.set_aside(path)
     forget_runs(storage, {run_id for damage in damages for run_id in damage.run_ids})
@@ -160,41 +165,31 @@ def _inspect_table(
     chosen: Collection[str] | None,
     found: Inspection,
     columns: Sequence[str] | None,
-) -> tuple[dict[str, int], list[str]]:
-    """Adds a table's damage, and the ended runs if it is ``runs``.
-
-    Returns:
-        run_id -> rows that are there, or `_REPORTED`; and the paths of damaged large files.
-    """
+) -> dict[str, int]:
+    """Adds a table's damage, and the ended runs if it is ``runs``; returns each run's rows."""
     rows: dict[str, int] = {}
     small = files.small_runs(storage, table)
     small = [run_id for run_id in small if chosen is None or run_id in chosen]
     for own in files.small_files(storage, table, small, columns):
-        run_id = Path(own.path).stem
-        reason = _wrong(table, own, found)
-        rows[run_id] = _REPORTED if reason or isinstance(own, Exception) else own.rows.num_rows
-        if reason:
+        if not isinstance(own, DamagedFileError):
+            rows |= own.counts
+        if (reason := _wrong(table, own, found)) is not None:
+            run_id = Path(own.path).stem
             is_known = RUN_ID.fullmatch(run_id) and (table == "runs" or run_id in found.runs)
             found.damages.append(Damage(own.path, reason, (run_id,) if is_known else ()))
-    lost = []
-    for file in files.large_files(storage, table):
-        try:
-            if isinstance(file, DamagedFileError):
-                raise file
-            others = {r for r in file.rows if r in rows or (chosen is not None and r not in chosen)}
-            found_rows = file.read(without=others, columns=columns)
-        except DamagedFileError as damage:
-            lost.append(damage.path)
-            found.damages.append(Damage(damage.path, damage.reason))
+    for file in files.large_files(storage, table, columns):
+        if isinstance(file, DamagedFileError):
+            found.damages.append(Damage(file.path, file.reason))
             continue
-        rows |= {run_id: file.rows[run_id] for run_id in file.rows.keys() - others}
-        for row in found_rows.select(COLUMNS).to_pylist() if table == "runs" else ():
+        others = {r for r in file.counts if r in rows or (chosen is not None and r not in chosen)}
+        rows |= {run_id: file.counts[run_id] for run_id in file.counts.keys() - others}
+        for row in file.without(others).select(COLUMNS).to_pylist() if table == "runs" else ():
             if reason := _add_end(row, found):
                 found.damages.append(Damage(file.path, reason, (row["run_id"],), is_file=False))
-    return rows, lost
+    return rows
 
 
-def _wrong(table: str, own: SmallFile | DamagedFileError, found: Inspection) -> str | None:
+def _wrong(table: str, own: TableFile | DamagedFileError, found: Inspection) -> str | None:
     """What is wrong with a small file; adds what it says if it is an ended run's row."""
     if isinstance(own, DamagedFileError):
         return own.reason
@@ -210,26 +205,27 @@ def _wrong(table: str, own: SmallFile | DamagedFileError, found: Inspection) -> 
 def _add_end(row: Mapping[str, Any], found: Inspection) -> str | None:
     """Adds an ended run; returns what is wrong with its row, if anything is."""
     try:
-        found.runs[row["run_id"]] = Ended.of(row)
+        found.runs[row["run_id"]] = Manifest.of(row)
     except ValueError as error:
         return str(error)
     return None
 
 
-def _missing_rows(
-    table: str, runs: Mapping[str, Ended], rows: Mapping[str, int], lost: list[str]
-) -> Iterator[Damage]:
-    """Runs that have not as many rows in a table as they wrote."""
+def _missing_rows(table: str, found: Inspection, rows: Mapping[str, int]) -> Iterator[Damage]:
+    """Runs that have not as many rows in a table as they wrote, where nothing was reported yet."""
+    reported = {damage.path for damage in found.damages}
+    lost = sorted(path for path in reported if path.startswith(f"tables/{table}/compacted/"))
     incomplete = []
-    for run_id, ended in runs.items():
-        (expected, _), there = ended.tables.get(table, (0, None)), rows.get(run_id, 0)
-        if not ended.tells or there in (expected, _REPORTED):
+    for run_id, manifest in found.runs.items():
+        (expected, _), there = manifest.tables.get(table, (0, None)), rows.get(run_id, 0)
+        path = files.small_path(table, run_id)
+        if not manifest.tells or there == expected or path in reported:
             continue
         if lost:
             incomplete.append(run_id)
         else:
             reason = f"{there} of the run's {expected} rows are there"
-            yield Damage(files.small_path(table, run_id), reason, (run_id,), is_file=False)
+            yield Damage(path, reason, (run_id,), is_file=False)
     if incomplete:
         yield Damage(lost[0], f"{len(incomplete)} runs had their rows there", tuple(incomplete))
 
@@ -245,7 +241,7 @@ def _missing_ends(storage: Storage, run_ids: set[str]) -> Iterator[Damage]:
 # ------------------------------------------------------------------ other files
 
 
-def _changed_inputs(runs: Mapping[str, Ended]) -> Iterator[Damage]:
+def _changed_inputs(runs: Mapping[str, Manifest]) -> Iterator[Damage]:
     """Runs that started from what has since been computed anew, and came out otherwise."""
     for run in runs.values():
         for path, checksum in (run.inputs or {}).items():
@@ -269,21 +265,20 @@ def _wrong_artifacts(
     ]
     paths = list(dict.fromkeys([*wrote, *present]))
 
-    def check(data: bytes, path: str) -> bytes:
-        if path not in wrote:
-            seal.check(data, path, is_required=path.startswith("state/"))
-        elif seal.fingerprint(data) != wrote[path]:
-            raise DamagedFileError(path, "it is not what the run wrote")
-        return data
-
     def wrong(path: str) -> str | None:
+        def is_whole(data: bytes) -> bool:
+            if path not in wrote:
+                seal.check(data, path, is_required=path.startswith("state/"))
+            elif seal.fingerprint(data) != wrote[path]:
+                raise DamagedFileError(path, "it is not what the run wrote")
+            return True
+
         try:
-            data = storage.read_whole(path, lambda data: check(data, path))
+            return None if storage.read_whole(path, is_whole) or path not in wrote else _GONE
         except DamagedFileError as damage:
             return damage.reason
-        return _GONE if data is None and path in wrote else None
 
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
+    with ThreadPoolExecutor(files.AT_ONCE) as threads:
         for path, reason in zip(paths, threads.map(wrong, paths), strict=True):
             if reason:
                 owner = path.split("/")[1]

@@ -1,6 +1,6 @@
 """What an ended run's row of ``runs`` says that it wrote, and what it started from.
 
-Anyone may have written a row: it is checked before a path is taken from it.
+A row may come from a stranger: it is checked before a path is taken from it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, model_validator
 
 from raylot.options import shown
-from raylot.results.files import RUN_ID, SmallFile
+from raylot.results.files import RUN_ID, TableFile
 from raylot.results.schemas import SCHEMAS
 
-#: The columns of ``runs`` that `Ended.of` reads.
+#: The columns of ``runs`` that `Manifest.of` reads.
 COLUMNS = ["run_id", "kind", "status", "files", "inputs"]
 
 # A file's name, without ``/``, that does not begin with a dot.
@@ -24,8 +24,8 @@ _NAME = "[0-9A-Za-z_-][.0-9A-Za-z_-]*"
 _Artifact = Annotated[str, Field(pattern=f"^artifacts/{RUN_ID.pattern}/{_NAME}$")]
 
 
-class Ended(BaseModel):
-    """An ended run.
+class Manifest(BaseModel):
+    """What an ended run says of itself.
 
     Attributes:
         run_id, kind, status: as in ``runs``.
@@ -54,7 +54,7 @@ class Ended(BaseModel):
         return self
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Ended:
+    def of(cls, row: Mapping[Any, Any]) -> Manifest:
         """Reads `COLUMNS` of a row.
 
         Raises:
@@ -85,7 +85,7 @@ class Ended(BaseModel):
         told = (self.files or {}) if self.tells else {}
         return {path: str(digest) for path, digest in told.items() if "/" in path}
 
-    def wrong(self, table: str, file: SmallFile) -> str | None:
+    def wrong(self, table: str, file: TableFile) -> str | None:
         """Why a small file is not the one that the run wrote, if it is not."""
         if not self.tells:
             return None

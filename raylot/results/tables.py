@@ -11,12 +11,29 @@ import pandas as pd
 import pyarrow as pa
 
 from raylot import seal
-from raylot.options import OptionError
+from raylot.options import OptionError, shown
 from raylot.results import files
-from raylot.results.manifest import COLUMNS, Ended
+from raylot.results.manifest import COLUMNS, Manifest
 from raylot.results.schemas import SCHEMAS
 from raylot.seal import DamagedFileError
 from raylot.storage import Storage
+
+
+def opened(root: str | Path | Storage) -> Storage:
+    """The storage at a folder or URI; one that is given as `Storage` may be empty still.
+
+    Raises:
+        OptionError: no tables are there.
+    """
+    if isinstance(root, Storage):
+        return root
+    storage = Storage(root)
+    if not storage.exists("tables"):
+        raise OptionError(
+            f"storage={storage.root}: must be the folder or URI of a raylot storage (it has no "
+            "tables)"
+        )
+    return storage
 
 
 def write(storage: Storage, table: str, run_id: str, rows: Iterable[Mapping[str, Any]]) -> str:
@@ -39,11 +56,11 @@ def write(storage: Storage, table: str, run_id: str, rows: Iterable[Mapping[str,
 
 
 def read_run(
-    storage: Storage, table: str, run_id: str, ended: Ended | None = None
+    storage: Storage, table: str, run_id: str, manifest: Manifest | None = None
 ) -> list[dict[str, Any]] | None:
     """One run's rows of one table; None if it has none yet.
 
-    With ``ended``, its file is compared with what the run says that it wrote.
+    With its manifest, its file is compared with what the run says that it wrote.
 
     Raises:
         DamagedFileError: its small file is damaged, or not the one that the run wrote.
@@ -51,12 +68,12 @@ def read_run(
     for own in files.small_files(storage, table, [run_id]):
         if isinstance(own, DamagedFileError):
             raise own
-        if ended and (reason := ended.wrong(table, own)):
+        if manifest and (reason := manifest.wrong(table, own)):
             raise DamagedFileError(own.path, reason)
         return list(own.rows.to_pylist())
-    for file in files.undamaged(files.large_files(storage, table, run_id)):
-        if run_id in file.rows:
-            return list(file.read(without=file.rows.keys() - {run_id}).to_pylist())
+    for file in files.undamaged(files.large_files(storage, table, run_id=run_id)):
+        if run_id in file.counts:
+            return list(file.without(file.counts.keys() - {run_id}).to_pylist())
     return None
 
 
@@ -66,16 +83,19 @@ def read(
     """One whole table, all runs; with its columns but no rows if nothing was written yet.
 
     Args:
-        root: the storage's folder or URI.
+        root: the storage's folder or URI, or the storage itself, which may be empty still.
         table: one of `SCHEMAS`.
         columns: of the table; None: all. Few columns take less time and memory.
 
     Raises:
-        OptionError: there is no such table.
+        OptionError: there is no such table or column, or no table at all at that folder or URI.
     """
     if table not in SCHEMAS:
         raise OptionError(f"table={table}: must be one of {', '.join(SCHEMAS)}")
-    storage = root if isinstance(root, Storage) else Storage(root)
+    if unknown := [name for name in columns or () if name not in SCHEMAS[table]]:
+        told = ", ".join(map(shown, unknown))
+        raise OptionError(f"columns={told}: must be of {table}: {', '.join(SCHEMAS[table])}")
+    storage = opened(root)
     counted: set[str] = set()
 
     def small() -> Iterator[pa.Table]:
@@ -85,13 +105,12 @@ def read(
             yield own.rows
 
     parts = files.gathered(small())
-    for file in files.undamaged(files.large_files(storage, table)):
-        parts.append(file.read(without=counted, columns=columns))
-        counted |= file.rows.keys()
+    for file in files.undamaged(files.large_files(storage, table, columns)):
+        parts.append(file.without(counted))
+        counted |= file.counts.keys()
     if not parts:
         parts.append(files.schema_of(table).empty_table())
     found = pa.concat_tables(parts).select(list(SCHEMAS[table] if columns is None else columns))
-    del parts
     frame: pd.DataFrame = found.to_pandas()
     return frame
 
@@ -101,24 +120,23 @@ def finished_runs(storage: Storage) -> set[str]:
 
     Files are not opened here: `raylot.results.integrity.inspect` tells which of them are damaged.
     """
-    large = files.undamaged(files.large_files(storage, "runs"))
-    return set(files.small_runs(storage, "runs")).union(*(file.rows for file in large))
+    large = files.undamaged(files.large_files(storage, "runs", ["run_id"]))
+    return set(files.small_runs(storage, "runs")).union(*(file.counts for file in large))
 
 
-def ended_runs(storage: Storage) -> dict[str, Ended]:
+def ended_runs(storage: Storage) -> dict[str, Manifest]:
     """The ended runs, by run_id; without those whose row is damaged."""
     ended = {}
-    for values in read(storage, "runs", COLUMNS).itertuples(index=False):
+    for row in read(storage, "runs", COLUMNS).to_dict("records"):
         with suppress(ValueError):
-            run = Ended.of(dict(zip(COLUMNS, values, strict=True)))
-            ended[run.run_id] = run
+            ended[str(row["run_id"])] = Manifest.of(row)
     return ended
 
 
 def forget_runs(storage: Storage, run_ids: Collection[str]) -> None:
     """Deletes all rows of some runs, so that the next sweep computes them again.
 
-    Only for whoever holds the storage's lease, as large files are rewritten.
+    The caller must hold the storage's lease, as large files are rewritten.
     """
     if not run_ids:
         return

@@ -69,7 +69,7 @@ class Outcome:
         return "\n".join(lines)
 
 
-#: What is said to whoever stopped a sweep, or lost its cluster.
+#: Told to a user who has stopped a sweep, or whose cluster is gone.
 CONTINUE = (
     "Nothing that was saved is lost: ended runs are kept, and those under way up to their last "
     "save. The same command continues them."

@@ -194,7 +194,7 @@ class Sweep:
         Args:
             retry_failed: whether runs that ended with an error count as missing.
         """
-        return not self._is_to_do(Storage(self.storage.root), retry_failed)
+        return not self._is_to_do(Storage.again(self.storage.root), retry_failed)
 
     def outcome(self) -> Outcome:
         """How the runs stand, as the storage says at this moment."""
@@ -224,7 +224,9 @@ class Sweep:
 
                     check_address(self.study)
                     # Its own storage does not wait: it tells others whether this sweep is alive.
-                    lease = Lease(Storage(self.storage.root), progress.note, watch.lost_storage)
+                    lease = Lease(
+                        Storage.again(self.storage.root), progress.note, watch.lost_storage
+                    )
                     with lease, progress:
                         if command:
                             record(self.storage, command)
@@ -234,8 +236,8 @@ class Sweep:
             interrupted = True
         if not interrupted:
             return outcome(self.stages, self.storage, False, lost)
-        try:  # without patience: who interrupts does not want to wait
-            return outcome(self.stages, Storage(self.storage.root), True, lost)
+        try:  # without patience: a user who interrupts does not want to wait
+            return outcome(self.stages, Storage.again(self.storage.root), True, lost)
         except OutOfReachError:
             raise KeyboardInterrupt from None
 
@@ -251,7 +253,7 @@ class Sweep:
     ) -> list[str]:
         """Computes what is missing or damaged; returns why the rest was given up.
 
-        Only who is in charge looks what that is: before, another sweep may have been at work.
+        It looks for that only now that it is in charge: another sweep may have been at work before.
         """
         from raylot.sweep.cluster import StartError, ray_session
         from raylot.sweep.execution import Execution

@@ -22,7 +22,7 @@ from raylot.config import StreamRun
 from raylot.data import Task
 from raylot.randomness import RandomKey
 from raylot.results import SCHEMAS, files
-from raylot.results.manifest import Ended
+from raylot.results.manifest import Manifest
 from raylot.seal import DamagedFileError
 from raylot.storage import OutOfReachError, Storage
 from raylot.text import ends_process, one_line, safe
@@ -167,7 +167,7 @@ class RunTrainable(tune.Trainable):
 
     def _start(self, config: dict[str, Any]) -> None:
         self.run = self.run_model.checked(**{**config["shared"], **config["run"]})
-        self.storage = Storage(config["storage"], config.get("patience", 0.0))
+        self.storage = Storage.again(config["storage"], config.get("patience", 0.0))
         self.device = _granted_device(self.run.device)
         self._lease: str | None = config.get("lease")
         self._notes: list[str] = []
@@ -239,7 +239,7 @@ class RunTrainable(tune.Trainable):
         except DamagedFileError as damage:
             raise InputLostError(run_id, str(damage)) from None
 
-    def _producer(self, run_id: str) -> Ended:
+    def _producer(self, run_id: str) -> Manifest:
         """What an ended run says that it wrote.
 
         Raises:
@@ -247,7 +247,7 @@ class RunTrainable(tune.Trainable):
         """
         for row in self.read_rows("runs", run_id):
             with suppress(ValueError):
-                return Ended.of(row)
+                return Manifest.of(row)
         raise InputLostError(run_id, f"tables/runs: has no valid row of {run_id}")
 
     def dataset(self, scaling: str | None = None) -> Task:

@@ -120,7 +120,7 @@ def test_what_is_no_owners_file_is_somebody_who_cannot_be_known(
 ) -> None:
     storage.write(f"{FOLDER}/other.json", content)
     (holder,) = holders(storage)
-    assert str(holder) == "somebody who has left drivers/other.json, which cannot be read,"
+    assert str(holder) == "another sweep (its file drivers/other.json cannot be read)"
     assert holder.is_alive is None
 
 
@@ -211,7 +211,7 @@ def test_a_file_that_cannot_be_read_is_somebody_until_it_is_silent(storage: Stor
     said: list[str] = []
     with Lease(storage, said.append):
         assert len(holders(storage)) == 1
-    assert said[0].startswith(f"somebody who has left {path}, which cannot be read, may be running")
+    assert said[0].startswith(f"another sweep (its file {path} cannot be read) may be running")
 
 
 @pytest.mark.usefixtures("quick")

@@ -88,6 +88,19 @@ def test_a_folder_that_exists_may_be_called_anything(name: str, tmp_path: Path) 
     assert Storage(str(folder)).read("x") is not None
 
 
+@pytest.mark.parametrize("name", ["$HOME", "a\\b", "%TEMP%"])
+def test_what_was_opened_once_is_opened_again(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it exists, too: nobody has typed the name of the working directory."""
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    root = Storage("results").root
+    assert why_refused(root) is not None
+    assert Storage.again(root).root == root == str(tmp_path / name / "results")
+    assert Storage.again("file:///data/x").root == "file:///data/x"
+
+
 def test_a_slip_of_a_uri_does_not_show_its_password() -> None:
     with pytest.raises(OptionError, match="must hold no credentials") as told:
         Storage("s3:/key:secret@bucket/x")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -154,6 +155,34 @@ def test_nothing_outside_of_the_root_is_reached(
     assert storage.read("a/b") == b"inside"
 
 
+@pytest.mark.parametrize("folder", ["state", "damaged"])
+def test_no_link_leads_what_is_written_or_deleted_out_of_the_root(
+    folder: str, storage: Storage, tmp_path: Path
+) -> None:
+    """Somebody else may have packed the storage, with links to this user's files."""
+    (tmp_path / "home" / "mine").mkdir(parents=True)
+    (tmp_path / "home" / "mine" / "kept").write_bytes(b"outside")
+    storage.write("state/run/file", b"inside")
+    (tmp_path / "root" / folder / "link").parent.mkdir(exist_ok=True)
+    (tmp_path / "root" / folder / "link").symlink_to(tmp_path / "home")
+    for change in (storage.delete_file, storage.set_aside, lambda path: storage.write(path, b"")):
+        message = refusal(lambda change=change: change(f"{folder}/link/mine/kept"))  # type: ignore[misc]
+        assert f"storage={storage.root}: must hold no links to other folders" in message
+    refusal(lambda: storage.delete_folder(f"{folder}/link/mine"))
+    assert storage.read(f"{folder}/link/mine/kept") == b"outside"
+    storage.delete_folder(f"{folder}/link")  # the link itself is the storage's own
+    assert (tmp_path / "home" / "mine" / "kept").read_bytes() == b"outside"
+    assert not (tmp_path / "root" / folder / "link").is_symlink()
+
+
+def test_the_root_itself_may_be_a_link(storage: Storage, tmp_path: Path) -> None:
+    storage.write("a/b", OLD)
+    (tmp_path / "link").symlink_to(tmp_path / "root")
+    for linked in (Storage(tmp_path / "link"), Storage(f"file://{tmp_path}/link")):
+        linked.write("a/b", NEW)
+        assert storage.read("a/b") == NEW
+
+
 def test_a_folder_is_no_file(storage: Storage) -> None:
     storage.write("a/b", b"")
     assert Storage(storage.root, patience=60).read("a") is None
@@ -232,6 +261,21 @@ def test_a_writable_folder_is_left_empty(storage: Storage, tmp_path: Path) -> No
     assert list((tmp_path / "root").iterdir()) == []
 
 
+def test_the_probe_of_a_command_that_was_killed_is_deleted_by_the_next(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr(Storage, "delete_file", lambda self, path: None)
+        storage.check_writable()
+    assert len(list((tmp_path / "root").iterdir())) == 1
+    storage.check_writable()
+    half = tmp_path / "root" / f"..writable.{'0' * 32}.tmp"  # killed while it wrote
+    half.write_bytes(b"")
+    os.utime(half, (0, 0))
+    storage.remove_leftovers()
+    assert list((tmp_path / "root").iterdir()) == []
+
+
 @pytest.mark.parametrize("below", ["", "/sub", "/sub/sub"])
 def test_what_cannot_be_written_is_told_in_one_line(below: str, tmp_path: Path) -> None:
     file = tmp_path / "file"
@@ -290,6 +334,7 @@ def test_a_relative_folder_stays_where_it_was_opened(
     [
         "s3://key:hidden@bucket/folder", "s3://key:hid/den@bucket", "gs://hidden@bucket",
         "s3://bucket?secret_key=hidden&region=eu-west-1", "abfs://bucket/x?access_token=hidden",
+        "abfs://container/x?sig=hidden", "s3://bucket/x?passwd=hidden",
     ],
 )  # fmt: skip
 def test_credentials_in_a_uri_are_refused_and_not_shown(uri: str) -> None:

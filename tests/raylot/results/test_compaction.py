@@ -122,7 +122,7 @@ def small(storage: Storage, table: str = "tasks") -> set[str]:
     return set(files.small_runs(storage, table))
 
 
-def large(storage: Storage, table: str = "tasks") -> list[files.LargeFile]:
+def large(storage: Storage, table: str = "tasks") -> list[files.TableFile]:
     return list(files.undamaged(files.large_files(storage, table)))
 
 
@@ -138,7 +138,7 @@ def test_ended_runs_are_gathered_and_the_others_left(storage: Storage) -> None:
     assert small(storage) == {UNFINISHED, FAILED}
     assert small(storage, "runs") == {FAILED}
     [file] = large(storage)
-    assert file.rows == {"a": 2, "c": 3, "d": 1}
+    assert file.counts == {"a": 2, "c": 3, "d": 1}
     assert is_whole(storage)
     for table, expected in before.items():
         found = results.read(storage, table).sort_values("run_id", ignore_index=True)
@@ -169,7 +169,7 @@ def test_runs_that_end_later_are_gathered_later(storage: Storage) -> None:
 def test_large_files_are_bounded(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "_MOST_RUNS", 3)
     compact(storage)
-    assert [dict(file.rows) for file in large(storage)] == [{"a": 2, "c": 3}, {"d": 1}]
+    assert [dict(file.counts) for file in large(storage)] == [{"a": 2, "c": 3}, {"d": 1}]
     assert is_whole(storage)
 
 
@@ -226,7 +226,7 @@ def test_killed_at_any_operation(storage: Storage, tmp_path: Path, after: bool) 
         for table, rows in (("tasks", ALL_ROWS), ("runs", dict.fromkeys([*ROWS, FAILED], 1))):
             ended = small(left, table) - {UNFINISHED, FAILED}
             assert len(ended) <= 1  # a single small file is not compacted
-            held = [run_id for file in large(left, table) for run_id in file.rows]
+            held = [run_id for file in large(left, table) for run_id in file.counts]
             assert sorted([*held, *small(left, table)]) == sorted(rows)
         shutil.rmtree(root)
 
@@ -315,7 +315,9 @@ def test_while_a_sweep_runs_nothing_is_compacted(
         with pytest.raises(OptionError, match="must not be in use; another sweep"):
             results.compact(storage)
         assert main(["compact", storage.root]) == 2
-        assert capsys.readouterr().err.startswith(f"error: storage={storage.root}: must not be in")
+        said, told = capsys.readouterr()
+        assert told.startswith(f"error: storage={storage.root}: must not be in")
+        assert said == ""
     assert {p: p.read_bytes() for p in Path(storage.root).rglob("*.parquet")} == contents
 
 

@@ -12,7 +12,7 @@ import pytest
 from raylot import results
 from raylot.results.__main__ import main
 from raylot.results.integrity import inspect, mend
-from raylot.results.manifest import Ended
+from raylot.results.manifest import Manifest
 from raylot.storage import Storage
 from raylot.sweep.stage import Stage
 from raylot.trials.stream import StreamTrial
@@ -102,11 +102,11 @@ def test_no_path_leaves_the_storage_though_the_row_is_whole(folder: Path, column
         text = json.dumps({path.format(run=row["run_id"]): "0" * 64})
         if path == ("artifacts/other/kept" if column == "inputs" else "artifacts\\..\\kept"):
             # an artifact that another run may well have left; a table that nobody has heard of
-            ended = Ended.of({**row, column: text})
+            ended = Manifest.of({**row, column: text})
             assert set(ended.artifacts) <= {masks_path(str(row["run_id"]))}
             continue
         with pytest.raises(ValueError, match=f"^{column}="):
-            Ended.of({**row, column: text})
+            Manifest.of({**row, column: text})
     results.write(storage, "runs", str(row["run_id"]), [{**row, column: text}])
     for _ in range(2):
         found = inspect(storage, artifacts=True)
@@ -182,4 +182,4 @@ def test_a_number_of_rows_that_is_none_is_told_as_a_value_error(files: str) -> N
     row = {"run_id": "a" * 12, "kind": "stream", "status": "finished", "files": files,
            "inputs": None}  # fmt: skip
     with pytest.raises(ValueError, match="tasks must have a number of rows"):
-        Ended.of(row)
+        Manifest.of(row)

@@ -484,6 +484,41 @@ def test_a_compacted_table_of_an_older_raylot_is_read_and_checked(
     assert set(inspect(storage).to_compute_again) == set(names)
 
 
+def test_damage_in_a_large_file_without_a_digest_is_reported_wherever_it_is_read(
+    storage: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only reading the damaged column finds it; the names of the runs are whole."""
+    run_all(Path(storage.root), seed=1)
+    results.compact(storage)
+    (path,) = Path(storage.root).glob("tables/tasks/compacted/*")
+    old = path.rename(path.with_name("-".join([*path.stem.split("-")[:2], "0123abcd.parquet"])))
+    names = pq.ParquetFile(old).schema_arrow.names
+    chunk = pq.ParquetFile(old).metadata.row_group(0).column(names.index("test_accuracy"))
+    whole = old.read_bytes()
+    content = bytearray(whole)
+    content[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
+    old.write_bytes(content)
+
+    relative = f"tables/tasks/compacted/{old.name}"
+    run_ids = set(results.read(storage, "tasks", ["run_id"])["run_id"])
+    assert len(run_ids) == 2
+    (old.parent / "z-z-whole.parquet").write_bytes(whole)
+    results.compact(storage)
+    assert set(results.read(storage, "tasks")["run_id"]) == run_ids, (
+        "the damaged one does not count"
+    )
+    (old.parent / "z-z-whole.parquet").unlink()
+    assert len(results.read(storage, "tasks")) == 0
+    assert results.read_run(storage, "tasks", min(run_ids)) is None
+    assert relative in {damage.path for damage in inspect(storage, artifacts=True).damages}
+    results.write(storage, "tasks", min(run_ids), [{"run_id": min(run_ids), "task": 0}])
+    caplog.clear()
+    results.compact(storage)
+    results.forget_runs(storage, run_ids)
+    assert f"{relative}: damaged (" in caplog.text
+    assert old.read_bytes() == content
+
+
 # ------------------------------------------------------------------ messages
 
 
@@ -519,8 +554,55 @@ def test_a_storage_without_its_table_of_runs_is_not_whole(
     )
     assert main(["check", "--repair", storage.root]) == 1
     assert main(["check", storage.root]) == 0
+    said = capsys.readouterr().out
+    assert "\n2 runs await computing: repeat the command that computed them.\n" in said
     run_all(Path(storage.root))
     assert_same_tables(whole, Path(storage.root))
+    assert main(["check", storage.root]) == 0
+    assert "await" not in capsys.readouterr().out
+
+
+def test_beside_a_sweep_runs_about_to_end_have_not_lost_their_end(
+    storage: Storage, run_ids: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that is quicker than its first save writes its rows, and then its end."""
+    storage.delete_file(f"tables/runs/{run_ids['tickets']}.parquet")
+    with Lease(storage):
+        assert main(["check", storage.root]) == 0
+        said = capsys.readouterr().out
+        assert "in charge: another sweep (process" in said
+        assert "Not looked for while it runs: runs whose row in tables/runs is gone.\n" in said
+        assert "await" not in said
+    assert main(["check", storage.root]) == 1
+    assert "damaged: tables/runs: 1 runs have rows in other tables" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("table", ["tasks", "tickets"])
+def test_a_run_whose_table_was_set_aside_awaits_computing(
+    storage: Storage, run_ids: dict[str, str], capsys: pytest.CaptureFixture[str], table: str
+) -> None:
+    run_id = run_ids["stream" if table == "tasks" else "tickets"]
+    shutil.rmtree(Path(storage.root) / "artifacts" / run_id)
+    results.write(storage, "runs", run_id, [_without_files(storage, run_id)])
+    _damage(storage, f"tables/{table}/{run_id}.parquet")
+    assert main(["check", storage.root]) == 1
+    assert capsys.readouterr().out.endswith(
+        "1 damaged, 1 ended runs to compute again.\n"
+        "check --repair moves damaged files to STORAGE/damaged; then repeat the command that "
+        "computed these runs.\n"
+    )
+    assert main(["check", "--repair", storage.root]) == 1
+    assert capsys.readouterr().out.endswith(
+        f"Damaged files were moved to {storage.root}/damaged; then repeat the command that "
+        "computed these runs.\n"
+    )
+    assert main(["check", storage.root]) == 0
+    assert "\n1 runs await computing: repeat" in capsys.readouterr().out
+
+
+def _without_files(storage: Storage, run_id: str) -> dict[str, object]:
+    (row,) = results.read_run(storage, "runs", run_id) or []
+    return {**row, "files": None}
 
 
 def test_what_is_under_way_has_not_lost_its_end(tmp_path: Path) -> None:
@@ -541,7 +623,9 @@ def test_a_damaged_record_of_a_command_is_named(
     (name,) = storage.names("commands")
     storage.write(f"commands/{name}", content)
     assert main(["check", storage.root]) == 1
-    assert f"damaged: commands/{name}: is no record of a command\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"damaged: commands/{name}: is no record of a command\n" in said
+    assert said.endswith("check --repair moves damaged files to STORAGE/damaged.\n")
     assert main(["check", "--repair", storage.root]) == 1
     assert main(["check", storage.root]) == 0
     assert storage.read(f"damaged/commands/{name}") == content

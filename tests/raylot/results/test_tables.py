@@ -106,6 +106,30 @@ def test_an_unknown_table_is_told_in_one_line(storage: Storage) -> None:
     assert str(caught.value) == f"table=task: must be one of {', '.join(SCHEMAS)}"
 
 
+def test_unknown_columns_are_told_in_one_line(storage: Storage) -> None:
+    with pytest.raises(OptionError) as caught:
+        results.read(storage, "tasks", ["task", "foo", "bar"])
+    known = ", ".join(SCHEMAS["tasks"])
+    assert str(caught.value) == f"columns=foo, bar: must be of tasks: {known}"
+
+
+@pytest.mark.parametrize("call", [lambda root: results.read(root, "runs"), results.compact])
+@pytest.mark.parametrize("as_type", [str, Path])
+def test_a_folder_without_tables_is_a_mistake_of_who_names_it(
+    call: Any, as_type: Any, tmp_path: Path
+) -> None:
+    """And nothing is created there; a sweep reads its `Storage` before it has written anything."""
+    (tmp_path / "empty").mkdir()
+    for root in (tmp_path / "nowhere", tmp_path / "empty"):
+        with pytest.raises(OptionError) as caught:
+            call(as_type(root))
+        assert str(caught.value) == (
+            f"storage={root}: must be the folder or URI of a raylot storage (it has no tables)"
+        )
+    assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
+    assert len(results.read(Storage(tmp_path / "nowhere"), "runs")) == 0
+
+
 def test_plain_pandas_reads_a_table(storage: Storage) -> None:
     for run_id, count in (("a", 1.5), ("b", 2.5)):
         row = {"run_id": run_id, "ticket_count": count}

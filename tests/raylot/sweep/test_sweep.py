@@ -108,6 +108,22 @@ def two_seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def test_a_storage_in_a_folder_of_any_name_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the sweep, its lease, its trials and Tune; a path that was typed like this is a slip."""
+    folder = tmp_path / "study: a\\b $HOME %TEMP%"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    study = Study.checked(**_TINY, shifts="permuted_pixels", seeds=[0], sparsities=[0.5])
+    sweep = Sweep(study, Storage("results"), *study_spaces(study))
+    assert not sweep.is_finished()
+    outcome = sweep.run()
+    assert (outcome.finished, outcome.missing, list(outcome.lost)) == (3, 0, [])
+    results.compact(Storage("results"))
+    assert sweep.is_finished()
+
+
 def test_a_widened_search_space_computes_only_what_is_new(tmp_path: Path, two_seeds: Path) -> None:
     """And neither order, nor concurrency, nor Tune itself changes what that is."""
     first = _sweep(tmp_path, [0], [0.8], **_THREE_STAGES)

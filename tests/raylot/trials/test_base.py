@@ -318,7 +318,7 @@ def test_a_worker_that_is_told_to_end_records_no_failure(
         trial = StreamTrial(trial_config(tmp_path))
         with pytest.raises(SystemExit):
             trial.step()
-    assert results.read(tmp_path, "runs").empty
+    assert results.read(Storage(tmp_path), "runs").empty
     finish(StreamTrial(trial_config(tmp_path)))
     assert results.read(tmp_path, "runs")["status"].tolist() == ["finished"]
 
@@ -374,7 +374,7 @@ def test_an_error_of_the_users_own_files_is_recorded_and_one_of_the_storage_is_n
     error: OSError = OutOfReachError("no route")
     with pytest.raises(OutOfReachError):
         StreamTrial(trial_config(tmp_path)).step()
-    assert len(results.read(tmp_path, "runs")) == 0
+    assert len(results.read(Storage(tmp_path), "runs")) == 0
     error = PermissionError("not yours")
     finish(StreamTrial(trial_config(tmp_path)))
     assert "PermissionError: not yours" in results.read(tmp_path, "runs")["error"].item()
