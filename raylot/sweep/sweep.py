@@ -13,7 +13,7 @@ import itertools
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from raylot import results
+from raylot import mnist_files, results
 from raylot.config import StreamRun, Study
 from raylot.lease import Lease
 from raylot.options import OptionError
@@ -165,11 +165,11 @@ class Sweep:
             OptionError: data cannot be loaded, storage not written, a run is not valid, a logger
                 not used, a plugin's network not trained or pruned.
         """
+        assert self.stages
+        remarks = self.check_inputs()
         from raylot.sweep.loggers import check_logger
 
-        assert self.stages
         check_logger(self.study, self.storage)
-        remarks = self.check_inputs()
         self.storage.check_writable()
         return remarks
 
@@ -182,6 +182,7 @@ class Sweep:
         Raises:
             OptionError: they are not.
         """
+        mnist_files.check_there(self.study)  # before torch is imported
         from raylot import data
         from raylot.sweep.plugin_networks import check_plugin_networks
 

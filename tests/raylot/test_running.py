@@ -99,11 +99,9 @@ def test_a_command_with_nothing_to_do_does_nothing(
     assert sorted(before) == sorted(path for path in place.rglob("*") if path.is_file())
 
 
-def test_it_does_nothing_without_ray_and_torch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = _place(tmp_path)
-    _end(place, streams="finished", tickets="finished")
+def _command_without_ray_and_torch(
+    place: Path, monkeypatch: pytest.MonkeyPatch, *extra: str
+) -> int:
     for name in [name for name in sys.modules if name.split(".")[0] == "raylot"]:
         monkeypatch.delitem(sys.modules, name)  # they are imported again
     for name in ("ray", "torch"):
@@ -112,10 +110,39 @@ def test_it_does_nothing_without_ray_and_torch(
     from raylot.sweep import study_spaces as spaces
 
     arguments = [f"--{n}={v}" for n, v in _OPTIONS.items()]
-    arguments.append(f"--storage={place / 'storage'}")
+    arguments += [f"--storage={place / 'storage'}", *extra]
     script = place / "sweeps" / "study.py"
-    status = raylot.script.conduct(script, "", spaces, analyses=_ANALYSES, arguments=arguments)
-    assert status == 0
+    return raylot.script.conduct(script, "", spaces, analyses=_ANALYSES, arguments=arguments)
+
+
+def test_it_does_nothing_without_ray_and_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = _place(tmp_path)
+    _end(place, streams="finished", tickets="finished")
+    assert _command_without_ray_and_torch(place, monkeypatch) == 0
+
+
+@pytest.mark.parametrize("extra", [[], ["--dry-run"], ["--data-root=/nowhere"]])
+def test_missing_data_is_told_before_torch_is_imported(
+    extra: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    place = _place(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        _command_without_ray_and_torch(place, monkeypatch, "--dataset=mnist", *extra)
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    if "--data-root=/nowhere" in extra:
+        assert error.startswith("error: --data-root=/nowhere: must be a folder that holds MNIST")
+        assert error.endswith("; --download puts them there\n")
+    else:
+        assert error == (
+            "error: --data-root is not given: must be the folder that holds MNIST in "
+            "torchvision's layout (with --download, where to put it)\n"
+        )
 
 
 @pytest.mark.parametrize("when", ["finished before", "just now"])
