@@ -327,6 +327,18 @@ def test_the_plan_counts_runs_and_steps(two_seeds: Path) -> None:
     assert rows[3] == ["ticket", "streams", "6", "4", "2", "12", "24"]
 
 
+def test_the_plan_does_not_count_failed_runs_as_finished(tmp_path: Path, two_seeds: Path) -> None:
+    root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
+    sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
+    failed = sweep.stages[1].runs[3]
+    (row,) = results.read_run(sweep.storage, "runs", failed.run_id) or []
+    results.write(sweep.storage, "runs", failed.run_id, [{**row, "status": "failed"}])
+    lines = sweep.plan().splitlines()
+    assert lines[1].split() == ["streams", "2", "2", "0", "30", "0"]
+    assert lines[2].split() == ["tickets", "8", "7", "0", "36", "0"]
+    assert lines[-1] == "1 runs have failed: --retry-failed computes them again."
+
+
 def test_the_plan_counts_a_run_with_a_damaged_end_as_to_run(
     tmp_path: Path, two_seeds: Path
 ) -> None:
