@@ -72,8 +72,9 @@ def run(main: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         return 130
     except (OptionError, OSError, pa.ArrowException) as error:
-        # As it was typed; only the storage has no name on the command line.
-        text = re.sub(r"^(?!storage=)\w+=", lambda found: f"--{found[0]}", str(error))
+        # As it is called on the command line.
+        text = re.sub(r"^(?!storage=)(?=\w+=)", "--", str(error))
+        text = re.sub("^storage=", "STORAGE=", text)
         line = OptionError(" ".join(text.split()))  # which is fit to be printed
         print(f"error: {line}", file=sys.stderr)
         return 2

@@ -115,7 +115,7 @@ class Sweep:
             )
 
     def plan(self) -> str:
-        """What would run: per stage the runs, those that ended well, and the training steps left."""
+        """What would run: per stage the runs, those that ended well, and the steps left."""
         lines = [f"{'stage':<15}{'runs':>8}{'finished':>10}{'to run':>8}{'steps per run':>21}"
                  f"{'steps to run':>16}"]  # fmt: skip
         failed = self._failed(self.storage) - self._damaged

@@ -84,7 +84,7 @@ def test_a_storage_without_results_is_refused(
 ) -> None:
     assert write(tmp_path) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: storage={tmp_path}: must be the folder or URI")
+    assert error.startswith(f"error: STORAGE={tmp_path}: must be the folder or URI")
     assert error.count("\n") == 1
 
 

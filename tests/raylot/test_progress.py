@@ -192,7 +192,8 @@ def test_summary_by_hand(watched: Watched) -> None:
     watched.advance("a", 200, 300)
     # 200 steps in 10 seconds; 700 are left
     assert progress.summary() == (
-        "streams: 1 of 4 runs finished, 3 running; 30% of the remaining training done, about 35 s left"
+        "streams: 1 of 4 runs finished, 3 running; "
+        "30% of the remaining training done, about 35 s left"
     )
     progress.run_ended("a")
     progress.run_ended("b", failed=True)
