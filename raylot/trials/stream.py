@@ -133,7 +133,8 @@ class StreamTrial(RunTrainable):
             ]
             self.state.add_rows("plasticity", [{**own, "task": t, **row} for row in structure])
         whole = {row["metric"]: row["value"] for row in structure if row["layer"] == WHOLE_NETWORK}
-        return {**whole, **performance, "train_loss": result.train_loss}
+        losses = {"train_loss": result.train_loss, "test_loss": result.test_loss}
+        return {**whole, **performance, **losses}
 
     def _renewed(self) -> nn.Module:
         """The network as it was built, with its present state dict."""

@@ -109,6 +109,7 @@ class TicketStreamTrial(RunTrainable):
             "test_accuracy": result.test_accuracy,
             "online_accuracy": result.online_accuracy,
             "train_loss": result.train_loss,
+            "test_loss": result.test_loss,
         }
 
     def _subnetwork_masks(self, search: TicketSearch) -> Masks | None:

@@ -477,11 +477,12 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
                 assert curve == pytest.approx(counts)
                 continue
             run_id = name.rpartition("_")[2]
-            own = tasks[tasks["run_id"] == run_id].sort_values("task")["test_accuracy"]
+            own = tasks[tasks["run_id"] == run_id].sort_values("task")
             kind = name.split("/")[1].partition("_seed")[0]
             if kind != "tickets":
-                curve = board.scalars(name, f"{kind}/test_accuracy")
-                assert curve == pytest.approx(dict(enumerate(own)))
+                for measure in ("test_accuracy", "test_loss"):
+                    curve = board.scalars(name, f"{kind}/{measure}")
+                    assert curve == pytest.approx(dict(enumerate(own[measure])))
                 assert f"{kind}/effective_rank" in tags[name]
                 continue
             # dense training, a round with its overlap, controls
