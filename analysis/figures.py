@@ -44,8 +44,8 @@ from raylot.storage import Storage
 
 _FOLDER = "analysis/figures"
 
-#: Where the names of the files that this script wrote there are noted, one a line. They are noted
-#: before they are written: this script removes no others, whenever it was killed.
+#: The names of the files that this script wrote there, one a line; it removes no others. A name is
+#: noted before its file is written, so that a killed call leaves no figure that nobody removes.
 _WRITTEN = f"{_FOLDER}/.written"
 
 #: A figure, or several under the endings of their names.

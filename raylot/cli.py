@@ -59,7 +59,7 @@ _LISTS = {
 #: Bytes that a configuration file may have: what is longer is no such file.
 _LARGEST_FILE = 100_000
 
-#: Options of the command line that are none of a study.
+#: Options of the command line that do not belong to the study.
 _FLAGS = ("preset", "config", "plugin", "dry_run", "retry_failed", "help", "help_all")
 
 
@@ -321,7 +321,10 @@ def _given_values(given: argparse.Namespace) -> dict[str, Any]:
 def _refuse_what_no_file_may_ask_for(
     of_file: Mapping[str, Any], of_command_line: Mapping[str, Any]
 ) -> None:
-    """Whoever passes a file on decides what is computed, not what is executed or written elsewhere.
+    """Refuses what a configuration file must not ask for.
+
+    A file may come from somebody else: it may say what to compute, but not what code to execute or
+    where else to write.
 
     Raises:
         OptionError: the file asks for it.

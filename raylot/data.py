@@ -166,7 +166,7 @@ def _tensor(name: str, values: object) -> Tensor:
     """
     if isinstance(values, np.ndarray):
         try:
-            # In memory's own order of bytes and rows, as PyTorch has no other; mostly no copy.
+            # PyTorch needs this machine's byte order and contiguous rows; most arrays have both.
             array = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
             with warnings.catch_warnings():
                 # PyTorch has no read-only tensors; nothing here writes into a task.

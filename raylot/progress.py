@@ -145,7 +145,7 @@ class Progress:
 
     def begin_stage(self, name: str) -> None:
         """A stage that has been counted begins."""
-        # First what is shown instead of trials: a thread may draw the picture at any moment.
+        # This first: a thread may draw the picture between the two lines.
         self._waiting = STARTING_WORKERS
         self._stage = name
         self._say()

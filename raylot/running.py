@@ -1,4 +1,4 @@
-"""From a command that has been understood to the exit status: its plan, its sweep, its analyses."""
+"""Runs what a command line asks for: the plan alone, or the sweep and then its analyses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from raylot.text import safe
 #: The exit status of a process whose output nobody reads any more, as shells have it.
 _BROKEN_PIPE_STATUS = 141
 
-#: A folder in whose folders Ray unpacks what comes with a job.
+#: Ray unpacks the files of a submitted job somewhere below a folder of this name.
 _UNPACKED = "runtime_resources"
 
 
@@ -43,8 +43,8 @@ def run(
         _refuse_passing_folder(storage)
     except OptionError as error:
         command.refuse(error)
-    # Once the sweep has begun or was found finished, a storage that goes away is no mistake of
-    # the user's.
+    # Once the sweep has begun, or was found finished, a storage that goes away is no mistake of the
+    # user.
     storage_was_there = False
     try:
         with ends_at_once():
@@ -105,7 +105,7 @@ def _tell(remarks: Sequence[str]) -> None:
 
 
 def _refuse_passing_folder(storage: Storage) -> None:
-    """A submitted job works in a folder that Ray unpacks, and deletes: nobody would look there.
+    """Refuses a storage in a submitted job's own folder, which Ray deletes after the job.
 
     Raises:
         OptionError: the storage is in it.

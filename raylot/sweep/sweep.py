@@ -257,7 +257,8 @@ class Sweep:
     ) -> list[str]:
         """Computes what is missing or damaged; returns why the rest was given up.
 
-        Only who is in charge looks what that is: before, another sweep may have been at work.
+        This is looked up only now that this sweep is in charge: until then, another one may have
+        computed some of it.
         """
         from raylot.sweep.cluster import StartError, ray_session
         from raylot.sweep.execution import Execution

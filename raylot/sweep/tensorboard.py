@@ -83,7 +83,8 @@ class TensorBoard(TBXLoggerCallback):
         """Adds what a search has found to the curves along its stream.
 
         Searches end in any order, but TensorBoard joins points in the order in which they were
-        written: each time a new file replaces the curves whole, which its first event says.
+        written. So each time a new file replaces the whole curves: its first event tells
+        TensorBoard to drop the earlier ones.
         """
         first = TicketsRun(**{**options, "task": TicketsRun(**options).snapshots[0]})
         name = f"{first.stream.label} sparsity={first.sparsity:g} {first.run_id}".replace(" ", "_")
@@ -110,7 +111,7 @@ class TensorBoard(TBXLoggerCallback):
 
 
 def _is_repeated(step: int, value: float, now: int, value_now: float) -> bool:
-    """Whether the last report has a value of an earlier task than the one before it."""
+    """Whether a value is the one of an earlier report, and that one came not just before."""
     return value == value_now and step < now - 1
 
 
