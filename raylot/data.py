@@ -328,7 +328,7 @@ def _mnist(root: str) -> _Splits:
     """
     paths = [mnist_files.folder_of(Path(root)) / name for name in mnist_files.NAMES]
     splits = []
-    for images_path, labels_path, examples in ((*paths[:2], 60000), (*paths[2:], 10000)):
+    for (images_path, labels_path), examples in ((paths[:2], 60000), (paths[2:], 10000)):
         images = _idx(images_path, (examples, 28, 28))
         labels = _idx(labels_path, (examples,))
         if labels.max() > 9:
