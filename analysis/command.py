@@ -73,9 +73,9 @@ def run(main: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         return 130
     except (OptionError, OSError, pa.ArrowException) as error:
-        # As it was typed; only the storage has no name on the command line.
-        text = re.sub(r"^(?!storage=)\w+=", lambda found: f"--{found[0]}", str(error))
-        print("error:", one_line(text), file=sys.stderr)
+        # As it is called on the command line.
+        text = re.sub(r"^(?!storage=)(?=\w+=)", "--", str(error))
+        print("error:", one_line(re.sub("^storage=", "STORAGE=", text)), file=sys.stderr)
         return 2
     return 0
 

@@ -25,7 +25,7 @@ from style import (
     note,
     shift_colours,
 )
-from words import counted
+from words import correlation, counted
 
 # In inches; a number needs the narrowest cell.
 _LABEL_WIDTH, _CELL_HEIGHT, _NARROWEST_CELL, _WIDEST_CELL = 1.75, 0.155, 0.2, 0.42
@@ -147,15 +147,7 @@ def _draw(axes: Axes, fontsize: float, estimate: Array, low: Array, high: Array)
     axes.spines[:].set_visible(False)
     for (row, column), value in np.ndenumerate(estimate):
         text = axes.text(
-            column, row, number(value), ha="center", va="center", fontsize=fontsize,
+            column, row, correlation(value), ha="center", va="center", fontsize=fontsize,
             color=ink_on(colours[row, column]),
         )  # fmt: skip
         text.set_in_layout(False)  # it lies within its cell: measuring all of them takes long
-
-
-def number(value: float) -> str:
-    """Two decimals without the leading zero, as ``-.73``; ``n/a`` for none."""
-    if math.isnan(value):
-        return "n/a"
-    text = f"{value:.2f}".replace("0.", ".", 1)
-    return ".00" if text == "-.00" else text

@@ -19,7 +19,7 @@ A figure whose data the storage lacks is left out and named.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Literal
 
@@ -44,7 +44,8 @@ from raylot.storage import Storage
 
 _FOLDER = "analysis/figures"
 
-#: Where the names of the files that this script wrote there are noted, one a line.
+#: The names of the files that this script wrote there, one a line; it removes no others. A name is
+#: noted before its file is written, so that a killed call leaves no figure that nobody removes.
 _WRITTEN = f"{_FOLDER}/.written"
 
 #: A figure, or several under the endings of their names.
@@ -83,43 +84,50 @@ def main(arguments: Sequence[str] | None = None) -> None:
     storage = Storage(options.storage)
     console = command.terminal()
     folder = f"{storage.root.rstrip('/')}/{_FOLDER}"
+    earlier = (storage.read(_WRITTEN) or b"").decode(errors="replace").splitlines()
     written: list[str] = []
     for name, draw in _drawings(storage, all_measures=options.measures == "all"):
         try:
             with rc_context(RC):  # type: ignore[arg-type]  # its stubs list every key
                 drawn = draw()
                 parts = {"": drawn} if isinstance(drawn, Figure) else drawn
-                files = {ending: encoded(figure) for ending, figure in parts.items()}
+                files = {
+                    f"{'_'.join(filter(None, [name, part]))}.{ending}": data
+                    for part, figure in parts.items()
+                    for ending, data in encoded(figure).items()
+                }
         except NothingToDrawError as missing:
             console.print(f"left out  {name}: {missing}", soft_wrap=True)
             continue
-        for part, contents in files.items():
-            for ending, data in contents.items():
-                path = f"{'_'.join(filter(None, [name, part]))}.{ending}"
-                storage.write(f"{_FOLDER}/{path}", data)
-                written.append(path)
-            console.print(f"written   {path.rpartition('.')[0]}", soft_wrap=True)
-    _remove_older(storage, written)
+        written += files
+        _note(storage, [*earlier, *written])
+        for path, data in files.items():
+            storage.write(f"{_FOLDER}/{path}", data)
+        for figure in dict.fromkeys(path.rpartition(".")[0] for path in files):
+            console.print(f"written   {figure}", soft_wrap=True)
+    _remove(storage, set(earlier) - set(written))
+    _note(storage, written)
     names = {path.rpartition(".")[0] for path in written}
     console.print(f"figures  {folder}/ ({len(names)}, each as .png and .svg)", soft_wrap=True)
 
 
-def _remove_older(storage: Storage, written: Sequence[str]) -> None:
-    """Removes the files that an earlier call wrote, and notes those of this one.
+def _note(storage: Storage, names: Sequence[str]) -> None:
+    storage.write(_WRITTEN, "\n".join(dict.fromkeys(names)).encode())
+
+
+def _remove(storage: Storage, names: Collection[str]) -> None:
+    """Removes files that an earlier call wrote and this one did not.
 
     A storage that has come to hold several settings names its figures otherwise than before; the
-    old ones would lie beside them with old content. Whatever else lies in the folder is the user's.
+    old ones would lie beside them with old content.
 
     Args:
         storage: whose figures were drawn.
-        written: the files of this call, by their names in the folder.
+        names: of files in the folder; anybody may have noted them.
     """
-    earlier = (storage.read(_WRITTEN) or b"").decode(errors="replace").splitlines()
-    there = storage.names(_FOLDER)
-    for name in set(earlier) & set(there) - set(written):
+    for name in set(names) & set(storage.names(_FOLDER)):
         if name.endswith((".png", ".svg")):
             storage.delete_file(f"{_FOLDER}/{name}")
-    storage.write(_WRITTEN, "\n".join(written).encode())
 
 
 def _drawings(storage: Storage, *, all_measures: bool) -> Iterator[tuple[str, Callable[[], Drawn]]]:

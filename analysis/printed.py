@@ -17,7 +17,7 @@ from observations import Setting, groups, several_rounds
 from rich.console import Console
 from rich.table import Table
 from significance import smallest_p
-from words import capitalised, counted, p_value
+from words import capitalised, correlation, counted, p_value
 
 
 def print_setting(
@@ -67,18 +67,12 @@ def cell(row: Mapping[Any, Any]) -> str:
     """``-.77``, ``[-.90, -.51]`` and ``p .012`` below each other; only what exists."""
     if pd.isna(row["estimate"]):
         return "none"
-    lines = [_short(row["estimate"])]
+    lines = [correlation(row["estimate"])]
     if not pd.isna(row["low"]):
-        lines.append(f"[{_short(row['low'])}, {_short(row['high'])}]")
+        lines.append(f"[{correlation(row['low'])}, {correlation(row['high'])}]")
     if not pd.isna(row["p_corrected"]):
         lines.append(p_value(row["p_corrected"]))
     return "\n".join(lines)
-
-
-def _short(correlation: float) -> str:
-    """Four characters: ``+.77``, ``-1.0``."""
-    text = f"{correlation:+.2f}"
-    return text[:4] if text[1] == "1" else text.replace("0.", ".", 1)
 
 
 def _reading(seeds: int, center: Center) -> str:

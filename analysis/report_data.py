@@ -109,6 +109,13 @@ def structure(known: pd.DataFrame, plasticity: pd.DataFrame) -> Columns:
     return {**_columns(wide, ["stream", "task"]), "values": _columns(wide, names)}
 
 
+def infinite(plasticity: pd.DataFrame) -> dict[str, int]:
+    """Metric of the whole network -> how many of its values are infinite, if any are."""
+    values = plasticity["value"].to_numpy(dtype=float, na_value=np.nan)
+    found = plasticity[(plasticity["layer"] == WHOLE_NETWORK) & np.isinf(values)]
+    return {str(name): int(count) for name, count in found["metric"].value_counts().items()}
+
+
 def searches(known: pd.DataFrame, observed: Observations, snapshots: pd.DataFrame) -> Columns:
     """A row per snapshot and sparsity: its tickets, controls and plasticity."""
     frame = observed.frame.merge(snapshots[["run_id", *CONTROLS]], on="run_id", how="left",

@@ -101,7 +101,7 @@ def _between(low: float, high: float) -> Callable[[pd.Series], npt.NDArray[np.bo
     return holds
 
 
-#: Column -> what it must hold where it holds anything: in words, and values -> which are accepted.
+#: Column -> what its values must be, in words, and which of some values are so; null always is.
 _CHECKS: dict[str, tuple[str, Holds]] = {
     **dict.fromkeys(_WORDS, ("a short name", _matching(_WORD))),
     "layer": ("a printable name", _matching(_TEXT)),
@@ -150,7 +150,7 @@ def read(storage: Storage, table: str, columns: Sequence[str] | None = None) -> 
 
 
 def _whole_numbers(frame: pd.DataFrame, table: str) -> pd.DataFrame:
-    """With columns of whole numbers as such again, of which rows without a number are gone."""
+    """Makes columns of whole numbers whole again, now that rows without a number are left out."""
     whole = [name for name in frame if results.SCHEMAS[table][str(name)] == pa.int64()]
     return frame.astype({name: "int64" for name in whole if frame[name].notna().all()})
 

@@ -340,6 +340,22 @@ def show(console: Console, setting: Setting, rows: pd.DataFrame, confidence: flo
         console.print(table)
 
 
+def _why_nothing(storage: Storage, rows: pd.DataFrame) -> str:
+    """What to tell a user whose storage has nothing to compare.
+
+    Args:
+        storage: as given.
+        rows: of ``tasks``.
+    """
+    if rows.empty:
+        return f"storage={storage.root}: must be the folder or URI of a raylot storage with results"
+    return (
+        f"storage={storage.root}: must hold tickets that were trained on further tasks, and "
+        "another network on the same tasks; it holds streams, but no such ticket streams (run "
+        "sweeps/ticket_plasticity.py, or any study with --ticket-tasks)"
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Compares, prints and writes what the command line asks for."""
     options = command.parse(TicketPlasticityOptions, __doc__, arguments)
@@ -348,10 +364,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tasks, tickets = (told_apart(tables.read(storage, t), runs) for t in ("tasks", "tickets"))
     pairs = paired_tasks(tasks, runs)
     if pairs.empty:
-        raise OptionError(
-            f"storage={storage.root}: must be the folder or URI of a raylot storage that holds "
-            "finished ticket streams and what to compare them with (tables/tasks has none)"
-        )
+        raise OptionError(_why_nothing(storage, tasks))
     of_streams = options_by_protocol(runs[runs["kind"] == TicketStreamRun.kind])
     parts = settings(Observations(pairs, [], [], of_streams))
     compared = [(part, compare(part.frame, options.confidence)) for part in parts]

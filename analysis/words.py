@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from intervals import Mean
@@ -20,6 +21,14 @@ def counted(count: int, noun: str) -> str:
 def capitalised(text: str) -> str:
     """The text with its first letter in upper case, the others as they are."""
     return text[:1].upper() + text[1:]
+
+
+def correlation(value: float) -> str:
+    """Four characters, here as in the report's page: ``+.77``, ``-1.0``; ``n/a`` for none."""
+    if math.isnan(value):
+        return "n/a"
+    text = f"{round(value, 2) + 0.0:+.2f}"  # no minus before a zero
+    return text[:4] if text[1] == "1" else text.replace("0.", ".", 1)
 
 
 def p_value(p: float) -> str:

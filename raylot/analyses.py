@@ -1,8 +1,7 @@
 """Runs the analyses of a storage, and skips one if nothing has changed since it ran last.
 
-What an analysis depends on is told by the names, sizes and times of files: of the tables and of
-what else it reads in the storage, of the code, and of what it wrote. The record of a run lies
-beside what it wrote, as ``analysis/.NAME.json``.
+An analysis depends on the data in the storage, on the code, and on what it wrote itself. The
+record of its last run lies beside what it wrote, as ``analysis/.NAME.json``.
 """
 
 from __future__ import annotations
@@ -10,62 +9,83 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pyarrow import fs
 from rich.text import Text
 
 import raylot
+from raylot import results
 from raylot.storage import Storage
 from raylot.text import safe
 
-#: Folders of a storage that analyses read.
-_READ = ("tables", "commands", "state")
-
 _WRITTEN = "analysis"
 
-#: Name of a file -> its size and when it was changed.
-_Versions = dict[str, list[Any]]
+#: Where an analysis begins to say what all of it comes to: its last words, if it has an answer.
+_ANSWER = re.compile(r"^Answer\b.*:", re.MULTILINE)
 
 
-def run_analysis(script: Path, storage: Storage) -> bool:
-    """Runs an analysis, or says again what it said last if that would come out the same.
+def data_fingerprint(storage: Storage) -> str:
+    """A short text that changes if the data in a storage does.
+
+    A row of ``runs`` holds the digests of all that its ended run wrote, so these rows stand for
+    all rows of ended runs, in whichever files they lie: compaction changes nothing. Other files
+    are told by their sizes and times.
+    """
+    runs = results.read(storage, "runs").sort_values("run_id")
+    ended = set(runs["run_id"])
+    files = storage.versions("tables") | storage.versions("commands") | storage.versions("state")
+    others = {
+        path: version
+        for path, version in files.items()
+        if "/compacted/" not in path and PurePosixPath(path).stem not in ended
+    }
+    return _digest([runs.to_csv(index=False), others])
+
+
+def run_analysis(script: Path, storage: Storage, data: str) -> bool:
+    """Runs an analysis, or repeats what it said in the end if nothing has changed since then.
 
     Args:
         script: in ``analysis/``, called with the storage alone.
         storage: what it reads, and where it writes.
+        data: the storage's `data_fingerprint`.
 
     Returns:
         Whether it ended well.
     """
     record = f"{_WRITTEN}/.{script.stem}.json"
-    inputs = _fingerprint(script, storage)
+    folders = (script.parent, Path(raylot.__file__).parent)
+    code = [[str(file), *_version(file)] for folder in folders for file in _code(folder)]
+    inputs = _digest([raylot.__version__, script.name, storage.root, code, data])
     if (said := _said_before(storage, record, inputs)) is not None:
-        print(f"unchanged  {script.name}: nothing that it reads has changed since it said:")
-        print(said, end="", flush=True)
+        print(f"unchanged  {script.name}: nothing that it reads has changed since it ended with:")
+        print(said, flush=True)
         return True
-    before = _versions(storage, _WRITTEN)
+    before = storage.versions(_WRITTEN)
     status, said = _run(script, storage)
     if status == 0:
-        now = _versions(storage, _WRITTEN)
+        now = storage.versions(_WRITTEN)
         outputs = {path: version for path, version in now.items() if before.get(path) != version}
-        contents = {"inputs": inputs, "outputs": outputs, "said": said}
+        contents = {"inputs": inputs, "outputs": outputs, "said": _in_the_end(said)}
         storage.write(record, json.dumps(contents).encode())
     return status == 0
 
 
-def _fingerprint(script: Path, storage: Storage) -> str:
-    """What an analysis depends on, as a short text."""
-    folders = (script.parent, Path(raylot.__file__).parent)
-    code = [[str(file), *_version(file)] for folder in folders for file in _code(folder)]
-    read = [_versions(storage, folder) for folder in _READ]
-    told = [raylot.__version__, script.name, storage.root, code, read]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+def _in_the_end(said: str) -> str:
+    """An analysis's answer and where the rest lies; its last line if it has no answer."""
+    if found := _ANSWER.search(said):
+        return said[found.start() :].rstrip()
+    return said.rstrip().rpartition("\n")[2]
+
+
+def _digest(values: Sequence[Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _code(folder: Path) -> Iterator[Path]:
@@ -78,25 +98,15 @@ def _version(file: Path) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _versions(storage: Storage, folder: str) -> _Versions:
-    """The files in a folder and the folders in it, without hidden ones."""
-    selector = fs.FileSelector(storage.path(folder), allow_not_found=True, recursive=True)
-    return {
-        info.path: [info.size, info.mtime_ns]
-        for info in storage.filesystem.get_file_info(selector)
-        if info.is_file and not info.base_name.startswith(".")
-    }
-
-
 def _said_before(storage: Storage, record: str, inputs: str) -> str | None:
-    """What the analysis said when it ran last; None if it has to run again."""
+    """What the analysis said in the end when it ran last; None if it has to run again."""
     try:
         last = json.loads(storage.read(record) or b"")
         is_same = last["inputs"] == inputs
         outputs, said = dict(last["outputs"]), str(last["said"])
     except (ValueError, TypeError, KeyError):  # there is none, or it was damaged
         return None
-    now = _versions(storage, _WRITTEN) if is_same else {}
+    now = storage.versions(_WRITTEN) if is_same else {}
     is_same &= all(now.get(path) == version for path, version in outputs.items())
     return safe(said) if is_same else None  # anybody may be the author of this file
 

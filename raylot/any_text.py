@@ -7,7 +7,9 @@ import sys
 
 
 def print_any_text() -> None:
-    r"""Escapes what standard output cannot show: ``ü`` in a path becomes ``\xfc`` where the
-    terminal is ASCII, instead of ending the command. Python does so on standard error by itself."""
+    r"""Makes standard output escape what it cannot encode, instead of raising an error.
+
+    On an ASCII terminal ``ü`` in a path becomes ``\xfc``. Python's standard error does so already.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

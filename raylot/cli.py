@@ -59,7 +59,7 @@ _LISTS = {
 #: Bytes that a configuration file may have: what is longer is no such file.
 _LARGEST_FILE = 100_000
 
-#: Options of the command line that are none of a study.
+#: Options of the command line that do not belong to the study.
 _FLAGS = ("preset", "config", "plugin", "dry_run", "retry_failed", "help", "help_all")
 
 
@@ -144,16 +144,37 @@ def _refuse(error: OptionError, file: _File) -> NoReturn:
     name, equals, _ = message.partition("=")
     if equals and name in file.keys:
         message = f"--config={shown(file.path)}: {message}"
-    elif equals and name in (*Study.model_fields, *_FLAGS):
+    else:
         message = as_typed(message)
     print(f"error: {OptionError(message)}", file=sys.stderr)
     sys.exit(2)
 
 
 def as_typed(message: str) -> str:
-    """``batch_size=0: ...`` as ``--batch-size=0: ...``."""
-    name, equals, rest = message.partition("=")
-    return f"--{name.replace('_', '-')}{equals}{rest}"
+    """A message with the names of options as the command line has them.
+
+    ``batch_size=0: ...`` becomes ``--batch-size=0: ...``, ``data_root=None: ...`` becomes
+    ``--data-root is not given: ...``, and in what follows ``download=True`` becomes ``--download``.
+    """
+    given, colon, told = message.partition(": ")
+    name, equals, value = given.partition("=")
+    if equals and name in (*Study.model_fields, *_FLAGS):
+        absent = {"None": f"{_dashed(name)} is not given", "True": _dashed(name)}
+        given = absent.get(value, f"{_dashed(name)}={value}")
+    return given + colon + _OPTION.sub(_option_as_typed, told)
+
+
+def _dashed(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+#: The name of an option in a sentence, with what tells that it is no English word.
+_OPTION = re.compile(rf"(?<![\w/.=-])({'|'.join(Study.model_fields)})\b(=True\b|(?==))?")
+
+
+def _option_as_typed(found: re.Match[str]) -> str:
+    is_option = "_" in found[1] or found[2] is not None
+    return _dashed(found[1]) if is_option else found[0]
 
 
 class _OneLineParser(argparse.ArgumentParser):
@@ -244,7 +265,7 @@ def _parser(
             is_bool = field.annotation is bool
             is_shown = shows_all or is_common(field) or option_name in own
             group.add_argument(
-                f"--{option_name.replace('_', '-')}",
+                _dashed(option_name),
                 metavar="VALUE",
                 nargs="?" if is_bool else "+" if option_name in _LISTS else None,
                 const="true" if is_bool else None,
@@ -276,12 +297,13 @@ def _unknown_argument(unknown: Sequence[str]) -> str:
         return f"{unknown[0]}: must follow an --option"
     if not value and len(unknown) > 1:
         value = unknown[1]
-    known = [f"--{name.replace('_', '-')}" for name in (*Study.model_fields, *_FLAGS)]
-    dashed = f"--{first.removeprefix('--').replace('_', '-')}"
+    known = [_dashed(name) for name in (*Study.model_fields, *_FLAGS)]
+    dashed = _dashed(first.removeprefix("--"))
     if dashed in known:
         return f"{first}: must be written {dashed}"
-    close = difflib.get_close_matches(dashed, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else "--help-all lists every option"
+    # Without the dashes, which would make any two short names alike.
+    close = difflib.get_close_matches(dashed[2:], [name[2:] for name in known], n=1)
+    hint = f"did you mean --{close[0]}?" if close else "--help-all lists every option"
     told = f"={shown(value)}" if value else ""
     return f"{shown(dashed)}{told}: unknown option; {hint}"
 
@@ -299,7 +321,10 @@ def _given_values(given: argparse.Namespace) -> dict[str, Any]:
 def _refuse_what_no_file_may_ask_for(
     of_file: Mapping[str, Any], of_command_line: Mapping[str, Any]
 ) -> None:
-    """Whoever passes a file on decides what is computed, not what is executed or written elsewhere.
+    """Refuses what a configuration file must not ask for.
+
+    A file may come from somebody else: it may say what to compute, but not what code to execute or
+    where else to write.
 
     Raises:
         OptionError: the file asks for it.

@@ -6,6 +6,7 @@ import functools
 import math
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raylot import mnist_files
 from raylot.config import DataOptions
 from raylot.options import OptionError, shown
 
@@ -182,7 +184,7 @@ def _tensor(name: str, values: object) -> Tensor:
     """
     if isinstance(values, np.ndarray):
         try:
-            # In memory's own order of bytes and rows, as PyTorch has no other; mostly no copy.
+            # PyTorch needs this machine's byte order and contiguous rows; most arrays have both.
             array = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
             with warnings.catch_warnings():
                 # PyTorch has no read-only tensors; nothing here writes into a task.
@@ -265,29 +267,17 @@ def check_available(options: DataOptions) -> None:
     Raises:
         OptionError: it cannot.
     """
+    mnist_files.check_there(options)
     if options.dataset != "mnist":
         return
-    if options.data_root is None:
-        raise OptionError(
-            "data_root=None: must be the folder that holds MNIST in torchvision's layout "
-            "(with download=true, where to put it)"
-        )
-    root = Path(options.data_root)
-    folder = root / "MNIST" / "raw"
+    root = Path(str(options.data_root))
     if options.download:
-        try:
-            _download_mnist(root)
-        except (RuntimeError, OSError) as error:
-            raise OptionError(
-                f"download=True: MNIST could not be downloaded into {root} "
-                f"({error!s}); put its four files into {folder}"
-            ) from None
+        _download_mnist(root)
     try:
         _mnist(str(root))
-    except OSError:
+    except OSError as error:
         raise OptionError(
-            f"data_root={root}: must be a folder that holds MNIST in torchvision's layout "
-            f"({folder} with its four files), or give download=true"
+            f"data_root={root}: must be a folder whose files can be read ({error.strerror})"
         ) from None
 
 
@@ -322,12 +312,28 @@ def _digits() -> _Splits:
 
 
 def _download_mnist(root: Path) -> None:
+    """Puts MNIST into a data root, if it is not there.
+
+    Raises:
+        OptionError: that did not work; nothing is left of it.
+    """
     from torchvision.datasets import MNIST
 
+    folder = mnist_files.folder_of(root)
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     # Without its constructor, which reads what is there, even the pickles that old versions left.
     files = MNIST.__new__(MNIST)
     files.root = str(root)
-    files.download()
+    try:
+        files.download()
+    except (RuntimeError, OSError) as error:
+        with suppress(OSError):  # what has been fetched stays
+            for each in made:
+                each.rmdir()
+        raise OptionError(
+            f"download=True: MNIST could not be downloaded into {root} "
+            f"({' '.join(str(error).split())}); put its four files into {folder}"
+        ) from None
 
 
 @functools.cache
@@ -338,16 +344,13 @@ def _mnist(root: str) -> _Splits:
         OSError: one of them is not there.
         OptionError: one of them is not as it was published.
     """
-    folder = Path(root) / "MNIST" / "raw"
+    paths = [mnist_files.folder_of(Path(root)) / name for name in mnist_files.NAMES]
     splits = []
-    for name, examples in (("train", 60000), ("t10k", 10000)):
-        images = _idx(folder / f"{name}-images-idx3-ubyte", (examples, 28, 28))
-        labels = _idx(folder / f"{name}-labels-idx1-ubyte", (examples,))
+    for (images_path, labels_path), examples in ((paths[:2], 60000), (paths[2:], 10000)):
+        images = _idx(images_path, (examples, 28, 28))
+        labels = _idx(labels_path, (examples,))
         if labels.max() > 9:
-            raise OptionError(
-                f"{folder / name}-labels-idx1-ubyte: must hold labels from 0 to 9, not "
-                f"{labels.max()}"
-            )
+            raise OptionError(f"{labels_path}: must hold labels from 0 to 9, not {labels.max()}")
         splits += [images.unsqueeze(1), labels.to(torch.int64)]
     return splits[0], splits[1], splits[2], splits[3]
 
@@ -366,6 +369,6 @@ def _idx(path: Path, shape: tuple[int, ...]) -> Tensor:
     if header != expected or len(content) != size + math.prod(shape):
         raise OptionError(
             f"{path}: must begin with the numbers {expected} and be {size + math.prod(shape)} "
-            f"bytes long, not {header} and {len(content)}; remove it and give download=true"
+            f"bytes long, not {header} and {len(content)}; remove it and give download=True"
         )
     return torch.from_numpy(content[size:].reshape(shape))

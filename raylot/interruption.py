@@ -1,7 +1,7 @@
-"""Ctrl-C while a command starts: nothing has begun, so it ends the process at once and in silence.
+"""While a command starts, Ctrl-C ends the process at once and silently: nothing has begun yet.
 
-Python's own way, an exception wherever the process is just then, gives a traceback, or is lost in
-an import that catches everything.
+Python itself would raise an exception wherever the process is at that moment. It would end in a
+traceback, or get lost in an import that catches everything.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def ends_at_once() -> Iterator[None]:
-    """Meanwhile Ctrl-C ends the process, with the status that shells show as 130."""
+    """Lets Ctrl-C end the process in this context, with the status that shells show as 130."""
     is_python_s = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if threading.current_thread() is not threading.main_thread() or not is_python_s:
         yield

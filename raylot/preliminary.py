@@ -107,6 +107,11 @@ class AnswerSoFar:
             if tuple(place) not in self._found.get(setting, {}):
                 self.add(row["run_id"], {str(name): value for name, value in row.items()})
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether every search has found something."""
+        return sum(len(found) for found in list(self._found.values())) == len(self.places)
+
     def settings(self) -> list[SoFar]:
         """What is known of each setting of which a search has ended, in the order of the sweep."""
         found = self._found.copy()  # while others add to it

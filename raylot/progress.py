@@ -32,14 +32,10 @@ PLAIN_ANSWER_INTERVAL = 3600.0
 #: Settings of which the answer so far is shown.
 _MOST_SETTINGS = 6
 
-_ANSWER_TITLE = (
-    f"so far, preliminary (r: Pearson, once {ENOUGH_SEEDS} seeds have {ENOUGH_SNAPSHOTS} tasks)"
-)
+_ANSWER_TITLE = f"(r: Pearson, once {ENOUGH_SEEDS} seeds have {ENOUGH_SNAPSHOTS} tasks)"
 
 #: Characters of a label that are shown, however narrow the terminal.
 _SHORTEST_LABEL = 16
-
-_LONGEST_HOW_FAR = len("100% of the training done, about 4.2 days left")
 
 #: Lines from which on a terminal has room for the answer so far, and for lines between the parts.
 _LOW, _ROOMY = 14, 20
@@ -84,6 +80,7 @@ class Progress:
     console: Console = field(default_factory=lambda: Console(file=sys.stderr))
     answer: AnswerSoFar = field(default_factory=AnswerSoFar)
     _stages: dict[str, _Stage] = field(default_factory=dict)
+    _is_continued: bool = False
     _stage: str = ""
     _waiting: str = ""
     _running: dict[str, _Running] = field(default_factory=dict)
@@ -143,11 +140,12 @@ class Progress:
             failed: those that ended with an error.
         """
         self._running.clear()
+        self._is_continued |= name not in self._stages and done + failed > 0
         self._stages[name] = _Stage(runs, done, failed)
 
     def begin_stage(self, name: str) -> None:
         """A stage that has been counted begins."""
-        # First what is shown instead of trials: a thread may draw the picture at any moment.
+        # This first: a thread may draw the picture between the two lines.
         self._waiting = STARTING_WORKERS
         self._stage = name
         self._say()
@@ -251,14 +249,20 @@ class Progress:
         return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
 
     def _how_far(self) -> str:
-        text = f"{self.fraction:.0%} of the training done"
+        text = f"{self.fraction:.0%} of {self._training} done"
         left = self.seconds_left()
         return f"{text}, about {duration(left)} left" if left else text
+
+    @property
+    def _training(self) -> str:
+        """What the share that is done is a share of: earlier commands may have done the rest."""
+        return "the remaining training" if self._is_continued else "the training"
 
     def _bar(self) -> str:
         """Read by its shape alone: colours look otherwise on every terminal."""
         text = self._how_far()
-        width = min(80, self.console.width) - _LONGEST_HOW_FAR - 2
+        longest = len(f"100% of {self._training} done, about 4.2 days left")
+        width = min(80, self.console.width) - longest - 2
         full = int(width * self.fraction)
         done, to_do = "#-" if self.console.options.ascii_only else "━─"
         return f"{done * full}{to_do * (width - full)}  {text}".lstrip()
@@ -304,7 +308,8 @@ class Progress:
                 if found is not None
             )
             rows.append((each.setting, tasks, accuracy, tickets, r or "-", str(each.seeds)))
-        lines = [_ANSWER_TITLE, *_aligned(rows, self.console.width)]
+        when = "in all" if self.answer.is_complete else "so far"
+        lines = [f"{when}, preliminary {_ANSWER_TITLE}", *_aligned(rows, self.console.width)]
         more = len(settings) - most
         return [*lines, f"... and {more} more"] if more > 0 else lines
 

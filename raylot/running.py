@@ -1,4 +1,4 @@
-"""From a command that has been understood to the exit status: its plan, its sweep, its analyses."""
+"""Runs what a command line asks for: the plan alone, or the sweep and then its analyses."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from raylot.analyses import run_analysis
+from raylot.analyses import data_fingerprint, run_analysis
 from raylot.cli import Command
 from raylot.config import Study
 from raylot.interruption import ends_at_once
 from raylot.options import OptionError
-from raylot.storage import OutOfReachError, Storage
+from raylot.storage import Storage
 from raylot.sweep import Space, Sweep
 from raylot.sweep.outcome import CONTINUE
 from raylot.sweep.watch import INTERRUPTED_STATUS
@@ -24,7 +24,7 @@ from raylot.text import safe
 #: The exit status of a process whose output nobody reads any more, as shells have it.
 _BROKEN_PIPE_STATUS = 141
 
-#: A folder in whose folders Ray unpacks what comes with a job.
+#: Ray unpacks the files of a submitted job somewhere below a folder of this name.
 _UNPACKED = "runtime_resources"
 
 
@@ -43,7 +43,9 @@ def run(
         _refuse_passing_folder(storage)
     except OptionError as error:
         command.refuse(error)
-    has_begun = False  # from then on, a storage that is away is no mistake of the user
+    # Once the sweep has begun, or was found finished, a storage that goes away is no mistake of the
+    # user.
+    storage_was_there = False
     try:
         with ends_at_once():
             sweep = Sweep(command.study, storage, *spaces(command.study))
@@ -52,10 +54,11 @@ def run(
                 return 0
             is_finished = sweep.is_finished(retry_failed=command.retry_failed)
         if is_finished:
+            storage_was_there = True
             outcome = sweep.outcome()
         else:
             _tell(sweep.check())
-            has_begun = True
+            storage_was_there = True
             words = sys.argv if arguments is None else [str(script), *arguments]
             outcome = sweep.run(
                 retry_failed=command.retry_failed, command=shlex.join(["python", *words])
@@ -64,26 +67,25 @@ def run(
         if outcome.interrupted:
             return INTERRUPTED_STATUS
         complete = not (outcome.failures or outcome.missing)
+        data = data_fingerprint(storage) if outcome.finished else ""
         for name in analyses if outcome.finished else ():
             stage = analyses[name]
             print()
             if stage not in outcome.finished_stages:
                 print(f"left out  {name}: none of the {stage} has finished", flush=True)
                 continue
-            complete &= run_analysis(script.parents[1] / "analysis" / name, storage)
+            complete &= run_analysis(script.parents[1] / "analysis" / name, storage, data)
     except OptionError as error:
         command.refuse(error)
     except BrokenPipeError:  # nobody reads any more, as after ``| head``
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return _BROKEN_PIPE_STATUS
-    except OutOfReachError as error:
-        if not has_begun:
+    except (OSError, pa.ArrowException) as error:
+        if not storage_was_there:
             command.refuse(storage.unusable(error))
         away = OptionError(f"storage={storage.root}: is out of reach ({error})")
         print(f"error: {away}. {CONTINUE}", file=sys.stderr)
         return 1
-    except (OSError, pa.ArrowException) as error:
-        command.refuse(storage.unusable(error))
     except KeyboardInterrupt:
         print("\nInterrupted.")
         return INTERRUPTED_STATUS
@@ -103,7 +105,7 @@ def _tell(remarks: Sequence[str]) -> None:
 
 
 def _refuse_passing_folder(storage: Storage) -> None:
-    """A submitted job works in a folder that Ray unpacks, and deletes: nobody would look there.
+    """Refuses a storage in a submitted job's own folder, which Ray deletes after the job.
 
     Raises:
         OptionError: the storage is in it.

@@ -49,6 +49,6 @@ def conduct(
     script = Path(script).resolve()
     with ends_at_once():
         command = cli.parse(description or "", script.stem, arguments, defaults)
-        # After the command line was read: neither --help nor a mistake in it waits for this.
+        # Imported only now: --help and a mistyped option need not wait for it.
         from raylot.running import run
     return run(command, script, spaces, analyses, arguments)

@@ -246,6 +246,24 @@ class Storage:
             return []
         return sorted(info.base_name for info in infos if not info.base_name.startswith("."))
 
+    def versions(self, folder: str) -> dict[str, list[int]]:
+        """The finished files in a folder and in the folders below it.
+
+        Returns:
+            Path in the storage -> size in bytes, and the time of its last change in nanoseconds.
+        """
+        selector = fs.FileSelector(self.path(folder), allow_not_found=True, recursive=True)
+        try:
+            infos = self._patiently(lambda: self.filesystem.get_file_info(selector))
+        except NotADirectoryError:  # a file that somebody has put in the folder's place
+            return {}
+        begin = len(self._base.rstrip("/")) + 1
+        return {
+            info.path[begin:]: [info.size, info.mtime_ns]
+            for info in infos
+            if info.is_file and not info.base_name.startswith(".")
+        }
+
     def delete_file(self, relative: str) -> None:
         """Deletes a file, if it is there; another process may delete it at the same time."""
         with contextlib.suppress(FileNotFoundError):

@@ -1,7 +1,7 @@
-"""Text that is printed or stored: in one line, without secrets, and safe for a terminal.
+"""Makes any text fit to be printed or stored: without secrets, and harmless to a terminal.
 
-All that raylot shows or keeps and did not write itself goes through here: errors of plugins and
-object stores, paths, names of hosts, rows of other people's tables.
+Use it for every text that raylot did not write itself: errors of plugins and object stores, paths,
+host names, rows of other people's tables.
 """
 
 from __future__ import annotations
@@ -11,29 +11,51 @@ import re
 import traceback
 from urllib.parse import quote, unquote
 
-#: User and password in a URI. People also write passwords with ``/`` or ``#`` in them: then what
-#: lies between the colon and the last ``@`` is taken for one, unless it begins as a port does.
+#: User and password in a URI, up to the last ``@``. Some people write ``/`` or ``#`` in a password,
+#: so these may follow the colon; but digits that end in ``/``, ``?`` or ``#`` are a port.
 _USER_INFO = re.compile(
     r"""://(?:[^\s/?#'"]{1,500}|[^\s/@:'"]{0,500}:(?![0-9]+[/?#])[^\s'"]{1,500})@"""
 )
 _PASSWORD = re.compile(r"://[^\s/@:]*:(.+)@")
 
-#: Names of options, query parameters and environment variables that hold secrets.
-_NAME = (
-    r"(?:[\w-]*(?:secret|token|passw(?:or)?d|passphrase|credential|signature)(?:[_-]?(?:key|id))*"
-    r"|[\w-]+key(?:[_-]?id)?"
+#: Names whose values are secrets, whatever these look like: ``password``, ``AWS_SESSION_TOKEN``.
+_WORD = r"(?:secret|token|passw(?:or)?d|passphrase|credential|signature)"
+_SURE = rf"[\w-]*{_WORD}(?:[_-]?(?:key|id))*"
+#: Names whose values are secrets unless they are numbers: ``api_key``, ``AccountKey``, ``DB_PASS``.
+_LIKELY = (
+    r"(?:[\w-]*(?:[_-]|(?-i:[a-z](?=K))|api|access|account|private)key(?:[_-]?id)?"
     r"|(?:[\w-]*[_-])?(?:sig|pwd|pass))"
 )
+_NAME = rf"(?:{_SURE}|{_LIKELY})"
+_IS_SURE = re.compile(_SURE, re.IGNORECASE)
 _VARIABLE = re.compile(_NAME, re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?[\d.]+(?:e[+-]?\d+)?", re.IGNORECASE)
 
-#: ``password=...``, ``"password": ...``. A match begins where a word does, and nowhere else: the
-#: time for a long text must not grow with the square of its length.
+# A name begins where a word does, and nowhere else: the time for a long text must not grow with
+# the square of its length.
+_BEGIN = r"(?<![\w-])"
+_QUOTED = r"""(?P<quote>['"])(?:\\.|(?!(?P=quote))[^\\])*(?P=quote)"""
+_BARE = r"""['"]?[^\s'"&;,)\]}]+"""
+
+#: ``password=x``, ``"password": x``, ``x-auth-token: x``.
 _ASSIGNED = re.compile(
-    rf"""((?<![\w-]){_NAME}\s?=\s?|(?<![\w-])(['"]){_NAME}\2\s?:\s?)"""
-    r"""(?:(['"])(?:\\.|(?!\3)[^\\])*\3|['"]?[^\s'"&;,)\]}]+)""",
+    rf"(?P<before>{_BEGIN}(?P<name>{_NAME})\s?=\s?"
+    rf"""|{_BEGIN}(?P<around>['"])(?P<quoted>{_NAME})(?P=around)\s?:\s?"""
+    rf"|{_BEGIN}(?=\w+[_-])(?P<compound>{_NAME}):\s?)(?:{_QUOTED}|{_BARE})",
     re.IGNORECASE | re.DOTALL,
 )
-_AUTHORIZATION = re.compile(r"(?<!\w)(Bearer|Basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
+#: ``password: x``. In a sentence, as "no password: the token is missing", more words follow.
+_LISTED = re.compile(
+    rf"(?P<before>{_BEGIN}\w*{_WORD}:[ ])(?:{_QUOTED}|{_BARE}"
+    r"(?=[ ]*(?:$|[\n&;,)\]}])|[ ][\w-]{1,50}[ ]?[:=]))",
+    re.IGNORECASE | re.DOTALL,
+)
+#: ``Authorization: x``, ``Authorization: Bearer x``, ``Bearer x``.
+_AUTHORIZATION = re.compile(
+    r"""(authorization['"]?\s?[:=]\s?['"]?(?:[a-z][\w-]{0,30}\s+)?)[^\s'",;]+"""
+    r"|((?<!\w)(?:Bearer|Basic)\s+)[\w.~+/=-]{8,}",
+    re.IGNORECASE,
+)
 
 #: Shorter values of variables are left alone: they would be found in ordinary words.
 _SHORTEST_SECRET = 8
@@ -42,8 +64,16 @@ _SHORTEST_SECRET = 8
 def safe(text: str) -> str:
     """A text of any number of lines with secrets as ``***`` and control characters escaped.
 
-    Secrets are: users and passwords in URIs, values after names such as ``password=``, and of
-    this process's environment the values of variables with such names, and passwords in URIs.
+    Masked are:
+
+    - user and password in a URI;
+    - the value after ``=``, or after a quoted name and ``:``, if the name ends in ``password``,
+      ``secret``, ``token``, ``credential``, ``signature``, ``_key``, ``_pass`` or the like; after
+      ``:`` without quotes, if the name has several parts (``x-auth-token: a``) or the value ends
+      the line or the item (``password: a``); a number only after the first five;
+    - what follows ``Authorization:``, ``Bearer`` or ``Basic``;
+    - values of this process's environment variables with such names, and passwords in URIs there,
+      from eight characters on, wherever they stand.
     """
     return _printable(_masked(text))
 
@@ -86,12 +116,23 @@ def _masked(text: str) -> str:
     for secret in _secrets():
         text = text.replace(secret, "***")
     text = _USER_INFO.sub("://***@", text)
-    text = _ASSIGNED.sub(lambda found: f"{found[1]}{found[3] or ''}***{found[3] or ''}", text)
-    return _AUTHORIZATION.sub(r"\1 ***", text)
+    text = _AUTHORIZATION.sub(lambda found: f"{found[1] or found[2]}***", text)
+    return _LISTED.sub(_without_value, _ASSIGNED.sub(_without_value, text))
+
+
+def _without_value(found: re.Match[str]) -> str:
+    """A name with ``***`` for its value, in quotation marks if the value was."""
+    parts = found.groupdict()
+    name = parts.get("name") or parts.get("quoted") or parts.get("compound")
+    value = found[0].removeprefix(parts["before"])
+    if name and not _IS_SURE.fullmatch(name) and _NUMBER.fullmatch(value):
+        return found[0]
+    quote = parts["quote"] or ""
+    return f"{parts['before']}{quote}***{quote}"
 
 
 def _secrets() -> list[str]:
-    """Those in this process's environment; the longest first, as one may be part of another."""
+    """Secrets in this process's environment; the longest first, as one may be part of another."""
     found = set()
     for name, value in os.environ.items():
         values = _PASSWORD.findall(value)

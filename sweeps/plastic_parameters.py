@@ -4,7 +4,7 @@ Searches the winning tickets of snapshots along streams of tasks, and compares t
 the largest mean gradient with the first ticket, the union and the intersection of all, beside
 what chance would give. An overlap at or below chance means: not the same weights.
 
-    python sweeps/plastic_parameters.py                         # handwritten digits, some minutes
+    python sweeps/plastic_parameters.py                         # handwritten digits, 1-2 minutes
     python sweeps/plastic_parameters.py --seeds 0-9 --sparsities 0.8,0.95 --dry-run
 
 Its runs are those of sweeps/ticket_count_vs_plasticity.py: with that study's --storage, nothing

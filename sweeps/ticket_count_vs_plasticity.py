@@ -3,7 +3,7 @@
 Trains networks on streams of tasks, searches the tickets of their snapshots at several sparsities,
 and correlates how many distinct ones there are, and how many win, with how plastic the network is.
 
-    python sweeps/ticket_count_vs_plasticity.py                 # handwritten digits, some minutes
+    python sweeps/ticket_count_vs_plasticity.py                 # handwritten digits, 1-2 minutes
     python sweeps/ticket_count_vs_plasticity.py --preset original --data-root FOLDER
     python sweeps/ticket_count_vs_plasticity.py --seeds 0-9 --dry-run
 

@@ -2,6 +2,10 @@
 "use strict";
 
 // Measures to choose from, in words.
+// No chart can draw them, and the page's own statistics are without them.
+const infiniteValues = (study, name) => (study.infinite[name]
+  ? `${study.measures[name].label}: ${study.infinite[name]} infinite values are left out here.` : "");
+
 const labelled = (study, names) =>
   names.map((value) => ({ value, label: (study.measures[value] || { label: value }).label }));
 
@@ -115,6 +119,7 @@ const FIGURES = [
       })) : [];
       const note = [
         isCurve && curves.width > 1 ? `Each value is the mean of ${curves.width} tasks.` : "",
+        infiniteValues(study, measure),
         seeds && points.size > MOST_STREAMS ? `The first ${MOST_STREAMS} streams are shown singly.` : "",
       ].filter(Boolean).join(" ");
       return { ...linePanels(lines.length ? [{ title: "", lines, faintTraces }] : [], "Task of the stream", axisOf(study, measure)), note };
@@ -150,9 +155,14 @@ const FIGURES = [
           traces.push({
             x: across.map((p) => p.mean), y: up.map((p) => p.mean), mode: "lines+markers+text", name,
             text: up.map((p, i) => (i === 0 || i === up.length - 1 ? `task ${p.x}` : "")),
-            // inwards, so that no name is cut off; lines take turns above and below
-            textposition: across.map((p) => `${traces.length % 4 === 1 ? "top" : "bottom"} ${p.mean > middle ? "left" : "right"}`),
-            textfont: { color: variable("--ink") }, cliponaxis: false,
+            // Inwards, so that no name is cut off. First points often coincide, so lines take turns above and below; the
+            // last is named on the side where its line does not come from.
+            textposition: across.map((p, i) => {
+              const isAbove = i === 0 ? traces.length % 4 === 1 : up[i].mean > up[i - 1].mean;
+              return `${isAbove ? "top" : "bottom"} ${p.mean > middle ? "left" : "right"}`;
+            }),
+            // with a rim, as bars may lie below it
+            textfont: { color: variable("--ink"), shadow: Array(4).fill(`0 0 3px ${variable("--paper")}`).join(", ") }, cliponaxis: false,
             line: { color: shade(colour), width: 2, dash }, marker: { color: shade(colour), size: 10, symbol, line: { color: variable("--paper"), width: 1 } },
             error_x: bars(across), error_y: bars(up),
             hovertext: up.map((p, i) => `${name}, task ${p.x}, ${seedsOf(p)}<br>${axisOf(study, x)}: ${interval(across[i])}<br>${axisOf(study, y)}: ${interval(p)}`),
@@ -167,7 +177,7 @@ const FIGURES = [
         key: [...styles].map(([name, style]) => ({ name, ...style })),
         heads: ["panel", "line", "task", axisOf(study, x), axisOf(study, y), "seeds"],
         rows: told,
-        note: step > 1 ? `Every ${step}th point is drawn; means are of all.` : "",
+        note: [step > 1 ? `Every ${step}th point is drawn; means are of all.` : "", infiniteValues(study, x)].filter(Boolean).join(" "),
       };
     },
   },
@@ -220,7 +230,7 @@ const FIGURES = [
       const strength = ({ estimate, low, high }) => estimate * (low > 0 || (high ?? 0) < 0 ? 1 : study.colours.pale);
       const kind = statistics.kinds[statistic].label;
       const inked = (cell) => (cell.estimate === null ? "" : `<span style="color:${inkOn(colours, strength(cell))}">${signed(cell.estimate)}</span>`);
-      const signed = (value) => (value === null ? "" : (value >= 0 ? "+" : "-") + Math.abs(value).toFixed(2).replace(/^0/, ""));
+      const signed = (value) => (value === null ? "" : (value > -0.005 ? "+" : "-") + Math.abs(value).toFixed(2).replace(/^0|(?<=^1.0)0$/, "")); // as words.py
       const layout = layoutOf({ xTitle: "", yTitle: "" });
       Object.assign(layout.xaxis, { tickangle: isNarrow() ? -90 : -30, tickfont: { size: isNarrow() ? 10 : 11 } });
       Object.assign(layout.yaxis, { autorange: "reversed", tickfont: { size: isNarrow() ? 10 : 11 } });
@@ -239,7 +249,7 @@ const FIGURES = [
           }],
         }],
         key: [],
-        note: study.colours.correlation_key,
+        note: [study.colours.correlation_key, ...rated.map((name) => infiniteValues(study, name))].filter(Boolean).join(" "),
         heads: ["tickets", "plasticity", "correlation", "interval, p", "seeds"],
         rows: matrix.flat().map((cell) => [label(cell.ticket), label(cell.measure), signed(cell.estimate) || "none", certainty(cell), String(cell.seeds)]),
       };

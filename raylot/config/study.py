@@ -114,9 +114,9 @@ class SweepOptions(Options):
 
     storage: str | None = option(
         None,
-        "folder or URI (s3://bucket/...) for all results; none given: results/NAME",
+        "where all results go; not given: results/NAME, below the working directory",
         common=True,
-        accepts="a folder that can be written, or a URI",
+        accepts="a folder that can be written, or a URI as s3://bucket/folder",
         min_length=1,
     )
     name: str | None = option(

@@ -189,6 +189,11 @@ def _check_resources(options: SweepOptions, say: Callable[[str], None], is_local
             f"a node for a trial with cpus_per_trial={options.cpus_per_trial:g} and "
             f"gpus_per_trial={options.gpus_per_trial:g}, if it can"
         )
+    if wanted["GPU"] and not any(node.get("GPU") for node in alive):
+        at_fault = f"gpus_per_trial={options.gpus_per_trial:g}: must be 0"
+        if getattr(options, "device", "auto") == "cuda":  # a study has it
+            at_fault = "device=cuda: must be auto or cpu, and gpus_per_trial 0"
+        raise OptionError(f"{at_fault}, as no node of this cluster has a GPU")
     for name, n in wanted.items():
         largest = max((node.get(name, 0.0) for node in alive), default=0.0)
         if n > largest:

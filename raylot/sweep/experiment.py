@@ -118,7 +118,7 @@ def _tuner(
     options: SweepOptions,
     storage: Storage,
 ) -> tune.Tuner:
-    """A Tune experiment. Making it already touches the storage."""
+    """Builds a Tune experiment, which already writes into the storage."""
     return tune.Tuner(
         trainable,
         param_space=space,

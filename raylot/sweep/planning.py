@@ -25,7 +25,7 @@ class Planning:
         Args:
             what: they are planned for.
             items: one for each run.
-            number: of them; None: as many as the collection has.
+            number: how many there are; None: the length of the collection.
         """
         if number is None:
             number = len(items) if isinstance(items, Sized) else 0

@@ -1,4 +1,4 @@
-"""Can runs train and prune the networks of plugins? Asked before anything trains."""
+"""Checks, before anything trains, that the networks of plugins can be trained and pruned."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _tried(network: nn.Module, at: str, task: Task, run: StreamRun, sizes: Colle
 
 @contextlib.contextmanager
 def _refusing(what: str) -> Iterator[None]:
-    """Whatever a plugin raises in it, or its call of sys.exit, becomes an `OptionError`."""
+    """Turns whatever a plugin raises, and its call of sys.exit, into an `OptionError`."""
     try:
         yield
     except OptionError:

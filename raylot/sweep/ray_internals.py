@@ -30,7 +30,7 @@ def keep_credentials_here() -> None:
 
 @contextlib.contextmanager
 def hidden(variable: str) -> Iterator[None]:
-    """Meanwhile this process's environment lacks a variable."""
+    """Takes a variable out of this process's environment for as long as the context lasts."""
     value = os.environ.pop(variable, None)
     try:
         yield
@@ -46,7 +46,7 @@ def finds_running_ray() -> bool:
 
 @contextlib.contextmanager
 def on_loopback() -> Iterator[None]:
-    """A Ray that is started meanwhile listens on 127.0.0.1 alone.
+    """Makes a Ray that is started in this context listen on 127.0.0.1 alone.
 
     Ray does so by itself on systems where it forms no clusters; one constant and one environment
     variable, which its processes inherit, say whether this is such a system.
@@ -96,7 +96,7 @@ def has_placed_trials() -> bool:
 
 
 def is_autoscaling() -> bool:
-    """Whether the cluster adds nodes by itself: then its nodes have types of a configuration."""
+    """Whether the cluster adds nodes by itself: its nodes then have types from a configuration."""
     if is_autoscaler_v2(fetch_from_server=True):
         return True
     status = internal_kv._internal_kv_get("__autoscaling_status") or b"{}"

@@ -13,7 +13,7 @@ import itertools
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from raylot import plugins, results
+from raylot import mnist_files, plugins, results
 from raylot.config import StreamRun, Study
 from raylot.lease import Lease
 from raylot.options import OptionError
@@ -116,20 +116,25 @@ class Sweep:
             )
 
     def plan(self) -> str:
-        """What would run: per stage the runs, those finished, and the training steps left."""
+        """What would run: per stage the runs, those that ended well, and the steps left."""
         lines = [f"{'stage':<15}{'runs':>8}{'finished':>10}{'to run':>8}{'steps per run':>21}"
                  f"{'steps to run':>16}"]  # fmt: skip
+        failed = self._failed(self.storage) - self._damaged
         for stage in self.stages:
             missing = self._to_run(stage)
-            damaged = sum(run.run_id in self._damaged for run in stage.runs)
+            unfinished = (
+                {run.run_id for run in stage.missing(self.storage)} | self._damaged | failed
+            )
             costs = sorted({run.training_steps for run in stage.runs})
             per_run = f"{costs[0]:,}" + (f"-{costs[-1]:,}" if len(costs) > 1 else "")
             todo = sum(run.training_steps for run in missing)
             lines.append(
                 f"{stage.name:<15}{len(stage.runs):>8,}"
-                f"{len(stage.runs) - len(stage.missing(self.storage)) - damaged:>10,}"
+                f"{sum(run.run_id not in unfinished for run in stage.runs):>10,}"
                 f"{len(missing):>8,}{per_run:>21}{todo:>16,}"
             )
+        if failed:
+            lines.append(f"{len(failed)} runs have failed: --retry-failed computes them again.")
         if self._damaged:
             lines.append(f"{len(self._damaged)} runs had ended, and are damaged: they run again.")
         return "\n".join(lines)
@@ -165,11 +170,11 @@ class Sweep:
             OptionError: data cannot be loaded, storage not written, a run is not valid, a logger
                 not used, a plugin's network not trained or pruned.
         """
+        assert self.stages
+        remarks = self.check_inputs()
         from raylot.sweep.loggers import check_logger
 
-        assert self.stages
         check_logger(self.study, self.storage)
-        remarks = self.check_inputs()
         self.storage.check_writable()
         return remarks
 
@@ -182,6 +187,7 @@ class Sweep:
         Raises:
             OptionError: they are not.
         """
+        mnist_files.check_there(self.study)  # before torch is imported
         from raylot import data
         from raylot.sweep.plugin_networks import check_plugin_networks
 

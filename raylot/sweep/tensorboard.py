@@ -44,6 +44,8 @@ class TensorBoard(TBXLoggerCallback):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._along_stream: dict[Path, dict[int, dict[str, float]]] = {}
+        # Trial -> measure -> the step at which it was reported last, and its value there.
+        self._reported: dict[Any, dict[str, tuple[int, float]]] = {}
 
     def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
         if trial not in self._trial_writer:
@@ -62,8 +64,18 @@ class TensorBoard(TBXLoggerCallback):
             if found:
                 self._draw_along_stream(Path(trial.local_path).parent, options, found)
         else:
-            scalars = {f"{result['kind']}/{name}": value for name, value in measures.items()}
-            _write(writer, scalars, result["timesteps_total"] - 1)
+            step = result["timesteps_total"] - 1
+            before = self._reported.setdefault(trial, {})
+            # A run's last report repeats what was measured at earlier tasks: no new point of them.
+            scalars = {
+                f"{result['kind']}/{name}": value
+                for name, value in measures.items()
+                if not (
+                    result["done"] and name in before and _is_repeated(*before[name], step, value)
+                )
+            }
+            _write(writer, scalars, step)
+            before |= {name: (step, value) for name, value in measures.items()}
 
     def _draw_along_stream(
         self, experiment: Path, options: dict[str, Any], found: dict[str, float]
@@ -71,7 +83,8 @@ class TensorBoard(TBXLoggerCallback):
         """Adds what a search has found to the curves along its stream.
 
         Searches end in any order, but TensorBoard joins points in the order in which they were
-        written: each time a new file replaces the curves whole, which its first event says.
+        written. So each time a new file replaces the whole curves: its first event tells
+        TensorBoard to drop the earlier ones.
         """
         first = TicketsRun(**{**options, "task": TicketsRun(**options).snapshots[0]})
         name = f"{first.stream.label} sparsity={first.sparsity:g} {first.run_id}".replace(" ", "_")
@@ -95,6 +108,11 @@ class TensorBoard(TBXLoggerCallback):
         _, start, end = hparams(hparam_dict=plain, metric_dict={})
         for summary in (start, end):
             self._trial_writer[trial].file_writer.add_summary(summary)
+
+
+def _is_repeated(step: int, value: float, now: int, value_now: float) -> bool:
+    """Whether a value is the one of an earlier report, and that one came not just before."""
+    return value == value_now and step < now - 1
 
 
 def _write(writer: SummaryWriter, scalars: Mapping[str, float], step: int) -> None:

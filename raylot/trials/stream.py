@@ -147,7 +147,8 @@ class StreamTrial(LearningTrial):
             ]
             self.state.add_rows("plasticity", [{**own, "task": t, **row} for row in structure])
         whole = {row["metric"]: row["value"] for row in structure if row["layer"] == WHOLE_NETWORK}
-        return {**whole, **performance, "train_loss": result.train_loss}
+        losses = {"train_loss": result.train_loss, "test_loss": result.test_loss}
+        return {**whole, **performance, **losses}
 
     def _train(
         self, network: nn.Module, task: Task, previous: Task | None, *, life: bool = False

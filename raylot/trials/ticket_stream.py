@@ -95,6 +95,7 @@ class TicketStreamTrial(LearningTrial):
             "test_accuracy": result.test_accuracy,
             "online_accuracy": result.online_accuracy,
             "train_loss": result.train_loss,
+            "test_loss": result.test_loss,
         }
 
     def _subnetwork_masks(self, search: TicketSearch) -> Masks | None:

@@ -503,7 +503,7 @@ def test_no_storage_and_no_torch_or_ray(tmp_path: Path, script: str) -> None:
     )
     assert done.returncode == 2
     assert done.stdout.strip() == "[]"
-    assert done.stderr.startswith(f"error: storage={missing}: must be the folder or URI")
+    assert done.stderr.startswith(f"error: STORAGE={missing}: must be the folder or URI")
     assert done.stderr.count("\n") == 1
     assert not missing.exists()
 

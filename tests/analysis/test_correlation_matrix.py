@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from correlation_matrix import correlation_matrix, number
+from correlation_matrix import correlation_matrix
 from material import NothingToDrawError
 from matplotlib.colors import to_hex, to_rgb
 from measures import MAIN_MEASURES, TICKET_MEASURES, main_measures, measure
 from style import CORRELATION_COLOURS, PALE, contrast, correlation_colours, ink_on
+from words import correlation
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -51,7 +52,7 @@ def test_panels_cells_and_paleness() -> None:
     assert names == ["test accuracy", "dead units"]
     middle = np.array([0xF7] * 3) / 255
     for axes in figure.axes:
-        assert [text.get_text() for text in axes.texts] == [".50"] * 4
+        assert [text.get_text() for text in axes.texts] == ["+.50"] * 4
         cells = np.asarray(axes.images[0].get_array())
         sure, unsure = cells[:, 0]
         assert (middle - unsure) == pytest.approx(PALE * (middle - sure), abs=0.01)
@@ -126,8 +127,8 @@ def test_all_measures_are_shown_on_request(
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.734, ".73"), (-0.5, "-.50"), (1.0, "1.00"), (-1.0, "-1.00"), (-0.001, ".00"),
-     (0.999, "1.00"), (float("nan"), "n/a")],
+    [(0.734, "+.73"), (-0.5, "-.50"), (1.0, "+1.0"), (-1.0, "-1.0"), (-0.001, "+.00"),
+     (0.999, "+1.0"), (float("nan"), "n/a")],
 )  # fmt: skip
 def test_numbers(value: float, text: str) -> None:
-    assert number(value) == text
+    assert correlation(value) == text

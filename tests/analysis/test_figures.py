@@ -16,6 +16,8 @@ from along_stream import along_stream
 from matplotlib import image
 from plasticity_along_stream import plasticity_along_stream
 
+from raylot.storage import Storage
+
 pytestmark = pytest.mark.filterwarnings("error")
 
 NO_STREAMS = "left out  ticket_streams: no ticket streams in this storage\n"
@@ -124,6 +126,30 @@ def test_only_its_own_figures_of_an_earlier_call_are_removed(
     assert "along_stream.svg" not in left
     assert len(left - mine) == 4
     assert all(name.startswith("along_stream_") for name in left - mine)
+
+
+def test_what_a_killed_call_has_written_is_removed_as_its_own(
+    tmp_path: Path,
+    write_study: Callable[..., Path],
+    falling: Any,
+    draw: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_study(tmp_path, falling, seeds=(0,), tasks=(0, 3))
+    write = Storage.write
+
+    def killed(storage: Storage, path: str, data: bytes) -> None:
+        write(storage, path, data)
+        if path.endswith(".png"):
+            raise SystemExit
+
+    monkeypatch.setattr(Storage, "write", killed)
+    with pytest.raises(SystemExit):
+        draw(tmp_path, "along_stream")
+    monkeypatch.setattr(Storage, "write", write)
+    assert (tmp_path / "analysis/figures/along_stream.png").exists()
+    write_study(tmp_path, falling, seeds=(0,), tasks=(0, 3), lr=0.01)
+    assert "along_stream.png" not in draw(tmp_path, "along_stream")
 
 
 def test_a_note_of_another_hand_removes_nothing_outside_the_folder(

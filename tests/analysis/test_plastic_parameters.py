@@ -168,5 +168,5 @@ def test_nothing_there_is_one_line(
     assert run(tmp_path) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith(f"error: storage={tmp_path}: must be the folder or URI of a")
+    assert captured.err.startswith(f"error: STORAGE={tmp_path}: must be the folder or URI of a")
     assert captured.err.count("\n") == 1

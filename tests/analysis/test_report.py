@@ -62,6 +62,19 @@ def test_every_run_is_in_it(storage: Path) -> None:
         assert count == pytest.approx(snapshots.loc[run, "ticket_count"], rel=1e-6)
 
 
+def test_infinite_values_are_counted(
+    tmp_path: Path, write_study: Any, falling: Any, falling_metrics: Any
+) -> None:
+    def metrics(*place: Any) -> dict[str, float]:
+        return {**falling_metrics(*place), "gradient_norm": float("inf")}
+
+    write_study(tmp_path, falling, metrics=metrics, seeds=(0,), tasks=(0, 3))
+    assert write(tmp_path) == 0
+    data = held(tmp_path)
+    assert data["infinite"] == {"gradient_norm": 2}
+    assert data["structure"]["values"]["gradient_norm"] == [None, None]
+
+
 def test_streams_alone_leave_the_question_open(
     tmp_path: Path, write_study: Any, falling: Any, falling_metrics: Any
 ) -> None:
@@ -84,7 +97,7 @@ def test_a_storage_without_results_is_refused(
 ) -> None:
     assert write(tmp_path) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: storage={tmp_path}: must be the folder or URI")
+    assert error.startswith(f"error: STORAGE={tmp_path}: must be the folder or URI")
     assert error.count("\n") == 1
 
 

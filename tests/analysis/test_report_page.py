@@ -375,6 +375,28 @@ def test_first_and_last_tasks_are_named(desktop: Shown) -> None:
         for trace in means:
             assert trace["text"] == ["task 0", "", "", "task 30"]
             assert "Ticket count (effective number): " in trace["hovertext"][0]
+            side = trace["textposition"][-1].split()[0]
+            assert (side == "bottom") == (trace["y"][-1] <= trace["y"][-2]), "off its line"
+
+
+def test_what_cannot_be_drawn_is_said(
+    browser: Browser, tmp_path: Path, write_study: Any, falling: Any, falling_metrics: Any
+) -> None:
+    def metrics(shift: str, seed: int, task: int) -> dict[str, float]:
+        norm = float("inf") if task else 1.0
+        return {**falling_metrics(shift, seed, task), "gradient_norm": norm}
+
+    write_study(tmp_path, falling, metrics=metrics, seeds=(0, 1), tasks=(0, 3))
+    assert command.run(lambda: report.main([str(tmp_path)])) == 0
+    with shown(browser, tmp_path / "analysis" / "report.html", viewport=DESKTOP) as found:
+        for figure, choice in (("along-stream", "measure"), ("count-and-plasticity", "x")):
+            found.panels(figure)
+            menu = found.page.locator(f"#{figure} select[name={choice}]")
+            menu.select_option("gradient_norm")
+            remark = found.page.locator(f"#{figure} .remark")
+            assert comes_true(lambda: "2 infinite values" in str(remark.text_content()), 30)  # noqa: B023
+            menu.select_option("test_accuracy")
+            assert comes_true(lambda: "infinite" not in str(remark.text_content()), 30)  # noqa: B023
 
 
 def test_the_mode_bar_covers_nothing_that_is_drawn(desktop: Shown) -> None:

@@ -329,6 +329,6 @@ def test_nothing_to_compare_is_one_line(
     assert run(tmp_path) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith(f"error: storage={tmp_path}: must ")
+    assert captured.err.startswith(f"error: STORAGE={tmp_path}: must ")
     assert captured.err.count("\n") == 1
     assert not (tmp_path / "analysis").exists()

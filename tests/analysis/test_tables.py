@@ -228,4 +228,4 @@ def test_where_nothing_is_left_it_is_one_line(
             rows = [{**row, "shift": "../.."} for row in pq.read_table(path).to_pylist()]
             results.write(Storage(study), table, path.stem, rows)
     assert _run(main, study) == 2
-    assert capsys.readouterr().err.startswith("error: storage=")
+    assert capsys.readouterr().err.startswith("error: STORAGE=")

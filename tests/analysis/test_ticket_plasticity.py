@@ -280,14 +280,23 @@ def test_one_seed_one_snapshot_one_task(tmp_path: Path, capsys: pytest.CaptureFi
     assert "nan" not in printed.lower()
 
 
-@pytest.mark.parametrize("subnetworks", [None, ("dense",)])
+@pytest.mark.parametrize(
+    ("subnetworks", "told"),
+    [
+        (None, "must be the folder or URI of a raylot storage"),
+        (("dense",), "must hold tickets that were trained on further tasks"),
+    ],
+)
 def test_nothing_there_is_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], subnetworks: tuple[str, ...] | None
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    subnetworks: tuple[str, ...] | None,
+    told: str,
 ) -> None:
     if subnetworks is not None:
         write(tmp_path, by_hand, subnetworks=subnetworks)
     assert run(tmp_path) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith(f"error: storage={tmp_path}: must be the folder or URI of a")
+    assert captured.err.startswith(f"error: STORAGE={tmp_path}: {told}")
     assert captured.err.count("\n") == 1

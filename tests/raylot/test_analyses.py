@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from raylot.analyses import run_analysis
+from raylot import results
+from raylot.analyses import data_fingerprint, run_analysis
 from raylot.storage import Storage
 
 #: Says how many tables there are, in bold on a terminal, and writes that down.
@@ -43,7 +44,8 @@ def place(tmp_path: Path) -> Path:
 def _analyse(place: Path) -> tuple[bool, int]:
     """Runs the analysis: whether it ended well, and how often it has run."""
     script = place / "scripts" / "count.py"
-    well = run_analysis(script, Storage(place / "storage"))
+    storage = Storage(place / "storage")
+    well = run_analysis(script, storage, data_fingerprint(storage))
     return well, len((place / "runs").read_text())
 
 
@@ -57,6 +59,46 @@ def test_it_runs_once_and_then_says_the_same_again(
         first, *rest = capsys.readouterr().out.splitlines()
         assert first.startswith("unchanged  count.py: ")
         assert rest == ["1 tables"]
+
+
+@pytest.mark.parametrize(
+    ("said", "again"),
+    [
+        ("written   a\nwritten   b\n\nfigures  there\n", "figures  there"),
+        ("a table\n\nAnswer (so far):\nyes\n\nno\n\nAll of it: there\n",
+         "Answer (so far):\nyes\n\nno\n\nAll of it: there"),
+        ("two\nAnswer: digits\nyes\nAnswer: mnist\nno\n", "Answer: digits\nyes\nAnswer: mnist\nno"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_what_it_repeats_is_its_answer_or_last_line(
+    said: str, again: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "scripts" / "count.py").write_text(f"print({said!r}, end='')")
+    (place / "runs").write_text("")
+    _analyse(place)
+    assert capsys.readouterr().out == said
+    _analyse(place)
+    first, _, rest = capsys.readouterr().out.partition("\n")
+    assert first.startswith("unchanged  count.py: ")
+    assert rest == f"{again}\n"
+
+
+def test_compaction_changes_nothing_but_another_end_of_a_run_does(place: Path) -> None:
+    """The row of ``runs`` of an ended run holds the digests of its files."""
+    storage = Storage(place / "storage")
+    for run_id in ("a1", "b2"):
+        task = {"run_id": run_id, "task": 0}
+        digest = results.write(storage, "tasks", run_id, [task])
+        files = json.dumps({"tasks": [1, digest]})
+        run = {"run_id": run_id, "kind": "stream", "status": "finished", "files": files}
+        results.write(storage, "runs", run_id, [run])
+    assert _analyse(place) == (True, 1)
+    changed = {done.table for done in results.compact(storage) if done.after < done.before}
+    assert changed == {"runs", "tasks"}
+    assert _analyse(place) == (True, 1)
+    results.write(storage, "runs", "b2", [{**run, "seconds": 2.0}])
+    assert _analyse(place) == (True, 2)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +152,7 @@ def test_what_a_stranger_has_written_there_does_not_steer_the_terminal(
 ) -> None:
     _analyse(place)
     record = place / "storage" / "analysis" / ".count.json"
-    planted = {**json.loads(record.read_text()), "said": "a\x1b[2Jb\nc\u202ed\n"}
+    planted = {**json.loads(record.read_text()), "said": "a\x1b[2Jb\nc\u202ed"}
     record.write_text(json.dumps(planted))
     capsys.readouterr()
     assert _analyse(place) == (True, 1)
@@ -124,7 +166,7 @@ def test_an_object_store_is_known_by_names_sizes_and_times_too(place: Path) -> N
     script = place / "scripts" / "count.py"
     script.write_text("status = 0\n" + _SCRIPT.replace("sys.argv[1]", "sys.argv[1][7:]"))
     for runs in (1, 1):
-        assert run_analysis(script, storage)
+        assert run_analysis(script, storage, data_fingerprint(storage))
         assert len((place / "runs").read_text()) == runs
 
 
@@ -133,7 +175,7 @@ def test_on_a_terminal_it_is_printed_as_on_one_and_kept_as_plain_text(place: Pat
         "from pathlib import Path; from raylot.analyses import run_analysis; "
         "from raylot.storage import Storage; "
         f"run_analysis(Path({str(place / 'scripts' / 'count.py')!r}), "
-        f"Storage({str(place / 'storage')!r}))"
+        f"Storage({str(place / 'storage')!r}), '')"
     )
     here, there = pty.openpty()
     environment = {**os.environ, "TERM": "xterm"}
@@ -143,4 +185,4 @@ def test_on_a_terminal_it_is_printed_as_on_one_and_kept_as_plain_text(place: Pat
     assert b"\x1b[1m1 tables\x1b[0m" in os.read(here, 10_000)
     os.close(here)
     record = json.loads((place / "storage" / "analysis" / ".count.json").read_text())
-    assert record["said"] == "1 tables\n"
+    assert record["said"] == "1 tables"

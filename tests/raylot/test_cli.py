@@ -279,6 +279,7 @@ def test_help_shows_the_default_presets_values(
         (["--batchsize", "3"], "--batchsize=3: unknown option; did you mean --batch-size?"),
         (["--presets", "x"], "--presets=x: unknown option; did you mean --preset?"),
         (["--dry-runs"], "--dry-runs: unknown option; did you mean --dry-run?"),
+        (["--bogus"], "--bogus: unknown option; --help-all lists every option"),
         (["--dry_run"], "--dry_run: must be written --dry-run"),
         (["--batch_size", "3"], "--batch_size: must be written --batch-size"),
         (["--preset", "orginal"], "--preset=orginal: must be one of default, original"),
@@ -351,13 +352,13 @@ def test_help_shows_the_default_presets_values(
         ),
         (
             ["--perturb-every", "step"],
-            "--shrink=0.8: must be in [0.99, 1] with perturb_every=step, where it acts after every "
-            "training step (as shrink=0.9999 with perturb=0.0001)",
+            "--shrink=0.8: must be in [0.99, 1] with --perturb-every=step, where it acts after "
+            "every training step (as --shrink=0.9999 with --perturb=0.0001)",
         ),
         (["--gradual", "1.5"], "--gradual=1.5: must be a number in [0, 1]"),
         (["--classes-per-task", "1"], "--classes-per-task=1: must be a whole number in [2, 10]"),
         (["--dataset", "cifar"], "--dataset=cifar: must be one of digits, mnist"),
-        (["--device", "cuda"], "--device=cuda: must go with gpus_per_trial greater than 0"),
+        (["--device", "cuda"], "--device=cuda: must go with --gpus-per-trial greater than 0"),
         (["--momentum", "0.9"], "--momentum=0.9: must be 0 unless optimizer is sgd"),
         (["stray"], "stray: must follow an --option"),
         (["--dry-run", "stray"], "stray: must follow an --option"),
@@ -585,6 +586,12 @@ def test_a_command_tells_of_its_options_as_they_were_typed(
         ("storage=/x: must be idle", "--storage=/x: must be idle"),
         ("data_root=/nowhere: must be", f"--config={options_file}: data_root=/nowhere: must be"),
         ("no option=at all", "no option=at all"),
+        ("name=None: or give download=True", "--name is not given: or give --download"),
+        ("download=True: failed, see /a/data_root", "--download: failed, see /a/data_root"),
+        (
+            "tasks=3: must fit batch_size and name=x",
+            "--tasks=3: must fit --batch-size and --name=x",
+        ),
     ):
         with pytest.raises(SystemExit):
             found.refuse(OptionError(error))

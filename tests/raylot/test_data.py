@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from torchvision.datasets import MNIST
 
+from raylot import mnist_files
 from raylot.config import TRAINING_EXAMPLES, DataOptions, ShiftOptions
 from raylot.data import Task, from_arrays, load_dataset, scaled, to_arrays
 from raylot.options import OptionError
@@ -21,12 +23,7 @@ from raylot.shifts import make_task
 from raylot.tickets import find_tickets
 from tests.raylot.tasks import random_task, small_network
 
-FILES = [
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-]
+FILES = list(mnist_files.NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -321,7 +318,7 @@ def test_mnist_that_is_not_there_is_refused(
     message = refusal(lambda: load_dataset("mnist", root=tmp_path))
     assert message.startswith(f"data_root={tmp_path}: must be a folder that holds MNIST")
     assert str(tmp_path / "MNIST" / "raw") in message
-    assert "download=true" in message
+    assert "download=True" in message
 
 
 def mnist_with(mnist_root: Path, root: Path, name: str, content: bytes) -> Path:
@@ -347,7 +344,7 @@ def test_mnist_that_is_damaged_is_refused(
     path = mnist_with(mnist_root, tmp_path, damaged, content)
     message = refusal(lambda: load_dataset("mnist", root=tmp_path))
     assert message.startswith(f"{path}: must begin with the numbers [20")
-    assert f" and {len(content)}; remove it and give download=true" in message
+    assert f" and {len(content)}; remove it and give download=True" in message
 
 
 @pytest.mark.parametrize(
@@ -402,6 +399,23 @@ def test_a_download_that_fails_is_one_line(
     message = refusal(lambda: load_dataset("mnist", root=root, download=True))
     assert message.startswith(f"download=True: MNIST could not be downloaded into {root}")
     assert str(root / "MNIST" / "raw") in message
+    assert " )" not in message
+    assert [path.name for path in tmp_path.iterdir()] == ["file"], "no empty folders"
+
+
+def test_a_download_that_fails_takes_nothing_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch_one(files: MNIST) -> None:
+        folder = Path(files.root) / "MNIST" / "raw"
+        folder.mkdir(parents=True)
+        (folder / FILES[0]).write_bytes(b"fetched")
+        raise RuntimeError("no more")
+
+    monkeypatch.setattr(MNIST, "download", fetch_one)
+    (tmp_path / "own").mkdir()
+    refusal(lambda: load_dataset("mnist", root=tmp_path / "own", download=True))
+    assert (tmp_path / "own" / "MNIST" / "raw" / FILES[0]).read_bytes() == b"fetched"
 
 
 def test_a_download_of_what_is_there_needs_no_network(

@@ -184,7 +184,7 @@ def test_duration(seconds: float, text: str) -> None:
 
 def test_summary_by_hand(watched: Watched) -> None:
     progress = watched.progress
-    assert progress.summary() == "streams: 1 of 4 runs finished; 0% of the training done"
+    assert progress.summary() == "streams: 1 of 4 runs finished; 0% of the remaining training done"
     for trial in "abc":
         progress.run_started(trial, f"run {trial}")
     watched.advance("a", 100, 100)
@@ -192,13 +192,14 @@ def test_summary_by_hand(watched: Watched) -> None:
     watched.advance("a", 200, 300)
     # 200 steps in 10 seconds; 700 are left
     assert progress.summary() == (
-        "streams: 1 of 4 runs finished, 3 running; 30% of the training done, about 35 s left"
+        "streams: 1 of 4 runs finished, 3 running; "
+        "30% of the remaining training done, about 35 s left"
     )
     progress.run_ended("a")
     progress.run_ended("b", failed=True)
     assert progress.summary() == (
         "streams: 2 of 4 runs finished, 1 running, 1 failed; "
-        "30% of the training done, about 35 s left"
+        "30% of the remaining training done, about 35 s left"
     )
 
 
@@ -207,7 +208,7 @@ def test_a_new_stage_counts_its_own_runs_and_keeps_steps(watched: Watched) -> No
     watched.progress.run_ended("a", failed=True)
     watched.begin("tickets", runs=40, done=12, failed=1)
     assert watched.progress.summary() == (
-        "tickets: 12 of 40 runs finished, 1 failed; 50% of the training done"
+        "tickets: 12 of 40 runs finished, 1 failed; 50% of the remaining training done"
     )
 
 
@@ -227,7 +228,7 @@ def _summaries(watched: Watched) -> list[str]:
 def test_plain_lines_come_at_most_every_interval(watched: Watched) -> None:
     with watched.progress as progress:
         assert watched.lines == [
-            "streams: 1 of 4 runs finished; 0% of the training done",
+            "streams: 1 of 4 runs finished; 0% of the remaining training done",
             "starting Ray, or joining it ...",
         ]
         for tick in range(1, 61):  # once a second for a minute
@@ -250,8 +251,8 @@ def test_plain_lines_are_plain_and_one_line_each() -> None:
         watched.advance("a", 1, 500, label=LONG, doing="round 1 of 3")
     assert watched.lines == [
         "starting Ray, or joining it ...",
-        "tickets: 999 of 1000 runs finished; 0% of the training done",
-        "tickets: 999 of 1000 runs finished, 1 running; 50% of the training done",
+        "tickets: 999 of 1000 runs finished; 0% of the remaining training done",
+        "tickets: 999 of 1000 runs finished, 1 running; 50% of the remaining training done",
         f"  {LONG}: round 1 of 3",
     ]
 
@@ -264,7 +265,7 @@ def test_a_stage_s_end_is_said_with_the_answer_so_far() -> None:
         progress.end_stage()
     assert watched.lines[-5:] == [
         "tickets: 18 of 18 runs finished; 2% of the training done",
-        "so far, preliminary (r: Pearson, once 3 seeds have 3 tasks)",
+        "in all, preliminary (r: Pearson, once 3 seeds have 3 tasks)",
         "                      tasks     accuracy  tickets  r (control)  seeds",
         "permuted_pixels 0.00   0→10  0.901→0.801  3.0→2.0  +1.0 (-.87)      3",
         "stationary 0.00        0→10        0.900  3.0→2.5         -.87      3",
@@ -316,7 +317,7 @@ def test_the_picture_by_hand(watched: Watched) -> None:
     watched.progress.run_started("b", "stream seed=11 stationary")
     bar, *lines = watched.rendered()
     # 32 characters for the bar, 2 between, 46 for the longest text
-    assert bar == "━" * 16 + "─" * 16 + "  50% of the training done"
+    assert bar == "━" * 11 + "─" * 11 + "  50% of the remaining training done"
     assert lines == [
         "         done  running  waiting  failed  of",
         "streams     1        2        1       0   4",
@@ -334,7 +335,7 @@ def test_without_unicode_the_bar_is_plain() -> None:
     with progress:
         progress.count_stage("streams", 4, 1, 0)
         progress.begin_stage("streams")
-    assert b"-" * 32 + b"  0% of the training done" in written.getvalue()
+    assert b"-" * 22 + b"  0% of the remaining training done" in written.getvalue()
 
 
 #: Of three seeds, at tasks 0, 5 and 10: test accuracy and ticket count.

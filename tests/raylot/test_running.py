@@ -16,6 +16,7 @@ from raylot.config import Study
 from raylot.script import conduct
 from raylot.storage import Storage
 from raylot.sweep import Sweep, study_spaces
+from raylot.sweep.outcome import CONTINUE
 
 _OPTIONS = {"tasks": 3, "snapshots": "0", "sparsities": "0.5", "seeds": "0-1", "rounds": 1,
             "shifts": "stationary"}  # fmt: skip
@@ -90,18 +91,17 @@ def test_a_command_with_nothing_to_do_does_nothing(
     assert _command(place) == 0
     again = capsys.readouterr().out
     assert [line for line in again.splitlines() if line.startswith("unchanged")] == [
-        f"unchanged  {name}: nothing that it reads has changed since it said:" for name in _ANALYSES
+        f"unchanged  {name}: nothing that it reads has changed since it ended with:"
+        for name in _ANALYSES
     ]
     assert all(f"this is {name}\n" in again for name in _ANALYSES)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert sorted(before) == sorted(path for path in place.rglob("*") if path.is_file())
 
 
-def test_it_does_nothing_without_ray_and_torch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = _place(tmp_path)
-    _end(place, streams="finished", tickets="finished")
+def _command_without_ray_and_torch(
+    place: Path, monkeypatch: pytest.MonkeyPatch, *extra: str
+) -> int:
     for name in [name for name in sys.modules if name.split(".")[0] == "raylot"]:
         monkeypatch.delitem(sys.modules, name)  # they are imported again
     for name in ("ray", "torch"):
@@ -110,10 +110,58 @@ def test_it_does_nothing_without_ray_and_torch(
     from raylot.sweep import study_spaces as spaces
 
     arguments = [f"--{n}={v}" for n, v in _OPTIONS.items()]
-    arguments.append(f"--storage={place / 'storage'}")
+    arguments += [f"--storage={place / 'storage'}", *extra]
     script = place / "sweeps" / "study.py"
-    status = raylot.script.conduct(script, "", spaces, analyses=_ANALYSES, arguments=arguments)
-    assert status == 0
+    return raylot.script.conduct(script, "", spaces, analyses=_ANALYSES, arguments=arguments)
+
+
+def test_it_does_nothing_without_ray_and_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = _place(tmp_path)
+    _end(place, streams="finished", tickets="finished")
+    assert _command_without_ray_and_torch(place, monkeypatch) == 0
+
+
+@pytest.mark.parametrize("extra", [[], ["--dry-run"], ["--data-root=/nowhere"]])
+def test_missing_data_is_told_before_torch_is_imported(
+    extra: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    place = _place(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        _command_without_ray_and_torch(place, monkeypatch, "--dataset=mnist", *extra)
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    if "--data-root=/nowhere" in extra:
+        assert error.startswith("error: --data-root=/nowhere: must be a folder that holds MNIST")
+        assert error.endswith("; --download puts them there\n")
+    else:
+        assert error == (
+            "error: --data-root is not given: must be the folder that holds MNIST in "
+            "torchvision's layout (with --download, where to put it)\n"
+        )
+
+
+@pytest.mark.parametrize("when", ["finished before", "just now"])
+def test_a_storage_that_goes_away_during_the_analyses_is_no_mistake_of_the_user(
+    when: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = _place(tmp_path)
+    _end(place, streams="finished", tickets="finished")
+    if when == "just now":
+        monkeypatch.setattr(Sweep, "is_finished", lambda sweep, retry_failed: False)
+    (place / "analysis" / "first.py").write_text(
+        "import os, sys\n"
+        "os.rename(sys.argv[1], sys.argv[1] + '_elsewhere')\n"
+        "open(sys.argv[1], 'w').close()\n"  # so that nobody makes the folder again
+    )
+    assert _command(place) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: storage={place / 'storage'}: is out of reach (")
+    assert error.endswith(f" {CONTINUE}\n")
 
 
 def test_ctrl_c_ends_an_analysis_too(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import fs
 
 from raylot import results
 from raylot.options import OptionError
@@ -375,6 +376,31 @@ def test_a_full_disk_is_tried_again_for_as_long_as_there_is_patience(
     with pytest.raises(OSError, match="No space left"):
         storage.write("folder/file", OLD)
     assert storage.read("folder/file") == NEW
+
+
+def test_listing_is_tried_again_too(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raylot.storage._FIRST_PAUSE", 0.01)
+    storage.write("folder/sub/file", NEW)
+    patient = Storage(storage.root, patience=60)
+    answers = iter([OSError("busy"), patient.filesystem.get_file_info])
+
+    class Busy:
+        def get_file_info(self, selector: fs.FileSelector) -> object:
+            if isinstance(answer := next(answers), OSError):
+                raise answer
+            return answer(selector)
+
+    monkeypatch.setattr(patient, "filesystem", Busy())
+    assert list(patient.versions("folder")) == ["folder/sub/file"]
+    assert next(answers, None) is None
+
+
+def test_versions_tell_of_finished_files_at_any_depth(storage: Storage) -> None:
+    for path, data in {"a/one": b"1", "a/b/two": b"22", "a/.hidden": b"", "other": b""}.items():
+        storage.write(path, data)
+    changed = [Path(storage.path(name)).stat().st_mtime_ns for name in ("a/b/two", "a/one")]
+    assert storage.versions("a") == {"a/b/two": [2, changed[0]], "a/one": [1, changed[1]]}
+    assert storage.versions("nothing") == storage.versions("other") == {}
 
 
 def test_what_is_said_meanwhile_cannot_steer_a_terminal(

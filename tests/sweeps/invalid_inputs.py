@@ -614,8 +614,8 @@ def _places(draw: random.Random) -> Iterator[Invalid]:
         arguments = ("--dataset", "mnist", f"--data-root={text}")
         yield Invalid("data root", arguments, begins=("--data-root=",))
         yield Invalid("data root", (*arguments, "--dry-run"), begins=("--data-root=",))
-    yield Invalid("data root", ("--dataset", "mnist"), begins=("--data-root=",))
-    yield Invalid("data root", ("--preset", "original"), begins=("--data-root=",))
+    yield Invalid("data root", ("--dataset", "mnist"), begins=("--data-root is not given: ",))
+    yield Invalid("data root", ("--preset", "original"), begins=("--data-root is not given: ",))
 
 
 # ------------------------------------------------------------------ configuration files

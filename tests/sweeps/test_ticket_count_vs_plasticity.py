@@ -72,7 +72,8 @@ def test_the_same_command_again_draws_nothing_again_and_gives_the_same_answer(
     for name in ("figures.py", "report.py", "correlation.py"):
         assert f"unchanged  {name}: " in again.stdout
     answer = said[said.index("Answer") :]
-    assert answer in again.stdout
+    assert again.stdout.endswith(answer)
+    assert "written  " not in again.stdout
     assert {p: p.stat().st_mtime_ns for p in storage.rglob("*") if p.is_file()} == written
 
     (storage / "analysis" / "figures" / "along_stream.svg").unlink()
@@ -176,8 +177,8 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(
         (["--snapshots", "0,12"], "--snapshots=0,12: must be task numbers from 0 to 11"),
         (["--probe-size", "1438"], "--probe-size=1438: must be at most 1437"),
         (["--momentum", "0.9"], "--momentum=0.9: must be 0 unless optimizer is sgd"),
-        (["--device", "cuda"], "--device=cuda: must go with gpus_per_trial greater than 0"),
-        (["--dataset", "mnist"], "--data-root=None: must be the folder that holds MNIST"),
+        (["--device", "cuda"], "--device=cuda: must go with --gpus-per-trial greater than 0"),
+        (["--dataset", "mnist"], "--data-root is not given: must be the folder that holds MNIST"),
         (
             ["--dataset", "mnist", "--data-root", "/nowhere"],
             "--data-root=/nowhere: must be a folder",

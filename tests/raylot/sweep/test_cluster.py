@@ -98,6 +98,30 @@ def test_a_trial_must_fit_on_one_node(
     assert str(refused.value) == message
 
 
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("auto", "gpus_per_trial=1: must be 0, as no node of this cluster has a GPU"),
+        (
+            "cuda",
+            "device=cuda: must be auto or cpu, and gpus_per_trial 0, as no node of this cluster "
+            "has a GPU",
+        ),
+    ],
+)
+def test_a_cluster_without_gpus_refuses_what_was_asked_for(
+    device: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = [node for node in _Nodes.nodes() if "GPU" not in node["Resources"]]
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    monkeypatch.setattr("raylot.sweep.ray_internals.is_autoscaling", lambda: False)
+    study = Study.checked(device=device, gpus_per_trial=1, node_patience=0)
+    with pytest.raises(OptionError) as refused, ray_session(study):
+        pytest.fail("no node can ever grant that")
+    assert str(refused.value) == message
+
+
 def test_a_jobs_own_environment_is_added_to_and_never_contradicted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

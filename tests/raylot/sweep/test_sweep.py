@@ -343,6 +343,18 @@ def test_the_plan_counts_runs_and_steps(two_seeds: Path) -> None:
     assert rows[3] == ["ticket", "streams", "6", "4", "2", "12", "24"]
 
 
+def test_the_plan_does_not_count_failed_runs_as_finished(tmp_path: Path, two_seeds: Path) -> None:
+    root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
+    sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
+    failed = sweep.stages[1].runs[3]
+    (row,) = results.read_run(sweep.storage, "runs", failed.run_id) or []
+    results.write(sweep.storage, "runs", failed.run_id, [{**row, "status": "failed"}])
+    lines = sweep.plan().splitlines()
+    assert lines[1].split() == ["streams", "2", "2", "0", "30", "0"]
+    assert lines[2].split() == ["tickets", "8", "7", "0", "36", "0"]
+    assert lines[-1] == "1 runs have failed: --retry-failed computes them again."
+
+
 def test_the_plan_counts_a_run_with_a_damaged_end_as_to_run(
     tmp_path: Path, two_seeds: Path
 ) -> None:
@@ -481,11 +493,12 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
                 assert curve == pytest.approx(counts)
                 continue
             run_id = name.rpartition("_")[2]
-            own = tasks[tasks["run_id"] == run_id].sort_values("task")["test_accuracy"]
+            own = tasks[tasks["run_id"] == run_id].sort_values("task")
             kind = name.split("/")[1].partition("_seed")[0]
             if kind != "tickets":
-                curve = board.scalars(name, f"{kind}/test_accuracy")
-                assert curve == pytest.approx(dict(enumerate(own)))
+                for measure in ("test_accuracy", "test_loss"):
+                    curve = board.scalars(name, f"{kind}/{measure}")
+                    assert curve == pytest.approx(dict(enumerate(own[measure])))
                 assert f"{kind}/effective_rank" in tags[name]
                 continue
             # dense training, a round with its overlap, controls

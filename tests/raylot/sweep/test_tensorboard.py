@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from raylot.config import Study
 from raylot.sweep.tensorboard import TensorBoard
@@ -50,6 +51,31 @@ def _log_search(board: TensorBoard, folder: Path, task: int) -> None:
         report = {"kind": "tickets", "done": done, "timesteps_total": step + 1}
         board.log_trial_result(step, trial, {**report, "measures": measures})
     board.log_trial_end(trial)
+
+
+def test_what_was_measured_at_a_snapshot_is_a_point_there_and_no_other(tmp_path: Path) -> None:
+    """A run's last report repeats it, for those who look at ended runs alone."""
+    study = Study.checked(tasks=5, snapshots="0,2")
+    run = study.stream_run(shift="stationary", seed=4)
+    trial = _Trial(tmp_path / "stream", {"shared": run.model_dump(mode="json"), "run": {"seed": 4}})
+    board = TensorBoard()
+    for step in range(5):
+        measures = {"test_accuracy": 0.5}
+        if step in (0, 2):
+            measures["dead_fraction"] = step / 10
+        if step == 4:
+            measures |= {"dead_fraction": 0.2, "sharpness": 3.0}  # the latter of an earlier sweep
+        report = {"kind": "stream", "done": step == 4, "timesteps_total": step + 1}
+        board.log_trial_result(step, trial, {**report, "measures": measures})
+    board.log_trial_end(trial)
+    events = EventAccumulator(str(tmp_path / "stream"))
+    events.Reload()
+    steps = {tag: [e.step for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    assert steps == {
+        "stream/test_accuracy": [0, 1, 2, 3, 4],
+        "stream/dead_fraction": [0, 2],
+        "stream/sharpness": [4],
+    }
 
 
 @pytest.fixture(scope="module")
