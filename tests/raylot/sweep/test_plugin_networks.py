@@ -121,7 +121,7 @@ def test_the_command_says_so_before_it_starts_anything(
     (line,) = told.err.splitlines()
     assert line.startswith(
         "error: --batch-size=4: must not leave a last batch of 1 example (of 1,437) without "
-        "drop_last; the network fails on inputs of shape (1, 1, 8, 8), float32: ValueError"
+        "--drop-last; the network fails on inputs of shape (1, 1, 8, 8), float32: ValueError"
     )
     assert "Predicted" not in told.out
     assert not (tmp_path / "results" / "tables").exists()
