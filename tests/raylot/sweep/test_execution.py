@@ -82,7 +82,7 @@ def run_with(
 
 
 def _statuses(root: Path) -> list[tuple[str, str | None]]:
-    runs = results.read(root, "runs")
+    runs = results.read(Storage(root), "runs")  # which may be empty
     return list(zip(runs["status"], runs["error"], strict=True))
 
 
