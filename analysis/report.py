@@ -111,14 +111,12 @@ def report(storage: Storage) -> str:
     correlations = _correlations(parts, observed)
     searches = {} if observed is None else report_data.searches(known, observed, snapshots)
     named = [*searches.get("tickets", []), *searches.get("measures", [])]
-    plasticity = tables.read(storage, "plasticity")
-    structure = report_data.structure(known, plasticity)
+    structure = report_data.structure(known, tables.read(storage, "plasticity"))
     data = {
         "filters": report_data.filters(known, {"sparsity": snapshots["sparsity"].unique()}),
         "streams": report_data.stream_columns(known),
         "curves": report_data.curves(known, tasks),
         "structure": structure,
-        "infinite": report_data.infinite(plasticity),
         "searches": searches,
         "ticket_streams": report_data.ticket_streams(known, runs, tasks),
         "plastic_parameters": report_data.plastic_parameters(known, plastic),

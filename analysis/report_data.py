@@ -106,14 +106,11 @@ def structure(known: pd.DataFrame, plasticity: pd.DataFrame) -> Columns:
     wide = whole_network_metrics(plasticity[plasticity["run_id"].isin(known["run_id"])])
     names = in_order(set(wide.columns) - {"stream_run_id", "task"})
     wide["stream"] = _places(known, wide["stream_run_id"])
-    return {**_columns(wide, ["stream", "task"]), "values": _columns(wide, names)}
-
-
-def infinite(plasticity: pd.DataFrame) -> dict[str, int]:
-    """Metric of the whole network -> how many of its values are infinite, if any are."""
-    values = plasticity["value"].to_numpy(dtype=float, na_value=np.nan)
-    found = plasticity[(plasticity["layer"] == WHOLE_NETWORK) & np.isinf(values)]
-    return {str(name): int(count) for name, count in found["metric"].value_counts().items()}
+    return {
+        **_columns(wide, ["stream", "task"]),
+        "values": _columns(wide, names),
+        "infinite": _infinite(wide, names),
+    }
 
 
 def searches(known: pd.DataFrame, observed: Observations, snapshots: pd.DataFrame) -> Columns:
@@ -128,6 +125,7 @@ def searches(known: pd.DataFrame, observed: Observations, snapshots: pd.DataFram
         "measures": observed.measures,
         **_columns(frame, ["run_id", "stream", "task", "protocol", "sparsity", "rounds"]),
         "values": _columns(frame, list(names)),
+        "infinite": _infinite(frame, list(names)),
     }
 
 
@@ -268,6 +266,16 @@ def _curves(
 def _columns(frame: pd.DataFrame, names: Sequence[str]) -> Columns:
     """Each column as a list; texts that repeat are listed once, and counted from 0."""
     return {name: _column(frame[name]) for name in names}
+
+
+def _infinite(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, dict[int, int]]:
+    """Column -> row -> 1 or -1 where a value is infinite, which JSON cannot hold: null there."""
+    found = {}
+    for name in names:
+        values = frame[name].to_numpy(dtype=float, na_value=np.nan)
+        if (rows := np.flatnonzero(np.isinf(values))).size:
+            found[name] = {int(row): int(np.sign(values[row])) for row in rows}
+    return found
 
 
 def _column(values: pd.Series[Any]) -> Any:

@@ -26,8 +26,8 @@ class Task:
     """A classification task: a training and a test split.
 
     A data set is a task, and so is each of its shifted versions. For a task of your own, give
-    tensors or numpy arrays, which share their memory with the task. Labels of any integer type are
-    converted to int64.
+    tensors or numpy arrays; an array that can be written into is copied. Labels of any integer
+    type are converted to int64.
 
     Attributes:
         train_inputs: ``examples x ...``; uint8, or any real type; finite as float32.
@@ -185,7 +185,9 @@ def _tensor(name: str, values: object) -> Tensor:
     if isinstance(values, np.ndarray):
         try:
             # PyTorch needs this machine's byte order and contiguous rows; most arrays have both.
-            array = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
+            # PyTorch would not notice what numpy writes into memory that they share.
+            taken = np.array if values.flags.writeable else np.asarray
+            array = taken(values, values.dtype.newbyteorder("="), order="C")
             with warnings.catch_warnings():
                 # PyTorch has no read-only tensors; nothing here writes into a task.
                 warnings.filterwarnings("ignore", "The given NumPy array is not writable")

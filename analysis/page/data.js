@@ -27,7 +27,7 @@ class Study {
     for (const name of ["streams", "structure", "searches", "ticket_streams", "plastic_parameters", "correlations", "runs"]) {
       this[name] = expanded(data[name]);
     }
-    this.searches = { stream: [], task: [], tickets: [], measures: [], values: {}, ...this.searches };
+    this.searches = { stream: [], task: [], tickets: [], measures: [], values: {}, infinite: {}, ...this.searches };
     this.protocolChoices = this.#protocolChoices();
     this.places = new Map(this.streams.run_id.map((run, i) => [run, i]));
     for (const table of [this.searches, this.plastic_parameters, this.ticket_streams]) table.label = searchLabels(table);

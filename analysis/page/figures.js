@@ -1,11 +1,13 @@
 // Each figure: what it is called, what can be chosen in it, and its panels for what is chosen.
 "use strict";
 
-// Measures to choose from, in words.
-// No chart can draw them, and the page's own statistics are without them.
-const infiniteValues = (study, name) => (study.infinite[name]
-  ? `${study.measures[name].label}: ${study.infinite[name]} infinite values are left out here.` : "");
+// Remarks on infinite values of some measures in rows of a table: no chart can draw them.
+const infiniteValues = (study, table, rows, names) => [...new Set(names)].map((name) => {
+  const count = rows.filter((i) => table.infinite[name]?.[i]).length;
+  return count ? `${study.measures[name].label}: ${count} infinite values are left out here.` : "";
+});
 
+// Measures to choose from, in words.
 const labelled = (study, names) =>
   names.map((value) => ({ value, label: (study.measures[value] || { label: value }).label }));
 
@@ -119,7 +121,7 @@ const FIGURES = [
       })) : [];
       const note = [
         isCurve && curves.width > 1 ? `Each value is the mean of ${curves.width} tasks.` : "",
-        infiniteValues(study, measure),
+        ...(isCurve ? [] : infiniteValues(study, structure, selection.rows(structure), [measure])),
         seeds && points.size > MOST_STREAMS ? `The first ${MOST_STREAMS} streams are shown singly.` : "",
       ].filter(Boolean).join(" ");
       return { ...linePanels(lines.length ? [{ title: "", lines, faintTraces }] : [], "Task of the stream", axisOf(study, measure)), note };
@@ -177,7 +179,7 @@ const FIGURES = [
         key: [...styles].map(([name, style]) => ({ name, ...style })),
         heads: ["panel", "line", "task", axisOf(study, x), axisOf(study, y), "seeds"],
         rows: told,
-        note: [step > 1 ? `Every ${step}th point is drawn; means are of all.` : "", infiniteValues(study, x)].filter(Boolean).join(" "),
+        note: [step > 1 ? `Every ${step}th point is drawn; means are of all.` : "", ...infiniteValues(study, table, selection.rows(table), [x, y])].filter(Boolean).join(" "),
       };
     },
   },
@@ -211,13 +213,15 @@ const FIGURES = [
         && (shift === "all" || study.streams.shift[table.stream[i]] === shift);
       const rows = selection.rows(table).filter(isMeant);
       if (!rows.length) return { panels: [], key: [], heads: [], rows: [] };
-      // Intervals are those of all that the storage has of this group: shown if all of it is chosen.
+      const isRanked = statistics.kinds[statistic].ranks;
+      const valueOf = (name, i) => (isRanked && table.infinite[name]?.[i] ? table.infinite[name][i] * Infinity : values[name][i]);
+      // If all that the storage has of this group is chosen, the analysis knows its correlations, with their intervals.
       const all = table.stream.map((_, i) => i).filter((i) => table.protocol[i] === selection.protocol && isMeant(i));
       const known = all.length === rows.length ? knownCorrelations(study, selection, rows, statistic) : new Map();
       const matrix = rated.map((measure) => tickets.map((ticket) => {
-        const complete = rows.filter((i) => values[ticket][i] !== null && values[measure][i] !== null);
+        const complete = rows.filter((i) => valueOf(ticket, i) !== null && valueOf(measure, i) !== null);
         const estimate = statistics.correlation(statistic, complete.map((i) => ({
-          x: values[ticket][i], y: values[measure][i], task: table.task[i], stream: table.stream[i], position: table.position[i],
+          x: valueOf(ticket, i), y: valueOf(measure, i), task: table.task[i], stream: table.stream[i], position: table.position[i],
         })));
         const seeds = new Set(complete.map((i) => study.streams.seed[table.stream[i]])).size;
         return { ticket, measure, estimate, seeds, ...known.get(`${ticket} ${measure}`) };
@@ -249,7 +253,7 @@ const FIGURES = [
           }],
         }],
         key: [],
-        note: [study.colours.correlation_key, ...rated.map((name) => infiniteValues(study, name))].filter(Boolean).join(" "),
+        note: [study.colours.correlation_key, ...(isRanked ? [] : infiniteValues(study, table, rows, [...tickets, ...rated]))].filter(Boolean).join(" "),
         heads: ["tickets", "plasticity", "correlation", "interval, p", "seeds"],
         rows: matrix.flat().map((cell) => [label(cell.ticket), label(cell.measure), signed(cell.estimate) || "none", certainty(cell), String(cell.seeds)]),
       };
@@ -325,7 +329,7 @@ const FIGURES = [
   },
 ];
 
-// What analysis/correlation.py found for the group of some rows: pair -> interval, p and note.
+// What analysis/correlation.py found for the group of some rows: pair -> estimate, interval, p and note.
 function knownCorrelations(study, selection, rows, statistic) {
   const found = new Map(), own = study.correlations, table = study.searches;
   const [row] = rows, stream = table.stream[row];
@@ -337,7 +341,7 @@ function knownCorrelations(study, selection, rows, statistic) {
       && SETTING.every((option) => own[option][i] === study.streams[option][stream]);
     if (matches) {
       found.set(`${own.ticket_measure[i]} ${own.plasticity_measure[i]}`, {
-        low: own.low[i], high: own.high[i], p_corrected: own.p_corrected[i], note: own.note[i],
+        estimate: own.estimate[i], low: own.low[i], high: own.high[i], p_corrected: own.p_corrected[i], note: own.note[i],
       });
     }
   });

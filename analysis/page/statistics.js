@@ -101,9 +101,10 @@ const statistics = (() => {
 
   const xs = (points) => points.map((p) => p.x);
   const ys = (points) => points.map((p) => p.y);
+  // Those with ``ranks`` have a place for infinite values too.
   const kinds = {
     pearson: { label: "Pearson", least: 3, of: (p) => pearson(xs(p), ys(p)) },
-    spearman: { label: "Spearman", least: 3, of: (p) => pearson(ranks(xs(p)), ranks(ys(p))) },
+    spearman: { label: "Spearman", least: 3, ranks: true, of: (p) => pearson(ranks(xs(p)), ranks(ys(p))) },
     first_differences: {
       label: "first differences", least: 3, points: differences, of: (p) => pearson(xs(p), ys(p)),
     },

@@ -62,16 +62,18 @@ def test_every_run_is_in_it(storage: Path) -> None:
         assert count == pytest.approx(snapshots.loc[run, "ticket_count"], rel=1e-6)
 
 
-def test_infinite_values_are_counted(
+def test_infinite_values_are_marked_row_by_row(
     tmp_path: Path, write_study: Any, falling: Any, falling_metrics: Any
 ) -> None:
     def metrics(*place: Any) -> dict[str, float]:
-        return {**falling_metrics(*place), "gradient_norm": float("inf")}
+        _, _, task = place
+        return {**falling_metrics(*place), "gradient_norm": float("inf" if task else "-inf")}
 
-    write_study(tmp_path, falling, metrics=metrics, seeds=(0,), tasks=(0, 3))
+    write_study(tmp_path, falling, metrics=metrics, seeds=(0,), tasks=(0, 3), sparsities=(0.8, 0.9))
     assert write(tmp_path) == 0
     data = held(tmp_path)
-    assert data["infinite"] == {"gradient_norm": 2}
+    assert data["structure"]["infinite"] == {"gradient_norm": {"0": -1, "1": 1}}
+    assert data["searches"]["infinite"] == {"gradient_norm": {"0": -1, "1": -1, "2": 1, "3": 1}}
     assert data["structure"]["values"]["gradient_norm"] == [None, None]
 
 

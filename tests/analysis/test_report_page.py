@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import report
+from correlation import correlate
 from matplotlib.colors import LinearSegmentedColormap
+from observations import observe
 from playwright.sync_api import Browser
 from style import CORRELATION_COLOURS, PALE, contrast
 
@@ -25,6 +27,8 @@ from tests.faults.processes import comes_true
 
 SHIFTS = ("permuted_pixels", "stationary")
 SNAPSHOTS = (0, 10, 20, 30)
+#: Seed and task -> gradient norm.
+INFINITE = {(0, 30): float("inf"), (1, 20): float("inf"), (1, 30): float("-inf")}
 FIGURES = [
     "along-stream", "count-and-plasticity", "correlations", "ticket-streams", "plastic-parameters",
     "controls",
@@ -51,9 +55,15 @@ def root(
     def treated(shift: str, seed: int, *place: Any) -> dict[str, float]:
         return values(shift, seed + 5, *place)
 
+    def metrics(shift: str, seed: int, task: int) -> dict[str, float]:
+        own = dict(falling_metrics(shift, seed, task))
+        if (seed, task) in INFINITE:
+            own["gradient_norm"] = INFINITE[seed, task]
+        return own
+
     for intervention, of_it in (("none", values), ("l2_init", treated)):
         write_study(
-            folder, of_it, shifts=SHIFTS, sparsities=(0.8, 0.9), metrics=falling_metrics,
+            folder, of_it, shifts=SHIFTS, sparsities=(0.8, 0.9), metrics=metrics,
             intervention=intervention,
         )  # fmt: skip
     study = Study.checked(
@@ -197,31 +207,32 @@ def test_hover_names_the_run(desktop: Shown, root: Path) -> None:
     assert points["x"][0] == pytest.approx(row["test_accuracy"])
 
 
+@pytest.mark.parametrize("left_out", ["", "2"])
 @pytest.mark.parametrize(
     "statistic", ["pearson", "spearman", "first_differences", "partial", "repeated_measures"]
 )
 def test_correlations_are_those_of_the_analysis(
-    desktop: Shown, page_file: Path, statistic: str
+    desktop: Shown, root: Path, statistic: str, left_out: str
 ) -> None:
-    from correlation import main as correlation
-
-    root = page_file.parents[1]
-    if not (root / "analysis" / "correlation.parquet").exists():
-        correlation([str(root), "--resamples", "10"])
-    table = pd.read_parquet(root / "analysis" / "correlation.parquet")
+    """Of all seeds the page shows those of the analysis; without one it computes its own."""
+    observed = observe(Storage(root))
+    frame = observed.frame[observed.frame["intervention"] == "none"]
+    table = correlate(
+        frame[frame["seed"].astype(str) != left_out], observed.measures,
+        tickets=observed.tickets, statistics=[statistic], resamples=10,
+    )  # fmt: skip
     page = desktop.page
     section = page.locator("#correlations")
     section.scroll_into_view_if_needed()
     section.locator("select[name=statistic]").select_option(statistic)
     section.locator("select[name=measures]").select_option("all")
+    for box in page.locator(f"#options input[name=seed][value='{left_out}']").all():
+        box.uncheck()
     for shift in (*SHIFTS, "all"):
         section.locator("select[name=shift]").select_option(shift)
         [panel] = desktop.panels("correlations")
         [drawn] = panel["traces"]
-        own = table[
-            (table["statistic"] == statistic) & (table["shift"] == shift)
-            & (table["sparsity"] == 0.8) & (table["intervention"] == "none")
-        ]  # fmt: skip
+        own = table[(table["shift"] == shift) & (table["sparsity"] == 0.8)]
         expected = own.pivot(
             index="plasticity_measure", columns="ticket_measure", values="estimate"
         )
@@ -236,7 +247,13 @@ def test_correlations_are_those_of_the_analysis(
                     assert value is None
                 else:
                     assert value == pytest.approx(known, abs=1e-4)
+        remark = str(section.locator(".remark").text_content())
+        streams = 2 if shift == "all" else 1
+        is_said = f"gradient norm: {len(INFINITE) * streams} infinite values" in remark
+        assert is_said == (statistic != "spearman"), "infinite values have a rank"
     section.locator("select[name=measures]").select_option("main")
+    for box in page.locator(f"#options input[name=seed][value='{left_out}']").all():
+        box.check()
 
 
 def test_the_table_of_runs_is_sorted_searched_and_filtered(desktop: Shown) -> None:
@@ -384,7 +401,10 @@ def test_what_cannot_be_drawn_is_said(
 ) -> None:
     def metrics(shift: str, seed: int, task: int) -> dict[str, float]:
         norm = float("inf") if task else 1.0
-        return {**falling_metrics(shift, seed, task), "gradient_norm": norm}
+        near = 1 + 1e-8 * (task + seed)  # one number in the page's digits
+        return {
+            **falling_metrics(shift, seed, task), "gradient_norm": norm, "effective_rank": near,
+        }  # fmt: skip
 
     write_study(tmp_path, falling, metrics=metrics, seeds=(0, 1), tasks=(0, 3))
     assert command.run(lambda: report.main([str(tmp_path)])) == 0
@@ -397,6 +417,12 @@ def test_what_cannot_be_drawn_is_said(
             assert comes_true(lambda: "2 infinite values" in str(remark.text_content()), 30)  # noqa: B023
             menu.select_option("test_accuracy")
             assert comes_true(lambda: "infinite" not in str(remark.text_content()), 30)  # noqa: B023
+        found.panels("correlations")
+        found.page.locator("#correlations select[name=measures]").select_option("all")
+        [panel] = found.panels("correlations")
+        [drawn] = panel["traces"]
+        told = drawn["customdata"][drawn["y"].index("effective rank")]
+        assert told[drawn["x"].index("ticket count")][-1] is not None, "the analysis knows it"
 
 
 def test_the_mode_bar_covers_nothing_that_is_drawn(desktop: Shown) -> None:

@@ -184,6 +184,20 @@ def test_arrays_are_converted(dtype: str, reverse: bool) -> None:
     assert task.train_labels.tolist() == labels.tolist()
 
 
+def test_what_is_written_into_an_array_later_does_not_change_the_task() -> None:
+    images, labels = _X.numpy().copy(), _Y.numpy().copy()
+    task = task_of(train_inputs=images, train_labels=labels)
+    images[:], labels[:] = 7, 0
+    assert torch.equal(task.train_inputs, _X)
+    assert torch.equal(task.train_labels, _Y)
+
+
+def test_arrays_that_cannot_be_written_into_are_not_copied() -> None:
+    images = _X.numpy().copy()
+    images.flags.writeable = False
+    assert np.shares_memory(task_of(train_inputs=images).train_inputs.numpy(), images)
+
+
 @pytest.mark.parametrize(
     ("dtype", "wider"),
     [(torch.uint16, torch.int32), (torch.uint32, torch.int64), (torch.uint64, torch.float64),
