@@ -102,7 +102,8 @@ class _Matrix:
             figure,
             title,
             f"Correlations: {STATISTICS[statistic].label}. {CORRELATION_KEY}",
-            f"{counted(self._left_out, 'measure')} left out: --measures all shows all."
+            f"{counted(self._left_out, 'measure')} left out: analysis/figures.py STORAGE "
+            "--measures all shows all."
             if self._left_out
             else "",
         )

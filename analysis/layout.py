@@ -6,10 +6,6 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
-from words import counted
-
-#: Settings whose answers are printed at the end.
-_MOST_ANSWERS = 4
 
 
 def plain_table(*, padding: int = 2) -> Table:
@@ -30,8 +26,6 @@ def print_answers(console: Console, answers: Sequence[tuple[str, str]], note: st
         note: how to read them.
     """
     heading = f"Answer ({note}):" if note else "Answer:"
-    for title, text in answers[:_MOST_ANSWERS]:
+    for title, text in answers:
         console.print(heading if len(answers) == 1 else f"{heading} {title}", style="bold")
         console.print(f"{text}\n")
-    if (more := len(answers) - _MOST_ANSWERS) > 0:
-        console.print(f"{counted(more, 'more setting')}: see above.\n")

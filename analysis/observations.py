@@ -166,7 +166,7 @@ def settings(observations: Observations) -> list[Setting]:
         if several_interventions:
             title += f", intervention={intervention}"
         options = observations.options.get(protocol, {})
-        own = [f"{name}={options[name]}" for name in differing if name in options]
+        own = [_told(name, options[name]) for name in differing if name in options]
         suffix = f"_{protocol}" if several_protocols else ""
         suffix += f"_{intervention}" if several_interventions else ""
         found.append(Setting(part, ", ".join([title, *own]), suffix))
@@ -243,6 +243,11 @@ def _of_protocol(code: Any) -> Any:
 def _changes_results(field: Any) -> bool:
     extra = field.json_schema_extra
     return not isinstance(extra, dict) or bool(extra.get("identity", True))
+
+
+def _told(name: str, text: str) -> str:
+    """``lr=0.001``, or ``random_masks not given``."""
+    return f"{name} {text}" if text == NOT_GIVEN else f"{name}={text}"
 
 
 def _text(value: Any) -> str:

@@ -205,20 +205,25 @@ def protocols(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 
 def is_whole(known: pd.DataFrame, runs: pd.DataFrame) -> bool:
-    """Whether nothing seems to be missing: no run has failed, and each stream has been searched
-    wherever another of its protocol has.
+    """Whether nothing seems to be missing: no run has failed, and each stream has been searched at
+    every snapshot of its protocol, at each sparsity at which another stream has. Those that
+    diverged do not count: they may have no snapshots.
 
     Args:
         known: from `streams`.
         runs: rows of ``runs``.
     """
-    searches = runs[runs["kind"] == TicketsRun.kind]
-    streams = searches.groupby("protocol")["stream_run_id"].nunique()
-    at_each = searches.groupby(["protocol", "task", "sparsity", "rounds"], dropna=False).size()
+    diverged = runs.loc[runs["status"] == "diverged", "run_id"]
+    lasting = known[~known["run_id"].isin(diverged)]
+    searches = runs[(runs["kind"] == TicketsRun.kind) & ~runs["stream_run_id"].isin(diverged)]
+    of_protocols = searches.groupby("protocol")
+    snapshots = of_protocols["snapshots"].first().str.count(",") + 1
+    planned = of_protocols["stream_run_id"].nunique() * snapshots
+    at_each = searches.groupby(["protocol", "sparsity", "rounds"], dropna=False).size()
     return bool(
         (runs["status"] != "failed").all()
-        and known["run_id"].isin(searches["stream_run_id"]).all()
-        and at_each.sub(streams, level="protocol").eq(0).all()
+        and lasting["run_id"].isin(searches["stream_run_id"]).all()
+        and at_each.sub(planned, level="protocol").eq(0).all()
     )
 
 

@@ -32,7 +32,7 @@ PLAIN_ANSWER_INTERVAL = 3600.0
 #: Settings of which the answer so far is shown.
 _MOST_SETTINGS = 6
 
-_ANSWER_TITLE = f"(r: Pearson, once {ENOUGH_SEEDS} seeds have {ENOUGH_SNAPSHOTS} tasks)"
+_ANSWER_TITLE = f"(r needs {ENOUGH_SEEDS} seeds, {ENOUGH_SNAPSHOTS} tasks and a control)"
 
 #: Characters of a label that are shown, however narrow the terminal.
 _SHORTEST_LABEL = 16
@@ -357,7 +357,7 @@ def _aligned(
 
 def _short(correlation: float) -> str:
     """``+.77``, ``-1.0``."""
-    text = f"{correlation:+.2f}"
+    text = f"{round(correlation, 2) + 0.0:+.2f}"  # no minus before a zero
     return text[:4] if text[1] == "1" else text.replace("0.", ".", 1)
 
 

@@ -40,7 +40,7 @@ function lineTraces({ name, colour, dash = "solid", symbol = "circle", means, is
     error_y: banded.length === 1 && !isChance ? {
       type: "data", array: means.map((p) => (p.high === null ? 0 : p.high - p.mean)), thickness: 1,
     } : undefined,
-    text: means.map((p) => `${name}, ${seedsOf(p)}<br>${xTitle}: ${round(p.x)}<br>${yTitle}: ${interval(p)}`),
+    text: means.map((p) => `${name}, ${seedsOf(p)}<br>${xTitle}: ${p.x}<br>${yTitle}: ${interval(p)}`),
     hovertemplate: "%{text}<extra></extra>",
   });
   return traces;

@@ -51,7 +51,7 @@ function linePanels(panels, xTitle, yTitle) {
     key: [...new Map(panels.flatMap(({ lines }) => lines).map((line) => [line.name, line])).values()],
     heads: ["panel", "line", xTitle.toLowerCase(), "mean", "95% interval", "seeds"],
     rows: panels.flatMap(({ title, lines }) => lines.flatMap((line) => line.means.map((p) => [
-      title, line.name, round(p.x), round(p.mean), p.low === null ? "" : `${round(p.low)} to ${round(p.high)}`, String(p.seeds),
+      title, line.name, String(p.x), round(p.mean), p.low === null ? "" : `${round(p.low)} to ${round(p.high)}`, String(p.seeds),
     ]))),
   };
 }

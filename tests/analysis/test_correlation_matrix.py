@@ -119,7 +119,9 @@ def test_all_measures_are_shown_on_request(
 
     columns, said = shown(all_measures=False)
     assert columns == ["ticket count"]
-    assert said.endswith("2 measures left out: --measures all shows all.")
+    assert said.endswith(
+        "2 measures left out: analysis/figures.py STORAGE --measures all shows all."
+    )
     columns, said = shown(all_measures=True)
     assert columns == ["ticket count", "winning ticket count", "mean pairwise\noverlap"]
     assert "left out" not in said

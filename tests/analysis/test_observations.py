@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from material import search_protocols
-from observations import observe, options_by_protocol, settings
+from observations import NOT_GIVEN, observe, options_by_protocol, settings
 
 from raylot import plugins, results
 from raylot.config import TicketStreamRun
@@ -159,3 +159,18 @@ def test_tickets_of_plugins_are_found_again(version: Callable[[int], None]) -> N
     (options,) = options_by_protocol(pd.DataFrame([row])).values()
     kept = [part.rsplit(":", 1)[0] for part in options["plugins"].split(",")]
     assert kept == ["metric:size", "network:mine"]
+
+
+def test_an_option_that_one_protocol_lacks_is_said_in_words(
+    tmp_path: Path, write_study: Callable[..., Path]
+) -> None:
+    """As those that an older raylot did not have."""
+    for lr in (0.001, 0.002):
+        write_study(tmp_path, at, seeds=(0,), lr=lr)
+    observed = observe(Storage(tmp_path))
+    first, second = observed.options
+    observed.options[first]["random_masks"] = "1"
+    observed.options[second]["random_masks"] = NOT_GIVEN
+    titles = {part.frame["protocol"].iloc[0]: part.title for part in settings(observed)}
+    assert titles[first].endswith(", random_masks=1")
+    assert titles[second].endswith(", random_masks not given")

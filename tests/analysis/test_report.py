@@ -77,6 +77,23 @@ def test_infinite_values_are_marked_row_by_row(
     assert data["structure"]["values"]["gradient_norm"] == [None, None]
 
 
+def test_what_is_missing_of_a_study(tmp_path: Path, write_study: Any, falling: Any) -> None:
+    write_study(tmp_path, falling, seeds=(0, 1), sparsities=(0.8, 0.9))
+    runs, tasks = results.read(tmp_path, "runs"), results.read(tmp_path, "tasks")
+    known = report_data.streams(report_data.begun(runs, []), tasks)
+    assert report_data.is_whole(known, runs)
+    searched = runs["kind"] == "tickets"
+    late = searched & (runs["task"] > 0)
+    assert not report_data.is_whole(known, runs[~late]), "ended early"
+    one = runs["seed"] == 1
+    for gone in (late & one, searched & one):
+        assert not report_data.is_whole(known, runs[~gone])
+        diverged = runs["status"].mask(one & ~searched, "diverged")
+        assert report_data.is_whole(known, runs.assign(status=diverged)[~gone])
+    failed = runs["status"].mask(one & ~searched, "failed")
+    assert not report_data.is_whole(known, runs.assign(status=failed))
+
+
 def test_streams_alone_leave_the_question_open(
     tmp_path: Path, write_study: Any, falling: Any, falling_metrics: Any
 ) -> None:

@@ -425,6 +425,23 @@ def test_what_cannot_be_drawn_is_said(
         assert told[drawn["x"].index("ticket count")][-1] is not None, "the analysis knows it"
 
 
+def test_tasks_are_told_apart_however_many_there_are(
+    browser: Browser, tmp_path: Path, write_study: Any
+) -> None:
+    values = {"test_accuracy": 0.9, "ticket_count": 2.0}
+    write_study(tmp_path, lambda *_: values, seeds=(0,), tasks=(0, 1229))
+    assert command.run(lambda: report.main([str(tmp_path)])) == 0
+    with shown(browser, tmp_path / "analysis" / "report.html", viewport=DESKTOP) as found:
+        [panel] = found.panels("along-stream")
+        told = [text for trace in panel["traces"] for text in trace["text"] or ()]
+        assert len({text.split("<br>")[1] for text in told}) == 1230
+        assert any("<br>Task of the stream: 1229<br>" in text for text in told)
+        section = found.page.locator("#along-stream")
+        section.locator("summary").click()
+        last = section.locator("tbody tr").last.inner_text()
+        assert last.split("\t")[2] == "1229"
+
+
 def test_the_mode_bar_covers_nothing_that_is_drawn(desktop: Shown) -> None:
     page = desktop.page
     for figure in ("along-stream", "count-and-plasticity", "correlations"):
@@ -440,10 +457,19 @@ def test_the_mode_bar_covers_nothing_that_is_drawn(desktop: Shown) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_numbers_in_the_matrix_can_be_read_and_colours_are_those_of_the_figures(
-    browser: Browser, page_file: Path, scheme: Any
+    browser: Browser, page_file: Path, root: Path, scheme: Any
 ) -> None:
+    observed = observe(Storage(root))
+    frame = observed.frame[observed.frame["intervention"] == "none"]
+    table = correlate(
+        frame, observed.measures, tickets=["ticket_count"], statistics=["pearson"]
+    )  # fmt: skip
+    table["is_pale"] = ~((table["low"] > 0) | (table["high"] < 0))
+    table = table[table["sparsity"] == 0.8].set_index(["shift", "plasticity_measure"])
+    seen = set()
     with shown(browser, page_file, viewport=DESKTOP, color_scheme=scheme) as found:
         found.panels("correlations")
+        labels = found.page.evaluate("raylot.study.measures")
         for shift in SHIFTS:
             found.page.locator("#correlations select[name=shift]").select_option(shift)
             [panel] = found.panels("correlations")
@@ -453,14 +479,18 @@ def test_numbers_in_the_matrix_can_be_read_and_colours_are_those_of_the_figures(
             # what else the study has repeats the ticket count
             assert drawn["x"] == ["ticket count", "ticket minus dense accuracy"]
             paper = LinearSegmentedColormap.from_list("", ends, N=2001)
-            for values, texts, told in zip(
-                drawn["z"], drawn["text"], drawn["customdata"], strict=True
+            names = {label["label"]: name for name, label in labels.items()}
+            for y, values, texts, told in zip(
+                drawn["y"], drawn["z"], drawn["text"], drawn["customdata"], strict=True
             ):
                 value, text, estimate = values[0], texts[0], told[0][-1]
                 ink = re.search("#[0-9a-f]{6}", text)
                 assert ink
                 assert contrast(ink[0], paper((value + 1) / 2)) >= 4.5
-                assert value == pytest.approx(estimate) or value == pytest.approx(PALE * estimate)
+                is_pale = table.loc[(shift, names[y]), "is_pale"]
+                assert value == pytest.approx(estimate * (PALE if is_pale else 1))
+                seen.add(bool(is_pale))
+        assert seen == {True, False}
         assert found.page.locator("#correlations").inner_text().count("Red: positive, blue") == 1
         fills = set(found.page.evaluate(_INKS))
         assert fills <= {"rgb(0, 0, 0)", "rgb(255, 255, 255)"}

@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from raylot.preliminary import AnswerSoFar
+from raylot.preliminary import AnswerSoFar, SoFar
 from raylot.progress import PLAIN_ANSWER_INTERVAL, PLAIN_INTERVAL, Progress, duration
 
 LONG = "tickets seed=9223372036854775807 permuted_pixels task=500 sparsity=0.95 and much more"
@@ -265,7 +265,7 @@ def test_a_stage_s_end_is_said_with_the_answer_so_far() -> None:
         progress.end_stage()
     assert watched.lines[-5:] == [
         "tickets: 18 of 18 runs finished; 2% of the training done",
-        "in all, preliminary (r: Pearson, once 3 seeds have 3 tasks)",
+        "in all, preliminary (r needs 3 seeds, 3 tasks and a control)",
         "                      tasks     accuracy  tickets  r (control)  seeds",
         "permuted_pixels 0.00   0→10  0.901→0.801  3.0→2.0  +1.0 (-.87)      3",
         "stationary 0.00        0→10        0.900  3.0→2.5         -.87      3",
@@ -382,7 +382,7 @@ def test_the_answer_so_far_by_hand() -> None:
     assert not [line for line in watched.rendered() if "so far" in line], "nothing has ended"
     watched.found("permuted_pixels.0.0.0", 0.9, 3.0)
     head = [
-        "so far, preliminary (r: Pearson, once 3 seeds have 3 tasks)",
+        "so far, preliminary (r needs 3 seeds, 3 tasks and a control)",
         "                      tasks  accuracy  tickets  r (control)  seeds",
     ]
     assert watched.rendered()[-3:] == [
@@ -404,6 +404,18 @@ def test_no_correlation_is_shown_without_its_control() -> None:
     assert [line.split()[5:-1] for line in watched.rendered()[-4:]] == [
         ["+1.0", "(-.87)"], ["+1.0", "(-.87)"], ["-.87"], ["-.87"],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("r", "shown"), [(-0.001, "+.00"), (-0.5, "-.50"), (0.999, "+1.0"), (-1.0, "-1.0")]
+)
+def test_a_correlation_has_four_characters(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, r: float, shown: str
+) -> None:
+    known = SoFar("stationary", (0, 10), (0.9, 0.8), (3.0, 2.0), seeds=3, pearson=r)
+    monkeypatch.setattr(AnswerSoFar, "settings", lambda _: [known])
+    watched.begin("tickets", 1, 0)
+    assert watched.rendered()[-1].split()[-2] == shown
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])

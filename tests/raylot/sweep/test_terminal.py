@@ -54,7 +54,7 @@ def test_only_whole_lines_and_one_picture_are_left_on_the_screen(tmp_path: Path)
         "streams     1        0        0       0   1",
         "tickets     2        0        0       0   2",
         "",
-        "in all, preliminary (r: Pearson, once 3 seeds have 3 tasks)",
+        "in all, preliminary (r needs 3 seeds, 3 tasks and a control)",
     ]
     heads = ["tasks", "accuracy", "tickets", "r", "(control)", "seeds"]
     start = lines.index(picture[0])
