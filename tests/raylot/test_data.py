@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from torchvision.datasets import MNIST
 
 from raylot import mnist_files
-from raylot.config import TRAINING_EXAMPLES, DataOptions, ShiftOptions
+from raylot.config import CLASS_SIZES, TRAINING_EXAMPLES, DataOptions, ShiftOptions
 from raylot.data import Task, from_arrays, load_dataset, scaled, to_arrays
 from raylot.options import OptionError
 from raylot.shifts import make_task
@@ -65,6 +65,7 @@ def test_digits_shapes_and_types(digits: Task) -> None:
     assert digits.classes == 10
     assert digits.input_shape == (1, 8, 8)
     assert TRAINING_EXAMPLES["digits"] == 1437
+    assert list(CLASS_SIZES["digits"]) == torch.bincount(digits.train_labels).tolist()
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -296,6 +297,7 @@ def test_mnist_shapes_and_types(mnist: Task) -> None:
     assert (int(mnist.train_inputs.min()), int(mnist.train_inputs.max())) == (0, 255)
     assert mnist.classes == 10
     assert TRAINING_EXAMPLES["mnist"] == 60000
+    assert list(CLASS_SIZES["mnist"]) == torch.bincount(mnist.train_labels).tolist()
 
 
 def test_mnist_labels(mnist: Task) -> None:
