@@ -138,8 +138,9 @@ def is_constant(values: Array) -> npt.NDArray[np.bool_]:
 
 
 def within_range(values: Array) -> Array:
-    """Columns divided by a power of 2 each, which rounds nothing and leaves every correlation as it
-    is, so that neither squares of huge values overflow nor those of tiny ones vanish.
+    """Columns divided by a power of 2 each, so that neither squares of huge values overflow nor
+    those of tiny ones vanish. It leaves Pearson's correlation as it is, but not always ranks: of
+    values that are less than 1e-307 of the largest, digits are lost.
 
     Args:
         values: shape (rows, ...); may be infinite.
@@ -275,11 +276,24 @@ def _spearman(
     return np.clip(found, -1, 1, out=found)
 
 
+def _ends_of_ties(ordered: Array) -> npt.NDArray[np.bool_]:
+    """Whether each value is the last of its tie, given all in ascending order."""
+    ends = np.append(~_agree(ordered[:-1], ordered[1:], _TIED), True)[: len(ordered)]
+    begin = 0
+    for end in np.flatnonzero(ends):
+        # Each agrees with the next one, but they may drift away from the first.
+        while not (agree := _agree(ordered[begin], ordered[begin : end + 1], _TIED)).all():
+            begin += int(np.argmin(agree))
+            ends[begin - 1] = True
+        begin = int(end) + 1
+    return np.asarray(ends)
+
+
 class Ranking:
     """The order of one column's values, from which their ranks in any resample follow.
 
-    In a resample a row counts as often as its seed was drawn; ties share their mean rank. Whether
-    two values are tied depends on these two alone, and not on how large others are.
+    In a resample a row counts as often as its seed was drawn; ties share their mean rank. Values
+    are tied that differ from the tie's smallest by rounding alone, however large others are.
     """
 
     def __init__(self, values: Array, seed: Indices) -> None:
@@ -293,7 +307,7 @@ class Ranking:
         ordered = values[order]
         if is_constant(values[:, None])[0]:
             ordered = np.zeros_like(ordered)
-        last = np.append(~_agree(ordered[:-1], ordered[1:], _TIED), True)[: len(values)]
+        last = _ends_of_ties(ordered)
         self._seed = seed[order]
         self._last = np.flatnonzero(last)  # row of each tie
         self._tie = np.empty(len(values), dtype=np.intp)

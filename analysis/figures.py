@@ -13,7 +13,7 @@ correlation_matrix: ticket measures against measures of plasticity, one file per
     main measures, or with --measures all every one.
 ticket_count_vs_plasticity: ticket count against test accuracy, one panel per sparsity.
 
-A figure whose data the storage lacks is left out and named.
+A figure whose data the storage lacks is left out and named; a storage must hold searched snapshots.
 """
 
 from __future__ import annotations

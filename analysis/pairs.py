@@ -63,6 +63,7 @@ def pairs(
         infinite: whether infinite values are kept, as they have a rank; else they count as missing.
     """
     has_value = _is_number if infinite else np.isfinite
+    taken = np.asarray if infinite else within_range  # ranks need none, and are never rounded
     grid = np.sort(setting["task"].unique())
     for shared, searches in _side_by_side(setting, measures):
         x = {
@@ -79,8 +80,8 @@ def pairs(
                 seeds, seed = np.unique(shared["seed"].to_numpy()[complete], return_inverse=True)
                 task = shared["task"].to_numpy(dtype=float)[complete]
                 series = Series(
-                    x=np.column_stack([within_range(x[name][complete]) for name in x_names]),
-                    y=np.column_stack([within_range(y[name][complete]) for name in y_names]),
+                    x=np.column_stack([taken(x[name][complete]) for name in x_names]),
+                    y=np.column_stack([taken(y[name][complete]) for name in y_names]),
                     task=task,
                     seed=seed,
                     stream=streams[complete],

@@ -65,12 +65,33 @@ class Task:
         if self.divisor == 0:
             raise OptionError("divisor=0: must not be 0")
         for split in ("train", "test"):
-            _check_split(split, getattr(self, f"{split}_inputs"), getattr(self, f"{split}_labels"),
-                         int(self.classes))  # fmt: skip
+            inputs = getattr(self, f"{split}_inputs")
+            _check_split(split, inputs, getattr(self, f"{split}_labels"), int(self.classes))
+            if inputs.is_floating_point() or (self.offset, self.divisor) != (0, 1):
+                self._check_scaled(split, inputs)
         if self.test_inputs.shape[1:] != self.train_inputs.shape[1:]:
             raise OptionError(
                 f"test_inputs: must be of shape {self.input_shape} each, as train_inputs are, not "
                 f"{tuple(self.test_inputs.shape[1:])}"
+            )
+
+    def _check_scaled(self, split: str, inputs: Tensor) -> None:
+        """Makes sure that inputs are finite, as they are and when they are scaled.
+
+        Raises:
+            OptionError: they are not.
+        """
+        # One pass that finds NaN too; isfinite would take 25 times as long.
+        extremes = torch.stack(inputs.aminmax())
+        least, most = extremes.tolist()
+        if not all(abs(value) <= _LARGEST_FLOAT for value in (least, most)):
+            raise OptionError(
+                f"{split}_inputs: must be finite as float32, not in [{least}, {most}]"
+            )
+        if not bool(self.scale(extremes).isfinite().all()):
+            raise OptionError(
+                f"divisor={shown(self.divisor)}: must leave {split}_inputs in [{least}, {most}], "
+                f"less offset={shown(self.offset)}, finite as float32"
             )
 
     def __repr__(self) -> str:
@@ -176,6 +197,16 @@ def _is_a(kind: type, value: object) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
+def _why_not_dense(values: object) -> str | None:
+    """What else it is than a tensor whose numbers lie in rows; None if it is one."""
+    if not isinstance(values, Tensor):
+        return type(values).__name__
+    if values.layout != torch.strided:
+        return str(values.layout)
+    kinds = {"nested": values.is_nested, "quantised": values.is_quantized, "meta": values.is_meta}
+    return next((f"a {kind} tensor" for kind, applies in kinds.items() if applies), None)
+
+
 def _tensor(name: str, values: object) -> Tensor:
     """A task's inputs or labels, of the type that it needs; the same object if it can be.
 
@@ -196,8 +227,8 @@ def _tensor(name: str, values: object) -> Tensor:
             raise OptionError(
                 f"{name}: must be an array of numbers, not of {shown(values.dtype)}"
             ) from None
-    if not isinstance(values, Tensor) or values.layout != torch.strided or values.is_quantized:
-        kind = values.layout if isinstance(values, Tensor) else type(values).__name__
+    kind = _why_not_dense(values)
+    if kind is not None or not isinstance(values, Tensor):
         raise OptionError(f"{name}: must be a dense tensor or a numpy array, not {kind}")
     if values.requires_grad:
         values = values.detach()
@@ -221,9 +252,11 @@ def _check_split(split: str, inputs: Tensor, labels: Tensor, classes: int) -> No
         OptionError: they do not.
     """
     if labels.ndim != 1:
-        hint = ".squeeze(1)" if labels.shape[1:] == (1,) else ".argmax(1) if they are one-hot"
+        hint = "; try .argmax(1) if they are one-hot" if labels.ndim == 2 else ""
+        if labels.shape[1:] == (1,):
+            hint = "; try .squeeze(1)"
         raise OptionError(
-            f"{split}_labels: must be of shape (examples,), not {tuple(labels.shape)}; try {hint}"
+            f"{split}_labels: must be of shape (examples,), not {tuple(labels.shape)}{hint}"
         )
     if inputs.ndim < 2 or 0 in inputs.shape[1:]:
         raise OptionError(
@@ -243,13 +276,6 @@ def _check_split(split: str, inputs: Tensor, labels: Tensor, classes: int) -> No
             f"{split}_labels: must lie in [0, {classes}), as classes={classes}, not in "
             f"[{low}, {high}]{hint}"
         )
-    if inputs.is_floating_point():
-        # One pass that finds NaN too; isfinite would take 25 times as long.
-        extremes = [float(value) for value in inputs.aminmax()]
-        if not all(abs(value) <= _LARGEST_FLOAT for value in extremes):
-            raise OptionError(
-                f"{split}_inputs: must be finite as float32, not in [{extremes[0]}, {extremes[1]}]"
-            )
 
 
 def to_arrays(dataset: Task) -> dict[str, np.ndarray]:

@@ -23,7 +23,7 @@ from raylot.config.concepts import (
 )
 from raylot.config.presets import PRESETS
 from raylot.config.runs import (
-    CLASSES,
+    CLASS_SIZES,
     PROTOCOL_EXCLUDES,
     TRAINING_EXAMPLES,
     SeedOptions,
@@ -34,7 +34,7 @@ from raylot.config.runs import (
 from raylot.config.study import SearchOptions, Study, SweepOptions, TicketStreamOptions
 
 __all__ = [
-    "CLASSES",
+    "CLASS_SIZES",
     "PRESETS",
     "PROTOCOL_EXCLUDES",
     "TRAINING_EXAMPLES",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -93,9 +94,15 @@ class DataOptions(Options):
 
     @field_validator("data_root", mode="before")
     @classmethod
-    def _says_something(cls, value: Any, info: Any) -> Any:
-        """An empty text, as of an unset shell variable, would be the working directory."""
-        if isinstance(value, str) and (reason := why_refused(value, with_uris=False)):
+    def _is_no_slip(cls, value: Any, info: Any) -> Any:
+        """An empty text, as of an unset shell variable, would be the working directory.
+
+        A path may be to any folder that is there; else it is a slip where its text is one.
+        """
+        if isinstance(value, Path) and os.path.isdir(value):  # noqa: PTH112 - it never raises
+            return value
+        text = str(value) if isinstance(value, str | Path) else None
+        if text is not None and (reason := why_refused(text, with_uris=False)):
             what = accepted(cls.model_fields[info.field_name])
             raise ValueError(f"must be {what} ({reason})")
         return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from raylot.options import parse_list, parse_rounds
+from raylot.options import OptionError, parse_list, parse_rounds, shown
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Small enough for a laptop; raw pixels and this learning rate were chosen because plasticity is
@@ -63,6 +63,9 @@ def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
     """A preset's options, overridden by those that are given.
 
     If fewer sparsities are given, the preset's table of rounds is cut down to them.
+
+    Raises:
+        OptionError: sparsities are given of which that table says nothing, and no rounds.
     """
     values = {**preset, **given}
     table = parse_rounds(preset.get("rounds"))
@@ -71,5 +74,10 @@ def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
             wanted = {float(value) for value in parse_list(values["sparsities"])}
         except (TypeError, ValueError):  # no sparsities: whoever checks the options says so
             return values
-        values["rounds"] = {s: count for s, count in table.items() if s in wanted} or table
+        if lacking := [shown(sparsity) for sparsity in sorted(wanted - table.keys())]:
+            raise OptionError(
+                f"sparsities={shown(values['sparsities'])}: must go with rounds=N, as the preset's "
+                f"{preset['rounds']} lacks {', '.join(lacking)}"
+            )
+        values["rounds"] = {s: count for s, count in table.items() if s in wanted}
     return values

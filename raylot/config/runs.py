@@ -29,8 +29,11 @@ from raylot.options import Options, option
 TRAINING_EXAMPLES = {"digits": 1437, "mnist": 60000}
 #: Pixels of each image.
 PIXELS = {"digits": 8 * 8, "mnist": 28 * 28}
-#: Classes of every data set.
-CLASSES = 10
+#: Training examples of each class.
+CLASS_SIZES = {
+    "digits": (142, 146, 142, 146, 145, 145, 145, 143, 139, 144),
+    "mnist": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+}
 
 #: What a sweep compares; everything else makes two runs incomparable.
 PROTOCOL_EXCLUDES = {
@@ -117,8 +120,8 @@ class StreamRun(
     def _a_batch_is_left(self) -> Self:
         if not self.training_steps_per_task:
             raise ValueError(
-                f"batch_size={self.batch_size}: must be at most the training examples of a task "
-                "with drop_last"
+                f"batch_size={self.batch_size}: must be at most {self._examples_per_task} with "
+                "drop_last, the training examples of the smallest task"
             )
         return self
 
@@ -147,12 +150,15 @@ class StreamRun(
 
     @property
     def training_steps_per_task(self) -> int:
-        """Steps of one training; with class_split about, as classes differ a little in size."""
-        examples = TRAINING_EXAMPLES[self.dataset]
-        if self.shift == "class_split":
-            examples = examples * self.classes_per_task // CLASSES
-        batches = examples / self.batch_size
+        """Steps of one training; with class_split on the smallest task that may be drawn."""
+        batches = self._examples_per_task / self.batch_size
         return self.epochs * (math.floor(batches) if self.drop_last else math.ceil(batches))
+
+    @property
+    def _examples_per_task(self) -> int:
+        if self.shift == "class_split":
+            return sum(sorted(CLASS_SIZES[self.dataset])[: self.classes_per_task])
+        return TRAINING_EXAMPLES[self.dataset]
 
     @property
     def training_steps(self) -> int:

@@ -83,18 +83,24 @@ class TensorBoard(TBXLoggerCallback):
         """Adds what a search has found to the curves along its stream.
 
         Searches end in any order, but TensorBoard joins points in the order in which they were
-        written. So each time a new file replaces the whole curves: its first event tells
-        TensorBoard to drop the earlier ones.
+        written. So a new file holds this point and all later ones: its first event tells
+        TensorBoard to drop what earlier files say from this point on.
         """
         first = TicketsRun(**{**options, "task": TicketsRun(**options).snapshots[0]})
         name = f"{first.stream.label} sparsity={first.sparsity:g} {first.run_id}".replace(" ", "_")
         points = self._along_stream.setdefault(experiment / name, {})
         points[options["task"]] = found
         with SummaryWriter(
-            str(experiment / name), purge_step=0, filename_suffix=f".{len(points):04}"
+            str(experiment / name),
+            purge_step=options["task"],
+            filename_suffix=f".{len(points):04}",
         ) as writer:
-            for task, scalars in sorted(points.items()):
-                _write(writer, scalars, task)
+            for task in sorted(task for task in points if task >= options["task"]):
+                _write(writer, points[task], task)
+
+    def log_trial_end(self, trial: Any, failed: bool = False) -> None:
+        super().log_trial_end(trial, failed)
+        self._reported.pop(trial, None)
 
     def _try_log_hparams(self, trial: Any, result: dict[str, Any]) -> None:
         kind = self._trial_result[trial]["kind"]  # Ray leaves numbers alone in ``result``

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pingouin
 import pytest
+from coefficients import Ranking
 from observations import observe, settings
 from scipy import stats
 
@@ -158,6 +159,19 @@ def test_values_that_differ_by_rounding_are_tied_whatever_their_size(size: float
     levels = [1e14, *((1.0 + task // 20) for task in frame["task"][1:])]
     expected = stats.spearmanr(levels, frame["test_accuracy"]).statistic
     assert found(frame, "spearman").estimate == pytest.approx(expected)
+
+
+def test_ties_do_not_chain() -> None:
+    """Each value agrees with the next one, but the last is far from the first."""
+    ranking = Ranking(1 + 5e-12 * np.arange(401), np.zeros(401, dtype=np.intp))
+    [twice], _ = ranking.centred(np.ones((1, 1), dtype=np.int32))
+    assert np.abs(twice / 2 - np.arange(-200, 201)).max() <= 1
+
+
+def test_ranks_of_values_as_far_apart_as_numbers_can_be() -> None:
+    values = [1e-30, 2e-30, 1e300]
+    frame = frame_of(lambda s, t: values[t], lambda s, t: t, seeds=range(3), tasks=range(3))
+    assert found(frame, "spearman", resamples=10).estimate == pytest.approx(1)
 
 
 def test_differences_never_span_a_missing_snapshot() -> None:

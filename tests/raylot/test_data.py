@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from torchvision.datasets import MNIST
 
 from raylot import mnist_files
-from raylot.config import TRAINING_EXAMPLES, DataOptions, ShiftOptions
+from raylot.config import CLASS_SIZES, TRAINING_EXAMPLES, DataOptions, ShiftOptions
 from raylot.data import Task, from_arrays, load_dataset, scaled, to_arrays
 from raylot.options import OptionError
 from raylot.shifts import make_task
@@ -65,6 +65,7 @@ def test_digits_shapes_and_types(digits: Task) -> None:
     assert digits.classes == 10
     assert digits.input_shape == (1, 8, 8)
     assert TRAINING_EXAMPLES["digits"] == 1437
+    assert list(CLASS_SIZES["digits"]) == torch.bincount(digits.train_labels).tolist()
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -149,7 +150,14 @@ _WRONG: list[tuple[dict[str, Any], str]] = [
     ({"train_inputs": _X.double() + 1e39},
      "train_inputs: must be finite as float32, not in [1e+39, "),
     ({"test_inputs": _X.to("meta")},
-     "train_inputs, train_labels, test_inputs, test_labels: must be on one device, not "),
+     "test_inputs: must be a dense tensor or a numpy array, not a meta tensor"),
+    ({"train_inputs": torch.nested.nested_tensor([_X[0], _X[1, :1]])},
+     "train_inputs: must be a dense tensor or a numpy array, not a nested tensor"),
+    ({"train_inputs": _X * 0 + 1e30, "divisor": 1e-20},
+     "divisor=1e-20: must leave train_inputs in "),
+    ({"test_inputs": _X * 0 - 3e38, "offset": 3e38}, "divisor=1.0: must leave test_inputs in "),
+    ({"train_inputs": torch.ones(6, 2, dtype=torch.uint8), "divisor": 1e-50},
+     "divisor=1e-50: must leave train_inputs in [1, 1], less offset=0.0, finite as float32"),
     ({"classes": 0}, "classes=0: must be a whole number, at least 1"),
     ({"classes": 3.0}, "classes=3.0: must be a whole number, at least 1"),
     ({"classes": True}, "classes=True: must be a whole number, at least 1"),
@@ -163,6 +171,11 @@ _WRONG: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("wrong", "message"), _WRONG, ids=[message for _, message in _WRONG])
 def test_a_task_that_does_not_fit_together_is_one_line(wrong: dict[str, Any], message: str) -> None:
     assert refusal(lambda: task_of(**wrong)).startswith(message)
+
+
+def test_labels_without_a_dimension_are_not_said_to_be_one_hot() -> None:
+    told = refusal(lambda: task_of(train_labels=torch.tensor(0)))
+    assert told == "train_labels: must be of shape (examples,), not ()"
 
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16])
@@ -296,6 +309,7 @@ def test_mnist_shapes_and_types(mnist: Task) -> None:
     assert (int(mnist.train_inputs.min()), int(mnist.train_inputs.max())) == (0, 255)
     assert mnist.classes == 10
     assert TRAINING_EXAMPLES["mnist"] == 60000
+    assert list(CLASS_SIZES["mnist"]) == torch.bincount(mnist.train_labels).tolist()
 
 
 def test_mnist_labels(mnist: Task) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import types
+from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
 import annotated_types
 import pytest
 from pydantic.fields import FieldInfo
 
-from raylot.config import Study, TicketsRun, TicketStreamRun, customary_rounds
+from raylot.config import DataOptions, Study, TicketsRun, TicketStreamRun, customary_rounds
 from raylot.options import Options, accepted
 from tests.raylot.config.refused import refusal
 
@@ -122,6 +123,23 @@ def test_what_is_no_number_is_refused(model: type[Options], name: str, value: An
 )
 def test_whole_numbers_are_whole(model: type[Options], name: str) -> None:
     assert refusal(lambda: model.checked(**{name: 2.5})).startswith(f"{name}=2.5: must be")
+
+
+@pytest.mark.parametrize("slip", ["$HOME/x", "s3:/bucket/x", " x"])
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_slip_in_a_folder_is_told_of_a_text_and_of_a_path(kind: type, slip: str) -> None:
+    told = refusal(lambda: DataOptions.checked(dataset="mnist", data_root=kind(slip)))
+    assert told.startswith(f"data_root={slip}: must be a folder that holds MNIST")
+
+
+def test_a_path_to_a_folder_that_is_there_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "$HOME"
+    folder.mkdir()
+    for path in (folder, Path("$HOME")):
+        assert DataOptions.checked(dataset="mnist", data_root=path).data_root == folder
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from raylot.config import PRESETS, Study
 from raylot.config.presets import preset_with
+from tests.raylot.config.refused import refusal
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -80,7 +81,6 @@ def test_original_can_be_narrowed_to_other_sparsities() -> None:
     [
         ({"sparsities": "0.9", "rounds": "4"}, "4"),
         ({"sparsities": [0.9]}, {0.9: 5}),
-        ({"sparsities": "0.7"}, {0.8: 3, 0.9: 5, 0.95: 10}),  # Study says what is wrong with it
         ({"sparsities": "most"}, "0.8:3,0.9:5,0.95:10"),
         ({"sparsities": None}, "0.8:3,0.9:5,0.95:10"),
         ({}, {0.8: 3, 0.9: 5, 0.95: 10}),
@@ -90,3 +90,14 @@ def test_a_presets_rounds_follow_the_sparsities(given: dict[str, Any], rounds: A
     values = preset_with(PRESETS["original"], given)
     assert values["rounds"] == rounds
     assert PRESETS["original"]["rounds"] == "0.8:3,0.9:5,0.95:10"
+
+
+@pytest.mark.parametrize(("sparsities", "lacking"), [("0.8,0.5", "0.5"), ([0.7, 0.6], "0.6, 0.7")])
+def test_sparsities_that_a_presets_rounds_lack_need_rounds(sparsities: Any, lacking: str) -> None:
+    given = {"sparsities": sparsities}
+    told = refusal(lambda: preset_with(PRESETS["original"], given))
+    assert told.startswith("sparsities=")
+    assert told.endswith(
+        f": must go with rounds=N, as the preset's 0.8:3,0.9:5,0.95:10 lacks {lacking}"
+    )
+    assert preset_with(PRESETS["original"], {**given, "rounds": "4"})["rounds"] == "4"

@@ -374,19 +374,27 @@ def test_training_steps_of_a_ticket_stream() -> None:
 
 @pytest.mark.parametrize(("drop_last", "steps"), [(False, 23), (True, 22)])
 def test_training_steps_of_classes(drop_last: bool, steps: int) -> None:
-    # 1,437 images of 10 classes: about 718 of 5, which are 22 batches of 32 and a smaller one
+    # the five smallest classes have 710 images, which are 22 batches of 32 and a smaller one
     run = StreamRun(shift="class_split", classes_per_task=5, epochs=1, drop_last=drop_last)
     assert run.training_steps_per_task == steps
 
 
 @pytest.mark.parametrize(
-    "options", [{"batch_size": 1438}, {"batch_size": 719, "shift": "class_split",
-                                       "classes_per_task": 5}],
-)  # fmt: skip
-def test_drop_last_must_leave_a_batch(options: dict[str, Any]) -> None:
-    refused = refusal(lambda: StreamRun.checked(drop_last=True, **options))
+    ("options", "most"),
+    [
+        ({}, 1437),
+        ({"shift": "class_split"}, 139 + 142),
+        ({"shift": "class_split", "classes_per_task": 5}, 139 + 142 + 142 + 143 + 144),
+        ({"shift": "class_split", "dataset": "mnist"}, 5421 + 5842),
+    ],
+)
+def test_drop_last_must_leave_a_batch_of_the_smallest_task(
+    options: dict[str, Any], most: int
+) -> None:
+    refused = refusal(lambda: StreamRun.checked(drop_last=True, batch_size=most + 1, **options))
     assert refused == (
-        f"batch_size={options['batch_size']}: must be at most the training examples of a task "
-        "with drop_last"
+        f"batch_size={most + 1}: must be at most {most} with drop_last, the training examples of "
+        "the smallest task"
     )
-    StreamRun(**options)
+    StreamRun(drop_last=True, batch_size=most, **options)
+    StreamRun(batch_size=most + 1, **options)

@@ -68,6 +68,7 @@ def test_what_was_measured_at_a_snapshot_is_a_point_there_and_no_other(tmp_path:
         report = {"kind": "stream", "done": step == 4, "timesteps_total": step + 1}
         board.log_trial_result(step, trial, {**report, "measures": measures})
     board.log_trial_end(trial)
+    assert not board._reported
     events = EventAccumulator(str(tmp_path / "stream"))
     events.Reload()
     steps = {tag: [e.step for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
@@ -76,6 +77,16 @@ def test_what_was_measured_at_a_snapshot_is_a_point_there_and_no_other(tmp_path:
         "stream/dead_fraction": [0, 2],
         "stream/sharpness": [4],
     }
+
+
+def test_what_an_ended_search_adds_does_not_grow_with_the_searches_before(tmp_path: Path) -> None:
+    board = TensorBoard()
+    for task in (0, 10, 20, 30):
+        _log_search(board, tmp_path, task)
+    [stream] = tmp_path.glob("stream_*")
+    _, *later = (file.stat().st_size for file in sorted(stream.iterdir()))  # 0 takes no bytes
+    assert len(later) == 3
+    assert len(set(later)) == 1
 
 
 @pytest.fixture(scope="module")
