@@ -150,17 +150,19 @@ def _refuse(error: OptionError, file: _File) -> NoReturn:
     sys.exit(2)
 
 
+#: What Python's messages say of options without a value -> what a user can have typed.
+_NEVER_TYPED = {"data_root=None": "--data-root is not given", "download=True": "--download"}
+
+
 def as_typed(message: str) -> str:
     """A message with the names of options as the command line has them.
 
-    ``batch_size=0: ...`` becomes ``--batch-size=0: ...``, ``data_root=None: ...`` becomes
-    ``--data-root is not given: ...``, and in what follows ``download=True`` becomes ``--download``.
+    ``batch_size=0: ...`` becomes ``--batch-size=0: ...``, and names in what follows get dashes too.
     """
     given, colon, told = message.partition(": ")
     name, equals, value = given.partition("=")
     if equals and name in (*Study.model_fields, *_FLAGS):
-        absent = {"None": f"{_dashed(name)} is not given", "True": _dashed(name)}
-        given = absent.get(value, f"{_dashed(name)}={value}")
+        given = _NEVER_TYPED.get(given) or f"{_dashed(name)}={value}"
     return given + colon + _OPTION.sub(_option_as_typed, told)
 
 

@@ -33,9 +33,15 @@ def check_there(options: DataOptions) -> None:
             "data_root=None: must be the folder that holds MNIST in torchvision's layout "
             "(with download=True, where to put it)"
         )
-    folder = folder_of(options.data_root)
-    if not (options.download or all((folder / name).is_file() for name in NAMES)):
+    if not (options.download or _are_in(folder := folder_of(options.data_root))):
         raise OptionError(
             f"data_root={options.data_root}: must be a folder that holds MNIST in torchvision's "
             f"layout ({folder} with its four files); download=True puts them there"
         )
+
+
+def _are_in(folder: Path) -> bool:
+    try:
+        return all((folder / name).is_file() for name in NAMES)
+    except OSError:  # a name that is too long, a folder of somebody else
+        return False

@@ -576,6 +576,14 @@ def test_a_mistake_is_named_where_it_was_made(
         Study.checked(batch_size=0)
 
 
+def test_what_is_not_given_is_told_without_a_value(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command().refuse(OptionError("data_root=None: must be a folder"))
+    assert capsys.readouterr().err == "error: --data-root is not given: must be a folder\n"
+    assert refusal(capsys, "--epochs", "None").startswith("--epochs=None: must be ")
+    assert refusal(capsys, "--epochs", "True").startswith("--epochs=True: must be ")
+
+
 def test_a_command_tells_of_its_options_as_they_were_typed(
     options_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -586,7 +594,7 @@ def test_a_command_tells_of_its_options_as_they_were_typed(
         ("storage=/x: must be idle", "--storage=/x: must be idle"),
         ("data_root=/nowhere: must be", f"--config={options_file}: data_root=/nowhere: must be"),
         ("no option=at all", "no option=at all"),
-        ("name=None: or give download=True", "--name is not given: or give --download"),
+        ("name=None: or give download=True", "--name=None: or give --download"),
         ("download=True: failed, see /a/data_root", "--download: failed, see /a/data_root"),
         (
             "tasks=3: must fit batch_size and name=x",

@@ -349,6 +349,12 @@ def test_mnist_that_is_not_there_is_refused(
     assert "download=True" in message
 
 
+def test_a_data_root_that_no_file_system_takes_is_refused() -> None:
+    message = refusal(lambda: load_dataset("mnist", root="/" + "x" * 300))
+    assert message.startswith("data_root=/xxx")
+    assert "must be a folder that holds MNIST" in message
+
+
 def mnist_with(mnist_root: Path, root: Path, name: str, content: bytes) -> Path:
     """MNIST under another root with one file of another content; returns the path of that file."""
     link_mnist(mnist_root, root, leave_out=[name])

@@ -226,7 +226,7 @@ def test_an_analysis_refuses_what_it_does_not_know(
         if reason := refused(line):
             failures.append((line, reason))
     for storage in _no_storages(tmp_path):
-        if reason := refused([storage], ["storage="]):
+        if reason := refused([storage], ["STORAGE="]):
             failures.append((storage, reason))
     assert not failures, _told(failures)
 
