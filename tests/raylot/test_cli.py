@@ -182,8 +182,8 @@ def test_a_table_of_rounds_is_for_all_sparsities_and_no_other(
     study = command("--preset", "original", "--sparsities", "0.95,0.8").study
     assert study.rounds == {0.8: 3, 0.95: 10}
     message = refusal(capsys, "--preset", "original", "--sparsities", "0.8,0.7")
-    assert message.startswith("--rounds=0.8:3: must have one entry for each sparsity")
-    assert message.endswith(": 0.8, 0.7")
+    assert message.startswith("--sparsities=0.8,0.7: must go with --rounds=N, as the preset's ")
+    assert message.endswith(" lacks 0.7")
 
 
 def test_a_scripts_own_defaults_are_below_what_is_given(options_file: Path) -> None:
