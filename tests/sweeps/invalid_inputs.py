@@ -415,7 +415,7 @@ _CONTRADICTIONS: dict[str, _Contradictions] = {
     ),
     "_each_measured_once": _each("metrics", "--metrics ,", "--metrics=", "--metrics mine,mine"),
     "_absolute": _each("data_root", "--data-root ~no_such_user_at_all/x --dataset mnist"),
-    "_says_something": _each("data_root", "--data-root= --dataset mnist"),
+    "_is_no_slip": _each("data_root", "--data-root= --dataset mnist"),
 }
 
 #: Checks that no contradiction belongs to: they prepare values, or ask the others.
