@@ -18,6 +18,9 @@ Array = npt.NDArray[np.float64]
 #: sqrt((n - 1) / n) * 1.96 / t(n - 1) the width of its t interval, 0.63 for n = 5, 0.91 for 20.
 MANY_SEEDS = 20
 
+#: Squares of larger values overflow.
+_LARGEST = 1e150
+
 #: Resamples behind the interval of an interquartile mean.
 _RESAMPLES = 2000
 
@@ -39,22 +42,14 @@ class Mean:
         return int(self.low > 0) - int(self.high < 0)
 
 
-def _usable(values: npt.ArrayLike) -> tuple[Array, float]:
-    """Finite values divided by a power of 2, so that no square overflows; and that power."""
+def _usable(values: npt.ArrayLike) -> Array:
     given: Array = np.asarray(values, dtype=float)
-    given = given[np.isfinite(given)]
-    size = 2.0 ** max(0, int(np.frexp(np.abs(given).max(initial=0))[1]) - 1)
-    return given / size, size
-
-
-def _mean(middle: float, low: float, high: float, seeds: int, size: float) -> Mean:
-    """Multiplied by the power again; a bound beyond all numbers is the largest one."""
-    largest = float(np.finfo(float).max)
-    return Mean(middle * size, max(low * size, -largest), min(high * size, largest), seeds)
+    return np.asarray(given[np.abs(given) < _LARGEST])  # which NaN is not
 
 
 def mean_interval(values: npt.ArrayLike, confidence: float = 0.95) -> Mean | None:
-    """Mean of one value per seed, with its t interval; values that are not finite are left out.
+    """Mean of one value per seed, with its t interval; values that are not finite, or so large
+    that their squares are not, are left out.
 
     Args:
         values: shape (seeds,).
@@ -63,15 +58,15 @@ def mean_interval(values: npt.ArrayLike, confidence: float = 0.95) -> Mean | Non
     Returns:
         None if no value is left.
     """
-    given, size = _usable(values)
+    given = _usable(values)
     if given.size == 0:
         return None
     mean = float(given.mean())
     if given.size == 1:
-        return Mean(mean * size, None, None, 1)
+        return Mean(mean, None, None, 1)
     error = float(given.std(ddof=1)) / math.sqrt(given.size)
     half = float(special.stdtrit(given.size - 1, (1 + confidence) / 2)) * error
-    return _mean(mean, mean - half, mean + half, int(given.size), size)
+    return Mean(mean, mean - half, mean + half, int(given.size))
 
 
 def interquartile_interval(values: npt.ArrayLike, confidence: float = 0.95) -> Mean | None:
@@ -85,12 +80,12 @@ def interquartile_interval(values: npt.ArrayLike, confidence: float = 0.95) -> M
     Returns:
         None if no value is left.
     """
-    given, size = _usable(values)
+    given = _usable(values)
     if given.size == 0:
         return None
     middle = float(_interquartile_mean(given))
     if given.size == 1:
-        return Mean(middle * size, None, None, 1)
+        return Mean(middle, None, None, 1)
     from scipy import stats  # takes half a second, which only interquartile means pay
 
     found = stats.bootstrap(
@@ -101,7 +96,7 @@ def interquartile_interval(values: npt.ArrayLike, confidence: float = 0.95) -> M
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    return _mean(middle, float(found.low), float(found.high), int(given.size), size)
+    return Mean(middle, float(found.low), float(found.high), int(given.size))
 
 
 def _interquartile_mean(values: Array, axis: int = -1) -> Array:
