@@ -21,6 +21,7 @@ from rich.text import Text
 
 import raylot
 from raylot import results
+from raylot.results.integrity import inspect
 from raylot.storage import Storage
 from raylot.text import safe
 
@@ -34,8 +35,8 @@ def data_fingerprint(storage: Storage) -> str:
     """A short text that changes if the data in a storage does.
 
     A row of ``runs`` holds the digests of all that its ended run wrote, so these rows stand for
-    all rows of ended runs, in whichever files they lie: compaction changes nothing. Other files
-    are told by their sizes and times.
+    all rows of ended runs, in whichever files they lie: compaction changes nothing. Damaged and
+    missing ones are told one by one, and other files by their sizes and times.
     """
     runs = results.read(storage, "runs").sort_values("run_id")
     ended = set(runs["run_id"])
@@ -45,7 +46,8 @@ def data_fingerprint(storage: Storage) -> str:
         for path, version in files.items()
         if "/compacted/" not in path and PurePosixPath(path).stem not in ended
     }
-    return _digest([runs.to_csv(index=False), others])
+    damages = [str(damage) for damage in inspect(storage).damages]
+    return _digest([runs.to_csv(index=False), others, damages])
 
 
 def run_analysis(script: Path, storage: Storage, data: str) -> bool:

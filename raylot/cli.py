@@ -161,6 +161,8 @@ def as_typed(message: str) -> str:
     """
     given, colon, told = message.partition(": ")
     name, equals, value = given.partition("=")
+    if name == "plugin":  # the rest is a plugin's own
+        return f"{_dashed(name)}={value}{colon}{told}"
     if equals and name in (*Study.model_fields, *_FLAGS):
         given = _NEVER_TYPED.get(given) or f"{_dashed(name)}={value}"
     return given + colon + _OPTION.sub(_option_as_typed, told)

@@ -60,8 +60,8 @@ class Task:
             raise OptionError(f"classes={shown(self.classes)}: must be a whole number, at least 1")
         for name in ("offset", "divisor"):
             value = getattr(self, name)
-            if not _is_a(Real, value) or not math.isfinite(value):
-                raise OptionError(f"{name}={shown(value)}: must be a finite number")
+            if not _is_a(Real, value) or not abs(value) <= _LARGEST_FLOAT:
+                raise OptionError(f"{name}={shown(value)}: must be a finite number, as float32")
         if self.divisor == 0:
             raise OptionError("divisor=0: must not be 0")
         for split in ("train", "test"):
@@ -207,6 +207,15 @@ def _why_not_dense(values: object) -> str | None:
     return next((f"a {kind} tensor" for kind, applies in kinds.items() if applies), None)
 
 
+def _can_change(array: object) -> bool:
+    """Whether an array can be written into, or one that it is a view of."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return True
+        array = array.base
+    return False
+
+
 def _tensor(name: str, values: object) -> Tensor:
     """A task's inputs or labels, of the type that it needs; the same object if it can be.
 
@@ -217,7 +226,7 @@ def _tensor(name: str, values: object) -> Tensor:
         try:
             # PyTorch needs this machine's byte order and contiguous rows; most arrays have both.
             # PyTorch would not notice what numpy writes into memory that they share.
-            taken = np.array if values.flags.writeable else np.asarray
+            taken = np.array if _can_change(values) else np.asarray
             array = taken(values, values.dtype.newbyteorder("="), order="C")
             with warnings.catch_warnings():
                 # PyTorch has no read-only tensors; nothing here writes into a task.
@@ -348,11 +357,12 @@ def _download_mnist(root: Path) -> None:
     from torchvision.datasets import MNIST
 
     folder = mnist_files.folder_of(root)
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    made: list[Path] = []
     # Without its constructor, which reads what is there, even the pickles that old versions left.
     files = MNIST.__new__(MNIST)
     files.root = str(root)
     try:
+        made += [each for each in (folder, *folder.parents) if not each.exists()]
         files.download()
     except (RuntimeError, OSError) as error:
         with suppress(OSError):  # what has been fetched stays

@@ -38,6 +38,8 @@ _LONGEST_REASON = 300
 
 #: A bucket's name.
 _BUCKET = re.compile("[A-Za-z0-9._-]+")
+#: A parameter of a URI that may well be a secret; nothing else there has such a name.
+_KEY = re.compile("([?&][^&=]*(?:key|secret|token|password)[^&=]*=)[^&]*", re.IGNORECASE)
 
 #: Errors that trying again cannot mend: the path is wrong, or belongs to another user.
 _FINAL = {
@@ -288,7 +290,8 @@ class Storage:
         if not self.is_local:
             return
         oldest, pattern = time.time() - _LONGEST_WRITE, ".*.tmp"
-        folders = [Path(self.path(folder)).rglob(pattern) for folder in _WRITTEN]
+        own = [Path(self.path(folder)) for folder in _WRITTEN]
+        folders = [folder.rglob(pattern) for folder in own if not folder.is_symlink()]
         for path in itertools.chain(Path(self._base).glob(pattern), *folders):
             with contextlib.suppress(OSError):
                 if _TEMPORARY.fullmatch(path.name) and path.stat().st_mtime < oldest:
@@ -298,10 +301,12 @@ class Storage:
         """Creates the root and writes a file there.
 
         Raises:
-            OptionError: that did not work.
+            OptionError: that did not work, or a link leads out of the storage.
         """
         patience, self.patience = self.patience, 0.0
         try:
+            for folder in (*_WRITTEN, "tune"):
+                self._own_path(f"{folder}/{_PROBE}")
             self.write(_PROBE, b"")
             self.delete_file(_PROBE)
         except (OSError, pa.ArrowException) as error:
@@ -362,9 +367,9 @@ def _refuse_credentials(uri: str) -> None:
     scheme, place = found
     if scheme.startswith("abfs"):  # abfs://container@account/folder
         place = place if ":" in place.partition("@")[0] else place.replace("@", "/", 1)
-    if scheme == "file" or not ("@" in place or holds_secret(place)):
+    if scheme == "file" or not ("@" in place or holds_secret(place) or _KEY.search(place)):
         return
-    shown = ("***@" if "@" in place else "") + place.rpartition("@")[2]
+    shown = ("***@" if "@" in place else "") + _KEY.sub(r"\1***", place.rpartition("@")[2])
     raise OptionError(
         f"storage={scheme}://{shown}: must hold no credentials; set AWS_ACCESS_KEY_ID and "
         "AWS_SECRET_ACCESS_KEY, or what your object store reads, instead"

@@ -74,6 +74,8 @@ def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
             wanted = {float(value) for value in parse_list(values["sparsities"])}
         except (TypeError, ValueError):  # no sparsities: whoever checks the options says so
             return values
+        if not all(0 <= sparsity < 1 for sparsity in wanted):  # likewise
+            return values
         if lacking := [shown(sparsity) for sparsity in sorted(wanted - table.keys())]:
             raise OptionError(
                 f"sparsities={shown(values['sparsities'])}: must go with rounds=N, as the preset's "

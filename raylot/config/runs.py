@@ -118,19 +118,19 @@ class StreamRun(
 
     @model_validator(mode="after")
     def _a_batch_is_left(self) -> Self:
-        if not self.training_steps_per_task:
+        if not self.fewest_steps_per_task:
             raise ValueError(
-                f"batch_size={self.batch_size}: must be at most {self._examples_per_task} with "
+                f"batch_size={self.batch_size}: must be at most {self._fewest_examples} with "
                 "drop_last, the training examples of the smallest task"
             )
         return self
 
     @model_validator(mode="after")
     def _recycling_happens(self) -> Self:
-        if self.intervention == "redo" and self.redo_interval > self.training_steps_per_task:
+        if self.intervention == "redo" and self.redo_interval > self.fewest_steps_per_task:
             raise ValueError(
                 f"redo_interval={self.redo_interval}: must be at most "
-                f"{self.training_steps_per_task}, the training steps on each task"
+                f"{self.fewest_steps_per_task}, the training steps on each task"
             )
         return self
 
@@ -150,12 +150,23 @@ class StreamRun(
 
     @property
     def training_steps_per_task(self) -> int:
+        """Steps of one training; with class_split on average, as classes differ in size."""
+        examples = TRAINING_EXAMPLES[self.dataset]
+        if self.shift == "class_split":
+            examples = examples * self.classes_per_task // len(CLASS_SIZES[self.dataset])
+        return self._steps_on(examples)
+
+    @property
+    def fewest_steps_per_task(self) -> int:
         """Steps of one training; with class_split on the smallest task that may be drawn."""
-        batches = self._examples_per_task / self.batch_size
+        return self._steps_on(self._fewest_examples)
+
+    def _steps_on(self, examples: int) -> int:
+        batches = examples / self.batch_size
         return self.epochs * (math.floor(batches) if self.drop_last else math.ceil(batches))
 
     @property
-    def _examples_per_task(self) -> int:
+    def _fewest_examples(self) -> int:
         if self.shift == "class_split":
             return sum(sorted(CLASS_SIZES[self.dataset])[: self.classes_per_task])
         return TRAINING_EXAMPLES[self.dataset]
@@ -204,10 +215,10 @@ class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
 
     @model_validator(mode="after")
     def _rewinding_ends_with_the_task(self) -> Self:
-        if self.rewind_steps > self.training_steps_per_task:
+        if self.rewind_steps > self.fewest_steps_per_task:
             raise ValueError(
                 f"rewind_steps={self.rewind_steps}: must be at most "
-                f"{self.training_steps_per_task}, the training steps of one task"
+                f"{self.fewest_steps_per_task}, the training steps of one task"
             )
         return self
 

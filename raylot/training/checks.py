@@ -109,12 +109,12 @@ def _try(network: nn.Module, task: Task) -> None:
     """Two training steps, as the second may need what the first has freed, and an evaluation."""
     trial, constants = copied_with_constants(network)
     inputs = task.scale(task.train_inputs[:_EXAMPLES].clone())  # not of inference mode
+    for constant in constants:  # before they move, as moving makes other tensors of them
+        constant.requires_grad_()
     trial = trial.to(inputs.device)
     labels = torch.zeros(len(inputs), dtype=torch.int64, device=inputs.device)
     trainable = [p for p in trial.parameters() if p.requires_grad]
     original = [p for p in network.parameters() if p.requires_grad]
-    for constant in constants:
-        constant.requires_grad_()
     begin_training(trial)
     before = _shapes(trial)
     for _ in range(2):

@@ -97,6 +97,12 @@ def test_compaction_changes_nothing_but_another_end_of_a_run_does(place: Path) -
     changed = {done.table for done in results.compact(storage) if done.after < done.before}
     assert changed == {"runs", "tasks"}
     assert _analyse(place) == (True, 1)
+    before = data_fingerprint(storage)
+    (name,) = storage.names("tables/tasks/compacted")
+    rows = storage.read(f"tables/tasks/compacted/{name}") or b""
+    storage.delete_file(f"tables/tasks/compacted/{name}")
+    assert data_fingerprint(storage) != before, "rows of ended runs are missing"
+    storage.write(f"tables/tasks/compacted/{name}", rows)
     results.write(storage, "runs", "b2", [{**run, "seconds": 2.0}])
     assert _analyse(place) == (True, 2)
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from raylot import plugins
-from raylot.cli import Command, parse, read_options_file
+from raylot.cli import Command, as_typed, parse, read_options_file
 from raylot.config import PRESETS, Study
 from raylot.options import OptionError, accepted
 
@@ -184,6 +184,14 @@ def test_a_table_of_rounds_is_for_all_sparsities_and_no_other(
     message = refusal(capsys, "--preset", "original", "--sparsities", "0.8,0.7")
     assert message.startswith("--sparsities=0.8,0.7: must go with --rounds=N, as the preset's ")
     assert message.endswith(" lacks 0.7")
+    message = refusal(capsys, "--preset", "original", "--sparsities", "1.5")
+    assert message.startswith("--sparsities=1.5: must be")
+    assert "rounds" not in message
+
+
+def test_what_a_plugin_says_is_left_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    told = "plugin=mine.py: must be a file; NameError: name 'batch_size' is not defined"
+    assert as_typed(told) == f"--{told}"
 
 
 def test_a_scripts_own_defaults_are_below_what_is_given(options_file: Path) -> None:

@@ -165,6 +165,7 @@ _WRONG: list[tuple[dict[str, Any], str]] = [
     ({"train_labels": _Y > 0}, "train_labels: must be whole numbers, not torch.bool; convert"),
     ({"divisor": 0}, "divisor=0: must not be 0"),
     ({"offset": math.nan}, "offset=nan: must be a finite number"),
+    ({"divisor": 10**400}, "divisor=1000"),
 ]  # fmt: skip
 
 
@@ -203,6 +204,15 @@ def test_what_is_written_into_an_array_later_does_not_change_the_task() -> None:
     images[:], labels[:] = 7, 0
     assert torch.equal(task.train_inputs, _X)
     assert torch.equal(task.train_labels, _Y)
+
+
+def test_a_view_shares_nothing_with_an_array_that_can_be_written_into() -> None:
+    images = _X.numpy().copy()
+    view = images.view()
+    view.flags.writeable = False
+    task = task_of(train_inputs=view)
+    images[:] = 7
+    assert torch.equal(task.train_inputs, _X)
 
 
 def test_arrays_that_cannot_be_written_into_are_not_copied() -> None:

@@ -176,6 +176,21 @@ def test_no_link_leads_what_is_written_or_deleted_out_of_the_root(
     assert not (tmp_path / "root" / folder / "link").is_symlink()
 
 
+@pytest.mark.parametrize("folder", ["artifacts", "tune"])
+def test_a_link_is_refused_before_anything_trains(
+    folder: str, storage: Storage, tmp_path: Path
+) -> None:
+    storage.write("file", b"")
+    (tmp_path / "home").mkdir()
+    old = tmp_path / "home" / f".file.{'a' * 32}.tmp"
+    old.write_bytes(b"")
+    os.utime(old, (0, 0))
+    (tmp_path / "root" / folder).symlink_to(tmp_path / "home")
+    assert "must hold no links to other folders" in refusal(storage.check_writable)
+    storage.remove_leftovers()
+    assert old.exists()
+
+
 def test_the_root_itself_may_be_a_link(storage: Storage, tmp_path: Path) -> None:
     storage.write("a/b", OLD)
     (tmp_path / "link").symlink_to(tmp_path / "root")
@@ -336,6 +351,7 @@ def test_a_relative_folder_stays_where_it_was_opened(
         "s3://key:hidden@bucket/folder", "s3://key:hid/den@bucket", "gs://hidden@bucket",
         "s3://bucket?secret_key=hidden&region=eu-west-1", "abfs://bucket/x?access_token=hidden",
         "abfs://container/x?sig=hidden", "s3://bucket/x?passwd=hidden",
+        "s3://bucket/x?key=hidden", "s3://bucket/x?region=y&my_key_file=hidden",
     ],
 )  # fmt: skip
 def test_credentials_in_a_uri_are_refused_and_not_shown(uri: str) -> None:

@@ -379,6 +379,12 @@ def test_training_steps_of_classes(drop_last: bool, steps: int) -> None:
     assert run.training_steps_per_task == steps
 
 
+def test_training_steps_of_classes_are_those_of_a_mean_task() -> None:
+    run = StreamRun(dataset="mnist", shift="class_split", epochs=1, batch_size=1)
+    assert run.training_steps_per_task == 12_000
+    assert run.fewest_steps_per_task == 5421 + 5842
+
+
 @pytest.mark.parametrize(
     ("options", "most"),
     [
