@@ -94,8 +94,8 @@ def test_an_interrupted_write_leaves_the_old_or_the_new_object(store: ObjectStor
     interrupted, replaced = 0, 0
     for attempt in range(40):
         storage.write("tables/a", old)
-        signal.setitimer(signal.ITIMER_REAL, 0.0005 + attempt * 0.001)
         try:
+            signal.setitimer(signal.ITIMER_REAL, 0.0005 + attempt * 0.001)
             storage.write("tables/a", new)
             time.sleep(0.06)
         except KeyboardInterrupt:
