@@ -341,7 +341,7 @@ def show(console: Console, setting: Setting, rows: pd.DataFrame, confidence: flo
 
 
 def _why_nothing(storage: Storage, rows: pd.DataFrame) -> str:
-    """What to tell a user whose storage has nothing to compare.
+    """Returns the message for a user whose storage has nothing to compare.
 
     Args:
         storage: as given.

@@ -101,7 +101,7 @@ def _version(file: Path) -> tuple[int, int]:
 
 
 def _said_before(storage: Storage, record: str, inputs: str) -> str | None:
-    """What the analysis said in the end when it ran last; None if it has to run again."""
+    """Returns how the last run's output ended, or None if the analysis must run again."""
     try:
         last = json.loads(storage.read(record) or b"")
         is_same = last["inputs"] == inputs

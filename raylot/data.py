@@ -198,7 +198,7 @@ def _is_a(kind: type, value: object) -> bool:
 
 
 def _why_not_dense(values: object) -> str | None:
-    """What else it is than a tensor whose numbers lie in rows; None if it is one."""
+    """Names what is given in place of a dense tensor; None if it is one."""
     if not isinstance(values, Tensor):
         return type(values).__name__
     if values.layout != torch.strided:

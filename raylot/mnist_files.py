@@ -1,4 +1,4 @@
-"""Where the files of MNIST lie, and whether they are there: known without importing torch."""
+"""Finds the files of MNIST, without importing torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMES = tuple(
 
 
 def folder_of(root: Path) -> Path:
-    """Where torchvision puts the files below a data root."""
+    """The folder below a data root in which torchvision keeps the files."""
     return root / "MNIST" / "raw"
 
 

@@ -33,7 +33,7 @@ BUILT_IN: dict[str, tuple[str, ...]] = {
 
 
 def of_module(name: str, module: object) -> str:
-    """What messages call a network's module: ``module 0 (Linear)``; ``Linear`` the network itself.
+    """Names a module in messages: ``module 0 (Linear)``; ``Linear`` the network itself.
 
     The name alone, which often is a number, would read as nonsense.
     """

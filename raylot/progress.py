@@ -255,7 +255,7 @@ class Progress:
 
     @property
     def _training(self) -> str:
-        """What the share that is done is a share of: earlier commands may have done the rest."""
+        """Names the training that the percentage counts: this command's, without earlier ones'."""
         return "the remaining training" if self._is_continued else "the training"
 
     def _bar(self) -> str:

@@ -21,7 +21,7 @@ from pyarrow import fs
 from raylot import paths, seal
 from raylot.options import OptionError
 from raylot.seal import DamagedFileError
-from raylot.text import holds_secret, one_line
+from raylot.text import one_line
 
 Result = TypeVar("Result")
 
@@ -39,7 +39,9 @@ _LONGEST_REASON = 300
 #: A bucket's name.
 _BUCKET = re.compile("[A-Za-z0-9._-]+")
 #: A parameter of a URI that may well be a secret; nothing else there has such a name.
-_KEY = re.compile("([?&][^&=]*(?:key|secret|token|password)[^&=]*=)[^&]*", re.IGNORECASE)
+_KEY = re.compile(
+    "([?&][^&=]*(?:key|secret|token|pass|pwd|sig|credential)[^&=]*=)[^&]*", re.IGNORECASE
+)
 
 #: Errors that trying again cannot mend: the path is wrong, or belongs to another user.
 _FINAL = {
@@ -367,7 +369,7 @@ def _refuse_credentials(uri: str) -> None:
     scheme, place = found
     if scheme.startswith("abfs"):  # abfs://container@account/folder
         place = place if ":" in place.partition("@")[0] else place.replace("@", "/", 1)
-    if scheme == "file" or not ("@" in place or holds_secret(place) or _KEY.search(place)):
+    if scheme == "file" or not ("@" in place or _KEY.search(place)):
         return
     shown = ("***@" if "@" in place else "") + _KEY.sub(r"\1***", place.rpartition("@")[2])
     raise OptionError(

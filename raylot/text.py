@@ -107,11 +107,6 @@ def ends_process(error: BaseException) -> bool:
     return bool(frames) and str(frames[-1].f_globals.get("__name__")).split(".")[0] == "ray"
 
 
-def holds_secret(text: str) -> bool:
-    """Whether a text gives a value to a name such as ``password=``."""
-    return _ASSIGNED.search(text) is not None
-
-
 def _masked(text: str) -> str:
     for secret in _secrets():
         text = text.replace(secret, "***")

@@ -65,7 +65,7 @@ def _compact(storage: Storage, table: str, ended: Mapping[str, Manifest], lease:
     small = files.small_runs(storage, table)
     counted, twice = set[str](), []
     for file in files.undamaged(files.large_files(storage, table)):
-        # Where a compaction was killed, runs have two files.
+        # A compaction that was killed leaves two files of a run.
         both = files.small_files(storage, table, file.counts.keys() & set(small))
         counted |= {own.run_id for own in files.undamaged(both)}
         if others := counted & file.counts.keys():
