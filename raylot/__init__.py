@@ -11,27 +11,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raylot import plugins as plugins
-    from raylot.data import Task as Task
-    from raylot.data import load_dataset as load_dataset
+    from raylot.foundation.errors import OptionError as OptionError
     from raylot.networks import mlp as mlp
-    from raylot.options import OptionError as OptionError
-    from raylot.shifts import permute_labels as permute_labels
-    from raylot.shifts import permute_pixels as permute_pixels
+    from raylot.tasks import Task as Task
+    from raylot.tasks import load_dataset as load_dataset
+    from raylot.tasks import permute_labels as permute_labels
+    from raylot.tasks import permute_pixels as permute_pixels
     from raylot.tickets import Tickets as Tickets
     from raylot.tickets import find_tickets as find_tickets
 
-__version__ = "0.1.0"
+from raylot.foundation.version import VERSION
+
+__version__ = VERSION
 
 # Loaded on first use, so that ``raylot.results`` can be imported without torch.
 _HOMES = {
-    "OptionError": "raylot.options",
-    "Task": "raylot.data",
+    "OptionError": "raylot.foundation.errors",
+    "Task": "raylot.tasks",
     "Tickets": "raylot.tickets",
     "find_tickets": "raylot.tickets",
-    "load_dataset": "raylot.data",
+    "load_dataset": "raylot.tasks",
     "mlp": "raylot.networks",
-    "permute_labels": "raylot.shifts",
-    "permute_pixels": "raylot.shifts",
+    "permute_labels": "raylot.tasks",
+    "permute_pixels": "raylot.tasks",
 }
 
 __all__ = sorted([*_HOMES, "plugins"])

@@ -1,65 +1,37 @@
-"""Shifts, networks, metrics and interventions from outside the package, by name.
-
-A plugin is one Python file that registers what it adds::
+"""What a user writes to add shifts, networks, metrics and interventions::
 
     from raylot import plugins
-    from raylot.shifts import map_inputs
+    from raylot.tasks import map_inputs
 
     @plugins.shift("darker")
     def darker(dataset, options, key, t):
         return map_inputs(dataset, lambda images: (images * 0.5**t).to(images.dtype))
 
-``--plugin FILE.py``, or `load`, executes it; after that an option may name ``darker`` as it may
-name what is built in. A module that an installed package lists as an entry point in the group
-``raylot.plugins`` is a plugin too, executed when a name is asked for that nothing else has. Just
-imported, as in its own tests, a plugin registers nothing.
-
-A worker executes the same text, sent along with its runs, so what a plugin imports must be
-installed on every node. `code_of` makes its code part of a run's identity.
-
-This module imports neither torch nor Ray.
+``--plugin FILE.py``, or `load`, executes such a file; `raylot.foundation.registry` says more.
+Importing this module imports neither torch nor Ray.
 """
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import importlib.metadata
-import importlib.util
-import inspect
-import json
-import re
-import sys
-import traceback
-import types
-import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
-from raylot.names import BUILT_IN
-from raylot.options import OptionError, parse_list, shown
-from raylot.paths import read_regular
-from raylot.text import ends_process, one_line
+from raylot.foundation import registry
+from raylot.foundation.errors import OptionError, shown
+from raylot.foundation.registry import Combine, Observed
+from raylot.foundation.registry import forget as forget
+from raylot.foundation.registry import load as load
+from raylot.results.schemas import SCHEMAS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from raylot.config import InterventionOptions, NetworkOptions, PlasticityOptions, ShiftOptions
-    from raylot.data import Task
+    from raylot.foundation.randomness import RandomKey
+    from raylot.networks.prunable import Prunable
     from raylot.plasticity import LayerActivations, Probe
-    from raylot.pruning import Prunable
-    from raylot.randomness import RandomKey
+    from raylot.tasks import Task
     from raylot.training import Intervention
-
-#: The group of entry points in which an installed package lists its plugins.
-ENTRY_POINTS = "raylot.plugins"
-
-#: What a metric can look at: see `metric`.
-Observed = Literal["network", "activations", "weights", "gradients"]
-#: Makes the whole network's value of the layers' values and their sizes.
-Combine = Callable[[Sequence[float], Sequence[int]], float]
 
 _ShiftT = TypeVar("_ShiftT", bound="Callable[[Task, ShiftOptions, RandomKey, int], Task]")
 _NetworkT = TypeVar(
@@ -73,39 +45,21 @@ _MetricT = TypeVar(
     "| Callable[[Tensor, PlasticityOptions], float | Tensor]",
 )
 
-_NAME = re.compile("[a-z][a-z0-9_]{0,49}")
-
-#: Bytes that a plugin's file may have: what is longer is no such file.
-_LARGEST_FILE = 1_000_000
-
-#: Characters of an error's text that are kept.
-_LONGEST_REASON = 1000
-
-#: The options of a run that name things, and what they name.
-_NAMING = {
-    "shift": "shift", "network": "network", "intervention": "intervention", "metrics": "metric",
-}  # fmt: skip
-
-#: Names of no plugin: the analysis calls all shifts together ``all``, and has these columns.
-_TAKEN = {"shift": ("all",), "metric": ("ticket_advantage", "advantage_over_random")}
-
-
-# ------------------------------------------------------------------ what a plugin calls
-
 
 def shift(name: str) -> Callable[[_ShiftT], _ShiftT]:
     """Registers a shift type, for ``--shifts``: ``function(dataset, options, key, t) -> Task``.
 
-    The function gets a copy of the data set (a `raylot.Task`: see `raylot.shifts.map_inputs`), the
-    run's `raylot.config.ShiftOptions`, a
-    `raylot.randomness.RandomKey` for its draws (``key.child("angle", t).generator()`` is a numpy
-    generator of task t's own), and t, counted from 0. It must depend on nothing else. It returns
+    The function gets a copy of the data set (a `raylot.Task`: see `raylot.tasks.map_inputs`), the
+    run's `raylot.config.ShiftOptions`, a `raylot.foundation.randomness.RandomKey` for its draws
+    (``key.child("angle", t).generator()`` is a numpy generator of task t's own), and t, counted
+    from 0. It must depend on nothing else. It returns
     task t on the same device, with the same input shape, number of classes and, about, number of
     training examples for every t. ``--period`` and ``--gradual`` need nothing from it.
 
     What it raises ends the run as failed, with its reason, and no other.
     """
-    return _registers("shift", name, "dataset, options, key, t")
+    _check_is_free("shift", name, ("all",))  # what the analysis calls all shifts together
+    return registry.registers("shift", name, "dataset, options, key, t")
 
 
 def network(name: str, prune: Prunable = None) -> Callable[[_NetworkT], _NetworkT]:
@@ -142,7 +96,7 @@ def network(name: str, prune: Prunable = None) -> Callable[[_NetworkT], _Network
             "of name and weight"
         )
     arguments = "input_shape, options, classes"
-    return _registers("network", name, arguments, lambda f: AddedNetwork(f, prune))
+    return registry.registers("network", name, arguments, lambda f: registry.AddedNetwork(f, prune))
 
 
 def intervention(name: str) -> Callable[[_InterventionT], _InterventionT]:
@@ -153,7 +107,7 @@ def intervention(name: str) -> Callable[[_InterventionT], _InterventionT]:
     `raylot.config.InterventionOptions`, and keeps no state from task to task. Whatever it does,
     pruned weights are put back. Runs with it are trained by the generic engine.
     """
-    return _registers("intervention", name, "options")
+    return registry.registers("intervention", name, "options")
 
 
 def metric(
@@ -188,8 +142,12 @@ def metric(
             f"metric {shown(name)}: combine must be a function of values and sizes, and is not "
             "for of=network"
         )
+    columns = {column for columns in SCHEMAS.values() for column in columns}
+    _check_is_free("metric", name, columns | _ANALYSIS_COLUMNS)  # a metric becomes one more column
     arguments = _METRIC_ARGUMENTS[of]
-    return _registers("metric", name, arguments, lambda f: AddedMetric(f, of, combine))
+    return registry.registers(
+        "metric", name, arguments, lambda f: registry.AddedMetric(f, of, combine)
+    )
 
 
 _METRIC_ARGUMENTS = {
@@ -199,372 +157,12 @@ _METRIC_ARGUMENTS = {
     "gradients": "gradients, options",
 }
 
-
-@dataclass(frozen=True)
-class AddedNetwork:
-    """A network that a plugin has registered; see `network`."""
-
-    function: Callable[..., Any]
-    prune: Prunable
+#: Columns that the analysis adds to those of the tables.
+_ANALYSIS_COLUMNS = {"ticket_advantage", "advantage_over_random"}
 
 
-@dataclass(frozen=True)
-class AddedMetric:
-    """A metric that a plugin has registered; see `metric`."""
-
-    function: Callable[..., Any]
-    of: Observed
-    combine: Combine | None
-
-
-# ------------------------------------------------------------------ executing plugins
-
-
-@dataclass(frozen=True)
-class Plugin:
-    """A plugin as text, which is how it gets to the workers.
-
-    Attributes:
-        origin: the file's path as given, or the installed module's name.
-        source: its text.
-        code: short hash of what the text does.
-        package: that an installed module is in, for its relative imports; empty for a file.
-    """
-
-    origin: str
-    source: str
-    code: str
-    package: str = ""
-
-
-#: What plugins have registered: (kind, name) -> its plugin's origin, and it.
-_Added = dict[tuple[str, str], tuple[str, Any]]
-
-
-@dataclass(frozen=True)
-class _Execution:
-    """A plugin that is being executed, its module's names, and what it has registered so far."""
-
-    plugin: Plugin
-    module: dict[str, Any]
-    found: _Added
-
-
-@dataclass
-class _Registry:
-    """What this process has of plugins.
-
-    Attributes:
-        plugins: those executed, by origin.
-        added: what they have registered.
-        executing: the one being executed.
-        has_looked: whether installed packages were asked for theirs.
-        broken: why some of those could not be executed.
-    """
-
-    plugins: dict[str, Plugin] = field(default_factory=dict)
-    added: _Added = field(default_factory=dict)
-    executing: _Execution | None = None
-    has_looked: bool = False
-    broken: list[str] = field(default_factory=list)
-
-
-_registry = _Registry()
-
-
-def load(path: str | Path) -> None:
-    """Executes a plugin's file; loaded again, it replaces what it registered before.
-
-    Raises:
-        OptionError: it cannot be read or executed, or registers nothing or what it must not.
-    """
-    origin = str(path)
-    try:
-        content = read_regular(path, _LARGEST_FILE + 1)
-        source = importlib.util.decode_source(content)
-    except OSError as error:
-        raise OptionError(_must_be(origin, f"it cannot be read: {error.strerror}")) from None
-    except (SyntaxError, ValueError) as error:  # no text
-        raise OptionError(_must_be(origin, described(error))) from None
-    if len(content) > _LARGEST_FILE:
-        raise OptionError(_must_be(origin, f"it has more than {_LARGEST_FILE:,} bytes"))
-    _execute(_plugin(origin, source))
-
-
-def install(plugins: Iterable[Mapping[str, str]]) -> None:
-    """Executes plugins that `texts` gave in another process, unless they were already.
-
-    Raises:
-        OptionError: one cannot be executed here.
-    """
-    for plugin in (Plugin(**parts) for parts in plugins):
-        if _registry.plugins.get(plugin.origin) != plugin:
-            _execute(plugin)
-
-
-def forget() -> None:
-    """Forgets all plugins that were executed."""
-    global _registry
-    _registry = _Registry()
-
-
-def texts(codes: Iterable[str | None]) -> list[dict[str, str]]:
-    """The plugins that runs use, as plain texts for `install`.
-
-    Args:
-        codes: the runs' ``plugins``, each as `code_of` gave it.
-    """
-    used = {key for code in codes for key in listed(code)}
-    origins = {_registry.added[key][0] for key in used if key in _registry.added}
-    return [asdict(p) for origin, p in _registry.plugins.items() if origin in origins]
-
-
-def _plugin(origin: str, source: str, package: str = "", version: str = "") -> Plugin:
-    try:
-        code = _code(source, origin, version)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise OptionError(_must_be(origin, described(error))) from None
-    return Plugin(origin, source, code, package)
-
-
-def _execute(plugin: Plugin) -> None:
-    module = types.ModuleType(f"raylot_plugin_{plugin.code}")
-    module.__file__, module.__package__ = plugin.origin, plugin.package
-    found: _Added = {}
-    outer, _registry.executing = _registry.executing, _Execution(plugin, vars(module), found)
-    sys.modules[module.__name__] = module  # where dataclasses look for it
-    try:
-        exec(compile(plugin.source, plugin.origin, "exec", dont_inherit=True), vars(module))
-    except BaseException as error:  # a plugin may raise any, and call sys.exit too
-        if ends_process(error):
-            raise
-        raise OptionError(_must_be(plugin.origin, described(error))) from None
-    finally:
-        _registry.executing = outer
-    if not found:
-        raise OptionError(_must_be(plugin.origin, "it registers nothing"))
-    others = {key: it for key, it in _registry.added.items() if it[0] != plugin.origin}
-    _registry.plugins[plugin.origin], _registry.added = plugin, others | found
-
-
-def _load_installed() -> None:
-    """Executes the plugins of installed packages, once."""
-    if _registry.has_looked or _registry.executing:
-        return
-    _registry.has_looked = True
-    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        try:
-            spec = importlib.util.find_spec(point.module)
-            source = getattr(spec and spec.loader, "get_source", lambda name: None)(point.module)
-            if spec is None or source is None:
-                raise OptionError(_must_be(point.module, "there is no such module"))
-            version = "" if point.dist is None else f"{point.dist.name} {point.dist.version}"
-            _execute(_plugin(point.module, source, spec.parent or "", version))
-        except OptionError as error:
-            _registry.broken.append(str(error))
-        except BaseException as error:  # of a package that it is in
-            if ends_process(error):
-                raise
-            _registry.broken.append(_must_be(point.module, described(error)))
-
-
-def _must_be(origin: str, reason: str) -> str:
-    return (
-        f"plugin={shown(origin)}: must be a Python file that registers shifts, networks, metrics "
-        f"or interventions; {reason}"
-    )
-
-
-# ------------------------------------------------------------------ registering
-
-
-def _registers(
-    kind: str, name: str, arguments: str, stored: Callable[[Any], Any] = lambda function: function
-) -> Callable[[Any], Any]:
-    """A decorator that registers what it is put on, and leaves it as it is."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        given = shown(getattr(name, "__name__", name))  # a function, if it has no brackets
-        raise OptionError(
-            f"{kind} {given}: must be given a name of at most 50 small letters, digits and "
-            f'"_", as @plugins.{kind}("mine")'
-        )
-
-    def decorate(function: Any) -> Any:
-        _check_arguments(kind, name, function, arguments)
-        now = _registry.executing
-        if now is not None and sys._getframe(1).f_globals is now.module:  # not one it imports
-            _check_is_free(kind, name, now)
-            now.found[kind, name] = now.plugin.origin, stored(function)
-        return function
-
-    return decorate
-
-
-def _check_arguments(kind: str, name: str, function: Any, arguments: str) -> None:
-    try:
-        inspect.signature(function).bind(*arguments.split(", "))
-    except ValueError:  # a builtin that does not tell
-        return
-    except TypeError:
-        raise OptionError(f"{kind} {name}: must take ({arguments})") from None
-
-
-def _check_is_free(kind: str, name: str, now: _Execution) -> None:
-    if name in BUILT_IN[kind]:
-        raise OptionError(f"{kind} {name}: must have another name, as this is built in")
-    if name in (*_TAKEN.get(kind, ()), *(_columns() if kind == "metric" else ())):
+def _check_is_free(kind: str, name: str, taken: Collection[str]) -> None:
+    if name in taken:
         raise OptionError(
             f"{kind} {name}: must have another name, as tables or the analysis use this one"
         )
-    here = now.plugin.origin
-    origin, _ = _registry.added.get((kind, name), (here, None))
-    if (kind, name) in now.found or origin != here:
-        raise OptionError(f"{kind} {name}: must be registered once; {origin} has it too")
-
-
-def _columns() -> set[str]:
-    """Columns of the tables: a metric becomes one beside them."""
-    from raylot.results.schemas import SCHEMAS
-
-    return {column for columns in SCHEMAS.values() for column in columns}
-
-
-# ------------------------------------------------------------------ what is registered
-
-
-def names(kind: str) -> list[str]:
-    """Names that an option may choose from: what is built in, then what plugins have added.
-
-    The metrics that are built in are not among them: these are always measured.
-    """
-    added = [name for of, name in _registry.added if of == kind]
-    return [*(BUILT_IN[kind] if kind != "metric" else ()), *added]
-
-
-def find(kind: str, name: str) -> Any:
-    """What a plugin has registered under a name; None if none has.
-
-    Installed packages are asked if it is not built in either.
-    """
-    if (kind, name) not in _registry.added and name not in BUILT_IN[kind]:
-        _load_installed()
-    return _registry.added.get((kind, name), (None, None))[1]
-
-
-def get(kind: str, name: str) -> Any:
-    """What a plugin has registered under a name.
-
-    Raises:
-        OptionError: no plugin in this process has, though one had where the name was checked.
-    """
-    found = find(kind, name)
-    if found is None:
-        raise OptionError(f"{kind}={name}: must be of a plugin that is loaded here")
-    return found
-
-
-def check_returned(kind: str, name: str, value: object, wanted: type) -> None:
-    """Makes sure that what was called under a name gave what it should.
-
-    Raises:
-        TypeError: it did not.
-    """
-    if not isinstance(value, wanted):
-        article = "an" if kind == "intervention" else "a"
-        raise TypeError(
-            f"{article} {kind} must return a {wanted.__name__}; {name} returned a "
-            f"{type(value).__name__}"
-        )
-
-
-def broken() -> list[str]:
-    """Why plugins of installed packages could not be executed."""
-    return list(_registry.broken)
-
-
-def described(error: BaseException, anywhere: bool = False) -> str:
-    """``ValueError: what it said (at file.py:12)``, in one line; a user's mistake without its kind.
-
-    Args:
-        error: may be of any kind, as a plugin may raise any.
-        anywhere: name the place also if no plugin was at work.
-    """
-    kind = "" if isinstance(error, OptionError) else f"{type(error).__name__}: "
-    frames = [(frame.f_code.co_filename, n) for frame, n in traceback.walk_tb(error.__traceback__)]
-    of_plugin = [(filename, line) for filename, line in frames if _is_of_plugin(filename)]
-    places = of_plugin or (frames if anywhere else [])
-    place = "".join(f" (at {Path(filename).name}:{line})" for filename, line in places[-1:])
-    return one_line(f"{kind}{one_line(error, _LONGEST_REASON)}{place}")
-
-
-def _is_of_plugin(filename: str) -> bool:
-    now = _registry.executing
-    return filename in _registry.plugins or (now is not None and filename == now.plugin.origin)
-
-
-# ------------------------------------------------------------------ a run's identity
-
-
-def code_of(options: Mapping[str, Any]) -> str | None:
-    """What a run uses from plugins and what code that is, as ``shift:darker:1f2e3d4c5b6a,...``.
-
-    The code is a short hash of all that the plugin's file does: comments, docstrings and
-    formatting do not count, what it imports neither (of an installed plugin, its package's
-    version does).
-
-    Args:
-        options: of the run; those that name things matter.
-
-    Returns:
-        None if it uses nothing from plugins.
-    """
-    parts = []
-    for option, kind in _NAMING.items():
-        for name in parse_list(options.get(option)) or ():
-            if find(kind, name) is not None:
-                origin, _ = _registry.added[kind, name]
-                parts.append(f"{kind}:{name}:{_registry.plugins[origin].code}")
-    return ",".join(sorted(parts)) or None
-
-
-def listed(code: str | None) -> dict[tuple[str, str], str]:
-    """What `code_of` wrote: (kind, name) -> code."""
-    parts = [part.split(":") for part in (code or "").split(",") if part]
-    return {(kind, name): of for kind, name, of in parts}
-
-
-def without(code: str | None, kinds: Collection[str]) -> str | None:
-    """The same, but for some kinds of things."""
-    kept = [part for part in (code or "").split(",") if part and part.split(":")[0] not in kinds]
-    return ",".join(kept) or None
-
-
-_DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-
-
-def _code(source: str, origin: str, version: str) -> str:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they come again when the text is executed
-        tree = ast.parse(source, origin)
-    text = json.dumps([_plain(tree), version])
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _plain(node: object) -> object:
-    """A syntax tree as lists, without docstrings, and without what is empty.
-
-    `ast.dump` would write the same tree in other ways in other versions of Python.
-    """
-    if isinstance(node, list):
-        return [_plain(part) for part in node]
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = dict(ast.iter_fields(node))
-    if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-        fields["body"] = fields["body"][1:]
-    kept = [
-        [name, _plain(value)]
-        for name, value in fields.items()
-        if value is not None and value != [] and name != "kind"  # "kind": of u"..."
-    ]
-    return [type(node).__name__, *kept]

@@ -16,7 +16,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from raylot.script import conduct
+from raylot.command.script import conduct
 from raylot.sweep import study_spaces
 
 

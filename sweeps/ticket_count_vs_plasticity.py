@@ -15,8 +15,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from raylot.command.script import conduct
 from raylot.config import Study
-from raylot.script import conduct
 from raylot.sweep import Space, study_spaces
 
 

@@ -15,19 +15,18 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from raylot import plugins
-from raylot.options import (
+from raylot.config.options import (
     OneOf,
-    OptionError,
     Options,
     accepted,
     named_by,
     option,
     parse_integers,
     parse_list,
-    shown,
 )
-from raylot.paths import why_refused
+from raylot.foundation import registry
+from raylot.foundation.errors import OptionError, shown
+from raylot.foundation.paths import why_refused
 
 Integers = BeforeValidator(parse_integers)
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
@@ -35,7 +34,7 @@ Sparsity = Annotated[float, Field(ge=0, lt=1)]
 
 def one_of(kind: str) -> OneOf:
     """The names of a kind that are built in, or that plugins have added."""
-    return OneOf(kind, functools.partial(plugins.names, kind))
+    return OneOf(kind, functools.partial(registry.names, kind))
 
 
 class NamingOptions(Options):
@@ -44,20 +43,24 @@ class NamingOptions(Options):
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
         """What a run of another process used is known by its code, see `StreamRun.plugins`."""
-        used = plugins.listed(getattr(self, "plugins", None))
-        for name, field, kind in _naming(type(self)):
-            value = getattr(self, name)
-            for word in (value,) if isinstance(value, str) else value or ():
-                if (kind, word) in used or word in plugins.names(kind):
+        used = registry.listed(getattr(self, "plugins", None))
+        for name, field, kind in naming_fields(type(self)):
+            for word in words_of(getattr(self, name)):
+                if (kind, word) in used or word in registry.names(kind):
                     continue
-                if plugins.find(kind, word) is None:
-                    hint = "; ".join(["--plugin FILE.py adds others", *plugins.broken()])
+                if registry.find(kind, word) is None:
+                    hint = "; ".join(["--plugin FILE.py adds others", *registry.broken()])
                     raise OptionError(f"{name}={shown(word)}: must be {accepted(field)}; {hint}")
         return self
 
 
+def words_of(value: Any) -> tuple[str, ...]:
+    """The names that an option of names holds: one, several, or none."""
+    return (value,) if isinstance(value, str) else tuple(value or ())
+
+
 @functools.cache
-def _naming(model: type[Options]) -> list[tuple[str, FieldInfo, str]]:
+def naming_fields(model: type[Options]) -> list[tuple[str, FieldInfo, str]]:
     """A model's options that take names: their name, and the kind of what they name."""
     return [
         (name, field, named.kind)

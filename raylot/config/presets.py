@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from raylot.options import OptionError, parse_list, parse_rounds, shown
+from raylot.config.options import parse_list, parse_rounds
+from raylot.foundation.errors import OptionError, shown
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Small enough for a laptop; raw pixels and this learning rate were chosen because plasticity is

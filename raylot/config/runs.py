@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import field_validator, model_validator
 
-from raylot import plugins
 from raylot.config.concepts import (
     DataOptions,
     InterventionOptions,
@@ -22,8 +21,11 @@ from raylot.config.concepts import (
     StreamOptions,
     TicketSearchOptions,
     TrainingOptions,
+    naming_fields,
+    words_of,
 )
-from raylot.options import Options, option
+from raylot.config.options import Options, option
+from raylot.foundation import registry
 
 #: Training examples of each data set, known without loading it.
 TRAINING_EXAMPLES = {"digits": 1437, "mnist": 60000}
@@ -71,7 +73,11 @@ class StreamRun(
     @field_validator("plugins")
     @classmethod
     def _code_of_plugins(cls, value: str | None, info: Any) -> str | None:
-        return plugins.code_of(info.data) if value is None else value
+        if value is not None:
+            return value
+        fields = naming_fields(cls)
+        used = [(kind, word) for name, _, kind in fields for word in words_of(info.data.get(name))]
+        return registry.code_of(used)
 
     @model_validator(mode="after")
     def _probe_fits(self) -> Self:
@@ -189,7 +195,7 @@ class StreamRun(
         for name in (PROTOCOL_EXCLUDES | self.unused_options) & values.keys():
             del values[name]
         if "plugins" in values:
-            values["plugins"] = plugins.without(self.plugins, PROTOCOL_EXCLUDES)
+            values["plugins"] = registry.without(self.plugins, PROTOCOL_EXCLUDES)
             if values["plugins"] is None:
                 del values["plugins"]
         return _short_hash(values)

@@ -25,8 +25,9 @@ from raylot.config.concepts import (
     customary_rounds,
     one_of,
 )
+from raylot.config.options import Options, option, parse_list, parse_rounds
 from raylot.config.runs import StreamRun, Subnetwork, TicketsRun, TicketStreamRun
-from raylot.options import OptionError, Options, option, parse_list, parse_rounds, shown
+from raylot.foundation.errors import OptionError, shown
 
 
 def _sparsities_or_highest(value: Any) -> Any:

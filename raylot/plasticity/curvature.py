@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from raylot.foundation.randomness import RandomKey
 from raylot.plasticity.live import live_vector
-from raylot.randomness import RandomKey
 from raylot.training import Masks
 
 #: From a tensor per parameter to one per parameter.

@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from raylot import plugins
 from raylot.config import PlasticityOptions
-from raylot.copies import copied
-from raylot.data import Task, check_task
-from raylot.names import WHOLE_NETWORK
-from raylot.options import OptionError
+from raylot.foundation import registry
+from raylot.foundation.errors import OptionError
+from raylot.foundation.names import WHOLE_NETWORK
+from raylot.foundation.randomness import RandomKey
+from raylot.networks.copies import copied
+from raylot.networks.prunable import prunable_weights
 from raylot.plasticity.activations import (
     ACTIVATION_METRICS,
     LayerActivations,
@@ -34,8 +35,8 @@ from raylot.plasticity.gradients import GRADIENT_METRICS
 from raylot.plasticity.kernel import KERNEL_METRICS, empirical_ntk, kernel_spectrum
 from raylot.plasticity.metric import Layer, Metric, Note, attempt, rows, weighted_mean
 from raylot.plasticity.weights import DISTANCE_METRICS, WEIGHT_METRICS
-from raylot.pruning import prunable_weights
-from raylot.randomness import RandomKey
+from raylot.tasks import Task
+from raylot.tasks.task import check_task
 from raylot.training import Masks
 
 Rows = Iterator[dict[str, Any]]
@@ -302,14 +303,14 @@ def _kernel_rows(network: nn.Module, inputs: Tensor, masks: Masks, note: Note) -
         yield {"layer": WHOLE_NETWORK, "metric": name, "value": value}
 
 
-def _added(options: PlasticityOptions, of: plugins.Observed) -> dict[str, plugins.AddedMetric]:
+def _added(options: PlasticityOptions, of: registry.Observed) -> dict[str, registry.AddedMetric]:
     """The metrics of plugins that look at one kind of thing."""
-    found = {name: plugins.get("metric", name) for name in options.metrics or ()}
+    found = {name: registry.get("metric", name) for name in options.metrics or ()}
     return {name: metric for name, metric in found.items() if metric.of == of}
 
 
 def _with_added(
-    metrics: Mapping[str, Metric[Layer]], of: plugins.Observed, options: PlasticityOptions
+    metrics: Mapping[str, Metric[Layer]], of: registry.Observed, options: PlasticityOptions
 ) -> dict[str, Metric[Layer]]:
     """Metrics that are built in, and those of plugins that look at the same."""
     added = {

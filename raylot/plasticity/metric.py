@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from raylot import plugins
 from raylot.config import PlasticityOptions
-from raylot.names import WHOLE_NETWORK
-from raylot.text import ends_process
+from raylot.foundation import registry
+from raylot.foundation.names import WHOLE_NETWORK
+from raylot.foundation.text import ends_process
 
 Layer = TypeVar("Layer")
 Value = TypeVar("Value")
@@ -64,7 +64,7 @@ def attempt(what: str, note: Note, compute: Callable[..., Value], *arguments: An
     except BaseException as error:  # a plugin's may be of any kind
         if ends_process(error):
             raise
-        note(f"{what}: NaN, as computing it raised {plugins.described(error)}")
+        note(f"{what}: NaN, as computing it raised {registry.described(error)}")
         return None
 
 

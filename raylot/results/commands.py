@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-import raylot
+from raylot.foundation.text import safe
+from raylot.foundation.version import VERSION
 from raylot.storage import Storage
-from raylot.text import safe
 
 _FOLDER = "commands"
 
@@ -40,7 +40,7 @@ class Command:
 def record(storage: Storage, line: str) -> None:
     """Notes a command; one that is repeated with the same versions is noted once."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    command = Command(safe(line), raylot.__version__, platform.python_version(), now)
+    command = Command(safe(line), VERSION, platform.python_version(), now)
     if not storage.exists(command.path):
         storage.write(command.path, json.dumps(asdict(command)).encode())
 

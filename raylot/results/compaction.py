@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from raylot.lease import Lease
 from raylot.results import files
 from raylot.results.manifest import Manifest
 from raylot.results.schemas import SCHEMAS
 from raylot.results.tables import ended_runs, opened
 from raylot.storage import Storage
+from raylot.storage.lease import Lease
 
 # Bounds of one large file, which also bound the memory that writing it takes.
 _MOST_RUNS, _MOST_ROWS = 5_000, 1_000_000

@@ -12,7 +12,7 @@ written, and the first one is deleted. That takes the storage's lease.
 
 Parquet's page checksums protect the values, and a mark in the metadata the names of the columns. A
 large file's name holds its digest, a small one's digest stands in the table ``runs``. Files of
-older versions are sealed (`raylot.seal`), or have no checksum.
+older versions are sealed (`raylot.storage.checksum`), or have no checksum.
 """
 
 from __future__ import annotations
@@ -29,10 +29,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from raylot import seal
 from raylot.results.schemas import SCHEMAS
-from raylot.seal import DamagedFileError
-from raylot.storage import Storage
+from raylot.storage import Storage, checksum
+from raylot.storage.checksum import DamagedFileError
 
 _log = logging.getLogger(__name__)
 
@@ -156,7 +155,7 @@ def write_large(storage: Storage, rows: pa.Table, table: str) -> None:
     assert rows.schema.names == list(SCHEMAS[table])
     if rows.num_rows:
         data = to_bytes(rows, table)
-        digest = seal.fingerprint(data)[:_DIGEST]
+        digest = checksum.fingerprint(data)[:_DIGEST]
         name = f"{rows['run_id'][0]}-{rows['run_id'][-1]}-{digest}{_SUFFIX}"
         storage.write(f"tables/{table}/compacted/{name}", data)
 
@@ -213,7 +212,7 @@ def _read(
     Raises:
         DamagedFileError: what was read is damaged.
     """
-    digest = seal.fingerprint(data)
+    digest = checksum.fingerprint(data)
     in_name = path.removesuffix(_SUFFIX).rpartition("-")[2]
     if not run_id and len(in_name) == _DIGEST and not digest.startswith(in_name):
         raise DamagedFileError(path, "its checksum does not fit")
@@ -240,7 +239,7 @@ def _read(
     except _UNREADABLE as error:
         raise DamagedFileError(path, " ".join(str(error).split())) from None
     # older versions sealed tables, or wrote no checksum
-    has_checksum = mark is not None or seal.check(data, path)
+    has_checksum = mark is not None or checksum.check(data, path)
     values = pc.value_counts(rows["run_id"].combine_chunks()).to_pylist()
     counts = {value["values"]: value["counts"] for value in values}
     if run_id and counts.keys() - {run_id}:

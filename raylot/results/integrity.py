@@ -12,15 +12,14 @@ from typing import Any
 
 import pydantic.dataclasses
 
-from raylot import seal
+from raylot.foundation.text import one_line
 from raylot.results import commands, files
 from raylot.results.files import RUN_ID, TableFile
 from raylot.results.manifest import COLUMNS, Manifest
 from raylot.results.schemas import SCHEMAS
 from raylot.results.tables import finished_runs, forget_runs
-from raylot.seal import DamagedFileError
-from raylot.storage import Storage
-from raylot.text import one_line
+from raylot.storage import Storage, checksum
+from raylot.storage.checksum import DamagedFileError
 
 _GONE = "is not there"
 
@@ -244,9 +243,9 @@ def _missing_ends(storage: Storage, run_ids: set[str]) -> Iterator[Damage]:
 def _changed_inputs(runs: Mapping[str, Manifest]) -> Iterator[Damage]:
     """Runs that started from what has since been computed anew, and came out otherwise."""
     for run in runs.values():
-        for path, checksum in (run.inputs or {}).items():
+        for path, digest in (run.inputs or {}).items():
             producer = runs.get(path.split("/")[1])
-            if producer is None or producer.artifacts.get(path) in (None, checksum):
+            if producer is None or producer.artifacts.get(path) in (None, digest):
                 continue
             reason = f"is not what {run.kind} {run.run_id} started from"
             yield Damage(path, reason, (run.run_id,), is_file=False)
@@ -268,8 +267,8 @@ def _wrong_artifacts(
     def wrong(path: str) -> str | None:
         def is_whole(data: bytes) -> bool:
             if path not in wrote:
-                seal.check(data, path, is_required=path.startswith("state/"))
-            elif seal.fingerprint(data) != wrote[path]:
+                checksum.check(data, path, is_required=path.startswith("state/"))
+            elif checksum.fingerprint(data) != wrote[path]:
                 raise DamagedFileError(path, "it is not what the run wrote")
             return True
 

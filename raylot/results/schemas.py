@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from raylot.config import StreamRun, TicketsRun, TicketStreamRun
-from raylot.names import PERFORMANCE
-from raylot.options import Options
+from raylot.config.options import Options
+from raylot.foundation.names import PERFORMANCE
 
 _IDENTITY = {
     "run_id": pa.string(),

@@ -10,13 +10,12 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from raylot import seal
-from raylot.options import OptionError, shown
+from raylot.foundation.errors import OptionError, shown
 from raylot.results import files
 from raylot.results.manifest import COLUMNS, Manifest
 from raylot.results.schemas import SCHEMAS
-from raylot.seal import DamagedFileError
-from raylot.storage import Storage
+from raylot.storage import Storage, checksum
+from raylot.storage.checksum import DamagedFileError
 
 
 def opened(root: str | Path | Storage) -> Storage:
@@ -52,7 +51,7 @@ def write(storage: Storage, table: str, run_id: str, rows: Iterable[Mapping[str,
         raise KeyError(f"table {table} has no column {', '.join(sorted(unknown))}")
     data = files.to_bytes(pa.Table.from_pylist(rows, schema=schema), table)
     storage.write(files.small_path(table, run_id), data)
-    return seal.fingerprint(data)
+    return checksum.fingerprint(data)
 
 
 def read_run(

@@ -17,12 +17,11 @@ from typing import Any
 import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 
-import raylot
 from raylot.config import SweepOptions
-from raylot.options import OptionError
+from raylot.foundation.errors import OptionError
+from raylot.foundation.text import one_line
 from raylot.sweep import ray_internals
 from raylot.sweep.watch import Watch
-from raylot.text import one_line
 
 #: Seconds that the nodes of a cluster may take to join it after its head.
 _LATE_NODES = 20.0
@@ -137,7 +136,7 @@ def _runtime_environment(options: SweepOptions) -> dict[str, Any]:
     job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}").get("runtime_env") or {}
     environment: dict[str, Any] = {}
     if _address(options) not in ("", "local") and not job.keys() & {"working_dir", "py_modules"}:
-        environment["py_modules"] = [str(Path(raylot.__file__).parent)]
+        environment["py_modules"] = [str(Path(__file__).parents[1])]
     given = {name: os.environ[name] for name in _FORWARDED if name in os.environ}
     # Ray writes these variables into a log that all users of the machine can read.
     forwarded = {

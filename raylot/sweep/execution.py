@@ -9,13 +9,13 @@ from contextlib import suppress
 
 from raylot import results
 from raylot.config import StreamRun, SweepOptions
-from raylot.preliminary import AnswerSoFar
-from raylot.progress import Progress
 from raylot.results.integrity import Damage, inspect, mend
 from raylot.storage import OutOfReachError, Storage
 from raylot.sweep.experiment import TRAINABLES, Ended, run_experiment
 from raylot.sweep.stage import Stage
 from raylot.sweep.watch import Watch
+from raylot.terminal.preliminary import AnswerSoFar
+from raylot.terminal.progress import Progress
 from raylot.trials.record import now, run_row
 from raylot.trials.state import RunState, state_path
 

@@ -11,16 +11,17 @@ from typing import Any
 import ray
 from ray import tune
 
-from raylot import data, plugins
 from raylot.config import StreamRun, SweepOptions
-from raylot.progress import STARTING_WORKERS, Progress
+from raylot.foundation import registry
+from raylot.foundation.text import one_line
 from raylot.storage import OutOfReachError, Storage
 from raylot.sweep import ray_internals
 from raylot.sweep.loggers import loggers
 from raylot.sweep.space import split
 from raylot.sweep.tensorboard import TensorBoard
 from raylot.sweep.watch import Watch
-from raylot.text import one_line
+from raylot.tasks.datasets import read, to_arrays
+from raylot.terminal.progress import STARTING_WORKERS, Progress
 from raylot.trials.base import RunTrainable
 from raylot.trials.stream import StreamTrial
 from raylot.trials.ticket_stream import TicketStreamTrial
@@ -81,10 +82,10 @@ def run_experiment(
     started = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns() % 10_000:04}"
     shared, points = split(runs, set(searched))
     # Loaded here alone: each node's workers share one copy in Ray's object store.
-    datasets = {run.dataset: data.to_arrays(data.read(run)) for run in _each_dataset(runs)}
+    datasets = {run.dataset: to_arrays(read(run)) for run in _each_dataset(runs)}
     resources = {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial}
     ended = Ended()
-    shared_by_all = {"datasets": datasets, "plugin_texts": plugins.texts(r.plugins for r in runs)}
+    shared_by_all = {"datasets": datasets, "plugin_texts": registry.texts(r.plugins for r in runs)}
     trained = tune.with_resources(tune.with_parameters(trainable, **shared_by_all), resources)
     trained.__qualname__ = trainable.__name__  # what Ray calls actors; else all are called alike
     space = {

@@ -10,11 +10,11 @@ from typing import Any
 from ray import tune
 
 from raylot.config import SweepOptions
-from raylot.options import OptionError
-from raylot.progress import Progress
+from raylot.foundation.errors import OptionError
+from raylot.foundation.text import one_line
 from raylot.storage import Storage
 from raylot.sweep import ray_internals
-from raylot.text import one_line
+from raylot.terminal.progress import Progress
 
 
 def check_logger(options: SweepOptions, storage: Storage) -> None:

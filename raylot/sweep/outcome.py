@@ -9,9 +9,9 @@ import pandas as pd
 
 from raylot import results
 from raylot.config import StreamRun
+from raylot.foundation.text import one_line
 from raylot.storage import Storage
 from raylot.sweep.stage import Stage
-from raylot.text import one_line
 
 
 @dataclass(frozen=True)

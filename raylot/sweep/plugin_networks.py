@@ -8,14 +8,14 @@ from collections.abc import Collection, Iterable, Iterator
 
 from torch import Tensor, nn
 
-from raylot import data, networks, plugins
+from raylot import networks
 from raylot.config import NetworkOptions, StreamRun
-from raylot.data import Task
-from raylot.options import OptionError
-from raylot.pruning import full_masks, left_out, remark_on_left_out
-from raylot.randomness import RandomKey
-from raylot.shifts import select_classes
-from raylot.text import ends_process
+from raylot.foundation import registry
+from raylot.foundation.errors import OptionError
+from raylot.foundation.randomness import RandomKey
+from raylot.foundation.text import ends_process
+from raylot.masks.pruning import full_masks, left_out, remark_on_left_out
+from raylot.tasks import Task, datasets, select_classes
 from raylot.training import check_network
 
 #: Options that decide whether a network can be trained.
@@ -43,7 +43,7 @@ def check_plugin_networks(runs: Iterable[StreamRun]) -> list[str]:
 
 
 def _check(run: StreamRun) -> str:
-    dataset = data.load(run)
+    dataset = datasets.load(run)
     task, sizes = dataset, _sizes(dataset, run)
     if run.shift == "class_split":
         task = select_classes(dataset, range(run.classes_per_task))
@@ -83,7 +83,7 @@ def _refusing(what: str) -> Iterator[None]:
     except BaseException as error:
         if ends_process(error):
             raise
-        raise OptionError(f"{what}: {plugins.described(error)}") from None
+        raise OptionError(f"{what}: {registry.described(error)}") from None
 
 
 def _sizes(dataset: Task, run: StreamRun) -> Collection[int]:

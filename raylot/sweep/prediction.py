@@ -10,13 +10,12 @@ from dataclasses import dataclass
 
 import torch
 
-from raylot import data, interventions, networks
+from raylot import interventions, networks
 from raylot.config import StreamRun, TicketsRun, TicketStreamRun
-from raylot.data import Task
-from raylot.progress import duration
-from raylot.pruning import full_masks, independent_masks
-from raylot.randomness import RandomKey
-from raylot.shifts import make_task
+from raylot.foundation.randomness import RandomKey
+from raylot.masks.pruning import full_masks, independent_masks
+from raylot.tasks import Task, datasets, make_task
+from raylot.terminal.progress import duration
 from raylot.training import train
 
 #: Options that decide how long a training step takes.
@@ -135,7 +134,7 @@ def measured_speed(run: StreamRun, density: float) -> Speed:
 
 @functools.lru_cache(maxsize=1)
 def _loaded(dataset: str, data_root: str | None, scaling: str) -> Task:
-    return data.load_dataset(dataset, root=data_root, scaling=scaling)
+    return datasets.load_dataset(dataset, root=data_root, scaling=scaling)
 
 
 def _dataset(run: StreamRun) -> Task:

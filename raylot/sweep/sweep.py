@@ -13,20 +13,21 @@ import itertools
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from raylot import mnist_files, plugins, results
-from raylot.config import StreamRun, Study
-from raylot.lease import Lease
-from raylot.options import OptionError
-from raylot.progress import Progress
+from raylot import results
+from raylot.config import StreamRun, Study, mnist_files
+from raylot.foundation import registry
+from raylot.foundation.errors import OptionError
+from raylot.foundation.text import ends_process
 from raylot.results.commands import record
 from raylot.results.integrity import inspect
 from raylot.storage import OutOfReachError, Storage
+from raylot.storage.lease import Lease
 from raylot.sweep.outcome import CONTINUE, Outcome, outcome
 from raylot.sweep.planning import Planning
 from raylot.sweep.space import Space, distinct, points
 from raylot.sweep.stage import Stage
 from raylot.sweep.watch import Watch
-from raylot.text import ends_process
+from raylot.terminal.progress import Progress
 
 #: Runs of one sweep: planning that many takes some minutes and some GB.
 MOST_RUNS = 200_000
@@ -158,7 +159,7 @@ class Sweep:
         except BaseException as error:  # of a plugin: its runs alone would fail
             if ends_process(error):
                 raise
-            return f"Not predicted: a training failed ({plugins.described(error)})."
+            return f"Not predicted: a training failed ({registry.described(error)})."
 
     def check(self) -> list[str]:
         """Makes sure of everything that can be known before Ray starts.
@@ -188,10 +189,10 @@ class Sweep:
             OptionError: they are not.
         """
         mnist_files.check_there(self.study)  # before torch is imported
-        from raylot import data
         from raylot.sweep.plugin_networks import check_plugin_networks
+        from raylot.tasks import datasets
 
-        data.check_available(self.study)
+        datasets.check_available(self.study)
         return check_plugin_networks(self.stages[0].runs)
 
     def is_finished(self, *, retry_failed: bool = False) -> bool:

@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from raylot.config import SeedOptions, TicketSearchOptions
-from raylot.copies import copied
-from raylot.data import Task, check_task
-from raylot.options import OptionError
-from raylot.pruning import Prunable
-from raylot.randomness import RandomKey
+from raylot.foundation.errors import OptionError
+from raylot.foundation.randomness import RandomKey
+from raylot.networks.copies import copied
+from raylot.networks.prunable import Prunable
+from raylot.tasks import Task
+from raylot.tasks.task import check_task
 from raylot.tickets.found import Tickets
 from raylot.tickets.search import TicketSearch
 from raylot.training import check_network

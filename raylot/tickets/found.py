@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from raylot.config import TicketSearchOptions
-from raylot.names import WHOLE_NETWORK
-from raylot.overlap import effective_count, overlap_matrix, pairwise_overlaps
-from raylot.pruning import density, prunable_share
+from raylot.foundation.names import WHOLE_NETWORK
+from raylot.masks.overlap import effective_count, overlap_matrix, pairwise_overlaps
+from raylot.masks.pruning import density, prunable_share
 from raylot.tickets.search import DENSE, RANDOM, REINIT, SHUFFLED, TICKET
 from raylot.training import Masks
 
@@ -37,7 +37,7 @@ class Tickets:
         tolerance: how far below the dense network's mean accuracy a ticket may be and still win.
         rows: every training, as rows of the ``tickets`` table without identity.
         left_out: trainable weights that cannot be pruned, by name: how many; see
-            `raylot.pruning.left_out`.
+            `raylot.masks.pruning.left_out`.
     """
 
     masks: list[Masks]

@@ -13,12 +13,10 @@ from torch import Tensor, nn
 
 from raylot import networks
 from raylot.config import TicketSearchOptions
-from raylot.data import Task
-from raylot.initialisation import reinitialised, why_not_reinitialised
-from raylot.options import OptionError
-from raylot.pruning import (
+from raylot.foundation.errors import OptionError
+from raylot.foundation.randomness import RandomKey
+from raylot.masks.pruning import (
     CRITERIA,
-    Prunable,
     density,
     full_masks,
     independent_masks,
@@ -29,7 +27,9 @@ from raylot.pruning import (
     remarks_on_emptied,
     shuffled_masks,
 )
-from raylot.randomness import RandomKey
+from raylot.networks.initialisation import reinitialised, why_not_reinitialised
+from raylot.networks.prunable import Prunable
+from raylot.tasks import Task
 from raylot.training import (
     Intervention,
     Masks,

@@ -13,12 +13,12 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from raylot import plugins
 from raylot.config import TrainingOptions
-from raylot.copies import copied, copied_with_constants
-from raylot.data import Task
-from raylot.names import of_module
-from raylot.options import OptionError, shown
+from raylot.foundation import registry
+from raylot.foundation.errors import OptionError, shown
+from raylot.foundation.names import of_module
+from raylot.networks.copies import copied, copied_with_constants
+from raylot.tasks import Task
 from raylot.training.evaluation import begin_training
 
 #: Hooks that make a layer's weight of other tensors before each forward pass, and what removes
@@ -124,7 +124,7 @@ def _try(network: nn.Module, task: Task) -> None:
                 loss, [*trainable, *original, *constants], allow_unused=True
             )
         except RuntimeError as error:
-            raise OptionError(f"network: cannot be trained: {plugins.described(error)}") from None
+            raise OptionError(f"network: cannot be trained: {registry.described(error)}") from None
         is_used = [gradient is not None for gradient in gradients[len(trainable) :]]
         if any(is_used[: len(original)]):
             raise OptionError(
@@ -177,7 +177,7 @@ def _logits(network: nn.Module, inputs: Tensor, classes: int) -> Tensor:
     except Exception as error:
         raise OptionError(
             f"network: fails on inputs of shape {tuple(inputs.shape)}, float32: "
-            f"{plugins.described(error)}"
+            f"{registry.described(error)}"
         ) from None
     found = f"a {type(logits).__name__}"
     if isinstance(logits, Tensor):

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from raylot.config import OptimizerOptions
-from raylot.data import Task
-from raylot.options import OptionError
-from raylot.randomness import RandomKey
+from raylot.foundation.errors import OptionError
+from raylot.foundation.randomness import RandomKey
+from raylot.tasks import Task
 from raylot.training import fast, generic, stacked
 from raylot.training.flat import Masks
 from raylot.training.hooks import Intervention

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from raylot.data import Task
+from raylot.tasks import Task
 
 #: Examples per forward pass; bounds memory, does not change results beyond rounding.
 EVALUATION_BATCH = 2048

@@ -8,7 +8,7 @@ from types import TracebackType
 import torch
 from torch import Tensor, nn
 
-from raylot.options import OptionError
+from raylot.foundation.errors import OptionError
 from raylot.training.checks import check_parameters
 
 #: A boolean tensor per prunable weight, named as in ``network.named_parameters()``; True survives.

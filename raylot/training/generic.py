@@ -15,7 +15,7 @@ from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
 from raylot.config import OptimizerOptions
-from raylot.randomness import RandomKey
+from raylot.foundation.randomness import RandomKey
 from raylot.training.evaluation import Evaluation, begin_training, evaluate
 from raylot.training.flat import FlatParameters, Masks
 from raylot.training.hooks import Intervention, Training

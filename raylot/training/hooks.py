@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from raylot.config import InterventionOptions
-from raylot.data import Task
-from raylot.initialisation import reinitialised
-from raylot.randomness import RandomKey
+from raylot.foundation.randomness import RandomKey
+from raylot.networks.initialisation import reinitialised
+from raylot.tasks import Task
 from raylot.training.flat import FlatParameters
 
 
@@ -53,7 +53,7 @@ class Training:
         return self.flat.flatten(self.initial).to(self.flat.vector)
 
     def fresh_network(self, key: RandomKey) -> nn.Module:
-        """A freshly initialised network; see `raylot.initialisation.reinitialised`.
+        """A freshly initialised network; see `raylot.networks.initialisation.reinitialised`.
 
         Raises:
             OptionError: the network cannot be initialised anew.

@@ -17,15 +17,17 @@ import torch
 from ray import tune
 from torch import Tensor, nn
 
-from raylot import data, plasticity, plugins, results, seal
+from raylot import plasticity, results
 from raylot.config import StreamRun
-from raylot.data import Task
-from raylot.randomness import RandomKey
+from raylot.foundation import registry
+from raylot.foundation.randomness import RandomKey
+from raylot.foundation.text import ends_process, one_line, safe
 from raylot.results import SCHEMAS, files
 from raylot.results.manifest import Manifest
-from raylot.seal import DamagedFileError
-from raylot.storage import OutOfReachError, Storage
-from raylot.text import ends_process, one_line, safe
+from raylot.storage import OutOfReachError, Storage, checksum
+from raylot.storage.checksum import DamagedFileError
+from raylot.tasks import Task
+from raylot.tasks.datasets import from_arrays, load, scaled
 from raylot.training import Masks, TrainingResult
 from raylot.trials.record import Status, artifact_run, closing_measures, now, run_row
 from raylot.trials.state import RunState, state_path, tensors_from_bytes, tensors_to_bytes
@@ -103,13 +105,12 @@ class RunTrainable(tune.Trainable):
 
         Args:
             config: see the class.
-            datasets: by name, as `raylot.data.to_arrays` has them; a data set that is not among
-                them is loaded.
-            plugin_texts: the plugins that runs use, as `raylot.plugins.texts` has them.
+            datasets: by name, as `raylot.tasks.datasets.to_arrays` has them; others are loaded.
+            plugin_texts: the plugins that runs use, as `raylot.foundation.registry.texts` has them.
         """
-        plugins.install(plugin_texts)
+        registry.install(plugin_texts)
         torch.set_num_threads(1)
-        self._shared = {name: data.from_arrays(d) for name, d in (datasets or {}).items()}
+        self._shared = {name: from_arrays(d) for name, d in (datasets or {}).items()}
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -137,7 +138,7 @@ class RunTrainable(tune.Trainable):
         except BaseException as exception:  # a plugin may raise any, and call sys.exit too
             if ends_process(exception):
                 raise  # the run is not at fault
-            error = plugins.described(exception, anywhere=True)
+            error = registry.described(exception, anywhere=True)
             print(safe(_traceback(exception)), file=sys.stderr)  # in the worker's log
         self.state.seconds += time.perf_counter() - started
         done = bool(error) or self.state.diverged or self.state.steps >= self.total_steps
@@ -197,7 +198,7 @@ class RunTrainable(tune.Trainable):
         content = tensors_to_bytes(tensors)
         if not self._is_out_of_date():
             self.storage.write(path, content)
-        self.state.artifacts[path] = seal.fingerprint(content)
+        self.state.artifacts[path] = checksum.fingerprint(content)
 
     def read_input(self, path: str) -> dict[str, Tensor]:
         """Tensors that an ended run has left, on this run's device.
@@ -212,9 +213,9 @@ class RunTrainable(tune.Trainable):
         if content is None:
             raise InputLostError(run_id, f"{path}: is not there")
         producer = self._producer(run_id)
-        found = seal.fingerprint(content)
+        found = checksum.fingerprint(content)
         try:
-            seal.check(content, path)
+            checksum.check(content, path)
             if producer.tells and producer.artifacts.get(path) != found:
                 raise DamagedFileError(path, "it is not what the run wrote")
             tensors = tensors_from_bytes(content)
@@ -254,7 +255,7 @@ class RunTrainable(tune.Trainable):
         """The run's data set on its device, with its own scaling or another."""
         options = self.run.model_copy(update={"scaling": scaling}) if scaling else self.run
         shared = self._shared.get(options.dataset)
-        dataset = data.load(options) if shared is None else data.scaled(shared, options)
+        dataset = load(options) if shared is None else scaled(shared, options)
         return dataset.to(self.device)
 
     def note(self, text: str) -> None:
@@ -375,4 +376,4 @@ def _traceback(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error))
     except Exception:  # Python's own fails on odd errors, as a SyntaxError whose text is none
-        return "".join([*traceback.format_tb(error.__traceback__), plugins.described(error), "\n"])
+        return "".join([*traceback.format_tb(error.__traceback__), registry.described(error), "\n"])

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import torch
 
-import raylot
 from raylot import results
 from raylot.config import StreamRun
-from raylot.names import WHOLE_NETWORK
+from raylot.foundation.names import WHOLE_NETWORK
+from raylot.foundation.version import VERSION
 from raylot.trials.state import RunState
 
 Status = Literal["finished", "diverged", "failed"]
@@ -80,7 +80,7 @@ def run_row(
         "engine_used": ",".join(state.engines) or None,
         "files": json.dumps(files, sort_keys=True),
         "inputs": json.dumps(state.inputs, sort_keys=True),
-        "raylot_version": raylot.__version__,
+        "raylot_version": VERSION,
         "torch_version": str(torch.__version__),
         "ray_version": version("ray"),
     }

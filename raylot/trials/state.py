@@ -10,8 +10,8 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from raylot import seal
 from raylot.results.integrity import metadata
+from raylot.storage import checksum
 
 
 def state_path(run_id: str) -> str:
@@ -96,7 +96,9 @@ def tensors_to_bytes(
 ) -> bytes:
     """Tensors, copied to the CPU, as the bytes of a sealed safetensors file."""
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    return seal.sealed(safetensors.torch.save(own, {seal.KEY: seal.BLANK, **(metadata or {})}))
+    return checksum.sealed(
+        safetensors.torch.save(own, {checksum.KEY: checksum.BLANK, **(metadata or {})})
+    )
 
 
 def tensors_from_bytes(data: bytes) -> dict[str, Tensor]:

@@ -8,10 +8,9 @@ from torch import Tensor, nn
 
 from raylot import interventions, networks
 from raylot.config import StreamRun
-from raylot.data import Task
-from raylot.names import WHOLE_NETWORK
-from raylot.randomness import RandomKey
-from raylot.shifts import make_task
+from raylot.foundation.names import WHOLE_NETWORK
+from raylot.foundation.randomness import RandomKey
+from raylot.tasks import Task, make_task
 from raylot.training import TrainingResult, train
 from raylot.trials.base import RunTrainable
 

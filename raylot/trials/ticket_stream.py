@@ -6,10 +6,10 @@ from typing import Any
 
 from raylot import interventions, networks
 from raylot.config import TicketStreamRun
-from raylot.initialisation import reinitialised
-from raylot.names import WHOLE_NETWORK
-from raylot.pruning import remarks_on_emptied, zero_pruned
-from raylot.randomness import RandomKey
+from raylot.foundation.names import WHOLE_NETWORK
+from raylot.foundation.randomness import RandomKey
+from raylot.masks.pruning import remarks_on_emptied, zero_pruned
+from raylot.networks.initialisation import reinitialised
 from raylot.tickets import RANDOM, REINIT, TicketSearch, masks_from_tensors
 from raylot.training import Masks, train
 from raylot.trials.stream import LearningTrial, snapshot_path, task_row, unpack

@@ -10,13 +10,12 @@ from torch import Tensor
 
 from raylot import interventions, networks
 from raylot.config import TicketsRun
-from raylot.data import Task
-from raylot.names import PERFORMANCE, WHOLE_NETWORK
-from raylot.overlap import pairwise_overlaps
-from raylot.plastic_parameters import plastic_overlaps
-from raylot.pruning import density
-from raylot.randomness import RandomKey
-from raylot.shifts import make_task
+from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
+from raylot.foundation.randomness import RandomKey
+from raylot.masks.overlap import pairwise_overlaps
+from raylot.masks.plastic_parameters import plastic_overlaps
+from raylot.masks.pruning import density
+from raylot.tasks import Task, make_task
 from raylot.tickets import (
     RANDOM,
     REINIT,

@@ -31,13 +31,13 @@ import ray
 from rich.console import Console
 
 from raylot.config import Study
-from raylot.lease import Lease
-from raylot.progress import Progress
 from raylot.storage import Storage
+from raylot.storage.lease import Lease
 from raylot.sweep import Stage, experiment
 from raylot.sweep.cluster import ray_session
 from raylot.sweep.execution import Execution
 from raylot.sweep.watch import Watch
+from raylot.terminal.progress import Progress
 from raylot.trials.stream import StreamTrial
 
 sys.path.append(str(Path(__file__).parents[2]))  # as a script, `tests` is not found otherwise

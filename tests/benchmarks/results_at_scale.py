@@ -29,8 +29,8 @@ import numpy as np
 
 from raylot import results
 from raylot.config import StreamRun, Study, TicketsRun
-from raylot.names import PERFORMANCE, WHOLE_NETWORK
-from raylot.options import OptionError
+from raylot.foundation.errors import OptionError
+from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
 from raylot.storage import Storage
 
 ANALYSIS = Path(__file__).parents[2] / "analysis"

@@ -28,12 +28,12 @@ from torch.optim.adam import adam
 from torch.utils.data import DataLoader, TensorDataset
 
 from raylot.config import OptimizerOptions
-from raylot.data import Task, load_dataset
+from raylot.foundation.errors import OptionError
+from raylot.foundation.randomness import RandomKey
+from raylot.masks.pruning import full_masks, prune
 from raylot.networks import mlp
-from raylot.options import OptionError
-from raylot.pruning import full_masks, prunable_weights, prune
-from raylot.randomness import RandomKey
-from raylot.shifts import permute_pixels
+from raylot.networks.prunable import prunable_weights
+from raylot.tasks import Task, load_dataset, permute_pixels
 from raylot.training import Masks, train
 
 BATCH, HIDDEN = 32, 256

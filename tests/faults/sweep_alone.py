@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from raylot.script import conduct
+from raylot.command.script import conduct
 from raylot.sweep import study_spaces
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from raylot.results.integrity import inspect
 from raylot.storage import Storage
 from tests.faults.clusters import ObjectStore, RayCluster
 from tests.faults.processes import RUNS, Driver, kill
-from tests.raylot.tables import assert_same_tables
 from tests.support import needs
+from tests.support.tables import assert_same_tables
 
 _LOCAL = ("--address", "local")
 

@@ -15,7 +15,7 @@ import pytest
 from raylot.results.integrity import inspect
 from raylot.storage import Storage
 from tests.faults.processes import Driver, comes_true, kill, pause
-from tests.raylot.tables import assert_same_tables
+from tests.support.tables import assert_same_tables
 
 _LOCAL = ("--address", "local")
 

@@ -16,7 +16,7 @@ from raylot.results.integrity import inspect, mend
 from raylot.storage import Storage
 from tests.faults.clusters import RayCluster
 from tests.faults.processes import Driver, comes_true, kill, pause
-from tests.raylot.tables import assert_same_tables
+from tests.support.tables import assert_same_tables
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(4 * 3600)]
 

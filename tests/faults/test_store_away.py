@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from raylot import results, script
-from raylot.progress import Progress
+from raylot import results
+from raylot.command import script
 from raylot.sweep import study_spaces
+from raylot.terminal.progress import Progress
 from tests.faults.clusters import ObjectStore
 
 _LEAST = [

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from raylot.data import Task
+from raylot.tasks import Task
 from raylot.training.fast.compilation import Kernel
 
 #: Share of nonzero inputs up to which walking them is faster than a dense matrix product.

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from raylot.config import OptimizerOptions
-from raylot.copies import copied
+from raylot.networks.copies import copied
 from raylot.training.evaluation import begin_training
 from raylot.training.job import TrainingJob, has_hooks
 from raylot.training.stacked.forward import stacked_logits

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from raylot.data import Task
+from raylot.tasks import Task
 
 
 class Split:

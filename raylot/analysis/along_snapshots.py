@@ -1,0 +1,86 @@
+"""What the answers about snapshots share: each snapshot, the mean of all, and their names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from raylot.analysis.statistics.intervals import ENOUGH_SEEDS, Mean
+from raylot.analysis.tables.measures import sparsity_label
+from raylot.analysis.tables.observations import groups, several_rounds
+from raylot.analysis.words import counted
+
+
+def by_snapshot(
+    frame: pd.DataFrame, snapshot: str, columns: Sequence[str]
+) -> Iterator[tuple[int | None, pd.DataFrame]]:
+    """One value per seed, at each snapshot and, under None, as the mean over a seed's snapshots.
+
+    Args:
+        frame: with a column ``seed``; rows that share seed and snapshot are averaged.
+        snapshot: the column that holds the snapshot's task.
+        columns: what is averaged; missing values are left out.
+
+    Yields:
+        The snapshot's task and its values, seeds as index. None comes last, and only if there are
+        several snapshots.
+    """
+    values = frame.groupby([snapshot, "seed"])[list(columns)].mean()
+    tasks = sorted(frame[snapshot].unique())
+    for task in tasks:
+        yield int(task), values.loc[task]
+    if len(tasks) > 1:
+        yield None, values.groupby(level="seed").mean()
+
+
+def searches(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """One setting's rows for each shift and sparsity, which are named in words."""
+    with_rounds = several_rounds(rows)
+    for (shift, sparsity, rounds), part in groups(rows, with_all_shifts=False):
+        label = sparsity_label(sparsity, rounds if with_rounds else None)
+        yield f"{shift} at sparsity {label}", part
+
+
+def overall(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of one group's rows, those of the mean over snapshots; of a single snapshot, its own."""
+    mean = rows[rows["snapshot"].isna()]
+    return rows if mean.empty else mean
+
+
+def shown(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of one group's rows, those of the first and the last snapshot and of the mean over all."""
+    ends = (rows["snapshot"].min(), rows["snapshot"].max())
+    return rows[rows["snapshot"].isna() | rows["snapshot"].isin(ends)]
+
+
+def snapshot_label(snapshot: Any) -> str:
+    """The snapshot's task, or ``mean``."""
+    return "mean" if pd.isna(snapshot) else str(snapshot)
+
+
+def mean_of(row: Any, name: str, low: str, high: str) -> Mean | None:
+    """The mean over seeds in a row's columns, with its interval; None if it is missing."""
+    if pd.isna(row[name]):
+        return None
+    lowest, highest = (None if pd.isna(row[bound]) else float(row[bound]) for bound in (low, high))
+    return Mean(float(row[name]), lowest, highest, int(row["seeds"]))
+
+
+def place(rows: pd.DataFrame) -> str:
+    """``mean over 4 snapshots``, or ``snapshot 0``."""
+    snapshots = rows["snapshot"].dropna().unique()
+    if len(snapshots) > 1:
+        return f"mean over {len(snapshots)} snapshots"
+    return f"snapshot {snapshots[0]}"
+
+
+def too_few(seeds: int) -> str:
+    """A sentence on how little so few seeds can tell; empty if they are enough."""
+    if seeds >= ENOUGH_SEEDS:
+        return ""
+    return (
+        f"This rests on {counted(seeds, 'seed')}, too few to tell a finding from chance: at least "
+        f"{ENOUGH_SEEDS} are needed."
+    )

@@ -1,0 +1,323 @@
+"""Correlates the tickets of snapshots with their plasticity, and says what was found.
+
+Reads the tables of a raylot storage; writes STORAGE/analysis/correlation.csv and .parquet (with
+--pairing previous: correlation_pairing_previous) with every pair of a ticket measure and a
+plasticity measure, for each protocol, shift and sparsity; prints one pair, and last the answer in
+words. Seeds are the unit of replication, never rows: intervals resample seeds, and p is of a t test
+over seeds, corrected for all tests in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from raylot.analysis import command, files
+from raylot.analysis.layout import print_answers
+from raylot.analysis.prose.printed import print_setting
+from raylot.analysis.statistics.coefficients import STATISTICS, Series, Statistic, is_constant
+from raylot.analysis.statistics.intervals import (
+    CENTERS,
+    ENOUGH_SEEDS,
+    Array,
+    percentile_intervals,
+    seed_resamples,
+)
+from raylot.analysis.statistics.significance import (
+    LEAST_STREAMS,
+    corrected,
+    p_over_seeds,
+    repeated_measures_p,
+)
+from raylot.analysis.tables.measures import TICKET_MEASURES, measure
+from raylot.analysis.tables.observations import (
+    GROUP,
+    SETTING,
+    Observations,
+    Pairing,
+    Setting,
+    groups,
+    observe,
+    settings,
+)
+from raylot.analysis.tables.pairs import Group, pairs
+from raylot.config.options import option
+from raylot.foundation.errors import OptionError
+from raylot.storage import Storage
+
+COLUMNS: dict[str, pa.DataType] = {
+    "protocol": pa.string(),
+    "dataset": pa.string(),
+    "network": pa.string(),
+    "intervention": pa.string(),
+    "shift": pa.string(),  # all: every shift of the setting together
+    "sparsity": pa.float64(),
+    "rounds": pa.int64(),
+    "pairing": pa.string(),  # same, previous: see `observations.Pairing`
+    "ticket_measure": pa.string(),
+    "plasticity_measure": pa.string(),
+    "statistic": pa.string(),
+    "estimate": pa.float64(),  # null if it does not exist; the note says why
+    "low": pa.float64(),
+    "high": pa.float64(),
+    "p": pa.float64(),  # two-sided, of a t test over seeds
+    "p_corrected": pa.float64(),  # for all tests of the file, Benjamini-Hochberg
+    "p_holm": pa.float64(),  # the same, Holm
+    "tests": pa.int64(),  # how many p were corrected for
+    # repeated_measures only: rm_corr's own test, which takes the snapshots of a stream for
+    # independent, and is too sure where a stream drifts; not among the tests corrected for
+    "rm_dof": pa.int64(),
+    "rm_p": pa.float64(),
+    "n": pa.int64(),  # points: snapshots, or differences between them
+    "seeds": pa.int64(),
+    "note": pa.string(),
+}
+
+
+# Figures, of a pair in a resample, that are held in memory at once.
+_AT_ONCE = 4_000_000
+_OF_THE_FILE = ("pairing", "p_corrected", "p_holm", "tests")
+_DTYPES = {pa.int64(): "Int64", pa.float64(): "float64"}
+
+
+class CorrelationOptions(command.StorageOptions):
+    """What is asked of this script."""
+
+    measure: str = option(
+        "test_accuracy",
+        "plasticity measure that is printed; the files hold all",
+        accepts="test_accuracy, or another of the storage's plasticity measures",
+    )
+    tickets: Literal[
+        "ticket_count",
+        "winning_ticket_count",
+        "overlap_mean",
+        "overlap_corrected",
+        "winning_tickets",
+        "ticket_accuracy",
+        "ticket_advantage",
+        "advantage_over_random",
+    ] = option("ticket_count", "ticket measure that is printed; the files hold all")
+    pairing: Pairing = option(
+        "same",
+        "task whose performance a snapshot is paired with: the one it is about to train on, or the "
+        "one before, as in the original study's plots, which slipped by one task",
+    )
+    center: Literal["mean", "iqm"] = option(
+        "mean", "center over seeds in the trends: mean, or interquartile mean"
+    )
+    confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1)
+    resamples: int = option(2000, "bootstrap resamples of the seeds", ge=10, le=100_000)
+    seed: int = option(0, "seed of the bootstrap's draws", ge=0, le=2**63 - 1)
+
+
+def correlate(
+    setting: pd.DataFrame,
+    measures: Iterable[str],
+    *,
+    tickets: Iterable[str] = tuple(TICKET_MEASURES),
+    statistics: Iterable[str] = tuple(STATISTICS),
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """All correlations within one setting.
+
+    Args:
+        setting: observations of one setting, as `observations.settings` gives them.
+        measures: plasticity measures, columns of it.
+        tickets: ticket measures, columns of it.
+        statistics: of `coefficients.STATISTICS`.
+        resamples: of the seeds.
+        confidence: of the intervals.
+        seed: of the resampling; equal seeds give equal intervals.
+
+    Returns:
+        A row per shift (and ``all``), sparsity, pair of measures and statistic: see `COLUMNS`;
+        `completed` adds what depends on all rows of the file.
+    """
+    measures, tickets, statistics = list(measures), list(tickets), list(statistics)
+    found: dict[tuple[Group, str, str, str], dict[str, Any]] = {}
+    for ranks in (False, True):
+        own = [name for name in statistics if STATISTICS[name].ranks == ranks]
+        most = _AT_ONCE // resamples
+        for part in pairs(setting, tickets, measures, most, infinite=ranks) if own else ():
+            draws = seed_resamples(part.seeds, resamples, seed) if part.seeds > 1 else None
+            left_out = f"{part.left_out} of {part.rows} rows have no number and are left out"
+            for name in own:
+                rows = _estimates(part.series, name, draws, part.seeds, confidence)
+                for ((group, x), y), row in zip(product(part.x, part.y), rows, strict=True):
+                    row["note"] = _joined(row["note"], left_out if part.left_out else "")
+                    found[group, x, y, name] = row
+    place = {name: setting[name].iloc[0] for name in SETTING} if len(setting) else {}
+    frame = pd.DataFrame(
+        [
+            {
+                **place, **dict(zip(GROUP, group, strict=True)),
+                "ticket_measure": x, "plasticity_measure": y, "statistic": name,
+                **found[group, x, y, name],
+            }
+            for group, _ in groups(setting)
+            for x, y, name in product(tickets, measures, statistics)
+        ],
+        columns=[name for name in COLUMNS if name not in _OF_THE_FILE],
+    )  # fmt: skip
+    types = {name: _DTYPES[kind] for name, kind in COLUMNS.items() if kind in _DTYPES}
+    return frame.astype({name: types[name] for name in types.keys() & set(frame)})
+
+
+def completed(frames: Iterable[pd.DataFrame], pairing: Pairing) -> pd.DataFrame:
+    """The file's table: all settings' correlations, with their p-values corrected together.
+
+    Args:
+        frames: from `correlate`.
+        pairing: of the observations.
+    """
+    frame = pd.concat(frames, ignore_index=True)
+    p = frame["p"].to_numpy(dtype=float)
+    frame["p_corrected"] = corrected(p, "fdr_bh")
+    frame["p_holm"] = corrected(p, "holm")
+    frame["tests"] = int(np.isfinite(p).sum())
+    frame["pairing"] = pairing
+    return frame[list(COLUMNS)]
+
+
+def _estimates(
+    series: Series, name: str, draws: Array | None, seeds: int, confidence: float
+) -> list[dict[str, Any]]:
+    """One statistic of every pair of x and y, in this order."""
+    statistic = STATISTICS[name]
+    points = statistic.points(series)
+    count = points.task.size
+    shape = (points.x.shape[1], points.y.shape[1])
+    common = {"n": count, "seeds": np.unique(points.seed).size}
+    if count < statistic.least_points:
+        noun = statistic.noun.removesuffix("s") if count == 1 else statistic.noun
+        note = f"{count} {noun}: {statistic.least_points} are needed"
+        return [{**common, "note": note} for _ in np.ndindex(shape)]
+    estimate = statistic.compute(points, np.ones((1, seeds)))[0]
+    parts = [_own_tests(points, estimate)] if name == "repeated_measures" else []
+    if draws is None or common["seeds"] < 2:
+        note = "one seed, so no interval and no p-value"
+        parts.append([{"note": note} for _ in np.ndindex(shape)])
+    else:
+        parts.append(_intervals(points, statistic, draws, confidence))
+        parts.append(_tests(statistic.scores(points)))
+        if common["seeds"] < ENOUGH_SEEDS:
+            note = f"only {common['seeds']} seeds, too few to rely on interval and p"
+            parts.append([{"note": note} for _ in np.ndindex(shape)])
+    rows = []
+    for (x, y), value, *found in zip(np.ndindex(shape), estimate.flat, *parts, strict=True):
+        if not np.isfinite(value):
+            rows.append({**common, "note": _why_undefined(points, x, y, name)})
+            continue
+        row: dict[str, Any] = {**common, "estimate": float(value)}
+        for part in found:
+            row |= part
+        rows.append(row | {"note": _joined(*(part["note"] for part in found))})
+    return rows
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
+
+
+def _intervals(
+    points: Series, statistic: Statistic, draws: Array, confidence: float
+) -> list[dict[str, Any]]:
+    resampled = statistic.compute(points, draws)
+    distinct = (draws > 0) @ np.bincount(points.seed, minlength=draws.shape[1])
+    resampled[distinct < statistic.least_points] = np.nan
+    undefined = np.isnan(resampled).sum(axis=0)
+    bounds = percentile_intervals(resampled, confidence)
+    return [
+        _interval(float(low), float(high), int(missing), len(draws))
+        for low, high, missing in zip(*(b.flat for b in bounds), undefined.flat, strict=True)
+    ]
+
+
+def _interval(low: float, high: float, undefined: int, resamples: int) -> dict[str, Any]:
+    if undefined == resamples:
+        return {"note": "no interval: no resample of the seeds has a correlation"}
+    if 2 * undefined > resamples:
+        return {"note": "no interval: most resamples of the seeds have no correlation"}
+    left_out = f"{undefined} of {resamples} resamples have no correlation and are left out"
+    return {"low": low, "high": high, "note": left_out if undefined else ""}
+
+
+def _tests(scores: Series) -> list[dict[str, Any]]:
+    none = {"note": "no p-value: all seeds say exactly the same"}
+    return [none if np.isnan(p) else {"p": float(p), "note": ""} for p in p_over_seeds(scores).flat]
+
+
+def _own_tests(points: Series, estimate: Array) -> list[dict[str, Any]]:
+    own = repeated_measures_p(points, estimate)
+    if own is None:
+        note = f"rm_corr's own p-value takes {LEAST_STREAMS} streams"
+        return [{"note": note} for _ in estimate.flat]
+    freedom, p = own
+    return [{"rm_dof": freedom, "rm_p": float(value), "note": ""} for value in p.flat]
+
+
+_CONSTANT = {
+    "first_differences": "changes by the same amount everywhere",
+    "repeated_measures": "is the same all along each stream",
+}
+
+
+def _why_undefined(points: Series, x: int, y: int, statistic: str) -> str:
+    what = _CONSTANT.get(statistic, "is the same everywhere")
+    if is_constant(points.x)[x]:
+        return f"the ticket measure {what}"
+    if is_constant(points.y)[y]:
+        return f"the plasticity measure {what}"
+    one_task = is_constant(points.task[:, None])[0]
+    return "all points are of one task" if one_task else "a straight line in task"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Computes, prints and writes what the command line asks for."""
+    options = command.parse(CorrelationOptions, __doc__, arguments)
+    storage = Storage(options.storage)
+    observations = observe(storage, options.pairing)
+    if options.measure not in observations.measures:
+        raise OptionError(
+            f"measure={options.measure}: must be one of {', '.join(observations.measures)}"
+        )
+    chosen = (TICKET_MEASURES[options.tickets], measure(options.measure))
+    parts = settings(observations)
+    frames = [_correlated(part, observations, options) for part in parts]
+    table = completed(frames, options.pairing)
+    name = "correlation" if options.pairing == "same" else "correlation_pairing_previous"
+    files.write(storage, name, table, COLUMNS)
+    console = command.terminal()
+    answers = []
+    for setting in parts:
+        shown = table[
+            (table[SETTING] == setting.frame[SETTING].iloc[0]).all(axis=1)
+            & (table["ticket_measure"] == options.tickets)
+            & (table["plasticity_measure"] == options.measure)
+        ]
+        center = CENTERS[options.center]
+        said = print_setting(console, setting, shown, *chosen, options.confidence, center)
+        answers.append((setting.title, said))
+    print_answers(console, answers)
+    files.print_where(console, storage, name)
+
+
+def _correlated(
+    setting: Setting, observations: Observations, options: CorrelationOptions
+) -> pd.DataFrame:
+    return correlate(
+        setting.frame,
+        observations.measures,
+        tickets=dict.fromkeys([*observations.tickets, options.tickets]),
+        resamples=options.resamples,
+        confidence=options.confidence,
+        seed=options.seed,
+    )

@@ -1,0 +1,163 @@
+"""What the figures of one setting are drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from raylot.analysis.correlation import correlate
+from raylot.analysis.tables import tables
+from raylot.analysis.tables.measures import STATIONARY, main_measures
+from raylot.analysis.tables.observations import Observations, Setting, told_apart
+from raylot.config import TicketsRun, TicketStreamRun
+from raylot.foundation.errors import OptionError
+from raylot.storage import Storage
+
+
+class NothingToDrawError(Exception):
+    """A figure's data are not in the storage; says what is missing."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Tables of a whole storage, with versions of plugins told apart."""
+
+    runs: pd.DataFrame
+    tasks: pd.DataFrame
+    snapshots: pd.DataFrame
+    plastic_parameters: pd.DataFrame
+
+    @classmethod
+    def read(cls, storage: Storage) -> Tables:
+        """Reads them all."""
+        runs = tables.read(storage, "runs")
+        return cls(
+            **{
+                name: told_apart(tables.read(storage, name), runs) if name != "runs" else runs
+                for name in cls.__annotations__
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Material:
+    """One setting's rows of every table that is drawn.
+
+    Attributes:
+        setting: its observations and its name.
+        tables: of the storage.
+        observations: of the storage.
+        all_measures: whether matrices of correlations show all measures, not just the main ones.
+    """
+
+    setting: Setting
+    tables: Tables
+    observations: Observations
+    all_measures: bool = False
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """A row per snapshot and sparsity: see `observations.Observations`."""
+        return self.setting.frame
+
+    @property
+    def title(self) -> str:
+        """Tells the setting from the storage's others; empty if it is the only one."""
+        return f"{self.setting.title}." if self.setting.suffix else ""
+
+    @property
+    def protocol(self) -> str:
+        """Of its searches."""
+        return str(self.frame["protocol"].iloc[0])
+
+    @property
+    def suffix_of_interventions(self) -> str:
+        """The setting's suffix without its intervention: that of all that differ in it only."""
+        return self.setting.suffix.removesuffix(f"_{self.frame['intervention'].iloc[0]}")
+
+    @cached_property
+    def shifts(self) -> list[str]:
+        """Its shifts, the control last."""
+        shifts = self.frame["shift"].unique()
+        return sorted(shifts, key=lambda shift: (shift == STATIONARY, shift))
+
+    @cached_property
+    def measures(self) -> list[str]:
+        """The plasticity measures that have a value in it."""
+        return [name for name in self.observations.measures if self.frame[name].notna().any()]
+
+    @cached_property
+    def tasks(self) -> pd.DataFrame:
+        """Its streams' rows of ``tasks``, one per task that was trained on."""
+        tasks = self.tables.tasks
+        streams = self.frame["stream_run_id"].unique()
+        own = tasks["run_id"].isin(streams) & (tasks["subnetwork"] == "dense")
+        return tasks[own & tasks["snapshot"].isna()]
+
+    @cached_property
+    def snapshots(self) -> pd.DataFrame:
+        """Its rows of ``snapshots``."""
+        return self._searched(self.tables.snapshots)
+
+    @cached_property
+    def plastic_parameters(self) -> pd.DataFrame:
+        """Its rows of ``plastic_parameters``."""
+        return self._searched(self.tables.plastic_parameters)
+
+    @cached_property
+    def ticket_streams(self) -> pd.DataFrame:
+        """Rows of ``tasks`` of the ended ticket streams that start from its snapshots.
+
+        Those of a dense network belong to every search of the snapshot.
+        """
+        tasks = self.tables.tasks
+        streams = self.frame["stream_run_id"].unique()
+        rows = tasks[tasks["stream_run_id"].isin(streams) & tasks["snapshot"].notna()]
+        runs = self.tables.runs
+        runs = runs[runs["kind"] == TicketStreamRun.kind].set_index("run_id")
+        found_by = rows["run_id"].map(runs["protocol"].map(search_protocols(runs)))
+        dense = (rows["subnetwork"] == "dense") & found_by.notna()
+        return rows[dense | (found_by == self.protocol)]
+
+    @cached_property
+    def tickets(self) -> list[str]:
+        """The ticket measures that have a value in it."""
+        return [name for name in self.observations.tickets if self.frame[name].notna().any()]
+
+    @property
+    def left_out(self) -> int:
+        """How many measures `correlations` leaves out."""
+        return sum(len(own) - len(self._shown(own)) for own in (self.tickets, self.measures))
+
+    def correlations(self, statistic: str) -> pd.DataFrame:
+        """Its correlations of one kind, as analysis/correlation.py writes them."""
+        tickets, measures = self._shown(self.tickets), self._shown(self.measures)
+        return correlate(self.frame, measures, tickets=tickets, statistics=[statistic])
+
+    def _shown(self, names: list[str]) -> list[str]:
+        return names if self.all_measures else main_measures(names)
+
+    def _searched(self, table: pd.DataFrame) -> pd.DataFrame:
+        streams = self.frame["stream_run_id"].unique()
+        own = table["stream_run_id"].isin(streams)
+        return pd.DataFrame(table[own & (table["protocol"] == self.protocol)])
+
+
+def search_protocols(runs: pd.DataFrame) -> dict[str, str]:
+    """Protocol of ticket streams -> protocol of the searches that their tickets come from, which
+    knows nothing of the options that only ticket streams have. One whose options raylot does not
+    accept is reported and left out.
+
+    Args:
+        runs: rows of ``runs`` of ticket streams.
+    """
+    found = {}
+    for run in runs.drop_duplicates("protocol").to_dict("records"):
+        options = {n: run[n] for n in TicketsRun.model_fields if not pd.isna(run.get(n))}
+        try:
+            found[str(run["protocol"])] = TicketsRun.checked(**options).protocol
+        except OptionError as error:
+            tables.report_once(f"protocol {run['protocol']}: left out, as {error}")
+    return found

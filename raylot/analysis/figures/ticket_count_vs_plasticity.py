@@ -1,0 +1,155 @@
+"""Figure: ticket count against test accuracy, one panel per sparsity."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from raylot.analysis.figures.material import Material
+from raylot.analysis.figures.panels import label_row, panel_grid, search_labels, seeds_note
+from raylot.analysis.figures.style import (
+    DOUBLE_COLUMN,
+    SINGLE_COLUMN,
+    lay_out,
+    note,
+    place_labels,
+    shift_colours,
+)
+from raylot.analysis.prose.headline import NOT_TESTED
+from raylot.analysis.statistics.intervals import Mean, mean_interval
+from raylot.analysis.tables.measures import STATIONARY, measure
+from raylot.analysis.tables.observations import groups
+
+#: A task, and the means of x and y over the seeds of its snapshot.
+Snapshot = tuple[int, Mean, Mean]
+
+#: A figure, and each panel with a shift and the rows that are drawn there.
+Grid = tuple[Figure, list[tuple[Axes, str, pd.DataFrame]]]
+
+# More shifts than this do not share a panel.
+_MOST_TOGETHER = 3
+_X, _Y = "test_accuracy", "ticket_count"
+
+
+def ticket_count_vs_plasticity(material: Material) -> Figure:
+    """Faint points: single seeds. Large: means over seeds of each snapshot, with 95% t intervals
+    both ways, joined in the order of tasks; the first and the last are labelled."""
+    frame = material.frame
+    drawn: dict[Axes, list[tuple[str, list[Snapshot]]]] = {}
+    arranged = _panel_per_search if len(material.shifts) <= _MOST_TOGETHER else _panel_per_shift
+    colours = shift_colours(material.shifts)
+    figure, parts = arranged(material, colours)
+    for axes, shift, part in parts:
+        drawn.setdefault(axes, []).append((colours[shift], _draw(axes, part, colours[shift])))
+    for axes in drawn:
+        axes.margins(0.12, 0.12)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    note(
+        figure,
+        material.title,
+        seeds_note(frame, shown_by="bars"),
+        "Faint: single seeds; joined in the order of tasks.",
+        "Another kind of processor moves the means as other seeds would.",
+        NOT_TESTED if STATIONARY in material.shifts else "",
+    )
+    lay_out(figure)
+    for axes, lines in drawn.items():
+        ends = [
+            (x.mean, y.mean, f"task {task}", colour)
+            for colour, means in lines
+            for task, x, y in dict.fromkeys([*means[:1], *means[-1:]])
+        ]
+        place_labels(axes, ends, [point for _, means in lines for point in _covered(means)])
+    return figure
+
+
+def _panel_per_search(material: Material, colours: Mapping[str, str]) -> Grid:
+    """Few shifts share a panel, and a key above all panels."""
+    names = search_labels(material.frame)
+    columns = min(3, len(names))
+    rows = math.ceil(len(names) / columns)
+    width = SINGLE_COLUMN if columns == 1 else DOUBLE_COLUMN
+    figure = Figure(figsize=(width, 0.7 + 2.5 * rows))
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    panels = dict(zip(names, grid.flat, strict=False))
+    for axes in list(grid.flat)[len(names) :]:
+        axes.set_visible(False)
+    for search, name in names.items():
+        panels[search].set_title(name)
+    for column in grid.T:
+        lowest = [axes for axes in column if axes.get_visible()][-1]
+        lowest.set_xlabel(measure(_X).axis_label)
+        lowest.tick_params(labelbottom=True)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(measure(_Y).axis_label)
+    handles: list[Any] = [
+        Line2D([], [], color=colour, marker="o", markersize=4, label=shift)
+        for shift, colour in colours.items()
+    ]
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=4, frameon=False, labelcolor="linecolor"
+    )
+    parts = groups(material.frame, with_all_shifts=False)
+    return figure, [(panels[s, r], shift, part) for (shift, s, r), part in parts]
+
+
+def _panel_per_shift(material: Material, colours: Mapping[str, str]) -> Grid:
+    """Many shifts would hide one another: a column for each, a row per sparsity."""
+    names = search_labels(material.frame)
+    figure, panels = panel_grid(
+        list(colours), len(names), 1.4, measure(_X).axis_label, colours, share_x=False
+    )
+    for row, name in enumerate(names.values()):
+        label_row(panels, row, f"{name}\nTicket count")
+    parts = groups(material.frame, with_all_shifts=False)
+    return figure, [
+        (panels[shift][list(names).index((s, r))], shift, part) for (shift, s, r), part in parts
+    ]
+
+
+def _draw(axes: Axes, part: pd.DataFrame, colour: str) -> list[Snapshot]:
+    """Draws one shift; returns its means in the order of tasks."""
+    axes.plot(part[_X], part[_Y], ".", color=colour, alpha=0.35, markersize=4, markeredgewidth=0)
+    means: list[Snapshot] = []
+    for task, snapshot in part.dropna(subset=[_X, _Y]).groupby("task"):
+        x, y = mean_interval(snapshot[_X]), mean_interval(snapshot[_Y])
+        if x is not None and y is not None:
+            means.append((int(str(task)), x, y))
+    if means:
+        axes.errorbar(
+            [x.mean for _, x, _ in means],
+            [y.mean for _, _, y in means],
+            xerr=[_half(x) for _, x, _ in means],
+            yerr=[_half(y) for _, _, y in means],
+            color=colour,
+            marker="o",
+            markersize=4.5,
+            linewidth=1,
+            elinewidth=0.6,
+        )
+    return means
+
+
+def _covered(means: list[Snapshot]) -> list[tuple[float, float]]:
+    """Points all along the error bars, and along the line that joins the means."""
+    steps = np.linspace(-1, 1, 9)
+    points = [(x.mean + s * _half(x), y.mean) for _, x, y in means for s in steps]
+    points += [(x.mean, y.mean + s * _half(y)) for _, x, y in means for s in steps]
+    for (_, x, y), (_, next_x, next_y) in itertools.pairwise(means):
+        for share in (0.15, 0.3, 0.5, 0.7, 0.85):
+            across, up = next_x.mean - x.mean, next_y.mean - y.mean
+            points.append((x.mean + share * across, y.mean + share * up))
+    return points
+
+
+def _half(mean: Mean) -> float:
+    return 0.0 if mean.high is None else mean.high - mean.mean

@@ -1,0 +1,117 @@
+"""Figure: accuracy of tickets, their controls and the dense network along the snapshots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from raylot.analysis.figures.material import Material, NothingToDrawError
+from raylot.analysis.figures.panels import (
+    draw_means,
+    label_row,
+    mark_empty,
+    means_over_seeds,
+    panel_grid,
+    search_labels,
+    seeds_note,
+    share_y,
+)
+from raylot.analysis.figures.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    Label,
+    label_rows,
+    note,
+    shift_colours,
+)
+from raylot.analysis.tables.observations import groups
+
+#: Column of ``snapshots`` -> name, colour and marker.
+_NETWORKS = {
+    "dense_accuracy": ("dense", BLACK, "s"),
+    "ticket_accuracy": ("tickets", BLUE, "o"),
+    "random_accuracy": ("random", ORANGE, "^"),
+    "shuffled_accuracy": ("shuffled", GREEN, "v"),
+    "reinit_accuracy": ("reinit", PINK, "D"),
+}
+_EXPLAINED = {
+    "random_accuracy": "random: random masks;",
+    "shuffled_accuracy": "shuffled: tickets' masks shuffled within each layer;",
+    "reinit_accuracy": "reinit: tickets from a fresh initialisation;",
+}
+# Height of the strip that shows the share of winning tickets, as a share of the panel.
+_STRIP = 0.13
+
+
+def tickets_and_controls(material: Material) -> Figure:
+    """Test accuracies at each snapshot, a panel per shift and sparsity; the strip at the bottom of
+    a panel shows which share of the tickets wins. Means over seeds with 95% t intervals.
+
+    Raises:
+        NothingToDrawError: no network of a snapshot has an accuracy.
+    """
+    rows = material.snapshots
+    drawn = [name for name in _NETWORKS if np.isfinite(rows[name].astype(float)).any()]
+    if not drawn:
+        raise NothingToDrawError("no tickets or controls with an accuracy")
+    names = search_labels(rows)
+    colours = shift_colours(material.shifts)
+    figure, panels = panel_grid(material.shifts, len(names), 1.35, "Task of the stream", colours)
+    labels: list[Label] = []
+    strips: list[tuple[Axes, pd.DataFrame]] = []
+    for (shift, sparsity, rounds), part in groups(rows, with_all_shifts=False):
+        axes = panels[shift][list(names).index((sparsity, rounds))]
+        for column in drawn:
+            name, colour, marker = _NETWORKS[column]
+            end = draw_means(axes, means_over_seeds(part, column), colour, marker)
+            labels += [] if end is None else [Label(axes, *end, name, colour)]
+        strips.append((axes, part))
+    for row, name in enumerate(names.values()):
+        label_row(panels, row, f"{name}\nTest accuracy")
+    for own in panels.values():
+        for axes in own:
+            mark_empty(axes)
+    scales = share_y([axes for own in panels.values() for axes in own])
+    won = [_draw_winners(axes, part) for axes, part in strips]
+    explained = [_EXPLAINED[name] for name in drawn if name in _EXPLAINED]
+    note(
+        figure,
+        material.title,
+        seeds_note(rows),
+        scales,
+        *explained,
+        "grey bars: share of the tickets that win (frame: all)." if any(won) else "",
+    )
+    label_rows(labels)
+    return figure
+
+
+def winning_share(rows: pd.DataFrame) -> pd.Series[float]:
+    """Winning tickets as a share of all tickets of each task; tasks without both are left out."""
+    given = rows.dropna(subset=["winning_tickets", "tickets"])
+    totals = given.groupby("task")[["winning_tickets", "tickets"]].sum()
+    return (totals["winning_tickets"] / totals["tickets"]).dropna()
+
+
+def _draw_winners(axes: Axes, rows: pd.DataFrame) -> bool:
+    """Draws the strip below the lines; returns whether there is anything to show."""
+    shares = winning_share(rows)
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(bottom - 1.6 * _STRIP * (top - bottom), top)
+    if shares.empty:
+        return False
+    tasks = shares.index.to_numpy(dtype=float)
+    width = min(0.35 * np.diff(tasks).min(), 0.06 * np.ptp(tasks)) if len(tasks) > 1 else 0.06
+    place: dict[str, Any] = {"width": width, "transform": axes.get_xaxis_transform(), "zorder": 0}
+    frame = np.full(len(tasks), _STRIP)
+    axes.bar(tasks, frame, facecolor="none", edgecolor=GREY, linewidth=0.3, alpha=0.7, **place)
+    axes.bar(tasks, _STRIP * shares, color=GREY, alpha=0.5, linewidth=0, **place)
+    return True

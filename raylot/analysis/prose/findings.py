@@ -1,0 +1,160 @@
+"""What is known about a study, ready to be put into words: trends, and links between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from raylot.analysis.statistics.intervals import CENTERS, ENOUGH_SEEDS, Center
+from raylot.analysis.statistics.trends import Change, change
+from raylot.analysis.tables.measures import STATIONARY, Measure, sparsity_label
+from raylot.analysis.tables.observations import groups, several_rounds
+from raylot.analysis.words import p_value
+
+#: Share of a measure's changes along the stream.
+_NEARLY_ALL = 0.8
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was found at one sparsity of one shift.
+
+    Attributes:
+        place: ``sparsity 0.8``.
+        key: the sparsity and rounds that it stands for.
+        tickets: how the ticket measure changed along the stream.
+        rows: statistic -> its row of `correlation.completed`.
+        confidence: of the rows' intervals.
+        in_one_step: whether nearly all that both measures changed, they changed between the same
+            two snapshots. Then any two measures correlate, in whatever way it is computed.
+    """
+
+    place: str
+    key: tuple[float, int | None]
+    tickets: Change | None
+    rows: Mapping[str, Mapping[Any, Any]]
+    confidence: float
+    in_one_step: bool = False
+
+    def sign(self, statistic: str) -> int:
+        """1 or -1 if the interval lies wholly above or below 0, rests on enough seeds, and the
+        corrected p agrees (a bootstrap interval over few seeds is too narrow); or 0."""
+        row = self.rows[statistic]
+        if not self.sure(statistic) or row["p_corrected"] >= 1 - self.confidence:
+            return 0
+        return int(row["low"] > 0) - int(row["high"] < 0)
+
+    def exists(self, statistic: str) -> bool:
+        return not pd.isna(self.rows[statistic]["estimate"])
+
+    def sure(self, statistic: str) -> bool:
+        """Whether its interval exists, and from enough seeds to conclude anything."""
+        row = self.rows[statistic]
+        return not pd.isna(row["low"]) and row["seeds"] >= ENOUGH_SEEDS
+
+    def figure(self, statistic: str) -> str:
+        row = self.rows[statistic]
+        if pd.isna(row["estimate"]):
+            return f"not computable ({row['note'].split('; ')[0]})"
+        if pd.isna(row["low"]):
+            return f"{row['estimate']:+.2f} (no interval)"
+        text = f"{row['estimate']:+.2f} [{row['low']:+.2f}, {row['high']:+.2f}]"
+        return text if pd.isna(row["p_corrected"]) else f"{text} {p_value(row['p_corrected'])}"
+
+
+@dataclass(frozen=True)
+class ShiftFindings:
+    """What was found under one shift.
+
+    Attributes:
+        shift: its name.
+        plasticity: how the plasticity measure changed along the stream; None if it cannot be told.
+        searches: one per sparsity.
+    """
+
+    shift: str
+    plasticity: Change | None
+    searches: Sequence[Search]
+
+
+def findings(
+    frame: pd.DataFrame,
+    rows: pd.DataFrame,
+    tickets: Measure,
+    plasticity: Measure,
+    confidence: float = 0.95,
+    center: Center = CENTERS["mean"],
+) -> tuple[list[ShiftFindings], ShiftFindings | None]:
+    """What was found under each shift, and under the stationary control if there is one.
+
+    Args:
+        frame: observations of one setting.
+        rows: its correlations of the one pair of measures, from `correlation.completed`.
+        tickets, plasticity: the pair.
+        confidence: of the intervals.
+        center: mean or interquartile mean over seeds.
+    """
+    # the performance on the task before has no value at task 0: both trends start where it begins
+    measured = frame.loc[np.isfinite(frame[plasticity.name].astype(float)), "task"]
+    frame = frame[frame["task"] >= measured.min()] if len(measured) else frame
+    found = [
+        ShiftFindings(
+            shift,
+            change(frame[frame["shift"] == shift], plasticity.name, confidence, center),
+            _searches(frame, rows, (tickets, plasticity), shift, confidence, center),
+        )
+        for shift in sorted(frame["shift"].unique())
+    ]
+    control = next((of_shift for of_shift in found if of_shift.shift == STATIONARY), None)
+    return [of_shift for of_shift in found if of_shift is not control], control
+
+
+def direction(found: Change | None, measure: Measure) -> int | None:
+    """1 if the change is clearly for the better, -1 for the worse, 0 neither; None: unknown."""
+    if found is None or found.change.seeds < ENOUGH_SEEDS:
+        return None
+    return found.change.direction * measure.orientation
+
+
+def _searches(
+    frame: pd.DataFrame,
+    rows: pd.DataFrame,
+    pair: tuple[Measure, Measure],
+    shift: str,
+    confidence: float,
+    center: Center,
+) -> list[Search]:
+    tickets, plasticity = pair
+    with_rounds = several_rounds(frame)
+    found = []
+    for (name, sparsity, rounds), part in groups(frame, with_all_shifts=False):
+        if name != shift:
+            continue
+        of_rounds = rows["rounds"].isna() if rounds is None else rows["rounds"] == rounds
+        own = rows[(rows["shift"] == shift) & (rows["sparsity"] == sparsity) & of_rounds]
+        place = f"sparsity {sparsity_label(sparsity, rounds if with_rounds else None)}"
+        found.append(
+            Search(
+                place,
+                (sparsity, rounds),
+                change(part, tickets.name, confidence, center),
+                {str(row["statistic"]): row for row in own.to_dict("records")},
+                confidence,
+                _in_one_step(part, [tickets.name, plasticity.name]),
+            )
+        )
+    return found
+
+
+def _in_one_step(frame: pd.DataFrame, columns: list[str]) -> bool:
+    """Of means over seeds; a stream of two snapshots has but one step, which says nothing."""
+    steps = frame.groupby("task")[columns].mean().dropna().diff().abs().iloc[1:]
+    total = steps.sum()
+    if len(steps) < 2 or not (total > 0).all():
+        return False
+    shares = steps / total
+    return bool((shares.max() > _NEARLY_ALL).all() and shares.idxmax().nunique() == 1)

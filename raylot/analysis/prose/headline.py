@@ -1,0 +1,146 @@
+"""The answer to raylot's question in one sentence, how sure it is, and what was not tested."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from raylot.analysis.prose.findings import Search, ShiftFindings, direction
+from raylot.analysis.statistics.intervals import ENOUGH_SEEDS
+from raylot.analysis.tables.measures import Measure
+from raylot.analysis.words import counted, listed
+
+#: Share of the shift's change of tickets from which on the control's counts as just as far.
+_JUST_AS_FAR = 0.9
+
+#: What the stationary control cannot tell: said wherever something is compared with it.
+NOT_TESTED = (
+    "Not tested: whether the control can still learn data that it has not seen; it was measured "
+    "on data that it had trained on."
+)
+
+#: Where a verdict names the shifts that it is about.
+_SHIFT = "<shift>"
+
+
+def headline(
+    shifts: Sequence[ShiftFindings],
+    control: ShiftFindings | None,
+    tickets: Measure,
+    plasticity: Measure,
+    seeds: int,
+    confidence: float = 0.95,
+) -> str:
+    """Whether tickets run out as plasticity is lost: one sentence, for every shift together, and
+    one on what the control did not test.
+
+    Args:
+        shifts, control: from `findings.findings`.
+        tickets, plasticity: the measures that they are about.
+        seeds: seeds in the whole setting.
+        confidence: of the intervals.
+    """
+    if not shifts:
+        return "Open: there is no shifting stream, along which plasticity could be lost."
+    if seeds < ENOUGH_SEEDS:
+        return (
+            f"Open: {counted(seeds, 'seed')} cannot tell a finding from chance "
+            f"({ENOUGH_SEEDS} are needed)."
+        )
+    verdicts: dict[str, list[str]] = {}  # what is said of several shifts is said once
+    for found in shifts:
+        verdict = _verdict(found, control, tickets, plasticity, confidence)
+        verdicts.setdefault(verdict, []).append(found.shift)
+    parts = [verdict.replace(_SHIFT, listed(names)) for verdict, names in verdicts.items()]
+    said = f"{'; '.join(parts)} ({seeds} seeds, {100 * confidence:g}% intervals over seeds)."
+    return said if control is None else f"{said} {NOT_TESTED}"
+
+
+def _verdict(
+    found: ShiftFindings,
+    control: ShiftFindings | None,
+    tickets: Measure,
+    plasticity: Measure,
+    confidence: float,
+) -> str:
+    """What is to be said of one shift, with `_SHIFT` in place of its name."""
+    lost = direction(found.plasticity, plasticity)
+    if lost != -1:
+        return f"under {_SHIFT} the question stays open, as no loss of plasticity is certain"
+    fell = {direction(search.tickets, tickets) for search in found.searches}
+    if fell != {-1}:
+        return (
+            f"under {_SHIFT} plasticity is lost, but {tickets.label} does not clearly get "
+            f"worse{' at every sparsity' if len(found.searches) > 1 else ''}"
+        )
+    text = f"under {_SHIFT} the {tickets.stands_for} falls as plasticity is lost"
+    doubts = _doubts(found, control, tickets, confidence)
+    if doubts:
+        return f"{text}, but {', and '.join(doubts)}"
+    return (
+        f"{text}, clearly more than in the stationary control, and the two are linked beyond "
+        "the mere fact that both change along the stream"
+    )
+
+
+def _same_in_control(
+    found: ShiftFindings, control: ShiftFindings, tickets: Measure, confidence: float
+) -> bool:
+    """Whether tickets get worse in the control to the same extent."""
+    of_control = {search.key: search.tickets for search in control.searches}
+    pairs = [(search.tickets, of_control.get(search.key)) for search in found.searches]
+    return (
+        all(direction(same, tickets) == -1 for _, same in pairs)
+        and -1 not in _beyond_control(found, control, tickets, confidence)
+        and all(
+            abs(same.change.mean) >= _JUST_AS_FAR * abs(own.change.mean)
+            for own, same in pairs
+            if own is not None and same is not None
+        )
+    )
+
+
+def _doubts(
+    found: ShiftFindings, control: ShiftFindings | None, tickets: Measure, confidence: float
+) -> list[str]:
+    doubts = []
+    if control is None:
+        doubts.append("no stationary control tells whether longer training alone does the same")
+    elif _same_in_control(found, control, tickets, confidence):
+        doubts.append("just as far in the stationary control")
+    elif _beyond_control(found, control, tickets, confidence) != {-1}:
+        doubts.append("not clearly more than in the stationary control")
+    linked = [search.place for search in found.searches if _survives(search)]
+    beyond = "clearly linked beyond the mere fact that both change along the stream"
+    if not linked:
+        doubts.append(f"the two are not {beyond}")
+    elif len(linked) < len(found.searches):
+        doubts.append(f"only at {listed(linked)} are the two {beyond}")
+    if any(search.in_one_step and _survives(search) for search in found.searches):
+        doubts.append(
+            "nearly all of both changes falls between the same two snapshots, where more of them "
+            "would tell a link from one jump"
+        )
+    return doubts
+
+
+def _beyond_control(
+    found: ShiftFindings, control: ShiftFindings, tickets: Measure, confidence: float
+) -> set[int]:
+    """Directions of the change of tickets beyond the control's; 0 where it is not clear."""
+    of_control = {search.key: search.tickets for search in control.searches}
+    directions = set()
+    for search in found.searches:
+        same = of_control.get(search.key)
+        more = (
+            None
+            if search.tickets is None or same is None
+            else search.tickets.minus(same, confidence)
+        )
+        directions.add(0 if more is None else more.direction * tickets.orientation)
+    return directions
+
+
+def _survives(search: Search) -> bool:
+    """Whether the link is there with the trend along the stream taken out in both ways."""
+    signs = {search.sign(name) for name in ("pearson", "first_differences", "partial")}
+    return len(signs) == 1 and signs != {0}

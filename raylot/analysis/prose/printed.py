@@ -1,0 +1,149 @@
+"""Prints one setting's correlations, at most 80 columns wide: a table, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from raylot.analysis.layout import plain_table
+from raylot.analysis.prose.answer import answer
+from raylot.analysis.prose.findings import findings
+from raylot.analysis.prose.headline import headline
+from raylot.analysis.statistics.coefficients import STATISTICS
+from raylot.analysis.statistics.intervals import CENTERS, MANY_SEEDS, Center
+from raylot.analysis.statistics.significance import smallest_p
+from raylot.analysis.tables.measures import ALL_SHIFTS, Measure, sparsity_label
+from raylot.analysis.tables.observations import Setting, groups, several_rounds
+from raylot.analysis.words import capitalised, correlation, counted, p_value
+
+
+def print_setting(
+    console: Console,
+    setting: Setting,
+    rows: pd.DataFrame,
+    tickets: Measure,
+    plasticity: Measure,
+    confidence: float,
+    center: Center = CENTERS["mean"],
+) -> str:
+    """Prints heading, table, notes and the findings in words.
+
+    Args:
+        console: where to.
+        setting: what the rows are about.
+        rows: one pair's rows of `correlation.completed`.
+        tickets, plasticity: the pair.
+        confidence: of the intervals.
+        center: mean or interquartile mean over seeds.
+
+    Returns:
+        What all of it comes to, in a few lines: to be printed last.
+    """
+    console.print(setting.title, style="bold")
+    console.print(
+        f"Correlation of {tickets.label} with {plasticity.label}, with "
+        f"{100 * confidence:g}% bootstrap interval over seeds, and p of a t test over seeds, "
+        f"corrected for {rows['tests'].max()} tests (Benjamini-Hochberg)\n"
+    )
+    if (rows["pairing"] == "previous").any():
+        console.print("Performance is that on the task before each snapshot's.\n")
+    with_rounds = several_rounds(setting.frame)
+    console.print(_table(rows, with_rounds))
+    for note, places in _notes(rows, with_rounds).items():
+        console.print(f"- {note}: {places}")
+    found = findings(setting.frame, rows, tickets, plasticity, confidence, center)
+    seeds = setting.frame["seed"].nunique()
+    about = (*found, tickets, plasticity, seeds, confidence)
+    console.print(f"\n{answer(*about)}")
+    console.print(f"\n{winners(setting.frame, center)}")
+    console.print(f"\n{_reading(seeds, center)}\n")
+    return capitalised(headline(*about))
+
+
+def cell(row: Mapping[Any, Any]) -> str:
+    """``-.77``, ``[-.90, -.51]`` and ``p .012`` below each other; only what exists."""
+    if pd.isna(row["estimate"]):
+        return "none"
+    lines = [correlation(row["estimate"])]
+    if not pd.isna(row["low"]):
+        lines.append(f"[{correlation(row['low'])}, {correlation(row['high'])}]")
+    if not pd.isna(row["p_corrected"]):
+        lines.append(p_value(row["p_corrected"]))
+    return "\n".join(lines)
+
+
+def _reading(seeds: int, center: Center) -> str:
+    """How far the intervals and p-values go."""
+    text = (
+        "Intervals: of correlations by bootstrap over seeds; of changes along the stream, "
+        f"{center.interval_label} intervals of the {center.label} over seeds. Another kind of "
+        "processor rounds differently, which moves results as other seeds would."
+    )
+    if 1 < seeds < MANY_SEEDS:
+        text += (
+            f" With {seeds} seeds a bootstrap interval comes out too narrow. p of the t test "
+            f"leans on the t distribution: a sign-flip test, which assumes none, reaches "
+            f"{smallest_p(seeds):.3g} at best with {seeds} seeds, before any correction."
+        )
+    return text
+
+
+def winners(frame: pd.DataFrame, center: Center = CENTERS["mean"]) -> str:
+    """How many of the distinct tickets win: a count of masks that lose says little."""
+    parts = []
+    for (shift, sparsity, _), part in groups(frame, with_all_shifts=False):
+        by_task = part.groupby("task")["winning_ticket_count"]
+        found = {str(task): center.of(values, 0.95) for task, values in by_task}
+        means = [(task, mean.mean) for task, mean in found.items() if mean is not None]
+        if means:
+            ends = dict([means[0], means[-1]])
+            span = ", ".join(f"{mean:.2g} at task {task}" for task, mean in ends.items())
+            parts.append(f"{shift} at sparsity {sparsity:g}: {span}")
+    listed = "; ".join(parts) or "not known"
+    return (
+        "Tickets are counted whether they win or not. Distinct ones that win, "
+        f"{center.label} over seeds: {listed}."
+    )
+
+
+def _table(rows: pd.DataFrame, with_rounds: bool) -> Table:
+    table = plain_table(padding=1)
+    table.add_column("shift\nsparsity\nseeds", overflow="fold")
+    for statistic in STATISTICS.values():
+        table.add_column(statistic.label.replace(" ", "\n", 1), no_wrap=True)
+    for place, part in _by_group(rows, with_rounds, "\n"):
+        cells = {row["statistic"]: row for row in part.to_dict("records")}
+        count = counted(int(part["seeds"].max()), "seed")
+        table.add_row(f"{place}\n{count}", *(cell(cells[name]) for name in STATISTICS))
+    return table
+
+
+def _notes(rows: pd.DataFrame, with_rounds: bool) -> dict[str, str]:
+    """Each note that was made, and the places it is about."""
+    places: dict[str, list[str]] = {}
+    for place, part in _by_group(rows, with_rounds, " at sparsity "):
+        noted: dict[str, list[str]] = {}
+        for row in part.to_dict("records"):
+            for note in filter(None, row["note"].split("; ")):
+                noted.setdefault(note, []).append(STATISTICS[row["statistic"]].label)
+        for note, statistics in noted.items():
+            every = len(statistics) == len(STATISTICS)
+            what = place if every else f"{place} ({', '.join(statistics)})"
+            places.setdefault(note, []).append(what)
+    return {note: "; ".join(where) for note, where in places.items()}
+
+
+def _by_group(
+    rows: pd.DataFrame, with_rounds: bool, separator: str
+) -> list[tuple[str, pd.DataFrame]]:
+    found = []
+    for _, part in rows.groupby(["shift", "sparsity", "rounds"], dropna=False, sort=False):
+        shift, sparsity, rounds = part[["shift", "sparsity", "rounds"]].iloc[0]
+        shift_label = "all shifts" if shift == ALL_SHIFTS else str(shift)
+        sparsity_text = sparsity_label(sparsity, rounds if with_rounds else None)
+        found.append((f"{shift_label}{separator}{sparsity_text}", part))
+    return found

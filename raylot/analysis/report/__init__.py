@@ -1,0 +1,1 @@
+"""The report: one page of HTML with all figures and numbers."""

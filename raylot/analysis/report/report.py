@@ -1,0 +1,274 @@
+"""Writes STORAGE/analysis/report.html: one page that explores a study, to keep or to send.
+
+The page holds all that it needs, opens without a network, and has the answer with its intervals,
+every figure with filters, the runs with their cost, and the commands and versions behind them. It
+shows what there is so far, also while a sweep runs.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import html
+import json
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from plotly.offline import get_plotlyjs
+
+from raylot.analysis import command
+from raylot.analysis.correlation import COLUMNS, completed, correlate
+from raylot.analysis.figures.style import (
+    CORRELATION_COLOURS,
+    CORRELATION_KEY,
+    PALE,
+    intervention_colours,
+    shift_colours,
+)
+from raylot.analysis.prose.answer import answer
+from raylot.analysis.prose.findings import Search, findings
+from raylot.analysis.prose.headline import headline
+from raylot.analysis.prose.printed import winners
+from raylot.analysis.report import report_data
+from raylot.analysis.statistics.trends import Change
+from raylot.analysis.tables import tables
+from raylot.analysis.tables.measures import TICKET_MEASURES, main_measures, measure
+from raylot.analysis.tables.observations import (
+    SETTING,
+    Observations,
+    Setting,
+    observe,
+    settings,
+    told_apart,
+)
+from raylot.analysis.words import capitalised
+from raylot.foundation.errors import OptionError
+from raylot.foundation.version import VERSION
+from raylot.results.commands import commands
+from raylot.results.integrity import unfinished_runs
+from raylot.storage import Storage
+from raylot.storage.lease import holders
+
+PAGE = Path(__file__).with_name("page")
+
+#: Its scripts, in the order in which they need each other.
+_SCRIPTS = (
+    "statistics.js",
+    "data.js",
+    "colours.js",
+    "charts.js",
+    "figures.js",
+    "runs.js",
+    "main.js",
+)
+
+#: The pair that the answer is about.
+_TICKETS, _PLASTICITY = TICKET_MEASURES["ticket_count"], measure("test_accuracy")
+
+#: The columns of figures behind the answer.
+_FIGURES = (
+    "test accuracy, first to last snapshot",
+    "ticket count, first to last snapshot",
+    "Pearson correlation",
+    "of first differences",
+    "given the task",
+)
+
+_PATH = "analysis/report.html"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Writes the report of the storage that the command line names."""
+    options = command.parse(command.StorageOptions, __doc__, arguments)
+    storage = Storage(options.storage)
+    page = report(storage).encode()
+    storage.write(_PATH, page)
+    size = f"{len(page) / 1e6:.1f} MB"
+    place = f"{storage.root.rstrip('/')}/{_PATH}"
+    command.terminal().print(f"report   {place} ({size})", soft_wrap=True)
+
+
+def report(storage: Storage) -> str:
+    """The page, as HTML.
+
+    Raises:
+        OptionError: no stream has learned a task yet.
+    """
+    runs = tables.read(storage, "runs")
+    unfinished = unfinished_runs(storage, set(runs["run_id"]))
+    begun = report_data.begun(runs, unfinished)
+    tasks = told_apart(tables.read(storage, "tasks"), begun)
+    runs = told_apart(runs, begun)
+    known = report_data.streams(begun, tasks)
+    if known.empty:
+        raise OptionError(
+            f"storage={storage.root}: must be the folder or URI of a raylot storage in which a "
+            "stream has learned a task (tables/tasks has none)"
+        )
+    snapshots = tables.read(storage, "snapshots")
+    plastic = tables.read(storage, "plastic_parameters")
+    observed = None if snapshots.empty else observe(storage)
+    # without an intervention first: what all others are compared with
+    parts = [] if observed is None else sorted(settings(observed), key=_has_intervention)
+    correlations = _correlations(parts, observed)
+    searches = {} if observed is None else report_data.searches(known, observed, snapshots)
+    named = [*searches.get("tickets", []), *searches.get("measures", [])]
+    structure = report_data.structure(known, tables.read(storage, "plasticity"))
+    data = {
+        "filters": report_data.filters(known, {"sparsity": snapshots["sparsity"].unique()}),
+        "streams": report_data.stream_columns(known),
+        "curves": report_data.curves(known, tasks),
+        "structure": structure,
+        "searches": searches,
+        "ticket_streams": report_data.ticket_streams(known, runs, tasks),
+        "plastic_parameters": report_data.plastic_parameters(known, plastic),
+        "correlations": report_data.correlation_columns(correlations),
+        "runs": report_data.run_columns(runs, unfinished),
+        "protocols": report_data.protocols(runs),
+        "measures": report_data.labels([*named, *structure["values"]]),
+        "main": [
+            *main_measures(searches.get("tickets", [])),
+            *main_measures(searches.get("measures", [])),
+        ],
+        "t": report_data.t_quantiles(),
+        "colours": {
+            "shift": shift_colours(known["shift"]),
+            "intervention": intervention_colours(known["intervention"]),
+            "correlation": CORRELATION_COLOURS,
+            "correlation_key": CORRELATION_KEY,
+            "pale": PALE,
+        },
+    }
+    is_final = report_data.is_whole(known, runs) and not (unfinished or holders(storage))
+    filled = {
+        "answer_title": "Answer" if is_final else "Answer so far",
+        "answers": "\n".join(_answers(parts, correlations)) or _no_searches(),
+        "provenance": _provenance(storage, runs),
+        "style": (PAGE / "page.css").read_text(encoding="utf-8"),
+        "plotly": get_plotlyjs(),
+        "data": base64.b64encode(gzip.compress(_json(data), mtime=0)).decode(),
+        "scripts": "\n".join((PAGE / name).read_text(encoding="utf-8") for name in _SCRIPTS),
+    }
+    page = (PAGE / "page.html").read_text(encoding="utf-8")
+    before, *rest = page.split("{{")
+    return before + "".join(
+        filled[name] + after for name, after in (part.split("}}", 1) for part in rest)
+    )
+
+
+def _has_intervention(setting: Setting) -> bool:
+    return bool(setting.frame["intervention"].iloc[0] != "none")
+
+
+def _json(data: dict[str, Any]) -> bytes:
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _correlations(parts: Sequence[Setting], observed: Observations | None) -> pd.DataFrame:
+    """All correlations, as analysis/correlation.py writes them."""
+    if observed is None:
+        return pd.DataFrame(columns=list(COLUMNS))
+    tickets = dict.fromkeys([*observed.tickets, _TICKETS.name])
+    frames = [correlate(part.frame, observed.measures, tickets=tickets) for part in parts]
+    return completed(frames, "same")
+
+
+# ------------------------------------------------------------------ the answer, as HTML
+
+
+def _answers(parts: Sequence[Setting], correlations: pd.DataFrame) -> Iterator[str]:
+    """A section per setting: the answer in a sentence, its figures, and in full."""
+    for setting in parts:
+        own = correlations[
+            (correlations[SETTING] == setting.frame[SETTING].iloc[0]).all(axis=1)
+            & (correlations["ticket_measure"] == _TICKETS.name)
+            & (correlations["plasticity_measure"] == _PLASTICITY.name)
+        ]
+        found, control = findings(setting.frame, own, _TICKETS, _PLASTICITY)
+        seeds = setting.frame["seed"].nunique()
+        about = (found, control, _TICKETS, _PLASTICITY, seeds)
+        first = setting.frame.iloc[0]
+        places = " ".join(f'data-{name}="{html.escape(str(first[name]))}"' for name in SETTING)
+        paragraphs = "".join(f"<p>{_text(text)}</p>" for text in answer(*about).split("\n\n"))
+        heads = "".join(f"<th scope=col>{name}" for name in ("shift", "search", *_FIGURES))
+        title = f"<p class=setting>{html.escape(setting.title)}</p>" if len(parts) > 1 else ""
+        rows = "".join(
+            _row(shift.shift, search, shift.plasticity)
+            for shift in [*found, *([control] if control else [])]
+            for search in shift.searches
+        )
+        sentence = _text(capitalised(headline(*about)))
+        yield f"""<section class=answer {places}>{title}
+<p class=headline>{sentence}</p>
+<p>{_text(winners(setting.frame))}</p>
+<div class=scroll tabindex=0 role=region aria-label="Figures behind the answer"><table>
+<thead><tr>{heads}</tr></thead>
+<tbody>{rows}</tbody></table></div>
+<details><summary>The answer in full</summary>{paragraphs}</details></section>"""
+
+
+def _row(shift: str, search: Search, plasticity: Change | None) -> str:
+    cells = [
+        _moved(plasticity),
+        _moved(search.tickets),
+        *(search.figure(name) for name in ("pearson", "first_differences", "partial")),
+    ]
+    listed = "".join(
+        f'<td data-head="{head}">{_text(cell)}' for head, cell in zip(_FIGURES, cells, strict=True)
+    )
+    place = f'<td data-head="search">{html.escape(search.place)}'
+    return f"<tr><th scope=row>{html.escape(shift)}{place}{listed}</tr>"
+
+
+def _text(text: str) -> str:
+    """Text as HTML in which neither an interval nor ``p`` and its number are parted."""
+    whole = re.sub(
+        r"\[[^\[\]]*\]|\bp (?=[<.\d])", lambda found: found[0].replace(" ", "\xa0"), text
+    )
+    return html.escape(whole)
+
+
+def _moved(found: Change | None) -> str:
+    """``0.951 to 0.883: -0.068 [-0.080, -0.056]``."""
+    if found is None:
+        return "not known yet"
+    ends = f"{found.first:.3g} to {found.last:.3g}: {found.change.mean:+.3g}"
+    if found.change.low is None:
+        return f"{ends} (no interval)"
+    return f"{ends} [{found.change.low:+.3g}, {found.change.high:+.3g}]"
+
+
+def _no_searches() -> str:
+    return (
+        "<section class=answer><p class=headline>Open: no tickets have been searched yet.</p>"
+        "</section>"
+    )
+
+
+# ------------------------------------------------------------------ where it comes from, as HTML
+
+
+def _provenance(storage: Storage, runs: pd.DataFrame) -> str:
+    """The commands, versions and options behind the figures."""
+    written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    lines = [
+        f"<p>Written on {written} by raylot {html.escape(VERSION)} from "
+        f"<code>{html.escape(storage.root)}</code>.</p>"
+    ]
+    given = commands(storage)
+    if given:
+        listed = "\n".join(html.escape(command.line) for command in given)
+        lines.append(f"<pre tabindex=0>{listed}</pre>")
+    else:
+        lines.append("<p>The commands were not recorded (an older raylot).</p>")
+    rows = "".join(
+        f"<tr><th scope=row>{name.replace('_', ' ')}<td>{html.escape(', '.join(values))}</tr>"
+        for name, values in report_data.provenance(runs).items()
+        if values
+    )
+    lines.append(f"<table>{rows}</table>")
+    return "\n".join(lines)

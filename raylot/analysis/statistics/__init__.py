@@ -1,0 +1,1 @@
+"""Intervals, coefficients, tests and trends: numbers in, numbers out."""

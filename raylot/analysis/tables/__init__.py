@@ -1,0 +1,1 @@
+"""Result tables as the analysis reads them: checked, named, and put together."""

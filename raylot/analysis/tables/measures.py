@@ -1,0 +1,151 @@
+"""What is correlated: every measure's name in words, and which way is up.
+
+A metric that is not listed here is correlated all the same, under its own name and with no claim
+about which way is up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from raylot.analysis.words import counted
+from raylot.foundation.names import STATIONARY as STATIONARY
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column that is correlated.
+
+    Attributes:
+        name: its column.
+        label: its name in words, as in a sentence.
+        unit: what an axis says about its unit; empty for a pure number.
+        orientation: 1 if high means plastic (or plenty of tickets), -1 if high means that
+            plasticity is lost (or tickets are), 0 if neither is settled.
+        stands_for: of a ticket measure: what there is less of when it gets worse.
+    """
+
+    name: str
+    label: str
+    unit: str = ""
+    orientation: Literal[-1, 0, 1] = 0
+    stands_for: str = ""
+
+    @property
+    def axis_label(self) -> str:
+        text = self.label[0].upper() + self.label[1:]
+        return f"{text} ({self.unit})" if self.unit else text
+
+
+_VARIETY = "variety of tickets"
+
+TICKET_MEASURES: dict[str, Measure] = {
+    measure.name: measure
+    for measure in (
+        Measure("ticket_count", "ticket count", "effective number", 1, _VARIETY),
+        Measure(
+            "winning_ticket_count",
+            "winning ticket count",
+            "effective number",
+            1,
+            "variety of winning tickets",
+        ),
+        Measure("overlap_mean", "mean pairwise overlap", "Jaccard index", -1, _VARIETY),
+        Measure("overlap_corrected", "chance-corrected overlap", "1 = same mask", -1, _VARIETY),
+        Measure("winning_tickets", "winning tickets", "number", 1, "number of winning tickets"),
+        Measure("ticket_accuracy", "ticket accuracy", "fraction", 1, "accuracy of tickets"),
+        Measure(
+            "ticket_advantage",
+            "ticket minus dense accuracy",
+            "difference of accuracies",
+            1,
+            "advantage of tickets over the dense network",
+        ),
+        Measure(
+            "advantage_over_random",
+            "ticket minus random accuracy",
+            "difference of accuracies",
+            1,
+            "advantage of tickets over random masks",
+        ),
+    )
+}
+
+# Structural measures are oriented as the literature reads them:
+# dead units, weights that grow: Dohare et al. 2024; dormant units: Sokar et al. 2023; ranks that
+# fall: Kumar et al. 2021 (srank), Dohare et al. 2024; distance from the initialisation: Kumar et
+# al. 2023 (regenerative regularisation); gradients that vanish: Abbas et al. 2023; an NTK that
+# loses rank and becomes ill-conditioned: Lyle et al. 2024 (disentangling the causes).
+# Not settled: the gradient's norm; sharpness (Lyle et al. 2023 see it rise as plasticity is lost,
+# Lewandowski et al. 2023 see curvature vanish); unit sign entropy, which is low in dead units but
+# also in linear ones, and linear networks stay plastic (Lewandowski et al. 2024).
+_PLASTICITY_MEASURES: dict[str, Measure] = {
+    measure.name: measure
+    for measure in (
+        Measure("test_accuracy", "test accuracy", "fraction", 1),
+        Measure("online_accuracy", "online accuracy", "fraction", 1),
+        Measure("learning_speed", "learning speed", "normalised area", 1),
+        Measure("trainability_gap", "trainability gap", "difference of accuracies", -1),
+        Measure("dead_fraction", "dead units", "fraction", -1),
+        Measure("dormant_fraction", "dormant units", "fraction", -1),
+        Measure("effective_rank", "effective rank", "", 1),
+        Measure("stable_rank", "stable rank", "", 1),
+        Measure("srank", "srank", "", 1),
+        Measure("weight_norm", "weight norm", "", -1),
+        Measure("weight_magnitude", "mean weight magnitude", "", -1),
+        Measure("distance_from_init", "distance from initialisation", "", -1),
+        Measure("gradient_norm", "gradient norm", "", 0),
+        Measure("gradient_zero_fraction", "zero gradients", "fraction", -1),
+        Measure("unit_sign_entropy", "unit sign entropy", "", 0),
+        Measure("ntk_effective_rank", "effective rank of the NTK", "", 1),
+        Measure("ntk_condition_number", "condition number of the NTK", "", -1),
+        Measure("sharpness", "sharpness", "largest Hessian eigenvalue", 0),
+    )
+}
+
+#: What matrices of correlations show unless all is asked for: the few measures that matter. None
+#: of them repeats another with the other sign, as overlaps repeat the ticket count.
+MAIN_MEASURES = (
+    "ticket_count",
+    "winning_tickets",
+    "ticket_advantage",
+    "test_accuracy",
+    "online_accuracy",
+    "learning_speed",
+    "trainability_gap",
+    "dead_fraction",
+    "effective_rank",
+    "weight_norm",
+)
+
+ALL_SHIFTS = "all"
+
+
+def measure(name: str) -> Measure:
+    """The measure of a column; an unlisted one gets its own name as label."""
+    known = TICKET_MEASURES.get(name) or _PLASTICITY_MEASURES.get(name)
+    return known or Measure(name, name.replace("_", " "))
+
+
+def main_measures(names: Iterable[str]) -> list[str]:
+    """Those of some measures that matter, a user's own among them; all, if none of them does."""
+    names = list(names)
+    listed = {*TICKET_MEASURES, *_PLASTICITY_MEASURES}
+    return [name for name in names if name in MAIN_MEASURES or name not in listed] or names
+
+
+def in_order(names: set[str]) -> list[str]:
+    """Plasticity measures in the order in which they are listed here, then the others by name."""
+    listed = [name for name in _PLASTICITY_MEASURES if name in names]
+    return listed + sorted(names - set(listed))
+
+
+def sparsity_label(sparsity: float, rounds: int | None) -> str:
+    """``0.8``, or ``0.8 (3 rounds)`` where the number of rounds has to be told apart."""
+    if rounds is None or pd.isna(rounds):
+        return f"{sparsity:g}"
+    return f"{sparsity:g} ({counted(int(rounds), 'round')})"

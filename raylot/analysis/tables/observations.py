@@ -1,0 +1,263 @@
+"""Joins a storage's tables into one tidy frame: one row per snapshot and sparsity.
+
+Two protocols are never mixed: everything downstream works on one `Setting` at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from raylot.analysis.tables import tables
+from raylot.analysis.tables.measures import ALL_SHIFTS, STATIONARY, TICKET_MEASURES, in_order
+from raylot.config import PROTOCOL_EXCLUDES, StreamRun, TicketsRun, TicketStreamRun
+from raylot.foundation import registry
+from raylot.foundation.errors import OptionError
+from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
+from raylot.storage import Storage
+
+#: Which task's performance a snapshot is paired with: the one that it is about to train on, or
+#: the one before.
+Pairing = Literal["same", "previous"]
+
+#: Of a difference of two accuracies; the rest is rounding.
+_DIGITS = 12
+
+#: What tells one setting from another; never averaged over.
+SETTING = ["protocol", "dataset", "network", "intervention"]
+#: How an option reads that was left out.
+NOT_GIVEN = "not given"
+
+#: What tells one group of a setting from another.
+GROUP = ["shift", "sparsity", "rounds"]
+
+
+@dataclass(frozen=True)
+class Observations:
+    """What a storage holds.
+
+    Attributes:
+        frame: a row per snapshot and sparsity: run_id, `SETTING`, `GROUP`, seed, task,
+            stream_run_id, density, overlap_chance, and a column per measure.
+        measures: the plasticity measures that have a value somewhere; if none has, those of
+            performance.
+        tickets: the ticket measures that have a value somewhere; if none has, all of them.
+        options: protocol -> the options in which protocols may differ.
+    """
+
+    frame: pd.DataFrame
+    measures: list[str]
+    tickets: list[str]
+    options: dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Observations that may be compared: one protocol, data set, network and intervention.
+
+    Attributes:
+        frame: their rows.
+        title: names them, with the options that tell them from the storage's other settings.
+        suffix: ends the names of their files; empty if the storage has one setting only.
+    """
+
+    frame: pd.DataFrame
+    title: str
+    suffix: str
+
+
+def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
+    """Reads and joins ``snapshots`` and ``plasticity``, and the options from ``runs``.
+
+    Args:
+        storage: of a sweep.
+        pairing: ``same`` pairs a snapshot with the performance on the task that it is about to
+            train on. ``previous`` takes the performance on the task before from ``tasks``, as the
+            original study's plots did; the snapshot of task 0 has none, and the trainability gap,
+            which is measured at snapshots only, falls away. Structure stays the snapshot's own.
+
+    Raises:
+        OptionError: there is nothing to analyse.
+    """
+    snapshots = tables.read(storage, "snapshots")
+    if snapshots.empty:
+        raise OptionError(
+            f"storage={storage.root}: must be the folder or URI of a raylot storage "
+            "that holds searched snapshots (tables/snapshots has none)"
+        )
+    runs = tables.read(storage, "runs")
+    snapshots = told_apart(snapshots, runs)
+    columns = ["run_id", "task", "layer", "metric", "value"]
+    metrics = whole_network_metrics(tables.read(storage, "plasticity", columns))
+    frame = snapshots.merge(
+        metrics, on=["stream_run_id", "task"], how="left", suffixes=("", " metric")
+    )
+    for name in [str(column) for column in frame if str(column).endswith(" metric")]:
+        own = name.removesuffix(" metric")
+        frame[own] = frame[own].fillna(frame.pop(name))
+    if pairing == "previous":
+        frame = _with_previous_performance(frame, tables.read(storage, "tasks"))
+    for name, other in (("ticket_advantage", "dense"), ("advantage_over_random", "random")):
+        difference = frame["ticket_accuracy"] - frame[f"{other}_accuracy"]
+        # Rounding must not tell apart the snapshots at which the two are equally accurate.
+        frame[name] = difference.round(_DIGITS)
+    named = (set(metrics.columns) - {"stream_run_id", "task"}) | set(PERFORMANCE)
+    present = {name for name in named if frame[name].notna().any()}
+    kept = [
+        "run_id",
+        *SETTING,
+        *GROUP,
+        "seed",
+        "task",
+        "stream_run_id",
+        "density",
+        "overlap_chance",
+    ]
+    measures = in_order(present - set(kept) - set(TICKET_MEASURES) or set(PERFORMANCE))
+    values = in_order({*measures, *PERFORMANCE})
+    tickets = [name for name in TICKET_MEASURES if frame[name].notna().any()]
+    return Observations(
+        frame=frame[[*kept, *TICKET_MEASURES, *values]].sort_values([*SETTING, "seed", "task"]),
+        measures=measures,
+        tickets=tickets or list(TICKET_MEASURES),
+        options=options_by_protocol(runs[runs["kind"] == TicketsRun.kind]),
+    )
+
+
+def told_apart(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Rows of any table, with the code in a plugin's shift and intervention where it has changed.
+
+    Of a shift ``darker`` that runs used in two versions, each becomes ``darker@<code>``: they are
+    two shifts. Networks and metrics of two versions stand in two protocols anyway.
+
+    Args:
+        rows: of a table that has ``run_id``, ``shift`` and ``intervention``.
+        runs: rows of ``runs``.
+    """
+    used = {text: registry.listed(text) for text in runs["plugins"].dropna().unique()}
+    codes: dict[tuple[str, str], set[str]] = {}
+    for listed in used.values():
+        for key, code in listed.items():
+            codes.setdefault(key, set()).add(code)
+    of_runs = runs.set_index("run_id")["plugins"]
+    for kind in ("shift", "intervention"):
+        changed = {name for of, name in codes if of == kind and len(codes[of, name]) > 1}
+        where = rows[kind].isin(changed) & rows["run_id"].map(of_runs).notna()
+        if where.any():
+            names, texts = rows.loc[where, kind], rows.loc[where, "run_id"].map(of_runs)
+            told = [f"{n}@{used[t][kind, n]}" for n, t in zip(names, texts, strict=True)]
+            rows = rows.assign(**{kind: rows[kind].mask(where, pd.Series(told, names.index))})
+    return rows
+
+
+def settings(observations: Observations) -> list[Setting]:
+    """One part of the observations for each setting, the fullest first."""
+    parts = [(tuple(map(str, key)), part) for key, part in observations.frame.groupby(SETTING)]
+    parts.sort(key=lambda part: -len(part[1]))
+    several_protocols = len({key[0] for key, _ in parts}) > 1
+    several_interventions = len({key[3] for key, _ in parts}) > 1
+    differing = _differing({key[0]: observations.options.get(key[0], {}) for key, _ in parts})
+    found = []
+    for (protocol, dataset, network, intervention), part in parts:
+        title = f"{dataset}, {network}, protocol {protocol}"
+        if several_interventions:
+            title += f", intervention={intervention}"
+        options = observations.options.get(protocol, {})
+        own = [_told(name, options[name]) for name in differing if name in options]
+        suffix = f"_{protocol}" if several_protocols else ""
+        suffix += f"_{intervention}" if several_interventions else ""
+        found.append(Setting(part, ", ".join([title, *own]), suffix))
+    return found
+
+
+def groups(
+    frame: pd.DataFrame, with_all_shifts: bool = True
+) -> Iterator[tuple[tuple[str, float, int | None], pd.DataFrame]]:
+    """A setting's rows for each shift, sparsity and number of rounds.
+
+    Args:
+        frame: of one setting.
+        with_all_shifts: also yield, under the name ``all``, the rows of all shifts together, for
+            each sparsity that was searched under several.
+    """
+    by_search = frame.groupby(["sparsity", "rounds"], dropna=False, sort=True)
+    for _, part in by_search:
+        sparsity, rounds = float(part["sparsity"].iloc[0]), part["rounds"].iloc[0]
+        name = None if pd.isna(rounds) else int(rounds)
+        shifts = sorted(part["shift"].unique(), key=lambda shift: (shift == STATIONARY, shift))
+        for shift in shifts:
+            yield (shift, sparsity, name), part[part["shift"] == shift]
+        if with_all_shifts and len(shifts) > 1:
+            yield (ALL_SHIFTS, sparsity, name), part
+
+
+def several_rounds(frame: pd.DataFrame) -> bool:
+    """Whether some sparsity was searched with several numbers of rounds."""
+    return bool((frame.groupby("sparsity")["rounds"].nunique(dropna=False) > 1).any())
+
+
+def whole_network_metrics(plasticity: pd.DataFrame) -> pd.DataFrame:
+    """A row per stream and task, a column per metric of the whole network."""
+    whole = plasticity[plasticity["layer"] == WHOLE_NETWORK]
+    wide = whole.pivot_table(index=["run_id", "task"], columns="metric", values="value")
+    return wide.rename_axis(columns=None).reset_index().rename(columns={"run_id": "stream_run_id"})
+
+
+def _with_previous_performance(frame: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
+    """The same rows with each stream's performance on the task before the snapshot's."""
+    measured = [name for name in PERFORMANCE if name in tasks]
+    own = tasks[tasks["snapshot"].isna() & (tasks["subnetwork"] == "dense")]
+    following = own.assign(stream_run_id=own["run_id"], task=own["task"] + 1)
+    keys = ["stream_run_id", "task"]
+    joined = frame.drop(columns=list(PERFORMANCE)).merge(
+        following[[*keys, *measured]], on=keys, how="left"
+    )
+    return joined.reindex(columns=frame.columns)
+
+
+def options_by_protocol(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Protocol -> its options as text, those that cannot change results left out."""
+    fields = {**StreamRun.model_fields, **TicketStreamRun.model_fields}
+    compared = [
+        name
+        for name, field in fields.items()
+        if name not in PROTOCOL_EXCLUDES and name in runs and _changes_results(field)
+    ]
+    first = runs.drop_duplicates("protocol").set_index("protocol")[compared]
+    if "plugins" in first:
+        first["plugins"] = first["plugins"].map(_of_protocol)
+    return {
+        str(protocol): {str(k): _text(v) for k, v in row.items()}
+        for protocol, row in first.to_dict("index").items()
+    }
+
+
+def _of_protocol(code: Any) -> Any:
+    """What comes from plugins, but for what a protocol's runs may differ in."""
+    return code if pd.isna(code) else registry.without(code, PROTOCOL_EXCLUDES)
+
+
+def _changes_results(field: Any) -> bool:
+    extra = field.json_schema_extra
+    return not isinstance(extra, dict) or bool(extra.get("identity", True))
+
+
+def _told(name: str, text: str) -> str:
+    """``lr=0.001``, or ``random_masks not given``."""
+    return f"{name} {text}" if text == NOT_GIVEN else f"{name}={text}"
+
+
+def _text(value: Any) -> str:
+    if pd.isna(value):
+        return NOT_GIVEN
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:g}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _differing(options: Mapping[str, Mapping[str, str]]) -> list[str]:
+    names = {name: None for values in options.values() for name in values}
+    return [n for n in names if len({values.get(n) for values in options.values()}) > 1]

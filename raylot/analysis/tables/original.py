@@ -1,0 +1,190 @@
+"""Which of a storage's rows were made by the original study's protocol (preset ``original``)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from raylot import results
+from raylot.analysis.tables import tables
+from raylot.analysis.tables.observations import NOT_GIVEN
+from raylot.analysis.words import counted, listed
+from raylot.config import (
+    PRESETS,
+    PlasticityOptions,
+    PlasticParameterOptions,
+    StreamRun,
+    Study,
+    TicketsRun,
+)
+from raylot.foundation.errors import OptionError
+from raylot.foundation.names import WHOLE_NETWORK
+from raylot.storage import Storage
+
+#: Options that say how much was done, not how: runs that differ here can be compared.
+EXTENT = ("tasks", "snapshots", "tickets", "random_masks", "random_density")
+#: Options that what is compared does not depend on.
+_IRRELEVANT = {
+    "seed", "task", "data_root", "download", "device", "tolerance", "shuffled_masks",
+    "reinit_tickets", "plugins",
+    *PlasticityOptions.model_fields, *PlasticParameterOptions.model_fields,
+}  # fmt: skip
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class OriginalRows:
+    """Rows of the original's protocol, none of them twice.
+
+    Attributes:
+        tasks: rows of ``tasks`` of the streams.
+        tickets: rows of ``tickets`` after the last round, tickets and random masks, with their
+            search's random_density (null: the tickets' layer densities).
+        overlaps: rows of ``overlaps`` about the whole network.
+        notes: what was left out, and how what was used deviates, a sentence each.
+    """
+
+    tasks: pd.DataFrame
+    tickets: pd.DataFrame
+    overlaps: pd.DataFrame
+    notes: list[str]
+
+
+def original_rows(storage: Storage) -> OriginalRows:
+    """Reads what a storage holds of the original's protocol.
+
+    A stream that is still running has no row in ``runs``: it is used if data set, network, shift
+    and intervention are the original's, and a note says so. Of ticket searches, finished ones
+    count only.
+
+    Raises:
+        OptionError: there is nothing of that protocol.
+    """
+    runs, tasks = tables.read(storage, "runs"), tables.read(storage, "tasks")
+    if tasks.empty:
+        raise OptionError(
+            f"storage={storage.root}: must be the folder or URI of a raylot storage that holds "
+            "trained streams (tables/tasks has none)"
+        )
+    study = Study.checked(**PRESETS["original"])
+    compared = runs[runs["kind"].isin([StreamRun.kind, TicketsRun.kind])]
+    differences = [_differences(row, study) for row in compared.to_dict("records")]
+    used = compared[np.array([not difference for difference in differences], dtype=bool)]
+    streams = set(used.loc[used["kind"] == StreamRun.kind, "run_id"])
+    unfinished = _unfinished_streams(tasks, runs, study)
+    notes = [_extent(used, study), _statuses(used), _unfinished_note(unfinished)]
+    notes.append(_left_out(Counter(filter(None, differences))))
+    if used.empty and not unfinished:
+        most = Counter(filter(None, differences)).most_common(1)
+        example = f", as by {most[0][0].split(', ')[0]}" if most else ""
+        raise OptionError(
+            f"storage={storage.root}: must hold runs of the original's protocol, as the preset "
+            f"original makes them; all here differ{example}"
+        )
+    own = tasks[tasks["run_id"].isin(streams | unfinished) & tasks["snapshot"].isna()]
+    finished_first = own.sort_values("run_id", key=lambda run_ids: ~run_ids.isin(streams))
+    search = used.loc[used["kind"] == TicketsRun.kind, ["run_id", "rounds", "random_density"]]
+    tickets = tables.read(storage, "tickets").merge(search, on="run_id")
+    overlaps = tables.read(storage, "overlaps").merge(search[["run_id"]], on="run_id")
+    place = ["seed", "task", "sparsity"]
+    return OriginalRows(
+        tasks=finished_first.drop_duplicates(["seed", "task"]),
+        tickets=tickets[tickets["round"] == tickets["rounds"]].drop_duplicates(
+            [*place, "control", "ticket", "random_density"]
+        ),
+        overlaps=overlaps[overlaps["layer"] == WHOLE_NETWORK].drop_duplicates(
+            [*place, "ticket_a", "ticket_b"]
+        ),
+        notes=[note for note in notes if note],
+    )
+
+
+def _differences(row: Mapping[Any, Any], study: Study) -> str:
+    """The options in which a stream or ticket search differs from the original's, as text."""
+    is_search = row["kind"] == TicketsRun.kind
+    model = TicketsRun if is_search else StreamRun
+    if is_search and row["sparsity"] not in study.sparsities:
+        return f"sparsity={row['sparsity']:g}"
+    original = _original_options(study, row["sparsity"] if is_search else study.sparsities[0])
+    names = [n for n in model.model_fields if n not in _IRRELEVANT and n not in EXTENT]
+    return ", ".join(
+        f"{name}={_text(_given(row, name))}"
+        for name in names
+        if _given(row, name) != original[name]
+    )
+
+
+def _original_options(study: Study, sparsity: float) -> dict[str, Any]:
+    shift = study.shifts[0]
+    return results.option_values(study.tickets_run(shift=shift, sparsity=sparsity))
+
+
+def _given(row: Mapping[Any, Any], name: str) -> Any:
+    """A run's option; one that a storage of an older raylot lacks is at its default, off."""
+    missing = pd.isna(row[name])
+    return TicketsRun.model_fields[name].default if missing else row[name]
+
+
+def _unfinished_streams(tasks: pd.DataFrame, runs: pd.DataFrame, study: Study) -> set[str]:
+    original = _original_options(study, study.sparsities[0])
+    running = ~tasks["run_id"].isin(runs["run_id"]) & tasks["snapshot"].isna()
+    for name in ("dataset", "network", "shift", "intervention"):
+        running &= tasks[name] == original[name]
+    return set(tasks.loc[running, "run_id"])
+
+
+# ------------------------------------------------------------------ notes
+
+
+def _extent(used: pd.DataFrame, study: Study) -> str:
+    """How much less, or more, was done than in the original."""
+    original = _original_options(study, study.sparsities[0])
+    kinds = dict.fromkeys(EXTENT, used["kind"] == TicketsRun.kind)
+    kinds["tasks"] = kinds["snapshots"] = used["kind"] == StreamRun.kind
+    parts = []
+    for name in EXTENT:
+        given = [_given(row, name) for row in used[kinds[name]].to_dict("records")]
+        values = {_text(value): None for value in given if value != original[name]}
+        if values:
+            parts.append(f"{name}={' or '.join(values)} (original: {_text(original[name])})")
+    return f"Less or more was run than in the original: {', '.join(parts)}." if parts else ""
+
+
+def _statuses(used: pd.DataFrame) -> str:
+    ended = Counter(used.loc[used["status"].isin(["failed", "diverged"]), "status"])
+    parts = [f"{counted(count, 'run')} {status}" for status, count in sorted(ended.items())]
+    return f"Of the runs used, {listed(parts)} before the end." if parts else ""
+
+
+def _unfinished_note(unfinished: set[str]) -> str:
+    if not unfinished:
+        return ""
+    return (
+        f"{counted(len(unfinished), 'stream')} used without a row in tables/runs (still running): "
+        "that the data set, network, shift and intervention are the original's is all that could "
+        "be checked."
+    )
+
+
+def _left_out(differences: Counter[str]) -> str:
+    if not differences:
+        return ""
+    most_common = differences.most_common()
+    named = [f"{counted(count, 'run')} ({what})" for what, count in most_common[:_MOST_NAMED]]
+    if rest := sum(count for _, count in most_common[_MOST_NAMED:]):
+        named.append(counted(rest, "other run"))
+    return f"Not used, as they differ from the original: {listed(named)}."
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return NOT_GIVEN
+    if isinstance(value, str):
+        parts = value.split(",")
+        return value if len(parts) < 5 else f"{parts[0]},{parts[1]},...,{parts[-1]}"
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}"

@@ -1,0 +1,175 @@
+"""Reading a storage's tables for analysis: rows that raylot cannot have written are left out.
+
+A storage may come from somebody else, or have been edited: one bad row must neither end an analysis
+nor count in it. Each table with such rows is reported in one line, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from raylot import results
+from raylot.config import StreamRun, TicketsRun, TicketStreamRun
+from raylot.foundation.errors import shown
+from raylot.foundation.text import one_line
+from raylot.storage import Storage
+
+_log = logging.getLogger(__name__)
+
+#: Names and ids: they become parts of file names, labels and titles.
+_WORD = re.compile("[A-Za-z0-9][A-Za-z0-9_.@-]{0,99}")
+#: Names of layers are the user's own.
+_TEXT = re.compile("[^\\x00-\\x1f\\x7f-\\x9f]{1,200}")
+_PLUGIN = r"[\w.@-]+:[\w.@-]+:[\w.@-]+"
+_PLUGINS = re.compile(f"({_PLUGIN}(,{_PLUGIN})*)?")
+
+#: How far a fraction may lie outside [0, 1] by rounding.
+_ROUNDING = 1e-9
+
+_KINDS = (StreamRun.kind, TicketsRun.kind, TicketStreamRun.kind)
+_STATUS = ("finished", "diverged", "failed")
+
+_WORDS = (
+    "run_id", "dataset", "network", "shift", "intervention", "stream_run_id", "protocol",
+    "subnetwork", "metric", "control", "selection",
+)  # fmt: skip
+_FRACTIONS = (
+    "test_accuracy", "online_accuracy", "dense_accuracy", "ticket_accuracy", "random_accuracy",
+    "shuffled_accuracy", "reinit_accuracy", "density", "jaccard", "chance", "overlap_mean",
+    "overlap_chance",
+)  # fmt: skip
+#: Column -> its least and its largest value. A stream has a million tasks at most, and a ticket
+#: stream as many again.
+_RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("task", "snapshot"), (0, 2_000_000)),
+    **dict.fromkeys(("ticket", "ticket_a", "ticket_b", "round", "tickets"), (0, 1_000_000)),
+    **dict.fromkeys(("winning_tickets", "ticket_count", "winning_ticket_count"), (0, 1_000_000)),
+    **dict.fromkeys(_FRACTIONS, (0, 1)),
+    **dict.fromkeys(("learning_speed", "trainability_gap"), (-1, 1)),
+    "seed": (0, 2**63),
+    "sparsity": (0, 1),
+    "rounds": (1, 1000),
+    "training_steps": (0, math.inf),
+}
+
+#: Columns that no row lacks, by table: what tells its rows from others.
+_IDENTITY = ("run_id", "dataset", "network", "shift", "intervention", "seed")
+_SEARCH = (*_IDENTITY, "task", "sparsity")
+_NEEDED: dict[str, tuple[str, ...]] = {
+    "runs": (*_IDENTITY, "kind", "status"),
+    "tasks": (*_IDENTITY, "task", "subnetwork"),
+    "plasticity": (*_IDENTITY, "task", "layer", "metric"),
+    "tickets": (*_SEARCH, "control", "round"),
+    "overlaps": (*_SEARCH, "layer", "ticket_a", "ticket_b"),
+    "plastic_parameters": (*_SEARCH, "stream_run_id", "protocol", "layer", "selection"),
+    "snapshots": (*_SEARCH, "stream_run_id", "protocol"),
+}
+
+#: Tables that have one row per run.
+_ONE_ROW = ("runs", "snapshots")
+
+Holds = Callable[[pd.Series], npt.NDArray[np.bool_]]
+
+
+def _matching(pattern: re.Pattern[str]) -> Callable[[pd.Series], npt.NDArray[np.bool_]]:
+    def holds(values: pd.Series) -> npt.NDArray[np.bool_]:
+        fits = [text for text in values.dropna().unique() if pattern.fullmatch(str(text))]
+        return values.isin(fits).to_numpy()
+
+    return holds
+
+
+def _among(names: Sequence[str]) -> Callable[[pd.Series], npt.NDArray[np.bool_]]:
+    return lambda values: values.isin(names).to_numpy()
+
+
+def _between(low: float, high: float) -> Callable[[pd.Series], npt.NDArray[np.bool_]]:
+    def holds(values: pd.Series) -> npt.NDArray[np.bool_]:
+        numbers = values.to_numpy(dtype=float, na_value=np.nan)
+        found: npt.NDArray[np.bool_] = (numbers >= low - _ROUNDING) & (numbers <= high + _ROUNDING)
+        return found
+
+    return holds
+
+
+#: Column -> what its values must be, in words, and which of some values are so; null always is.
+_CHECKS: dict[str, tuple[str, Holds]] = {
+    **dict.fromkeys(_WORDS, ("a short name", _matching(_WORD))),
+    "layer": ("a printable name", _matching(_TEXT)),
+    "plugins": ("kind:name:hash, ...", _matching(_PLUGINS)),
+    "kind": (f"one of {', '.join(_KINDS)}", _among(_KINDS)),
+    "status": (f"one of {', '.join(_STATUS)}", _among(_STATUS)),
+    **{
+        name: (f"a number in [{low:g}, {high:g}]", _between(low, high))
+        for name, (low, high) in _RANGES.items()
+    },
+}
+
+
+def read(storage: Storage, table: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """One table, as `raylot.results.read` gives it, without rows that no run of raylot writes.
+
+    Args:
+        storage: of a sweep.
+        table: its name.
+        columns: of the table; None: all.
+    """
+    wanted = None if columns is None else list(dict.fromkeys([*columns, *_NEEDED[table]]))
+    frame = results.read(storage, table, wanted)
+    kept = np.ones(len(frame), dtype=bool)
+    said = []
+    for name in filter(set(frame).__contains__, _CHECKS):
+        values, (accepts, holds) = frame[name], _CHECKS[name]
+        there = values.notna().to_numpy()
+        bad = kept & np.where(there, ~holds(values), name in _NEEDED[table])
+        if bad.any():
+            first = values[bad].iloc[0]
+            given = "none" if pd.isna(first) else shown(first)
+            said.append(f"{name}={given}: must be {accepts} ({_rows(bad)})")
+            kept &= ~bad
+    if table in _ONE_ROW:
+        again = kept & frame["run_id"].where(kept).duplicated().to_numpy()
+        if again.any():
+            said.append(f"run_id={frame.loc[again, 'run_id'].iloc[0]}: twice ({_rows(again)})")
+            kept &= ~again
+    if said:
+        where = f"{storage.root.rstrip('/')}/tables/{table}"
+        report_once(one_line(f"{where}: {_rows(~kept)} left out: {'; '.join(said)}"))
+        frame = _whole_numbers(frame[kept].reset_index(drop=True), table)
+    frame = frame if columns is None else frame[list(columns)]
+    return _printable(frame) if table == "runs" else frame
+
+
+def _whole_numbers(frame: pd.DataFrame, table: str) -> pd.DataFrame:
+    """Makes columns of whole numbers whole again, now that rows without a number are left out."""
+    whole = [name for name in frame if results.SCHEMAS[table][str(name)] == pa.int64()]
+    return frame.astype({name: "int64" for name in whole if frame[name].notna().all()})
+
+
+@functools.cache
+def report_once(line: str) -> None:
+    """Reports what is left out, once in a process, though several readers meet the same rows."""
+    _log.warning("%s", line)
+
+
+def _rows(chosen: npt.NDArray[np.bool_]) -> str:
+    count = int(chosen.sum())
+    return f"{count} row" if count == 1 else f"{count} rows"
+
+
+def _printable(runs: pd.DataFrame) -> pd.DataFrame:
+    """Free texts, as errors and options are, with what could steer a terminal escaped."""
+    for name in runs.select_dtypes(["object", "string"]).columns:
+        odd = [text for text in runs[name].dropna().unique() if not str(text).isprintable()]
+        if odd:
+            runs[name] = runs[name].replace({text: one_line(text) for text in odd})
+    return runs

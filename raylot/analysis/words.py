@@ -1,0 +1,47 @@
+"""Pieces of sentences and tables: lists, counts, figures with their intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from raylot.analysis.statistics.intervals import Mean
+
+
+def listed(parts: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 seed``, ``5 seeds``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def capitalised(text: str) -> str:
+    """The text with its first letter in upper case, the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def correlation(value: float) -> str:
+    """Four characters, here as in the report's page: ``+.77``, ``-1.0``; ``n/a`` for none."""
+    if math.isnan(value):
+        return "n/a"
+    text = f"{round(value, 2) + 0.0:+.2f}"  # no minus before a zero
+    return text[:4] if text[1] == "1" else text.replace("0.", ".", 1)
+
+
+def p_value(p: float) -> str:
+    """``p <.001``, ``p .012``."""
+    return "p <.001" if p < 0.001 else f"p {p:.3f}".replace("0.", ".", 1)
+
+
+def figure(mean: Mean | None, digits: int = 3, *, signed: bool = True, separator: str = " ") -> str:
+    """``+0.012 [+0.003, +0.021]``, without the interval if there is none; ``none`` for None."""
+    if mean is None:
+        return "none"
+    form = f"{'+' if signed else ''}z.{digits}f"
+    text = f"{mean.mean:{form}}"
+    if mean.low is None or mean.high is None:
+        return text
+    return f"{text}{separator}[{mean.low:{form}}, {mean.high:{form}}]"

@@ -1,0 +1,1 @@
+"""The command line, and what the scripts in sweeps/ and analysis/ call."""

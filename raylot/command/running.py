@@ -1,0 +1,117 @@
+"""Runs what a command line asks for: the plan alone, or the sweep and then its analyses."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from raylot.command.analyses import data_fingerprint, run_analysis
+from raylot.command.arguments import Command
+from raylot.config import Study
+from raylot.foundation.errors import OptionError
+from raylot.foundation.interruption import ends_at_once
+from raylot.foundation.text import safe
+from raylot.storage import Storage
+from raylot.sweep import Space, Sweep
+from raylot.sweep.outcome import CONTINUE
+from raylot.sweep.watch import INTERRUPTED_STATUS
+
+#: The exit status of a process whose output nobody reads any more, as shells have it.
+_BROKEN_PIPE_STATUS = 141
+
+#: Ray unpacks the files of a submitted job somewhere below a folder of this name.
+_UNPACKED = "runtime_resources"
+
+
+def run(
+    command: Command,
+    script: Path,
+    spaces: Callable[[Study], tuple[Space, Space, Space]],
+    analyses: Mapping[str, str],
+    arguments: Sequence[str] | None,
+) -> int:
+    """Does what a command line asks for; see `raylot.command.script.conduct`."""
+    patience = 0.0 if command.dry_run else command.study.storage_patience
+    try:
+        with ends_at_once():
+            storage = Storage(command.storage, patience)
+        _refuse_passing_folder(storage)
+    except OptionError as error:
+        command.refuse(error)
+    # Once the sweep has begun, or was found finished, a storage that goes away is no mistake of the
+    # user.
+    storage_was_there = False
+    try:
+        with ends_at_once():
+            sweep = Sweep(command.study, storage, *spaces(command.study))
+            if command.dry_run:
+                _print_plan(sweep)
+                return 0
+            is_finished = sweep.is_finished(retry_failed=command.retry_failed)
+        if is_finished:
+            storage_was_there = True
+            outcome = sweep.outcome()
+        else:
+            _tell(sweep.check())
+            storage_was_there = True
+            words = sys.argv if arguments is None else [str(script), *arguments]
+            outcome = sweep.run(
+                retry_failed=command.retry_failed, command=shlex.join(["python", *words])
+            )
+        print(outcome.summary(), flush=True)
+        if outcome.interrupted:
+            return INTERRUPTED_STATUS
+        complete = not (outcome.failures or outcome.missing)
+        data = data_fingerprint(storage) if outcome.finished else ""
+        for name in analyses if outcome.finished else ():
+            stage = analyses[name]
+            print()
+            if stage not in outcome.finished_stages:
+                print(f"left out  {name}: none of the {stage} has finished", flush=True)
+                continue
+            complete &= run_analysis(script.parents[1] / "analysis" / name, storage, data)
+    except OptionError as error:
+        command.refuse(error)
+    except BrokenPipeError:  # nobody reads any more, as after ``| head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return _BROKEN_PIPE_STATUS
+    except (OSError, pa.ArrowException) as error:
+        if not storage_was_there:
+            command.refuse(storage.unusable(error))
+        away = OptionError(f"storage={storage.root}: is out of reach ({error})")
+        print(f"error: {away}. {CONTINUE}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted.")
+        return INTERRUPTED_STATUS
+    return 0 if complete else 1
+
+
+def _print_plan(sweep: Sweep) -> None:
+    if not sweep.study.download:
+        _tell(sweep.check_inputs())
+    print(sweep.plan(), flush=True)
+    print(sweep.prediction())
+
+
+def _tell(remarks: Sequence[str]) -> None:
+    for remark in remarks:
+        print(safe(remark), flush=True)  # names of layers are a plugin's
+
+
+def _refuse_passing_folder(storage: Storage) -> None:
+    """Refuses a storage in a submitted job's own folder, which Ray deletes after the job.
+
+    Raises:
+        OptionError: the storage is in it.
+    """
+    if storage.is_local and _UNPACKED in Path(storage.root).parts:
+        raise OptionError(
+            f"storage={storage.root}: must be a folder that all nodes see, with its whole path, or "
+            "a URI; a submitted job's own folder is deleted"
+        )

@@ -1,0 +1,130 @@
+"""Looks after a storage: ``python -m raylot.results compact STORAGE``, and ``check STORAGE``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import NoReturn
+
+import pyarrow as pa
+
+from raylot.foundation.errors import OptionError, shown
+from raylot.foundation.printing import print_any_text
+from raylot.foundation.text import one_line
+from raylot.results.compaction import compact_each
+from raylot.results.integrity import begun_runs, inspect, mend, unfinished_runs
+from raylot.results.tables import opened
+from raylot.storage import Storage
+from raylot.storage.lease import Lease, holders
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise OptionError(f"{message} (--help says what there is)")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Does what the command line asks for.
+
+    Returns:
+        The exit status: 0; 1 if something is damaged; 2 after an error, told in one line on
+        standard error; 130 after an interruption.
+    """
+    parser = _Parser(prog="python -m raylot.results", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, action, text in (
+        ("compact", _compact, "gathers the small files of ended runs in few large ones; while a "
+         "sweep runs there it refuses, and a sweep refuses to start while it runs"),
+        ("check", _check, "reads every file, and lists what is finished, running, damaged, and "
+         "to be computed again"),
+    ):  # fmt: skip
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        command.add_argument(
+            "storage", metavar="STORAGE", help="folder or URI of a sweep's results"
+        )
+        command.set_defaults(action=action)
+    commands.choices["check"].add_argument(
+        "--repair",
+        action="store_true",
+        help="move damaged files to STORAGE/damaged and make the runs that wrote them count as "
+        "unfinished, so that the command that computed them does it again; not while it runs",
+    )
+    print_any_text()
+    try:
+        given = parser.parse_args(arguments)
+        return int(given.action(opened(given.storage), given))
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 130
+    except (OptionError, OSError, pa.ArrowException) as error:
+        print("error:", one_line(error), file=sys.stderr)
+        return 2
+
+
+def _compact(storage: Storage, given: argparse.Namespace) -> int:
+    changed = False
+    for number, table in enumerate(compact_each(storage, _say)):
+        if number == 0:
+            print(f"{'table':<20}{'files before':>14}{'after':>10}")
+        print(f"{table.table:<20}{table.before:>14,}{table.after:>10,}", flush=True)
+        changed |= table.before != table.after
+    print("Done." if changed else "There was nothing to do.")
+    return 0
+
+
+def _check(storage: Storage, given: argparse.Namespace) -> int:
+    if given.repair:
+        with Lease(storage, _say) as lease:  # no sweep may compute meanwhile
+            return _report(storage, lease)
+    at_work = [holder for holder in holders(storage) if holder.is_alive is not False]
+    for holder in at_work:
+        _say(f"{'' if holder.is_alive else 'perhaps '}in charge: {holder}")
+    return _report(storage, is_idle=not at_work)
+
+
+def _report(storage: Storage, lease: Lease | None = None, *, is_idle: bool = True) -> int:
+    """Says what was found; repairs it under a lease."""
+    found = inspect(storage, artifacts=True, is_idle=is_idle)
+    running = unfinished_runs(storage, found.runs)
+    again = set(found.to_compute_again)
+    counts: Counter[tuple[str, str]] = Counter(
+        (run.kind, "damaged" if run_id in again else run.status)
+        for run_id, run in found.runs.items()
+    )
+    counts.update((run.kind, "running") for run in running)
+    columns = ("finished", "diverged", "failed", "running", "damaged")
+    print("runs           " + "".join(f"{column:>10}" for column in columns))
+    for kind in sorted({kind for kind, _ in counts}):
+        numbers = "".join(f"{counts[kind, column]:>10,}" for column in columns)
+        print(f"{one_line(shown(kind)):<15}{numbers}")
+    for run in running:
+        _say(f"running: {run}")
+    if not is_idle:
+        print("Not looked for while it runs: runs whose row in tables/runs is gone.")
+    elif begun := begun_runs(storage) - found.runs.keys() - again - {run.run_id for run in running}:
+        print(f"{len(begun)} runs await computing: repeat the command that computed them.")
+    for damage in found.damages:
+        of = f" (run {damage.run_ids[0]})" if len(damage.run_ids) == 1 else ""
+        _say(f"damaged: {damage}{of}")
+    if not found.damages:
+        print("Every file is as it was written.")
+        return 0
+    print(f"{len(found.damages)} damaged, {len(again)} ended runs to compute again.")
+    if lease:
+        lease.check()
+        mend(storage, found.damages)
+        told = f"Damaged files were moved to {storage.root}/damaged"
+    else:
+        told = "check --repair moves damaged files to STORAGE/damaged"
+    _say(told + ("; then repeat the command that computed these runs." if again else "."))
+    return 1
+
+
+def _say(line: str) -> None:
+    print(one_line(line))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

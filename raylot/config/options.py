@@ -1,0 +1,263 @@
+"""What every option has: how its text is read, what it accepts, and what is said if it is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, get_args, get_origin
+
+import annotated_types
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from raylot.foundation.errors import OptionError, shown
+
+_LONGEST_LIST = 100_000
+
+#: ``3``, ``0-9`` or ``0-40:10``.
+_SPAN = re.compile("([0-9]+)(?:-([0-9]+)(?::([0-9]+))?)?")
+
+# ------------------------------------------------------------------ reading values as users write
+
+
+def parse_integers(value: Any) -> Any:
+    """``"0-3,10,20-40:10"`` -> ``[0, 1, 2, 3, 10, 20, 30, 40]``; a list or a number is kept."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return [value]
+    if not isinstance(value, str):
+        return value
+    numbers: list[int] = []
+    for part in value.replace(",", " ").split():
+        span = _SPAN.fullmatch(part)
+        if span is None:
+            raise ValueError("neither a number nor a range")
+        first, last, step = (None if text is None else int(text) for text in span.groups())
+        assert first is not None
+        span_numbers = range(first, (first if last is None else last) + 1, step or 1)
+        if not span_numbers or step == 0:
+            raise ValueError("a range that holds nothing")
+        # Of all parts together, and before they are listed; len() fails on a range that long.
+        if span_numbers[_LONGEST_LIST - len(numbers) :]:
+            raise ValueError(f"more than {_LONGEST_LIST} numbers")
+        numbers += span_numbers
+    return numbers
+
+
+def parse_list(value: Any) -> Any:
+    """``"0.8,0.9"`` or ``"0.8 0.9"`` -> ``["0.8", "0.9"]``; a single number becomes a list."""
+    if isinstance(value, str):
+        return value.replace(",", " ").split()
+    return [value] if isinstance(value, int | float) else value
+
+
+def parse_rounds(value: Any) -> Any:
+    """``"3"`` -> ``3``; ``"0.8:3,0.9:5"`` -> ``{0.8: 3, 0.9: 5}``; ``"auto"`` -> ``None``."""
+    if isinstance(value, dict):
+        _each_sparsity_once([float(key) for key in value if isinstance(key, str)])
+        return value
+    if not isinstance(value, str):
+        return value
+    if value == "auto":
+        return None
+    if not value.isascii() or "_" in value:  # Python's numbers can be written in more ways
+        raise ValueError("no number")
+    if ":" not in value:
+        return int(value)
+    pairs = [part.split(":") for part in value.replace(",", " ").split()]
+    table = [(float(sparsity), int(rounds)) for sparsity, rounds in pairs]
+    _each_sparsity_once([sparsity for sparsity, _ in table])
+    return dict(table)
+
+
+def _each_sparsity_once(sparsities: list[float]) -> None:
+    if len(set(sparsities)) < len(sparsities):
+        raise ValueError("a sparsity is given twice")
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """In an option's annotation: it takes a name, or names, of which not all are known beforehand.
+
+    Attributes:
+        kind: what is named.
+        names: those known now.
+    """
+
+    kind: str
+    names: Callable[[], Sequence[str]]
+
+
+def named_by(field: FieldInfo) -> OneOf | None:
+    """Whose names an option takes, if it takes names."""
+    return next((extra for extra in field.metadata if isinstance(extra, OneOf)), None)
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    accepts: str | None = None,
+    identity: bool = True,
+    off: Any = PydanticUndefined,
+    common: bool = False,
+    **constraints: Any,
+) -> Any:
+    """One option.
+
+    Args:
+        default: Its value when not given.
+        help: What it does, with units.
+        accepts: What is accepted, in words; left out, it is derived from type and range.
+        identity: Whether it can change results and so belongs to a run's identity.
+        off: The value that leaves a run's identity as it was before the option existed.
+        common: Whether most studies need it, so that ``--help`` shows it.
+        **constraints: pydantic's ``ge``, ``gt``, ``le``, ``lt``, ``min_length``.
+    """
+    extra: dict[str, Any] = {"accepts": accepts, "identity": identity, "common": common}
+    if off is not PydanticUndefined:
+        extra["off"] = off
+    return Field(default, description=help, json_schema_extra=extra, **constraints)
+
+
+class Options(BaseModel):
+    """Base of all configuration: unknown keys are refused, values cannot be changed later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, values: Any) -> Any:
+        """YAML's ``epochs: true`` is a mistake, not 1; so is ``seeds: [true]``."""
+        fields = cls.model_fields
+        for name, value in values.items() if isinstance(values, dict) else ():
+            if not isinstance(value, bool | list | tuple | dict | set):
+                continue
+            field = fields.get(name)
+            if field is None or field.annotation is bool:
+                continue
+            if any(isinstance(part, bool) for part in _parts(value)):
+                raise ValueError(f"{name}={shown(value)}: must be {accepted(field)}")
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_is_a_word(cls, values: Any) -> Any:
+        """``none`` on a command line unsets what a preset sets, where nothing is accepted."""
+        if not isinstance(values, dict):
+            return values
+        fields = cls.model_fields
+        return {
+            name: None if value == "none" and _may_be_none(fields.get(name)) else value
+            for name, value in values.items()
+        }
+
+    @classmethod
+    def checked(cls, /, **values: Any) -> Self:
+        """Builds the model; a wrong value raises `OptionError` with a one-line message."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise OptionError(_explain(cls, error)) from None
+
+    def identity(self) -> dict[str, Any]:
+        """The options that can change results, as JSON values; those that are off are left out."""
+        values = self.model_dump(mode="json")
+        for name, field in type(self).model_fields.items():
+            extra = _extra(field)
+            is_off = "off" in extra and getattr(self, name) == extra["off"]
+            if is_off or not extra.get("identity", True):
+                del values[name]
+        return values
+
+
+# ------------------------------------------------------------------ errors and help texts
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+
+
+def is_common(field: FieldInfo) -> bool:
+    """Whether most studies need an option, see `option`."""
+    return bool(_extra(field).get("common"))
+
+
+def accepted(field: FieldInfo) -> str:
+    """What an option accepts, in words: ``a number in [0, 1)``."""
+    if text := _extra(field).get("accepts"):
+        return str(text)
+    named = named_by(field)
+    if named is not None and field.annotation is not str:
+        return _several(named, field)
+    choices = named.names() if named else _literal_values(field.annotation)
+    if choices:
+        return "one of " + ", ".join(choices)
+    if field.annotation is bool:
+        return "true or false"
+    low, high = "(-inf", "inf)"
+    for constraint in field.metadata:
+        if isinstance(constraint, annotated_types.Ge):
+            low = f"[{constraint.ge}"
+        elif isinstance(constraint, annotated_types.Gt):
+            low = f"({constraint.gt}"
+        elif isinstance(constraint, annotated_types.Le):
+            high = f"{constraint.le}]"
+        elif isinstance(constraint, annotated_types.Lt):
+            high = f"{constraint.lt})"
+    if field.annotation in (int, float):
+        noun = "a whole number" if field.annotation is int else "a number"
+        return f"{noun} in {low}, {high}"
+    return "a text"
+
+
+def _several(named: OneOf, field: FieldInfo) -> str:
+    names = ", ".join(named.names()) or f"the {named.kind}s that plugins add"
+    return f"one or more of {names}, each once" + ", or none" * _may_be_none(field)
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """A value, or what it lists or maps."""
+    if isinstance(value, dict):
+        yield from value
+        yield from value.values()
+    elif isinstance(value, list | tuple | set):
+        yield from value
+    else:
+        yield value
+
+
+def _may_be_none(field: FieldInfo | None) -> bool:
+    """Whether an option may be left out, and no text could be meant by ``none``."""
+    kinds = set() if field is None else set(get_args(field.annotation))
+    return type(None) in kinds and not kinds & {str, Path}
+
+
+def _literal_values(annotation: Any) -> list[str]:
+    if get_origin(annotation) is Literal:
+        return [str(value) for value in get_args(annotation)]
+    return []
+
+
+def _explain(model: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors()[0]
+    location: Iterable[Any] = first["loc"]
+    name = next((str(part) for part in location), "")
+    if first["type"] == "extra_forbidden":
+        return unknown_option(name, first["input"], model.model_fields)
+    field = model.model_fields.get(name)
+    if field is None:  # a model's own check, which names option and value itself
+        return str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
+    if first["type"] == "value_error" and str(first["ctx"]["error"]).startswith("must be"):
+        return f"{name}={shown(first['input'])}: {first['ctx']['error']}"
+    return f"{name}={shown(first['input'])}: must be {accepted(field)}"
+
+
+def unknown_option(name: str, value: Any, known: Iterable[str]) -> str:
+    """The one-line message for an option that does not exist."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"did you mean {close[0]}?" if close else "accepted: " + ", ".join(sorted(known))
+    return f"{shown(name)}={shown(value)}: unknown option; {hint}"

@@ -1,0 +1,1 @@
+"""What everything may know: errors, names, random keys, safe texts, the plugin registry."""

@@ -1,0 +1,59 @@
+"""Copies of networks: a user's own is never trained, measured or changed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from raylot.foundation import registry
+from raylot.foundation.errors import OptionError
+
+
+def copied(network: nn.Module) -> nn.Module:
+    """A deep copy, also of a network that keeps tensors of its last forward pass.
+
+    Hooks on modules are copied, hooks on tensors are not.
+
+    Raises:
+        OptionError: the network holds something that cannot be copied.
+    """
+    return copied_with_constants(network)[0]
+
+
+def copied_with_constants(network: nn.Module) -> tuple[nn.Module, list[Tensor]]:
+    """As `copied`, and which tensors of the copy are constants, though computed from parameters.
+
+    A copy that computes with one of these does not train as the network itself would.
+    """
+    try:
+        with _WithoutGraphs() as mode:
+            return copy.deepcopy(network), mode.constants
+    except Exception as error:
+        raise OptionError(
+            "network: must be one that copy.deepcopy can copy, as only copies of it are trained "
+            f"and measured; {registry.described(error)}"
+        ) from None
+
+
+class _WithoutGraphs(TorchFunctionMode):
+    """Copies tensors that were computed from parameters by value; PyTorch itself refuses to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.constants: list[Tensor] = []
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func is Tensor.__deepcopy__ and not args[0].is_leaf:
+            self.constants.append(args[0].detach().clone())
+            return self.constants[-1]
+        return func(*args, **(kwargs or {}))

@@ -1,0 +1,141 @@
+"""Which weights of a network can be pruned."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Sequence
+
+from torch import nn
+
+from raylot.foundation import registry
+from raylot.foundation.errors import OptionError, shown
+from raylot.foundation.names import of_module
+
+#: Which weights can be pruned: names, with wildcards as in ``"*.in_proj_weight"``, or a function of
+#: a weight's name and the weight; None: the weights of linear and convolution layers.
+Prunable = str | Sequence[str] | Callable[[str, nn.Parameter], bool] | None
+
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d,
+           nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)  # fmt: skip
+
+#: How messages call the place where a user chooses.
+CHOICE = "prune= (of find_tickets, or of @plugins.network)"
+
+#: Normalisations whose gains can have several dimensions.
+_NORMS = (nn.LayerNorm, nn.RMSNorm)
+
+#: Weights that a message names.
+_NAMED = 5
+
+
+def prunable_weights(network: nn.Module, prune: Prunable = None) -> dict[str, nn.Parameter]:
+    """The trainable weights that can be pruned, by name; never biases or a norm's parameters.
+
+    A weight with several names, as tied weights have, is listed once, under its first name; any of
+    its names chooses it.
+
+    Raises:
+        OptionError: there are none, or ``prune`` is no choice of this network's weights.
+    """
+    chosen = {id(p) for p in _chosen(network, prune)}
+    weights = {name: p for name, p in network.named_parameters() if id(p) in chosen}
+    if not weights and prune is None:
+        others = listed_names(list(all_weights(network)))
+        hint = f"; {CHOICE} chooses others of its weights: {others}" if others else ""
+        raise OptionError(
+            f"network: must have at least one trainable linear or convolution layer to prune{hint}"
+        )
+    if not weights:
+        raise OptionError(f"prune={_shown(prune)}: must choose at least one trainable weight")
+    return weights
+
+
+def all_weights(network: nn.Module) -> dict[str, nn.Parameter]:
+    """Trainable parameters of two or more dimensions but for biases and norms, by all their names.
+
+    These are the weights of layers of any kind, embeddings, and what modules have of their own.
+    """
+    norms = {id(p) for m in network.modules() if isinstance(m, _NORMS) for p in m.parameters()}
+    return {
+        name: p
+        for name, p in network.named_parameters(remove_duplicate=False)
+        if p.requires_grad
+        and p.dim() > 1
+        and id(p) not in norms
+        and not name.rpartition(".")[2].startswith("bias")
+    }
+
+
+def _chosen(network: nn.Module, prune: Prunable) -> list[nn.Parameter]:
+    weights = all_weights(network)
+    if prune is None:
+        of_layers = {id(module.weight) for module in network.modules() if _is_plain(module)}
+        return [p for p in weights.values() if id(p) in of_layers]
+    if callable(prune):
+        return [p for name, p in weights.items() if _chooses(prune, name, p)]
+    patterns = [prune] if isinstance(prune, str) else prune
+    if not isinstance(patterns, Sequence) or not all(isinstance(part, str) for part in patterns):
+        raise OptionError(
+            f"prune={shown(prune)}: must be names of weights, as *.in_proj_weight, or a function "
+            "of name and weight"
+        )
+    for pattern in patterns:
+        if not fnmatch.filter(weights, pattern):
+            raise OptionError(
+                f"prune={shown(pattern)}: must match one of the trainable weights: "
+                + listed_names(list(weights))
+            )
+    return [weights[name] for pattern in patterns for name in fnmatch.filter(weights, pattern)]
+
+
+def _chooses(prune: Callable[[str, nn.Parameter], bool], name: str, weight: nn.Parameter) -> bool:
+    try:
+        return bool(prune(name, weight))
+    except Exception as error:
+        raise OptionError(
+            f"prune={_shown(prune)}: must be a function that takes a weight's name and the weight, "
+            f"and returns True or False; of {name}: {registry.described(error)}"
+        ) from None
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether a layer has a weight of its own, not one that is computed from other parameters."""
+    return isinstance(module, LAYERS) and "weight" in dict(module.named_parameters(recurse=False))
+
+
+def check_prunable(network: nn.Module, prune: Prunable = None) -> None:
+    """Refuses layers that compute their weight from other parameters.
+
+    No mask on those parameters would keep the weight at a value.
+
+    Raises:
+        OptionError: such a layer would be pruned, or see `prunable_weights`.
+    """
+    for name, module in network.named_modules() if prune is None else ():
+        if isinstance(module, LAYERS) and not _is_plain(module) and _trains_weight(module):
+            raise OptionError(_parametrised(of_module(name, module)))
+    for name in prunable_weights(network, prune):
+        layer, computes_another, _ = f".{name}".partition(".parametrizations.")
+        if computes_another:
+            raise OptionError(_parametrised(of_module(layer[1:], network.get_submodule(layer[1:]))))
+
+
+def _trains_weight(layer: nn.Module) -> bool:
+    return any(p.requires_grad for name, p in layer.named_parameters() if name != "bias")
+
+
+def _parametrised(layer: str) -> str:
+    return (
+        f"network: {layer} computes its weight from other parameters (as weight and spectral norm "
+        "do), so it cannot be pruned; remove the parametrisation first (torch.nn.utils.parametrize"
+        f".remove_parametrizations), or leave the layer out with {CHOICE}"
+    )
+
+
+def _shown(prune: Prunable) -> str:
+    return getattr(prune, "__name__", "a function") if callable(prune) else shown(prune)
+
+
+def listed_names(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

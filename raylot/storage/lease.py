@@ -1,0 +1,269 @@
+"""One sweep, compaction or repair at a time is in charge of a storage.
+
+The one in charge keeps a file ``drivers/<id>.json`` there, and raises a count in it every few
+seconds. One that starts and finds such a file tells from it whether its owner is alive: on the same
+machine by its process, elsewhere by its count, so that clocks need not agree. Trials write only
+while the file of their sweep is there: one that takes over deletes it first.
+
+All it needs of a storage is that a file is listed as soon as it is written. Two that start at the
+same moment may both step back; they try again after a random pause.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import socket
+import threading
+import time
+import uuid
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pydantic.dataclasses
+
+from raylot.foundation.errors import OptionError
+from raylot.storage import Storage
+
+FOLDER = "drivers"
+
+#: Seconds between two signs of life.
+BEAT = 5.0
+
+#: Seconds without one after which an owner on another machine counts as gone.
+SILENCE = 60.0
+
+#: Times that a sweep tries to start, if others that start at the same moment make it step back.
+_TRIES = 5
+
+_log = logging.getLogger(__name__)
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config={"extra": "ignore", "strict": True})
+class Holder:
+    """A sweep, or other owner of a file in `FOLDER`, that says it is in charge.
+
+    Attributes:
+        path: its file in the storage.
+        host: the machine's name.
+        place: what tells one machine, and one container on it, from others.
+        pid: its process; 0 if the file cannot be read.
+        born: when the process started, in the kernel's own count.
+        started: ISO 8601, UTC.
+        count: signs of life so far.
+        is_running: False while it is looking around whether it may start.
+    """
+
+    path: str
+    host: str = ""
+    place: str = ""
+    pid: int = 0
+    born: str = ""
+    started: str = ""
+    count: int = 0
+    is_running: bool = False
+
+    def __str__(self) -> str:
+        if not self.pid:
+            return f"another sweep (its file {self.path} cannot be read)"
+        return f"another sweep (process {self.pid} on {self.host}, since {self.started[:19]} UTC)"
+
+    @property
+    def is_alive(self) -> bool | None:
+        """Whether its process is there; None if that cannot be seen from here."""
+        if self.place != _place():
+            return None
+        if self.pid == os.getpid() and self.path not in _ours:
+            return False  # left behind by this very process, whose storage refused to delete it
+        return _born(self.pid) == self.born
+
+
+#: Files of the leases that this process holds.
+_ours: set[str] = set()
+
+
+def holders(storage: Storage) -> list[Holder]:
+    """The sweeps that say they are in charge of a storage."""
+    found = {path: storage.read(path) for path in (f"{FOLDER}/{n}" for n in storage.names(FOLDER))}
+    return [_holder(path, data) for path, data in found.items() if data is not None]
+
+
+def _holder(path: str, data: bytes) -> Holder:
+    try:
+        return Holder(**{**json.loads(data), "path": path})
+    except (TypeError, ValueError, RecursionError):
+        return Holder(path, count=zlib.crc32(data))  # alive if the contents change
+
+
+class Lease:
+    """Being in charge of a storage, as a context.
+
+    Args:
+        storage: of what.
+        say: tells the user what is going on.
+        on_loss: called from a thread if another sweep has taken over.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        say: Callable[[str], None] = lambda line: None,
+        on_loss: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._storage, self._say, self._on_loss = storage, say, on_loss
+        self._own = Holder(
+            path=f"{FOLDER}/{uuid.uuid4().hex[:12]}.json",
+            host=socket.gethostname(),
+            place=_place(),
+            pid=os.getpid(),
+            born=_born(os.getpid()),
+            started=datetime.now(UTC).isoformat(),
+        )
+        self.path = self._own.path
+        self._deposed: set[str] = set()
+        self._ended = threading.Event()
+        # Held while the own file is written or deleted; whether it should be there.
+        self._lock = threading.Lock()
+        self._is_up = False
+        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+
+    def __enter__(self) -> Lease:
+        """Takes charge, and deletes what killed writers have left.
+
+        Raises:
+            OptionError: another sweep is in charge.
+        """
+        _ours.add(self.path)
+        try:
+            self._thread.start()  # gives signs of life while it is looking around, too
+            for left in reversed(range(_TRIES)):
+                if self._is_taken(may_step_back=left > 0):
+                    break
+                time.sleep(random.uniform(0.2, 2.0))
+            self._storage.remove_leftovers()
+            return self
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *raised: object) -> None:
+        self._ended.set()
+        _ours.discard(self.path)
+        with suppress(OSError):
+            self._take_down()
+
+    def check(self) -> None:
+        """Makes sure that no other sweep has taken over.
+
+        Raises:
+            OptionError: one has.
+        """
+        if not self._storage.exists(self.path):
+            raise OptionError(
+                f"storage={self._storage.root}: must not be in use; another sweep has taken over"
+            )
+
+    def _is_taken(self, may_step_back: bool) -> bool:
+        """Takes charge, or steps back and returns False if another sweep is starting too.
+
+        It writes its own file before it lists the others, so that two that start see each other.
+        """
+        self._put_up()
+        others = [other for other in holders(self._storage) if other.path != self.path]
+        if alive := self._alive(others):
+            self._take_down()
+            if may_step_back and not any(other.is_running for other in alive):
+                return False
+            raise OptionError(
+                f"storage={self._storage.root}: must not be in use; {alive[0]} is running there; "
+                "wait until it has ended, or stop it"
+            )
+        there = {holder.path for holder in holders(self._storage)} if others else set()
+        for other in others:
+            if other.path in there:  # else it has ended, or stepped back, and may come again
+                self._say(f"{other} has ended; going on where it stopped")
+                self._deposed.add(other.path)
+                self._storage.delete_file(other.path)
+        self._put_up(is_running=True)
+        return True
+
+    def _alive(self, others: list[Holder]) -> list[Holder]:
+        """The others that are alive; watches those on other machines, all at the same time."""
+        silent = [other for other in others if other.is_alive is None]
+        alive = [other for other in others if other.is_alive]
+        if not alive:
+            for other in silent:
+                self._say(f"{other} may be running: watching for up to {SILENCE:.0f} s")
+        give_up = time.monotonic() + SILENCE
+        while silent and not alive and time.monotonic() < give_up:
+            time.sleep(1.0)
+            now = {holder.path: holder.count for holder in holders(self._storage)}
+            silent = [other for other in silent if other.path in now]
+            alive = [other for other in silent if now[other.path] != other.count]
+        return alive
+
+    def _put_up(self, *, is_running: bool = False) -> None:
+        with self._lock:
+            self._is_up, self._own = True, replace(self._own, is_running=is_running)
+            self._write()
+
+    def _write(self) -> None:
+        self._own = replace(self._own, count=self._own.count + 1)
+        self._storage.write(self.path, json.dumps(asdict(self._own)).encode())
+
+    def _take_down(self) -> None:
+        with self._lock:
+            self._is_up = False
+            self._storage.delete_file(self.path)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT):
+            try:
+                is_deposed = self._own.is_running and self._is_deposed()
+                with self._lock:
+                    if not self._is_up:  # it has stepped back, or is leaving
+                        continue
+                    if not is_deposed:
+                        self._write()
+                        continue
+                with suppress(OSError):
+                    self._take_down()
+                self._on_loss()
+                return
+            except OSError as error:
+                _log.warning("storage=%s: no sign of life (%s)", self._storage.root, error)
+
+    def _is_deposed(self) -> bool:
+        """Whether another sweep has taken over, as this one gave no sign of life for so long."""
+        told = {holder.path: holder for holder in holders(self._storage)}
+        if told.pop(self.path, None) is None:
+            return True
+        for path in self._deposed & told.keys():  # a late sign of life of one that was deposed
+            self._storage.delete_file(path)
+            del told[path]
+        return any(other.is_running for other in told.values())
+
+
+def _place() -> str:
+    """What only processes that can see each other have in common; if not known, a new one."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        # Of another user's processes nothing may be seen.
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()} {os.getuid()}"
+    except OSError:  # no Linux: the count alone tells who is alive
+        return uuid.uuid4().hex
+
+
+def _born(pid: int) -> str:
+    """When a process started, in the kernel's count; empty if there is none, or it has ended."""
+    try:
+        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if state in "ZX" else rest[18]

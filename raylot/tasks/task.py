@@ -1,0 +1,232 @@
+"""A classification task as tensors, and the checks that it is one."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raylot.foundation.errors import OptionError, shown
+
+#: Names of tensors in a task.
+TENSORS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
+
+#: Types of inputs that PyTorch and numpy do everything with; others are widened to one of these.
+_FLOATS = (torch.float16, torch.float32, torch.float64)
+_WIDER = {torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: torch.float64}
+
+_LARGEST_FLOAT = torch.finfo(torch.float32).max
+
+
+@dataclass(frozen=True, repr=False)
+class Task:
+    """A classification task: a training and a test split.
+
+    A data set is a task, and so is each of its shifted versions. For a task of your own, give
+    tensors or numpy arrays; an array that can be written into is copied. Labels of any integer
+    type are converted to int64.
+
+    Attributes:
+        train_inputs: ``examples x ...``; uint8, or any real type; finite as float32.
+        train_labels: ``examples``, at least one; int64 in [0, classes).
+        test_inputs: as train_inputs, in the same shape but for the number of examples.
+        test_labels: as train_labels.
+        classes: number of classes, at least 1.
+        offset: subtracted from inputs when they are scaled.
+        divisor: by which inputs are then divided; not 0.
+
+    Raises:
+        OptionError: one of these does not fit, in one line that names it.
+    """
+
+    train_inputs: Tensor
+    train_labels: Tensor
+    test_inputs: Tensor
+    test_labels: Tensor
+    classes: int
+    offset: float = 0.0
+    divisor: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in TENSORS:
+            object.__setattr__(self, name, as_tensor(name, getattr(self, name)))
+        devices = sorted({str(getattr(self, name).device) for name in TENSORS})
+        if len(devices) > 1:
+            raise OptionError(f"{', '.join(TENSORS)}: must be on one device, not {devices}")
+        if not _is_a(Integral, self.classes) or self.classes < 1:
+            raise OptionError(f"classes={shown(self.classes)}: must be a whole number, at least 1")
+        for name in ("offset", "divisor"):
+            value = getattr(self, name)
+            if not _is_a(Real, value) or not abs(value) <= _LARGEST_FLOAT:
+                raise OptionError(f"{name}={shown(value)}: must be a finite number, as float32")
+        if self.divisor == 0:
+            raise OptionError("divisor=0: must not be 0")
+        for split in ("train", "test"):
+            inputs = getattr(self, f"{split}_inputs")
+            _check_split(split, inputs, getattr(self, f"{split}_labels"), int(self.classes))
+            if inputs.is_floating_point() or (self.offset, self.divisor) != (0, 1):
+                self._check_scaled(split, inputs)
+        if self.test_inputs.shape[1:] != self.train_inputs.shape[1:]:
+            raise OptionError(
+                f"test_inputs: must be of shape {self.input_shape} each, as train_inputs are, not "
+                f"{tuple(self.test_inputs.shape[1:])}"
+            )
+
+    def _check_scaled(self, split: str, inputs: Tensor) -> None:
+        """Makes sure that inputs are finite, as they are and when they are scaled.
+
+        Raises:
+            OptionError: they are not.
+        """
+        # One pass that finds NaN too; isfinite would take 25 times as long.
+        extremes = torch.stack(inputs.aminmax())
+        least, most = extremes.tolist()
+        if not all(abs(value) <= _LARGEST_FLOAT for value in (least, most)):
+            raise OptionError(
+                f"{split}_inputs: must be finite as float32, not in [{least}, {most}]"
+            )
+        if not bool(self.scale(extremes).isfinite().all()):
+            raise OptionError(
+                f"divisor={shown(self.divisor)}: must leave {split}_inputs in [{least}, {most}], "
+                f"less offset={shown(self.offset)}, finite as float32"
+            )
+
+    def __repr__(self) -> str:
+        return (
+            f"Task({len(self.train_labels)} training and {len(self.test_labels)} test examples of "
+            f"shape {self.input_shape}, {self.classes} classes)"
+        )
+
+    def scale(self, inputs: Tensor) -> Tensor:
+        """Inputs as the network sees them: ``(inputs - offset) / divisor`` as float32."""
+        scaled = inputs.to(torch.float32)
+        if self.offset:
+            scaled = scaled - self.offset
+        return scaled / self.divisor if self.divisor != 1 else scaled
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return tuple(self.train_inputs.shape[1:])
+
+    def to(self, device: torch.device) -> Self:
+        """The same task with its tensors on a device."""
+        return replace(
+            self,
+            train_inputs=self.train_inputs.to(device),
+            train_labels=self.train_labels.to(device),
+            test_inputs=self.test_inputs.to(device),
+            test_labels=self.test_labels.to(device),
+        )
+
+
+def check_task(task: object) -> None:
+    """Makes sure that what a caller gave as a task is one.
+
+    Raises:
+        OptionError: it is something else, as a pair of inputs and labels.
+    """
+    if not isinstance(task, Task):
+        raise OptionError(
+            f"task: must be a raylot.Task, as Task({', '.join(TENSORS)}, classes), not a "
+            f"{type(task).__name__}"
+        )
+
+
+def _is_a(kind: type, value: object) -> bool:
+    """Whether it is a number of a kind; Python counts True and False among the numbers."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _why_not_dense(values: object) -> str | None:
+    """Names what is given in place of a dense tensor; None if it is one."""
+    if not isinstance(values, Tensor):
+        return type(values).__name__
+    if values.layout != torch.strided:
+        return str(values.layout)
+    kinds = {"nested": values.is_nested, "quantised": values.is_quantized, "meta": values.is_meta}
+    return next((f"a {kind} tensor" for kind, applies in kinds.items() if applies), None)
+
+
+def _can_change(array: object) -> bool:
+    """Whether an array can be written into, or one that it is a view of."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return True
+        array = array.base
+    return False
+
+
+def as_tensor(name: str, values: object) -> Tensor:
+    """A task's inputs or labels, of the type that it needs; the same object if it can be.
+
+    Raises:
+        OptionError: they are of another kind or type.
+    """
+    if isinstance(values, np.ndarray):
+        try:
+            # PyTorch needs this machine's byte order and contiguous rows; most arrays have both.
+            # PyTorch would not notice what numpy writes into memory that they share.
+            taken = np.array if _can_change(values) else np.asarray
+            array = taken(values, values.dtype.newbyteorder("="), order="C")
+            with warnings.catch_warnings():
+                # PyTorch has no read-only tensors; nothing here writes into a task.
+                warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+                values = torch.from_numpy(array)
+        except TypeError:
+            raise OptionError(
+                f"{name}: must be an array of numbers, not of {shown(values.dtype)}"
+            ) from None
+    kind = _why_not_dense(values)
+    if kind is not None or not isinstance(values, Tensor):
+        raise OptionError(f"{name}: must be a dense tensor or a numpy array, not {kind}")
+    if values.requires_grad:
+        values = values.detach()
+    if not name.endswith("_labels"):
+        if values.is_complex():
+            raise OptionError(f"{name}: must be real numbers, not {values.dtype}")
+        if values.is_floating_point() and values.dtype not in _FLOATS:
+            return values.float()
+        return values.to(_WIDER.get(values.dtype, values.dtype))
+    if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
+        raise OptionError(
+            f"{name}: must be whole numbers, not {values.dtype}; convert them with .long()"
+        )
+    return values.to(torch.int64)
+
+
+def _check_split(split: str, inputs: Tensor, labels: Tensor, classes: int) -> None:
+    """Makes sure that labels and inputs fit each other and the number of classes.
+
+    Raises:
+        OptionError: they do not.
+    """
+    if labels.ndim != 1:
+        hint = "; try .argmax(1) if they are one-hot" if labels.ndim == 2 else ""
+        if labels.shape[1:] == (1,):
+            hint = "; try .squeeze(1)"
+        raise OptionError(
+            f"{split}_labels: must be of shape (examples,), not {tuple(labels.shape)}{hint}"
+        )
+    if inputs.ndim < 2 or 0 in inputs.shape[1:]:
+        raise OptionError(
+            f"{split}_inputs: must be of shape (examples, ...) with numbers in each example, not "
+            f"{tuple(inputs.shape)}"
+        )
+    if not len(labels):
+        raise OptionError(f"{split}_labels: must be of at least one example, not of none")
+    if len(inputs) != len(labels):
+        raise OptionError(
+            f"{split}_labels: must be as many as {split}_inputs, {len(inputs)}, not {len(labels)}"
+        )
+    low, high = (int(value) for value in labels.aminmax())
+    if low < 0 or high >= classes:
+        hint = "; they count from 0" if (low, high) == (1, classes) else ""
+        raise OptionError(
+            f"{split}_labels: must lie in [0, {classes}), as classes={classes}, not in "
+            f"[{low}, {high}]{hint}"
+        )

@@ -1,0 +1,828 @@
+"""Invalid configurations and command lines by the thousand, each wrong by construction.
+
+What is wrong for an option follows from the option's own type and limits, so that a new option is
+covered without a word here. Only what contradicts something else is listed by name.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import annotated_types
+import yaml
+from pydantic.fields import FieldInfo
+
+from raylot.config import Study
+from raylot.config.options import accepted, named_by
+
+#: Options of the command line that are none of the study.
+_FLAGS = {"preset", "config", "plugin", "dry_run", "retry_failed", "help", "help_all"}
+
+#: Texts that are no number, choice, truth value or list of these.
+_JUNK = (
+    "", " ", "?", ",", ":", "-", "--", "nan", "inf", "-inf", "1e999", "-1e999", "0x10", "0b1", "1e",
+    "½", "\u0663", "\uff11\uff12", "1__0", "1:2", "3-1", "0.1-0.5", "1-2-3", "0-5:0", "0-",
+    "0-99999999999", "0-" + "9" * 30, "2001-02-03", "12:30:00", "null", "None", "[1]", "{}", "()",
+    "§", "ten", "\x00", "\x1b[2J", "a\nb", "a\rb", "a\u2028b", "\u202e1", "\ufeff1", "\udcff",
+    "$(touch harm)", "%s%n", "../..", "\U0001f3b2", "9" * 5000, "-" + "9" * 5000, "x" * 50_000,
+)  # fmt: skip
+
+#: What an option may be misspelt with.
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+@dataclass(frozen=True)
+class Invalid:
+    """A command line that must be refused.
+
+    Attributes:
+        kind: what is wrong.
+        arguments: without the program; ``{file}`` stands for the configuration file.
+        file: what is in the configuration file; None: there is none.
+        begins: with one of these the message must begin, if there are any; ``{file}`` as above.
+    """
+
+    kind: str
+    arguments: tuple[str, ...]
+    file: bytes | None = None
+    begins: tuple[str, ...] = field(default=(), compare=False)
+
+
+# ------------------------------------------------------------------ what an option's type says
+
+
+@dataclass
+class Accepted:
+    """What an option's type and limits accept."""
+
+    kinds: set[type]
+    choices: list[str]
+    limits: list[Any]
+
+    @property
+    def is_text(self) -> bool:
+        """Whether about any text will do."""
+        return bool(self.kinds & {str, Path})
+
+    @property
+    def is_bool(self) -> bool:
+        return bool in self.kinds
+
+    @property
+    def is_number(self) -> bool:
+        return bool(self.kinds & {int, float})
+
+    @property
+    def is_list(self) -> bool:
+        return tuple in self.kinds
+
+
+def accepted_by(option: FieldInfo) -> Accepted:
+    """Reads an option's annotation, through unions, lists and the limits of their elements."""
+    found = Accepted(set(), [], list(option.metadata))
+
+    def walk(annotation: Any) -> None:
+        origin = get_origin(annotation)
+        if origin is Annotated:
+            inner, *extras = get_args(annotation)
+            for extra in extras:
+                found.limits += extra.metadata if isinstance(extra, FieldInfo) else [extra]
+            walk(inner)
+        elif origin is Literal:
+            found.choices.extend(map(str, get_args(annotation)))
+        elif origin in (Union, types.UnionType):
+            for part in get_args(annotation):
+                walk(part)
+        elif origin is tuple:
+            found.kinds.add(tuple)
+            for part in get_args(annotation):
+                if part is not ...:
+                    walk(part)
+        elif origin is dict:  # a table's limits are not those of a single value
+            found.kinds.add(dict)
+        else:
+            found.kinds.add(annotation)
+
+    walk(option.annotation)
+    if named := named_by(option):
+        found.kinds.discard(str)
+        found.choices += named.names()
+    return found
+
+
+def _beyond(limits: list[Any], draw: random.Random) -> Iterator[str]:
+    """Numbers just outside limits, and far away."""
+    far = [10 ** draw.randint(0, 6) * draw.randint(1, 9) for _ in range(4)]
+    for limit in limits:
+        if isinstance(limit, annotated_types.Ge):
+            low: Any = limit.ge
+            yield repr(math.nextafter(low, -math.inf))
+        elif isinstance(limit, annotated_types.Gt):
+            low = limit.gt
+            yield str(low)
+        elif isinstance(limit, annotated_types.Le):
+            high: Any = limit.le
+            yield from (str(high + 1), *(str(high + distance) for distance in far[:2]), "1e308")
+            continue
+        elif isinstance(limit, annotated_types.Lt):
+            high = limit.lt
+            yield from (str(high), *(str(high + distance) for distance in far[:2]), "1e308")
+            continue
+        else:
+            continue
+        yield from (str(low - 1), *(str(low - distance) for distance in far[2:]), "-1e308")
+
+
+def _misspelt(word: str, draw: random.Random) -> str:
+    """A word with a letter lost, doubled, exchanged or added."""
+    place = draw.randrange(len(word))
+    lost = word[:place] + word[place + 1 :]
+    added = word[:place] + draw.choice(_LETTERS) + word[place:]
+    doubled = word[:place] + word[place] + word[place:]
+    swapped = word[:-2] + word[-1] + word[-2]
+    return draw.choice([lost, added, doubled, swapped])
+
+
+def _garbled(draw: random.Random) -> str:
+    """Any text at all, with a sign that stands in no option's values."""
+    alphabets = (
+        "0123456789.,-:",
+        _LETTERS,
+        "äßçñ中文عر\u0301",
+        "\x00\x07\x1b\x7f\n\r\t\v\x85",
+        " ,\"'\\`$",
+    )
+    alphabet = draw.choice(alphabets) + draw.choice(alphabets)
+    text = [draw.choice(alphabet) for _ in range(draw.randint(0, 30))]
+    text.insert(draw.randint(0, len(text)), "§")
+    return "".join(text)
+
+
+def wrong_texts(name: str, option: FieldInfo, draw: random.Random) -> list[str]:
+    """Texts that an option must refuse, whatever else is given."""
+    what = accepted_by(option)
+    if what.is_text:
+        return _wrong_free_texts(what)
+    texts = [text for text in _JUNK if text not in what.choices]
+    texts += [_garbled(draw) for _ in range(4)]
+    if type(None) not in what.kinds and "none" not in what.choices:
+        texts.append("none")
+    if what.is_bool:
+        texts += ["2", "-1", "0.5", "truee", "ja", "yes no", "10", "fals"]
+    else:
+        texts += ["true", "false", "True"]
+    if what.is_number:
+        texts += _beyond(what.limits, draw)
+        if not what.is_list:
+            texts += ["1,5", "1 5", "1;5", "1\n5"]
+    if int in what.kinds and float not in what.kinds:
+        texts += ["1.5", "0.5", "1e3", "1.0000001"]
+    for choice in draw.sample(what.choices, min(3, len(what.choices))):
+        near = {choice.upper(), choice + "x", choice[:-1], choice * 2, _misspelt(choice, draw)}
+        near |= {
+            choice.replace("a", "\u0430").replace("o", "\u043e"),
+            f"{choice}\x00",
+            f"{choice};",
+        }
+        texts += sorted(near - {*what.choices, ""})
+        if not what.is_list:
+            texts += [f"{choice} ", f" {choice}", f"{choice}\n", f"{choice},{choice}"]
+    if what.is_list:
+        texts += ["0-9,§", "[0,1]", "0;1", "0,,x"]
+        if "each once" in accepted(option):
+            texts += [f"{choice},{choice}" for choice in what.choices]
+            texts += ["0,0", "0 0"] * what.is_number
+    texts += _WRONG_TOO.get(name, ())
+    return list(dict.fromkeys(texts))
+
+
+def _wrong_free_texts(what: Accepted) -> list[str]:
+    texts: list[str] = []
+    for limit in what.limits:
+        if isinstance(limit, annotated_types.MinLen):
+            texts.append("")
+        if pattern := getattr(limit, "pattern", None):
+            texts += [text for text in _NO_NAMES if not re.fullmatch(pattern, text)]
+    if Path in what.kinds:
+        texts += ["", "a\x00b", "~no_such_user_at_all/x"]
+    return texts
+
+
+#: Texts that hold what a pattern is there to keep out.
+_NO_NAMES = (
+    "", " ", "a/b", "../a", ".a", "-", "a b", "é", "a\nb", "a\n", "a\x00", "\x1b[2J", "s3://a",
+    "/a", "~", "*", "a" * 20_000 + "/", "\udcff", "\U0001f3b2",
+)  # fmt: skip
+
+#: What is wrong beyond what types and limits say.
+_WRONG_TOO = {
+    "rounds": (
+        "0", "-1", "1001", "1.5", "0.8:0", "0.8:1001", "0.8:1.5", "1:3", "-0.1:3", "nan:3",
+        "1_0", "0.8:1_0", "0.8:\u0663", "0.8:3,0.9", "0.8:3,0.8:4", "0.8:3,0.80:4", "0.8:",
+        ":3", "0.8:3:4", "0.8=3", "0.5:3", "x:3",
+    ),
+    "cpus_per_trial": ("0", "0.00005", "0.00009999", "1e-5", "1e-300", "5e-324"),
+    "gpus_per_trial": (
+        "0.00005", "0.00009999", "1e-300", "1.5", "1.0001", "2.5", "3.9999", "4095.5", "1.00000001",
+    ),
+}  # fmt: skip
+
+# ------------------------------------------------------------------ contradictions
+
+#: For each check of the configuration that looks at several options, or at more than limits:
+#: command lines that it must refuse, and the options that the message may begin with.
+_Contradictions = Callable[[random.Random], list[tuple[str, list[str]]]]
+
+
+def _each(names: str, *lines: str) -> _Contradictions:
+    return lambda draw: [(names, line.split()) for line in lines]
+
+
+def _momentum(draw: random.Random) -> list[tuple[str, list[str]]]:
+    values = [f"{draw.uniform(0.01, 0.99):.3f}" for _ in range(6)]
+    return [("momentum", ["--momentum", v, *(["--optimizer", "adam"] * (i % 2))])
+            for i, v in enumerate(values)]  # fmt: skip
+
+
+def _probe(draw: random.Random) -> list[tuple[str, list[str]]]:
+    sizes = [1438, 60000, *(draw.randint(1438, 60000) for _ in range(6))]
+    return [("probe_size", ["--probe-size", str(size)]) for size in sizes]
+
+
+def _pixels(draw: random.Random) -> list[tuple[str, list[str]]]:
+    shares = ["0.02", "1e-9", *(f"{draw.uniform(1e-6, 0.022):.6f}" for _ in range(5))]
+    return [("fraction", ["--fraction", share, "--shifts", "permuted_pixels"]) for share in shares]
+
+
+def _output_rate(draw: random.Random) -> list[tuple[str, list[str]]]:
+    rates = [f"{draw.uniform(0, 0.99):.3f}" for _ in range(6)]
+    return [("output_rate", ["--scope", "global", "--output-rate", rate]) for rate in rates]
+
+
+def _shrinking(draw: random.Random) -> list[tuple[str, list[str]]]:
+    factors = [f"{draw.uniform(0, 0.98):.3f}" for _ in range(6)]
+    return [("shrink", ["--perturb-every", "step", "--shrink", factor]) for factor in factors]
+
+
+def _rewinding(draw: random.Random) -> list[tuple[str, list[str]]]:
+    # 45 batches of 32 digits an epoch
+    lines = []
+    for _ in range(6):
+        epochs = draw.randint(1, 50)
+        steps = 45 * epochs + draw.randint(1, 10**6)
+        lines.append(["--batch-size", "32", "--epochs", str(epochs), "--rewind-steps", str(steps)])
+    return [("rewind_steps", line) for line in lines]
+
+
+def _recycling(draw: random.Random) -> list[tuple[str, list[str]]]:
+    return [
+        ("redo_interval", ["--interventions", "none,redo", "--batch-size", "32", "--epochs",
+                           str(epochs), "--redo-interval", str(45 * epochs + draw.randint(1, 99))])
+        for epochs in draw.sample(range(1, 100), 6)
+    ]  # fmt: skip
+
+
+def _beyond_the_stream(draw: random.Random) -> list[tuple[str, list[str]]]:
+    lines = []
+    for _ in range(8):
+        tasks = draw.randint(1, 1000)
+        wrong = tasks + draw.randint(0, 1000)
+        texts = (str(wrong), f"0,{wrong}", f"0-{wrong}", f"{wrong}-:3", f"0-:2,{wrong}")
+        lines.append(["--tasks", str(tasks), "--snapshots", draw.choice(texts)])
+    return [("snapshots", line) for line in lines]
+
+
+_CONTRADICTIONS: dict[str, _Contradictions] = {
+    "_momentum_needs_sgd": _momentum,
+    "_probe_fits": _probe,
+    "_pixels_move": _pixels,
+    "_output_rate_needs_layers": _output_rate,
+    "_small_steps_shrink_little": _shrinking,
+    "_rewinding_ends_with_the_task": _rewinding,
+    "_recycling_happens": _recycling,
+    "_a_batch_is_left": _each(
+        "batch_size",
+        "--drop-last --batch-size 1438",
+        "--batch-size 1000000 --drop-last=true",
+        "--shifts stationary,class_split --classes-per-task 2 --batch-size 288 --drop-last",
+    ),
+    "_within_stream": _beyond_the_stream,
+    "_close_open_ranges": _each(
+        "snapshots",
+        "--tasks 5 --snapshots 5-:1",
+        "--tasks 5 --snapshots 0-:0",
+        "--tasks 5 --snapshots -:1",
+        "--tasks 5 --snapshots 0,9-:10",
+        "--tasks 5 --snapshots 0-:x",
+        "--tasks 5 --snapshots 0-:",
+    ),
+    "_recycling_needs_a_chain": _each(
+        "interventions",
+        "--interventions redo --network resnet",
+        "--interventions none,reset,redo --network resnet --norm batch",
+        "--interventions l2,redo --network resnet --width 4",
+    ),
+    "_engine_applies": _each(
+        "engine",
+        "--engine fast --network lenet",
+        "--engine fast --network vgg",
+        "--engine fast --network resnet",
+        "--engine fast --optimizer sgd",
+        "--engine fast --interventions redo",
+        "--engine fast --interventions none,l2",
+        "--engine fast --interventions none,none --interventions l2_init",
+        "--engine fast --device cuda --gpus-per-trial 1",
+        "--engine stacked --interventions reset",
+        "--engine stacked --interventions none,shrink_and_perturb",
+        "--engine stacked --gradual 0.5",
+        "--engine stacked --network vgg --norm batch",
+        "--engine stacked --network resnet --norm batch",
+    ),
+    "_unshifted_task_has_the_same_classes": _each(
+        "plastic_task",
+        "--plastic-task unshifted --shifts class_split",
+        "--plastic-task unshifted --shifts stationary,class_split",
+        "--plastic-task unshifted --shifts class_split --classes-per-task 10",
+    ),
+    "_cuda_needs_a_gpu": _each(
+        "device",
+        "--device cuda",
+        "--device cuda --gpus-per-trial 0",
+        "--device cuda --engine generic",
+        "--device cuda --cpus-per-trial 4",
+    ),
+    "_compiled_code_is_for_the_cpu": _each(
+        "engine",
+        "--engine fast --gpus-per-trial 1",
+        "--engine fast --gpus-per-trial 0.5 --device auto",
+        "--engine fast --gpus-per-trial 4",
+    ),
+    "_ray_can_reserve_it": _each(
+        "gpus_per_trial",
+        "--gpus-per-trial 1.5 --device cuda",
+        "--gpus-per-trial 0.00001 --device cuda",
+    ),
+    "_rounds_fit": _each(
+        "rounds",
+        "--sparsities 0.8 --rounds 0.9:3",
+        "--sparsities 0.5,0.6 --rounds 0.8:3,0.9:5",
+        "--sparsities 0 --rounds 0.1:1",
+        "--sparsities 0.8,0.9 --rounds 0.8:3,0.95:10",
+        "--sparsities 0.8,0.9 --rounds 0.8:3",
+        "--sparsities 0.8 --rounds 0.8:3,0.9:5",
+    ),
+    "_streams_are_searched": _each(
+        "stream_snapshots stream_sparsities",
+        "--sparsities 0.8 --stream-sparsities 0.9",
+        "--sparsities 0.8,0.9 --stream-sparsities 0.8,0.7",
+        "--sparsities 0.8 --stream-sparsities 0",
+        "--tasks 5 --snapshots 0,4 --stream-snapshots 3",
+        "--tasks 5 --snapshots 0,4 --stream-snapshots 0-4",
+        "--tasks 5 --snapshots 0 --stream-snapshots 99999999",
+    ),
+    "_each_once": _each(
+        "seeds shifts interventions sparsities",
+        "--seeds 0-3,2",
+        "--seeds 5 4 3 4",
+        "--shifts noise rotation noise",
+        "--interventions redo,none,redo",
+        "--sparsities 0.5,0.50",
+        "--sparsities 0.8 8e-1",
+    ),
+    "_each_given_once": _each(
+        "subnetworks stream_sparsities stream_snapshots",
+        "--subnetworks dense,ticket,dense",
+        "--sparsities 0.8 --stream-sparsities 0.8,0.80",
+        "--tasks 5 --snapshots 0,4 --stream-snapshots 0,4,0",
+        "--stream-snapshots ,",
+    ),
+    "_names_are_known": _each(
+        "shifts interventions network metrics",
+        "--shifts noise,brightness",
+        "--shifts shift",
+        "--interventions none,mine",
+        "--network my_net",
+        "--network resnet,mlp",
+        "--metrics mine",
+        "--metrics weight_norm",
+    ),
+    "_each_measured_once": _each("metrics", "--metrics ,", "--metrics=", "--metrics mine,mine"),
+    "_absolute": _each("data_root", "--data-root ~no_such_user_at_all/x --dataset mnist"),
+    "_is_no_slip": _each("data_root", "--data-root= --dataset mnist"),
+}
+
+#: Checks that no contradiction belongs to: they prepare values, or ask the others.
+_NO_CONTRADICTION = {"_truth_is_no_number", "_none_is_a_word", "_runs_are_valid"}
+
+
+def unlisted_checks() -> set[str]:
+    """Checks of a study and of its runs that no contradiction here is for."""
+    found: set[str] = set()
+    for model in Study.__mro__:
+        found |= _checks_of(model)
+    study = Study.checked()
+    runs = (study.stream_run(seed=0), study.tickets_run(sparsity=0.8, task=0))
+    for run in runs:
+        found |= _checks_of(type(run))
+    # A tickets run's task comes from the study's snapshots, and its rounds from the study's.
+    # What is used from plugins is filled in.
+    never_wrong = {"_task_has_a_snapshot", "_customary_rounds", "_code_of_plugins"}
+    return found - never_wrong - _NO_CONTRADICTION - set(_CONTRADICTIONS)
+
+
+def _checks_of(model: type) -> set[str]:
+    decorators = getattr(model, "__pydantic_decorators__", None)
+    return (
+        set()
+        if decorators is None
+        else {*decorators.model_validators, *decorators.field_validators}
+    )
+
+
+# ------------------------------------------------------------------ command lines
+
+
+def _as_arguments(name: str, text: str, draw: random.Random) -> tuple[str, ...]:
+    """``--name text`` or ``--name=text``, as far as both mean the same."""
+    dashed = f"--{name.replace('_', '-')}"
+    could_be_option = text.startswith("-") and not re.match(r"-[\d.]|-inf", text)
+    if could_be_option or draw.random() < 0.5:
+        return (f"{dashed}={text}",)
+    return (dashed, text)
+
+
+def _typed(name: str) -> str:
+    """How a message about an option of the command line begins."""
+    return f"--{name.replace('_', '-')}="
+
+
+def _in_file(name: str) -> str:
+    """How a message about an option of a configuration file begins."""
+    return f"--config={{file}}: {name}="
+
+
+def _wrong_values(draw: random.Random) -> Iterator[Invalid]:
+    for name, option in Study.model_fields.items():
+        for text in wrong_texts(name, option, draw):
+            arguments = _as_arguments(name, text, draw)
+            yield Invalid("wrong value", _among(arguments, draw), begins=(_typed(name),))
+
+
+def _among(arguments: tuple[str, ...], draw: random.Random) -> tuple[str, ...]:
+    """The arguments alone, or beside some that are right."""
+    around = draw.choice([(), ("--dry-run",), ("--preset", "original"), ("--retry-failed",)])
+    return (*around, *arguments) if draw.random() < 0.5 else (*arguments, *around)
+
+
+def _wrong_options(draw: random.Random) -> Iterator[Invalid]:
+    known = {*Study.model_fields, *_FLAGS}
+    for name in (*Study.model_fields, *_FLAGS):
+        wrong = {_misspelt(name, draw) for _ in range(2)} | {name.upper(), f"no_{name}"}
+        for misspelt in sorted(wrong - known):
+            dashed = "--" + misspelt.replace("_", "-")
+            arguments = draw.choice([(dashed, "3"), (f"{dashed}=3",), (dashed,)])
+            yield Invalid("unknown option", arguments, begins=(dashed,))
+    for text in (
+        "§",
+        "a\nb",
+        "\x1b[2J",
+        "a b",
+        "",
+        "ü" * 10_000,
+        "\udcff",
+        "--",
+        "cls",
+        "__class__",
+    ):
+        yield Invalid("unknown option", (f"--{text}=3",))
+    for text in ("-x", "-e3", "-lr", "-1", "-5.5", "-inf", "-ü"):
+        yield Invalid("unknown option", (text, "3"))
+
+
+def _missing_values(draw: random.Random) -> Iterator[Invalid]:
+    names = [*Study.model_fields, "preset", "config", "plugin"]
+    for name in names:
+        if name in Study.model_fields and accepted_by(Study.model_fields[name]).is_bool:
+            continue
+        for after in ((), ("--dry-run",)):
+            arguments = (f"--{name.replace('_', '-')}", *after)
+            yield Invalid("missing value", arguments, begins=(_typed(name),))
+
+
+def _surplus(draw: random.Random) -> Iterator[Invalid]:
+    words = (
+        "stray",
+        "3",
+        "§",
+        "a=b",
+        "epochs=3",
+        "a\nb",
+        "\x1b[31m",
+        "x" * 10_000,
+        " ",
+        "",
+        "\udcff",
+    )
+    for word in (*words, *(_garbled(draw).lstrip("-") for _ in range(20))):
+        yield Invalid("surplus word", (word, *draw.choice([(), ("--epochs", "3"), ("--dry-run",)])))
+        yield Invalid("surplus word", ("--epochs", "3", word))
+    for name in ("dry-run", "retry-failed"):
+        for text in ("yes", "1", "", "§"):
+            yield Invalid("surplus word", (f"--{name}={text}",))
+    yield Invalid("surplus word", ("--", "--epochs", "3"))
+    yield Invalid("surplus word", ("--epochs", "3", "--", "--dry-run"))
+
+
+def _contradicting(draw: random.Random) -> Iterator[Invalid]:
+    for lines in _CONTRADICTIONS.values():
+        for names, line in lines(draw):
+            begins = tuple(map(_typed, names.split()))
+            for arguments in (tuple(line), (*line, "--dry-run")):
+                yield Invalid("contradiction", arguments, begins=begins)
+            values = _as_mapping(line)
+            if values is not None:
+                in_file = tuple(map(_in_file, names.split()))
+                begins = (*in_file, *begins)  # what is wrong may be what the file does not give
+                yield Invalid("contradiction in a file", ("--config", "{file}"), values, begins)
+
+
+def _as_mapping(line: list[str]) -> bytes | None:
+    """``--option value`` pairs as a configuration file; None if they are no plain pairs."""
+    names, values = line[::2], line[1::2]
+    if len(names) != len(values) or any(not name.startswith("--") or "=" in name for name in names):
+        return None
+    if any(value.startswith("--") for value in values) or len(set(names)) < len(names):
+        return None
+    return yaml.safe_dump(dict(zip((n[2:] for n in names), values, strict=True))).encode()
+
+
+def _presets_and_paths(draw: random.Random) -> Iterator[Invalid]:
+    for text in ("", "big", "Default", "default ", "original,default", "§", "a\nb", "x" * 10_000):
+        yield Invalid("preset", (f"--preset={text}",), begins=("--preset=",))
+    paths = (
+        "", ".", "/", "/nowhere.yaml", "/dev/zero", "/proc/self/mem", "/etc/hostname/x",
+        "~/no", "~",
+        "a\x00b", "a\nb", "\udcff", "x" * 10_000, "https://example.org/a.yaml", "{file}/x",
+    )  # fmt: skip
+    for text in paths:
+        yield Invalid("path of the file", (f"--config={text}",), begins=("--config=",))
+        yield Invalid("path of a plugin", (f"--plugin={text}",), begins=("--plugin=",))
+        yield Invalid("path of a plugin", ("--dry-run", f"--plugin={text}"), begins=("--plugin=",))
+
+
+def _places(draw: random.Random) -> Iterator[Invalid]:
+    """Storages and data roots that cannot be: they are looked at after the configuration."""
+    storages = (
+        "/etc/hostname", "/etc/hostname/x", "/dev/null", "/dev/null/x", "/proc/raylot",
+        "/proc/1/raylot", "/sys/raylot", "{file}", "foo://bar", "http://example.org/x",
+        "https://example.org", "ftp://x/y", "s3://", "://", "S4://a/b",
+        "~no_such_user_at_all/x", "a\x00b", "python://os", "s3:/x", "s3:x", "S3://bucket/x",
+        "C:\\x", "file:/x", "file://host/x", "local:///x", "mock://x", "gs:/x", "s3:///x",
+        "s3://b/../x", "$HOME/x", "${HOME}/x", "/tmp/$USER/x", "%TEMP%/x", "x\\y", "x ", " x", " ",
+        "a:b", "x" * 300, "s3://key:secret@bucket/x", "s3://bucket/x?secret_key=secret",
+        "s3://bucket name/x",
+    )  # fmt: skip
+    for text in storages:
+        yield Invalid("storage", (f"--storage={text}",), b"", begins=("--storage=",))
+        file = yaml.safe_dump({"storage": text}).encode() if "{" not in text else None
+        if file is not None and "\x00" not in text:
+            begins = (_in_file("storage"),)
+            yield Invalid("storage", ("--config", "{file}"), file, begins=begins)
+    roots = (
+        "/nowhere",
+        "s3://bucket/x",
+        "file:///data",
+        "$HOME/x",
+        "C:\\x",
+        "/etc/hostname",
+        "/proc",
+        "/dev/null/x",
+        ".",
+        "~",
+        "x" * 10_000,
+        "a\nb",
+        "\udcff",
+    )
+    for text in roots:
+        arguments = ("--dataset", "mnist", f"--data-root={text}")
+        yield Invalid("data root", arguments, begins=("--data-root=",))
+        yield Invalid("data root", (*arguments, "--dry-run"), begins=("--data-root=",))
+    yield Invalid("data root", ("--dataset", "mnist"), begins=("--data-root is not given: ",))
+    yield Invalid("data root", ("--preset", "original"), begins=("--data-root is not given: ",))
+
+
+# ------------------------------------------------------------------ configuration files
+
+
+def _wrong_in_a_file(draw: random.Random) -> Iterator[Invalid]:
+    for name, option in Study.model_fields.items():
+        what = accepted_by(option)
+        # read as YAML: each stands for a type that the option has not
+        values = [
+            "[]", "{a: 1}", "[[1]]", "[{}]", "[null]", "&a [*a]", "*nowhere", "!own 3", "!!int 3",
+            "!!binary aGFsbG8=", "!!set {a}", "!!omap [a: 1]", "!!timestamp 2001-02-03",
+            "!!python/object/apply:os.system [touch harm]", "!!python/name:os.system",
+        ]  # fmt: skip
+        values += ["true", "[true]", "[false, true]"] * (not what.is_bool)
+        values += ["null", "~", ""] * (type(None) not in what.kinds)
+        if not what.is_text:
+            values += [
+                "2001-02-03",
+                "2001-02-03T04:05:06Z",
+                ".nan",
+                ".inf",
+                "-.inf",
+                "0o17",
+                "0x1F",
+                "'§'",
+            ]
+            values += ["12:30:00"]
+        for value in draw.sample(values, 9):
+            key = draw.choice([name, name.replace("_", "-"), f"'{name}'"])
+            file = f"{key}: {value}\n".encode()
+            begins = ("--config={file}: ",)
+            yield Invalid("wrong type in a file", ("--config", "{file}"), file, begins)
+        texts = wrong_texts(name, option, draw)
+        texts = [t for t in draw.sample(texts, min(8, len(texts))) if _can_be_dumped(t)]
+        for text in texts[:4]:
+            file = yaml.safe_dump({name: text}).encode()
+            begins = (_in_file(name),)
+            yield Invalid("wrong value in a file", ("--config", "{file}"), file, begins)
+        wrong = _misspelt(name, draw)
+        if wrong not in Study.model_fields and wrong:
+            file = yaml.safe_dump({wrong: 3}).encode()
+            begins = (_in_file(wrong),)
+            yield Invalid("unknown option in a file", ("--config", "{file}"), file, begins)
+        file = f"{name}: 1\nlr: 1\n{name.replace('_', '-')}: 1\n".encode()
+        yield Invalid("key given twice", ("--config", "{file}"), file, ("--config=",))
+
+
+def _can_be_dumped(text: str) -> bool:
+    """Whether a YAML file can hold a text, as text; those that are slow to write are left out."""
+    try:
+        return len(text) < 1000 and bool(
+            yaml.safe_load(yaml.safe_dump({"a": text}).encode()) == {"a": text}
+        )
+    except (yaml.YAMLError, UnicodeError):
+        return False
+
+
+def _laughs(levels: int) -> bytes:
+    """Lists of lists of lists, nine times as many with each line."""
+    lines = ["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
+    lines += [
+        f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, levels)
+    ]
+    return "\n".join([*lines, f"seeds: *a{levels - 1}"]).encode()
+
+
+def _merged_laughs(levels: int) -> bytes:
+    """The same with merge keys, where PyYAML copies the entries."""
+    lines = ["a0: &a0 {a: 1, b: 2}"]
+    lines += [
+        f"a{level}: &a{level} {{<<: [{', '.join([f'*a{level - 1}'] * 9)}]}}"
+        for level in range(1, levels)
+    ]
+    return "\n".join([*lines, f"rounds: {{<<: *a{levels - 1}}}"]).encode()
+
+
+def _documents(draw: random.Random) -> Iterator[Invalid]:
+    """Files that are no flat mapping of names to values."""
+    contents = [
+        b"- epochs", b"[]", b"[epochs, 3]", b"epochs", b"3", b"true", b"'epochs: 3'", b"epochs=3",
+        b"2001-02-03", b"!!python/object/apply:os.system ['touch harm']", b"!!binary aGk=",
+        b"!!set {a}", b"!!omap [a: 1]", b"!!python/dict {lr: 1}", b"!!str {lr: 1}",
+        b"epochs: [1", b"{epochs: 1, lr", b"epochs: 1: 2", b"\tepochs: 1", b"epochs:\t1\n\tlr: 1",
+        b"epochs: 1\n---\nepochs: 2", b"--- 1\n--- 2", b"epochs: *a", b"epochs: \xff", b"\x00",
+        "epochs: 3".encode("utf-16"), "epochs: 3".encode("utf-32"), "näme: 1".encode("latin-1"),
+        b"epochs: \x07", b"epochs: \x1b[2J", b"epochs: 1\x00", b"\x80", b"PK\x03\x04", b"\x7fELF",
+        b"\x89PNG\r\n\x1a\n", b"%PDF-1.4", b"#!/bin/sh\nexit", b"<yaml/>",
+        b"epochs: " + b"[" * 1500, b"epochs: " + b"{a: " * 1500, b"[" * 50_000, b"- " * 40_000,
+        b"? [1]\n: 2", b"? {a: 1}\n: 2", b"? &a [*a]\n: 2", b"null: 1", b"~: 1", b": 1", b"true: 1",
+        b"no: 1", b"? \n", b"!!null '': 3", b"!!binary YQ==: 3",
+        b"epochs: 1\nepochs: 1", b"epochs: 1\nepochs: 2", b"batch-size: 1\nbatch_size: 1",
+        b"{lr: 1, 'lr': 1}", b"lr: 1\n\"lr\": 1", b"lr: 1\n\"\\x6cr\": 1", b"? lr\n: 1\n? lr\n: 2",
+        b"unknown: 1\nunknown: 1", b"rounds: {0.8: 3, 0.8: 3}", b"seeds: [{a: 1, a: 1}]",
+        b"<<: {epochs: 3}", b"a: &a {epochs: 3}\n<<: *a", b"<<: [{lr: 1}, {lr: 2}]", b"<<: 3",
+        b"shift: {fraction: 0.5}", b"training:\n  epochs: 3\n  lr: 0.1", b"options: {}", b"'': {}",
+        b"seeds: [[1, 2], [3]]", b"hidden: [[8]]", b"rounds: {0.8: {0.9: 3}}",
+        b"rounds: {0.8: [3]}",
+        b"rounds: {[0.8]: 3}", b"rounds: &a {0.8: *a}", b"lr: &a [*a]", b"&a [*a]", b"&a {lr: *a}",
+        b"%YAML 3.0\n---\nlr: 1", b"%TAG ! tag:x,2000:\n---\nlr: !y 1", b"lr: !<tag:x> 1",
+        b"lr: @1",
+        b"lr: `1`", b"lr: |\n1", b"lr: >-\n\t1", b"lr: 'a", b'lr: "\\q"', b"lr: %1",
+        b"lr: 1\n lr: 2",
+        b"epochs: 3 #" + b"x" * 100_000, b"seeds: [" + b"1, " * 50_000 + b"2]",
+    ]  # fmt: skip
+    contents += [_laughs(levels) for levels in (2, 3, 9, 30, 300)]
+    contents += [_merged_laughs(levels) for levels in (2, 9, 30)]
+    for _ in range(60):  # bytes 0xf8 to 0xff stand in no UTF-8
+        before, after = (draw.randbytes(draw.randint(0, 100)) for _ in range(2))
+        contents.append(before + bytes([draw.randint(0xF8, 0xFF)]) + after)
+    for content in contents:
+        yield Invalid("no flat mapping", ("--config", "{file}"), content, ("--config=",))
+
+
+#: How the file of a plugin begins that gets as far as registering something.
+_IMPORT = b"from raylot import plugins\n"
+
+#: What can be registered as such, and takes four arguments.
+_FUNCTION = b"def f(dataset, options, key, t): return dataset\n"
+
+
+def _plugins(draw: random.Random) -> Iterator[Invalid]:
+    """Files that are no plugins."""
+    contents = [
+        b"", b"# nothing", b"x = 1", b"x = (", b"x = 'a", b"def f(:", b"\tx = 1\n  y = 2",
+        b"x = 08",
+        b"return 1", b"await x", b"1/0", b"import no_such_module_at_all", b"from . import sibling",
+        b"from raylot import no_such_name", b"raise SystemExit", b"raise SystemExit(0)", b"exit()",
+        b"raise ValueError('a\\nb\\x1b[2J')", b"raise Exception", b"assert False", b"\x00", b"\xff",
+        b"x = '\x80'", b"# coding: nonsense\nx = 1", "x = 1".encode("utf-16"), b"\x7fELF",
+        b"(" * 500,
+        b"x = " + b"-" * 100_000 + b"1", b"x = " + b"+".join([b"1"] * 100_000),
+        b"# " + b"x" * 10**6,
+        b"def f(): f()\nf()", b"epochs: 3", b"#!/bin/sh\nexit 0", b"x: int = y",
+    ]  # fmt: skip
+    names = [
+        '"noise"', '"stationary"', '"all"', '""', '" "', '"A"', '"a b"', '"a,b"', '"a:b"', '"-a"',
+        '"1"', '"_a"', '"a\\n"', '"a\\0"', '"\u00fc"', '"' + "a" * 51 + '"', "None", "3", "f",
+        "b'a'",
+        '["a"]', "True", "", '"a", "b"', 'nome="a"',
+    ]  # fmt: skip
+    for name in names:
+        contents.append(_IMPORT + _FUNCTION + f"plugins.shift({name})(f)".encode())
+    for line in (
+        "plugins.shift(f)", "plugins.shift('a')(3)", "plugins.shift('a')(None)",
+        "plugins.shift('a')(lambda: 1)", "plugins.shift('a')(lambda a, b, c: 1)",
+        "plugins.shift('a')(lambda a, b, c, d, e: 1)", "plugins.shift('a')(lambda *, a: 1)",
+        "plugins.shift('a')(lambda a, b, c, d, *, e: 1)", "plugins.shift('a')(f)(f)",
+        "plugins.shift('a')(f); plugins.shift('a')(f)", "plugins.shift('a')(f); 1/0",
+        "plugins.network('mlp')(lambda a, b, c: 1)", "plugins.network('a')(f)",
+        "plugins.network('a', 3)(lambda a, b, c: 1)", "plugins.intervention('redo')(lambda a: 1)",
+        "plugins.intervention('none')(lambda a: 1)", "plugins.intervention('a')(f)",
+        "plugins.metric('srank')(lambda a: 1)", "plugins.metric('test_accuracy')(lambda a: 1)",
+        "plugins.metric('seed')(lambda a: 1)", "plugins.metric('ticket_count')(lambda a: 1)",
+        "plugins.metric('ticket_advantage')(lambda a: 1)", "plugins.metric('a')(f)",
+        "plugins.metric('a', of='weights')(lambda a: 1)", "plugins.metric('a', of='x')(len)",
+        "plugins.metric('a', combine=max)(len)", "plugins.metric('a', of='weights', combine=3)(f)",
+        "plugins.load('/nowhere.py')", "plugins.nothing('a')(f)",
+    ):  # fmt: skip
+        contents.append(_IMPORT + _FUNCTION + line.encode())
+    for content in contents:
+        arguments = draw.choice([(), ("--dry-run",), ("--help",), ("--preset", "original")])
+        words = (*arguments, "--plugin", "{file}")
+        yield Invalid("no plugin", words, content, ("--plugin=",))
+    good = _IMPORT + _FUNCTION + b"plugins.shift('a_shift')(f)"
+    yield Invalid("no plugin", ("--plugin={file}", "--plugin={file}"), good, ("--plugin=",))
+    for value in ("x.py", "[x.py]", "null", "true", "''", "/nowhere.py"):
+        file = f"plugin: {value}\nepochs: 3\n".encode()
+        yield Invalid("plugin in a file", ("--config", "{file}"), file, (_in_file("plugin"),))
+
+
+def _odd_keys(draw: random.Random) -> Iterator[Invalid]:
+    """Keys that are no option; no value is wrong."""
+    keys = (
+        "''", "' '", "1", "1.5", ".nan", "2001-02-03", "§", '"a\\nb"', '"\\e[2J"', '"\\0"',
+        "'--lr'",
+        "cls", "self", "__class__", "model_config", "preset", "config", "dry_run", "retry-failed",
+        "LR", "Lr", "'lr '", "'lr:'", "\uff4c\uff52", "task", "seed", "shift", "intervention",
+        "sparsity", "subnetwork", "x" * 500, "ü" * 900, "y", "null_", "values", "\U0001f3b2",
+    )  # fmt: skip
+    for key in keys:
+        for value in ("3", "text"):
+            file = f"{key}: {value}\n".encode()
+            yield Invalid("unknown option in a file", ("--config", "{file}"), file)
+    for value in ("true", "yes", "'true'", "1", "perhaps", "null", "[true]"):
+        file = f"download: {value}\ndataset: mnist\ndata_root: /nowhere\n".encode()
+        yield Invalid("download in a file", ("--config", "{file}"), file, (_in_file("download"),))
+
+
+def all_invalid() -> list[Invalid]:
+    """Every invalid input, each once, and always the same ones."""
+    draw = random.Random(20261124)
+    cases = [
+        case
+        for generate in (
+            _wrong_values, _wrong_options, _missing_values, _surplus, _contradicting,
+            _presets_and_paths, _plugins, _places, _wrong_in_a_file, _documents, _odd_keys,
+        )
+        for case in generate(draw)
+    ]  # fmt: skip
+    return list(dict.fromkeys(cases))
+
+
+def wrong_arguments(
+    options: Mapping[str, FieldInfo], draw: random.Random
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Arguments with one wrong value each, and the option's name."""
+    for name, option in options.items():
+        for text in wrong_texts(name, option, draw):
+            yield _as_arguments(name, text, draw), name

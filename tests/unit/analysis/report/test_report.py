@@ -1,0 +1,205 @@
+"""The report's file: what it holds of a storage, also of one that is half done or empty."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from raylot import results
+from raylot.analysis import command
+from raylot.analysis.report import report, report_data
+from raylot.results.integrity import Unfinished
+from raylot.storage import Storage
+
+
+def held(root: Path) -> dict[str, Any]:
+    """What a report's page draws from."""
+    page = (root / "analysis" / "report.html").read_text()
+    text = re.search(r'id="data">([^<]*)<', page)
+    assert text
+    return dict(json.loads(gzip.decompress(base64.b64decode(text[1]))))
+
+
+def write(root: Path) -> int:
+    return command.run(lambda: report.main([str(root)]))
+
+
+def test_it_is_one_file_that_names_no_other(
+    storage: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert write(storage) == 0
+    path = storage / "analysis" / "report.html"
+    assert capsys.readouterr().out.startswith(f"report   {path} (")
+    page = path.read_text()
+    assert "default-src 'none'" in page
+    own = page.replace(report.get_plotlyjs(), "")
+    assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)\S+", own)
+    assert not re.findall(
+        r"\{\{|\}\}", re.sub(r"(?s)<script>.*?</script>|<style>.*?</style>", "", own)
+    )
+
+
+def test_every_run_is_in_it(storage: Path) -> None:
+    assert write(storage) == 0
+    data = held(storage)
+    assert data["filters"] == {
+        "dataset": ["digits"], "network": ["mlp"], "intervention": ["none"],
+        "shift": ["permuted_pixels", "stationary"], "seed": list("01234"), "sparsity": [0.8, 0.9],
+    }  # fmt: skip
+    assert len(data["runs"]["run_id"]) == 10 + 80
+    assert len(data["searches"]["run_id"]) == 80
+    snapshots = results.read(storage, "snapshots").set_index("run_id")
+    counts = data["searches"]["values"]["ticket_count"]
+    for run, count in zip(data["searches"]["run_id"], counts, strict=True):
+        assert count == pytest.approx(snapshots.loc[run, "ticket_count"], rel=1e-6)
+
+
+def test_infinite_values_are_marked_row_by_row(
+    tmp_path: Path, write_study: Any, falling: Any, falling_metrics: Any
+) -> None:
+    def metrics(*place: Any) -> dict[str, float]:
+        _, _, task = place
+        return {**falling_metrics(*place), "gradient_norm": float("inf" if task else "-inf")}
+
+    write_study(tmp_path, falling, metrics=metrics, seeds=(0,), tasks=(0, 3), sparsities=(0.8, 0.9))
+    assert write(tmp_path) == 0
+    data = held(tmp_path)
+    assert data["structure"]["infinite"] == {"gradient_norm": {"0": -1, "1": 1}}
+    assert data["searches"]["infinite"] == {"gradient_norm": {"0": -1, "1": -1, "2": 1, "3": 1}}
+    assert data["structure"]["values"]["gradient_norm"] == [None, None]
+
+
+def test_what_is_missing_of_a_study(tmp_path: Path, write_study: Any, falling: Any) -> None:
+    write_study(tmp_path, falling, seeds=(0, 1), sparsities=(0.8, 0.9))
+    runs, tasks = results.read(tmp_path, "runs"), results.read(tmp_path, "tasks")
+    known = report_data.streams(report_data.begun(runs, []), tasks)
+    assert report_data.is_whole(known, runs)
+    searched = runs["kind"] == "tickets"
+    late = searched & (runs["task"] > 0)
+    assert not report_data.is_whole(known, runs[~late]), "ended early"
+    one = runs["seed"] == 1
+    for gone in (late & one, searched & one):
+        assert not report_data.is_whole(known, runs[~gone])
+        diverged = runs["status"].mask(one & ~searched, "diverged")
+        assert report_data.is_whole(known, runs.assign(status=diverged)[~gone])
+    failed = runs["status"].mask(one & ~searched, "failed")
+    assert not report_data.is_whole(known, runs.assign(status=failed))
+
+
+def test_streams_alone_leave_the_question_open(
+    tmp_path: Path, write_study: Any, falling: Any, falling_metrics: Any
+) -> None:
+    write_study(tmp_path, falling, metrics=falling_metrics)
+    for path in (tmp_path / "tables" / "snapshots").iterdir():
+        path.unlink()
+    assert write(tmp_path) == 0
+    page = (tmp_path / "analysis" / "report.html").read_text()
+    assert "Open: no tickets have been searched yet." in page
+    data = held(tmp_path)
+    assert len(data["curves"]["values"]["test_accuracy"]) == 5
+    assert list(data["structure"]["values"]) == [
+        "dead_fraction", "effective_rank", "gradient_norm",
+    ]  # fmt: skip
+    assert data["searches"] == {}
+
+
+def test_a_storage_without_results_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert write(tmp_path) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: STORAGE={tmp_path}: must be the folder or URI")
+    assert error.count("\n") == 1
+
+
+def test_without_dense_ticket_streams_the_stream_itself_is_compared(
+    tmp_path: Path, write_study: Any, falling: Any, write_rows: Any, finish: Any
+) -> None:
+    from raylot.config import Study
+
+    write_study(tmp_path, falling, seeds=(0,))
+    study = Study.checked(tasks=31, snapshots="0,10,20,30", rounds=3, ticket_tasks=2)
+    for task in (0, 10):
+        run = study.ticket_stream_run(shift="permuted_pixels", seed=0, task=task, sparsity=0.8)
+        rows = [
+            {"task": task + new, "subnetwork": "ticket", "snapshot": task, "sparsity": 0.8,
+             "ticket": 0, "test_accuracy": 0.5}
+            for new in (1, 2)
+        ]  # fmt: skip
+        write_rows(tmp_path, "tasks", run, rows)
+        finish(tmp_path, run)
+    assert write(tmp_path) == 0
+    found = held(tmp_path)["ticket_streams"]
+    names = [found["subnetwork"]["texts"][code] for code in found["subnetwork"]["codes"]]
+    by_start = dict(zip(zip(names, found["snapshot"], strict=True),
+                        found["curves"]["values"]["test_accuracy"], strict=True))  # fmt: skip
+    tasks = results.read(tmp_path, "tasks")
+    own = tasks[tasks["snapshot"].isna()].set_index("task")["test_accuracy"]
+    assert by_start["dense", 10] == pytest.approx([own[11], own[12]], abs=1e-4)
+    assert by_start["ticket", 0] == [0.5, 0.5]
+    assert len(by_start) == 4
+
+
+def test_streams_of_which_the_protocol_is_not_known_are_never_averaged(
+    tmp_path: Path, write_study: Any, falling: Any
+) -> None:
+    """Those that have not ended tell theirs in their saved state."""
+    write_study(tmp_path, falling, seeds=(0, 1), finished=False)
+    assert write(tmp_path) == 2
+    tasks = results.read(tmp_path, "tasks")
+    first, second = tasks["run_id"].unique()
+    unfinished = [
+        Unfinished(first, "stream", "stream seed=0", 3, 31, "abc", "shift:dim:1"),
+        Unfinished(second, "stream", "stream seed=1", 3, 31, "def"),
+    ]
+    begun = report_data.begun(results.read(tmp_path, "runs"), unfinished)
+    known = report_data.streams(begun, tasks)
+    assert known["protocol"].tolist() == ["abc", "def"]
+
+
+def test_sparsities_with_many_digits_are_offered_as_they_stand_in_the_rows(
+    tmp_path: Path, write_study: Any, falling: Any
+) -> None:
+    write_study(tmp_path, falling, seeds=(0,), sparsities=(0.8, 1 - 0.8**10))
+    assert write(tmp_path) == 0
+    data = held(tmp_path)
+    assert data["filters"]["sparsity"] == [0.8, 0.8926258]
+    assert set(data["searches"]["sparsity"]) == {0.8, 0.8926258}
+
+
+def test_long_curves_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = pd.DataFrame({"run_id": ["a", "b"]})
+    rows = pd.DataFrame(
+        [
+            {"run_id": run, "task": task, "test_accuracy": 0.1 * task, "online_accuracy": None,
+             "learning_speed": 0.5}
+            for run in "ab" for task in range(5)
+        ]
+    )  # fmt: skip
+    monkeypatch.setattr(report_data, "MOST_VALUES", 6)  # for two streams of 5 tasks
+    found = report_data.curves(known, rows)
+    assert found["width"] == 2
+    assert found["tasks"] == [0.5, 2.5, 4]
+    assert found["values"]["test_accuracy"] == [[0.05, 0.25, 0.4]] * 2
+    assert found["values"]["online_accuracy"] == [[None] * 3] * 2
+
+
+def test_runs_that_have_not_ended_are_listed(storage: Path) -> None:
+    runs = results.read(Storage(storage), "runs")
+    under_way = Unfinished("abc", "tickets", "tickets seed=7", 100, 400)
+    found = report_data.run_columns(runs, [under_way])
+    assert found["run_id"][-1] == "abc"
+    assert found["error"]["texts"][found["error"]["codes"][-1]] == (
+        "tickets seed=7: 100 of 400 steps saved"
+    )
+
+
+def test_t_quantiles_of_the_textbook() -> None:
+    assert report_data.t_quantiles()[:4] == [12.706205, 4.302653, 3.182446, 2.776445]

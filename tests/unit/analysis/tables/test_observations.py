@@ -1,0 +1,176 @@
+"""What a snapshot is paired with, and what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from raylot import plugins, results
+from raylot.analysis.figures.material import search_protocols
+from raylot.analysis.tables.observations import NOT_GIVEN, observe, options_by_protocol, settings
+from raylot.config import TicketStreamRun
+from raylot.storage import Storage
+
+
+def at(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float]:
+    return {
+        "ticket_count": 2.0, "test_accuracy": 0.9 - task / 100 + seed / 1000,
+        "ticket_accuracy": 0.8, "dense_accuracy": 0.85, "random_accuracy": 0.5,
+        "trainability_gap": 0.1,
+    }  # fmt: skip
+
+
+def test_differences_of_accuracies(tmp_path: Path, write_study: Callable[..., Path]) -> None:
+    found = observe(Storage(write_study(tmp_path, at, seeds=(0,), tasks=(0, 10))))
+    assert found.frame["ticket_advantage"].to_list() == pytest.approx([-0.05, -0.05])
+    assert found.frame["advantage_over_random"].to_list() == pytest.approx([0.3, 0.3])
+    assert found.tickets == [
+        "ticket_count", "ticket_accuracy", "ticket_advantage", "advantage_over_random"
+    ]  # fmt: skip
+
+
+def _streams(root: Path) -> dict[str, int]:
+    tasks = results.read(root, "tasks")
+    return dict(zip(tasks["run_id"], tasks["seed"], strict=True))
+
+
+def test_previous_pairs_with_the_task_before(
+    tmp_path: Path, write_study: Callable[..., Path]
+) -> None:
+    """Each stream's task t - 1, to the last digit; rows of ticket streams say something else."""
+    write_study(tmp_path, at, seeds=(0, 1), tasks=(0, 1, 10))
+    storage = Storage(tmp_path)
+    tasks = results.read(tmp_path, "tasks").set_index(["run_id", "task"])["test_accuracy"]
+    for run_id, seed in _streams(tmp_path).items():
+        own = results.read_run(storage, "tasks", run_id) or []
+        ticket_stream = [
+            {**row, "run_id": f"ticket{seed}", "stream_run_id": run_id, "snapshot": 0,
+             "test_accuracy": 0.123} for row in own
+        ]  # fmt: skip
+        results.write(storage, "tasks", f"ticket{seed}", ticket_stream)
+        # a run_id of its own keeps it apart; so must its snapshot, should a run write both
+        results.write(storage, "tasks", run_id, own + [{**r, "run_id": run_id} for r in
+                                                       ticket_stream])  # fmt: skip
+    same, previous = observe(storage), observe(storage, "previous")
+    assert len(same.frame) == len(previous.frame) == 6
+    for row in same.frame.to_dict("records"):
+        expected = at("", row["seed"], row["task"], 0.8)["test_accuracy"]
+        assert row["test_accuracy"] == pytest.approx(expected)
+    for row in previous.frame.to_dict("records"):
+        if row["task"] == 0:
+            assert np.isnan(row["test_accuracy"])
+        else:
+            assert row["test_accuracy"] == tasks[row["stream_run_id"], row["task"] - 1]
+    assert "trainability_gap" in same.measures
+    assert "trainability_gap" not in previous.measures
+    columns = list(same.frame)
+    assert list(previous.frame) == columns
+
+
+# ------------------------------------------------------------------ plugins
+
+_PLUGIN = """
+from raylot import plugins
+plugins.shift("dim")(lambda dataset, options, key, t: {0})
+plugins.intervention("clip")(lambda options: {0})
+plugins.network("mine")(lambda shape, options, classes: {0})
+plugins.metric("size")(lambda probe: {0})
+"""
+
+
+@pytest.fixture
+def version(tmp_path: Path) -> Iterator[Callable[[int], None]]:
+    """Loads a plugin in one of its versions."""
+    path = tmp_path / "mine.py"
+
+    def load(number: int) -> None:
+        path.write_text(_PLUGIN.format(number))
+        plugins.load(path)
+
+    plugins.forget()
+    yield load
+    plugins.forget()
+
+
+def test_one_version_of_a_plugin_goes_by_its_name(
+    tmp_path: Path, write_study: Callable[..., Path], version: Callable[[int], None]
+) -> None:
+    version(1)
+    write_study(
+        tmp_path, at, shifts=("dim", "noise"), network="mine", intervention="clip",
+        metrics=lambda shift, seed, task: {"size": 3.0},
+    )  # fmt: skip
+    plugins.forget()
+    observations = observe(Storage(tmp_path))
+    (setting,) = settings(observations)
+    assert set(setting.frame["shift"]) == {"dim", "noise"}
+    assert set(setting.frame["intervention"]) == {"clip"}
+    assert observations.measures[-1] == "size"
+    assert set(setting.frame["size"]) == {3.0}
+
+
+def test_versions_of_a_plugin_are_told_apart(
+    tmp_path: Path, write_study: Callable[..., Path], version: Callable[[int], None]
+) -> None:
+    """Of shifts and interventions by name, beside what is built in; of networks by protocol."""
+    for number in (1, 2):
+        version(number)
+        write_study(tmp_path, at, shifts=("dim", "noise"), intervention="clip", seeds=(0,))
+    write_study(tmp_path, at, shifts=("noise",), seeds=(0,))
+    plugins.forget()
+    found = settings(observe(Storage(tmp_path)))
+    assert len({setting.frame["protocol"].iloc[0] for setting in found}) == 1
+    shifts = {s.frame["intervention"].iloc[0]: set(s.frame["shift"]) for s in found}
+    assert len(shifts) == 3
+    clipped = sorted(name for name in shifts if name.startswith("clip@"))
+    assert len(clipped) == 2
+    for name in clipped:
+        code = name.removeprefix("clip@")  # one file, one code for all in it
+        assert shifts[name] == {f"dim@{code}", "noise"}
+    assert shifts["none"] == {"noise"}
+
+
+def test_a_changed_network_is_another_setting(
+    tmp_path: Path, write_study: Callable[..., Path], version: Callable[[int], None]
+) -> None:
+    for number in (1, 2):
+        version(number)
+        write_study(tmp_path, at, shifts=("dim",), network="mine", seeds=(0,))
+    plugins.forget()
+    found = settings(observe(Storage(tmp_path)))
+    assert len(found) == 2
+    assert all(", plugins=network:mine:" in setting.title for setting in found)
+    assert all("shift:" not in setting.title for setting in found)
+
+
+def test_tickets_of_plugins_are_found_again(version: Callable[[int], None]) -> None:
+    """Protocol of a ticket stream -> that of its search, where no plugin is loaded."""
+    version(1)
+    named: dict[str, Any] = {"shift": "dim", "network": "mine", "metrics": "size"}
+    run = TicketStreamRun.checked(**named, intervention="clip")
+    plugins.forget()
+    row = {**results.option_values(run), "protocol": run.protocol}
+    assert search_protocols(pd.DataFrame([row])) == {run.protocol: run.search.protocol}
+    (options,) = options_by_protocol(pd.DataFrame([row])).values()
+    kept = [part.rsplit(":", 1)[0] for part in options["plugins"].split(",")]
+    assert kept == ["metric:size", "network:mine"]
+
+
+def test_an_option_that_one_protocol_lacks_is_said_in_words(
+    tmp_path: Path, write_study: Callable[..., Path]
+) -> None:
+    """As those that an older raylot did not have."""
+    for lr in (0.001, 0.002):
+        write_study(tmp_path, at, seeds=(0,), lr=lr)
+    observed = observe(Storage(tmp_path))
+    first, second = observed.options
+    observed.options[first]["random_masks"] = "1"
+    observed.options[second]["random_masks"] = NOT_GIVEN
+    titles = {part.frame["protocol"].iloc[0]: part.title for part in settings(observed)}
+    assert titles[first].endswith(", random_masks=1")
+    assert titles[second].endswith(", random_masks not given")

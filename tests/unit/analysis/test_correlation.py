@@ -1,0 +1,552 @@
+"""The correlations, their intervals over seeds, and the script around them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pingouin
+import pytest
+from scipy import stats
+
+from raylot.analysis import command, correlation
+from raylot.analysis.statistics.coefficients import Ranking
+from raylot.analysis.tables.observations import observe, settings
+from raylot.storage import Storage
+
+SCRIPTS = Path(__file__).parents[3] / "analysis"
+PAIR = {"measures": ["test_accuracy"], "tickets": ["ticket_count"]}
+
+
+def frame_of(
+    count: Callable[[int, int], float], accuracy: Callable[[int, int], float], **shape: Any
+) -> pd.DataFrame:
+    """One setting's observations: (seed, task) -> ticket count and test accuracy."""
+    seeds, tasks = shape.get("seeds", range(5)), shape.get("tasks", (0, 10, 20, 30))
+    return pd.DataFrame(
+        {
+            "protocol": "p",
+            "dataset": "digits",
+            "network": "mlp",
+            "intervention": "none",
+            "shift": shape.get("shift", "permuted_pixels"),
+            "sparsity": 0.8,
+            "rounds": pd.array([3] * (len(seeds) * len(tasks)), dtype="Int64"),
+            "seed": [seed for seed in seeds for _ in tasks],
+            "task": [task for _ in seeds for task in tasks],
+            "ticket_count": [count(seed, task) for seed in seeds for task in tasks],
+            "test_accuracy": [accuracy(seed, task) for seed in seeds for task in tasks],
+        }
+    )
+
+
+def noisy(offset: int) -> Callable[[int, int], float]:
+    """Independent draws for each seed and task, on top of a falling trend."""
+    return lambda seed, task: (
+        float(np.random.default_rng([offset, seed, task]).normal()) - task / 20
+    )
+
+
+def found(
+    frame: pd.DataFrame, statistic: str, shift: str = "permuted_pixels", **options: Any
+) -> Any:
+    rows = correlation.correlate(frame, **PAIR, **options)
+    return rows[(rows["statistic"] == statistic) & (rows["shift"] == shift)].iloc[0]
+
+
+def run(*arguments: str) -> int:
+    return command.run(lambda: correlation.main(arguments))
+
+
+# ------------------------------------------------------------------ figures
+
+
+def test_estimates_equal_independent_formulas() -> None:
+    frame = frame_of(noisy(1), noisy(2))
+    x, y = frame["ticket_count"], frame["test_accuracy"]
+    rows = correlation.correlate(frame, **PAIR, resamples=20).set_index("statistic")
+    assert rows.loc["pearson", "estimate"] == pytest.approx(stats.pearsonr(x, y).statistic)
+    assert rows.loc["spearman", "estimate"] == pytest.approx(stats.spearmanr(x, y).statistic)
+    partial = pingouin.partial_corr(frame, "ticket_count", "test_accuracy", "task")
+    assert rows.loc["partial", "estimate"] == pytest.approx(partial["r"].iloc[0])
+    changes = frame.groupby("seed")[["ticket_count", "test_accuracy"]].diff().dropna()
+    expected = stats.pearsonr(changes["ticket_count"], changes["test_accuracy"]).statistic
+    assert rows.loc["first_differences", "estimate"] == pytest.approx(expected)
+    own = pingouin.rm_corr(frame, "ticket_count", "test_accuracy", "seed").iloc[0]
+    assert rows.loc["repeated_measures", "estimate"] == pytest.approx(own["r"])
+    assert rows["n"].to_dict() == {
+        "pearson": 20, "spearman": 20, "first_differences": 15, "partial": 20,
+        "repeated_measures": 20,
+    }  # fmt: skip
+
+
+def test_by_hand() -> None:
+    """x = 1, 2, 3 and y = 1, 3, 2: r = 1 / 2."""
+    frame = frame_of(lambda s, t: t / 10 + 1, lambda s, t: (1, 3, 2)[t // 10], tasks=(0, 10, 20))
+    assert found(frame, "pearson").estimate == pytest.approx(0.5)
+    assert found(frame, "spearman").estimate == pytest.approx(0.5)
+
+
+def test_a_common_trend_alone_does_not_survive() -> None:
+    """x = t + d and y = t + e with d, e = (1, -1, -1, 1) and (0, 1, -1, 0): no link beside t."""
+    d, e = (1, -1, -1, 1), (-1, 3, -3, 1)
+    frame = frame_of(lambda s, t: t + d[t // 10], lambda s, t: t + e[t // 10])
+    assert found(frame, "pearson").estimate > 0.9
+    assert found(frame, "partial").estimate == pytest.approx(0, abs=1e-9)
+
+
+def test_ties_share_their_rank() -> None:
+    frame = frame_of(lambda s, t: t // 20, noisy(4))
+    expected = stats.spearmanr(frame["ticket_count"], frame["test_accuracy"]).statistic
+    assert found(frame, "spearman").estimate == pytest.approx(expected)
+
+
+HEAVY_TAIL = [3, 50, 200, 1e3, 4e4, 1e14]
+
+
+def heavy(shuffled: int) -> Callable[[int, int], float]:
+    """The six values above, in another order for each seed."""
+    return lambda seed, task: (
+        HEAVY_TAIL[np.random.default_rng([shuffled, seed]).permutation(6)[task]] + seed / 1000
+    )
+
+
+def test_ranks_of_a_column_with_a_heavy_tail() -> None:
+    """The largest value must not make ties of the others: they have six ranks, not two."""
+    once = frame_of(lambda s, t: HEAVY_TAIL[t], lambda s, t: t, seeds=(0,), tasks=range(6))
+    assert found(once, "spearman", resamples=10).estimate == pytest.approx(1)
+    frame = frame_of(heavy(1), heavy(2), seeds=range(4), tasks=range(6))
+    x, y = frame["ticket_count"], frame["test_accuracy"]
+    row = found(frame, "spearman", resamples=50)
+    assert row.estimate == pytest.approx(stats.spearmanr(x, y).statistic)
+    figures = []
+    for counts in correlation.seed_resamples(4, 50, 0).astype(int):
+        rows = np.repeat(np.arange(24), counts[frame["seed"]])
+        figures.append(stats.spearmanr(x.iloc[rows], y.iloc[rows]).statistic)
+    assert (row.low, row.high) == pytest.approx(tuple(np.quantile(figures, [0.025, 0.975])))
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_values_have_a_rank_and_no_number() -> None:
+    """A stream whose condition number overflows is the worst of all, not unknown."""
+    infinite = {(0, 30): np.inf, (1, 30): np.inf, (2, 0): -np.inf}
+    frame = frame_of(lambda s, t: infinite.get((s, t), s + t), noisy(1))
+    x, y = frame["ticket_count"], frame["test_accuracy"]
+    ranked = found(frame, "spearman")
+    assert (ranked.n, ranked.estimate) == (20, pytest.approx(stats.spearmanr(x, y).statistic))
+    assert "rows" not in ranked.note
+    finite = np.isfinite(x)
+    plain = found(frame, "pearson")
+    assert plain.n == 17
+    assert plain.estimate == pytest.approx(stats.pearsonr(x[finite], y[finite]).statistic)
+    assert "3 of 20 rows have no number and are left out" in plain.note
+
+
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
+def test_values_that_differ_by_rounding_are_tied_whatever_their_size(size: float) -> None:
+    def level(seed: int, task: int) -> float:
+        return float(size * (1 + task // 20) * (1 + 1e-15 * seed))
+
+    frame = frame_of(level, noisy(4))
+    frame.loc[0, "ticket_count"] = 1e14
+    levels = [1e14, *((1.0 + task // 20) for task in frame["task"][1:])]
+    expected = stats.spearmanr(levels, frame["test_accuracy"]).statistic
+    assert found(frame, "spearman").estimate == pytest.approx(expected)
+
+
+def test_ties_do_not_chain() -> None:
+    """Each value agrees with the next one, but the last is far from the first."""
+    ranking = Ranking(1 + 5e-12 * np.arange(401), np.zeros(401, dtype=np.intp))
+    [twice], _ = ranking.centred(np.ones((1, 1), dtype=np.int32))
+    assert np.abs(twice / 2 - np.arange(-200, 201)).max() <= 1
+
+
+def test_ranks_of_values_as_far_apart_as_numbers_can_be() -> None:
+    values = [1e-30, 2e-30, 1e300]
+    frame = frame_of(lambda s, t: values[t], lambda s, t: t, seeds=range(3), tasks=range(3))
+    assert found(frame, "spearman", resamples=10).estimate == pytest.approx(1)
+
+
+def test_differences_never_span_a_missing_snapshot() -> None:
+    frame = frame_of(noisy(1), noisy(2))
+    frame.loc[(frame["seed"] == 0) & (frame["task"] == 10), "ticket_count"] = np.nan
+    row = found(frame, "first_differences")
+    assert row.n == 4 * 3 + 1
+    assert row.note.endswith("1 of 20 rows have no number and are left out")
+
+
+def test_all_shifts_takes_differences_within_a_stream() -> None:
+    both = [frame_of(noisy(i), noisy(i + 5), shift=s) for i, s in enumerate(("a", "b"))]
+    frame = pd.concat(both)
+    changes = frame.groupby(["shift", "seed"])[["ticket_count", "test_accuracy"]].diff().dropna()
+    row = found(frame, "first_differences", shift="all")
+    assert (row.n, row.seeds) == (30, 5)
+    expected = stats.pearsonr(changes["ticket_count"], changes["test_accuracy"]).statistic
+    assert row.estimate == pytest.approx(expected)
+
+
+# ------------------------------------------------------------------ intervals over seeds
+
+
+def test_equal_seeds_give_an_interval_of_no_width() -> None:
+    frame = frame_of(lambda s, t: noisy(1)(0, t), lambda s, t: noisy(2)(0, t))
+    for statistic in correlation.STATISTICS:
+        row = found(frame, statistic)
+        assert row.low == pytest.approx(row.estimate) == pytest.approx(row.high)
+
+
+def test_rows_repeated_within_seeds_do_not_narrow_the_interval() -> None:
+    frame = frame_of(noisy(1), noisy(2))
+    once, thrice = (found(f, "pearson") for f in (frame, pd.concat([frame] * 3)))
+    assert thrice.n == 3 * once.n
+    assert (thrice.low, thrice.high) == pytest.approx((once.low, once.high))
+    assert once.high - once.low > 0.05
+
+
+@pytest.mark.parametrize("statistic", list(correlation.STATISTICS))
+def test_interval_equals_a_plain_loop_over_resamples(statistic: str) -> None:
+    frame = frame_of(noisy(1), noisy(2))
+    row = found(frame, statistic, resamples=20, seed=3)
+    draws = correlation.seed_resamples(5, 20, 3).astype(int)
+    figures = []
+    for counts in draws:
+        drawn = np.repeat(np.arange(5), counts)
+        parts = [frame[frame["seed"] == s].assign(seed=i) for i, s in enumerate(drawn)]
+        figures.append(found(pd.concat(parts), statistic, resamples=10).estimate)
+    assert (row.low, row.high) == pytest.approx(tuple(np.quantile(figures, [0.025, 0.975])))
+
+
+def test_seed_and_confidence_are_used() -> None:
+    frame = frame_of(noisy(1), noisy(2))
+    first, again, other = (found(frame, "pearson", seed=s, resamples=99) for s in (1, 1, 2))
+    narrow = found(frame, "pearson", seed=1, resamples=99, confidence=0.5)
+    assert (first.low, first.high) == (again.low, again.high) != (other.low, other.high)
+    assert first.low < narrow.low < narrow.high < first.high
+
+
+# ------------------------------------------------------------------ degenerate cases
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("frame", "statistic", "note"),
+    [
+        (frame_of(lambda s, t: 2.0, noisy(1)), "pearson", "the ticket measure is the same"),
+        (frame_of(lambda s, t: 2 + 1e-13 * s, noisy(1)), "spearman", "the ticket measure is the"),
+        (frame_of(noisy(1), lambda s, t: 0.5), "first_differences", "the plasticity measure"),
+        (frame_of(noisy(1), lambda s, t: t), "partial", "a straight line in task"),
+        (frame_of(noisy(1), noisy(2), tasks=(0,)), "partial", "all points are of one task"),
+        (frame_of(noisy(1), noisy(2), tasks=(0,)), "first_differences", "0 differences: 3 are"),
+        (frame_of(noisy(1), noisy(2), seeds=(0, 1), tasks=(0,)), "pearson", "2 points: 3 are"),
+        (frame_of(lambda s, t: np.nan, noisy(2)), "pearson", "0 points: 3 are needed; 20 of 20"),
+    ],
+)
+def test_what_cannot_be_computed_says_why(frame: pd.DataFrame, statistic: str, note: str) -> None:
+    row = found(frame, statistic)
+    assert pd.isna(row.estimate)
+    assert pd.isna(row.low)
+    assert pd.isna(row.high)
+    assert row.note.startswith(note)
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_and_two_seeds() -> None:
+    one = found(frame_of(noisy(1), noisy(2), seeds=(0,)), "pearson")
+    assert np.isfinite(one.estimate)
+    assert pd.isna(one.low)
+    assert one.note == "one seed, so no interval and no p-value"
+    two = found(frame_of(noisy(1), noisy(2), seeds=(0, 1)), "pearson")
+    assert two.low < two.estimate < two.high
+    assert "only 2 seeds" in two.note
+
+
+@pytest.mark.filterwarnings("error")
+def test_constant_resamples_are_left_out_and_counted() -> None:
+    """Only seed 0 varies, so a resample without it has no correlation: about (2/3)^3 of all."""
+    frame = frame_of(lambda s, t: noisy(1)(0, t) if s == 0 else 7, noisy(2), seeds=(0, 1, 2))
+    row = found(frame, "first_differences")
+    left_out = int(row.note.split(" of 2000 resamples")[0])
+    assert left_out == pytest.approx(2000 * 8 / 27, rel=0.1)
+    assert np.isfinite([row.low, row.high]).all()
+
+
+# ------------------------------------------------------------------ the script
+
+
+@pytest.fixture
+def small(
+    tmp_path: Path, write_study: Callable[..., Path], falling: Any, falling_metrics: Any
+) -> Path:
+    """One shift at one sparsity: the quickest to analyse."""
+    return write_study(tmp_path, falling, sparsities=(0.9,), metrics=falling_metrics)
+
+
+@pytest.mark.filterwarnings("error")
+def test_files_and_terminal(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(str(storage)) == 0
+    printed = capsys.readouterr().out
+    assert max(len(line) for line in printed.splitlines() if str(storage) not in line) <= 80
+    assert "nan" not in printed.lower()
+    assert "\x1b" not in printed
+    assert f"{storage}/analysis/ (correlation.csv, correlation.parquet" in printed
+    table = pd.read_parquet(storage / "analysis/correlation.parquet")
+    text = pd.read_csv(storage / "analysis/correlation.csv")
+    assert list(table.columns) == list(text.columns) == list(correlation.COLUMNS)
+    # (2 shifts + all) x 2 sparsities x 3 ticket measures x 7 plasticity measures x 5 statistics
+    assert len(table) == len(text) == 3 * 2 * 3 * 7 * 5
+    assert (table["tests"] == table["p"].notna().sum()).all()
+    assert (table["p"] <= table["p_corrected"]).all()
+    assert (table["p_corrected"] <= table["p_holm"]).all()
+    assert f"corrected for {len(table)} tests" in " ".join(printed.split())
+    assert "With 5 seeds a bootstrap interval comes out too narrow" in " ".join(printed.split())
+    assert np.allclose(table["estimate"], text["estimate"], equal_nan=True)
+    dead = table.query("plasticity_measure == 'dead_fraction' and statistic == 'pearson'")
+    assert (dead[dead["shift"] == "permuted_pixels"]["n"] == 20).all()
+
+
+def test_the_answer_comes_last_and_is_short(
+    storage: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(str(storage)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith(f"All of it: {storage}/analysis/ (correlation.csv, ")
+    start = lines.index("Answer:")
+    assert lines[-2] == ""
+    assert 1 < len(lines) - start <= 9
+    assert lines[start + 1].startswith("Under permuted_pixels ")
+    assert "Not tested: whether the control" in " ".join(lines[start:])
+    assert "Pearson" not in " ".join(lines[start:])
+
+
+def test_every_setting_is_answered_below_all_tables(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    write_study: Callable[..., Path],
+    falling: Any,
+) -> None:
+    for lr in (0.001, 0.002, 0.003, 0.004, 0.005, 0.006):
+        write_study(tmp_path, falling, seeds=range(3), tasks=(0, 10), lr=lr)
+    assert run(str(tmp_path), "--resamples", "10") == 0
+    lines = capsys.readouterr().out.splitlines()
+    answers = [line for line in lines if line.startswith("Answer: digits, mlp, protocol ")]
+    assert len(set(answers)) == 6
+    assert max(i for i, line in enumerate(lines) if "Pearson" in line) < lines.index(answers[0])
+
+
+def started(script: str, root: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The script in a process of its own, on a terminal that knows ASCII only."""
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    return subprocess.run(
+        [sys.executable, str(SCRIPTS / script), str(root)], check=False, text=True,
+        stderr=subprocess.PIPE, env=environment, **{"stdout": subprocess.PIPE, **options},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("script", ["correlation.py", "report.py"])
+def test_a_terminal_that_cannot_show_the_path(
+    tmp_path: Path, script: str, write_study: Callable[..., Path], falling: Any
+) -> None:
+    root = write_study(tmp_path / "Prüfung", falling, seeds=range(3), tasks=(0, 10))
+    done = started(script, root)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "/Pr\\xfcfung/analysis/" in done.stdout
+
+
+def test_files_are_written_before_anything_is_printed(small: Path) -> None:
+    """As where the terminal, or who reads the output, is gone."""
+    with Path("/dev/full").open("w") as full:
+        done = started("correlation.py", small, stdout=full)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert len(pd.read_csv(small / "analysis/correlation.csv")) > 100
+    assert (small / "analysis/correlation.parquet").exists()
+
+
+def test_numbers_of_the_script_are_those_of_the_tables(
+    small: Path, falling: Any, falling_metrics: Any
+) -> None:
+    assert run(str(small), "--resamples", "10") == 0
+    table = pd.read_parquet(small / "analysis/correlation.parquet")
+    cells = [(s, t) for s in range(5) for t in (0, 10, 20, 30)]
+    counts = [falling("permuted_pixels", s, t, 0.9)["ticket_count"] for s, t in cells]
+    ranks = [falling_metrics("permuted_pixels", s, t)["effective_rank"] for s, t in cells]
+    row = table.query(
+        "shift == 'permuted_pixels' and sparsity == 0.9 and ticket_measure == 'ticket_count' "
+        "and plasticity_measure == 'effective_rank' and statistic == 'pearson'"
+    ).iloc[0]
+    assert row.estimate == pytest.approx(stats.pearsonr(counts, ranks).statistic)
+    assert row.rounds == 3
+
+
+def test_it_says_how_many_tickets_win(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    write_study: Callable[..., Path],
+    falling: Any,
+) -> None:
+    counts = {0: 3.0, 10: 2.0, 20: 1.0, 30: 0.0}
+    write_study(
+        tmp_path, lambda sh, s, t, sp: {**falling(sh, s, t, sp), "winning_ticket_count": counts[t]}
+    )
+    assert run(str(tmp_path)) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "permuted_pixels at sparsity 0.8: 3 at task 0, 0 at task 30." in printed
+
+
+def test_printed_pair_can_be_chosen(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(str(small), "--measure", "dead_fraction", "--tickets", "overlap_mean") == 0
+    printed = capsys.readouterr().out
+    assert "Correlation of mean pairwise overlap with dead units" in printed
+    assert "by dead units, plasticity was lost along the stream" in " ".join(printed.split())
+
+
+def test_protocols_are_never_mixed(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    write_study: Callable[..., Path],
+    falling: Any,
+) -> None:
+    write_study(tmp_path, falling, seeds=range(3))
+    write_study(tmp_path, falling, seeds=range(4), lr=0.01)
+    assert run(str(tmp_path)) == 0
+    printed = capsys.readouterr().out
+    assert "lr=0.001" in printed
+    assert "lr=0.01\n" in printed
+    assert "hidden" not in printed
+    table = pd.read_parquet(tmp_path / "analysis/correlation.parquet")
+    pearson = table.query("statistic == 'pearson' and ticket_measure == 'ticket_count'")
+    pearson = pearson[pearson["plasticity_measure"] == "test_accuracy"]
+    assert sorted(zip(pearson["n"], pearson["seeds"], strict=True)) == [(12, 3), (16, 4)]
+    assert pearson["protocol"].nunique() == 2
+
+
+def test_a_sweep_that_is_still_running_can_be_analysed(
+    tmp_path: Path, write_study: Callable[..., Path], falling: Any
+) -> None:
+    """Nothing has a row in ``runs`` yet, as just before the first run is marked as finished."""
+    write_study(tmp_path, falling, seeds=range(3), finished=False)
+    write_study(tmp_path, falling, seeds=range(3), tickets=7)
+    parts = settings(observe(Storage(tmp_path)))
+    assert [len(part.frame) for part in parts] == [12, 12]
+    assert run(str(tmp_path)) == 0
+
+
+def test_rounds_are_told_apart(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    write_study: Callable[..., Path],
+    falling: Any,
+) -> None:
+    for rounds in (3, 5):
+        write_study(tmp_path, falling, rounds=rounds)
+    assert run(str(tmp_path)) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "0.8 (3 rounds)" in printed
+    assert "0.8 (5 rounds)" in printed
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("tasks", [(0,), (0, 10)])
+def test_tiny_storages(
+    tmp_path: Path,
+    tasks: tuple[int, ...],
+    capsys: Any,
+    write_study: Callable[..., Path],
+    falling: Any,
+) -> None:
+    write_study(tmp_path, falling, seeds=(0,), tasks=tasks)
+    assert run(str(tmp_path)) == 0
+    printed = capsys.readouterr().out
+    assert "none" in printed
+    assert "nan" not in printed.lower()
+
+
+def test_a_storage_by_uri(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"file://{small}", "--resamples", "10") == 0
+    assert (small / "analysis/correlation.csv").exists()
+    assert f"from file://{small}/tables/" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--confidence", "1.2"], "--confidence=1.2: must be a number in (0, 1)"),
+        (["--confidence", "nan"], "--confidence=nan: must be a number in (0, 1)"),
+        (["--resamples", "ten"], "--resamples=ten: must be a whole number in [10, 100000]"),
+        (["--resamples", "3"], "--resamples=3: must be a whole number in [10, 100000]"),
+        (["--seed", "-1"], "--seed=-1: must be a whole number in [0, 9223372036854775807]"),
+        (
+            ["--tickets", "many"],
+            "--tickets=many: must be one of ticket_count, winning_ticket_count",
+        ),
+        (["--measure", "mood"], "--measure=mood: must be one of test_accuracy, online_accuracy"),
+        (["--mood", "1"], "unrecognized arguments: --mood 1"),
+    ],
+)
+def test_bad_input_is_one_line(
+    storage: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(str(storage), *arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize("script", ["correlation.py", "figures.py"])
+def test_no_storage_and_no_torch_or_ray(tmp_path: Path, script: str) -> None:
+    """The script as it is started, in a process of its own."""
+    code = (
+        "import runpy, sys; sys.argv = sys.argv[1:]\n"
+        f"sys.path.insert(0, {str(SCRIPTS)!r})\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "finally: print([m for m in ('torch', 'ray') if m in sys.modules])"
+    )
+    missing = tmp_path / "missing"
+    command_line = [sys.executable, "-c", code, str(SCRIPTS / script), str(missing)]
+    done = subprocess.run(
+        command_line, capture_output=True, text=True, check=False, cwd=SCRIPTS.parent
+    )
+    assert done.returncode == 2
+    assert done.stdout.strip() == "[]"
+    assert done.stderr.startswith(f"error: STORAGE={missing}: must be the folder or URI")
+    assert done.stderr.count("\n") == 1
+    assert not missing.exists()
+
+
+def test_pairing_and_center_reach_the_output(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    write_study: Callable[..., Path],
+) -> None:
+    """Four seeds lose 1 ticket and one loses 101: the mean loss is 21, the interquartile one 1.
+
+    From task 10 on, where there is a task before, they lose two thirds of that.
+    """
+    write_study(
+        tmp_path,
+        lambda sh, s, t, sp: {
+            "ticket_count": 200 - t / 30 * (101 if s == 4 else 1),
+            "test_accuracy": 0.5 + noisy(3)(s, t) / 20,
+        },
+    )
+    assert run(str(tmp_path)) == 0
+    assert "ticket count at sparsity 0.8 did not clearly change, from 200 to 179 (-21 [" in (
+        " ".join(capsys.readouterr().out.split())
+    )
+    assert run(str(tmp_path), "--center", "iqm", "--pairing", "previous") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "ticket count at sparsity 0.8 fell from 200 to 199 (-0.667 [" in printed
+    assert "bootstrap intervals of the interquartile mean over seeds" in printed
+    assert "Performance is that on the task before" in printed
+    table = pd.read_parquet(tmp_path / "analysis/correlation_pairing_previous.parquet")
+    assert set(table["pairing"]) == {"previous"}
+    pearson = table[table["statistic"] == "pearson"].iloc[0]
+    assert pearson["n"] == 15
+    assert "5 of 20 rows have no number" in pearson["note"]

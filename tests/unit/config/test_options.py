@@ -1,0 +1,278 @@
+"""How values are read from text, what is said of wrong ones, and identities."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BeforeValidator, Field
+
+from raylot.config.options import (
+    Options,
+    accepted,
+    option,
+    parse_integers,
+    parse_list,
+    parse_rounds,
+    unknown_option,
+)
+from raylot.foundation.errors import OptionError
+
+one_line_breaks = st.sampled_from(["\n", "\r", "\v", "\f", "\x85", "\u2028"])
+
+
+class Sample(Options):
+    """One option of each kind."""
+
+    count: int = option(3, "a count", ge=1, le=10)
+    share: float = option(0.5, "a share", ge=0, lt=1)
+    rate: float = option(1.0, "a rate", gt=0)
+    kind: Literal["one", "two"] = option("one", "a kind")
+    flag: bool = option(False, "a flag")
+    text: str = option("x", "a text", identity=False)
+    numbers: Annotated[tuple[int, ...], BeforeValidator(parse_integers), Field(min_length=1)] = (
+        option("0-2", "numbers", accepts="whole numbers, as 0-2")
+    )
+
+
+# ------------------------------------------------------------------ reading text
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("0-3,10,20-40:10", [0, 1, 2, 3, 10, 20, 30, 40]),
+        ("0-3 10 20-40:10", [0, 1, 2, 3, 10, 20, 30, 40]),
+        ("0-3, 10,  20-40:10 ,", [0, 1, 2, 3, 10, 20, 30, 40]),
+        ("7", [7]),
+        ("5-5", [5]),
+        ("0-9:4", [0, 4, 8]),
+        ("3,1,2", [3, 1, 2]),
+        ("1,1", [1, 1]),
+        ("", []),
+        (7, [7]),
+    ],
+)
+def test_integers(text: str | int, numbers: list[int]) -> None:
+    assert parse_integers(text) == numbers
+
+
+@pytest.mark.parametrize("value", [[1, 2], (3,), None, 1.5, True, {"a": 1}])
+def test_integers_leave_other_values_to_the_model(value: Any) -> None:
+    assert parse_integers(value) is value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x", "1-", "-1", "1-2-3", "1:2", "0-5:0", "0-5:x", "1.5", "0-100000", "0-" + "9" * 30,
+        "0:-", "5-3", "1,5-3", "0-99999,7", "0-99999,0-99999", "1_0", "+1", "\u0663", "0-5:",
+    ],
+)  # fmt: skip
+def test_what_is_no_list_of_integers_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the model says what is accepted
+        parse_integers(text)
+
+
+def test_as_many_integers_as_are_accepted() -> None:
+    assert parse_integers("7,0-99998") == [7, *range(99_999)]
+
+
+@given(st.integers(0, 10**9), st.integers(0, 1000), st.integers(1, 50))
+def test_a_range_is_what_python_calls_one(first: int, length: int, step: int) -> None:
+    last = first + length
+    assert parse_integers(f"{first}-{last}:{step}") == list(range(first, last + 1, step))
+
+
+@given(st.lists(st.integers(0, 10**9)))
+def test_a_written_list_is_read_back(numbers: list[int]) -> None:
+    assert parse_integers(",".join(map(str, numbers))) == numbers
+    assert parse_integers(" ".join(map(str, numbers))) == numbers
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("0.8,0.9", ["0.8", "0.9"]),
+        ("0.8 0.9", ["0.8", "0.9"]),
+        ("0.8,  0.9,", ["0.8", "0.9"]),
+        ("stationary", ["stationary"]),
+        ("", []),
+        (0.8, [0.8]),
+        (1, [1]),
+        ([0.8, 0.9], [0.8, 0.9]),
+        (None, None),
+    ],
+)
+def test_lists(value: Any, words: Any) -> None:
+    assert parse_list(value) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "rounds"),
+    [
+        ("3", 3),
+        ("auto", None),
+        ("0.8:3", {0.8: 3}),
+        ("0.8:3,0.9:5", {0.8: 3, 0.9: 5}),
+        ("0.8:3 0.9:5", {0.8: 3, 0.9: 5}),
+        (3, 3),
+        (None, None),
+    ],
+)
+def test_rounds(text: Any, rounds: Any) -> None:
+    assert parse_rounds(text) == rounds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "1.5", "1_0", "\u0663", "0.8:3:4", "0.8:3,0.9", ":", "0.8:x", "x:3"]
+)
+def test_what_is_no_rounds_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the model says what is accepted
+        parse_rounds(text)
+
+
+# ------------------------------------------------------------------ what is said
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("count", "a whole number in [1, 10]"),
+        ("share", "a number in [0, 1)"),
+        ("rate", "a number in (0, inf)"),
+        ("kind", "one of one, two"),
+        ("flag", "true or false"),
+        ("text", "a text"),
+        ("numbers", "whole numbers, as 0-2"),
+    ],
+)
+def test_accepted_in_words(name: str, words: str) -> None:
+    assert accepted(Sample.model_fields[name]) == words
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"count": 0}, "count=0: must be a whole number in [1, 10]"),
+        ({"count": "eleven"}, "count=eleven: must be a whole number in [1, 10]"),
+        ({"share": 1.2}, "share=1.2: must be a number in [0, 1)"),
+        ({"share": float("nan")}, "share=nan: must be a number in [0, 1)"),
+        ({"kind": "three"}, "kind=three: must be one of one, two"),
+        ({"flag": "perhaps"}, "flag=perhaps: must be true or false"),
+        ({"numbers": "1-x"}, "numbers=1-x: must be whole numbers, as 0-2"),
+        ({"numbers": []}, "numbers=[]: must be whole numbers, as 0-2"),
+        ({"numbers": [1, True]}, "numbers=[1, True]: must be whole numbers, as 0-2"),
+        ({"numbers": (False,)}, "numbers=(False,): must be whole numbers, as 0-2"),
+        ({"numbers": {3: True}}, "numbers={3: True}: must be whole numbers, as 0-2"),
+        ({"count": True}, "count=True: must be a whole number in [1, 10]"),
+        ({"count": 10**5000}, "count=a huge int: must be a whole number in [1, 10]"),
+        ({"count": "1" * 300}, f"count={'1' * 200}...: must be a whole number in [1, 10]"),
+        (
+            {"count": ["x"] * 50},
+            "count=[" + "'x', " * 20 + "...]: must be a whole number in [1, 10]",
+        ),
+        ({"count": "\x1b[2J"}, "count=\\x1b[2J: must be a whole number in [1, 10]"),
+        ({"count": "\udcff"}, "count=\\udcff: must be a whole number in [1, 10]"),
+        ({"cuont": 3}, "cuont=3: unknown option; did you mean count?"),
+        (
+            {"zzzz": 3},
+            "zzzz=3: unknown option; accepted: count, flag, kind, numbers, rate, share, text",
+        ),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        Sample.checked(**values)
+    assert str(caught.value) == message
+
+
+@given(st.sampled_from(["count", "kind", "numbers", "zzzz"]), one_line_breaks)
+def test_a_value_with_line_breaks_is_told_in_one_line(name: str, line_break: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        Sample.checked(**{name: f"a{line_break}b"})
+    assert len(str(caught.value).splitlines()) == 1
+    assert str(caught.value).startswith(f"{name}=")
+
+
+@pytest.mark.parametrize("name", ["cls", "self", "values", "model_config", "a\nb", ""])
+def test_any_unknown_name_is_refused_in_one_line(name: str) -> None:
+    with pytest.raises(OptionError, match="unknown option") as caught:
+        Sample.checked(**{name: 1})
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x1b", "\x7f", "\x9b", "\u202e", "\ud800", "\t"])
+def test_what_could_steer_a_terminal_is_escaped(character: str) -> None:
+    assert str(OptionError(f"a{character}b é")) == f"a{ascii(character)[1:-1]}b é"
+
+
+def test_a_message_is_no_longer_than_a_screen() -> None:
+    message = str(OptionError("name=" + "a" * 10_000 + ": must be short"))
+    assert len(message) == 2500 + len(" ... ")
+    assert message.startswith("name=aaa")
+    assert message.endswith("aaa: must be short")
+
+
+def test_did_you_mean_the_closest() -> None:
+    message = unknown_option("learn_rate", 1, ["rounds", "learning_rate"])
+    assert message == "learn_rate=1: unknown option; did you mean learning_rate?"
+
+
+def test_options_cannot_be_changed_later() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Sample().count = 4  # type: ignore[misc]
+
+
+# ------------------------------------------------------------------ identity
+
+
+class Before(Options):
+    """Options as they were."""
+
+    count: int = option(3, "a count")
+
+
+class Grown(Before):
+    """The same, and options that came later and do nothing unless they are given."""
+
+    noise: float = option(0.0, "later", off=0.0)
+    method: str = option("none", "later", off="none")
+    extra: int | None = option(None, "later", off=None)
+    place: str = option("here", "later", identity=False)
+
+
+def test_an_option_that_is_off_leaves_the_identity_alone() -> None:
+    assert Grown().identity() == Before().identity() == {"count": 3}
+
+
+def test_a_list_that_is_off_leaves_the_identity_alone() -> None:
+    class WithList(Before):
+        layers: tuple[int, ...] = option((), "later", off=())
+
+    assert WithList().identity() == {"count": 3}
+    assert WithList(layers=(1, 2)).identity() == {"count": 3, "layers": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("noise", 0.1), ("method", "some"), ("extra", 0), ("count", 4)]
+)
+def test_an_option_that_is_on_belongs_to_the_identity(name: str, value: Any) -> None:
+    assert Grown(**{name: value}).identity() == {"count": 3, name: value}
+
+
+def test_what_cannot_change_results_does_not_belong_to_it() -> None:
+    assert Grown(place="there").identity() == Grown().identity()
+
+
+def test_identity_holds_json_values() -> None:
+    assert Sample().identity() == {
+        "count": 3,
+        "share": 0.5,
+        "rate": 1.0,
+        "kind": "one",
+        "flag": False,
+        "numbers": [0, 1, 2],
+    }

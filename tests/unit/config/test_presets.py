@@ -1,0 +1,103 @@
+"""Presets: valid as they stand, and the original study's protocol in every option."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from raylot.config import PRESETS, Study
+from raylot.config.presets import preset_with
+from tests.unit.config.refused import refusal
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_valid(preset: str) -> None:
+    study = Study.checked(**PRESETS[preset])
+    for shift, task, sparsity in itertools.product(study.shifts, study.snapshots, study.sparsities):
+        run = study.tickets_run(seed=study.seeds[0], shift=shift, task=task, sparsity=sparsity)
+        assert run.stream == study.stream_run(seed=study.seeds[0], shift=shift)
+
+
+def test_original_is_the_original_studys_protocol() -> None:
+    study = Study.checked(**PRESETS["original"])
+    expected = {
+        "dataset": "mnist",
+        "scaling": "raw",
+        "shifts": ("permuted_pixels",),
+        "network": "mlp",
+        "hidden": (256,),
+        "interventions": ("none",),
+        "fraction": 1.0,
+        "first_task_identity": False,
+        "gradual": 0.0,
+        "optimizer": "adam",
+        "lr": 0.001,
+        "momentum": 0.0,
+        "weight_decay": 0.0,
+        "carry_optimizer": False,
+        "batch_size": 32,
+        "epochs": 10,
+        "tasks": 501,
+        "snapshots": (0, 50, 100, 150, 200, 250, 300, 350, 400, 450, 500),
+        "tickets": 10,
+        "random_masks": 10,
+        "random_density": 0.05,
+        "criterion": "magnitude",
+        "rewind_steps": 0,
+        "output_rate": 1.0,
+        "plastic_task": "unshifted",
+        "plastic_scaling": "standardize",
+        "plastic_density": "overall",
+        "ticket_tasks": 100,
+        "subnetworks": ("ticket",),
+        "stream_snapshots": None,
+        "scope": "layer",
+        "masked": "freeze",
+        "sparsities": (0.8, 0.9, 0.95),
+    }
+    assert {name: getattr(study, name) for name in expected} == expected
+    rounds = {sparsity: study.rounds_for(sparsity) for sparsity in study.sparsities}
+    assert rounds == {0.8: 3, 0.9: 5, 0.95: 10}
+    assert study.streamed_sparsities == (0.95,)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_whether_a_ticket_wins_is_always_known(preset: str) -> None:
+    """Random masks with a density of their own cannot tell; shuffled ones must then be there."""
+    study = Study.checked(**PRESETS[preset])
+    assert study.random_density is None or study.shuffled_masks
+
+
+def test_original_can_be_narrowed_to_other_sparsities() -> None:
+    study = Study.checked(**preset_with(PRESETS["original"], {"sparsities": "0.8,0.95"}))
+    assert study.streamed_sparsities == (0.95,)
+    assert study.rounds == {0.8: 3, 0.95: 10}
+
+
+@pytest.mark.parametrize(
+    ("given", "rounds"),
+    [
+        ({"sparsities": "0.9", "rounds": "4"}, "4"),
+        ({"sparsities": [0.9]}, {0.9: 5}),
+        ({"sparsities": "most"}, "0.8:3,0.9:5,0.95:10"),
+        ({"sparsities": None}, "0.8:3,0.9:5,0.95:10"),
+        ({}, {0.8: 3, 0.9: 5, 0.95: 10}),
+    ],
+)
+def test_a_presets_rounds_follow_the_sparsities(given: dict[str, Any], rounds: Any) -> None:
+    values = preset_with(PRESETS["original"], given)
+    assert values["rounds"] == rounds
+    assert PRESETS["original"]["rounds"] == "0.8:3,0.9:5,0.95:10"
+
+
+@pytest.mark.parametrize(("sparsities", "lacking"), [("0.8,0.5", "0.5"), ([0.7, 0.6], "0.6, 0.7")])
+def test_sparsities_that_a_presets_rounds_lack_need_rounds(sparsities: Any, lacking: str) -> None:
+    given = {"sparsities": sparsities}
+    told = refusal(lambda: preset_with(PRESETS["original"], given))
+    assert told.startswith("sparsities=")
+    assert told.endswith(
+        f": must go with rounds=N, as the preset's 0.8:3,0.9:5,0.95:10 lacks {lacking}"
+    )
+    assert preset_with(PRESETS["original"], {**given, "rounds": "4"})["rounds"] == "4"

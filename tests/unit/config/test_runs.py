@@ -1,0 +1,406 @@
+"""What one run is: its identity, what it stands on, and its training steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from raylot.config import PRESETS, StreamRun, Study, TicketsRun, TicketStreamRun
+from raylot.config.options import option
+from raylot.results import option_values
+from tests.unit.config.refused import refusal
+
+# ------------------------------------------------------------------ run identity
+
+
+@pytest.mark.parametrize(
+    ("run", "run_id"),
+    [
+        # Computed once. If one of these changes, every result computed so far is orphaned:
+        # a new option must have an `off` value that leaves them as they are.
+        (StreamRun(), "4483ef429a4e"),
+        (
+            StreamRun(
+                seed=3, shift="stationary", hidden=(100, 100), lr=0.01, optimizer="sgd",
+                momentum=0.9,
+            ),
+            "97b8ccbadd78",
+        ),
+        (TicketsRun(), "84abef248785"),
+        (
+            TicketsRun(seed=1, task=10, sparsity=0.9, rounds=5, masked="freeze"),
+            "e22921b2e047",
+        ),
+    ],
+)  # fmt: skip
+def test_run_ids_are_pinned(run: StreamRun, run_id: str) -> None:
+    assert run.run_id == run_id
+
+
+@pytest.mark.parametrize(
+    ("preset", "stream_id", "tickets_id"),
+    [
+        # As above, for the first stream run and its last snapshot at the lowest sparsity.
+        ("default", "cc836cc19db3", "e16b4f1104e0"),
+        ("original", "f1dcd3de404c", "0cd8e1a91b27"),
+    ],
+)
+def test_run_ids_of_presets_are_pinned(preset: str, stream_id: str, tickets_id: str) -> None:
+    study = Study.checked(**PRESETS[preset])
+    searched: dict[str, Any] = {"seed": study.seeds[0], "shift": study.shifts[0]}
+    assert study.stream_run(**searched).run_id == stream_id
+    run = study.tickets_run(**searched, task=study.snapshots[-1], sparsity=study.sparsities[0])
+    assert run.run_id == tickets_id
+
+
+@pytest.mark.parametrize("model", [StreamRun, TicketsRun])
+@pytest.mark.parametrize(
+    ("name", "value"), [("device", "cpu"), ("data_root", "/somewhere"), ("download", True)]
+)
+def test_where_a_run_is_computed_is_not_its_identity(
+    model: type[StreamRun], name: str, value: Any
+) -> None:
+    assert model(**{name: value}).run_id == model().run_id
+
+
+#: A value other than the default for every option of a tickets run.
+CHANGED: dict[str, Any] = {
+    "dataset": "mnist",
+    "scaling": "unit",
+    "shift": "stationary",
+    "network": "lenet",
+    "width": 8,
+    "norm": "batch",
+    "fraction": 0.5,
+    "first_task_identity": True,
+    "rotation_range": 90.0,
+    "classes_per_task": 5,
+    "noise_step": 0.1,
+    "period": 2,
+    "gradual": 0.5,
+    "intervention": "redo",
+    "l2_strength": 0.1,
+    "shrink": 0.5,
+    "perturb": 0.5,
+    "perturb_every": "step",
+    "redo_threshold": 0.1,
+    "redo_interval": 7,
+    "hidden": (65,),
+    "metrics": None,  # of a plugin only; see tests/raylot/test_plugins.py
+    "plugins": None,  # filled in from what a run names
+    "optimizer": "sgd",
+    "lr": 0.002,
+    "momentum": None,  # goes with sgd only; see below
+    "weight_decay": 0.1,
+    "epochs": 11,
+    "batch_size": 33,
+    "drop_last": True,
+    "tasks": 32,
+    "snapshots": (0, 10, 20),
+    "carry_optimizer": True,
+    "probe_size": 511,
+    "dormant_threshold": 0.1,
+    "trainability_gap": False,
+    "ntk_examples": 0,
+    "sharpness_iterations": 0,
+    "seed": 1,
+    "scope": "global",
+    "masked": "freeze",
+    "criterion": "movement",
+    "rewind_steps": 10,
+    "output_rate": 0.5,
+    "tickets": 5,
+    "random_masks": 1,
+    "random_density": 0.05,
+    "shuffled_masks": 1,
+    "reinit_tickets": 1,
+    "plastic_task": "unshifted",
+    "plastic_scaling": "standardize",
+    "plastic_density": "overall",
+    "tolerance": 0.02,
+    "sparsity": 0.9,
+    "rounds": 2,
+    "task": 10,
+    "data_root": None,
+    "device": None,
+    "engine": None,
+    "download": None,
+}
+
+
+def test_every_option_is_looked_at() -> None:
+    assert set(CHANGED) == set(TicketsRun.model_fields)
+
+
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n, v in CHANGED.items() if v is not None])
+def test_every_other_option_changes_the_identity(name: str, value: Any) -> None:
+    companions = {"shrink": 0.995} if name == "perturb_every" else {}
+    for model in (TicketsRun, StreamRun):
+        if name in model.model_fields:
+            assert model(**companions, **{name: value}).run_id != model(**companions).run_id
+
+
+@pytest.mark.parametrize(
+    ("run", "run_id"),
+    [
+        # As above.
+        (TicketStreamRun(), "7e6f01d75f60"),
+        (TicketStreamRun(subnetwork="dense"), "164d733e12fd"),
+        (
+            TicketStreamRun(seed=1, subnetwork="random", ticket=1, task=10, ticket_tasks=3),
+            "8bc0dfecce03",
+        ),
+    ],
+)
+def test_run_ids_of_ticket_streams_are_pinned(run: TicketStreamRun, run_id: str) -> None:
+    assert run.run_id == run_id
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sparsity", 0.9), ("rounds", 2), ("tickets", 5), ("shuffled_masks", 1),
+        ("criterion", "random"), ("output_rate", 0.5), ("masked", "freeze"),
+        ("plastic_density", "overall"),
+    ],
+)  # fmt: skip
+def test_the_dense_network_learns_the_same_whatever_was_pruned(name: str, value: Any) -> None:
+    for subnetwork, is_same in (("dense", True), ("ticket", False), ("random", False)):
+        run = TicketStreamRun(subnetwork=subnetwork)
+        other = TicketStreamRun(subnetwork=subnetwork, **{name: value})
+        assert (other.run_id == run.run_id) is is_same
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("task", 10), ("rewind_steps", 3), ("lr", 0.1), ("seed", 1), ("ticket", 1),
+     ("ticket_tasks", 4), ("probe_size", 100)],
+)  # fmt: skip
+@pytest.mark.parametrize("subnetwork", ["dense", "ticket", "random", "reinit"])
+def test_where_a_ticket_stream_starts_and_what_it_learns_is_its_identity(
+    subnetwork: str, name: str, value: Any
+) -> None:
+    run = TicketStreamRun(subnetwork=subnetwork)
+    assert TicketStreamRun(subnetwork=subnetwork, **{name: value}).run_id != run.run_id
+
+
+def test_a_ticket_stream_stands_on_its_search_and_the_dense_network_on_its_stream() -> None:
+    ticket = TicketStreamRun(seed=1, task=10, sparsity=0.9)
+    assert ticket.parent == TicketsRun(seed=1, task=10, sparsity=0.9)
+    assert type(ticket.parent) is TicketsRun
+    assert ticket.parent.parent == StreamRun(seed=1)
+    dense = TicketStreamRun(seed=1, task=10, sparsity=0.9, subnetwork="dense")
+    assert dense.parent == StreamRun(seed=1)
+    assert StreamRun().parent is None
+    subnetworks = ("dense", "ticket", "random", "reinit")
+    assert len({TicketStreamRun(subnetwork=s).run_id for s in subnetworks}) == 4
+
+
+def test_momentum_changes_the_identity() -> None:
+    assert StreamRun(optimizer="sgd", momentum=0.9).run_id != StreamRun(optimizer="sgd").run_id
+
+
+def test_a_new_option_that_is_off_leaves_run_ids_alone() -> None:
+    class Grown(StreamRun):
+        later: float = option(0.0, "a later option", off=0.0)
+
+    assert Grown().run_id == StreamRun().run_id
+    assert Grown(later=0.1).run_id != StreamRun().run_id
+
+
+def test_a_tickets_run_stands_on_its_stream() -> None:
+    run = TicketsRun(seed=1, task=10, sparsity=0.9)
+    assert run.stream == StreamRun(seed=1)
+    assert type(run.stream) is StreamRun
+    assert TicketsRun(seed=1).run_id != StreamRun(seed=1).run_id
+    # carry_optimizer is an option of the stream alone, and yet makes other tickets
+    assert TicketsRun(carry_optimizer=True).run_id != TicketsRun().run_id
+
+
+def test_rounds_left_out_are_the_customary_ones() -> None:
+    assert TicketsRun(sparsity=0.9).rounds == 10
+    assert TicketsRun(sparsity=0.9).run_id == TicketsRun(sparsity=0.9, rounds=10).run_id
+
+
+def test_the_same_value_written_otherwise_is_the_same_run() -> None:
+    written = StreamRun.checked(lr="1e-3", hidden="64", snapshots="30,20,10,0", epochs="10")
+    assert written.run_id == StreamRun().run_id
+    assert StreamRun(lr=1).run_id == StreamRun(lr=1.0).run_id
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seed", 1), ("shift", "stationary"), ("intervention", "redo"), ("task", 10),
+        ("sparsity", 0.9), ("rounds", 2), ("subnetwork", "random"), ("ticket", 1),
+    ],
+)  # fmt: skip
+def test_what_a_sweep_compares_shares_a_protocol(name: str, value: Any) -> None:
+    assert TicketStreamRun(**{name: value}).protocol == TicketStreamRun().protocol
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("tickets", 8), ("masked", "freeze"), ("sparsity", 0.9)]
+)
+def test_a_dense_ticket_stream_knows_nothing_of_the_search(name: str, value: Any) -> None:
+    plain = TicketStreamRun(subnetwork="dense")
+    changed = TicketStreamRun(subnetwork="dense", **{name: value})
+    assert (changed.run_id, changed.protocol) == (plain.run_id, plain.protocol)
+    assert option_values(changed) == option_values(plain)
+    assert option_values(plain)["sparsity"] is None
+    longer = TicketStreamRun(subnetwork="dense", ticket_tasks=11)
+    assert longer.protocol != plain.protocol
+
+
+def test_protocols_are_pinned() -> None:
+    """As run_ids: rows of old results carry them."""
+    assert StreamRun().protocol == "5a814197a7c1"
+    assert TicketsRun().protocol == "412f944640f1"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["lr", "epochs", "hidden", "dataset", "tickets", "snapshots", "criterion", "network",
+     "fraction", "redo_interval"],
+)  # fmt: skip
+def test_everything_else_makes_another_protocol(name: str) -> None:
+    assert TicketsRun(**{name: CHANGED[name]}).protocol != TicketsRun().protocol
+
+
+# ------------------------------------------------------------------ engines
+
+
+@pytest.mark.parametrize(
+    ("engine", "options", "reason"),
+    [
+        ("fast", {"network": "lenet"}, "network lenet"),
+        ("fast", {"optimizer": "sgd"}, "optimizer sgd"),
+        ("fast", {"intervention": "redo"}, "intervention redo"),
+        ("fast", {"intervention": "reset"}, "intervention reset"),
+        ("fast", {"device": "cuda"}, "device cuda"),
+        ("stacked", {"intervention": "l2_init"}, "intervention l2_init"),
+        ("stacked", {"gradual": 0.5}, "gradual"),
+        ("stacked", {"network": "vgg", "norm": "batch"}, "norm batch"),
+        ("stacked", {"network": "resnet", "norm": "batch"}, "norm batch"),
+    ],
+)
+@pytest.mark.parametrize("model", [StreamRun, TicketsRun, TicketStreamRun])
+def test_an_engine_is_refused_what_it_lacks(
+    model: type[StreamRun], engine: str, options: dict[str, Any], reason: str
+) -> None:
+    expected = f"engine={engine}: must be auto or generic with {reason}"
+    assert refusal(lambda: model.checked(engine=engine, **options)) == expected
+    for other in ("auto", "generic"):
+        assert model.checked(engine=other, **options).engine == other
+
+
+@pytest.mark.parametrize(
+    ("engine", "options"),
+    [
+        ("fast", {"gradual": 0.5, "hidden": "8,4", "weight_decay": 0.1}),
+        ("stacked", {"network": "lenet", "optimizer": "sgd", "device": "cuda"}),
+        ("stacked", {"network": "vgg", "norm": "none"}),
+    ],
+)
+def test_an_engine_takes_what_it_can(engine: str, options: dict[str, Any]) -> None:
+    run = StreamRun.checked(engine=engine, **options)
+    assert run.engine == engine
+    assert run.run_id == StreamRun.checked(**options).run_id
+
+
+# ------------------------------------------------------------------ counts worked out by hand
+
+
+@pytest.mark.parametrize(
+    ("options", "per_task", "stream"),
+    [
+        # 1,437 images are 45 batches of 32; 10 epochs; 31 tasks and 4 fresh networks.
+        ({}, 450, 35 * 450),
+        ({"trainability_gap": False}, 450, 31 * 450),
+        ({"batch_size": 1437, "epochs": 1}, 1, 35),
+        ({"batch_size": 1436, "epochs": 1}, 2, 70),
+        ({"batch_size": 1, "epochs": 2, "tasks": 1}, 2874, 2 * 2874),
+        ({"drop_last": True, "epochs": 1}, 44, 35 * 44),  # 1,437 = 44 x 32 + 29
+        ({"drop_last": True, "epochs": 1, "batch_size": 1437}, 1, 35),
+        # 60,000 images are 1,875 batches of 32; 501 tasks and 11 fresh networks.
+        ({"dataset": "mnist", "tasks": 501, "snapshots": "0-:50"}, 18750, 512 * 18750),
+    ],
+)
+def test_training_steps_of_a_stream(options: dict[str, Any], per_task: int, stream: int) -> None:
+    run = StreamRun(**options)
+    assert run.training_steps_per_task == per_task
+    assert run.training_steps == stream
+
+
+@pytest.mark.parametrize(
+    ("options", "trainings"),
+    [
+        # tickets x (the dense training and one after each round), and the random masks
+        ({"tickets": 4, "rounds": 3}, 4 * 4 + 4),
+        ({"tickets": 10, "rounds": 10, "random_masks": 10}, 10 * 11 + 10),
+        ({"tickets": 1, "rounds": 1, "random_masks": 0}, 2),
+        ({"tickets": 2, "rounds": 1, "shuffled_masks": 3, "reinit_tickets": 5}, 4 + 2 + 3 + 5),
+    ],
+)
+def test_training_steps_of_tickets(options: dict[str, Any], trainings: int) -> None:
+    run = TicketsRun(**options)
+    assert run.trainings == trainings
+    assert run.training_steps == trainings * 450
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        # 2 tickets trained twice: 4 x 450 steps, and what comes on top
+        ({}, 1800),
+        ({"rewind_steps": 7}, 1800 + 2 * 7),
+        ({"plastic_task": "unshifted"}, 1800 + 450),
+        ({"plastic_scaling": "unit"}, 1800 + 450),
+        ({"plastic_scaling": "raw"}, 1800),  # as the tickets' own
+        ({"plastic_density": "overall"}, 1800),
+    ],
+)
+def test_training_steps_of_rewinding_and_of_plastic_parameters(
+    options: dict[str, Any], steps: int
+) -> None:
+    run = TicketsRun(tickets=2, rounds=1, random_masks=0, **options)
+    assert run.training_steps == steps
+
+
+def test_training_steps_of_a_ticket_stream() -> None:
+    assert TicketStreamRun(ticket_tasks=3).training_steps == 3 * 450
+
+
+@pytest.mark.parametrize(("drop_last", "steps"), [(False, 23), (True, 22)])
+def test_training_steps_of_classes(drop_last: bool, steps: int) -> None:
+    # the five smallest classes have 710 images, which are 22 batches of 32 and a smaller one
+    run = StreamRun(shift="class_split", classes_per_task=5, epochs=1, drop_last=drop_last)
+    assert run.training_steps_per_task == steps
+
+
+def test_training_steps_of_classes_are_those_of_a_mean_task() -> None:
+    run = StreamRun(dataset="mnist", shift="class_split", epochs=1, batch_size=1)
+    assert run.training_steps_per_task == 12_000
+    assert run.fewest_steps_per_task == 5421 + 5842
+
+
+@pytest.mark.parametrize(
+    ("options", "most"),
+    [
+        ({}, 1437),
+        ({"shift": "class_split"}, 139 + 142),
+        ({"shift": "class_split", "classes_per_task": 5}, 139 + 142 + 142 + 143 + 144),
+        ({"shift": "class_split", "dataset": "mnist"}, 5421 + 5842),
+    ],
+)
+def test_drop_last_must_leave_a_batch_of_the_smallest_task(
+    options: dict[str, Any], most: int
+) -> None:
+    refused = refusal(lambda: StreamRun.checked(drop_last=True, batch_size=most + 1, **options))
+    assert refused == (
+        f"batch_size={most + 1}: must be at most {most} with drop_last, the training examples of "
+        "the smallest task"
+    )
+    StreamRun(drop_last=True, batch_size=most, **options)
+    StreamRun(batch_size=most + 1, **options)

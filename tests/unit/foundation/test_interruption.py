@@ -1,0 +1,65 @@
+"""Ctrl-C while a command starts."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+
+from raylot.foundation.interruption import ends_at_once
+
+#: Catches everything, as some imports do.
+_SWALLOWING = """
+import signal, time
+from raylot.foundation.interruption import ends_at_once
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+with ends_at_once():
+    try:
+        print("starting", flush=True)
+        time.sleep(60)
+    except BaseException:
+        pass
+    time.sleep(60)
+"""
+
+
+def test_it_ends_the_process_whatever_catches_it() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SWALLOWING],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout
+    assert process.stdout.readline() == "starting\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=20) == ("", "")
+    assert process.returncode == -signal.SIGINT
+
+
+def test_afterwards_all_is_as_before() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with ends_at_once():
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def test_whoever_has_a_handler_keeps_it() -> None:
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    own = signal.getsignal(signal.SIGINT)
+    with ends_at_once():
+        assert signal.getsignal(signal.SIGINT) is own
+    signal.signal(signal.SIGINT, before)
+
+
+def test_elsewhere_than_in_the_main_thread_it_does_nothing() -> None:
+    found = []
+
+    def enter() -> None:
+        with ends_at_once():
+            found.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert found == [signal.getsignal(signal.SIGINT)]

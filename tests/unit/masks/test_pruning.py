@@ -1,0 +1,355 @@
+"""Masks: what is prunable, exact survivor counts, ties, criteria, and masks made by chance."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given
+from torch import nn
+
+from raylot.foundation.errors import OptionError
+from raylot.foundation.randomness import RandomKey
+from raylot.masks.pruning import (
+    CRITERIA,
+    density,
+    full_masks,
+    independent_masks,
+    keep_highest,
+    left_out,
+    prunable_share,
+    prune,
+    random_masks_like,
+    remark_on_left_out,
+    remarks_on_emptied,
+    shuffled_masks,
+    survivor_count,
+    zero_pruned,
+)
+from raylot.networks.prunable import Prunable, prunable_weights
+
+
+def test_weights_of_linear_and_convolution_layers_can_be_pruned_and_nothing_else() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3)
+    )
+    assert list(prunable_weights(network)) == ["0.weight", "4.weight"]
+
+
+def test_a_network_without_such_layers_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one trainable linear or convolution layer"):
+        prunable_weights(nn.Sequential(nn.ReLU()))
+
+
+class _Recurrent(nn.Module):
+    """An embedding tied to the output, an LSTM, a normalised vector and a weight of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(5, 4)
+        self.lstm = nn.LSTM(4, 4)
+        self.norm = nn.LayerNorm((2, 4))
+        self.own = nn.Parameter(torch.rand(3, 4))
+        self.frozen = nn.Linear(4, 4).requires_grad_(False)
+        self.output = nn.Linear(4, 5)
+        self.output.weight = self.embedding.weight
+
+
+def test_tied_weights_are_pruned_and_counted_once() -> None:
+    masks = full_masks(_Recurrent())
+    assert {name: mask.numel() for name, mask in masks.items()} == {"embedding.weight": 20}
+    assert list(full_masks(_Recurrent(), "output.weight")) == ["embedding.weight"]
+    zeroed = _Recurrent()
+    zero_pruned(zeroed, {"embedding.weight": torch.zeros(5, 4, dtype=torch.bool)})
+    assert not zeroed.output.weight.any()
+
+
+@pytest.mark.parametrize(
+    ("prune", "chosen"),
+    [
+        ("lstm.weight_*", ["lstm.weight_ih_l0", "lstm.weight_hh_l0"]),
+        (["own", "lstm.weight_hh*"], ["own", "lstm.weight_hh_l0"]),
+        ("*", ["own", "embedding.weight", "lstm.weight_ih_l0", "lstm.weight_hh_l0"]),
+        (lambda name, weight: weight.shape[0] == 3, ["own"]),
+    ],
+)
+def test_weights_are_chosen_by_name_or_by_a_function(prune: Prunable, chosen: list[str]) -> None:
+    """Never biases, norms (whose gain has two dimensions here) or frozen weights."""
+    assert set(full_masks(_Recurrent(), prune)) == set(chosen)
+
+
+def test_what_is_left_out_is_counted_and_said() -> None:
+    network = _Recurrent()
+    masks = full_masks(network)
+    left = left_out(network, masks)
+    assert left == {"own": 12, "lstm.weight_ih_l0": 64, "lstm.weight_hh_l0": 64}
+    assert prunable_share(left, masks) == 20 / 160
+    assert remark_on_left_out(left, masks) == (
+        "not pruned: own, lstm.weight_ih_l0, lstm.weight_hh_l0 (87.5% of all weights); prune= "
+        "(of find_tickets, or of @plugins.network) chooses what is pruned"
+    )
+    everything = full_masks(network, "*")
+    assert left_out(network, everything) == {}
+    assert prunable_share({}, everything) == 1
+    assert remark_on_left_out({}, everything) == ""
+
+
+@pytest.mark.parametrize(
+    ("prune", "message"),
+    [
+        ("*.weigth", "prune=*.weigth: must match one of the trainable weights: own, embedding"),
+        (["own", "frozen.weight"], "prune=frozen.weight: must match one of the trainable weights"),
+        (3, "prune=3: must be names of weights, as *.in_proj_weight, or a function of name and w"),
+        ([3], "prune=[3]: must be names of weights"),
+        ([], "prune=[]: must choose at least one trainable weight"),
+        (lambda name, weight: False, "prune=<lambda>: must choose at least one trainable weight"),
+        (
+            lambda name: True,
+            "prune=<lambda>: must be a function that takes a weight's name and the weight, and "
+            "returns True or False; of own: TypeError: ",
+        ),
+        (
+            lambda name, weight: weight,
+            "prune=<lambda>: must be a function that takes a weight's name and the weight, and "
+            "returns True or False; of own: RuntimeError: Boolean value of Tensor with more than",
+        ),
+    ],
+)
+def test_a_wrong_choice_is_refused_in_one_line(prune: Any, message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        full_masks(_Recurrent(), prune)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("kind", ["weight_norm", "spectral_norm", "orthogonal"])
+@pytest.mark.parametrize("prune", [None, "*original*", lambda name, weight: True])
+def test_parametrised_layers_are_refused_unless_they_are_left_out(
+    kind: str, prune: Prunable
+) -> None:
+    network = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3))
+    getattr(nn.utils.parametrizations, kind)(network[0])
+    with pytest.raises(OptionError, match=r"network: module 0 \(.*\) computes its weight from"):
+        full_masks(network, prune)
+    assert list(full_masks(network, "2.weight")) == ["2.weight"]
+    network[0].requires_grad_(False).get_parameter("bias").requires_grad_()
+    assert list(full_masks(network)) == ["2.weight"]
+    nn.utils.parametrize.remove_parametrizations(network.requires_grad_()[0], "weight")
+    assert list(full_masks(network)) == ["0.weight", "2.weight"]
+
+
+def test_a_network_that_is_one_parametrised_layer_is_named() -> None:
+    alone = nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
+    with pytest.raises(OptionError, match="network: ParametrizedLinear computes its weight"):
+        full_masks(alone)
+
+
+class _OfItsOwn(nn.Module):
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.own = nn.Parameter(torch.zeros(shape))
+
+
+def test_a_network_without_layers_to_prune_is_told_what_else_can_be() -> None:
+    with pytest.raises(OptionError) as caught:
+        full_masks(_OfItsOwn(3, 4))
+    assert str(caught.value) == (
+        "network: must have at least one trainable linear or convolution layer to prune; prune= "
+        "(of find_tickets, or of @plugins.network) chooses others of its weights: own"
+    )
+    with pytest.raises(OptionError, match=r"layer to prune$"):
+        full_masks(_OfItsOwn(3))
+
+
+def test_weights_that_are_pruned_away_entirely_are_said() -> None:
+    some, none = torch.tensor([True, False]), torch.tensor([False, False])
+    tickets = [{"a": some, "b": none}, {"a": some, "b": some}, {"a": some, "b": none}]
+    assert remarks_on_emptied(tickets) == ["b: pruned away entirely in 2 of 3 tickets"]
+    assert remarks_on_emptied(tickets[:1]) == ["b: pruned away entirely"]
+    assert remarks_on_emptied(tickets[1:2]) == []
+
+
+def test_the_smallest_scores_go_first_and_ties_by_index() -> None:
+    scores = {"w": torch.tensor([[3.0, 1.0, 2.0], [1.0, 1.0, 5.0]])}
+    masks = {"w": torch.ones(2, 3, dtype=torch.bool)}
+    # 6 weights, one third removed: two of the three ones, the earlier ones
+    kept = prune(scores, masks, sparsity=1 / 3, round_index=1, rounds=1)
+    assert kept["w"].tolist() == [[True, False, True], [False, True, True]]
+
+
+def test_a_removed_weight_stays_removed_however_high_its_score() -> None:
+    scores = {"w": torch.tensor([9.0, 1.0, 2.0, 3.0])}
+    masks = {"w": torch.tensor([False, True, True, True])}
+    kept = prune(scores, masks, sparsity=0.5, round_index=1, rounds=1)
+    assert kept["w"].tolist() == [False, False, True, True]
+
+
+def test_survivors_follow_the_schedule() -> None:
+    # 1000 weights, 80% removed in 3 rounds: 1000 * 0.2^(1/3) = 584.8, 342.0, 200
+    assert [survivor_count(1000, 0.8, r, 3) for r in (0, 1, 2, 3)] == [1000, 585, 342, 200]
+
+
+def test_global_scope_ranks_all_layers_together() -> None:
+    scores = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([10.0, 20.0, 30.0, 40.0])}
+    masks = {name: torch.ones_like(s, dtype=torch.bool) for name, s in scores.items()}
+    kept = prune(scores, masks, 0.5, 1, 1, scope="global")
+    assert kept["a"].tolist() == [False, False]
+    assert kept["b"].tolist() == [False, True, True, True]
+    per_layer = prune(scores, masks, 0.5, 1, 1, scope="layer")
+    assert per_layer["a"].tolist() == [False, True]
+    assert per_layer["b"].tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("rounds", "rate", "survivors"),
+    [
+        (2, 1.0, [100, 45, 20]),  # 100 * sqrt(0.2) = 44.7
+        (1, 1.0, [100, 20]),
+        # p = 1 - sqrt(0.2) = 0.5528, half of it 0.2764: 100 * 0.7236 = 72.4, 100 * 0.7236^2 = 52.4
+        (2, 0.5, [100, 72, 52]),
+        (1, 0.5, [100, 60]),  # p = 0.8, half of it 0.4
+        (3, 0.0, [100, 100, 100, 100]),
+    ],
+)
+def test_survivors_of_100_weights_at_sparsity_80_percent(
+    rounds: int, rate: float, survivors: list[int]
+) -> None:
+    counts = [survivor_count(100, 0.8, r, rounds, rate) for r in range(rounds + 1)]
+    assert counts == survivors
+
+
+def test_only_the_last_layer_has_the_output_rate() -> None:
+    masks = {name: torch.ones(10, 10, dtype=torch.bool) for name in ("output", "body", "last")}
+    scores = {name: torch.rand(10, 10) for name in masks}
+    kept = prune(scores, masks, 0.8, 2, 2, output_rate=0.5)
+    assert [int(m.sum()) for m in kept.values()] == [20, 20, 52]
+
+
+@given(
+    sizes=st.lists(st.integers(1, 60), min_size=1, max_size=4),
+    sparsity=st.floats(0, 0.999),
+    rounds=st.integers(1, 6),
+    scope=st.sampled_from(["layer", "global"]),
+    output_rate=st.sampled_from([1.0, 0.5, 0.0]) | st.floats(0, 1),
+    seed=st.integers(0, 1000),
+    levels=st.integers(1, 5),
+)
+def test_exactly_the_promised_number_survives_every_round(
+    sizes: list[int], sparsity: float, rounds: int, scope: str, output_rate: float, seed: int,
+    levels: int,
+) -> None:  # fmt: skip
+    generator = torch.Generator().manual_seed(seed)
+    masks = {str(k): torch.ones(n, dtype=torch.bool) for k, n in enumerate(sizes)}
+    rate = output_rate if scope == "layer" else 1.0
+    removed_per_round = 1 - (1 - sparsity) ** (1 / rounds)
+    for r in range(1, rounds + 1):
+        # few distinct values, so that there are many ties
+        scores = {
+            name: torch.randint(0, levels, m.shape, generator=generator).float()
+            for name, m in masks.items()
+        }
+        before = masks
+        masks = prune(scores, masks, sparsity, r, rounds, scope, rate)
+        share = (1 - sparsity) ** (r / rounds)
+        output = share if rate == 1 else (1 - rate * removed_per_round) ** r
+        if scope == "layer":
+            expected = [round(n * share) for n in sizes[:-1]] + [round(sizes[-1] * output)]
+            assert [int(m.sum()) for m in masks.values()] == expected
+        else:
+            assert sum(int(m.sum()) for m in masks.values()) == round(sum(sizes) * share)
+        assert all(not (masks[name] & ~before[name]).any() for name in masks)
+
+
+# ------------------------------------------------------------------ criteria
+
+_START = torch.tensor([1.0, -2.0, 3.0, -0.5])
+_TRAINED = torch.tensor([1.5, -1.0, 3.0, -2.0])
+
+
+@pytest.mark.parametrize(
+    ("criterion", "scores", "half"),
+    [
+        ("magnitude", [1.5, 1.0, 3.0, 2.0], [False, False, True, True]),
+        ("magnitude_increase", [0.5, -1.0, 0.0, 1.5], [True, False, False, True]),
+        ("movement", [0.5, 1.0, 0.0, 1.5], [False, True, False, True]),
+    ],
+)
+def test_criteria_on_four_weights(criterion: str, scores: list[float], half: list[bool]) -> None:
+    found = CRITERIA[criterion](_TRAINED, _START, RandomKey((0,)))
+    assert found.tolist() == scores
+    assert keep_highest(found, torch.ones(4, dtype=torch.bool), 2).tolist() == half
+
+
+def test_the_random_criterion_depends_on_the_key_alone_and_favours_no_weight() -> None:
+    random = CRITERIA["random"]
+    same = random(_START, _TRAINED, RandomKey((1,)))
+    assert torch.equal(random(_TRAINED, _START, RandomKey((1,))), same)
+    all_four = torch.ones(4, dtype=torch.bool)
+    kept = torch.stack(
+        [keep_highest(random(_TRAINED, _START, RandomKey((k,))), all_four, 1) for k in range(2000)]
+    )
+    # each weight is the one kept with probability 1/4: 500 times, standard deviation 19
+    assert (kept.sum(0) - 500).abs().max() < 5 * math.sqrt(2000 * 0.25 * 0.75)
+
+
+# ------------------------------------------------------------------ masks made by chance
+
+
+def test_random_masks_keep_each_layers_count_and_depend_on_the_key_alone() -> None:
+    masks = {"a": torch.arange(100).view(10, 10) < 30, "b": torch.arange(50) < 5}
+    first = random_masks_like(masks, RandomKey((0, 1)))
+    assert [int(m.sum()) for m in first.values()] == [30, 5]
+    assert first["a"].shape == (10, 10)
+    again = random_masks_like(masks, RandomKey((0, 1)))
+    other = random_masks_like(masks, RandomKey((0, 2)))
+    assert all(torch.equal(first[n], again[n]) for n in masks)
+    assert not torch.equal(first["a"], other["a"])
+
+
+def test_random_masks_choose_every_weight_equally_often() -> None:
+    masks = {"w": torch.arange(20) < 5}
+    draws = sum(random_masks_like(masks, RandomKey((k,)))["w"].int() for k in range(2000))
+    # each is kept with probability 1/4: 500 times, standard deviation 19
+    assert isinstance(draws, torch.Tensor)
+    assert (draws - 500).abs().max() < 5 * math.sqrt(2000 * 0.25 * 0.75)
+
+
+def test_density_counts_all_layers() -> None:
+    network = nn.Sequential(nn.Linear(4, 2), nn.Linear(2, 1))
+    masks = full_masks(network)
+    assert density(masks) == 1.0
+    masks["0.weight"][0] = False  # 4 of 8 + 2 weights
+    assert density(masks) == pytest.approx(0.6)
+
+
+def test_shuffled_masks_keep_each_layers_count_and_move_within_it() -> None:
+    masks = {"a": torch.arange(100).view(10, 10) < 30, "b": torch.arange(50) < 5}
+    shuffled = shuffled_masks(masks, RandomKey((0, 1)))
+    assert [int(m.sum()) for m in shuffled.values()] == [30, 5]
+    assert shuffled["a"].shape == (10, 10)
+    assert not torch.equal(shuffled["a"], masks["a"])
+    again = shuffled_masks(masks, RandomKey((0, 1)))
+    assert all(torch.equal(shuffled[n], again[n]) for n in masks)
+    assert not torch.equal(shuffled_masks(masks, RandomKey((0, 2)))["a"], shuffled["a"])
+
+
+def test_independent_masks_keep_each_weight_with_the_probability_given() -> None:
+    masks = {"a": torch.zeros(100, 50, dtype=torch.bool), "b": torch.ones(5000, dtype=torch.bool)}
+    drawn = independent_masks(masks, 0.05, RandomKey((0,)))
+    assert [m.shape for m in drawn.values()] == [m.shape for m in masks.values()]
+    # 5000 * 0.05 = 250 in each layer, standard deviation sqrt(5000 * 0.05 * 0.95) = 15.4
+    counts = [int(m.sum()) for m in drawn.values()]
+    assert all(abs(count - 250) < 5 * 15.4 for count in counts)
+    assert counts[0] != counts[1], "a count that is fixed is not independent"
+    assert int(independent_masks(masks, 1.0, RandomKey((0,)))["a"].sum()) == 5000
+
+
+def test_pruned_weights_are_set_to_zero_in_place() -> None:
+    network = nn.Linear(3, 1)
+    nn.init.constant_(network.weight, 2.0)
+    nn.init.constant_(network.bias, 7.0)
+    zero_pruned(network, {"weight": torch.tensor([[True, False, True]])})
+    assert network.weight.tolist() == [[2.0, 0.0, 2.0]]
+    assert network.bias.tolist() == [7.0]

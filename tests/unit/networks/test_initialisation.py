@@ -1,0 +1,155 @@
+"""Fresh initial weights: those of a newly built network, and the key alone decides them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from raylot import networks
+from raylot.config import NetworkOptions
+from raylot.foundation.errors import OptionError
+from raylot.foundation.randomness import RandomKey
+from raylot.networks.initialisation import reinitialised, why_not_reinitialised
+from tests.support.tasks import small_network
+
+_KEY = RandomKey((3, "fresh"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"network": "mlp", "hidden": (5, 4)},
+        {"network": "lenet"},
+        {"network": "vgg", "width": 2, "norm": "batch"},
+        {"network": "resnet", "width": 2, "norm": "layer"},
+    ],
+    ids=lambda options: options["network"],
+)
+def test_weights_and_buffers_are_those_of_a_network_built_with_the_same_key(
+    options: dict[str, Any],
+) -> None:
+    chosen, shape = NetworkOptions.checked(**options), (1, 8, 8)
+    network = networks.build(chosen, shape, 10, RandomKey((0, "other")))
+    network(torch.rand(4, *shape))  # moves the statistics of batch norm
+    built = networks.build(chosen, shape, 10, _KEY).state_dict()
+    for known in (network, _of_unknown_origin(network)):  # built again; its modules reset
+        fresh = reinitialised(known, _KEY).state_dict()
+        assert fresh.keys() == built.keys()
+        for name, tensor in built.items():
+            assert torch.equal(fresh[name], tensor), name
+
+
+def _of_unknown_origin(network: nn.Module) -> nn.Module:
+    other = copy.deepcopy(network)
+    del other.raylot_build
+    return other
+
+
+def test_the_key_alone_decides_and_nothing_else_is_disturbed() -> None:
+    network = small_network(seed=1)
+    before = copy.deepcopy(network.state_dict())
+    torch.manual_seed(5)
+    state = torch.random.get_rng_state()
+    fresh = reinitialised(network, _KEY)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+    torch.manual_seed(6)
+    again = reinitialised(small_network(seed=2), _KEY)
+    other = reinitialised(network, _KEY.child(1))
+    for name, tensor in fresh.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name])
+        assert not torch.equal(tensor, other.state_dict()[name])
+        assert not torch.equal(tensor, before[name])
+
+
+class _Scale(nn.Module):
+    def __init__(self, trainable: bool = True) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.full((3,), 7.0), requires_grad=trainable)
+
+
+def test_a_module_that_cannot_be_initialised_is_named() -> None:
+    network = nn.Sequential(nn.Linear(3, 3), _Scale())
+    reason = "module 1 (_Scale) has no reset_parameters() that draws its factor anew"
+    assert why_not_reinitialised(network) == reason
+    with pytest.raises(OptionError) as caught:
+        reinitialised(network, _KEY)
+    assert str(caught.value) == f"network: cannot be initialised anew, as {reason}"
+    assert why_not_reinitialised(_Scale()) == reason.replace("module 1 (_Scale)", "_Scale")
+    assert why_not_reinitialised(small_network()) is None
+
+
+def test_asking_whether_it_can_be_initialised_changes_nothing() -> None:
+    network = nn.Sequential(nn.Linear(3, 3), _Scale())
+    before, state = copy.deepcopy(network.state_dict()), torch.random.get_rng_state()
+    why_not_reinitialised(network)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+class _Forgetful(_Scale):
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(3))
+
+    def reset_parameters(self) -> None:
+        nn.init.ones_(self.factor)
+
+
+def test_a_reset_that_leaves_a_weight_as_it_was_does_not_do() -> None:
+    assert why_not_reinitialised(_Forgetful()) == (
+        "_Forgetful has no reset_parameters() that draws its shift anew"
+    )
+
+
+def test_frozen_weights_without_a_reset_keep_their_values() -> None:
+    network = nn.Sequential(nn.Linear(3, 3), _Scale(trainable=False))
+    fresh = reinitialised(network, _KEY)
+    assert fresh.get_parameter("1.factor").tolist() == [7, 7, 7]
+    assert not torch.equal(fresh.get_parameter("0.weight"), network.get_parameter("0.weight"))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.MultiheadAttention(8, 2, add_bias_kv=True),
+        lambda: nn.TransformerEncoderLayer(8, 2, 16),
+        lambda: nn.LSTM(3, 4),
+    ],
+    ids=["attention", "transformer layer", "lstm"],
+)
+def test_pytorchs_own_layers_come_out_as_they_are_built(make: Callable[[], nn.Module]) -> None:
+    fresh = reinitialised(make(), _KEY).state_dict()
+    with torch.random.fork_rng():
+        torch.manual_seed(_KEY.torch_seed())
+        built = make().state_dict()
+    assert fresh.keys() == built.keys()
+    for name, tensor in built.items():
+        assert torch.equal(fresh[name], tensor), name
+
+
+class _Ones(nn.Module):
+    """Has its own idea of how its part begins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2, bias=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.ones_(self.layer.weight)
+
+
+def test_a_modules_own_initialisation_of_its_parts_holds() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), _Ones())
+    nn.init.zeros_(network.get_parameter("1.layer.weight"))
+    fresh = reinitialised(network, _KEY)
+    assert torch.equal(fresh.get_parameter("1.layer.weight"), torch.ones(2, 2))

@@ -1,0 +1,104 @@
+"""The empirical NTK against kernels and spectra worked out by hand, and Jacobians row by row."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from raylot.plasticity import condition_number, empirical_ntk, kernel
+from raylot.plasticity.kernel import kernel_spectrum
+from tests.support.tasks import small_network
+
+_INPUTS = torch.tensor([[1.0, 2.0], [0.0, 1.0], [3.0, -1.0]])
+
+
+def _by_rows(network: nn.Module, inputs: Tensor) -> Tensor:
+    """One ordinary backward pass per example."""
+    gradients = []
+    for example in inputs.double():
+        logits: Tensor = network(example.unsqueeze(0))
+        parts = torch.autograd.grad(
+            logits.sum() / logits.numel() ** 0.5, list(network.parameters())
+        )
+        gradients.append(torch.cat([part.flatten() for part in parts]))
+    return torch.stack(gradients) @ torch.stack(gradients).T
+
+
+def _deep_network() -> nn.Module:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 3, 2), nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 2, 2), nn.ReLU(),
+        nn.Flatten(), nn.LayerNorm(8), nn.Linear(8, 3),
+    )  # fmt: skip
+    network(torch.randn(20, 1, 4, 4))  # so that batch norm has statistics
+    return network.eval()
+
+
+def test_of_a_linear_model_it_is_that_of_the_inputs() -> None:
+    """Each logit's gradient is (x, 1) in its own weights and bias, times 1 / sqrt(classes)."""
+    inner = torch.tensor([[5.0, 2.0, 1.0], [2.0, 1.0, -1.0], [1.0, -1.0, 10.0]])
+    assert torch.allclose(empirical_ntk(nn.Linear(2, 5), _INPUTS), inner.double() + 1)
+    assert torch.allclose(empirical_ntk(nn.Linear(2, 5, bias=False), _INPUTS), inner.double())
+
+
+def test_of_a_hidden_layer_by_hand() -> None:
+    """f(x) = 2 relu(w x) with w = 3: gradients 2x (in w) and 3x (in the output) for x > 0."""
+    network = nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU(), nn.Linear(1, 1, bias=False))
+    with torch.no_grad():
+        network.get_parameter("0.weight").fill_(3)
+        network.get_parameter("2.weight").fill_(2)
+    found = empirical_ntk(network, torch.tensor([[1.0], [2.0], [-1.0]]))
+    assert torch.allclose(found, torch.tensor([[13.0, 26, 0], [26, 52, 0], [0, 0, 0]]).double())
+
+
+def test_convolutions_and_norms_agree_with_one_backward_pass_per_example() -> None:
+    network = _deep_network()
+    inputs = torch.randn(6, 1, 4, 4)
+    found = empirical_ntk(network, inputs)
+    assert torch.allclose(found, _by_rows(network.double(), inputs), rtol=1e-10)
+
+
+@pytest.mark.parametrize("numbers", [1, 2 * 83, 4 * 83])
+def test_blocks_make_up_the_same_kernel(monkeypatch: pytest.MonkeyPatch, numbers: int) -> None:
+    network = small_network()  # 83 parameters
+    inputs = torch.randn(7, 6, generator=torch.Generator().manual_seed(0))
+    whole = empirical_ntk(network, inputs)
+    monkeypatch.setattr(kernel, "_BLOCK_NUMBERS", numbers)
+    assert torch.allclose(empirical_ntk(network, inputs), whole, rtol=1e-12)
+
+
+def test_only_live_weights_and_what_has_no_mask_count() -> None:
+    # gradients (x1, 1), as the weights of x2 are pruned
+    mask = torch.tensor([True, False]).repeat(5, 1)
+    found = empirical_ntk(nn.Linear(2, 5), _INPUTS, {"weight": mask})
+    expected = torch.tensor([[2.0, 1.0, 4.0], [1.0, 1.0, 1.0], [4.0, 1.0, 10.0]])
+    assert torch.allclose(found, expected.double())
+
+
+def test_frozen_parameters_do_not_count() -> None:
+    network = nn.Linear(2, 5)
+    network.get_parameter("bias").requires_grad_(False)
+    assert torch.allclose(empirical_ntk(network, _INPUTS), (_INPUTS @ _INPUTS.T).double())
+
+
+def test_spectrum_is_in_falling_order_and_never_negative() -> None:
+    assert kernel_spectrum(torch.diag(torch.tensor([1.0, 9.0, -1e-12]))).tolist() == [9, 1, 0]
+
+
+def test_condition_number_by_hand() -> None:
+    assert condition_number(torch.tensor([9.0, 3.0, 2.0]).double()) == 4.5
+    assert condition_number(torch.tensor([7.0]).double()) == 1
+    assert condition_number(torch.tensor([1.0, 1e-14]).double()) == pytest.approx(1e14)
+
+
+@pytest.mark.parametrize("values", [[1.0, 0.0], [0.0, 0.0], [1.0, 3e-16]])
+def test_condition_number_of_what_is_singular_to_rounding_is_infinite(values: list[float]) -> None:
+    assert condition_number(torch.tensor(values, dtype=torch.float64)) == math.inf
+
+
+def test_a_repeated_input_makes_the_kernel_singular() -> None:
+    inputs = torch.cat([_INPUTS, _INPUTS[:1]])
+    assert condition_number(kernel_spectrum(empirical_ntk(nn.Linear(2, 5), inputs))) == math.inf

@@ -1,0 +1,650 @@
+"""What is damaged is found, named, and computed again: in tables, compacted tables, artifacts."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from raylot import results
+from raylot.command.storage import main
+from raylot.results import commands
+from raylot.results.integrity import Damage, inspect, mend
+from raylot.storage import Storage, checksum
+from raylot.storage.checksum import DamagedFileError
+from raylot.storage.lease import Lease
+from raylot.trials.stream import StreamTrial, snapshot_path
+from raylot.trials.tickets import TicketsTrial, masks_path
+from tests.support.tables import assert_same_tables
+from tests.unit.trials.runs import finish, run_all, trial_config
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A storage with a stream and its tickets."""
+    root = tmp_path_factory.mktemp("whole")
+    run_all(root)
+    return root
+
+
+@pytest.fixture
+def storage(whole: Path, tmp_path: Path) -> Storage:
+    return Storage(shutil.copytree(whole, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="module")
+def run_ids(whole: Path) -> dict[str, str]:
+    runs = results.read(whole, "runs")
+    return dict(zip(runs["kind"], runs["run_id"], strict=True))
+
+
+def _damage(storage: Storage, path: str, kept: int = -1) -> None:
+    data = storage.read(path)
+    assert data
+    storage.write(path, data[:kept])
+
+
+@pytest.mark.parametrize("table", [name for name in results.SCHEMAS if name != "runs"])
+@pytest.mark.parametrize("kept", [0, 50, -1])
+def test_a_damaged_table_is_found_and_its_run_computed_again(
+    storage: Storage, whole: Path, run_ids: dict[str, str], table: str, kept: int
+) -> None:
+    run_id = run_ids["stream" if table in ("tasks", "plasticity") else "tickets"]
+    path = f"tables/{table}/{run_id}.parquet"
+    _damage(storage, path, kept)
+    (damage,) = inspect(storage).damages
+    assert (damage.path, damage.run_ids, damage.is_file) == (path, (run_id,), True)
+    assert inspect(storage, set(run_ids.values()) - {run_id}).damages == []
+    mend(storage, [damage])
+    assert run_id not in results.finished_runs(storage)
+    assert storage.read(f"damaged/{path}") is not None
+    run_all(Path(storage.root))
+    assert_same_tables(whole, Path(storage.root))
+
+
+def test_damaged_rows_are_never_read(
+    storage: Storage, run_ids: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = f"tables/tasks/{run_ids['stream']}.parquet"
+    _damage(storage, path)
+    assert len(results.read(storage, "tasks")) == 0
+    assert path in caplog.text
+    with pytest.raises(DamagedFileError, match=path):
+        results.read_run(storage, "tasks", run_ids["stream"])
+
+
+def test_a_damaged_end_of_a_run_makes_it_count_as_missing(
+    storage: Storage, whole: Path, run_ids: dict[str, str]
+) -> None:
+    path = f"tables/runs/{run_ids['tickets']}.parquet"
+    _damage(storage, path)
+    found = inspect(storage)
+    (damage,) = found.damages
+    assert (damage.path, damage.run_ids) == (path, (run_ids["tickets"],))
+    assert set(found.runs) == {run_ids["stream"]}
+    mend(storage, found.damages)
+    assert results.finished_runs(storage) == {run_ids["stream"]}
+    run_all(Path(storage.root))
+    assert_same_tables(whole, Path(storage.root))
+
+
+@pytest.mark.parametrize("table", ["tickets", "overlaps"])
+def test_rows_that_are_gone_or_too_few_are_missed(
+    storage: Storage, run_ids: dict[str, str], table: str
+) -> None:
+    run_id = run_ids["tickets"]
+    rows = results.read_run(storage, table, run_id)
+    assert rows
+    path = f"tables/{table}/{run_id}.parquet"
+    storage.delete_file(path)
+    reason = f"0 of the run's {len(rows)} rows are there"
+    assert inspect(storage).damages == [Damage(path, reason, (run_id,), is_file=False)]
+    results.write(storage, table, run_id, rows[1:])  # whole as a file
+    (damage,) = inspect(storage).damages
+    assert damage.reason == f"{len(rows) - 1} of the run's {len(rows)} rows are there"
+    mend(storage, [damage])
+    assert results.finished_runs(storage) == {run_ids["stream"]}
+
+
+def test_a_damaged_large_file_takes_its_runs_with_it(
+    storage: Storage, whole: Path, run_ids: dict[str, str], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    run_all(other, seed=1)
+    shutil.copytree(other, storage.root, dirs_exist_ok=True)
+    together = tmp_path / "together"
+    shutil.copytree(storage.root, together)
+    results.compact(storage)
+    (name,) = storage.names("tables/tickets/compacted")
+    path = f"tables/tickets/compacted/{name}"
+    _damage(storage, path)
+    fresh = Storage(storage.root)
+    found = inspect(fresh)
+    assert {damage.path for damage in found.damages} == {path}
+    runs = results.read(fresh, "runs")
+    searches = set(runs["run_id"][runs["kind"] == "tickets"])
+    assert set(found.to_compute_again) == searches
+    assert len(searches) == 2
+    mend(fresh, found.damages)
+    assert not results.finished_runs(fresh) & searches
+    run_all(Path(fresh.root))
+    run_all(Path(fresh.root), seed=1)
+    assert_same_tables(together, Path(fresh.root))
+    assert inspect(fresh, artifacts=True).damages == []
+
+
+@pytest.mark.parametrize("kept", [0, 50, -1])
+def test_damaged_artifacts_are_found_when_asked_for(
+    storage: Storage, whole: Path, run_ids: dict[str, str], kept: int
+) -> None:
+    paths = {
+        snapshot_path(run_ids["stream"], 2): run_ids["stream"],
+        masks_path(run_ids["tickets"]): run_ids["tickets"],
+    }
+    for path in paths:
+        _damage(storage, path, kept)
+    assert inspect(storage).damages == []
+    found = inspect(storage, artifacts=True).damages
+    assert {damage.path: damage.run_ids for damage in found} == {
+        path: (run_id,) for path, run_id in paths.items()
+    }
+    mend(storage, found)
+    run_all(Path(storage.root))
+    assert_same_tables(whole, Path(storage.root))
+    for path in paths:
+        assert (Path(storage.root) / path).read_bytes() == (whole / path).read_bytes()
+
+
+def test_an_artifact_that_is_gone_or_anothers_is_missed(
+    storage: Storage, run_ids: dict[str, str]
+) -> None:
+    stream = run_ids["stream"]
+    storage.delete_file(snapshot_path(stream, 0))
+    storage.write(snapshot_path(stream, 2), storage.read(snapshot_path(stream, 3)) or b"")
+    found = {d.path: d.reason for d in inspect(storage, artifacts=True).damages}
+    assert found == {
+        snapshot_path(stream, 0): "is not there",
+        snapshot_path(stream, 2): "it is not what the run wrote",
+    }
+
+
+def test_a_run_that_started_from_something_else_is_computed_again(
+    storage: Storage, run_ids: dict[str, str]
+) -> None:
+    """As when a damaged stream came out otherwise on another device."""
+    path = snapshot_path(run_ids["stream"], 2)
+    results.forget_runs(storage, {run_ids["stream"]})
+    trial = StreamTrial(trial_config(Path(storage.root)))
+    while not trial.step()["done"]:
+        for name, tensor in trial._network.named_parameters():
+            tensor.data += 0.01 if name else 0.0
+    (damage,) = inspect(storage).damages
+    assert (damage.path, damage.run_ids) == (path, (run_ids["tickets"],))
+    assert damage.reason == f"is not what tickets {run_ids['tickets']} started from"
+    mend(storage, [damage])
+    assert storage.read(path), "the file itself is good"
+    config = trial_config(Path(storage.root), task=2)
+    while not TicketsTrial(config).step()["done"]:
+        pass
+    assert inspect(storage, artifacts=True).damages == []
+
+
+def test_check_lists_what_is_finished_running_and_damaged(
+    storage: Storage, run_ids: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", storage.root]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].split() == ["runs", "finished", "diverged", "failed", "running", "damaged"]
+    assert said[1].split() == ["stream", "1", "0", "0", "0", "0"]
+    assert said[2].split() == ["tickets", "1", "0", "0", "0", "0"]
+    assert said[3] == "Every file is as it was written."
+
+    running = StreamTrial(trial_config(Path(storage.root), seed=7))
+    running.step()
+    _damage(storage, f"tables/tickets/{run_ids['tickets']}.parquet")
+    _damage(storage, snapshot_path(run_ids["stream"], 0))
+    before = {p: p.read_bytes() for p in Path(storage.root).rglob("*") if p.is_file()}
+    capsys.readouterr()  # what the worker logs
+    assert main(["check", storage.root]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[1].split() == ["stream", "0", "0", "0", "1", "1"]
+    assert said[2].split() == ["tickets", "0", "0", "0", "0", "1"]
+    assert said[3] == (
+        f"running: stream seed=7 permuted_pixels ({running.run.run_id}), 1 of 4 steps saved"
+    )
+    assert [line.split(":")[0] for line in said[4:6]] == ["damaged", "damaged"]
+    assert said[6] == "2 damaged, 2 ended runs to compute again."
+    assert before == {p: p.read_bytes() for p in Path(storage.root).rglob("*") if p.is_file()}
+
+    assert main(["check", "--repair", storage.root]) == 1
+    assert main(["check", storage.root]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "Every file is as it was written."
+    assert not results.finished_runs(storage)
+
+
+def test_a_damaged_state_is_named_and_no_run_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial = StreamTrial(trial_config(tmp_path))
+    trial.step()
+    path = f"state/{trial.run.run_id}/state.safetensors"
+    _damage(Storage(tmp_path), path)
+    assert main(["check", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert f"damaged: {path}: its checksum does not fit" in said
+    assert "running:" not in said
+    again = StreamTrial(trial_config(tmp_path))
+    assert again.step()["notes"] == [
+        f"{path}: damaged (its checksum does not fit); stream seed=0 permuted_pixels starts anew"
+    ]
+
+
+# ------------------------------------------------------------------ in the wrong place
+
+
+def test_a_snapshot_of_another_run_is_not_started_from(
+    storage: Storage, run_ids: dict[str, str], tmp_path: Path
+) -> None:
+    run_all(tmp_path / "other", seed=1)
+    (other,) = (tmp_path / "other").glob("artifacts/*/snapshot-2.safetensors")
+    path = snapshot_path(run_ids["stream"], 2)
+    storage.write(path, other.read_bytes())
+    (damage,) = inspect(storage, artifacts=True).damages
+    assert (damage.path, damage.run_ids) == (path, (run_ids["stream"],))
+    assert damage.reason == "it is not what the run wrote"
+    results.forget_runs(storage, {run_ids["tickets"]})
+    (report,) = finish(TicketsTrial(trial_config(Path(storage.root), task=2)))
+    assert report["lost_run"] == run_ids["stream"]
+    assert report["lost"] == f"{path}: damaged (it is not what the run wrote)"
+
+
+def test_rows_of_another_attempt_are_not_started_from(
+    storage: Storage, run_ids: dict[str, str]
+) -> None:
+    """Searches copy what their stream measured."""
+    stream = run_ids["stream"]
+    rows = results.read_run(storage, "plasticity", stream) or []
+    results.write(storage, "plasticity", stream, [{**row, "value": 0.5} for row in rows])
+    results.forget_runs(storage, {run_ids["tickets"]})
+    report = finish(TicketsTrial(trial_config(Path(storage.root), task=2)))[-1]
+    assert report["lost_run"] == stream
+    assert report["lost"].startswith(f"tables/plasticity/{stream}.parquet: damaged (it is not what")
+
+
+@pytest.mark.parametrize("table", ["runs", "tasks", "plasticity"])
+def test_a_table_of_another_run_is_no_data(
+    storage: Storage, run_ids: dict[str, str], tmp_path: Path, table: str
+) -> None:
+    run_all(tmp_path / "other", seed=1)
+    other = next(
+        path for path in (tmp_path / "other" / "tables" / table).glob("*.parquet")
+        if (tmp_path / "other" / "tables" / "tasks" / path.name).exists()
+    )  # fmt: skip
+    path = f"tables/{table}/{run_ids['stream']}.parquet"
+    storage.write(path, other.read_bytes())
+    assert run_ids["stream"] not in set(results.read(storage, table)["run_id"])
+    assert other.stem not in set(results.read(storage, table)["run_id"])
+    damages = {d.path: d for d in inspect(storage).damages}
+    assert damages[path].reason == "it holds rows of another run"
+    assert damages[path].run_ids == (run_ids["stream"],)
+
+
+def test_another_table_of_the_run_is_no_data(storage: Storage, run_ids: dict[str, str]) -> None:
+    path = f"tables/tasks/{run_ids['stream']}.parquet"
+    content = storage.read(f"tables/plasticity/{run_ids['stream']}.parquet") or b""
+    storage.write(path, content)
+    assert len(results.read(storage, "tasks")) == 0
+    reason = "its columns are not those written for tasks"
+    assert inspect(storage).damages == [Damage(path, reason, (run_ids["stream"],))]
+
+
+def test_a_compacted_table_in_place_of_another_is_no_data(storage: Storage, tmp_path: Path) -> None:
+    run_all(storage.root, seed=1)
+    results.compact(storage)
+    (tickets,) = Path(storage.root).glob("tables/tickets/compacted/*")
+    (overlaps,) = Path(storage.root).glob("tables/overlaps/compacted/*")
+    (overlaps.parent / tickets.name).write_bytes(tickets.read_bytes())
+    before = results.read(storage, "overlaps")
+    overlaps.unlink()
+    assert len(before)
+    assert len(results.read(storage, "overlaps")) == 0
+    found = inspect(storage)
+    assert [damage.reason for damage in found.damages] == [
+        "its columns are not those written for overlaps", "2 runs had their rows there",
+    ]  # fmt: skip
+
+
+def test_an_earlier_attempts_table_is_missed_and_found(
+    storage: Storage, whole: Path, run_ids: dict[str, str]
+) -> None:
+    """As many rows, of the right run, in a file without damage."""
+    path = f"tables/tasks/{run_ids['stream']}.parquet"
+    rows = results.read_run(storage, "tasks", run_ids["stream"]) or []
+    results.write(
+        storage, "tasks", run_ids["stream"], [{**row, "test_accuracy": 0.5} for row in rows]
+    )
+    found = inspect(storage)
+    assert found.damages == [Damage(path, "it is not what the run wrote", (run_ids["stream"],))]
+    mend(storage, found.damages)
+    run_all(Path(storage.root))
+    assert_same_tables(whole, Path(storage.root))
+
+
+def test_a_table_that_the_run_did_not_write_is_set_aside(
+    storage: Storage, run_ids: dict[str, str]
+) -> None:
+    """As older versions left it of a run that was forgotten, and then diverged."""
+    results.write(storage, "overlaps", run_ids["stream"], [{"run_id": run_ids["stream"]}])
+    (damage,) = inspect(storage).damages
+    assert damage.reason == "the run did not write it"
+    mend(storage, [damage])
+    assert run_ids["stream"] not in set(results.read(storage, "overlaps")["run_id"])
+
+
+@pytest.mark.parametrize("table", ["runs", "tasks"])
+def test_a_file_without_a_checksum_is_damaged_where_its_writer_writes_one(
+    storage: Storage, run_ids: dict[str, str], table: str
+) -> None:
+    path = Path(storage.root) / "tables" / table / f"{run_ids['stream']}.parquet"
+    rows = pq.read_table(path).replace_schema_metadata(None)
+    pq.write_table(rows, path)
+    (damage,) = inspect(storage).damages
+    assert (damage.reason, damage.run_ids) == ("it has no checksum", (run_ids["stream"],))
+
+
+# ------------------------------------------------------------------ flipped bytes
+
+
+@pytest.mark.parametrize("place", ["small", "large", "runs"])
+def test_a_flipped_byte_is_reported_or_changes_nothing(tmp_path: Path, place: str) -> None:
+    """Wherever in the file it is: pages, their headers, statistics, the footer."""
+    storage = Storage(tmp_path)
+    for run_id in ("abc", "abd"):
+        own = {"run_id": run_id, "dataset": "digits", "seed": 3}
+        rows = [{**own, "task": t, "test_accuracy": 1 / (t + 1)} for t in range(30)]
+        results.write(storage, "tasks", run_id, rows)
+        end = {"run_id": run_id, "kind": "stream", "status": "finished", "lr": 0.1, "seconds": 1.5}
+        results.write(storage, "runs", run_id, [end])
+    table = "runs" if place == "runs" else "tasks"
+    if place == "large":
+        results.compact(storage)
+    path = min((tmp_path / "tables" / table).rglob("*.parquet"))
+    whole, expected = path.read_bytes(), results.read(storage, table)
+    others = expected[expected["run_id"] == ("" if place == "large" else "abd")]
+    draw = random.Random(0)
+    reported = 0
+    for _ in range(600):
+        changed = bytearray(whole)
+        changed[draw.randrange(len(whole))] ^= draw.randrange(1, 256)
+        path.write_bytes(changed)
+        found = results.read(storage, table)
+        if not found.equals(expected):
+            reported += 1
+            pd.testing.assert_frame_equal(found, others.reset_index(drop=True), check_dtype=False)
+    assert reported > (599 if place == "large" else 300)
+
+
+# ------------------------------------------------------------------ storages of older versions
+
+
+def _as_older(storage: Storage, *, sealed: bool) -> None:
+    """Turns all files into what versions wrote that sealed tables, or had no checksums at all."""
+    for path in sorted(Path(storage.root).glob("tables/*/*.parquet")):
+        rows = pq.read_table(path).replace_schema_metadata(None)
+        if path.parts[-2] == "runs":
+            (row,) = rows.to_pylist()
+            told = json.loads(row["files"])
+            told = {name: n[0] if isinstance(n, list) else n for name, n in told.items()}
+            changes = {"files": json.dumps(told)} if sealed else {"files": None, "inputs": None}
+            rows = pa.Table.from_pylist([{**row, **changes}], schema=rows.schema)
+        _write_older(path, rows, sealed=sealed)
+    if not sealed:
+        for path in Path(storage.root).glob("artifacts/*/*"):
+            path.write_bytes(path.read_bytes().replace(b"raylot-sha256:", b"raylot-shaxxx:"))
+
+
+def _write_older(path: Path, rows: pa.Table, *, sealed: bool) -> None:
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, rows.schema) as writer:
+        writer.write_table(rows)
+        if sealed:
+            writer.add_key_value_metadata({checksum.KEY: checksum.BLANK})
+    path.write_bytes(checksum.sealed(sink.getvalue().to_pybytes()))
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_results_of_an_older_raylot_are_whole_and_read_the_same(
+    storage: Storage, whole: Path, run_ids: dict[str, str], sealed: bool
+) -> None:
+    _as_older(storage, sealed=sealed)
+    assert inspect(storage, artifacts=True).damages == []
+    for table in results.SCHEMAS:
+        one, other = results.read(whole, table), results.read(storage, table)
+        columns = [column for column in one if column not in ("files", "inputs")]
+        pd.testing.assert_frame_equal(one[columns], other[columns])
+    # and their snapshots are started from
+    results.forget_runs(storage, {run_ids["tickets"]})
+    assert not finish(TicketsTrial(trial_config(Path(storage.root), task=2)))[-1]["failed"]
+    assert inspect(storage, artifacts=True).damages == []
+    # and compacted together with new ones
+    run_all(Path(storage.root), seed=1)
+    results.compact(storage)
+    assert not list(Path(storage.root).glob("tables/*/*.parquet"))
+    assert inspect(storage, artifacts=True).damages == []
+    assert len(results.read(storage, "tasks")) == 8
+
+
+def test_a_sealed_table_of_an_older_raylot_that_is_damaged_is_named(
+    storage: Storage, run_ids: dict[str, str]
+) -> None:
+    _as_older(storage, sealed=True)
+    path = Path(storage.root) / "tables" / "tasks" / f"{run_ids['stream']}.parquet"
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 97):
+        changed = bytearray(whole)
+        changed[position] ^= 1
+        path.write_bytes(changed)
+        (damage,) = inspect(storage).damages
+        assert damage.run_ids == (run_ids["stream"],)
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_compacted_table_of_an_older_raylot_is_read_and_checked(
+    storage: Storage, sealed: bool
+) -> None:
+    run_all(Path(storage.root), seed=1)
+    before = results.read(storage, "tickets")
+    paths = list(Path(storage.root).glob("tables/tickets/*.parquet"))
+    names = sorted(path.stem for path in paths)
+    old = (
+        Path(storage.root) / "tables/tickets/compacted" / f"{names[0]}-{names[1]}-0123abcd.parquet"
+    )
+    old.parent.mkdir()
+    rows = pa.concat_tables([pq.read_table(path) for path in sorted(paths)])
+    counts = {b"raylot.runs": json.dumps(dict.fromkeys(names, len(rows) // 2)).encode()}
+    _write_older(old, rows.replace_schema_metadata(counts), sealed=sealed)
+    for path in paths:
+        path.unlink()
+    pd.testing.assert_frame_equal(results.read(storage, "tickets"), before)
+    assert results.read_run(storage, "tickets", names[1])
+    assert inspect(storage).damages == []
+    content = bytearray(old.read_bytes())
+    content[10:200] = b"\xff" * 190
+    old.write_bytes(content)
+    assert len(results.read(storage, "tickets")) == 0
+    assert {damage.path for damage in inspect(storage).damages} == {
+        f"tables/tickets/compacted/{old.name}"
+    }
+    assert set(inspect(storage).to_compute_again) == set(names)
+
+
+def test_damage_in_a_large_file_without_a_digest_is_reported_wherever_it_is_read(
+    storage: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only reading the damaged column finds it; the names of the runs are whole."""
+    run_all(Path(storage.root), seed=1)
+    results.compact(storage)
+    (path,) = Path(storage.root).glob("tables/tasks/compacted/*")
+    old = path.rename(path.with_name("-".join([*path.stem.split("-")[:2], "0123abcd.parquet"])))
+    names = pq.ParquetFile(old).schema_arrow.names
+    chunk = pq.ParquetFile(old).metadata.row_group(0).column(names.index("test_accuracy"))
+    whole = old.read_bytes()
+    content = bytearray(whole)
+    content[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
+    old.write_bytes(content)
+
+    relative = f"tables/tasks/compacted/{old.name}"
+    run_ids = set(results.read(storage, "tasks", ["run_id"])["run_id"])
+    assert len(run_ids) == 2
+    (old.parent / "z-z-whole.parquet").write_bytes(whole)
+    results.compact(storage)
+    assert set(results.read(storage, "tasks")["run_id"]) == run_ids, (
+        "the damaged one does not count"
+    )
+    (old.parent / "z-z-whole.parquet").unlink()
+    assert len(results.read(storage, "tasks")) == 0
+    assert results.read_run(storage, "tasks", min(run_ids)) is None
+    assert relative in {damage.path for damage in inspect(storage, artifacts=True).damages}
+    results.write(storage, "tasks", min(run_ids), [{"run_id": min(run_ids), "task": 0}])
+    caplog.clear()
+    results.compact(storage)
+    results.forget_runs(storage, run_ids)
+    assert f"{relative}: damaged (" in caplog.text
+    assert old.read_bytes() == content
+
+
+# ------------------------------------------------------------------ messages
+
+
+def test_nothing_that_a_file_says_steers_a_terminal(
+    storage: Storage, run_ids: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where a sweep tells of it, or an analysis leaves it out."""
+    row = (results.read_run(storage, "runs", run_ids["stream"]) or [])[0]
+    results.write(storage, "runs", run_ids["stream"], [{**row, "status": "\x1b[2J\n"}])
+    storage.write("tables/tasks/\x1b[2J\n.parquet", b"")
+    results.read(storage, "tasks")
+    damages = [damage for damage in map(str, inspect(storage).damages) if "[2J" in damage]
+    assert len(damages) == 2
+    for line in (*damages, caplog.messages[-1]):
+        assert "[2J" in line
+        assert line.isprintable()
+
+
+# ------------------------------------------------------------------ gone altogether
+
+
+def test_a_storage_without_its_table_of_runs_is_not_whole(
+    storage: Storage, whole: Path, run_ids: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(Path(storage.root) / "tables" / "runs")
+    (damage,) = inspect(storage, artifacts=True).damages
+    assert damage.path == "tables/runs"
+    assert set(damage.run_ids) == set(run_ids.values())
+    assert main(["check", storage.root]) == 1
+    said = capsys.readouterr().out
+    assert (
+        "damaged: tables/runs: 2 runs have rows in other tables, but neither one here nor" in said
+    )
+    assert main(["check", "--repair", storage.root]) == 1
+    assert main(["check", storage.root]) == 0
+    said = capsys.readouterr().out
+    assert "\n2 runs await computing: repeat the command that computed them.\n" in said
+    run_all(Path(storage.root))
+    assert_same_tables(whole, Path(storage.root))
+    assert main(["check", storage.root]) == 0
+    assert "await" not in capsys.readouterr().out
+
+
+def test_beside_a_sweep_runs_about_to_end_have_not_lost_their_end(
+    storage: Storage, run_ids: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that is quicker than its first save writes its rows, and then its end."""
+    storage.delete_file(f"tables/runs/{run_ids['tickets']}.parquet")
+    with Lease(storage):
+        assert main(["check", storage.root]) == 0
+        said = capsys.readouterr().out
+        assert "in charge: another sweep (process" in said
+        assert "Not looked for while it runs: runs whose row in tables/runs is gone.\n" in said
+        assert "await" not in said
+    assert main(["check", storage.root]) == 1
+    assert "damaged: tables/runs: 1 runs have rows in other tables" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("table", ["tasks", "tickets"])
+def test_a_run_whose_table_was_set_aside_awaits_computing(
+    storage: Storage, run_ids: dict[str, str], capsys: pytest.CaptureFixture[str], table: str
+) -> None:
+    run_id = run_ids["stream" if table == "tasks" else "tickets"]
+    shutil.rmtree(Path(storage.root) / "artifacts" / run_id)
+    results.write(storage, "runs", run_id, [_without_files(storage, run_id)])
+    _damage(storage, f"tables/{table}/{run_id}.parquet")
+    assert main(["check", storage.root]) == 1
+    assert capsys.readouterr().out.endswith(
+        "1 damaged, 1 ended runs to compute again.\n"
+        "check --repair moves damaged files to STORAGE/damaged; then repeat the command that "
+        "computed these runs.\n"
+    )
+    assert main(["check", "--repair", storage.root]) == 1
+    assert capsys.readouterr().out.endswith(
+        f"Damaged files were moved to {storage.root}/damaged; then repeat the command that "
+        "computed these runs.\n"
+    )
+    assert main(["check", storage.root]) == 0
+    assert "\n1 runs await computing: repeat" in capsys.readouterr().out
+
+
+def _without_files(storage: Storage, run_id: str) -> dict[str, object]:
+    (row,) = results.read_run(storage, "runs", run_id) or []
+    return {**row, "files": None}
+
+
+def test_what_is_under_way_has_not_lost_its_end(tmp_path: Path) -> None:
+    trial = StreamTrial(trial_config(tmp_path))
+    for _ in range(3):
+        trial.step()
+        assert inspect(Storage(tmp_path), artifacts=True).damages == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"null", b'{"line": "python', b'{"whatever": 1}', b"[" * 100_000]
+)
+def test_a_damaged_record_of_a_command_is_named(
+    storage: Storage, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands.record(storage, "python a.py")
+    assert main(["check", storage.root]) == 0
+    (name,) = storage.names("commands")
+    storage.write(f"commands/{name}", content)
+    assert main(["check", storage.root]) == 1
+    said = capsys.readouterr().out
+    assert f"damaged: commands/{name}: is no record of a command\n" in said
+    assert said.endswith("check --repair moves damaged files to STORAGE/damaged.\n")
+    assert main(["check", "--repair", storage.root]) == 1
+    assert main(["check", storage.root]) == 0
+    assert storage.read(f"damaged/commands/{name}") == content
+
+
+def test_a_changed_record_of_a_command_is_named(storage: Storage) -> None:
+    commands.record(storage, "python a.py")
+    (name,) = storage.names("commands")
+    changed = (storage.read(f"commands/{name}") or b"").replace(b"a.py", b"b.py")
+    storage.write(f"commands/{name}", changed)
+    assert [d.path for d in inspect(storage, artifacts=True).damages] == [f"commands/{name}"]
+
+
+def test_nothing_is_repaired_while_a_sweep_is_in_charge(
+    storage: Storage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Lease(storage):
+        assert main(["check", "--repair", storage.root]) == 2
+        assert "must not be in use; another sweep (process" in capsys.readouterr().err
+        assert main(["check", storage.root]) == 0
+        assert "in charge: another sweep (process" in capsys.readouterr().out
+    assert main(["check", "--repair", storage.root]) == 0

@@ -1,0 +1,185 @@
+"""What a sweep makes of how its Tune experiments end: scripted ends in place of Tune's own."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from raylot import results
+from raylot.config import StreamRun, Study
+from raylot.results.integrity import Damage
+from raylot.storage import Storage
+from raylot.sweep import Stage
+from raylot.sweep.execution import Execution
+from raylot.sweep.experiment import Ended, _Listener
+from raylot.sweep.watch import Watch
+from raylot.terminal.progress import Progress
+from raylot.trials.record import now, run_row
+from raylot.trials.state import RunState, state_path
+from raylot.trials.stream import snapshot_path
+
+End = Callable[[Storage, Sequence[StreamRun]], Ended]
+
+
+def _finished(storage: Storage, runs: Sequence[StreamRun]) -> Ended:
+    for run in runs:
+        row = run_row(run, RunState(now()), "finished")
+        results.write(storage, "runs", run.run_id, [row])
+    return Ended()
+
+
+def _tune_failed(storage: Storage, runs: Sequence[StreamRun]) -> Ended:
+    return Ended(error="no space left")
+
+
+def _lost(steps: int) -> End:
+    """Every worker is lost too often, after so many steps were saved."""
+
+    def end(storage: Storage, runs: Sequence[StreamRun]) -> Ended:
+        for run in runs:
+            state = RunState(now(), steps=steps)
+            storage.write(state_path(run.run_id), state.to_bytes())
+        return Ended(given_up={run.run_id: "the actor died" for run in runs})
+
+    return end
+
+
+def _out_of_reach(storage: Storage, runs: Sequence[StreamRun]) -> Ended:
+    names = {run.run_id: "OSError: no route" for run in runs}
+    return Ended(given_up=names, storage_failed=set(names))
+
+
+@pytest.fixture
+def run_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[list[str], list[str]]]:
+    """Runs a stage of one run whose experiments end as scripted: what was given up, and said."""
+
+    def run(*ends: End) -> tuple[list[str], list[str]]:
+        left = list(ends)
+
+        def scripted(trainable: Any, runs: Sequence[StreamRun], **told: Any) -> Ended:
+            return left.pop(0)(told["storage"], runs)
+
+        monkeypatch.setattr("raylot.sweep.execution.run_experiment", scripted)
+        monkeypatch.setattr("raylot.sweep.execution._PAUSE", 0.0)
+        study = Study.checked(tasks=3, snapshots="0")
+        stage = Stage("streams", [study.stream_run(seed=0)])
+        said = io.StringIO()
+        progress = Progress(console=Console(file=said, width=200))
+        execution = Execution([stage], Storage(tmp_path), study, {"seed"}, "", progress, Watch(""))
+        given_up = execution.run()
+        assert not left, "it stopped too early"
+        return given_up, said.getvalue().splitlines()
+
+    return run
+
+
+def _statuses(root: Path) -> list[tuple[str, str | None]]:
+    runs = results.read(Storage(root), "runs")  # which may be empty
+    return list(zip(runs["status"], runs["error"], strict=True))
+
+
+def test_an_experiment_that_fails_is_repeated(run_with: Any, tmp_path: Path) -> None:
+    given_up, said = run_with(_tune_failed, _tune_failed, _finished)
+    assert given_up == []
+    assert said.count("Ray Tune gave up (no space left); trying again") == 2
+    assert [status for status, _ in _statuses(tmp_path)] == ["finished"]
+
+
+def test_but_not_for_ever(run_with: Any, tmp_path: Path) -> None:
+    given_up, _ = run_with(*[_tune_failed] * 5)
+    assert given_up == ["no space left"]
+    assert _statuses(tmp_path) == [], "nothing is known against the run itself"
+
+
+def test_a_run_whose_worker_is_lost_often_is_continued_while_it_gets_further(
+    run_with: Any, tmp_path: Path
+) -> None:
+    given_up, _ = run_with(*[_lost(steps) for steps in range(1, 10)], _finished)
+    assert given_up == []
+    assert [status for status, _ in _statuses(tmp_path)] == ["finished"]
+
+
+def test_a_run_that_gets_no_further_is_recorded_as_failed(run_with: Any, tmp_path: Path) -> None:
+    given_up, _ = run_with(_lost(2), _lost(2))
+    assert given_up == ["stream seed=0 permuted_pixels: the actor died"]
+    assert _statuses(tmp_path) == [("failed", "its worker was lost too often: the actor died")]
+
+
+def test_a_run_that_could_not_use_the_storage_is_not_recorded(
+    run_with: Any, tmp_path: Path
+) -> None:
+    given_up, _ = run_with(_out_of_reach)
+    assert given_up == ["stream seed=0 permuted_pixels: OSError: no route"]
+    assert _statuses(tmp_path) == []
+
+
+def test_a_run_that_ended_before_its_worker_was_lost_stays_as_it_is(
+    run_with: Any, tmp_path: Path
+) -> None:
+    def ended_and_lost(storage: Storage, runs: Sequence[StreamRun]) -> Ended:
+        _finished(storage, runs)
+        return Ended(given_up={run.run_id: "the actor died" for run in runs})
+
+    given_up, _ = run_with(ended_and_lost)
+    assert given_up == []
+    assert [status for status, _ in _statuses(tmp_path)] == ["finished"]
+
+
+def test_what_started_from_something_repaired_is_computed_again_if_that_came_out_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage(tmp_path)
+    study = Study.checked(tasks=3, snapshots="0", sparsities="0.5")
+    stream, tickets = study.stream_run(seed=0), study.tickets_run(seed=0, task=0, sparsity=0.5)
+    snapshot = snapshot_path(stream.run_id, 0)
+
+    def end(run: StreamRun, checksum: str) -> None:
+        told = {"artifacts" if run is stream else "inputs": {snapshot: checksum}}
+        row = run_row(run, RunState(now(), **told), "finished")
+        results.write(storage, "runs", run.run_id, [row])
+
+    computed: list[StreamRun] = []
+
+    def scripted(trainable: Any, runs: Sequence[StreamRun], **told: Any) -> Ended:
+        computed.extend(runs)
+        for run in runs:
+            end(run, "of another processor")
+        return Ended()
+
+    monkeypatch.setattr("raylot.sweep.execution.run_experiment", scripted)
+    stages = [Stage("streams", [stream]), Stage("tickets", [tickets])]
+    progress = Progress(console=Console(file=io.StringIO()))
+    execution = Execution(stages, storage, study, {"seed"}, "", progress, Watch(""))
+    for run in (stream, tickets):
+        end(run, "as it was")
+    execution.repair([Damage("tables/tasks", "is not there", (stream.run_id,), is_file=False)])
+    assert execution.run() == []
+    assert computed == [stream, tickets]
+
+
+def test_what_several_runs_remark_is_told_once() -> None:
+    said = io.StringIO()
+    progress = Progress(console=Console(file=said, width=200))
+    progress.count_stage("tickets", 2, 0, 0)
+    progress.begin_stage("tickets")
+    listener = _Listener(progress, Ended(), {}, Watch(""))
+    for label, remarks in (("run 1", ["a"]), ("run 2", ["a", "b"]), ("run 1", ["b", "c"])):
+        notes = [f"{label}: {remark}" for remark in remarks] + ["a file is damaged"]
+        report = {"label": label, "notes": notes, "doing": "", "done": False, "failed": False}
+        steps = {"new_training_steps": 1, "training_steps": 1}
+        listener.on_trial_result(1, [], SimpleNamespace(trial_id=label), {**report, **steps})
+    lines = said.getvalue().splitlines()
+    assert [line for line in lines if line.startswith("run ")] == [
+        "run 1: a",
+        "run 2: b",
+        "run 1: c",
+    ]
+    assert lines.count("a file is damaged") == 3

@@ -1,0 +1,545 @@
+"""Sweeps on a real Ray cluster: what is computed, what is skipped, what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import torch
+from ray import tune
+from ray.experimental import internal_kv
+
+from raylot import results
+from raylot.config import StreamRun, Study
+from raylot.foundation.errors import OptionError
+from raylot.results.integrity import inspect
+from raylot.storage import Storage
+from raylot.sweep import Sweep, experiment, ray_internals
+from raylot.sweep import cluster as cluster_module
+from raylot.sweep.space import study_spaces
+from raylot.trials.base import _granted_device
+from raylot.trials.stream import snapshot_path
+from raylot.trials.tickets import TicketsTrial
+from tests.support.tables import assert_same_tables, read_sorted
+from tests.unit.sweep.tensorboard_server import TensorBoardServer
+from tests.unit.trials.runs import finish
+
+_TINY = {
+    "hidden": "6", "tasks": 3, "snapshots": "0,2", "epochs": 1, "batch_size": 256, "lr": 0.01,
+    "tickets": 2, "rounds": 1, "probe_size": 20, "ntk_examples": 0, "sharpness_iterations": 0,
+    "save_interval": 0,
+}  # fmt: skip
+
+#: Tickets of one of two snapshots go on learning, at the highest sparsity.
+_THREE_STAGES = {
+    "ticket_tasks": 2, "subnetworks": "ticket,dense", "stream_snapshots": "2",
+    "stream_sparsities": "highest",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    """One Ray for all tests here: a sweep uses a session that is open already."""
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def _sweep(root: Path, seeds: list[int], sparsities: list[float], **options: Any) -> Sweep:
+    study = Study.checked(
+        **{
+            **_TINY,
+            "shifts": "permuted_pixels",
+            "seeds": seeds,
+            "sparsities": sparsities,
+            **options,
+        }
+    )
+    return Sweep(study, Storage(root), *study_spaces(study))
+
+
+def _computed_here(sweep: Sweep, *stages: int) -> None:
+    """Computes the runs of some stages one by one, without Tune, as far as they are missing."""
+    for stage in (sweep.stages[index] for index in stages):
+        for run in stage.ready(sweep.storage):
+            finish(
+                experiment.TRAINABLES[run.kind](
+                    {
+                        "storage": sweep.storage.root,
+                        "save_interval": 0,
+                        "shared": run.model_dump(mode="json"),
+                        "run": {},
+                    }
+                )
+            )
+
+
+def killed_on(run_id: str) -> type[TicketsTrial]:
+    """A trial whose worker the kernel kills whenever it comes to one run, as for its memory."""
+
+    class Killed(TicketsTrial):
+        def step(self) -> dict[str, Any]:
+            if self.run.run_id == run_id:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().step()
+
+    Killed.__name__ = TicketsTrial.__name__
+    return Killed
+
+
+def _written(root: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in (root / "tables").rglob("*.parquet")}
+
+
+@pytest.fixture(scope="module")
+def two_seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A storage with a finished sweep over two seeds and two sparsities."""
+    root = tmp_path_factory.mktemp("two_seeds")
+    outcome = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES).run()
+    assert (outcome.finished, outcome.missing, outcome.interrupted) == (2 + 8 + 4, 0, False)
+    assert not outcome.failures
+    return root
+
+
+def test_a_storage_in_a_folder_of_any_name_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the sweep, its lease, its trials and Tune; a path that was typed like this is a slip."""
+    folder = tmp_path / "study: a\\b $HOME %TEMP%"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    study = Study.checked(**_TINY, shifts="permuted_pixels", seeds=[0], sparsities=[0.5])
+    sweep = Sweep(study, Storage("results"), *study_spaces(study))
+    assert not sweep.is_finished()
+    outcome = sweep.run()
+    assert (outcome.finished, outcome.missing, list(outcome.lost)) == (3, 0, [])
+    results.compact(Storage("results"))
+    assert sweep.is_finished()
+
+
+def test_a_widened_search_space_computes_only_what_is_new(tmp_path: Path, two_seeds: Path) -> None:
+    """And neither order, nor concurrency, nor Tune itself changes what that is."""
+    first = _sweep(tmp_path, [0], [0.8], **_THREE_STAGES)
+    _computed_here(first, 0, 1, 2)
+    assert [len(stage.missing(first.storage)) for stage in first.stages] == [0, 0, 0]
+    before = _written(tmp_path)
+    again = _sweep(tmp_path, [1, 0], [0.8, 0.5], max_concurrent=1, **_THREE_STAGES)
+    assert [len(stage.missing(again.storage)) for stage in again.stages] == [1, 6, 2]
+    assert again.run().finished == 2 + 8 + 4
+    after = _written(tmp_path)
+    assert {path: after[path] for path in before} == before
+    assert_same_tables(two_seeds, tmp_path)
+
+
+def test_a_finished_sweep_starts_nothing(two_seeds: Path) -> None:
+    before = _written(two_seeds)
+    experiments = list((two_seeds / "tune").iterdir())
+    assert _sweep(two_seeds, [0, 1], [0.5, 0.8], **_THREE_STAGES).run().finished == 14
+    assert _written(two_seeds) == before
+    assert list((two_seeds / "tune").iterdir()) == experiments
+
+
+def test_a_failed_run_is_recorded_the_rest_goes_on_and_it_can_be_retried(tmp_path: Path) -> None:
+    sweep = _sweep(tmp_path, [0], [0.5])
+    _computed_here(sweep, 0, 1)
+    failed = sweep.stages[1].runs[1]
+    (row,) = results.read_run(sweep.storage, "runs", failed.run_id) or []
+    error = "RuntimeError: out of memory"
+    results.write(
+        sweep.storage, "runs", failed.run_id, [{**row, "status": "failed", "error": error}]
+    )
+    outcome = sweep.run()
+    assert (outcome.finished, outcome.missing, outcome.interrupted) == (2, 0, False)
+    assert outcome.failures == [
+        f"tickets seed=0 permuted_pixels task=2 sparsity=0.5 ({failed.run_id}): {error}"
+    ]
+    assert "failed: tickets seed=0" in outcome.summary()
+    assert not (tmp_path / "tune").exists(), "a failed run is not tried again unasked"
+    again = sweep.run(retry_failed=True)
+    assert (again.finished, again.failures) == (3, [])
+
+
+@pytest.mark.parametrize("kept", [0, 100, -1])
+def test_what_is_damaged_is_named_and_computed_again(
+    tmp_path: Path, two_seeds: Path, kept: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A table that is read at the start, and a snapshot that is only read when it is needed."""
+    root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
+    sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
+    stream, ticket = sweep.stages[0].runs[0], sweep.stages[1].runs[-1]
+    unsaved = next(run for run in sweep.stages[1].runs if run.stream.run_id == stream.run_id)
+    results.forget_runs(sweep.storage, {unsaved.run_id})  # needs the snapshot again
+    snapshot = snapshot_path(stream.run_id, unsaved.task)  # type: ignore[attr-defined]
+    for path in (f"tables/tickets/{ticket.run_id}.parquet", snapshot):
+        file = root / path
+        file.write_bytes(file.read_bytes()[:kept])
+    outcome = sweep.run()
+    assert (outcome.finished, outcome.missing, outcome.lost) == (14, 0, [])
+    said = capfd.readouterr().err
+    assert f"damaged: tables/tickets/{ticket.run_id}.parquet: " in said
+    assert f"damaged: {snapshot}: " in said
+    assert_same_tables(two_seeds, root)
+    assert not inspect(sweep.storage, artifacts=True).damages
+    assert {path.name for path in (root / "damaged").rglob("*.*")} == {
+        f"{ticket.run_id}.parquet", Path(snapshot).name,
+    }  # fmt: skip
+
+
+def test_a_snapshot_that_is_gone_is_computed_again(
+    tmp_path: Path, two_seeds: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
+    sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
+    stream = sweep.stages[0].runs[0]
+    searches = [run for run in sweep.stages[1].runs if run.stream.run_id == stream.run_id]
+    results.forget_runs(sweep.storage, {run.run_id for run in searches})
+    (root / snapshot_path(stream.run_id, 2)).unlink()
+    outcome = sweep.run()
+    assert (outcome.finished, outcome.missing, outcome.lost) == (14, 0, [])
+    assert f"damaged: {snapshot_path(stream.run_id, 2)}: is not there" in capfd.readouterr().err
+    assert_same_tables(two_seeds, root)
+
+
+def test_a_run_whose_worker_dies_again_and_again_is_recorded_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = _sweep(tmp_path, [0, 1], [0.5], max_failures=1)
+    _computed_here(sweep, 0)
+    deadly = sweep.stages[1].runs[0]
+    monkeypatch.setitem(experiment.TRAINABLES, "tickets", killed_on(deadly.run_id))
+    sweep = _sweep(tmp_path, [0, 1], [0.5], max_failures=1)
+    outcome = sweep.run()
+    assert (outcome.finished, outcome.missing) == (2 + 3, 0)
+    (failure,) = outcome.failures
+    assert failure.startswith(f"{deadly.label} ({deadly.run_id}): its worker was lost too often: ")
+    monkeypatch.undo()
+    again = _sweep(tmp_path, [0, 1], [0.5]).run(retry_failed=True)
+    assert (again.finished, again.failures) == (6, [])
+
+
+def test_tickets_of_a_diverged_stream_are_left_out_where_it_left_no_snapshot(
+    tmp_path: Path,
+) -> None:
+    options = {"optimizer": "sgd", "lr": 100.0, "weight_decay": 100.0, "ticket_tasks": 2}
+    sweep = _sweep(tmp_path, [0], [0.5], subnetworks="ticket", **options)
+    _computed_here(sweep, 0, 1, 2)
+    outcome = sweep.run()
+    # the stream diverges on task 0, as do the tickets there; the snapshot of task 2 is missing
+    assert (outcome.finished, outcome.diverged, outcome.missing) == (0, 2, 3)
+    assert outcome.blocked == 3, "these tickets, and the streams of both"
+    assert not outcome.failures
+    assert not (tmp_path / "tune").exists(), "nothing was there to start"
+    assert "2 diverged" in outcome.summary()
+
+
+def test_any_option_can_be_searched(tmp_path: Path) -> None:
+    sweep = Sweep(
+        Study.checked(**_TINY, ticket_tasks=1),
+        Storage(tmp_path),
+        {"hidden": tune.grid_search(["6", "5,5"])},
+        {"task": 0, "sparsity": 0.8, "criterion": tune.grid_search(["movement", "random"])},
+        {"ticket": tune.grid_search([0, 1])},
+    )
+    streams, tickets, ticket_streams = (stage.runs for stage in sweep.stages)
+    assert [run.hidden for run in streams] == [(6,), (5, 5)]
+    found = [(run.hidden, getattr(run, "criterion", "")) for run in tickets]
+    assert found == [(h, c) for h in ((6,), (5, 5)) for c in ("movement", "random")]
+    assert len({run.run_id for run in ticket_streams}) == 2 * 2 * 2
+    assert {run.parent.run_id for run in ticket_streams if run.parent} == {
+        run.run_id for run in tickets
+    }
+
+
+@pytest.mark.parametrize(
+    ("streams", "tickets", "ticket_streams", "message"),
+    [
+        ({"lr": tune.grid_search([0.01, -1])}, {}, {}, r"lr=-1: must be a number in \(0, 100\]"),
+        ({"learning_rate": 0.1}, {}, {}, "learning_rate=0.1: unknown option"),
+        ({"task": 0}, {}, {}, "task=0: must be searched in one of the spaces only"),
+        ({}, {"ticket": 0}, {"ticket": 1}, "ticket=1: must be searched in one of the spaces only"),
+        ({}, {"lr": 0.1}, {}, "ticket_space=lr: must not hold options of a stream; search these"),
+        ({}, {}, {"subnetwork": "half"}, "subnetwork=half: must be one of ticket, dense, random"),
+        ({}, {}, {"ticket": 2}, "ticket=2: must be less than tickets=2"),
+    ],
+)
+def test_a_wrong_search_space_is_refused_before_anything_starts(
+    tmp_path: Path,
+    streams: dict[str, Any],
+    tickets: dict[str, Any],
+    ticket_streams: dict[str, Any],
+    message: str,
+) -> None:
+    study = Study.checked(**_TINY, ticket_tasks=1)
+    place = {"task": 0, "sparsity": 0.8}
+    sweep = Sweep(study, Storage(tmp_path), streams, {**place, **tickets}, ticket_streams)
+    with pytest.raises(OptionError, match=message):
+        sweep.check()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_is_drawn_twice_is_computed_once(tmp_path: Path) -> None:
+    space = {"seed": tune.choice([0])}
+    sweep = Sweep(
+        Study.checked(**_TINY), Storage(tmp_path), space, {"task": 0, "sparsity": 0.5}, samples=3
+    )
+    assert [len(stage.runs) for stage in sweep.stages] == [1, 1]
+
+
+def test_tickets_wait_for_a_stream_that_ended_well(tmp_path: Path) -> None:
+    """A stream that failed leaves snapshots, on whose task nothing was measured."""
+    sweep = _sweep(tmp_path, [0], [0.5])
+    streams, tickets = sweep.stages
+    (stream,) = streams.runs
+    sweep.storage.write(snapshot_path(stream.run_id, 0), b"")
+    assert len(tickets.to_compute(sweep.storage)) == 2
+    assert not tickets.ready(sweep.storage)
+    row = {**results.identity_columns(stream), "kind": "stream", "status": "failed"}
+    assert streams.ended(sweep.storage) == (0, 0)
+    results.write(sweep.storage, "runs", stream.run_id, [row])
+    assert streams.ended(sweep.storage) == (0, 1)
+    assert not tickets.to_compute(sweep.storage)
+    results.write(sweep.storage, "runs", stream.run_id, [{**row, "status": "diverged"}])
+    assert streams.ended(sweep.storage) == (1, 0)
+    assert [run.task for run in tickets.ready(sweep.storage) if hasattr(run, "task")] == [0]
+    # One that says that it left a snapshot is computed again if that is gone.
+    wrote = json.dumps({snapshot_path(stream.run_id, 2): "checksum"})
+    said = {**row, "status": "diverged", "files": wrote}
+    results.write(sweep.storage, "runs", stream.run_id, [said])
+    assert [run.task for run in tickets.ready(sweep.storage) if hasattr(run, "task")] == [2]
+
+
+def test_a_relative_data_root_reaches_the_trials(
+    tmp_path: Path, mnist_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trials work in folders of their own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").symlink_to(mnist_root.resolve())
+    sweep = _sweep(
+        tmp_path / "storage", [0], [0.5], dataset="mnist", data_root="data", tasks=1,
+        snapshots="0", batch_size=10_000, trainability_gap=False,
+    )  # fmt: skip
+    sweep.check()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    _computed_here(sweep, 0)
+    assert results.read(tmp_path / "storage", "runs")["status"].tolist() == ["finished"]
+
+
+def test_the_plan_counts_runs_and_steps(two_seeds: Path) -> None:
+    """6 steps per training; a stream trains 3 tasks and 2 fresh networks, tickets 2 x 2 + 2."""
+    sweep = _sweep(two_seeds, [0, 1, 2], [0.5, 0.8], **_THREE_STAGES)
+    rows = [line.split() for line in sweep.plan().splitlines()]
+    assert rows[1] == ["streams", "3", "2", "1", "30", "30"]
+    assert rows[2] == ["tickets", "12", "8", "4", "36", "144"]
+    # 2 tasks; of each seed a ticket and the dense network
+    assert rows[3] == ["ticket", "streams", "6", "4", "2", "12", "24"]
+
+
+def test_the_plan_does_not_count_failed_runs_as_finished(tmp_path: Path, two_seeds: Path) -> None:
+    root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
+    sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
+    failed = sweep.stages[1].runs[3]
+    (row,) = results.read_run(sweep.storage, "runs", failed.run_id) or []
+    results.write(sweep.storage, "runs", failed.run_id, [{**row, "status": "failed"}])
+    lines = sweep.plan().splitlines()
+    assert lines[1].split() == ["streams", "2", "2", "0", "30", "0"]
+    assert lines[2].split() == ["tickets", "8", "7", "0", "36", "0"]
+    assert lines[-1] == "1 runs have failed: --retry-failed computes them again."
+
+
+def test_the_plan_counts_a_run_with_a_damaged_end_as_to_run(
+    tmp_path: Path, two_seeds: Path
+) -> None:
+    root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
+    sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
+    for run in (sweep.stages[0].runs[0], sweep.stages[1].runs[3]):
+        end = root / f"tables/runs/{run.run_id}.parquet"
+        end.write_bytes(end.read_bytes()[:-1])
+    lines = sweep.plan().splitlines()
+    assert lines[1].split() == ["streams", "2", "1", "1", "30", "30"]
+    assert lines[2].split() == ["tickets", "8", "7", "1", "36", "36"]
+    assert lines[-1] == "2 runs had ended, and are damaged: they run again."
+
+
+def test_the_dense_network_is_trained_once_whatever_was_pruned(tmp_path: Path) -> None:
+    options = {**_THREE_STAGES, "stream_sparsities": "0.5,0.8"}
+    streams = _sweep(tmp_path, [0, 1], [0.5, 0.8], **options).stages[2].runs
+    names = [run.subnetwork for run in streams]  # type: ignore[attr-defined]
+    assert {name: names.count(name) for name in names} == {"ticket": 2 * 2, "dense": 2}
+
+
+def test_ticket_streams_are_of_the_snapshots_and_sparsities_asked_for(tmp_path: Path) -> None:
+    asked = {"ticket_tasks": 1, "stream_snapshots": "2", "stream_sparsities": "highest"}
+    sweep = _sweep(tmp_path, [0, 1], [0.5, 0.8], **asked)
+    streams = sweep.stages[2].runs
+    assert {(run.task, run.sparsity) for run in streams} == {(2, 0.8)}  # type: ignore[attr-defined]
+    assert len(streams) == 2 * 4
+    assert len(_sweep(tmp_path, [0, 1], [0.5, 0.8]).stages) == 2, "none unless asked for"
+
+
+def test_ticket_streams_wait_for_their_tickets(tmp_path: Path) -> None:
+    sweep = _sweep(tmp_path, [0], [0.5], **_THREE_STAGES)
+    streams, tickets, ticket_streams = sweep.stages
+    (stream,) = streams.runs
+    search = next(run for run in tickets.runs if run.task == 2)  # type: ignore[attr-defined]
+
+    def possible() -> tuple[list[str], list[str]]:
+        runs = ticket_streams.ready(sweep.storage), ticket_streams.to_compute(sweep.storage)
+        return tuple([run.subnetwork for run in some] for some in runs)  # type: ignore[return-value, attr-defined]
+
+    def end(run: StreamRun, status: str) -> None:
+        row = {**results.identity_columns(run), "kind": run.kind, "status": status}
+        results.write(sweep.storage, "runs", run.run_id, [row])
+
+    assert possible() == ([], ["ticket", "dense"])
+    sweep.storage.write(snapshot_path(stream.run_id, 2), b"")
+    end(stream, "finished")
+    assert possible() == (["dense"], ["ticket", "dense"])
+    end(search, "finished")
+    assert possible() == (["ticket", "dense"], ["ticket", "dense"])
+    end(search, "diverged")
+    assert possible() == (["dense"], ["dense"])
+    end(search, "failed")
+    assert possible() == (["dense"], ["dense"])
+    end(stream, "failed")
+    assert possible() == ([], [])
+
+
+def test_a_trial_without_a_gpu_uses_none_and_one_with_a_share_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray shows every GPU to trials that were granted none."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(ray, "get_gpu_ids", list)
+    assert _granted_device("auto").type == "cpu"
+    monkeypatch.setattr(ray, "get_gpu_ids", lambda: [3])
+    assert _granted_device("auto").type == "cuda"
+    assert _granted_device("cpu").type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert _granted_device("auto").type == "cpu"
+
+
+def test_whether_nodes_are_added_by_themselves_is_told_by_their_types() -> None:
+    """This cluster's nodes are not; the second report is an autoscaling one's, as Ray writes it."""
+    key = "__autoscaling_status"
+    assert not ray_internals.is_autoscaling()
+    before = internal_kv._internal_kv_get(key)
+    report = {"autoscaler_report": {"node_type_mapping": {"ffff": "ray.head.default"}}}
+    internal_kv._internal_kv_put(key, json.dumps(report), overwrite=True)
+    assert ray_internals.is_autoscaling()
+    internal_kv._internal_kv_put(key, before or b"{}", overwrite=True)
+
+
+def test_room_for_a_trial_is_asked_for_and_given_back() -> None:
+    assert cluster_module._is_granted({"CPU": 1.0, "GPU": 0.0}, patience=60)
+    assert not cluster_module._is_granted({"CPU": 99.0, "GPU": 0.0}, patience=0)
+
+
+def test_trials_are_named_for_what_they_are(two_seeds: Path) -> None:
+    folders = {path.name for path in (two_seeds / "tune").glob("*/tickets*")}
+    label = "tickets_seed=0_permuted_pixels_task=2_sparsity=0.8_"
+    assert len([name for name in folders if name.startswith(label)]) == 1
+
+
+def test_workers_are_called_by_the_kind_of_run_and_their_processes_by_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though one worker does both searches."""
+
+    class Telling(TicketsTrial):
+        def advance(self) -> dict[str, float]:
+            self.storage.write(f"titles/{self.run.run_id}", _title_of(os.getpid()))
+            return super().advance()
+
+    Telling.__name__ = TicketsTrial.__name__
+    monkeypatch.setitem(experiment.TRAINABLES, "tickets", Telling)
+    sweep = _sweep(tmp_path, [3], [0.5], max_concurrent=1)
+    _computed_here(sweep, 0)
+    assert sweep.run().finished == 3
+    for run in sweep.stages[1].runs:
+        title = (tmp_path / "titles" / run.run_id).read_text().rstrip("\0")
+        assert title == f"ray::{run.label}"
+    assert not _title_of(os.getpid()).startswith(b"ray::"), "the driver keeps its name"
+    job = ray.get_runtime_context().get_job_id()
+    actors = ray._private.state.actors(job_id=ray.JobID.from_hex(job)).values()
+    assert "TicketsTrial" in {actor["ActorClassName"] for actor in actors}
+
+
+def _title_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path) -> None:
+    tasks, snapshots = results.read(two_seeds, "tasks"), results.read(two_seeds, "snapshots")
+    with TensorBoardServer(two_seeds / "tune") as board:
+        along = 2 * 2  # a stream's searches at one sparsity, together
+        tags = board.tags(runs=2 + 8 + 4 + along)
+        for name in tags:
+            if "/stream_" in name and "_sparsity=" in name:
+                along -= 1
+                own = snapshots[[f"/stream_seed={seed}_" in name for seed in snapshots["seed"]]]
+                own = own[[f"_sparsity={s:g}_" in name for s in own["sparsity"]]]
+                counts = own.sort_values("task").set_index("task")["ticket_count"].to_dict()
+                curve = board.scalars(name, "answer/ticket_count")
+                assert list(curve) == list(counts) == [0, 2]
+                assert curve == pytest.approx(counts)
+                continue
+            run_id = name.rpartition("_")[2]
+            own = tasks[tasks["run_id"] == run_id].sort_values("task")
+            kind = name.split("/")[1].partition("_seed")[0]
+            if kind != "tickets":
+                for measure in ("test_accuracy", "test_loss"):
+                    curve = board.scalars(name, f"{kind}/{measure}")
+                    assert curve == pytest.approx(dict(enumerate(own[measure])))
+                assert f"{kind}/effective_rank" in tags[name]
+                continue
+            # dense training, a round with its overlap, controls
+            assert list(board.scalars(name, "tickets/dense_accuracy")) == [0]
+            (row,) = snapshots[snapshots["run_id"] == run_id].to_dict("records")
+            assert board.scalars(name, "tickets/overlap_mean") == pytest.approx(
+                {1: row["overlap_mean"]}
+            )
+            assert board.scalars(name, "answer/overlap_mean") == pytest.approx(
+                {row["task"]: row["overlap_mean"]}
+            )
+        assert along == 0
+        compared = board.hparams()
+    assert len(compared) == 2 + 8 + 4
+    # TensorBoard begins with the first five: runs that have them are what it shows
+    names = sorted({name for _, measures in compared for name in measures})[:5]
+    with_these = [options["kind"] for options, own in compared if set(names) <= own.keys()]
+    assert with_these == ["tickets"] * 8
+    found = {
+        (options["seed"], options["task"], options["sparsity"]): measures["answer/ticket_count"]
+        for options, measures in compared
+        if options["kind"] == "tickets"
+    }
+    expected = snapshots.set_index(["seed", "task", "sparsity"])["ticket_count"].to_dict()
+    assert found == pytest.approx(expected)
+
+
+def test_identity_columns_begin_every_table(two_seeds: Path) -> None:
+    for table in results.SCHEMAS:
+        frame = read_sorted(two_seeds, table)
+        assert set(frame["seed"]) == {0, 1}
+        assert set(frame["dataset"]) == {"digits"}
+        assert frame["run_id"].str.fullmatch("[0-9a-f]{12}").all()
+
+
+def test_the_plan_takes_what_is_damaged_for_missing(two_seeds: Path, tmp_path: Path) -> None:
+    shutil.copytree(two_seeds, tmp_path, dirs_exist_ok=True)
+    sweep = _sweep(tmp_path, [0, 1], [0.5, 0.8], **_THREE_STAGES)
+    search = sweep.stages[1].runs[0]
+    (tmp_path / "tables" / "tickets" / f"{search.run_id}.parquet").write_bytes(b"cut off")
+    rows = [line.split() for line in sweep.plan().splitlines()]
+    assert rows[2] == ["tickets", "8", "7", "1", "36", "36"]
+    assert " ".join(rows[4]) == "1 runs had ended, and are damaged: they run again."
+    assert sweep.prediction() != "Nothing is left to compute."

@@ -1,0 +1,138 @@
+"""A real sweep on a real terminal: what is left on its screen, whatever else writes there."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+_WIDTH = 60
+
+#: Writes past Python's streams, through them, and from a child process, while a sweep runs.
+_NOISY = """
+import os, subprocess, sys, threading, time
+from raylot.command.script import conduct
+from raylot.sweep import study_spaces
+ended = threading.Event()
+def write():
+    while os.isatty(2):  # until it is caught; a child that began before would not be
+        time.sleep(0.01)
+    while not ended.wait(0.5):
+        os.write(2, b"<compiled parts of Ray write such lines, wider than the screen is>\\n")
+        print("<python>")
+        subprocess.run(["echo", "<child>"])
+noise = threading.Thread(target=write)
+noise.start()
+status = conduct(sys.argv[1], "", study_spaces, analyses={}, arguments=sys.argv[2:])
+ended.set()
+noise.join()
+sys.exit(status)
+"""
+_TINY = [
+    "--address", "local", "--hidden", "6", "--tasks", "3", "--snapshots", "0,2", "--epochs", "1",
+    "--batch-size", "256", "--tickets", "2", "--rounds", "1", "--seeds", "0",
+    "--shifts", "permuted_pixels", "--sparsities", "0.8", "--probe-size", "20",
+    "--ntk-examples", "0", "--sharpness-iterations", "0", "--engine", "generic",
+]  # fmt: skip
+
+
+def test_only_whole_lines_and_one_picture_are_left_on_the_screen(tmp_path: Path) -> None:
+    sweep = Path(__file__).parents[2] / "faults" / "sweep_alone.py"
+    command = [sys.executable, "-c", _NOISY, str(sweep), *_TINY, "--storage", str(tmp_path)]
+    status, written = _on_a_terminal(command)
+    lines = _screen(written)
+    assert status == 0, lines
+    picture = [
+        "━" * 12 + "  100% of the training done",
+        "         done  running  waiting  failed  of",
+        "streams     1        0        0       0   1",
+        "tickets     2        0        0       0   2",
+        "",
+        "in all, preliminary (r needs 3 seeds, 3 tasks and a control)",
+    ]
+    heads = ["tasks", "accuracy", "tickets", "r", "(control)", "seeds"]
+    start = lines.index(picture[0])
+    assert lines[start : start + 6] == picture
+    assert lines[start + 6].split() == heads
+    assert re.fullmatch(
+        r"permuted_pixels +0→2 +0\.\d{3}→0\.\d{3} +\d\.\d→\d\.\d +- +1", lines[start + 7]
+    )
+    noise = [line for line in lines if line.startswith("<")]
+    wide = "<compiled parts of Ray write such lines, wider than the screen is>"
+    assert set(noise) == {wide[:_WIDTH], "<python>", "<child>"}
+    others = set(lines) - set(noise) - {wide[_WIDTH:]} - set(lines[start : start + 8])
+    assert others == {
+        "3 runs finished",
+        next(line for line in lines if line.startswith("Measuring plasticity took")),
+    }
+
+
+def _on_a_terminal(command: list[str], size: tuple[int, int] = (24, _WIDTH)) -> tuple[int, str]:
+    """Exit status, and all that was written to a terminal of so many lines and columns."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+    environment = {**os.environ, "TERM": "xterm", "RAY_ADDRESS": ""}
+    for name in ("COLUMNS", "LINES"):
+        environment.pop(name, None)
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environment
+    )
+    os.close(theirs)
+    written = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        written += part
+    os.close(ours)
+    return process.wait(timeout=60), written.decode()
+
+
+def _screen(written: str) -> list[str]:
+    """The lines that are left on an endless screen, by the few controls that are in use."""
+    lines, row, column = [""], 0, 0
+    for control, code, text in re.findall(
+        r"(\r|\n)|\x1b\[([\d;?]*[A-Za-z])|([^\r\n\x1b])", written
+    ):
+        if control == "\r":
+            column = 0
+        elif control == "\n":
+            row += 1
+        elif code == "2K":
+            lines[row] = ""
+        elif code == "1A":
+            row -= 1
+        elif text:
+            if column == _WIDTH:
+                row, column = row + 1, 0
+            lines += [""] * (row + 1 - len(lines))
+            lines[row] = lines[row].ljust(column)[:column] + text + lines[row][column + 1 :]
+            column += 1
+        lines += [""] * (row + 1 - len(lines))
+    return [line.rstrip() for line in lines]
+
+
+#: Shows progress, and says something.
+_SAYING = """
+from raylot.terminal.progress import Progress
+with Progress() as progress:
+    progress.count_stage("streams", 1, 0, 0)
+    progress.begin_stage("streams")
+    progress.note("said above the picture")
+"""
+
+
+def test_a_terminal_that_does_not_know_its_size_shows_all() -> None:
+    status, written = _on_a_terminal([sys.executable, "-c", _SAYING], size=(0, 0))
+    assert status == 0
+    assert "said above the picture" in written
+    assert "0% of the training done" in written or "100% of the training done" in written

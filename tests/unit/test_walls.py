@@ -1,0 +1,60 @@
+"""Imports run one way, and only few folders know Ray or torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import import_graph
+
+_PACKAGE = Path(__file__).parents[2] / "raylot"
+_GRAPH = import_graph.read(_PACKAGE)
+
+
+def _importers(library: str) -> set[str]:
+    """The folders whose files import a library."""
+    return {
+        import_graph.floor(module)
+        for module, imported in _GRAPH.items()
+        if any(name.split(".")[0] == library for name in imported)
+    }
+
+
+def test_every_file_lies_on_a_known_floor() -> None:
+    assert {import_graph.floor(module) for module in _GRAPH} <= {*import_graph.FLOORS}
+
+
+def test_no_import_runs_back_up() -> None:
+    assert import_graph.arrows_back(_GRAPH) == []
+
+
+def test_no_circle_of_files() -> None:
+    assert import_graph.circles(_GRAPH) == []
+
+
+def test_a_circle_and_an_arrow_back_would_be_found() -> None:
+    graph = {"p.low.a": {"p.high.b"}, "p.high.b": {"p.low.c"}, "p.low.c": {"p.low.a", "numpy"}}
+    assert import_graph.circles(graph) == [["p.high.b", "p.low.a", "p.low.c"]]
+    assert import_graph.arrows_back(graph, ("low", "high")) == [("p.low.a", "p.high.b")]
+
+
+def test_only_trials_and_sweep_import_ray() -> None:
+    assert _importers("ray") == {"trials", "sweep"}
+
+
+def test_what_reads_results_imports_no_torch() -> None:
+    light = {"foundation", "config", "storage", "results", "analysis", "terminal", "command"}
+    assert not _importers("torch") & light
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["raylot", "raylot.config", "raylot.results", "raylot.analysis.correlation", "raylot.plugins"],
+)
+def test_it_loads_neither_ray_nor_torch(module: str) -> None:
+    code = f"import sys, {module}; print({{'ray', 'torch'}} & {{*sys.modules}} or 'neither')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "neither\n"

@@ -1,0 +1,31 @@
+"""Multilayer perceptrons of any sizes, and masks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from raylot import networks
+from raylot.networks.prunable import prunable_weights
+from raylot.training import Masks
+
+
+def mlp(pixels: int, *widths: int, seed: int = 0) -> nn.Module:
+    """A ReLU network with hidden layers of these widths, the last number being its classes."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return networks.mlp((pixels,), widths[:-1], widths[-1])
+
+
+def random_masks(network: nn.Module, densities: float | Sequence[float], seed: int = 0) -> Masks:
+    """Each weight survives with its layer's probability; one number serves all layers."""
+    # not the seed of the weights themselves, or all negative ones would survive
+    generator = torch.Generator().manual_seed(seed + 1_000_000)
+    weights = prunable_weights(network)
+    each = [densities] * len(weights) if isinstance(densities, float) else densities
+    return {
+        name: torch.rand(weight.shape, generator=generator) < density
+        for (name, weight), density in zip(weights.items(), each, strict=True)
+    }

@@ -1,0 +1,202 @@
+"""The tickets trial: its tables, its controls, plastic parameters, and what may go wrong."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raylot import results
+from raylot.storage import Storage
+from raylot.tickets import TicketSearch
+from raylot.trials.state import RunState, tensors_from_bytes
+from raylot.trials.stream import StreamTrial, snapshot_path
+from raylot.trials.tickets import TicketsTrial, masks_path
+from tests.support.tables import assert_same_tables
+from tests.unit.trials.runs import finish, run_all, trial_config
+
+
+def test_tables_of_a_finished_run(tmp_path: Path) -> None:
+    run_all(tmp_path)
+    assert not list((tmp_path / "state").rglob("*.safetensors"))
+    runs = results.read(tmp_path, "runs").set_index("kind")
+    assert set(runs["status"]) == {"finished"}
+    assert runs["stream_run_id"].nunique() == 1
+    assert runs["stream_run_id"]["stream"] == runs["run_id"]["stream"]
+    # 1437 examples in batches of 256: 6 steps per epoch; 4 tasks and 3 fresh networks;
+    # 2 tickets in 3 rounds and 2 random masks
+    assert runs["training_steps"].to_dict() == {"stream": 42, "tickets": 48}
+    assert results.read(tmp_path, "tasks")["task"].tolist() == [0, 1, 2, 3]
+    tickets = results.read(tmp_path, "tickets")
+    assert tickets["control"].tolist() == ["dense"] * 2 + ["none"] * 4 + ["random"] * 2
+    assert tickets["wins"].notna().tolist() == [False] * 4 + [True] * 2 + [False] * 2
+    overlaps = results.read(tmp_path, "overlaps")
+    assert overlaps["layer"].tolist() == ["all", "hidden1.weight", "output.weight"]
+    (snapshot,) = results.read(tmp_path, "snapshots").to_dict("records")
+    assert snapshot["overlap_mean"] == overlaps["jaccard"][0]
+    assert 1 <= snapshot["ticket_count"] <= 2
+    masks = tensors_from_bytes(Storage(tmp_path).read(masks_path(runs["run_id"]["tickets"])) or b"")
+    # 64 x 6 and 6 x 10 weights, half of them kept
+    assert int(masks["0/hidden1.weight"].sum()) == 192
+    assert int(masks["1/output.weight"].sum()) == 30
+
+
+def test_tickets_at_all_sparsities_share_their_dense_control(tmp_path: Path) -> None:
+    finish(StreamTrial(trial_config(tmp_path)))
+    for sparsity in (0.5, 0.9):
+        finish(TicketsTrial(trial_config(tmp_path, task=2, sparsity=sparsity)))
+    tickets = results.read(tmp_path, "tickets").query("control == 'dense'")
+    by_ticket = tickets.groupby("ticket")["test_accuracy"].nunique()
+    assert by_ticket.tolist() == [1, 1]
+
+
+def test_divergence_is_data(tmp_path: Path) -> None:
+    options = {"optimizer": "sgd", "lr": 100.0, "weight_decay": 100.0}
+    finish(StreamTrial(trial_config(tmp_path, **options)))
+    (run,) = results.read(tmp_path, "runs").to_dict("records")
+    assert run["status"] == "diverged"
+    tasks = results.read(tmp_path, "tasks")
+    assert len(tasks) <= 2
+    assert math.isnan(tasks["test_accuracy"].iloc[-1])
+    diverging = trial_config(tmp_path, task=0, **options)
+    finish(TicketsTrial(diverging))
+    runs = results.read(tmp_path, "runs").set_index("kind")
+    assert runs["status"]["tickets"] == "diverged"
+    assert math.isnan(results.read(tmp_path, "tickets")["test_accuracy"].iloc[-1])
+
+
+@pytest.mark.parametrize("length", [0, 7, 500, -1])
+def test_a_damaged_snapshot_is_no_data_and_its_stream_is_named(tmp_path: Path, length: int) -> None:
+    stream = StreamTrial(trial_config(tmp_path))
+    finish(stream)
+    path = snapshot_path(stream.run.run_id, 2)
+    whole = Storage(tmp_path).read(path)
+    assert whole
+    Storage(tmp_path).write(path, whole[:length])
+    (report,) = finish(TicketsTrial(trial_config(tmp_path, task=2)))
+    assert report["lost_run"] == stream.run.run_id
+    assert report["lost"].startswith(f"{path}: damaged (")
+    assert results.read(tmp_path, "runs")["kind"].tolist() == ["stream"]
+
+
+def test_controls_have_their_rows_and_means(tmp_path: Path) -> None:
+    run_all(tmp_path, random_masks=1, shuffled_masks=2, reinit_tickets=3)
+    tickets = results.read(tmp_path, "tickets")
+    controls = tickets[~tickets["control"].isin(["none", "dense"])]
+    assert controls["control"].tolist() == ["random"] + ["shuffled"] * 2 + ["reinit"] * 3
+    assert set(controls["round"]) == {2}
+    assert controls["wins"].isna().all()
+    assert set(controls["density"]) == set(tickets[tickets["round"] == 2]["density"])
+    (snapshot,) = results.read(tmp_path, "snapshots").to_dict("records")
+    for control, accuracies in controls.groupby("control")["test_accuracy"]:
+        assert snapshot[f"{control}_accuracy"] == pytest.approx(accuracies.mean())
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    # 6 steps each: 2 tickets trained densely, twice more, and 2 random masks; one apart
+    [({}, 8 * 6), ({"plastic_task": "unshifted"}, 9 * 6), ({"plastic_scaling": "unit"}, 9 * 6)],
+)
+def test_plastic_parameters_are_compared_with_three_selections(
+    tmp_path: Path, options: dict[str, Any], steps: int
+) -> None:
+    run_all(tmp_path, **options)
+    plastic = results.read(tmp_path, "plastic_parameters")
+    layers = ["all", "hidden1.weight", "output.weight"]
+    places = list(zip(plastic["selection"], plastic["layer"], strict=True))
+    assert places == [(s, layer) for s in ("first", "union", "intersection") for layer in layers]
+    assert plastic["density"].tolist() == [0.5] * 9
+    shares = plastic.set_index(["layer", "selection"])["selection_density"]["all"]
+    assert shares["intersection"] < shares["first"] == 0.5 < shares["union"]
+    # how much two tickets have in common is the same seen from either side
+    overlap = results.read(tmp_path, "overlaps")["jaccard"][0]
+    assert shares["intersection"] / shares["union"] == pytest.approx(overlap)
+    runs = results.read(tmp_path, "runs").set_index("kind")
+    assert runs["training_steps"]["tickets"] == steps
+
+
+def test_where_plastic_parameters_are_measured_decides_which_they_are(tmp_path: Path) -> None:
+    measured = {}
+    for name, options in {
+        "same": {},
+        "unshifted": {"plastic_task": "unshifted"},
+        "scaled": {"plastic_scaling": "standardize"},
+    }.items():
+        run_all(tmp_path / name, **options)
+        measured[name] = results.read(tmp_path / name, "plastic_parameters")["jaccard"].tolist()
+    assert len({tuple(values) for values in measured.values()}) == 3
+
+
+def test_what_plastic_parameters_are_measured_on(tmp_path: Path) -> None:
+    trial = TicketsTrial(
+        trial_config(tmp_path, task=2, plastic_task="unshifted", plastic_scaling="unit")
+    )
+    finish(StreamTrial(trial_config(tmp_path)))
+    trial.step()
+    task = trial._plastic_task()
+    assert task.train_inputs.equal(trial._dataset.train_inputs)
+    assert (task.offset, task.divisor) == (0, 16)
+    shifted = TicketsTrial(trial_config(tmp_path, task=2, plastic_scaling="unit"))
+    shifted.step()
+    assert shifted._plastic_task().train_inputs.equal(shifted._search._task.train_inputs)
+    assert not shifted._plastic_task().train_inputs.equal(task.train_inputs)
+
+
+def test_a_state_saved_before_plastic_parameters_existed_is_computed_again(tmp_path: Path) -> None:
+    whole, old = tmp_path / "whole", tmp_path / "old"
+    run_all(whole)
+    finish(StreamTrial(trial_config(old)))
+    settings = trial_config(old, task=2)
+    trial = TicketsTrial(settings)
+    trial.step()
+    trial.step()
+    path = f"state/{trial.run.run_id}/state.safetensors"
+    state = RunState.from_bytes(trial.storage.read(path) or b"")
+    state.tensors = {n: t for n, t in state.tensors.items() if not n.startswith("gradient/")}
+    trial.storage.write(path, state.to_bytes())
+    reports = finish(TicketsTrial(settings))
+    assert min(report["new_training_steps"] for report in reports) > 0
+    assert_same_tables(whole, old)
+
+
+def test_a_resumed_search_knows_which_layer_is_the_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of tensors keeps no order, and with its own rate the output layer is pruned less."""
+    finish(StreamTrial(trial_config(tmp_path, hidden="6,5")))
+    settings = trial_config(tmp_path, task=2, hidden="6,5", sparsity=0.75, output_rate=0.5)
+    TicketsTrial(settings).step()
+    load = RunState.from_bytes
+
+    def disordered(data: bytes) -> RunState:
+        state = load(data)
+        state.tensors = {name: state.tensors[name] for name in sorted(state.tensors, reverse=True)}
+        return state
+
+    monkeypatch.setattr(RunState, "from_bytes", disordered)
+    trial = TicketsTrial(settings)
+    finish(trial)
+    # per round 1 - sqrt(0.25) = 50% of 64 x 6 and 6 x 5 weights, 25% of the output's 5 x 10
+    assert {n: int(m.sum()) for n, m in trial._search.masks[0].items()} == {
+        "hidden1.weight": 96,
+        "hidden2.weight": 8,
+        "output.weight": 28,
+    }
+
+
+def test_a_diverging_control_is_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tickets are found and can be compared, whatever a control does."""
+    train_control = TicketSearch.train_control
+
+    def diverging(search: TicketSearch, control: str) -> list[Any]:
+        return [({**row, "test_accuracy": math.nan}, result)
+                for row, result in train_control(search, control)]  # fmt: skip
+
+    monkeypatch.setattr(TicketSearch, "train_control", diverging)
+    run_all(tmp_path)
+    assert set(results.read(tmp_path, "runs")["status"]) == {"finished"}
+    (snapshot,) = results.read(tmp_path, "snapshots").to_dict("records")
+    assert math.isnan(snapshot["random_accuracy"])
+    assert snapshot["ticket_count"] >= 1
