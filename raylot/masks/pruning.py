@@ -6,7 +6,7 @@ Masks are a dict of one boolean tensor per prunable weight, named as in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -140,21 +140,6 @@ def keep_highest(scores: Tensor, mask: Tensor, survivors: int) -> Tensor:
     kept = torch.zeros(mask.numel(), dtype=torch.bool, device=mask.device)
     kept[alive[order[max(0, len(alive) - survivors) :]]] = True
     return kept.view_as(mask)
-
-
-def _random_scores(trained: Tensor, start: Tensor, key: RandomKey) -> Tensor:
-    draws = key.generator().random(trained.numel())
-    return torch.from_numpy(draws).view(trained.shape).to(trained.device)
-
-
-#: Criterion -> score of a weight, higher meaning that it survives longer, from its value after
-#: training, its value at the start of it, and a key for random draws (Zhou et al. 2019).
-CRITERIA: dict[str, Callable[[Tensor, Tensor, RandomKey], Tensor]] = {
-    "magnitude": lambda trained, start, key: trained.abs(),
-    "magnitude_increase": lambda trained, start, key: trained.abs() - start.abs(),
-    "movement": lambda trained, start, key: (trained - start).abs(),
-    "random": _random_scores,
-}
 
 
 def random_masks_like(masks: Masks, key: RandomKey) -> Masks:

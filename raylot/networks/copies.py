@@ -39,6 +39,17 @@ def copied_with_constants(network: nn.Module) -> tuple[nn.Module, list[Tensor]]:
         ) from None
 
 
+def with_state(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    """Copies a network, and gives the copy the parameters and buffers of another state.
+
+    Whatever a state dict does not hold (plain attributes, buffers that are not persistent, the
+    modes of modules) is as in the given network.
+    """
+    changed = copied(network)
+    changed.load_state_dict(state)
+    return changed
+
+
 class _WithoutGraphs(TorchFunctionMode):
     """Copies tensors that were computed from parameters by value; PyTorch itself refuses to."""
 

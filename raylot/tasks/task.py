@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Self
@@ -115,13 +116,20 @@ class Task:
 
     def to(self, device: torch.device) -> Self:
         """The same task with its tensors on a device."""
-        return replace(
-            self,
-            train_inputs=self.train_inputs.to(device),
-            train_labels=self.train_labels.to(device),
-            test_inputs=self.test_inputs.to(device),
-            test_labels=self.test_labels.to(device),
-        )
+        return replace(self, **{name: getattr(self, name).to(device) for name in TENSORS})
+
+
+def map_inputs(task: Task, change: Callable[[Tensor], Tensor]) -> Task:
+    """The same task with other inputs.
+
+    Args:
+        task: any task.
+        change: from the inputs of a split, ``examples x ...``, to as many new ones of the same
+            type; it must not write into them.
+    """
+    return replace(
+        task, train_inputs=change(task.train_inputs), test_inputs=change(task.test_inputs)
+    )
 
 
 def check_task(task: object) -> None:
