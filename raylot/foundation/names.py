@@ -7,11 +7,11 @@ from pathlib import Path
 #: The ``layer`` of a value that is about the whole network.
 WHOLE_NETWORK = "all"
 
-#: Plasticity seen as performance on the snapshot's task: columns of ``snapshots``, and values of
-#: ``metric`` in ``plasticity``.
+#: Measures of how well a snapshot learns its task: columns of the table ``snapshots``, and values
+#: of ``metric`` in ``plasticity``.
 PERFORMANCE = ("test_accuracy", "online_accuracy", "learning_speed", "trainability_gap")
 
-#: With fewer seeds than this, the unit of replication, a figure is given together with a warning.
+#: A figure from fewer seeds than this comes with a warning.
 ENOUGH_SEEDS = 3
 
 #: The shift that changes nothing: the control of all others.
@@ -40,9 +40,6 @@ BUILT_IN: dict[str, tuple[str, ...]] = {
 
 
 def of_module(name: str, module: object) -> str:
-    """Names a module in messages: ``module 0 (Linear)``; ``Linear`` the network itself.
-
-    The name alone, which often is a number, would read as nonsense.
-    """
+    """Returns how messages name a module: ``module 0 (Linear)``; the network itself: ``Linear``."""
     kind = type(module).__name__
     return f"module {name} ({kind})" if name else kind
