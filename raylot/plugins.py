@@ -1,4 +1,4 @@
-"""What a user writes to add shifts, networks, metrics and interventions::
+"""Decorators by which a user's file adds shifts, networks, metrics and interventions::
 
     from raylot import plugins
     from raylot.tasks import map_inputs
@@ -7,7 +7,7 @@
     def darker(dataset, options, key, t):
         return map_inputs(dataset, lambda images: (images * 0.5**t).to(images.dtype))
 
-``--plugin FILE.py``, or `load`, executes such a file; `raylot.foundation.registry` says more.
+``--plugin FILE.py``, or `load`, executes such a file; see `raylot.foundation.registry`.
 Importing this module imports neither torch nor Ray.
 """
 
@@ -49,16 +49,19 @@ _MetricT = TypeVar(
 def shift(name: str) -> Callable[[_ShiftT], _ShiftT]:
     """Registers a shift type, for ``--shifts``: ``function(dataset, options, key, t) -> Task``.
 
+    Args:
+        name: what ``--shifts`` calls it.
+
     The function gets a copy of the data set (a `raylot.Task`: see `raylot.tasks.map_inputs`), the
     run's `raylot.config.ShiftOptions`, a `raylot.foundation.randomness.RandomKey` for its draws
-    (``key.child("angle", t).generator()`` is a numpy generator of task t's own), and t, counted
-    from 0. It must depend on nothing else. It returns
-    task t on the same device, with the same input shape, number of classes and, about, number of
-    training examples for every t. ``--period`` and ``--gradual`` need nothing from it.
+    (``key.child("angle", t).generator()`` is a numpy generator for task t), and t, counted from 0.
+    It must depend on nothing else. It returns task t on the same device. All tasks have the same
+    input shape and number of classes, and about as many training examples. ``--period`` and
+    ``--gradual`` work without its help.
 
-    What it raises ends the run as failed, with its reason, and no other.
+    If it raises an error, that run fails with this reason, and the other runs go on.
     """
-    _check_is_free("shift", name, ("all",))  # what the analysis calls all shifts together
+    _check_is_free("shift", name, ("all",))  # the analysis calls all shifts together so
     return registry.registers("shift", name, "dataset, options, key, t")
 
 
@@ -71,21 +74,22 @@ def network(name: str, prune: Prunable = None) -> Callable[[_NetworkT], _Network
     to logits (``batch x classes``), freshly initialised with PyTorch's global generator, which is
     seeded for it.
 
-    Before anything trains, the network is built and tried: its parameters must be float32, and
-    copies of it must compute and train like it. Each task of a stream and each ticket starts from a
-    copy of what the function returned, with the parameters and buffers of the stream or snapshot:
-    only what is in ``state_dict`` goes from task to task, no plain attribute. Parts in evaluation
-    mode (a frozen batch normalisation, for instance) stay in it. Wherever a freshly initialised
-    network is needed, the function is called again. Metrics of activations see PyTorch's own
-    activation functions, as modules or called in a ``forward``, and recurrent modules.
+    Before anything trains, raylot builds the network and tries it: its parameters must be float32,
+    and copies of it must compute and train like it. Each task of a stream and each ticket starts
+    from a copy of what the function returned, with the parameters and buffers of the stream or
+    snapshot. So only what is in ``state_dict`` goes from task to task; plain attributes do not.
+    Parts in evaluation mode (a frozen batch normalisation, for instance) stay in it. raylot calls
+    the function again wherever it needs a freshly initialised network. Metrics of activations see
+    PyTorch's own activation functions, as modules or called in a ``forward``, and recurrent
+    modules.
 
     Args:
         name: what ``--network`` calls it.
         prune: which weights can be pruned: their names, with wildcards as in ``"*.weight"`` or
             ``["*.weight", "*.in_proj_weight"]``, or a function of a weight's name and the weight
-            that returns whether it is; biases and norms never are. None: weights of linear and
-            convolution layers; the column ``notes`` of ``runs`` then names the weights that
-            this leaves out, as those of attention, recurrent layers and embeddings.
+            that returns True or False. Biases and norms are never pruned. None: the weights of
+            linear and convolution layers; the column ``notes`` of ``runs`` then names the weights
+            that this leaves out, such as those of attention, recurrent layers and embeddings.
     """
     is_names = isinstance(prune, str) or (
         isinstance(prune, Sequence) and all(isinstance(each, str) for each in prune)
@@ -102,10 +106,13 @@ def network(name: str, prune: Prunable = None) -> Callable[[_NetworkT], _Network
 def intervention(name: str) -> Callable[[_InterventionT], _InterventionT]:
     """Registers an intervention, for ``--interventions``: a class, ``Class(options)``.
 
-    A subclass of `raylot.training.Intervention` (or what returns one) that overrides the places
-    of the training loop where it acts. It is made anew for every training, with the run's
-    `raylot.config.InterventionOptions`, and keeps no state from task to task. Whatever it does,
-    pruned weights are put back. Runs with it are trained by the generic engine.
+    Args:
+        name: what ``--interventions`` calls it.
+
+    The class is a subclass of `raylot.training.Intervention` (or a function that returns one) and
+    overrides the places of the training loop where it acts. raylot makes a new object for every
+    training, with the run's `raylot.config.InterventionOptions`, so it keeps no state from task to
+    task. Pruned weights are put back after whatever it does. The generic engine trains its runs.
     """
     return registry.registers("intervention", name, "options")
 
@@ -113,10 +120,10 @@ def intervention(name: str) -> Callable[[_InterventionT], _InterventionT]:
 def metric(
     name: str, of: Observed = "network", combine: Combine | None = None
 ) -> Callable[[_MetricT], _MetricT]:
-    """Registers a plasticity metric, for ``--metrics``: what returns a number.
+    """Registers a plasticity metric, for ``--metrics``: a function that returns a number.
 
     Args:
-        name: in the table ``plasticity``, and of the measure in the analysis.
+        name: the metric's name in the table ``plasticity``, and the measure's in the analysis.
         of: what the function gets.
             ``"network"``: a `raylot.plasticity.Probe`, as ``function(probe)``, for one value of
             the whole network.
@@ -125,13 +132,13 @@ def metric(
             ``"weights"``, ``"gradients"``: the same for each prunable layer, with a tensor of its
             live weights, or of the gradient of the mean loss in them; masked ones come flat.
             ``options`` are the run's `raylot.config.PlasticityOptions`.
-        combine: ``combine(values, sizes)``, the whole network's value from those of the layers and
-            their numbers of units or weights; None: their mean, weighted with these numbers. Not
-            for ``of="network"``.
+        combine: ``combine(values, sizes)``, which returns the whole network's value from the values
+            of the layers and their numbers of units or weights; None: the mean of the values,
+            weighted with these numbers. Not for ``of="network"``.
 
-    Where weights or activations are not finite the value is NaN, and the function is not asked.
-    If it raises, or returns no number, the value is NaN too; the reason stands in the column
-    ``notes`` of the table ``runs``, and the run goes on. What it gets is a copy.
+    The value is NaN, without a call of the function, where weights or activations are not finite.
+    It is NaN too if the function raises an error or returns no number; then the column ``notes`` of
+    the table ``runs`` says why, and the run goes on. The function gets copies.
     """
     if of not in _METRIC_ARGUMENTS:
         raise OptionError(
@@ -143,7 +150,7 @@ def metric(
             "for of=network"
         )
     columns = {column for columns in SCHEMAS.values() for column in columns}
-    _check_is_free("metric", name, columns | _ANALYSIS_COLUMNS)  # a metric becomes one more column
+    _check_is_free("metric", name, columns | _ANALYSIS_COLUMNS)  # a metric becomes a column
     arguments = _METRIC_ARGUMENTS[of]
     return registry.registers(
         "metric", name, arguments, lambda f: registry.AddedMetric(f, of, combine)

@@ -14,8 +14,7 @@ from rich.console import Console
 from raylot.config.options import Options, accepted, option
 from raylot.config.parser import joined_negatives
 from raylot.foundation.errors import OptionError
-from raylot.foundation.printing import print_any_text
-from raylot.foundation.text import one_line
+from raylot.foundation.text import one_line, print_any_text
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 

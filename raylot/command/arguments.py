@@ -373,7 +373,7 @@ def read_options_file(path: str | Path) -> dict[str, Any]:
     """
     at = f"config={shown(path)}"
     try:
-        content = read_regular(path, _LARGEST_FILE + 1)
+        content = read_regular(path)
         if len(content) > _LARGEST_FILE:
             raise OptionError(f"{at}: must be a YAML file of at most {_LARGEST_FILE:,} bytes")
         loaded = yaml.load(content.decode("utf-8"), Loader=_Loader)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raylot.foundation.interruption import ends_at_once
-from raylot.foundation.printing import print_any_text
+from raylot.foundation.text import print_any_text
 
 with ends_at_once():  # this takes a moment
     from raylot.command.arguments import parse

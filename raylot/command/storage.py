@@ -11,8 +11,7 @@ from typing import NoReturn
 import pyarrow as pa
 
 from raylot.foundation.errors import OptionError, shown
-from raylot.foundation.printing import print_any_text
-from raylot.foundation.text import one_line
+from raylot.foundation.text import one_line, print_any_text
 from raylot.results.compaction import compact_each
 from raylot.results.integrity import begun_runs, inspect, mend, unfinished_runs
 from raylot.results.tables import opened

@@ -1,1 +1,1 @@
-"""What everything may know: errors, names, random keys, safe texts, the plugin registry."""
+"""What all other folders may import: errors, names, random keys, safe texts, plugins."""

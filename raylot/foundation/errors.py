@@ -1,4 +1,4 @@
-"""The error that stands for a user's mistake, and how messages show values."""
+"""The error for a user's mistake, and how messages show values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from raylot.foundation.text import safe
 
-#: Characters of a message, and of a value in it, that are shown.
+#: Characters of a message, and of a value in it, that are kept.
 _LONGEST_MESSAGE, _LONGEST_VALUE = 2500, 200
 
 _containers = reprlib.Repr()
@@ -17,7 +17,7 @@ _containers.maxlist = _containers.maxtuple = _containers.maxdict = 20
 class OptionError(ValueError):
     """A user's mistake, in one line: the option, the value given and what is accepted.
 
-    The line is safe to print (see `raylot.foundation.text`), however long what was given is.
+    The line is safe to print (see `raylot.foundation.text`) and not too long.
     """
 
     def __init__(self, message: str) -> None:
@@ -29,10 +29,7 @@ class OptionError(ValueError):
 
 
 def shown(value: Any) -> str:
-    """A value as messages show it: as it was given, but no longer than a line."""
-    try:
-        is_container = isinstance(value, list | tuple | dict | set)
-        text = _containers.repr(value) if is_container else str(value)
-    except ValueError:  # Python writes out no number of more than 4,300 digits
-        text = f"a huge {type(value).__name__}"
+    """Returns a value as messages show it: as the user gave it, but cut to a line."""
+    is_container = isinstance(value, list | tuple | dict | set)
+    text = _containers.repr(value) if is_container else str(value)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."

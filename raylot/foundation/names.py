@@ -1,28 +1,35 @@
-"""Names that the library, the sweeps and the analysis share; imports nothing."""
+"""Names that the library, the sweeps and the analysis share."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 #: The ``layer`` of a value that is about the whole network.
 WHOLE_NETWORK = "all"
 
-#: Plasticity seen as performance on the snapshot's task: columns of ``snapshots``, and values of
-#: ``metric`` in ``plasticity``.
+#: Measures of how well a snapshot learns its task: columns of the table ``snapshots``, and values
+#: of ``metric`` in ``plasticity``.
 PERFORMANCE = ("test_accuracy", "online_accuracy", "learning_speed", "trainability_gap")
 
-#: With fewer seeds than this, the unit of replication, a figure is given together with a warning.
+#: A figure from fewer seeds than this comes with a warning.
 ENOUGH_SEEDS = 3
 
 #: The shift that changes nothing: the control of all others.
 STATIONARY = "stationary"
 
-#: What is built in, by what it is; plugins add to it.
+
+def _files(folder: str) -> tuple[str, ...]:
+    """Returns the names of the files in a folder of the library; helpers begin with ``_``."""
+    files = (Path(__file__).parents[1] / folder).glob("[!_]*.py")
+    return tuple(sorted(file.stem for file in files))
+
+
+#: Names of what is built in, by kind; plugins add to them. Each shift, network and intervention is
+#: named like its file, so that a new file needs no entry here, and nothing is imported.
 BUILT_IN: dict[str, tuple[str, ...]] = {
-    "shift": (
-        "permuted_pixels", "rotation", "permuted_labels", "random_labels", "class_split", "noise",
-        STATIONARY,
-    ),
-    "network": ("mlp", "lenet", "vgg", "resnet"),
-    "intervention": ("none", "l2", "l2_init", "shrink_and_perturb", "redo", "reset"),
+    "shift": _files("tasks/shifts"),
+    "network": _files("networks/architectures"),
+    "intervention": ("none", *_files("interventions")),
     "metric": (
         "dead_fraction", "dormant_fraction", "unit_sign_entropy", "effective_rank", "stable_rank",
         "srank", "weight_norm", "weight_magnitude", "distance_from_init", "gradient_norm",
@@ -33,9 +40,6 @@ BUILT_IN: dict[str, tuple[str, ...]] = {
 
 
 def of_module(name: str, module: object) -> str:
-    """Names a module in messages: ``module 0 (Linear)``; ``Linear`` the network itself.
-
-    The name alone, which often is a number, would read as nonsense.
-    """
+    """Returns how messages name a module: ``module 0 (Linear)``; the network itself: ``Linear``."""
     kind = type(module).__name__
     return f"module {name} ({kind})" if name else kind

@@ -1,4 +1,4 @@
-"""Refuses slips in paths and URIs that users type, and reads files that they name."""
+"""Finds mistakes in the paths and URIs that users type, and reads the files that they name."""
 
 from __future__ import annotations
 
@@ -21,28 +21,32 @@ _VARIABLE = re.compile(r"\$\w+|\$\{\w*\}?|%\w+%")
 
 
 def scheme_of(text: str) -> tuple[str, str] | None:
-    """``("s3", "bucket/folder")`` for a URI, also for one with too few slashes; None for a path."""
+    """Splits a URI, as into ``("s3", "bucket/folder")``, also one that lacks slashes.
+
+    Returns:
+        None for a path.
+    """
     found = _SCHEME.fullmatch(text)
     return None if found is None else (found[1], found[2].removeprefix("/").removeprefix("/"))
 
 
 def is_uri(text: str) -> bool:
-    """Whether a text is no path, but ``scheme://...``."""
+    """Whether a text is ``scheme://...`` rather than a path."""
     return _URI.fullmatch(text) is not None
 
 
 def why_refused(text: str, *, with_uris: bool = True) -> str | None:
-    """Why a text cannot be the folder or URI that the user means, and what to write instead.
+    """Returns why a text cannot be the folder or URI that the user means, and what to write.
 
-    A shell's variable that nothing has replaced, or half a URI, would otherwise become a folder of
-    that name in the working directory.
+    Otherwise half a URI, or a variable that no shell has replaced, would become a folder of that
+    name in the working directory.
 
     Args:
-        text: as it was typed.
-        with_uris: whether a URI would do.
+        text: what the user typed.
+        with_uris: whether a URI is accepted.
 
     Returns:
-        None if there is nothing to say against it.
+        None if the text can be right.
     """
     if _is_whole_path_of_folder(text):
         return None
@@ -109,15 +113,11 @@ def _why_scheme_refused(scheme: str, rest: str, with_uris: bool) -> str:
     return f"write ./{scheme}:{rest} for a folder of that name"
 
 
-def read_regular(path: str | Path, at_most: int) -> bytes:
-    """The beginning of a file; ``~`` is somebody's home.
-
-    Args:
-        path: the file.
-        at_most: bytes of it.
+def read_regular(path: str | Path) -> bytes:
+    """Reads a file; ``~`` in its path stands for a home directory.
 
     Raises:
-        OSError: it cannot be read, or is no regular file: reading a FIFO might never end.
+        OSError: the file cannot be read, or is not a regular file: reading a pipe might never end.
     """
     try:
         file = Path(path).expanduser()
@@ -128,5 +128,4 @@ def read_regular(path: str | Path, at_most: int) -> bytes:
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
     if not stat.S_ISREG(kind):
         raise OSError(errno.EINVAL, "it is no regular file, but a pipe, a device or a socket")
-    with file.open("rb") as opened:
-        return opened.read(at_most)
+    return file.read_bytes()

@@ -11,8 +11,8 @@ import numpy as np
 class RandomKey:
     """Names one draw by a path such as ``(seed, "ticket", 3, "epoch", 0)``.
 
-    The same path always gives the same numbers, whatever was drawn before, on every machine and
-    in every process; different paths give independent numbers (``numpy.random.SeedSequence``).
+    The same path gives the same numbers on every machine and in every process, whatever was drawn
+    before. Different paths give independent numbers (``numpy.random.SeedSequence``).
     """
 
     path: tuple[int | str, ...]
@@ -21,8 +21,8 @@ class RandomKey:
         return RandomKey(self.path + parts)
 
     def seed_sequence(self) -> np.random.SeedSequence:
-        # SeedSequence splits large integers into 32-bit words; kind and length of every part are
-        # mixed in, so that no two paths spell the same words.
+        # SeedSequence splits large integers into 32-bit words. Each part adds its kind and length,
+        # so that no two paths give the same words.
         entropy: list[int] = []
         for part in self.path:
             if isinstance(part, str):
@@ -40,5 +40,5 @@ class RandomKey:
         return np.random.default_rng(self.seed_sequence())
 
     def torch_seed(self) -> int:
-        """A seed for ``torch.manual_seed``: 63 bits."""
+        """Returns a seed of 63 bits for ``torch.manual_seed``."""
         return int(self.seed_sequence().generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,13 +1,13 @@
-"""The registry of plugins: loads files, knows what they added, and hashes their code.
+"""The registry of plugins: loads files, knows what they have added, and hashes their code.
 
-``--plugin FILE.py``, or `load`, executes a plugin, which registers what it adds with the decorators
-of `raylot.plugins`; after that an option may name it as it may name what is built in. A module that
-an installed package lists as an entry point in the group ``raylot.plugins`` is a plugin too,
-executed when a name is asked for that nothing else has. Just imported, as in its own tests, a
-plugin registers nothing.
+``--plugin FILE.py``, or `load`, executes a plugin. With the decorators of `raylot.plugins` the
+plugin registers what it adds; after that, options accept its names. A module that an installed
+package lists as an entry point in the group ``raylot.plugins`` is a plugin too: the registry
+executes it when an option gives a name that is not known yet. A plugin that is only imported, as by
+its own tests, registers nothing.
 
-A worker executes the same text, sent along with its runs, so what a plugin imports must be
-installed on every node. `code_of` makes its code part of a run's identity.
+A worker gets the plugin's text together with its runs, and executes it. So whatever a plugin
+imports must be installed on every node. `code_of` makes its code part of a run's identity.
 """
 
 from __future__ import annotations
@@ -38,15 +38,12 @@ ENTRY_POINTS = "raylot.plugins"
 
 _NAME = re.compile("[a-z][a-z0-9_]{0,49}")
 
-#: Bytes that a plugin's file may have: what is longer is no such file.
-_LARGEST_FILE = 1_000_000
-
-#: Characters of an error's text that are kept.
+#: Characters of an error's text that are kept: one about a state dict can list every parameter.
 _LONGEST_REASON = 1000
 
 #: What a metric can look at: see `raylot.plugins.metric`.
 Observed = Literal["network", "activations", "weights", "gradients"]
-#: Makes the whole network's value of the layers' values and their sizes.
+#: From the layers' values and sizes to the value of the whole network.
 Combine = Callable[[Sequence[float], Sequence[int]], float]
 
 
@@ -72,13 +69,13 @@ class AddedMetric:
 
 @dataclass(frozen=True)
 class Plugin:
-    """A plugin as text, which is how it gets to the workers.
+    """A plugin as text, as workers get it.
 
     Attributes:
         origin: the file's path as given, or the installed module's name.
-        source: its text.
+        source: the text.
         code: short hash of what the text does.
-        package: that an installed module is in, for its relative imports; empty for a file.
+        package: the package of an installed module, for its relative imports; empty for a file.
     """
 
     origin: str
@@ -87,13 +84,13 @@ class Plugin:
     package: str = ""
 
 
-#: What plugins have registered: (kind, name) -> its plugin's origin, and it.
+#: What plugins have registered: (kind, name) -> the plugin's origin, and the object.
 _Added = dict[tuple[str, str], tuple[str, Any]]
 
 
 @dataclass(frozen=True)
 class _Execution:
-    """A plugin that is being executed, its module's names, and what it has registered so far."""
+    """A plugin under execution, the names in its module, and what it has registered so far."""
 
     plugin: Plugin
     module: dict[str, Any]
@@ -102,13 +99,13 @@ class _Execution:
 
 @dataclass
 class _Registry:
-    """What this process has of plugins.
+    """The plugins of this process.
 
     Attributes:
-        plugins: those executed, by origin.
+        plugins: the executed plugins, by origin.
         added: what they have registered.
-        executing: the one being executed.
-        has_looked: whether installed packages were asked for theirs.
+        executing: the plugin under execution.
+        has_looked: whether the plugins of installed packages have been executed.
         broken: why some of those could not be executed.
     """
 
@@ -123,29 +120,27 @@ _registry = _Registry()
 
 
 def load(path: str | Path) -> None:
-    """Executes a plugin's file; loaded again, it replaces what it registered before.
+    """Executes a plugin's file. Loaded again, it replaces what it registered before.
 
     Raises:
-        OptionError: it cannot be read or executed, or registers nothing or what it must not.
+        OptionError: the file cannot be read or executed, registers nothing, or registers a name
+            that is taken.
     """
     origin = str(path)
     try:
-        content = read_regular(path, _LARGEST_FILE + 1)
-        source = importlib.util.decode_source(content)
+        source = importlib.util.decode_source(read_regular(path))
     except OSError as error:
         raise OptionError(_must_be(origin, f"it cannot be read: {error.strerror}")) from None
-    except (SyntaxError, ValueError) as error:  # no text
+    except (SyntaxError, ValueError) as error:  # not a text
         raise OptionError(_must_be(origin, described(error))) from None
-    if len(content) > _LARGEST_FILE:
-        raise OptionError(_must_be(origin, f"it has more than {_LARGEST_FILE:,} bytes"))
     _execute(_plugin(origin, source))
 
 
 def install(plugins: Iterable[Mapping[str, str]]) -> None:
-    """Executes plugins that `texts` gave in another process, unless they were already.
+    """Executes plugins that `texts` gave in another process, unless this one has executed them.
 
     Raises:
-        OptionError: one cannot be executed here.
+        OptionError: a plugin cannot be executed here.
     """
     for plugin in (Plugin(**parts) for parts in plugins):
         if _registry.plugins.get(plugin.origin) != plugin:
@@ -153,16 +148,16 @@ def install(plugins: Iterable[Mapping[str, str]]) -> None:
 
 
 def forget() -> None:
-    """Forgets all plugins that were executed."""
+    """Forgets all plugins."""
     global _registry
     _registry = _Registry()
 
 
 def texts(codes: Iterable[str | None]) -> list[dict[str, str]]:
-    """The plugins that runs use, as plain texts for `install`.
+    """Returns the plugins that runs use, as plain texts for `install`.
 
     Args:
-        codes: the runs' ``plugins``, each as `code_of` gave it.
+        codes: the ``plugins`` of each run, from `code_of`.
     """
     used = {key for code in codes for key in listed(code)}
     origins = {_registry.added[key][0] for key in used if key in _registry.added}
@@ -172,7 +167,7 @@ def texts(codes: Iterable[str | None]) -> list[dict[str, str]]:
 def _plugin(origin: str, source: str, package: str = "", version: str = "") -> Plugin:
     try:
         code = _code(source, origin, version)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+    except (SyntaxError, ValueError) as error:
         raise OptionError(_must_be(origin, described(error))) from None
     return Plugin(origin, source, code, package)
 
@@ -182,10 +177,10 @@ def _execute(plugin: Plugin) -> None:
     module.__file__, module.__package__ = plugin.origin, plugin.package
     found: _Added = {}
     outer, _registry.executing = _registry.executing, _Execution(plugin, vars(module), found)
-    sys.modules[module.__name__] = module  # where dataclasses look for it
+    sys.modules[module.__name__] = module  # dataclasses look for it there
     try:
         exec(compile(plugin.source, plugin.origin, "exec", dont_inherit=True), vars(module))
-    except BaseException as error:  # a plugin may raise any, and call sys.exit too
+    except BaseException as error:  # a plugin may call sys.exit too
         if ends_process(error):
             raise
         raise OptionError(_must_be(plugin.origin, described(error))) from None
@@ -198,7 +193,7 @@ def _execute(plugin: Plugin) -> None:
 
 
 def _load_installed() -> None:
-    """Executes the plugins of installed packages, once."""
+    """Executes the plugins of installed packages, once per process."""
     if _registry.has_looked or _registry.executing:
         return
     _registry.has_looked = True
@@ -212,7 +207,7 @@ def _load_installed() -> None:
             _execute(_plugin(point.module, source, spec.parent or "", version))
         except OptionError as error:
             _registry.broken.append(str(error))
-        except BaseException as error:  # of a package that it is in
+        except BaseException as error:  # the package around the plugin may call sys.exit too
             if ends_process(error):
                 raise
             _registry.broken.append(_must_be(point.module, described(error)))
@@ -231,9 +226,9 @@ def _must_be(origin: str, reason: str) -> str:
 def registers(
     kind: str, name: str, arguments: str, stored: Callable[[Any], Any] = lambda function: function
 ) -> Callable[[Any], Any]:
-    """A decorator that registers what it is put on, and leaves it as it is."""
+    """Returns a decorator that registers a function or class, and leaves it as it is."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        given = shown(getattr(name, "__name__", name))  # a function, if it has no brackets
+        given = shown(getattr(name, "__name__", name))  # a function, if the user forgot the name
         raise OptionError(
             f"{kind} {given}: must be given a name of at most 50 small letters, digits and "
             f'"_", as @plugins.{kind}("mine")'
@@ -242,7 +237,7 @@ def registers(
     def decorate(function: Any) -> Any:
         _check_arguments(kind, name, function, arguments)
         now = _registry.executing
-        if now is not None and sys._getframe(1).f_globals is now.module:  # not one it imports
+        if now is not None and sys._getframe(1).f_globals is now.module:  # not from an import
             _check_is_free(kind, name, now)
             now.found[kind, name] = now.plugin.origin, stored(function)
         return function
@@ -253,7 +248,7 @@ def registers(
 def _check_arguments(kind: str, name: str, function: Any, arguments: str) -> None:
     try:
         inspect.signature(function).bind(*arguments.split(", "))
-    except ValueError:  # a builtin that does not tell
+    except ValueError:  # Python does not know the arguments of some builtins
         return
     except TypeError:
         raise OptionError(f"{kind} {name}: must take ({arguments})") from None
@@ -272,18 +267,18 @@ def _check_is_free(kind: str, name: str, now: _Execution) -> None:
 
 
 def names(kind: str) -> list[str]:
-    """Names that an option may choose from: what is built in, then what plugins have added.
+    """Returns the names that an option accepts: built in, then added by plugins.
 
-    The metrics that are built in are not among them: these are always measured.
+    Built-in metrics are not among them: these are always measured.
     """
     added = [name for of, name in _registry.added if of == kind]
     return [*(BUILT_IN[kind] if kind != "metric" else ()), *added]
 
 
 def find(kind: str, name: str) -> Any:
-    """What a plugin has registered under a name; None if none has.
+    """Returns what a plugin has registered under a name; None if no plugin has.
 
-    Installed packages are asked if it is not built in either.
+    Looks into installed packages if the name is unknown.
     """
     if (kind, name) not in _registry.added and name not in BUILT_IN[kind]:
         _load_installed()
@@ -291,10 +286,10 @@ def find(kind: str, name: str) -> Any:
 
 
 def get(kind: str, name: str) -> Any:
-    """What a plugin has registered under a name.
+    """Returns what a plugin has registered under a name.
 
     Raises:
-        OptionError: no plugin in this process has, though one had where the name was checked.
+        OptionError: this process has not loaded the plugin, as another one had.
     """
     found = find(kind, name)
     if found is None:
@@ -303,30 +298,28 @@ def get(kind: str, name: str) -> Any:
 
 
 def check_returned(kind: str, name: str, value: object, wanted: type) -> None:
-    """Makes sure that what was called under a name gave what it should.
+    """Makes sure that a plugin's function has returned an object of the right type.
 
     Raises:
-        TypeError: it did not.
+        TypeError: it has not.
     """
     if not isinstance(value, wanted):
-        article = "an" if kind == "intervention" else "a"
         raise TypeError(
-            f"{article} {kind} must return a {wanted.__name__}; {name} returned a "
-            f"{type(value).__name__}"
+            f"{kind} {name}: must return a {wanted.__name__}, not a {type(value).__name__}"
         )
 
 
 def broken() -> list[str]:
-    """Why plugins of installed packages could not be executed."""
+    """Returns why plugins of installed packages could not be executed."""
     return list(_registry.broken)
 
 
 def described(error: BaseException, anywhere: bool = False) -> str:
-    """``ValueError: what it said (at file.py:12)``, in one line; a user's mistake without its kind.
+    """Describes an error in one line: ``ValueError: its text (at file.py:12)``.
 
     Args:
-        error: may be of any kind, as a plugin may raise any.
-        anywhere: name the place also if no plugin was at work.
+        error: any exception. The type of an `OptionError` is left out.
+        anywhere: whether to name the place too if it is not in a plugin.
     """
     kind = "" if isinstance(error, OptionError) else f"{type(error).__name__}: "
     frames = [(frame.f_code.co_filename, n) for frame, n in traceback.walk_tb(error.__traceback__)]
@@ -345,17 +338,16 @@ def _is_of_plugin(filename: str) -> bool:
 
 
 def code_of(used: Iterable[tuple[str, str]]) -> str | None:
-    """Which of these come from plugins and what code that is: ``shift:darker:1f2e3d4c5b6a,...``.
+    """Returns what a run uses of plugins, and their code: ``shift:darker:1f2e3d4c5b6a,...``.
 
-    The code is a short hash of all that the plugin's file does: comments, docstrings and
-    formatting do not count, what it imports neither (of an installed plugin, its package's
-    version does).
+    The code is a short hash of what the plugin's file does. Comments, docstrings, formatting and
+    what the file imports do not count; the version of an installed plugin's package does.
 
     Args:
-        used: kind and name of what a run uses.
+        used: kind and name of everything that a run uses.
 
     Returns:
-        None if nothing of it comes from plugins.
+        None if the run uses no plugin.
     """
     parts = []
     for kind, name in used:
@@ -366,13 +358,13 @@ def code_of(used: Iterable[tuple[str, str]]) -> str | None:
 
 
 def listed(code: str | None) -> dict[tuple[str, str], str]:
-    """What `code_of` wrote: (kind, name) -> code."""
+    """Reads what `code_of` returned: (kind, name) -> code."""
     parts = [part.split(":") for part in (code or "").split(",") if part]
     return {(kind, name): of for kind, name, of in parts}
 
 
 def without(code: str | None, kinds: Collection[str]) -> str | None:
-    """The same, but for some kinds of things."""
+    """Returns what `code_of` returned, without some kinds."""
     kept = [part for part in (code or "").split(",") if part and part.split(":")[0] not in kinds]
     return ",".join(kept) or None
 
@@ -382,16 +374,16 @@ _DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 def _code(source: str, origin: str, version: str) -> str:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they come again when the text is executed
+        warnings.simplefilter("ignore")  # Python warns again when the text is executed
         tree = ast.parse(source, origin)
     text = json.dumps([_plain(tree), version])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _plain(node: object) -> object:
-    """A syntax tree as lists, without docstrings, and without what is empty.
+    """Returns a syntax tree as lists, without docstrings and empty fields.
 
-    `ast.dump` would write the same tree in other ways in other versions of Python.
+    `ast.dump` writes the same tree differently in different versions of Python.
     """
     if isinstance(node, list):
         return [_plain(part) for part in node]

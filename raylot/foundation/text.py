@@ -1,4 +1,4 @@
-"""Makes any text fit to be printed or stored: without secrets, and harmless to a terminal.
+"""Makes any text safe to print or store: without secrets, and harmless to a terminal.
 
 Use it for every text that raylot did not write itself: errors of plugins and object stores, paths,
 host names, rows of other people's tables.
@@ -6,8 +6,10 @@ host names, rows of other people's tables.
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import sys
 import traceback
 from urllib.parse import quote, unquote
 
@@ -31,8 +33,8 @@ _IS_SURE = re.compile(_SURE, re.IGNORECASE)
 _VARIABLE = re.compile(_NAME, re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?[\d.]+(?:e[+-]?\d+)?", re.IGNORECASE)
 
-# A name begins where a word does, and nowhere else: the time for a long text must not grow with
-# the square of its length.
+# A name begins where a word begins, and nowhere else. Otherwise the time for a long text would
+# grow with the square of its length.
 _BEGIN = r"(?<![\w-])"
 _QUOTED = r"""(?P<quote>['"])(?:\\.|(?!(?P=quote))[^\\])*(?P=quote)"""
 _BARE = r"""['"]?[^\s'"&;,)\]}]+"""
@@ -57,14 +59,14 @@ _AUTHORIZATION = re.compile(
     re.IGNORECASE,
 )
 
-#: Shorter values of variables are left alone: they would be found in ordinary words.
+#: Shorter values of variables are not masked: they occur in ordinary words.
 _SHORTEST_SECRET = 8
 
 
 def safe(text: str) -> str:
-    """A text of any number of lines with secrets as ``***`` and control characters escaped.
+    """Replaces secrets in a text by ``***``, and escapes control characters; lines stay lines.
 
-    Masked are:
+    Secrets are:
 
     - user and password in a URI;
     - the value after ``=``, or after a quoted name and ``:``, if the name ends in ``password``,
@@ -73,21 +75,22 @@ def safe(text: str) -> str:
       the line or the item (``password: a``); a number only after the first five;
     - what follows ``Authorization:``, ``Bearer`` or ``Basic``;
     - values of this process's environment variables with such names, and passwords in URIs there,
-      from eight characters on, wherever they stand.
+      anywhere in the text, if they have eight characters or more.
     """
     return _printable(_masked(text))
 
 
 def one_line(text: object, longest: int | None = None) -> str:
-    """Anything that has a text, such as an error, as one `safe` line.
+    """Returns the text of anything, such as an error, as one `safe` line.
 
     Args:
-        text: also an object whose ``__str__`` fails.
-        longest: characters that are kept; the last ones, as an error's end says what happened.
+        text: any object; its ``__str__`` may fail.
+        longest: how many characters to keep. The last ones stay: the end of an error says what
+            happened.
     """
     try:
         given = str(text)
-    except BaseException as error:  # a plugin's error may raise any
+    except BaseException as error:  # the error class of a plugin may do anything
         if ends_process(error):
             raise
         given = f"(its text cannot be had: {type(error).__name__})"
@@ -96,9 +99,9 @@ def one_line(text: object, longest: int | None = None) -> str:
 
 
 def ends_process(error: BaseException) -> bool:
-    """Whether an exception must go on, wherever it came up: Ctrl-C, or Ray ending its worker.
+    """Whether an exception means that this process must end: Ctrl-C, or Ray ends its worker.
 
-    Ray raises SystemExit in a worker that gets a SIGTERM. A plugin's own call of sys.exit is an
+    Ray raises SystemExit in a worker that gets a SIGTERM. If a plugin calls sys.exit, that is an
     error like any other.
     """
     if not isinstance(error, SystemExit):
@@ -116,7 +119,7 @@ def _masked(text: str) -> str:
 
 
 def _without_value(found: re.Match[str]) -> str:
-    """A name with ``***`` for its value, in quotation marks if the value was."""
+    """Returns a name with ``***`` as its value, in quotation marks if the value had them."""
     parts = found.groupdict()
     name = parts.get("name") or parts.get("quoted") or parts.get("compound")
     value = found[0].removeprefix(parts["before"])
@@ -127,7 +130,7 @@ def _without_value(found: re.Match[str]) -> str:
 
 
 def _secrets() -> list[str]:
-    """Secrets in this process's environment; the longest first, as one may be part of another."""
+    """Returns the secrets in the environment, the longest first: one may be part of another."""
     found = set()
     for name, value in os.environ.items():
         values = _PASSWORD.findall(value)
@@ -146,3 +149,12 @@ def _printable(text: str) -> str:
 
 def _escaped(character: str) -> str:
     return character if character.isprintable() else ascii(character)[1:-1]
+
+
+def print_any_text() -> None:
+    r"""Makes standard output escape what it cannot encode, instead of raising an error.
+
+    On an ASCII terminal ``ü`` in a path becomes ``\xfc``. Python's standard error does so already.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

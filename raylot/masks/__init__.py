@@ -1,1 +1,1 @@
-"""Masks: what is pruned, how alike masks are, and which weights are plastic."""
+"""Masks: which weights are pruned, how alike masks are, and which weights are plastic."""

@@ -13,7 +13,7 @@ from raylot.training import Masks
 
 
 def chance_jaccard(sizes: Sequence[int], a: Sequence[int], b: Sequence[int]) -> float:
-    """Expected intersection over expected union of independent random masks, in [0, 1].
+    """Returns expected intersection over expected union of independent random masks, in [0, 1].
 
     Args:
         sizes: weights of each layer.
@@ -27,12 +27,12 @@ def chance_jaccard(sizes: Sequence[int], a: Sequence[int], b: Sequence[int]) -> 
 
 
 def corrected_for_chance(overlap: float, chance: float) -> float:
-    """(J - J0) / (1 - J0): 0 at chance, 1 if identical; NaN where chance is already 1."""
+    """Returns (J - J0) / (1 - J0): 0 at chance, 1 if identical; NaN if chance is 1."""
     return (overlap - chance) / (1 - chance) if chance < 1 else float("nan")
 
 
 def pairwise_overlaps(masks: Sequence[Masks]) -> pd.DataFrame:
-    """Overlap of every pair of masks, in each layer and over the whole network.
+    """Returns the overlap of every pair of masks, in each layer and over the whole network.
 
     Args:
         masks: one per ticket, all of one network.
@@ -58,7 +58,7 @@ def pairwise_overlaps(masks: Sequence[Masks]) -> pd.DataFrame:
 
 
 def overlap_matrix(overlaps: pd.DataFrame, count: int) -> np.ndarray:
-    """The ``count x count`` matrix of whole-network Jaccard overlaps, with 1 on its diagonal."""
+    """Returns the ``count x count`` matrix of whole-network Jaccard overlaps; its diagonal is 1."""
     matrix = np.eye(count)
     whole = overlaps[overlaps["layer"] == WHOLE_NETWORK]
     for a, b, value in zip(whole["ticket_a"], whole["ticket_b"], whole["jaccard"], strict=True):
@@ -67,14 +67,14 @@ def overlap_matrix(overlaps: pd.DataFrame, count: int) -> np.ndarray:
 
 
 def effective_count(matrix: np.ndarray) -> float:
-    """Effective number of distinct items, the Vendi score (Friedman & Dieng 2023).
+    """Returns the effective number of distinct items, the Vendi score (Friedman & Dieng 2023).
 
     Args:
         matrix: ``K x K`` similarities in [0, 1] with ones on the diagonal.
 
     Returns:
         exp(-sum(x log x)) over the eigenvalues x of matrix / K: 1 if all items are the same, K if
-        none has anything in common with another, 0 for no items.
+        no two items have anything in common, 0 for no items.
     """
     if not len(matrix):
         return 0.0

@@ -1,8 +1,8 @@
 """Plastic parameters: the weights with the largest mean |gradient|, and their overlap with tickets.
 
-g_w is the mean over all training steps of |dL/dw| while the dense snapshot trains. The plastic
-mask keeps the largest g_w of each layer; at or below its chance level, an overlap with tickets
-means that the most plastic weights are not the tickets' weights.
+g_w is the mean of |dL/dw| over all training steps of the dense snapshot. The plastic mask keeps the
+weights with the largest g_w in each layer. If its overlap with tickets is at chance level or below,
+the most plastic weights are not the tickets' weights.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from raylot.masks.overlap import pairwise_overlaps
 from raylot.masks.pruning import density, keep_highest
 from raylot.training import Masks
 
-#: Name -> which weights of all tickets are compared with the plastic ones.
+#: Name -> which weights of the tickets are compared with the plastic ones.
 SELECTIONS: dict[str, Callable[[Sequence[Masks]], Masks]] = {
     "first": lambda tickets: tickets[0],
     "union": lambda tickets: _merged(tickets, torch.logical_or),
@@ -31,13 +31,13 @@ SELECTIONS: dict[str, Callable[[Sequence[Masks]], Masks]] = {
 def plastic_masks(
     magnitudes: Mapping[str, Tensor], ticket: Masks, layer_densities: bool = True
 ) -> Masks:
-    """The most plastic weights of each layer.
+    """Returns masks of the most plastic weights of each layer.
 
     Args:
-        magnitudes: g_w, in the shape of its mask.
-        ticket: says how many.
-        layer_densities: as many as the ticket's in each layer; otherwise of each layer the share
-            that the ticket keeps of the whole network (as the original study did).
+        magnitudes: g_w, in the shapes of the masks.
+        ticket: decides how many weights count as plastic.
+        layer_densities: True: in each layer as many as the ticket keeps there. False: in each layer
+            the share that the ticket keeps of the whole network (as the original study did).
     """
     overall = density(ticket)
     return {
@@ -53,16 +53,16 @@ def plastic_masks(
 def plastic_overlaps(
     magnitudes: Mapping[str, Tensor], tickets: Sequence[Masks], layer_densities: bool = True
 ) -> list[dict[str, Any]]:
-    """Overlap of the most plastic weights with each of `SELECTIONS`, beside its chance level.
+    """Returns the overlap of the most plastic weights with each selection of ticket weights.
 
     Args:
         magnitudes: g_w per prunable weight.
-        tickets: their masks; the first says how many weights count as plastic.
+        tickets: the tickets' masks; the first decides how many weights count as plastic.
         layer_densities: see `plastic_masks`.
 
     Returns:
-        Rows of the ``plastic_parameters`` table without identity, per selection and layer; the
-        overlaps are NaN if a magnitude is not finite, as when training diverged.
+        Rows of the ``plastic_parameters`` table without identity, one per selection and layer. The
+        overlaps are NaN if a magnitude is not finite, as after a diverged training.
     """
     ranked = all(bool(magnitude.isfinite().all()) for magnitude in magnitudes.values())
     plastic = plastic_masks(magnitudes, tickets[0], layer_densities)

@@ -1,13 +1,14 @@
-"""Masks: which weights can be pruned, which are, and how the smallest are chosen.
+"""Masks, how pruning shrinks them, and masks made by chance.
 
 Masks are a dict of one boolean tensor per prunable weight, named as in
-``network.named_parameters()``; True marks a survivor.
+``network.named_parameters()``. True marks a survivor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +25,7 @@ from raylot.training import Masks
 
 
 def full_masks(network: nn.Module, prune: Prunable = None) -> Masks:
-    """Masks under which every weight survives.
+    """Returns masks under which every weight survives.
 
     Raises:
         OptionError: see `check_prunable`.
@@ -35,10 +36,10 @@ def full_masks(network: nn.Module, prune: Prunable = None) -> Masks:
 
 
 def left_out(network: nn.Module, masks: Masks) -> dict[str, int]:
-    """Trainable weights without a mask, by name: how many.
+    """Counts the trainable weights without a mask, by the parameter's name.
 
-    By default these are the weights of attention, recurrent layers and embeddings, and what modules
-    have of their own.
+    By default these are the weights of attention, recurrent layers and embeddings, and modules' own
+    parameters.
     """
     weights = {id(p) for p in all_weights(network).values()}
     return {
@@ -49,7 +50,7 @@ def left_out(network: nn.Module, masks: Masks) -> dict[str, int]:
 
 
 def remark_on_left_out(left: Mapping[str, int], masks: Masks) -> str:
-    """Says which weights have no mask, and their share of all weights; empty if all have one."""
+    """Says which weights have no mask, and their share of all weights; empty if there are none."""
     if not left:
         return ""
     share = 1 - prunable_share(left, masks)
@@ -58,13 +59,13 @@ def remark_on_left_out(left: Mapping[str, int], masks: Masks) -> str:
 
 
 def prunable_share(left: Mapping[str, int], masks: Masks) -> float:
-    """Which share of all weights have masks, in (0, 1]; ``left`` is `left_out`."""
+    """Returns the share of all weights that have masks, in (0, 1]; ``left`` is `left_out`."""
     prunable = sum(mask.numel() for mask in masks.values())
     return prunable / (prunable + sum(left.values()))
 
 
 def remarks_on_emptied(tickets: Sequence[Masks]) -> list[str]:
-    """Says of which weights nothing survives, and in how many tickets; one remark per weight."""
+    """Names the weights that are pruned away entirely, and in how many tickets; a remark each."""
     remarks = []
     for name in tickets[0]:
         emptied = sum(not masks[name].any() for masks in tickets)
@@ -77,11 +78,11 @@ def remarks_on_emptied(tickets: Sequence[Masks]) -> list[str]:
 def survivor_count(
     weights: int, sparsity: float, round_index: int, rounds: int, rate: float = 1.0
 ) -> int:
-    """Survivors among a number of weights after a round.
+    """Returns how many of a number of weights survive after a round.
 
     That is ``round(n (1 - s)^(r / R))``: each round removes the share p = 1 - (1 - s)^(1 / R) of
-    the survivors. With a rate of its own a layer loses the share rate x p instead, and keeps
-    ``round(n (1 - rate p)^r)``.
+    the survivors. With a ``rate``, each round removes the share rate x p instead, and
+    ``round(n (1 - rate p)^r)`` weights survive.
     """
     if rate == 1:
         kept: float = (1 - sparsity) ** (round_index / rounds)
@@ -94,11 +95,11 @@ def prune(
     scores: Mapping[str, Tensor], masks: Masks, sparsity: float, round_index: int, rounds: int,
     scope: str = "layer", output_rate: float = 1.0,
 ) -> Masks:  # fmt: skip
-    """Masks with the lowest-scored survivors removed.
+    """Returns masks without the survivors that have the lowest scores.
 
     Args:
-        scores: a score per weight, in the shape of its mask; for magnitude pruning |w|.
-        masks: the masks so far, the output layer's last.
+        scores: a score per weight, in the shapes of the masks; for magnitude pruning |w|.
+        masks: the masks so far; the output layer's mask comes last.
         sparsity: the fraction to be removed after the last round, in [0, 1).
         round_index: this round, from 1.
         rounds: all rounds.
@@ -134,7 +135,7 @@ def prune(
 
 
 def keep_highest(scores: Tensor, mask: Tensor, survivors: int) -> Tensor:
-    """One layer's mask with only its ``survivors`` highest-scored weights; ties go by index."""
+    """Returns one layer's mask with the ``survivors`` highest scores only; ties go by index."""
     alive = mask.flatten().nonzero().squeeze(1)
     order = scores.detach().flatten()[alive].sort(stable=True).indices
     kept = torch.zeros(mask.numel(), dtype=torch.bool, device=mask.device)
@@ -142,54 +143,42 @@ def keep_highest(scores: Tensor, mask: Tensor, survivors: int) -> Tensor:
     return kept.view_as(mask)
 
 
-def _random_scores(trained: Tensor, start: Tensor, key: RandomKey) -> Tensor:
-    draws = key.generator().random(trained.numel())
-    return torch.from_numpy(draws).view(trained.shape).to(trained.device)
-
-
-#: Criterion -> score of a weight, higher meaning that it survives longer, from its value after
-#: training, its value at the start of it, and a key for random draws (Zhou et al. 2019).
-CRITERIA: dict[str, Callable[[Tensor, Tensor, RandomKey], Tensor]] = {
-    "magnitude": lambda trained, start, key: trained.abs(),
-    "magnitude_increase": lambda trained, start, key: trained.abs() - start.abs(),
-    "movement": lambda trained, start, key: (trained - start).abs(),
-    "random": _random_scores,
-}
-
-
 def random_masks_like(masks: Masks, key: RandomKey) -> Masks:
-    """Random masks with exactly as many survivors in each layer."""
-    result: Masks = {}
-    for name, mask in masks.items():
-        chosen = key.child(name).generator().permutation(mask.numel())[: int(mask.sum())]
-        flat = torch.zeros(mask.numel(), dtype=torch.bool)
-        flat[torch.from_numpy(chosen)] = True
-        result[name] = flat.view(mask.shape).to(mask.device)
-    return result
+    """Returns random masks with exactly as many survivors in each layer."""
+
+    def draw(mask: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        drawn = np.zeros_like(mask)
+        drawn[generator.permutation(len(mask))[: mask.sum()]] = True
+        return drawn
+
+    return _drawn(masks, key, draw)
 
 
 def shuffled_masks(masks: Masks, key: RandomKey) -> Masks:
-    """Masks whose entries are permuted at random within each layer."""
-    result: Masks = {}
-    for name, mask in masks.items():
-        order = torch.from_numpy(key.child(name).generator().permutation(mask.numel()))
-        result[name] = mask.flatten()[order.to(mask.device)].view_as(mask)
-    return result
+    """Permutes the entries of each mask at random."""
+    return _drawn(masks, key, lambda mask, generator: mask[generator.permutation(len(mask))])
 
 
 def independent_masks(masks: Masks, density: float, key: RandomKey) -> Masks:
-    """Random masks in the shape of these that keep each weight independently.
+    """Returns random masks that keep each weight independently of the others.
 
     Args:
-        masks: of the network.
+        masks: any masks of the network.
         density: probability with which a weight is kept, in [0, 1].
-        key: of the draws.
+        key: decides the draws.
     """
-    result: Masks = {}
-    for name, mask in masks.items():
-        kept = key.child(name).generator().random(mask.numel()) < density
-        result[name] = torch.from_numpy(kept).view(mask.shape).to(mask.device)
-    return result
+    return _drawn(masks, key, lambda mask, generator: generator.random(len(mask)) < density)
+
+
+def _drawn(
+    masks: Masks, key: RandomKey, draw: Callable[[np.ndarray, np.random.Generator], np.ndarray]
+) -> Masks:
+    """Draws a mask for each layer, from its own mask, flat, and a generator of its own."""
+    drawn = {
+        name: draw(mask.cpu().numpy().ravel(), key.child(name).generator())
+        for name, mask in masks.items()
+    }
+    return {n: torch.from_numpy(drawn[n]).view(m.shape).to(m.device) for n, m in masks.items()}
 
 
 def zero_pruned(network: nn.Module, masks: Masks) -> None:
@@ -199,5 +188,5 @@ def zero_pruned(network: nn.Module, masks: Masks) -> None:
 
 
 def density(masks: Masks) -> float:
-    """Fraction of all prunable weights that survive."""
+    """Returns the fraction of all prunable weights that survive."""
     return sum(int(m.sum()) for m in masks.values()) / sum(m.numel() for m in masks.values())

@@ -14,20 +14,21 @@ from raylot.foundation.errors import OptionError
 
 
 def copied(network: nn.Module) -> nn.Module:
-    """A deep copy, also of a network that keeps tensors of its last forward pass.
+    """Returns a deep copy, also of a network that keeps tensors of its last forward pass.
 
-    Hooks on modules are copied, hooks on tensors are not.
+    The copy has the hooks of modules, but not those of tensors.
 
     Raises:
-        OptionError: the network holds something that cannot be copied.
+        OptionError: the network holds an object that cannot be copied.
     """
     return copied_with_constants(network)[0]
 
 
 def copied_with_constants(network: nn.Module) -> tuple[nn.Module, list[Tensor]]:
-    """As `copied`, and which tensors of the copy are constants, though computed from parameters.
+    """Returns a copy, and those of its tensors that were computed from parameters.
 
-    A copy that computes with one of these does not train as the network itself would.
+    They are constants in the copy, so a copy that computes with them trains differently from the
+    network itself.
     """
     try:
         with _WithoutGraphs() as mode:
@@ -39,8 +40,19 @@ def copied_with_constants(network: nn.Module) -> tuple[nn.Module, list[Tensor]]:
         ) from None
 
 
+def with_state(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    """Copies a network, and gives the copy the parameters and buffers of another state.
+
+    Whatever a state dict does not hold (plain attributes, buffers that are not persistent, the
+    modes of modules) is as in the given network.
+    """
+    changed = copied(network)
+    changed.load_state_dict(state)
+    return changed
+
+
 class _WithoutGraphs(TorchFunctionMode):
-    """Copies tensors that were computed from parameters by value; PyTorch itself refuses to."""
+    """Copies the values of tensors that were computed from parameters; PyTorch refuses to."""
 
     def __init__(self) -> None:
         super().__init__()

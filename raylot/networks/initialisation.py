@@ -13,25 +13,25 @@ from raylot.foundation.names import of_module
 from raylot.foundation.randomness import RandomKey
 from raylot.networks.copies import copied
 
-#: Attribute of a network: the function that built it, of a key. Copies of the network have it too.
+#: Attribute of a network and its copies: the function that builds it from a key.
 _BUILD = "raylot_build"
 
 
 def remember_build(network: nn.Module, build: Callable[[RandomKey], nn.Module]) -> None:
-    """Lets `reinitialised` build a network like this one again, instead of resetting a copy."""
+    """Makes `reinitialised` build this network again instead of resetting a copy."""
     setattr(network, _BUILD, build)
 
 
 def reinitialised(network: nn.Module, key: RandomKey) -> nn.Module:
-    """A network like this one with newly drawn initial weights; the key alone decides them.
+    """Returns a network like this one with newly drawn weights; the key alone decides them.
 
-    A network with `remember_build` is built again. Any other is copied, and each module of the copy
-    draws its weights with its own ``reset_parameters`` or ``_reset_parameters``, as PyTorch's
-    layers have it. Parts go first, so a module that resets its parts in its own way has the last
-    word. Buffers, as of batch norm, start anew too. Frozen weights may lack such a method, and
-    then keep their values.
+    A network with `remember_build` is built again. Any other network is copied, and each module of
+    the copy draws its weights with ``reset_parameters`` or ``_reset_parameters``, which PyTorch's
+    layers have. Children reset before their parents, so a module can reset its children in its own
+    way. Buffers, as of batch norm, start anew too. Frozen weights without such a method keep their
+    values.
 
-    Weights are drawn on the CPU, so that they are the same for a network on any device.
+    Weights are drawn on the CPU, so that they are the same on any device.
 
     Raises:
         OptionError: see `why_not_reinitialised`.
@@ -49,9 +49,9 @@ def reinitialised(network: nn.Module, key: RandomKey) -> nn.Module:
 
 
 def why_not_reinitialised(network: nn.Module) -> str | None:
-    """Why a network cannot be initialised anew, for the end of a sentence; None if it can.
+    """Returns why a network cannot be initialised anew, for the end of a sentence; None if it can.
 
-    It cannot if ``reset_parameters`` leaves a trainable weight as it was, or is not there.
+    It cannot if a trainable weight has no ``reset_parameters``, or that leaves it as it was.
     """
     if hasattr(network, _BUILD):
         return None
@@ -59,7 +59,7 @@ def why_not_reinitialised(network: nn.Module) -> str | None:
 
 
 def _redraw(network: nn.Module, key: RandomKey) -> str | None:
-    """Draws new weights in place; returns which module cannot, and what it lacks."""
+    """Draws new weights in place; returns which module cannot, and why."""
     trainable = {name: p for name, p in network.named_parameters() if p.requires_grad}
     for parameter in trainable.values():
         parameter.detach().fill_(math.nan)  # shows which weights were not drawn

@@ -18,24 +18,24 @@ Prunable = str | Sequence[str] | Callable[[str, nn.Parameter], bool] | None
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d,
            nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)  # fmt: skip
 
-#: How messages call the place where a user chooses.
+#: How messages name the argument by which a user chooses.
 CHOICE = "prune= (of find_tickets, or of @plugins.network)"
 
 #: Normalisations whose gains can have several dimensions.
 _NORMS = (nn.LayerNorm, nn.RMSNorm)
 
-#: Weights that a message names.
+#: How many weights a message names.
 _NAMED = 5
 
 
 def prunable_weights(network: nn.Module, prune: Prunable = None) -> dict[str, nn.Parameter]:
-    """The trainable weights that can be pruned, by name; never biases or a norm's parameters.
+    """Returns the trainable weights that can be pruned, by name; never biases or norms.
 
-    A weight with several names, as tied weights have, is listed once, under its first name; any of
-    its names chooses it.
+    A tied weight, which has several names, occurs once, under its first name; ``prune`` may give
+    any of them.
 
     Raises:
-        OptionError: there are none, or ``prune`` is no choice of this network's weights.
+        OptionError: there are none, or ``prune`` does not choose weights of this network.
     """
     chosen = {id(p) for p in _chosen(network, prune)}
     weights = {name: p for name, p in network.named_parameters() if id(p) in chosen}
@@ -51,9 +51,10 @@ def prunable_weights(network: nn.Module, prune: Prunable = None) -> dict[str, nn
 
 
 def all_weights(network: nn.Module) -> dict[str, nn.Parameter]:
-    """Trainable parameters of two or more dimensions but for biases and norms, by all their names.
+    """Returns all trainable parameters of two or more dimensions, without biases and norms.
 
-    These are the weights of layers of any kind, embeddings, and what modules have of their own.
+    These are the weights of layers of any kind, embeddings, and modules' own parameters, each by
+    all its names.
     """
     norms = {id(p) for m in network.modules() if isinstance(m, _NORMS) for p in m.parameters()}
     return {
@@ -99,17 +100,17 @@ def _chooses(prune: Callable[[str, nn.Parameter], bool], name: str, weight: nn.P
 
 
 def _is_plain(module: nn.Module) -> bool:
-    """Whether a layer has a weight of its own, not one that is computed from other parameters."""
+    """Whether a layer's weight is a parameter, and not computed from other parameters."""
     return isinstance(module, LAYERS) and "weight" in dict(module.named_parameters(recurse=False))
 
 
 def check_prunable(network: nn.Module, prune: Prunable = None) -> None:
-    """Refuses layers that compute their weight from other parameters.
+    """Refuses to prune layers that compute their weight from other parameters.
 
-    No mask on those parameters would keep the weight at a value.
+    No mask on those parameters would fix the weight.
 
     Raises:
-        OptionError: such a layer would be pruned, or see `prunable_weights`.
+        OptionError: such a layer would be pruned; or see `prunable_weights`.
     """
     for name, module in network.named_modules() if prune is None else ():
         if isinstance(module, LAYERS) and not _is_plain(module) and _trains_weight(module):

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raylot.networks.architectures import BasicBlock
+from raylot.networks.architectures.resnet import BasicBlock
 from raylot.training import Masks
 
 

@@ -191,9 +191,10 @@ class Sweep:
         mnist_files.check_there(self.study)  # before torch is imported
         from raylot.sweep.plugin_networks import check_plugin_networks
         from raylot.tasks import datasets
+        from raylot.training import check_engine
 
         datasets.check_available(self.study)
-        return check_plugin_networks(self.stages[0].runs)
+        return [*check_engine(self.study.engine), *check_plugin_networks(self.stages[0].runs)]
 
     def is_finished(self, *, retry_failed: bool = False) -> bool:
         """Whether nothing is left to compute, as the storage says at this moment.

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from raylot.config import DataOptions, mnist_files
 from raylot.foundation.errors import OptionError
+from raylot.foundation.text import one_line
 from raylot.tasks.task import TENSORS, Task, as_tensor
 
 
@@ -31,14 +32,14 @@ def load_dataset(
     Args:
         dataset: ``"digits"``: scikit-learn's handwritten digits, 1,437 training and 360 test
             images, 1x8x8, values 0-16; ``"mnist"``: 60,000 and 10,000 images, 1x28x28, 0-255.
-        root: for ``"mnist"``, the folder that holds it in torchvision's layout.
+        root: the folder that holds MNIST in torchvision's layout; for ``"mnist"`` only.
         scaling: ``"raw"`` keeps the values, ``"unit"`` divides by the largest possible one,
             ``"standardize"`` gives the training split mean 0 and standard deviation 1 (one mean
             and deviation for all pixels; for MNIST the usual 0.1307 and 0.3081).
-        download: fetch MNIST into root if it is not there.
+        download: whether to download MNIST into root if it is not there.
 
     Raises:
-        OptionError: an unknown data set or scaling, or MNIST is not in root.
+        OptionError: the data set or scaling is unknown, or root does not hold MNIST.
     """
     options = DataOptions.checked(
         dataset=dataset, data_root=root, scaling=scaling, download=download
@@ -55,7 +56,7 @@ def read(options: DataOptions) -> Task:
     """Loads the data set that options name, with its values as stored.
 
     Raises:
-        OptionError: it is not there.
+        OptionError: the data set is not there.
     """
     check_available(options)
     splits = _digits() if options.dataset == "digits" else _mnist(str(options.data_root))
@@ -63,11 +64,11 @@ def read(options: DataOptions) -> Task:
 
 
 def scaled(dataset: Task, options: DataOptions) -> Task:
-    """A data set that `read` returned, with the scaling that options name."""
+    """Gives a data set that `read` returned the scaling that options name."""
     if options.scaling == "unit":
         return replace(dataset, divisor=float(_LARGEST[options.dataset]))
     if options.scaling == "standardize":
-        # By how often each value occurs: exact, and without a copy of the images as floats.
+        # Counts of each value give exact results without a copy of the images as floats.
         counts = torch.bincount(dataset.train_inputs.flatten(), minlength=256).to(torch.float64)
         values = torch.arange(len(counts), dtype=torch.float64, device=counts.device)
         mean = (counts @ values) / counts.sum()
@@ -77,21 +78,21 @@ def scaled(dataset: Task, options: DataOptions) -> Task:
 
 
 def to_arrays(dataset: Task) -> dict[str, np.ndarray]:
-    """A data set's tensors as arrays, for `from_arrays`."""
+    """Returns a data set's tensors as arrays, for `from_arrays`."""
     return {name: getattr(dataset, name).numpy() for name in TENSORS}
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray]) -> Task:
-    """The data set that was given to `to_arrays`, without copying; arrays may be read-only."""
+    """Undoes `to_arrays` without copying; the arrays may be read-only."""
     tensors = [as_tensor(name, arrays[name]) for name in TENSORS]
     return Task(tensors[0], tensors[1], tensors[2], tensors[3], classes=10)
 
 
 def check_available(options: DataOptions) -> None:
-    """Makes sure that the data set can be loaded, downloading it if asked to.
+    """Makes sure that the data set can be loaded; downloads it if the options ask for that.
 
     Raises:
-        OptionError: it cannot.
+        OptionError: the data set cannot be loaded.
     """
     mnist_files.check_there(options)
     if options.dataset != "mnist":
@@ -129,38 +130,38 @@ def _digits() -> _Splits:
 
 
 def _download_mnist(root: Path) -> None:
-    """Puts MNIST into a data root, if it is not there.
+    """Downloads MNIST into a data root, if it is not there.
 
     Raises:
-        OptionError: that did not work; nothing is left of it.
+        OptionError: the download failed; folders that it made are removed.
     """
     from torchvision.datasets import MNIST
 
     folder = mnist_files.folder_of(root)
     made: list[Path] = []
-    # Without its constructor, which reads what is there, even the pickles that old versions left.
+    # torchvision's constructor would also read the pickles that old versions left there.
     files = MNIST.__new__(MNIST)
     files.root = str(root)
     try:
         made += [each for each in (folder, *folder.parents) if not each.exists()]
         files.download()
     except (RuntimeError, OSError) as error:
-        with suppress(OSError):  # what has been fetched stays
+        with suppress(OSError):  # folders that hold a downloaded file stay
             for each in made:
                 each.rmdir()
         raise OptionError(
             f"download=True: MNIST could not be downloaded into {root} "
-            f"({' '.join(str(error).split())}); put its four files into {folder}"
+            f"({one_line(error)}); put its four files into {folder}"
         ) from None
 
 
 @functools.cache
 def _mnist(root: str) -> _Splits:
-    """The splits in the four files of the MNIST database.
+    """Reads the splits from the four files of the MNIST database.
 
     Raises:
-        OSError: one of them is not there.
-        OptionError: one of them is not as it was published.
+        OSError: a file cannot be read.
+        OptionError: a file is not as it was published.
     """
     paths = [mnist_files.folder_of(Path(root)) / name for name in mnist_files.NAMES]
     splits = []
@@ -174,11 +175,11 @@ def _mnist(root: str) -> _Splits:
 
 
 def _idx(path: Path, shape: tuple[int, ...]) -> Tensor:
-    """The bytes in an idx file: two of zero, type, dimensions, sizes (big-endian), then the rest.
+    """Reads an idx file: two zeros, type, dimensions, sizes (big-endian), then the values.
 
     Raises:
-        OSError: it cannot be read.
-        OptionError: it does not hold bytes of this shape.
+        OSError: the file cannot be read.
+        OptionError: the file does not hold bytes of this shape.
     """
     content = np.fromfile(path, dtype=np.uint8)
     size = 4 * (1 + len(shape))

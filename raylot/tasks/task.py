@@ -1,8 +1,9 @@
-"""A classification task as tensors, and the checks that it is one."""
+"""A classification task as tensors, with checks of what callers give."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Self
@@ -16,7 +17,7 @@ from raylot.foundation.errors import OptionError, shown
 #: Names of tensors in a task.
 TENSORS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
 
-#: Types of inputs that PyTorch and numpy do everything with; others are widened to one of these.
+#: PyTorch and numpy support inputs of these types everywhere; other types are widened to them.
 _FLOATS = (torch.float16, torch.float32, torch.float64)
 _WIDER = {torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: torch.float64}
 
@@ -27,9 +28,9 @@ _LARGEST_FLOAT = torch.finfo(torch.float32).max
 class Task:
     """A classification task: a training and a test split.
 
-    A data set is a task, and so is each of its shifted versions. For a task of your own, give
-    tensors or numpy arrays; an array that can be written into is copied. Labels of any integer
-    type are converted to int64.
+    A data set is a task, and so is each of its shifted versions. To make a task of your own, give
+    tensors or numpy arrays. An array that can be written into is copied. Labels of any integer
+    type become int64.
 
     Attributes:
         train_inputs: ``examples x ...``; uint8, or any real type; finite as float32.
@@ -38,10 +39,10 @@ class Task:
         test_labels: as train_labels.
         classes: number of classes, at least 1.
         offset: subtracted from inputs when they are scaled.
-        divisor: by which inputs are then divided; not 0.
+        divisor: inputs are then divided by it; not 0.
 
     Raises:
-        OptionError: one of these does not fit, in one line that names it.
+        OptionError: one of these does not fit; the line names it.
     """
 
     train_inputs: Tensor
@@ -58,11 +59,11 @@ class Task:
         devices = sorted({str(getattr(self, name).device) for name in TENSORS})
         if len(devices) > 1:
             raise OptionError(f"{', '.join(TENSORS)}: must be on one device, not {devices}")
-        if not _is_a(Integral, self.classes) or self.classes < 1:
+        if not isinstance(self.classes, Integral) or self.classes < 1:
             raise OptionError(f"classes={shown(self.classes)}: must be a whole number, at least 1")
         for name in ("offset", "divisor"):
             value = getattr(self, name)
-            if not _is_a(Real, value) or not abs(value) <= _LARGEST_FLOAT:
+            if not isinstance(value, Real) or not abs(value) <= _LARGEST_FLOAT:
                 raise OptionError(f"{name}={shown(value)}: must be a finite number, as float32")
         if self.divisor == 0:
             raise OptionError("divisor=0: must not be 0")
@@ -78,12 +79,12 @@ class Task:
             )
 
     def _check_scaled(self, split: str, inputs: Tensor) -> None:
-        """Makes sure that inputs are finite, as they are and when they are scaled.
+        """Makes sure that inputs are finite, before and after scaling.
 
         Raises:
             OptionError: they are not.
         """
-        # One pass that finds NaN too; isfinite would take 25 times as long.
+        # One pass finds NaN too; isfinite would take 25 times as long.
         extremes = torch.stack(inputs.aminmax())
         least, most = extremes.tolist()
         if not all(abs(value) <= _LARGEST_FLOAT for value in (least, most)):
@@ -103,7 +104,7 @@ class Task:
         )
 
     def scale(self, inputs: Tensor) -> Tensor:
-        """Inputs as the network sees them: ``(inputs - offset) / divisor`` as float32."""
+        """Returns inputs as the network sees them: ``(inputs - offset) / divisor`` as float32."""
         scaled = inputs.to(torch.float32)
         if self.offset:
             scaled = scaled - self.offset
@@ -114,21 +115,28 @@ class Task:
         return tuple(self.train_inputs.shape[1:])
 
     def to(self, device: torch.device) -> Self:
-        """The same task with its tensors on a device."""
-        return replace(
-            self,
-            train_inputs=self.train_inputs.to(device),
-            train_labels=self.train_labels.to(device),
-            test_inputs=self.test_inputs.to(device),
-            test_labels=self.test_labels.to(device),
-        )
+        """Returns the same task with its tensors on a device."""
+        return replace(self, **{name: getattr(self, name).to(device) for name in TENSORS})
+
+
+def map_inputs(task: Task, change: Callable[[Tensor], Tensor]) -> Task:
+    """Returns the same task with other inputs.
+
+    Args:
+        task: any task.
+        change: maps the inputs of a split, ``examples x ...``, to as many new ones of the same
+            type; it must not write into them.
+    """
+    return replace(
+        task, train_inputs=change(task.train_inputs), test_inputs=change(task.test_inputs)
+    )
 
 
 def check_task(task: object) -> None:
-    """Makes sure that what a caller gave as a task is one.
+    """Makes sure that a caller gave a task.
 
     Raises:
-        OptionError: it is something else, as a pair of inputs and labels.
+        OptionError: the caller gave something else, such as a pair of inputs and labels.
     """
     if not isinstance(task, Task):
         raise OptionError(
@@ -137,23 +145,8 @@ def check_task(task: object) -> None:
         )
 
 
-def _is_a(kind: type, value: object) -> bool:
-    """Whether it is a number of a kind; Python counts True and False among the numbers."""
-    return isinstance(value, kind) and not isinstance(value, bool)
-
-
-def _why_not_dense(values: object) -> str | None:
-    """Names what is given in place of a dense tensor; None if it is one."""
-    if not isinstance(values, Tensor):
-        return type(values).__name__
-    if values.layout != torch.strided:
-        return str(values.layout)
-    kinds = {"nested": values.is_nested, "quantised": values.is_quantized, "meta": values.is_meta}
-    return next((f"a {kind} tensor" for kind, applies in kinds.items() if applies), None)
-
-
 def _can_change(array: object) -> bool:
-    """Whether an array can be written into, or one that it is a view of."""
+    """Whether an array can be written into, directly or through an array that it is a view of."""
     while isinstance(array, np.ndarray):
         if array.flags.writeable:
             return True
@@ -162,15 +155,15 @@ def _can_change(array: object) -> bool:
 
 
 def as_tensor(name: str, values: object) -> Tensor:
-    """A task's inputs or labels, of the type that it needs; the same object if it can be.
+    """Returns a task's inputs or labels in a type that fits; the same object if possible.
 
     Raises:
-        OptionError: they are of another kind or type.
+        OptionError: they are not a tensor or array of such numbers.
     """
     if isinstance(values, np.ndarray):
         try:
             # PyTorch needs this machine's byte order and contiguous rows; most arrays have both.
-            # PyTorch would not notice what numpy writes into memory that they share.
+            # Copied if it can change: PyTorch does not notice when numpy writes into shared memory.
             taken = np.array if _can_change(values) else np.asarray
             array = taken(values, values.dtype.newbyteorder("="), order="C")
             with warnings.catch_warnings():
@@ -181,9 +174,9 @@ def as_tensor(name: str, values: object) -> Tensor:
             raise OptionError(
                 f"{name}: must be an array of numbers, not of {shown(values.dtype)}"
             ) from None
-    kind = _why_not_dense(values)
-    if kind is not None or not isinstance(values, Tensor):
-        raise OptionError(f"{name}: must be a dense tensor or a numpy array, not {kind}")
+    if not isinstance(values, Tensor) or values.layout != torch.strided:
+        given = values.layout if isinstance(values, Tensor) else type(values).__name__
+        raise OptionError(f"{name}: must be a dense tensor or a numpy array, not {given}")
     if values.requires_grad:
         values = values.detach()
     if not name.endswith("_labels"):
@@ -200,10 +193,10 @@ def as_tensor(name: str, values: object) -> Tensor:
 
 
 def _check_split(split: str, inputs: Tensor, labels: Tensor, classes: int) -> None:
-    """Makes sure that labels and inputs fit each other and the number of classes.
+    """Makes sure that labels fit the inputs and the number of classes.
 
     Raises:
-        OptionError: they do not.
+        OptionError: they do not fit.
     """
     if labels.ndim != 1:
         hint = "; try .argmax(1) if they are one-hot" if labels.ndim == 2 else ""

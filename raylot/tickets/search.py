@@ -15,8 +15,8 @@ from raylot import networks
 from raylot.config import TicketSearchOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
+from raylot.masks.criteria import CRITERIA
 from raylot.masks.pruning import (
-    CRITERIA,
     density,
     full_masks,
     independent_masks,

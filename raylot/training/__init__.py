@@ -1,7 +1,7 @@
 """Training and evaluating one network on one task."""
 
 from raylot.training.checks import check_network, check_parameters
-from raylot.training.engines import train, train_all, trains_together
+from raylot.training.engines import check_engine, train, train_all, trains_together
 from raylot.training.evaluation import evaluate, evaluation_mode
 from raylot.training.flat import Masks
 from raylot.training.hooks import Intervention, Training
@@ -13,6 +13,7 @@ __all__ = [
     "Training",
     "TrainingJob",
     "TrainingResult",
+    "check_engine",
     "check_network",
     "check_parameters",
     "evaluate",

@@ -1,76 +1,42 @@
-"""Which engine trains a job: the fastest one that does all it asks for, unless one is named."""
+"""Which engine trains a job: the fastest one that can do all that the job asks for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from raylot.config import OptimizerOptions
 from raylot.foundation.errors import OptionError
-from raylot.foundation.randomness import RandomKey
 from raylot.tasks import Task
 from raylot.training import fast, generic, stacked
-from raylot.training.flat import Masks
-from raylot.training.hooks import Intervention
 from raylot.training.job import TrainingJob, TrainingResult
 
 
-@torch.enable_grad()
 def train(
-    network: nn.Module,
-    task: Task,
-    *,
-    epochs: int,
-    batch_size: int,
-    optimizer: OptimizerOptions,
-    key: RandomKey,
-    masks: Masks | None = None,
-    masked: str = "zero",
-    optimizer_state: dict[str, Tensor] | None = None,
-    learning_curve: bool = False,
-    previous: Task | None = None,
-    gradual: float = 0.0,
-    max_steps: int | None = None,
-    gradient_magnitudes: bool = False,
-    intervention: Intervention | None = None,
-    initial: Mapping[str, Tensor] | None = None,
-    whole_task: bool = False,
-    drop_last: bool = False,
-    engine: str = "auto",
+    network: nn.Module, task: Task, *, engine: str = "auto", **options: Any
 ) -> TrainingResult:
-    """Trains a network in place on a task's training split; see `TrainingJob` for the arguments."""
-    job = TrainingJob(
-        network=network,
-        task=task,
-        epochs=epochs,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        key=key,
-        masks=masks,
-        masked=masked,
-        optimizer_state=optimizer_state,
-        learning_curve=learning_curve,
-        previous=previous,
-        gradual=gradual,
-        max_steps=max_steps,
-        gradient_magnitudes=gradient_magnitudes,
-        intervention=intervention,
-        initial=initial,
-        whole_task=whole_task,
-        drop_last=drop_last,
-    )
-    return train_job(job, engine)
+    """Trains a network in place on a task's training split.
+
+    Args:
+        network: see `TrainingJob`.
+        task: see `TrainingJob`.
+        engine: see `train_all`.
+        options: the other attributes of a `TrainingJob`.
+
+    Raises:
+        OptionError: see `train_all`.
+    """
+    return train_all([TrainingJob(network=network, task=task, **options)], engine)[0]
 
 
-def train_job(job: TrainingJob, engine: str = "auto") -> TrainingResult:
-    """Trains one job; see `train_all`."""
-    return train_all([job], engine)[0]
-
-
+@torch.enable_grad()
 def train_all(jobs: Sequence[TrainingJob], engine: str = "auto") -> list[TrainingResult]:
-    """Trains jobs with the engine named, or with the fastest that does all they ask for.
+    """Trains jobs with the engine named, or with the fastest that can do all they ask for.
+
+    Warns, once per process, if ``"auto"`` has to do without the fast engine.
 
     Args:
         jobs: on one device, each with a network of its own.
@@ -81,8 +47,8 @@ def train_all(jobs: Sequence[TrainingJob], engine: str = "auto") -> list[Trainin
         A result per job, in their order; each says which engine it was.
 
     Raises:
-        OptionError: the engine named is not for such jobs, or a network's parameters
-            cannot be trained.
+        OptionError: the engine named cannot train these jobs, or no engine can train the
+            parameters of a network.
     """
     if engine == "stacked" or (engine == "auto" and _stacks(jobs)):
         reason = stacked.why_not(jobs)
@@ -93,8 +59,39 @@ def train_all(jobs: Sequence[TrainingJob], engine: str = "auto") -> list[Trainin
     return [_trained_alone(job, engine) for job in jobs]
 
 
+def trains_together(device: torch.device, engine: str) -> bool:
+    """Says whether `train_all` may train several jobs on a device as one computation."""
+    return engine == "stacked" or (engine == "auto" and device.type == "cuda")
+
+
+#: Why the fast engine is missing, if this process has said so already.
+_reported: set[str] = set()
+
+
+def check_engine(engine: str) -> list[str]:
+    """Makes sure that an engine works in this process.
+
+    Returns:
+        A remark that ``"auto"`` has to do without the fast engine, if so; once per process.
+
+    Raises:
+        OptionError: numba cannot be imported, and the fast engine is named.
+    """
+    missing = fast.why_missing() if engine in ("auto", "fast") else None
+    if missing and engine == "fast":
+        raise OptionError(f"engine=fast: must be auto or generic here, as {missing}")
+    if missing is None or missing in _reported:
+        return []
+    _reported.add(missing)
+    return [f"training is slower than it could be: {missing}, so the generic engine trains"]
+
+
+def _stacks(jobs: Sequence[TrainingJob]) -> bool:
+    return any(trains_together(job.task.train_labels.device, "auto") for job in jobs)
+
+
 def _stacked(jobs: Sequence[TrainingJob]) -> list[TrainingResult]:
-    """All jobs together, or in as many parts as memory needs; a job alone is left to others."""
+    """Trains all jobs together, or in as many parts as memory needs."""
     starts = [{n: t.to("cpu", copy=True) for n, t in j.network.state_dict().items()} for j in jobs]
     try:
         return stacked.train_stacked(jobs)
@@ -107,15 +104,6 @@ def _stacked(jobs: Sequence[TrainingJob]) -> list[TrainingResult]:
     return [*_stacked(jobs[:half]), *_stacked(jobs[half:])]
 
 
-def trains_together(device: torch.device, engine: str) -> bool:
-    """Whether `train_all` may train several jobs on a device as one, if given them together."""
-    return engine == "stacked" or (engine == "auto" and device.type == "cuda")
-
-
-def _stacks(jobs: Sequence[TrainingJob]) -> bool:
-    return any(trains_together(job.task.train_labels.device, "auto") for job in jobs)
-
-
 def _trained_alone(job: TrainingJob, engine: str) -> TrainingResult:
     if engine != "generic":
         reason = fast.why_not(job)
@@ -123,4 +111,7 @@ def _trained_alone(job: TrainingJob, engine: str) -> TrainingResult:
             return fast.train(job)
         if engine == "fast":
             raise OptionError(f"engine=fast: must be auto or generic here, as {reason}")
+        if reason == fast.why_missing():
+            for remark in check_engine(engine):
+                warnings.warn(remark, stacklevel=4)
     return generic.train(job)

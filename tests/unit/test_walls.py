@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,12 @@ def _importers(library: str) -> set[str]:
     return {
         import_graph.floor(module)
         for module, imported in _GRAPH.items()
-        if any(name.split(".")[0] == library for name in imported)
+        if _is_in(library, imported)
     }
+
+
+def _is_in(library: str, imported: Iterable[str]) -> bool:
+    return any(name.split(".")[0] == library for name in imported)
 
 
 def test_every_file_lies_on_a_known_floor() -> None:
@@ -43,6 +48,12 @@ def test_a_circle_and_an_arrow_back_would_be_found() -> None:
 
 def test_only_trials_and_sweep_import_ray() -> None:
     assert _importers("ray") == {"trials", "sweep"}
+
+
+def test_only_the_fast_engine_imports_numba() -> None:
+    for library in ("numba", "llvmlite"):
+        importers = {module for module, of in _GRAPH.items() if _is_in(library, of)}
+        assert {module.rpartition(".")[0] for module in importers} == {"raylot.training.fast"}
 
 
 def test_what_reads_results_imports_no_torch() -> None:

@@ -1,10 +1,39 @@
 """The fast engine: compiled training of ReLU MLPs on the CPU.
 
-``kernels`` holds the compiled loops, ``inputs`` the nonzero pixels that they walk, ``layout`` where
-they find a network's parameters, ``state`` those parameters with moments and masks, ``engine``
-what drives them, ``vectors`` their innermost loop, ``compilation`` the cache.
+Only this folder knows numba, and imports it when it is needed first. ``reasons`` says which jobs
+the engine cannot train, ``kernels`` holds the compiled loops, ``vectors`` their innermost one,
+``compilation`` the cache. ``inputs`` lists the nonzero pixels that the loops walk, ``layout`` says
+where they find a network's parameters, ``state`` holds those parameters with moments and masks,
+and ``engine`` drives them all.
 """
 
-from raylot.training.fast.engine import train, why_not
+from __future__ import annotations
 
-__all__ = ["train", "why_not"]
+import functools
+from importlib import import_module
+
+from raylot.foundation.text import one_line
+from raylot.training.fast import reasons
+from raylot.training.job import TrainingJob, TrainingResult
+
+
+def why_not(job: TrainingJob) -> str | None:
+    """Returns why this engine cannot train a job, for the end of a sentence; None if it can."""
+    return reasons.why_not(job) or why_missing()
+
+
+@functools.cache
+def why_missing() -> str | None:
+    """Returns why this engine does not work in this process; None if it does."""
+    try:
+        import_module("raylot.training.fast.engine")
+    except Exception as error:  # a broken numba or llvmlite can raise anything
+        return f"numba cannot be imported ({type(error).__name__}: {one_line(error)})"
+    return None
+
+
+def train(job: TrainingJob) -> TrainingResult:
+    """Trains a job that `why_not` has no reason against."""
+    from raylot.training.fast import engine
+
+    return engine.train(job)

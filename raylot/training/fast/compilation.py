@@ -1,22 +1,35 @@
-"""Compilation by numba, kept on disk for the next process where that works."""
+"""Compilation by numba; the machine code is kept on disk for later processes, if possible."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from numba import njit
+from numba.core.caching import FunctionCache
 from numba.core.errors import NumbaWarning
+
+#: Hash of vectors.py, whose functions kernels call.
+VECTORS_HASH = hashlib.sha256(Path(__file__).with_name("vectors.py").read_bytes()).hexdigest()
+
+
+class _Cache(FunctionCache):
+    """Looks at vectors.py too; numba itself looks at the kernel's own file only."""
+
+    def _index_key(self, *of: Any) -> Any:
+        return (*super()._index_key(*of), VECTORS_HASH)  # type: ignore[no-untyped-call]
 
 
 class Kernel:
-    """A function compiled for one signature when it is first called.
+    """A function that is compiled for one signature when it is first called.
 
-    The machine code is kept beside the module (or in ``NUMBA_CACHE_DIR``, or the user's cache
-    folder), where all workers of a node find it. A folder that cannot be written or read, or what
-    is damaged there, costs the time of compiling and nothing else.
+    numba keeps the machine code beside the module (or in ``NUMBA_CACHE_DIR``, or in the user's
+    cache folder), where all workers of a node find it. If it cannot write or read that folder, or
+    finds damaged files there, it only loses the time of compiling.
     """
 
     def __init__(
@@ -32,16 +45,15 @@ class Kernel:
         return self._compiled(*arguments)
 
     def _kept(self) -> Callable[..., Any] | None:
-        """The function from the cache, or compiled and put there; None if there can be no cache.
-
-        What cannot be written, or is damaged, can raise anything.
-        """
-        compiled = None
+        """Takes the function from the cache, or compiles and keeps it; None if no cache works."""
+        compiled: Any = None
+        # A folder that cannot be written, or a damaged file, can raise anything.
         with contextlib.suppress(Exception), warnings.catch_warnings():
             warnings.simplefilter("ignore", NumbaWarning)
-            compiled = njit(error_model="numpy", nogil=True, cache=True)(self._function)
+            compiled = njit(error_model="numpy", nogil=True)(self._function)
+            compiled._cache = _Cache(self._function)  # type: ignore[no-untyped-call]
             compiled.compile(self._signature)
-        return compiled if compiled is not None and compiled.nopython_signatures else None
+        return compiled if compiled and compiled.nopython_signatures else None
 
     def _fresh(self) -> Callable[..., Any]:
         compiled = njit(error_model="numpy", nogil=True)(self._function)

@@ -7,13 +7,11 @@ import functools
 import time
 from collections.abc import Iterator
 
-import torch
 from threadpoolctl import ThreadpoolController
 
 from raylot.training.evaluation import Evaluation, begin_training, evaluate
 from raylot.training.fast import kernels
 from raylot.training.fast.inputs import NonzeroInputs, are_sparse, nonzero_inputs, scaled_codes
-from raylot.training.fast.layout import flattens, linear_layers
 from raylot.training.fast.memory import aligned
 from raylot.training.fast.state import State
 from raylot.training.generic import Examples, flushed_denormals
@@ -24,46 +22,8 @@ from raylot.training.record import Record
 _SPARSE_BATCH = 1024
 
 
-def why_not(job: TrainingJob) -> str | None:
-    """Why a job is not for this engine; None if it is."""
-    if job.task.train_labels.device.type != "cpu":
-        return "it runs on the CPU alone"
-    layers = linear_layers(job.network)
-    if layers is None:
-        return "it is for chains of linear layers with ReLU between them"
-    if not _fit(job, layers[0].in_features, layers[-1].out_features):
-        return "the task's inputs or labels do not fit the network"
-    if job.optimizer.optimizer != "adam":
-        return "it is for optimizer adam"
-    if job.intervention is not None:
-        return "it has no place for interventions"
-    if job.masks is not None and job.gradient_magnitudes:
-        return "it measures gradients of dense networks only"
-    biases = {name for name, p in job.network.named_parameters() if p.dim() == 1}
-    if biases & set(job.masks or ()):
-        return "it prunes weights only"
-    return None
-
-
-def _fit(job: TrainingJob, inputs: int, outputs: int) -> bool:
-    """Whether a network can take a task; compiled code does not check again."""
-    splits = [(job.task.train_inputs, job.task.train_labels)]
-    splits.append((job.task.test_inputs, job.task.test_labels))
-    if job.fading is not None:
-        splits.append((job.fading.train_inputs, job.fading.train_labels))
-    return all(
-        len(examples) == len(labels) > 0
-        and labels.dtype == torch.int64
-        and examples[0].numel() == inputs
-        and (examples.dim() == 2 or flattens(job.network))
-        and int(labels.min()) >= 0
-        and int(labels.max()) < outputs
-        for examples, labels in splits
-    )
-
-
 def train(job: TrainingJob) -> TrainingResult:
-    """Trains a job for which `why_not` has no reason against."""
+    """Trains a job that `raylot.training.fast.why_not` has no reason against."""
     record, seconds = Record(), 0.0
     begin_training(job.network)
     with flushed_denormals(), _one_blas_thread():

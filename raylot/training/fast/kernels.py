@@ -22,10 +22,6 @@ from numba import njit
 from raylot.training.fast.compilation import Kernel
 from raylot.training.fast.vectors import add_rows, prefetch
 
-#: SHA-256 of vectors.py, in part. numba compiles anew when this file changes, but does not look at
-#: those that it imports; a test sees to it that this line changes with that one.
-VECTORS_HASH = "c353a8de45856019"
-
 #: Adam's step after which rows without a gradient may wait.
 PUT_OFF_FROM = 1000
 

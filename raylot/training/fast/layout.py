@@ -6,51 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from raylot.training.fast.memory import aligned
 from raylot.training.fast.vectors import LANES
 from raylot.training.flat import Masks
-from raylot.training.job import has_hooks
-
-
-def linear_layers(network: nn.Module) -> list[nn.Linear] | None:
-    """The linear layers of a chain Flatten, Linear, ReLU, ..., Linear; None if it is no such chain.
-
-    At least one hidden layer, all with bias, all float32 on the CPU and trainable.
-    """
-    modules = _in_order(network)
-    if flattens(network):
-        modules = modules[1:]
-    layers = [module for module in modules[::2] if type(module) is nn.Linear]
-    between = modules[1::2]
-    if (
-        len(layers) < 2
-        or len(layers) != len(between) + 1
-        or len(modules) % 2 == 0
-        or any(type(module) is not nn.ReLU for module in between)
-        or len({id(layer) for layer in layers}) < len(layers)
-        or has_hooks(network)
-        or any(p.dtype != torch.float32 or p.device.type != "cpu" for p in network.parameters())
-        or any(not p.requires_grad for p in network.parameters())
-        or any(layer.bias is None for layer in layers)
-        or len(list(network.parameters())) != 2 * len(layers)
-    ):
-        return None
-    return layers
-
-
-def flattens(network: nn.Module) -> bool:
-    """Whether a chain begins by making vectors of its inputs."""
-    begin = _in_order(network)[:1]
-    return any(type(m) is nn.Flatten and (m.start_dim, m.end_dim) == (1, -1) for m in begin)
-
-
-def _in_order(network: nn.Module) -> list[nn.Module]:
-    if type(network) is nn.Sequential:
-        return [inner for module in network for inner in _in_order(module)]
-    return [network]
 
 
 @dataclass

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from raylot.training.fast import kernels
-from raylot.training.fast.layout import Layout, linear_layers
+from raylot.training.fast.layout import Layout
+from raylot.training.fast.reasons import linear_layers
 from raylot.training.flat import FlatParameters
 from raylot.training.job import TrainingJob
 

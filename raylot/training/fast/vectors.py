@@ -1,7 +1,7 @@
 """The one loop that must keep its sums in registers, written for LLVM's vectors directly.
 
 A compiled Python loop would load and store the sums at every term. LLVM maps vectors of 16 floats
-to whatever the processor has. numba's cache sees changes here through a hash in kernels.py.
+to the vectors of the processor. `compilation` makes numba's cache see changes of this file.
 """
 
 from __future__ import annotations

@@ -23,7 +23,6 @@ from raylot.training.job import TrainingJob, TrainingResult, epoch_order
 from raylot.training.record import Record
 from raylot.training.stacked.graph import captured
 from raylot.training.stacked.members import Members
-from raylot.training.stacked.reasons import why_not
 from raylot.training.stacked.splits import Split
 
 #: Examples per forward pass of an evaluation, over all members: bounds memory. More than one
@@ -35,20 +34,17 @@ def train_stacked(jobs: Sequence[TrainingJob]) -> list[TrainingResult]:
     """Trains several jobs at once, each as it would be trained alone, up to rounding.
 
     Args:
-        jobs: as many as fit into the device's memory together, each with a network of its own.
+        jobs: as many as fit into the device's memory together; `why_not` has no reason against
+            them.
 
     Returns:
         A result per job, in their order. A member's ``seconds`` are its equal share of the stack's.
 
     Raises:
-        ValueError: `why_not` has a reason against it, or masks do not fit.
+        ValueError: masks do not fit.
     """
-    if reason := why_not(jobs):
-        raise ValueError(f"jobs: cannot be stacked because of {reason}")
-    if not jobs:
-        return []
     with flushed_denormals():
-        return _Stack(jobs).train()
+        return _Stack(jobs).train() if jobs else []
 
 
 class _Stack:

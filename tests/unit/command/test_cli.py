@@ -314,8 +314,8 @@ def test_help_shows_the_default_presets_values(
         ),
         (
             ["--interventions", "redu"],
-            "--interventions=redu: must be one or more of none, l2, l2_init, shrink_and_perturb, "
-            "redo, reset, each once; --plugin FILE.py adds others",
+            "--interventions=redu: must be one or more of none, l2, l2_init, redo, reset, "
+            "shrink_and_perturb, each once; --plugin FILE.py adds others",
         ),
         (
             ["--interventions", "redo", "--network", "resnet"],
@@ -696,7 +696,7 @@ def test_help_names_what_plugins_add(own: Path, capsys: pytest.CaptureFixture[st
         command("--help-all", "--plugin", "one.py")
     assert caught.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "noise, stationary, one, each once" in shown
+    assert "rotation, stationary, one, each once" in shown
     assert "one or more of one_size, each once, or none" in shown
 
 

@@ -168,7 +168,6 @@ def test_accepted_in_words(name: str, words: str) -> None:
         ({"numbers": (False,)}, "numbers=(False,): must be whole numbers, as 0-2"),
         ({"numbers": {3: True}}, "numbers={3: True}: must be whole numbers, as 0-2"),
         ({"count": True}, "count=True: must be a whole number in [1, 10]"),
-        ({"count": 10**5000}, "count=a huge int: must be a whole number in [1, 10]"),
         ({"count": "1" * 300}, f"count={'1' * 200}...: must be a whole number in [1, 10]"),
         (
             {"count": ["x"] * 50},

@@ -472,13 +472,13 @@ def test_what_a_metric_writes_reaches_nothing_else(of: str, tmp_path: Path) -> N
     [
         ("plugins.shift('mine')(lambda dataset, options, key, t: None)",
          lambda: make_task(load_dataset("digits"), ShiftOptions(shift="mine"), 0, 0),
-         "a shift must return a Task; mine returned a NoneType"),
+         "shift mine: must return a Task, not a NoneType"),
         ("plugins.network('mine')(lambda shape, options, classes: 3)",
          lambda: networks.build(NetworkOptions(network="mine"), (1, 8, 8), 10, RandomKey((0,))),
-         "a network must return a Module; mine returned a int"),
+         "network mine: must return a Module, not a int"),
         ("plugins.intervention('mine')(lambda options: {})",
          lambda: interventions.make(InterventionOptions(intervention="mine")),
-         "an intervention must return a Intervention; mine returned a dict"),
+         "intervention mine: must return a Intervention, not a dict"),
     ],
 )  # fmt: skip
 def test_what_returns_something_else_is_named(

@@ -63,7 +63,7 @@ _NORMALISED = (
         ("return options.depth", "network=mine: cannot be built: AttributeError: 'StreamRun'"),
         (
             "return 3",
-            "network=mine: cannot be built: TypeError: a network must return a Module; mine",
+            "network=mine: cannot be built: TypeError: network mine: must return a Module, not",
         ),
         (
             "return Failing(SystemExit(0))",

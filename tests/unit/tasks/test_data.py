@@ -148,10 +148,6 @@ _WRONG: list[tuple[dict[str, Any], str]] = [
      "test_inputs: must be finite as float32, not in [-inf, "),
     ({"train_inputs": _X.double() + 1e39},
      "train_inputs: must be finite as float32, not in [1e+39, "),
-    ({"test_inputs": _X.to("meta")},
-     "test_inputs: must be a dense tensor or a numpy array, not a meta tensor"),
-    ({"train_inputs": torch.nested.nested_tensor([_X[0], _X[1, :1]])},
-     "train_inputs: must be a dense tensor or a numpy array, not a nested tensor"),
     ({"train_inputs": _X * 0 + 1e30, "divisor": 1e-20},
      "divisor=1e-20: must leave train_inputs in "),
     ({"test_inputs": _X * 0 - 3e38, "offset": 3e38}, "divisor=1.0: must leave test_inputs in "),
@@ -159,12 +155,9 @@ _WRONG: list[tuple[dict[str, Any], str]] = [
      "divisor=1e-50: must leave train_inputs in [1, 1], less offset=0.0, finite as float32"),
     ({"classes": 0}, "classes=0: must be a whole number, at least 1"),
     ({"classes": 3.0}, "classes=3.0: must be a whole number, at least 1"),
-    ({"classes": True}, "classes=True: must be a whole number, at least 1"),
-    ({"divisor": True}, "divisor=True: must be a finite number"),
     ({"train_labels": _Y > 0}, "train_labels: must be whole numbers, not torch.bool; convert"),
     ({"divisor": 0}, "divisor=0: must not be 0"),
     ({"offset": math.nan}, "offset=nan: must be a finite number"),
-    ({"divisor": 10**400}, "divisor=1000"),
 ]  # fmt: skip
 
 

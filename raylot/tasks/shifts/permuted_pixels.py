@@ -1,0 +1,52 @@
+"""Permuted pixels: every task reorders the pixels of all images."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raylot.config import ShiftOptions
+from raylot.foundation.randomness import RandomKey
+from raylot.tasks.shifts._permutation import permutation_index
+from raylot.tasks.task import Task, map_inputs
+
+
+def make(dataset: Task, options: ShiftOptions, key: RandomKey, t: int) -> Task:
+    """Permutes ``round(fraction * pixels)`` random pixels at random (Goodfellow et al. 2014).
+
+    Each task draws anew which pixels, and how. As in any permutation, some may keep their place.
+    """
+    if t == 0 and options.first_task_identity:
+        return dataset
+    pixels = math.prod(dataset.input_shape)
+    shuffled = key.child("pixels", t).generator().permutation(pixels)
+    chosen = shuffled[: round(options.fraction * pixels)]
+    permutation = np.arange(pixels)
+    permutation[np.sort(chosen)] = chosen
+    return permute_pixels(dataset, permutation)
+
+
+def permute_pixels(task: Task, permutation: Tensor | np.ndarray) -> Task:
+    """Reorders the pixels of every image: new pixel i is old pixel ``permutation[i]``.
+
+    Args:
+        task: images of any shape; they are permuted as if flattened, and keep their shape.
+        permutation: ``pixels``, each of 0 ... pixels - 1 once.
+
+    Raises:
+        ValueError: ``permutation`` is not of this kind.
+    """
+    index = permutation_index(permutation, math.prod(task.input_shape), task.train_inputs.device)
+
+    def permuted(images: Tensor) -> Tensor:
+        flat = images.flatten(1)
+        if images.device.type == "cpu":  # numpy is several times as fast here
+            taken = torch.from_numpy(flat.numpy().take(index.numpy(), axis=1))
+        else:
+            taken = flat[:, index]
+        return taken.view(images.shape)
+
+    return map_inputs(task, permuted)

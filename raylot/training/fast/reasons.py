@@ -1,0 +1,84 @@
+"""Why the fast engine cannot train a job; asks without importing numba."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from raylot.training.job import TrainingJob, has_hooks
+
+
+def why_not(job: TrainingJob) -> str | None:
+    """Why a job is not for this engine; None if it is."""
+    if job.task.train_labels.device.type != "cpu":
+        return "it runs on the CPU alone"
+    layers = linear_layers(job.network)
+    if layers is None:
+        return "it is for chains of linear layers with ReLU between them"
+    if not _fit(job, layers[0].in_features, layers[-1].out_features):
+        return "the task's inputs or labels do not fit the network"
+    if job.optimizer.optimizer != "adam":
+        return "it is for optimizer adam"
+    if job.intervention is not None:
+        return "it has no place for interventions"
+    if job.masks is not None and job.gradient_magnitudes:
+        return "it measures gradients of dense networks only"
+    biases = {name for name, p in job.network.named_parameters() if p.dim() == 1}
+    if biases & set(job.masks or ()):
+        return "it prunes weights only"
+    return None
+
+
+def _fit(job: TrainingJob, inputs: int, outputs: int) -> bool:
+    """Whether a network can take a task; compiled code does not check again."""
+    splits = [(job.task.train_inputs, job.task.train_labels)]
+    splits.append((job.task.test_inputs, job.task.test_labels))
+    if job.fading is not None:
+        splits.append((job.fading.train_inputs, job.fading.train_labels))
+    return all(
+        len(examples) == len(labels) > 0
+        and labels.dtype == torch.int64
+        and examples[0].numel() == inputs
+        and (examples.dim() == 2 or flattens(job.network))
+        and int(labels.min()) >= 0
+        and int(labels.max()) < outputs
+        for examples, labels in splits
+    )
+
+
+def linear_layers(network: nn.Module) -> list[nn.Linear] | None:
+    """The linear layers of a chain Flatten, Linear, ReLU, ..., Linear; None if it is no such chain.
+
+    At least one hidden layer, all with bias, all float32 on the CPU and trainable.
+    """
+    modules = _in_order(network)
+    if flattens(network):
+        modules = modules[1:]
+    layers = [module for module in modules[::2] if type(module) is nn.Linear]
+    between = modules[1::2]
+    if (
+        len(layers) < 2
+        or len(layers) != len(between) + 1
+        or len(modules) % 2 == 0
+        or any(type(module) is not nn.ReLU for module in between)
+        or len({id(layer) for layer in layers}) < len(layers)
+        or has_hooks(network)
+        or any(p.dtype != torch.float32 or p.device.type != "cpu" for p in network.parameters())
+        or any(not p.requires_grad for p in network.parameters())
+        or any(layer.bias is None for layer in layers)
+        or len(list(network.parameters())) != 2 * len(layers)
+    ):
+        return None
+    return layers
+
+
+def flattens(network: nn.Module) -> bool:
+    """Whether a chain begins by making vectors of its inputs."""
+    begin = _in_order(network)[:1]
+    return any(type(m) is nn.Flatten and (m.start_dim, m.end_dim) == (1, -1) for m in begin)
+
+
+def _in_order(network: nn.Module) -> list[nn.Module]:
+    if type(network) is nn.Sequential:
+        return [inner for module in network for inner in _in_order(module)]
+    return [network]

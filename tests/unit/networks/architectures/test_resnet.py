@@ -1,0 +1,38 @@
+"""Residual networks: blocks by hand, and depth."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from raylot.networks import resnet
+from raylot.networks.architectures.resnet import BasicBlock
+from raylot.networks.prunable import prunable_weights
+
+
+@pytest.mark.parametrize(("blocks", "layers"), [(1, 8), (2, 14), (3, 20)])
+def test_resnet_is_6n_plus_2_layers_deep(blocks: int, layers: int) -> None:
+    network = resnet((1, 8, 8), 2, 10, blocks=blocks)
+    assert len([name for name in prunable_weights(network) if "shortcut" not in name]) == layers
+    assert len([name for name in prunable_weights(network) if "shortcut" in name]) == 2
+
+
+@pytest.mark.parametrize(("value", "expected"), [(2.0, 0.0), (1.0, 2.0), (0.25, 4.25)])
+def test_a_basic_block_by_hand(value: float, expected: float) -> None:
+    block = BasicBlock(1, 1, stride=1, norm="none")
+    nn.init.dirac_(block.conv1.weight).data *= 2  # 2 x - 1, on every pixel
+    nn.init.dirac_(block.conv2.weight).data *= -3  # -3 x + 4
+    nn.init.constant_(block.conv1.bias, -1)
+    nn.init.constant_(block.conv2.bias, 4)
+    # 2 -> ReLU(3) -> -5, + 2 = -3 -> 0;  1 -> 1 -> 1, + 1 = 2;  1/4 -> ReLU(-1/2) -> 4, + 1/4
+    assert block(torch.full((1, 1, 2, 3), value)).unique().tolist() == [expected]
+
+
+def test_a_shortcut_projects_every_other_pixel() -> None:
+    block = BasicBlock(1, 2, stride=2, norm="none")
+    for parameter in block.parameters():
+        nn.init.zeros_(parameter)
+    nn.init.constant_(block.shortcut.conv.weight, 3)
+    image = torch.arange(16.0).view(1, 1, 4, 4)
+    assert block(image).tolist() == [[[[0.0, 6.0], [24.0, 30.0]]] * 2]

@@ -1,0 +1,87 @@
+"""Permuted pixels by hand; exactly a fraction of them moves."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raylot.tasks import (
+    Task,
+    make_task,
+    permute_pixels,
+)
+from tests.unit.tasks.shifts.tiny_tasks import (
+    few_examples,
+    seeds,
+    shifted_by,
+    some_digits,
+    times,
+    tiny,
+)
+
+
+def test_pixels_by_hand() -> None:
+    task = permute_pixels(tiny(), np.array([3, 0, 1, 2]))
+    assert task.train_inputs.tolist() == [
+        [[[4, 1], [2, 3]]],
+        [[[8, 5], [6, 7]]],
+        [[[0, 9], [9, 9]]],
+    ]
+    assert task.test_inputs.tolist() == [[[[40, 10], [20, 30]]]]
+    assert task.train_labels.tolist() == [0, 1, 2]
+    assert task.test_labels.tolist() == [1]
+    assert (task.classes, task.offset, task.divisor) == (3, 2.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [[0, 1, 2], [0, 1, 2, 3, 4], [0, 0, 1, 2], [1, 2, 3, 4], [-1, 0, 1, 2], [[0, 1, 2, 3]]]
+)
+def test_wrong_permutations_of_pixels_are_refused(wrong: list[int]) -> None:
+    with pytest.raises(ValueError, match="permutation: must hold each of 0 to 3 once"):
+        permute_pixels(tiny(), np.array(wrong))
+
+
+@few_examples
+@given(seed=seeds, t=times)
+def test_permuted_images_keep_their_pixels(seed: int, t: int) -> None:
+    dataset = some_digits()
+    task = make_task(dataset, shifted_by("permuted_pixels"), seed, t)
+    for split in ("train_inputs", "test_inputs"):
+        before, after = getattr(dataset, split), getattr(task, split)
+        assert after.shape == before.shape
+        assert after.dtype == before.dtype
+        assert torch.equal(before.flatten(1).sort(1).values, after.flatten(1).sort(1).values)
+    assert torch.equal(task.train_labels, dataset.train_labels)
+
+
+@given(seed=seeds, t=times, fraction=st.floats(0.01, 1))
+def test_both_splits_are_permuted_alike(seed: int, t: int, fraction: float) -> None:
+    dataset = tiny()
+    task = make_task(dataset, shifted_by("permuted_pixels", fraction=fraction), seed, t)
+    # the test image is ten times the first training image
+    assert torch.equal(task.test_inputs[0], 10 * task.train_inputs[0])
+
+
+@pytest.mark.parametrize("fraction", [0.25, 0.5, 1.0])
+def test_exactly_a_fraction_of_the_pixels_is_permuted(fraction: float) -> None:
+    pixels, tasks = 20, 1000
+    identity = torch.arange(pixels)
+    dataset = Task(identity[None], identity[:1], identity[None], identity[:1], 2)
+    options = shifted_by("permuted_pixels", fraction=fraction)
+    moved = torch.stack(
+        [make_task(dataset, options, 0, t).test_inputs[0] != identity for t in range(tasks)]
+    )
+    permuted = round(fraction * pixels)
+    assert moved.sum(1).max() == permuted
+    # A random permutation leaves one place as it is, on average, with a variance of one.
+    assert float(moved.sum(1).double().mean()) == pytest.approx(
+        permuted - 1, abs=4 / math.sqrt(tasks)
+    )
+    chance = (permuted - 1) / pixels
+    deviation = math.sqrt(chance * (1 - chance) / tasks)
+    assert moved.double().mean(0).numpy() == pytest.approx(chance, abs=4 * deviation)
