@@ -109,12 +109,12 @@ def _why_scheme_refused(scheme: str, rest: str, with_uris: bool) -> str:
     return f"write ./{scheme}:{rest} for a folder of that name"
 
 
-def read_regular(path: str | Path, at_most: int) -> bytes:
-    """The beginning of a file; ``~`` is somebody's home.
+def read_regular(path: str | Path, at_most: int = -1) -> bytes:
+    """The beginning of a file, or all of it; ``~`` is somebody's home.
 
     Args:
         path: the file.
-        at_most: bytes of it.
+        at_most: bytes of it; -1: all.
 
     Raises:
         OSError: it cannot be read, or is no regular file: reading a FIFO might never end.
