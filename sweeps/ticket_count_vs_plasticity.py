@@ -1,13 +1,11 @@
 """Does the number of distinct lottery tickets fall as a network loses plasticity?
 
-Trains networks on streams of tasks, searches the tickets of their snapshots at several sparsities,
-and correlates how many distinct ones there are, and how many win, with how plastic the network is.
-
     python sweeps/ticket_count_vs_plasticity.py                 # handwritten digits, 1-2 minutes
     python sweeps/ticket_count_vs_plasticity.py --preset original --data-root FOLDER
     python sweeps/ticket_count_vs_plasticity.py --seeds 0-9 --dry-run
 
-The same command again skips what is finished and continues what was interrupted.
+The same as ``raylot sweep ticket-count-vs-plasticity``, to copy and to change: `spaces` has the
+search spaces, and `raylot.command.studies` says what else makes up the study.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from raylot.command.script import conduct
+from raylot.command.studies import TICKET_COUNT_VS_PLASTICITY, run_study
 from raylot.config import Study
 from raylot.sweep import Space, study_spaces
 
@@ -31,8 +29,7 @@ def spaces(study: Study) -> tuple[Space, Space, Space]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    analyses = {"figures.py": "tickets", "report.py": "streams", "correlation.py": "tickets"}
-    return conduct(__file__, __doc__, spaces, analyses=analyses, arguments=arguments)
+    return run_study(TICKET_COUNT_VS_PLASTICITY, spaces, arguments, script=__file__)
 
 
 if __name__ == "__main__":

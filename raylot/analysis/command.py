@@ -1,22 +1,24 @@
-"""What the scripts in this folder share: options from the command line, errors in one line."""
+"""What all analyses share: options from the command line, errors in one line."""
 
 from __future__ import annotations
 
-import argparse
-import re
+import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import pyarrow as pa
 from rich.console import Console
 
 from raylot.config.options import Options, accepted, option
-from raylot.config.parser import joined_negatives
+from raylot.config.parser import OneLineParser, print_error, words_of
 from raylot.foundation.errors import OptionError
-from raylot.foundation.text import one_line, print_any_text
+from raylot.foundation.text import print_any_text
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+#: The exit status of a process whose output nobody reads any more, as shells have it.
+BROKEN_PIPE_STATUS = 141
 
 
 class StorageOptions(Options):
@@ -27,18 +29,6 @@ class StorageOptions(Options):
     )  # fmt: skip
 
 
-class _Parser(argparse.ArgumentParser):
-    def __init__(self, model: type[Options], description: str | None) -> None:
-        super().__init__(description=description, allow_abbrev=False)
-        self._model = model
-
-    def error(self, message: str) -> NoReturn:
-        if missing := re.match(r"argument --(\w+): expected", message):
-            what = accepted(self._model.model_fields[missing[1]])
-            raise OptionError(f"{missing[1]}=: must be {what}")
-        raise OptionError(f"{message} (--help lists the options)")
-
-
 def parse(
     model: type[AnyOptions], description: str | None, arguments: Sequence[str] | None
 ) -> AnyOptions:
@@ -47,7 +37,7 @@ def parse(
     Raises:
         OptionError: an option does not exist or its value is not accepted.
     """
-    parser = _Parser(model, description)
+    parser = OneLineParser(model.model_fields, description=description)
     for name, field in model.model_fields.items():
         text = f"{field.description}: {accepted(field)}".replace("%", "%%")
         if name == "storage":
@@ -56,28 +46,42 @@ def parse(
             parser.add_argument(
                 f"--{name}", metavar=name.upper(), help=f"{text} (default: {field.default})"
             )
-    words = joined_negatives(sys.argv[1:] if arguments is None else arguments)
-    given = vars(parser.parse_args(words))
+    given = vars(parser.parse_args(words_of(arguments)))
     return model.checked(**{name: value for name, value in given.items() if value is not None})
 
 
-def run(main: Callable[[], None]) -> int:
-    """Runs a script's main function; what the user can mend is told in one line on stderr.
+def run(main: Callable[[], int | None]) -> int:
+    """Runs a command's main function; what the user can mend is told in one line on stderr.
 
     Returns:
-        The exit code: 0, 2 after an error, or 130 after Ctrl-C.
+        The exit status: what the function returned, or 0; 2 after an error; 130 after Ctrl-C; 141
+        if nobody reads the output.
     """
     print_any_text()
     try:
-        main()
+        return status_of(main)
     except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        stop_printing()
+        return BROKEN_PIPE_STATUS
+
+
+def status_of(main: Callable[[], int | None]) -> int:
+    """As `run`, but lets Ctrl-C and a broken pipe through."""
+    try:
+        return main() or 0
+    except BrokenPipeError:
+        raise
     except (OptionError, OSError, pa.ArrowException) as error:
-        # As it is called on the command line.
-        text = re.sub(r"^(?!storage=)(?=\w+=)", "--", str(error))
-        print("error:", one_line(re.sub("^storage=", "STORAGE=", text)), file=sys.stderr)
+        print_error(error, positional=["storage"])
         return 2
-    return 0
+
+
+def stop_printing() -> None:
+    """Lets Python end quietly when nobody reads its output any more, as after ``| head``."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def terminal() -> Console:

@@ -1,4 +1,4 @@
-"""Runs the analyses of a storage, and skips one if nothing has changed since it ran last.
+"""Runs the analyses of a storage; a study skips one if nothing has changed since it ran last.
 
 An analysis depends on the data in the storage, on the code, and on what it wrote itself. The
 record of its last run lies beside what it wrote, as ``analysis/.NAME.json``.
@@ -6,29 +6,77 @@ record of its last run lies beside what it wrote, as ``analysis/.NAME.json``.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
 import json
-import os
 import re
-import shutil
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TextIO
 
 from rich.text import Text
 
 from raylot import results
+from raylot.analysis.command import run, status_of
+from raylot.config.parser import OneLineParser
 from raylot.foundation.text import safe
 from raylot.foundation.version import VERSION
 from raylot.results.integrity import inspect
 from raylot.storage import Storage
 
+#: Analysis -> the module whose ``main`` runs it, with the words of a command line.
+ANALYSES = {
+    "correlation": "raylot.analysis.correlation",
+    "figures": "raylot.analysis.figures.figures",
+    "report": "raylot.analysis.report.report",
+    "ticket_plasticity": "raylot.analysis.ticket_plasticity",
+    "plastic_parameters": "raylot.analysis.plastic_parameters",
+    "reproduction": "raylot.analysis.reproduction",
+}
+
 _WRITTEN = "analysis"
+
+#: The folder of the library: if any file of it changes, analyses run again.
+_PACKAGE = Path(results.__file__).parents[1]
 
 #: Where an analysis begins to say what all of it comes to: its last words, if it has an answer.
 _ANSWER = re.compile(r"^Answer\b.*:", re.MULTILINE)
+
+
+def main(command: str, arguments: Sequence[str]) -> int:
+    """Runs ``raylot report`` and ``raylot analyse``: always, whether anything has changed or not.
+
+    Returns:
+        The exit status, see `raylot.analysis.command.run`.
+    """
+    if command == "report":
+        return run(lambda: _main_of("report")(arguments))
+    return run(lambda: _analyse(arguments))
+
+
+def _analyse(words: Sequence[str]) -> None:
+    if words and (name := words[0].replace("-", "_")) in ANALYSES:
+        _main_of(name)(words[1:])
+        return
+    parser = OneLineParser(
+        description="Draws the figures of a storage and correlates its tables; the answer in words "
+        "comes last. With an ANALYSIS, runs that one alone, with options of its own.",
+        usage="%(prog)s [ANALYSIS] STORAGE",
+        epilog=f"ANALYSIS is one of {', '.join(ANALYSES)}; ANALYSIS --help lists its options.",
+    )
+    parser.add_argument("storage", metavar="STORAGE", help="folder or URI, as given to the sweep")
+    root = parser.parse_args(words).storage
+    _main_of("figures")([root])
+    print(flush=True)
+    _main_of("correlation")([root])
+
+
+def _main_of(name: str) -> Callable[[Sequence[str]], None]:
+    main: Callable[[Sequence[str]], None] = importlib.import_module(ANALYSES[name]).main
+    return main
 
 
 def data_fingerprint(storage: Storage) -> str:
@@ -50,33 +98,60 @@ def data_fingerprint(storage: Storage) -> str:
     return _digest([runs.to_csv(index=False), others, damages])
 
 
-def run_analysis(script: Path, storage: Storage, data: str) -> bool:
+def run_analysis(name: str, storage: Storage, data: str) -> bool:
     """Runs an analysis, or repeats what it said in the end if nothing has changed since then.
 
     Args:
-        script: in ``analysis/``, called with the storage alone.
-        storage: what it reads, and where it writes.
+        name: see `ANALYSES`.
+        storage: what the analysis reads, and where it writes.
         data: the storage's `data_fingerprint`.
 
     Returns:
-        Whether it ended well.
+        Whether it ended well. If not, it has said why.
     """
-    record = f"{_WRITTEN}/.{script.stem}.json"
-    folders = (script.parent, Path(__file__).parents[1])
-    code = [[str(file), *_version(file)] for folder in folders for file in _code(folder)]
-    inputs = _digest([VERSION, script.name, storage.root, code, data])
+    record = f"{_WRITTEN}/.{name}.json"
+    files = sorted(file for file in _PACKAGE.rglob("*") if file.is_file())
+    code = [[str(file), *_version(file)] for file in files if "__pycache__" not in file.parts]
+    inputs = _digest([VERSION, name, storage.root, code, data])
     if (said := _said_before(storage, record, inputs)) is not None:
-        print(f"unchanged  {script.name}: nothing that it reads has changed since it ended with:")
+        print(f"unchanged  {name}: nothing that it reads has changed since it ended with:")
         print(said, flush=True)
         return True
     before = storage.versions(_WRITTEN)
-    status, said = _run(script, storage)
+    with contextlib.redirect_stdout(_Copied(sys.stdout)) as printed:
+        try:
+            status = status_of(lambda: _main_of(name)([storage.root]))
+        except Exception:  # a mistake of ours, after which the sweep's results are still whole
+            traceback.print_exc()
+            return False
     if status == 0:
         now = storage.versions(_WRITTEN)
         outputs = {path: version for path, version in now.items() if before.get(path) != version}
-        contents = {"inputs": inputs, "outputs": outputs, "said": _in_the_end(said)}
+        contents = {"inputs": inputs, "outputs": outputs, "said": _in_the_end(printed.text)}
         storage.write(record, json.dumps(contents).encode())
     return status == 0
+
+
+class _Copied:
+    """A stream that remembers what is written to it, and is written at once."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._written: list[str] = []
+
+    def write(self, text: str) -> int:
+        self._written.append(text)
+        count = self._stream.write(text)
+        self._stream.flush()
+        return count
+
+    @property
+    def text(self) -> str:
+        """All of it, as plain text."""
+        return Text.from_ansi("".join(self._written)).plain
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _in_the_end(said: str) -> str:
@@ -88,11 +163,6 @@ def _in_the_end(said: str) -> str:
 
 def _digest(values: Sequence[Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def _code(folder: Path) -> Iterator[Path]:
-    files = (file for file in folder.rglob("*") if "__pycache__" not in file.parts)
-    return (file for file in sorted(files) if file.is_file())
 
 
 def _version(file: Path) -> tuple[int, int]:
@@ -111,29 +181,3 @@ def _said_before(storage: Storage, record: str, inputs: str) -> str | None:
     now = storage.versions(_WRITTEN) if is_same else {}
     is_same &= all(now.get(path) == version for path, version in outputs.items())
     return safe(said) if is_same else None  # anybody may be the author of this file
-
-
-def _run(script: Path, storage: Storage) -> tuple[int, str]:
-    """Runs a script with the storage: its exit status, and what it printed, as plain text."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}  # each line as soon as it is printed
-    if sys.stdout.isatty():  # the script itself sees a pipe
-        environment.setdefault("FORCE_COLOR", "1")
-        environment["COLUMNS"] = str(shutil.get_terminal_size().columns)
-    process = subprocess.Popen(
-        [sys.executable, str(script), storage.root],
-        stdout=subprocess.PIPE, text=True, errors="backslashreplace", bufsize=1, env=environment,
-        process_group=0,  # which Ctrl-C does not reach: this process ends it
-    )  # fmt: skip
-    lines = []
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            print(line, end="", flush=True)
-            lines.append(line)
-        status = process.wait()
-    except BaseException:
-        process.kill()
-        raise
-    finally:
-        process.wait()
-    return status, Text.from_ansi("".join(lines)).plain

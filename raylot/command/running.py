@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from raylot.analysis.command import BROKEN_PIPE_STATUS, stop_printing
 from raylot.command.analyses import data_fingerprint, run_analysis
 from raylot.command.arguments import Command
 from raylot.config import Study
@@ -21,21 +21,24 @@ from raylot.sweep import Space, Sweep
 from raylot.sweep.outcome import CONTINUE
 from raylot.sweep.watch import INTERRUPTED_STATUS
 
-#: The exit status of a process whose output nobody reads any more, as shells have it.
-_BROKEN_PIPE_STATUS = 141
-
-#: Ray unpacks the files of a submitted job somewhere below a folder of this name.
+#: Ray unpacks the files of a submitted job below a folder of this name.
 _UNPACKED = "runtime_resources"
 
 
 def run(
     command: Command,
-    script: Path,
     spaces: Callable[[Study], tuple[Space, Space, Space]],
     analyses: Mapping[str, str],
-    arguments: Sequence[str] | None,
+    typed: Sequence[str],
 ) -> int:
-    """Does what a command line asks for; see `raylot.command.script.conduct`."""
+    """Does what a command line asks for; see `raylot.command.studies.run_study`.
+
+    Args:
+        command: what the command line asks for.
+        spaces: the search spaces of a study.
+        analyses: what to run on the tables -> the stage whose results it needs.
+        typed: all words of the command line, which the storage keeps.
+    """
     patience = 0.0 if command.dry_run else command.study.storage_patience
     try:
         with ends_at_once():
@@ -43,8 +46,7 @@ def run(
         _refuse_passing_folder(storage)
     except OptionError as error:
         command.refuse(error)
-    # Once the sweep has begun, or was found finished, a storage that goes away is no mistake of the
-    # user.
+    # A storage that goes away later is no mistake of the user.
     storage_was_there = False
     try:
         with ends_at_once():
@@ -59,10 +61,7 @@ def run(
         else:
             _tell(sweep.check())
             storage_was_there = True
-            words = sys.argv if arguments is None else [str(script), *arguments]
-            outcome = sweep.run(
-                retry_failed=command.retry_failed, command=shlex.join(["python", *words])
-            )
+            outcome = sweep.run(retry_failed=command.retry_failed, command=shlex.join(typed))
         print(outcome.summary(), flush=True)
         if outcome.interrupted:
             return INTERRUPTED_STATUS
@@ -74,12 +73,12 @@ def run(
             if stage not in outcome.finished_stages:
                 print(f"left out  {name}: none of the {stage} has finished", flush=True)
                 continue
-            complete &= run_analysis(script.parents[1] / "analysis" / name, storage, data)
+            complete &= run_analysis(name, storage, data)
     except OptionError as error:
         command.refuse(error)
-    except BrokenPipeError:  # nobody reads any more, as after ``| head``
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return _BROKEN_PIPE_STATUS
+    except BrokenPipeError:
+        stop_printing()
+        return BROKEN_PIPE_STATUS
     except (OSError, pa.ArrowException) as error:
         if not storage_was_there:
             command.refuse(storage.unusable(error))
@@ -105,7 +104,7 @@ def _tell(remarks: Sequence[str]) -> None:
 
 
 def _refuse_passing_folder(storage: Storage) -> None:
-    """Refuses a storage in a submitted job's own folder, which Ray deletes after the job.
+    """Refuses a storage in the folder of a submitted job: Ray deletes it after the job.
 
     Raises:
         OptionError: the storage is in it.

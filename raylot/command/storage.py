@@ -1,17 +1,15 @@
-"""Looks after a storage: ``python -m raylot.results compact STORAGE``, and ``check STORAGE``."""
+"""Looks after a storage: ``raylot check STORAGE`` and ``raylot compact STORAGE``."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Sequence
-from typing import NoReturn
 
-import pyarrow as pa
-
-from raylot.foundation.errors import OptionError, shown
-from raylot.foundation.text import one_line, print_any_text
+from raylot.analysis.command import run
+from raylot.config.parser import OneLineParser
+from raylot.foundation.errors import shown
+from raylot.foundation.text import one_line
 from raylot.results.compaction import compact_each
 from raylot.results.integrity import begun_runs, inspect, mend, unfinished_runs
 from raylot.results.tables import opened
@@ -19,19 +17,14 @@ from raylot.storage import Storage
 from raylot.storage.lease import Lease, holders
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise OptionError(f"{message} (--help says what there is)")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Does what the command line asks for.
 
     Returns:
         The exit status: 0; 1 if something is damaged; 2 after an error, told in one line on
-        standard error; 130 after an interruption.
+        standard error; 130 after Ctrl-C.
     """
-    parser = _Parser(prog="python -m raylot.results", description=__doc__, allow_abbrev=False)
+    parser = OneLineParser(prog="raylot", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, action, text in (
         ("compact", _compact, "gathers the small files of ended runs in few large ones; while a "
@@ -39,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("check", _check, "reads every file, and lists what is finished, running, damaged, and "
          "to be computed again"),
     ):  # fmt: skip
-        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        command = commands.add_parser(name, prog=f"raylot {name}", description=text)
         command.add_argument(
             "storage", metavar="STORAGE", help="folder or URI of a sweep's results"
         )
@@ -50,16 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="move damaged files to STORAGE/damaged and make the runs that wrote them count as "
         "unfinished, so that the command that computed them does it again; not while it runs",
     )
-    print_any_text()
-    try:
+
+    def look_after() -> int:
         given = parser.parse_args(arguments)
         return int(given.action(opened(given.storage), given))
-    except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
-        return 130
-    except (OptionError, OSError, pa.ArrowException) as error:
-        print("error:", one_line(error), file=sys.stderr)
-        return 2
+
+    return run(look_after)
 
 
 def _compact(storage: Storage, given: argparse.Namespace) -> int:
@@ -98,8 +87,8 @@ def _report(storage: Storage, lease: Lease | None = None, *, is_idle: bool = Tru
     for kind in sorted({kind for kind, _ in counts}):
         numbers = "".join(f"{counts[kind, column]:>10,}" for column in columns)
         print(f"{one_line(shown(kind)):<15}{numbers}")
-    for run in running:
-        _say(f"running: {run}")
+    for unfinished in running:
+        _say(f"running: {unfinished}")
     if not is_idle:
         print("Not looked for while it runs: runs whose row in tables/runs is gone.")
     elif begun := begun_runs(storage) - found.runs.keys() - again - {run.run_id for run in running}:
@@ -123,7 +112,3 @@ def _report(storage: Storage, lease: Lease | None = None, *, is_idle: bool = Tru
 
 def _say(line: str) -> None:
     print(one_line(line))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

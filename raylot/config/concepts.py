@@ -69,7 +69,7 @@ def naming_fields(model: type[Options]) -> list[tuple[str, FieldInfo, str]]:
     ]
 
 
-class DataOptions(Options):
+class DataOptions(Options, title="data"):
     """Which images."""
 
     dataset: Literal["digits", "mnist"] = option(
@@ -120,7 +120,7 @@ class DataOptions(Options):
             raise ValueError(str(error)) from None
 
 
-class ShiftParameters(Options):
+class ShiftParameters(Options, title="shifts"):
     """How far tasks of a stream differ; each option says which shift types it is for."""
 
     fraction: float = option(
@@ -154,11 +154,13 @@ class ShiftOptions(ShiftParameters, NamingOptions):
     """How tasks change along the stream."""
 
     shift: Annotated[str, one_of("shift")] = option(
-        "permuted_pixels", "what changes from task to task; stationary is the control"
+        "permuted_pixels",
+        "what changes from task to task; stationary is the control",
+        compared=True,
     )
 
 
-class InterventionParameters(Options):
+class InterventionParameters(Options, title="interventions"):
     """How strongly a method acts; each option says which interventions it is for."""
 
     l2_strength: float = option(
@@ -197,11 +199,11 @@ class InterventionOptions(InterventionParameters, NamingOptions):
     """What is done to keep plasticity."""
 
     intervention: Annotated[str, one_of("intervention")] = option(
-        "none", "method that is meant to keep plasticity", off="none"
+        "none", "method that is meant to keep plasticity", compared=True, off="none"
     )
 
 
-class NetworkOptions(NamingOptions):
+class NetworkOptions(NamingOptions, title="network"):
     """Which network."""
 
     network: Annotated[str, one_of("network")] = option(
@@ -241,7 +243,7 @@ class OptimizerOptions(Options):
         return self
 
 
-class TrainingOptions(OptimizerOptions):
+class TrainingOptions(OptimizerOptions, title="training"):
     """How one network is trained on one task."""
 
     epochs: int = option(
@@ -263,7 +265,7 @@ class TrainingOptions(OptimizerOptions):
     )
 
 
-class StreamOptions(Options):
+class StreamOptions(Options, title="stream"):
     """How long the stream is, and where it is looked at."""
 
     tasks: int = option(31, "tasks in the stream", common=True, ge=1, le=1_000_000)
@@ -301,7 +303,7 @@ def _shared(snapshots: tuple[int, ...]) -> tuple[int, ...]:
     return snapshots
 
 
-class PlasticityOptions(NamingOptions):
+class PlasticityOptions(NamingOptions, title="plasticity"):
     """How a snapshot's plasticity is measured."""
 
     probe_size: int = option(
@@ -367,7 +369,7 @@ class PruningOptions(Options):
         return self
 
 
-class TicketOptions(PruningOptions):
+class TicketOptions(PruningOptions, title="tickets"):
     """How many tickets and controls are searched per snapshot and sparsity."""
 
     tickets: int = option(
@@ -405,11 +407,12 @@ class TicketOptions(PruningOptions):
 class TicketSearchOptions(TrainingOptions, TicketOptions):
     """The whole search for the tickets of one snapshot at one sparsity."""
 
-    sparsity: Sparsity = option(0.8, "target fraction of the weights removed")
+    sparsity: Sparsity = option(0.8, "target fraction of the weights removed", compared=True)
     rounds: int | None = option(
         None,
         "pruning rounds; none given: 20% of the survivors per round",
         accepts="a whole number in [1, 1000]",
+        compared=True,
         ge=1,
         le=1000,
     )
@@ -441,7 +444,7 @@ class TicketSearchOptions(TrainingOptions, TicketOptions):
         return self.tickets * (self.round_count + 1) + self.control_count
 
 
-class PlasticParameterOptions(Options):
+class PlasticParameterOptions(Options, title="plastic parameters"):
     """How the most plastic weights are found: those with the largest mean |gradient|."""
 
     plastic_task: Literal["same", "unshifted"] = option(

@@ -30,7 +30,7 @@ def check_there(options: DataOptions) -> None:
         return
     if options.data_root is None:
         raise OptionError(
-            "data_root=None: must be the folder that holds MNIST in torchvision's layout "
+            "data_root is not given: must be the folder that holds MNIST in torchvision's layout "
             "(with download=True, where to put it)"
         )
     if not (options.download or _are_in(folder := folder_of(options.data_root))):
@@ -43,5 +43,5 @@ def check_there(options: DataOptions) -> None:
 def _are_in(folder: Path) -> bool:
     try:
         return all((folder / name).is_file() for name in NAMES)
-    except OSError:  # a name that is too long, a folder of somebody else
+    except OSError:  # the name is too long, or the folder may not be read
         return False

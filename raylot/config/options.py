@@ -1,4 +1,4 @@
-"""What every option has: how its text is read, what it accepts, and what is said if it is wrong."""
+"""What all options share: how their text is read, what they accept, and how mistakes are told."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from pydantic_core import PydanticUndefined
 
 from raylot.foundation.errors import OptionError, shown
 
-_LONGEST_LIST = 100_000
+#: Numbers that a range may hold: more would be a slip, as ``0-99999999999``.
+_LONGEST_RANGE = 100_000
 
 #: ``3``, ``0-9`` or ``0-40:10``.
 _SPAN = re.compile("([0-9]+)(?:-([0-9]+)(?::([0-9]+))?)?")
@@ -38,11 +39,8 @@ def parse_integers(value: Any) -> Any:
         first, last, step = (None if text is None else int(text) for text in span.groups())
         assert first is not None
         span_numbers = range(first, (first if last is None else last) + 1, step or 1)
-        if not span_numbers or step == 0:
-            raise ValueError("a range that holds nothing")
-        # Of all parts together, and before they are listed; len() fails on a range that long.
-        if span_numbers[_LONGEST_LIST - len(numbers) :]:
-            raise ValueError(f"more than {_LONGEST_LIST} numbers")
+        if not span_numbers or step == 0 or span_numbers[_LONGEST_RANGE:]:
+            raise ValueError("a range that holds nothing, or too much")
         numbers += span_numbers
     return numbers
 
@@ -80,11 +78,11 @@ def _each_sparsity_once(sparsities: list[float]) -> None:
 
 @dataclass(frozen=True)
 class OneOf:
-    """In an option's annotation: it takes a name, or names, of which not all are known beforehand.
+    """In an option's annotation: it takes names, and plugins can add to those that are known.
 
     Attributes:
-        kind: what is named.
-        names: those known now.
+        kind: What the names stand for, as ``shift``.
+        names: Returns the names that are known now.
     """
 
     kind: str
@@ -92,7 +90,7 @@ class OneOf:
 
 
 def named_by(field: FieldInfo) -> OneOf | None:
-    """Whose names an option takes, if it takes names."""
+    """Which names an option takes; None if it takes no names."""
     return next((extra for extra in field.metadata if isinstance(extra, OneOf)), None)
 
 
@@ -104,9 +102,10 @@ def option(
     identity: bool = True,
     off: Any = PydanticUndefined,
     common: bool = False,
+    compared: bool = False,
     **constraints: Any,
 ) -> Any:
-    """One option.
+    """Declares one option.
 
     Args:
         default: Its value when not given.
@@ -115,9 +114,12 @@ def option(
         identity: Whether it can change results and so belongs to a run's identity.
         off: The value that leaves a run's identity as it was before the option existed.
         common: Whether most studies need it, so that ``--help`` shows it.
+        compared: Whether a study compares its values, so that runs that differ in it alone share a
+            protocol.
         **constraints: pydantic's ``ge``, ``gt``, ``le``, ``lt``, ``min_length``.
     """
     extra: dict[str, Any] = {"accepts": accepts, "identity": identity, "common": common}
+    extra["compared"] = compared
     if off is not PydanticUndefined:
         extra["off"] = off
     return Field(default, description=help, json_schema_extra=extra, **constraints)
@@ -184,6 +186,17 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
 def is_common(field: FieldInfo) -> bool:
     """Whether most studies need an option, see `option`."""
     return bool(_extra(field).get("common"))
+
+
+def is_compared(field: FieldInfo) -> bool:
+    """Whether a study compares an option's values, see `option`."""
+    return bool(_extra(field).get("compared"))
+
+
+def takes_several(field: FieldInfo) -> bool:
+    """Whether an option takes several values, as ``--sparsities 0.8 0.9``."""
+    kinds = {get_origin(part) for part in (field.annotation, *get_args(field.annotation))}
+    return bool(kinds & {tuple, dict})
 
 
 def accepted(field: FieldInfo) -> str:
@@ -258,6 +271,11 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
 
 def unknown_option(name: str, value: Any, known: Iterable[str]) -> str:
     """The one-line message for an option that does not exist."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    hint = f"did you mean {close[0]}?" if close else "accepted: " + ", ".join(sorted(known))
+    hint = did_you_mean(name, known) or f"accepted: {', '.join(sorted(known))}"
     return f"{shown(name)}={shown(value)}: unknown option; {hint}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """``did you mean epochs?`` if a known word is close to this one."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]}?" if close else None

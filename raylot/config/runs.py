@@ -24,7 +24,7 @@ from raylot.config.concepts import (
     naming_fields,
     words_of,
 )
-from raylot.config.options import Options, option
+from raylot.config.options import Options, is_compared, option
 from raylot.foundation import registry
 
 #: Training examples of each data set, known without loading it.
@@ -37,10 +37,8 @@ CLASS_SIZES = {
     "mnist": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
 }
 
-#: What a sweep compares; everything else makes two runs incomparable.
-PROTOCOL_EXCLUDES = {
-    "seed", "shift", "intervention", "task", "sparsity", "rounds", "subnetwork", "ticket",
-}  # fmt: skip
+#: What of a search the stream of a dense network depends on.
+_SEARCH_OF_DENSE = {"task", "rewind_steps"}
 
 Subnetwork = Literal["ticket", "dense", "random", "reinit"]
 
@@ -48,7 +46,7 @@ Subnetwork = Literal["ticket", "dense", "random", "reinit"]
 class SeedOptions(Options):
     """What decides every random draw."""
 
-    seed: int = option(0, "seed of every random draw", ge=0, le=2**63 - 1)
+    seed: int = option(0, "seed of every random draw", compared=True, ge=0, le=2**63 - 1)
 
 
 class StreamRun(
@@ -211,7 +209,7 @@ class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
 
     kind: ClassVar[str] = "tickets"
 
-    task: int = option(0, "the snapshot's task", ge=0)
+    task: int = option(0, "the snapshot's task", compared=True, ge=0)
 
     @model_validator(mode="after")
     def _task_has_a_snapshot(self) -> Self:
@@ -274,8 +272,11 @@ class TicketStreamRun(TicketsRun):
         "ticket",
         "a ticket, the dense network, a random mask (as the search's control), or the ticket from "
         "a fresh initialisation",
+        compared=True,
     )
-    ticket: int = option(0, "which ticket of the snapshot, or which random draw", ge=0)
+    ticket: int = option(
+        0, "which ticket of the snapshot, or which random draw", compared=True, ge=0
+    )
     ticket_tasks: int = option(10, "new tasks, from the one after the snapshot's", ge=1)
 
     @model_validator(mode="after")
@@ -294,7 +295,7 @@ class TicketStreamRun(TicketsRun):
         identity = self.identity()
         own = {k: v for k, v in identity.items() if k not in TicketsRun.model_fields}
         if self.subnetwork == "dense":  # whatever was pruned
-            found_in = {k: v for k, v in identity.items() if k in ("task", "rewind_steps")}
+            found_in = {k: v for k, v in identity.items() if k in _SEARCH_OF_DENSE}
             found_in["stream"] = self.stream.run_id
         else:
             found_in = {"tickets": self.search.run_id}
@@ -305,7 +306,7 @@ class TicketStreamRun(TicketsRun):
         if self.subnetwork != "dense":
             return set()
         of_search = set(TicketsRun.model_fields) - set(StreamRun.model_fields)
-        return of_search - {"task", "rewind_steps"} | {"ticket"}
+        return of_search - _SEARCH_OF_DENSE | {"ticket"}
 
     @property
     def parent(self) -> StreamRun:
@@ -321,6 +322,10 @@ class TicketStreamRun(TicketsRun):
         place = found_in.label.replace(found_in.kind, self.kind, 1)
         at = f" task={self.task}" if self.subnetwork == "dense" else ""
         return f"{place}{at} {self.subnetwork}"
+
+
+#: What a study compares; runs that differ in anything else are not comparable.
+PROTOCOL_EXCLUDES = {n for n, field in TicketStreamRun.model_fields.items() if is_compared(field)}
 
 
 def _short_hash(values: Mapping[str, Any]) -> str:

@@ -39,7 +39,7 @@ _Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 _Rounds = Annotated[int, Field(ge=1, le=1000)]
 
 
-class SearchOptions(NamingOptions):
+class SearchOptions(NamingOptions, title="what is varied"):
     """What is varied."""
 
     seeds: Annotated[tuple[_Seed, ...], Integers, Field(min_length=1)] = option(
@@ -77,7 +77,7 @@ class SearchOptions(NamingOptions):
         return value
 
 
-class TicketStreamOptions(Options):
+class TicketStreamOptions(Options, title="ticket streams"):
     """Which subnetworks are trained on further tasks."""
 
     ticket_tasks: int = option(
@@ -110,7 +110,7 @@ class TicketStreamOptions(Options):
         return value
 
 
-class SweepOptions(Options):
+class SweepOptions(Options, title="where it runs"):
     """Where a sweep runs and what it may use; none of it changes results."""
 
     storage: str | None = option(
@@ -171,6 +171,7 @@ class SweepOptions(Options):
 
 
 class Study(
+    SearchOptions,
     DataOptions,
     ShiftParameters,
     NetworkOptions,
@@ -181,10 +182,12 @@ class Study(
     TicketOptions,
     PlasticParameterOptions,
     TicketStreamOptions,
-    SearchOptions,
     SweepOptions,
 ):
-    """Everything that one command runs: the options of its runs, what is varied, and where."""
+    """Everything that one command runs: the options of its runs, what is varied, and where.
+
+    Each of these concepts is a group in ``--help``, in this order, under its ``title``.
+    """
 
     @model_validator(mode="after")
     def _runs_are_valid(self) -> Self:

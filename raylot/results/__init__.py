@@ -1,7 +1,7 @@
 """Result tables in Parquet: their columns, writing them run by run, reading them back.
 
 This package is the contract between the sweeps, which write, and ``analysis/``, which reads. It
-imports neither torch nor Ray. ``python -m raylot.results compact STORAGE`` gathers the small files
+imports neither torch nor Ray. ``raylot compact STORAGE`` gathers the small files
 of many runs in few large ones.
 """
 

@@ -84,9 +84,7 @@ def undamaged(files: Iterable[TableFile | DamagedFileError]) -> Iterator[TableFi
     """Files without those that are damaged, which are reported."""
     for file in files:
         if isinstance(file, DamagedFileError):
-            _log.warning(
-                "%s; it is left out (python -m raylot.results check STORAGE tells what to do)", file
-            )
+            _log.warning("%s; it is left out (raylot check STORAGE tells what to do)", file)
         else:
             yield file
 

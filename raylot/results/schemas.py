@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 
@@ -25,12 +25,16 @@ _OPTION_TYPES = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 def _option_columns(*models: type[Options]) -> dict[str, pa.DataType]:
     """A column per option; what is not a number or a truth value is kept as text."""
     fields = {name: field for model in models for name, field in model.model_fields.items()}
-    optional = {"rounds": pa.int64(), "random_masks": pa.int64(), "random_density": pa.float64()}
     return {
-        name: optional.get(name) or _OPTION_TYPES.get(field.annotation, pa.string())  # type: ignore[arg-type]
+        name: _option_type(field.annotation)
         for name, field in fields.items()
         if name not in _IDENTITY
     }
+
+
+def _option_type(annotation: Any) -> pa.DataType:
+    kinds = [kind for kind in get_args(annotation) if kind is not type(None)] or [annotation]
+    return _OPTION_TYPES.get(kinds[0], pa.string()) if len(kinds) == 1 else pa.string()
 
 
 #: Where a ticket, overlap or ticket stream comes from.

@@ -265,7 +265,7 @@ def report(root: str, small_files: bool, figures: bool) -> None:
     if small_files:
         for table in results.SCHEMAS:
             _print(f"read {table}, small files", *_reading(root, table))
-    _print("compact", *measured("-m", "raylot.results", "compact", root))
+    _print("compact", *measured("-m", "raylot", "compact", root))
     reading = 0.0
     for table in results.SCHEMAS:
         seconds, memory = _reading(root, table)

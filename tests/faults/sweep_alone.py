@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from raylot.command.script import conduct
+from raylot.command.studies import StudyKind, run_study
 from raylot.sweep import study_spaces
 
 if __name__ == "__main__":
-    sys.exit(conduct(__file__, __doc__, study_spaces, analyses={}))
+    sys.exit(run_study(StudyKind("alone", __doc__ or "", {}), study_spaces, script=__file__))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from raylot import results
-from raylot.command import script
+from raylot.command.studies import StudyKind, run_study
 from raylot.sweep import study_spaces
 from raylot.terminal.progress import Progress
 from tests.faults.clusters import ObjectStore
@@ -44,7 +44,7 @@ def _goes_away(store: ObjectStore, monkeypatch: pytest.MonkeyPatch, seconds: flo
 
 
 def _status(*more: str) -> int:
-    return script.conduct(__file__, "", study_spaces, analyses={}, arguments=[*_LEAST, *more])
+    return run_study(StudyKind("study", "", {}), study_spaces, [*_LEAST, *more])
 
 
 def test_it_is_waited_for(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:

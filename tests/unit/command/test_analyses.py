@@ -1,63 +1,75 @@
-"""What runs again and what is skipped, with scripts that count their runs."""
+"""What runs again and what is skipped, with an analysis that counts its runs."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
-import subprocess
 import sys
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyarrow import fs
+from rich.console import Console
 
 from raylot import results
+from raylot.command import analyses
 from raylot.command.analyses import data_fingerprint, run_analysis
+from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
 
-#: Says how many tables there are, in bold on a terminal, and writes that down.
-_SCRIPT = """
-import sys
-from pathlib import Path
-from rich.console import Console
-root = Path(sys.argv[1])
-with (Path(__file__).parents[1] / "runs").open("a") as runs:
-    runs.write("x")
-(root / "analysis").mkdir(exist_ok=True)
-count = len(list((root / "tables").rglob("*.parquet")))
-(root / "analysis" / "count.txt").write_text(str(count))
-Console(highlight=False).print(f"{count} tables", style="bold")
-sys.exit(status)
-"""
+
+class Place:
+    """A storage, and an analysis called ``count`` that does `run`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.storage = Storage(folder / "storage")
+        self.package = folder / "package"
+        self.package.mkdir()
+        self.runs = 0
+        self.run: Callable[[Storage], object] = self.count
+
+    def main(self, arguments: Sequence[str]) -> None:
+        (root,) = arguments
+        self.runs += 1
+        self.run(Storage(root))
+
+    def count(self, storage: Storage) -> None:
+        """Says how many tables there are, in bold on a terminal, and writes that down."""
+        tables = len(storage.versions("tables"))
+        storage.write("analysis/count.txt", str(tables).encode())
+        Console(highlight=False).print(f"{tables} tables", style="bold")
+
+    def analyse(self) -> tuple[bool, int]:
+        """Runs the analysis: whether it ended well, and how often it has run."""
+        return run_analysis("count", self.storage, data_fingerprint(self.storage)), self.runs
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    (tmp_path / "scripts").mkdir()
-    (tmp_path / "scripts" / "count.py").write_text("status = 0\n" + _SCRIPT)
-    Storage(tmp_path / "storage").write("tables/tasks/a.parquet", b"one")
-    return tmp_path
-
-
-def _analyse(place: Path) -> tuple[bool, int]:
-    """Runs the analysis: whether it ended well, and how often it has run."""
-    script = place / "scripts" / "count.py"
-    storage = Storage(place / "storage")
-    well = run_analysis(script, storage, data_fingerprint(storage))
-    return well, len((place / "runs").read_text())
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    place = Place(tmp_path)
+    module: Any = types.ModuleType("count_tables")
+    module.main = place.main
+    monkeypatch.setitem(sys.modules, "count_tables", module)
+    monkeypatch.setitem(analyses.ANALYSES, "count", "count_tables")
+    monkeypatch.setattr(analyses, "_PACKAGE", place.package)
+    place.storage.write("tables/tasks/a.parquet", b"one")
+    return place
 
 
 def test_it_runs_once_and_then_says_the_same_again(
-    place: Path, capsys: pytest.CaptureFixture[str]
+    place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _analyse(place) == (True, 1)
+    assert place.analyse() == (True, 1)
     assert capsys.readouterr().out == "1 tables\n"
     for _ in range(2):
-        assert _analyse(place) == (True, 1)
+        assert place.analyse() == (True, 1)
         first, *rest = capsys.readouterr().out.splitlines()
-        assert first.startswith("unchanged  count.py: ")
+        assert first.startswith("unchanged  count: ")
         assert rest == ["1 tables"]
 
 
@@ -72,31 +84,30 @@ def test_it_runs_once_and_then_says_the_same_again(
     ],
 )  # fmt: skip
 def test_what_it_repeats_is_its_answer_or_last_line(
-    said: str, again: str, place: Path, capsys: pytest.CaptureFixture[str]
+    said: str, again: str, place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (place / "scripts" / "count.py").write_text(f"print({said!r}, end='')")
-    (place / "runs").write_text("")
-    _analyse(place)
+    place.run = lambda storage: print(said, end="")
+    place.analyse()
     assert capsys.readouterr().out == said
-    _analyse(place)
+    place.analyse()
     first, _, rest = capsys.readouterr().out.partition("\n")
-    assert first.startswith("unchanged  count.py: ")
+    assert first.startswith("unchanged  count: ")
     assert rest == f"{again}\n"
 
 
-def test_compaction_changes_nothing_but_another_end_of_a_run_does(place: Path) -> None:
+def test_compaction_changes_nothing_but_another_end_of_a_run_does(place: Place) -> None:
     """The row of ``runs`` of an ended run holds the digests of its files."""
-    storage = Storage(place / "storage")
+    storage = place.storage
     for run_id in ("a1", "b2"):
         task = {"run_id": run_id, "task": 0}
         digest = results.write(storage, "tasks", run_id, [task])
         files = json.dumps({"tasks": [1, digest]})
         run = {"run_id": run_id, "kind": "stream", "status": "finished", "files": files}
         results.write(storage, "runs", run_id, [run])
-    assert _analyse(place) == (True, 1)
+    assert place.analyse() == (True, 1)
     changed = {done.table for done in results.compact(storage) if done.after < done.before}
     assert changed == {"runs", "tasks"}
-    assert _analyse(place) == (True, 1)
+    assert place.analyse() == (True, 1)
     before = data_fingerprint(storage)
     (name,) = storage.names("tables/tasks/compacted")
     rows = storage.read(f"tables/tasks/compacted/{name}") or b""
@@ -104,91 +115,96 @@ def test_compaction_changes_nothing_but_another_end_of_a_run_does(place: Path) -
     assert data_fingerprint(storage) != before, "rows of ended runs are missing"
     storage.write(f"tables/tasks/compacted/{name}", rows)
     results.write(storage, "runs", "b2", [{**run, "seconds": 2.0}])
-    assert _analyse(place) == (True, 2)
+    assert place.analyse() == (True, 2)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda place: Storage(place / "storage").write("tables/tasks/b.parquet", b"two"),
-        lambda place: Storage(place / "storage").write("tables/tasks/a.parquet", b"other"),
-        lambda place: Storage(place / "storage").delete_file("tables/tasks/a.parquet"),
-        lambda place: Storage(place / "storage").write("commands/a.json", b"{}"),
-        lambda place: Storage(place / "storage").write("state/a/state.safetensors", b""),
-        lambda place: Storage(place / "storage").delete_file("analysis/count.txt"),
-        lambda place: Storage(place / "storage").write("analysis/count.txt", b"by hand"),
-        lambda place: (place / "scripts" / "helper.py").write_text("# changed"),
-        lambda place: Storage(place / "storage").write("analysis/.count.json", b"damaged"),
-        lambda place: Storage(place / "storage").write("analysis/.count.json", b"[1]"),
-        lambda place: Storage(place / "storage").write("analysis/.count.json", b"{}"),
+        lambda place: place.storage.write("tables/tasks/b.parquet", b"two"),
+        lambda place: place.storage.write("tables/tasks/a.parquet", b"other"),
+        lambda place: place.storage.delete_file("tables/tasks/a.parquet"),
+        lambda place: place.storage.write("commands/a.json", b"{}"),
+        lambda place: place.storage.write("state/a/state.safetensors", b""),
+        lambda place: place.storage.delete_file("analysis/count.txt"),
+        lambda place: place.storage.write("analysis/count.txt", b"by hand"),
+        lambda place: (place.package / "helper.py").write_text("# changed"),
+        lambda place: place.storage.write("analysis/.count.json", b"damaged"),
+        lambda place: place.storage.write("analysis/.count.json", b"[1]"),
+        lambda place: place.storage.write("analysis/.count.json", b"{}"),
     ],
 )
 def test_it_runs_again_if_what_it_reads_or_wrote_has_changed(
-    place: Path, change: Callable[[Path], object]
+    place: Place, change: Callable[[Place], object]
 ) -> None:
-    assert _analyse(place) == (True, 1)
+    assert place.analyse() == (True, 1)
     change(place)
-    assert _analyse(place) == (True, 2)
-    assert _analyse(place) == (True, 2)
+    assert place.analyse() == (True, 2)
+    assert place.analyse() == (True, 2)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda place: Storage(place / "storage").write("analysis/mine.svg", b"of the user"),
-        lambda place: Storage(place / "storage").write("drivers/a.json", b"{}"),
-        lambda place: Storage(place / "storage").write("tables/tasks/.a.tmp", b"half"),
+        lambda place: place.storage.write("analysis/mine.svg", b"of the user"),
+        lambda place: place.storage.write("drivers/a.json", b"{}"),
+        lambda place: place.storage.write("tables/tasks/.a.tmp", b"half"),
     ],
 )
-def test_other_files_do_not_matter(place: Path, change: Callable[[Path], object]) -> None:
-    assert _analyse(place) == (True, 1)
+def test_other_files_do_not_matter(place: Place, change: Callable[[Place], object]) -> None:
+    assert place.analyse() == (True, 1)
     change(place)
-    assert _analyse(place) == (True, 1)
+    assert place.analyse() == (True, 1)
 
 
-def test_an_analysis_that_failed_runs_again(place: Path) -> None:
-    script = place / "scripts" / "count.py"
-    script.write_text("status = 2\n" + _SCRIPT)
-    assert _analyse(place) == (False, 1)
-    assert _analyse(place) == (False, 2)
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OptionError("storage=x: too bad"), "error: STORAGE=x: too bad\n"),
+        (ZeroDivisionError("too bad"), "ZeroDivisionError: too bad\n"),
+    ],
+)
+def test_an_analysis_that_failed_says_why_and_runs_again(
+    error: Exception, told: str, place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(storage: Storage) -> None:
+        raise error
+
+    place.run = fail
+    assert place.analyse() == (False, 1)
+    assert capsys.readouterr().err.endswith(told)
+    assert place.analyse() == (False, 2)
 
 
 def test_what_a_stranger_has_written_there_does_not_steer_the_terminal(
-    place: Path, capsys: pytest.CaptureFixture[str]
+    place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _analyse(place)
-    record = place / "storage" / "analysis" / ".count.json"
-    planted = {**json.loads(record.read_text()), "said": "a\x1b[2Jb\nc\u202ed"}
-    record.write_text(json.dumps(planted))
+    place.analyse()
+    record = json.loads(place.storage.read("analysis/.count.json") or b"")
+    planted = {**record, "said": "a\x1b[2Jb\nc\u202ed"}
+    place.storage.write("analysis/.count.json", json.dumps(planted).encode())
     capsys.readouterr()
-    assert _analyse(place) == (True, 1)
+    assert place.analyse() == (True, 1)
     assert capsys.readouterr().out.endswith("\na\\x1b[2Jb\nc\\u202ed\n")
 
 
-def test_an_object_store_is_known_by_names_sizes_and_times_too(place: Path) -> None:
+def test_an_object_store_is_known_by_names_sizes_and_times_too(place: Place) -> None:
     """A URI's file system lists its files by paths of its own."""
-    storage = Storage(f"file://{place / 'storage'}")
-    assert isinstance(storage.filesystem, fs.LocalFileSystem)
-    script = place / "scripts" / "count.py"
-    script.write_text("status = 0\n" + _SCRIPT.replace("sys.argv[1]", "sys.argv[1][7:]"))
-    for runs in (1, 1):
-        assert run_analysis(script, storage, data_fingerprint(storage))
-        assert len((place / "runs").read_text()) == runs
+    place.storage = Storage(f"file://{place.storage.root}")
+    assert isinstance(place.storage.filesystem, fs.LocalFileSystem)
+    for _ in range(2):
+        assert place.analyse() == (True, 1)
 
 
-def test_on_a_terminal_it_is_printed_as_on_one_and_kept_as_plain_text(place: Path) -> None:
-    code = (
-        "from pathlib import Path; from raylot.command.analyses import run_analysis; "
-        "from raylot.storage import Storage; "
-        f"run_analysis(Path({str(place / 'scripts' / 'count.py')!r}), "
-        f"Storage({str(place / 'storage')!r}), '')"
-    )
+def test_on_a_terminal_it_is_printed_as_on_one_and_kept_as_plain_text(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
     here, there = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm"}
-    environment.pop("NO_COLOR", None)
-    subprocess.run([sys.executable, "-c", code], stdout=there, env=environment, check=True)
-    os.close(there)
-    assert b"\x1b[1m1 tables\x1b[0m" in os.read(here, 10_000)
+    with os.fdopen(there, "w") as terminal, contextlib.redirect_stdout(terminal):
+        place.analyse()
+        assert b"\x1b[1m1 tables\x1b[0m" in os.read(here, 10_000)
     os.close(here)
-    record = json.loads((place / "storage" / "analysis" / ".count.json").read_text())
+    record = json.loads(place.storage.read("analysis/.count.json") or b"")
     assert record["said"] == "1 tables"

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from raylot import plugins
-from raylot.command.arguments import Command, as_typed, parse, read_options_file
+from raylot.command.arguments import Command, parse, read_options_file
 from raylot.config import PRESETS, Study
 from raylot.config.options import accepted
+from raylot.config.parser import as_typed
 from raylot.foundation.errors import OptionError
 
 
@@ -112,15 +113,16 @@ def test_values_as_users_write_them(arguments: list[str], name: str, value: Any)
         ("rounds: auto", "rounds", None),
         ("download: no", "download", False),
         ("carry-optimizer: yes", "carry_optimizer", True),
-        # numbers are read as on the command line, not as YAML 1.1 reads them: 8, 90, a date
+        # text is read as on the command line, not as YAML 1.1 reads it: 8, a date, an error
         ("epochs: 010", "epochs", 10),
+        ("epochs: !!int 10", "epochs", 10),
         ("name: 2024-01-02", "name", "2024-01-02"),
-        ("name: 2024-13-45", "name", "2024-13-45"),
         ("hidden: &layers [8, 4]\nsnapshots: &none [0]\nstream_snapshots: *none", "hidden", (8, 4)),
         ("data-root: /somewhere", "data_root", Path("/somewhere")),
         ("lr: 1e-3", "lr", 0.001),
         ("random_masks: null", "random_masks", None),
-        ("random-density: null", "random_density", None),
+        ("random-density: ~", "random_density", None),
+        ("epochs: 1\nepochs: 2", "epochs", 2),
         ("interventions: none", "interventions", ("none",)),
         ("stream_sparsities: highest", "stream_sparsities", "highest"),
         ("stream_snapshots: [0, 10]", "stream_snapshots", (0, 10)),
@@ -192,7 +194,7 @@ def test_a_table_of_rounds_is_for_all_sparsities_and_no_other(
 
 def test_what_a_plugin_says_is_left_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     told = "plugin=mine.py: must be a file; NameError: name 'batch_size' is not defined"
-    assert as_typed(told) == f"--{told}"
+    assert as_typed(told, Study.model_fields) == f"--{told}"
 
 
 def test_a_scripts_own_defaults_are_below_what_is_given(options_file: Path) -> None:
@@ -430,19 +432,27 @@ def test_odd_command_lines_are_one_line_too(
         ("lr: nan", "lr=nan: must be a number in (0, 100]"),
         ("epochs: 0x10", "epochs=0x10: must be a whole number in [1, 100000]"),
         ("epochs: 1:30", "epochs=1:30: must be a whole number in [1, 100000]"),
-        ("epochs: yes", "epochs=True: must be a whole number in [1, 100000]"),
+        ("epochs: yes", "epochs=yes: must be a whole number in [1, 100000]"),
         (
             "seeds: [1, true]",
-            "seeds=['1', True]: must be whole numbers from 0, each once, as 0-9 or 0,3,5",
+            "seeds=true: must be whole numbers from 0, each once, as 0-9 or 0,3,5",
         ),
         (
             "rounds: {0.8: 3, 0.80: 5}",
             "rounds={'0.8': '3', '0.80': '5'}: must be a whole number in [1, 1000], one per "
             "sparsity as 0.8:3,0.9:5, or auto",
         ),
+        *(
+            (
+                f"{key}: 3",
+                f"{key}=3: unknown option; accepted: {', '.join(sorted(Study.model_fields))}",
+            )
+            for key in ("1", "null", "<<", "cls", "__class__")
+        ),
+        ("tasks: {epochs: 3}", "tasks={'epochs': '3'}: must be a whole number in [1, 1000000]"),
         (
-            "1: 2\nepochs: 3",
-            "1=2: unknown option; accepted: " + ", ".join(sorted(Study.model_fields)),
+            "seeds: {1: 2}",
+            "seeds={'1': '2'}: must be whole numbers from 0, each once, as 0-9 or 0,3,5",
         ),
         ("lr: null", "lr=None: must be a number in (0, 100]"),
         ("lr: [1, 2]", "lr=['1', '2']: must be a number in (0, 100]"),
@@ -464,13 +474,12 @@ def test_a_mistake_in_a_file_is_one_line(
     "content",
     [
         b"epochs: [1",
-        b"{epochs: 1, lr",
         b"epochs: 1: 2",
         b"\tepochs: 1",
         b"epochs: 1\n---\nepochs: 2",
         b"epochs: *nowhere",
+        b"epochs: &a [*a]",
         b"? [1]\n: 2",
-        b"epochs: !own 3",
         b"epochs: \xff",
         b"\xff\xfe\x00",
         b"epochs: \x07",
@@ -478,21 +487,7 @@ def test_a_mistake_in_a_file_is_one_line(
         b"- epochs",
         b"epochs",
         b"3",
-        b"true: 1",
-        b"null: 1",
-        # values that yaml itself cannot make sense of
-        b"epochs: !!int 10",
-        b"lr: !!float ten",
-        b"carry_optimizer: !!bool perhaps",
-        b"name: !!timestamp never",
-        b"name: !!binary aGFsbG8=",
-        b"shifts: !!set {noise}",
-        # what a mapping would lose, and what memory might not hold
-        b"epochs: 1\nepochs: 1",
-        b"batch-size: 1\nbatch_size: 2",
-        b"rounds: {0.8: 3, 0.8: 3}",
-        b"<<: {epochs: 3}",
-        b"epochs: 1 #" + b" " * 100_000,
+        b"[]",
     ],
 )
 def test_a_file_that_is_no_mapping_is_refused(
@@ -501,50 +496,6 @@ def test_a_file_that_is_no_mapping_is_refused(
     options_file.write_bytes(content)
     assert refusal(capsys, "--config", str(options_file)).startswith(
         f"--config={options_file}: must"
-    )
-
-
-@pytest.mark.parametrize(
-    "text", ['name: "two\\nlines"', '"two\\nlines": 3', "cls: 1", "self: 1", "__class__: 1"]
-)
-def test_odd_files_are_one_line_too(
-    text: str, options_file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options_file.write_text(text)
-    assert refusal(capsys, "--config", str(options_file))
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("lr: &a [*a]", "lr"),
-        ("a: &a [x, x]\nb: &b [*a, *a]\nepochs: *b", "b"),
-        ("rounds: &a {0.8: *a}", "rounds"),
-        ("rounds: {0.8: [3]}", "rounds"),
-        ("seeds: [[1, 2], [3]]", "seeds"),
-        ("seeds: [{1: 2}]", "seeds"),
-    ],
-)
-def test_lists_in_lists_are_refused(
-    text: str, name: str, options_file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """By aliases, a few lines could hold more of them than memory does."""
-    options_file.write_text(text)
-    message = refusal(capsys, "--config", str(options_file))
-    assert message == f"--config={options_file}: {name} must hold no lists or tables in its own"
-
-
-def test_a_key_given_twice_is_named(options_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options_file.write_text("epochs: 1\nlr: 1\nepochs: 2\n")
-    message = refusal(capsys, "--config", str(options_file))
-    assert message == f"--config={options_file}: must be a YAML file (epochs is given twice)"
-
-
-def test_a_file_without_end_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    message = refusal(capsys, "--config", "/dev/zero")
-    assert message == (
-        "--config=/dev/zero: must be a YAML file that can be read "
-        "(it is no regular file, but a pipe, a device or a socket)"
     )
 
 
@@ -587,7 +538,7 @@ def test_a_mistake_is_named_where_it_was_made(
 
 def test_what_is_not_given_is_told_without_a_value(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        command().refuse(OptionError("data_root=None: must be a folder"))
+        command().refuse(OptionError("data_root is not given: must be a folder"))
     assert capsys.readouterr().err == "error: --data-root is not given: must be a folder\n"
     assert refusal(capsys, "--epochs", "None").startswith("--epochs=None: must be ")
     assert refusal(capsys, "--epochs", "True").startswith("--epochs=True: must be ")
@@ -616,40 +567,43 @@ def test_a_command_tells_of_its_options_as_they_were_typed(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--help-all"], ["--sparsites", "0.8"], ["--epochs", "0"]]
+    "words",
+    [
+        ["sweep", "ticket-plasticity", "--help"],
+        ["sweep", "plastic-parameters", "--help-all"],
+        ["sweep", "ticket-count-vs-plasticity", "--sparsites", "0.8"],
+        ["sweep", "ticket-count-vs-plasticity", "--epochs", "0"],
+        ["sweep", "--help"],
+        ["--help"],
+        ["swep"],
+        ["sweep", "ticket_plasticity"],
+    ],
+    ids=" ".join,
 )
-@pytest.mark.parametrize("script", sorted((Path(__file__).parents[3] / "sweeps").glob("*.py")))
-def test_neither_help_nor_a_mistake_waits_for_large_libraries(
-    script: Path, arguments: list[str]
-) -> None:
+def test_neither_help_nor_a_mistake_waits_for_large_libraries(words: list[str]) -> None:
     """Ray and torch take seconds to import, pyarrow and pandas half a second."""
     code = (
-        "import runpy, sys\n"
-        f"sys.argv = {[str(script), *arguments]}\n"
-        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "import sys\n"
+        "from raylot.command.main import main\n"
+        f"try: print(main({words}))\n"
         "except SystemExit as ended: print(ended.code)\n"
         "print(sorted({'torch', 'ray', 'pyarrow', 'pandas', 'numpy', 'rich'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     *_, status, loaded = done.stdout.splitlines()
-    assert status == ("0" if arguments[0].startswith("--help") else "2")
+    assert status == ("0" if words[-1].startswith("--help") else "2")
     assert loaded == "[]"
     assert "Traceback" not in done.stderr
 
 
-def test_a_file_of_the_largest_size_is_read(options_file: Path) -> None:
-    options_file.write_text("epochs: 7\n".ljust(100_000))
-    assert command("--config", str(options_file)).study.epochs == 7
-
-
-@pytest.mark.parametrize(("text", "value"), [("true", True), ("'on'", "on"), ("2", "2")])
+@pytest.mark.parametrize("text", ["true", "on", "2"])
 def test_a_file_cannot_ask_for_a_download(
-    text: str, value: Any, options_file: Path, capsys: pytest.CaptureFixture[str]
+    text: str, options_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options_file.write_text(f"download: {text}\ndataset: mnist\ndata_root: /somewhere")
     message = refusal(capsys, "--config", str(options_file))
     assert message == (
-        f"--config={options_file}: download={value}: must be given on the command line, as it "
+        f"--config={options_file}: download={text}: must be given on the command line, as it "
         "writes into data_root"
     )
 
@@ -717,17 +671,6 @@ def test_a_file_cannot_ask_for_a_plugin(
     assert not (own / "harm").exists()
 
 
-@pytest.mark.parametrize("name", ["shift", "interventions", "seeds", "pruning"])
-def test_options_in_groups_are_refused(
-    name: str, options_file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options_file.write_text(f"{name}:\n  epochs: 3\n")
-    message = refusal(capsys, "--config", str(options_file))
-    assert (
-        message == f"--config={options_file}: {name} must hold no options; all stand at top level"
-    )
-
-
 @pytest.mark.parametrize("place", ["value", "document"])
 def test_a_file_cannot_execute_anything(
     place: str, options_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -735,8 +678,7 @@ def test_a_file_cannot_execute_anything(
     harm = tmp_path / "harm"
     call = f"!!python/object/apply:os.system ['touch {harm}']"
     options_file.write_text(f"name: {call}" if place == "value" else call)
-    message = refusal(capsys, "--config", str(options_file))
-    assert message.startswith(f"--config={options_file}: must be a YAML file")
+    assert refusal(capsys, "--config", str(options_file)).startswith(f"--config={options_file}: ")
     assert not harm.exists()
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
+import time
+import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from raylot import results
-from raylot.command.script import conduct
+from raylot.command import analyses
+from raylot.command.studies import StudyKind, run_study
 from raylot.config import Study
 from raylot.storage import Storage
 from raylot.sweep import Sweep, study_spaces
@@ -20,23 +22,29 @@ from raylot.sweep.outcome import CONTINUE
 
 _OPTIONS = {"tasks": 3, "snapshots": "0", "sparsities": "0.5", "seeds": "0-1", "rounds": 1,
             "shifts": "stationary"}  # fmt: skip
-_ANALYSES = {"first.py": "streams", "second.py": "tickets"}
+_KIND = StudyKind("study", "", {"first": "streams", "second": "tickets"})
 
 
-def _place(tmp_path: Path) -> Path:
-    """A folder with a sweep's script, and analyses that say their name."""
-    for folder in ("sweeps", "analysis"):
-        (tmp_path / folder).mkdir()
-    for name in _ANALYSES:
-        (tmp_path / "analysis" / name).write_text(f"print('this is {name}')\n")
-    return tmp_path
+@pytest.fixture(autouse=True)
+def said_by_analyses(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[str], object]]:
+    """Two analyses that say their name; name -> what each does with the storage's root."""
+    does: dict[str, Callable[[str], object]] = {}
+    for name in _KIND.analyses:
+        does[name] = lambda root, name=name: print(f"this is {name}")
+        module: Any = types.ModuleType(f"analysis_{name}")
+        module.main = lambda arguments, name=name: does[name](*arguments)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setitem(analyses.ANALYSES, name, module.__name__)
+    return does
+
+
+def _arguments(place: Path, *extra: str) -> list[str]:
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in _OPTIONS.items()]
+    return [*given, f"--storage={place / 'storage'}", *extra]
 
 
 def _command(place: Path, *extra: str) -> int:
-    given = [f"--{name.replace('_', '-')}={value}" for name, value in _OPTIONS.items()]
-    arguments = [*given, f"--storage={place / 'storage'}", *extra]
-    script = place / "sweeps" / "study.py"
-    return conduct(script, "", study_spaces, analyses=_ANALYSES, arguments=arguments)
+    return run_study(_KIND, study_spaces, _arguments(place, *extra))
 
 
 def _end(place: Path, **statuses: str) -> None:
@@ -54,9 +62,8 @@ def _end(place: Path, **statuses: str) -> None:
 def test_a_sweep_of_which_everything_failed_ends_with_that(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place = _place(tmp_path)
-    _end(place, streams="failed")
-    assert _command(place) == 1
+    _end(tmp_path, streams="failed")
+    assert _command(tmp_path) == 1
     said = capsys.readouterr()
     lines = said.out.splitlines()
     assert lines[0] == "0 runs finished, 2 failed (try again with --retry-failed), 2 missing"
@@ -64,39 +71,37 @@ def test_a_sweep_of_which_everything_failed_ends_with_that(
     assert lines[3].startswith("2 runs cannot be computed")
     assert len(lines) == 4
     assert said.err == ""
-    assert not (place / "storage" / "analysis").exists()
+    assert not (tmp_path / "storage" / "analysis").exists()
 
 
 def test_an_analysis_whose_stage_has_no_finished_run_is_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place = _place(tmp_path)
-    _end(place, streams="finished", tickets="diverged")
-    assert _command(place) == 0
+    _end(tmp_path, streams="finished", tickets="diverged")
+    assert _command(tmp_path) == 0
     said = capsys.readouterr()
-    assert "this is first.py" in said.out
-    assert "left out  second.py: none of the tickets has finished" in said.out
-    assert "this is second.py" not in said.out
+    assert "this is first" in said.out
+    assert "left out  second: none of the tickets has finished" in said.out
+    assert "this is second" not in said.out
 
 
 def test_a_command_with_nothing_to_do_does_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place = _place(tmp_path)
-    _end(place, streams="finished", tickets="finished")
-    assert _command(place) == 0
+    _end(tmp_path, streams="finished", tickets="finished")
+    assert _command(tmp_path) == 0
     first = capsys.readouterr().out
     assert "4 runs finished" in first
-    before = {path: path.stat().st_mtime_ns for path in place.rglob("*") if path.is_file()}
-    assert _command(place) == 0
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    assert _command(tmp_path) == 0
     again = capsys.readouterr().out
     assert [line for line in again.splitlines() if line.startswith("unchanged")] == [
         f"unchanged  {name}: nothing that it reads has changed since it ended with:"
-        for name in _ANALYSES
+        for name in _KIND.analyses
     ]
-    assert all(f"this is {name}\n" in again for name in _ANALYSES)
+    assert all(f"this is {name}\n" in again for name in _KIND.analyses)
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert sorted(before) == sorted(path for path in place.rglob("*") if path.is_file())
+    assert sorted(before) == sorted(path for path in tmp_path.rglob("*") if path.is_file())
 
 
 def _command_without_ray_and_torch(
@@ -106,23 +111,17 @@ def _command_without_ray_and_torch(
         monkeypatch.delitem(sys.modules, name)  # they are imported again
     for name in ("ray", "torch"):
         monkeypatch.setitem(sys.modules, name, None)  # and these can no longer be
-    import raylot.command.script
-    from raylot.sweep import study_spaces as spaces
+    from raylot.command.studies import StudyKind, run_study
+    from raylot.sweep import study_spaces
 
-    arguments = [f"--{n}={v}" for n, v in _OPTIONS.items()]
-    arguments += [f"--storage={place / 'storage'}", *extra]
-    script = place / "sweeps" / "study.py"
-    return raylot.command.script.conduct(
-        script, "", spaces, analyses=_ANALYSES, arguments=arguments
-    )
+    return run_study(StudyKind("study", "", {}), study_spaces, _arguments(place, *extra))
 
 
 def test_it_does_nothing_without_ray_and_torch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = _place(tmp_path)
-    _end(place, streams="finished", tickets="finished")
-    assert _command_without_ray_and_torch(place, monkeypatch) == 0
+    _end(tmp_path, streams="finished", tickets="finished")
+    assert _command_without_ray_and_torch(tmp_path, monkeypatch) == 0
 
 
 @pytest.mark.parametrize("extra", [[], ["--dry-run"], ["--data-root=/nowhere"]])
@@ -132,9 +131,8 @@ def test_missing_data_is_told_before_torch_is_imported(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    place = _place(tmp_path)
     with pytest.raises(SystemExit) as ended:
-        _command_without_ray_and_torch(place, monkeypatch, "--dataset=mnist", *extra)
+        _command_without_ray_and_torch(tmp_path, monkeypatch, "--dataset=mnist", *extra)
     assert ended.value.code == 2
     error = capsys.readouterr().err
     if "--data-root=/nowhere" in extra:
@@ -149,42 +147,38 @@ def test_missing_data_is_told_before_torch_is_imported(
 
 @pytest.mark.parametrize("when", ["finished before", "just now"])
 def test_a_storage_that_goes_away_during_the_analyses_is_no_mistake_of_the_user(
-    when: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    when: str,
+    tmp_path: Path,
+    said_by_analyses: dict[str, Callable[[str], object]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    place = _place(tmp_path)
-    _end(place, streams="finished", tickets="finished")
+    def lose(root: str) -> None:
+        Path(root).rename(f"{root}_elsewhere")
+        Path(root).touch()  # so that nobody makes the folder again
+
+    _end(tmp_path, streams="finished", tickets="finished")
     if when == "just now":
         monkeypatch.setattr(Sweep, "is_finished", lambda sweep, retry_failed: False)
-    (place / "analysis" / "first.py").write_text(
-        "import os, sys\n"
-        "os.rename(sys.argv[1], sys.argv[1] + '_elsewhere')\n"
-        "open(sys.argv[1], 'w').close()\n"  # so that nobody makes the folder again
-    )
-    assert _command(place) == 1
+    said_by_analyses["first"] = lose
+    assert _command(tmp_path) == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"error: storage={place / 'storage'}: is out of reach (")
+    assert error.startswith(f"error: storage={tmp_path / 'storage'}: is out of reach (")
     assert error.endswith(f" {CONTINUE}\n")
 
 
-def test_ctrl_c_ends_an_analysis_too(tmp_path: Path) -> None:
-    place = _place(tmp_path)
-    _end(place, streams="finished")
-    sleeping = "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n"
-    (place / "analysis" / "first.py").write_text(sleeping)
-    code = (
-        "import signal, sys\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job has none
-        f"sys.path.insert(0, {str(Path(__file__).parents[3])!r})\n"
-        "from pathlib import Path\n"
-        "from tests.unit.command.test_running import _command\n"
-        f"sys.exit(_command(Path({str(place)!r})))"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    pid = next(int(line) for line in process.stdout if line.strip().isdigit())
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
+def test_ctrl_c_ends_an_analysis_too(
+    tmp_path: Path,
+    said_by_analyses: dict[str, Callable[[str], object]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def sleep(root: str) -> None:
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(60)
+
+    _end(tmp_path, streams="finished", tickets="finished")
+    said_by_analyses["first"] = sleep
+    assert _command(tmp_path) == 130
+    said = capsys.readouterr().out
     assert said.endswith("\nInterrupted.\n")
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+    assert "this is second" not in said

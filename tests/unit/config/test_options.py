@@ -68,16 +68,12 @@ def test_integers_leave_other_values_to_the_model(value: Any) -> None:
     "text",
     [
         "x", "1-", "-1", "1-2-3", "1:2", "0-5:0", "0-5:x", "1.5", "0-100000", "0-" + "9" * 30,
-        "0:-", "5-3", "1,5-3", "0-99999,7", "0-99999,0-99999", "1_0", "+1", "\u0663", "0-5:",
+        "0:-", "5-3", "1,5-3", "1_0", "+1", "\u0663", "0-5:",
     ],
 )  # fmt: skip
 def test_what_is_no_list_of_integers_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the model says what is accepted
         parse_integers(text)
-
-
-def test_as_many_integers_as_are_accepted() -> None:
-    assert parse_integers("7,0-99998") == [7, *range(99_999)]
 
 
 @given(st.integers(0, 10**9), st.integers(0, 1000), st.integers(1, 50))

@@ -316,7 +316,7 @@ def test_while_a_sweep_runs_nothing_is_compacted(
             results.compact(storage)
         assert main(["compact", storage.root]) == 2
         said, told = capsys.readouterr()
-        assert told.startswith(f"error: storage={storage.root}: must not be in")
+        assert told.startswith(f"error: STORAGE={storage.root}: must not be in")
         assert said == ""
     assert {p: p.read_bytes() for p in Path(storage.root).rglob("*.parquet")} == contents
 
@@ -452,8 +452,8 @@ def test_the_command_says_what_it_did(storage: Storage, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["compact", "{missing}"], "storage={missing}: must be the folder or URI of a raylot stor"),
-        (["compact", "nowhere://x"], "storage=nowhere://x: must be a folder that can be written"),
+        (["compact", "{missing}"], "STORAGE={missing}: must be the folder or URI of a raylot stor"),
+        (["compact", "nowhere://x"], "STORAGE=nowhere://x: must be a folder that can be written"),
         (["compact"], "the following arguments are required: STORAGE"),
         ([], "the following arguments are required: COMMAND"),
         (["squeeze", "."], "argument COMMAND: invalid choice: 'squeeze' (choose from"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from raylot import plugins
-from raylot.command import script
+from raylot.command.studies import StudyKind, run_study
 from raylot.config import StreamRun
 from raylot.foundation import registry
 from raylot.sweep.plugin_networks import check_plugin_networks
@@ -113,10 +113,10 @@ def test_the_command_says_so_before_it_starts_anything(
     """1,437 digits are 359 batches of 4, and one digit is left."""
     file = _plugin(tmp_path, _NORMALISED)
     with pytest.raises(SystemExit) as ended:
-        script.conduct(
-            tmp_path / "study.py", "", study_spaces, analyses={},
-            arguments=["--plugin", str(file), "--network", "mine", "--batch-size", "4",
-                       "--storage", str(tmp_path / "results"), *more],
+        run_study(
+            StudyKind("study", "", {}), study_spaces,
+            ["--plugin", str(file), "--network", "mine", "--batch-size", "4",
+             "--storage", str(tmp_path / "results"), *more],
         )  # fmt: skip
     told = capsys.readouterr()
     assert ended.value.code == 2

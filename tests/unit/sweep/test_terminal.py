@@ -17,7 +17,7 @@ _WIDTH = 60
 #: Writes past Python's streams, through them, and from a child process, while a sweep runs.
 _NOISY = """
 import os, subprocess, sys, threading, time
-from raylot.command.script import conduct
+from raylot.command.studies import StudyKind, run_study
 from raylot.sweep import study_spaces
 ended = threading.Event()
 def write():
@@ -29,7 +29,7 @@ def write():
         subprocess.run(["echo", "<child>"])
 noise = threading.Thread(target=write)
 noise.start()
-status = conduct(sys.argv[1], "", study_spaces, analyses={}, arguments=sys.argv[2:])
+status = run_study(StudyKind("study", "", {}), study_spaces, sys.argv[2:], script=sys.argv[1])
 ended.set()
 noise.join()
 sys.exit(status)

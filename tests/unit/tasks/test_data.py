@@ -337,7 +337,7 @@ def test_mnist_unit_reaches_one(mnist_root: Path) -> None:
 @pytest.mark.parametrize("download", [False, True])
 def test_mnist_without_a_root_is_refused(download: bool) -> None:
     message = refusal(lambda: load_dataset("mnist", download=download))
-    assert message.startswith("data_root=None: must be the folder that holds MNIST")
+    assert message.startswith("data_root is not given: must be the folder that holds MNIST")
 
 
 @pytest.mark.parametrize("missing", [FILES, *[[name] for name in FILES]])

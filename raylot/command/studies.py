@@ -1,0 +1,118 @@
+"""The studies that raylot brings along, and `run_study`: from a command line to an exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raylot.foundation.interruption import ends_at_once
+from raylot.foundation.text import print_any_text
+
+with ends_at_once():  # this takes a moment
+    from raylot.command.arguments import parse
+    from raylot.config import Study
+
+if TYPE_CHECKING:
+    from raylot.sweep import Space
+
+
+@dataclass(frozen=True)
+class StudyKind:
+    """What sets one study apart from the others.
+
+    Attributes:
+        name: the study's name; its results lie in ``results/NAME``.
+        description: the first lines of ``--help``; the first of all is the question in one line.
+        analyses: what is run on the tables when the sweep has ended -> the stage whose results it
+            needs: ``streams``, ``tickets`` or ``ticket streams``; see `analyses.ANALYSES`.
+        defaults: options that this study sets otherwise than the preset ``default``.
+    """
+
+    name: str
+    description: str
+    analyses: Mapping[str, str]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+TICKET_COUNT_VS_PLASTICITY = StudyKind(
+    "ticket_count_vs_plasticity",
+    """Does the number of distinct lottery tickets fall as a network loses plasticity?
+
+Trains networks on streams of tasks, searches the tickets of their snapshots at several sparsities,
+and correlates how many distinct ones there are, and how many win, with how plastic the network is.
+The default study takes 1-2 minutes. The same command again skips what is finished and continues
+what was interrupted.""",
+    {"figures": "tickets", "report": "streams", "correlation": "tickets"},
+)
+
+TICKET_PLASTICITY = StudyKind(
+    "ticket_plasticity",
+    """Is a winning ticket more or less plastic than the network it was found in?
+
+Searches the tickets of snapshots along streams of tasks, then trains the first of each, whether it
+wins or not, on the tasks that follow, one after another, beside the dense network, a random mask
+and the ticket from a fresh initialisation. The answer says how many of them win. The default study
+takes some minutes. The same command again skips what is finished and continues what was
+interrupted.""",
+    {"figures": "tickets", "report": "streams", "ticket_plasticity": "ticket streams"},
+    {"ticket_tasks": 10, "snapshots": "0,20", "sparsities": "0.8"},
+)
+
+PLASTIC_PARAMETERS = StudyKind(
+    "plastic_parameters",
+    """Are the most plastic weights of a network the weights of its winning tickets?
+
+Searches the winning tickets of snapshots along streams of tasks, and compares the weights with
+the largest mean gradient with the first ticket, the union and the intersection of all, beside
+what chance would give. An overlap at or below chance means: not the same weights. Its runs are
+those of ticket-count-vs-plasticity: with that study's --storage, nothing is computed twice. The
+same command again skips what is finished and continues what was interrupted.""",
+    {"figures": "tickets", "plastic_parameters": "tickets"},
+)
+
+#: Study on the command line -> what it is.
+STUDIES = {
+    kind.name.replace("_", "-"): kind
+    for kind in (TICKET_COUNT_VS_PLASTICITY, TICKET_PLASTICITY, PLASTIC_PARAMETERS)
+}
+
+
+def run_study(
+    kind: StudyKind,
+    spaces: Callable[[Study], tuple[Space, Space, Space]],
+    arguments: Sequence[str] | None = None,
+    *,
+    script: str | Path | None = None,
+) -> int:
+    """Runs a study as its command line asks, then the analyses of its tables.
+
+    Args:
+        kind: which study.
+        spaces: the search spaces of a study: of its streams, tickets and ticket streams.
+        arguments: the command line without the program; None: this process's.
+        script: the file that the user runs, after which the study is named; None: the user runs
+            ``raylot sweep``.
+
+    Returns:
+        The exit status: 0; 1 if runs failed or are missing, or an analysis failed; 130 after
+        Ctrl-C; 141 if nobody reads the output.
+
+    Raises:
+        SystemExit: with status 2, and one line on standard error, after a user's mistake.
+    """
+    print_any_text()
+    if script is None:
+        name, typed = kind.name, ["raylot", "sweep", kind.name.replace("_", "-")]
+    else:
+        name = Path(script).stem
+        typed = ["python", sys.argv[0] if arguments is None else str(script)]
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    with ends_at_once():
+        prog = None if script else " ".join(typed)
+        command = parse(kind.description, name, words, kind.defaults, prog)
+        # Imported only now: --help and a mistyped option need not wait for it.
+        from raylot.command.running import run
+    return run(command, spaces, kind.analyses, [*typed, *words])

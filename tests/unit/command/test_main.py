@@ -1,0 +1,93 @@
+"""The command ``raylot``: what it lists, what it calls, and one line per mistake."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from raylot.command import analyses, main, studies
+from raylot.command.main import COMMANDS
+from raylot.command.studies import STUDIES
+from raylot.foundation.version import VERSION
+
+_SWEEPS = Path(__file__).parents[3] / "sweeps"
+
+
+@pytest.mark.parametrize(
+    ("words", "listed"),
+    [
+        (["--help"], COMMANDS),
+        (["sweep", "--help"], STUDIES),
+        (["analyse", "--help"], analyses.ANALYSES),
+        (["check", "--help"], ["raylot check", "--repair"]),
+        (["report", "--help"], ["raylot report", "STORAGE"]),
+        (["sweep", "ticket-plasticity", "--help"], ["raylot sweep ticket-plasticity", "fresh"]),
+        (["--version"], [f"raylot {VERSION}"]),
+    ],
+)
+def test_it_lists_what_there_is(
+    words: list[str],
+    listed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["/bin/raylot", *words])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in listed)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["swep"], "swep: unknown command; did you mean sweep?"),
+        (["§"], "§: unknown command; accepted: sweep, analyse, report, check, compact"),
+        (["--fast"], "the following arguments are required: COMMAND"),
+        (["sweep"], "the following arguments are required: STUDY"),
+        (["sweep", "ticket_plasticity"], "ticket_plasticity: unknown study; did you mean ticket-"),
+        (["analyse"], "the following arguments are required: STORAGE"),
+        (["analyse", "/nowhere"], "STORAGE=/nowhere: must be"),
+        (["analyse", "correlation", "/nowhere", "--pairing", "x"], "--pairing=x: must be one of"),
+        (["analyse", "correlaton", "/nowhere"], "unrecognized arguments: /nowhere"),
+        (["report", "/nowhere"], "STORAGE=/nowhere: must be"),
+        (["check", "/nowhere"], "STORAGE=/nowhere: must be"),
+        (["compact", "/nowhere", "--repair"], "unrecognized arguments: --repair"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"error: {message}")
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_script_and_the_command_run_the_same_study(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The storage keeps the command as the user typed it."""
+    ran = []
+    monkeypatch.setattr("raylot.command.running.run", lambda *given: ran.append(given) or 0)
+    script = _SWEEPS / f"{name.replace('-', '_')}.py"
+    assert main.main(["sweep", name, "--seeds", "3"]) == 0
+    assert runpy.run_path(str(script))["main"](["--seeds", "3"]) == 0
+    (by_command, spaces, stages, typed), (by_script, other_spaces, other_stages, also) = ran
+    assert by_command == by_script
+    assert spaces(by_command.study) == other_spaces(by_command.study)
+    assert stages == other_stages
+    assert typed == ["raylot", "sweep", name, "--seeds", "3"]
+    assert also == ["python", str(script), "--seeds", "3"]
+
+
+def test_every_study_names_analyses_that_exist() -> None:
+    for kind in studies.STUDIES.values():
+        assert kind.analyses.keys() <= analyses.ANALYSES.keys()
+        assert kind.description.count("\n") > 3
