@@ -18,8 +18,8 @@ from raylot.foundation.interruption import ends_at_once
 from raylot.foundation.text import safe
 from raylot.storage import Storage
 from raylot.sweep import Space, Sweep
+from raylot.sweep.interrupt_guard import INTERRUPTED_STATUS
 from raylot.sweep.outcome import CONTINUE
-from raylot.sweep.watch import INTERRUPTED_STATUS
 
 #: The exit status of a process whose output nobody reads any more, as shells have it.
 _BROKEN_PIPE_STATUS = 141

@@ -12,7 +12,7 @@ written, and the first one is deleted. That takes the storage's lease.
 
 Parquet's page checksums protect the values, and a mark in the metadata the names of the columns. A
 large file's name holds its digest, a small one's digest stands in the table ``runs``. Files of
-older versions are sealed (`raylot.storage.checksum`), or have no checksum.
+older versions have a checksum inside (`raylot.storage.checksum`), or none.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ def _read(
         rows.validate(full=True)
     except _UNREADABLE as error:
         raise DamagedFileError(path, " ".join(str(error).split())) from None
-    # older versions sealed tables, or wrote no checksum
+    # older versions put a checksum into the file, or wrote none
     has_checksum = mark is not None or checksum.check(data, path)
     values = pc.value_counts(rows["run_id"].combine_chunks()).to_pylist()
     counts = {value["values"]: value["counts"] for value in values}
