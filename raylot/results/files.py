@@ -234,7 +234,7 @@ def _read(
             else pa.nulls(found.num_rows, field.type)
             for field in schema
         ]
-        rows = pa.Table.from_arrays(arrays, schema=schema)
+        rows = _in_present_words(pa.Table.from_arrays(arrays, schema=schema), table)
         rows.validate(full=True)
     except _UNREADABLE as error:
         raise DamagedFileError(path, " ".join(str(error).split())) from None
@@ -248,3 +248,12 @@ def _read(
         raise DamagedFileError(path, "it holds rows of no run")
     counts = {run_id: rows.num_rows} if run_id else counts
     return TableFile(path, table, counts, rows, digest if has_checksum else None)
+
+
+def _in_present_words(rows: pa.Table, table: str) -> pa.Table:
+    """Renames the value of ``control`` that older versions wrote for a ticket."""
+    if table != "tickets" or "control" not in rows.schema.names:
+        return rows
+    old = rows["control"]
+    new = pc.if_else(pc.equal(old, "none"), "ticket", old)
+    return rows.set_column(rows.schema.get_field_index("control"), "control", new)

@@ -106,7 +106,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "tickets": {
         **_IDENTITY,
         **_SNAPSHOT,
-        "control": pa.string(),  # none (a ticket), dense, random, shuffled, reinit
+        "control": pa.string(),  # ticket (no control), dense, random, shuffled, reinit
         "ticket": pa.int64(),
         "round": pa.int64(),  # times its mask was pruned
         "density": pa.float64(),

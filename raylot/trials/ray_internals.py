@@ -175,6 +175,5 @@ def trial_error(trial: Any) -> str:
 
 
 def trial_folder(trial: Any) -> Path:
-    """Creates the folder of a trial's logs on this machine, and returns it."""
-    trial.init_local_path()
+    """Returns the folder of a trial's logs on this machine."""
     return Path(trial.local_path)

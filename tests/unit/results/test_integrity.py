@@ -405,6 +405,11 @@ def _as_older(storage: Storage, *, has_checksum: bool) -> None:
                 {"files": json.dumps(told)} if has_checksum else {"files": None, "inputs": None}
             )
             rows = pa.Table.from_pylist([{**row, **changes}], schema=rows.schema)
+        if path.parts[-2] == "tickets":
+            old = [
+                {**r, "control": r["control"].replace("ticket", "none")} for r in rows.to_pylist()
+            ]
+            rows = pa.Table.from_pylist(old, schema=rows.schema)
         _write_older(path, rows, has_checksum=has_checksum)
     if not has_checksum:
         for path in Path(storage.root).glob("artifacts/*/*"):
