@@ -125,7 +125,7 @@ def overlap(rows: OriginalRows, published: Published) -> Observed:
 
 def ticket_accuracy(rows: OriginalRows, published: Published) -> Observed:
     """Test accuracy of each ticket."""
-    own = _at(rows.tickets[rows.tickets["control"] == "none"], published)
+    own = _at(rows.tickets[rows.tickets["control"] == "ticket"], published)
     return _of_tickets(own.set_index("seed")["test_accuracy"], "ticket")
 
 

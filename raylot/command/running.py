@@ -18,8 +18,8 @@ from raylot.foundation.interruption import ends_at_once
 from raylot.foundation.text import safe
 from raylot.storage import Storage
 from raylot.sweep import Space, Sweep
+from raylot.sweep.interrupt_guard import INTERRUPTED_STATUS
 from raylot.sweep.outcome import CONTINUE
-from raylot.sweep.watch import INTERRUPTED_STATUS
 
 #: Ray unpacks the files of a submitted job below a folder of this name.
 _UNPACKED = "runtime_resources"

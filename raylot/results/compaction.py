@@ -12,9 +12,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from raylot.results import files
+from raylot.results.integrity import ended_runs
 from raylot.results.manifest import Manifest
 from raylot.results.schemas import SCHEMAS
-from raylot.results.tables import ended_runs, opened
+from raylot.results.tables import opened
 from raylot.storage import Storage
 from raylot.storage.lease import Lease
 

@@ -12,7 +12,7 @@ written, and the first one is deleted. That takes the storage's lease.
 
 Parquet's page checksums protect the values, and a mark in the metadata the names of the columns. A
 large file's name holds its digest, a small one's digest stands in the table ``runs``. Files of
-older versions are sealed (`raylot.storage.checksum`), or have no checksum.
+older versions have a checksum inside (`raylot.storage.checksum`), or none.
 """
 
 from __future__ import annotations
@@ -232,11 +232,11 @@ def _read(
             else pa.nulls(found.num_rows, field.type)
             for field in schema
         ]
-        rows = pa.Table.from_arrays(arrays, schema=schema)
+        rows = _in_present_words(pa.Table.from_arrays(arrays, schema=schema), table)
         rows.validate(full=True)
     except _UNREADABLE as error:
         raise DamagedFileError(path, " ".join(str(error).split())) from None
-    # older versions sealed tables, or wrote no checksum
+    # older versions put a checksum into the file, or wrote none
     has_checksum = mark is not None or checksum.check(data, path)
     values = pc.value_counts(rows["run_id"].combine_chunks()).to_pylist()
     counts = {value["values"]: value["counts"] for value in values}
@@ -246,3 +246,12 @@ def _read(
         raise DamagedFileError(path, "it holds rows of no run")
     counts = {run_id: rows.num_rows} if run_id else counts
     return TableFile(path, table, counts, rows, digest if has_checksum else None)
+
+
+def _in_present_words(rows: pa.Table, table: str) -> pa.Table:
+    """Renames the value of ``control`` that older versions wrote for a ticket."""
+    if table != "tickets" or "control" not in rows.schema.names:
+        return rows
+    old = rows["control"]
+    new = pc.if_else(pc.equal(old, "none"), "ticket", old)
+    return rows.set_column(rows.schema.get_field_index("control"), "control", new)

@@ -46,10 +46,10 @@ class Damage:
 
 @dataclass
 class Inspection:
-    """What was found in a storage.
+    """The ended runs of a storage, and the damage.
 
     Attributes:
-        runs: the ended runs, by run_id.
+        runs: the ended runs, by run_id, without those whose row in ``runs`` is damaged.
         damages: what is not as it was written.
     """
 
@@ -61,11 +61,40 @@ class Inspection:
         """The runs that something is wrong with, each once."""
         return list(dict.fromkeys(run for damage in self.damages for run in damage.run_ids))
 
+    @property
+    def undamaged(self) -> dict[str, Manifest]:
+        """The ended runs that nothing is wrong with, by run_id."""
+        again = set(self.to_compute_again)
+        return {run_id: run for run_id, run in self.runs.items() if run_id not in again}
+
+
+def inspect_ends(
+    storage: Storage,
+    run_ids: Collection[str] | None = None,
+    columns: Sequence[str] | None = COLUMNS,
+) -> Inspection:
+    """Reads the table ``runs``: which runs have ended, and what is damaged there.
+
+    Args:
+        storage: where.
+        run_ids: the runs to look at; None: all.
+        columns: to read and so to check; None: all.
+    """
+    found = Inspection()
+    _inspect_table(storage, "runs", run_ids, found, columns)
+    return found
+
+
+def ended_runs(storage: Storage, run_ids: Collection[str] | None = None) -> dict[str, Manifest]:
+    """Reads which runs have ended; returns them by run_id, without those whose row is damaged."""
+    return inspect_ends(storage, run_ids).runs
+
 
 def inspect(
     storage: Storage,
     run_ids: Collection[str] | None = None,
     *,
+    ends: Inspection | None = None,
     artifacts: bool = False,
     is_idle: bool = True,
 ) -> Inspection:
@@ -74,19 +103,19 @@ def inspect(
     Args:
         storage: where.
         run_ids: the runs to look at; None: all.
+        ends: what `inspect_ends` has just found, so that it need not be read again.
         artifacts: whether to read everything: all columns, snapshots, masks, saved states and
             noted commands. Trials check the files that they start from in any case.
         is_idle: whether no sweep is at work there. Beside one, a run that is about to end looks
             like one that has lost its end.
     """
-    found, begun = Inspection(), set[str]()
     chosen = None if run_ids is None else set(run_ids)
-    for table in SCHEMAS:  # ``runs`` is the first
-        columns = None if artifacts else COLUMNS if table == "runs" else ["run_id"]
-        rows = _inspect_table(storage, table, chosen, found, columns)
-        if table != "runs":
-            begun |= rows.keys()
-            found.damages += _missing_rows(table, found, rows)
+    found = ends or inspect_ends(storage, chosen, None if artifacts else COLUMNS)
+    begun = set[str]()
+    for table in filter("runs".__ne__, SCHEMAS):
+        rows = _inspect_table(storage, table, chosen, found, None if artifacts else ["run_id"])
+        begun |= rows.keys()
+        found.damages += _missing_rows(table, found, rows)
     found.damages += _changed_inputs(found.runs)
     if artifacts:
         if is_idle:
@@ -119,7 +148,7 @@ def unfinished_runs(storage: Storage, ended: Collection[str]) -> list[Unfinished
     for run_id in sorted(set(storage.names("state")).difference(ended)):
         for name in storage.names(f"state/{run_id}"):
             with suppress(ValueError, TypeError, KeyError, RecursionError):
-                data = storage.read_sealed(f"state/{run_id}/{name}") or b""
+                data = storage.read_checked(f"state/{run_id}/{name}") or b""
                 state = json.loads(metadata(data)["state"])
                 unfinished.append(Unfinished(**{**state, "run_id": run_id}))
     return unfinished

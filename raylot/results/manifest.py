@@ -16,19 +16,16 @@ from raylot.foundation.errors import shown
 from raylot.results.files import RUN_ID, TableFile
 from raylot.results.schemas import SCHEMAS
 
-#: The columns of ``runs`` that `Manifest.of` reads.
-COLUMNS = ["run_id", "kind", "status", "files", "inputs"]
-
 # A file's name, without ``/``, that does not begin with a dot.
 _NAME = "[0-9A-Za-z_-][.0-9A-Za-z_-]*"
 _Artifact = Annotated[str, Field(pattern=f"^artifacts/{RUN_ID.pattern}/{_NAME}$")]
 
 
 class Manifest(BaseModel):
-    """What an ended run says of itself.
+    """What an ended run says of itself; its fields are columns of ``runs``.
 
     Attributes:
-        run_id, kind, status: as in ``runs``.
+        run_id, kind, status, error, seconds, plasticity_seconds: as in ``runs``.
         files: table -> rows that it wrote, and the digest of its file; artifact that it left for
             others -> fingerprint. Older versions told no digest of tables, the oldest nothing.
         inputs: artifact of another run that it started from -> fingerprint.
@@ -40,6 +37,9 @@ class Manifest(BaseModel):
     status: Literal["finished", "diverged", "failed"]
     files: Json[dict[str, tuple[int, str] | int | str]] | None = None
     inputs: Json[dict[_Artifact, str]] | None = None
+    error: str | None = None
+    seconds: float | None = None
+    plasticity_seconds: float | None = None
 
     @model_validator(mode="after")
     def _leaves_own_artifacts(self) -> Self:
@@ -55,13 +55,13 @@ class Manifest(BaseModel):
 
     @classmethod
     def of(cls, row: Mapping[Any, Any]) -> Manifest:
-        """Reads `COLUMNS` of a row.
+        """Reads a row of ``runs``, or its `COLUMNS`.
 
         Raises:
-            ValueError: it is no ended run's; says which column, its value and what is wrong.
+            ValueError: the row belongs to no ended run; names the column, its value and the fault.
         """
         try:
-            return cls(**{name: row[name] for name in COLUMNS if isinstance(row[name], str)})
+            return cls(**{name: row[name] for name in COLUMNS if row.get(name) is not None})
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][0]) if first["loc"] else "files"
@@ -99,3 +99,7 @@ class Manifest(BaseModel):
         if file.rows.num_rows != rows:
             return f"{file.rows.num_rows} of the run's {rows} rows are there"
         return None if digest in (None, file.digest) else "it is not what the run wrote"
+
+
+#: The columns of ``runs`` that a manifest is made of.
+COLUMNS = list(Manifest.model_fields)

@@ -82,7 +82,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "device_used": pa.string(),
         "engine_used": pa.string(),  # generic, fast, stacked; several with a comma between them
         # JSON: table -> [rows that the run has there, digest of its file there] (older versions:
-        # rows); artifact -> its fingerprint, see raylot/seal.py
+        # rows); artifact -> its fingerprint (raylot/storage/checksum.py)
         "files": pa.string(),
         "inputs": pa.string(),  # JSON: artifact of another run it started from -> its fingerprint
         "raylot_version": pa.string(),
@@ -110,7 +110,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "tickets": {
         **_IDENTITY,
         **_SNAPSHOT,
-        "control": pa.string(),  # none (a ticket), dense, random, shuffled, reinit
+        "control": pa.string(),  # ticket (no control), dense, random, shuffled, reinit
         "ticket": pa.int64(),
         "round": pa.int64(),  # times its mask was pruned
         "density": pa.float64(),

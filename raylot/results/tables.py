@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pyarrow as pa
 
 from raylot.foundation.errors import OptionError, shown
 from raylot.results import files
-from raylot.results.manifest import COLUMNS, Manifest
+from raylot.results.manifest import Manifest
 from raylot.results.schemas import SCHEMAS
 from raylot.storage import Storage, checksum
 from raylot.storage.checksum import DamagedFileError
@@ -121,15 +120,6 @@ def finished_runs(storage: Storage) -> set[str]:
     """
     large = files.undamaged(files.large_files(storage, "runs", ["run_id"]))
     return set(files.small_runs(storage, "runs")).union(*(file.counts for file in large))
-
-
-def ended_runs(storage: Storage) -> dict[str, Manifest]:
-    """The ended runs, by run_id; without those whose row is damaged."""
-    ended = {}
-    for row in read(storage, "runs", COLUMNS).to_dict("records"):
-        with suppress(ValueError):
-            ended[str(row["run_id"])] = Manifest.of(row)
-    return ended
 
 
 def forget_runs(storage: Storage, run_ids: Collection[str]) -> None:

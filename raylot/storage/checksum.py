@@ -1,7 +1,8 @@
 """A checksum inside a file of tensors: snapshots, masks and saved states each carry their own.
 
-The file is written with `BLANK` among its metadata, which `sealed` replaces by the SHA-256 of the
-whole file. Tables were sealed like this before they had page checksums (`raylot.results.files`).
+A writer puts `BLANK` among the file's metadata; `with_checksum` replaces it by the SHA-256 of the
+whole file. Older versions of raylot wrote tables like this too, before these had page checksums
+(`raylot.results.files`).
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from raylot.foundation.text import one_line
 
 _NAME = "raylot-sha256:"
 _ZEROS = "0" * 64
-_SEAL = re.compile(_NAME.encode() + rb"([0-9a-f]{64})")
+_CHECKSUM = re.compile(_NAME.encode() + rb"([0-9a-f]{64})")
 
 #: Metadata to write a file with: key and value.
 KEY, BLANK = "checksum", _NAME + _ZEROS
 
 
 class DamagedFileError(ValueError):
-    """A file is not what was written.
+    """A file differs from what was written.
 
     Attributes:
         path: in the storage.
-        reason: what is wrong with it.
+        reason: what is wrong with the file.
     """
 
     def __init__(self, path: str, reason: str) -> None:
@@ -35,30 +36,33 @@ class DamagedFileError(ValueError):
         return type(self), (self.path, self.reason)
 
 
-def sealed(data: bytes) -> bytes:
-    """Puts a file's checksum where `BLANK` stands in it."""
+def with_checksum(data: bytes) -> bytes:
+    """Returns a file's contents with their checksum in place of `BLANK`."""
     return data.replace(BLANK.encode(), (_NAME + fingerprint(data)).encode(), 1)
 
 
 def fingerprint(data: bytes) -> str:
-    """The SHA-256 of a file with zeros in place of its seal; an undamaged seal states the same."""
-    seal = _SEAL.search(data)
-    if seal is None:
+    """Returns the SHA-256 of a file with zeros in place of the checksum in it.
+
+    In an undamaged file, the checksum equals it.
+    """
+    found = _CHECKSUM.search(data)
+    if found is None:
         return hashlib.sha256(data).hexdigest()
-    digest = hashlib.sha256(data[: seal.start(1)] + _ZEROS.encode())
-    digest.update(memoryview(data)[seal.end(1) :])
+    digest = hashlib.sha256(data[: found.start(1)] + _ZEROS.encode())
+    digest.update(memoryview(data)[found.end(1) :])
     return digest.hexdigest()
 
 
 def check(data: bytes, path: str, *, is_required: bool = False) -> bool:
-    """Whether a file has a seal; files of older versions have none.
+    """Returns whether a file has a checksum; files of older versions have none.
 
     Raises:
-        DamagedFileError: its contents do not match the seal, or it has none though it must.
+        DamagedFileError: the checksum does not fit the contents, or is missing though required.
     """
-    seal = _SEAL.search(data)
-    if seal is None and is_required:
+    found = _CHECKSUM.search(data)
+    if found is None and is_required:
         raise DamagedFileError(path, "it has no checksum")
-    if seal is not None and seal[1].decode() != fingerprint(data):
+    if found is not None and found[1].decode() != fingerprint(data):
         raise DamagedFileError(path, "its checksum does not fit")
-    return seal is not None
+    return found is not None

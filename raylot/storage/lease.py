@@ -1,11 +1,11 @@
 """One sweep, compaction or repair at a time is in charge of a storage.
 
-The one in charge keeps a file ``drivers/<id>.json`` there, and raises a count in it every few
-seconds. One that starts and finds such a file tells from it whether its owner is alive: on the same
-machine by its process, elsewhere by its count, so that clocks need not agree. Trials write only
-while the file of their sweep is there: one that takes over deletes it first.
+The owner keeps a file ``drivers/<id>.json`` there, and raises a count in it every few seconds. A
+starter that finds such a file learns from it whether its owner is alive: on the same machine by the
+owner's process, elsewhere by the count, so that clocks need not agree. Trials write only while the
+file of their sweep exists: a starter that takes over deletes it first.
 
-All it needs of a storage is that a file is listed as soon as it is written. Two that start at the
+The storage must list a file as soon as it is written; nothing else is needed. Two starters at the
 same moment may both step back; they try again after a random pause.
 """
 
@@ -36,10 +36,10 @@ FOLDER = "drivers"
 #: Seconds between two signs of life.
 BEAT = 5.0
 
-#: Seconds without one after which an owner on another machine counts as gone.
+#: Seconds without a sign of life after which an owner on another machine counts as gone.
 SILENCE = 60.0
 
-#: Times that a sweep tries to start, if others that start at the same moment make it step back.
+#: Times that a sweep tries to start while others start at the same moment and make it step back.
 _TRIES = 5
 
 _log = logging.getLogger(__name__)
@@ -47,17 +47,17 @@ _log = logging.getLogger(__name__)
 
 @pydantic.dataclasses.dataclass(frozen=True, config={"extra": "ignore", "strict": True})
 class Holder:
-    """A sweep, or other owner of a file in `FOLDER`, that says it is in charge.
+    """The owner of a file in `FOLDER`: a sweep, a compaction or a repair.
 
     Attributes:
-        path: its file in the storage.
+        path: of the file in the storage.
         host: the machine's name.
-        place: what tells one machine, and one container on it, from others.
-        pid: its process; 0 if the file cannot be read.
+        place: identifies the machine, and the container on it.
+        pid: of the owner's process; 0 if the file cannot be read.
         born: when the process started, in the kernel's own count.
         started: ISO 8601, UTC.
         count: signs of life so far.
-        is_running: False while it is looking around whether it may start.
+        is_running: False while the owner checks whether it may start.
     """
 
     path: str
@@ -76,11 +76,11 @@ class Holder:
 
     @property
     def is_alive(self) -> bool | None:
-        """Whether its process is there; None if that cannot be seen from here."""
+        """Returns whether the owner's process exists; None if this machine cannot tell."""
         if self.place != _place():
             return None
         if self.pid == os.getpid() and self.path not in _ours:
-            return False  # left behind by this very process, whose storage refused to delete it
+            return False  # this very process left it, as the storage refused to delete it
         return _born(self.pid) == self.born
 
 
@@ -89,7 +89,7 @@ _ours: set[str] = set()
 
 
 def holders(storage: Storage) -> list[Holder]:
-    """The sweeps that say they are in charge of a storage."""
+    """Returns the sweeps that claim a storage."""
     found = {path: storage.read(path) for path in (f"{FOLDER}/{n}" for n in storage.names(FOLDER))}
     return [_holder(path, data) for path, data in found.items() if data is not None]
 
@@ -102,11 +102,11 @@ def _holder(path: str, data: bytes) -> Holder:
 
 
 class Lease:
-    """Being in charge of a storage, as a context.
+    """Makes this process the only one in charge of a storage, as a context.
 
     Args:
-        storage: of what.
-        say: tells the user what is going on.
+        storage: to be in charge of.
+        say: tells the user what the lease waits for or takes over.
         on_loss: called from a thread if another sweep has taken over.
     """
 
@@ -128,20 +128,21 @@ class Lease:
         self.path = self._own.path
         self._deposed: set[str] = set()
         self._ended = threading.Event()
-        # Held while the own file is written or deleted; whether it should be there.
+        # Held while our file is written or deleted.
         self._lock = threading.Lock()
+        # Whether our file should exist.
         self._is_up = False
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
 
     def __enter__(self) -> Lease:
-        """Takes charge, and deletes what killed writers have left.
+        """Takes charge, and deletes temporary files of killed writers.
 
         Raises:
             OptionError: another sweep is in charge.
         """
         _ours.add(self.path)
         try:
-            self._thread.start()  # gives signs of life while it is looking around, too
+            self._thread.start()  # others must see that we live while we check them
             for left in reversed(range(_TRIES)):
                 if self._is_taken(may_step_back=left > 0):
                     break
@@ -159,10 +160,10 @@ class Lease:
             self._take_down()
 
     def check(self) -> None:
-        """Makes sure that no other sweep has taken over.
+        """Checks that no other sweep has taken over.
 
         Raises:
-            OptionError: one has.
+            OptionError: another sweep has.
         """
         if not self._storage.exists(self.path):
             raise OptionError(
@@ -170,10 +171,8 @@ class Lease:
             )
 
     def _is_taken(self, may_step_back: bool) -> bool:
-        """Takes charge, or steps back and returns False if another sweep is starting too.
-
-        It writes its own file before it lists the others, so that two that start see each other.
-        """
+        """Takes charge; or steps back and returns False if another sweep is starting too."""
+        # Write our file before listing the others, so that two starters always see each other.
         self._put_up()
         others = [other for other in holders(self._storage) if other.path != self.path]
         if alive := self._alive(others):
@@ -186,7 +185,7 @@ class Lease:
             )
         there = {holder.path for holder in holders(self._storage)} if others else set()
         for other in others:
-            if other.path in there:  # else it has ended, or stepped back, and may come again
+            if other.path in there:  # else its owner has ended or stepped back
                 self._say(f"{other} has ended; going on where it stopped")
                 self._deposed.add(other.path)
                 self._storage.delete_file(other.path)
@@ -194,7 +193,7 @@ class Lease:
         return True
 
     def _alive(self, others: list[Holder]) -> list[Holder]:
-        """The others that are alive; watches those on other machines, all at the same time."""
+        """Returns the owners that are alive; watches those on other machines, all at once."""
         silent = [other for other in others if other.is_alive is None]
         alive = [other for other in others if other.is_alive]
         if not alive:
@@ -227,7 +226,7 @@ class Lease:
             try:
                 is_deposed = self._own.is_running and self._is_deposed()
                 with self._lock:
-                    if not self._is_up:  # it has stepped back, or is leaving
+                    if not self._is_up:  # we have stepped back, or are leaving
                         continue
                     if not is_deposed:
                         self._write()
@@ -240,28 +239,28 @@ class Lease:
                 _log.warning("storage=%s: no sign of life (%s)", self._storage.root, error)
 
     def _is_deposed(self) -> bool:
-        """Whether another sweep has taken over, as this one gave no sign of life for so long."""
+        """Returns whether another sweep has taken over because we gave no sign of life."""
         told = {holder.path: holder for holder in holders(self._storage)}
         if told.pop(self.path, None) is None:
             return True
-        for path in self._deposed & told.keys():  # a late sign of life of one that was deposed
+        for path in self._deposed & told.keys():  # a late sign of life of an owner we deposed
             self._storage.delete_file(path)
             del told[path]
         return any(other.is_running for other in told.values())
 
 
 def _place() -> str:
-    """What only processes that can see each other have in common; if not known, a new one."""
+    """Returns a text that exactly the processes share that can see each other."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        # Of another user's processes nothing may be seen.
+        # The user's number belongs to it: some systems hide the processes of other users.
         return f"{boot} {Path('/proc/self/ns/pid').readlink()} {os.getuid()}"
-    except OSError:  # no Linux: the count alone tells who is alive
+    except OSError:  # not Linux: a new text, so that the count alone tells who is alive
         return uuid.uuid4().hex
 
 
 def _born(pid: int) -> str:
-    """When a process started, in the kernel's count; empty if there is none, or it has ended."""
+    """Returns when a process started, in the kernel's count; empty if no such process runs."""
     try:
         state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

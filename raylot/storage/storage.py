@@ -1,4 +1,4 @@
-"""Where results live: one root folder or URI, whose files are read whole and replaced at once."""
+"""Where results live: one root folder or URI, whose files are read and replaced as a whole."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 #: Seconds between two tries while a storage refuses: at first, and at most.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 
-#: What an object store needs to answer in, in seconds, before it is tried again.
+#: Seconds within which an object store must answer, before it is tried again.
 _CONNECT_TIMEOUT, _REQUEST_TIMEOUT = 10.0, 60.0
 
 #: Characters of an error's text that are shown.
@@ -39,12 +39,12 @@ _LONGEST_REASON = 300
 
 #: A bucket's name.
 _BUCKET = re.compile("[A-Za-z0-9._-]+")
-#: A parameter of a URI that may well be a secret; nothing else there has such a name.
+#: A parameter of a URI that is probably a secret, by its name.
 _KEY = re.compile(
     "([?&][^&=]*(?:key|secret|token|pass|pwd|sig|credential)[^&=]*=)[^&]*", re.IGNORECASE
 )
 
-#: Errors that trying again cannot mend: the path is wrong, or belongs to another user.
+#: Errors that no second try can mend: the path is wrong, or belongs to another user.
 _FINAL = {
     errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS,
     errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.EEXIST,
@@ -55,27 +55,27 @@ _FINAL_ANSWERS = re.compile(
 )
 
 
-#: Written and deleted to see whether a storage can be written. It has one name: what a killed
-#: command leaves is deleted by the next.
+#: Written and deleted to see whether a storage can be written. It always has this name, so that a
+#: command deletes the file of one that was killed.
 _PROBE = ".writable"
 
-#: Seconds after which a file that is still being written belongs to a writer that was killed.
+#: Seconds after which raylot takes a temporary file for one whose writer was killed.
 _LONGEST_WRITE = 600.0
 
-#: The name of such a file, and the folders in which sweeps write, besides the root itself.
+#: The name of a temporary file, and the folders in which sweeps write, besides the root itself.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 _WRITTEN = ("tables", "artifacts", "state", "commands", "drivers", "damaged", "analysis")
 
 
 class OutOfReachError(OSError):
-    """A storage could not be read or written, for as long as there was patience."""
+    """A storage could not be read or written within its patience."""
 
 
 class Storage:
     """A root folder, local or any URI that pyarrow knows (``s3://bucket/folder``).
 
-    Paths are relative to the root, with ``/``. A file is either its old self or its new self,
-    never something in between, whoever is killed while writing it.
+    Paths are relative to the root, with ``/``. A reader finds a file either as it was before a
+    write or as it is after it, even if the writer is killed meanwhile.
 
     For ``s3://``, credentials, region and endpoint come from the environment variables that AWS's
     own tools read (``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_DEFAULT_REGION``,
@@ -83,7 +83,7 @@ class Storage:
     """
 
     def __init__(self, root: str | Path, patience: float = 0.0) -> None:
-        """Opens a storage; nothing is created.
+        """Opens a storage; creates nothing.
 
         Args:
             root: folder or URI.
@@ -92,7 +92,7 @@ class Storage:
 
         Raises:
             OptionError: the URI names no known file system, or holds credentials; or the text is
-                a slip, see `raylot.foundation.paths.why_refused`.
+                probably a typing error (`raylot.foundation.paths.why_refused`).
         """
         self.root = str(root)
         self.patience = patience
@@ -116,7 +116,7 @@ class Storage:
 
     @classmethod
     def again(cls, root: str, patience: float = 0.0) -> Storage:
-        """Opens a storage by the `root` of one that is open, which nobody typed: it is no slip."""
+        """Opens a storage by the `root` of an open one; accepts what looks like a typing error."""
         return cls(root if paths.is_uri(root) else Path(root), patience)
 
     @property
@@ -124,21 +124,21 @@ class Storage:
         return isinstance(self.filesystem, fs.LocalFileSystem)
 
     def path(self, relative: str) -> str:
-        """The path by which `filesystem` knows a file or folder.
+        """Returns the path by which `filesystem` knows a file or folder.
 
         Raises:
-            ValueError: it would be the root itself, or outside of it.
+            ValueError: the path would be the root itself, or lead outside.
         """
         if not {"", ".", ".."}.isdisjoint(relative.split("/")):
             raise ValueError(f"path={relative}: must lie inside the storage, without . and ..")
         return f"{self._base.rstrip('/')}/{relative}"
 
     def _own_path(self, relative: str) -> str:
-        """As `path`, for a file or folder that is to be written or deleted.
+        """Returns the same as `path`, for a file or folder to be written or deleted.
 
         Raises:
-            OptionError: a link in the storage leads out of it. Through such a link, a stranger's
-                storage could replace or delete this user's own files.
+            OptionError: a link in the storage leads out of it. Through such a link, a storage from
+                somebody else could replace or delete this user's own files.
         """
         path = self.path(relative)
         if self.is_local:
@@ -185,7 +185,7 @@ class Storage:
             raise
 
     def read(self, relative: str) -> bytes | None:
-        """A file's contents; None if there is no such file."""
+        """Returns a file's contents; None if there is no such file."""
 
         def read() -> bytes:
             path = self.path(relative)
@@ -202,11 +202,11 @@ class Storage:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def read_sealed(self, relative: str) -> bytes | None:
-        """The contents of a file with a checksum in it; None if there is no such file.
+    def read_checked(self, relative: str) -> bytes | None:
+        """Returns the contents of a file with a checksum in it; None if there is no such file.
 
         Raises:
-            DamagedFileError: they do not match the seal.
+            DamagedFileError: the checksum does not fit the contents.
         """
 
         def checked(data: bytes) -> bytes:
@@ -216,17 +216,17 @@ class Storage:
         return self.read_whole(relative, checked)
 
     def read_whole(self, relative: str, parse: Callable[[bytes], Result]) -> Result | None:
-        """Reads and parses a file; None if there is no such file.
+        """Reads and parses a file; returns None if there is no such file.
 
-        An object that is replaced while it is read may come cut off: it is read again until it is
-        the same twice.
+        An object that is replaced while it is read may arrive cut off: it is read again until two
+        readings are the same.
 
         Args:
             relative: the file.
-            parse: returns what the contents mean, or raises `DamagedFileError`.
+            parse: turns the contents into the result, or raises `DamagedFileError`.
 
         Raises:
-            DamagedFileError: what `parse` raised.
+            DamagedFileError: `parse` raised it.
         """
         before: bytes | None = None
         while (data := self.read(relative)) is not None:
@@ -243,16 +243,16 @@ class Storage:
         return bool(info.type != fs.FileType.NotFound)
 
     def names(self, folder: str) -> list[str]:
-        """Names of the finished files in a folder, sorted; empty if there is no such folder."""
+        """Returns the names of the whole files in a folder, sorted; none if it does not exist."""
         selector = fs.FileSelector(self.path(folder), allow_not_found=True)
         try:
             infos = self._patiently(lambda: self.filesystem.get_file_info(selector))
-        except NotADirectoryError:  # a file that somebody has put in a folder's place
+        except NotADirectoryError:  # there is a file in the folder's place
             return []
         return sorted(info.base_name for info in infos if not info.base_name.startswith("."))
 
     def versions(self, folder: str) -> dict[str, list[int]]:
-        """The finished files in a folder and in the folders below it.
+        """Finds the whole files in a folder and in the folders below it.
 
         Returns:
             Path in the storage -> size in bytes, and the time of its last change in nanoseconds.
@@ -260,7 +260,7 @@ class Storage:
         selector = fs.FileSelector(self.path(folder), allow_not_found=True, recursive=True)
         try:
             infos = self._patiently(lambda: self.filesystem.get_file_info(selector))
-        except NotADirectoryError:  # a file that somebody has put in the folder's place
+        except NotADirectoryError:  # there is a file in the folder's place
             return {}
         begin = len(self._base.rstrip("/")) + 1
         return {
@@ -270,19 +270,19 @@ class Storage:
         }
 
     def delete_file(self, relative: str) -> None:
-        """Deletes a file, if it is there; another process may delete it at the same time."""
+        """Deletes a file if it exists; another process may delete it at the same time."""
         with contextlib.suppress(FileNotFoundError):
             if self.exists(relative):
                 self._patiently(lambda: self.filesystem.delete_file(self._own_path(relative)))
 
     def delete_folder(self, relative: str) -> None:
-        """Deletes a folder and all that is in it, if it is there."""
+        """Deletes a folder with everything in it, if it exists."""
         with contextlib.suppress(FileNotFoundError):
             if self.exists(relative):
                 self._patiently(lambda: self.filesystem.delete_dir(self._own_path(relative)))
 
     def set_aside(self, relative: str) -> None:
-        """Moves a damaged file to ``damaged/``, where nobody reads it, if it is still there."""
+        """Moves a damaged file to ``damaged/``, where nobody reads it, if it still exists."""
         data = self.read(relative)
         if data is not None:
             self.write(f"damaged/{relative}", data)
@@ -304,7 +304,7 @@ class Storage:
         """Creates the root and writes a file there.
 
         Raises:
-            OptionError: that did not work, or a link leads out of the storage.
+            OptionError: the file could not be written, or a link leads out of the storage.
         """
         patience, self.patience = self.patience, 0.0
         try:
@@ -318,10 +318,10 @@ class Storage:
             self.patience = patience
 
     def _patiently(self, operation: Callable[[], Result]) -> Result:
-        """Does something, and tries again after errors that may pass, while patience lasts.
+        """Runs an operation, again and again after errors that may pass, while patience lasts.
 
         Raises:
-            OutOfReachError: it did not work.
+            OutOfReachError: the operation failed, and patience is over or the error will not pass.
         """
         give_up, pause = time.monotonic() + self.patience, _FIRST_PAUSE
         while True:
@@ -343,7 +343,7 @@ class Storage:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def unusable(self, error: Exception) -> OptionError:
-        """What to tell the user after an error of this storage."""
+        """Returns what to tell the user after an error of this storage."""
         return OptionError(
             f"storage={self.root}: must be a folder that can be written, or a URI "
             f"({_reason(error)})"
@@ -380,7 +380,7 @@ def _refuse_credentials(uri: str) -> None:
 
 
 def _opened(uri: str) -> tuple[fs.FileSystem, str]:
-    """A URI's file system, and the path of its root there.
+    """Returns a URI's file system, and the path of its root there.
 
     Raises:
         ValueError: there is no such file system, or something is wrong with the URI.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from raylot.sweep import environment as environment  # before anything imports Ray
-
 if TYPE_CHECKING:
     from raylot.sweep.outcome import Outcome as Outcome
     from raylot.sweep.space import Space as Space

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import re
@@ -20,8 +19,8 @@ from ray.util.placement_group import placement_group, remove_placement_group
 from raylot.config import SweepOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.text import one_line
-from raylot.sweep import ray_internals
-from raylot.sweep.watch import Watch
+from raylot.sweep.interrupt_guard import InterruptGuard
+from raylot.trials import ray_internals
 
 #: Seconds that the nodes of a cluster may take to join it after its head.
 _LATE_NODES = 20.0
@@ -29,7 +28,7 @@ _LATE_NODES = 20.0
 #: Characters of an error's text that are shown.
 _LONGEST_REASON = 300
 
-#: What stands in the errors of a cluster that asks for a token, somewhere among their causes.
+#: A name in the error of a cluster that asks for a token, or in one of the error's causes.
 _AUTHENTICATION = re.compile("AuthenticationError|InvalidAuthToken|RAY_AUTH_TOKEN")
 
 _WHERE_TOKENS_ARE = (
@@ -37,63 +36,56 @@ _WHERE_TOKENS_ARE = (
     "RAY_AUTH_TOKEN_PATH, or in RAY_AUTH_TOKEN"
 )
 
-#: Where an object store is, for the workers; whose credentials they are is each node's own affair.
+#: Variables that tell workers where an object store is; each node has credentials of its own.
 _FORWARDED = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")
 
 
 class StartError(RuntimeError):
-    """A Ray of one's own did not come up."""
+    """Ray could not be started on this machine."""
 
 
 @contextlib.contextmanager
 def ray_session(
     options: SweepOptions,
-    watch: Watch | None = None,
+    guard: InterruptGuard | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[None]:
-    """Connects to Ray, or starts it, and undoes that; a session that is open already is used.
+    """Connects to Ray or starts it, and disconnects at the end; leaves an open session open.
 
     Args:
         options: where, and what a trial asks for.
-        watch: looks after the connection.
-        say: tells the user what is waited for.
+        guard: ends the process if the connection is lost.
+        say: tells the user what the session waits for.
 
     Raises:
-        OptionError: it cannot be reached, or can never grant what a trial asks for.
-        StartError: it could not be started.
+        OptionError: the cluster cannot be reached, or can never grant what a trial asks for.
+        StartError: Ray could not be started.
     """
-    # `Progress` shows what is going on; Tune's own reports would garble it.
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-    # `Watch` ends a sweep at once; Tune's own handler first waits for the steps under way.
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-    for name in ("ray.tune", "ray.train"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    ray_internals.leave_terminal_and_signals_alone()
     ray_internals.keep_credentials_here()
     is_ours = not ray.is_initialized()
     try:
         if is_ours:
-            # Half-started, Ray would leave processes behind, and crash this one as it ends.
-            with watch.held() if watch else contextlib.nullcontext():
+            # An interrupted start would leave Ray's processes behind, and crash this one later.
+            with guard.held() if guard else contextlib.nullcontext():
                 _connect(options)
-        if watch:
-            watch.listen()
-            watch.watch_cluster()
+        if guard:
+            guard.listen()
+            guard.watch_cluster()
         _check_resources(options, say, is_local=is_ours and _address(options) in ("", "local"))
         yield
     finally:
-        if watch:
-            watch.leave_cluster()
+        if guard:
+            guard.leave_cluster()
         if is_ours and ray.is_initialized():
             ray.shutdown()
 
 
 def check_address(options: SweepOptions) -> None:
-    """Makes sure that something answers where the cluster should be.
-
-    Ray itself tries for minutes.
+    """Checks at once that a process listens at the cluster's address; Ray tries for minutes.
 
     Raises:
-        OptionError: nothing does.
+        OptionError: no process listens there.
     """
     address = _address(options)
     host, _, port = address.removeprefix("ray://").rpartition(":")
@@ -129,11 +121,12 @@ def _connect(options: SweepOptions) -> None:
 
 
 def _runtime_environment(options: SweepOptions) -> dict[str, Any]:
-    """What workers need that may not be on their nodes: this package, and where the storage is.
+    """Returns what workers' nodes may lack: this package, and where the storage is.
 
-    Within a submitted job Ray adds it to the job's own environment, which must not name the same.
+    Within a submitted job, Ray adds it to the job's own environment and refuses a name that both
+    have.
     """
-    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}").get("runtime_env") or {}
+    job = ray_internals.job_environment()
     environment: dict[str, Any] = {}
     if _address(options) not in ("", "local") and not job.keys() & {"working_dir", "py_modules"}:
         environment["py_modules"] = [str(Path(__file__).parents[1])]
@@ -173,7 +166,7 @@ def _check_resources(options: SweepOptions, say: Callable[[str], None], is_local
     alive = _alive_nodes()
     if _one_holds(wanted, alive):
         return
-    if not is_local:  # its nodes may still be on their way
+    if not is_local:  # some nodes may still be joining
         give_up = time.monotonic() + min(_LATE_NODES, options.node_patience)
         while time.monotonic() < give_up:
             time.sleep(0.5)
@@ -208,7 +201,7 @@ def _check_resources(options: SweepOptions, say: Callable[[str], None], is_local
 
 
 def _alive_nodes() -> list[dict[str, float]]:
-    """The resources of each node of the cluster."""
+    """Returns the resources of each node of the cluster."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
@@ -217,7 +210,7 @@ def _one_holds(wanted: dict[str, float], nodes: list[dict[str, float]]) -> bool:
 
 
 def _is_granted(wanted: dict[str, float], patience: float) -> bool:
-    """Asks the cluster for room for one trial, as Tune will; whether it was made in time."""
+    """Asks the cluster for room for one trial, as Tune will; returns whether it came in time."""
     group = placement_group([{name: n for name, n in wanted.items() if n}])
     give_up = time.monotonic() + patience
     try:

@@ -1,201 +1,387 @@
-"""Computes the missing runs of a sweep, whatever happens to workers and files meanwhile."""
+"""Computes the missing runs of a sweep with Ray Tune, through lost workers and damaged files."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray import tune
 
 from raylot import results
 from raylot.config import StreamRun, SweepOptions
-from raylot.results.integrity import Damage, inspect, mend
+from raylot.foundation import registry
+from raylot.foundation.text import one_line
+from raylot.results.integrity import Damage, ended_runs, inspect, mend
+from raylot.results.manifest import Manifest
 from raylot.storage import OutOfReachError, Storage
-from raylot.sweep.experiment import TRAINABLES, Ended, run_experiment
+from raylot.sweep.interrupt_guard import InterruptGuard
+from raylot.sweep.loggers import loggers
+from raylot.sweep.space import split
 from raylot.sweep.stage import Stage
-from raylot.sweep.watch import Watch
+from raylot.sweep.tensorboard import TensorBoard
+from raylot.tasks.datasets import read, to_arrays
 from raylot.terminal.preliminary import AnswerSoFar
-from raylot.terminal.progress import Progress
+from raylot.terminal.progress import STARTING_WORKERS, Progress
+from raylot.trials import ray_internals
+from raylot.trials.base import RunTrainable
 from raylot.trials.record import now, run_row
 from raylot.trials.state import RunState, state_path
+from raylot.trials.stream import StreamTrial
+from raylot.trials.ticket_stream import TicketStreamTrial
+from raylot.trials.tickets import TicketsTrial
 
-#: Times that damage found on the way is repaired before the rest is given up.
-_REPAIRS = 3
+#: Kind of run -> what computes it.
+TRAINABLES: dict[str, type[RunTrainable]] = {
+    trainable.run_model.kind: trainable
+    for trainable in (StreamTrial, TicketsTrial, TicketStreamTrial)
+}
 
-#: Times in a row that Tune may give up before anything has ended, and the seconds in between.
-_TUNE_TRIES, _PAUSE = 5, 5.0
+#: Times that Tune may fail in a row without any run ending, and that damage may be repaired.
+_TRIES = 5
 
-#: Damaged files that are named.
-_NAMED = 10
+#: Seconds before Tune is tried again.
+_PAUSE = 5.0
+
+#: Damaged files that the user is told of one by one.
+_LISTED = 10
+
+#: Characters of an error that are kept: its end says what happened.
+_LONGEST_ERROR = 300
+
+#: Seconds without a running trial after which the user is told what Tune waits for.
+_WAITING = 30.0
 
 
+@dataclass
+class Losses:
+    """What an experiment could not compute, beside what is in the storage.
+
+    Attributes:
+        given_up: runs whose worker was lost too often, or could not use the storage: run_id -> why.
+        storage_failed: those of them that could not use the storage.
+        inputs: ended runs of which something that others need is gone: run_id -> what.
+        error: why Tune itself failed; empty if it did not.
+    """
+
+    given_up: dict[str, str] = field(default_factory=dict)
+    storage_failed: set[str] = field(default_factory=set)
+    inputs: dict[str, str] = field(default_factory=dict)
+    error: str = ""
+
+
+@dataclass
 class Execution:
     """The work of one command on a storage that it is in charge of.
 
-    Args:
+    Attributes:
         stages: of the sweep, in the order in which they need each other.
         storage: where results go.
         options: what a trial may use.
-        searched: options that are searched over.
+        searched: options that are searched over; Tune's tables and TensorBoard show them.
         lease: path of the file that says that this sweep is in charge.
-        progress: is told what is going on.
-        watch: knows whether the sweep is told to stop.
+        progress: shows the user what is going on.
+        guard: knows whether the user has interrupted the sweep.
+        ended: the ended runs, as the table ``runs`` said when it was last read: before the
+            execution, and after each Tune experiment.
     """
 
-    def __init__(
-        self,
-        stages: Sequence[Stage],
-        storage: Storage,
-        options: SweepOptions,
-        searched: Collection[str],
-        lease: str,
-        progress: Progress,
-        watch: Watch,
-    ) -> None:
-        self._stages, self._storage, self._options = stages, storage, options
-        self._searched, self._lease, self._progress = searched, lease, progress
-        self._watch = watch
-        # Why runs were given up: run_id -> reason.
-        self._given_up: dict[str, str] = {}
-        # How far a run had come when it was given up last: run_id -> steps.
-        self._come: dict[str, int] = {}
-        self._has_repaired = False
+    stages: Sequence[Stage]
+    storage: Storage
+    options: SweepOptions
+    searched: Collection[str]
+    lease: str
+    progress: Progress
+    guard: InterruptGuard
+    ended: dict[str, Manifest] = field(default_factory=dict)
+    # Why runs were given up: run_id -> reason.
+    _given_up: dict[str, str] = field(default_factory=dict)
+    # Steps that a run had saved when its worker was last lost too often, by run_id.
+    _steps_saved: dict[str, int] = field(default_factory=dict)
+    _has_repaired: bool = False
 
     def run(self) -> list[str]:
         """Computes what can be computed; returns why the rest was given up."""
-        planned = {run.run_id for stage in self._stages for run in stage.runs}
-        self._answer_so_far()
-        for repairs_left in reversed(range(_REPAIRS + 1)):
-            lost: dict[str, str] = {}
-            self._progress.total_steps += sum(
+        self._show_earlier_answers()
+        for repairs_left in reversed(range(_TRIES)):
+            self.progress.total_steps += sum(
                 run.training_steps
-                for stage in self._stages
-                for run in stage.to_compute(self._storage)
+                for stage in self.stages
+                for run in stage.to_compute(self.ended, self.storage)
             )
-            for stage in self._stages:
+            for stage in self.stages:
                 self._count(stage)
-            for stage in self._stages:
-                lost |= self._run_stage(stage)
-            if not lost and not self._has_repaired:
-                break
-            # What was computed again may have come out otherwise than what others started from.
+            lost: dict[str, str] = {}
+            for stage in self.stages:
+                if lost := self._run_stage(stage):
+                    break
             damages = [_lost(run_id, why) for run_id, why in lost.items()]
-            damages += inspect(self._storage, planned).damages
+            if self._has_repaired and not damages:
+                # What was computed again may differ from what other runs started from.
+                damages = inspect(self.storage, self._planned).damages
             if not damages:
                 break
             if not repairs_left:
                 self._given_up |= {damage.path: str(damage) for damage in damages}
                 break
-            self._progress.steps_forgotten()
+            self.progress.steps_forgotten()
             self.repair(damages)
         return list(dict.fromkeys(self._given_up.values()))
 
     def repair(self, damages: Sequence[Damage]) -> None:
-        """Names what is damaged, and makes the runs that wrote it count as missing."""
-        self._has_repaired |= any(damage.run_ids for damage in damages)
-        for damage in damages[:_NAMED]:
+        """Tells the user what is damaged, and makes the runs that wrote it count as missing."""
+        for damage in damages[:_LISTED]:
             again = f"; {len(damage.run_ids)} runs are computed again" if damage.run_ids else ""
-            self._progress.note(f"damaged: {damage}{again}")
-        if len(damages) > _NAMED:
-            self._progress.note(f"damaged: ... and {len(damages) - _NAMED} more")
-        mend(self._storage, damages)
+            self.progress.note(f"damaged: {damage}{again}")
+        if len(damages) > _LISTED:
+            self.progress.note(f"damaged: ... and {len(damages) - _LISTED} more")
+        mend(self.storage, damages)
+        for run_id in {run_id for damage in damages for run_id in damage.run_ids}:
+            self._has_repaired = True
+            self.ended.pop(run_id, None)
+
+    def retry_failed(self) -> None:
+        """Makes the runs that ended with an error count as missing."""
+        failed = {run_id for run_id, run in self.ended.items() if run.status == "failed"}
+        results.forget_runs(self.storage, failed)
+        for run_id in failed:
+            del self.ended[run_id]
+
+    @property
+    def _planned(self) -> set[str]:
+        return {run.run_id for stage in self.stages for run in stage.runs}
 
     def _run_stage(self, stage: Stage) -> dict[str, str]:
-        """Computes a stage's runs; returns the runs before it of which something is gone."""
-        self._progress.begin_stage(stage.name)
-        lost: dict[str, str] = {}
-        tries = _TUNE_TRIES
-        while runs := self._left(stage, lost):
-            ended = self._fit(stage, runs)
-            lost |= ended.lost_inputs
+        """Computes a stage's runs, in as many Tune experiments as that takes.
+
+        Returns:
+            The ended runs of which something is gone that this stage needs: run_id -> what.
+        """
+        self.progress.begin_stage(stage.name)
+        losses = Losses()
+        tries = _TRIES
+        while not losses.inputs and (runs := self._left(stage)):
+            losses = self._experiment(stage, runs)
+            self.ended = ended_runs(self.storage, self._planned)
             # A worker may have been lost after it had ended its run.
-            unended = [r for r in stage.missing(self._storage) if r.run_id in ended.given_up]
-            advanced = [self._give_up(run, ended) for run in unended]
+            lost = [r for r in stage.missing(self.ended) if r.run_id in losses.given_up]
+            advanced = [self._give_up(run, losses) for run in lost]
             self._count(stage)
-            if any(advanced) or len(self._left(stage, lost)) < len(runs):
-                tries = _TUNE_TRIES
+            if any(advanced) or len(self._left(stage)) < len(runs):
+                tries = _TRIES
                 continue
             tries -= 1
             if not tries:
-                reason = ended.error or "Ray Tune ended without a reason"
+                reason = losses.error or "Ray Tune ended without a reason"
                 self._given_up |= dict.fromkeys((run.run_id for run in runs), reason)
-                break
-            if ended.error:
-                self._progress.note(f"Ray Tune gave up ({ended.error}); trying again")
+            elif losses.error:
+                self.progress.note(f"Ray Tune gave up ({losses.error}); trying again")
                 time.sleep(_PAUSE)
-        self._progress.end_stage()
-        return lost
+        self.progress.end_stage()
+        return losses.inputs
+
+    def _left(self, stage: Stage) -> list[StreamRun]:
+        """Runs that can be computed now and were not given up."""
+        ready = stage.ready(self.ended, self.storage)
+        return [run for run in ready if run.run_id not in self._given_up]
 
     def _count(self, stage: Stage) -> None:
-        self._progress.count_stage(stage.name, len(stage.runs), *stage.ended(self._storage))
+        self.progress.count_stage(stage.name, len(stage.runs), *stage.count(self.ended))
 
-    def _answer_so_far(self) -> None:
-        """Lets what searches say be shown; those of earlier sweeps are read on the side."""
-        runs = [run for stage in self._stages for run in stage.runs]
-        answer = self._progress.answer = AnswerSoFar.of(runs, self._searched)
+    def _show_earlier_answers(self) -> None:
+        """Shows what searches have found so far; a thread reads those of earlier sweeps."""
+        runs = [run for stage in self.stages for run in stage.runs]
+        answer = self.progress.answer = AnswerSoFar.of(runs, self.searched)
 
-        def read() -> None:
-            with suppress(Exception):  # it is for looking at only: nothing may depend on it
-                answer.read(self._storage)
+        def read_earlier() -> None:
+            with suppress(Exception):  # shown for information only: nothing may depend on it
+                answer.read(self.storage)
 
-        if answer.places.keys() & results.finished_runs(self._storage):
-            threading.Thread(target=read, name="answer so far", daemon=True).start()
+        if answer.places.keys() & self.ended.keys():
+            threading.Thread(target=read_earlier, name="answer so far", daemon=True).start()
 
-    def _left(self, stage: Stage, lost: Collection[str]) -> list[StreamRun]:
-        """Runs that can be computed now and were not given up, with their inputs as they were."""
-        return [
-            run
-            for run in stage.ready(self._storage)
-            if run.run_id not in self._given_up and not _stands_on(run, lost)
-        ]
-
-    def _fit(self, stage: Stage, runs: Sequence[StreamRun]) -> Ended:
-        return run_experiment(
-            TRAINABLES[runs[0].kind],
-            runs,
-            name=stage.name,
-            searched=self._searched,
-            options=self._options,
-            storage=self._storage,
-            lease=self._lease,
-            progress=self._progress,
-            watch=self._watch,
-        )
-
-    def _give_up(self, run: StreamRun, ended: Ended) -> bool:
+    def _give_up(self, run: StreamRun, losses: Losses) -> bool:
         """Records a run as failed whose worker was lost too often without getting any further.
 
         Returns:
-            Whether it had got further, and is to be tried again.
+            Whether the run had got further, so that it is tried again.
         """
-        reason = f"{run.label}: {ended.given_up[run.run_id]}"
-        if run.run_id in ended.storage_failed:
-            self._given_up[run.run_id] = reason  # nothing can be recorded there
+        why = losses.given_up[run.run_id]
+        if run.run_id in losses.storage_failed:  # nothing can be recorded there
+            self._given_up[run.run_id] = f"{run.label}: {why}"
             return False
-        state = self._state(run)
-        if state.steps > self._come.get(run.run_id, 0):
-            self._come[run.run_id] = state.steps
+        state = RunState(now())
+        with suppress(ValueError):  # damaged
+            if saved := self.storage.read_checked(state_path(run.run_id)):
+                state = RunState.from_bytes(saved)
+        if state.steps > self._steps_saved.get(run.run_id, 0):
+            self._steps_saved[run.run_id] = state.steps
             return True
-        self._given_up[run.run_id] = reason
-        error = f"its worker was lost too often: {ended.given_up[run.run_id]}"
-        row = run_row(run, state, "failed", error)
+        self._given_up[run.run_id] = f"{run.label}: {why}"
+        row = run_row(run, state, "failed", f"its worker was lost too often: {why}")
         with suppress(OutOfReachError):
-            results.write(self._storage, "runs", run.run_id, [row])
+            results.write(self.storage, "runs", run.run_id, [row])
+            self.ended[run.run_id] = Manifest.of(row)
         return False
 
-    def _state(self, run: StreamRun) -> RunState:
+    # -------------------------------------------------- one Tune experiment
+
+    def _experiment(self, stage: Stage, runs: Sequence[StreamRun]) -> Losses:
+        """Runs one Tune experiment to its end.
+
+        Raises:
+            KeyboardInterrupt: the user has interrupted the sweep.
+        """
+        trainable = TRAINABLES[runs[0].kind]
+        shared, points = split(runs, set(self.searched))
+        # Loaded here alone: each node's workers share one copy in Ray's object store.
+        datasets = {run.dataset: to_arrays(read(run)) for run in _one_per_dataset(runs)}
+        texts = registry.texts(run.plugins for run in runs)
+        resources = {"cpu": self.options.cpus_per_trial, "gpu": self.options.gpus_per_trial}
+        trained = tune.with_resources(
+            tune.with_parameters(trainable, datasets=datasets, plugin_texts=texts), resources
+        )
+        trained.__qualname__ = trainable.__name__  # Ray names actors by it: else all are the same
+        space = {
+            "storage": self.storage.root,
+            "patience": self.storage.patience,
+            "lease": self.lease,
+            "save_interval": self.options.save_interval,
+            "shared": shared,
+            "run": tune.grid_search(points),
+        }
+        losses = Losses()
+        listener = _Listener(self.progress, losses, resources, self.guard)
+        callbacks = [listener, TensorBoard(), *loggers(self.options, self.storage, self.progress)]
+        # Tune is about to write there, and has no patience: wait for the storage before it starts.
+        self.storage.exists("tune")
         try:
-            saved = self._storage.read_sealed(state_path(run.run_id))
-            return RunState(now()) if saved is None else RunState.from_bytes(saved)
-        except ValueError:  # damaged
-            return RunState(now())
+            with self.guard.held():
+                self._tuner(trained, space, callbacks, stage.name).fit()
+        except Exception as error:  # as when Tune's own files could not be written
+            self.guard.raise_if_interrupted()
+            losses.error = one_line(error, _LONGEST_ERROR)
+        return losses
+
+    def _tuner(
+        self, trainable: Any, space: dict[str, Any], callbacks: list[tune.Callback], stage: str
+    ) -> tune.Tuner:
+        """Builds a Tune experiment, which already writes into the storage."""
+        unique = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns() % 10_000:04}"
+        return tune.Tuner(
+            trainable,
+            param_space=space,
+            tune_config=tune.TuneConfig(
+                max_concurrent_trials=self.options.max_concurrent,
+                reuse_actors=True,
+                trial_name_creator=_trial_name,
+                trial_dirname_creator=_trial_folder,
+            ),
+            run_config=tune.RunConfig(
+                name=f"{stage}-{unique}".replace(" ", "-"),
+                storage_path=self.storage.path("tune"),
+                storage_filesystem=None if self.storage.is_local else self.storage.filesystem,
+                failure_config=tune.FailureConfig(max_failures=self.options.max_failures),
+                checkpoint_config=tune.CheckpointConfig(
+                    checkpoint_frequency=0, checkpoint_at_end=False
+                ),
+                callbacks=callbacks,
+                verbose=0,
+            ),
+        )
 
 
-def _stands_on(run: StreamRun, lost: Collection[str]) -> bool:
-    parent = run.parent
-    return parent is not None and (parent.run_id in lost or _stands_on(parent, lost))
+class _Listener(tune.Callback):
+    """Passes on what Ray Tune reports: to `Progress`, and to `Losses`."""
+
+    def __init__(
+        self,
+        progress: Progress,
+        losses: Losses,
+        resources: dict[str, float],
+        guard: InterruptGuard,
+    ) -> None:
+        self._progress, self._losses, self._resources = progress, losses, resources
+        self._guard = guard
+        self._last_run = time.monotonic()
+        self._remarks: set[str] = set()  # that the user has seen of any run
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns nothing: Tune pickles callbacks into a file that raylot never reads."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._progress.run_started(trial.trial_id, str(trial))
+
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        for note in result["notes"]:
+            remark = note.removeprefix(f"{result['label']}: ")
+            if remark == note or remark not in self._remarks:  # each run's row has its own
+                self._progress.note(note)
+            self._remarks.add(remark)
+        if "lost_run" in result:
+            self._losses.inputs[result["lost_run"]] = result["lost"]
+        self._progress.run_advanced(trial.trial_id, result)
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._progress.run_ended(trial.trial_id)
+
+    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._progress.note(f"{trial} lost its worker; another takes over what was saved")
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        run_id = _trial_run(trial).run_id
+        error = ray_internals.trial_error(trial)
+        if OutOfReachError.__name__ in error:
+            self._losses.storage_failed.add(run_id)
+        self._losses.given_up[run_id] = one_line(error, _LONGEST_ERROR)
+        self._progress.run_ended(trial.trial_id, failed=True)
+
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        self._guard.raise_if_interrupted()
+        now = time.monotonic()
+        if any(trial.status == "RUNNING" for trial in trials):
+            self._last_run = now
+        elif now > self._last_run + _WAITING:
+            self._last_run = now  # look again after as long
+            is_starting = ray_internals.has_placed_trials()
+            self._progress.wait_for(
+                STARTING_WORKERS if is_starting else _a_free_node(self._resources)
+            )
+
+
+def _a_free_node(resources: dict[str, float]) -> str:
+    wanted = " and ".join(f"{n:g} {name.upper()}s" for name, n in resources.items() if n)
+    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    return f"no trial is running: waiting for a node with {wanted} free ({len(alive)} nodes are up)"
+
+
+def _one_per_dataset(runs: Sequence[StreamRun]) -> list[StreamRun]:
+    return list({run.dataset: run for run in runs}.values())
 
 
 def _lost(run_id: str, reason: str) -> Damage:
     path, _, why = reason.partition(": ")
     return Damage(path, why, (run_id,), is_file=not path.startswith("tables/"))
+
+
+def _trial_run(trial: Any) -> StreamRun:
+    names = {trainable.__name__: trainable for trainable in TRAINABLES.values()}
+    model = names[ray_internals.trainable_name(trial)].run_model
+    return model(**ray_internals.trial_options(trial))
+
+
+def _trial_name(trial: Any) -> str:
+    return _trial_run(trial).label
+
+
+def _trial_folder(trial: Any) -> str:
+    run = _trial_run(trial)
+    return f"{run.label} {run.run_id}".replace(" ", "_")

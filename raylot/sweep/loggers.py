@@ -1,4 +1,4 @@
-"""MLflow, and Weights & Biases, beside TensorBoard: Ray's own callbacks, told of measures alone."""
+"""Logs measures to MLflow or Weights & Biases, through Ray's own callbacks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from raylot.config import SweepOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.text import one_line
 from raylot.storage import Storage
-from raylot.sweep import ray_internals
 from raylot.terminal.progress import Progress
+from raylot.trials import ray_internals
 
 
 def check_logger(options: SweepOptions, storage: Storage) -> None:
-    """Makes sure that the logger asked for can be used, as far as that is known beforehand.
+    """Checks that the logger asked for can be used, as far as that is known beforehand.
 
     Raises:
-        OptionError: it is not installed, or not told where to log.
+        OptionError: the logger is not installed, or does not know where to log.
     """
     name = options.logger
     if name != "none" and importlib.util.find_spec(name) is None:
@@ -39,7 +39,7 @@ def check_logger(options: SweepOptions, storage: Storage) -> None:
 
 
 def loggers(options: SweepOptions, storage: Storage, progress: Progress) -> list[tune.Callback]:
-    """What a Tune experiment is given to log with, beside TensorBoard."""
+    """Returns the callbacks with which a Tune experiment logs, beside TensorBoard's."""
     study = PurePosixPath(storage.root).name
     if options.logger == "mlflow":
         from ray.air.integrations.mlflow import MLflowLoggerCallback
@@ -50,8 +50,8 @@ def loggers(options: SweepOptions, storage: Storage, progress: Progress) -> list
     if options.logger == "wandb":
         from ray.air.integrations.wandb import WandbLoggerCallback
 
-        # The processes that log, on this machine, may not have this one's environment; and Tune
-        # copies the folder of a trial before they have written all.
+        # The processes that log, on this machine, may lack this one's environment; and Tune copies
+        # a trial's folder before they have written everything.
         folder = storage.root if storage.is_local else str(Path.cwd())
         wandb = WandbLoggerCallback(
             os.environ.get("WANDB_PROJECT", "raylot"),
@@ -72,22 +72,21 @@ def _may_log_to_wandb() -> bool:
 
 
 class _Elsewhere(tune.Callback):
-    """Passes measures on to a logger, and goes on without it once that fails."""
+    """Passes measures on to a logger, and stops once the logger fails."""
 
     def __init__(self, name: str, logger: tune.Callback, progress: Progress) -> None:
         self._name, self._progress = name, progress
         self._logger: tune.Callback | None = logger
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune pickles its callbacks, into a file that raylot never reads."""
+        """Returns nothing: Tune pickles callbacks into a file that raylot never reads."""
         return {}
 
     def setup(self, *args: Any, **info: Any) -> None:
         self._tell("setup", *args, **info)
 
     def on_trial_start(self, *args: Any, **info: Any) -> None:
-        # Ray's callback would hand the key to Ray, which writes it into a log that all users of
-        # the machine can read. The process that logs runs on this machine and has its environment.
+        # The process that logs runs on this machine and has its environment.
         with ray_internals.hidden("WANDB_API_KEY"):
             self._tell("on_trial_start", *args, **info)
 
@@ -113,7 +112,7 @@ class _Elsewhere(tune.Callback):
             return
         try:
             getattr(self._logger, what)(*args, **info)
-        except Exception as error:  # whatever it is, it must not end a sweep
+        except Exception as error:  # no error of a logger may end a sweep
             self._logger = None
             reason = one_line(error, 200)
             self._progress.note(f"{self._name}: nothing more is logged there ({reason})")

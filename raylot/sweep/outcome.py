@@ -1,15 +1,13 @@
-"""How the runs of a sweep stand when its command ends, and what the user is told of it."""
+"""How the runs of a sweep stand when its command ends, and what the command says of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
-from raylot import results
 from raylot.config import StreamRun
 from raylot.foundation.text import one_line
+from raylot.results.manifest import Manifest
 from raylot.storage import Storage
 from raylot.sweep.stage import Stage
 
@@ -24,11 +22,11 @@ class Outcome:
         diverged: runs that ended with a loss that was not finite.
         failures: runs that ended with an error, and why.
         missing: runs that have not ended.
-        blocked: of these, runs that stand on one that diverged or failed too early.
+        blocked: of these, runs that need another run, which diverged or failed too early.
         plasticity_share: share of the streams' time spent on measuring plasticity in the
             structure; None if no stream has ended.
-        lost: why trials were given up, whose worker or storage failed too often.
-        interrupted: whether the sweep was stopped before it was through.
+        lost: why trials were given up whose worker or storage failed too often.
+        interrupted: whether the user stopped the sweep before it was done.
     """
 
     finished: int
@@ -42,7 +40,7 @@ class Outcome:
     interrupted: bool
 
     def summary(self) -> str:
-        """What to tell the user: one line, and one for each failed run (the first five)."""
+        """Says how the runs stand in a line, and why runs failed in a line each, up to five."""
         text = f"{self.finished} runs finished"
         if self.diverged:
             text += f", {self.diverged} diverged (recorded as such)"
@@ -55,7 +53,7 @@ class Outcome:
         lines += [f"  given up: {one_line(error)}" for error in self.lost[:5]]
         if self.blocked:
             lines.append(
-                f"{self.blocked} runs cannot be computed: what they stand on diverged or failed "
+                f"{self.blocked} runs cannot be computed: a run that they need diverged or failed "
                 "too early."
             )
         if self.plasticity_share is not None:
@@ -77,47 +75,54 @@ CONTINUE = (
 
 
 def outcome(
-    stages: Sequence[Stage], storage: Storage, interrupted: bool, lost: Sequence[str]
+    stages: Sequence[Stage],
+    ended: Mapping[str, Manifest],
+    storage: Storage,
+    lost: Sequence[str] = (),
+    *,
+    interrupted: bool = False,
 ) -> Outcome:
-    """How the runs of some stages stand, as the storage tells.
+    """Returns how the runs of a sweep stand.
 
     Args:
         stages: of the sweep.
-        storage: where its results are.
-        interrupted: whether it was stopped before it was through.
+        ended: those of its runs that have ended, by run_id.
+        storage: where their results are.
         lost: why trials were given up.
+        interrupted: whether the user stopped the sweep before it was done.
     """
-    runs = results.read(
-        storage, "runs", ["run_id", "kind", "status", "error", "seconds", "plasticity_seconds"]
-    )
     planned = {run.run_id: run for stage in stages for run in stage.runs}
-    ended = runs[runs["run_id"].isin(planned)]
-    failures = [
-        f"{planned[run_id].label} ({run_id}): {error}"
-        for run_id, status, error in zip(
-            ended["run_id"], ended["status"], ended["error"], strict=True
-        )
-        if status == "failed"
-    ]
-    finished = set(ended["run_id"][ended["status"] == "finished"])
+    by_status: dict[str, list[Manifest]] = {"finished": [], "diverged": [], "failed": []}
+    for end in ended.values():
+        by_status[end.status].append(end)
+    finished = {end.run_id for end in by_status["finished"]}
     return Outcome(
         finished=len(finished),
         finished_stages=frozenset(
             stage.name for stage in stages if any(run.run_id in finished for run in stage.runs)
         ),
-        diverged=int((ended["status"] == "diverged").sum()),
-        failures=failures,
+        diverged=len(by_status["diverged"]),
+        failures=[
+            f"{planned[end.run_id].label} ({end.run_id}): {end.error}"
+            for end in by_status["failed"]
+        ],
         missing=len(planned) - len(ended),
         blocked=sum(
-            len(stage.missing(storage)) - len(stage.to_compute(storage)) for stage in stages
+            len(stage.missing(ended)) - len(stage.to_compute(ended, storage)) for stage in stages
         ),
-        plasticity_share=_plasticity_share(ended[ended["kind"] == StreamRun.kind]),
+        plasticity_share=_plasticity_share(ended.values()),
         lost=lost,
         interrupted=interrupted,
     )
 
 
-def _plasticity_share(streams: pd.DataFrame) -> float | None:
-    measured = streams.dropna(subset=["plasticity_seconds"])
-    seconds = float(measured["seconds"].sum())
-    return float(measured["plasticity_seconds"].sum()) / seconds if seconds else None
+def _plasticity_share(ended: Iterable[Manifest]) -> float | None:
+    measured = [
+        (end.plasticity_seconds, end.seconds or 0.0)
+        for end in ended
+        if end.kind == StreamRun.kind and end.plasticity_seconds is not None
+    ]
+    plasticity, seconds = (
+        (sum(column) for column in zip(*measured, strict=True)) if measured else (0, 0)
+    )
+    return plasticity / seconds if seconds else None

@@ -1,7 +1,7 @@
 """From a search space in Ray Tune's terms to finished runs in the storage.
 
-A sweep is a sequence of stages, each a Tune experiment over the runs that are still missing. The
-storage alone says which are: repeating a command continues it.
+A sweep is a sequence of stages. Each is computed by Tune experiments over the runs that are still
+missing. The storage alone says which are: repeating a command continues it.
 
 Ray and torch take seconds to import, so the functions that need them import them: a command with
 nothing to do ends without them.
@@ -10,27 +10,35 @@ nothing to do ends without them.
 from __future__ import annotations
 
 import itertools
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
-from raylot import results
 from raylot.config import StreamRun, Study, mnist_files
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
 from raylot.foundation.text import ends_process
 from raylot.results.commands import record
-from raylot.results.integrity import inspect
+from raylot.results.integrity import Inspection, ended_runs, inspect, inspect_ends
+from raylot.results.manifest import Manifest
 from raylot.storage import OutOfReachError, Storage
 from raylot.storage.lease import Lease
+from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.outcome import CONTINUE, Outcome, outcome
-from raylot.sweep.planning import Planning
 from raylot.sweep.space import Space, distinct, points
 from raylot.sweep.stage import Stage
-from raylot.sweep.watch import Watch
 from raylot.terminal.progress import Progress
+
+Item = TypeVar("Item")
 
 #: Runs of one sweep: planning that many takes some minutes and some GB.
 MOST_RUNS = 200_000
+
+#: Seconds of planning after which the user is told how far it has come, and between two lines.
+_SILENT, _INTERVAL = 2.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -61,24 +69,26 @@ class Sweep:
         Raises:
             OptionError: a point of the space is no valid run.
         """
-        spaces = (self.stream_space, self.ticket_space, self.ticket_stream_space)
-        for earlier, later in ((0, 1), (0, 2), (1, 2)):
-            for name in sorted(set(spaces[earlier]) & set(spaces[later])):
+        for one, other in itertools.combinations(self._spaces, 2):
+            for name in sorted(set(one) & set(other)):
                 raise OptionError(
-                    f"{name}={spaces[later][name]}: must be searched in one of the spaces only"
+                    f"{name}={other[name]}: must be searched in one of the spaces only"
                 )
         stream_points, ticket_points, ticket_stream_points = (
-            list(itertools.islice(points(space, self.samples), MOST_RUNS + 1)) for space in spaces
+            list(itertools.islice(points(space, self.samples), MOST_RUNS + 1))
+            for space in self._spaces
         )
         self._check_number(len(stream_points) * (1 + len(ticket_points)))
-        planning = Planning()
+        planning = _Planning()
         streams = distinct(
-            self.study.stream_run(**point) for point in planning.of("streams", stream_points)
+            self.study.stream_run(**point)
+            for point in planning.counted("streams", stream_points, len(stream_points))
         )
         searches = itertools.product(streams, ticket_points)
+        number = len(streams) * len(ticket_points)
         tickets = distinct(
             self.study.tickets_run(**stream.model_dump(include=set(self.stream_space)), **point)
-            for stream, point in planning.of("tickets", searches, len(streams) * len(ticket_points))
+            for stream, point in planning.counted("tickets", searches, number)
         )
         known = {stream.run_id for stream in streams}
         for run in tickets:
@@ -102,47 +112,35 @@ class Sweep:
             both = itertools.product(continued, ticket_stream_points)
             ticket_streams = distinct(
                 self.study.ticket_stream_run(**ticket.model_dump(include=searched), **point)
-                for ticket, point in planning.of("ticket streams", both, number)
+                for ticket, point in planning.counted("ticket streams", both, number)
             )
             stages.append(Stage("ticket streams", ticket_streams))
         return stages
 
-    def _check_number(self, runs: int) -> None:
-        if runs > MOST_RUNS:
-            spaces = (self.stream_space, self.ticket_space, self.ticket_stream_space)
-            names = ", ".join(name for space in spaces for name in space)
-            raise OptionError(
-                f"{runs:,} runs or more: must be at most {MOST_RUNS:,} in one sweep; search fewer "
-                f"values of {names}"
-            )
-
     def plan(self) -> str:
-        """What would run: per stage the runs, those that ended well, and the steps left."""
+        """Says what would run: per stage its runs, those that ended well, and the steps left."""
         lines = [f"{'stage':<15}{'runs':>8}{'finished':>10}{'to run':>8}{'steps per run':>21}"
                  f"{'steps to run':>16}"]  # fmt: skip
-        failed = self._failed(self.storage) - self._damaged
+        ended = self._inspection.undamaged
         for stage in self.stages:
-            missing = self._to_run(stage)
-            unfinished = (
-                {run.run_id for run in stage.missing(self.storage)} | self._damaged | failed
-            )
+            missing = stage.to_compute(ended, self.storage)
             costs = sorted({run.training_steps for run in stage.runs})
             per_run = f"{costs[0]:,}" + (f"-{costs[-1]:,}" if len(costs) > 1 else "")
             todo = sum(run.training_steps for run in missing)
             lines.append(
-                f"{stage.name:<15}{len(stage.runs):>8,}"
-                f"{sum(run.run_id not in unfinished for run in stage.runs):>10,}"
+                f"{stage.name:<15}{len(stage.runs):>8,}{stage.count(ended)[0]:>10,}"
                 f"{len(missing):>8,}{per_run:>21}{todo:>16,}"
             )
-        if failed:
-            lines.append(f"{len(failed)} runs have failed: --retry-failed computes them again.")
-        if self._damaged:
-            lines.append(f"{len(self._damaged)} runs had ended, and are damaged: they run again.")
+        if failed := sum(run.status == "failed" for run in ended.values()):
+            lines.append(f"{failed} runs have failed: --retry-failed computes them again.")
+        if damaged := len(self._inspection.to_compute_again):
+            lines.append(f"{damaged} runs had ended, and are damaged: they run again.")
         return "\n".join(lines)
 
     def prediction(self) -> str:
-        """How long what would run takes on this machine, measured by training for some seconds."""
-        runs = [self._to_run(stage) for stage in self.stages]
+        """Says how long the missing runs take on this machine; trains for seconds to measure it."""
+        ended = self._inspection.undamaged
+        runs = [stage.to_compute(ended, self.storage) for stage in self.stages]
         if not any(runs):
             return "Nothing is left to compute."
         if self.study.download and self.study.dataset != "digits":
@@ -162,14 +160,14 @@ class Sweep:
             return f"Not predicted: a training failed ({registry.described(error)})."
 
     def check(self) -> list[str]:
-        """Makes sure of everything that can be known before Ray starts.
+        """Checks everything that can be known before Ray starts.
 
         Returns:
-            What the user should know, a line each.
+            Remarks for the user, a line each.
 
         Raises:
-            OptionError: data cannot be loaded, storage not written, a run is not valid, a logger
-                not used, a plugin's network not trained or pruned.
+            OptionError: data cannot be loaded, the storage not written, a run is not valid, a
+                logger not used, a plugin's network not trained or pruned.
         """
         assert self.stages
         remarks = self.check_inputs()
@@ -180,7 +178,7 @@ class Sweep:
         return remarks
 
     def check_inputs(self) -> list[str]:
-        """Makes sure that the data set is there, and plugins' networks can be trained and pruned.
+        """Checks that the data set is there, and that plugins' networks can be trained and pruned.
 
         Returns:
             Which weights of these networks are not pruned, a line per network.
@@ -197,106 +195,139 @@ class Sweep:
         return [*check_engine(self.study.engine), *check_plugin_networks(self.stages[0].runs)]
 
     def is_finished(self, *, retry_failed: bool = False) -> bool:
-        """Whether nothing is left to compute, as the storage says at this moment.
+        """Returns whether nothing is left to compute, by what the storage holds now.
 
         Args:
             retry_failed: whether runs that ended with an error count as missing.
         """
-        return not self._is_to_do(Storage.again(self.storage.root), retry_failed)
+        return self._is_finished(Storage.again(self.storage.root), retry_failed)
 
     def outcome(self) -> Outcome:
-        """How the runs stand, as the storage says at this moment."""
-        return outcome(self.stages, self.storage, False, [])
+        """Returns how the runs stand, by what the storage holds now."""
+        return outcome(self.stages, ended_runs(self.storage, self._planned), self.storage)
 
     def run(self, *, retry_failed: bool = False, command: str = "") -> Outcome:
         """Computes all missing runs, stage by stage.
 
-        What has been damaged since it was written is computed again. A run that fails is recorded,
-        and the rest goes on.
+        Files that have been damaged since they were written are computed again. A run that fails is
+        recorded, and the rest goes on.
 
         Args:
             retry_failed: whether runs that ended with an error count as missing.
-            command: what it was started by, for the record; empty: by no command.
+            command: the command line that started the sweep, for the record; empty: there is none.
 
         Raises:
             OptionError: another sweep is in charge of the storage, or the cluster cannot be
                 reached or can never grant what a trial asks for.
         """
         progress = Progress()
+        ended: Mapping[str, Manifest] | None = None
         lost: list[str] = []
         interrupted = False
         try:
-            with Watch(CONTINUE, before_end=progress.stop) as watch:
-                if self._is_to_do(self.storage, retry_failed):
+            with InterruptGuard(CONTINUE, before_end=progress.stop) as guard:
+                if not self._is_finished(self.storage, retry_failed):
                     from raylot.sweep.cluster import check_address
 
                     check_address(self.study)
-                    # Its own storage does not wait: it tells others whether this sweep is alive.
+                    # Its own storage does not wait: the lease tells others that this sweep lives.
                     lease = Lease(
-                        Storage.again(self.storage.root), progress.note, watch.lost_storage
+                        Storage.again(self.storage.root), progress.note, guard.lost_storage
                     )
                     with lease, progress:
                         if command:
                             record(self.storage, command)
-                        lost = self._execute(retry_failed, lease, progress, watch)
-                interrupted = watch.is_interrupted
+                        ended, lost = self._execute(retry_failed, lease, progress, guard)
+                interrupted = guard.is_interrupted
         except KeyboardInterrupt:
             interrupted = True
         if not interrupted:
-            return outcome(self.stages, self.storage, False, lost)
+            ended = ended_runs(self.storage, self._planned) if ended is None else ended
+            return outcome(self.stages, ended, self.storage, lost)
         try:  # without patience: a user who interrupts does not want to wait
-            return outcome(self.stages, Storage.again(self.storage.root), True, lost)
+            hasty = Storage.again(self.storage.root)
+            ended = ended_runs(hasty, self._planned)
+            return outcome(self.stages, ended, hasty, lost, interrupted=True)
         except OutOfReachError:
             raise KeyboardInterrupt from None
 
-    def _is_to_do(self, storage: Storage, retry_failed: bool) -> bool:
-        if any(stage.ready(storage) for stage in self.stages):
-            return True
-        return bool(inspect(storage, self._planned).damages) or (
-            retry_failed and bool(self._failed(storage))
-        )
-
     def _execute(
-        self, retry_failed: bool, lease: Lease, progress: Progress, watch: Watch
-    ) -> list[str]:
-        """Computes what is missing or damaged; returns why the rest was given up.
+        self, retry_failed: bool, lease: Lease, progress: Progress, guard: InterruptGuard
+    ) -> tuple[Mapping[str, Manifest], list[str]]:
+        """Computes the runs that are missing or damaged.
 
-        It looks for that only now that it is in charge: another sweep may have been at work before.
+        Inspects the storage once more, now that this sweep is in charge: another may have worked
+        there before.
+
+        Returns:
+            The runs that have ended, and why the others were given up.
         """
         from raylot.sweep.cluster import StartError, ray_session
         from raylot.sweep.execution import Execution
 
-        spaces = (self.stream_space, self.ticket_space, self.ticket_stream_space)
-        searched = {name for space in spaces for name in space}
+        found = inspect(self.storage, self._planned)
         execution = Execution(
-            self.stages, self.storage, self.study, searched, lease.path, progress, watch
+            stages=self.stages,
+            storage=self.storage,
+            options=self.study,
+            searched={name for space in self._spaces for name in space},
+            lease=lease.path,
+            progress=progress,
+            guard=guard,
+            ended=found.runs,
         )
-        execution.repair(inspect(self.storage, self._planned).damages)
+        execution.repair(found.damages)
         if retry_failed:
-            results.forget_runs(self.storage, self._failed(self.storage))
-        if not any(stage.ready(self.storage) for stage in self.stages):
-            return []
+            execution.retry_failed()
+        if not any(stage.ready(execution.ended, self.storage) for stage in self.stages):
+            return execution.ended, []
         try:
-            with ray_session(self.study, watch, progress.note):
-                return execution.run()
+            with ray_session(self.study, guard, progress.note):
+                lost = execution.run()
         except StartError as error:
-            return [str(error)]
+            lost = [str(error)]
+        return execution.ended, lost
 
-    def _to_run(self, stage: Stage) -> list[StreamRun]:
-        damaged = [run for run in stage.runs if run.run_id in self._damaged]
-        return stage.to_compute(self.storage) + damaged
+    def _is_finished(self, storage: Storage, retry_failed: bool) -> bool:
+        found = inspect_ends(storage, self._planned)
+        if retry_failed and any(run.status == "failed" for run in found.runs.values()):
+            return False
+        if any(stage.ready(found.runs, storage) for stage in self.stages):
+            return False
+        return not inspect(storage, self._planned, ends=found).damages
+
+    def _check_number(self, runs: int) -> None:
+        if runs > MOST_RUNS:
+            names = ", ".join(name for space in self._spaces for name in space)
+            raise OptionError(
+                f"{runs:,} runs or more: must be at most {MOST_RUNS:,} in one sweep; search fewer "
+                f"values of {names}"
+            )
+
+    @property
+    def _spaces(self) -> tuple[Space, Space, Space]:
+        return self.stream_space, self.ticket_space, self.ticket_stream_space
 
     @cached_property
-    def _damaged(self) -> set[str]:
-        """The ended runs that must run again, as the storage was when this was first asked."""
-        return set(inspect(self.storage, self._planned).to_compute_again)
+    def _inspection(self) -> Inspection:
+        """The planned runs in the storage, as they were when this was first asked."""
+        return inspect(self.storage, self._planned)
 
     @cached_property
     def _planned(self) -> set[str]:
         return {run.run_id for stage in self.stages for run in stage.runs}
 
-    def _failed(self, storage: Storage) -> set[str]:
-        """Runs that ended with an error."""
-        runs = results.read(storage, "runs", ["run_id", "status"])
-        failed = runs["run_id"][(runs["status"] == "failed") & runs["run_id"].isin(self._planned)]
-        return set(failed)
+
+class _Planning:
+    """Says on standard error how far planning has come, once that has taken two seconds."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + _SILENT
+
+    def counted(self, what: str, items: Iterable[Item], number: int) -> Iterator[Item]:
+        """Passes on items, one for each run of a kind."""
+        for done, item in enumerate(items):
+            if time.monotonic() >= self._next:
+                self._next = time.monotonic() + _INTERVAL
+                print(f"planning: {done:,} of {number:,} {what}", file=sys.stderr, flush=True)
+            yield item

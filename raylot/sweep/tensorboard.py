@@ -1,8 +1,9 @@
-"""What TensorBoard shows of a sweep: curves along streams, and HParams to compare runs by.
+"""What TensorBoard shows of a sweep: curves along streams, and HParams that compare runs.
 
-Ray Tune's own callback logs whatever a trial reports, and says in each run which options and
-measures there are. TensorBoard believes the first run it finds, a stream's as a rule, and then
-shows nothing of tickets. This one logs measures alone, and leaves it to TensorBoard to gather them.
+Ray Tune's own callback logs everything that a trial reports, and lists in each run which options
+and measures there are. TensorBoard believes the list of the first run that it finds, as a rule a
+stream's, and then shows nothing of tickets. The callback here logs measures alone and writes no
+such list, so that TensorBoard gathers options and measures from all runs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tensorboardX import SummaryWriter
 from tensorboardX.summary import hparams
 
 from raylot.config import TicketsRun
+from raylot.trials import ray_internals
 
 #: What TensorBoard shows first of a search, as ``answer/<measure>``. Its HParams begins with five
 #: columns, the first by name, and its parallel coordinates leave out each run that lacks one of
@@ -26,7 +28,7 @@ _FIRST = (
 )  # fmt: skip
 
 
-class TensorBoard(TBXLoggerCallback):
+class TensorBoard(TBXLoggerCallback):  # so that Tune does not add its own
     """Logs ``measures`` of each report as scalars ``<kind of run>/<measure>``.
 
     The step is the task of a stream, counted from its first, or the round of a search (0: dense
@@ -43,26 +45,40 @@ class TensorBoard(TBXLoggerCallback):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._writers: dict[Any, SummaryWriter] = {}
+        # Trial -> kind of its run; only of trials that have reported.
+        self._kinds: dict[Any, str] = {}
         self._along_stream: dict[Path, dict[int, dict[str, float]]] = {}
         # Trial -> measure -> the step at which it was reported last, and its value there.
         self._reported: dict[Any, dict[str, tuple[int, float]]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns nothing: Tune pickles callbacks into a file that raylot never reads."""
+        return {}
+
+    def log_trial_start(self, trial: Any) -> None:
+        if trial in self._writers:  # an attempt whose worker was lost
+            self._writers[trial].close()
+        self._writers[trial] = SummaryWriter(str(ray_internals.trial_folder(trial)), flush_secs=30)
+        self._kinds.pop(trial, None)
+
     def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
-        if trial not in self._trial_writer:
+        if trial not in self._writers:
             self.log_trial_start(trial)
         measures = {
             name: value
             for name, value in result["measures"].items()
             if value is not None and math.isfinite(value)
         }
-        self._trial_result[trial] = {"kind": result["kind"]}
-        writer = self._trial_writer[trial]
+        self._kinds[trial] = result["kind"]
+        writer = self._writers[trial]
         if result["kind"] == TicketsRun.kind and result["done"]:
             found = {f"{'answer' if n in _FIRST else 'found'}/{n}": v for n, v in measures.items()}
-            options = {**trial.config["shared"], **trial.config["run"]}
+            options = ray_internals.trial_options(trial)
             _write(writer, found, options["task"])
             if found:
-                self._draw_along_stream(Path(trial.local_path).parent, options, found)
+                folder = ray_internals.trial_folder(trial).parent
+                self._draw_along_stream(folder, options, found)
         else:
             step = result["timesteps_total"] - 1
             before = self._reported.setdefault(trial, {})
@@ -99,12 +115,14 @@ class TensorBoard(TBXLoggerCallback):
                 _write(writer, points[task], task)
 
     def log_trial_end(self, trial: Any, failed: bool = False) -> None:
-        super().log_trial_end(trial, failed)
+        if (kind := self._kinds.pop(trial, None)) is not None:
+            self._write_hparams(trial, kind)
+        if writer := self._writers.pop(trial, None):
+            writer.close()
         self._reported.pop(trial, None)
 
-    def _try_log_hparams(self, trial: Any, result: dict[str, Any]) -> None:
-        kind = self._trial_result[trial]["kind"]  # Ray leaves numbers alone in ``result``
-        options = {"kind": kind, **trial.evaluated_params["run"]}
+    def _write_hparams(self, trial: Any, kind: str) -> None:
+        options = {"kind": kind, **ray_internals.searched_options(trial)}
         if kind == TicketsRun.kind:
             options.setdefault("subnetwork", "search")  # where ticket streams have one
         plain = {
@@ -113,7 +131,7 @@ class TensorBoard(TBXLoggerCallback):
         }
         _, start, end = hparams(hparam_dict=plain, metric_dict={})
         for summary in (start, end):
-            self._trial_writer[trial].file_writer.add_summary(summary)
+            self._writers[trial].file_writer.add_summary(summary)
 
 
 def _is_repeated(step: int, value: float, now: int, value_now: float) -> bool:

@@ -41,7 +41,7 @@ from raylot.training import (
 )
 
 #: Values of the ``control`` column of the ``tickets`` table.
-TICKET, DENSE, RANDOM, SHUFFLED, REINIT = "none", "dense", "random", "shuffled", "reinit"
+TICKET, DENSE, RANDOM, SHUFFLED, REINIT = "ticket", "dense", "random", "shuffled", "reinit"
 
 _NOT_FINITE = "the network's loss on the task's test split is not finite before any training"
 

@@ -29,9 +29,9 @@ from raylot.storage.checksum import DamagedFileError
 from raylot.tasks import Task
 from raylot.tasks.datasets import from_arrays, load, scaled
 from raylot.training import Masks, TrainingResult
-from raylot.trials.record import Status, artifact_run, closing_measures, now, run_row
+from raylot.trials import ray_internals
+from raylot.trials.record import Status, artifact_run, closing_measures, log, now, run_row
 from raylot.trials.state import RunState, state_path, tensors_from_bytes, tensors_to_bytes
-from raylot.trials.worker import log, set_title
 
 _STATE_FILE = "state.safetensors"  # in a checkpoint of Tune's own
 
@@ -118,7 +118,7 @@ class RunTrainable(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        set_title(self.run.label)
+        ray_internals.set_title(self.run.label)
         if not self._begun and self._is_out_of_date():
             return self._report({}, training_steps=0, done=True, failed=self._has_failed)
         before = self.state.training_steps
@@ -185,7 +185,7 @@ class RunTrainable(tune.Trainable):
 
     def _saved_state(self) -> RunState | None:
         try:
-            saved = self.storage.read_sealed(state_path(self.run.run_id))
+            saved = self.storage.read_checked(state_path(self.run.run_id))
             return None if saved is None else RunState.from_bytes(saved)
         except ValueError as error:  # damaged: all of it can be computed again
             self._notes.append(f"{error}; {self.run.label} starts anew")

@@ -23,17 +23,22 @@ _OF_SNAPSHOTS = {"stream_run_id", "task", "sparsity", "protocol", "rounds", "tic
 
 
 def now() -> str:
-    """The time in ISO 8601, UTC."""
+    """Returns the time in ISO 8601, UTC."""
     return datetime.now(UTC).isoformat()
 
 
+def log(line: str) -> None:
+    """Prints a line with the time, in UTC, to standard output: Ray keeps it in the worker's log."""
+    print(f"{datetime.now(UTC).isoformat(sep=' ', timespec='seconds')} {line}", flush=True)
+
+
 def artifact_run(path: str) -> str:
-    """The run that has left an artifact: ``artifacts/<run_id>/...``."""
+    """Returns the run_id of the run that wrote an artifact: ``artifacts/<run_id>/...``."""
     return path.split("/")[1]
 
 
 def closing_measures(state: RunState) -> dict[str, float]:
-    """What ended runs are compared by: the last value of each measure that stands in tables."""
+    """Returns the last value of each measure in the run's tables, to compare ended runs by."""
     closing: dict[str, Any] = {
         row["metric"]: row["value"]
         for row in state.rows.get("plasticity", [])
@@ -52,14 +57,14 @@ def run_row(
     error: str = "",
     device: str | None = None,
 ) -> dict[str, Any]:
-    """The row that marks a run as ended.
+    """Returns the row of ``runs`` that marks a run as ended.
 
     Args:
         run: its options.
-        state: what it has done and written.
+        state: what the run has done and written.
         status: how it ended.
         error: why it failed, in one line.
-        device: the name of what it was computed on; None if that is not known.
+        device: the name of the device that computed it; None if that is not known.
     """
     files = state.tables | state.artifacts
     return {

@@ -94,9 +94,9 @@ class RunState:
 def tensors_to_bytes(
     tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
 ) -> bytes:
-    """Tensors, copied to the CPU, as the bytes of a sealed safetensors file."""
+    """Tensors, copied to the CPU, as the bytes of a safetensors file with a checksum."""
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    return checksum.sealed(
+    return checksum.with_checksum(
         safetensors.torch.save(own, {checksum.KEY: checksum.BLANK, **(metadata or {})})
     )
 

@@ -95,10 +95,16 @@ class TicketsTrial(RunTrainable):
         return self._steps[self.state.steps]
 
     def _saved_state(self) -> RunState | None:
-        """A state saved before plastic parameters existed lacks them, and is computed again."""
+        """Reads the saved state, also one that an older version saved.
+
+        States from before plastic parameters existed lack them: the run starts anew.
+        """
         state = super()._saved_state()
-        is_whole = state is not None and any(name.startswith(_GRADIENTS) for name in state.tensors)
-        return state if is_whole else None
+        if state is None or not any(name.startswith(_GRADIENTS) for name in state.tensors):
+            return None
+        for row in state.rows.get("tickets", []):
+            row["control"] = TICKET if row["control"] == "none" else row["control"]
+        return state
 
     def begin(self) -> None:
         self._dataset = self.dataset()
@@ -145,9 +151,8 @@ class TicketsTrial(RunTrainable):
                 self.note_training(training)
             rows = [row for row, _ in trained]
             self.state.add_rows("tickets", [{**self._place(), **row} for row in rows])
-            control = "ticket" if rows[0]["control"] == TICKET else rows[0]["control"]
             accuracies = [row["test_accuracy"] for row in rows]
-            measures[f"{control}_accuracy"] = statistics.fmean(accuracies)
+            measures[f"{rows[0]['control']}_accuracy"] = statistics.fmean(accuracies)
         if self.state.steps + 1 == self.total_steps and not self.state.diverged:
             self._conclude()
         return measures

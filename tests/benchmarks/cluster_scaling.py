@@ -33,10 +33,9 @@ from rich.console import Console
 from raylot.config import Study
 from raylot.storage import Storage
 from raylot.storage.lease import Lease
-from raylot.sweep import Stage, experiment
+from raylot.sweep import Stage, execution
 from raylot.sweep.cluster import ray_session
-from raylot.sweep.execution import Execution
-from raylot.sweep.watch import Watch
+from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.terminal.progress import Progress
 from raylot.trials.stream import StreamTrial
 
@@ -186,15 +185,16 @@ def _measure(trials: int, sleep: float | None, nodes: int, address: str) -> _Cos
     study = Study.checked(**_SHORT, seeds=f"0-{trials - 1}", save_interval=60)
     runs = [study.stream_run(seed=seed, shift="stationary") for seed in study.seeds]
     stage = Stage("streams", runs)
-    experiment.TRAINABLES["stream"] = trainable
+    execution.TRAINABLES["stream"] = trainable
     progress = _Ends()
     with tempfile.TemporaryDirectory() as folder, Lease(Storage(folder)) as lease:
-        execution = Execution(
-            [stage], Storage(folder), study, {"seed"}, lease.path, progress, Watch("")
+        guard = InterruptGuard("")
+        work = execution.Execution(
+            [stage], Storage(folder), study, {"seed"}, lease.path, progress, guard
         )
         with ray_session(study):
-            given_up = execution.run()
-        if given_up or stage.missing(Storage(folder)):
+            given_up = work.run()
+        if given_up or stage.missing(work.ended):
             raise RuntimeError(f"not all trials ended: {given_up}")
     ray.shutdown()
     if len(progress.by_worker) < nodes:

@@ -159,7 +159,7 @@ def _tickets_tables(
     setting = {**place, "protocol": run.protocol, "rounds": run.rounds}
     kept = (1 - run.sparsity) ** (1 / run.round_count)
     trained = [("dense", t, 0) for t in range(run.tickets)]
-    trained += [("none", t, r + 1) for r in range(run.round_count) for t in range(run.tickets)]
+    trained += [("ticket", t, r + 1) for r in range(run.round_count) for t in range(run.tickets)]
     trained += [("random", t, run.round_count) for t in range(run.random_mask_count)]
     accuracies = (performance["test_accuracy"] + 0.01 * draw.normal(size=len(trained))).tolist()
     tickets: list[dict[str, Any]] = [
@@ -167,7 +167,7 @@ def _tickets_tables(
             **place, "control": control, "ticket": ticket, "round": number,
             "density": kept**number, "train_loss": 1 - accuracy, "test_loss": 1.1 - accuracy,
             "online_accuracy": accuracy - 0.05, "test_accuracy": accuracy,
-            "wins": accuracy > 0.93 if control == "none" and number == run.round_count else None,
+            "wins": accuracy > 0.93 if control == "ticket" and number == run.round_count else None,
         }
         for (control, ticket, number), accuracy in zip(trained, accuracies, strict=True)
     ]  # fmt: skip

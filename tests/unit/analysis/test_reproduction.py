@@ -83,7 +83,7 @@ def write_search(
             "round": at,
             "test_accuracy": value - (rounds - at) / 2,
         }
-        for control, values in (("none", tickets), ("random", masks))
+        for control, values in (("ticket", tickets), ("random", masks))
         for i, value in enumerate(values)
         for at in (rounds - 1, rounds)  # earlier rounds must not count
     ]

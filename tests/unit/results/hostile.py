@@ -89,7 +89,7 @@ def _written(table: pa.Table) -> bytes:
 
 
 def hostile_states() -> Iterator[bytes]:
-    """Contents for the saved state of a run, all with a seal that fits."""
+    """Contents for the saved state of a run, all with a checksum that fits."""
     whole = {"kind": "stream", "label": "a stream", "steps": 1, "of": 2}
     told: list[Any] = [None, [], 5, "text", {}, {**whole, "kind": ["a"]}, {**whole, "kind": None}]
     told += [{**whole, "steps": "many"}, {**whole, "of": {}}, {**whole, "label": "a\n\x1b[2J"}]

@@ -393,36 +393,43 @@ def test_a_flipped_byte_is_reported_or_changes_nothing(tmp_path: Path, place: st
 # ------------------------------------------------------------------ storages of older versions
 
 
-def _as_older(storage: Storage, *, sealed: bool) -> None:
-    """Turns all files into what versions wrote that sealed tables, or had no checksums at all."""
+def _as_older(storage: Storage, *, has_checksum: bool) -> None:
+    """Turns all files into what older versions wrote, with a checksum in tables or without any."""
     for path in sorted(Path(storage.root).glob("tables/*/*.parquet")):
         rows = pq.read_table(path).replace_schema_metadata(None)
         if path.parts[-2] == "runs":
             (row,) = rows.to_pylist()
             told = json.loads(row["files"])
             told = {name: n[0] if isinstance(n, list) else n for name, n in told.items()}
-            changes = {"files": json.dumps(told)} if sealed else {"files": None, "inputs": None}
+            changes = (
+                {"files": json.dumps(told)} if has_checksum else {"files": None, "inputs": None}
+            )
             rows = pa.Table.from_pylist([{**row, **changes}], schema=rows.schema)
-        _write_older(path, rows, sealed=sealed)
-    if not sealed:
+        if path.parts[-2] == "tickets":
+            old = [
+                {**r, "control": r["control"].replace("ticket", "none")} for r in rows.to_pylist()
+            ]
+            rows = pa.Table.from_pylist(old, schema=rows.schema)
+        _write_older(path, rows, has_checksum=has_checksum)
+    if not has_checksum:
         for path in Path(storage.root).glob("artifacts/*/*"):
             path.write_bytes(path.read_bytes().replace(b"raylot-sha256:", b"raylot-shaxxx:"))
 
 
-def _write_older(path: Path, rows: pa.Table, *, sealed: bool) -> None:
+def _write_older(path: Path, rows: pa.Table, *, has_checksum: bool) -> None:
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, rows.schema) as writer:
         writer.write_table(rows)
-        if sealed:
+        if has_checksum:
             writer.add_key_value_metadata({checksum.KEY: checksum.BLANK})
-    path.write_bytes(checksum.sealed(sink.getvalue().to_pybytes()))
+    path.write_bytes(checksum.with_checksum(sink.getvalue().to_pybytes()))
 
 
-@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("has_checksum", [False, True])
 def test_results_of_an_older_raylot_are_whole_and_read_the_same(
-    storage: Storage, whole: Path, run_ids: dict[str, str], sealed: bool
+    storage: Storage, whole: Path, run_ids: dict[str, str], has_checksum: bool
 ) -> None:
-    _as_older(storage, sealed=sealed)
+    _as_older(storage, has_checksum=has_checksum)
     assert inspect(storage, artifacts=True).damages == []
     for table in results.SCHEMAS:
         one, other = results.read(whole, table), results.read(storage, table)
@@ -440,10 +447,10 @@ def test_results_of_an_older_raylot_are_whole_and_read_the_same(
     assert len(results.read(storage, "tasks")) == 8
 
 
-def test_a_sealed_table_of_an_older_raylot_that_is_damaged_is_named(
+def test_a_table_with_a_checksum_of_an_older_raylot_that_is_damaged_is_named(
     storage: Storage, run_ids: dict[str, str]
 ) -> None:
-    _as_older(storage, sealed=True)
+    _as_older(storage, has_checksum=True)
     path = Path(storage.root) / "tables" / "tasks" / f"{run_ids['stream']}.parquet"
     whole = path.read_bytes()
     for position in range(0, len(whole), 97):
@@ -454,9 +461,9 @@ def test_a_sealed_table_of_an_older_raylot_that_is_damaged_is_named(
         assert damage.run_ids == (run_ids["stream"],)
 
 
-@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("has_checksum", [False, True])
 def test_a_compacted_table_of_an_older_raylot_is_read_and_checked(
-    storage: Storage, sealed: bool
+    storage: Storage, has_checksum: bool
 ) -> None:
     run_all(Path(storage.root), seed=1)
     before = results.read(storage, "tickets")
@@ -468,7 +475,7 @@ def test_a_compacted_table_of_an_older_raylot_is_read_and_checked(
     old.parent.mkdir()
     rows = pa.concat_tables([pq.read_table(path) for path in sorted(paths)])
     counts = {b"raylot.runs": json.dumps(dict.fromkeys(names, len(rows) // 2)).encode()}
-    _write_older(old, rows.replace_schema_metadata(counts), sealed=sealed)
+    _write_older(old, rows.replace_schema_metadata(counts), has_checksum=has_checksum)
     for path in paths:
         path.unlink()
     pd.testing.assert_frame_equal(results.read(storage, "tickets"), before)

@@ -87,7 +87,7 @@ def test_a_trial_must_fit_on_one_node(
 ) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "nodes", _Nodes.nodes)
-    monkeypatch.setattr("raylot.sweep.ray_internals.is_autoscaling", lambda: False)
+    monkeypatch.setattr("raylot.trials.ray_internals.is_autoscaling", lambda: False)
     monkeypatch.setattr(ray, "shutdown", lambda: pytest.fail("the session is not ours"))
     options = {**options, "node_patience": 0}
     if message is None:
@@ -115,7 +115,7 @@ def test_a_cluster_without_gpus_refuses_what_was_asked_for(
     nodes = [node for node in _Nodes.nodes() if "GPU" not in node["Resources"]]
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
-    monkeypatch.setattr("raylot.sweep.ray_internals.is_autoscaling", lambda: False)
+    monkeypatch.setattr("raylot.trials.ray_internals.is_autoscaling", lambda: False)
     study = Study.checked(device=device, gpus_per_trial=1, node_patience=0)
     with pytest.raises(OptionError) as refused, ray_session(study):
         pytest.fail("no node can ever grant that")
@@ -132,7 +132,7 @@ def test_a_jobs_own_environment_is_added_to_and_never_contradicted(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "stays here")
     there = SweepOptions(address="127.0.0.1:6379")
     (package,) = _runtime_environment(there)["py_modules"]
-    assert (Path(package) / "storage.py").exists()
+    assert (Path(package) / "storage" / "storage.py").exists()
     assert _runtime_environment(there)["env_vars"] == {
         "AWS_DEFAULT_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://store:9000",
     }  # fmt: skip

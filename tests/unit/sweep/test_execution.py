@@ -16,43 +16,42 @@ from raylot.config import StreamRun, Study
 from raylot.results.integrity import Damage
 from raylot.storage import Storage
 from raylot.sweep import Stage
-from raylot.sweep.execution import Execution
-from raylot.sweep.experiment import Ended, _Listener
-from raylot.sweep.watch import Watch
+from raylot.sweep.execution import Execution, Losses, _Listener
+from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.terminal.progress import Progress
 from raylot.trials.record import now, run_row
 from raylot.trials.state import RunState, state_path
 from raylot.trials.stream import snapshot_path
 
-End = Callable[[Storage, Sequence[StreamRun]], Ended]
+End = Callable[[Storage, Sequence[StreamRun]], Losses]
 
 
-def _finished(storage: Storage, runs: Sequence[StreamRun]) -> Ended:
+def _finished(storage: Storage, runs: Sequence[StreamRun]) -> Losses:
     for run in runs:
         row = run_row(run, RunState(now()), "finished")
         results.write(storage, "runs", run.run_id, [row])
-    return Ended()
+    return Losses()
 
 
-def _tune_failed(storage: Storage, runs: Sequence[StreamRun]) -> Ended:
-    return Ended(error="no space left")
+def _tune_failed(storage: Storage, runs: Sequence[StreamRun]) -> Losses:
+    return Losses(error="no space left")
 
 
 def _lost(steps: int) -> End:
     """Every worker is lost too often, after so many steps were saved."""
 
-    def end(storage: Storage, runs: Sequence[StreamRun]) -> Ended:
+    def end(storage: Storage, runs: Sequence[StreamRun]) -> Losses:
         for run in runs:
             state = RunState(now(), steps=steps)
             storage.write(state_path(run.run_id), state.to_bytes())
-        return Ended(given_up={run.run_id: "the actor died" for run in runs})
+        return Losses(given_up={run.run_id: "the actor died" for run in runs})
 
     return end
 
 
-def _out_of_reach(storage: Storage, runs: Sequence[StreamRun]) -> Ended:
+def _out_of_reach(storage: Storage, runs: Sequence[StreamRun]) -> Losses:
     names = {run.run_id: "OSError: no route" for run in runs}
-    return Ended(given_up=names, storage_failed=set(names))
+    return Losses(given_up=names, storage_failed=set(names))
 
 
 @pytest.fixture
@@ -64,16 +63,17 @@ def run_with(
     def run(*ends: End) -> tuple[list[str], list[str]]:
         left = list(ends)
 
-        def scripted(trainable: Any, runs: Sequence[StreamRun], **told: Any) -> Ended:
-            return left.pop(0)(told["storage"], runs)
+        def scripted(self: Execution, stage: Stage, runs: Sequence[StreamRun]) -> Losses:
+            return left.pop(0)(self.storage, runs)
 
-        monkeypatch.setattr("raylot.sweep.execution.run_experiment", scripted)
+        monkeypatch.setattr(Execution, "_experiment", scripted)
         monkeypatch.setattr("raylot.sweep.execution._PAUSE", 0.0)
         study = Study.checked(tasks=3, snapshots="0")
         stage = Stage("streams", [study.stream_run(seed=0)])
         said = io.StringIO()
         progress = Progress(console=Console(file=said, width=200))
-        execution = Execution([stage], Storage(tmp_path), study, {"seed"}, "", progress, Watch(""))
+        guard = InterruptGuard("")
+        execution = Execution([stage], Storage(tmp_path), study, {"seed"}, "", progress, guard)
         given_up = execution.run()
         assert not left, "it stopped too early"
         return given_up, said.getvalue().splitlines()
@@ -124,9 +124,9 @@ def test_a_run_that_could_not_use_the_storage_is_not_recorded(
 def test_a_run_that_ended_before_its_worker_was_lost_stays_as_it_is(
     run_with: Any, tmp_path: Path
 ) -> None:
-    def ended_and_lost(storage: Storage, runs: Sequence[StreamRun]) -> Ended:
+    def ended_and_lost(storage: Storage, runs: Sequence[StreamRun]) -> Losses:
         _finished(storage, runs)
-        return Ended(given_up={run.run_id: "the actor died" for run in runs})
+        return Losses(given_up={run.run_id: "the actor died" for run in runs})
 
     given_up, _ = run_with(ended_and_lost)
     assert given_up == []
@@ -148,16 +148,16 @@ def test_what_started_from_something_repaired_is_computed_again_if_that_came_out
 
     computed: list[StreamRun] = []
 
-    def scripted(trainable: Any, runs: Sequence[StreamRun], **told: Any) -> Ended:
+    def scripted(self: Execution, stage: Stage, runs: Sequence[StreamRun]) -> Losses:
         computed.extend(runs)
         for run in runs:
             end(run, "of another processor")
-        return Ended()
+        return Losses()
 
-    monkeypatch.setattr("raylot.sweep.execution.run_experiment", scripted)
+    monkeypatch.setattr(Execution, "_experiment", scripted)
     stages = [Stage("streams", [stream]), Stage("tickets", [tickets])]
     progress = Progress(console=Console(file=io.StringIO()))
-    execution = Execution(stages, storage, study, {"seed"}, "", progress, Watch(""))
+    execution = Execution(stages, storage, study, {"seed"}, "", progress, InterruptGuard(""))
     for run in (stream, tickets):
         end(run, "as it was")
     execution.repair([Damage("tables/tasks", "is not there", (stream.run_id,), is_file=False)])
@@ -170,7 +170,7 @@ def test_what_several_runs_remark_is_told_once() -> None:
     progress = Progress(console=Console(file=said, width=200))
     progress.count_stage("tickets", 2, 0, 0)
     progress.begin_stage("tickets")
-    listener = _Listener(progress, Ended(), {}, Watch(""))
+    listener = _Listener(progress, Losses(), {}, InterruptGuard(""))
     for label, remarks in (("run 1", ["a"]), ("run 2", ["a", "b"]), ("run 1", ["b", "c"])):
         notes = [f"{label}: {remark}" for remark in remarks] + ["a file is damaged"]
         report = {"label": label, "notes": notes, "doing": "", "done": False, "failed": False}

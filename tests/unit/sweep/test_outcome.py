@@ -6,6 +6,7 @@ from pathlib import Path
 
 from raylot import results
 from raylot.config import Study
+from raylot.results.integrity import ended_runs
 from raylot.storage import Storage
 from raylot.sweep import Stage
 from raylot.sweep.outcome import outcome
@@ -21,7 +22,8 @@ def test_a_failure_is_one_line_without_secrets_or_control_characters(tmp_path: P
     row = run_row(stream, RunState(now()), "failed", error)
     results.write(Storage(tmp_path), "runs", stream.run_id, [row])
     stages = [Stage("streams", [stream])]
-    told = outcome(stages, Storage(tmp_path), False, ["two\nlines"]).summary()
+    storage = Storage(tmp_path)
+    told = outcome(stages, ended_runs(storage), storage, ["two\nlines"]).summary()
     assert told.splitlines() == [
         "0 runs finished, 1 failed (try again with --retry-failed)",
         f"  failed: {stream.label} ({stream.run_id}): lost \\x1b]0;owned\\x07 s3://***@bucket",

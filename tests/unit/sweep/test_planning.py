@@ -10,9 +10,8 @@ import pytest
 from raylot.config import Study
 from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
-from raylot.sweep import Sweep, planning, study_spaces
+from raylot.sweep import Sweep, study_spaces
 from raylot.sweep import sweep as sweep_module
-from raylot.sweep.planning import Planning
 
 
 def _sweep(root: Path, **options: Any) -> Sweep:
@@ -25,10 +24,10 @@ def test_long_planning_says_how_far_it_has_come(
 ) -> None:
     """On a clock that goes a second with every run: at 2 s, and then every 10 s."""
     seconds = iter(range(1000))
-    monkeypatch.setattr(planning.time, "monotonic", lambda: float(next(seconds)))
-    told = Planning()
-    assert list(told.of("streams", [7, 8, 9])) == [7, 8, 9]
-    assert list(told.of("tickets", iter(range(15)), 15)) == list(range(15))
+    monkeypatch.setattr(sweep_module.time, "monotonic", lambda: float(next(seconds)))
+    told = sweep_module._Planning()
+    assert list(told.counted("streams", [7, 8, 9], 3)) == [7, 8, 9]
+    assert list(told.counted("tickets", iter(range(15)), 15)) == list(range(15))
     said = capsys.readouterr()
     assert said.out == ""
     # the second stream is asked for at 2 s, the tickets from 5 s on

@@ -19,11 +19,12 @@ from ray.experimental import internal_kv
 from raylot import results
 from raylot.config import StreamRun, Study
 from raylot.foundation.errors import OptionError
-from raylot.results.integrity import inspect
+from raylot.results.integrity import ended_runs, inspect
 from raylot.storage import Storage
-from raylot.sweep import Sweep, experiment, ray_internals
+from raylot.sweep import Sweep, execution
 from raylot.sweep import cluster as cluster_module
 from raylot.sweep.space import study_spaces
+from raylot.trials import ray_internals
 from raylot.trials.base import _granted_device
 from raylot.trials.stream import snapshot_path
 from raylot.trials.tickets import TicketsTrial
@@ -68,9 +69,9 @@ def _sweep(root: Path, seeds: list[int], sparsities: list[float], **options: Any
 def _computed_here(sweep: Sweep, *stages: int) -> None:
     """Computes the runs of some stages one by one, without Tune, as far as they are missing."""
     for stage in (sweep.stages[index] for index in stages):
-        for run in stage.ready(sweep.storage):
+        for run in stage.ready(ended_runs(sweep.storage), sweep.storage):
             finish(
-                experiment.TRAINABLES[run.kind](
+                execution.TRAINABLES[run.kind](
                     {
                         "storage": sweep.storage.root,
                         "save_interval": 0,
@@ -128,10 +129,11 @@ def test_a_widened_search_space_computes_only_what_is_new(tmp_path: Path, two_se
     """And neither order, nor concurrency, nor Tune itself changes what that is."""
     first = _sweep(tmp_path, [0], [0.8], **_THREE_STAGES)
     _computed_here(first, 0, 1, 2)
-    assert [len(stage.missing(first.storage)) for stage in first.stages] == [0, 0, 0]
+    assert first.is_finished()
     before = _written(tmp_path)
     again = _sweep(tmp_path, [1, 0], [0.8, 0.5], max_concurrent=1, **_THREE_STAGES)
-    assert [len(stage.missing(again.storage)) for stage in again.stages] == [1, 6, 2]
+    ended = ended_runs(again.storage)
+    assert [len(stage.missing(ended)) for stage in again.stages] == [1, 6, 2]
     assert again.run().finished == 2 + 8 + 4
     after = _written(tmp_path)
     assert {path: after[path] for path in before} == before
@@ -213,7 +215,7 @@ def test_a_run_whose_worker_dies_again_and_again_is_recorded_with_its_reason(
     sweep = _sweep(tmp_path, [0, 1], [0.5], max_failures=1)
     _computed_here(sweep, 0)
     deadly = sweep.stages[1].runs[0]
-    monkeypatch.setitem(experiment.TRAINABLES, "tickets", killed_on(deadly.run_id))
+    monkeypatch.setitem(execution.TRAINABLES, "tickets", killed_on(deadly.run_id))
     sweep = _sweep(tmp_path, [0, 1], [0.5], max_failures=1)
     outcome = sweep.run()
     assert (outcome.finished, outcome.missing) == (2 + 3, 0)
@@ -298,21 +300,23 @@ def test_tickets_wait_for_a_stream_that_ended_well(tmp_path: Path) -> None:
     streams, tickets = sweep.stages
     (stream,) = streams.runs
     sweep.storage.write(snapshot_path(stream.run_id, 0), b"")
-    assert len(tickets.to_compute(sweep.storage)) == 2
-    assert not tickets.ready(sweep.storage)
-    row = {**results.identity_columns(stream), "kind": "stream", "status": "failed"}
-    assert streams.ended(sweep.storage) == (0, 0)
-    results.write(sweep.storage, "runs", stream.run_id, [row])
-    assert streams.ended(sweep.storage) == (0, 1)
-    assert not tickets.to_compute(sweep.storage)
-    results.write(sweep.storage, "runs", stream.run_id, [{**row, "status": "diverged"}])
-    assert streams.ended(sweep.storage) == (1, 0)
-    assert [run.task for run in tickets.ready(sweep.storage) if hasattr(run, "task")] == [0]
-    # One that says that it left a snapshot is computed again if that is gone.
+
+    def ready(**row: str) -> tuple[tuple[int, int], list[int]]:
+        """How many streams have ended well and failed, and which tasks' tickets can start."""
+        own = {**results.identity_columns(stream), "kind": "stream"}
+        results.write(sweep.storage, "runs", stream.run_id, [{**own, **row}])
+        ended = ended_runs(sweep.storage)
+        tasks = [run.task for run in tickets.ready(ended, sweep.storage)]  # type: ignore[attr-defined]
+        return streams.count(ended), tasks
+
+    assert len(tickets.to_compute({}, sweep.storage)) == 2
+    assert not tickets.ready({}, sweep.storage)
+    assert ready(status="failed") == ((0, 1), [])
+    assert not tickets.to_compute(ended_runs(sweep.storage), sweep.storage)
+    assert ready(status="diverged") == ((1, 0), [0])
+    # A snapshot that the stream says it left is computed again if it is gone.
     wrote = json.dumps({snapshot_path(stream.run_id, 2): "checksum"})
-    said = {**row, "status": "diverged", "files": wrote}
-    results.write(sweep.storage, "runs", stream.run_id, [said])
-    assert [run.task for run in tickets.ready(sweep.storage) if hasattr(run, "task")] == [2]
+    assert ready(status="diverged", files=wrote) == ((1, 0), [2])
 
 
 def test_a_relative_data_root_reaches_the_trials(
@@ -392,7 +396,8 @@ def test_ticket_streams_wait_for_their_tickets(tmp_path: Path) -> None:
     search = next(run for run in tickets.runs if run.task == 2)  # type: ignore[attr-defined]
 
     def possible() -> tuple[list[str], list[str]]:
-        runs = ticket_streams.ready(sweep.storage), ticket_streams.to_compute(sweep.storage)
+        ended = ended_runs(sweep.storage), sweep.storage
+        runs = ticket_streams.ready(*ended), ticket_streams.to_compute(*ended)
         return tuple([run.subnetwork for run in some] for some in runs)  # type: ignore[return-value, attr-defined]
 
     def end(run: StreamRun, status: str) -> None:
@@ -460,7 +465,7 @@ def test_workers_are_called_by_the_kind_of_run_and_their_processes_by_the_run(
             return super().advance()
 
     Telling.__name__ = TicketsTrial.__name__
-    monkeypatch.setitem(experiment.TRAINABLES, "tickets", Telling)
+    monkeypatch.setitem(execution.TRAINABLES, "tickets", Telling)
     sweep = _sweep(tmp_path, [3], [0.5], max_concurrent=1)
     _computed_here(sweep, 0)
     assert sweep.run().finished == 3

@@ -34,9 +34,6 @@ class _Trial:
     def evaluated_params(self) -> dict[str, Any]:
         return {"run": self.config["run"]}
 
-    def init_local_path(self) -> None:
-        self.folder.mkdir()
-
 
 def _log_search(board: TensorBoard, folder: Path, task: int) -> None:
     """Tells the logger of a whole search, as Ray Tune does."""

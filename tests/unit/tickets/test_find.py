@@ -103,7 +103,7 @@ def test_every_round_and_control_has_its_rows() -> None:
     seen = [(row["control"], row["round"], row["ticket"]) for row in found.rows]
     assert seen == (
         [("dense", 0, k) for k in range(3)]
-        + [("none", r, k) for r in (1, 2) for k in range(3)]
+        + [("ticket", r, k) for r in (1, 2) for k in range(3)]
         + [("random", 2, k) for k in range(2)]
         + [("shuffled", 2, 0)]
         + [("reinit", 2, k) for k in range(4)]

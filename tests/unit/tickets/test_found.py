@@ -18,7 +18,7 @@ def _tickets(
     """Tickets with masks that have nothing in common, put together from rows."""
     masks = [{"w": torch.tensor([k == i for i in range(4)])} for k in range(len(accuracies))]
     trainings = {
-        ("dense", 0): dense, ("none", 1): accuracies, ("random", 1): random,
+        ("dense", 0): dense, ("ticket", 1): accuracies, ("random", 1): random,
         ("shuffled", 1): shuffled, ("reinit", 1): reinit,
     }  # fmt: skip
     rows = [

@@ -12,7 +12,7 @@ import pytest
 from ray._raylet import raise_sys_exit_with_custom_error_message
 
 from raylot import plugins, results
-from raylot.results.tables import ended_runs
+from raylot.results.integrity import ended_runs
 from raylot.storage import OutOfReachError, Storage
 from raylot.trials.stream import StreamTrial
 from raylot.trials.ticket_stream import TicketStreamTrial

@@ -1,4 +1,4 @@
-"""Ends a sweep that is told to stop, or whose Ray is gone, within seconds and with clear words."""
+"""Ends a sweep within seconds when the user stops it or Ray is gone, and says how to go on."""
 
 from __future__ import annotations
 
@@ -13,38 +13,35 @@ from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
-#: Seconds between two looks.
+#: Seconds between two looks at the clock and at Ray.
 _INTERVAL = 2.0
 
-#: Seconds for which Ray's own processes may be out of reach; Ray itself waits 60 for some of them,
-#: and for ever for others.
+#: Seconds for which Ray's own processes may be out of reach. Ray itself waits 60 s for some and
+#: for ever for others.
 PATIENCE = 30.0
 
-#: Seconds in which a second SIGTERM is the first one once more: some send it to a process and to
-#: its group.
+#: Seconds within which a second SIGTERM counts as the first: some programs send one to a process
+#: and another to its group.
 _SAME = 1.0
 
-#: Seconds that leaving everything in order may take after the first signal.
+#: Seconds that the sweep may take to end in order after the first signal.
 _ORDERLY = 15.0
-
-#: Seconds after which an interruption that Python dropped is raised again.
-_AGAIN = 0.2
 
 #: The exit status of a process that was interrupted, and of one that lost its cluster.
 INTERRUPTED_STATUS, LOST_STATUS = 130, 1
 
 
-class Watch:
-    """Watches over a sweep, as a context.
+class InterruptGuard:
+    """Guards a sweep, as a context, against signals and against the loss of Ray.
 
-    The first Ctrl-C or SIGTERM raises `KeyboardInterrupt` in the main thread, or while it is `held`
-    at the next `raise_if_interrupted`; the second (but not a SIGTERM sent twice within a second),
-    or 15 s without an end, ends the process at once. So does a Ray that cannot be reached. Nothing
-    is lost by that: the storage holds all that was saved.
+    The first Ctrl-C or SIGTERM raises `KeyboardInterrupt` in the main thread; in a block that is
+    `held`, at the block's end or at `raise_if_interrupted`. A second signal, or 15 s without an
+    end, ends the process at once. So does a Ray that cannot be reached. Nothing is lost by that:
+    the storage holds all that was saved.
 
     Args:
-        advice: what the user is told when the process ends at once: how to continue.
-        before_end: called before that, to leave the terminal as it was.
+        advice: tells the user how to continue, where the process ends at once.
+        before_end: called before the process ends at once, to leave the terminal as it was.
     """
 
     def __init__(self, advice: str, before_end: Callable[[], None] = lambda: None) -> None:
@@ -52,18 +49,16 @@ class Watch:
         self._ended = threading.Event()
         self._interrupted_at: float | None = None
         self._first_signal = 0
-        self._is_held = self._is_dropped = False
-        self._report_dropped = sys.unraisablehook
+        self._is_held = False
         self._handlers: dict[int, Any] = {}
         self._head: tuple[str, int] | None = None
         self._raylet: tuple[str, int] | None = None
         self._line: socket.socket | None = None
         self._reached_at = time.monotonic()
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> InterruptGuard:
         self.listen()
-        self._report_dropped, sys.unraisablehook = sys.unraisablehook, self._on_dropped
-        threading.Thread(target=self._look, name="watch", daemon=True).start()
+        threading.Thread(target=self._watch, name="interrupt guard", daemon=True).start()
         return self
 
     def __exit__(
@@ -73,12 +68,11 @@ class Watch:
         traceback: TracebackType | None,
     ) -> None:
         self._ended.set()
-        sys.unraisablehook = self._report_dropped
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
     def listen(self) -> None:
-        """Takes over Ctrl-C and SIGTERM; again once Ray has started, which takes SIGTERM too."""
+        """Takes over Ctrl-C and SIGTERM. Call it again once Ray has started and taken SIGTERM."""
         if threading.current_thread() is not threading.main_thread():
             return
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -86,7 +80,7 @@ class Watch:
             self._handlers.setdefault(number, before)
 
     def watch_cluster(self) -> None:
-        """From now on, Ray's head and this machine's own Ray process must stay in reach."""
+        """Begins to end the process if Ray's head or this machine's raylet cannot be reached."""
         import ray  # not at the top: a command with nothing to do ends without it
 
         own = ray.get_runtime_context().get_node_id()
@@ -97,11 +91,11 @@ class Watch:
                 self._raylet = node["NodeManagerAddress"], node["NodeManagerPort"]
 
     def leave_cluster(self) -> None:
-        """Ray may end now."""
+        """Stops to watch Ray, which is about to end."""
         self._head = self._raylet = None
 
     def lost_storage(self) -> None:
-        """Ends the process at once, as another sweep has taken over the storage."""
+        """Ends the process at once, because another sweep has taken over the storage."""
         self._end("another sweep has taken over this storage", LOST_STATUS)
 
     @property
@@ -110,10 +104,10 @@ class Watch:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Meanwhile a first signal raises nothing by itself.
+        """Holds a first signal back until the block ends.
 
-        An exception in the midst of another library's work may leave that half done, or be taken
-        for an error there.
+        An exception raised inside another library may leave its work half done, or be taken for an
+        error there.
         """
         self._is_held = True
         try:
@@ -123,45 +117,27 @@ class Watch:
         self.raise_if_interrupted()
 
     def raise_if_interrupted(self) -> None:
-        """Raises what was held back.
+        """Raises the interruption that was held back.
 
         Raises:
-            KeyboardInterrupt: there was a signal.
+            KeyboardInterrupt: a signal has come.
         """
         if self.is_interrupted:
             raise KeyboardInterrupt
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._is_dropped:  # sent by `_on_dropped`
-            self._is_dropped = False
-            if self._is_held:
-                return
-            raise KeyboardInterrupt
         if self._interrupted_at is not None:
             again = time.monotonic() < self._interrupted_at + _SAME
             if again and number == self._first_signal == signal.SIGTERM:
                 return
             self._end("stopped at once", INTERRUPTED_STATUS)
         self._first_signal, self._interrupted_at = number, time.monotonic()
-        # In a thread: whoever holds the terminal just now may never let go.
+        # In a thread: another thread may hold the terminal for ever.
         threading.Thread(target=_acknowledge, daemon=True).start()
         if not self._is_held:
             raise KeyboardInterrupt
 
-    def _on_dropped(self, dropped: sys.UnraisableHookArgs) -> None:
-        """Python reports an exception that nobody can catch, as in a destructor, and goes on."""
-        if not self.is_interrupted or not issubclass(dropped.exc_type, KeyboardInterrupt):
-            self._report_dropped(dropped)
-            return
-
-        def again() -> None:
-            if not self._ended.wait(_AGAIN):
-                self._is_dropped = True
-                signal.pthread_kill(threading.main_thread().ident or 0, self._first_signal)
-
-        threading.Thread(target=again, daemon=True).start()
-
-    def _look(self) -> None:
+    def _watch(self) -> None:
         while not self._ended.is_set():
             self._wait()
             now, head = time.monotonic(), self._head
@@ -177,10 +153,10 @@ class Watch:
             self._line.close()
 
     def _wait(self) -> None:
-        """Waits for the next look, and sees at once if Ray's process on this machine ends.
+        """Waits for the next look; notices at once if Ray's process on this machine ends.
 
-        Without it Ray ends this process a second or two later, and says nothing of what to do; or
-        it waits for ever. A connection to it tells first.
+        When that process ends, Ray ends this one a second or two later without a word on what to
+        do, or waits for ever. An open connection to it tells the guard first.
         """
         raylet = self._raylet
         if raylet is None:
@@ -197,7 +173,7 @@ class Watch:
                 return
             except OSError:
                 is_closed = True
-            if is_closed:  # for doing nothing, or because the other end is gone: connects again
+            if is_closed:  # it was idle, or the other end is gone: the next look connects again
                 self._line.close()
                 self._line = None
 
@@ -206,9 +182,9 @@ class Watch:
             print(f"\n{reason}. {self._advice}", file=sys.stderr, flush=True)
 
         try:
-            # In threads: whoever holds the terminal just now may never let go.
-            for last_deed in (self._before_end, tell):
-                thread = threading.Thread(target=last_deed, daemon=True)
+            # In threads: another thread may hold the terminal for ever.
+            for act in (self._before_end, tell):
+                thread = threading.Thread(target=act, daemon=True)
                 thread.start()
                 thread.join(timeout=2)
         finally:

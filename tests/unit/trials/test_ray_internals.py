@@ -12,10 +12,11 @@ from ray.tune.execution import class_cache
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from raylot.config import SweepOptions
-from raylot.sweep import ray_internals
 from raylot.sweep.cluster import ray_session
-from raylot.sweep.experiment import _Listener
+from raylot.sweep.execution import Losses, _Listener
+from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.terminal.progress import STARTING_WORKERS
+from raylot.trials import ray_internals
 
 
 def test_tune_copies_no_credentials_to_workers() -> None:
@@ -113,9 +114,8 @@ def test_a_node_is_waited_for_only_where_there_is_no_room(
     placed: bool, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_internals, "has_placed_trials", lambda: placed)
-    monkeypatch.setattr("raylot.sweep.experiment.ray.nodes", lambda: [{"Alive": True}])
-    monkeypatch.setattr("raylot.sweep.experiment._WAITING", -1.0)
+    monkeypatch.setattr("raylot.sweep.execution.ray.nodes", lambda: [{"Alive": True}])
+    monkeypatch.setattr("raylot.sweep.execution._WAITING", -1.0)
     heard: Any = _Heard()
-    watch: Any = type("Watch", (), {"raise_if_interrupted": lambda self: None})()
-    _Listener(heard, Any, {"cpu": 1.0, "gpu": 0.0}, watch).on_step_end(1, [])  # type: ignore[arg-type]
+    _Listener(heard, Losses(), {"cpu": 1.0, "gpu": 0.0}, InterruptGuard("")).on_step_end(1, [])
     assert heard.waited_for == [said]

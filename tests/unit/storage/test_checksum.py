@@ -36,17 +36,17 @@ def test_every_cut_is_noticed(content: bytes) -> None:
             checksum.check(content[:length], "path", is_required=True)
 
 
-def test_a_fingerprint_tells_files_apart_and_equals_the_seal(content: bytes) -> None:
+def test_a_fingerprint_tells_files_apart_and_equals_the_checksum(content: bytes) -> None:
     assert checksum.fingerprint(content).encode() in content
     assert checksum.fingerprint(content + b"0") != checksum.fingerprint(content)
     assert checksum.fingerprint(b"PAR1") != checksum.fingerprint(b"PAR2")
 
 
-def test_sealed_files_are_ordinary_files(content: bytes) -> None:
+def test_files_with_a_checksum_are_ordinary_files(content: bytes) -> None:
     assert safetensors.torch.load(content)["a"].tolist() == [0, 1, 2, 3, 4]
 
 
-def test_a_seal_may_be_missing_where_older_versions_wrote_none() -> None:
+def test_a_checksum_may_be_missing_where_older_versions_wrote_none() -> None:
     assert not checksum.check(b"PAR1", "path")
     with pytest.raises(DamagedFileError, match="it has no checksum"):
         checksum.check(b"PAR1", "path", is_required=True)

@@ -1,0 +1,179 @@
+"""Every part of Ray in use that Ray does not promise to keep: names, variables, attributes.
+
+``pyproject.toml`` bounds Ray's version because of this file; one test each in
+``tests/unit/trials/test_ray_internals.py`` says what breaks without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray._private import ray_constants, ray_logging, utils
+from ray.autoscaler.v2.utils import is_autoscaler_v2
+from ray.experimental import internal_kv
+from ray.tune.execution import class_cache
+from ray.util import placement_group_table
+
+# -------------------------------------------------- before Ray starts
+
+#: What the raylet says of lost workers and nodes; `Progress` tells the user instead.
+_TOLD_ELSEWHERE = re.compile("worker died|Workers|killed|marked dead|Raylet is")
+
+#: Variables from which Ray takes a token before it looks for the file.
+_OTHER_TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+
+
+def leave_terminal_and_signals_alone() -> None:
+    """Stops Ray and Tune from writing to the terminal and from handling Ctrl-C.
+
+    `Progress` shows the state of a sweep; Tune's tables and the raylet's lines would garble it.
+    `InterruptGuard` ends a sweep at once; Tune's own handler first waits for the steps under way.
+    """
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    ray_logging.stdout_deduplicator.skip_re = _TOLD_ELSEWHERE
+    for name in ("ray.tune", "ray.train"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def keep_credentials_here() -> None:
+    """Stops Tune from copying this process's AWS credentials into its workers' environment.
+
+    Ray writes that environment into a log that all users of the machine can read. Workers get
+    credentials from the environment of their node.
+    """
+    names = class_cache.ENV_VARS_TO_PROPAGATE
+    names.difference_update([name for name in names if name.startswith("AWS_")])
+
+
+@contextlib.contextmanager
+def hidden(variable: str) -> Iterator[None]:
+    """Takes a variable out of this process's environment while the context lasts.
+
+    Ray's callback for Weights & Biases would hand the key in it to Ray, which writes it into a log
+    that all users of the machine can read.
+    """
+    value = os.environ.pop(variable, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[variable] = value
+
+
+def finds_running_ray() -> bool:
+    """Returns whether ``ray.init`` without an address would join a Ray on this machine."""
+    return bool(utils.read_ray_address())
+
+
+@contextlib.contextmanager
+def on_loopback() -> Iterator[None]:
+    """Makes a Ray that is started in this context listen on 127.0.0.1 alone.
+
+    Ray does so by itself on systems where it forms no clusters; one constant and one environment
+    variable, which its processes inherit, say whether this is such a system.
+    """
+    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    forms_clusters, variable = ray_constants.ENABLE_RAY_CLUSTER, os.environ.get(name)
+    ray_constants.ENABLE_RAY_CLUSTER, os.environ[name] = False, "0"
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = forms_clusters
+        if variable is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = variable
+
+
+def protect_token() -> None:
+    """Makes sure that only this user can read the token of local clusters, if Ray will use one.
+
+    Ray before 2.60.1 lets all users read the file that it writes.
+    """
+    mode = os.environ.get("RAY_AUTH_MODE", "token").lower()
+    if mode != "token" or any(os.environ.get(name) for name in _OTHER_TOKENS):
+        return
+    file = Path.home() / ".ray" / "auth_token"
+    file.parent.mkdir(exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(secrets.token_hex(32))
+    with contextlib.suppress(PermissionError):  # another user's file, who may have chosen so
+        if stat.S_IMODE(file.stat().st_mode) & 0o077:
+            file.chmod(0o600)
+
+
+def job_environment() -> dict[str, Any]:
+    """Returns the runtime environment of the submitted job that this process belongs to, or {}."""
+    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
+    return job.get("runtime_env") or {}
+
+
+# -------------------------------------------------- of a running cluster
+
+
+def has_placed_trials() -> bool:
+    """Returns whether the cluster has made room for a trial of this job: a worker is starting."""
+    job = ray.get_runtime_context().get_job_id()
+    # Tune asks for room by placement groups, and their ids end with the job's.
+    groups = placement_group_table().values()
+    return any(g["state"] == "CREATED" and g["placement_group_id"].endswith(job) for g in groups)
+
+
+def is_autoscaling() -> bool:
+    """Returns whether the cluster adds nodes by itself: its nodes' types are then configured."""
+    if is_autoscaler_v2(fetch_from_server=True):
+        return True
+    status = internal_kv._internal_kv_get("__autoscaling_status") or b"{}"
+    types = (json.loads(status).get("autoscaler_report") or {}).get("node_type_mapping") or {}
+    return any(not str(name).startswith(("node_", "local.")) for name in types.values())
+
+
+def set_title(label: str) -> None:
+    """Names this process, if it is an actor's, until the end of the method that Ray has called.
+
+    ``top`` and Ray's dashboard show it. Ray itself asks an actor for its name only once, when it
+    creates the actor, but an actor computes run after run.
+    """
+    if ray.is_initialized() and ray.get_runtime_context().get_actor_id():
+        ray._raylet.setproctitle(f"ray::{label}")  # type: ignore[attr-defined]
+
+
+# -------------------------------------------------- what Tune's callbacks are told of a trial
+
+
+def trainable_name(trial: Any) -> str:
+    """Returns the name of the class that computes a trial."""
+    return str(trial.trainable_name)
+
+
+def trial_options(trial: Any) -> dict[str, Any]:
+    """Returns the options of a trial's run, those searched over and the others."""
+    return {**trial.config["shared"], **trial.config["run"]}
+
+
+def searched_options(trial: Any) -> dict[str, Any]:
+    """Returns the options of a trial's run that are searched over."""
+    return dict(trial.evaluated_params["run"])
+
+
+def trial_error(trial: Any) -> str:
+    """Returns why a trial failed, as text: Ray's own exceptions cannot always be unpickled."""
+    return str(trial.get_error() or "no reason is known")
+
+
+def trial_folder(trial: Any) -> Path:
+    """Returns the folder of a trial's logs on this machine."""
+    return Path(trial.local_path)
