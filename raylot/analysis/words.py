@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from raylot.analysis.statistics.intervals import Mean
+if TYPE_CHECKING:
+    from raylot.analysis.statistics.intervals import Mean
 
 
 def listed(parts: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """The answer so far: what the ticket searches that have ended say, while others still run.
 
-It is for a look at a running sweep and claims nothing: no intervals, no tests. Those are what
-``analysis/`` is for.
+It is for a look at a running sweep and claims nothing: no intervals, no tests. ``raylot.analysis``
+defines its figures, and computes intervals and tests once the sweep has ended.
 """
 
 from __future__ import annotations
@@ -9,27 +9,28 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
+import pandas as pd
 
 from raylot import results
 from raylot.config import StreamRun, TicketsRun
 from raylot.foundation.names import ENOUGH_SEEDS, STATIONARY
 from raylot.storage import Storage
 
+if TYPE_CHECKING:
+    from raylot.analysis.statistics.trends import Change
+
 #: Snapshots that a stream must have for its seed to count in a correlation.
 ENOUGH_SNAPSHOTS = 3
 
-#: Measures that differ by no more are constant: what is left is rounding.
-_CONSTANT = 1e-9
-
 _MEASURES = ("test_accuracy", "ticket_count")
 
-#: What is not told apart: seeds are replicates, tasks are what is looked along.
+#: Options that never name a setting: seeds are replicates, and tasks lie along the stream.
 _ALONG = ("seed", "task")
 
+#: Options whose values name a setting without the option's own name.
 _KNOWN_BY_VALUE = ("intervention", "sparsity")
 
 
@@ -38,23 +39,18 @@ class SoFar:
     """What is known of searches that differ in seed and snapshot alone.
 
     Attributes:
-        setting: what tells them from others: ``permuted_pixels 0.9``.
-        tasks: of the first snapshot that has ended, and of the last.
-        test_accuracy: there, of the stream's network on the snapshot's task; mean over seeds.
-        ticket_count: there, mean over the same seeds.
-        seeds: those that have both snapshots.
+        test_accuracy: how the test accuracy on a snapshot's task has changed from the first
+            snapshot to the last that has been searched; None until a seed has two snapshots.
+        ticket_count: the same of the ticket count.
         pearson: correlation of the two over all snapshots of all seeds; None with too few of them,
             if one of the two is constant, or if the control's is not known.
         control: the same correlation in the stationary stream that this setting is compared with;
             None if it is not known, or if this is that stream.
     """
 
-    setting: str
-    tasks: tuple[int, int]
-    test_accuracy: tuple[float, float]
-    ticket_count: tuple[float, float]
-    seeds: int
-    pearson: float | None
+    test_accuracy: Change | None
+    ticket_count: Change | None
+    pearson: float | None = None
     control: float | None = None
 
 
@@ -70,6 +66,7 @@ class AnswerSoFar:
     places: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)
     controls: Mapping[str, str] = field(default_factory=dict)
     _found: dict[str, dict[tuple[int, int], tuple[float, float]]] = field(default_factory=dict)
+    _computed: dict[str, tuple[Any, SoFar]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, runs: Iterable[StreamRun], searched: Collection[str]) -> AnswerSoFar:
@@ -112,20 +109,30 @@ class AnswerSoFar:
         """Whether every search has found something."""
         return sum(len(found) for found in list(self._found.values())) == len(self.places)
 
-    def settings(self) -> list[SoFar]:
-        """What is known of each setting of which a search has ended, in the order of the sweep."""
-        found = self._found.copy()  # while others add to it
+    def known(self) -> list[str]:
+        """The settings in which a search has ended, in the order of the sweep."""
         order = dict.fromkeys(setting for setting, _, _ in self.places.values())
-        known = {name: _so_far(name, found[name].copy()) for name in order if name in found}
-        return [self._beside_control(own, known) for own in known.values()]
+        return [setting for setting in order if setting in self._found]
 
-    def _beside_control(self, own: SoFar, known: Mapping[str, SoFar]) -> SoFar:
-        """No correlation without its control: a trend along the stream makes both correlate."""
-        control = known.get(self.controls.get(own.setting, ""))
-        if control is own:
+    def so_far(self, setting: str) -> SoFar:
+        """What is known of a setting.
+
+        Its correlation stands beside its control's, or is left out: a trend along the stream alone
+        makes any two measures correlate.
+        """
+        own, control = self._so_far(setting), self.controls.get(setting, "")
+        if control == setting:
             return own
-        of_control = None if control is None else control.pearson
+        of_control = self._so_far(control).pearson if control in self._found else None
         return replace(own, pearson=None if of_control is None else own.pearson, control=of_control)
+
+    def _so_far(self, setting: str) -> SoFar:
+        """Computes again only what has changed: a terminal asks twice a second."""
+        found = self._found[setting].copy()  # while others add to it
+        before = self._computed.get(setting)
+        if before is None or before[0] != found:
+            before = self._computed[setting] = (found, _so_far(found))
+        return before[1]
 
 
 def _setting(run: StreamRun, shift: str, varied: Iterable[str]) -> str:
@@ -136,33 +143,23 @@ def _setting(run: StreamRun, shift: str, varied: Iterable[str]) -> str:
     return " ".join(words)
 
 
-def _so_far(setting: str, found: Mapping[tuple[int, int], tuple[float, float]]) -> SoFar:
-    by_task: dict[int, dict[int, tuple[float, float]]] = {}
-    snapshots: dict[int, int] = {}
-    for (seed, task), values in found.items():
-        by_task.setdefault(task, {})[seed] = values
-        snapshots[seed] = snapshots.get(seed, 0) + 1
-    first = min(by_task)
-    # The first snapshot is among these itself.
-    last = max(task for task in by_task if by_task[task].keys() & by_task[first].keys())
-    seeds = by_task[first].keys() & by_task[last].keys()
-    means = [
-        np.mean([by_task[task][seed] for seed in seeds], axis=0).tolist() for task in (first, last)
-    ]
-    enough = sum(count >= ENOUGH_SNAPSHOTS for count in snapshots.values()) >= ENOUGH_SEEDS
-    return SoFar(
-        setting,
-        tasks=(first, last),
-        test_accuracy=(means[0][0], means[1][0]),
-        ticket_count=(means[0][1], means[1][1]),
-        seeds=len(seeds),
-        pearson=_pearson(np.array(list(found.values()))) if enough else None,
+def _so_far(found: Mapping[tuple[int, int], tuple[float, float]]) -> SoFar:
+    """Asks the analysis; its modules are imported here, as a sweep should not wait for scipy."""
+    from raylot.analysis.statistics.coefficients import Series, pearson
+    from raylot.analysis.statistics.trends import change
+
+    frame = pd.DataFrame(
+        [(*place, *values) for place, values in found.items()], columns=[*_ALONG, *_MEASURES]
     )
-
-
-def _pearson(values: npt.NDArray[np.float64]) -> float | None:
-    """Of two columns."""
-    x, y = values.T
-    if min(np.ptp(x), np.ptp(y)) < _CONSTANT:
-        return None
-    return float(np.corrcoef(x, y)[0, 1])
+    # The last snapshot is one that a seed with the first one has too.
+    begun = frame.loc[frame["task"] == frame["task"].min(), "seed"]
+    own = frame[frame["seed"].isin(begun)]
+    accuracy, tickets = (change(own, name) for name in _MEASURES)
+    snapshots = frame.groupby("seed").size()
+    if (snapshots >= ENOUGH_SNAPSHOTS).sum() < ENOUGH_SEEDS:
+        return SoFar(accuracy, tickets)
+    x, y = (frame[[name]].to_numpy(float) for name in _MEASURES)
+    seed = np.unique(frame["seed"], return_inverse=True)[1]
+    series = Series(x, y, frame["task"].to_numpy(float), seed, stream=seed, position=seed)
+    r = float(pearson(series, np.ones((1, len(snapshots))))[0, 0, 0])
+    return SoFar(accuracy, tickets, None if math.isnan(r) else r)

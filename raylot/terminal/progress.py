@@ -1,4 +1,4 @@
-"""Live progress of a sweep on the terminal: what is running, how far it is, how long still."""
+"""Live progress of a sweep: what is running, how far it is, how long it still takes."""
 
 from __future__ import annotations
 
@@ -8,40 +8,45 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from types import TracebackType
 from typing import IO, Any
 
-from rich.console import Console
+from rich import progress
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
+from raylot.analysis.layout import plain_table
+from raylot.analysis.words import correlation
 from raylot.foundation.names import ENOUGH_SEEDS
 from raylot.foundation.text import one_line, safe
-from raylot.terminal.preliminary import ENOUGH_SNAPSHOTS, AnswerSoFar
+from raylot.terminal.preliminary import ENOUGH_SNAPSHOTS, AnswerSoFar, SoFar
 from raylot.terminal.stray_output import StrayOutput
 
 #: Seconds between two lines of progress where there is no terminal.
 PLAIN_INTERVAL = 15.0
 
-#: Running trials named there.
+#: Running trials that such a line lists.
 _PLAIN_RUNNING = 4
 
-#: Seconds after which the answer so far is said there again, beside the ends of stages.
+#: Seconds between two answers so far where there is no terminal; each stage also ends with one.
 PLAIN_ANSWER_INTERVAL = 3600.0
 
-#: Settings of which the answer so far is shown.
+#: Settings whose answer so far is shown.
 _MOST_SETTINGS = 6
 
 _ANSWER_TITLE = f"(r needs {ENOUGH_SEEDS} seeds, {ENOUGH_SNAPSHOTS} tasks and a control)"
 
-#: Characters of a label that are shown, however narrow the terminal.
+#: Characters of a trial's label that are shown, however narrow the terminal.
 _SHORTEST_LABEL = 16
+
+#: Columns from which on a terminal has room for whole headings, and all columns of the answer.
+_NARROW = 80
 
 #: Lines from which on a terminal has room for the answer so far, and for lines between the parts.
 _LOW, _ROOMY = 14, 20
-
-#: Seconds of measured work before a time left is given.
-_WARM_UP = 3.0
 
 _STARTING = "starting Ray, or joining it ..."
 
@@ -66,12 +71,12 @@ class _Stage:
 
 @dataclass
 class Progress:
-    """Counts training steps, the one currency of all work, and shows them.
+    """Tracks progress in training steps, and shows it.
 
     Args:
         total_steps: training steps that are still to be done, all stages together.
-        clock: seconds, for tests.
-        console: where to write; standard error if None, so that results stay apart.
+        clock: returns seconds; tests set it.
+        console: where to write; standard error by default, as results go to standard output.
         answer: what the searches that have ended say.
     """
 
@@ -86,16 +91,27 @@ class Progress:
     _running: dict[str, _Running] = field(default_factory=dict)
     _steps_ended: int = 0
     _steps_here: int = 0
-    _first_step_at: float | None = None
     _said_at: float = float("-inf")
     _answered_at: float = float("-inf")
     _live: Live | None = None
     _strays: StrayOutput | None = None
     _terminal: IO[str] | None = None
 
+    def __post_init__(self) -> None:
+        self._bar = progress.Progress(
+            progress.BarColumn(bar_width=None),
+            progress.TextColumn("{task.description}"),
+            console=self.console,
+            get_time=self.clock,
+            speed_estimate_period=float("inf"),  # a trial may report only once in many minutes
+        )
+        self._bar.add_task("")
+        self._task = self._bar.tasks[0]
+
     def __enter__(self) -> Progress:
         self._answered_at = self.clock()
-        if not self.console.is_terminal or self.console.is_dumb_terminal:
+        in_notebook = self.console.is_jupyter and find_spec("ipywidgets") is not None
+        if not (self.console.is_terminal or in_notebook) or self.console.is_dumb_terminal:
             self.note(_STARTING)
         else:
             if self.console.file.isatty():
@@ -131,7 +147,7 @@ class Progress:
     # -------------------------------------------------- what happens
 
     def count_stage(self, name: str, runs: int, done: int, failed: int) -> None:
-        """How a stage stands, by the storage, while none of its runs is running.
+        """Sets how far a stage is by the storage, while none of its runs is running.
 
         Args:
             name: of the stage.
@@ -144,7 +160,7 @@ class Progress:
         self._stages[name] = _Stage(runs, done, failed)
 
     def begin_stage(self, name: str) -> None:
-        """A stage that has been counted begins."""
+        """Makes a stage that has been counted the current one."""
         # This first: a thread may draw the picture between the two lines.
         self._waiting = STARTING_WORKERS
         self._stage = name
@@ -157,7 +173,7 @@ class Progress:
         self._waiting = what
 
     def end_stage(self) -> None:
-        """Its last run has ended."""
+        """Says how far everything is, after the last run of the current stage."""
         self._waiting = ""
         self._say(now=True)
         self._say_answer()
@@ -168,15 +184,13 @@ class Progress:
         self._say()
 
     def run_advanced(self, trial: str, result: dict[str, Any]) -> None:
-        """A trial has done a step and reports it (see ``RunTrainable._report``)."""
-        if self._first_step_at is None:
-            self._first_step_at = self.clock()
-        else:  # the first report came with steps done before the clock ran
-            self._steps_here += result["new_training_steps"]
+        """Takes in what a trial reports after a step (see ``RunTrainable._report``)."""
         running = self._running.setdefault(trial, _Running(result["label"]))
         self._waiting = ""
         running.label, running.doing = result["label"], one_line(result["doing"]) or "ending"
         running.steps, running.failed = result["training_steps"], result["failed"]
+        self._steps_here += result["new_training_steps"]
+        self._measure()
         if result["done"]:
             self.answer.add(result["run_id"], result["measures"])
         self._say()
@@ -192,7 +206,7 @@ class Progress:
         self._say()
 
     def steps_forgotten(self) -> None:
-        """All that is still to be done is counted anew."""
+        """Forgets what was still to be done, as all of it is about to be counted anew."""
         self.total_steps = self.steps_done
 
     def note(self, line: str) -> None:
@@ -203,21 +217,19 @@ class Progress:
 
     @property
     def steps_done(self) -> int:
+        """Training steps behind the runs that were seen here, those of earlier sweeps included."""
         return self._steps_ended + sum(running.steps for running in self._running.values())
 
     @property
     def fraction(self) -> float:
-        """Of the training steps that were still to be done, those done; in [0, 1]."""
-        return min(1.0, self.steps_done / self.total_steps) if self.total_steps else 1.0
+        """This command's share of its training steps that is done, in [0, 1]."""
+        self._measure()
+        return self._task.percentage / 100 if self._task.total else 1.0
 
     def seconds_left(self) -> float | None:
-        """Estimated from the speed so far; None while there is no speed to go by."""
-        if self._first_step_at is None:
-            return None
-        elapsed = self.clock() - self._first_step_at
-        if elapsed < _WARM_UP or not self._steps_here:
-            return None
-        return max(0, self.total_steps - self.steps_done) * elapsed / self._steps_here
+        """Estimates from the speed since the first report; None while there is none."""
+        self._measure()
+        return self._task.time_remaining
 
     def summary(self) -> str:
         """How far the stage is in runs, all of this command in steps, and how long it takes."""
@@ -229,7 +241,7 @@ class Progress:
             text += f", {stage.failed} failed"
         return f"{text}; {self._how_far()}"
 
-    def render(self) -> Text:
+    def render(self) -> RenderableType:
         """The live picture: a bar, all stages, what running trials are doing, the answer so far."""
         if self._terminal:
             with suppress(OSError):  # rich asks the streams that are not the terminal's any more
@@ -238,80 +250,104 @@ class Progress:
                     self.console.size = size
         if not self._stage:
             return Text(_STARTING)
+        self._task.description = self._how_far(is_short=self._is_narrow)
         height = self.console.height - 1  # the cursor's own line below it
-        stages = self._stage_lines()
-        answer = self._answer_lines(height // 4) if height >= _LOW else []
-        apart = [""] if height >= _ROOMY else []
-        rest = len(stages) + len(answer) + 1 + 2 * len(apart)
-        running = self._running_lines(max(1, height - rest))
-        parts = [[self._bar(), *stages], running, answer]
-        lines = [line for part in parts if part for line in [*apart, *part]][len(apart) :]
-        return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
+        stages = [self._bar.get_renderable(), self._stage_table()]
+        answer = self._answer(height // 4) if height >= _LOW else []
+        gap = [Text()] if height >= _ROOMY else []
+        taken = self.console.render_lines(Group(*stages, *answer, *gap, *gap))
+        running = self._running_trials(max(1, height - len(taken)))
+        parts = [part for part in (stages, running, answer) if part]
+        return Group(*stages, *(line for part in parts[1:] for line in [*gap, *part]))
 
-    def _how_far(self) -> str:
-        text = f"{self.fraction:.0%} of {self._training} done"
+    def _measure(self) -> None:
+        """Tells rich's bar, which estimates the time left, how far this command is."""
+        to_do = max(0, self.total_steps - self.steps_done)
+        self._bar.update(self._task.id, total=self._steps_here + to_do, completed=self._steps_here)
+
+    def _how_far(self, *, is_short: bool = False) -> str:
+        """``30% of the training done, about 35 s left``, both of this command alone."""
+        of_what = " of the remaining training" if self._is_continued else " of the training"
+        text = f"{self.fraction:.0%}{'' if is_short else of_what} done"
         left = self.seconds_left()
         return f"{text}, about {duration(left)} left" if left else text
 
     @property
-    def _training(self) -> str:
-        """Names the training that the percentage counts: this command's, without earlier ones'."""
-        return "the remaining training" if self._is_continued else "the training"
+    def _is_narrow(self) -> bool:
+        return self.console.width < _NARROW
 
-    def _bar(self) -> str:
-        """Read by its shape alone: colours look otherwise on every terminal."""
-        text = self._how_far()
-        longest = len(f"100% of {self._training} done, about 4.2 days left")
-        width = min(80, self.console.width) - longest - 2
-        full = int(width * self.fraction)
-        done, to_do = "#-" if self.console.options.ascii_only else "━─"
-        return f"{done * full}{to_do * (width - full)}  {text}".lstrip()
+    def _table(self, heads: Sequence[str]) -> Table:
+        """A table of numbers; the first column, which names them, gives way where it is narrow."""
+        table = plain_table(padding=1 if self._is_narrow else 2)
+        table.add_column(heads[0])
+        for head in heads[1:]:
+            table.add_column(head, justify="right", no_wrap=True)
+        return table
 
-    def _stage_lines(self) -> list[str]:
-        rows: list[tuple[str, ...]] = [("", "done", "running", "waiting", "failed", "of")]
+    def _stage_table(self) -> Table:
+        heads = ["running", "waiting", "failed"]
+        if self._is_narrow:
+            heads = ["run", "wait", "fail"]
+        table = self._table(["", "done", *heads, "of"])
         for name, stage in self._stages.items():
             running = len(self._running) if name == self._stage else 0
             waiting = max(0, stage.runs - stage.done - stage.failed - running)
             numbers = (stage.done, running, waiting, stage.failed, stage.runs)
-            rows.append((name, *map(str, numbers)))
-        return _aligned(rows, self.console.width)
+            table.add_row(self._one_line(name), *map(str, numbers))
+        return table
 
-    def _running_lines(self, most: int) -> list[str]:
+    def _running_trials(self, most: int) -> list[RenderableType]:
         """What each running trial is doing, in at most so many lines.
 
-        Without the kind of run, which the stage says.
+        The kind of run is left out, as the stage says it.
         """
         running = list(self._running.values())
-        if not running and self._waiting:
-            return [f"  {self._waiting}"]
+        if not running:
+            return [self._one_line(f"  {self._waiting}")] if self._waiting else []
         shown = running if len(running) <= most else running[: most - 1]
-        rows = [(f"  {run.label.split(' ', 1)[-1]}", run.doing) for run in shown]
-        lines = _aligned(rows, self.console.width, justify=str.ljust)
+        room = self.console.width - max((len(run.doing) for run in shown), default=0) - 4
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for run in shown:
+            label = _shortened(run.label.split(" ", 1)[-1], max(room, _SHORTEST_LABEL))
+            table.add_row(f"  {label}", self._one_line(run.doing))
         more = len(running) - len(shown)
-        return [*lines, f"  ... and {more} more"] if more else lines
+        return [table, Text(f"  ... and {more} more")] if more else [table]
 
-    def _answer_lines(self, most: int) -> list[str]:
+    def _answer(self, most: int) -> list[RenderableType]:
         """At most so many settings; nothing if no search has ended."""
-        settings = self.answer.settings()
-        if not settings:
+        known = self.answer.known()
+        if not known:
             return []
-        most = max(1, min(most, _MOST_SETTINGS))
-        to = "->" if self.console.options.ascii_only else "→"
-        rows = [("", "tasks", "accuracy", "tickets", "r (control)", "seeds")]
-        for each in settings[:most]:
-            tasks = to.join(str(task) for task in dict.fromkeys(each.tasks))
-            accuracy = to.join(f"{value:.3f}" for value in dict.fromkeys(each.test_accuracy))
-            tickets = to.join(f"{value:.1f}" for value in dict.fromkeys(each.ticket_count))
-            r = " ".join(
-                form.format(_short(found))
-                for form, found in (("{}", each.pearson), ("({})", each.control))
-                if found is not None
-            )
-            rows.append((each.setting, tasks, accuracy, tickets, r or "-", str(each.seeds)))
+        shown = known[: max(1, min(most, _MOST_SETTINGS))]
+        heads = ["accuracy", "tickets", "r (control)"]
+        if not self._is_narrow:
+            heads = ["tasks", *heads, "seeds"]
+        table = self._table(["", *heads])
+        for setting in shown:
+            cells = self._answer_cells(self.answer.so_far(setting))
+            table.add_row(setting, *(cells[head] for head in heads))
         when = "in all" if self.answer.is_complete else "so far"
-        lines = [f"{when}, preliminary {_ANSWER_TITLE}", *_aligned(rows, self.console.width)]
-        more = len(settings) - most
-        return [*lines, f"... and {more} more"] if more > 0 else lines
+        title = self._one_line(f"{when}, preliminary {_ANSWER_TITLE}")
+        more = len(known) - len(shown)
+        return [title, table, *([Text(f"... and {more} more")] if more else [])]
+
+    def _answer_cells(self, known: SoFar) -> dict[str, str]:
+        to = "->" if self.console.options.ascii_only else "→"
+        accuracy, tickets = known.test_accuracy, known.ticket_count
+        r = [] if known.pearson is None else [correlation(known.pearson)]
+        r += [] if known.control is None else [f"({correlation(known.control)})"]
+        return {
+            "tasks": f"{tickets.first_task}{to}{tickets.last_task}" if tickets else "-",
+            "accuracy": f"{accuracy.first:.3f}{to}{accuracy.last:.3f}" if accuracy else "-",
+            "tickets": f"{tickets.first:.1f}{to}{tickets.last:.1f}" if tickets else "-",
+            "r (control)": " ".join(r) or "-",
+            "seeds": str(tickets.change.seeds) if tickets else "-",
+        }
+
+    def _one_line(self, text: str) -> Text:
+        """One line, cut at its end where the terminal has no room for all of it."""
+        is_ascii = self.console.options.ascii_only
+        return Text(text, no_wrap=True, overflow="crop" if is_ascii else "ellipsis")
 
     def _say(self, now: bool = False) -> None:
         if self._live or (not now and self.clock() - self._said_at < PLAIN_INTERVAL):
@@ -326,43 +362,14 @@ class Progress:
             self._say_answer()
 
     def _say_answer(self) -> None:
-        lines = [] if self._live else self._answer_lines(_MOST_SETTINGS)
-        if lines:
+        answer = [] if self._live else self._answer(_MOST_SETTINGS)
+        if answer:
             self._answered_at = self.clock()
-            self.note("\n".join(lines))
-
-
-def _aligned(
-    rows: Sequence[Sequence[str]], width: int, justify: Callable[[str, int], str] = str.rjust
-) -> list[str]:
-    """Rows as lines of at most a width; the first column, flush left, gives way.
-
-    Args:
-        rows: of equal length.
-        width: of the terminal.
-        justify: of the other columns.
-    """
-    if not rows:
-        return []
-    first, *others = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    gap = 2 if first + sum(others) + 2 * len(others) <= width else 1
-    left = width - sum(others) - gap * len(others)
-    first = min(first, max(left, _SHORTEST_LABEL))
-    lines = []
-    for label, *values in rows:
-        cells = [_shortened(label, first).ljust(first), *map(justify, values, others)]
-        lines.append((" " * gap).join(cells).rstrip())
-    return lines
-
-
-def _short(correlation: float) -> str:
-    """``+.77``, ``-1.0``."""
-    text = f"{round(correlation, 2) + 0.0:+.2f}"  # no minus before a zero
-    return text[:4] if text[1] == "1" else text.replace("0.", ".", 1)
+            self.console.print(*answer, sep="\n")
 
 
 def _shortened(label: str, width: int) -> str:
-    """Without its middle if it is too long: beginning and end tell most."""
+    """Cuts out a label's middle if it is too long: its beginning and end tell most."""
     if len(label) <= width:
         return label
     end = (width - 3) // 2

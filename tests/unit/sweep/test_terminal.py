@@ -49,20 +49,18 @@ def test_only_whole_lines_and_one_picture_are_left_on_the_screen(tmp_path: Path)
     lines = _screen(written)
     assert status == 0, lines
     picture = [
-        "━" * 12 + "  100% of the training done",
-        "         done  running  waiting  failed  of",
-        "streams     1        0        0       0   1",
-        "tickets     2        0        0       0   2",
+        "━" * 50 + " 100% done",
+        "        done run wait fail of",
+        "streams    1   0    0    0  1",
+        "tickets    2   0    0    0  2",
         "",
         "in all, preliminary (r needs 3 seeds, 3 tasks and a control)",
     ]
-    heads = ["tasks", "accuracy", "tickets", "r", "(control)", "seeds"]
+    heads = ["accuracy", "tickets", "r", "(control)"]
     start = lines.index(picture[0])
     assert lines[start : start + 6] == picture
     assert lines[start + 6].split() == heads
-    assert re.fullmatch(
-        r"permuted_pixels +0→2 +0\.\d{3}→0\.\d{3} +\d\.\d→\d\.\d +- +1", lines[start + 7]
-    )
+    assert re.fullmatch(r"permuted_pixels +0\.\d{3}→0\.\d{3} +\d\.\d→\d\.\d +-", lines[start + 7])
     noise = [line for line in lines if line.startswith("<")]
     wide = "<compiled parts of Ray write such lines, wider than the screen is>"
     assert set(noise) == {wide[:_WIDTH], "<python>", "<child>"}
@@ -135,4 +133,4 @@ def test_a_terminal_that_does_not_know_its_size_shows_all() -> None:
     status, written = _on_a_terminal([sys.executable, "-c", _SAYING], size=(0, 0))
     assert status == 0
     assert "said above the picture" in written
-    assert "0% of the training done" in written or "100% of the training done" in written
+    assert "100% of the training done" in written

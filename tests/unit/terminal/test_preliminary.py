@@ -61,33 +61,42 @@ def test_other_options_are_named_and_interventions_known_by_their_value() -> Non
 
 def test_from_first_to_last_snapshot_over_the_seeds_that_have_both() -> None:
     answer = _answer(seeds=3)
-    assert answer.settings() == []
+    assert answer.known() == []
     _add(answer, "0.5", 0.8, 2.0)
-    assert answer.settings() == [SoFar("permuted_pixels", (5, 5), (0.8, 0.8), (2.0, 2.0), 1, None)]
+    assert answer.known() == ["permuted_pixels"]
+    assert answer.so_far("permuted_pixels") == SoFar(None, None), "one snapshot is no trend"
     _add(answer, "0.0", 0.9, 3.0)
     _add(answer, "1.0", 0.7, 5.0)
     _add(answer, "2.10", 0.1, 1.0)  # a last snapshot without a first one
-    assert answer.settings() == [SoFar("permuted_pixels", (0, 5), (0.9, 0.8), (3.0, 2.0), 1, None)]
+    assert _ends(answer) == [(0, 5, 0.9, 0.8, 1), (0, 5, 3.0, 2.0, 1)]
     _add(answer, "1.5", 0.6, 3.0)
-    (found,) = answer.settings()
-    assert (found.tasks, found.seeds) == ((0, 5), 2)
-    assert found.test_accuracy == pytest.approx((0.8, 0.7))
-    assert found.ticket_count == pytest.approx((4.0, 2.5))
+    assert _ends(answer) == [
+        pytest.approx((0, 5, 0.8, 0.7, 2)), pytest.approx((0, 5, 4.0, 2.5, 2)),
+    ]  # fmt: skip
+
+
+def _ends(answer: AnswerSoFar) -> list[tuple[float, ...]]:
+    """First and last task, the means there and the number of seeds, of both measures."""
+    found = answer.so_far("permuted_pixels")
+    return [
+        (own.first_task, own.last_task, own.first, own.last, own.change.seeds)
+        for own in (found.test_accuracy, found.ticket_count)
+        if own is not None
+    ]
 
 
 def test_a_correlation_waits_for_three_seeds_with_three_snapshots_each() -> None:
     answer = _answer(seeds=3, shift="stationary")
     for number, run_id in enumerate(answer.places):
-        assert not any(found.pearson for found in answer.settings())
+        assert not any(answer.so_far(name).pearson for name in answer.known())
         _add(answer, run_id, 0.9 - number / 100, 3.0 + (number - 4) ** 2)
-    (found,) = answer.settings()
     # counts lie symmetrically around the middle
-    assert found.pearson == pytest.approx(0.0, abs=1e-12)
+    assert answer.so_far("stationary").pearson == pytest.approx(0.0, abs=1e-12)
     _add(answer, "0.0", 0.9, 100.0)
-    (found,) = answer.settings()
     accuracies = [0.9 - number / 100 for number in range(9)]
     counts = [100.0, *(3.0 + (number - 4) ** 2 for number in range(1, 9))]
-    assert found.pearson == pytest.approx(np.corrcoef(accuracies, counts)[0, 1])
+    r = np.corrcoef(accuracies, counts)[0, 1]
+    assert answer.so_far("stationary").pearson == pytest.approx(r), "what changes is computed again"
 
 
 def test_a_correlation_stands_beside_that_of_its_control() -> None:
@@ -106,7 +115,8 @@ def test_a_correlation_stands_beside_that_of_its_control() -> None:
         accuracy = 0.9 - run.task / 100 if falls else 0.5 + counts[run.task] * run.sparsity / 10
         if (run.shift, run.sparsity) != ("stationary", 0.95):
             _add(answer, run.run_id, accuracy, counts[run.task])
-    found = {each.setting: (each.pearson, each.control) for each in answer.settings()}
+    each = {name: answer.so_far(name) for name in answer.known()}
+    found = {name: (own.pearson, own.control) for name, own in each.items()}
     assert found == {
         # of 3, 1, 2 with 0, -5, -10: 0.5
         "rotation 0.8": (pytest.approx(0.5), pytest.approx(1)),
@@ -122,7 +132,7 @@ def test_a_constant_measure_correlates_with_nothing(
     answer = _answer(seeds=3, shift="stationary")
     for number, run_id in enumerate(answer.places):
         _add(answer, run_id, accuracy or number / 10, count or float(number))
-    assert [found.pearson for found in answer.settings()] == [None]
+    assert answer.so_far("stationary").pearson is None
 
 
 @pytest.mark.parametrize("count", [None, float("nan"), float("inf")])
@@ -131,7 +141,7 @@ def test_what_is_no_number_or_no_search_of_the_sweep_is_left_out(count: float | 
     _add(answer, "0.0", 0.9, count)
     _add(answer, "another", 0.9, 2.0)
     answer.add("0.0", {"test_accuracy": 0.9})  # a stream's measures
-    assert answer.settings() == []
+    assert answer.known() == []
 
 
 def test_ended_searches_are_read_and_newer_ones_count_first(tmp_path: Path) -> None:
@@ -145,8 +155,16 @@ def test_ended_searches_are_read_and_newer_ones_count_first(tmp_path: Path) -> N
     answer.add(runs[1].run_id, {"test_accuracy": 0.75, "ticket_count": 2.0})
     answer.read(storage)
     answer.add(runs[1].run_id, {"test_accuracy": 0.75, "ticket_count": 2.0})
-    (found,) = answer.settings()
-    assert (found.tasks, found.test_accuracy) == ((5, 5), (0.75, 0.75)), "one is damaged"
+    assert answer.known() == [runs[0].shift]
+    assert not answer.is_complete, "one is damaged"
+    assert answer.so_far(runs[0].shift).pearson is None
     whole = AnswerSoFar.of(runs, {"task"})
     whole.read(storage)
-    assert [found.tasks for found in whole.settings()] == [(0, 5)]
+    trend = whole.so_far(runs[0].shift).test_accuracy
+    assert trend is not None
+    assert (trend.first_task, trend.last_task) == (0, 5)
+    whole.add(runs[1].run_id, {"test_accuracy": 0.75, "ticket_count": 2.0})
+    whole.read(storage)
+    trend = whole.so_far(runs[0].shift).test_accuracy
+    assert trend is not None
+    assert trend.last == 0.75, "what was added counts first"

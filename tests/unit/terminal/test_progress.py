@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from raylot.terminal.preliminary import AnswerSoFar, SoFar
+from raylot.terminal.preliminary import AnswerSoFar
 from raylot.terminal.progress import PLAIN_ANSWER_INTERVAL, PLAIN_INTERVAL, Progress, duration
 
 LONG = "tickets seed=9223372036854775807 permuted_pixels task=500 sparsity=0.95 and much more"
@@ -79,7 +79,7 @@ class Watched:
             file=io.StringIO(),
         )  # fmt: skip
         console.print(self.progress.render())
-        return console.export_text().splitlines()
+        return [line.rstrip() for line in console.export_text().splitlines()]
 
 
 @pytest.fixture
@@ -107,16 +107,18 @@ def test_steps_of_running_and_ended_runs_count(watched: Watched) -> None:
     assert (progress.steps_done, progress.fraction) == (300, 0.3)
 
 
-def test_a_continued_run_brings_its_earlier_steps(watched: Watched) -> None:
-    watched.advance("a", 10, 410)
-    assert watched.progress.steps_done == 410
+def test_a_continued_run_has_less_to_do(watched: Watched) -> None:
+    watched.advance("a", 60, 460)
+    assert watched.progress.steps_done == 460
+    assert watched.progress.fraction == pytest.approx(60 / 600)
 
 
-def test_a_run_that_falls_back_to_its_saved_state_is_not_counted_twice(watched: Watched) -> None:
+def test_a_run_that_falls_back_to_its_saved_state_has_more_to_do(watched: Watched) -> None:
     watched.advance("a", 100, 100)
     watched.advance("a", 100, 200)
     watched.advance("a", 50, 150)  # its worker was lost; the saved state had 100 steps
     assert watched.progress.steps_done == 150
+    assert watched.progress.fraction == pytest.approx(250 / 1100)
 
 
 @pytest.mark.parametrize(
@@ -131,19 +133,15 @@ def test_fraction_lies_between_0_and_1(total: int, done: int, fraction: float) -
 
 def test_seconds_left_by_hand(watched: Watched) -> None:
     progress, clock = watched.progress, watched.clock
-    clock.now = 7.0
-    assert progress.seconds_left() is None  # nothing was reported yet
     clock.now = 10.0
+    assert progress.seconds_left() is None  # nothing was reported yet
     watched.advance("a", 100, 100)  # done before anything was measured
-    clock.now = 12.0
-    watched.advance("a", 20, 120)
-    assert progress.seconds_left() is None  # too early to tell
+    assert progress.seconds_left() is None
     clock.now = 20.0
-    watched.advance("a", 80, 200)
+    watched.advance("a", 100, 200)
     # 100 steps in the 10 seconds since the first report; 800 are left
     assert progress.seconds_left() == pytest.approx(80.0)
-    clock.now = 30.0  # no news: 100 steps in 20 seconds
-    assert progress.seconds_left() == pytest.approx(160.0)
+    clock.now = 30.0
     watched.advance("b", 300, 300)
     # 400 steps in 20 seconds; 500 are left
     assert progress.seconds_left() == pytest.approx(25.0)
@@ -152,9 +150,9 @@ def test_seconds_left_by_hand(watched: Watched) -> None:
 
 
 def test_steps_of_an_earlier_sweep_do_not_make_this_one_fast(watched: Watched) -> None:
-    watched.advance("a", 10, 10)
-    watched.clock.now = 10.0
-    watched.advance("b", 10, 510)  # 500 of these were saved by an earlier sweep
+    for now, new, total in ((0.0, 10, 510), (10.0, 10, 520)):  # 500 are of the earlier sweep
+        watched.clock.now = now
+        watched.advance("a", new, total)
     # 10 steps in 10 seconds; 480 are left
     assert watched.progress.seconds_left() == pytest.approx(480.0)
 
@@ -248,7 +246,7 @@ def test_plain_lines_are_plain_and_one_line_each() -> None:
     with watched.progress:
         watched.begin("tickets", 1000, 999)
         watched.clock.now = PLAIN_INTERVAL
-        watched.advance("a", 1, 500, label=LONG, doing="round 1 of 3")
+        watched.advance("a", 500, 500, label=LONG, doing="round 1 of 3")
     assert watched.lines == [
         "starting Ray, or joining it ...",
         "tickets: 999 of 1000 runs finished; 0% of the remaining training done",
@@ -263,12 +261,12 @@ def test_a_stage_s_end_is_said_with_the_answer_so_far() -> None:
         _find_all(watched)
         assert not [line for line in watched.lines if "so far" in line]
         progress.end_stage()
-    assert watched.lines[-5:] == [
+    assert [line.rstrip() for line in watched.lines[-5:]] == [
         "tickets: 18 of 18 runs finished; 2% of the training done",
         "in all, preliminary (r needs 3 seeds, 3 tasks and a control)",
         "                      tasks     accuracy  tickets  r (control)  seeds",
         "permuted_pixels 0.00   0→10  0.901→0.801  3.0→2.0  +1.0 (-.87)      3",
-        "stationary 0.00        0→10        0.900  3.0→2.5         -.87      3",
+        "stationary 0.00        0→10  0.900→0.900  3.0→2.5         -.87      3",
     ]
 
 
@@ -316,8 +314,7 @@ def test_the_picture_by_hand(watched: Watched) -> None:
     watched.advance("a", 500, 500, label="stream seed=0 stationary", doing="task 3 of 31")
     watched.progress.run_started("b", "stream seed=11 stationary")
     bar, *lines = watched.rendered()
-    # 32 characters for the bar, 2 between, 46 for the longest text
-    assert bar == "━" * 11 + "─" * 11 + "  50% of the remaining training done"
+    assert bar == "━" * 22 + "╸" + "━" * 22 + " 50% of the remaining training done"
     assert lines == [
         "         done  running  waiting  failed  of",
         "streams     1        2        1       0   4",
@@ -328,14 +325,17 @@ def test_the_picture_by_hand(watched: Watched) -> None:
     ]
 
 
-def test_without_unicode_the_bar_is_plain() -> None:
+def test_without_unicode_the_picture_is_plain() -> None:
     written = io.BytesIO()
     ascii_only = io.TextIOWrapper(written, encoding="ascii", write_through=True)
-    progress = Progress(1000, Clock(), Console(file=ascii_only, width=80, force_terminal=True))
+    progress = Progress(1000, Clock(), Console(file=ascii_only, width=40, force_terminal=True))
     with progress:
         progress.count_stage("streams", 4, 1, 0)
         progress.begin_stage("streams")
-    assert b"-" * 22 + b"  0% of the remaining training done" in written.getvalue()
+        progress.run_started("a", LONG)
+        progress.wait_for("for nothing that could be said in so few characters")
+    assert b"0% done" in written.getvalue()
+    assert b"seed=92" in written.getvalue()
 
 
 #: Of three seeds, at tasks 0, 5 and 10: test accuracy and ticket count.
@@ -381,13 +381,14 @@ def test_the_answer_so_far_by_hand() -> None:
     watched = _with_answers(2)
     assert not [line for line in watched.rendered() if "so far" in line], "nothing has ended"
     watched.found("permuted_pixels.0.0.0", 0.9, 3.0)
-    head = [
-        "so far, preliminary (r needs 3 seeds, 3 tasks and a control)",
-        "                      tasks  accuracy  tickets  r (control)  seeds",
-    ]
+    title = "so far, preliminary (r needs 3 seeds, 3 tasks and a control)"
+    assert watched.rendered()[-3] == title
+    assert watched.rendered()[-1].split() == ["permuted_pixels", "0.00", *"-----"]
+    watched.found("permuted_pixels.0.0.5", 0.8, 2.0)
     assert watched.rendered()[-3:] == [
-        *head,
-        "permuted_pixels 0.00      0     0.900      3.0            -      1",
+        title,
+        "                      tasks     accuracy  tickets  r (control)  seeds",
+        "permuted_pixels 0.00    0→5  0.900→0.800  3.0→2.0            -      1",
     ]
 
 
@@ -406,22 +407,9 @@ def test_no_correlation_is_shown_without_its_control() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("r", "shown"), [(-0.001, "+.00"), (-0.5, "-.50"), (0.999, "+1.0"), (-1.0, "-1.0")]
-)
-def test_a_correlation_has_four_characters(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch, r: float, shown: str
-) -> None:
-    known = SoFar("stationary", (0, 10), (0.9, 0.8), (3.0, 2.0), seeds=3, pearson=r)
-    monkeypatch.setattr(AnswerSoFar, "settings", lambda _: [known])
-    watched.begin("tickets", 1, 0)
-    assert watched.rendered()[-1].split()[-2] == shown
-
-
-@pytest.mark.parametrize("width", [60, 80, 200])
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
 @pytest.mark.parametrize("height", [10, 24, 50])
-@pytest.mark.parametrize("runs", [0, 1, 5, 100])
-@pytest.mark.parametrize("settings", [0, 1, 9])
+@pytest.mark.parametrize(("runs", "settings"), [(1, 0), (1, 9), (5, 1), (100, 9)])
 def test_the_picture_fits_and_says_what_it_leaves_out(
     width: int, height: int, runs: int, settings: int
 ) -> None:
@@ -432,9 +420,11 @@ def test_the_picture_fits_and_says_what_it_leaves_out(
     for trial in range(runs):
         watched.advance(str(trial), 1, 1, label=LONG, doing="round 10 of 10")
     watched.clock.now = 3600.0
+    watched.advance("0", 1, 2, label=LONG, doing="round 10 of 10")
     lines = watched.rendered()
     assert max(map(cell_len, lines)) <= width
     assert len(lines) < height
+    assert lines[0].rstrip().endswith(" left"), "of the time"
     stages = [line.split()[-5:] for line in lines if line.endswith("40000")]
     waiting = str(1000 - runs)
     assert stages == [
@@ -458,12 +448,7 @@ def test_where_it_is_narrow_labels_keep_both_ends() -> None:
     watched.begin("tickets", 10, 0)
     label = "tickets seed=19 permuted_pixels task=500 sparsity=0.95"
     watched.advance("a", 1, 1, label=label, doing="re-initialised tickets")
-    watched.progress.run_started("b", label)
-    lines = watched.rendered()[-2:]
-    assert lines == [
-        "  seed=19 permute...500 sparsity=0.95 re-initialised tickets",
-        "  seed=19 permute...500 sparsity=0.95 starting",
-    ]
+    assert watched.rendered()[-1] == "  seed=19 permuted...0 sparsity=0.95  re-initialised tickets"
 
 
 def test_on_a_terminal_the_picture_is_live() -> None:
