@@ -19,12 +19,15 @@ import pyarrow as pa
 
 from raylot.analysis import command, files
 from raylot.analysis.layout import print_answers
+from raylot.analysis.prose.findings import Findings, findings
+from raylot.analysis.prose.headline import headline
 from raylot.analysis.prose.printed import print_setting
 from raylot.analysis.statistics.coefficients import STATISTICS, Series, Statistic, is_constant
 from raylot.analysis.statistics.intervals import (
     CENTERS,
     ENOUGH_SEEDS,
     Array,
+    Center,
     percentile_intervals,
     seed_resamples,
 )
@@ -280,6 +283,67 @@ def _why_undefined(points: Series, x: int, y: int, statistic: str) -> str:
     return "all points are of one task" if one_task else "a straight line in task"
 
 
+def correlate_all(
+    observations: Observations, pairing: Pairing = "same", tickets: str = "ticket_count", **how: Any
+) -> pd.DataFrame:
+    """All correlations within each setting of a storage, with their p-values corrected together.
+
+    Args:
+        observations: from `observations.observe`.
+        pairing: of the observations.
+        tickets: a ticket measure that is included even if it has no value.
+        how: resamples, confidence and seed of `correlate`.
+    """
+    names = dict.fromkeys([*observations.tickets, tickets])
+    frames = [
+        correlate(setting.frame, observations.measures, tickets=names, **how)
+        for setting in settings(observations)
+    ]
+    return completed(frames, pairing)
+
+
+def find(
+    setting: Setting,
+    correlations: pd.DataFrame,
+    tickets: str = "ticket_count",
+    plasticity: str = "test_accuracy",
+    confidence: float = 0.95,
+    center: Center = CENTERS["mean"],
+) -> tuple[pd.DataFrame, Findings]:
+    """Picks one pair's correlations within a setting, and finds what they say.
+
+    Args:
+        setting: of the storage.
+        correlations: of all its settings, from `correlate_all`.
+        tickets, plasticity: names of the pair's measures.
+        confidence: of the intervals.
+        center: mean or interquartile mean over seeds.
+    """
+    rows = correlations[
+        (correlations[SETTING] == setting.frame[SETTING].iloc[0]).all(axis=1)
+        & (correlations["ticket_measure"] == tickets)
+        & (correlations["plasticity_measure"] == plasticity)
+    ]
+    pair = (TICKET_MEASURES[tickets], measure(plasticity))
+    return rows, findings(setting.frame, rows, *pair, confidence, center)
+
+
+def table(storage: Storage, pairing: Pairing = "same") -> pd.DataFrame:
+    """All correlations of a storage: the rows of ``correlation.csv``, see `COLUMNS`."""
+    return correlate_all(observe(storage, pairing), pairing)
+
+
+def answer(storage: Storage) -> str:
+    """The answer to raylot's question: a few sentences per setting, under its title if there are
+    several."""
+    observations = observe(storage)
+    correlations, parts = correlate_all(observations), settings(observations)
+    texts = {part.title: headline(find(part, correlations)[1]) for part in parts}
+    if len(parts) == 1:
+        return texts[parts[0].title]
+    return "\n\n".join(f"{title}\n{text}" for title, text in texts.items())
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Computes, prints and writes what the command line asks for."""
     options = command.parse(CorrelationOptions, __doc__, arguments)
@@ -289,35 +353,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise OptionError(
             f"measure={options.measure}: must be one of {', '.join(observations.measures)}"
         )
-    chosen = (TICKET_MEASURES[options.tickets], measure(options.measure))
-    parts = settings(observations)
-    frames = [_correlated(part, observations, options) for part in parts]
-    table = completed(frames, options.pairing)
+    pair, confidence = (options.tickets, options.measure), options.confidence
+    how = {"resamples": options.resamples, "confidence": confidence, "seed": options.seed}
+    correlations = correlate_all(observations, options.pairing, options.tickets, **how)
     name = "correlation" if options.pairing == "same" else "correlation_pairing_previous"
-    files.write(storage, name, table, COLUMNS)
-    console = command.terminal()
+    files.write(storage, name, correlations, COLUMNS)
+    console, center = command.terminal(), CENTERS[options.center]
     answers = []
-    for setting in parts:
-        shown = table[
-            (table[SETTING] == setting.frame[SETTING].iloc[0]).all(axis=1)
-            & (table["ticket_measure"] == options.tickets)
-            & (table["plasticity_measure"] == options.measure)
-        ]
-        center = CENTERS[options.center]
-        said = print_setting(console, setting, shown, *chosen, options.confidence, center)
-        answers.append((setting.title, said))
+    for setting in settings(observations):
+        rows, found = find(setting, correlations, *pair, confidence, center)
+        print_setting(console, setting, rows, found, center)
+        answers.append((setting.title, headline(found)))
     print_answers(console, answers)
     files.print_where(console, storage, name)
-
-
-def _correlated(
-    setting: Setting, observations: Observations, options: CorrelationOptions
-) -> pd.DataFrame:
-    return correlate(
-        setting.frame,
-        observations.measures,
-        tickets=dict.fromkeys([*observations.tickets, options.tickets]),
-        resamples=options.resamples,
-        confidence=options.confidence,
-        seed=options.seed,
-    )

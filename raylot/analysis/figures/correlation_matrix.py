@@ -26,25 +26,35 @@ from raylot.analysis.figures.style import (
 from raylot.analysis.statistics.coefficients import STATISTICS
 from raylot.analysis.statistics.intervals import Array
 from raylot.analysis.tables.measures import ALL_SHIFTS, measure
+from raylot.analysis.tables.observations import groups
 from raylot.analysis.words import correlation, counted
 
 # In inches; a number needs the narrowest cell.
 _LABEL_WIDTH, _CELL_HEIGHT, _NARROWEST_CELL, _WIDEST_CELL = 1.75, 0.155, 0.2, 0.42
+_ROOM = DOUBLE_COLUMN - _LABEL_WIDTH
 # Lines of panels that fit on a page.
 _MOST_LINES = 3
 
 
-def correlation_matrix(material: Material, statistic: str) -> dict[str, Figure]:
+def matrix_parts(material: Material) -> list[str]:
+    """The searches that have a figure each, as all do not fit on a page; else ``[""]``."""
+    searches = search_labels(material.frame)
+    shifts = dict.fromkeys(shift for (shift, *_), _ in groups(material.frame))
+    lines = _lines(len(shifts), len(material.shown_tickets))
+    if len(searches) * lines <= _MOST_LINES or len(searches) == 1:
+        return [""]
+    return list(map(_ending, searches.values()))
+
+
+def correlation_matrix(material: Material, part: str = "", *, statistic: str) -> Figure:
     """A panel per shift (and one of all shifts together) and sparsity, a row per plasticity
     measure, a column per ticket measure, the estimate in every cell. Pale cells have an interval
     that covers 0, or none. The main measures are shown, or all if the material says so.
 
     Args:
         material: of one setting.
+        part: the search that is drawn, one of `matrix_parts`; empty: all.
         statistic: one of `coefficients.STATISTICS`.
-
-    Returns:
-        One figure under no name, or one per sparsity if all do not fit on a page.
 
     Raises:
         NothingToDrawError: no such correlation exists.
@@ -52,19 +62,23 @@ def correlation_matrix(material: Material, statistic: str) -> dict[str, Figure]:
     found = material.correlations(statistic)
     if found["estimate"].isna().all():
         raise NothingToDrawError("too few snapshots for a correlation")
-    searches = search_labels(material.frame)
-    whole = _Matrix(found, material.left_out)
-    if len(searches) * whole.lines <= _MOST_LINES or len(searches) == 1:
-        return {"": whole.drawn(searches, material.title, statistic)}
-    return {
-        _ending(name): whole.drawn({search: name}, material.title, statistic)
-        for search, name in searches.items()
+    searches = {
+        search: name
+        for search, name in search_labels(material.frame).items()
+        if part in ("", _ending(name))
     }
+    return _Matrix(found, material.left_out).drawn(searches, material.title, statistic)
 
 
 def _ending(name: str) -> str:
     """A search's name as the end of a file's."""
     return re.sub(r"[^\w.]+", "_", name).strip("_")
+
+
+def _lines(shifts: int, columns: int) -> int:
+    """Lines of panels, one per shift, that a search takes, by the columns of each panel."""
+    fitting = max(1, int(_ROOM / (_NARROWEST_CELL * max(1, columns))))
+    return math.ceil(shifts / fitting)
 
 
 class _Matrix:
@@ -77,11 +91,9 @@ class _Matrix:
         self._columns = list(dict.fromkeys(found["ticket_measure"]))
         shifts = list(dict.fromkeys(found["shift"]))
         self._shifts = sorted(shifts, key=lambda shift: shift == ALL_SHIFTS)
-        room = DOUBLE_COLUMN - _LABEL_WIDTH
-        fitting = max(1, int(room / (_NARROWEST_CELL * len(self._columns))))
-        self.lines = math.ceil(len(self._shifts) / fitting)
+        self.lines = _lines(len(self._shifts), len(self._columns))
         self._per_line = math.ceil(len(self._shifts) / self.lines)
-        self._cell = min(_WIDEST_CELL, room / (self._per_line * len(self._columns)))
+        self._cell = min(_WIDEST_CELL, _ROOM / (self._per_line * len(self._columns)))
 
     def drawn(self, searches: Mapping[Search, str], title: str, statistic: str) -> Figure:
         """The panels of some searches."""

@@ -18,7 +18,7 @@ A figure whose data the storage lacks is left out and named; a storage must hold
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Literal
 
@@ -28,17 +28,18 @@ from matplotlib.figure import Figure
 from raylot.analysis import command
 from raylot.analysis.figures.accuracy_along_stream import accuracy_along_stream
 from raylot.analysis.figures.along_stream import along_stream
-from raylot.analysis.figures.correlation_matrix import correlation_matrix
+from raylot.analysis.figures.correlation_matrix import correlation_matrix, matrix_parts
 from raylot.analysis.figures.first_differences import first_differences
 from raylot.analysis.figures.material import Material, NothingToDrawError, Tables
 from raylot.analysis.figures.plastic_overlap import plastic_overlap
 from raylot.analysis.figures.plasticity_along_stream import plasticity_along_stream
 from raylot.analysis.figures.style import RC, encoded
 from raylot.analysis.figures.ticket_count_vs_plasticity import ticket_count_vs_plasticity
-from raylot.analysis.figures.ticket_streams import ticket_streams
+from raylot.analysis.figures.ticket_streams import streamed_shifts, ticket_streams
 from raylot.analysis.figures.tickets_and_controls import tickets_and_controls
 from raylot.analysis.tables.observations import observe, settings
 from raylot.config.options import option
+from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
 
 _FOLDER = "analysis/figures"
@@ -47,11 +48,8 @@ _FOLDER = "analysis/figures"
 #: noted before its file is written, so that a killed call leaves no figure that nobody removes.
 _WRITTEN = f"{_FOLDER}/.written"
 
-#: A figure, or several under the endings of their names.
-Drawn = Figure | Mapping[str, Figure]
-
-#: Name -> what draws it from one setting.
-FIGURES: dict[str, Callable[[Material], Drawn]] = {
+#: Name -> what draws it from one setting, and the part of the setting if it is in `PARTS`.
+FIGURES: dict[str, Callable[..., Figure]] = {
     "along_stream": along_stream,
     "first_differences": first_differences,
     "tickets_and_controls": tickets_and_controls,
@@ -65,8 +63,15 @@ FIGURES: dict[str, Callable[[Material], Drawn]] = {
     "ticket_count_vs_plasticity": ticket_count_vs_plasticity,
 }
 
+#: Name -> the parts of a setting that get a figure each; ``""`` for the whole setting.
+PARTS: dict[str, Callable[[Material], list[str]]] = {
+    "ticket_streams": streamed_shifts,
+    "correlation_matrix_pearson": matrix_parts,
+    "correlation_matrix_first_differences": matrix_parts,
+}
+
 #: Name -> what draws it from settings that differ in their intervention only.
-COMPARISONS: dict[str, Callable[[Sequence[Material]], Drawn]] = {
+COMPARISONS: dict[str, Callable[[Sequence[Material]], Figure]] = {
     "accuracy_along_stream": accuracy_along_stream,
 }
 
@@ -77,24 +82,43 @@ class FiguresOptions(command.StorageOptions):
     measures: Literal["main", "all"] = option("main", "measures in the matrices of correlations")
 
 
+def names(storage: Storage) -> list[str]:
+    """The figures of a storage; for some of them it may turn out that there is nothing to draw."""
+    return list(_drawings(storage))
+
+
+def draw(storage: Storage, name: str) -> Figure:
+    """Draws one figure.
+
+    Args:
+        storage: with searched snapshots.
+        name: one of `names`.
+
+    Raises:
+        OptionError: there is no such figure, or nothing to draw in it.
+    """
+    drawings = _drawings(storage)
+    if name not in drawings:
+        raise OptionError(f"figure={name}: must be one of {', '.join(drawings)}")
+    try:
+        with rc_context(RC):  # type: ignore[arg-type]  # its stubs list every key
+            return drawings[name]()
+    except NothingToDrawError as missing:
+        raise OptionError(f"figure={name}: cannot be drawn, {missing}") from None
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draws all figures of the storage that the command line names."""
     options = command.parse(FiguresOptions, __doc__, arguments)
     storage = Storage(options.storage)
     console = command.terminal()
-    folder = f"{storage.root.rstrip('/')}/{_FOLDER}"
     earlier = (storage.read(_WRITTEN) or b"").decode(errors="replace").splitlines()
     written: list[str] = []
-    for name, draw in _drawings(storage, all_measures=options.measures == "all"):
+    drawings = _drawings(storage, all_measures=options.measures == "all")
+    for name, draw in drawings.items():
         try:
             with rc_context(RC):  # type: ignore[arg-type]  # its stubs list every key
-                drawn = draw()
-                parts = {"": drawn} if isinstance(drawn, Figure) else drawn
-                files = {
-                    f"{'_'.join(filter(None, [name, part]))}.{ending}": data
-                    for part, figure in parts.items()
-                    for ending, data in encoded(figure).items()
-                }
+                files = {f"{name}.{ending}": data for ending, data in encoded(draw()).items()}
         except NothingToDrawError as missing:
             console.print(f"left out  {name}: {missing}", soft_wrap=True)
             continue
@@ -102,12 +126,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _note(storage, [*earlier, *written])
         for path, data in files.items():
             storage.write(f"{_FOLDER}/{path}", data)
-        for figure in dict.fromkeys(path.rpartition(".")[0] for path in files):
-            console.print(f"written   {figure}", soft_wrap=True)
+        console.print(f"written   {name}", soft_wrap=True)
     _remove(storage, set(earlier) - set(written))
     _note(storage, written)
-    names = {path.rpartition(".")[0] for path in written}
-    console.print(f"figures  {folder}/ ({len(names)}, each as .png and .svg)", soft_wrap=True)
+    folder = f"{storage.root.rstrip('/')}/{_FOLDER}"
+    count = len(written) // 2
+    console.print(f"figures  {folder}/ ({count}, each as .png and .svg)", soft_wrap=True)
 
 
 def _note(storage: Storage, names: Sequence[str]) -> None:
@@ -129,17 +153,24 @@ def _remove(storage: Storage, names: Collection[str]) -> None:
             storage.delete_file(f"{_FOLDER}/{name}")
 
 
-def _drawings(storage: Storage, *, all_measures: bool) -> Iterator[tuple[str, Callable[[], Drawn]]]:
-    """Every figure's name, its setting's suffix included, and what draws it."""
+def _drawings(storage: Storage, *, all_measures: bool = False) -> dict[str, Callable[[], Figure]]:
+    """Each figure's name, with the setting's suffix, and what draws it."""
     observations, tables = observe(storage), Tables.read(storage)
     parts = settings(observations)
     materials = [Material(setting, tables, observations, all_measures) for setting in parts]
     alike: dict[str, list[Material]] = {}
     for material in materials:
         alike.setdefault(material.suffix_of_interventions, []).append(material)
+    found: dict[str, Callable[[], Figure]] = {}
     for suffix, group in alike.items():
         for name, compare in COMPARISONS.items():
-            yield f"{name}{suffix}", partial(compare, group)
+            found[f"{name}{suffix}"] = partial(compare, group)
     for material in materials:
         for name, draw in FIGURES.items():
-            yield f"{name}{material.setting.suffix}", partial(draw, material)
+            full = f"{name}{material.setting.suffix}"
+            if name not in PARTS:
+                found[full] = partial(draw, material)
+                continue
+            for part in PARTS[name](material):
+                found["_".join(filter(None, [full, part]))] = partial(draw, material, part)
+    return found

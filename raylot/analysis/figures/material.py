@@ -127,13 +127,18 @@ class Material:
         return [name for name in self.observations.tickets if self.frame[name].notna().any()]
 
     @property
+    def shown_tickets(self) -> list[str]:
+        """The ticket measures that matrices of correlations show."""
+        return self._shown(self.tickets)
+
+    @property
     def left_out(self) -> int:
         """How many measures `correlations` leaves out."""
         return sum(len(own) - len(self._shown(own)) for own in (self.tickets, self.measures))
 
     def correlations(self, statistic: str) -> pd.DataFrame:
         """Its correlations of one kind, as analysis/correlation.py writes them."""
-        tickets, measures = self._shown(self.tickets), self._shown(self.measures)
+        tickets, measures = self.shown_tickets, self._shown(self.measures)
         return correlate(self.frame, measures, tickets=tickets, statistics=[statistic])
 
     def _shown(self, names: list[str]) -> list[str]:

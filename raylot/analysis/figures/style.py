@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -20,8 +19,6 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from raylot.analysis.statistics.intervals import Array
-
-matplotlib.use("Agg")
 
 #: Widths of one and of two columns of a page, in inches (89 mm and 183 mm).
 SINGLE_COLUMN = 3.5

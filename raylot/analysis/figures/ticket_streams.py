@@ -32,13 +32,21 @@ _MOST_SNAPSHOTS = 4
 _MOST_MARKERS = 15
 
 
-def ticket_streams(material: Material) -> dict[str, Figure]:
+def streamed_shifts(material: Material) -> list[str]:
+    """The shifts with ticket streams, which have a figure each; ``[""]`` if there are not two."""
+    streamed = set(material.ticket_streams["shift"])
+    found = [shift for shift in material.shifts if shift in streamed]
+    return found if len(found) > 1 else [""]
+
+
+def ticket_streams(material: Material, shift: str = "") -> Figure:
     """Test accuracy on the new tasks after a snapshot, a panel per snapshot and sparsity; at most
     four snapshots, the first and the last among them. Each panel says by how much the ticket is
     better than the dense network, paired by seed. Means over seeds with 95% t intervals.
 
-    Returns:
-        A figure per shift, under the shift's name; under no name if there is but one.
+    Args:
+        material: of one setting.
+        shift: whose ticket streams are drawn, one of `streamed_shifts`.
 
     Raises:
         NothingToDrawError: there are no ticket streams.
@@ -46,16 +54,9 @@ def ticket_streams(material: Material) -> dict[str, Figure]:
     rows = material.ticket_streams
     if rows.empty:
         raise NothingToDrawError("no ticket streams in this storage")
-    found = {}
-    for shift in material.shifts:
-        own = rows[rows["shift"] == shift]
-        if len(own):
-            stream = material.tasks[material.tasks["shift"] == shift]
-            found[shift] = _draw_shift(material.title, shift, own, stream)
-    return {"": next(iter(found.values()))} if len(found) == 1 else found
-
-
-def _draw_shift(title: str, shift: str, rows: pd.DataFrame, stream: pd.DataFrame) -> Figure:
+    shift = shift or str(rows["shift"].iloc[0])
+    rows = rows[rows["shift"] == shift]
+    stream = material.tasks[material.tasks["shift"] == shift]
     snapshots = sorted(int(task) for task in rows["snapshot"].unique())
     shown = [
         snapshots[index]
@@ -85,7 +86,7 @@ def _draw_shift(title: str, shift: str, rows: pd.DataFrame, stream: pd.DataFrame
         label_row(panels, row, f"{heading}Test accuracy")
     note(
         figure,
-        title,
+        material.title,
         f"{shift}.",
         seeds_note(rows),
         scales,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raylot.analysis.prose.findings import Search, ShiftFindings, direction
+from raylot.analysis.prose.findings import Findings, Search, ShiftFindings, direction
 from raylot.analysis.prose.headline import NOT_TESTED
 from raylot.analysis.statistics.intervals import ENOUGH_SEEDS, Mean
 from raylot.analysis.statistics.trends import Change
@@ -12,22 +12,11 @@ from raylot.analysis.tables.measures import Measure
 from raylot.analysis.words import capitalised, counted, listed
 
 
-def answer(
-    shifts: Sequence[ShiftFindings],
-    control: ShiftFindings | None,
-    tickets: Measure,
-    plasticity: Measure,
-    seeds: int,
-    confidence: float = 0.95,
-) -> str:
-    """A paragraph per shift on whether tickets and plasticity were lost, and whether together.
-
-    Args:
-        shifts, control: from `findings.findings`.
-        tickets, plasticity: the measures that they are about.
-        seeds: seeds in the whole setting.
-        confidence: of the intervals.
-    """
+def answer(findings: Findings) -> str:
+    """Says in a paragraph per shift whether tickets and plasticity were lost, and whether both
+    together."""
+    shifts, control = findings.shifts, findings.control
+    tickets, plasticity = findings.tickets, findings.plasticity
     paragraphs = []
     for found in shifts:
         lost, searches = found.plasticity, found.searches
@@ -37,7 +26,7 @@ def answer(
         own += _together(searches, tickets, plasticity)
         own += _without_trend(searches)
         if control:
-            own += _against_control(searches, control.searches, tickets, confidence)
+            own += _against_control(searches, control.searches, tickets, findings.confidence)
         paragraphs.append(" ".join(own))
     if control:
         trends = _trends(control.plasticity, control.searches, tickets, plasticity)
@@ -46,7 +35,7 @@ def answer(
             own += _together(control.searches, tickets, plasticity)
             own.append("Without a shifting stream, the question itself stays open.")
         paragraphs.append(" ".join(own))
-    return "\n\n".join([*paragraphs, " ".join(_cautions(shifts, control, seeds))])
+    return "\n\n".join([*paragraphs, " ".join(_cautions(shifts, control, findings.seeds))])
 
 
 def _cautions(

@@ -81,6 +81,26 @@ class ShiftFindings:
     searches: Sequence[Search]
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What was found in one setting about one pair of measures.
+
+    Attributes:
+        shifts: under each shift that changes the task.
+        control: in the stationary control, if there is one.
+        tickets, plasticity: the pair of measures.
+        seeds: seeds in the whole setting.
+        confidence: of the intervals.
+    """
+
+    shifts: Sequence[ShiftFindings]
+    control: ShiftFindings | None
+    tickets: Measure
+    plasticity: Measure
+    seeds: int
+    confidence: float
+
+
 def findings(
     frame: pd.DataFrame,
     rows: pd.DataFrame,
@@ -88,8 +108,8 @@ def findings(
     plasticity: Measure,
     confidence: float = 0.95,
     center: Center = CENTERS["mean"],
-) -> tuple[list[ShiftFindings], ShiftFindings | None]:
-    """What was found under each shift, and under the stationary control if there is one.
+) -> Findings:
+    """Finds how both measures changed under each shift, and whether they are linked.
 
     Args:
         frame: observations of one setting.
@@ -98,6 +118,7 @@ def findings(
         confidence: of the intervals.
         center: mean or interquartile mean over seeds.
     """
+    seeds = int(frame["seed"].nunique())
     # the performance on the task before has no value at task 0: both trends start where it begins
     measured = frame.loc[np.isfinite(frame[plasticity.name].astype(float)), "task"]
     frame = frame[frame["task"] >= measured.min()] if len(measured) else frame
@@ -110,7 +131,8 @@ def findings(
         for shift in sorted(frame["shift"].unique())
     ]
     control = next((of_shift for of_shift in found if of_shift.shift == STATIONARY), None)
-    return [of_shift for of_shift in found if of_shift is not control], control
+    shifts = [of_shift for of_shift in found if of_shift is not control]
+    return Findings(shifts, control, tickets, plasticity, seeds, confidence)
 
 
 def direction(found: Change | None, measure: Measure) -> int | None:

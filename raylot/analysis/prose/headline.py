@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from raylot.analysis.prose.findings import Search, ShiftFindings, direction
+from raylot.analysis.prose.findings import Findings, Search, ShiftFindings, direction
 from raylot.analysis.statistics.intervals import ENOUGH_SEEDS
 from raylot.analysis.tables.measures import Measure
-from raylot.analysis.words import counted, listed
+from raylot.analysis.words import capitalised, counted, listed
 
 #: Share of the shift's change of tickets from which on the control's counts as just as far.
 _JUST_AS_FAR = 0.9
@@ -22,24 +20,11 @@ NOT_TESTED = (
 _SHIFT = "<shift>"
 
 
-def headline(
-    shifts: Sequence[ShiftFindings],
-    control: ShiftFindings | None,
-    tickets: Measure,
-    plasticity: Measure,
-    seeds: int,
-    confidence: float = 0.95,
-) -> str:
-    """Whether tickets run out as plasticity is lost: one sentence, for every shift together, and
-    one on what the control did not test.
-
-    Args:
-        shifts, control: from `findings.findings`.
-        tickets, plasticity: the measures that they are about.
-        seeds: seeds in the whole setting.
-        confidence: of the intervals.
-    """
-    if not shifts:
+def headline(findings: Findings) -> str:
+    """Says whether tickets run out as plasticity is lost: one sentence for all shifts together, and
+    one on what the control did not test."""
+    control, seeds = findings.control, findings.seeds
+    if not findings.shifts:
         return "Open: there is no shifting stream, along which plasticity could be lost."
     if seeds < ENOUGH_SEEDS:
         return (
@@ -47,23 +32,19 @@ def headline(
             f"({ENOUGH_SEEDS} are needed)."
         )
     verdicts: dict[str, list[str]] = {}  # what is said of several shifts is said once
-    for found in shifts:
-        verdict = _verdict(found, control, tickets, plasticity, confidence)
+    for found in findings.shifts:
+        verdict = _verdict(found, findings)
         verdicts.setdefault(verdict, []).append(found.shift)
     parts = [verdict.replace(_SHIFT, listed(names)) for verdict, names in verdicts.items()]
-    said = f"{'; '.join(parts)} ({seeds} seeds, {100 * confidence:g}% intervals over seeds)."
+    intervals = f"{100 * findings.confidence:g}% intervals over seeds"
+    said = f"{capitalised('; '.join(parts))} ({seeds} seeds, {intervals})."
     return said if control is None else f"{said} {NOT_TESTED}"
 
 
-def _verdict(
-    found: ShiftFindings,
-    control: ShiftFindings | None,
-    tickets: Measure,
-    plasticity: Measure,
-    confidence: float,
-) -> str:
-    """What is to be said of one shift, with `_SHIFT` in place of its name."""
-    lost = direction(found.plasticity, plasticity)
+def _verdict(found: ShiftFindings, findings: Findings) -> str:
+    """The sentence on one shift, with `_SHIFT` in place of its name."""
+    tickets = findings.tickets
+    lost = direction(found.plasticity, findings.plasticity)
     if lost != -1:
         return f"under {_SHIFT} the question stays open, as no loss of plasticity is certain"
     fell = {direction(search.tickets, tickets) for search in found.searches}
@@ -73,7 +54,7 @@ def _verdict(
             f"worse{' at every sparsity' if len(found.searches) > 1 else ''}"
         )
     text = f"under {_SHIFT} the {tickets.stands_for} falls as plasticity is lost"
-    doubts = _doubts(found, control, tickets, confidence)
+    doubts = _doubts(found, findings.control, tickets, findings.confidence)
     if doubts:
         return f"{text}, but {', and '.join(doubts)}"
     return (

@@ -11,42 +11,35 @@ from rich.table import Table
 
 from raylot.analysis.layout import plain_table
 from raylot.analysis.prose.answer import answer
-from raylot.analysis.prose.findings import findings
-from raylot.analysis.prose.headline import headline
+from raylot.analysis.prose.findings import Findings
 from raylot.analysis.statistics.coefficients import STATISTICS
 from raylot.analysis.statistics.intervals import CENTERS, MANY_SEEDS, Center
 from raylot.analysis.statistics.significance import smallest_p
-from raylot.analysis.tables.measures import ALL_SHIFTS, Measure, sparsity_label
+from raylot.analysis.tables.measures import ALL_SHIFTS, sparsity_label
 from raylot.analysis.tables.observations import Setting, groups, several_rounds
-from raylot.analysis.words import capitalised, correlation, counted, p_value
+from raylot.analysis.words import correlation, counted, p_value
 
 
 def print_setting(
     console: Console,
     setting: Setting,
     rows: pd.DataFrame,
-    tickets: Measure,
-    plasticity: Measure,
-    confidence: float,
+    found: Findings,
     center: Center = CENTERS["mean"],
-) -> str:
+) -> None:
     """Prints heading, table, notes and the findings in words.
 
     Args:
         console: where to.
         setting: what the rows are about.
         rows: one pair's rows of `correlation.completed`.
-        tickets, plasticity: the pair.
-        confidence: of the intervals.
+        found: the findings about the same pair.
         center: mean or interquartile mean over seeds.
-
-    Returns:
-        What all of it comes to, in a few lines: to be printed last.
     """
     console.print(setting.title, style="bold")
     console.print(
-        f"Correlation of {tickets.label} with {plasticity.label}, with "
-        f"{100 * confidence:g}% bootstrap interval over seeds, and p of a t test over seeds, "
+        f"Correlation of {found.tickets.label} with {found.plasticity.label}, with "
+        f"{100 * found.confidence:g}% bootstrap interval over seeds, and p of a t test over seeds, "
         f"corrected for {rows['tests'].max()} tests (Benjamini-Hochberg)\n"
     )
     if (rows["pairing"] == "previous").any():
@@ -55,13 +48,9 @@ def print_setting(
     console.print(_table(rows, with_rounds))
     for note, places in _notes(rows, with_rounds).items():
         console.print(f"- {note}: {places}")
-    found = findings(setting.frame, rows, tickets, plasticity, confidence, center)
-    seeds = setting.frame["seed"].nunique()
-    about = (*found, tickets, plasticity, seeds, confidence)
-    console.print(f"\n{answer(*about)}")
+    console.print(f"\n{answer(found)}")
     console.print(f"\n{winners(setting.frame, center)}")
-    console.print(f"\n{_reading(seeds, center)}\n")
-    return capitalised(headline(*about))
+    console.print(f"\n{_reading(found.seeds, center)}\n")
 
 
 def cell(row: Mapping[Any, Any]) -> str:

@@ -21,7 +21,7 @@ import pandas as pd
 from plotly.offline import get_plotlyjs
 
 from raylot.analysis import command
-from raylot.analysis.correlation import COLUMNS, completed, correlate
+from raylot.analysis.correlation import COLUMNS, correlate_all, find
 from raylot.analysis.figures.style import (
     CORRELATION_COLOURS,
     CORRELATION_KEY,
@@ -30,22 +30,20 @@ from raylot.analysis.figures.style import (
     shift_colours,
 )
 from raylot.analysis.prose.answer import answer
-from raylot.analysis.prose.findings import Search, findings
+from raylot.analysis.prose.findings import Search
 from raylot.analysis.prose.headline import headline
 from raylot.analysis.prose.printed import winners
 from raylot.analysis.report import report_data
 from raylot.analysis.statistics.trends import Change
 from raylot.analysis.tables import tables
-from raylot.analysis.tables.measures import TICKET_MEASURES, main_measures, measure
+from raylot.analysis.tables.measures import main_measures
 from raylot.analysis.tables.observations import (
     SETTING,
-    Observations,
     Setting,
     observe,
     settings,
     told_apart,
 )
-from raylot.analysis.words import capitalised
 from raylot.foundation.errors import OptionError
 from raylot.foundation.version import VERSION
 from raylot.results.commands import commands
@@ -65,9 +63,6 @@ _SCRIPTS = (
     "runs.js",
     "main.js",
 )
-
-#: The pair that the answer is about.
-_TICKETS, _PLASTICITY = TICKET_MEASURES["ticket_count"], measure("test_accuracy")
 
 #: The columns of figures behind the answer.
 _FIGURES = (
@@ -114,7 +109,9 @@ def report(storage: Storage) -> str:
     observed = None if snapshots.empty else observe(storage)
     # without an intervention first: what all others are compared with
     parts = [] if observed is None else sorted(settings(observed), key=_has_intervention)
-    correlations = _correlations(parts, observed)
+    correlations = (
+        pd.DataFrame(columns=list(COLUMNS)) if observed is None else correlate_all(observed)
+    )
     searches = {} if observed is None else report_data.searches(known, observed, snapshots)
     named = [*searches.get("tickets", []), *searches.get("measures", [])]
     structure = report_data.structure(known, tables.read(storage, "plasticity"))
@@ -168,40 +165,24 @@ def _json(data: dict[str, Any]) -> bytes:
     return json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _correlations(parts: Sequence[Setting], observed: Observations | None) -> pd.DataFrame:
-    """All correlations, as analysis/correlation.py writes them."""
-    if observed is None:
-        return pd.DataFrame(columns=list(COLUMNS))
-    tickets = dict.fromkeys([*observed.tickets, _TICKETS.name])
-    frames = [correlate(part.frame, observed.measures, tickets=tickets) for part in parts]
-    return completed(frames, "same")
-
-
 # ------------------------------------------------------------------ the answer, as HTML
 
 
 def _answers(parts: Sequence[Setting], correlations: pd.DataFrame) -> Iterator[str]:
     """A section per setting: the answer in a sentence, its figures, and in full."""
     for setting in parts:
-        own = correlations[
-            (correlations[SETTING] == setting.frame[SETTING].iloc[0]).all(axis=1)
-            & (correlations["ticket_measure"] == _TICKETS.name)
-            & (correlations["plasticity_measure"] == _PLASTICITY.name)
-        ]
-        found, control = findings(setting.frame, own, _TICKETS, _PLASTICITY)
-        seeds = setting.frame["seed"].nunique()
-        about = (found, control, _TICKETS, _PLASTICITY, seeds)
+        _, found = find(setting, correlations)
         first = setting.frame.iloc[0]
         places = " ".join(f'data-{name}="{html.escape(str(first[name]))}"' for name in SETTING)
-        paragraphs = "".join(f"<p>{_text(text)}</p>" for text in answer(*about).split("\n\n"))
+        paragraphs = "".join(f"<p>{_text(text)}</p>" for text in answer(found).split("\n\n"))
         heads = "".join(f"<th scope=col>{name}" for name in ("shift", "search", *_FIGURES))
         title = f"<p class=setting>{html.escape(setting.title)}</p>" if len(parts) > 1 else ""
         rows = "".join(
             _row(shift.shift, search, shift.plasticity)
-            for shift in [*found, *([control] if control else [])]
+            for shift in [*found.shifts, *([found.control] if found.control else [])]
             for search in shift.searches
         )
-        sentence = _text(capitalised(headline(*about)))
+        sentence = _text(headline(found))
         yield f"""<section class=answer {places}>{title}
 <p class=headline>{sentence}</p>
 <p>{_text(winners(setting.frame))}</p>

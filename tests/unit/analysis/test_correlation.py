@@ -306,6 +306,7 @@ def test_files_and_terminal(storage: Path, capsys: pytest.CaptureFixture[str]) -
     assert f"corrected for {len(table)} tests" in " ".join(printed.split())
     assert "With 5 seeds a bootstrap interval comes out too narrow" in " ".join(printed.split())
     assert np.allclose(table["estimate"], text["estimate"], equal_nan=True)
+    pd.testing.assert_frame_equal(correlation.table(Storage(storage)), table, check_dtype=False)
     dead = table.query("plasticity_measure == 'dead_fraction' and statistic == 'pearson'")
     assert (dead[dead["shift"] == "permuted_pixels"]["n"] == 20).all()
 
@@ -322,6 +323,8 @@ def test_the_answer_comes_last_and_is_short(
     assert lines[start + 1].startswith("Under permuted_pixels ")
     assert "Not tested: whether the control" in " ".join(lines[start:])
     assert "Pearson" not in " ".join(lines[start:])
+    told = " ".join(line.strip() for line in lines[start + 1 : -2])
+    assert told == correlation.answer(Storage(storage)), "a notebook gets the same"
 
 
 def test_every_setting_is_answered_below_all_tables(

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex, to_rgb
 
-from raylot.analysis.figures.correlation_matrix import correlation_matrix
+from raylot.analysis.figures.correlation_matrix import correlation_matrix, matrix_parts
 from raylot.analysis.figures.material import NothingToDrawError
 from raylot.analysis.figures.style import (
     CORRELATION_COLOURS,
@@ -46,12 +46,16 @@ def material(shifts: tuple[str, ...], sparsities: tuple[float, ...], tickets: in
         [{"shift": s, "sparsity": p, "rounds": 3} for s in shifts for p in sparsities]
     )
     found = pd.DataFrame(rows())
-    return SimpleNamespace(correlations=lambda _: found, frame=frame, title="", left_out=0)
+    return SimpleNamespace(
+        correlations=lambda _: found, frame=frame, title="", left_out=0,
+        shown_tickets=list(found["ticket_measure"].unique()),
+    )  # fmt: skip
 
 
 def test_panels_cells_and_paleness() -> None:
-    found = correlation_matrix(material(("noise", "stationary"), (0.8, 0.9), 2), "pearson")
-    figure = found[""]
+    own = material(("noise", "stationary"), (0.8, 0.9), 2)
+    assert matrix_parts(own) == [""]
+    figure = correlation_matrix(own, statistic="pearson")
     titles = ["noise", "stationary", "all shifts"]
     assert [axes.get_title() for axes in figure.axes] == titles * 2
     assert [axes.get_ylabel() for axes in figure.axes[::3]] == ["sparsity 0.8", "sparsity 0.9"]
@@ -71,9 +75,10 @@ def test_panels_cells_and_paleness() -> None:
 
 def test_more_than_a_page_is_a_figure_per_sparsity() -> None:
     shifts = ("class_split", "noise", "rotation", "stationary")
-    found = correlation_matrix(material(shifts, (0.8, 0.9), 8), "pearson")
-    assert list(found) == ["sparsity_0.8", "sparsity_0.9"]
-    for figure in found.values():
+    own = material(shifts, (0.8, 0.9), 8)
+    assert matrix_parts(own) == ["sparsity_0.8", "sparsity_0.9"]
+    for part in matrix_parts(own):
+        figure = correlation_matrix(own, part, statistic="pearson")
         assert sum(axes.get_visible() for axes in figure.axes) == 5
 
 
@@ -82,7 +87,7 @@ def test_what_does_not_exist_is_said(
 ) -> None:
     root = write_study(tmp_path, lambda *_: {"ticket_count": 2.0}, seeds=(0,), tasks=(0,))
     with pytest.raises(NothingToDrawError, match="too few snapshots"):
-        correlation_matrix(*materials(root), "first_differences")
+        correlation_matrix(*materials(root), statistic="first_differences")
 
 
 def test_contrast_is_that_of_the_guidelines() -> None:
@@ -120,7 +125,7 @@ def test_all_measures_are_shown_on_request(
 
     def shown(all_measures: bool) -> tuple[list[str], str]:
         material = replace(own, all_measures=all_measures)
-        figure = correlation_matrix(material, "pearson")[""]
+        figure = correlation_matrix(material, statistic="pearson")
         labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
         return labels, " ".join(figure.get_supxlabel().split())
 

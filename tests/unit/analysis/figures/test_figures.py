@@ -16,6 +16,7 @@ from raylot.analysis import command
 from raylot.analysis.figures import figures
 from raylot.analysis.figures.along_stream import along_stream
 from raylot.analysis.figures.plasticity_along_stream import plasticity_along_stream
+from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -66,6 +67,15 @@ def test_all_figures(
         assert label in scatter
     width = image.imread(root / "analysis/figures/along_stream.png").shape[1]
     assert width == 3.5 * 200
+
+
+def test_one_figure_is_drawn_by_its_name(tmp_path: Path, write_study: Any, falling: Any) -> None:
+    storage = Storage(write_study(tmp_path, falling, seeds=(0, 1), tasks=(0, 3)))
+    assert set(figures.names(storage)) == {*figures.FIGURES, *figures.COMPARISONS}
+    assert figures.draw(storage, "along_stream").axes[0].get_title() == "permuted_pixels"
+    for name, why in (("ticket_streams", "cannot be drawn, no ticket"), ("mine", "must be one of")):
+        with pytest.raises(OptionError, match=f"figure={name}: {why}"):
+            figures.draw(storage, name)
 
 
 def test_which_measures_are_in_the_matrices_is_an_option(

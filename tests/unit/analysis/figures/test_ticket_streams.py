@@ -62,7 +62,7 @@ def write_streams(
 
 
 def test_ticket_against_dense(write_streams: Callable[..., Path], materials: Any) -> None:
-    figure = ticket_streams(*materials(write_streams(("ticket", "dense"))))[""]
+    figure = ticket_streams(*materials(write_streams(("ticket", "dense"))))
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == [f"from snapshot {task}" for task in (0, 2, 6, 8)]
     for axes in figure.axes:
@@ -80,7 +80,7 @@ def test_ticket_against_dense(write_streams: Callable[..., Path], materials: Any
 def test_without_dense_ticket_streams_the_stream_itself(
     write_streams: Callable[..., Path], materials: Any
 ) -> None:
-    figure = ticket_streams(*materials(write_streams(("ticket",), seeds=(0,))))[""]
+    figure = ticket_streams(*materials(write_streams(("ticket",), seeds=(0,))))
     dense, _ = figure.axes[1].get_lines()
     # At tasks 3 and 4, of which only 4 has a snapshot, and so no noise in the fixture's stream.
     assert dense.get_ydata()[1] == pytest.approx(0.86)

@@ -34,8 +34,7 @@ def answer_to(tmp_path: Path, write_study: Callable[..., Path]) -> Callable[...,
         rows = correlation.completed([correlations], "same")
         tickets = TICKET_MEASURES["ticket_count"]
         found = findings(setting.frame, rows, tickets, measure(plasticity))
-        about = (*found, tickets, measure(plasticity), setting.frame["seed"].nunique())
-        return f"{headline(*about)} {answer.answer(*about)}"
+        return f"{headline(found)} {answer.answer(found)}"
 
     return answer_to
 
@@ -76,7 +75,7 @@ def test_positive(answer_to: Callable[..., str]) -> None:
     assert "Going together is not causing" in text
     assert "too few" not in text
     assert text.startswith(
-        "under permuted_pixels the variety of tickets falls as plasticity is lost, clearly more "
+        "Under permuted_pixels the variety of tickets falls as plasticity is lost, clearly more "
         "than in the stationary control, and the two are linked beyond the mere fact that both "
         "change along the stream (5 seeds, 95% intervals over seeds). Not tested: whether the "
         "control can still learn data that it has not seen"
@@ -113,7 +112,7 @@ def test_numbers_in_the_answer(answer_to: Callable[..., str]) -> None:
 def test_a_trend_alone(answer_to: Callable[..., str]) -> None:
     text = answer_to(values(-0.003, -0.05), seeds=range(8), tasks=range(0, 31, 3))
     assert text.startswith(
-        "under permuted_pixels the variety of tickets falls as plasticity is lost, but no "
+        "Under permuted_pixels the variety of tickets falls as plasticity is lost, but no "
     )
     assert "not clearly linked beyond the mere fact that both change along the stream (8" in text
     assert "rise and fall together" in text
@@ -129,7 +128,7 @@ def test_the_control_runs_out_of_tickets_as_well(answer_to: Callable[..., str]) 
 
     text = answer_to(both, shifts=("permuted_pixels", "stationary"))
     assert text.startswith(
-        "under permuted_pixels the variety of tickets falls as plasticity is lost, but just as far "
+        "Under permuted_pixels the variety of tickets falls as plasticity is lost, but just as far "
         "in the stationary control, and the two are not clearly linked"
     )
 
@@ -147,7 +146,7 @@ def test_the_control_loses_some_tickets(answer_to: Callable[..., str]) -> None:
 
     text = answer_to(some, shifts=("permuted_pixels", "stationary"))
     assert text.startswith(
-        "under permuted_pixels the variety of tickets falls as plasticity is lost, but not clearly "
+        "Under permuted_pixels the variety of tickets falls as plasticity is lost, but not clearly "
         "more than in the stationary control"
     )
 
@@ -182,14 +181,14 @@ def test_without_a_control_nothing_is_said_of_it(answer_to: Callable[..., str]) 
 
 def test_negative(answer_to: Callable[..., str]) -> None:
     text = answer_to(values(-0.003, 0.05, -1))
-    assert text.startswith("under permuted_pixels plasticity is lost, but ticket count does not")
+    assert text.startswith("Under permuted_pixels plasticity is lost, but ticket count does not")
     assert "plasticity was lost along the stream, and the variety of tickets grew" in text
     assert "Where ticket count is higher, test accuracy is lower: Pearson -" in text
 
 
 def test_nothing_happens(answer_to: Callable[..., str]) -> None:
     text = answer_to(values(0, 0))
-    assert text.startswith("under permuted_pixels the question stays open")
+    assert text.startswith("Under permuted_pixels the question stays open")
     assert "plasticity did not clearly change along the stream" in text
     assert "is not put to the test" in text
     assert "Whether ticket count and test accuracy go together is open" in text
