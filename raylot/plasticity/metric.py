@@ -10,7 +10,6 @@ from typing import Any, Generic, TypeVar
 from raylot.config import PlasticityOptions
 from raylot.foundation import registry
 from raylot.foundation.names import WHOLE_NETWORK
-from raylot.foundation.text import ends_process
 
 Layer = TypeVar("Layer")
 Value = TypeVar("Value")
@@ -61,9 +60,7 @@ def attempt(what: str, note: Note, compute: Callable[..., Value], *arguments: An
     """
     try:
         return compute(*arguments)
-    except BaseException as error:  # a plugin's may be of any kind
-        if ends_process(error):
-            raise
+    except Exception as error:
         note(f"{what}: NaN, as computing it raised {registry.described(error)}")
         return None
 

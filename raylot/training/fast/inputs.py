@@ -42,16 +42,14 @@ def nonzero_inputs(inputs: Tensor) -> NonzeroInputs | None:
     """
     if inputs.is_inference():  # PyTorch does not say when it changes
         return _listed(inputs)
-    # PyTorch counts changes of a tensor's numbers, but not that it got others, as `data` does.
-    state = (inputs._version, inputs.data_ptr(), inputs.shape)
-    known: tuple[object, NonzeroInputs | None] | None = _KNOWN.get(inputs)
-    if known is None or known[0] != state:
-        known = (state, _listed(inputs))
+    known: tuple[int, NonzeroInputs | None] | None = _KNOWN.get(inputs)
+    if known is None or known[0] != inputs._version:
+        known = (inputs._version, _listed(inputs))
         _KNOWN[inputs] = known
     return known[1]
 
 
-#: Tensor -> its state when it was looked through, and what was found.
+#: Tensor -> its number of changes when it was looked through, and what was found.
 _KNOWN = WeakTensorKeyDictionary()
 
 

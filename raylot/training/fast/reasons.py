@@ -36,9 +36,7 @@ def _fit(job: TrainingJob, inputs: int, outputs: int) -> bool:
     if job.fading is not None:
         splits.append((job.fading.train_inputs, job.fading.train_labels))
     return all(
-        len(examples) == len(labels) > 0
-        and labels.dtype == torch.int64
-        and examples[0].numel() == inputs
+        examples[0].numel() == inputs
         and (examples.dim() == 2 or flattens(job.network))
         and int(labels.min()) >= 0
         and int(labels.max()) < outputs

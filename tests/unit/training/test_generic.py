@@ -24,6 +24,7 @@ from raylot.tasks import Task
 from raylot.training import Intervention, Training, TrainingResult, evaluate
 from raylot.training import train as train_with
 from tests.support.tasks import random_task, small_network
+from tests.unit.training.networks import assert_pruned_stay, bits, random_masks, weights_of
 from tests.unit.training.optimizers import OPTIMIZERS
 
 _KEY = RandomKey((0, "test"))
@@ -69,19 +70,6 @@ def test_it_trains_as_a_plain_pytorch_loop_does(name: str) -> None:
         torch.testing.assert_close(trained, expected, rtol=1e-5, atol=1e-6)
 
 
-def _masks(network: nn.Module, density: float, seed: int) -> Masks:
-    # not the seed of the weights themselves, or all negative ones would survive
-    generator = torch.Generator().manual_seed(seed + 1_000_000)
-    return {
-        name: torch.rand(weight.shape, generator=generator) < density
-        for name, weight in prunable_weights(network).items()
-    }
-
-
-def _bits(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach().contiguous().view(torch.int32)
-
-
 @settings(deadline=None, max_examples=60)
 @given(
     # the fast engine has no sgd
@@ -110,35 +98,30 @@ def test_pruned_weights_never_move_by_a_single_bit(
         ).optimizer_state  # fmt: skip
 
     state = run(None, None) if carried else None
-    before = {name: w.detach().clone() for name, w in prunable_weights(network).items()}
-    masks = _masks(network, density, seed)
+    before = weights_of(network)
+    masks = random_masks(network, density, seed)
     run(masks, state)
-    for name, weight in prunable_weights(network).items():
-        fixed = torch.zeros_like(weight) if masked == "zero" else before[name]
-        pruned = ~masks[name]
-        assert torch.equal(_bits(weight)[pruned], _bits(fixed)[pruned])
+    assert_pruned_stay(network, before, masks, masked)
 
 
 @pytest.mark.parametrize("masked", ["zero", "freeze"])
 def test_pruned_weights_do_not_even_move_when_training_diverges(masked: str) -> None:
     task, network = random_task(), small_network()
-    before = {name: w.detach().clone() for name, w in prunable_weights(network).items()}
-    masks = _masks(network, 0.5, 0)
+    before = weights_of(network)
+    masks = random_masks(network, 0.5, 0)
     options = OptimizerOptions(optimizer="sgd", lr=100.0, momentum=0.9, weight_decay=100.0)
     result = train(network, task, epochs=50, batch_size=4, optimizer=options, key=_KEY,
                    masks=masks, masked=masked)  # fmt: skip
     assert result.diverged
     assert result.test_accuracy != result.test_accuracy  # NaN
-    for name, weight in prunable_weights(network).items():
-        fixed = torch.zeros_like(weight) if masked == "zero" else before[name]
-        assert torch.equal(_bits(weight)[~masks[name]], _bits(fixed)[~masks[name]])
+    assert_pruned_stay(network, before, masks, masked)
 
 
 @pytest.mark.parametrize("engine", _ENGINES)
 def test_surviving_weights_do_move(engine: str) -> None:
     network = small_network()
-    before = {name: w.detach().clone() for name, w in prunable_weights(network).items()}
-    masks = _masks(network, 0.5, 0)
+    before = weights_of(network)
+    masks = random_masks(network, 0.5, 0)
     train_with(network, random_task(), epochs=1, batch_size=8, optimizer=OptimizerOptions(),
                key=_KEY, masks=masks, engine=engine)  # fmt: skip
     for name, weight in prunable_weights(network).items():
@@ -150,7 +133,7 @@ def test_pruning_changes_the_result(engine: str) -> None:
     """Masks applied to a copy, and so to nothing, would leave the dense network."""
     task = random_task()
     outputs = []
-    for masks in (None, _masks(small_network(), 0.3, 1)):
+    for masks in (None, random_masks(small_network(), 0.3, 1)):
         network = small_network()
         train_with(network, task, epochs=1, batch_size=8, optimizer=OptimizerOptions(), key=_KEY,
               masks=masks, engine=engine)  # fmt: skip
@@ -289,7 +272,7 @@ def test_a_mask_that_is_not_made_for_its_weight_is_refused(mask: torch.Tensor, e
 
 def test_the_learning_curve_begins_with_the_masked_network() -> None:
     """And not with the dense one, whose pruned weights are not yet 0."""
-    task, masks = random_task(), _masks(small_network(), 0.3, 1)
+    task, masks = random_task(), random_masks(small_network(), 0.3, 1)
     masked = small_network()
     for name, mask in masks.items():
         masked.get_parameter(name).data[~mask] = 0
@@ -378,7 +361,7 @@ def test_without_a_share_or_an_earlier_task_nothing_fades() -> None:
         network = small_network()
         train(network, task, epochs=2, batch_size=16, optimizer=OptimizerOptions(lr=0.01), key=_KEY,
               **arguments)  # type: ignore[arg-type]  # fmt: skip
-        vectors.append(_bits(torch.cat([p.flatten() for p in network.parameters()])))
+        vectors.append(bits(torch.cat([p.flatten() for p in network.parameters()])))
     assert torch.equal(vectors[0], vectors[1])
     assert torch.equal(vectors[0], vectors[2])
     assert not torch.equal(vectors[0], vectors[3])
@@ -411,7 +394,7 @@ def test_max_steps_takes_the_first_steps_of_the_longer_training(steps: int) -> N
     result = train(network, random_task(), max_steps=steps, **arguments)
     assert result.steps == steps
     vector = torch.cat([p.detach().flatten() for p in network.parameters()])
-    assert torch.equal(_bits(vector), _bits(recorder.weights[steps - 1]))
+    assert torch.equal(bits(vector), bits(recorder.weights[steps - 1]))
     assert result.test_loss == evaluate(network, random_task()).loss
 
 
@@ -442,7 +425,7 @@ def test_a_training_cut_short_has_the_learning_curve_of_the_epochs_it_began(engi
 
 def test_gradient_magnitudes_are_the_mean_before_masking() -> None:
     task, network = random_task(), small_network()
-    masks = _masks(network, 0.5, 0)
+    masks = random_masks(network, 0.5, 0)
     loop = copy.deepcopy(network)
     result = train(
         network, task, epochs=2, batch_size=16, key=_KEY, masks=masks, masked="freeze",
@@ -478,7 +461,7 @@ def test_measuring_gradients_changes_nothing_and_is_left_out_unless_asked_for(en
     ]  # fmt: skip
     assert results[0].gradient_magnitudes is None
     for a, b in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
-        assert torch.equal(_bits(a), _bits(b))
+        assert torch.equal(bits(a), bits(b))
 
 
 @pytest.mark.parametrize("whole_task", [False, True])
@@ -496,7 +479,7 @@ def test_an_intervention_is_called_at_its_places_and_only_there(whole_task: bool
     assert result.test_loss == expected.test_loss
     assert result.learning_speed == expected.learning_speed
     for a, b in zip(network.parameters(), plain.parameters(), strict=True):
-        assert torch.equal(_bits(a), _bits(b))
+        assert torch.equal(bits(a), bits(b))
 
 
 class _Meddler(Intervention):
@@ -521,8 +504,8 @@ class _Meddler(Intervention):
 def test_no_place_lets_pruned_weights_go(masked: str) -> None:
     """Not even in between: every step sees them where they belong."""
     network, meddler = small_network(), _Meddler()
-    before = {name: w.detach().clone() for name, w in prunable_weights(network).items()}
-    masks = _masks(network, 0.5, 0)
+    before = weights_of(network)
+    masks = random_masks(network, 0.5, 0)
     result = train(network, random_task(), epochs=2, batch_size=20, optimizer=OptimizerOptions(),
                    key=_KEY, masks=masks, masked=masked, intervention=meddler,
                    whole_task=True)  # fmt: skip
@@ -531,7 +514,7 @@ def test_no_place_lets_pruned_weights_go(masked: str) -> None:
         for name, mask in masks.items():
             fixed = torch.zeros_like(mask, dtype=torch.float32)
             fixed = fixed if masked == "zero" else before[name]
-            assert torch.equal(_bits(weights[name])[~mask], _bits(fixed)[~mask])
+            assert torch.equal(bits(weights[name])[~mask], bits(fixed)[~mask])
             assert (weights[name][mask] == 7).all()
     moment = result.optimizer_state["exp_avg"]
     survives = torch.cat([
