@@ -394,8 +394,8 @@ def test_a_metric_that_fails_is_nan_for_itself_alone_and_says_why(tmp_path: Path
     assert {name for layer, name in found if layer == "all"} == set(names.split(","))
     assert sorted(reasons) == [
         "joined: NaN, as computing it raised IndexError: list index out of range (at mine.py:17)",
-        "tensor: NaN, as computing it raised TypeError: a metric must return a number; tensor "
-        "returned a Tensor",
+        "tensor: NaN, as computing it raised TypeError: metric tensor: must return a number, not "
+        "a Tensor",
         "whole: NaN, as computing it raised ZeroDivisionError: division by zero (at mine.py:9)",
         "wide: NaN, as computing it raised Own: no (at mine.py:14)",
     ]
