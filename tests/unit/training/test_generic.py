@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from torch import nn
 from torch.nn import functional as F
 
+import raylot
 from raylot.config import OptimizerOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
@@ -22,13 +23,15 @@ from raylot.masks.pruning import Masks
 from raylot.networks.prunable import prunable_weights
 from raylot.tasks import Task
 from raylot.training import Intervention, Training, TrainingResult, evaluate
-from raylot.training import train as train_with
 from tests.support.tasks import random_task, small_network
 from tests.unit.training.networks import assert_pruned_stay, bits, random_masks, weights_of
 from tests.unit.training.optimizers import OPTIMIZERS
 
 _KEY = RandomKey((0, "test"))
 _ENGINES = ["generic", "fast"]
+train_with = functools.partial(
+    raylot.training.train, epochs=1, batch_size=16, optimizer=OptimizerOptions(), key=_KEY
+)
 train = functools.partial(train_with, engine="generic")
 
 
@@ -37,7 +40,7 @@ def test_it_trains_as_a_plain_pytorch_loop_does(name: str) -> None:
     options, task = OPTIMIZERS[name], random_task()
     network = small_network()
     plain = copy.deepcopy(network)
-    result = train(network, task, epochs=2, batch_size=16, optimizer=options, key=_KEY)
+    result = train(network, task, epochs=2, optimizer=options)
 
     stepper: torch.optim.Optimizer
     if options.optimizer == "adam":
@@ -93,8 +96,8 @@ def test_pruned_weights_never_move_by_a_single_bit(
 
     def run(masks: Masks | None, state: dict[str, torch.Tensor] | None) -> dict[str, torch.Tensor]:
         return train_with(
-            network, task, epochs=epochs, batch_size=16, optimizer=options, key=_KEY,
-            masks=masks, masked=masked, optimizer_state=state, engine=engine,
+            network, task, epochs=epochs, optimizer=options, masks=masks, masked=masked,
+            optimizer_state=state, engine=engine,
         ).optimizer_state  # fmt: skip
 
     state = run(None, None) if carried else None
@@ -110,8 +113,9 @@ def test_pruned_weights_do_not_even_move_when_training_diverges(masked: str) -> 
     before = weights_of(network)
     masks = random_masks(network, 0.5, 0)
     options = OptimizerOptions(optimizer="sgd", lr=100.0, momentum=0.9, weight_decay=100.0)
-    result = train(network, task, epochs=50, batch_size=4, optimizer=options, key=_KEY,
-                   masks=masks, masked=masked)  # fmt: skip
+    result = train(
+        network, task, epochs=50, batch_size=4, optimizer=options, masks=masks, masked=masked
+    )
     assert result.diverged
     assert result.test_accuracy != result.test_accuracy  # NaN
     assert_pruned_stay(network, before, masks, masked)
@@ -122,8 +126,7 @@ def test_surviving_weights_do_move(engine: str) -> None:
     network = small_network()
     before = weights_of(network)
     masks = random_masks(network, 0.5, 0)
-    train_with(network, random_task(), epochs=1, batch_size=8, optimizer=OptimizerOptions(),
-               key=_KEY, masks=masks, engine=engine)  # fmt: skip
+    train_with(network, random_task(), batch_size=8, masks=masks, engine=engine)
     for name, weight in prunable_weights(network).items():
         assert not torch.equal(weight[masks[name]], before[name][masks[name]])
 
@@ -135,8 +138,7 @@ def test_pruning_changes_the_result(engine: str) -> None:
     outputs = []
     for masks in (None, random_masks(small_network(), 0.3, 1)):
         network = small_network()
-        train_with(network, task, epochs=1, batch_size=8, optimizer=OptimizerOptions(), key=_KEY,
-              masks=masks, engine=engine)  # fmt: skip
+        train_with(network, task, batch_size=8, masks=masks, engine=engine)
         outputs.append(network(task.scale(task.test_inputs)))
     assert not torch.allclose(outputs[0], outputs[1])
 
@@ -145,8 +147,8 @@ def test_pruning_changes_the_result(engine: str) -> None:
 def test_a_mask_that_names_no_parameter_is_refused(engine: str) -> None:
     with pytest.raises(ValueError, match=r"masks: 7\.weight is no trainable parameter"):
         train_with(
-            small_network(), random_task(), epochs=1, batch_size=8, optimizer=OptimizerOptions(),
-            key=_KEY, engine=engine, masks={"7.weight": torch.ones(2, dtype=torch.bool)},
+            small_network(), random_task(), batch_size=8, engine=engine, masks={"7.weight":
+            torch.ones(2, dtype=torch.bool)},
         )  # fmt: skip
 
 
@@ -156,16 +158,12 @@ def test_carrying_the_optimizer_on_equals_never_having_stopped(engine: str) -> N
     task, options = random_task(), OptimizerOptions(lr=0.01)
     whole, halves = small_network(), small_network()
 
-    once = train_with(
-        whole, task, epochs=2, batch_size=16, optimizer=options, key=_KEY, engine=engine
-    )
-    first = train_with(
-        halves, task, epochs=1, batch_size=16, optimizer=options, key=_KEY, engine=engine
-    )
+    once = train_with(whole, task, epochs=2, optimizer=options, engine=engine)
+    first = train_with(halves, task, optimizer=options, engine=engine)
     # the second epoch's data order, from the same key
     second = train_with(
-        halves, task, epochs=1, batch_size=16, optimizer=options,
-        key=_ShiftedEpochs(_KEY.path), engine=engine, optimizer_state=first.optimizer_state,
+        halves, task, optimizer=options, key=_ShiftedEpochs(_KEY.path), engine=engine,
+        optimizer_state=first.optimizer_state,
     )  # fmt: skip
     for a, b in zip(whole.parameters(), halves.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -189,12 +187,11 @@ def test_learning_speed_is_the_mean_height_of_the_learning_curve(engine: str) ->
     curve = [evaluate(network, task).accuracy]
     for epochs in (1, 2, 3):
         fresh = small_network()
-        train_with(
-            fresh, task, epochs=epochs, batch_size=8, optimizer=options, key=_KEY, engine=engine
-        )
+        train_with(fresh, task, epochs=epochs, batch_size=8, optimizer=options, engine=engine)
         curve.append(evaluate(fresh, task).accuracy)
-    result = train_with(network, task, epochs=3, batch_size=8, optimizer=options, key=_KEY,
-                   learning_curve=True, engine=engine)  # fmt: skip
+    result = train_with(
+        network, task, epochs=3, batch_size=8, optimizer=options, learning_curve=True, engine=engine
+    )
     assert result.learning_speed == pytest.approx(
         (curve[0] / 2 + curve[1] + curve[2] + curve[3] / 2) / 3
     )
@@ -234,10 +231,7 @@ def test_the_key_alone_decides_and_nothing_else_is_disturbed(
         network = copy.deepcopy(start)
         torch.manual_seed(global_seed)
         state = torch.random.get_rng_state()
-        train_with(
-            network, random_task(), epochs=2, batch_size=10, optimizer=OptimizerOptions(), key=key,
-            engine=engine,
-        )  # fmt: skip
+        train_with(network, random_task(), epochs=2, batch_size=10, key=key, engine=engine)
         assert torch.equal(torch.random.get_rng_state(), state)
         trained.append(torch.cat([p.detach().flatten() for p in network.parameters()]))
     assert torch.equal(trained[0], trained[1])
@@ -249,7 +243,7 @@ def test_frozen_parameters_stay_and_tensors_remain_the_networks_own() -> None:
     first = network.get_parameter("0.weight")
     first.requires_grad_(False)
     value, storages = first.clone(), [p.data_ptr() for p in network.parameters()]
-    train(network, random_task(), epochs=1, batch_size=8, optimizer=OptimizerOptions(), key=_KEY)
+    train(network, random_task(), batch_size=8)
     assert torch.equal(first, value)
     assert [p.data_ptr() for p in network.parameters()] == storages
     assert all(p.grad is None for p in network.parameters())
@@ -265,9 +259,8 @@ def test_frozen_parameters_stay_and_tensors_remain_the_networks_own() -> None:
 def test_a_mask_that_is_not_made_for_its_weight_is_refused(mask: torch.Tensor, engine: str) -> None:
     with pytest.raises(ValueError, match=r"masks: 0\.weight must be boolean, of shape \(8, 6\)"):
         train_with(
-            small_network(), random_task(), epochs=1, batch_size=8, optimizer=OptimizerOptions(),
-            key=_KEY, engine=engine, masks={"0.weight": mask},
-        )  # fmt: skip
+            small_network(), random_task(), batch_size=8, engine=engine, masks={"0.weight": mask}
+        )
 
 
 def test_the_learning_curve_begins_with_the_masked_network() -> None:
@@ -279,8 +272,9 @@ def test_the_learning_curve_begins_with_the_masked_network() -> None:
     before = evaluate(masked, task).accuracy
     assert before != evaluate(small_network(), task).accuracy
     still = OptimizerOptions(optimizer="sgd", lr=1e-30)
-    result = train(small_network(), task, epochs=1, batch_size=8, optimizer=still, key=_KEY,
-                   masks=masks, learning_curve=True)  # fmt: skip
+    result = train(
+        small_network(), task, batch_size=8, optimizer=still, masks=masks, learning_curve=True
+    )
     assert result.learning_speed == result.test_accuracy == before
 
 
@@ -330,7 +324,7 @@ def _fade(
         network.bias.copy_(torch.tensor([1.0, 0.0]))
     recorder = _Recorder()
     result = train(
-        network, task, epochs=epochs, batch_size=100, key=_KEY, intervention=recorder,
+        network, task, epochs=epochs, batch_size=100, intervention=recorder,
         optimizer=OptimizerOptions(optimizer="sgd", lr=1e-30), previous=previous, gradual=gradual,
     )  # fmt: skip
     return torch.cat(recorder.inputs).squeeze(1), result
@@ -359,8 +353,7 @@ def test_without_a_share_or_an_earlier_task_nothing_fades() -> None:
     for arguments in ({}, {"previous": previous}, {"gradual": 0.5},
                       {"previous": previous, "gradual": 0.5}):  # fmt: skip
         network = small_network()
-        train(network, task, epochs=2, batch_size=16, optimizer=OptimizerOptions(lr=0.01), key=_KEY,
-              **arguments)  # type: ignore[arg-type]  # fmt: skip
+        train(network, task, epochs=2, optimizer=OptimizerOptions(lr=0.01), **arguments)  # type: ignore[arg-type]  # fmt: skip
         vectors.append(bits(torch.cat([p.flatten() for p in network.parameters()])))
     assert torch.equal(vectors[0], vectors[1])
     assert torch.equal(vectors[0], vectors[2])
@@ -428,7 +421,7 @@ def test_gradient_magnitudes_are_the_mean_before_masking() -> None:
     masks = random_masks(network, 0.5, 0)
     loop = copy.deepcopy(network)
     result = train(
-        network, task, epochs=2, batch_size=16, key=_KEY, masks=masks, masked="freeze",
+        network, task, epochs=2, masks=masks, masked="freeze",
         optimizer=OptimizerOptions(optimizer="sgd", lr=0.1), gradient_magnitudes=True,
     )  # fmt: skip
 
@@ -455,8 +448,7 @@ def test_gradient_magnitudes_are_the_mean_before_masking() -> None:
 def test_measuring_gradients_changes_nothing_and_is_left_out_unless_asked_for(engine: str) -> None:
     networks = [small_network(), small_network()]
     results = [
-        train_with(network, random_task(), epochs=1, batch_size=16, optimizer=OptimizerOptions(),
-              key=_KEY, gradient_magnitudes=measured, engine=engine)
+        train_with(network, random_task(), gradient_magnitudes=measured, engine=engine)
         for network, measured in zip(networks, (False, True), strict=True)
     ]  # fmt: skip
     assert results[0].gradient_magnitudes is None
@@ -506,9 +498,10 @@ def test_no_place_lets_pruned_weights_go(masked: str) -> None:
     network, meddler = small_network(), _Meddler()
     before = weights_of(network)
     masks = random_masks(network, 0.5, 0)
-    result = train(network, random_task(), epochs=2, batch_size=20, optimizer=OptimizerOptions(),
-                   key=_KEY, masks=masks, masked=masked, intervention=meddler,
-                   whole_task=True)  # fmt: skip
+    result = train(
+        network, random_task(), epochs=2, batch_size=20, masks=masks, masked=masked,
+        intervention=meddler, whole_task=True,
+    )  # fmt: skip
     assert len(meddler.seen) == 4
     for weights in (*meddler.seen, network.state_dict()):
         for name, mask in masks.items():
@@ -572,8 +565,7 @@ def test_a_network_that_was_evaluated_first_trains_as_one_that_was_not() -> None
     networks[1].load_state_dict(networks[0].state_dict())
     evaluate(networks[0], random_task())
     for network in networks:
-        train(network, random_task(), epochs=2, batch_size=16, optimizer=OptimizerOptions(),
-              key=_KEY, learning_curve=True)  # fmt: skip
+        train(network, random_task(), epochs=2, learning_curve=True)
     assert torch.equal(networks[0].linear.weight, networks[1].linear.weight)
 
 
@@ -605,8 +597,7 @@ def test_a_frozen_batch_norm_stays_frozen(frozen: str | None) -> None:
         network[1].eval()
     before = network.get_buffer("1.running_mean").clone()
     modes = [module.training for module in network.modules()]
-    train(network, random_task(), epochs=2, batch_size=16, optimizer=OptimizerOptions(), key=_KEY,
-          learning_curve=True)  # fmt: skip
+    train(network, random_task(), epochs=2, learning_curve=True)
     assert torch.equal(network.get_buffer("1.running_mean"), before) == (frozen is not None)
     assert [module.training for module in network.modules()] == modes
 
@@ -615,8 +606,7 @@ def test_a_network_in_evaluation_mode_as_a_whole_is_trained_as_a_whole() -> None
     """A user may just have evaluated it."""
     evaluated, fresh = _with_batch_norm().eval(), _with_batch_norm()
     for network in (evaluated, fresh):
-        train(network, random_task(), epochs=2, batch_size=16, optimizer=OptimizerOptions(),
-              key=_KEY)  # fmt: skip
+        train(network, random_task(), epochs=2)
     for a, b in zip(evaluated.state_dict().values(), fresh.state_dict().values(), strict=True):
         assert torch.equal(a, b)
 
@@ -650,23 +640,20 @@ def test_drop_last_leaves_out_the_smaller_last_batch(engine: str, gradual: float
         "previous": random_task(seed=1), "gradual": gradual,
     }  # fmt: skip
     dropped, stopped = small_network(), small_network()
-    first = train_with(dropped, random_task(), epochs=1, drop_last=True, key=_KEY, **arguments)
+    first = train_with(dropped, random_task(), drop_last=True, **arguments)
     assert first.steps == 2
     if not gradual:  # which is a share of fewer steps
-        second = train_with(stopped, random_task(), epochs=1, max_steps=2, key=_KEY, **arguments)
+        second = train_with(stopped, random_task(), max_steps=2, **arguments)
         assert torch.equal(dropped[0].weight, stopped[0].weight)  # type: ignore[index]
         assert first.train_loss == second.train_loss
-    twice = train_with(
-        small_network(), random_task(), epochs=2, drop_last=True, key=_KEY, **arguments
-    )
+    twice = train_with(small_network(), random_task(), epochs=2, drop_last=True, **arguments)
     assert twice.steps == 4
 
 
 def test_drop_last_uses_each_of_the_other_examples_once_an_epoch() -> None:
     recorder, task = _Recorder(), _numbered(40, 0, label=0)
     network = nn.Linear(1, 2)
-    train(network, task, epochs=2, batch_size=16, key=_KEY, intervention=recorder, drop_last=True,
-          optimizer=OptimizerOptions())  # fmt: skip
+    train(network, task, epochs=2, intervention=recorder, drop_last=True)
     assert [len(inputs) for inputs in recorder.inputs] == [16] * 4
     epochs = [set(torch.cat(recorder.inputs[i : i + 2]).flatten().tolist()) for i in (0, 2)]
     assert [len(seen) for seen in epochs] == [32, 32]
@@ -675,5 +662,4 @@ def test_drop_last_uses_each_of_the_other_examples_once_an_epoch() -> None:
 
 def test_drop_last_must_leave_a_batch() -> None:
     with pytest.raises(OptionError, match=r"^batch_size=41: must be at most 40, .* drop_last$"):
-        train(small_network(), random_task(), epochs=1, batch_size=41, key=_KEY, drop_last=True,
-              optimizer=OptimizerOptions())  # fmt: skip
+        train(small_network(), random_task(), batch_size=41, drop_last=True)
