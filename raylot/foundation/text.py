@@ -90,9 +90,7 @@ def one_line(text: object, longest: int | None = None) -> str:
     """
     try:
         given = str(text)
-    except BaseException as error:  # the error class of a plugin may do anything
-        if ends_process(error):
-            raise
+    except Exception as error:
         given = f"(its text cannot be had: {type(error).__name__})"
     line = _printable(" ".join(_masked(given).split()))  # a secret may have several lines
     return line if longest is None or len(line) <= longest else f"... {line[-longest:]}"

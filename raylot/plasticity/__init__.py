@@ -1,11 +1,10 @@
-"""Plasticity of a snapshot, seen in its structure: activations, weights, gradients, curvature.
+"""Structural metrics of a snapshot: activations, weights, gradients, curvature.
 
-All is measured on a fixed probe of training inputs of the task that follows. What the network
-then makes of that task (test and online accuracy, learning speed, trainability gap) is measured
-by training it: see ``trials/stream.py``.
+`measure` computes all of them on a copy of the network and a fixed probe of training inputs of the
+next task. How well the network learns that task (test and online accuracy, learning speed,
+trainability gap) shows in training: see ``trials/stream.py``.
 
-A metric is a function in a table that maps its name to it; `measure` fills rows from all tables.
-It works on a copy of the network, and never fails because of a metric: what cannot be computed is
+Each file has a table of metrics by name. A metric never fails `measure`: what cannot be computed is
 NaN, with a reason.
 """
 

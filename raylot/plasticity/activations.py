@@ -1,4 +1,4 @@
-"""What hidden units do on the probe: silent ones, signs, and the ranks of their activations."""
+"""Metrics of hidden units on the probe: dead and dormant ones, signs, ranks of activations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from raylot.plasticity.metric import Metric, mean, weighted_mean
 from raylot.plasticity.spectrum import effective_rank, singular_values, srank, stable_rank
 
-#: PyTorch's activation functions that act on each unit: softmax and its like are none.
+#: PyTorch's activation functions that act on each unit by itself, unlike softmax.
 _NAMES = (
     "celu", "elu", "gelu", "glu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh",
     "leaky_relu", "logsigmoid", "mish", "prelu", "relu", "relu6", "rrelu", "selu", "sigmoid",
@@ -39,17 +39,18 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d,
 
 _RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 
-#: What activations are named after if they come before any layer.
+#: The name of activations before any layer.
 _NO_LAYER = "network"
 
 
 @dataclass(frozen=True)
 class LayerActivations:
-    """One hidden layer on the probe. A channel is a unit; positions count as examples, and so do
-    the places of a sequence.
+    """One hidden layer on the probe.
+
+    A channel is a unit. Positions in an image and places in a sequence count as examples.
 
     Attributes:
-        outputs: what the activation function gave, ``examples x units``.
+        outputs: what the activation function returned, ``examples x units``.
         active: fraction of examples on which each unit's pre-activation is positive, ``units``.
     """
 
@@ -58,12 +59,12 @@ class LayerActivations:
 
     @cached_property
     def singular_values(self) -> Tensor:
-        """Of the outputs; costly, and needed by every rank."""
+        """Singular values of the outputs; computed once, as every rank needs them."""
         return singular_values(self.outputs)
 
 
 def dead_fraction(activations: Tensor) -> float:
-    """Fraction of units that are zero on the whole probe, in [0, 1].
+    """Returns the fraction of units that are zero on the whole probe, in [0, 1].
 
     Args:
         activations: ``examples x units``.
@@ -72,10 +73,10 @@ def dead_fraction(activations: Tensor) -> float:
 
 
 def dormant_units(activations: Tensor, threshold: float) -> Tensor:
-    """Which units are tau-dormant (Sokar et al. 2023): boolean, ``units``.
+    """Returns which units are tau-dormant (Sokar et al. 2023): boolean, ``units``.
 
-    A unit is dormant if its mean |activation| is at most threshold times its layer's mean of
-    that; in a layer that is silent altogether all are.
+    A unit is dormant if its mean |activation| is at most threshold times the mean over its layer.
+    In a layer whose outputs are all 0, every unit is dormant.
 
     Args:
         activations: ``examples x units``.
@@ -86,17 +87,17 @@ def dormant_units(activations: Tensor, threshold: float) -> Tensor:
 
 
 def dormant_fraction(activations: Tensor, threshold: float) -> float:
-    """Fraction of `dormant_units`, in [0, 1]."""
+    """Returns the fraction of `dormant_units`, in [0, 1]."""
     return float(dormant_units(activations, threshold).double().mean())
 
 
 def unit_sign_entropy(active: Tensor) -> float:
-    """Mean over units of the entropy of their sign, in bits, in [0, 1].
+    """Returns the mean over units of the entropy of their sign, in bits, in [0, 1].
 
     A unit with a positive pre-activation on a share p of the probe has the binary entropy
-    H(p) = -p log2 p - (1 - p) log2(1 - p): 1 if it is active on half of the probe, 0 if its sign
-    never changes, so that it is linear there or dead. Named by Lewandowski, Schuurmans & Machado
-    (2024), "Plastic Learning with Deep Fourier Features".
+    H(p) = -p log2 p - (1 - p) log2(1 - p). That is 1 if the unit is active on half of the probe,
+    and 0 if its sign never changes: then it is linear there, or dead. Named by Lewandowski,
+    Schuurmans & Machado (2024), "Plastic Learning with Deep Fourier Features".
 
     Args:
         active: p of each unit, ``units``.
@@ -107,8 +108,8 @@ def unit_sign_entropy(active: Tensor) -> float:
     )
 
 
-#: Of a hidden layer's activations: fractions and entropy are means over all units, ranks are
-#: averaged over layers.
+#: Metrics of a hidden layer's activations. For the whole network, fractions and entropy are means
+#: over all units, and ranks are means over layers.
 ACTIVATION_METRICS: dict[str, Metric[LayerActivations]] = {
     "dead_fraction": Metric(lambda a, options: dead_fraction(a.outputs), weighted_mean),
     "dormant_fraction": Metric(
@@ -123,16 +124,16 @@ ACTIVATION_METRICS: dict[str, Metric[LayerActivations]] = {
 
 @contextlib.contextmanager
 def recorded_activations(network: nn.Module) -> Iterator[dict[str, LayerActivations]]:
-    """Collects the activations of all hidden layers in one forward pass, in their order.
+    """Collects the activations of all hidden layers in a forward pass, in order.
 
-    A hidden layer is what one call of an activation function puts out (a module such as
-    ``nn.ReLU``, or a function such as ``F.relu`` in a ``forward``), or one call of a recurrent
-    module: there its hidden states. Functions that are not PyTorch's own, scripted and compiled
-    code are not seen.
+    A hidden layer is the output of one call of an activation function (a module such as
+    ``nn.ReLU``, or a function such as ``F.relu`` in a ``forward``), or the hidden states of one
+    call of a recurrent module. Functions that are not PyTorch's own, and scripted or compiled code,
+    are not seen.
 
-    It is named after the linear, convolution or recurrent layer that computed last, frozen and
-    parametrised ones included: ``hidden1``. If there are more after the same layer, or if the layer
-    is called several times, they are ``hidden1#2``, ``hidden1#3`` and so on. Before any layer it is
+    A hidden layer is named after the linear, convolution or recurrent layer that computed last,
+    frozen or parametrised layers included: ``hidden1``. Further ones after the same layer, or after
+    another call of it, are ``hidden1#2``, ``hidden1#3`` and so on. Before any layer the name is
     ``network``.
     """
     recorder = _Recorder()
@@ -150,7 +151,7 @@ def recorded_activations(network: nn.Module) -> Iterator[dict[str, LayerActivati
 
 
 class _Recorder(TorchFunctionMode):
-    """Sees all calls of activation functions while it is active."""
+    """Records all calls of activation functions while it is active."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,7 +161,7 @@ class _Recorder(TorchFunctionMode):
         self._after = Counter[str]()
 
     def noting(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
-        """A forward hook for the layer of a name."""
+        """Returns a forward hook for the layer of a name."""
 
         def note(module: nn.Module, args: Any, output: Any) -> None:
             self._layer = name
@@ -184,10 +185,10 @@ class _Recorder(TorchFunctionMode):
         if func not in _FUNCTIONS:
             return func(*args, **kwargs)
         given = args[0] if args else kwargs.get("input")
-        # Functions of parameters are gates or reparametrisations; those of one dimension too.
+        # A function of a parameter, or of one dimension, is a gate or a reparametrisation.
         if not isinstance(given, Tensor) or isinstance(given, nn.Parameter) or given.ndim < 2:
             return func(*args, **kwargs)
-        active = self._share_positive(given)  # before the function overwrites it
+        active = self._share_positive(given)  # the function may overwrite its input
         output = func(*args, **kwargs)
         self._record(output, active)
         return output
@@ -196,15 +197,15 @@ class _Recorder(TorchFunctionMode):
         self._after[self._layer] += 1
         count = self._after[self._layer]
         name = self._layer if count == 1 else f"{self._layer}#{count}"
-        # A copy, as the network may write into its tensor later.
+        # Copied, as the network may write into this tensor later.
         self.recorded[name] = LayerActivations(self._by_unit(output).clone(), active)
 
     def _share_positive(self, tensor: Tensor) -> Tensor:
         return (self._by_unit(tensor) > 0).double().mean(dim=0)
 
     def _by_unit(self, tensor: Tensor) -> Tensor:
-        """``examples x units``. Units come last after a linear layer, elsewhere in dimension 1."""
-        # A gated unit has half as many outputs.
+        """Returns ``examples x units``: units are last after a linear layer, else dimension 1."""
+        # Gated units give half as many outputs.
         is_last = self._width is not None and tensor.shape[-1] in (self._width, self._width // 2)
         rows = tensor.detach().movedim(-1 if is_last else 1, -1)
         return rows.reshape(-1, rows.shape[-1])

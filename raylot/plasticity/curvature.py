@@ -11,7 +11,7 @@ from raylot.foundation.randomness import RandomKey
 from raylot.plasticity.live import live_vector
 from raylot.training import Masks
 
-#: From a tensor per parameter to one per parameter.
+#: Maps a tensor per parameter to a tensor per parameter.
 Product = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 
 
@@ -23,28 +23,27 @@ def sharpness(
     masks: Masks | None = None,
     product: Product | None = None,
 ) -> float:
-    """The Hessian eigenvalue that is largest by magnitude, with its sign, by power iteration.
+    """Returns the Hessian eigenvalue of largest magnitude, with its sign, by power iteration.
 
-    Negative where the loss bends down more strongly than it bends up anywhere. It is the
-    Rayleigh quotient v'Hv of the last iterate, and so never larger in magnitude than the true
-    eigenvalue, up to rounding; where the largest two are close or of opposite sign it needs many
-    iterations.
+    It is negative where the strongest curvature bends the loss down. The estimate is the Rayleigh
+    quotient v'Hv of the last iterate, so up to rounding its magnitude is never above that of the
+    true eigenvalue. It needs many iterations if the largest two eigenvalues are close or of
+    opposite sign.
 
     Args:
         loss: a scalar that can be differentiated twice in the parameters; its graph is kept.
-        parameters: by name.
+        parameters: parameters by name.
         iterations: Hessian-vector products, at least 1.
         key: decides the start vector.
-        masks: with masks it is an eigenvalue of the block of the Hessian that belongs to surviving
-            weights and parameters without a mask.
-        product: the loss's Hessian times a vector, both as a tensor per parameter, where there is
-            something faster than automatic differentiation.
+        masks: limit the Hessian to surviving weights and parameters without a mask.
+        product: multiplies the loss's Hessian with a vector, both as a tensor per parameter, if
+            there is a faster way than automatic differentiation.
 
     Returns:
-        0 if the Hessian is; NaN if it is not finite.
+        0 if the Hessian is 0; NaN if it is not finite.
 
     Raises:
-        RuntimeError: something in the network has no second derivative.
+        RuntimeError: a function of the network has no second derivative.
     """
     product = product or _by_differentiation(loss, list(parameters.values()))
     if product is None:
@@ -69,7 +68,7 @@ def sharpness(
 
 
 def _by_differentiation(loss: Tensor, tensors: list[Tensor]) -> Product | None:
-    """None if the gradient is constant."""
+    """Returns the product by automatic differentiation; None if the gradient is constant."""
     first = torch.autograd.grad(
         loss, tensors, create_graph=True, allow_unused=True, materialize_grads=True
     )
@@ -87,10 +86,10 @@ def _by_differentiation(loss: Tensor, tensors: list[Tensor]) -> Product | None:
 
 
 def _check_no_error_waits(gradients: Sequence[Tensor]) -> None:
-    """`torch.autograd.grad` leaves out what is marked with ``once_differentiable``, silently.
+    """Looks for functions marked with ``once_differentiable``, which autograd silently takes for 0.
 
     Raises:
-        RuntimeError: something is.
+        RuntimeError: there is one.
     """
     seen, waiting = set(), [gradient.grad_fn for gradient in gradients]
     while waiting:
@@ -108,6 +107,6 @@ def _flat(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _start(like: Tensor, key: RandomKey) -> Tensor:
-    """Drawn on the CPU, so that every device starts alike."""
+    """Draws a start vector on the CPU, so that it is the same for every device."""
     generator = torch.Generator().manual_seed(key.torch_seed())
     return torch.randn(like.shape, generator=generator).to(like)

@@ -1,6 +1,6 @@
 """Hessian-vector products of ReLU multilayer perceptrons, written out.
 
-Half as long as two passes of automatic differentiation, whose bookkeeping costs as much as the
+They take half the time of automatic differentiation, whose bookkeeping costs as much as the
 arithmetic of a small network.
 """
 
@@ -18,10 +18,10 @@ from raylot.plasticity.example_gradients import treats_examples_apart
 def dense_hessian(
     network: nn.Module, inputs: Tensor, labels: Tensor
 ) -> Callable[[Sequence[Tensor]], list[Tensor]] | None:
-    """The Hessian of the mean cross entropy in all parameters, as a function v -> Hv.
+    """Returns the Hessian of the mean cross entropy in all parameters, as a function v -> Hv.
 
-    The R-operator of Pearlmutter (1994), applied to backpropagation: tangents of all that the
-    forward and the backward pass compute.
+    It applies the R-operator of Pearlmutter (1994) to backpropagation: it computes tangents of
+    everything in the forward and the backward pass.
 
     Args:
         network: in evaluation mode.
@@ -29,8 +29,8 @@ def dense_hessian(
         labels: ``examples``.
 
     Returns:
-        A function of a tensor per parameter, in their order and shapes; None unless the network
-        is a chain of linear layers with a ReLU between each two, all of it trainable.
+        A function of a tensor per parameter, in their order and shapes. None unless the network
+        is a chain of trainable linear layers with a ReLU between each two.
     """
     layers = _chain(network, inputs.ndim)
     if layers is None or not all(p.requires_grad for p in network.parameters()):
@@ -53,7 +53,7 @@ def dense_hessian(
     def product(direction: Sequence[Tensor]) -> list[Tensor]:
         parts = iter(direction)
         of_weights = []
-        tangents: list[Tensor | None] = [None]  # of what enters each layer; inputs are constant
+        tangents: list[Tensor | None] = [None]  # of each layer's input; None: it is constant
         moved = inputs
         for i, layer in enumerate(layers):
             of_weights.append(next(parts))
@@ -84,7 +84,7 @@ def dense_hessian(
 
 
 def _chain(network: nn.Module, dimensions: int) -> list[nn.Linear] | None:
-    """The linear layers of a network that is nothing but those, with a ReLU between each two."""
+    """Returns the linear layers of a chain Linear, ReLU, ..., Linear; None for other networks."""
     modules = list(network) if type(network) is nn.Sequential else []
     if modules and isinstance(modules[0], nn.Flatten) and modules[0].end_dim == -1:
         modules = modules[1:]

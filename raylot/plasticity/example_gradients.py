@@ -1,8 +1,8 @@
 """Gradients of single examples, from one forward and backward pass of all of them.
 
-A layer's gradient for one example is made of what came into the layer and of the gradient in what
-went out, so that a pass over many examples holds the gradients of each. That is so where no
-example touches another and each layer computes once, which is known of the modules listed here.
+A layer's gradient for one example follows from the layer's input and the gradient in its output.
+So one pass over many examples gives the gradients of each, if no example affects another and each
+layer computes once. That is known for the modules listed here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Rows:
     values: Tensor
 
     def products(self, other: Rows) -> Tensor:
-        """Inner products with other examples' gradients, ``examples x other examples``."""
+        """Returns inner products with other gradients, ``examples x other examples``."""
         return self.values @ other.values.T
 
 
@@ -44,7 +44,7 @@ class OuterRows:
     right: Tensor
 
     def products(self, other: OuterRows) -> Tensor:
-        """As of `Rows`: <u v', x y'> = <u, x> <v, y>."""
+        """Returns the same as `Rows` would: <u v', x y'> = <u, x> <v, y>."""
         return (self.left @ other.left.T) * (self.right @ other.right.T)
 
 
@@ -56,7 +56,7 @@ def _linear(layer: nn.Linear, inputs: Tensor, deltas: Tensor) -> Rows | OuterRow
 
 
 def _convolution(layer: nn.Conv2d, inputs: Tensor, deltas: Tensor) -> Rows:
-    padding: Any = layer.padding  # a word only where `_is_plain` says no
+    padding: Any = layer.padding  # never a word: `_is_plain`
     patches = F.unfold(inputs, _pair(layer.kernel_size), layer.dilation, padding, layer.stride)
     return Rows((deltas.flatten(2) @ patches.mT).flatten(1))
 
@@ -81,7 +81,7 @@ def _gain(normalised: Tensor, deltas: Tensor) -> Rows:
     return Rows((normalised * deltas).unsqueeze(-1).flatten(2).sum(2))
 
 
-#: By the layer's type: gradients in its weight, of what came in and the gradient in what went out.
+#: Layer type -> gradients in its weight, from its inputs and the gradients in its outputs.
 _WEIGHTS: Mapping[type[nn.Module], Callable[[Any, Tensor, Tensor], Rows | OuterRows]] = {
     nn.Linear: _linear,
     nn.Conv2d: _convolution,
@@ -99,7 +99,7 @@ _WITHOUT_PARAMETERS = (
 
 
 def treats_examples_apart(network: nn.Module) -> bool:
-    """Whether a network in evaluation mode is known to suit `gradients_of_all`."""
+    """Whether `gradients_of_all` is known to be right for a network in evaluation mode."""
     modules = [module for _, module in network.named_modules(remove_duplicate=False)]
     parameters = list(network.named_parameters(remove_duplicate=False))
     computes_once = len(modules) == len(set(modules))
@@ -121,11 +121,11 @@ def _is_plain(module: nn.Module) -> bool:
 
 
 def gradients_of_all(network: nn.Module, masks: Masks, examples: Tensor) -> list[Rows | OuterRows]:
-    """Gradients of f(x), the sum of the logits over the square root of their number.
+    """Returns gradients of f(x), the sum of the logits over the square root of their number.
 
     Args:
-        network: in evaluation mode, one that `treats_examples_apart`, of the examples' type.
-        masks: gradients in pruned weights are left out.
+        network: a network in evaluation mode, of the examples' type; `treats_examples_apart`.
+        masks: leave out the gradients in pruned weights.
         examples: ``examples x ...``.
 
     Returns:
@@ -139,7 +139,7 @@ def gradients_of_all(network: nn.Module, masks: Masks, examples: Tensor) -> list
         def note(module: nn.Module, args: Any, output: Tensor) -> Tensor:
             entered[name] = args[0].detach()
             left[name] = torch.zeros_like(output, requires_grad=True)
-            # The gradient in this 0 is that in the output, also if the latter is overwritten.
+            # The gradient in this 0 is the output's, even if a later layer overwrites the output.
             return output + left[name]
 
         return note
@@ -165,7 +165,7 @@ def gradients_of_all(network: nn.Module, masks: Masks, examples: Tensor) -> list
             gradients = _WEIGHTS[type(layer)](layer, entered[name], delta)
             found.append(_live(gradients, masks[weight]) if weight in masks else gradients)
         if bias in trainable:
-            # Units come last behind a linear layer, and right after the examples elsewhere.
+            # Units are last after a linear layer, else in dimension 1.
             by_unit = delta if type(layer) is nn.Linear else delta.movedim(1, -1)
             gradients = Rows(by_unit.reshape(len(delta), -1, by_unit.shape[-1]).sum(1))
             found.append(_live(gradients, masks[bias]) if bias in masks else gradients)
@@ -173,7 +173,7 @@ def gradients_of_all(network: nn.Module, masks: Masks, examples: Tensor) -> list
 
 
 def _live(gradients: Rows | OuterRows, mask: Tensor) -> Rows:
-    """Only those in surviving weights: pruned ones would add 0 to every product."""
+    """Keeps the gradients in surviving weights; the others would add 0 to every product."""
     if isinstance(gradients, Rows):
         return Rows(gradients.values[:, mask.flatten()])
     outputs, inputs = mask.nonzero(as_tuple=True)

@@ -1,4 +1,4 @@
-"""The empirical neural tangent kernel of a network, and what its spectrum says."""
+"""Metrics of the spectrum of a network's empirical neural tangent kernel."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ from raylot.plasticity.live import live_vector
 from raylot.plasticity.spectrum import effective_rank
 from raylot.training import Masks
 
-#: Numbers that the gradients of a block of examples may take up: 128 MiB in float64.
+#: Numbers that the gradients of a block of examples may take: 128 MiB in float64.
 _BLOCK_NUMBERS = 2**24
-#: Examples of a block at most: those of a pass also have activations, which are as bounded.
+#: Examples per block at most, which bounds the memory of their activations too.
 _BLOCK_EXAMPLES = 64
 
 
 def empirical_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None) -> Tensor:
-    """The pseudo-NTK, an approximation of the empirical NTK (Mohamadi, Bae & Sutherland 2023).
+    """Returns the pseudo-NTK, close to the empirical NTK (Mohamadi, Bae & Sutherland 2023).
 
     K[i, j] is the inner product of the gradients of f(x_i) and f(x_j), where f(x) is the sum of
-    the logits over the square root of their number: one gradient per input instead of one per
-    input and class. Computed in float64, on a copy of the network, which must follow its
-    parameters' type.
+    the logits over the square root of their number. So there is one gradient per input instead of
+    one per input and class. It is computed in float64, on a copy of the network.
 
     Args:
         network: in evaluation mode, with at least one trainable parameter; left unchanged.
         inputs: ``examples x ...``, as the network sees them.
-        masks: only surviving weights count, beside all trainable parameters without a mask.
+        masks: limit the gradients to surviving weights and parameters without a mask.
 
     Returns:
         ``examples x examples``, float64; not finite if the gradients are not.
@@ -47,7 +46,7 @@ def empirical_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None
     for i, below in enumerate(blocks):
         rows = live_gradients(inputs[below])
         for above in blocks[: i + 1]:
-            # Computed anew for each pair of blocks, so that memory stays bounded.
+            # Computes columns anew for each pair of blocks, so that memory stays bounded.
             columns = rows if above is below else live_gradients(inputs[above])
             products = sum(r.products(c) for r, c in zip(rows, columns, strict=True))
             kernel[below.unsqueeze(1), above] = products
@@ -56,9 +55,9 @@ def empirical_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None
 
 
 def _live_gradients(network: nn.Module, masks: Masks) -> Callable[[Tensor], list[Any]]:
-    """A function from inputs to the gradients of f, 0 in pruned weights, in parts.
+    """Returns a function from inputs to the gradients of f, in parts; 0 in pruned weights.
 
-    All in one pass where the network is known to allow it, else one example after the other.
+    It takes one pass if the network is known to allow that, else one pass per example.
     """
     network = copied(network).double()
     if treats_examples_apart(network):
@@ -84,19 +83,19 @@ def _live_gradients(network: nn.Module, masks: Masks) -> Callable[[Tensor], list
 
 
 def kernel_spectrum(kernel: Tensor) -> Tensor:
-    """Eigenvalues of a finite kernel, largest first; what rounding makes negative is 0."""
+    """Returns the eigenvalues of a finite kernel, largest first; rounding below 0 becomes 0."""
     ascending: Tensor = torch.linalg.eigvalsh(kernel)
     return ascending.flip(0).clamp_min(0)
 
 
 def condition_number(eigenvalues: Tensor) -> float:
-    """Largest over smallest eigenvalue, at least 1; infinite if the matrix is singular.
+    """Returns the largest over the smallest eigenvalue, at least 1; infinite if singular.
 
-    It is taken to be singular if the smallest is at most their number times the largest times the
-    rounding error of float64 (2.2e-16): below that only rounding would be seen.
+    The matrix counts as singular if its smallest eigenvalue is at most n times the largest times
+    the rounding error of float64 (2.2e-16), for n eigenvalues: below that, rounding decides.
 
     Args:
-        eigenvalues: of a positive semidefinite matrix, largest first, float64.
+        eigenvalues: eigenvalues of a positive semidefinite matrix, largest first, float64.
     """
     largest, smallest = float(eigenvalues[0]), float(eigenvalues[-1])
     if smallest <= len(eigenvalues) * torch.finfo(torch.float64).eps * largest:
@@ -104,7 +103,7 @@ def condition_number(eigenvalues: Tensor) -> float:
     return largest / smallest
 
 
-#: Of the eigenvalues of the empirical NTK, largest first.
+#: Metrics of the eigenvalues of the empirical NTK, largest first.
 KERNEL_METRICS: Mapping[str, Callable[[Tensor], float]] = {
     "ntk_effective_rank": effective_rank,
     "ntk_condition_number": condition_number,

@@ -1,4 +1,4 @@
-"""Which parameters of a masked network are live."""
+"""Tells which parameters of a masked network are live."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from raylot.training import Masks
 
 
 def live_vector(parameters: Mapping[str, Tensor], masks: Masks) -> Tensor:
-    """1 for surviving weights and all parameters without a mask, 0 for pruned weights.
+    """Returns 1 for surviving weights and parameters without a mask, 0 for pruned weights.
 
     Returns:
-        One vector for all parameters in their order, of their type and on their device.
+        One vector for all parameters in order, of their type and on their device.
     """
     return torch.cat(
         [

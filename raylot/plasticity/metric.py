@@ -1,4 +1,4 @@
-"""How a metric looks at a layer, and how layers make up the value of the whole network."""
+"""What a metric is: its value for a layer, and how the layers make up the whole network's value."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Any, Generic, TypeVar
 from raylot.config import PlasticityOptions
 from raylot.foundation import registry
 from raylot.foundation.names import WHOLE_NETWORK
-from raylot.foundation.text import ends_process
 
 Layer = TypeVar("Layer")
 Value = TypeVar("Value")
 
-#: Takes one line that says what could not be computed, and why.
+#: Called with a line that says what could not be computed, and why.
 Note = Callable[[str], None]
 
 
@@ -24,8 +23,8 @@ class Metric(Generic[Layer]):
     """A metric of single layers.
 
     Attributes:
-        of_layer: its value for what was observed of one layer.
-        combine: the whole network's value, from the layers' values and sizes.
+        of_layer: returns its value from what was observed of a layer.
+        combine: returns the whole network's value from the layers' values and sizes.
     """
 
     of_layer: Callable[[Layer, PlasticityOptions], float]
@@ -33,7 +32,7 @@ class Metric(Generic[Layer]):
 
 
 def weighted_mean(values: Sequence[float], sizes: Sequence[int]) -> float:
-    """Mean over all units or weights; empty layers do not count, NaN if all are empty."""
+    """Returns the mean over all units or weights; NaN if there are none."""
     total = sum(sizes)
     if not total:
         return math.nan
@@ -41,29 +40,27 @@ def weighted_mean(values: Sequence[float], sizes: Sequence[int]) -> float:
 
 
 def mean(values: Sequence[float], sizes: Sequence[int]) -> float:
-    """Mean over layers."""
+    """Returns the mean over layers."""
     return sum(values) / len(values)
 
 
 def root_sum_of_squares(values: Sequence[float], sizes: Sequence[int]) -> float:
-    """Euclidean norm of all layers together, from the norm of each."""
+    """Returns the Euclidean norm of all layers together, from the norm of each."""
     return math.hypot(*values)
 
 
 def attempt(what: str, note: Note, compute: Callable[..., Value], *arguments: Any) -> Value | None:
-    """What a computation returns; if it raises, None, and the reason is noted.
+    """Returns what a computation returns; if it raises an error, notes that and returns None.
 
     Args:
-        what: the metrics that then are NaN.
-        note: takes the reason.
+        what: the metrics that are NaN in this case.
+        note: called with the reason.
         compute: called with the arguments.
-        arguments: its.
+        arguments: the arguments.
     """
     try:
         return compute(*arguments)
-    except BaseException as error:  # a plugin's may be of any kind
-        if ends_process(error):
-            raise
+    except Exception as error:
         note(f"{what}: NaN, as computing it raised {registry.described(error)}")
         return None
 
@@ -76,15 +73,15 @@ def rows(
     options: PlasticityOptions,
     note: Note,
 ) -> Iterator[dict[str, Any]]:
-    """A row with layer, metric and value per metric and layer, and per metric for all layers.
+    """Yields a row (layer, metric, value) per metric and layer, and per metric for the network.
 
     Args:
-        metrics: by name.
-        layers: what was observed of each, by name; without layers there are no rows.
-        sizes: units or weights of each layer.
-        finite: whether all that was observed is; otherwise every value is NaN.
+        metrics: metrics by name.
+        layers: what was observed of each layer, by name; without layers there are no rows.
+        sizes: number of units or weights of each layer.
+        finite: whether everything observed is finite; if not, every value is NaN.
         options: parameters of the metrics.
-        note: takes the reason if a metric raises; its value is then NaN.
+        note: called with the reason if a metric raises an error; its value is then NaN.
     """
     if not layers:
         return
@@ -94,14 +91,19 @@ def rows(
             for layer in layers.values()
         ]
         for layer_name, value in zip(layers, values, strict=True):
-            # A layer that a user has named like the whole network must not pass for it.
+            # A user may have named a layer like the whole network.
             own_name = f"{layer_name}#1" if layer_name == WHOLE_NETWORK else layer_name
             yield {"layer": own_name, "metric": name, "value": _number_or_nan(value)}
         known = [value for value in values if value is not None]
-        # A whole without some of its layers would look like one of all of them.
+        # The value of some layers would look like the value of all layers.
         is_whole = len(known) == len(values)
         whole = attempt(name, note, metric.combine, known, sizes) if is_whole else None
-        yield {"layer": WHOLE_NETWORK, "metric": name, "value": _number_or_nan(whole)}
+        yield whole_network_row(name, whole)
+
+
+def whole_network_row(metric: str, value: float | None) -> dict[str, Any]:
+    """Returns the row of a metric of the whole network; NaN for None."""
+    return {"layer": WHOLE_NETWORK, "metric": metric, "value": _number_or_nan(value)}
 
 
 def _number_or_nan(value: float | None) -> float:

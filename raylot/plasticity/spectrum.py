@@ -1,4 +1,4 @@
-"""Ranks that a matrix has in effect, from its singular values."""
+"""Effective ranks of a matrix, from its singular values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def singular_values(matrix: Tensor) -> Tensor:
-    """Singular values in float64, largest first.
+    """Returns singular values in float64, largest first.
 
     Args:
         matrix: ``rows x columns``, finite.
@@ -18,15 +18,15 @@ def singular_values(matrix: Tensor) -> Tensor:
     matrix = matrix.double()
     rows, columns = matrix.shape
     if rows > columns:
-        # The triangular factor has the same singular values and, in a convolution layer, a
-        # thousandth of the rows.
+        # The triangular factor has the same singular values and far fewer rows: a thousandth in a
+        # convolution layer.
         matrix = torch.linalg.qr(matrix, mode="r").R
     values: Tensor = torch.linalg.svdvals(matrix)
     return values
 
 
 def effective_rank(values: Tensor) -> float:
-    """exp of the entropy of the normalised singular values (Roy & Vetterli 2007).
+    """Returns exp of the entropy of the normalised singular values (Roy & Vetterli 2007).
 
     Args:
         values: singular values of a matrix.
@@ -45,7 +45,7 @@ def effective_rank(values: Tensor) -> float:
 
 
 def stable_rank(values: Tensor) -> float:
-    """Squared Frobenius norm over squared spectral norm.
+    """Returns the squared Frobenius norm over the squared spectral norm.
 
     Args:
         values: singular values of a matrix.
@@ -63,7 +63,7 @@ def stable_rank(values: Tensor) -> float:
 
 
 def srank(values: Tensor, delta: float = 0.01) -> int:
-    """Fewest singular values that hold a share of 1 - delta of their sum (Kumar et al. 2021).
+    """Returns how many singular values hold 1 - delta of their sum (Kumar et al. 2021).
 
     Args:
         values: singular values of a matrix, largest first.

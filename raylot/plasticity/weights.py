@@ -1,4 +1,4 @@
-"""Size of the weights of prunable layers, and how far they have come."""
+"""Metrics of weights of prunable layers: their size, and their distance from initialisation."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from raylot.plasticity.metric import Metric, root_sum_of_squares, weighted_mean
 
 
 def norm(tensor: Tensor) -> float:
-    """Euclidean norm of all elements; 0 if there are none."""
+    """Returns the Euclidean norm of all elements; 0 without elements."""
     return float(tensor.double().norm())
 
 
 def mean_magnitude(weights: Tensor) -> float:
-    """Mean absolute value; NaN if there are no weights."""
+    """Returns the mean absolute value; NaN without weights."""
     return float(weights.double().abs().mean())
 
 
-#: Of a prunable layer's live weights.
+#: Metrics of a prunable layer's live weights.
 WEIGHT_METRICS: dict[str, Metric[Tensor]] = {
     "weight_norm": Metric(lambda w, options: norm(w), root_sum_of_squares),
     "weight_magnitude": Metric(lambda w, options: mean_magnitude(w), weighted_mean),
 }
 
-#: Of what a prunable layer's live weights have moved by since initialisation.
+#: Metrics of how far a prunable layer's live weights have moved since initialisation.
 DISTANCE_METRICS: dict[str, Metric[Tensor]] = {
     "distance_from_init": Metric(lambda moved, options: norm(moved), root_sum_of_squares),
 }

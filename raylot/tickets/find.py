@@ -1,4 +1,4 @@
-"""Searching winning tickets of any network, in one call and without Ray."""
+"""Searches winning tickets of any network, in one call and without Ray."""
 
 from __future__ import annotations
 
@@ -55,45 +55,44 @@ def find_tickets(
 ) -> Tickets:
     """Searches winning tickets of a network on a task by iterative magnitude pruning.
 
-    Warns of a network that begins without a finite loss, and of a layer that is pruned away
-    entirely.
+    Warns if the network begins without a finite loss, or if a layer is pruned away entirely.
 
     Args:
         network: any module from inputs to logits (``examples x classes``), with float32 parameters,
-            in the state to start from; left unchanged. Every training starts from a copy of it. In
-            a network in training mode, parts in evaluation mode (a frozen batch normalisation, for
-            instance) stay in it; one in evaluation mode as a whole is trained as a whole.
+            in the state to start from; left unchanged. Every training starts from a copy of it. If
+            the network is in training mode, parts in evaluation mode (a frozen batch normalisation,
+            for instance) stay in it; if it is in evaluation mode, all of it is trained.
         task: training and test split.
         sparsity: fraction of the prunable weights removed in the end, in [0, 1).
         rounds: pruning rounds, at least 1; None: 20% of the survivors per round.
         count: tickets, at least 1; they differ only in data order.
         prune: which weights can be pruned: their names, with wildcards as in ``"*.weight"`` or
             ``["*.weight", "*.in_proj_weight"]``, or a function of a weight's name and the weight
-            that returns whether it is; biases and norms never are. None: weights of linear and
-            convolution layers; a warning then names the weights that this leaves out, as those
-            of attention, recurrent layers and embeddings.
+            that returns True or False. Biases and norms are never pruned. None: the weights of
+            linear and convolution layers; a warning then names the weights that this leaves out,
+            such as those of attention, recurrent layers and embeddings.
         masked: ``"zero"``: pruned weights are 0 (Frankle & Carbin 2019); ``"freeze"``: they stay
             at their value in the network given (or after ``rewind_steps``) (Zhou et al. 2019).
         scope: prune the same fraction of each ``"layer"``, or the smallest weights of all
             (``"global"``).
         epochs: passes over the training split in every training.
         batch_size: examples per step; the last batch of an epoch may be smaller.
-        drop_last: leave such a smaller batch out.
+        drop_last: whether to leave such a smaller batch out.
         optimizer: ``"adam"`` or ``"sgd"``, fresh for every training.
         lr: learning rate.
-        momentum: of sgd.
+        momentum: momentum of sgd.
         weight_decay: added to the gradient.
         criterion: what is pruned first: weights small after training (``"magnitude"``), that
             grew least (``"magnitude_increase"``), that moved least (``"movement"``), or any
             (``"random"``).
-        rewind_steps: training steps after the given state to which weights are rewound.
+        rewind_steps: weights are rewound to their values after so many training steps.
         output_rate: rate at which the last layer is pruned per round, as a share of the others'.
-        random_masks: random masks of the same layer densities trained for comparison; None: as
-            many as tickets.
-        random_density: instead, random masks keep each weight with this probability.
-        shuffled_masks: tickets' masks shuffled within each layer, trained for comparison.
-        reinit_tickets: tickets trained from a fresh initialisation, for comparison: each module's
-            ``reset_parameters`` draws it.
+        random_masks: how many random masks of the same layer densities to train for comparison;
+            None: as many as tickets.
+        random_density: random masks keep each weight with this probability instead.
+        shuffled_masks: how many tickets to train with masks shuffled within each layer.
+        reinit_tickets: how many tickets to train from a fresh initialisation, which each module's
+            ``reset_parameters`` draws.
         tolerance: see `Tickets.wins`.
         seed: decides all data orders and random masks.
         device: ``"auto"`` (a GPU if there is one), ``"cpu"`` (one thread) or ``"cuda"``.
@@ -102,8 +101,8 @@ def find_tickets(
             fastest that applies); results differ by rounding.
 
     Raises:
-        OptionError: in one line: an option is out of its range; an engine is not for such a
-            network; it cannot be trained, has nothing to prune, computes a weight to be pruned from
+        OptionError: an option is out of its range, or the engine cannot train such a network. Or
+            the network cannot be trained, has nothing to prune, computes a weight to be pruned from
             other parameters (as weight and spectral norm do), or cannot be initialised anew for
             reinit_tickets.
     """
@@ -144,7 +143,7 @@ def find_tickets(
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """On matrices this small, threads mostly wait for each other; trials too use one."""
+    """Uses one thread, as trials do: with matrices this small, threads mostly wait."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -154,10 +153,10 @@ def _one_thread() -> Iterator[None]:
 
 
 def choose_device(device: str) -> torch.device:
-    """``"auto"`` is the GPU if there is one, else the CPU.
+    """Returns a device; ``"auto"`` is the GPU if there is one, else the CPU.
 
     Raises:
-        OptionError: there is no GPU to use.
+        OptionError: PyTorch finds no GPU.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise OptionError("device=cuda: must be auto or cpu, as PyTorch finds no GPU here")

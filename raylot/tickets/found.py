@@ -28,7 +28,7 @@ class Tickets:
 
     Attributes:
         masks: per ticket, ``{parameter name: boolean tensor}``, True for survivors, on the CPU.
-        accuracies: per ticket, its own test accuracy, trained from the snapshot, in [0, 1].
+        accuracies: test accuracy per ticket, trained from the snapshot, in [0, 1].
         dense_accuracies: test accuracy of the dense network, per ticket's data order.
         random_accuracies: test accuracy per random mask.
         shuffled_accuracies: test accuracy per mask shuffled within its layers.
@@ -36,8 +36,7 @@ class Tickets:
         comparable_random_masks: whether random masks have the tickets' layer densities.
         tolerance: how far below the dense network's mean accuracy a ticket may be and still win.
         rows: every training, as rows of the ``tickets`` table without identity.
-        left_out: trainable weights that cannot be pruned, by name: how many; see
-            `raylot.masks.pruning.left_out`.
+        left_out: counts of trainable weights that are not pruned, by the parameter's name.
     """
 
     masks: list[Masks]
@@ -59,7 +58,7 @@ class Tickets:
         options: TicketSearchOptions,
         left_out: Mapping[str, int] | None = None,
     ) -> Tickets:
-        """Puts together the rows that a finished `TicketSearch` returned."""
+        """Makes tickets from the rows that a finished `TicketSearch` returned."""
         last = max(row["round"] for row in rows)
 
         def accuracies(control: str, round_index: int) -> list[float]:
@@ -93,9 +92,9 @@ class Tickets:
     def wins(self) -> list[bool]:
         """Per ticket, whether it wins.
 
-        It does if its test accuracy is at most ``tolerance`` below the dense network's mean, and
-        above that of every mask that owes its layer densities to a ticket and else to chance:
-        shuffled masks, and random ones unless they have a density of their own.
+        A ticket wins if its test accuracy is at most ``tolerance`` below the dense networks' mean,
+        and above that of every random mask with a ticket's layer densities. These are the shuffled
+        masks, and the random masks unless they have a density of their own.
         """
         required = statistics.fmean(self.dense_accuracies) - self.tolerance
         chance = [
@@ -113,7 +112,7 @@ class Tickets:
 
     @property
     def prunable_share(self) -> float:
-        """Fraction of all trainable weights that can be pruned, in (0, 1]; see ``left_out``."""
+        """Fraction of all trainable weights that are prunable, in (0, 1]; see ``left_out``."""
         return prunable_share(self.left_out, self.masks[0])
 
     @property
@@ -128,7 +127,7 @@ class Tickets:
         return effective_count(self._matrix()[winners][:, winners])
 
     def overlaps(self, *, per_layer: bool = False) -> pd.DataFrame:
-        """Pairwise overlap of the masks beside its chance level.
+        """Returns the overlap of each pair of masks, and its chance level.
 
         Returns:
             Columns ticket_a, ticket_b, jaccard, chance, corrected, a row per pair; with per_layer
@@ -141,7 +140,7 @@ class Tickets:
         return whole.drop(columns="layer").reset_index(drop=True)
 
     def summary(self) -> dict[str, Any]:
-        """Columns of the ``snapshots`` table that these tickets decide."""
+        """Returns the columns of the ``snapshots`` table that come from these tickets."""
         overlaps = self.overlaps()
         return {
             "density": self.density,
@@ -173,7 +172,7 @@ def _mean_or_nan(values: Sequence[float]) -> float:
 
 
 def masks_to_tensors(masks: Sequence[Masks]) -> dict[str, Tensor]:
-    """Masks under one flat naming, ``3/hidden1.weight``, as files need it."""
+    """Returns masks under one name each, such as ``3/hidden1.weight``, for a file."""
     return {f"{k}/{name}": mask for k, m in enumerate(masks) for name, mask in m.items()}
 
 
@@ -181,9 +180,9 @@ def masks_from_tensors(tensors: Mapping[str, Tensor], like: Masks) -> list[Masks
     """Undoes `masks_to_tensors`.
 
     Args:
-        tensors: as from a file, which keeps no order.
-        like: any masks of the same network: pruning takes the last layer for the output layer, and
-            layers in turn where scores are equal.
+        tensors: tensors from a file, in any order.
+        like: any masks of the same network, for the order of layers: pruning takes the last layer
+            for the output layer.
     """
     tickets = sorted({int(name.partition("/")[0]) for name in tensors})
     return [{name: tensors[f"{k}/{name}"].to(torch.bool) for name in like} for k in tickets]

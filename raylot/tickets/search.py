@@ -1,4 +1,4 @@
-"""The search for winning tickets by iterative magnitude pruning, round by round, and controls."""
+"""The search for winning tickets by iterative magnitude pruning, and its controls."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ TICKET, DENSE, RANDOM, SHUFFLED, REINIT = "ticket", "dense", "random", "shuffled
 
 _NOT_FINITE = "the network's loss on the task's test split is not finite before any training"
 
-#: What a training returns: a row of the ``tickets`` table without identity, and its measures.
+#: What a training gives: a row of the ``tickets`` table without identity, and its measures.
 Trained = tuple[dict[str, Any], TrainingResult]
 
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """One training of a search: which ticket's or control's, its draws, and where it starts."""
+    """One training of a search: of which ticket or control, its draws, and where it starts."""
 
     index: int
     key: RandomKey
@@ -63,9 +63,9 @@ class _Plan:
 class TicketSearch:
     """The search for all tickets of one snapshot, one round at a time.
 
-    Round 0 trains the dense network, each later round the network under the masks so far, each
-    time from the snapshot (or its state some steps later); all rounds but the last end by
-    pruning. The controls follow. ``masks``, ``round`` and ``gradient_magnitudes`` are the whole
+    Round 0 trains the dense network, each later round the network under the masks so far. Every
+    training starts from the snapshot (or its state some steps later). All rounds but the last end
+    by pruning. The controls follow. ``masks``, ``round`` and ``gradient_magnitudes`` are the whole
     state.
     """
 
@@ -80,21 +80,20 @@ class TicketSearch:
         intervention: Intervention | None = None,
         initial: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """Starts a search.
+        """Prepares a search.
 
         Args:
             network: in the snapshot's state, on the task's device; left unchanged. Every training
-                gets a copy of it, in which only what stands in ``state_dict`` is set to another
-                state (a rewound or a re-initialised one).
-            task: what the tickets are searched on.
+                gets a copy; a rewound or re-initialised copy differs only in its ``state_dict``.
+            task: the task on which tickets are searched.
             options: how they are searched.
             key: decides all data orders and random masks.
-            prunable: which weights; None: those of linear and convolution layers.
+            prunable: which weights are pruned; None: those of linear and convolution layers.
             intervention: acts within every training, but not at its start and end.
             initial: the network's state at the start of its life, for interventions.
 
         Raises:
-            OptionError: a weight to be pruned cannot be, or the network cannot be initialised anew
+            OptionError: a chosen weight cannot be pruned, or the network cannot be initialised anew
                 for ``reinit_tickets``.
         """
         self.options = options
@@ -121,12 +120,12 @@ class TicketSearch:
 
     @property
     def rounds_left(self) -> int:
-        """Calls of `train_round` still to come."""
+        """How often `train_round` has still to be called."""
         return self.options.round_count + 1 - self.round
 
     @property
     def controls(self) -> dict[str, int]:
-        """How many networks each control trains; those with none are left out."""
+        """How many networks each control trains, without controls that train none."""
         counts = {
             RANDOM: self.options.random_mask_count,
             SHUFFLED: self.options.shuffled_masks,
@@ -135,10 +134,10 @@ class TicketSearch:
         return {control: count for control, count in counts.items() if count}
 
     def remarks(self) -> list[str]:
-        """What a reader of the results must know, so far.
+        """Returns what a reader of the results must know, so far.
 
-        Says whether the network given computes numbers, which weights are not pruned, unless the
-        caller chose them, and which are pruned away.
+        That is: the network has no finite loss to begin with; some weights are not pruned, though
+        the caller has not chosen so; some are pruned away entirely.
         """
         given = "" if self._begins_finite else _NOT_FINITE
         left = remark_on_left_out(self.left_out, self.masks[0]) if self._prunable is None else ""
@@ -151,22 +150,23 @@ class TicketSearch:
             return math.isfinite(evaluate(network, self._task).loss)
 
     def start_state(self, ticket: int) -> dict[str, Tensor]:
-        """What a ticket's weights are rewound to: the snapshot, or its state some steps later.
+        """Returns what a ticket is rewound to: the snapshot, or its state some steps later.
 
-        These first steps are the ticket's own: dense, in a data order that no other has.
+        Each ticket takes these steps itself: dense, in a data order of its own.
         """
         if not self.options.rewind_steps:
             return self._snapshot
         if ticket not in self._starts:
             network = self.network_in(self._snapshot)
             key = self._key.child("ticket", ticket, "rewind")
-            result = self._trained(network, key, max_steps=self.options.rewind_steps)
+            job = self._job(network, key, max_steps=self.options.rewind_steps)
+            result = train_all([job], self.options.engine)[0]
             self.rewinding_steps += result.steps
             self._starts[ticket] = network.state_dict()
         return self._starts[ticket]
 
     def network_in(self, state: Mapping[str, Tensor]) -> nn.Module:
-        """A copy of the snapshot's network with another state dict; see `raylot.networks`."""
+        """Returns a copy of the snapshot's network with another state dict."""
         return networks.with_state(self.network, state)
 
     def train_round(self) -> list[Trained]:
@@ -181,7 +181,7 @@ class TicketSearch:
             for ticket, masks in enumerate(self.masks)
         ]
         trained = []
-        for plan, network, result in self._trained_each(plans, dense=self.round == 0):
+        for plan, network, result in self._train(plans, dense=self.round == 0):
             if result.gradient_magnitudes is not None:
                 self.gradient_magnitudes = self._of_prunable(result)
             control = TICKET if self.round else DENSE
@@ -192,7 +192,7 @@ class TicketSearch:
         return trained
 
     def train_control(self, control: str) -> list[Trained]:
-        """Trains all networks of one control, each built like one of the tickets in turn.
+        """Trains all networks of one control; network k follows ticket k, and so on in turn.
 
         Args:
             control: ``"random"``: random masks with as many survivors per layer (or each weight
@@ -210,11 +210,11 @@ class TicketSearch:
                 plans.append(_Plan(index, key, self.start_state(index % len(self.masks)), masks))
         return [
             self._row(control, plan.index, plan.masks, result)
-            for plan, _, result in self._trained_each(plans)
+            for plan, _, result in self._train(plans)
         ]
 
     def control_masks(self, control: str, index: int) -> Masks:
-        """The masks of one network of a control."""
+        """Returns the masks of one network of a control."""
         like = self.masks[index % len(self.masks)]
         if control == REINIT:
             return like
@@ -229,68 +229,42 @@ class TicketSearch:
         """Trains the dense network on another task for its ``gradient_magnitudes``."""
         network = self.network_in(self.start_state(0))
         key = self._key.child("plastic")
-        result = self._trained(network, key, task, gradient_magnitudes=True)
+        job = self._job(network, key, task=task, gradient_magnitudes=True)
+        result = train_all([job], self.options.engine)[0]
         self.gradient_magnitudes = self._of_prunable(result)
         return result
 
-    def _trained_each(
+    def _train(
         self, plans: Sequence[_Plan], *, dense: bool = False
     ) -> Iterator[tuple[_Plan, nn.Module, TrainingResult]]:
         """Trains a network for each plan, all together where that is faster.
 
         The first dense one is also measured for its gradients.
         """
-        measured = [dense and plan.index == 0 for plan in plans]
-        if not trains_together(self._task.train_labels.device, self.options.engine):
-            for plan, measure in zip(plans, measured, strict=True):
-                job = self._job(plan, dense, measure)
-                yield plan, job.network, train_all([job], self.options.engine)[0]
-            return
-        jobs = [
-            self._job(plan, dense, measure) for plan, measure in zip(plans, measured, strict=True)
-        ]
-        trained = train_all(jobs, self.options.engine)
-        yield from zip(plans, (job.network for job in jobs), trained, strict=True)
+        together = trains_together(self._task.train_labels.device, self.options.engine)
+        for part in [plans] if together else [[plan] for plan in plans]:
+            jobs = [
+                self._job(
+                    self.network_in(plan.start),
+                    plan.key,
+                    masks=None if dense else plan.masks,
+                    initial=plan.initial or self.initial,
+                    gradient_magnitudes=dense and plan.index == 0,
+                )
+                for plan in part
+            ]
+            results = train_all(jobs, self.options.engine)
+            yield from zip(part, (job.network for job in jobs), results, strict=True)
 
-    def _job(self, plan: _Plan, dense: bool, measured: bool) -> TrainingJob:
-        network, masks = self.network_in(plan.start), None if dense else plan.masks
-        return self._training(
-            network, plan.key, masks, initial=plan.initial, gradient_magnitudes=measured
-        )
-
-    def _training(
-        self,
-        network: nn.Module,
-        key: RandomKey,
-        masks: Masks | None,
-        *,
-        task: Task | None = None,
-        initial: Mapping[str, Tensor] | None = None,
-        max_steps: int | None = None,
-        gradient_magnitudes: bool = False,
-    ) -> TrainingJob:
-        return TrainingJob(
-            network=network,
-            task=task or self._task,
-            epochs=self.options.epochs,
-            batch_size=self.options.batch_size,
-            drop_last=self.options.drop_last,
-            optimizer=self.options,
-            key=key,
-            masks=masks,
-            masked=self.options.masked,
-            max_steps=max_steps,
-            gradient_magnitudes=gradient_magnitudes,
-            intervention=self._intervention,
-            initial=initial or self.initial,
-        )
-
-    def _trained(
-        self, network: nn.Module, key: RandomKey, task: Task | None = None, **options: Any
-    ) -> TrainingResult:
-        """Trains a dense network."""
-        job = self._training(network, key, None, task=task, **options)
-        return train_all([job], self.options.engine)[0]
+    def _job(self, network: nn.Module, key: RandomKey, **changes: Any) -> TrainingJob:
+        """Returns the training of a network, dense unless ``changes`` hold masks."""
+        options: dict[str, Any] = {
+            "task": self._task, "epochs": self.options.epochs,
+            "batch_size": self.options.batch_size, "drop_last": self.options.drop_last,
+            "optimizer": self.options, "masked": self.options.masked,
+            "intervention": self._intervention, "initial": self.initial,
+        }  # fmt: skip
+        return TrainingJob(network=network, key=key, **{**options, **changes})
 
     def _of_prunable(self, result: TrainingResult) -> dict[str, Tensor]:
         assert result.gradient_magnitudes is not None

@@ -1,4 +1,4 @@
-"""Training and evaluating one network on one task."""
+"""Trains and evaluates a network on a task."""
 
 from raylot.training.checks import check_network, check_parameters
 from raylot.training.engines import check_engine, train, train_all, trains_together

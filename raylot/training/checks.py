@@ -1,4 +1,4 @@
-"""Can a user's network be copied, trained and evaluated here? Asked before anything trains."""
+"""Checks, before anything trains, that a network can be copied, trained and evaluated."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from raylot.networks.copies import copied, copied_with_constants
 from raylot.tasks import Task
 from raylot.training.evaluation import begin_training
 
-#: Hooks that make a layer's weight of other tensors before each forward pass, and what removes
-#: them. An optimizer would not find the weight, and such a layer cannot be copied.
+#: Hooks that compute a layer's weight before each forward pass -> the function that removes them.
+#: An optimizer does not find such a weight, and such a layer cannot be copied.
 _REPARAMETRISATIONS: dict[type, str] = {
     BasePruningMethod: "torch.nn.utils.prune.remove",
     WeightNorm: "torch.nn.utils.remove_weight_norm",
     SpectralNorm: "torch.nn.utils.remove_spectral_norm",
 }
 
-#: Examples of a trial step: as few as batch normalisation takes.
+#: Examples of a trial step: the fewest that batch normalisation accepts.
 _EXAMPLES = 2
 
 
 def check_parameters(network: nn.Module) -> None:
-    """Makes sure that optimizers can train a network's parameters, without running it.
+    """Makes sure that optimizers can train a network's parameters; does not run the network.
 
     Raises:
-        OptionError: in one line, what is in the way.
+        OptionError: they cannot.
     """
     if not isinstance(network, nn.Module):
         raise OptionError(f"network={shown(network)}: must be a torch.nn.Module")
@@ -79,18 +79,18 @@ def check_network(
 ) -> None:
     """Makes sure that copies of a network can be trained and evaluated on a task.
 
-    Two training steps and an evaluation of two examples are tried on a copy; the network itself and
-    the global random state are left unchanged.
+    Tries two training steps and an evaluation of two examples on a copy. The network itself and the
+    global random state stay as they are.
 
     Args:
         network: any module.
-        task: it is tried on the task's device.
+        task: gives the examples and the device.
         options: batch size, and whether smaller batches are left out.
-        examples: how many training examples the tasks have on which it will be trained; none
-            given: as many as this one.
+        examples: how many training examples the tasks of the network will have; none: as many as
+            this task.
 
     Raises:
-        OptionError: in one line, what is in the way.
+        OptionError: it cannot be copied, trained or evaluated.
     """
     check_parameters(network)
     for name, parameter in network.named_parameters():
@@ -106,10 +106,12 @@ def check_network(
 
 
 def _try(network: nn.Module, task: Task) -> None:
-    """Two training steps, as the second may need what the first has freed, and an evaluation."""
+    """Tries two training steps, as the second may need tensors that the first has freed."""
     trial, constants = copied_with_constants(network)
-    inputs = task.scale(task.train_inputs[:_EXAMPLES].clone())  # not of inference mode
-    for constant in constants:  # before they move, as moving makes other tensors of them
+    inputs = task.scale(
+        task.train_inputs[:_EXAMPLES].clone()
+    )  # the task's may be of inference mode
+    for constant in constants:  # moving the network would copy them
         constant.requires_grad_()
     trial = trial.to(inputs.device)
     labels = torch.zeros(len(inputs), dtype=torch.int64, device=inputs.device)
@@ -153,7 +155,7 @@ def _try(network: nn.Module, task: Task) -> None:
 def _try_last_batch(
     trial: nn.Module, task: Task, options: TrainingOptions, examples: Collection[int]
 ) -> None:
-    """A step on one example, if that is what a batch is or what is left for the last one."""
+    """Tries a step on one example, if a batch or the last batch of an epoch has only one."""
     size = options.batch_size
     leaving = [n for n in examples or (len(task.train_labels),) if n % size == 1]
     if size > 1 and (options.drop_last or not leaving):

@@ -1,4 +1,4 @@
-"""Loss and accuracy of a network on a task's test split."""
+"""Evaluates a network on a task's test split."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from raylot.tasks import Task
 
-#: Examples per forward pass; bounds memory, does not change results beyond rounding.
+#: Examples per forward pass, to bound memory; changes results by rounding only.
 EVALUATION_BATCH = 2048
 
 
@@ -26,17 +26,17 @@ class Evaluation:
 
     @classmethod
     def of(cls, loss: float, correct: int, examples: int) -> Evaluation:
-        """From the sum of losses and the number of hits."""
+        """Makes it from the sum of losses and the number of hits."""
         mean_loss = loss / examples if examples else math.nan
         is_finite = math.isfinite(mean_loss)
         return cls(mean_loss, correct / examples if is_finite else math.nan)
 
 
 def begin_training(network: nn.Module) -> None:
-    """Puts a network that is in evaluation mode as a whole into training mode.
+    """Puts a network in evaluation mode into training mode.
 
-    In a network that is in training mode already, submodules that its owner put into evaluation
-    mode, such as a frozen batch normalisation, stay in it.
+    If the network is in training mode already, submodules in evaluation mode, such as a frozen
+    batch normalisation, stay in it.
     """
     if not network.training:
         network.train()
@@ -44,18 +44,18 @@ def begin_training(network: nn.Module) -> None:
 
 @contextlib.contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards each module is in the mode that it was in before."""
+    """Sets evaluation mode inside; afterwards each module has its former mode."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
         yield
     finally:
-        network.train(modes[network])  # a network's own `train` may do more than set the modes
+        network.train(modes[network])  # a network's own `train` may do more than set modes
         for module, training in modes.items():
             module.training = training
 
 
-@torch.no_grad()  # in inference mode, a tensor that the network keeps could not be trained with
+@torch.no_grad()  # training could not use tensors that the network keeps from inference mode
 def evaluate(network: nn.Module, task: Task) -> Evaluation:
     """Evaluates a network on a task's test split, in evaluation mode."""
     loss = torch.zeros((), dtype=torch.float64, device=task.test_labels.device)

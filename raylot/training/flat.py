@@ -16,10 +16,10 @@ Masks = dict[str, Tensor]
 
 
 class FlatParameters:
-    """While open, a network's parameters and gradients are views into ``vector`` and its grad.
+    """Makes a network's parameters and gradients views into ``vector`` and its grad, while open.
 
-    One zeroing, one masking and one optimizer call then serve all parameters, which is most of
-    a step's time for a small network. When closed, the network has its own tensors again, with
+    Then zeroing, masking and the optimizer take one call each for all parameters. For a small
+    network this saves most of a step's time. Closing gives the network its own tensors back, with
     the trained values.
     """
 
@@ -27,7 +27,7 @@ class FlatParameters:
         """Prepares flattening.
 
         Raises:
-            OptionError: nothing is trainable, or not by an optimizer here.
+            OptionError: no parameter is trainable, or no optimizer can train them.
         """
         check_parameters(network)
         self._named = {n: p for n, p in network.named_parameters() if p.requires_grad}
@@ -60,10 +60,10 @@ class FlatParameters:
             parameter.grad = None
 
     def differentiate(self, loss: Tensor) -> None:
-        """Sets ``gradient`` to that of a loss: by the network's parameters and ``vector`` itself.
+        """Sets ``gradient`` to a loss's gradient in the network's parameters and in ``vector``.
 
-        What the loss does not depend on has gradient 0. Autograd's own accumulation into gradients
-        that are there already would take much longer than this copying.
+        It is 0 where the loss does not depend on a parameter. This copying is much faster than
+        autograd's own accumulation into existing gradients.
         """
         *parts, direct = torch.autograd.grad(loss, self._leaves, allow_unused=True)
         for gradient, part in zip(self._gradients, parts, strict=True):
@@ -75,10 +75,10 @@ class FlatParameters:
             self.gradient.add_(direct)
 
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """One tensor per trainable parameter, by its name, as a vector in the order of `vector`.
+        """Joins one tensor per trainable parameter, by name, in the order of ``vector``.
 
         Raises:
-            KeyError: one is missing.
+            KeyError: a tensor is missing.
         """
         return torch.cat([tensors[name].detach().flatten() for name in self._named])
 
@@ -91,10 +91,10 @@ class FlatParameters:
         }
 
     def flatten_masks(self, masks: Masks) -> Tensor:
-        """Masks as one boolean vector in the order of `vector`; what has no mask survives.
+        """Joins masks in the order of ``vector``; parameters without a mask survive.
 
         Raises:
-            ValueError: a mask names no trainable parameter, or is not made for it.
+            ValueError: a mask has the name of no trainable parameter, or another shape or type.
         """
         unknown = set(masks) - set(self._named)
         if unknown:

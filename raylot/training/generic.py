@@ -1,4 +1,4 @@
-"""Training of any `nn.Module` by autograd: the reference that every faster engine must equal."""
+"""The generic engine: trains any `nn.Module` by autograd, the reference for all engines."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from raylot.training.hooks import Intervention, Training
 from raylot.training.job import TrainingJob, TrainingResult, epoch_order
 from raylot.training.record import Record
 
-#: Batches gathered and scaled at once: enough to spread the cost of small tensor operations, few
-#: enough that a processor's cache still holds them when they are used.
+#: Batches gathered and scaled at once: many enough to spread the cost of small tensor operations,
+#: few enough to stay in the processor's cache until they are used.
 BATCHES_PER_BLOCK = 16
 
 
@@ -49,7 +49,7 @@ def train(job: TrainingJob) -> TrainingResult:
             guard.restore()
         if job.learning_curve:
             record.curve.append(evaluate(network, task).accuracy)
-        # Zero gradients leave weights where they are unless old moments or decay move them.
+        # With zero gradients, only old moments, decay or an intervention can move weights.
         always_restore = (
             bool(job.optimizer.weight_decay)
             or job.optimizer_state is not None
@@ -98,7 +98,7 @@ def train(job: TrainingJob) -> TrainingResult:
                 record.curve.append(latest.accuracy)
             if steps >= stop:
                 break
-        guard.restore()  # NaN gradients get past a product with 0
+        guard.restore()  # a NaN gradient times 0 is NaN
         final = latest or evaluate(network, task)
         if job.whole_task:
             act.on_task_end(training)
@@ -116,14 +116,14 @@ def train(job: TrainingJob) -> TrainingResult:
 
 
 class Examples:
-    """A job's training examples in the order of use, among them those of a task that fades out."""
+    """A job's training examples in the order of use, mixed with those of a task that fades out."""
 
     def __init__(self, job: TrainingJob) -> None:
         self._job = job
         self._fading = job.gradual * job.epochs * job.examples_per_epoch
 
     def blocks(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Scaled inputs and labels of an epoch, many batches at once."""
+        """Yields scaled inputs and labels of an epoch, many batches at once."""
         task, previous, key = self._job.task, self._job.fading, self._job.key
         examples = self._job.examples_per_epoch
         device = task.train_labels.device
@@ -136,7 +136,7 @@ class Examples:
         size = self._job.batch_size * BATCHES_PER_BLOCK
         for start in range(0, examples, size):
             block = slice(start, start + size)
-            # much faster than indexing, which gathers element by element
+            # Much faster than indexing, which gathers single elements.
             inputs = task.scale(task.train_inputs.index_select(0, index[block]))
             labels = task.train_labels.index_select(0, index[block])
             if previous is not None and bool(old[block].any()):
@@ -147,7 +147,7 @@ class Examples:
 
 
 class MaskGuard:
-    """Keeps pruned entries of a flat parameter vector bit for bit where they are."""
+    """Keeps pruned entries of a flat parameter vector where they are, bit for bit."""
 
     def __init__(self, flat: FlatParameters, masks: Masks | None, masked: str) -> None:
         self._flat = flat
@@ -198,10 +198,10 @@ def optimizer_tensors(stepper: torch.optim.Optimizer, vector: nn.Parameter) -> d
 
 
 class Descent:
-    """Steps a flat vector as its optimizer's `step` does, without what that does around the update.
+    """Steps a flat vector as its optimizer's `step` does, without profiling, hooks and checks.
 
-    Profiling, hooks and checks take as long as the update of 100,000 parameters. Options and state
-    are the optimizer's own and looked up at each step, so that a change made there is heeded.
+    These take as long as the update of 100,000 parameters. Each step reads the optimizer's own
+    options and state, so changes to them take effect.
     """
 
     def __init__(self, stepper: torch.optim.Optimizer, flat: FlatParameters) -> None:
@@ -215,7 +215,7 @@ class Descent:
         (options,) = self._stepper.param_groups
         state = self._stepper.state[self._key]
         if not state and (self._is_adam or options["momentum"]):
-            self._stepper.step()  # which makes the state
+            self._stepper.step()  # makes the state
         elif self._is_adam:
             beta1, beta2 = options["betas"]
             adam(
@@ -234,7 +234,7 @@ class Descent:
 
 @contextlib.contextmanager
 def _own_random_state(device: torch.device, key: RandomKey) -> Iterator[None]:
-    """Draws by the network itself depend on the key alone, and disturb nobody else's."""
+    """Lets the key alone decide the network's own draws, and restores the random state after."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(key.child("network").torch_seed())
@@ -243,7 +243,7 @@ def _own_random_state(device: torch.device, key: RandomKey) -> Iterator[None]:
 
 @contextlib.contextmanager
 def flushed_denormals() -> Iterator[None]:
-    """Treats denormal numbers as 0 inside; they make up much of Adam's state and are slow."""
+    """Treats denormal numbers as 0 inside: they are slow, and frequent in Adam's state."""
     was_flushing = float(torch.tensor([1e-39]) * 1) == 0
     torch.set_flush_denormal(True)
     try:

@@ -1,4 +1,4 @@
-"""The named places of the training loop at which an intervention can act."""
+"""The places of the training loop at which an intervention can act."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Training:
         network: the network being trained; its parameters are views into ``flat.vector``.
         task: what it is trained on.
         flat: all trainable parameters as one vector, and their gradient.
-        optimizer: its options and state decide each step of ``flat.vector``; step hooks that are
-            registered with it are not called.
-        key: for draws of the intervention's own.
+        optimizer: its options and state decide each step of ``flat.vector``; its step hooks are
+            not called.
+        key: for the intervention's own draws.
         initial: the network's state at the start of its life, if known.
         step: steps taken in this training.
         inputs: the batch of this step, scaled.
@@ -46,14 +46,14 @@ class Training:
         """``initial`` in the order of ``flat.vector``.
 
         Raises:
-            ValueError: it is not known.
+            ValueError: ``initial`` is not known.
         """
         if self.initial is None:
             raise ValueError("initial: must be given, as this intervention draws weights to it")
         return self.flat.flatten(self.initial).to(self.flat.vector)
 
     def fresh_network(self, key: RandomKey) -> nn.Module:
-        """A freshly initialised network; see `raylot.networks.initialisation.reinitialised`.
+        """Returns a freshly initialised network, as `raylot.networks.initialisation` makes it.
 
         Raises:
             OptionError: the network cannot be initialised anew.
@@ -61,15 +61,15 @@ class Training:
         return reinitialised(self.network, key)
 
     def fresh_vector(self, key: RandomKey) -> Tensor:
-        """Freshly initialised parameters in the order of ``flat.vector``."""
+        """Returns freshly initialised parameters in the order of ``flat.vector``."""
         return self.flat.flatten(dict(self.fresh_network(key).named_parameters()))
 
     def reset_optimizer(self, moved: Tensor | None = None) -> None:
         """Sets the optimizer's moments to 0, and its step count.
 
         Args:
-            moved: boolean, in the shape of ``flat.vector``: where to; None: everywhere. The step
-                count is one for all parameters and starts over in either case.
+            moved: where to set moments to 0: boolean, in the shape of ``flat.vector``; None:
+                everywhere. The step count, one for all parameters, starts over in any case.
         """
         for value in self.optimizer.state[self.flat.vector].values():
             if not isinstance(value, Tensor):
@@ -81,30 +81,30 @@ class Training:
 
 
 class Intervention:
-    """A method that is meant to keep plasticity; this one does nothing.
+    """Base of the methods that are meant to keep plasticity; does nothing itself.
 
     A method overrides the places where it acts. It keeps no state from task to task, so that a
-    training can be repeated or resumed. Pruned weights are put back after each of these places.
+    training can be repeated or resumed. After each place, pruned weights are put back.
 
     Args:
-        options: how strongly methods act; this one needs none.
+        options: how strongly a method acts.
     """
 
     def __init__(self, options: InterventionOptions | None = None) -> None:
         pass
 
     def on_task_start(self, training: Training) -> None:
-        """Before the first step of a task of a stream."""
+        """Acts before the first step of a task of a stream."""
 
     def loss_term(self, training: Training) -> Tensor | None:
-        """A scalar to add to a batch's mean cross-entropy, or None."""
+        """Returns a scalar to add to a batch's mean cross-entropy, or None."""
         return None
 
     def after_gradient(self, training: Training) -> None:
-        """Between the backward pass and the optimizer's step."""
+        """Acts between the backward pass and the optimizer's step."""
 
     def after_step(self, training: Training) -> None:
-        """After the optimizer's step; ``training.step`` counts it already."""
+        """Acts after the optimizer's step; ``training.step`` includes that step."""
 
     def on_task_end(self, training: Training) -> None:
-        """After a task of a stream, once it was evaluated; snapshots are taken after it."""
+        """Acts after a task of a stream and its evaluation, before the next snapshot."""

@@ -1,4 +1,4 @@
-"""What one training is to do, and what it showed: the interface of all engines."""
+"""What a training does, and what it measures: the interface of all engines."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ class TrainingJob:
     """One network to be trained in place on one task's training split.
 
     Attributes:
-        network: any module that maps inputs to logits, on the task's device. One in evaluation
-            mode is put into training mode; in one in training mode, submodules in evaluation mode
-            (a frozen batch normalisation, for instance) stay in it.
+        network: any module that maps inputs to logits, on the task's device. If it is in evaluation
+            mode, all of it is trained; if it is in training mode, submodules in evaluation mode (a
+            frozen batch normalisation, for instance) stay in it.
         task: training and test split.
         epochs: passes over the training split.
         batch_size: examples per step; the last batch of an epoch may be smaller.
-        drop_last: leave such a smaller batch out.
+        drop_last: whether to leave such a smaller batch out.
         optimizer: which optimizer and its options.
         key: decides the data order of each epoch (and a network's own draws, as in dropout).
-        masks: survivors; weights outside never move, whatever the optimizer does.
+        masks: survivors; other weights never move, whatever the optimizer does.
         masked: ``"zero"`` sets pruned weights to 0 first, ``"freeze"`` leaves them as they are.
-        optimizer_state: state to carry on, from an earlier result.
-        learning_curve: evaluate before training and after each epoch, for ``learning_speed``.
+        optimizer_state: state from an earlier result, to go on from.
+        learning_curve: whether to evaluate before training and after each epoch, for
+            ``learning_speed``.
         previous: the task whose examples fade out at the beginning, if ``gradual`` is not 0.
-        gradual: share of the training over which they do, in [0, 1]: their probability falls
+        gradual: share of the training over which they fade, in [0, 1]: their probability falls
             linearly from 1 to 0.
-        max_steps: stop after so many steps, if they are fewer.
-        gradient_magnitudes: also measure the mean |gradient| of every parameter.
-        intervention: acts at the places of the loop that `raylot.training.hooks` names.
+        max_steps: the training stops after so many steps, if it has more.
+        gradient_magnitudes: whether to measure the mean |gradient| of every parameter too.
+        intervention: acts at the places that `raylot.training.hooks` names.
         initial: the network's state at the start of its life, for interventions that need it.
-        whole_task: whether this is a task of a stream, at whose start and end interventions act
-            too, rather than a search from a snapshot.
+        whole_task: True for a task of a stream, at whose start and end interventions act too;
+            False for a search from a snapshot.
     """
 
     network: nn.Module
@@ -90,25 +91,25 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What one training on one task showed.
+    """The measures of one training on one task.
 
     Attributes:
-        train_loss: mean online cross-entropy in nats: of each example before the step that used
-            it, over all epochs.
+        train_loss: mean online cross-entropy in nats: over all epochs, the loss of each example
+            before the step that used it.
         online_accuracy: mean online accuracy, likewise.
         test_loss: cross-entropy on the test split after training, in nats.
-        test_accuracy: accuracy there.
-        learning_speed: normalised area under the learning curve, that is the trapezoid area under
-            test accuracy before training and after each epoch, divided by the epochs begun: 1
-            means perfect from the start (Chaudhry et al. 2019); None if no curve was asked for.
-        diverged: whether a loss was not finite; the measures above are then NaN, but for test_loss.
+        test_accuracy: accuracy on the test split after training.
+        learning_speed: normalised area under the learning curve: the trapezoid area under test
+            accuracy before training and after each epoch, divided by the epochs begun. 1 means
+            perfect from the start (Chaudhry et al. 2019). None without ``learning_curve``.
+        diverged: whether a loss was not finite; then the measures above are NaN, except test_loss.
         steps: optimizer steps taken.
-        seconds: wall-clock of the training loop, evaluations excluded.
+        seconds: wall-clock time of the training loop, without evaluations.
         optimizer_state: the optimizer's tensors: its moments, a value per trainable parameter,
             and its step count.
         gradient_magnitudes: per trainable parameter, the mean over all steps of its |gradient|
-            before masking, an intervention's loss term included; None if not asked for.
-        engine: which engine trained it.
+            before masking, with an intervention's loss term; None if not measured.
+        engine: the engine that trained.
     """
 
     train_loss: float
@@ -125,7 +126,7 @@ class TrainingResult:
 
 
 def has_hooks(network: nn.Module) -> bool:
-    """Whether a network does more than its modules say: hooks of any kind, parametrisations."""
+    """Whether a network has hooks of any kind or parametrisations, unknown to special engines."""
     return any(
         module._forward_hooks
         or module._forward_pre_hooks
@@ -137,6 +138,6 @@ def has_hooks(network: nn.Module) -> bool:
 
 
 def epoch_order(job: TrainingJob, epoch: int) -> np.ndarray:
-    """The order in which an epoch takes the training examples: int64 indices of those it uses."""
+    """Returns int64 indices of the training examples that an epoch uses, in their order."""
     order = job.key.child("epoch", epoch).generator().permutation(len(job.task.train_labels))
     return order[: job.examples_per_epoch]

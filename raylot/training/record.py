@@ -1,4 +1,4 @@
-"""What is noted of a training under way, and how it becomes a result; the same in all engines."""
+"""Collects the measures of a training; the same in all engines."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Record:
         self.examples += examples
 
     def add_logits(self, logits: Tensor, labels: Tensor) -> None:
-        """Adds some steps' examples: ``examples x classes``; labels in excess are left out."""
+        """Adds some steps' logits, ``examples x classes``; surplus labels are left out."""
         targets = labels[: len(logits)]
         loss = F.cross_entropy(logits, targets, reduction="none").sum(dtype=torch.float64)
         self.add(float(loss), int((logits.argmax(1) == targets).sum()), len(targets))
@@ -55,7 +55,7 @@ class Record:
         gradient_magnitudes: dict[str, Tensor] | None,
         engine: str,
     ) -> TrainingResult:
-        """The result, given the evaluation after training."""
+        """Makes the result, given the evaluation after training."""
         diverged = not (self.is_finite and math.isfinite(final.loss))
 
         def finite(value: float) -> float:
@@ -64,7 +64,7 @@ class Record:
         speed = None
         if self.curve:
             area = sum(self.curve[:-1]) / 2 + sum(self.curve[1:]) / 2
-            epochs = len(self.curve) - 1  # 0 if the first one diverged
+            epochs = len(self.curve) - 1  # 0 if the first epoch diverged
             speed = math.nan if diverged else area / epochs
         count = self.examples or math.nan
         return TrainingResult(

@@ -1,4 +1,4 @@
-"""Training of ReLU MLPs with Adam and cross-entropy on the CPU by compiled kernels."""
+"""Trains ReLU MLPs with Adam and cross-entropy on the CPU by compiled kernels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from raylot.training.generic import Examples, flushed_denormals
 from raylot.training.job import TrainingJob, TrainingResult, epoch_order
 from raylot.training.record import Record
 
-#: Examples in a batch up to which nonzero inputs are walked; in larger ones most pixels occur.
+#: Larger batches are trained densely, as most pixels occur in them.
 _SPARSE_BATCH = 1024
 
 
@@ -76,7 +76,7 @@ class _SparseEpochs:
         self._room = aligned(room), aligned(room), aligned(int(state.widths[0]))
 
     def train(self, epoch: int, record: Record) -> None:
-        """Trains for one epoch, or as many of its steps as are left."""
+        """Trains for one epoch, or for the steps that are left."""
         state, inputs = self._state, self._train
         order = epoch_order(self._job, epoch)[: state.examples_left]
         loss, correct = kernels.train_sparse(
@@ -91,7 +91,7 @@ class _SparseEpochs:
         record.add(loss, correct, len(order))
 
     def evaluated(self) -> Evaluation:
-        """How the network does on the test split."""
+        """Evaluates the network on the test split."""
         state, inputs, labels = self._state, self._test, self._job.task.test_labels.numpy()
         loss, correct = kernels.evaluate_sparse(
             inputs.starts, inputs.pixels, inputs.codes, self._scale, labels,
@@ -101,14 +101,14 @@ class _SparseEpochs:
 
 
 class _DenseEpochs:
-    """Epochs over inputs as they are."""
+    """Epochs over all inputs."""
 
     def __init__(self, job: TrainingJob, state: State) -> None:
         self._job, self._state = job, state
         self._examples = Examples(job)
 
     def train(self, epoch: int, record: Record) -> None:
-        """Trains for one epoch, or as many of its steps as are left."""
+        """Trains for one epoch, or for the steps that are left."""
         state = self._state
         for block_inputs, block_labels in self._examples.blocks(epoch):
             inputs = block_inputs.flatten(1)[: state.examples_left]
@@ -124,7 +124,7 @@ class _DenseEpochs:
             record.add(loss, correct, len(labels))
 
     def evaluated(self) -> Evaluation:
-        """How the network does on the test split."""
+        """Evaluates the network on the test split."""
         self._state.store()
         return evaluate(self._job.network, self._job.task)
 
@@ -136,13 +136,13 @@ def _checked(inputs: NonzeroInputs | None) -> NonzeroInputs:
 
 @contextlib.contextmanager
 def _one_blas_thread() -> Iterator[None]:
-    """On matrices this small, threads mostly wait for each other."""
+    """Uses one thread, as threads mostly wait for each other with matrices this small."""
     with _controller().limit(limits=1, user_api="blas"):
         yield
 
 
 @functools.cache
 def _controller() -> ThreadpoolController:
-    import scipy.linalg.cython_blas  # noqa: F401  numba's BLAS: loaded, so that it is found
+    import scipy.linalg.cython_blas  # noqa: F401  loads numba's BLAS, so that it is found
 
     return ThreadpoolController()

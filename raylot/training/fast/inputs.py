@@ -13,10 +13,10 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from raylot.tasks import Task
 from raylot.training.fast.compilation import Kernel
 
-#: Share of nonzero inputs up to which walking them is faster than a dense matrix product.
+#: Up to this share of nonzero inputs, walking them is faster than a dense matrix product.
 SPARSE_SHARE = 0.35
 
-#: Pixels are counted in 16 bits.
+#: Pixel indices have 16 bits.
 MOST_PIXELS = 2**16
 
 
@@ -36,27 +36,25 @@ class NonzeroInputs:
 
 
 def nonzero_inputs(inputs: Tensor) -> NonzeroInputs | None:
-    """The nonzero inputs of a uint8 tensor ``examples x ...``; None if they are too many.
+    """Lists the nonzero inputs of a uint8 tensor ``examples x ...``; None if they are too many.
 
-    The same tensor, unchanged, is looked through once.
+    Looks through an unchanged tensor once.
     """
-    if inputs.is_inference():  # PyTorch does not say when it changes
+    if inputs.is_inference():  # PyTorch does not count its changes
         return _listed(inputs)
-    # PyTorch counts changes of a tensor's numbers, but not that it got others, as `data` does.
-    state = (inputs._version, inputs.data_ptr(), inputs.shape)
-    known: tuple[object, NonzeroInputs | None] | None = _KNOWN.get(inputs)
-    if known is None or known[0] != state:
-        known = (state, _listed(inputs))
+    known: tuple[int, NonzeroInputs | None] | None = _KNOWN.get(inputs)
+    if known is None or known[0] != inputs._version:
+        known = (inputs._version, _listed(inputs))
         _KNOWN[inputs] = known
     return known[1]
 
 
-#: Tensor -> its state when it was looked through, and what was found.
+#: Tensor -> its number of changes when it was looked through, and what was found.
 _KNOWN = WeakTensorKeyDictionary()
 
 
 def are_sparse(task: Task) -> bool:
-    """Whether zero stays zero when a task's inputs are scaled, and most are zero."""
+    """Whether most of a task's inputs are zero, and scaling leaves them zero."""
     return (
         task.train_inputs.dtype == task.test_inputs.dtype == torch.uint8
         and task.offset == 0
@@ -67,7 +65,7 @@ def are_sparse(task: Task) -> bool:
 
 
 def scaled_codes(task: Task) -> np.ndarray:
-    """The 256 values of a uint8 input as the network sees them: float32."""
+    """Returns the 256 values of a uint8 input as the network sees them: float32."""
     return task.scale(torch.arange(256, dtype=torch.uint8)).numpy()
 
 

@@ -2,14 +2,13 @@
 
 The parameters are two flat arrays of float32. ``first`` holds the first layer's weights
 pixel-major, ``pixels x units``: a nonzero pixel is one contiguous row. ``rest`` holds the first
-layer's bias, then weights (``outputs x inputs``, as PyTorch has them) and bias of each further
-layer.
+layer's bias, then weights (``outputs x inputs``, as in PyTorch) and bias of each further layer.
 
-Where inputs are sparse, only nonzero pixels are walked: each example adds the rows of its nonzero
-pixels to its hidden units; for the gradient the batch is regrouped by pixel, and Adam is applied to
-a row of ``first`` as soon as its gradient is complete. Where they are not, matrix products are
-BLAS's. Only what works in float32 without losing NaN is relaxed: sums are reordered, products and
-sums contracted, divisions and roots approximated to the last bit.
+For sparse inputs, kernels walk only the nonzero pixels. Each example adds the rows of its nonzero
+pixels to its hidden units. For the gradient, the batch is regrouped by pixel, and Adam is applied
+to a row of ``first`` as soon as its gradient is complete. For other inputs, BLAS computes matrix
+products. Arithmetic is relaxed only as far as NaN survives: sums are reordered, products and sums
+contracted, divisions and roots approximated to the last bit.
 """
 
 from __future__ import annotations
@@ -22,24 +21,24 @@ from numba import njit
 from raylot.training.fast.compilation import Kernel
 from raylot.training.fast.vectors import add_rows, prefetch
 
-#: Adam's step after which rows without a gradient may wait.
+#: From this step of Adam on, rows without a gradient may wait.
 PUT_OFF_FROM = 1000
 
 _RELAXED = {"contract", "reassoc", "arcp", "afn", "nsz"}
 
-#: How survivors of ``first`` are kept: there is no mask; a truth value per weight; a list.
+#: How survivors of ``first`` are marked: no mask; a truth value per weight; a list.
 NO_MASK, DENSE_MASK, SURVIVOR_LIST = 0, 1, 2
 
 _F, _U = np.float32, np.uint64
 
 
-# Flat arrays, and positions that cannot be negative: views of rows and tests of signs would cost
-# as much as the arithmetic.
+# Arrays are flat and positions unsigned, as views of rows and tests of signs would cost as much as
+# the arithmetic.
 
 
 @njit(fastmath=_RELAXED, error_model="numpy")
 def _adam(weights, mean, square, at, size, gradient, rate, root, hyper):
-    """One step of Adam for [at, at + size); moments are biased, ``rate`` and ``root`` undo that."""
+    """Takes a step of Adam for [at, at + size); ``rate`` and ``root`` correct the moments' bias."""
     decay, mean_share, square_kept, square_share, epsilon = hyper
     for j in range(_U(size)):
         k = _U(at) + j
@@ -53,7 +52,7 @@ def _adam(weights, mean, square, at, size, gradient, rate, root, hyper):
 
 @njit(fastmath=_RELAXED, error_model="numpy")
 def _adam_masked(weights, mean, square, keep, at, size, gradient, rate, root, hyper):
-    """The same where ``keep``; elsewhere gradients are ignored, and moments of 0 stay 0."""
+    """Does the same where ``keep``; elsewhere ignores gradients, so moments of 0 stay 0."""
     decay, mean_share, square_kept, square_share, epsilon = hyper
     for j in range(_U(size)):
         k = _U(at) + j
@@ -69,7 +68,7 @@ def _adam_masked(weights, mean, square, keep, at, size, gradient, rate, root, hy
 
 @njit(error_model="numpy")
 def _rectify(values):
-    """max(0, x) in place; NaN stays."""
+    """Computes max(0, x) in place; NaN stays."""
     for j in range(values.shape[0]):
         if values[j] <= 0:
             values[j] = _F(0)
@@ -77,7 +76,7 @@ def _rectify(values):
 
 @njit(error_model="numpy")
 def _close_inactive(deltas, activations, size):
-    """Gradients of units that are off are 0."""
+    """Sets the gradients of inactive units to 0."""
     for j in range(size):
         if activations[j] <= 0:
             deltas[j] = _F(0)
@@ -85,7 +84,7 @@ def _close_inactive(deltas, activations, size):
 
 @njit(fastmath=_RELAXED, error_model="numpy")
 def _forward_rest(activations, rest, widths, batch):
-    """From the first hidden layer on: fills in all later activations, the logits last."""
+    """Computes all activations after the first hidden layer, the logits last."""
     layers = widths.shape[0]
     at, parameter = 0, widths[0]
     for layer in range(1, layers):
@@ -108,7 +107,7 @@ def _forward_rest(activations, rest, widths, batch):
 
 @njit(error_model="numpy")
 def _score(logits, labels, deltas):
-    """Sum of cross-entropies and hits; ``deltas`` become the mean loss's gradient, if not empty."""
+    """Returns the sum of losses and the hits; fills in ``deltas``, the gradient, if not empty."""
     batch, classes = logits.shape
     learning = deltas.shape[0] > 0
     total, correct = 0.0, 0
@@ -125,7 +124,7 @@ def _score(logits, labels, deltas):
         total -= (row[label] - largest) - normaliser
         correct += best == label
         if learning:
-            # Rounded as PyTorch does: close to certainty little else is left of the gradient.
+            # Rounds as PyTorch does: near certainty, rounding makes up most of the gradient.
             share = _F(1) / _F(batch)
             for j in range(classes):
                 deltas[example, j] = np.exp((row[j] - largest) - normaliser) * share
@@ -135,7 +134,7 @@ def _score(logits, labels, deltas):
 
 @njit(fastmath=_RELAXED, error_model="numpy")
 def _backward_rest(activations, deltas, rest, gradient, widths, batch):
-    """From the logits' deltas down: fills in ``gradient`` and the first hidden layer's deltas."""
+    """Computes ``gradient`` and the first hidden layer's deltas from the logits' deltas."""
     layers = widths.shape[0]
     at, parameter = 0, widths[0]
     for layer in range(1, layers):
@@ -160,7 +159,7 @@ def _backward_rest(activations, deltas, rest, gradient, widths, batch):
 
 @njit(fastmath=_RELAXED, error_model="numpy")
 def _add_up(rows, total):
-    """total = sum of rows."""
+    """Sets ``total`` to the sum of rows."""
     total[:] = _F(0)
     for i in range(rows.shape[0]):
         row = rows[i]
@@ -170,7 +169,7 @@ def _add_up(rows, total):
 
 @njit(error_model="numpy")
 def _prefetch_batch(starts, pixels, codes, chosen):
-    """Asks for a batch's inputs, which lie anywhere in memory."""
+    """Loads a batch's inputs, which are scattered in memory, into the cache."""
     for b in range(chosen.shape[0]):
         start, stop = starts[chosen[b]], starts[chosen[b] + 1]
         for k in range(start, stop, 32):
@@ -181,9 +180,9 @@ def _prefetch_batch(starts, pixels, codes, chosen):
 
 @njit(error_model="numpy")
 def _read_batch(starts, pixels, codes, scale, chosen, where, values, ends):
-    """The nonzero inputs of a batch, one example after another: pixel and scaled value of each.
+    """Lists pixel and scaled value of the nonzero inputs of a batch, example by example.
 
-    ``ends`` gets the number of each pixel's.
+    ``ends`` counts the inputs of each pixel.
     """
     ends[:] = 0
     at = 0
@@ -198,7 +197,7 @@ def _read_batch(starts, pixels, codes, scale, chosen, where, values, ends):
 
 @njit(error_model="numpy")
 def _group_by_pixel(starts, chosen, where, values, ends, examples, grouped):
-    """Regroups what `_read_batch` read by pixel.
+    """Regroups by pixel what `_read_batch` has listed.
 
     Afterwards pixel p's entries are [ends[p - 1], ends[p]) of ``examples`` and ``grouped``.
     """
@@ -219,7 +218,7 @@ def _group_by_pixel(starts, chosen, where, values, ends, examples, grouped):
 
 @njit(error_model="numpy")
 def _hidden_sparse(starts, chosen, where, values, first, rest, units, activations):
-    """The first hidden layer of a batch, from its nonzero inputs."""
+    """Computes the first hidden layer of a batch from its nonzero inputs."""
     at = 0
     for b in range(chosen.shape[0]):
         count = starts[chosen[b] + 1] - starts[chosen[b]]
@@ -229,19 +228,19 @@ def _hidden_sparse(starts, chosen, where, values, first, rest, units, activation
     _rectify(activations[: chosen.shape[0] * units])
 
 
-# A row without a gradient moves by its moments alone. Such steps are put off until the row is
-# needed, and then done at once: with moments m and v, a weight moves by the sum over steps j of
-# rate_j b1^j m / (b2^(j/2) root_j sqrt(v) + epsilon). The factor of sqrt(v) changes slowly, once
-# root, the bias correction, does; its harmonic mean makes the sum exact where either term of the
-# denominator rules, and good to 1 in 50,000 where both count.
+# A row without a gradient moves only by its moments. Such steps wait until the row is needed, and
+# are then taken at once: with moments m and v, a weight moves by the sum over steps j of
+# rate_j b1^j m / (b2^(j/2) root_j sqrt(v) + epsilon). The factor of sqrt(v) changes slowly once
+# root, the bias correction, does. Its harmonic mean makes the sum exact if one term of the
+# denominator dominates, and good to 1 in 50,000 otherwise.
 
 
 @njit(fastmath=_RELAXED, error_model="numpy")
 def _put_off(late, ends, options, rate, root):
-    """Notes one more step for each row without a gradient.
+    """Notes one more waiting step for each row without a gradient.
 
-    The rows of ``late`` are, per pixel, b1^j and b2^j after j steps, the sum of rate_j b1^j, and
-    that of rate_j b1^j over the factor.
+    ``late`` has four rows: per pixel, b1^j and b2^j after j steps, the sum of rate_j b1^j, and the
+    sum of rate_j b1^j over the factor.
     """
     mean_kept, square_kept = _F(options[1]), _F(options[2])
     start = 0
@@ -257,7 +256,7 @@ def _put_off(late, ends, options, rate, root):
 
 @njit(error_model="numpy")
 def _catch_up(late, counts, everywhere, first, first_mean, first_square, units, epsilon):
-    """Does what was put off for the rows of pixels that occur, or everywhere."""
+    """Takes the waiting steps of the rows of pixels that occur, or of all rows."""
     for p in range(late.shape[1]):
         if late[0, p] < _F(1) and (everywhere or counts[p] > 0):
             factor = late[2, p] / late[3, p] if late[3, p] > 0 else _F(1)
@@ -271,7 +270,7 @@ def _catch_up(late, counts, everywhere, first, first_mean, first_square, units, 
 
 @njit(fastmath=_RELAXED, error_model="numpy")
 def _move_on(weights, mean, square, at, size, mean_kept, square_kept, rate, factor, epsilon):
-    """Several steps of Adam without a gradient for [at, at + size)."""
+    """Takes several steps of Adam without a gradient for [at, at + size)."""
     for j in range(_U(size)):
         k = _U(at) + j
         weights[k] -= rate * mean[k] / (math.sqrt(square[k]) * factor + epsilon)
@@ -285,7 +284,7 @@ def _step_first(
     list_starts, columns, listed, listed_mean, listed_square, listed_gradient,
     ends, examples, grouped, deltas, gradient, puts_off, rate, root, hyper,
 ):  # fmt: skip
-    """Gradient of each row of ``first``, and Adam's step on it at once."""
+    """Computes the gradient of each row of ``first``, and takes Adam's step on it at once."""
     units, start = gradient.shape[0], 0
     for p in range(ends.shape[0]):
         stop = ends[p]
@@ -339,7 +338,7 @@ def _finish_step(
     activations, deltas, labels, rest, rest_mean, rest_square, rest_magnitude, rest_keep,
     rest_gradient, measured, widths, batch, rate, root, hyper,
 ):  # fmt: skip
-    """All of a step but the first layer's weights; returns loss and hits."""
+    """Does all of a step except the first layer's weights; returns loss and hits."""
     _forward_rest(activations, rest, widths, batch)
     before = batch * np.sum(widths[:-1])
     end = before + batch * widths[-1]
@@ -359,7 +358,7 @@ def _finish_step(
 
 @njit(error_model="numpy")
 def _rates(options, step):
-    """Adam's learning rate over its first bias correction, and one over the root of its second."""
+    """Returns Adam's learning rate over its first bias correction, and 1 over its second's root."""
     lr, mean_kept, square_kept = options[0], options[1], options[2]
     rate = lr / (1 - mean_kept**step)
     return _F(rate), _F(1 / math.sqrt(1 - square_kept**step))
@@ -367,7 +366,7 @@ def _rates(options, step):
 
 @njit(error_model="numpy")
 def _hyper(options):
-    """Weight decay, shares of mean and square, and epsilon, as `_adam` takes them."""
+    """Returns weight decay, shares of mean and square, and epsilon, as `_adam` takes them."""
     _, mean_kept, square_kept, epsilon, decay = options
     return _F(decay), _F(1 - mean_kept), _F(square_kept), _F(1 - square_kept), _F(epsilon)
 
@@ -504,10 +503,10 @@ _FIRST = [_ROW] * 4
 _REST = [_ROW] * 4 + [_FLAGS, "boolean"]
 
 
-#: Steps over one epoch, or its beginning; returns the sum of losses and hits. ``order`` lists the
-#: examples, ``labels`` theirs; ``options`` are lr, beta1, beta2, epsilon and weight decay, ``step``
-#: the steps taken before. The last three arrays are room to work in: a batch's activations of all
-#: layers, their gradients, and one row's gradient.
+#: Trains for an epoch, or its beginning; returns the sum of losses and the hits. ``order`` lists
+#: the examples, ``labels`` their labels. ``options`` are lr, beta1, beta2, epsilon and weight
+#: decay; ``step`` counts the steps taken before. The last three arrays are working memory: a
+#: batch's activations of all layers, their gradients, and one row's gradient.
 train_sparse = Kernel(
     _train_sparse,
     _RESULT,
@@ -515,12 +514,12 @@ train_sparse = Kernel(
      _INT, "uint16[::1]", _ROW, _ROW, _ROW, *_REST, _ROW, _ROW, _ROW],
 )  # fmt: skip
 
-#: The same with scaled inputs as a matrix, ``examples x pixels``.
+#: Does the same with scaled inputs as a matrix, ``examples x pixels``.
 train_dense = Kernel(
     _train_dense,
     _RESULT,
     [_ROWS, _INT, *_OPTIONS, *_FIRST, "int64", _FLAGS, *_REST],
 )
 
-#: Sum of losses and hits of all examples.
+#: Returns the sum of losses and the hits of all examples.
 evaluate_sparse = Kernel(_evaluate_sparse, _RESULT, [*_INPUTS, _INT, _INT, _ROW, _ROW])

@@ -1,4 +1,4 @@
-"""Where the fast engine keeps a network's parameters while it trains it."""
+"""Where the fast engine keeps a network's parameters during training."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from raylot.training.flat import Masks
 class Layout:
     """Which units of a network take part, and its parameters in the kernels' order.
 
-    Units that cannot reach the output any more take no part: no gradient reaches them, and they
-    change nothing. Their parameters stay as they are.
+    Units without a path to the output take no part: no gradient reaches them, and they change
+    nothing. Their parameters stay as they are.
 
-    The first layer gets units without any weights until vectors are full; they change nothing.
+    The first layer is padded with units of zero weights until vectors are full.
 
     Attributes:
         names: of each layer's weight and bias, as in ``network.named_parameters()``.
-        units: per layer, the indices of the units that take part; all of the last one's.
+        units: per layer, the indices of the units that take part; in the last layer all.
     """
 
     names: list[tuple[str, str]]
@@ -34,13 +34,13 @@ class Layout:
     def of(
         cls, network: nn.Module, layers: list[nn.Linear], masks: Masks | None, *, compact: bool
     ) -> Layout:
-        """The layout of a network under masks, whose pruned weights have their final values.
+        """Returns the layout of a network under masks; pruned weights have their final values.
 
         Args:
             network: the whole network.
-            layers: its linear layers.
+            layers: the network's linear layers.
             masks: survivors.
-            compact: leave out units that cannot reach the output.
+            compact: whether to leave out units without a path to the output.
         """
         by_id = {id(p): name for name, p in network.named_parameters()}
         names = [(by_id[id(layer.weight)], by_id[id(layer.bias)]) for layer in layers]
@@ -63,7 +63,7 @@ class Layout:
         return widths
 
     def first(self, tensors: Mapping[str, Tensor]) -> np.ndarray:
-        """The first layer's part of one tensor per parameter, ``inputs x units``, flat, a copy."""
+        """Copies the first layer's weights, ``inputs x units``, flat."""
         weights = _array(tensors[self.names[0][0]])
         first = aligned(weights.shape[1] * self.widths[0], weights.dtype)
         rows = first.reshape(-1, self.widths[0])
@@ -71,7 +71,7 @@ class Layout:
         return first
 
     def rest(self, tensors: Mapping[str, Tensor]) -> np.ndarray:
-        """All other parameters' part, flat, a copy."""
+        """Copies all other parameters, flat."""
         bias = _array(tensors[self.names[0][1]])
         parts = [np.zeros(self.widths[0], bias.dtype)]
         parts[0][: len(self.units[0])] = bias[self.units[0]]
@@ -83,7 +83,7 @@ class Layout:
         return np.concatenate(parts)
 
     def store(self, first: np.ndarray, rest: np.ndarray, into: Mapping[str, Tensor]) -> None:
-        """Undoes `first` and `rest`, leaving what belongs to other units alone."""
+        """Undoes `first` and `rest`; parameters of other units stay as they are."""
         units = self.units[0]
         _array(into[self.names[0][0]])[units] = first.reshape(-1, self.widths[0])[:, : len(units)].T
         _array(into[self.names[0][1]])[units] = rest[: len(units)]
@@ -99,5 +99,5 @@ class Layout:
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    """A tensor's own memory as an array."""
+    """Returns an array that shares a tensor's memory."""
     return tensor.detach().numpy()

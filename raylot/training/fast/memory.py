@@ -1,4 +1,4 @@
-"""Arrays that begin where a cache line does, so that vectors never straddle two."""
+"""Arrays that begin at a cache line, so that no vector lies in two lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LINE = 64
 
 
 def aligned(size: int, dtype: Any = np.float32) -> np.ndarray:
-    """A flat array of zeros."""
+    """Returns a flat array of zeros."""
     itemsize = np.dtype(dtype).itemsize
     room = np.zeros(size * itemsize + _LINE, np.uint8)
     start = -room.ctypes.data % _LINE

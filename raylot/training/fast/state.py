@@ -1,4 +1,4 @@
-"""A job's parameters, moments and masks while compiled code trains it."""
+"""A job's parameters, moments and masks, as compiled code takes them."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from raylot.training.job import TrainingJob
 #: Adam's other options, as in torch.optim.Adam.
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 
-#: Density up to which survivors of the first layer are listed; above, all its weights are walked.
+#: Up to this density, kernels walk a list of the first layer's survivors instead of all weights.
 _LISTED_DENSITY = 0.4
 
-#: Units are counted in 16 bits there.
+#: Unit indices in that list have 16 bits.
 _MOST_LISTED_UNITS = 2**16
 
 
 class State:
     """A job's parameters, Adam's moments, masks and counts, as the kernels take them.
 
-    What kernels do not see (moments of pruned weights, and of units that take no part) stays in
-    the flat vectors that the moments came in, and only decays.
+    Kernels do not see the moments of pruned weights and of units that take no part. These stay in
+    the flat vectors in which the moments came, and only decay.
     """
 
     def __init__(self, job: TrainingJob) -> None:
@@ -45,7 +45,7 @@ class State:
             if job.masked == "zero":
                 for name, mask in survivors.items():
                     self._named[name].detach().masked_fill_(~mask, 0)
-        # Decay and old moments move weights that no gradient reaches.
+        # Decay and old moments move weights without a gradient.
         is_still = not carried and not job.optimizer.weight_decay
         self.layout = Layout.of(job.network, layers, job.masks, compact=is_still)
         self.widths = self.layout.widths
@@ -76,7 +76,7 @@ class State:
         self._fixed: dict[str, tuple[Tensor, Tensor]] = {}
         if survivors is not None:
             self._survivors = self._flat.flatten(survivors)
-            # Even frozen weights that are denormal, and so taken for 0 while training.
+            # Frozen weights may be denormal, and count as 0 during training.
             self._fixed = {
                 name: (survivors[name], self._named[name].detach().clone())
                 for name in self._job.masks or ()
@@ -92,7 +92,7 @@ class State:
         self.listed = self.listed_mean = self.listed_square = np.empty(0, np.float32)
 
     def list_survivors(self) -> None:
-        """Prepares for kernels that walk a list of the first layer's survivors, if they are few."""
+        """Lists the first layer's survivors for the kernels, if they are few."""
         units = self.widths[0]
         if self.mask_kind == kernels.NO_MASK or units > _MOST_LISTED_UNITS:
             return
@@ -114,18 +114,18 @@ class State:
 
     @property
     def step(self) -> int:
-        """Steps that Adam has taken, earlier trainings' included."""
+        """Steps that Adam has taken, in earlier trainings too."""
         return self._steps_before + self.steps
 
     @property
     def examples_left(self) -> int | None:
-        """How many examples the steps still allowed take; None if nothing limits them."""
+        """How many examples the remaining steps take; None without a limit."""
         if self._job.max_steps is None:
             return None
         return (self._job.max_steps - self.steps) * self._job.batch_size
 
     def count(self, examples: int) -> None:
-        """Notes the steps that so many examples took."""
+        """Counts the steps that so many examples took."""
         self.steps += math.ceil(examples / self._job.batch_size)
 
     def store(self) -> None:
@@ -136,7 +136,7 @@ class State:
             torch.where(survives, weight, fixed, out=weight)
 
     def optimizer_state(self) -> dict[str, Tensor]:
-        """As torch.optim.Adam has it of a flat vector of all parameters."""
+        """Returns the state as torch.optim.Adam keeps it for a flat vector of all parameters."""
         if self.mask_kind == kernels.SURVIVOR_LIST:
             self.first_mean[self._places] = self.listed_mean
             self.first_square[self._places] = self.listed_square
@@ -153,7 +153,7 @@ class State:
         return state
 
     def gradient_magnitudes(self) -> dict[str, Tensor] | None:
-        """The mean |gradient| of every parameter, if asked for."""
+        """Returns the mean |gradient| of every parameter, if the job asks for it."""
         if not self._job.gradient_magnitudes:
             return None
         total = self._unsplit(self.first_magnitude, self.rest_magnitude)

@@ -1,4 +1,4 @@
-"""The one loop that must keep its sums in registers, written for LLVM's vectors directly.
+"""The innermost loop, written for LLVM's vectors, so that its sums stay in registers.
 
 A compiled Python loop would load and store the sums at every term. LLVM maps vectors of 16 floats
 to the vectors of the processor. `compilation` makes numba's cache see changes of this file.
@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-#: Floats of a vector; rows must be a multiple of it long.
+#: Floats per vector; the length of rows must be a multiple of it.
 LANES = 16
 
 _INDEX = ir.IntType(64)
@@ -21,7 +21,7 @@ _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 
 
 def _adder(vectors: int) -> Callable[..., None]:
-    """`add_rows` for so many vectors' width, at a column."""
+    """Makes `add_rows` for a width of so many vectors."""
 
     @intrinsic
     def add(typing_context, out, at, rows, column, stride, index, factors, start, stop):
@@ -139,5 +139,5 @@ def _prefetch(typing_context, array, position):
 
 @njit(error_model="numpy")
 def prefetch(array, position):
-    """Asks for an array's element to be brought near, without waiting for it."""
+    """Loads an array's element into the cache, without waiting for it."""
     _prefetch(array, position)  # type: ignore[call-arg]  # numba passes the context

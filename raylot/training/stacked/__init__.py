@@ -1,10 +1,9 @@
-"""Training of several networks at once as one batched computation, which is how to fill a GPU.
+"""The stacked engine: trains several networks at once as one batched computation, to fill a GPU.
 
-Where a small network leaves most of a GPU idle, K of them (the tickets of a search, replicates of
-a stream) are one network with a leading dimension of K: each matrix product becomes a batched one,
-and one fused optimizer call moves all parameters. On CUDA a step is captured once as a graph and
-then replayed, so that the host has next to nothing to do. On a CPU the same steps run one by one;
-that gains nothing, but is how they are tested.
+A small network leaves most of a GPU idle. So K of them (the tickets of a search) become one network
+with a leading dimension of K: each matrix product becomes a batched one, and one fused optimizer
+call moves all parameters. On CUDA a step is captured once as a graph and then replayed, so the host
+has little to do. On a CPU the same steps run one by one, for tests; that gains nothing.
 """
 
 from raylot.training.stacked.reasons import why_not

@@ -9,17 +9,17 @@ from torch import Tensor, nn
 
 
 def stacked_logits(network: nn.Module, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
-    """Logits of several networks, each for inputs of its own: ``members x examples x classes``.
+    """Returns logits of several networks, each on its own inputs: ``members x examples x classes``.
 
     Linear layers become batched matrix products, convolutions grouped ones.
 
     Args:
-        network: what is computed; its own parameters are not used.
-        parameters: all of them by name, each ``members x ...``.
+        network: computes the logits; its own parameters are not used.
+        parameters: all parameters by name, each ``members x ...``.
         inputs: ``members x examples x ...``, scaled.
 
     Raises:
-        RuntimeError: it draws random numbers, or does something else that `torch.vmap` cannot.
+        RuntimeError: the network draws random numbers, or does what `torch.vmap` cannot do.
     """
     if _is_perceptron(network, parameters, inputs):
         return _perceptron_logits(network, parameters, inputs)
@@ -33,10 +33,10 @@ def stacked_logits(network: nn.Module, parameters: Mapping[str, Tensor], inputs:
 
 
 def _is_perceptron(network: nn.Module, parameters: Mapping[str, Tensor], inputs: Tensor) -> bool:
-    """Whether it is a plain sequence of linear layers and ReLUs on flat or flattened inputs."""
+    """Whether a network is a sequence of linear layers and ReLUs on flat or flattened inputs."""
     if type(network) is not nn.Sequential:
         return False
-    layers = dict(network.named_children())  # a layer in use twice is there once
+    layers = dict(network.named_children())  # a layer in two places occurs once
     starts_flat = inputs.dim() == 3 or type(network[0]) is nn.Flatten
     linear = {name for name, layer in layers.items() if type(layer) is nn.Linear}
     weights = {f"{name}.{kind}" for name in linear for kind in ("weight", "bias")}
@@ -56,9 +56,9 @@ def _is_of_a_perceptron(layer: nn.Module) -> bool:
 def _perceptron_logits(
     network: nn.Module, parameters: Mapping[str, Tensor], inputs: Tensor
 ) -> Tensor:
-    """The same without `torch.vmap`, whose gradients of the weights would come out transposed.
+    """Computes logits without `torch.vmap`, which would give transposed gradients of weights.
 
-    Examples are columns here, so that a weight's gradient is laid out as the weight itself; that
+    Examples are columns here, so a weight's gradient has the memory layout of the weight. That
     saves a slow copy of all parameters in each step.
     """
     columns = inputs.flatten(2).transpose(1, 2)

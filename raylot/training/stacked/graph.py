@@ -1,4 +1,4 @@
-"""Capture of a training step as a CUDA graph: the only place here that knows of CUDA."""
+"""Captures a training step as a CUDA graph; only this file of the engine knows CUDA."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-#: The type of device on which steps are captured; elsewhere they are simply run.
+#: The type of device on which steps are captured; on others they simply run.
 CAPTURED_ON = "cuda"
 
-#: Uncaptured runs first, so that libraries choose their kernels and allocate their workspaces.
+#: Runs before capture, in which libraries choose their kernels and allocate their workspaces.
 WARM_UP_RUNS = 3
 
 
@@ -20,20 +20,20 @@ def captured(
     optimizer: torch.optim.Optimizer,
     device: torch.device,
 ) -> Callable[[], None]:
-    """What does the same as a step, with as little work for the host as the device allows.
+    """Returns a function that does the same as a step, with less work for the host on CUDA.
 
     Args:
-        step: reads and writes tensors on the device that exist already, always in the same way,
-            waits for nothing and decides nothing by their values.
-        state: all tensors that it changes.
-        optimizer: steps within it.
-        device: where.
+        step: reads and writes existing tensors on the device, always in the same way; it does not
+            wait for their values or depend on them.
+        state: all tensors that the step changes.
+        optimizer: the optimizer in the step.
+        device: the device of the tensors.
     """
     return CapturedStep(step, state, optimizer) if device.type == CAPTURED_ON else step
 
 
 class CapturedStep:
-    """A step recorded once, as whole-network capture is described in PyTorch's notes on CUDA."""
+    """A step that was recorded once ("whole-network capture" in PyTorch's notes on CUDA)."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class CapturedStep:
         state: Sequence[Tensor],
         optimizer: torch.optim.Optimizer,
     ) -> None:
-        """Records a step; see `captured`. Its state is afterwards as it was before."""
+        """Records a step and restores its state; see `captured`."""
         before = [tensor.clone() for tensor in state]
         _tell(optimizer, captured=False)
         aside = torch.cuda.Stream()
@@ -52,8 +52,8 @@ class CapturedStep:
         torch.cuda.current_stream().wait_stream(aside)
         _tell(optimizer, captured=True)
         self._graph = torch.cuda.CUDAGraph()
-        # On the same stream, as libraries keep their workspaces by stream; and on one of its own,
-        # as they go with whichever graph was captured there (pytorch issue 193402).
+        # Libraries keep a workspace per stream, so capture takes the stream of the runs above. That
+        # stream serves this graph only, as its workspaces go with the graph (pytorch issue 193402).
         with torch.cuda.graph(self._graph, stream=aside):
             step()
         for tensor, value in zip(state, before, strict=True):
@@ -64,6 +64,6 @@ class CapturedStep:
 
 
 def _tell(optimizer: torch.optim.Optimizer, *, captured: bool) -> None:
-    """Adam must know, and warns if it is told so while it is not; fused, it does the same."""
+    """Tells Adam, which must know of a capture, and warns if there is none."""
     for group in optimizer.param_groups:
         group["capturable"] = captured

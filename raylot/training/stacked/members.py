@@ -1,4 +1,4 @@
-"""The networks of a stack: all their trainable parameters as one matrix, and what moves them."""
+"""The networks of a stack: one matrix of all trainable parameters, and its optimizer."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from raylot.training.stacked.forward import stacked_logits
 class Members:
     """K networks of one architecture as one, with P trainable parameters each.
 
-    One optimizer call and one masking serve all of them. They never mix: whatever becomes of one
-    member, NaN included, the others are the same without it.
+    One optimizer call and one masking serve all of them. They never mix: a member that becomes NaN
+    does not change the others.
 
     Attributes:
         optimizer: steps the matrix of all parameters.
     """
 
     def __init__(self, jobs: Sequence[TrainingJob]) -> None:
-        """Stacks the networks of jobs, with pruned weights set to 0 where they are to be.
+        """Stacks the networks of jobs, and sets pruned weights to 0 in jobs that ask for that.
 
         Args:
-            jobs: jobs that `why_not` has nothing against.
+            jobs: jobs that `why_not` has no reason against.
 
         Raises:
             ValueError: masks do not fit, or parameters differ in type.
@@ -61,7 +61,7 @@ class Members:
         options = jobs[0].optimizer
         state = _stacked_state(options, states, matrix)
         self.optimizer = build_optimizer(self._vector, options, state)
-        # Zero gradients leave weights where they are unless old moments or decay move them.
+        # With zero gradients, only old moments or decay can move weights.
         self._always_restore = bool(options.weight_decay) or any(states)
         self._magnitudes: Tensor | None = None
         if any(job.gradient_magnitudes for job in jobs):
@@ -72,18 +72,18 @@ class Members:
 
     @property
     def state(self) -> list[Tensor]:
-        """All that a step changes for the ones after it."""
+        """All tensors that a step changes and later steps read."""
         moments = optimizer_tensors(self.optimizer, self._vector).values()
         magnitudes = [] if self._magnitudes is None else [self._magnitudes]
         return [self._vector.detach(), *moments, *magnitudes]
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """``members x examples x classes``, for as many examples of each member's own."""
+        """Returns ``members x examples x classes``; each member has its own inputs."""
         return stacked_logits(self._networks[0], self._parameters, inputs)
 
     def descend(self, loss: Tensor) -> None:
-        """One optimizer step, given the sum of all members' losses."""
-        # A member's parameters appear in its own loss alone, so this is each one's own gradient.
+        """Takes one optimizer step, given the sum of all members' losses."""
+        # Only a member's own loss depends on its parameters, so each gets its own gradient.
         gradients = torch.autograd.grad(
             loss, list(self._trainable.values()), materialize_grads=True
         )
@@ -98,7 +98,7 @@ class Members:
             self.restore()
 
     def restore(self) -> None:
-        """Puts pruned weights back where they belong, bit for bit."""
+        """Puts pruned weights back to their fixed values, bit for bit."""
         if self._pruned is not None:
             matrix = self._vector.detach()
             torch.where(self._pruned, self._fixed, matrix, out=matrix)
@@ -111,19 +111,19 @@ class Members:
             self._networks[member].get_parameter(name).copy_(values)
 
     def optimizer_state(self, member: int) -> dict[str, Tensor]:
-        """The optimizer's tensors as they would be for this member alone."""
+        """Returns the optimizer's tensors as they would be for this member alone."""
         return {
             name: (tensor[member] if tensor.dim() else tensor).clone()
             for name, tensor in optimizer_tensors(self.optimizer, self._vector).items()
         }
 
     def gradient_magnitudes(self, member: int, steps: int) -> dict[str, Tensor]:
-        """Mean |gradient| of each of a member's parameters, if any member's was asked for."""
+        """Returns the mean |gradient| of a member's parameters, if any job asked for that."""
         assert self._magnitudes is not None
         return self._layout.unflatten(self._magnitudes[member] / max(1, steps))
 
     def _views(self, matrix: Tensor) -> dict[str, Tensor]:
-        """A matrix of the parameters' form as one tensor per parameter, ``members x ...``."""
+        """Splits a matrix like that of all parameters: per parameter, ``members x ...``."""
         shapes = {name: part.shape for name, part in self._layout.unflatten(matrix[0]).items()}
         parts = matrix.split([shape.numel() for shape in shapes.values()], dim=1)
         return {
@@ -135,9 +135,9 @@ class Members:
 def _stacked_state(
     options: OptimizerOptions, states: Sequence[Mapping[str, Tensor]], matrix: Tensor
 ) -> dict[str, Tensor]:
-    """What the optimizer starts from, with zeros for members that bring no state along.
+    """Returns the optimizer's first state, with zeros for members without an earlier one.
 
-    It is made here and not by the optimizer's first step, as a captured step must find it in place.
+    The optimizer's first step would make it too late: a captured step must find it in place.
     """
     state: dict[str, Tensor] = {}
     moments = ["momentum_buffer"] if options.momentum else []

@@ -1,4 +1,4 @@
-"""What keeps jobs from being trained as one batched computation."""
+"""Why the stacked engine cannot train some jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from raylot.training.evaluation import begin_training
 from raylot.training.job import TrainingJob, has_hooks
 from raylot.training.stacked.forward import stacked_logits
 
-#: What all jobs of a stack must have in common; states and values of parameters may differ.
+#: What all jobs of a stack have in common; states and values of parameters may differ.
 _ALIKE: dict[str, Callable[[TrainingJob], object]] = {
     "architectures": lambda job: (type(job.network), repr(job.network)),
     "parameters": lambda job: [
@@ -39,10 +39,10 @@ _ALIKE: dict[str, Callable[[TrainingJob], object]] = {
 
 
 def why_not(jobs: Sequence[TrainingJob]) -> str | None:
-    """Why jobs cannot be stacked, in a few words for the middle of a sentence; None if they can.
+    """Returns why jobs cannot be stacked, in a few words to follow "because of"; None if they can.
 
-    Networks count as of one architecture if they are of one class and print alike, as all do that
-    are built by one function with the same arguments.
+    Networks have the same architecture if they have the same class and print alike: then the same
+    function has built them with the same arguments.
     """
     for job in jobs:
         if job.intervention is not None:
@@ -64,7 +64,7 @@ def why_not(jobs: Sequence[TrainingJob]) -> str | None:
 
 
 def _shares_weights(network: nn.Module) -> bool:
-    """`torch.func.functional_call` spoils a layer that is used twice (pytorch issue 164759)."""
+    """Whether a weight has several places: functional_call spoils it (pytorch issue 164759)."""
     names = [name for name, _ in network.named_parameters(remove_duplicate=False)]
     return len(names) > len(list(network.parameters()))
 
@@ -86,7 +86,7 @@ def _why_not_vectorised(job: TrainingJob) -> str | None:
         return "a network with dropout or another operation that torch.vmap does not take"
     after = _attributes(network)
     if before.keys() != after.keys() or any(after[name] is not before[name] for name in after):
-        # All members share one network's attributes, and a captured step does not change them.
+        # All members share the attributes of one network, and a captured step cannot change them.
         return "a network that changes its own attributes"
     return None
 

@@ -1,4 +1,4 @@
-"""One split of all members' tasks, resident on one device as it was stored, mostly as uint8."""
+"""One split of all members' tasks, kept on the device as stored, mostly as uint8."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from raylot.tasks import Task
 
 
 class Split:
-    """The training or test examples of K tasks; what several tasks share is held once.
+    """The training or test examples of K tasks; tensors that tasks share are kept once.
 
     Attributes:
         examples: how many each task has.
@@ -35,10 +35,10 @@ class Split:
         self._first = torch.tensor(first, device=self.device).unsqueeze(1)
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Scaled inputs, ``members x examples x ...``, and labels, ``members x examples``.
+        """Returns scaled inputs, ``members x examples x ...``, and labels, ``members x examples``.
 
         Args:
-            index: which examples of each member's own, ``members x examples``, int64.
+            index: which examples each member takes, ``members x examples``, int64.
         """
         rows = (index + self._first).flatten()
         inputs = self._inputs.index_select(0, rows).unflatten(0, index.shape)

@@ -25,8 +25,8 @@ from raylot.training.stacked.graph import captured
 from raylot.training.stacked.members import Members
 from raylot.training.stacked.splits import Split
 
-#: Examples per forward pass of an evaluation, over all members: bounds memory. More than one
-#: network has at once, as a GPU is to be filled.
+#: Examples of all members per forward pass of an evaluation, to bound memory. They are more than
+#: for one network, to fill a GPU.
 STACKED_EVALUATION_BATCH = 8 * EVALUATION_BATCH
 
 
@@ -81,12 +81,12 @@ class _Stack:
                 self._steps_taken += 1
                 examples += batch.shape[1]
             is_last = epoch + 1 == job.epochs or self._steps_taken >= stop
-            if not is_last:  # prepared while a GPU still works off the steps
+            if not is_last:  # prepared while a GPU still works on the steps
                 orders = self._orders(epoch + 1)
             for record, (loss, correct) in zip(self._records, self._tally.taken(), strict=True):
                 record.add(loss, correct, examples)
             self._seconds += time.perf_counter() - started
-            self._part_with_diverged()
+            self._finish_diverged()
             if len(self._results) == len(self._jobs):
                 break
             latest = self._evaluated() if job.learning_curve else None
@@ -101,18 +101,18 @@ class _Stack:
         return [self._results[member] for member in range(len(self._jobs))]
 
     def _orders(self, epoch: int) -> np.ndarray:
-        """``members x examples``: the order in which an epoch takes each member's examples."""
+        """Returns the order of each member's examples in an epoch, ``members x examples``."""
         return np.stack([epoch_order(job, epoch) for job in self._jobs])
 
     def _step(self, index: Tensor) -> None:
-        """One step on the examples that index names; the last of an epoch has a size of its own."""
+        """Steps on the examples of an index; the last batch of an epoch may be smaller."""
         size = index.shape[1]
         if size not in self._steps:
             self._steps[size] = Step(self._members, self._examples, self._tally, index)
         self._steps[size](index)
 
-    def _part_with_diverged(self) -> None:
-        """Those with a loss that is not finite stop here; their rows go on as numbers of no use."""
+    def _finish_diverged(self) -> None:
+        """Finishes members whose loss is not finite; their rows of the matrix are ignored then."""
         for member, record in enumerate(self._records):
             if member not in self._results and not record.is_finite:
                 self._members.restore()
@@ -139,7 +139,7 @@ class _Stack:
             record.curve.append(evaluation.accuracy)
 
     def _evaluated(self) -> list[Evaluation]:
-        """All members on their test splits, in evaluation mode."""
+        """Evaluates all members on their test splits."""
         with evaluation_mode(self._jobs[0].network):
             return evaluate_stacked(self._members, self._tests)
 
@@ -160,7 +160,7 @@ class Tally:
         return losses
 
     def taken(self) -> list[tuple[float, int]]:
-        """Each member's summed loss and number of hits, which start over at 0."""
+        """Returns each member's summed loss and number of hits, and sets them to 0."""
         sums = list(zip(self.loss.tolist(), self.correct.tolist(), strict=True))
         self.loss.zero_()
         self.correct.zero_()
@@ -178,7 +178,7 @@ class Step:
         self._run = captured(self._descend, state, members.optimizer, index.device)
 
     def __call__(self, index: Tensor) -> None:
-        """Steps on the examples that index names, ``members x examples``."""
+        """Steps on the examples of an index, ``members x examples``."""
         self._index.copy_(index)
         self._run()
 

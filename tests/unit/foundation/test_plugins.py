@@ -360,9 +360,8 @@ def test_metrics_of_what_is_not_finite_are_nan(tmp_path: Path) -> None:
 _FAILING = """
 from raylot import plugins
 
-class Own(BaseException):
-    def __str__(self):
-        raise RuntimeError("no text")
+class Own(Exception):
+    pass
 
 @plugins.metric("whole")
 def whole(probe):
@@ -371,7 +370,7 @@ def whole(probe):
 @plugins.metric("wide", of="activations", combine=max)
 def wide(layer, options):
     if layer.outputs.shape[1] == 8:
-        raise Own
+        raise Own("no")
     return 1
 
 @plugins.metric("joined", of="weights", combine=lambda values, sizes: values[9])
@@ -394,41 +393,14 @@ def test_a_metric_that_fails_is_nan_for_itself_alone_and_says_why(tmp_path: Path
     assert kept == {("2", "wide"): 1, ("0", "joined"): 2, ("2", "joined"): 2, ("4", "joined"): 2}
     assert {name for layer, name in found if layer == "all"} == set(names.split(","))
     assert sorted(reasons) == [
-        "joined: NaN, as computing it raised IndexError: list index out of range (at mine.py:18)",
-        "tensor: NaN, as computing it raised TypeError: a metric must return a number; tensor "
-        "returned a Tensor",
-        "whole: NaN, as computing it raised ZeroDivisionError: division by zero (at mine.py:10)",
-        "wide: NaN, as computing it raised Own: (its text cannot be had: RuntimeError) "
-        "(at mine.py:15)",
+        "joined: NaN, as computing it raised IndexError: list index out of range (at mine.py:17)",
+        "tensor: NaN, as computing it raised TypeError: metric tensor: must return a number, not "
+        "a Tensor",
+        "whole: NaN, as computing it raised ZeroDivisionError: division by zero (at mine.py:9)",
+        "wide: NaN, as computing it raised Own: no (at mine.py:14)",
     ]
     with pytest.warns(UserWarning, match="whole: NaN, as computing it raised ZeroDivisionError"):
         _measured(network, names)
-
-
-@pytest.mark.parametrize("call", ["sys.exit(3)", "exit(3)"])
-@pytest.mark.parametrize("of", ["probe", "layer, options"])
-def test_a_metric_that_exits_is_nan(tmp_path: Path, call: str, of: str) -> None:
-    kind = "network" if of == "probe" else "weights"
-    _load(
-        tmp_path,
-        "import sys\nfrom raylot import plugins\n\n"
-        f"@plugins.metric('quits', of='{kind}')\ndef quits({of}):\n    {call}\n",
-    )
-    reasons: list[str] = []
-    found = _measured(small_network(), "quits", note=reasons.append)
-    assert all(value != value for value in found.values())
-    assert set(reasons) == {"quits: NaN, as computing it raised SystemExit: 3 (at mine.py:6)"}
-
-
-def test_a_worker_that_ray_ends_is_not_kept_by_a_metric(tmp_path: Path) -> None:
-    _load(
-        tmp_path,
-        "from ray._raylet import raise_sys_exit_with_custom_error_message as told_to_end\n"
-        "from raylot import plugins\n\n@plugins.metric('slow')\ndef slow(probe):\n"
-        "    told_to_end('The process receives a SIGTERM.', exit_code=1)\n",
-    )
-    with pytest.raises(SystemExit):
-        _measured(small_network(), "slow")
 
 
 _GREEDY = """
@@ -612,10 +584,6 @@ def test_importing_a_plugin_registers_nothing(tmp_path: Path) -> None:
         ("x = 1", "it registers nothing"),
         ("raise SystemExit(0)", "SystemExit: 0 (at mine.py:1)"),
         ("class Own(BaseException): pass\nraise Own('stop')", "Own: stop (at mine.py:2)"),
-        ("class Mute(Exception):\n    __str__ = None\nraise Mute",
-         "Mute: (its text cannot be had: TypeError) (at mine.py:3)"),
-        ("class Mute:\n    __str__ = None\nraise SyntaxError(Mute())",
-         "SyntaxError: (its text cannot be had: TypeError) (at mine.py:3)"),
         ("raise ValueError('\\x1b]0;owned\\x07 http://me:word@host')",
          "ValueError: \\x1b]0;owned\\x07 http://***@host (at mine.py:1)"),
         ("import no_such_module",

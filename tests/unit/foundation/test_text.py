@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ray._raylet import raise_sys_exit_with_custom_error_message
 
 from raylot.foundation.errors import OptionError
 from raylot.foundation.text import one_line, safe
@@ -137,23 +136,5 @@ class _MuteError(Exception):
         raise ValueError("no words")
 
 
-class _QuittingError(Exception):
-    def __str__(self) -> str:
-        raise SystemExit
-
-
 def test_an_error_without_words_is_a_line_too() -> None:
     assert one_line(_MuteError()) == "(its text cannot be had: ValueError)"
-    assert one_line(_QuittingError()) == "(its text cannot be had: SystemExit)"
-
-
-class _SlowError(Exception):
-    """Ray ends the worker while this computes its text."""
-
-    def __str__(self) -> str:
-        raise_sys_exit_with_custom_error_message("The process receives a SIGTERM.", exit_code=1)
-
-
-def test_a_worker_that_ray_ends_is_not_kept_by_a_text() -> None:
-    with pytest.raises(SystemExit):
-        one_line(_SlowError())

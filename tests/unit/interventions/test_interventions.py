@@ -15,10 +15,10 @@ from raylot import interventions
 from raylot.config import InterventionOptions, OptimizerOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import BUILT_IN
-from raylot.networks.prunable import prunable_weights
 from raylot.training import Intervention
 from tests.support.tasks import random_task, small_network
-from tests.unit.interventions.trainings import bits, make, trained, vector, with_batch_norm
+from tests.unit.interventions.trainings import make, trained, with_batch_norm
+from tests.unit.training.networks import assert_pruned_stay, bits, random_masks, vector, weights_of
 
 
 def test_every_name_of_the_configuration_has_its_method() -> None:
@@ -141,17 +141,11 @@ def test_pruned_weights_never_move_by_a_single_bit(
         "initial": build(seed=seed + 1).state_dict(),
     }  # fmt: skip
     state = trained(network, epochs=1, **arguments).optimizer_state if carried else None
-    before = {n: w.detach().clone() for n, w in prunable_weights(network).items()}
-    generator = torch.Generator().manual_seed(seed + 1_000_000)
-    masks = {n: torch.rand(w.shape, generator=generator) < density for n, w in before.items()}
+    before, masks = weights_of(network), random_masks(network, density, seed)
     trained(network, masks=masks, masked=masked, optimizer_state=state, **arguments)
-    for weight_name, weight in prunable_weights(network).items():
-        pruned = ~masks[weight_name]
-        fixed = before[weight_name] if masked == "freeze" else torch.zeros_like(weight)
-        assert torch.equal(bits(weight)[pruned], bits(fixed)[pruned])
+    assert_pruned_stay(network, before, masks, masked)
     moved = [
-        not torch.equal(w[masks[n]], before[n][masks[n]])
-        for n, w in prunable_weights(network).items()
+        not torch.equal(w[masks[n]], before[n][masks[n]]) for n, w in weights_of(network).items()
     ]
     # A second reset at the end of a task draws the same weights as the first.
     assert any(moved) or (name == "reset" and carried and whole_task)

@@ -7,13 +7,8 @@ import torch
 
 from raylot.config import OptimizerOptions
 from tests.support.tasks import small_network
-from tests.unit.interventions.trainings import (
-    STANDING_STILL,
-    make,
-    step_without_inputs,
-    trained,
-    vector,
-)
+from tests.unit.interventions.trainings import STANDING_STILL, make, step_without_inputs, trained
+from tests.unit.training.networks import vector
 
 
 def test_l2_by_hand() -> None:

@@ -9,14 +9,8 @@ import torch
 from torch import Tensor
 
 from tests.support.tasks import small_network
-from tests.unit.interventions.trainings import (
-    KEY,
-    STANDING_STILL,
-    make,
-    trained,
-    vector,
-    with_batch_norm,
-)
+from tests.unit.interventions.trainings import KEY, STANDING_STILL, make, trained, with_batch_norm
+from tests.unit.training.networks import vector
 
 
 def _perturbed(shrink: float, perturb: float, *, seed: int = 0, **arguments: Any) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from raylot import interventions
 from raylot.config import InterventionOptions, OptimizerOptions
@@ -38,14 +38,6 @@ def trained(network: nn.Module, task: Task | None = None, **arguments: Any) -> T
         "engine": "generic",
     }  # fmt: skip
     return train(network, task or random_task(), **{**defaults, **arguments})
-
-
-def vector(network: nn.Module) -> Tensor:
-    return torch.cat([p.detach().flatten() for p in network.parameters()])
-
-
-def bits(tensor: Tensor) -> Tensor:
-    return tensor.detach().contiguous().view(torch.int32)
 
 
 def step_without_inputs(intervention: Intervention, **arguments: Any) -> nn.Linear:

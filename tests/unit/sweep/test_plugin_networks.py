@@ -72,7 +72,7 @@ _NORMALISED = (
         (
             "return Failing(Mute())",
             "network=mine: fails on inputs of shape (2, 1, 8, 8), float32: Mute: (its text cannot "
-            "be had: SystemExit)",
+            "be had: ValueError)",
         ),
         ("return Counted()", "network=mine: must have tensors alone in its state dict, and no _e"),
     ],
@@ -93,7 +93,7 @@ def test_a_network_that_no_run_could_train_is_refused(
         "        pass\n"
         "class Mute(Exception):\n"
         "    def __str__(self):\n"
-        "        raise SystemExit\n"
+        "        raise ValueError\n"
         "class Failing(nn.Linear):\n"
         "    def __init__(self, error):\n"
         "        super().__init__(64, 10)\n"

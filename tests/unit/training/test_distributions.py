@@ -21,7 +21,7 @@ import raylot
 from raylot.config import OptimizerOptions
 from raylot.foundation.randomness import RandomKey
 from raylot.training import TrainingJob, TrainingResult, fast, train
-from tests.unit.training.mlps import mlp
+from tests.unit.training.networks import mlp
 
 #: Measure -> by how much means may differ. One network's accuracies have a standard deviation of
 #: 0.01 over seeds, its loss of 0.03 nats, and overlaps of 0.03.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,7 +27,6 @@ from raylot.training import (
     train,
     train_all,
 )
-from raylot.training.fast.inputs import are_sparse
 from raylot.training.stacked.members import Members
 from tests.support.tasks import random_task, small_network
 
@@ -218,36 +216,6 @@ def test_labels_that_were_written_over_never_reach_compiled_code(labels: str, va
     getattr(task, labels)[::2] = value
     with pytest.raises(OptionError, match="the task's inputs or labels do not fit the network"):
         _trained(small_network(), task, engine="fast")
-
-
-@pytest.mark.parametrize("split", ["train", "test"])
-@pytest.mark.parametrize("change", [-1, 1])
-def test_other_numbers_of_labels_than_inputs_never_reach_compiled_code(
-    split: str, change: int
-) -> None:
-    task = random_task()
-    labels = getattr(task, f"{split}_labels")
-    labels.resize_(len(labels) + change)
-    labels[-1] = 0
-    with pytest.raises(OptionError, match="the task's inputs or labels do not fit the network"):
-        _trained(small_network(), task, engine="fast")
-
-
-def test_inputs_that_were_exchanged_are_looked_through_again() -> None:
-    """Compiled code would read beyond the end of what was listed of the first ones."""
-    task = random_task()
-    for inputs in (task.train_inputs, task.test_inputs):
-        inputs[:, 1:] = 0  # so that they are listed
-    assert are_sparse(task)
-    before = _trained(small_network(), task, engine="fast", max_steps=None)
-    task.train_inputs.data = torch.cat([task.train_inputs, task.train_inputs])
-    task.train_labels.data = torch.cat([task.train_labels, task.train_labels])
-    after, expected = (
-        _trained(small_network(), each, engine="fast", max_steps=None)
-        for each in (task, dataclasses.replace(task, train_inputs=task.train_inputs.clone()))
-    )
-    assert (before.steps, after.steps) == (3, 5)  # of 16 of 40 and of 80 examples
-    assert after.train_loss == expected.train_loss
 
 
 @pytest.mark.parametrize("engine", ["auto", "generic", "fast"])

@@ -28,7 +28,7 @@ from raylot.foundation.randomness import RandomKey
 from raylot.tasks import Task
 from raylot.training import Masks, TrainingResult, train
 from tests.support.tasks import random_task
-from tests.unit.training.mlps import mlp, random_masks
+from tests.unit.training.networks import mlp, random_masks
 
 _KEY = RandomKey((0, "test"))
 _CLOSE = 1e-5

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from torch import nn
 from torch.nn import functional as F
 
+import raylot
 from raylot.config import OptimizerOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
@@ -22,12 +23,15 @@ from raylot.masks.pruning import Masks
 from raylot.networks.prunable import prunable_weights
 from raylot.tasks import Task
 from raylot.training import Intervention, Training, TrainingResult, evaluate
-from raylot.training import train as train_with
 from tests.support.tasks import random_task, small_network
+from tests.unit.training.networks import assert_pruned_stay, bits, random_masks, weights_of
 from tests.unit.training.optimizers import OPTIMIZERS
 
 _KEY = RandomKey((0, "test"))
 _ENGINES = ["generic", "fast"]
+train_with = functools.partial(
+    raylot.training.train, epochs=1, batch_size=16, optimizer=OptimizerOptions(), key=_KEY
+)
 train = functools.partial(train_with, engine="generic")
 
 
@@ -36,7 +40,7 @@ def test_it_trains_as_a_plain_pytorch_loop_does(name: str) -> None:
     options, task = OPTIMIZERS[name], random_task()
     network = small_network()
     plain = copy.deepcopy(network)
-    result = train(network, task, epochs=2, batch_size=16, optimizer=options, key=_KEY)
+    result = train(network, task, epochs=2, optimizer=options)
 
     stepper: torch.optim.Optimizer
     if options.optimizer == "adam":
@@ -69,19 +73,6 @@ def test_it_trains_as_a_plain_pytorch_loop_does(name: str) -> None:
         torch.testing.assert_close(trained, expected, rtol=1e-5, atol=1e-6)
 
 
-def _masks(network: nn.Module, density: float, seed: int) -> Masks:
-    # not the seed of the weights themselves, or all negative ones would survive
-    generator = torch.Generator().manual_seed(seed + 1_000_000)
-    return {
-        name: torch.rand(weight.shape, generator=generator) < density
-        for name, weight in prunable_weights(network).items()
-    }
-
-
-def _bits(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach().contiguous().view(torch.int32)
-
-
 @settings(deadline=None, max_examples=60)
 @given(
     # the fast engine has no sgd
@@ -105,42 +96,37 @@ def test_pruned_weights_never_move_by_a_single_bit(
 
     def run(masks: Masks | None, state: dict[str, torch.Tensor] | None) -> dict[str, torch.Tensor]:
         return train_with(
-            network, task, epochs=epochs, batch_size=16, optimizer=options, key=_KEY,
-            masks=masks, masked=masked, optimizer_state=state, engine=engine,
+            network, task, epochs=epochs, optimizer=options, masks=masks, masked=masked,
+            optimizer_state=state, engine=engine,
         ).optimizer_state  # fmt: skip
 
     state = run(None, None) if carried else None
-    before = {name: w.detach().clone() for name, w in prunable_weights(network).items()}
-    masks = _masks(network, density, seed)
+    before = weights_of(network)
+    masks = random_masks(network, density, seed)
     run(masks, state)
-    for name, weight in prunable_weights(network).items():
-        fixed = torch.zeros_like(weight) if masked == "zero" else before[name]
-        pruned = ~masks[name]
-        assert torch.equal(_bits(weight)[pruned], _bits(fixed)[pruned])
+    assert_pruned_stay(network, before, masks, masked)
 
 
 @pytest.mark.parametrize("masked", ["zero", "freeze"])
 def test_pruned_weights_do_not_even_move_when_training_diverges(masked: str) -> None:
     task, network = random_task(), small_network()
-    before = {name: w.detach().clone() for name, w in prunable_weights(network).items()}
-    masks = _masks(network, 0.5, 0)
+    before = weights_of(network)
+    masks = random_masks(network, 0.5, 0)
     options = OptimizerOptions(optimizer="sgd", lr=100.0, momentum=0.9, weight_decay=100.0)
-    result = train(network, task, epochs=50, batch_size=4, optimizer=options, key=_KEY,
-                   masks=masks, masked=masked)  # fmt: skip
+    result = train(
+        network, task, epochs=50, batch_size=4, optimizer=options, masks=masks, masked=masked
+    )
     assert result.diverged
     assert result.test_accuracy != result.test_accuracy  # NaN
-    for name, weight in prunable_weights(network).items():
-        fixed = torch.zeros_like(weight) if masked == "zero" else before[name]
-        assert torch.equal(_bits(weight)[~masks[name]], _bits(fixed)[~masks[name]])
+    assert_pruned_stay(network, before, masks, masked)
 
 
 @pytest.mark.parametrize("engine", _ENGINES)
 def test_surviving_weights_do_move(engine: str) -> None:
     network = small_network()
-    before = {name: w.detach().clone() for name, w in prunable_weights(network).items()}
-    masks = _masks(network, 0.5, 0)
-    train_with(network, random_task(), epochs=1, batch_size=8, optimizer=OptimizerOptions(),
-               key=_KEY, masks=masks, engine=engine)  # fmt: skip
+    before = weights_of(network)
+    masks = random_masks(network, 0.5, 0)
+    train_with(network, random_task(), batch_size=8, masks=masks, engine=engine)
     for name, weight in prunable_weights(network).items():
         assert not torch.equal(weight[masks[name]], before[name][masks[name]])
 
@@ -150,10 +136,9 @@ def test_pruning_changes_the_result(engine: str) -> None:
     """Masks applied to a copy, and so to nothing, would leave the dense network."""
     task = random_task()
     outputs = []
-    for masks in (None, _masks(small_network(), 0.3, 1)):
+    for masks in (None, random_masks(small_network(), 0.3, 1)):
         network = small_network()
-        train_with(network, task, epochs=1, batch_size=8, optimizer=OptimizerOptions(), key=_KEY,
-              masks=masks, engine=engine)  # fmt: skip
+        train_with(network, task, batch_size=8, masks=masks, engine=engine)
         outputs.append(network(task.scale(task.test_inputs)))
     assert not torch.allclose(outputs[0], outputs[1])
 
@@ -162,8 +147,8 @@ def test_pruning_changes_the_result(engine: str) -> None:
 def test_a_mask_that_names_no_parameter_is_refused(engine: str) -> None:
     with pytest.raises(ValueError, match=r"masks: 7\.weight is no trainable parameter"):
         train_with(
-            small_network(), random_task(), epochs=1, batch_size=8, optimizer=OptimizerOptions(),
-            key=_KEY, engine=engine, masks={"7.weight": torch.ones(2, dtype=torch.bool)},
+            small_network(), random_task(), batch_size=8, engine=engine, masks={"7.weight":
+            torch.ones(2, dtype=torch.bool)},
         )  # fmt: skip
 
 
@@ -173,16 +158,12 @@ def test_carrying_the_optimizer_on_equals_never_having_stopped(engine: str) -> N
     task, options = random_task(), OptimizerOptions(lr=0.01)
     whole, halves = small_network(), small_network()
 
-    once = train_with(
-        whole, task, epochs=2, batch_size=16, optimizer=options, key=_KEY, engine=engine
-    )
-    first = train_with(
-        halves, task, epochs=1, batch_size=16, optimizer=options, key=_KEY, engine=engine
-    )
+    once = train_with(whole, task, epochs=2, optimizer=options, engine=engine)
+    first = train_with(halves, task, optimizer=options, engine=engine)
     # the second epoch's data order, from the same key
     second = train_with(
-        halves, task, epochs=1, batch_size=16, optimizer=options,
-        key=_ShiftedEpochs(_KEY.path), engine=engine, optimizer_state=first.optimizer_state,
+        halves, task, optimizer=options, key=_ShiftedEpochs(_KEY.path), engine=engine,
+        optimizer_state=first.optimizer_state,
     )  # fmt: skip
     for a, b in zip(whole.parameters(), halves.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -206,12 +187,11 @@ def test_learning_speed_is_the_mean_height_of_the_learning_curve(engine: str) ->
     curve = [evaluate(network, task).accuracy]
     for epochs in (1, 2, 3):
         fresh = small_network()
-        train_with(
-            fresh, task, epochs=epochs, batch_size=8, optimizer=options, key=_KEY, engine=engine
-        )
+        train_with(fresh, task, epochs=epochs, batch_size=8, optimizer=options, engine=engine)
         curve.append(evaluate(fresh, task).accuracy)
-    result = train_with(network, task, epochs=3, batch_size=8, optimizer=options, key=_KEY,
-                   learning_curve=True, engine=engine)  # fmt: skip
+    result = train_with(
+        network, task, epochs=3, batch_size=8, optimizer=options, learning_curve=True, engine=engine
+    )
     assert result.learning_speed == pytest.approx(
         (curve[0] / 2 + curve[1] + curve[2] + curve[3] / 2) / 3
     )
@@ -251,10 +231,7 @@ def test_the_key_alone_decides_and_nothing_else_is_disturbed(
         network = copy.deepcopy(start)
         torch.manual_seed(global_seed)
         state = torch.random.get_rng_state()
-        train_with(
-            network, random_task(), epochs=2, batch_size=10, optimizer=OptimizerOptions(), key=key,
-            engine=engine,
-        )  # fmt: skip
+        train_with(network, random_task(), epochs=2, batch_size=10, key=key, engine=engine)
         assert torch.equal(torch.random.get_rng_state(), state)
         trained.append(torch.cat([p.detach().flatten() for p in network.parameters()]))
     assert torch.equal(trained[0], trained[1])
@@ -266,7 +243,7 @@ def test_frozen_parameters_stay_and_tensors_remain_the_networks_own() -> None:
     first = network.get_parameter("0.weight")
     first.requires_grad_(False)
     value, storages = first.clone(), [p.data_ptr() for p in network.parameters()]
-    train(network, random_task(), epochs=1, batch_size=8, optimizer=OptimizerOptions(), key=_KEY)
+    train(network, random_task(), batch_size=8)
     assert torch.equal(first, value)
     assert [p.data_ptr() for p in network.parameters()] == storages
     assert all(p.grad is None for p in network.parameters())
@@ -282,22 +259,22 @@ def test_frozen_parameters_stay_and_tensors_remain_the_networks_own() -> None:
 def test_a_mask_that_is_not_made_for_its_weight_is_refused(mask: torch.Tensor, engine: str) -> None:
     with pytest.raises(ValueError, match=r"masks: 0\.weight must be boolean, of shape \(8, 6\)"):
         train_with(
-            small_network(), random_task(), epochs=1, batch_size=8, optimizer=OptimizerOptions(),
-            key=_KEY, engine=engine, masks={"0.weight": mask},
-        )  # fmt: skip
+            small_network(), random_task(), batch_size=8, engine=engine, masks={"0.weight": mask}
+        )
 
 
 def test_the_learning_curve_begins_with_the_masked_network() -> None:
     """And not with the dense one, whose pruned weights are not yet 0."""
-    task, masks = random_task(), _masks(small_network(), 0.3, 1)
+    task, masks = random_task(), random_masks(small_network(), 0.3, 1)
     masked = small_network()
     for name, mask in masks.items():
         masked.get_parameter(name).data[~mask] = 0
     before = evaluate(masked, task).accuracy
     assert before != evaluate(small_network(), task).accuracy
     still = OptimizerOptions(optimizer="sgd", lr=1e-30)
-    result = train(small_network(), task, epochs=1, batch_size=8, optimizer=still, key=_KEY,
-                   masks=masks, learning_curve=True)  # fmt: skip
+    result = train(
+        small_network(), task, batch_size=8, optimizer=still, masks=masks, learning_curve=True
+    )
     assert result.learning_speed == result.test_accuracy == before
 
 
@@ -347,7 +324,7 @@ def _fade(
         network.bias.copy_(torch.tensor([1.0, 0.0]))
     recorder = _Recorder()
     result = train(
-        network, task, epochs=epochs, batch_size=100, key=_KEY, intervention=recorder,
+        network, task, epochs=epochs, batch_size=100, intervention=recorder,
         optimizer=OptimizerOptions(optimizer="sgd", lr=1e-30), previous=previous, gradual=gradual,
     )  # fmt: skip
     return torch.cat(recorder.inputs).squeeze(1), result
@@ -376,9 +353,8 @@ def test_without_a_share_or_an_earlier_task_nothing_fades() -> None:
     for arguments in ({}, {"previous": previous}, {"gradual": 0.5},
                       {"previous": previous, "gradual": 0.5}):  # fmt: skip
         network = small_network()
-        train(network, task, epochs=2, batch_size=16, optimizer=OptimizerOptions(lr=0.01), key=_KEY,
-              **arguments)  # type: ignore[arg-type]  # fmt: skip
-        vectors.append(_bits(torch.cat([p.flatten() for p in network.parameters()])))
+        train(network, task, epochs=2, optimizer=OptimizerOptions(lr=0.01), **arguments)  # type: ignore[arg-type]  # fmt: skip
+        vectors.append(bits(torch.cat([p.flatten() for p in network.parameters()])))
     assert torch.equal(vectors[0], vectors[1])
     assert torch.equal(vectors[0], vectors[2])
     assert not torch.equal(vectors[0], vectors[3])
@@ -411,7 +387,7 @@ def test_max_steps_takes_the_first_steps_of_the_longer_training(steps: int) -> N
     result = train(network, random_task(), max_steps=steps, **arguments)
     assert result.steps == steps
     vector = torch.cat([p.detach().flatten() for p in network.parameters()])
-    assert torch.equal(_bits(vector), _bits(recorder.weights[steps - 1]))
+    assert torch.equal(bits(vector), bits(recorder.weights[steps - 1]))
     assert result.test_loss == evaluate(network, random_task()).loss
 
 
@@ -442,10 +418,10 @@ def test_a_training_cut_short_has_the_learning_curve_of_the_epochs_it_began(engi
 
 def test_gradient_magnitudes_are_the_mean_before_masking() -> None:
     task, network = random_task(), small_network()
-    masks = _masks(network, 0.5, 0)
+    masks = random_masks(network, 0.5, 0)
     loop = copy.deepcopy(network)
     result = train(
-        network, task, epochs=2, batch_size=16, key=_KEY, masks=masks, masked="freeze",
+        network, task, epochs=2, masks=masks, masked="freeze",
         optimizer=OptimizerOptions(optimizer="sgd", lr=0.1), gradient_magnitudes=True,
     )  # fmt: skip
 
@@ -472,13 +448,12 @@ def test_gradient_magnitudes_are_the_mean_before_masking() -> None:
 def test_measuring_gradients_changes_nothing_and_is_left_out_unless_asked_for(engine: str) -> None:
     networks = [small_network(), small_network()]
     results = [
-        train_with(network, random_task(), epochs=1, batch_size=16, optimizer=OptimizerOptions(),
-              key=_KEY, gradient_magnitudes=measured, engine=engine)
+        train_with(network, random_task(), gradient_magnitudes=measured, engine=engine)
         for network, measured in zip(networks, (False, True), strict=True)
     ]  # fmt: skip
     assert results[0].gradient_magnitudes is None
     for a, b in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
-        assert torch.equal(_bits(a), _bits(b))
+        assert torch.equal(bits(a), bits(b))
 
 
 @pytest.mark.parametrize("whole_task", [False, True])
@@ -496,7 +471,7 @@ def test_an_intervention_is_called_at_its_places_and_only_there(whole_task: bool
     assert result.test_loss == expected.test_loss
     assert result.learning_speed == expected.learning_speed
     for a, b in zip(network.parameters(), plain.parameters(), strict=True):
-        assert torch.equal(_bits(a), _bits(b))
+        assert torch.equal(bits(a), bits(b))
 
 
 class _Meddler(Intervention):
@@ -521,17 +496,18 @@ class _Meddler(Intervention):
 def test_no_place_lets_pruned_weights_go(masked: str) -> None:
     """Not even in between: every step sees them where they belong."""
     network, meddler = small_network(), _Meddler()
-    before = {name: w.detach().clone() for name, w in prunable_weights(network).items()}
-    masks = _masks(network, 0.5, 0)
-    result = train(network, random_task(), epochs=2, batch_size=20, optimizer=OptimizerOptions(),
-                   key=_KEY, masks=masks, masked=masked, intervention=meddler,
-                   whole_task=True)  # fmt: skip
+    before = weights_of(network)
+    masks = random_masks(network, 0.5, 0)
+    result = train(
+        network, random_task(), epochs=2, batch_size=20, masks=masks, masked=masked,
+        intervention=meddler, whole_task=True,
+    )  # fmt: skip
     assert len(meddler.seen) == 4
     for weights in (*meddler.seen, network.state_dict()):
         for name, mask in masks.items():
             fixed = torch.zeros_like(mask, dtype=torch.float32)
             fixed = fixed if masked == "zero" else before[name]
-            assert torch.equal(_bits(weights[name])[~mask], _bits(fixed)[~mask])
+            assert torch.equal(bits(weights[name])[~mask], bits(fixed)[~mask])
             assert (weights[name][mask] == 7).all()
     moment = result.optimizer_state["exp_avg"]
     survives = torch.cat([
@@ -589,8 +565,7 @@ def test_a_network_that_was_evaluated_first_trains_as_one_that_was_not() -> None
     networks[1].load_state_dict(networks[0].state_dict())
     evaluate(networks[0], random_task())
     for network in networks:
-        train(network, random_task(), epochs=2, batch_size=16, optimizer=OptimizerOptions(),
-              key=_KEY, learning_curve=True)  # fmt: skip
+        train(network, random_task(), epochs=2, learning_curve=True)
     assert torch.equal(networks[0].linear.weight, networks[1].linear.weight)
 
 
@@ -622,8 +597,7 @@ def test_a_frozen_batch_norm_stays_frozen(frozen: str | None) -> None:
         network[1].eval()
     before = network.get_buffer("1.running_mean").clone()
     modes = [module.training for module in network.modules()]
-    train(network, random_task(), epochs=2, batch_size=16, optimizer=OptimizerOptions(), key=_KEY,
-          learning_curve=True)  # fmt: skip
+    train(network, random_task(), epochs=2, learning_curve=True)
     assert torch.equal(network.get_buffer("1.running_mean"), before) == (frozen is not None)
     assert [module.training for module in network.modules()] == modes
 
@@ -632,8 +606,7 @@ def test_a_network_in_evaluation_mode_as_a_whole_is_trained_as_a_whole() -> None
     """A user may just have evaluated it."""
     evaluated, fresh = _with_batch_norm().eval(), _with_batch_norm()
     for network in (evaluated, fresh):
-        train(network, random_task(), epochs=2, batch_size=16, optimizer=OptimizerOptions(),
-              key=_KEY)  # fmt: skip
+        train(network, random_task(), epochs=2)
     for a, b in zip(evaluated.state_dict().values(), fresh.state_dict().values(), strict=True):
         assert torch.equal(a, b)
 
@@ -667,23 +640,20 @@ def test_drop_last_leaves_out_the_smaller_last_batch(engine: str, gradual: float
         "previous": random_task(seed=1), "gradual": gradual,
     }  # fmt: skip
     dropped, stopped = small_network(), small_network()
-    first = train_with(dropped, random_task(), epochs=1, drop_last=True, key=_KEY, **arguments)
+    first = train_with(dropped, random_task(), drop_last=True, **arguments)
     assert first.steps == 2
     if not gradual:  # which is a share of fewer steps
-        second = train_with(stopped, random_task(), epochs=1, max_steps=2, key=_KEY, **arguments)
+        second = train_with(stopped, random_task(), max_steps=2, **arguments)
         assert torch.equal(dropped[0].weight, stopped[0].weight)  # type: ignore[index]
         assert first.train_loss == second.train_loss
-    twice = train_with(
-        small_network(), random_task(), epochs=2, drop_last=True, key=_KEY, **arguments
-    )
+    twice = train_with(small_network(), random_task(), epochs=2, drop_last=True, **arguments)
     assert twice.steps == 4
 
 
 def test_drop_last_uses_each_of_the_other_examples_once_an_epoch() -> None:
     recorder, task = _Recorder(), _numbered(40, 0, label=0)
     network = nn.Linear(1, 2)
-    train(network, task, epochs=2, batch_size=16, key=_KEY, intervention=recorder, drop_last=True,
-          optimizer=OptimizerOptions())  # fmt: skip
+    train(network, task, epochs=2, intervention=recorder, drop_last=True)
     assert [len(inputs) for inputs in recorder.inputs] == [16] * 4
     epochs = [set(torch.cat(recorder.inputs[i : i + 2]).flatten().tolist()) for i in (0, 2)]
     assert [len(seen) for seen in epochs] == [32, 32]
@@ -692,5 +662,4 @@ def test_drop_last_uses_each_of_the_other_examples_once_an_epoch() -> None:
 
 def test_drop_last_must_leave_a_batch() -> None:
     with pytest.raises(OptionError, match=r"^batch_size=41: must be at most 40, .* drop_last$"):
-        train(small_network(), random_task(), epochs=1, batch_size=41, key=_KEY, drop_last=True,
-              optimizer=OptimizerOptions())  # fmt: skip
+        train(small_network(), random_task(), batch_size=41, drop_last=True)

@@ -19,7 +19,6 @@ from torch.nn import functional as F
 from raylot import networks
 from raylot.config import OptimizerOptions
 from raylot.foundation.randomness import RandomKey
-from raylot.networks.prunable import prunable_weights
 from raylot.tasks import Task
 from raylot.training import (
     Intervention,
@@ -34,6 +33,13 @@ from raylot.training.stacked import training as stacked_training
 from raylot.training.stacked.forward import stacked_logits
 from tests.support.tasks import random_task, small_network
 from tests.unit.training import emulated_cuda_graphs
+from tests.unit.training.networks import (
+    assert_pruned_stay,
+    bits,
+    random_masks,
+    vector,
+    weights_of,
+)
 from tests.unit.training.optimizers import OPTIMIZERS
 
 _KEY = RandomKey((0, "test"))
@@ -52,26 +58,10 @@ def _job(member: int = 0, **changes: Any) -> TrainingJob:
     return TrainingJob(**options | changes)
 
 
-def _masks(network: nn.Module, density: float, seed: int = 0) -> Masks:
-    generator = torch.Generator().manual_seed(seed + 1_000_000)
-    return {
-        name: torch.rand(weight.shape, generator=generator) < density
-        for name, weight in prunable_weights(network).items()
-    }
-
-
 def _alone(jobs: Sequence[TrainingJob]) -> tuple[list[TrainingJob], list[TrainingResult]]:
     """The same jobs trained one after another, on copies of their networks."""
     copies = [dataclasses.replace(job, network=copy.deepcopy(job.network)) for job in jobs]
     return copies, [generic.train(job) for job in copies]
-
-
-def _vector(network: nn.Module) -> Tensor:
-    return torch.cat([p.detach().flatten() for p in network.parameters()])
-
-
-def _bits(tensor: Tensor) -> Tensor:
-    return tensor.detach().contiguous().view(torch.int32)
 
 
 def _assert_close(found: Tensor, expected: Tensor) -> None:
@@ -84,7 +74,7 @@ def _assert_as_alone(jobs: Sequence[TrainingJob]) -> list[TrainingResult]:
     results = train_stacked(jobs)
     assert len(results) == len(jobs)
     for job, other, result, alone in zip(jobs, copies, results, expected, strict=True):
-        _assert_close(_vector(job.network), _vector(other.network))
+        _assert_close(vector(job.network), vector(other.network))
         assert result.steps == alone.steps
         assert result.diverged == alone.diverged
         for name in ("train_loss", "test_loss"):
@@ -111,7 +101,7 @@ def _mixed(members: int, **changes: Any) -> list[TrainingJob]:
     return [
         dataclasses.replace(
             job,
-            masks=_masks(job.network, 0.4, member) if member else None,
+            masks=random_masks(job.network, 0.4, member) if member else None,
             masked="freeze" if member % 2 else "zero",
         )
         for member, job in enumerate(jobs)
@@ -136,7 +126,7 @@ def test_dense_members_train_as_they_do_alone(name: str, members: int) -> None:
 def test_masked_members_train_as_they_do_alone(masked: str, members: int) -> None:
     jobs = [_job(member, masked=masked) for member in range(members)]
     jobs = [
-        dataclasses.replace(job, masks=_masks(job.network, 0.2 + member / 10, member))
+        dataclasses.replace(job, masks=random_masks(job.network, 0.2 + member / 10, member))
         for member, job in enumerate(jobs)
     ]
     _assert_as_alone(jobs)
@@ -151,7 +141,7 @@ def test_members_may_share_task_and_start_and_differ_in_order_alone() -> None:
     task = random_task()
     jobs = [_job(member, task=task, network=small_network()) for member in range(3)]
     _assert_as_alone(jobs)
-    assert not torch.equal(_vector(jobs[0].network), _vector(jobs[1].network))
+    assert not torch.equal(vector(jobs[0].network), vector(jobs[1].network))
 
 
 def test_some_members_may_share_a_task() -> None:
@@ -200,7 +190,7 @@ def test_networks_of_the_library_train_as_they_do_alone(architecture: str) -> No
     options = OptimizerOptions(optimizer="sgd", lr=0.01, momentum=0.9)
     for member in range(3):
         network = _seeded(_ARCHITECTURES[architecture], member)
-        masks = _masks(network, 0.5, member) if member else None
+        masks = random_masks(network, 0.5, member) if member else None
         jobs.append(
             _job(member, network=network, task=_image_task(member), masks=masks, optimizer=options)
         )
@@ -260,10 +250,10 @@ def test_max_steps(max_steps: int) -> None:
     options = OptimizerOptions(optimizer="sgd", lr=0.01, momentum=0.9)
     jobs = [_job(member, max_steps=max_steps, optimizer=options) for member in range(3)]
     if not max_steps:  # a state that was never stepped is empty alone, and 0 here
-        before = [_vector(job.network) for job in jobs]
+        before = [vector(job.network) for job in jobs]
         results = train_stacked(jobs)
         assert [result.steps for result in results] == [0, 0, 0]
-        assert all(torch.equal(_vector(j.network), b) for j, b in zip(jobs, before, strict=True))
+        assert all(torch.equal(vector(j.network), b) for j, b in zip(jobs, before, strict=True))
         return
     results = _assert_as_alone(jobs)
     assert all(result.steps == min(6, max_steps) for result in results)
@@ -391,7 +381,7 @@ def test_pruned_weights_never_move_by_a_single_bit(
             network.get_parameter("0.weight").data.mul_(1e38)
         jobs.append(
             _job(
-                seed + member, network=network, masks=_masks(network, density, seed + member),
+                seed + member, network=network, masks=random_masks(network, density, seed + member),
                 masked=masked, optimizer=OPTIMIZERS[optimizer],
             )
         )  # fmt: skip
@@ -403,16 +393,11 @@ def test_pruned_weights_never_move_by_a_single_bit(
             dataclasses.replace(job, optimizer_state=result.optimizer_state)
             for job, result in zip(jobs, train_stacked(dense), strict=True)
         ]
-    before = [
-        {n: w.detach().clone() for n, w in prunable_weights(job.network).items()} for job in jobs
-    ]
+    before = [weights_of(job.network) for job in jobs]
     train_stacked(jobs)
     for job, weights in zip(jobs, before, strict=True):
         assert job.masks is not None
-        for name, weight in prunable_weights(job.network).items():
-            fixed = torch.zeros_like(weight) if job.masked == "zero" else weights[name]
-            pruned = ~job.masks[name]
-            assert torch.equal(_bits(weight)[pruned], _bits(fixed)[pruned])
+        assert_pruned_stay(job.network, weights, job.masks, job.masked)
 
 
 @pytest.mark.parametrize("diverging", [False, True])
@@ -422,10 +407,10 @@ def test_not_even_pruned_weights_that_arithmetic_would_flush_to_zero_move(diverg
     weight = job.network.get_parameter("0.weight")
     weight.data.fill_(1e-40)
     job = dataclasses.replace(job, masks={"0.weight": torch.zeros_like(weight, dtype=torch.bool)})
-    before = _bits(weight).clone()
+    before = bits(weight).clone()
     assert train_stacked([job])[0].diverged == diverging
     assert (before > 0).all()
-    assert torch.equal(_bits(weight), before)
+    assert torch.equal(bits(weight), before)
 
 
 def test_surviving_weights_do_move() -> None:
@@ -477,7 +462,7 @@ def test_a_diverging_member_stops_and_disturbs_nobody(learning_curve: bool) -> N
              optimizer=options, epochs=4, learning_curve=learning_curve)
         for member in range(3)
     ]  # fmt: skip
-    jobs[0] = dataclasses.replace(jobs[0], masks=_masks(jobs[0].network, 0.5))
+    jobs[0] = dataclasses.replace(jobs[0], masks=random_masks(jobs[0].network, 0.5))
     weight = jobs[1].network.get_parameter("weight")
     tasks[1].train_inputs[5, 0] = 1e30
     tasks[1].train_labels[5] = weight[:, 0].argmin()
@@ -507,7 +492,7 @@ def test_others_do_not_even_notice() -> None:
     for make in (_as_floats, _poisoned):
         jobs = [_job(0, task=_as_floats(random_task())), _job(1, task=make(random_task(seed=9)))]
         diverged.append(train_stacked(jobs)[1].diverged)
-        vectors.append(_bits(_vector(jobs[0].network)))
+        vectors.append(bits(vector(jobs[0].network)))
     assert diverged == [False, True]
     assert torch.equal(vectors[0], vectors[1])
 
@@ -545,7 +530,7 @@ def test_a_captured_step_does_the_same_bit_for_bit(
     # Two epochs of 40 examples: four batches of 16, two of 8.
     assert [made.replays for made in emulated_cuda_graphs.Graph.made] == [4, 2]
     for job, other, result, plain in zip(jobs, copies, results, expected, strict=True):
-        assert torch.equal(_bits(_vector(job.network)), _bits(_vector(other.network)))
+        assert torch.equal(bits(vector(job.network)), bits(vector(other.network)))
         for field in ("steps", "train_loss", "online_accuracy", "test_loss", "learning_speed"):
             assert getattr(result, field) == getattr(plain, field), field
         for tensor_name, tensor in plain.optimizer_state.items():
@@ -567,7 +552,7 @@ def test_a_convolutional_network_can_be_captured(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(graph, "CAPTURED_ON", "cpu")
     train_stacked(jobs)
     for job, other in zip(jobs, copies, strict=True):
-        assert torch.equal(_bits(_vector(job.network)), _bits(_vector(other.network)))
+        assert torch.equal(bits(vector(job.network)), bits(vector(other.network)))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -653,9 +638,9 @@ def _with_tied_weights() -> nn.Module:
 def test_networks_with_a_weight_in_several_places(make: Callable[[], nn.Module]) -> None:
     """They would be spoilt (pytorch issue 164759): not so here, not even by asking."""
     jobs = [_job(member, network=make()) for member in range(2)]
-    before = _vector(jobs[0].network)
+    before = vector(jobs[0].network)
     assert why_not(jobs) == "a network with a weight in several places"
-    assert torch.equal(_vector(jobs[0].network), before)
+    assert torch.equal(vector(jobs[0].network), before)
 
 
 @pytest.mark.parametrize(
@@ -736,14 +721,14 @@ def test_nothing_is_against_what_may_differ_and_asking_changes_nothing() -> None
     jobs = _mixed(4)
     for job in jobs:
         job.network.eval()
-    vectors = [_vector(job.network) for job in jobs]
+    vectors = [vector(job.network) for job in jobs]
     assert why_not(jobs) is None
     assert why_not([]) is None
     # gradual without a task before, and that without gradual, change nothing alone either
     assert why_not([_job(0, gradual=0.5), _job(1, previous=random_task())]) is None
     assert not any(job.network.training for job in jobs)
-    for job, vector in zip(jobs, vectors, strict=True):
-        assert torch.equal(_vector(job.network), vector)
+    for job, before in zip(jobs, vectors, strict=True):
+        assert torch.equal(vector(job.network), before)
 
 
 def test_evaluation_by_hand() -> None:

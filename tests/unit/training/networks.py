@@ -1,11 +1,11 @@
-"""Multilayer perceptrons of any sizes, and masks for them."""
+"""Multilayer perceptrons of any sizes, masks for networks, and bits of weights."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from raylot import networks
 from raylot.networks.prunable import prunable_weights
@@ -29,3 +29,25 @@ def random_masks(network: nn.Module, densities: float | Sequence[float], seed: i
         name: torch.rand(weight.shape, generator=generator) < density
         for (name, weight), density in zip(weights.items(), each, strict=True)
     }
+
+
+def vector(network: nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+
+def bits(tensor: Tensor) -> Tensor:
+    return tensor.detach().contiguous().view(torch.int32)
+
+
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
+    """Copies of the prunable weights."""
+    return {name: weight.detach().clone() for name, weight in prunable_weights(network).items()}
+
+
+def assert_pruned_stay(
+    network: nn.Module, before: Mapping[str, Tensor], masks: Masks, masked: str
+) -> None:
+    """Each pruned weight is bit for bit 0 (``"zero"``), or its value before (``"freeze"``)."""
+    for name, weight in weights_of(network).items():
+        fixed = torch.zeros_like(weight) if masked == "zero" else before[name]
+        assert torch.equal(bits(weight)[~masks[name]], bits(fixed)[~masks[name]])
