@@ -382,7 +382,6 @@ class TicketOptions(PruningOptions, title="tickets"):
     random_masks: int | None = option(
         None,
         "random masks of the same layer densities, as control; none given: as many as tickets",
-        accepts="a whole number in [0, 1000], or none",
         ge=0,
         le=1000,
     )
@@ -411,7 +410,6 @@ class TicketSearchOptions(TrainingOptions, TicketOptions):
     rounds: int | None = option(
         None,
         "pruning rounds; none given: 20% of the survivors per round",
-        accepts="a whole number in [1, 1000]",
         compared=True,
         ge=1,
         le=1000,

@@ -24,7 +24,7 @@ from raylot.config.concepts import (
     naming_fields,
     words_of,
 )
-from raylot.config.options import Options, is_compared, option
+from raylot.config.options import Options, is_marked, option
 from raylot.foundation import registry
 
 #: Training examples of each data set, known without loading it.
@@ -325,7 +325,9 @@ class TicketStreamRun(TicketsRun):
 
 
 #: What a study compares; runs that differ in anything else are not comparable.
-PROTOCOL_EXCLUDES = {n for n, field in TicketStreamRun.model_fields.items() if is_compared(field)}
+PROTOCOL_EXCLUDES = {
+    n for n, field in TicketStreamRun.model_fields.items() if is_marked(field, "compared")
+}
 
 
 def _short_hash(values: Mapping[str, Any]) -> str:
