@@ -125,6 +125,9 @@ def option(
     return Field(default, description=help, json_schema_extra=extra, **constraints)
 
 
+_MAY_HOLD_BOOL = (bool, list, tuple, dict, set)
+
+
 class Options(BaseModel):
     """Base of all configuration: unknown keys are refused, values cannot be changed later."""
 
@@ -136,12 +139,13 @@ class Options(BaseModel):
         """Reads ``none`` as None where that is accepted; refuses True where a number is meant."""
         if not isinstance(values, dict):
             return values
-        read = dict(values)
+        read, fields = dict(values), cls.model_fields
         for name, value in values.items():
-            field = cls.model_fields.get(name)
-            if field is None or field.annotation is bool:
+            if (field := fields.get(name)) is None or field.annotation is bool:
                 continue
-            if any(isinstance(part, bool) for part in _parts(value)):
+            if isinstance(value, _MAY_HOLD_BOOL) and any(
+                isinstance(v, bool) for v in _parts(value)
+            ):
                 raise ValueError(f"{name}={shown(value)}: must be {accepted(field)}")
             if value == "none" and _may_be_none(field):
                 read[name] = None

@@ -200,7 +200,7 @@ class Study(
                         sparsity=self.sparsities[0],
                         rounds=None,
                     )
-                except OptionError as error:  # of a run, whose options have names of their own
+                except OptionError as error:  # a run calls these options shift and intervention
                     told = re.sub("^(shift|intervention)=", r"\1s=", str(error))
                     raise OptionError(told) from None
         return self
