@@ -42,7 +42,7 @@ _WRITTEN = "analysis"
 #: The folder of the library: if any file of it changes, analyses run again.
 _PACKAGE = Path(results.__file__).parents[1]
 
-#: Where an analysis begins to say what all of it comes to: its last words, if it has an answer.
+#: The line with which an analysis's answer begins, the last thing that it prints.
 _ANSWER = re.compile(r"^Answer\b.*:", re.MULTILINE)
 
 
@@ -82,9 +82,9 @@ def _main_of(name: str) -> Callable[[Sequence[str]], None]:
 def data_fingerprint(storage: Storage) -> str:
     """A short text that changes if the data in a storage does.
 
-    A row of ``runs`` holds the digests of all that its ended run wrote, so these rows stand for
-    all rows of ended runs, in whichever files they lie: compaction changes nothing. Damaged and
-    missing ones are told one by one, and other files by their sizes and times.
+    A row of ``runs`` holds the digests of all that its run wrote, so these rows stand for all
+    tables of ended runs, and compaction changes nothing. Damages are added one by one, and other
+    files with their sizes and times.
     """
     runs = results.read(storage, "runs").sort_values("run_id")
     ended = set(runs["run_id"])
@@ -155,7 +155,7 @@ class _Copied:
 
 
 def _in_the_end(said: str) -> str:
-    """An analysis's answer and where the rest lies; its last line if it has no answer."""
+    """The end of what an analysis said: from its answer on, or the last line if it has none."""
     if found := _ANSWER.search(said):
         return said[found.start() :].rstrip()
     return said.rstrip().rpartition("\n")[2]
@@ -176,8 +176,8 @@ def _said_before(storage: Storage, record: str, inputs: str) -> str | None:
         last = json.loads(storage.read(record) or b"")
         is_same = last["inputs"] == inputs
         outputs, said = dict(last["outputs"]), str(last["said"])
-    except (ValueError, TypeError, KeyError):  # there is none, or it was damaged
+    except (ValueError, TypeError, KeyError):  # the record is missing or damaged
         return None
     now = storage.versions(_WRITTEN) if is_same else {}
     is_same &= all(now.get(path) == version for path, version in outputs.items())
-    return safe(said) if is_same else None  # anybody may be the author of this file
+    return safe(said) if is_same else None  # anybody may have written the record

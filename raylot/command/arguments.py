@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import yaml
 
 from raylot.config import PRESETS, Study
-from raylot.config.options import Options, accepted, did_you_mean, is_common, takes_several
+from raylot.config.options import Options, accepted, did_you_mean, is_marked, takes_several
 from raylot.config.parser import OneLineParser, dashed, print_error, words_of
 from raylot.config.presets import preset_with
 from raylot.foundation import registry
@@ -190,7 +190,7 @@ def _parser(
                 text += f" (default: {_shown(default)})"
             # Read as text: the models check and convert, with one wording for files and here.
             is_bool = field.annotation is bool
-            is_shown = shows_all or is_common(field) or option_name in own
+            is_shown = shows_all or is_marked(field, "common") or option_name in own
             group.add_argument(
                 dashed(option_name),
                 metavar="VALUE",

@@ -90,7 +90,7 @@ def _report(storage: Storage, lease: Lease | None = None, *, is_idle: bool = Tru
     for unfinished in running:
         _say(f"running: {unfinished}")
     if not is_idle:
-        print("Not looked for while it runs: runs whose row in tables/runs is gone.")
+        print("While a sweep runs, lost rows of tables/runs are not looked for.")
     elif begun := begun_runs(storage) - found.runs.keys() - again - {run.run_id for run in running}:
         print(f"{len(begun)} runs await computing: repeat the command that computed them.")
     for damage in found.damages:

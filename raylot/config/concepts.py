@@ -38,14 +38,14 @@ def one_of(kind: str) -> OneOf:
 
 
 class NamingOptions(Options):
-    """Base of options that name what is built in or comes from a plugin."""
+    """Base of options that take names, of what is built in or of what plugins add."""
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
-        """What a run of another process used is known by its code, see `StreamRun.plugins`."""
+        """Refuses unknown names; those in `StreamRun.plugins` are known to another process."""
         used = registry.listed(getattr(self, "plugins", None))
         for name, field, kind in naming_fields(type(self)):
-            for word in words_of(getattr(self, name)):
+            for word in names_in(getattr(self, name)):
                 if (kind, word) in used or word in registry.names(kind):
                     continue
                 if registry.find(kind, word) is None:
@@ -54,14 +54,14 @@ class NamingOptions(Options):
         return self
 
 
-def words_of(value: Any) -> tuple[str, ...]:
-    """The names that an option of names holds: one, several, or none."""
+def names_in(value: Any) -> tuple[str, ...]:
+    """The names in the value of an option that takes names: one, several, or none."""
     return (value,) if isinstance(value, str) else tuple(value or ())
 
 
 @functools.cache
 def naming_fields(model: type[Options]) -> list[tuple[str, FieldInfo, str]]:
-    """A model's options that take names: their name, and the kind of what they name."""
+    """A model's options that take names: the option, its declaration, and the kind of the names."""
     return [
         (name, field, named.kind)
         for name, field in model.model_fields.items()
@@ -98,9 +98,9 @@ class DataOptions(Options, title="data"):
     @field_validator("data_root", mode="before")
     @classmethod
     def _is_no_slip(cls, value: Any, info: Any) -> Any:
-        """An empty text, as of an unset shell variable, would be the working directory.
+        """Refuses slips: an empty text, as of an unset shell variable, would be the working folder.
 
-        A path may be to any folder that is there; else it is a slip where its text is one.
+        A `Path` to a folder that exists is always accepted.
         """
         if isinstance(value, Path) and os.path.isdir(value):  # noqa: PTH112 - it never raises
             return value
@@ -266,7 +266,7 @@ class TrainingOptions(OptimizerOptions, title="training"):
 
 
 class StreamOptions(Options, title="stream"):
-    """How long the stream is, and where it is looked at."""
+    """How long the stream is, and when snapshots are taken."""
 
     tasks: int = option(31, "tasks in the stream", common=True, ge=1, le=1_000_000)
     snapshots: Annotated[tuple[int, ...], Integers, Field(min_length=1)] = option(
@@ -299,7 +299,7 @@ class StreamOptions(Options, title="stream"):
 
 @functools.lru_cache(maxsize=64)
 def _shared(snapshots: tuple[int, ...]) -> tuple[int, ...]:
-    """One tuple for all equal ones: each of thousands of runs would else hold its own."""
+    """Returns one tuple for all equal ones, so that thousands of runs share it."""
     return snapshots
 
 
@@ -382,7 +382,6 @@ class TicketOptions(PruningOptions, title="tickets"):
     random_masks: int | None = option(
         None,
         "random masks of the same layer densities, as control; none given: as many as tickets",
-        accepts="a whole number in [0, 1000], or none",
         ge=0,
         le=1000,
     )
@@ -411,7 +410,6 @@ class TicketSearchOptions(TrainingOptions, TicketOptions):
     rounds: int | None = option(
         None,
         "pruning rounds; none given: 20% of the survivors per round",
-        accepts="a whole number in [1, 1000]",
         compared=True,
         ge=1,
         le=1000,

@@ -118,11 +118,14 @@ def option(
             protocol.
         **constraints: pydantic's ``ge``, ``gt``, ``le``, ``lt``, ``min_length``.
     """
-    extra: dict[str, Any] = {"accepts": accepts, "identity": identity, "common": common}
-    extra["compared"] = compared
+    extra: dict[str, Any] = {"accepts": accepts, "identity": identity}
+    extra |= {"common": common, "compared": compared}
     if off is not PydanticUndefined:
         extra["off"] = off
     return Field(default, description=help, json_schema_extra=extra, **constraints)
+
+
+_MAY_HOLD_BOOL = (bool, list, tuple, dict, set)
 
 
 class Options(BaseModel):
@@ -132,30 +135,21 @@ class Options(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _truth_is_no_number(cls, values: Any) -> Any:
-        """YAML's ``epochs: true`` is a mistake, not 1; so is ``seeds: [true]``."""
-        fields = cls.model_fields
-        for name, value in values.items() if isinstance(values, dict) else ():
-            if not isinstance(value, bool | list | tuple | dict | set):
-                continue
-            field = fields.get(name)
-            if field is None or field.annotation is bool:
-                continue
-            if any(isinstance(part, bool) for part in _parts(value)):
-                raise ValueError(f"{name}={shown(value)}: must be {accepted(field)}")
-        return values
-
-    @model_validator(mode="before")
-    @classmethod
-    def _none_is_a_word(cls, values: Any) -> Any:
-        """``none`` on a command line unsets what a preset sets, where nothing is accepted."""
+    def _as_users_mean_it(cls, values: Any) -> Any:
+        """Reads ``none`` as None where that is accepted; refuses True where a number is meant."""
         if not isinstance(values, dict):
             return values
-        fields = cls.model_fields
-        return {
-            name: None if value == "none" and _may_be_none(fields.get(name)) else value
-            for name, value in values.items()
-        }
+        read, fields = dict(values), cls.model_fields
+        for name, value in values.items():
+            if (field := fields.get(name)) is None or field.annotation is bool:
+                continue
+            if isinstance(value, _MAY_HOLD_BOOL) and any(
+                isinstance(v, bool) for v in _parts(value)
+            ):
+                raise ValueError(f"{name}={shown(value)}: must be {accepted(field)}")
+            if value == "none" and _may_be_none(field):
+                read[name] = None
+        return read
 
     @classmethod
     def checked(cls, /, **values: Any) -> Self:
@@ -183,14 +177,9 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
     return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
-def is_common(field: FieldInfo) -> bool:
-    """Whether most studies need an option, see `option`."""
-    return bool(_extra(field).get("common"))
-
-
-def is_compared(field: FieldInfo) -> bool:
-    """Whether a study compares an option's values, see `option`."""
-    return bool(_extra(field).get("compared"))
+def is_marked(field: FieldInfo, mark: str) -> bool:
+    """Whether an option was declared as ``common`` or ``compared``, see `option`."""
+    return bool(_extra(field).get(mark))
 
 
 def takes_several(field: FieldInfo) -> bool:
@@ -221,9 +210,10 @@ def accepted(field: FieldInfo) -> str:
             high = f"{constraint.le}]"
         elif isinstance(constraint, annotated_types.Lt):
             high = f"{constraint.lt})"
-    if field.annotation in (int, float):
-        noun = "a whole number" if field.annotation is int else "a number"
-        return f"{noun} in {low}, {high}"
+    kinds = set(get_args(field.annotation)) or {field.annotation}
+    if kinds & {int, float}:
+        noun = "a whole number" if int in kinds else "a number"
+        return f"{noun} in {low}, {high}" + ", or none" * _may_be_none(field)
     return "a text"
 
 
@@ -243,9 +233,9 @@ def _parts(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _may_be_none(field: FieldInfo | None) -> bool:
-    """Whether an option may be left out, and no text could be meant by ``none``."""
-    kinds = set() if field is None else set(get_args(field.annotation))
+def _may_be_none(field: FieldInfo) -> bool:
+    """Whether an option may be left out, and ``none`` cannot be a text that the user means."""
+    kinds = set(get_args(field.annotation))
     return type(None) in kinds and not kinds & {str, Path}
 
 
@@ -263,7 +253,7 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return unknown_option(name, first["input"], model.model_fields)
     field = model.model_fields.get(name)
-    if field is None:  # a model's own check, which names option and value itself
+    if field is None:  # a check of the model, which names option and value itself
         return str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
     if first["type"] == "value_error" and str(first["ctx"]["error"]).startswith("must be"):
         return f"{name}={shown(first['input'])}: {first['ctx']['error']}"

@@ -63,20 +63,20 @@ PRESETS: dict[str, dict[str, Any]] = {
 def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """A preset's options, overridden by those that are given.
 
-    If fewer sparsities are given, the preset's table of rounds is cut down to them.
+    If fewer sparsities are given, the preset's table of rounds keeps theirs alone.
 
     Raises:
-        OptionError: sparsities are given of which that table says nothing, and no rounds.
+        OptionError: no rounds are given, and the preset's table lacks a sparsity that is.
     """
     values = {**preset, **given}
     table = parse_rounds(preset.get("rounds"))
     if isinstance(table, dict) and "rounds" not in given:
         try:
             wanted = {float(value) for value in parse_list(values["sparsities"])}
-        except (TypeError, ValueError):  # no sparsities: whoever checks the options says so
-            return values
-        if not all(0 <= sparsity < 1 for sparsity in wanted):  # likewise
-            return values
+        except (TypeError, ValueError):
+            wanted = {-1.0}
+        if not all(0 <= sparsity < 1 for sparsity in wanted):
+            return values  # the check of the options refuses these sparsities
         if lacking := [shown(sparsity) for sparsity in sorted(wanted - table.keys())]:
             raise OptionError(
                 f"sparsities={shown(values['sparsities'])}: must go with rounds=N, as the preset's "

@@ -21,10 +21,10 @@ from raylot.config.concepts import (
     StreamOptions,
     TicketSearchOptions,
     TrainingOptions,
+    names_in,
     naming_fields,
-    words_of,
 )
-from raylot.config.options import Options, is_compared, option
+from raylot.config.options import Options, is_marked, option
 from raylot.foundation import registry
 
 #: Training examples of each data set, known without loading it.
@@ -59,13 +59,13 @@ class StreamRun(
     StreamOptions,
     PlasticityOptions,
 ):
-    """One network's life along one stream of tasks."""
+    """One network, trained along one stream of tasks."""
 
     kind: ClassVar[str] = "stream"
 
     plugins: str | None = option(
-        None, "what of this comes from plugins, as kind:name:code with a short hash of the "
-        "plugin's code; filled in", off=None,
+        None, "what the run uses of plugins, as kind:name:code with a short hash of the plugin's "
+        "code; filled in", off=None,
     )  # fmt: skip
 
     @field_validator("plugins")
@@ -74,7 +74,7 @@ class StreamRun(
         if value is not None:
             return value
         fields = naming_fields(cls)
-        used = [(kind, word) for name, _, kind in fields for word in words_of(info.data.get(name))]
+        used = [(kind, word) for name, _, kind in fields for word in names_in(info.data.get(name))]
         return registry.code_of(used)
 
     @model_validator(mode="after")
@@ -105,6 +105,7 @@ class StreamRun(
 
     @model_validator(mode="after")
     def _engine_applies(self) -> Self:
+        """Refuses options that an engine lacks; engines themselves refuse networks."""
         if self.engine not in ("fast", "stacked"):
             return self
         reasons = {f"intervention {self.intervention}": self.intervention != "none"}
@@ -294,7 +295,7 @@ class TicketStreamRun(TicketsRun):
     def run_id(self) -> str:
         identity = self.identity()
         own = {k: v for k, v in identity.items() if k not in TicketsRun.model_fields}
-        if self.subnetwork == "dense":  # whatever was pruned
+        if self.subnetwork == "dense":  # which does not depend on what was pruned
             found_in = {k: v for k, v in identity.items() if k in _SEARCH_OF_DENSE}
             found_in["stream"] = self.stream.run_id
         else:
@@ -325,7 +326,9 @@ class TicketStreamRun(TicketsRun):
 
 
 #: What a study compares; runs that differ in anything else are not comparable.
-PROTOCOL_EXCLUDES = {n for n, field in TicketStreamRun.model_fields.items() if is_compared(field)}
+PROTOCOL_EXCLUDES = {
+    n for n, field in TicketStreamRun.model_fields.items() if is_marked(field, "compared")
+}
 
 
 def _short_hash(values: Mapping[str, Any]) -> str:

@@ -138,9 +138,8 @@ class SweepOptions(Options, title="where it runs"):
         accepts="0, a number in [0.0001, 1], or a whole number in [1, 4096]", ge=0, le=4096,
     )  # fmt: skip
     max_concurrent: int | None = option(
-        None, "trials running at once; none given: as many as fit",
-        accepts="a whole number from 1", ge=1,
-    )  # fmt: skip
+        None, "trials running at once; none given: as many as fit", ge=1
+    )
     max_failures: int = option(
         3, "times a run is continued after its worker or node was lost", ge=0, le=1000
     )
@@ -201,7 +200,7 @@ class Study(
                         sparsity=self.sparsities[0],
                         rounds=None,
                     )
-                except OptionError as error:  # of a run, whose options have names of their own
+                except OptionError as error:  # a run calls these options shift and intervention
                     told = re.sub("^(shift|intervention)=", r"\1s=", str(error))
                     raise OptionError(told) from None
         return self

@@ -15,6 +15,9 @@ import pandas as pd
 import pytest
 
 from raylot import plugins, results
+from raylot.command.arguments import parse
+from raylot.command.main import COMMANDS
+from raylot.command.studies import STUDIES
 
 _ROOT = Path(__file__).parents[2]
 _README = (_ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,10 +41,10 @@ def test_the_library_example_runs_as_written() -> None:
     assert "jaccard" in printed.getvalue()
 
 
-def _sweep_commands() -> list[list[str]]:
+def _commands() -> list[list[str]]:
+    """The words after ``raylot`` of each such command."""
     lines = "\n".join(_blocks("bash")).replace("\\\n", " ").splitlines()
-    words = [shlex.split(line) for line in lines if line.startswith(".venv/bin/python sweeps/")]
-    return [line[2:] for line in words]
+    return [shlex.split(line.split(".venv/bin/raylot ")[1]) for line in lines if "/raylot " in line]
 
 
 def _plugin_files() -> dict[str, str]:
@@ -60,14 +63,20 @@ def plugin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
     plugins.forget()
 
 
-@pytest.mark.parametrize("arguments", _sweep_commands(), ids=" ".join)
-def test_the_sweep_commands_are_accepted(arguments: list[str], plugin_folder: Path) -> None:
-    if "--help" in arguments:
+@pytest.mark.parametrize("words", _commands(), ids=" ".join)
+def test_the_commands_are_accepted(words: list[str], plugin_folder: Path) -> None:
+    command, *rest = words
+    if command != "sweep":
+        assert command in COMMANDS
+        assert any(word.startswith("results/") for word in rest)
+    elif "--help" in rest:
         with pytest.raises(SystemExit) as ended:
-            arguments.parse("", "name", arguments)
+            parse("", rest[0], rest[1:])
         assert ended.value.code == 0
     else:
-        assert arguments.parse("", "name", arguments).dry_run == ("--dry-run" in arguments)
+        kind = STUDIES[rest[0]]
+        asked = parse("", kind.name, rest[1:], kind.defaults)
+        assert asked.dry_run == ("--dry-run" in rest)
 
 
 def test_the_plugins_are_swept_over_as_written(plugin_folder: Path) -> None:
@@ -75,10 +84,9 @@ def test_the_plugins_are_swept_over_as_written(plugin_folder: Path) -> None:
     files = _plugin_files()
     assert len(files) == 4
     assert all(len(source.splitlines()) < 20 for source in files.values())
-    (arguments,) = [line for line in _sweep_commands() if "--plugin" in line]
-    script = next(block for block in _blocks("bash") if "--plugin" in block).split()[1]
+    (words,) = [line for line in _commands() if "--plugin" in line]
     less = "--seeds 0 --tasks 2 --snapshots 0,1 --epochs 1 --tickets 2 --sparsities 0.8 --rounds 1"
-    command = [sys.executable, str(_ROOT / script), *arguments, *less.split(), "--address", "local"]
+    command = [sys.executable, "-m", "raylot", *words, *less.split(), "--address", "local"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400)
     assert done.returncode == 0, done.stderr
     runs = results.read("results/plugins", "runs")

@@ -578,7 +578,7 @@ def test_beside_a_sweep_runs_about_to_end_have_not_lost_their_end(
         assert main(["check", storage.root]) == 0
         said = capsys.readouterr().out
         assert "in charge: another sweep (process" in said
-        assert "Not looked for while it runs: runs whose row in tables/runs is gone.\n" in said
+        assert "While a sweep runs, lost rows of tables/runs are not looked for.\n" in said
         assert "await" not in said
     assert main(["check", storage.root]) == 1
     assert "damaged: tables/runs: 1 runs have rows in other tables" in capsys.readouterr().out
