@@ -183,6 +183,7 @@ def test_what_callbacks_ask_of_a_trial(tmp_path: Path) -> None:
     assert ray_internals.trial_options(trial) == {"lr": 0.1, "seed": 3}
     assert ray_internals.searched_options(trial) == {"seed": 3}
     assert ray_internals.trial_error(trial) == "no reason is known"
+    trial.init_local_path()
     trial.handle_error(RuntimeError("its actor died"))
     assert "its actor died" in ray_internals.trial_error(trial)
 
