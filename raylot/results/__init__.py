@@ -1,8 +1,7 @@
-"""Result tables in Parquet: their columns, writing them run by run, reading them back.
+"""Result tables in Parquet: their columns, how runs write them, how analyses read them.
 
-This package is the contract between the sweeps, which write, and ``analysis/``, which reads. It
-imports neither torch nor Ray. ``raylot compact STORAGE`` gathers the small files
-of many runs in few large ones.
+Sweeps write through this package and ``raylot.analysis`` reads through it. It imports neither torch
+nor Ray.
 """
 
 from raylot.results.compaction import compact

@@ -1,4 +1,4 @@
-"""The commands whose runs a storage holds, and what they were run with."""
+"""The commands that have computed a storage's runs, and with which versions."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _FOLDER = "commands"
 
 @dataclass(frozen=True)
 class Command:
-    """A command that computed something.
+    """A command that has computed runs.
 
     Attributes:
-        line: as it was given.
+        line: the command line.
         raylot, python: the versions.
-        first: when it was first given, as ISO 8601 in UTC.
+        first: when the user first gave it, as ISO 8601 in UTC.
     """
 
     line: str
@@ -38,7 +38,7 @@ class Command:
 
 
 def record(storage: Storage, line: str) -> None:
-    """Notes a command; one that is repeated with the same versions is noted once."""
+    """Notes a command; notes it only once, however often it is repeated with the same versions."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     command = Command(safe(line), VERSION, platform.python_version(), now)
     if not storage.exists(command.path):
@@ -46,13 +46,13 @@ def record(storage: Storage, line: str) -> None:
 
 
 def commands(storage: Storage) -> Sequence[Command]:
-    """All that were noted, the first first; those that cannot be read are left out."""
+    """Returns the noted commands, oldest first; leaves out those that cannot be read."""
     found = (_read(storage, f"{_FOLDER}/{name}") for name in storage.names(_FOLDER))
     return sorted((command for command in found if command), key=lambda command: command.first)
 
 
 def unreadable(storage: Storage) -> list[str]:
-    """The paths of records that are damaged."""
+    """Returns the paths of damaged records."""
     paths = [f"{_FOLDER}/{name}" for name in storage.names(_FOLDER)]
     return [path for path in paths if _read(storage, path) is None]
 

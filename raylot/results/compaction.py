@@ -1,6 +1,6 @@
 """Gathers the small files of ended runs in few large ones, while no sweep runs.
 
-A compaction that was killed has lost nothing; the next one goes on.
+A killed compaction loses nothing; the next one goes on.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from raylot.results.tables import opened
 from raylot.storage import Storage
 from raylot.storage.lease import Lease
 
-# Bounds of one large file, which also bound the memory that writing it takes.
+# Bounds of one large file, and so of the memory that writing it takes.
 _MOST_RUNS, _MOST_ROWS = 5_000, 1_000_000
 
 
 @dataclass(frozen=True)
 class Compacted:
-    """What became of one table: how many files it had, and has."""
+    """How many files a table had before its compaction, and has after it."""
 
     table: str
     before: int
@@ -33,10 +33,10 @@ class Compacted:
 
 
 def compact(root: str | Path | Storage) -> list[Compacted]:
-    """Compacts all tables of a storage, given as folder or URI, or itself.
+    """Compacts all tables of a storage, given as folder, as URI or as `Storage`.
 
-    Runs that have not ended keep their small files, as they still write them, and so do runs that
-    failed, which may be tried again, and files that are damaged.
+    Three kinds of small files stay: those of runs that have not ended and still write them, those
+    of failed runs, which may be tried again, and damaged files.
 
     Raises:
         OptionError: there are no tables, or a sweep is in charge of the storage.
@@ -47,11 +47,11 @@ def compact(root: str | Path | Storage) -> list[Compacted]:
 def compact_each(
     storage: Storage, say: Callable[[str], None] = lambda line: None
 ) -> Iterator[Compacted]:
-    """As `compact`; yields each table as soon as it is done.
+    """Compacts like `compact`; yields each table as soon as it is done.
 
     Args:
-        storage: what to compact.
-        say: tells the user what is waited for.
+        storage: to compact.
+        say: tells the user what the compaction waits for.
     """
     with Lease(Storage.again(storage.root), say) as lease:
         runs = ended_runs(storage)
@@ -66,7 +66,7 @@ def _compact(storage: Storage, table: str, ended: Mapping[str, Manifest], lease:
     small = files.small_runs(storage, table)
     counted, twice = set[str](), []
     for file in files.undamaged(files.large_files(storage, table)):
-        # A compaction that was killed leaves two files of a run.
+        # A killed compaction leaves two files of a run.
         both = files.small_files(storage, table, file.counts.keys() & set(small))
         counted |= {own.run_id for own in files.undamaged(both)}
         if others := counted & file.counts.keys():
@@ -88,7 +88,7 @@ def _compact(storage: Storage, table: str, ended: Mapping[str, Manifest], lease:
 
 
 def _batches(small: Iterable[files.TableFile]) -> Iterator[list[files.TableFile]]:
-    """What goes into one large file each."""
+    """Yields the small files that go into one large file each."""
     batch: list[files.TableFile] = []
     rows = 0
     for own in small:

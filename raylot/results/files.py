@@ -5,13 +5,13 @@
     tables/<table>/<run_id>.parquet                 written by the run, replaced at each save
     tables/<table>/compacted/<first run_id>-<last run_id>-<digest>.parquet    sorted by run_id
 
-A run that has a small file counts by that one, and else by the first large file that holds it. So
-nothing is lost or counted twice where a compaction was killed, which writes a large file before it
-deletes the small ones. Large files do not change: to take runs out, a file of the others is
-written, and the first one is deleted. That takes the storage's lease.
+A run's rows are those of its small file or, if it has none, those of the first large file that
+holds it. A compaction writes a large file before it deletes the small ones; so if it is killed, no
+row is lost or counted twice. Large files never change: to take runs out of one, raylot writes a
+file with the other runs and deletes the old one. Only the holder of the storage's lease does that.
 
-Parquet's page checksums protect the values, and a mark in the metadata the names of the columns. A
-large file's name holds its digest, a small one's digest stands in the table ``runs``. Files of
+Parquet's page checksums protect the values; a mark in the metadata protects the names of the
+columns. A large file's name holds its digest, the table ``runs`` those of small files. Files of
 older versions have a checksum inside (`raylot.storage.checksum`), or none.
 """
 
@@ -45,20 +45,20 @@ _MARK = b"raylot.columns"
 _DIGEST = 32
 #: Files that are read at the same time where each of them takes a round trip.
 AT_ONCE = 16
-# What pyarrow raises for files that are damaged, or not what they should be.
+# What pyarrow raises for damaged files, and for files of another kind.
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, KeyError)
 
 
 @dataclass(frozen=True)
 class TableFile:
-    """A small or a large file, as it was read.
+    """The contents of a small or a large file.
 
     Attributes:
         path: in the storage.
-        table: its table.
-        counts: run_id -> how many rows it has here.
-        rows: ``run_id``, and the columns that were asked for.
-        digest: of the file; None if it has no checksum, so that damage may go unnoticed.
+        table: the name of its table.
+        counts: run_id -> how many rows the run has here.
+        rows: ``run_id``, and the columns that the reader asked for.
+        digest: of the file; None if the file has no checksum, so that damage may go unnoticed.
     """
 
     path: str
@@ -69,11 +69,11 @@ class TableFile:
 
     @property
     def run_id(self) -> str:
-        """Whose small file it is."""
+        """The run whose small file it is."""
         return next(iter(self.counts))
 
     def without(self, run_ids: Collection[str]) -> pa.Table:
-        """Its rows, without those of some runs."""
+        """Returns its rows without those of some runs."""
         if self.counts.keys().isdisjoint(run_ids):
             return self.rows
         left_out = pc.is_in(self.rows["run_id"], pa.array(sorted(run_ids), pa.string()))
@@ -81,7 +81,7 @@ class TableFile:
 
 
 def undamaged(files: Iterable[TableFile | DamagedFileError]) -> Iterator[TableFile]:
-    """Files without those that are damaged, which are reported."""
+    """Yields the undamaged files, and logs the damaged ones."""
     for file in files:
         if isinstance(file, DamagedFileError):
             _log.warning("%s; it is left out (raylot check STORAGE tells what to do)", file)
@@ -90,10 +90,10 @@ def undamaged(files: Iterable[TableFile | DamagedFileError]) -> Iterator[TableFi
 
 
 def small_path(table: str, run_id: str) -> str:
-    """Where a run's small file lies.
+    """Returns the path of a run's small file.
 
     Raises:
-        DamagedFileError: this is no run_id.
+        DamagedFileError: the run_id has not the form of one.
     """
     path = f"tables/{table}/{run_id}{_SUFFIX}"
     if not RUN_ID.fullmatch(run_id):
@@ -102,7 +102,7 @@ def small_path(table: str, run_id: str) -> str:
 
 
 def small_runs(storage: Storage, table: str) -> list[str]:
-    """The runs that have a small file, sorted."""
+    """Returns the runs that have a small file, sorted."""
     names = storage.names(f"tables/{table}")
     return [name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)]
 
@@ -110,7 +110,7 @@ def small_runs(storage: Storage, table: str) -> list[str]:
 def small_files(
     storage: Storage, table: str, run_ids: Iterable[str], columns: Sequence[str] | None = None
 ) -> Iterator[TableFile | DamagedFileError]:
-    """Small files of some runs, or what is wrong with them; those that are gone are left out."""
+    """Yields the small files of some runs, or what is wrong with them; skips missing ones."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
         each = map if storage.is_local else threads.map
         found = each(lambda run_id: _examined(storage, table, columns, run_id=run_id), run_ids)
@@ -118,17 +118,18 @@ def small_files(
 
 
 def large_names(storage: Storage, table: str) -> list[str]:
-    """Names of all large files of a table, sorted."""
+    """Returns the names of all large files of a table, sorted."""
     return storage.names(f"tables/{table}/compacted")
 
 
 def large_files(
     storage: Storage, table: str, columns: Sequence[str] | None = None, run_id: str | None = None
 ) -> Iterator[TableFile | DamagedFileError]:
-    """Large files of a table, or what is wrong with them; with ``run_id``, those that may hold it.
+    """Yields the large files of a table, or what is wrong with them.
 
-    A file may be replaced before it is opened, by one with the rest of its runs: what has come
-    meanwhile is yielded too, though its runs may have been yielded before.
+    With ``run_id``, yields only those that may hold that run. Another process may replace a file
+    before it is opened, by one with the rest of its runs. So files that appear meanwhile are
+    yielded too, though the same runs may have been yielded before.
     """
     seen: set[str] = set()
     while fresh := [name for name in large_names(storage, table) if name not in seen]:
@@ -141,7 +142,7 @@ def large_files(
 
 
 def gathered(tables: Iterable[pa.Table]) -> list[pa.Table]:
-    """The rows of many small tables in few, which take less memory."""
+    """Joins many small tables to few, which take less memory."""
     tables, few = iter(tables), []
     while some := list(itertools.islice(tables, 1000)):
         few.append(pa.concat_tables(some).combine_chunks())
@@ -149,7 +150,7 @@ def gathered(tables: Iterable[pa.Table]) -> list[pa.Table]:
 
 
 def write_large(storage: Storage, rows: pa.Table, table: str) -> None:
-    """Writes a large file, if there are any rows; they are sorted by run_id."""
+    """Writes rows, which are sorted by run_id, as a large file; writes none without rows."""
     assert rows.schema.names == list(SCHEMAS[table])
     if rows.num_rows:
         data = to_bytes(rows, table)
@@ -159,7 +160,7 @@ def write_large(storage: Storage, rows: pa.Table, table: str) -> None:
 
 
 def drop(storage: Storage, file: TableFile, run_ids: Collection[str]) -> None:
-    """Takes runs out of a large file, which was read with all its columns."""
+    """Takes runs out of a large file, which must have been read with all its columns."""
     if not file.counts.keys().isdisjoint(run_ids):
         write_large(storage, file.without(run_ids), file.table)
         storage.delete_file(file.path)
@@ -170,7 +171,7 @@ def schema_of(table: str) -> pa.Schema:
 
 
 def to_bytes(rows: pa.Table, table: str) -> bytes:
-    """The contents of a file of a table."""
+    """Returns the contents of a table's file."""
     sink = pa.BufferOutputStream()
     marked = rows.replace_schema_metadata({_MARK: _mark(table, rows.schema.names)})
     pq.write_table(marked, sink, write_page_checksum=True)
@@ -194,7 +195,7 @@ def _examined(
     run_id: str = "",
     path: str = "",
 ) -> TableFile | DamagedFileError | None:
-    """A run's small file, or the large one at a path; None if it is gone."""
+    """Reads a run's small file, or the large one at a path; returns None if it is gone."""
     try:
         path = path or small_path(table, run_id)
         return storage.read_whole(path, lambda data: _read(data, path, table, columns, run_id))
@@ -205,10 +206,10 @@ def _examined(
 def _read(
     data: bytes, path: str, table: str, columns: Sequence[str] | None, run_id: str
 ) -> TableFile:
-    """Reads ``run_id`` and other columns; one that the file was written without is null.
+    """Reads ``run_id`` and other columns; a column that the file lacks is null.
 
     Raises:
-        DamagedFileError: what was read is damaged.
+        DamagedFileError: the part of the file that was read is damaged.
     """
     digest = checksum.fingerprint(data)
     in_name = path.removesuffix(_SUFFIX).rpartition("-")[2]
@@ -235,7 +236,7 @@ def _read(
         rows = _in_present_words(pa.Table.from_arrays(arrays, schema=schema), table)
         rows.validate(full=True)
     except _UNREADABLE as error:
-        raise DamagedFileError(path, " ".join(str(error).split())) from None
+        raise DamagedFileError(path, str(error)) from None
     # older versions put a checksum into the file, or wrote none
     has_checksum = mark is not None or checksum.check(data, path)
     values = pc.value_counts(rows["run_id"].combine_chunks()).to_pylist()

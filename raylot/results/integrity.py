@@ -1,4 +1,4 @@
-"""Is everything that ended runs have written still there, and as it was written?"""
+"""Checks that everything that ended runs have written is there, and as it was written."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _GONE = "is not there"
 
 @dataclass(frozen=True)
 class Damage:
-    """Something that is not as it was written.
+    """A file, or a part of one, that is not as it was written.
 
     Attributes:
-        path: a file in the storage, or what should be there.
+        path: of the file in the storage, also if it is missing.
         reason: what is wrong with it.
         run_ids: the runs that must be computed again because of it.
-        is_file: whether there is a damaged file at that path, to be set aside.
+        is_file: whether a damaged file lies at that path, to be set aside.
     """
 
     path: str
@@ -58,12 +58,12 @@ class Inspection:
 
     @property
     def to_compute_again(self) -> list[str]:
-        """The runs that something is wrong with, each once."""
+        """The damaged runs, each once."""
         return list(dict.fromkeys(run for damage in self.damages for run in damage.run_ids))
 
     @property
     def undamaged(self) -> dict[str, Manifest]:
-        """The ended runs that nothing is wrong with, by run_id."""
+        """The ended runs that are not damaged, by run_id."""
         again = set(self.to_compute_again)
         return {run_id: run for run_id, run in self.runs.items() if run_id not in again}
 
@@ -106,8 +106,8 @@ def inspect(
         ends: what `inspect_ends` has just found, so that it need not be read again.
         artifacts: whether to read everything: all columns, snapshots, masks, saved states and
             noted commands. Trials check the files that they start from in any case.
-        is_idle: whether no sweep is at work there. Beside one, a run that is about to end looks
-            like one that has lost its end.
+        is_idle: whether no sweep works there. While one does, a run that is about to end looks like
+            one whose row in ``runs`` is lost.
     """
     chosen = None if run_ids is None else set(run_ids)
     found = ends or inspect_ends(storage, chosen, None if artifacts else COLUMNS)
@@ -143,7 +143,7 @@ class Unfinished:
 
 
 def unfinished_runs(storage: Storage, ended: Collection[str]) -> list[Unfinished]:
-    """The runs with a saved state that have not ended; without those whose state is damaged."""
+    """Reads the runs that have not ended from their saved states; skips damaged states."""
     unfinished = []
     for run_id in sorted(set(storage.names("state")).difference(ended)):
         for name in storage.names(f"state/{run_id}"):
@@ -155,10 +155,10 @@ def unfinished_runs(storage: Storage, ended: Collection[str]) -> list[Unfinished
 
 
 def metadata(tensors: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file, read without torch.
+    """Reads the metadata of a safetensors file without torch.
 
     Raises:
-        ValueError: the bytes are no such file, or it has none.
+        ValueError: the bytes are no such file, or the file has no metadata.
     """
     length = int.from_bytes(tensors[:8], "little")
     try:
@@ -168,7 +168,7 @@ def metadata(tensors: bytes) -> dict[str, str]:
 
 
 def begun_runs(storage: Storage) -> set[str]:
-    """The runs that have left snapshots or masks, or whose table was set aside."""
+    """Returns the runs that have left snapshots or masks, or whose table was set aside."""
     folders = ["artifacts", *(f"damaged/tables/{table}" for table in SCHEMAS)]
     names = {name.removesuffix(".parquet") for f in folders for name in storage.names(f)}
     return {name for name in names - {"compacted"} if RUN_ID.fullmatch(name)}
@@ -194,7 +194,7 @@ def _inspect_table(
     found: Inspection,
     columns: Sequence[str] | None,
 ) -> dict[str, int]:
-    """Adds a table's damage, and the ended runs if it is ``runs``; returns each run's rows."""
+    """Adds a table's damage, and the ended runs if it is ``runs``; counts the rows of each run."""
     rows: dict[str, int] = {}
     small = files.small_runs(storage, table)
     small = [run_id for run_id in small if chosen is None or run_id in chosen]
@@ -218,7 +218,7 @@ def _inspect_table(
 
 
 def _wrong(table: str, own: TableFile | DamagedFileError, found: Inspection) -> str | None:
-    """What is wrong with a small file; adds what it says if it is an ended run's row."""
+    """Returns what is wrong with a small file; adds the ended run if it is one's row."""
     if isinstance(own, DamagedFileError):
         return own.reason
     if table == "runs":
@@ -240,7 +240,7 @@ def _add_end(row: Mapping[str, Any], found: Inspection) -> str | None:
 
 
 def _missing_rows(table: str, found: Inspection, rows: Mapping[str, int]) -> Iterator[Damage]:
-    """Runs that have not as many rows in a table as they wrote, where nothing was reported yet."""
+    """Yields runs with fewer or more rows in a table than they wrote, if not yet reported."""
     reported = {damage.path for damage in found.damages}
     lost = sorted(path for path in reported if path.startswith(f"tables/{table}/compacted/"))
     incomplete = []
@@ -259,7 +259,7 @@ def _missing_rows(table: str, found: Inspection, rows: Mapping[str, int]) -> Ite
 
 
 def _missing_ends(storage: Storage, run_ids: set[str]) -> Iterator[Damage]:
-    """Runs that have rows, but have neither ended nor are under way."""
+    """Yields the runs that have rows, but neither a row in ``runs`` nor a saved state."""
     rest = run_ids - set(storage.names("state")) - finished_runs(storage)
     if lost := tuple(sorted(filter(RUN_ID.fullmatch, rest))):
         reason = f"{len(lost)} runs have rows in other tables, but neither one here nor a state"
@@ -270,7 +270,7 @@ def _missing_ends(storage: Storage, run_ids: set[str]) -> Iterator[Damage]:
 
 
 def _changed_inputs(runs: Mapping[str, Manifest]) -> Iterator[Damage]:
-    """Runs that started from what has since been computed anew, and came out otherwise."""
+    """Yields the runs whose input was computed again since, with another result."""
     for run in runs.values():
         for path, digest in (run.inputs or {}).items():
             producer = runs.get(path.split("/")[1])

@@ -1,6 +1,7 @@
-"""What an ended run's row of ``runs`` says that it wrote, and what it started from.
+"""An ended run's row of ``runs``: how it ended, what it wrote and what it started from.
 
-A row may come from a stranger: it is checked before a path is taken from it.
+The row may come from a storage that somebody else has made: `Manifest` checks it before raylot
+takes a path from it.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ class Manifest(BaseModel):
 
     Attributes:
         run_id, kind, status, error, seconds, plasticity_seconds: as in ``runs``.
-        files: table -> rows that it wrote, and the digest of its file; artifact that it left for
-            others -> fingerprint. Older versions told no digest of tables, the oldest nothing.
-        inputs: artifact of another run that it started from -> fingerprint.
+        files: table -> rows that the run wrote, and the digest of its file; artifact that it left
+            for others -> fingerprint. Older versions wrote no digest of tables, the oldest nothing.
+        inputs: artifact of another run that the run started from -> fingerprint.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,24 +70,24 @@ class Manifest(BaseModel):
 
     @property
     def tells(self) -> bool:
-        """Whether it says what it wrote; one that failed may be going to write it again."""
+        """Whether the run says what it wrote; a failed run may write it once more."""
         return self.files is not None and self.status != "failed"
 
     @cached_property
     def tables(self) -> dict[str, tuple[int, str | None]]:
-        """Table -> number of rows, and the digest of its file if that is known."""
+        """Table -> number of rows, and the digest of its file if the run noted one."""
         told = (self.files or {}) if self.tells else {}
         rows = {table: told[table] for table in SCHEMAS.keys() & told.keys()}
         return {table: n if isinstance(n, tuple) else (int(n), None) for table, n in rows.items()}
 
     @cached_property
     def artifacts(self) -> dict[str, str]:
-        """Files that it left for other runs: path -> fingerprint."""
+        """Files that the run left for others: path -> fingerprint."""
         told = (self.files or {}) if self.tells else {}
         return {path: str(digest) for path, digest in told.items() if "/" in path}
 
     def wrong(self, table: str, file: TableFile) -> str | None:
-        """Why a small file is not the one that the run wrote, if it is not."""
+        """Returns why a small file is not the one that the run wrote; None if it is."""
         if not self.tells:
             return None
         if file.digest is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import UnionType
 from typing import Any, get_args
 
 import pyarrow as pa
@@ -19,32 +20,29 @@ _IDENTITY = {
     "seed": pa.int64(),
 }
 
-_OPTION_TYPES = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+_NUMBERS: dict[Any, pa.DataType] = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
 def _option_columns(*models: type[Options]) -> dict[str, pa.DataType]:
-    """A column per option; what is not a number or a truth value is kept as text."""
-    fields = {name: field for model in models for name, field in model.model_fields.items()}
-    return {
-        name: _option_type(field.annotation)
-        for name, field in fields.items()
-        if name not in _IDENTITY
-    }
+    """Returns a column for each option: numbers, also optional ones, by their type; else text."""
+    columns = {}
+    for name, field in (item for model in models for item in model.model_fields.items()):
+        if name not in _IDENTITY:
+            declared = field.annotation
+            kinds = {*get_args(declared)} if isinstance(declared, UnionType) else {declared}
+            numbers = [_NUMBERS.get(kind) for kind in kinds - {type(None)}]
+            columns[name] = numbers[0] if len(numbers) == 1 and numbers[0] else pa.string()
+    return columns
 
 
-def _option_type(annotation: Any) -> pa.DataType:
-    kinds = [kind for kind in get_args(annotation) if kind is not type(None)] or [annotation]
-    return _OPTION_TYPES.get(kinds[0], pa.string()) if len(kinds) == 1 else pa.string()
-
-
-#: Where a ticket, overlap or ticket stream comes from.
+#: The snapshot that a ticket, overlap or ticket stream comes from.
 _SNAPSHOT = {
     "stream_run_id": pa.string(),
     "task": pa.int64(),  # of the snapshot
     "sparsity": pa.float64(),  # target fraction of the weights removed
 }
 
-#: Whose continual learning a row is about: a stream's, or a ticket stream's.
+#: The stream or ticket stream whose continual learning a row describes.
 _LEARNER = {
     "subnetwork": pa.string(),  # dense; in a ticket stream also ticket, random, reinit
     "stream_run_id": pa.string(),  # its own run_id for a stream
@@ -72,7 +70,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "error": pa.string(),  # why it failed
         "notes": pa.string(),  # what could not be measured or done, and why; "; " between two
         "stream_run_id": pa.string(),  # its own run_id for a stream
-        "protocol": pa.string(),  # equal for runs that may be compared: see config/runs.py
+        "protocol": pa.string(),  # equal for runs that can be compared: see config/runs.py
         **_option_columns(StreamRun, TicketsRun, TicketStreamRun),
         "training_steps": pa.int64(),
         "seconds": pa.float64(),  # wall-clock in the trial, all attempts together
@@ -165,7 +163,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
 
 
 def identity_columns(run: StreamRun) -> dict[str, Any]:
-    """The columns that begin every row of a run."""
+    """Returns the columns that begin every row of a run."""
     return {
         "run_id": run.run_id,
         "dataset": run.dataset,
@@ -177,7 +175,7 @@ def identity_columns(run: StreamRun) -> dict[str, Any]:
 
 
 def option_values(run: StreamRun) -> dict[str, Any]:
-    """A run's options as values of the ``runs`` table: lists as ``256,256``, unused ones null."""
+    """Returns a run's options as values of ``runs``: lists as ``256,256``, unused options null."""
     values: dict[str, Any] = dict.fromkeys(run.unused_options)
     for name, value in run.model_dump(mode="json", exclude=run.unused_options).items():
         values[name] = ",".join(map(str, value)) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Writing tables run by run, and reading them: whole, or one run's rows."""
+"""Writes tables run by run, and reads them: whole, or one run's rows."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from raylot.storage.checksum import DamagedFileError
 
 
 def opened(root: str | Path | Storage) -> Storage:
-    """The storage at a folder or URI; one that is given as `Storage` may be empty still.
+    """Returns the storage at a folder or URI; one given as `Storage` may still be empty.
 
     Raises:
-        OptionError: no tables are there.
+        OptionError: the folder or URI holds no tables.
     """
     if isinstance(root, Storage):
         return root
@@ -35,7 +35,7 @@ def opened(root: str | Path | Storage) -> Storage:
 
 
 def write(storage: Storage, table: str, run_id: str, rows: Iterable[Mapping[str, Any]]) -> str:
-    """Replaces one run's rows of one table, atomically; columns not given are null.
+    """Replaces one run's rows of one table, atomically; columns that a row lacks are null.
 
     Returns:
         The digest of the file, for the run's manifest.
@@ -56,12 +56,12 @@ def write(storage: Storage, table: str, run_id: str, rows: Iterable[Mapping[str,
 def read_run(
     storage: Storage, table: str, run_id: str, manifest: Manifest | None = None
 ) -> list[dict[str, Any]] | None:
-    """One run's rows of one table; None if it has none yet.
+    """Returns one run's rows of one table; None if it has none yet.
 
-    With its manifest, its file is compared with what the run says that it wrote.
+    With the run's manifest, compares its file with what the manifest says that the run wrote.
 
     Raises:
-        DamagedFileError: its small file is damaged, or not the one that the run wrote.
+        DamagedFileError: the run's small file is damaged, or not the one that the run wrote.
     """
     for own in files.small_files(storage, table, [run_id]):
         if isinstance(own, DamagedFileError):
@@ -78,15 +78,15 @@ def read_run(
 def read(
     root: str | Path | Storage, table: str, columns: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """One whole table, all runs; with its columns but no rows if nothing was written yet.
+    """Returns a whole table, of all runs; without rows if none was written yet.
 
     Args:
-        root: the storage's folder or URI, or the storage itself, which may be empty still.
+        root: the storage's folder or URI, or the storage itself, which may still be empty.
         table: one of `SCHEMAS`.
         columns: of the table; None: all. Few columns take less time and memory.
 
     Raises:
-        OptionError: there is no such table or column, or no table at all at that folder or URI.
+        OptionError: there is no such table or column, or the folder or URI holds no tables.
     """
     if table not in SCHEMAS:
         raise OptionError(f"table={table}: must be one of {', '.join(SCHEMAS)}")
@@ -114,9 +114,9 @@ def read(
 
 
 def finished_runs(storage: Storage) -> set[str]:
-    """The run_ids that need not be computed any more: finished, diverged and failed ones.
+    """Returns the run_ids of ended runs: finished, diverged and failed ones.
 
-    Files are not opened here: `raylot.results.integrity.inspect` tells which of them are damaged.
+    Lists small files without opening them: `raylot.results.integrity.inspect` finds damaged ones.
     """
     large = files.undamaged(files.large_files(storage, "runs", ["run_id"]))
     return set(files.small_runs(storage, "runs")).union(*(file.counts for file in large))
@@ -129,7 +129,7 @@ def forget_runs(storage: Storage, run_ids: Collection[str]) -> None:
     """
     if not run_ids:
         return
-    # ``runs`` is the first: an ended run never lacks rows, even if this is killed
+    # ``runs`` comes first: even if this is killed, no ended run lacks rows
     for table in SCHEMAS:
         for run_id in set(files.small_runs(storage, table)).intersection(run_ids):
             storage.delete_file(files.small_path(table, run_id))

@@ -1,4 +1,4 @@
-"""Checks, before anything trains, that the networks of plugins can be trained and pruned."""
+"""Checks, before a sweep starts, that the networks of plugins can be trained and pruned."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ _DECISIVE = (
 
 
 def check_plugin_networks(runs: Iterable[StreamRun]) -> list[str]:
-    """Builds each network of a plugin that runs use, and tries it on examples of their data set.
+    """Builds each plugin's network that runs use, and tries it on examples of their data set.
 
     Returns:
-        Which weights are not pruned, in a line for each network whose plugin has not chosen.
+        A line for each network whose plugin does not choose the prunable weights: which are left
+        unpruned.
 
     Raises:
-        OptionError: one cannot be built, trained or pruned; in one line, why.
+        OptionError: a network cannot be built, trained or pruned; says why in one line.
     """
     different = {
         tuple(getattr(run, name) for name in _DECISIVE): run
@@ -75,7 +76,7 @@ def _tried(network: nn.Module, at: str, task: Task, run: StreamRun, sizes: Colle
 
 @contextlib.contextmanager
 def _refusing(what: str) -> Iterator[None]:
-    """Turns whatever a plugin raises, and its call of sys.exit, into an `OptionError`."""
+    """Turns any error of a plugin, and its call of sys.exit, into an `OptionError`."""
     try:
         yield
     except OptionError:
@@ -87,7 +88,7 @@ def _refusing(what: str) -> Iterator[None]:
 
 
 def _sizes(dataset: Task, run: StreamRun) -> Collection[int]:
-    """How many training examples tasks can have; a plugin's shift may make others, unforeseen."""
+    """Returns the possible numbers of training examples; a plugin's shift may make others."""
     if run.shift != "class_split":
         return {len(dataset.train_labels)}
     counts = dataset.train_labels.bincount(minlength=dataset.classes).tolist()

@@ -1,4 +1,4 @@
-"""How long a sweep will take on this machine, from some seconds of its own trainings."""
+"""Predicts how long a sweep takes on this machine, from some seconds of its own trainings."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ _MEASURED_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Speed:
-    """What a training takes.
+    """How fast a training is.
 
     Attributes:
         step: seconds per training step.
-        evaluation: seconds beside the steps: an evaluation on the test split, mostly.
+        evaluation: seconds beside the steps, mostly of an evaluation on the test split.
     """
 
     step: float
     evaluation: float
 
     def training(self, steps: int, evaluations: int = 1) -> float:
-        """Seconds of one training."""
+        """Returns the seconds of one training."""
         return steps * self.step + evaluations * self.evaluation
 
 
 def predicted(stages: Iterable[Sequence[StreamRun]], trials_at_once: int) -> str:
-    """How long runs will take, and from what that is known, in a line or two.
+    """Says how long runs will take, and what that is measured from.
 
     Args:
-        stages: the runs still to be computed, those of each stage together.
-        trials_at_once: how many run beside each other.
+        stages: the runs that are left to compute, in one list for each stage.
+        trials_at_once: how many trials run at the same time.
     """
     known: dict[tuple[object, ...], Speed] = {}
 
@@ -80,13 +80,13 @@ def predicted(stages: Iterable[Sequence[StreamRun]], trials_at_once: int) -> str
 
 
 def trials_on_this_machine(cpus_per_trial: float, max_concurrent: int | None) -> int:
-    """How many trials run at once on this machine's cores."""
+    """Returns how many trials run at once on this machine's cores."""
     fitting = int((os.cpu_count() or 1) / cpus_per_trial) if cpus_per_trial else 1
     return max(1, min(fitting, max_concurrent or fitting))
 
 
 def _seconds(run: StreamRun, speed: functools.partial[Speed]) -> float:
-    """One run's time, all its trainings together."""
+    """Returns one run's seconds, all its trainings together."""
     steps, dense = run.training_steps_per_task, speed(1.0)
     if isinstance(run, TicketStreamRun):
         is_dense = run.subnetwork == "dense"
@@ -101,7 +101,7 @@ def _seconds(run: StreamRun, speed: functools.partial[Speed]) -> float:
     total = (run.tickets + measured_apart) * dense.training(steps)
     total += run.tickets * run.rewind_steps * dense.step
     for round_index in range(1, run.round_count + 1):
-        # Between the two densities that were measured, as if time went with density.
+        # Interpolates between the two measured densities, as if time were linear in density.
         share = (_density(run, round_index) - final) / (1 - final) if final < 1 else 0.0
         between = share * dense.training(steps) + (1 - share) * sparse.training(steps)
         total += run.tickets * between
@@ -113,7 +113,7 @@ def _density(run: TicketsRun, round_index: int) -> float:
 
 
 def measured_speed(run: StreamRun, density: float) -> Speed:
-    """Trains a run's network for a moment, dense or under random masks of a density."""
+    """Measures the speed of a run's network, dense or under random masks of a density."""
     middle = run.tasks // 2
     task = make_task(_dataset(run), run, run.seed, middle)
     most = run.training_steps_per_task
@@ -127,7 +127,7 @@ def measured_speed(run: StreamRun, density: float) -> Speed:
     repeats = max(1, min(50, int(_MEASURED_SECONDS / (once * many / few))))
     shorter = min(_timed(run, task, density, few) for _ in range(repeats))
     longer = min(_timed(run, task, density, many) for _ in range(repeats))
-    # On a busy machine the longer one may seem to be the shorter.
+    # On a busy machine the longer training may take less time than the shorter.
     step = (longer - shorter) / (many - few) if longer > shorter else longer / many
     return Speed(step, max(0.0, shorter - few * step))
 
@@ -142,7 +142,7 @@ def _dataset(run: StreamRun) -> Task:
 
 
 def _timed(run: StreamRun, task: Task, density: float, steps: int) -> float:
-    """Seconds of one training with one evaluation."""
+    """Returns the seconds of one training with one evaluation."""
     key = RandomKey((run.seed, "prediction"))
     network = networks.build(run, task.input_shape, task.classes, key)
     every = full_masks(network, networks.prunable(run))

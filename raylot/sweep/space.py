@@ -1,4 +1,4 @@
-"""Search spaces in Ray Tune's terms, as runs; and runs as what Tune is given to try.
+"""Turns search spaces in Ray Tune's terms into points, and runs into a grid for Tune.
 
 A space that holds only grids and fixed values is resolved without importing Ray.
 """
@@ -18,12 +18,12 @@ _GRID = "grid_search"
 
 
 def grid(values: Iterable[Any]) -> dict[str, Any]:
-    """What ``tune.grid_search(values)`` returns: every value is tried."""
+    """Returns the same as ``tune.grid_search(values)``: a sweep tries every value."""
     return {_GRID: list(values)}
 
 
 def study_spaces(study: Study) -> tuple[Space, Space, Space]:
-    """What a study compares: the search spaces of its streams, tickets and ticket streams."""
+    """Returns the search spaces of a study's streams, tickets and ticket streams."""
     streams = {
         "seed": grid(study.seeds),
         "shift": grid(study.shifts),
@@ -35,7 +35,7 @@ def study_spaces(study: Study) -> tuple[Space, Space, Space]:
 
 
 def points(space: Space, samples: int = 1, seed: int = 0) -> Iterator[dict[str, Any]]:
-    """The points of a search space one by one, the same at every call.
+    """Yields the points of a search space, the same at every call.
 
     Args:
         space: option name -> value, ``tune.grid_search(...)``, ``tune.choice(...)``, ...
@@ -71,9 +71,9 @@ def _is_grid(value: Any) -> bool:
 
 
 def _grid_points(space: Space) -> Iterator[dict[str, Any]]:
-    """In the order in which Ray Tune walks a grid: the first name in the alphabet fastest.
+    """Yields a grid's points in Ray Tune's order: the first name in the alphabet changes fastest.
 
-    Ray Tune copies the whole space for every point, which takes hours for 100,000 seeds.
+    Tune itself copies the whole space for every point, which takes hours for 100,000 seeds.
     """
     names = sorted((name for name, value in space.items() if _is_grid(value)), reverse=True)
     for values in itertools.product(*(space[name][_GRID] for name in names)):
@@ -81,14 +81,14 @@ def _grid_points(space: Space) -> Iterator[dict[str, Any]]:
 
 
 def distinct(runs: Iterable[AnyRun]) -> list[AnyRun]:
-    """Each run once: random draws of a search space may repeat."""
+    """Returns each run once: random draws of a search space may repeat."""
     return list({run.run_id: run for run in runs}.values())
 
 
 def split(
     runs: Sequence[StreamRun], searched: set[str]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The options that all runs share, and per run the others: those searched, those that vary."""
+    """Returns the options that all runs share, and for each run those that are searched or vary."""
     everything = [run.model_dump(mode="json") for run in runs]
     first = everything[0]
     varied = {

@@ -32,15 +32,15 @@ class TensorBoard(TBXLoggerCallback):  # so that Tune does not add its own
     """Logs ``measures`` of each report as scalars ``<kind of run>/<measure>``.
 
     The step is the task of a stream, counted from its first, or the round of a search (0: dense
-    training; each control is one more). Of a run that was continued by another sweep each has its
-    own part of the curve.
+    training; each control is one more). If another sweep continues a run, each sweep draws its own
+    part of the curve.
 
-    What an ended search has found goes to ``answer/<measure>`` and ``found/<measure>``, at the task
-    of its snapshot. Searches that differ in their snapshot alone have one more run of TensorBoard
-    together, ``stream_..._sparsity=...``, which joins these values to curves along the stream.
+    The results of an ended search go to ``answer/<measure>`` and ``found/<measure>``, at the task
+    of its snapshot. Searches that differ in their snapshot alone share one more run of TensorBoard,
+    ``stream_..._sparsity=...``, which joins these values to curves along the stream.
 
-    HParams are written when a run ends: its kind, the options searched over, and, as the last value
-    of each scalar, what runs are compared by.
+    When a run ends, its HParams are written: its kind and the options searched over. TensorBoard
+    adds the last value of each scalar, by which it compares runs.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class TensorBoard(TBXLoggerCallback):  # so that Tune does not add its own
         else:
             step = result["timesteps_total"] - 1
             before = self._reported.setdefault(trial, {})
-            # A run's last report repeats what was measured at earlier tasks: no new point of them.
+            # A run's last report repeats measures of earlier tasks: these get no new point.
             scalars = {
                 f"{result['kind']}/{name}": value
                 for name, value in measures.items()
@@ -96,11 +96,11 @@ class TensorBoard(TBXLoggerCallback):  # so that Tune does not add its own
     def _draw_along_stream(
         self, experiment: Path, options: dict[str, Any], found: dict[str, float]
     ) -> None:
-        """Adds what a search has found to the curves along its stream.
+        """Adds the results of a search to the curves along its stream.
 
-        Searches end in any order, but TensorBoard joins points in the order in which they were
-        written. So a new file holds this point and all later ones: its first event tells
-        TensorBoard to drop what earlier files say from this point on.
+        Searches end in any order, but TensorBoard joins points in the order of writing. So a new
+        file holds this point and all later ones, and its first event tells TensorBoard to drop
+        these points of earlier files.
         """
         first = TicketsRun(**{**options, "task": TicketsRun(**options).snapshots[0]})
         name = f"{first.stream.label} sparsity={first.sparsity:g} {first.run_id}".replace(" ", "_")
@@ -135,7 +135,7 @@ class TensorBoard(TBXLoggerCallback):  # so that Tune does not add its own
 
 
 def _is_repeated(step: int, value: float, now: int, value_now: float) -> bool:
-    """Whether a value is the one of an earlier report, and that one came not just before."""
+    """Returns whether a value equals an earlier report's that is older than the last one."""
     return value == value_now and step < now - 1
 
 

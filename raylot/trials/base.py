@@ -1,4 +1,4 @@
-"""What all trials share: continuing from saved state, writing tables, recording how it ended."""
+"""What all trials share: they continue from saved state, write tables and record how they end."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _STATE_FILE = "state.safetensors"  # in a checkpoint of Tune's own
 
 
 class InputLostError(Exception):
-    """What an ended run should have left for this one is not there, or is damaged.
+    """A file that an ended run should have left for this one is missing or damaged.
 
     Attributes:
-        run_id: of the run that must be computed again.
+        run_id: of the ended run, which must be computed again.
     """
 
     def __init__(self, run_id: str, reason: str) -> None:
@@ -49,16 +49,16 @@ class InputLostError(Exception):
 
 
 class RunTrainable(tune.Trainable):
-    """One run of one kind, a step at a time.
+    """Computes one run of one kind, a step at a time.
 
-    Its configuration holds ``storage`` (the root), ``patience`` (seconds, see `Storage`),
-    ``lease`` (path of the file that says its sweep is in charge of the storage; None: whoever
-    runs it is), ``save_interval`` (seconds), ``shared`` and ``run`` (together the options of
+    Its configuration holds ``storage`` (the root), ``patience`` (seconds, see `Storage`), ``lease``
+    (path of the file that says that the trial's sweep is in charge of the storage; None: not
+    checked), ``save_interval`` (seconds), ``shared`` and ``run`` (together the options of
     ``run_model``).
 
     The storage alone knows how far a run has come: a trial continues from the state saved there
-    under its run_id, whoever saved it. Everything that belongs to one run is made in `_start`, so
-    that an actor can be reused for the next run.
+    under its run_id, no matter which process saved it. `_start` makes everything that belongs to
+    one run, so that an actor can be reused for the next run.
     """
 
     run_model: ClassVar[type[StreamRun]]
@@ -75,23 +75,23 @@ class RunTrainable(tune.Trainable):
     @property
     @abstractmethod
     def total_steps(self) -> int:
-        """Steps of the whole run."""
+        """The steps of the whole run."""
 
     @abstractmethod
     def begin(self) -> None:
-        """Loads data and networks, as far as ``state`` says the run has come."""
+        """Loads data and networks, and continues from ``state``."""
 
     @abstractmethod
     def advance(self) -> dict[str, float]:
-        """Does one step, adds its rows to ``state`` and returns what was measured in it."""
+        """Does one step, adds its rows to ``state`` and returns what it measured."""
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
-        """The tensors that, with the rows, are the whole state after the steps done."""
+        """Returns the tensors that, with the rows, make up the state after the steps done."""
 
     @abstractmethod
     def doing(self) -> str:
-        """What the next step does, in a few words: ``task 38 of 100``."""
+        """Says what the next step does, in a few words: ``task 38 of 100``."""
 
     # -------------------------------------------------- what Ray Tune calls
 
@@ -105,8 +105,8 @@ class RunTrainable(tune.Trainable):
 
         Args:
             config: see the class.
-            datasets: by name, as `raylot.tasks.datasets.to_arrays` has them; others are loaded.
-            plugin_texts: the plugins that runs use, as `raylot.foundation.registry.texts` has them.
+            datasets: by name, from `raylot.tasks.datasets.to_arrays`; others are loaded.
+            plugin_texts: the plugins that runs use, from `raylot.foundation.registry.texts`.
         """
         registry.install(plugin_texts)
         torch.set_num_threads(1)
@@ -133,7 +133,7 @@ class RunTrainable(tune.Trainable):
             self.state.steps += 1
         except OutOfReachError:
             raise  # Tune tries again from the last saved state
-        except InputLostError as lost:  # the sweep computes it again, then this run
+        except InputLostError as lost:  # the sweep computes the input again, then this run
             return self._report({}, 0, done=True) | {"lost_run": lost.run_id, "lost": str(lost)}
         except BaseException as exception:  # a plugin may raise any, and call sys.exit too
             if ends_process(exception):
@@ -156,7 +156,7 @@ class RunTrainable(tune.Trainable):
         return self._report(measures, self.state.training_steps - before, done, bool(error))
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Saves for Tune itself: schedulers that pause trials need it; sweeps do not ask for it."""
+        """Saves for Tune's schedulers that pause trials; raylot's own sweeps use none of these."""
         self.state.tensors = self.tensors() if self._begun else self.state.tensors
         (Path(checkpoint_dir) / _STATE_FILE).write_bytes(self.state.to_bytes())
 
@@ -187,7 +187,7 @@ class RunTrainable(tune.Trainable):
         try:
             saved = self.storage.read_checked(state_path(self.run.run_id))
             return None if saved is None else RunState.from_bytes(saved)
-        except ValueError as error:  # damaged: all of it can be computed again
+        except ValueError as error:  # damaged: the run can be computed again
             self._notes.append(f"{error}; {self.run.label} starts anew")
             return None
 
@@ -201,12 +201,12 @@ class RunTrainable(tune.Trainable):
         self.state.artifacts[path] = checksum.fingerprint(content)
 
     def read_input(self, path: str) -> dict[str, Tensor]:
-        """Tensors that an ended run has left, on this run's device.
+        """Reads tensors that an ended run has left, to this run's device.
 
-        What this run has done so far is forgotten if it was done with others.
+        If this run has begun with other tensors, it forgets what it has done so far.
 
         Raises:
-            InputLostError: they are not there, damaged, or not what that run wrote.
+            InputLostError: the tensors are missing, damaged, or not what that run wrote.
         """
         run_id = artifact_run(path)
         content = self.storage.read(path)
@@ -229,10 +229,10 @@ class RunTrainable(tune.Trainable):
         return {name: tensor.to(self.device) for name, tensor in tensors.items()}
 
     def read_rows(self, table: str, run_id: str) -> list[dict[str, Any]]:
-        """Rows that an ended run has left.
+        """Reads rows that an ended run has left.
 
         Raises:
-            InputLostError: they are damaged, or not what that run wrote.
+            InputLostError: the rows are damaged, or not what that run wrote.
         """
         try:
             ended = None if table == "runs" else self._producer(run_id)
@@ -241,10 +241,10 @@ class RunTrainable(tune.Trainable):
             raise InputLostError(run_id, str(damage)) from None
 
     def _producer(self, run_id: str) -> Manifest:
-        """What an ended run says that it wrote.
+        """Reads how a run has ended and what it wrote.
 
         Raises:
-            InputLostError: it says nothing that can be read.
+            InputLostError: it has no readable row in ``runs``.
         """
         for row in self.read_rows("runs", run_id):
             with suppress(ValueError):
@@ -252,14 +252,14 @@ class RunTrainable(tune.Trainable):
         raise InputLostError(run_id, f"tables/runs: has no valid row of {run_id}")
 
     def dataset(self, scaling: str | None = None) -> Task:
-        """The run's data set on its device, with its own scaling or another."""
+        """Returns the run's data set on its device, with its own scaling or another."""
         options = self.run.model_copy(update={"scaling": scaling}) if scaling else self.run
         shared = self._shared.get(options.dataset)
         dataset = load(options) if shared is None else scaled(shared, options)
         return dataset.to(self.device)
 
     def note(self, text: str) -> None:
-        """Tells once what could not be measured or done: in the run's row and in the terminal."""
+        """Notes once what could not be measured or done: in the run's row and in the terminal."""
         text = one_line(text)
         if text not in self.state.notes:
             self.state.notes.append(text)
@@ -274,7 +274,7 @@ class RunTrainable(tune.Trainable):
     def measure_structure(
         self, network: nn.Module, task: Task, initial: Mapping[str, Tensor], masks: Masks | None
     ) -> list[dict[str, Any]]:
-        """Rows of what a network's structure says about its plasticity; counts the time."""
+        """Measures plasticity in a network's structure; returns rows, and counts the time."""
         started = time.perf_counter()
         probe = RandomKey((self.run.seed, "probe"))
         rows = plasticity.measure(
@@ -284,9 +284,9 @@ class RunTrainable(tune.Trainable):
         return rows
 
     def _is_out_of_date(self) -> bool:
-        """Whether another attempt at this run has ended it, or another sweep is in charge.
+        """Returns whether another attempt has ended this run, or another sweep is in charge.
 
-        Then the tables in the storage are not this attempt's to write.
+        This attempt must then write nothing more.
         """
         if self._lease is not None and not self.storage.exists(self._lease):
             return True
@@ -297,19 +297,19 @@ class RunTrainable(tune.Trainable):
         if not ended:
             return False
         self._has_failed = ended[0]["status"] == "failed"
-        if not self._has_failed:  # what was saved before an error is where a retry continues
+        if not self._has_failed:  # a retry of a failed run continues from its state
             self.storage.delete_folder(f"state/{self.run.run_id}")
         return True
 
     def _save(self) -> bool:
-        """Saves all that was found; whether this attempt is still the one to do so."""
+        """Saves state and rows; returns whether this attempt may still do so."""
         if self._is_out_of_date():
             return False
         self.state.tensors = self.tensors()
         self.state.kind, self.state.label = self.run.kind, self.run.label
         self.state.protocol, self.state.plugins = self.run.protocol, self.run.plugins
         self.state.of = self.total_steps
-        # the state first: rows without one would count as what is left of a lost run
+        # the state first: rows without a state would look like those of a lost run
         self.storage.write(state_path(self.run.run_id), self.state.to_bytes())
         self._write_tables()
         self._saved_at = time.monotonic()
@@ -326,15 +326,13 @@ class RunTrainable(tune.Trainable):
         if self._is_out_of_date():
             return
         self._write_tables()
-        for table in SCHEMAS.keys() - {
-            "runs",
-            *self.state.rows,
-        }:  # of an attempt that was forgotten
+        # An earlier attempt, since forgotten, may have written other tables.
+        for table in SCHEMAS.keys() - {"runs", *self.state.rows}:
             self.storage.delete_file(files.small_path(table, self.run.run_id))
         status: Status = "failed" if error else "diverged" if self.state.diverged else "finished"
         row = run_row(self.run, self.state, status, error, _device_name(self.device))
         results.write(self.storage, "runs", self.run.run_id, [row])
-        if not error:  # what was saved before an error is where a retry continues
+        if not error:  # a retry of a failed run continues from its state
             self.storage.delete_folder(f"state/{self.run.run_id}")
 
     def _report(
@@ -361,7 +359,7 @@ class RunTrainable(tune.Trainable):
 
 
 def _granted_device(wanted: str) -> torch.device:
-    """The device to use: a GPU only if Ray granted this trial one, though it may see all."""
+    """Returns the device to use: a GPU only if Ray granted this trial one; it may see all."""
     if wanted == "auto":
         granted = ray.is_initialized() and bool(ray.get_gpu_ids())
         wanted = "cuda" if granted and torch.cuda.is_available() else "cpu"
@@ -375,5 +373,5 @@ def _device_name(device: torch.device) -> str:
 def _traceback(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error))
-    except Exception:  # Python's own fails on odd errors, as a SyntaxError whose text is none
+    except Exception:  # Python's own fails on odd errors, as a SyntaxError without a text
         return "".join([*traceback.format_tb(error.__traceback__), registry.described(error), "\n"])

@@ -1,4 +1,4 @@
-"""What a running trial has computed so far, as one file that a restart continues from."""
+"""The saved state of a running trial: one file, from which a restart continues."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from raylot.storage import checksum
 
 
 def state_path(run_id: str) -> str:
-    """Where the saved state of a run that has not ended lies in the storage."""
+    """Returns the path of the saved state of a run that has not ended."""
     return f"state/{run_id}/state.safetensors"
 
 
@@ -25,7 +25,7 @@ Rows = dict[str, list[dict[str, Any]]]
 
 @dataclass
 class RunState:
-    """All that is needed to continue a run, and all it has found.
+    """Everything that continuing a run needs, and everything that the run has found.
 
     Attributes:
         steps: steps of the trial done (tasks of a stream, rounds of a ticket search).
@@ -35,15 +35,15 @@ class RunState:
         plasticity_seconds: of these, measuring plasticity in the structure.
         engines: which engines have trained.
         started: when the first attempt began, ISO 8601, UTC.
-        kind: of the run, for whoever looks at the file, as the three that follow.
+        kind: of the run. This and the next three describe the run to readers of the file.
         label: of the run.
         protocol: of the run: see `raylot.config.StreamRun.protocol`.
         plugins: code of plugins that the run uses, or None.
         of: steps of the whole run.
         diverged: whether a loss was not finite.
-        tables: tables it has written: name -> rows there, digest of the file.
-        artifacts: files it has left for other runs: path in the storage -> fingerprint.
-        inputs: files of other runs it started from: the same.
+        tables: tables that the run has written: name -> rows there, digest of the file.
+        artifacts: files that it has left for other runs: path in the storage -> fingerprint.
+        inputs: files of other runs that it started from: path in the storage -> fingerprint.
         notes: what could not be measured or done, and why; each once.
         rows: rows of its tables so far, without identity columns.
         tensors: network, optimizer state or masks.
@@ -73,7 +73,7 @@ class RunState:
         self.rows.setdefault(table, []).extend(rows)
 
     def to_bytes(self) -> bytes:
-        """A safetensors file that carries everything but the tensors as JSON in its metadata."""
+        """Returns a safetensors file; its metadata holds everything but the tensors as JSON."""
         plain = {name: value for name, value in vars(self).items() if name != "tensors"}
         return tensors_to_bytes(self.tensors, {"state": json.dumps(plain)})
 
@@ -94,7 +94,7 @@ class RunState:
 def tensors_to_bytes(
     tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
 ) -> bytes:
-    """Tensors, copied to the CPU, as the bytes of a safetensors file with a checksum."""
+    """Returns tensors, copied to the CPU, as the bytes of a safetensors file with a checksum."""
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     return checksum.with_checksum(
         safetensors.torch.save(own, {checksum.KEY: checksum.BLANK, **(metadata or {})})
@@ -102,7 +102,7 @@ def tensors_to_bytes(
 
 
 def tensors_from_bytes(data: bytes) -> dict[str, Tensor]:
-    """The tensors in the bytes of a safetensors file.
+    """Returns the tensors in the bytes of a safetensors file.
 
     Raises:
         ValueError: the bytes are no such file.

@@ -1,4 +1,4 @@
-"""The stream trial: one network trained on one task after another, with snapshots on the way."""
+"""The stream trial: trains one network on one task after another, with snapshots on the way."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _NETWORK, _OPTIMIZER = "network/", "optimizer/"
 
 
 def snapshot_path(stream_run_id: str, task: int) -> str:
-    """Where a stream's snapshot before a task lies in the storage."""
+    """Returns the path of a stream's snapshot before a task."""
     return f"artifacts/{stream_run_id}/snapshot-{task}.safetensors"
 
 
 def initial_network(run: StreamRun, task: Task) -> nn.Module:
-    """The network with which a run's stream begins."""
+    """Builds the network with which a run's stream begins."""
     key = RandomKey((run.seed, "network"))
     return networks.build(run, task.input_shape, task.classes, key)
 
 
 def pack(network: nn.Module, optimizer_state: dict[str, Tensor] | None) -> dict[str, Tensor]:
-    """A network's and an optimizer's tensors under one naming, as saved state needs it."""
+    """Joins a network's and an optimizer's tensors to one dictionary, for the saved state."""
     tensors = {_NETWORK + name: tensor for name, tensor in network.state_dict().items()}
     return tensors | {_OPTIMIZER + name: t for name, t in (optimizer_state or {}).items()}
 
 
 def unpack(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
-    """Undoes `pack`: a network's state dict, and the optimizer's state if there is any."""
+    """Undoes `pack`: returns a network's state dict, and the optimizer's state or None."""
     return _part(tensors, _NETWORK), _part(tensors, _OPTIMIZER) or None
 
 
@@ -44,7 +44,7 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def task_row(t: int, result: TrainingResult) -> dict[str, Any]:
-    """A training on one task as a row of the ``tasks`` table, without whose it was."""
+    """Returns a training as a row of ``tasks``, without the columns that name the learner."""
     return {
         "task": t,
         "train_loss": result.train_loss,
@@ -58,9 +58,9 @@ def task_row(t: int, result: TrainingResult) -> dict[str, Any]:
 class LearningTrial(RunTrainable):
     """One step trains one network on one task of a stream.
 
-    Only the network's state dict goes from task to task. Whatever else a network keeps (a counter,
-    a cached tensor, a buffer that is not persistent) is at each task as it was when the network was
-    built. So a stream that was interrupted goes on as if it had not been.
+    Only the network's state dict goes from task to task. Anything else that a network keeps (a
+    counter, a cached tensor, a buffer that is not persistent) is, at each task, as it was when the
+    network was built. So an interrupted stream gives the same results as an uninterrupted one.
     """
 
     _dataset: Task
@@ -73,19 +73,19 @@ class LearningTrial(RunTrainable):
         return pack(self._network, self._optimizer_state)
 
     def renewed(self) -> nn.Module:
-        """The network as it was built, with its present state dict."""
+        """Returns the network as it was built, with its present state dict."""
         return networks.with_state(self._built, self._network.state_dict())
 
     def task(self, t: int) -> Task:
-        """Task t of the stream, counted from 0."""
+        """Returns task t of the stream, counted from 0."""
         return make_task(self._dataset, self.run, self.run.seed, t)
 
 
 class StreamTrial(LearningTrial):
     """One step trains on one task.
 
-    Before a task with a snapshot, the network is saved and its plasticity measured; on that task
-    a freshly initialised network is trained too, for the trainability gap.
+    Before a task with a snapshot, it saves the network and measures its plasticity; on that task
+    it also trains a freshly initialised network, for the trainability gap.
     """
 
     run_model = StreamRun
@@ -152,7 +152,7 @@ class StreamTrial(LearningTrial):
     def _train(
         self, network: nn.Module, task: Task, previous: Task | None, *, life: bool = False
     ) -> TrainingResult:
-        """Trains the stream's network (``life``), or a fresh one to compare it with."""
+        """Trains the stream's network (``life``), or a fresh network for comparison."""
         return train(
             network.to(self.device),
             task,

@@ -1,4 +1,4 @@
-"""The ticket stream trial: the continual learning of one subnetwork of a snapshot."""
+"""The ticket stream trial: trains one subnetwork of a snapshot on the tasks that follow."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from raylot.trials.tickets import masks_path, start_search
 class TicketStreamTrial(LearningTrial):
     """One step trains the subnetwork on one of the tasks after the snapshot's.
 
-    All subnetworks of a snapshot see the same tasks in the same data order. Plasticity is measured
-    before the first and before the last of them.
+    All subnetworks of a snapshot see the same tasks in the same data order. The trial measures
+    plasticity before the first and before the last of these tasks.
     """
 
     run_model = TicketStreamRun
@@ -99,7 +99,7 @@ class TicketStreamTrial(LearningTrial):
         }
 
     def _subnetwork_masks(self, search: TicketSearch) -> Masks | None:
-        """The survivors of the subnetwork; None if it is the dense network."""
+        """Returns the masks of the subnetwork; None for the dense network."""
         if self.run.subnetwork == "dense":
             return None
         tensors = self.read_input(masks_path(self.run.search.run_id))

@@ -1,4 +1,4 @@
-"""The tickets trial: all tickets of one snapshot at one sparsity, and their controls."""
+"""The tickets trial: finds all tickets of a snapshot at one sparsity, and trains controls."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ _CONTROL_NAMES = {
 
 
 def masks_path(run_id: str) -> str:
-    """Where the masks of a tickets run lie in the storage."""
+    """Returns the path of the masks of a tickets run."""
     return f"artifacts/{run_id}/masks.safetensors"
 
 
 def start_search(run: TicketsRun, dataset: Task, snapshot: Mapping[str, Tensor]) -> TicketSearch:
-    """The search of a run at its beginning, from the snapshot of its stream."""
+    """Returns a run's search before its first step, from the snapshot of its stream."""
     task = make_task(dataset, run, run.seed, run.task)
     key = RandomKey((run.seed, "tickets", run.task))
     network = networks.build(run, task.input_shape, task.classes, key)
@@ -67,8 +67,8 @@ def start_search(run: TicketsRun, dataset: Task, snapshot: Mapping[str, Tensor])
 class TicketsTrial(RunTrainable):
     """One step is one round of iterative magnitude pruning of all tickets, or one control.
 
-    The first step trains the dense network; after the last round each control is one more, and
-    so are plastic parameters if they are not measured in that dense training.
+    The first step trains the dense network. After the last round, each control takes one more step,
+    and so do plastic parameters unless the dense training measures them.
     """
 
     run_model = TicketsRun
@@ -78,7 +78,7 @@ class TicketsTrial(RunTrainable):
 
     @property
     def _steps(self) -> list[str]:
-        """What each step does."""
+        """Says what each step does."""
         rounds = [
             f"round {r} of {self.run.round_count}" for r in range(1, self.run.round_count + 1)
         ]
@@ -140,7 +140,8 @@ class TicketsTrial(RunTrainable):
                 measures = {} if is_dense else self._overlap()
                 trained = search.train_round()
                 self.state.training_steps += search.rewinding_steps if is_dense else 0
-                # Weights that are not finite cannot be ranked; once there are masks, all is data.
+                # Weights that are not finite cannot be ranked. Once all rounds are done, a training
+                # that diverges is a result like any other.
                 self.state.diverged = search.rounds_left > 0 and any(
                     training.diverged for _, training in trained
                 )
@@ -158,7 +159,7 @@ class TicketsTrial(RunTrainable):
         return measures
 
     def _overlap(self) -> dict[str, float]:
-        """How far the tickets have come: how dense they are, and how alike if there are several."""
+        """Measures how dense the tickets are so far, and how alike if there are several."""
         masks = self._search.masks
         measures = {"density": statistics.fmean(density(each) for each in masks)}
         if len(masks) > 1:
@@ -168,7 +169,7 @@ class TicketsTrial(RunTrainable):
         return measures
 
     def _plastic_task(self) -> Task:
-        """What plastic parameters are measured on, if not in the tickets' own dense training."""
+        """Returns the task for plastic parameters that the dense training does not measure."""
         dataset = self._dataset
         if self.run.plastic_scaling != "same":
             dataset = self.dataset(self.run.plastic_scaling)
@@ -177,7 +178,7 @@ class TicketsTrial(RunTrainable):
         return make_task(dataset, self.run, self.run.seed, self.run.task)
 
     def _conclude(self) -> None:
-        """Keeps the masks, and writes what they show when compared."""
+        """Saves the masks, and adds the rows that compare them."""
         self._note_remarks()
         rows = self.state.rows["tickets"]
         found = Tickets.from_rows(self._search.masks, rows, self.run)
@@ -213,7 +214,7 @@ class TicketsTrial(RunTrainable):
         }
 
     def _stream_performance(self) -> dict[str, float]:
-        """How the stream's network did on this snapshot's task."""
+        """Returns the performance of the stream's network on this snapshot's task."""
         stream = self.run.stream.run_id
         found = {
             row["metric"]: row["value"]

@@ -54,7 +54,7 @@ def test_a_cluster_that_changes_and_an_object_store_that_refuses_lose_nothing(
     ("process", "words"),
     [
         ("raylet", "Ray's process on this machine (the raylet) has ended. Nothing that was saved"),
-        pytest.param(  # the raylet may notice first, and end; without Ray in test_watch.py
+        pytest.param(  # the raylet may end first; without Ray in test_interrupt_guard.py
             "gcs_server", "Nothing that was saved", marks=pytest.mark.slow
         ),
     ],

@@ -35,7 +35,7 @@ def _assert_as_if_undisturbed(undisturbed: Path, storage: Path) -> None:
     assert not list((storage / "drivers").iterdir())
 
 
-@pytest.mark.slow  # in short: test_ticket_count_vs_plasticity.py, and without Ray test_watch.py
+@pytest.mark.slow  # faster: test_ticket_count_vs_plasticity.py, test_interrupt_guard.py
 @pytest.mark.parametrize(
     ("signals", "status", "words"),
     [

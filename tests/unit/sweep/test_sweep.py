@@ -14,7 +14,6 @@ import pytest
 import ray
 import torch
 from ray import tune
-from ray.experimental import internal_kv
 
 from raylot import results
 from raylot.config import StreamRun, Study
@@ -24,7 +23,6 @@ from raylot.storage import Storage
 from raylot.sweep import Sweep, execution
 from raylot.sweep import cluster as cluster_module
 from raylot.sweep.space import study_spaces
-from raylot.trials import ray_internals
 from raylot.trials.base import _granted_device
 from raylot.trials.stream import snapshot_path
 from raylot.trials.tickets import TicketsTrial
@@ -430,17 +428,6 @@ def test_a_trial_without_a_gpu_uses_none_and_one_with_a_share_may(
     assert _granted_device("cpu").type == "cpu"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert _granted_device("auto").type == "cpu"
-
-
-def test_whether_nodes_are_added_by_themselves_is_told_by_their_types() -> None:
-    """This cluster's nodes are not; the second report is an autoscaling one's, as Ray writes it."""
-    key = "__autoscaling_status"
-    assert not ray_internals.is_autoscaling()
-    before = internal_kv._internal_kv_get(key)
-    report = {"autoscaler_report": {"node_type_mapping": {"ffff": "ray.head.default"}}}
-    internal_kv._internal_kv_put(key, json.dumps(report), overwrite=True)
-    assert ray_internals.is_autoscaling()
-    internal_kv._internal_kv_put(key, before or b"{}", overwrite=True)
 
 
 def test_room_for_a_trial_is_asked_for_and_given_back() -> None:

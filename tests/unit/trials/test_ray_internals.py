@@ -1,14 +1,29 @@
-"""What raylot relies on in Ray's private parts is still there, and does what it is used for."""
+"""Ray's private parts still do what raylot uses them for; each test says what breaks otherwise.
+
+`set_title` is tested in a sweep (``tests/unit/sweep/test_sweep.py``).
+"""
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
+import signal
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
+from packaging.requirements import Requirement
+from ray._private import ray_logging, utils
+from ray.experimental import internal_kv
+from ray.train._internal.storage import StorageContext
+from ray.tune import tune as tune_module
 from ray.tune.execution import class_cache
+from ray.tune.experiment import Trial
+from ray.tune.experimental.output import get_air_verbosity
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from raylot.config import SweepOptions
@@ -17,6 +32,32 @@ from raylot.sweep.execution import Losses, _Listener
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.terminal.progress import STARTING_WORKERS
 from raylot.trials import ray_internals
+
+
+def test_ray_is_of_a_version_that_this_file_was_tested_with() -> None:
+    """Else a new Ray may break any of the following without a word."""
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    wanted = [each for each in map(Requirement, itertools.chain(*lists)) if each.name == "ray"]
+    assert {(str(each.specifier), ray.__version__ in each.specifier) for each in wanted} == {
+        ("<2.61,>=2.60", True)
+    }
+
+
+def test_the_raylets_lines_on_lost_workers_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else they garble the live picture of a sweep."""
+    for name in ("RAY_AIR_NEW_OUTPUT", "TUNE_DISABLE_SIGINT_HANDLER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(ray_logging.stdout_deduplicator, "skip_re", None)
+    ray_internals.leave_terminal_and_signals_alone()
+    told = {"lines": ["A worker died or was killed", "something else"], "pid": "raylet"}
+    (shown,) = ray_logging.stdout_deduplicator.deduplicate({**told, "ip": "", "is_err": False})
+    assert shown["lines"] == ["something else"]
+    # Else Tune draws tables, and takes Ctrl-C until the steps under way have ended.
+    assert get_air_verbosity(0) is None
+    handler = signal.getsignal(signal.SIGINT)
+    assert not tune_module._setup_signal_catching().is_set()
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_tune_copies_no_credentials_to_workers() -> None:
@@ -80,17 +121,71 @@ def test_a_hidden_variable_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "RAYLOT_NEVER_SET" not in os.environ
 
 
-def test_room_for_a_trial_is_told_from_waiting_for_room() -> None:
+def test_a_ray_that_runs_here_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a sweep that joins it would restrict it to this machine."""
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    assert not ray_internals.finds_running_ray()
+    file = Path(utils.get_ray_address_file(None))
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("127.0.0.1:6379")
+    assert ray_internals.finds_running_ray()
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[None]:
     with ray_session(SweepOptions(address="local")):
-        assert not ray_internals.has_placed_trials()
-        waiting = placement_group([{"CPU": 1000}])
-        assert not waiting.wait(2)
-        assert not ray_internals.has_placed_trials()
-        placed = placement_group([{"CPU": 1}])
-        assert placed.wait(60)
-        assert ray_internals.has_placed_trials()
-        remove_placement_group(placed)
-        remove_placement_group(waiting)
+        yield
+
+
+@pytest.mark.usefixtures("session")
+def test_a_ray_of_ones_own_listens_on_loopback() -> None:
+    """Else other machines could reach it."""
+    assert [node["NodeManagerAddress"] for node in ray.nodes()] == ["127.0.0.1"]
+
+
+@pytest.mark.usefixtures("session")
+def test_room_for_a_trial_is_told_from_waiting_for_room() -> None:
+    """Else the user is told to wait for a node where workers are starting."""
+    assert not ray_internals.has_placed_trials()
+    waiting = placement_group([{"CPU": 1000}])
+    assert not waiting.wait(2)
+    assert not ray_internals.has_placed_trials()
+    placed = placement_group([{"CPU": 1}])
+    assert placed.wait(60)
+    assert ray_internals.has_placed_trials()
+    remove_placement_group(placed)
+    remove_placement_group(waiting)
+
+
+@pytest.mark.usefixtures("session")
+def test_whether_nodes_are_added_by_themselves_is_told_by_their_types() -> None:
+    """Else a trial that no node can hold is refused, though one would be added.
+
+    This cluster's nodes are not; the second report is an autoscaling one's, as Ray writes it.
+    """
+    key = "__autoscaling_status"
+    assert not ray_internals.is_autoscaling()
+    before = internal_kv._internal_kv_get(key)
+    report = {"autoscaler_report": {"node_type_mapping": {"ffff": "ray.head.default"}}}
+    internal_kv._internal_kv_put(key, json.dumps(report), overwrite=True)
+    assert ray_internals.is_autoscaling()
+    internal_kv._internal_kv_put(key, before or b"{}", overwrite=True)
+
+
+@pytest.mark.usefixtures("session")
+def test_what_callbacks_ask_of_a_trial(tmp_path: Path) -> None:
+    """Else TensorBoard shows nothing, and nobody knows which run has lost its worker."""
+    config = {"shared": {"lr": 0.1}, "run": {"seed": 3}}
+    place = StorageContext(str(tmp_path), "experiment", trial_dir_name="trial")
+    trial = Trial("StreamTrial", config=config, storage=place, evaluated_params=config, stub=True)
+    assert ray_internals.trial_folder(trial).name == "trial"
+    assert ray_internals.trainable_name(trial) == "StreamTrial"
+    assert ray_internals.trial_options(trial) == {"lr": 0.1, "seed": 3}
+    assert ray_internals.searched_options(trial) == {"seed": 3}
+    assert ray_internals.trial_error(trial) == "no reason is known"
+    trial.init_local_path()
+    trial.handle_error(RuntimeError("its actor died"))
+    assert "its actor died" in ray_internals.trial_error(trial)
 
 
 class _Heard:
