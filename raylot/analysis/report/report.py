@@ -34,6 +34,7 @@ from raylot.analysis.prose.findings import Search
 from raylot.analysis.prose.headline import headline
 from raylot.analysis.prose.printed import winners
 from raylot.analysis.report import report_data
+from raylot.analysis.statistics.coefficients import STATISTICS
 from raylot.analysis.statistics.trends import Change
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.measures import main_measures
@@ -55,7 +56,6 @@ PAGE = Path(__file__).with_name("page")
 
 #: Its scripts, in the order in which they need each other.
 _SCRIPTS = (
-    "statistics.js",
     "data.js",
     "colours.js",
     "charts.js",
@@ -110,29 +110,30 @@ def report(storage: Storage) -> str:
     observed = None if snapshots.empty else observe(storage)
     # without an intervention first: what all others are compared with
     parts = [] if observed is None else sorted(settings(observed), key=_has_intervention)
-    correlations = (
-        pd.DataFrame(columns=list(COLUMNS)) if observed is None else correlate_all(observed)
-    )
+    correlations = pd.DataFrame(columns=list(COLUMNS))
+    if observed is not None:
+        correlations = correlate_all(observed).sort_values(
+            "intervention", key=lambda names: names != "none", kind="stable"
+        )
     searches = {} if observed is None else report_data.searches(known, observed, snapshots)
     named = [*searches.get("tickets", []), *searches.get("measures", [])]
-    structure = report_data.structure(known, tables.read(storage, "plasticity"))
+    along = report_data.along_stream(known, tasks, tables.read(storage, "plasticity"))
     data = {
         "filters": report_data.filters(known, {"sparsity": snapshots["sparsity"].unique()}),
         "streams": report_data.stream_columns(known),
-        "curves": report_data.curves(known, tasks),
-        "structure": structure,
+        "along": along,
         "searches": searches,
         "ticket_streams": report_data.ticket_streams(known, runs, tasks),
         "plastic_parameters": report_data.plastic_parameters(known, plastic),
         "correlations": report_data.correlation_columns(correlations),
         "runs": report_data.run_columns(runs, unfinished),
         "protocols": report_data.protocols(runs),
-        "measures": report_data.labels([*named, *structure["values"]]),
+        "measures": report_data.labels([*named, *along["lines"]]),
         "main": [
             *main_measures(searches.get("tickets", [])),
             *main_measures(searches.get("measures", [])),
         ],
-        "t": report_data.t_quantiles(),
+        "statistics": {name: statistic.label for name, statistic in STATISTICS.items()},
         "colours": {
             "shift": shift_colours(known["shift"]),
             "intervention": intervention_colours(known["intervention"]),

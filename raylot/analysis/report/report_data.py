@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from raylot.analysis.figures.material import search_protocols
+from raylot.analysis.figures.panels import means_over_seeds
 from raylot.analysis.figures.ticket_streams import dense_from_stream
 from raylot.analysis.statistics.intervals import Array
-from raylot.analysis.tables.measures import TICKET_MEASURES, in_order, measure
+from raylot.analysis.tables.measures import TICKET_MEASURES, in_order, measure, sparsity_label
 from raylot.analysis.tables.observations import (
     NOT_GIVEN,
     Observations,
     options_by_protocol,
+    several_rounds,
     whole_network_metrics,
 )
 from raylot.config import StreamRun, TicketsRun, TicketStreamRun
@@ -39,7 +40,7 @@ CONTROLS = (
 )
 
 _CORRELATIONS = (
-    "protocol", "dataset", "network", "intervention", "shift", "sparsity", "rounds",
+    "protocol", "dataset", "network", "intervention", "shift", "sparsity", "label",
     "ticket_measure", "plasticity_measure", "statistic", "estimate", "low", "high", "p_corrected",
     "seeds", "note",
 )  # fmt: skip
@@ -53,11 +54,11 @@ _RUNS = (
 #: Columns of ``runs`` that say with what a run was computed.
 _VERSIONS = ("raylot_version", "torch_version", "ray_version", "device_used", "engine_used")
 
-#: Figures that are kept of a number, and of one on a curve.
-_DIGITS, _CURVE_DIGITS = 7, 4
+#: What tells searches of the same streams apart.
+SEARCH = ["protocol", "sparsity", "label"]
 
-#: Degrees of freedom up to which the page knows the t distribution; beyond, it takes the last.
-_FREEDOM = 500
+#: Significant digits of each number.
+_DIGITS = 7
 
 Columns = dict[str, Any]
 
@@ -95,78 +96,124 @@ def stream_columns(known: pd.DataFrame) -> Columns:
     return _columns(known.assign(seed=known["seed"].astype(str)), list(known.columns))
 
 
-def curves(known: pd.DataFrame, tasks: pd.DataFrame) -> Columns:
-    """Accuracies of every task of the streams, a list per stream.
+def along_stream(known: pd.DataFrame, tasks: pd.DataFrame, plasticity: pd.DataFrame) -> Columns:
+    """Plasticity of the streams' networks, task by task or at their snapshots.
 
     Returns:
-        ``width``: tasks that each value is the mean of; ``tasks``: the task in the middle of each
-        value's; ``values``: measure -> per stream, its values.
+        ``width``: tasks that each value of `CURVES` is the mean of; ``lines``: measure -> its
+        lines, see `lines`.
     """
-    own = tasks[tasks["run_id"].isin(known["run_id"])]
-    return _curves(own, "run_id", known["run_id"].tolist(), "task", CURVES)
-
-
-def structure(known: pd.DataFrame, plasticity: pd.DataFrame) -> Columns:
-    """Every metric of the whole network at each snapshot of the streams."""
+    learned, width = _binned(tasks[tasks["run_id"].isin(known["run_id"])], "task", len(known))
+    learned = learned.assign(line=_lines_of(known, learned["run_id"]))
+    found = {name: lines(learned, [], name, "middle") for name in CURVES}
     wide = whole_network_metrics(plasticity[plasticity["run_id"].isin(known["run_id"])])
     names = in_order(set(wide.columns) - {"stream_run_id", "task"})
-    wide["stream"] = _places(known, wide["stream_run_id"])
-    return {
-        **_columns(wide, ["stream", "task"]),
-        "values": _columns(wide, names),
-        "infinite": _infinite(wide, names),
-    }
+    wide = wide.assign(
+        line=_lines_of(known, wide["stream_run_id"]),
+        seed=wide["stream_run_id"].map(known.set_index("run_id")["seed"]),
+    )
+    found |= {name: lines(wide, [], name) for name in names if not found.get(name)}
+    return {"width": width, "lines": {name: own for name, own in found.items() if own}}
 
 
 def searches(known: pd.DataFrame, observed: Observations, snapshots: pd.DataFrame) -> Columns:
-    """A row per snapshot and sparsity: its tickets, controls and plasticity."""
+    """A row per snapshot and sparsity, its tickets, controls and plasticity; and their lines."""
     frame = observed.frame.merge(snapshots[["run_id", *CONTROLS]], on="run_id", how="left",
                                  suffixes=("", "_again"))  # fmt: skip
     frame["stream"] = _places(known, frame["stream_run_id"])
     frame = frame[frame["stream"].notna()].sort_values(["stream", "task", "sparsity"])
-    names = dict.fromkeys([*observed.tickets, *observed.measures, *CONTROLS])
+    frame = frame.assign(label=_labels(frame), line=_lines_of(known, frame["stream_run_id"]))
+    names = list(dict.fromkeys([*observed.tickets, *observed.measures, *CONTROLS]))
     return {
         "tickets": observed.tickets,
         "measures": observed.measures,
-        **_columns(frame, ["run_id", "stream", "task", "protocol", "sparsity", "rounds"]),
-        "values": _columns(frame, list(names)),
-        "infinite": _infinite(frame, list(names)),
+        **_columns(frame, ["run_id", "stream", "task", "protocol", "sparsity", "label"]),
+        "values": _columns(frame, names),
+        "infinite": _infinite(frame, names),
+        "lines": {name: lines(frame, SEARCH, name) for name in names},
     }
 
 
 def ticket_streams(known: pd.DataFrame, runs: pd.DataFrame, tasks: pd.DataFrame) -> Columns:
-    """Accuracies of tickets and others on the tasks after a snapshot, a list per run."""
+    """Accuracies of tickets and others on the tasks after a snapshot, as lines.
+
+    Returns:
+        ``width``: tasks that each value is the mean of; ``snapshots``: the snapshots' tasks;
+        ``lines``: see `lines`. A line without a snapshot is of all of them together; one without
+        a search, of a dense network, belongs to every search.
+    """
     own = tasks[tasks["snapshot"].notna() & tasks["stream_run_id"].isin(known["run_id"])]
     place = own["stream_run_id"] + " " + own["snapshot"].astype(str)
     alone = own[~place.isin(place[own["subnetwork"] == "dense"])]
     if len(alone):  # then the stream itself is the dense network
         learned = tasks[tasks["run_id"].isin(known["run_id"])]
         own = pd.concat([own, dense_from_stream(alone, learned)], ignore_index=True)
+    ended = runs[runs["kind"] == TicketStreamRun.kind].set_index("run_id")
+    found_by = own["run_id"].map(ended["protocol"].map(search_protocols(ended)))
     own = own.assign(
         new_task=own["task"] - own["snapshot"],
-        learner=own["run_id"] + " " + own["snapshot"].astype(str),
+        protocol=found_by.where(own["subnetwork"] != "dense", ""),
+        rounds=own["run_id"].map(ended["rounds"]),
+        line=_lines_of(known, own["stream_run_id"]),
     )
-    ended = runs[runs["kind"] == TicketStreamRun.kind].set_index("run_id")
-    first = own.drop_duplicates("learner").copy()
-    found_by = first["run_id"].map(ended["protocol"].map(search_protocols(ended)))
-    first["protocol"] = found_by.where(first["subnetwork"] != "dense", "")
-    first["rounds"] = first["run_id"].map(ended["rounds"])
-    first["stream"] = _places(known, first["stream_run_id"])
-    first = first[first["protocol"].notna()]
-    columns = ["run_id", "stream", "snapshot", "sparsity", "rounds", "subnetwork", "protocol"]
+    own = own[own["protocol"].notna()]
+    starts = own[["run_id", "snapshot"]].drop_duplicates()
+    own, width = _binned(own.assign(label=_labels(own)), "new_task", len(starts))
+    keys = [*SEARCH, "subnetwork"]
     return {
-        **_columns(first, columns),
-        "curves": _curves(own, "learner", first["learner"].tolist(), "new_task", ["test_accuracy"]),
+        "width": width,
+        "snapshots": sorted(own["snapshot"].astype(int).unique().tolist()),
+        "lines": [
+            *lines(own, [*keys, "snapshot"], "test_accuracy", "middle"),
+            *lines(own, keys, "test_accuracy", "middle"),
+        ],
     }
 
 
 def plastic_parameters(known: pd.DataFrame, table: pd.DataFrame) -> Columns:
-    """Overlap of tickets with the most plastic parameters of the whole network."""
-    own = table[table["layer"] == WHOLE_NETWORK].copy()
-    own["stream"] = _places(known, own["stream_run_id"])
-    own = own[own["stream"].notna()]
-    columns = ["run_id", "stream", "task", "sparsity", "rounds", "protocol", "selection"]
-    return _columns(own, [*columns, "jaccard", "chance"])
+    """Overlap of tickets with the most plastic parameters of the whole network, as lines, and what
+    chance alone would give."""
+    own = table[table["layer"] == WHOLE_NETWORK]
+    own = own.assign(label=_labels(own), line=_lines_of(known, own["stream_run_id"]))
+    return {name: lines(own, [*SEARCH, "selection"], name) for name in ("jaccard", "chance")}
+
+
+def lines(rows: pd.DataFrame, keys: Sequence[str], column: str, x: str = "task") -> list[Columns]:
+    """Means over seeds along x as the figures draw them, and the values of each seed alone.
+
+    Args:
+        rows: with ``line`` (the stream that stands for all that differ from it in seed only),
+            ``seed``, the keys, the column and x.
+        keys: columns that tell lines of the same streams apart.
+        column: whose means are taken, of values that are not infinite.
+        x: what they lie along.
+
+    Returns:
+        A line per part of the rows, and one per part and seed: ``stream``, the keys, ``seed``
+        (empty: all), ``x``, ``mean``, and how many values are ``infinite``; of all seeds also the
+        t interval's ``low`` and ``high``, and how many ``seeds`` each mean is over.
+    """
+    found: list[Columns] = []
+    for (stream, *names), part in rows.groupby(["line", *keys], dropna=False):
+        texts = [name if isinstance(name, str) else _number(name) for name in names]
+        place = {"stream": _number(stream), **dict(zip(keys, texts, strict=True))}
+        values = part[column].astype(float)
+        given, infinite = part[np.isfinite(values)], part.loc[np.isinf(values), "seed"]
+        means = means_over_seeds(given, column, x)
+        if not means:
+            continue
+        whole: Columns = {
+            name: _numbers(getattr(mean, name) for mean in means.values())
+            for name in ("mean", "low", "high", "seeds")
+        }
+        found.append(
+            {**place, "seed": "", "infinite": len(infinite), "x": _numbers(means), **whole}
+        )
+        for seed, own in given.groupby("seed"):
+            mean = own.groupby(x)[column].mean()
+            alone = {"seed": str(seed), "infinite": int((infinite == seed).sum())}
+            found.append({**place, **alone, "x": _numbers(mean.index), "mean": _numbers(mean)})
+    return found
 
 
 def run_columns(runs: pd.DataFrame, unfinished: Iterable[Unfinished]) -> Columns:
@@ -190,7 +237,7 @@ def run_columns(runs: pd.DataFrame, unfinished: Iterable[Unfinished]) -> Columns
 
 def correlation_columns(correlations: pd.DataFrame) -> Columns:
     """What analysis/correlation.py finds, as its file has it."""
-    return _columns(correlations, list(_CORRELATIONS))
+    return _columns(correlations.assign(label=_labels(correlations)), list(_CORRELATIONS))
 
 
 def provenance(runs: pd.DataFrame) -> dict[str, list[str]]:
@@ -241,36 +288,37 @@ def labels(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def t_quantiles() -> list[float]:
-    """97.5% quantiles of the t distribution with 1, 2, ... degrees of freedom."""
-    return [round(float(q), 6) for q in special.stdtrit(np.arange(1, _FREEDOM + 1), 0.975)]
-
-
 def _places(known: pd.DataFrame, run_ids: pd.Series[str]) -> pd.Series[float]:
     """Where each stream stands among those that are known."""
     return run_ids.map(pd.Series(range(len(known)), index=known["run_id"]))
 
 
-def _curves(
-    rows: pd.DataFrame, whose: str, learners: Sequence[str], x: str, names: Sequence[str]
-) -> dict[str, Any]:
-    """Curves along x, a list of values per learner, averaged to `MOST_VALUES` in all."""
-    if rows.empty or not learners:
-        return {"width": 1, "tasks": [], "values": {name: [] for name in names}}
+def _lines_of(known: pd.DataFrame, run_ids: pd.Series[str]) -> pd.Series[float]:
+    """Where the first stream stands that differs from each stream in seed only."""
+    like = [name for name in known if name not in ("run_id", "seed")]
+    return run_ids.map(
+        _places(known, known.groupby(like)["run_id"].transform("first")).set_axis(known["run_id"])
+    )
+
+
+def _binned(rows: pd.DataFrame, x: str, curves: int) -> tuple[pd.DataFrame, int]:
+    """Adds the ``middle`` of the bin along x that each row lies in, and says how wide bins are, so
+    that all curves together have `MOST_VALUES` at most."""
+    if rows.empty:
+        return rows.assign(middle=rows[x]), 1
     first, last = int(rows[x].min()), int(rows[x].max())
-    width = -(-(last - first + 1) * len(learners) // MOST_VALUES)
-    bins = ((rows[x] - first) // width).astype(int)
-    count = (last - first) // width + 1
-    found: dict[str, Any] = {
-        "width": width,
-        "tasks": [min(first + i * width + (width - 1) / 2, last) for i in range(count)],
-    }
-    found["values"] = values = {}
-    for name in names:
-        by_bin = rows[name].astype(float).groupby([rows[whose], bins]).mean().unstack()
-        by_bin = by_bin.reindex(index=list(learners), columns=range(count))
-        values[name] = [_numbers(own, _CURVE_DIGITS) for own in by_bin.to_numpy()]
-    return found
+    width = -(-(last - first + 1) * curves // MOST_VALUES)
+    start = first + (rows[x] - first) // width * width
+    return rows.assign(middle=(start + (width - 1) / 2).clip(upper=last)), width
+
+
+def _labels(rows: pd.DataFrame) -> list[str]:
+    """``sparsity 0.8`` of each row, with the rounds where they differ; empty without a sparsity."""
+    with_rounds = several_rounds(rows)
+    return [
+        "" if pd.isna(s) else f"sparsity {sparsity_label(s, rounds if with_rounds else None)}"
+        for s, rounds in zip(rows["sparsity"], rows["rounds"], strict=True)
+    ]
 
 
 def _columns(frame: pd.DataFrame, names: Sequence[str]) -> Columns:
@@ -297,16 +345,18 @@ def _column(values: pd.Series[Any]) -> Any:
     return {"texts": [str(text) for text in texts], "codes": codes.tolist()}
 
 
-def _numbers(values: Array, digits: int = _DIGITS) -> list[float | int | None]:
-    return [_number(float(value), digits) for value in values]
+def _numbers(values: Iterable[Any]) -> list[float | int | None]:
+    return [_number(value) for value in values]
 
 
-def _number(value: float, digits: int) -> float | int | None:
-    if not np.isfinite(value):
+def _number(value: Any) -> float | int | None:
+    """None for what JSON cannot hold."""
+    if pd.isna(value) or not np.isfinite(value):
         return None
-    if value.is_integer() and abs(value) < 1e15:
-        return int(value)
-    return float(f"{value:.{digits}g}")
+    number = float(value)
+    if number.is_integer() and abs(number) < 1e15:
+        return int(number)
+    return float(f"{number:.{_DIGITS}g}")
 
 
 def filters(known: pd.DataFrame, parts: Mapping[str, Array]) -> dict[str, list[Any]]:

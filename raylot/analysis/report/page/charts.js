@@ -20,10 +20,10 @@ function interval({ mean, low, high }) {
 
 const seedsOf = ({ seeds }) => `${seeds} ${seeds === 1 ? "seed" : "seeds"}`;
 
-// Traces of a line of means {x, mean, low, high, seeds} and the band of their intervals.
-function lineTraces({ name, colour, dash = "solid", symbol = "circle", means, isChance }, xTitle, yTitle) {
+// Traces of a line of points {x, mean, low, high, seeds} and the band of their intervals.
+function lineTraces({ name, colour, dash = "solid", symbol = "circle", points, isChance }, xTitle, yTitle) {
   const traces = [];
-  const banded = means.filter((point) => point.low !== null);
+  const banded = points.filter((point) => point.low !== null);
   if (banded.length > 1 && !isChance) {
     traces.push({
       x: [...banded.map((p) => p.x), ...banded.map((p) => p.x).reverse()],
@@ -33,14 +33,14 @@ function lineTraces({ name, colour, dash = "solid", symbol = "circle", means, is
     });
   }
   traces.push({
-    x: means.map((p) => p.x), y: means.map((p) => p.mean), name,
-    mode: means.length > 40 || isChance ? "lines" : "lines+markers",
+    x: points.map((p) => p.x), y: points.map((p) => p.mean), name,
+    mode: points.length > 40 || isChance ? "lines" : "lines+markers",
     line: { color: shade(colour), width: isChance ? 1.2 : 2, dash: isChance ? "dash" : dash },
     marker: { color: shade(colour), size: 6, symbol },
     error_y: banded.length === 1 && !isChance ? {
-      type: "data", array: means.map((p) => (p.high === null ? 0 : p.high - p.mean)), thickness: 1,
+      type: "data", array: points.map((p) => (p.high === null ? 0 : p.high - p.mean)), thickness: 1,
     } : undefined,
-    text: means.map((p) => `${name}, ${seedsOf(p)}<br>${xTitle}: ${p.x}<br>${yTitle}: ${interval(p)}`),
+    text: points.map((p) => `${name}, ${seedsOf(p)}<br>${xTitle}: ${p.x}<br>${yTitle}: ${interval(p)}`),
     hovertemplate: "%{text}<extra></extra>",
   });
   return traces;
@@ -125,7 +125,7 @@ function fillTable(table, heads, rows) {
 
 // A common range for panels that are to be compared.
 function commonRange(lines) {
-  const values = lines.flatMap(({ means }) => means.flatMap((p) => [p.low ?? p.mean, p.high ?? p.mean, p.mean]));
+  const values = lines.flatMap(({ points }) => points.flatMap((p) => [p.low ?? p.mean, p.high ?? p.mean, p.mean]));
   if (!values.length) return undefined;
   const low = values.reduce((a, b) => Math.min(a, b)), high = values.reduce((a, b) => Math.max(a, b));
   const room = 0.05 * (high - low || Math.abs(high) || 1);

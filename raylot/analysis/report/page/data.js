@@ -19,36 +19,20 @@ function expanded(columns) {
 }
 
 const SETTING = ["dataset", "network", "intervention"];
-const STREAM_OPTIONS = [...SETTING, "shift", "seed"];
+const STREAM_OPTIONS = [...SETTING, "shift"];
+
+// Data set, network and intervention, as one text.
+const settingOf = (row) => SETTING.map((name) => row[name]).join(", ");
 
 class Study {
   constructor(data) {
     Object.assign(this, data);
-    for (const name of ["streams", "structure", "searches", "ticket_streams", "plastic_parameters", "correlations", "runs"]) {
+    for (const name of ["streams", "searches", "correlations", "runs"]) {
       this[name] = expanded(data[name]);
     }
-    this.searches = { stream: [], task: [], tickets: [], measures: [], values: {}, infinite: {}, ...this.searches };
+    this.searches = { stream: [], tickets: [], measures: [], values: {}, infinite: {}, lines: {}, ...this.searches };
     this.protocolChoices = this.#protocolChoices();
     this.places = new Map(this.streams.run_id.map((run, i) => [run, i]));
-    for (const table of [this.searches, this.plastic_parameters, this.ticket_streams]) table.label = searchLabels(table);
-    this.searches.setting = this.searches.stream.map((stream) => this.settingOf(stream));
-    this.searches.position = this.#positions();
-  }
-
-  settingOf(stream) {
-    return SETTING.map((name) => this.streams[name][stream]).join(", ");
-  }
-
-  // Of each search's task among the tasks at which its protocol and setting have snapshots.
-  #positions() {
-    const { task, protocol = [], setting } = this.searches, grids = new Map();
-    const key = (i) => `${protocol[i]} ${setting[i]}`;
-    task.forEach((own, i) => {
-      if (!grids.has(key(i))) grids.set(key(i), new Set());
-      grids.get(key(i)).add(own);
-    });
-    for (const [name, tasks] of grids) grids.set(name, new Map([...tasks].sort((a, b) => a - b).map((own, i) => [own, i])));
-    return task.map((own, i) => grids.get(key(i)).get(own));
   }
 
   // Protocols that can be chosen, most searches first: name -> protocols of the streams under it.
@@ -78,18 +62,7 @@ class Study {
   }
 }
 
-// ``sparsity 0.8`` of each row, with the rounds where a sparsity was searched with several.
-function searchLabels({ sparsity = [], rounds = [] }) {
-  const known = new Map();
-  sparsity.forEach((own, i) => {
-    if (!known.has(own)) known.set(own, new Set());
-    known.get(own).add(rounds[i]);
-  });
-  return sparsity.map((own, i) => (own === null ? ""
-    : `sparsity ${own}${known.get(own).size > 1 ? ` (${rounds[i]} rounds)` : ""}`));
-}
-
-// The rows that the filters leave.
+// The rows and lines that the filters leave.
 class Selection {
   constructor(study) {
     this.study = study;
@@ -106,25 +79,48 @@ class Selection {
     this.streams = streams.run_id.map((_, i) => protocols.has(streams.protocol[i])
       && STREAM_OPTIONS.every((name) => this.options[name].has(streams[name][i])));
     this.places = this.streams.flatMap((kept, i) => (kept ? [i] : []));
-    this.varied = [...SETTING, "shift"].filter((name) =>
+    this.varied = STREAM_OPTIONS.filter((name) =>
       new Set(this.places.map((i) => streams[name][i])).size > 1);
+  }
+
+  // The one seed that is chosen; empty: all.
+  get seed() {
+    const seeds = this.options.seed;
+    return seeds.size < this.study.filters.seed.length ? [...seeds][0] : "";
   }
 
   get isWhole() {
     return Object.entries(this.study.filters).every(([name, values]) => this.options[name].size === values.length);
   }
 
-  // Indices of rows of a table whose streams, sparsities and protocol are chosen.
-  rows(table) {
-    const found = [];
-    (table.stream || []).forEach((stream, i) => {
-      if (!this.streams[stream]) return;
-      const sparsity = table.sparsity ? table.sparsity[i] : null;
-      if (sparsity !== null && !this.options.sparsity.has(sparsity)) return;
-      if (table.protocol && table.protocol[i] && table.protocol[i] !== this.protocol) return;
-      found.push(i);
-    });
-    return found;
+  fits({ stream, protocol, sparsity }) {
+    return this.streams[stream] && (sparsity === null || sparsity === undefined || this.options.sparsity.has(sparsity))
+      && (!protocol || protocol === this.protocol);
+  }
+
+  // Indices of the searches that are chosen.
+  searches() {
+    const { stream, protocol, sparsity } = this.study.searches;
+    return [...stream.keys()].filter((i) => this.fits({ stream: stream[i], protocol: protocol[i], sparsity: sparsity[i] })
+      && this.options.seed.has(this.study.streams.seed[stream[i]]));
+  }
+
+  // Correlations {ticket_measure, plasticity_measure, statistic, shift, estimate, ...} of what is chosen; of all seeds.
+  correlations() {
+    const { correlations: columns } = this.study, names = Object.keys(columns);
+    return columns.shift.map((_, i) => Object.fromEntries(names.map((name) => [name, columns[name][i]])))
+      .filter((row) => row.protocol === this.protocol && this.options.sparsity.has(row.sparsity)
+        && STREAM_OPTIONS.every((name) => this.options[name].has(row[name]) || row[name] === "all"));
+  }
+
+  // Lines of means over seeds, or of the seed that is chosen, with the points of each.
+  lines(all = []) {
+    return all.filter((line) => line.seed === this.seed && this.fits(line)).map((line) => ({
+      ...line,
+      points: line.x.map((x, i) => ({
+        x, mean: line.mean[i], low: line.low?.[i] ?? null, high: line.high?.[i] ?? null, seeds: line.seeds?.[i] ?? 1,
+      })),
+    }));
   }
 
   // What a stream is called among those that are chosen: what varies of it.

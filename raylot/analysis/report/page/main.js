@@ -1,7 +1,7 @@
 // Puts the page together, and draws all of it anew when something is chosen.
 "use strict";
 const FILTER_NAMES = {
-  dataset: "Data set", network: "Network", shift: "Shift", intervention: "Intervention", sparsity: "Sparsity", seed: "Seed",
+  dataset: "Data set", network: "Network", shift: "Shift", intervention: "Intervention", sparsity: "Sparsity",
 };
 
 function chooser(name, label, choices, value, changed) {
@@ -71,6 +71,14 @@ class Page {
       const shown = boxes.map((box) => element("label", {}, box, String(box.value)));
       place.append(element("fieldset", { data: { filter: name } }, legend, element("div", { className: "values" }, ...shown)));
     }
+    const { seed: seeds } = study.filters;
+    if (seeds.length > 1) {
+      const choices = [{ value: "", label: "all, averaged" }, ...seeds.map((value) => ({ value, label: value }))];
+      place.append(chooser("seed", "Seed", choices, "", (value) => {
+        selection.options.seed = new Set(value ? [value] : seeds);
+        this.#changed();
+      }));
+    }
   }
 
   #changed() {
@@ -120,7 +128,8 @@ class Page {
       answer.hidden = study.protocolChoices.size > 1 && dataset.protocol !== selection.protocol
         || SETTING.some((name) => !selection.options[name].has(dataset[name]));
     }
-    document.getElementById("chosen").textContent = selection.isWhole && selection.places.length === study.streams.run_id.length ? "(everything is shown)" : `(${selection.places.length} of ${study.streams.run_id.length} streams are shown)`;
+    const all = study.streams.run_id.length, shown = selection.places.filter((i) => selection.options.seed.has(study.streams.seed[i])).length;
+    document.getElementById("chosen").textContent = selection.isWhole && shown === all ? "(everything is shown)" : `(${shown} of ${all} streams are shown)`;
     for (const { id } of this.figures) this.waiting.add(id);
     this.#drawWaiting(this.figures.filter(({ id }) => this.near.has(id)));
     this.runs.draw(selection);

@@ -71,9 +71,8 @@ def test_infinite_values_are_marked_row_by_row(
     write_study(tmp_path, falling, metrics=metrics, seeds=(0,), tasks=(0, 3), sparsities=(0.8, 0.9))
     assert write(tmp_path) == 0
     data = held(tmp_path)
-    assert data["structure"]["infinite"] == {"gradient_norm": {"0": -1, "1": 1}}
     assert data["searches"]["infinite"] == {"gradient_norm": {"0": -1, "1": -1, "2": 1, "3": 1}}
-    assert data["structure"]["values"]["gradient_norm"] == [None, None]
+    assert "gradient_norm" not in data["along"]["lines"], "nothing of it can be drawn"
 
 
 def test_what_is_missing_of_a_study(tmp_path: Path, write_study: Any, falling: Any) -> None:
@@ -103,10 +102,11 @@ def test_streams_alone_leave_the_question_open(
     page = (tmp_path / "analysis" / "report.html").read_text()
     assert "Open: no tickets have been searched yet." in page
     data = held(tmp_path)
-    assert len(data["curves"]["values"]["test_accuracy"]) == 5
-    assert list(data["structure"]["values"]) == [
-        "dead_fraction", "effective_rank", "gradient_norm",
+    assert list(data["along"]["lines"]) == [
+        "test_accuracy", "dead_fraction", "effective_rank", "gradient_norm",
     ]  # fmt: skip
+    seeds = [line["seed"] for line in data["along"]["lines"]["test_accuracy"]]
+    assert seeds == ["", "0", "1", "2", "3", "4"]
     assert data["searches"] == {}
 
 
@@ -136,10 +136,11 @@ def test_without_dense_ticket_streams_the_stream_itself_is_compared(
         write_rows(tmp_path, "tasks", run, rows)
         finish(tmp_path, run)
     assert write(tmp_path) == 0
-    found = held(tmp_path)["ticket_streams"]
-    names = [found["subnetwork"]["texts"][code] for code in found["subnetwork"]["codes"]]
-    by_start = dict(zip(zip(names, found["snapshot"], strict=True),
-                        found["curves"]["values"]["test_accuracy"], strict=True))  # fmt: skip
+    found = held(tmp_path)["ticket_streams"]["lines"]
+    by_start = {
+        (line["subnetwork"], line["snapshot"]): line["mean"]
+        for line in found if line["seed"] == "0" and "snapshot" in line
+    }  # fmt: skip
     tasks = results.read(tmp_path, "tasks")
     own = tasks[tasks["snapshot"].isna()].set_index("task")["test_accuracy"]
     assert by_start["dense", 10] == pytest.approx([own[11], own[12]], abs=1e-4)
@@ -175,20 +176,27 @@ def test_sparsities_with_many_digits_are_offered_as_they_stand_in_the_rows(
 
 
 def test_long_curves_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = pd.DataFrame({"run_id": ["a", "b"]})
+    stream = {"protocol": "p", "dataset": "d", "network": "n", "intervention": "i", "shift": "s"}
+    known = pd.DataFrame([{**stream, "run_id": run, "seed": seed} for seed, run in enumerate("ab")])
     rows = pd.DataFrame(
         [
-            {"run_id": run, "task": task, "test_accuracy": 0.1 * task, "online_accuracy": None,
-             "learning_speed": 0.5}
-            for run in "ab" for task in range(5)
+            {"run_id": run, "seed": seed, "task": task, "test_accuracy": 0.1 * task + 0.2 * seed,
+             "online_accuracy": None, "learning_speed": 0.5}
+            for seed, run in enumerate("ab") for task in range(5)
         ]
     )  # fmt: skip
     monkeypatch.setattr(report_data, "MOST_VALUES", 6)  # for two streams of 5 tasks
-    found = report_data.curves(known, rows)
+    nothing = pd.DataFrame(columns=["run_id", "task", "layer", "metric", "value"])
+    found = report_data.along_stream(known, rows, nothing)
     assert found["width"] == 2
-    assert found["tasks"] == [0.5, 2.5, 4]
-    assert found["values"]["test_accuracy"] == [[0.05, 0.25, 0.4]] * 2
-    assert found["values"]["online_accuracy"] == [[None] * 3] * 2
+    assert list(found["lines"]) == ["test_accuracy", "learning_speed"]
+    whole, first, _ = found["lines"]["test_accuracy"]
+    assert whole["x"] == first["x"] == [0.5, 2.5, 4]
+    assert whole["mean"] == [0.15, 0.35, 0.5]
+    assert first["mean"] == [0.05, 0.25, 0.4]
+    # the t interval of 0.05 and 0.25: 0.15 -+ 12.706205 * 0.1
+    assert whole["high"][0] == pytest.approx(0.15 + 1.2706205)
+    assert whole["seeds"] == [2, 2, 2]
 
 
 def test_runs_that_have_not_ended_are_listed(storage: Path) -> None:
@@ -199,7 +207,3 @@ def test_runs_that_have_not_ended_are_listed(storage: Path) -> None:
     assert found["error"]["texts"][found["error"]["codes"][-1]] == (
         "tickets seed=7: 100 of 400 steps saved"
     )
-
-
-def test_t_quantiles_of_the_textbook() -> None:
-    assert report_data.t_quantiles()[:4] == [12.706205, 4.302653, 3.182446, 2.776445]
