@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import PrivateAttr, ValidationError
 
 from raylot import config
-from raylot.config.options import explain, is_common
+from raylot.config.options import explain, is_marked
 from raylot.config.presets import PRESETS, preset_with
 from raylot.foundation.errors import OptionError, shown
 
@@ -61,7 +61,7 @@ def _plain(value: Any) -> Any:
 
 def _listed_options() -> str:
     """Describes all options, those that most studies need first."""
-    fields = sorted(Study.model_fields.items(), key=lambda item: not is_common(item[1]))
+    fields = sorted(Study.model_fields.items(), key=lambda item: not is_marked(item[1], "common"))
     lines = ["    Options:"]
     for name, field in fields:
         default = PRESETS["default"].get(name, field.default)

@@ -291,6 +291,8 @@ class Execution:
                     checkpoint_frequency=0, checkpoint_at_end=False
                 ),
                 callbacks=callbacks,
+                # In a notebook, Tune's other reporter clears the cell.
+                progress_reporter=tune.CLIReporter(),
                 verbose=0,
             ),
         )
