@@ -205,12 +205,13 @@ def _load_installed() -> None:
                 raise OptionError(_must_be(point.module, "there is no such module"))
             version = "" if point.dist is None else f"{point.dist.name} {point.dist.version}"
             _execute(_plugin(point.module, source, spec.parent or "", version))
-        except OptionError as error:
-            _registry.broken.append(str(error))
         except BaseException as error:  # the package around the plugin may call sys.exit too
             if ends_process(error):
                 raise
-            _registry.broken.append(_must_be(point.module, described(error)))
+            is_told = isinstance(error, OptionError)
+            _registry.broken.append(
+                str(error) if is_told else _must_be(point.module, described(error))
+            )
 
 
 def _must_be(origin: str, reason: str) -> str:

@@ -225,13 +225,6 @@ def test_the_kernel_of_shared_weights_by_one_backward_pass_per_example(
     assert torch.allclose(empirical_ntk(network, inputs), rows @ rows.T)
 
 
-def test_what_cannot_be_copied_is_one_line() -> None:
-    network = small_network()
-    network.generator = (i for i in range(3))
-    with pytest.raises(OptionError, match=r"network: must be one that copy\.deepcopy can copy"):
-        _measured(network)
-
-
 def test_a_pair_of_inputs_and_labels_is_no_task() -> None:
     pair: Any = (torch.rand(9, 6), torch.zeros(9).long())
     with pytest.raises(OptionError, match=r"^task: must be a raylot\.Task, .* not a tuple$"):

@@ -80,17 +80,6 @@ def test_tickets_of_a_stacked_search_differ_from_each_other() -> None:
     assert len(set(losses)) == len(losses) == 3 + 3
 
 
-@pytest.mark.parametrize("masked", ["zero", "freeze"])
-def test_find_tickets_is_the_same_stacked(masked: str) -> None:
-    options: dict[str, Any] = {
-        "masked": masked, "rewind_steps": 2, "shuffled_masks": 2, "reinit_tickets": 2,
-    }  # fmt: skip
-    found, expected = (
-        find(small_network(), engine=engine, **options) for engine in ("stacked", "generic")
-    )
-    _assert_same_tickets(found, expected)
-
-
 def test_find_tickets_takes_any_network_stacked() -> None:
     found, expected = (find(_with_tanh(), engine=engine) for engine in ("stacked", "generic"))
     _assert_same_tickets(found, expected)

@@ -24,7 +24,13 @@ from raylot.networks.prunable import prunable_weights
 from raylot.tasks import Task
 from raylot.training import Intervention, Training, TrainingResult, evaluate
 from tests.support.tasks import random_task, small_network
-from tests.unit.training.networks import assert_pruned_stay, bits, random_masks, weights_of
+from tests.unit.training.networks import (
+    assert_pruned_stay,
+    bits,
+    random_masks,
+    weights_of,
+    with_batch_norm,
+)
 from tests.unit.training.optimizers import OPTIMIZERS
 
 _KEY = RandomKey((0, "test"))
@@ -572,12 +578,6 @@ def test_a_network_that_was_evaluated_first_trains_as_one_that_was_not() -> None
 # ------------------------------------------------------------------ training and evaluation mode
 
 
-def _with_batch_norm() -> nn.Sequential:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
-
-
 class _KeepsItsNormFrozen(nn.Sequential):
     """The customary way to freeze a part: its own `train` leaves it out."""
 
@@ -589,7 +589,7 @@ class _KeepsItsNormFrozen(nn.Sequential):
 
 @pytest.mark.parametrize("frozen", ["by eval()", "by its own train()", None])
 def test_a_frozen_batch_norm_stays_frozen(frozen: str | None) -> None:
-    network = _with_batch_norm()
+    network = with_batch_norm()
     if frozen == "by its own train()":
         network = _KeepsItsNormFrozen(*network)
         network.train()
@@ -604,7 +604,7 @@ def test_a_frozen_batch_norm_stays_frozen(frozen: str | None) -> None:
 
 def test_a_network_in_evaluation_mode_as_a_whole_is_trained_as_a_whole() -> None:
     """A user may just have evaluated it."""
-    evaluated, fresh = _with_batch_norm().eval(), _with_batch_norm()
+    evaluated, fresh = with_batch_norm().eval(), with_batch_norm()
     for network in (evaluated, fresh):
         train(network, random_task(), epochs=2)
     for a, b in zip(evaluated.state_dict().values(), fresh.state_dict().values(), strict=True):
