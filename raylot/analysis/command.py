@@ -14,7 +14,7 @@ from rich.console import Console
 from raylot.config.options import Options, accepted, option
 from raylot.config.parser import joined_negatives
 from raylot.foundation.errors import OptionError
-from raylot.foundation.text import one_line, print_any_text
+from raylot.foundation.text import escape_unencodable_output, one_line
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
@@ -67,7 +67,7 @@ def run(main: Callable[[], None]) -> int:
     Returns:
         The exit code: 0, 2 after an error, or 130 after Ctrl-C.
     """
-    print_any_text()
+    escape_unencodable_output()
     try:
         main()
     except KeyboardInterrupt:

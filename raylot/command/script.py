@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raylot.foundation.interruption import ends_at_once
-from raylot.foundation.text import print_any_text
+from raylot.foundation.interruption import exits_on_ctrl_c
+from raylot.foundation.text import escape_unencodable_output
 
-with ends_at_once():  # this takes a moment
+with exits_on_ctrl_c():  # this takes a moment
     from raylot.command.arguments import parse
     from raylot.config import Study
 
@@ -45,9 +45,9 @@ def conduct(
     Raises:
         SystemExit: with status 2, and one line on standard error, after a user's mistake.
     """
-    print_any_text()
+    escape_unencodable_output()
     script = Path(script).resolve()
-    with ends_at_once():
+    with exits_on_ctrl_c():
         command = parse(description or "", script.stem, arguments, defaults)
         # Imported only now: --help and a mistyped option need not wait for it.
         from raylot.command.running import run

@@ -11,7 +11,7 @@ from typing import NoReturn
 import pyarrow as pa
 
 from raylot.foundation.errors import OptionError, shown
-from raylot.foundation.text import one_line, print_any_text
+from raylot.foundation.text import escape_unencodable_output, one_line
 from raylot.results.compaction import compact_each
 from raylot.results.integrity import begun_runs, inspect, mend, unfinished_runs
 from raylot.results.tables import opened
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="move damaged files to STORAGE/damaged and make the runs that wrote them count as "
         "unfinished, so that the command that computed them does it again; not while it runs",
     )
-    print_any_text()
+    escape_unencodable_output()
     try:
         given = parser.parse_args(arguments)
         return int(given.action(opened(given.storage), given))

@@ -36,7 +36,7 @@ def copied_with_constants(network: nn.Module) -> tuple[nn.Module, list[Tensor]]:
     except Exception as error:
         raise OptionError(
             "network: must be one that copy.deepcopy can copy, as only copies of it are trained "
-            f"and measured; {registry.described(error)}"
+            f"and measured; {registry.describe_error(error)}"
         ) from None
 
 
