@@ -49,9 +49,6 @@ _MetricT = TypeVar(
 def shift(name: str) -> Callable[[_ShiftT], _ShiftT]:
     """Registers a shift type, for ``--shifts``: ``function(dataset, options, key, t) -> Task``.
 
-    Args:
-        name: what ``--shifts`` calls it.
-
     The function gets a copy of the data set (a `raylot.Task`: see `raylot.tasks.map_inputs`), the
     run's `raylot.config.ShiftOptions`, a `raylot.foundation.randomness.RandomKey` for its draws
     (``key.child("angle", t).generator()`` is a numpy generator for task t), and t, counted from 0.
@@ -105,9 +102,6 @@ def network(name: str, prune: Prunable = None) -> Callable[[_NetworkT], _Network
 
 def intervention(name: str) -> Callable[[_InterventionT], _InterventionT]:
     """Registers an intervention, for ``--interventions``: a class, ``Class(options)``.
-
-    Args:
-        name: what ``--interventions`` calls it.
 
     The class is a subclass of `raylot.training.Intervention` (or a function that returns one) and
     overrides the places of the training loop where it acts. raylot makes a new object for every

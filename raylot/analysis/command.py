@@ -13,7 +13,7 @@ from rich.console import Console
 from raylot.config.options import Options, accepted, option
 from raylot.config.parser import OneLineParser, print_error, words_of
 from raylot.foundation.errors import OptionError
-from raylot.foundation.text import print_any_text
+from raylot.foundation.text import escape_unencodable_output
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
@@ -57,7 +57,7 @@ def run(main: Callable[[], int | None]) -> int:
         The exit status: what the function returned, or 0; 2 after an error; 130 after Ctrl-C; 141
         if nobody reads the output.
     """
-    print_any_text()
+    escape_unencodable_output()
     try:
         return status_of(main)
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ from raylot.command.analyses import data_fingerprint, run_analysis
 from raylot.command.arguments import Command
 from raylot.config import Study
 from raylot.foundation.errors import OptionError
-from raylot.foundation.interruption import ends_at_once
+from raylot.foundation.interruption import exits_on_ctrl_c
 from raylot.foundation.text import safe
 from raylot.storage import Storage
 from raylot.sweep import Space, Sweep
@@ -41,7 +41,7 @@ def run(
     """
     patience = 0.0 if command.dry_run else command.study.storage_patience
     try:
-        with ends_at_once():
+        with exits_on_ctrl_c():
             storage = Storage(command.storage, patience)
         _refuse_passing_folder(storage)
     except OptionError as error:
@@ -49,7 +49,7 @@ def run(
     # A storage that goes away later is no mistake of the user.
     storage_was_there = False
     try:
-        with ends_at_once():
+        with exits_on_ctrl_c():
             sweep = Sweep(command.study, storage, *spaces(command.study))
             if command.dry_run:
                 _print_plan(sweep)

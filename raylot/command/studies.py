@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raylot.foundation.interruption import ends_at_once
-from raylot.foundation.text import print_any_text
+from raylot.foundation.interruption import exits_on_ctrl_c
+from raylot.foundation.text import escape_unencodable_output
 
-with ends_at_once():  # this takes a moment
+with exits_on_ctrl_c():  # this takes a moment
     from raylot.command.arguments import parse
     from raylot.config import Study
 
@@ -103,14 +103,14 @@ def run_study(
     Raises:
         SystemExit: with status 2, and one line on standard error, after a user's mistake.
     """
-    print_any_text()
+    escape_unencodable_output()
     if script is None:
         name, typed = kind.name, ["raylot", "sweep", kind.name.replace("_", "-")]
     else:
         name = Path(script).stem
         typed = ["python", sys.argv[0] if arguments is None else str(script)]
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with ends_at_once():
+    with exits_on_ctrl_c():
         prog = None if script else " ".join(typed)
         command = parse(kind.description, name, words, kind.defaults, prog)
         # Imported only now: --help and a mistyped option need not wait for it.

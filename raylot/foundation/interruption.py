@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def ends_at_once() -> Iterator[None]:
+def exits_on_ctrl_c() -> Iterator[None]:
     """Lets Ctrl-C end the process in this context; shells show this as status 130."""
     is_pythons = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if threading.current_thread() is not threading.main_thread() or not is_pythons:

@@ -39,7 +39,7 @@ BUILT_IN: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def of_module(name: str, module: object) -> str:
+def module_label(name: str, module: object) -> str:
     """Returns how messages name a module: ``module 0 (Linear)``; the network itself: ``Linear``."""
     kind = type(module).__name__
     return f"module {name} ({kind})" if name else kind

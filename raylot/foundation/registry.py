@@ -31,7 +31,7 @@ from typing import Any, Literal
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.names import BUILT_IN
 from raylot.foundation.paths import read_regular
-from raylot.foundation.text import ends_process, one_line
+from raylot.foundation.text import is_exit_request, one_line
 
 #: The group of entry points in which an installed package lists its plugins.
 ENTRY_POINTS = "raylot.plugins"
@@ -132,7 +132,7 @@ def load(path: str | Path) -> None:
     except OSError as error:
         raise OptionError(_must_be(origin, f"it cannot be read: {error.strerror}")) from None
     except (SyntaxError, ValueError) as error:  # not a text
-        raise OptionError(_must_be(origin, described(error))) from None
+        raise OptionError(_must_be(origin, describe_error(error))) from None
     _execute(_plugin(origin, source))
 
 
@@ -168,7 +168,7 @@ def _plugin(origin: str, source: str, package: str = "", version: str = "") -> P
     try:
         code = _code(source, origin, version)
     except (SyntaxError, ValueError) as error:
-        raise OptionError(_must_be(origin, described(error))) from None
+        raise OptionError(_must_be(origin, describe_error(error))) from None
     return Plugin(origin, source, code, package)
 
 
@@ -181,9 +181,9 @@ def _execute(plugin: Plugin) -> None:
     try:
         exec(compile(plugin.source, plugin.origin, "exec", dont_inherit=True), vars(module))
     except BaseException as error:  # a plugin may call sys.exit too
-        if ends_process(error):
+        if is_exit_request(error):
             raise
-        raise OptionError(_must_be(plugin.origin, described(error))) from None
+        raise OptionError(_must_be(plugin.origin, describe_error(error))) from None
     finally:
         _registry.executing = outer
     if not found:
@@ -205,12 +205,13 @@ def _load_installed() -> None:
                 raise OptionError(_must_be(point.module, "there is no such module"))
             version = "" if point.dist is None else f"{point.dist.name} {point.dist.version}"
             _execute(_plugin(point.module, source, spec.parent or "", version))
-        except OptionError as error:
-            _registry.broken.append(str(error))
         except BaseException as error:  # the package around the plugin may call sys.exit too
-            if ends_process(error):
+            if is_exit_request(error):
                 raise
-            _registry.broken.append(_must_be(point.module, described(error)))
+            is_told = isinstance(error, OptionError)
+            _registry.broken.append(
+                str(error) if is_told else _must_be(point.module, describe_error(error))
+            )
 
 
 def _must_be(origin: str, reason: str) -> str:
@@ -314,7 +315,7 @@ def broken() -> list[str]:
     return list(_registry.broken)
 
 
-def described(error: BaseException, anywhere: bool = False) -> str:
+def describe_error(error: BaseException, anywhere: bool = False) -> str:
     """Describes an error in one line: ``ValueError: its text (at file.py:12)``.
 
     Args:

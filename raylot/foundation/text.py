@@ -96,7 +96,7 @@ def one_line(text: object, longest: int | None = None) -> str:
     return line if longest is None or len(line) <= longest else f"... {line[-longest:]}"
 
 
-def ends_process(error: BaseException) -> bool:
+def is_exit_request(error: BaseException) -> bool:
     """Whether an exception means that this process must end: Ctrl-C, or Ray ends its worker.
 
     Ray raises SystemExit in a worker that gets a SIGTERM. If a plugin calls sys.exit, that is an
@@ -149,7 +149,7 @@ def _escaped(character: str) -> str:
     return character if character.isprintable() else ascii(character)[1:-1]
 
 
-def print_any_text() -> None:
+def escape_unencodable_output() -> None:
     r"""Makes standard output escape what it cannot encode, instead of raising an error.
 
     On an ASCII terminal ``ü`` in a path becomes ``\xfc``. Python's standard error does so already.

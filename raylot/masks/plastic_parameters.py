@@ -76,8 +76,8 @@ def plastic_overlaps(
                 {
                     "layer": layer,
                     "selection": name,
-                    "density": _density(plastic, own),
-                    "selection_density": _density(chosen, own),
+                    "density": density(plastic if own is None else {own: plastic[own]}),
+                    "selection_density": density(chosen if own is None else {own: chosen[own]}),
                     "jaccard": pair["jaccard"] if ranked else math.nan,
                     "chance": pair["chance"],
                     "corrected": pair["corrected"] if ranked else math.nan,
@@ -88,7 +88,3 @@ def plastic_overlaps(
 
 def _merged(tickets: Sequence[Masks], merge: Callable[[Tensor, Tensor], Tensor]) -> Masks:
     return {name: functools.reduce(merge, (t[name] for t in tickets)) for name in tickets[0]}
-
-
-def _density(masks: Masks, layer: str | None) -> float:
-    return density(masks if layer is None else {layer: masks[layer]})

@@ -190,3 +190,17 @@ def zero_pruned(network: nn.Module, masks: Masks) -> None:
 def density(masks: Masks) -> float:
     """Returns the fraction of all prunable weights that survive."""
     return sum(int(m.sum()) for m in masks.values()) / sum(m.numel() for m in masks.values())
+
+
+def live_vector(parameters: Mapping[str, Tensor], masks: Masks) -> Tensor:
+    """Returns 1 for surviving weights and parameters without a mask, 0 for pruned weights.
+
+    Returns:
+        One vector for all parameters in order, of their type and on their device.
+    """
+    return torch.cat(
+        [
+            (masks[name].to(p) if name in masks else torch.ones_like(p)).flatten()
+            for name, p in parameters.items()
+        ]
+    ).detach()

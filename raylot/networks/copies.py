@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ def copied_with_constants(network: nn.Module) -> tuple[nn.Module, list[Tensor]]:
     except Exception as error:
         raise OptionError(
             "network: must be one that copy.deepcopy can copy, as only copies of it are trained "
-            f"and measured; {registry.described(error)}"
+            f"and measured; {registry.describe_error(error)}"
         ) from None
 
 
@@ -58,13 +58,7 @@ class _WithoutGraphs(TorchFunctionMode):
         super().__init__()
         self.constants: list[Tensor] = []
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is Tensor.__deepcopy__ and not args[0].is_leaf:
             self.constants.append(args[0].detach().clone())
             return self.constants[-1]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from raylot.foundation.errors import OptionError
-from raylot.foundation.names import of_module
+from raylot.foundation.names import module_label
 from raylot.foundation.randomness import RandomKey
 from raylot.networks.copies import copied
 
@@ -70,7 +70,7 @@ def _redraw(network: nn.Module, key: RandomKey) -> str | None:
     for name, parameter in trainable.items():
         if parameter.isnan().any():
             module, _, own = name.rpartition(".")
-            where = of_module(module, network.get_submodule(module))
+            where = module_label(module, network.get_submodule(module))
             return f"{where} has no reset_parameters() that draws its {own} anew"
     return None
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
-from raylot.foundation.names import of_module
+from raylot.foundation.names import module_label
 
 #: Which weights can be pruned: names, with wildcards as in ``"*.in_proj_weight"``, or a function of
 #: a weight's name and the weight; None: the weights of linear and convolution layers.
@@ -95,7 +95,7 @@ def _chooses(prune: Callable[[str, nn.Parameter], bool], name: str, weight: nn.P
     except Exception as error:
         raise OptionError(
             f"prune={_shown(prune)}: must be a function that takes a weight's name and the weight, "
-            f"and returns True or False; of {name}: {registry.described(error)}"
+            f"and returns True or False; of {name}: {registry.describe_error(error)}"
         ) from None
 
 
@@ -114,11 +114,13 @@ def check_prunable(network: nn.Module, prune: Prunable = None) -> None:
     """
     for name, module in network.named_modules() if prune is None else ():
         if isinstance(module, LAYERS) and not _is_plain(module) and _trains_weight(module):
-            raise OptionError(_parametrised(of_module(name, module)))
+            raise OptionError(_parametrised(module_label(name, module)))
     for name in prunable_weights(network, prune):
         layer, computes_another, _ = f".{name}".partition(".parametrizations.")
         if computes_another:
-            raise OptionError(_parametrised(of_module(layer[1:], network.get_submodule(layer[1:]))))
+            raise OptionError(
+                _parametrised(module_label(layer[1:], network.get_submodule(layer[1:])))
+            )
 
 
 def _trains_weight(layer: nn.Module) -> bool:

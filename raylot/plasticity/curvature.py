@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from raylot.foundation.randomness import RandomKey
-from raylot.plasticity.live import live_vector
+from raylot.masks.pruning import live_vector
 from raylot.training import Masks
 
 #: Maps a tensor per parameter to a tensor per parameter.

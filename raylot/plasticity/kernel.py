@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from raylot.masks.pruning import live_vector
 from raylot.networks.copies import copied
 from raylot.plasticity.example_gradients import Rows, gradients_of_all, treats_examples_apart
-from raylot.plasticity.live import live_vector
 from raylot.plasticity.spectrum import effective_rank
 from raylot.training import Masks
 

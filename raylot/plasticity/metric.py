@@ -61,7 +61,7 @@ def attempt(what: str, note: Note, compute: Callable[..., Value], *arguments: An
     try:
         return compute(*arguments)
     except Exception as error:
-        note(f"{what}: NaN, as computing it raised {registry.described(error)}")
+        note(f"{what}: NaN, as computing it raised {registry.describe_error(error)}")
         return None
 
 

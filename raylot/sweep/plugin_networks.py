@@ -13,7 +13,7 @@ from raylot.config import NetworkOptions, StreamRun
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
-from raylot.foundation.text import ends_process
+from raylot.foundation.text import is_exit_request
 from raylot.masks.pruning import full_masks, left_out, remark_on_left_out
 from raylot.tasks import Task, datasets, select_classes
 from raylot.training import check_network
@@ -82,9 +82,9 @@ def _refusing(what: str) -> Iterator[None]:
     except OptionError:
         raise
     except BaseException as error:
-        if ends_process(error):
+        if is_exit_request(error):
             raise
-        raise OptionError(f"{what}: {registry.described(error)}") from None
+        raise OptionError(f"{what}: {registry.describe_error(error)}") from None
 
 
 def _sizes(dataset: Task, run: StreamRun) -> Collection[int]:

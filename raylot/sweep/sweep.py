@@ -20,7 +20,7 @@ from typing import TypeVar
 from raylot.config import StreamRun, Study, mnist_files
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
-from raylot.foundation.text import ends_process
+from raylot.foundation.text import is_exit_request
 from raylot.results.commands import record
 from raylot.results.integrity import Inspection, ended_runs, inspect, inspect_ends
 from raylot.results.manifest import Manifest
@@ -155,9 +155,9 @@ class Sweep:
         except OptionError:
             raise
         except BaseException as error:  # of a plugin: its runs alone would fail
-            if ends_process(error):
+            if is_exit_request(error):
                 raise
-            return f"Not predicted: a training failed ({registry.described(error)})."
+            return f"Not predicted: a training failed ({registry.describe_error(error)})."
 
     def check(self) -> list[str]:
         """Checks everything that can be known before Ray starts.

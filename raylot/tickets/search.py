@@ -281,14 +281,9 @@ class TicketSearch:
             for name in plan.masks
         }
         return prune(
-            scores,
-            plan.masks,
-            self.options.sparsity,
-            self.round + 1,
-            self.options.round_count,
-            self.options.scope,
-            self.options.output_rate,
-        )
+            scores, plan.masks, self.options.sparsity, self.round + 1, self.options.round_count,
+            self.options.scope, self.options.output_rate,
+        )  # fmt: skip
 
     def _row(self, control: str, ticket: int, masks: Masks, result: TrainingResult) -> Trained:
         row = {

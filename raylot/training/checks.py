@@ -16,7 +16,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from raylot.config import TrainingOptions
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
-from raylot.foundation.names import of_module
+from raylot.foundation.names import module_label
 from raylot.networks.copies import copied, copied_with_constants
 from raylot.tasks import Task
 from raylot.training.evaluation import begin_training
@@ -46,14 +46,12 @@ def check_parameters(network: nn.Module) -> None:
             raise OptionError(
                 f"network: {name} has no shape yet; call the network on a batch of inputs first"
             )
-        if tensor.is_meta:
-            raise OptionError(f"network: {name} is on the device meta, so it has no values")
     for name, module in network.named_modules():
         for hook in module._forward_pre_hooks.values():
             for kind, remover in _REPARAMETRISATIONS.items():
                 if isinstance(hook, kind):
                     raise OptionError(
-                        f"network: {of_module(name, module)} is reparametrised by "
+                        f"network: {module_label(name, module)} is reparametrised by "
                         f"{type(hook).__name__} of torch.nn.utils; remove that first, with "
                         f"{remover}"
                     )
@@ -65,11 +63,6 @@ def check_parameters(network: nn.Module) -> None:
             raise OptionError(
                 f"network: {name} is {_words(parameter.dtype)}; trainable parameters must be "
                 "float32 (network.float() converts them)"
-            )
-        if parameter._post_accumulate_grad_hooks:
-            raise OptionError(
-                f"network: {name} has a hook (register_post_accumulate_grad_hook), which training "
-                "never calls; remove it"
             )
 
 
@@ -126,7 +119,9 @@ def _try(network: nn.Module, task: Task) -> None:
                 loss, [*trainable, *original, *constants], allow_unused=True
             )
         except RuntimeError as error:
-            raise OptionError(f"network: cannot be trained: {registry.described(error)}") from None
+            raise OptionError(
+                f"network: cannot be trained: {registry.describe_error(error)}"
+            ) from None
         is_used = [gradient is not None for gradient in gradients[len(trainable) :]]
         if any(is_used[: len(original)]):
             raise OptionError(
@@ -179,7 +174,7 @@ def _logits(network: nn.Module, inputs: Tensor, classes: int) -> Tensor:
     except Exception as error:
         raise OptionError(
             f"network: fails on inputs of shape {tuple(inputs.shape)}, float32: "
-            f"{registry.described(error)}"
+            f"{registry.describe_error(error)}"
         ) from None
     found = f"a {type(logits).__name__}"
     if isinstance(logits, Tensor):

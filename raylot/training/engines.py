@@ -18,16 +18,11 @@ from raylot.training.job import TrainingJob, TrainingResult
 def train(
     network: nn.Module, task: Task, *, engine: str = "auto", **options: Any
 ) -> TrainingResult:
-    """Trains a network in place on a task's training split.
+    """Trains a network in place on a task's training split; see `train_all`.
 
     Args:
-        network: see `TrainingJob`.
-        task: see `TrainingJob`.
+        network, task, options: attributes of a `TrainingJob`.
         engine: see `train_all`.
-        options: the other attributes of a `TrainingJob`.
-
-    Raises:
-        OptionError: see `train_all`.
     """
     return train_all([TrainingJob(network=network, task=task, **options)], engine)[0]
 

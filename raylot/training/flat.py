@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
 
 import torch
 from torch import Tensor, nn
@@ -48,12 +47,7 @@ class FlatParameters:
             parameter.grad = gradient
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         for name, parameter in self._named.items():
             self._own[name].copy_(parameter.data)
             parameter.data = self._own[name]

@@ -6,6 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -174,18 +175,11 @@ def build_optimizer(
     vector: nn.Parameter, options: OptimizerOptions, state: dict[str, Tensor] | None
 ) -> torch.optim.Optimizer:
     stepper: torch.optim.Optimizer
+    common: dict[str, Any] = {"lr": options.lr, "weight_decay": options.weight_decay, "fused": True}
     if options.optimizer == "adam":
-        stepper = torch.optim.Adam(
-            [vector], lr=options.lr, weight_decay=options.weight_decay, fused=True
-        )
+        stepper = torch.optim.Adam([vector], **common)
     else:
-        stepper = torch.optim.SGD(
-            [vector],
-            lr=options.lr,
-            momentum=options.momentum,
-            weight_decay=options.weight_decay,
-            fused=True,
-        )
+        stepper = torch.optim.SGD([vector], momentum=options.momentum, **common)
     if state:
         stepper.state[vector] = {
             name: tensor.to(vector.device, copy=True) for name, tensor in state.items()

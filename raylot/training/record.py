@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,17 +46,13 @@ class Record:
     def is_finite(self) -> bool:
         return math.isfinite(self.loss)
 
-    def result(
-        self,
-        final: Evaluation,
-        *,
-        steps: int,
-        seconds: float,
-        optimizer_state: dict[str, Tensor],
-        gradient_magnitudes: dict[str, Tensor] | None,
-        engine: str,
-    ) -> TrainingResult:
-        """Makes the result, given the evaluation after training."""
+    def result(self, final: Evaluation, **others: Any) -> TrainingResult:
+        """Makes the result.
+
+        Args:
+            final: the evaluation after training.
+            others: what the record does not know, from ``steps`` on in `TrainingResult`.
+        """
         diverged = not (self.is_finite and math.isfinite(final.loss))
 
         def finite(value: float) -> float:
@@ -74,9 +71,5 @@ class Record:
             test_accuracy=finite(final.accuracy),
             learning_speed=speed,
             diverged=diverged,
-            steps=steps,
-            seconds=seconds,
-            optimizer_state=optimizer_state,
-            gradient_magnitudes=gradient_magnitudes,
-            engine=engine,
+            **others,
         )

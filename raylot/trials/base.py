@@ -21,7 +21,7 @@ from raylot import plasticity, results
 from raylot.config import StreamRun
 from raylot.foundation import registry
 from raylot.foundation.randomness import RandomKey
-from raylot.foundation.text import ends_process, one_line, safe
+from raylot.foundation.text import is_exit_request, one_line, safe
 from raylot.results import SCHEMAS, files
 from raylot.results.manifest import Manifest
 from raylot.storage import OutOfReachError, Storage, checksum
@@ -136,9 +136,9 @@ class RunTrainable(tune.Trainable):
         except InputLostError as lost:  # the sweep computes the input again, then this run
             return self._report({}, 0, done=True) | {"lost_run": lost.run_id, "lost": str(lost)}
         except BaseException as exception:  # a plugin may raise any, and call sys.exit too
-            if ends_process(exception):
+            if is_exit_request(exception):
                 raise  # the run is not at fault
-            error = registry.described(exception, anywhere=True)
+            error = registry.describe_error(exception, anywhere=True)
             print(safe(_traceback(exception)), file=sys.stderr)  # in the worker's log
         self.state.seconds += time.perf_counter() - started
         done = bool(error) or self.state.diverged or self.state.steps >= self.total_steps
@@ -373,5 +373,7 @@ def _device_name(device: torch.device) -> str:
 def _traceback(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error))
-    except Exception:  # Python's own fails on odd errors, as a SyntaxError without a text
-        return "".join([*traceback.format_tb(error.__traceback__), registry.described(error), "\n"])
+    except Exception:  # Python's own fails on odd errors, as a SyntaxError whose text is none
+        return "".join(
+            [*traceback.format_tb(error.__traceback__), registry.describe_error(error), "\n"]
+        )

@@ -11,8 +11,8 @@ from threadpoolctl import ThreadpoolController
 
 from raylot.training.evaluation import Evaluation, begin_training, evaluate
 from raylot.training.fast import kernels
-from raylot.training.fast.inputs import NonzeroInputs, are_sparse, nonzero_inputs, scaled_codes
-from raylot.training.fast.memory import aligned
+from raylot.training.fast.inputs import are_sparse, nonzero_inputs, scaled_codes
+from raylot.training.fast.layout import aligned
 from raylot.training.fast.state import State
 from raylot.training.generic import Examples, flushed_denormals
 from raylot.training.job import TrainingJob, TrainingResult, epoch_order
@@ -65,10 +65,10 @@ class _SparseEpochs:
 
     def __init__(self, job: TrainingJob, state: State) -> None:
         self._job, self._state = job, state
-        self._train, self._test = (
-            _checked(nonzero_inputs(inputs))
-            for inputs in (job.task.train_inputs, job.task.test_inputs)
-        )
+        train, test = nonzero_inputs(job.task.train_inputs), nonzero_inputs(job.task.test_inputs)
+        assert train is not None, "are_sparse says so"
+        assert test is not None, "are_sparse says so"
+        self._train, self._test = train, test
         self._scale = scaled_codes(job.task)
         self._labels = job.task.train_labels.numpy()
         state.list_survivors()
@@ -127,11 +127,6 @@ class _DenseEpochs:
         """Evaluates the network on the test split."""
         self._state.store()
         return evaluate(self._job.network, self._job.task)
-
-
-def _checked(inputs: NonzeroInputs | None) -> NonzeroInputs:
-    assert inputs is not None, "are_sparse says so"
-    return inputs
 
 
 @contextlib.contextmanager

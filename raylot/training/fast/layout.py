@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
-from raylot.training.fast.memory import aligned
 from raylot.training.fast.vectors import LANES
 from raylot.training.flat import Masks
+
+_CACHE_LINE = 64
+
+
+def aligned(size: int, dtype: Any = np.float32) -> np.ndarray:
+    """Returns a flat array of zeros that begins at a cache line, so no vector lies in two lines."""
+    itemsize = np.dtype(dtype).itemsize
+    room = np.zeros(size * itemsize + _CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % _CACHE_LINE
+    return room[start : start + size * itemsize].view(dtype)
 
 
 @dataclass

@@ -7,14 +7,14 @@ import subprocess
 import sys
 import threading
 
-from raylot.foundation.interruption import ends_at_once
+from raylot.foundation.interruption import exits_on_ctrl_c
 
 #: Catches everything, as some imports do.
 _SWALLOWING = """
 import signal, time
-from raylot.foundation.interruption import ends_at_once
+from raylot.foundation.interruption import exits_on_ctrl_c
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
-with ends_at_once():
+with exits_on_ctrl_c():
     try:
         print("starting", flush=True)
         time.sleep(60)
@@ -38,7 +38,7 @@ def test_it_ends_the_process_whatever_catches_it() -> None:
 
 def test_afterwards_all_is_as_before() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    with ends_at_once():
+    with exits_on_ctrl_c():
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     signal.signal(signal.SIGINT, before)
@@ -47,7 +47,7 @@ def test_afterwards_all_is_as_before() -> None:
 def test_whoever_has_a_handler_keeps_it() -> None:
     before = signal.signal(signal.SIGINT, lambda *_: None)
     own = signal.getsignal(signal.SIGINT)
-    with ends_at_once():
+    with exits_on_ctrl_c():
         assert signal.getsignal(signal.SIGINT) is own
     signal.signal(signal.SIGINT, before)
 
@@ -56,7 +56,7 @@ def test_elsewhere_than_in_the_main_thread_it_does_nothing() -> None:
     found = []
 
     def enter() -> None:
-        with ends_at_once():
+        with exits_on_ctrl_c():
             found.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=enter)

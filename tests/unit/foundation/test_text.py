@@ -87,22 +87,9 @@ def test_secrets_of_the_environment_are_masked_as_uris_and_lines_hold_them(
 
 @pytest.mark.parametrize(
     "part",
-    [
-        "a-",
-        "token",
-        "token=",
-        "http://u:",
-        "akey ",
-        "'",
-        '"token":',
-        "token: ",
-        "token:",
-        "x-token:",
-        "password: a ",
-        "Authorization:",
-        "sig=1 ",
-    ],
-)
+    ["a-", "token", "token=", "http://u:", "akey ", "'", '"token":', "token: ", "token:",
+     "x-token:", "password: a ", "Authorization:", "sig=1 "],
+)  # fmt: skip
 def test_the_time_for_a_long_text_grows_with_its_length_alone(part: str) -> None:
     """With the square of it, each of these would take from minutes to hours."""
     assert one_line(part * 100_000 + "; end", 5) == "... ; end"

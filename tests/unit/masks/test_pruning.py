@@ -15,6 +15,7 @@ from raylot.masks.pruning import (
     density,
     full_masks,
     independent_masks,
+    live_vector,
     prune,
     random_masks_like,
     remarks_on_emptied,
@@ -179,3 +180,10 @@ def test_pruned_weights_are_set_to_zero_in_place() -> None:
     zero_pruned(network, {"weight": torch.tensor([[True, False, True]])})
     assert network.weight.tolist() == [[2.0, 0.0, 2.0]]
     assert network.bias.tolist() == [7.0]
+
+
+def test_pruned_weights_are_0_and_all_else_is_1() -> None:
+    parameters = {"a.weight": torch.zeros(2, 2).double(), "a.bias": torch.zeros(1).double()}
+    found = live_vector(parameters, {"a.weight": torch.tensor([[True, False], [False, True]])})
+    assert found.tolist() == [1, 0, 0, 1, 1]
+    assert found.dtype == torch.float64

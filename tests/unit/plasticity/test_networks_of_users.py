@@ -14,7 +14,6 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 from raylot.config import PlasticityOptions
-from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
 from raylot.plasticity import empirical_ntk, measure, recorded_activations
 from tests.support.tasks import random_task, small_network
@@ -223,19 +222,6 @@ def test_the_kernel_of_shared_weights_by_one_backward_pass_per_example(
         gradients.append(torch.cat([part.flatten() for part in parts]))
     rows = torch.stack(gradients)
     assert torch.allclose(empirical_ntk(network, inputs), rows @ rows.T)
-
-
-def test_what_cannot_be_copied_is_one_line() -> None:
-    network = small_network()
-    network.generator = (i for i in range(3))
-    with pytest.raises(OptionError, match=r"network: must be one that copy\.deepcopy can copy"):
-        _measured(network)
-
-
-def test_a_pair_of_inputs_and_labels_is_no_task() -> None:
-    pair: Any = (torch.rand(9, 6), torch.zeros(9).long())
-    with pytest.raises(OptionError, match=r"^task: must be a raylot\.Task, .* not a tuple$"):
-        measure(small_network(), pair, PlasticityOptions(), _KEY)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from raylot.tickets import Tickets, TicketSearch
+from raylot.tickets import TicketSearch
 from raylot.training import TrainingResult
 from tests.support.tasks import small_network
 from tests.unit.config.refused import refusal
@@ -80,23 +80,8 @@ def test_tickets_of_a_stacked_search_differ_from_each_other() -> None:
     assert len(set(losses)) == len(losses) == 3 + 3
 
 
-@pytest.mark.parametrize("masked", ["zero", "freeze"])
-def test_find_tickets_is_the_same_stacked(masked: str) -> None:
-    options: dict[str, Any] = {
-        "masked": masked, "rewind_steps": 2, "shuffled_masks": 2, "reinit_tickets": 2,
-    }  # fmt: skip
-    found, expected = (
-        find(small_network(), engine=engine, **options) for engine in ("stacked", "generic")
-    )
-    _assert_same_tickets(found, expected)
-
-
 def test_find_tickets_takes_any_network_stacked() -> None:
     found, expected = (find(_with_tanh(), engine=engine) for engine in ("stacked", "generic"))
-    _assert_same_tickets(found, expected)
-
-
-def _assert_same_tickets(found: Tickets, expected: Tickets) -> None:
     _assert_alike(found.rows, expected.rows)
     for one, other in zip(found.masks, expected.masks, strict=True):
         assert all(torch.equal(one[name], mask) for name, mask in other.items())

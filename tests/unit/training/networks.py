@@ -19,6 +19,12 @@ def mlp(pixels: int, *widths: int, seed: int = 0) -> nn.Module:
         return networks.mlp((pixels,), widths[:-1], widths[-1])
 
 
+def with_batch_norm() -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+
+
 def random_masks(network: nn.Module, densities: float | Sequence[float], seed: int = 0) -> Masks:
     """Each weight survives with its layer's probability; one number serves all layers."""
     # not the seed of the weights themselves, or all negative ones would survive

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -86,38 +83,6 @@ def test_compiled_once_and_found_from_then_on(source: Path, cache: Path) -> None
     assert _hits(second) == 1
 
 
-_OTHER_PROCESS = """
-import runpy
-import sys
-
-import tiny
-
-kernel = runpy.run_path(sys.argv[1])["Kernel"](tiny.half_sum, "float64", ["float64", "float64"])
-assert kernel(1.0, 4.0) == 2.5
-print(sum(kernel._compiled.stats.cache_hits.values()))
-"""
-
-
-def test_another_process_finds_it(source: Path, tmp_path: Path) -> None:
-    # as a package's modules can be found
-    path = {"PYTHONPATH": str(source.parent), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
-    done = [
-        subprocess.run(
-            [sys.executable, "-c", _OTHER_PROCESS, compilation.__file__],
-            env={**os.environ, **path}, capture_output=True, text=True, check=True,
-        )
-        for _ in range(2)
-    ]  # fmt: skip
-    assert [process.stdout for process in done] == ["0\n", "1\n"]
-    assert [process.stderr for process in done] == ["", ""]
-
-
-def test_changed_code_is_compiled_anew(source: Path, cache: Path) -> None:
-    assert _works(_kernel(source))
-    source.write_text(_SOURCE.replace("/ 2", "/ 2 + 100"))
-    assert _kernel(source)(1.0, 4.0) == 102.5
-
-
 def _truncate(path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
@@ -166,16 +131,6 @@ def test_it_works_without_any_folder_for_the_cache(source: Path) -> None:
     before = sorted(source.parent.rglob("*"))
     assert _works(_kernel(source))
     assert sorted(source.parent.rglob("*")) == before
-
-
-def test_where_the_named_folder_is_none_the_code_lies_beside_the_module(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "file"
-    file.write_text("")
-    monkeypatch.setattr(config, "CACHE_DIR", str(file))
-    assert _works(_kernel(source))
-    assert len(_kept(source.parent / "__pycache__", "nbc")) == 1
 
 
 @pytest.mark.parametrize("is_filled", [False, True])

@@ -165,36 +165,32 @@ def test_weights_agree_after_50_steps(name: str, hidden: tuple[int, ...], densit
     _assert_agree(network, task, masks=masks)
 
 
-@pytest.mark.parametrize("density", _DENSITIES)
-@pytest.mark.parametrize("name", ["digits", "digits, standardized"])
-def test_weights_agree_with_frozen_ones(name: str, density: float) -> None:
-    """Of which the forward pass must know, and the backward pass."""
-    task = _TASKS[name]()
-    for hidden in ((100,), (20, 33)):
-        network = _network(task, *hidden)
-        _assert_agree(network, task, masks=random_masks(network, density), masked="freeze")
+#: Hidden layers and the density of each layer; None has no mask.
+_DIFFERENTLY_PRUNED: list[tuple[tuple[int, ...], tuple[float | None, ...]]] = [
+    *[((64,), pair) for pair in
+      ((0.9, 0.05), (0.05, 1.0), (1.0, 0.2), (0.3, 0.0), (0.0, 0.3), (0.0, 0.0))],
+    *[((100,), (density,) * 2) for density in _DENSITIES],
+    *[((20, 33), (density,) * 3) for density in _DENSITIES],
+    ((20, 33), (0.2, None, None)), ((20, 33), (None, 0.2, None)), ((20, 33), (None, None, 0.2)),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("masked", ["zero", "freeze"])
-@pytest.mark.parametrize(
-    "densities", [(0.9, 0.05), (0.05, 1.0), (1.0, 0.2), (0.3, 0.0), (0.0, 0.3), (0.0, 0.0)], ids=str
-)
+@pytest.mark.parametrize(("hidden", "densities"), _DIFFERENTLY_PRUNED, ids=str)
 @pytest.mark.parametrize("name", ["digits", "digits, standardized"])
 def test_layers_may_be_pruned_differently(
-    name: str, densities: Sequence[float], masked: str
+    name: str, hidden: tuple[int, ...], densities: Sequence[float | None], masked: str
 ) -> None:
-    """Up to whole layers."""
+    """Up to whole layers, or not at all. The passes must know of frozen weights."""
     task = _TASKS[name]()
-    network = _network(task, 64)
-    _assert_agree(network, task, masks=random_masks(network, densities), masked=masked)
-
-
-@pytest.mark.parametrize("layer", ["hidden1.weight", "hidden2.weight", "output.weight"])
-@pytest.mark.parametrize("name", ["digits", "digits, standardized"])
-def test_layers_without_a_mask_stay_dense(name: str, layer: str) -> None:
-    task = _TASKS[name]()
-    network = _network(task, 20, 33)
-    _assert_agree(network, task, masks={layer: random_masks(network, 0.2)[layer]})
+    network = _network(task, *hidden)
+    masks = random_masks(network, [density or 0.0 for density in densities])
+    kept = {
+        layer: mask
+        for (layer, mask), density in zip(masks.items(), densities, strict=True)
+        if density is not None
+    }
+    _assert_agree(network, task, masks=kept, masked=masked)
 
 
 @pytest.mark.parametrize("masked", ["zero", "freeze"])

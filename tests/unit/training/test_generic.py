@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,13 @@ from raylot.networks.prunable import prunable_weights
 from raylot.tasks import Task
 from raylot.training import Intervention, Training, TrainingResult, evaluate
 from tests.support.tasks import random_task, small_network
-from tests.unit.training.networks import assert_pruned_stay, bits, random_masks, weights_of
+from tests.unit.training.networks import (
+    assert_pruned_stay,
+    bits,
+    random_masks,
+    weights_of,
+    with_batch_norm,
+)
 from tests.unit.training.optimizers import OPTIMIZERS
 
 _KEY = RandomKey((0, "test"))
@@ -144,15 +151,6 @@ def test_pruning_changes_the_result(engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", _ENGINES)
-def test_a_mask_that_names_no_parameter_is_refused(engine: str) -> None:
-    with pytest.raises(ValueError, match=r"masks: 7\.weight is no trainable parameter"):
-        train_with(
-            small_network(), random_task(), batch_size=8, engine=engine, masks={"7.weight":
-            torch.ones(2, dtype=torch.bool)},
-        )  # fmt: skip
-
-
-@pytest.mark.parametrize("engine", _ENGINES)
 def test_carrying_the_optimizer_on_equals_never_having_stopped(engine: str) -> None:
     """Two trainings with the state carried on equal one of both lengths, moments and all."""
     task, options = random_task(), OptimizerOptions(lr=0.01)
@@ -252,15 +250,21 @@ def test_frozen_parameters_stay_and_tensors_remain_the_networks_own() -> None:
 # ------------------------------------------------------------------ masks that do not fit
 
 
-@pytest.mark.parametrize(
-    "mask", [torch.ones(6, 8, dtype=torch.bool), torch.ones(8, 6)], ids=["shape", "type"]
-)
+_TRUE = torch.ones(8, 6, dtype=torch.bool)
+
+
 @pytest.mark.parametrize("engine", _ENGINES)
-def test_a_mask_that_is_not_made_for_its_weight_is_refused(mask: torch.Tensor, engine: str) -> None:
-    with pytest.raises(ValueError, match=r"masks: 0\.weight must be boolean, of shape \(8, 6\)"):
-        train_with(
-            small_network(), random_task(), batch_size=8, engine=engine, masks={"0.weight": mask}
-        )
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        ({"7.weight": _TRUE}, "masks: 7.weight is no trainable parameter"),
+        ({"0.weight": _TRUE.float()}, "masks: 0.weight must be boolean, of shape (8, 6)"),
+        ({"0.weight": _TRUE[0]}, "masks: 0.weight must be boolean, of shape (8, 6)"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(masks: Masks, message: str, engine: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        train_with(small_network(), random_task(), masks=masks, engine=engine)
 
 
 def test_the_learning_curve_begins_with_the_masked_network() -> None:
@@ -379,8 +383,8 @@ def test_an_earlier_task_may_be_of_another_size_type_and_scale() -> None:
 @pytest.mark.parametrize("steps", [1, 3, 4, 5])
 def test_max_steps_takes_the_first_steps_of_the_longer_training(steps: int) -> None:
     arguments: dict[str, Any] = {
-        "epochs": 2, "batch_size": 16, "optimizer": OptimizerOptions(lr=0.01), "key": _KEY,
-        "previous": random_task(seed=1), "gradual": 0.7,
+        "epochs": 2, "optimizer": OptimizerOptions(lr=0.01), "previous": random_task(seed=1),
+        "gradual": 0.7,
     }  # fmt: skip
     recorder, network = _Recorder(), small_network()
     train(small_network(), random_task(), intervention=recorder, **arguments)
@@ -394,10 +398,7 @@ def test_max_steps_takes_the_first_steps_of_the_longer_training(steps: int) -> N
 @pytest.mark.parametrize("max_steps", [6, 7, 1000])
 @pytest.mark.parametrize("engine", _ENGINES)
 def test_more_steps_than_there_are_change_nothing(max_steps: int, engine: str) -> None:
-    arguments: dict[str, Any] = {
-        "epochs": 2, "batch_size": 16, "optimizer": OptimizerOptions(lr=0.01), "key": _KEY,
-        "learning_curve": True, "engine": engine,
-    }  # fmt: skip
+    arguments: dict[str, Any] = {"epochs": 2, "learning_curve": True, "engine": engine}
     whole = train_with(small_network(), random_task(), **arguments)
     capped = train_with(small_network(), random_task(), max_steps=max_steps, **arguments)
     for name in ("steps", "train_loss", "online_accuracy", "test_loss", "learning_speed"):
@@ -406,10 +407,7 @@ def test_more_steps_than_there_are_change_nothing(max_steps: int, engine: str) -
 
 @pytest.mark.parametrize("engine", _ENGINES)
 def test_a_training_cut_short_has_the_learning_curve_of_the_epochs_it_began(engine: str) -> None:
-    arguments: dict[str, Any] = {
-        "batch_size": 16, "optimizer": OptimizerOptions(lr=0.01), "key": _KEY,
-        "learning_curve": True, "engine": engine,
-    }  # fmt: skip
+    arguments: dict[str, Any] = {"learning_curve": True, "engine": engine}
     short = train_with(small_network(), random_task(), epochs=2, **arguments)
     capped = train_with(small_network(), random_task(), epochs=9, max_steps=6, **arguments)
     assert capped.learning_speed == short.learning_speed
@@ -459,9 +457,7 @@ def test_measuring_gradients_changes_nothing_and_is_left_out_unless_asked_for(en
 @pytest.mark.parametrize("whole_task", [False, True])
 def test_an_intervention_is_called_at_its_places_and_only_there(whole_task: bool) -> None:
     recorder, network, plain = _Recorder(), small_network(), small_network()
-    arguments: dict[str, Any] = {
-        "epochs": 1, "batch_size": 20, "optimizer": OptimizerOptions(), "key": _KEY,
-    }  # fmt: skip
+    arguments: dict[str, Any] = {"batch_size": 20}
     result = train(network, random_task(), intervention=recorder, whole_task=whole_task,
                    learning_curve=True, **arguments)  # fmt: skip
     within = ["loss 0", "gradient 0", "step 1", "loss 1", "gradient 1", "step 2"]
@@ -533,8 +529,7 @@ class _Pull(Intervention):
 def test_a_loss_terms_gradient_is_added_to_that_of_the_loss(flat: bool) -> None:
     pulled, plain = small_network(), small_network()
     arguments: dict[str, Any] = {
-        "epochs": 1, "batch_size": 40, "key": _KEY,
-        "optimizer": OptimizerOptions(optimizer="sgd", lr=0.1),
+        "batch_size": 40, "optimizer": OptimizerOptions(optimizer="sgd", lr=0.1),
     }  # fmt: skip
     train(pulled, random_task(), intervention=_Pull(flat), **arguments)
     train(plain, random_task(), **arguments)
@@ -572,12 +567,6 @@ def test_a_network_that_was_evaluated_first_trains_as_one_that_was_not() -> None
 # ------------------------------------------------------------------ training and evaluation mode
 
 
-def _with_batch_norm() -> nn.Sequential:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
-
-
 class _KeepsItsNormFrozen(nn.Sequential):
     """The customary way to freeze a part: its own `train` leaves it out."""
 
@@ -589,7 +578,7 @@ class _KeepsItsNormFrozen(nn.Sequential):
 
 @pytest.mark.parametrize("frozen", ["by eval()", "by its own train()", None])
 def test_a_frozen_batch_norm_stays_frozen(frozen: str | None) -> None:
-    network = _with_batch_norm()
+    network = with_batch_norm()
     if frozen == "by its own train()":
         network = _KeepsItsNormFrozen(*network)
         network.train()
@@ -604,7 +593,7 @@ def test_a_frozen_batch_norm_stays_frozen(frozen: str | None) -> None:
 
 def test_a_network_in_evaluation_mode_as_a_whole_is_trained_as_a_whole() -> None:
     """A user may just have evaluated it."""
-    evaluated, fresh = _with_batch_norm().eval(), _with_batch_norm()
+    evaluated, fresh = with_batch_norm().eval(), with_batch_norm()
     for network in (evaluated, fresh):
         train(network, random_task(), epochs=2)
     for a, b in zip(evaluated.state_dict().values(), fresh.state_dict().values(), strict=True):
@@ -636,7 +625,7 @@ def test_evaluation_ends_with_the_networks_own_train() -> None:
 def test_drop_last_leaves_out_the_smaller_last_batch(engine: str, gradual: float) -> None:
     """40 examples make 2 batches of 16, and 8 examples are left out, others in each epoch."""
     arguments: dict[str, Any] = {
-        "batch_size": 16, "optimizer": OptimizerOptions(lr=0.01), "engine": engine,
+        "optimizer": OptimizerOptions(lr=0.01), "engine": engine,
         "previous": random_task(seed=1), "gradual": gradual,
     }  # fmt: skip
     dropped, stopped = small_network(), small_network()
