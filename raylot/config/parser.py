@@ -63,9 +63,7 @@ def print_error(
 
 
 def as_typed(
-    message: str,
-    fields: Mapping[str, FieldInfo] | None = None,
-    positional: Collection[str] = (),
+    message: str, fields: Mapping[str, FieldInfo] | None = None, positional: Collection[str] = ()
 ) -> str:
     """A message with the names of options as the command line has them.
 
