@@ -24,39 +24,41 @@ from raylot.foundation.text import one_line
 
 
 @dataclass(frozen=True)
-class _File:
-    """The configuration file of a command line: its path as given, and the keys in it."""
-
-    path: str = ""
-    keys: frozenset[str] = frozenset()
-
-    def refuse(self, error: OptionError) -> NoReturn:
-        """Ends the program with status 2 and the mistake as the user knows it, in one line.
-
-        ``epochs=0: ...`` becomes ``--epochs=0: ...``, or ``--config=FILE: epochs=0: ...`` if the
-        file has it.
-        """
-        name, equals, _ = str(error).partition("=")
-        if equals and name in self.keys:
-            print(f"error: --config={shown(self.path)}: {error}", file=sys.stderr)
-        else:
-            print_error(error, Study.model_fields)
-        sys.exit(2)
-
-
-@dataclass(frozen=True)
 class Command:
-    """What the command line asks for."""
+    """What the command line asks for.
+
+    Attributes:
+        study: the options.
+        storage: where the results go.
+        dry_run: whether the user wants to see the plan alone.
+        retry_failed: whether runs that failed are tried again.
+        file: the configuration file, as given.
+        in_file: the options that only the file gives.
+    """
 
     study: Study
     storage: str
     dry_run: bool
     retry_failed: bool
-    file: _File = _File()
+    file: str | None = None
+    in_file: frozenset[str] = frozenset()
 
     def refuse(self, error: OptionError) -> NoReturn:
         """Ends the program as a wrong option does: one line on standard error, status 2."""
-        self.file.refuse(error)
+        _refuse(error, self.file, self.in_file)
+
+
+def _refuse(error: OptionError, file: str | None, in_file: Collection[str]) -> NoReturn:
+    """Prints a mistake as the user knows it, and exits.
+
+    ``epochs=0: ...`` becomes ``--epochs=0: ...``, or ``--config=FILE: epochs=0: ...``.
+    """
+    name, equals, _ = str(error).partition("=")
+    if equals and name in in_file:
+        print(f"error: --config={shown(file)}: {error}", file=sys.stderr)
+    else:
+        print_error(error, Study.model_fields)
+    sys.exit(2)
 
 
 def parse(
@@ -81,7 +83,7 @@ def parse(
     """
     presets = {**PRESETS, "default": {**PRESETS["default"], **(defaults or {})}}
     words = words_of(arguments)
-    file = _File()
+    file, in_file = None, frozenset[str]()
     try:
         for word in words:
             if nothing := re.fullmatch("--([a-z0-9-]+)=--", word):  # argparse drops such a value
@@ -91,22 +93,18 @@ def parse(
         given, unknown = parser.parse_known_args(words)
         if unknown:
             raise OptionError(_unknown_argument(unknown, [*vars(given), "help", "help_all"]))
-        of_file = {} if given.config is None else read_options_file(given.config)
+        file = given.config
+        of_file = {} if file is None else read_options_file(file)
         of_command_line = _given_values(given)
-        file = _File(given.config or "", frozenset(of_file.keys() - of_command_line.keys()))
+        in_file = frozenset(of_file.keys() - of_command_line.keys())
         _refuse_what_no_file_may_ask_for(of_file, of_command_line)
         if given.preset not in presets:
             raise OptionError(f"preset={shown(given.preset)}: must be one of {', '.join(presets)}")
         study = Study.checked(**preset_with(presets[given.preset], of_file | of_command_line))
     except OptionError as error:
-        file.refuse(error)
-    return Command(
-        study,
-        study.storage or f"results/{study.name or name}",
-        given.dry_run,
-        given.retry_failed,
-        file,
-    )
+        _refuse(error, file, in_file)
+    storage = study.storage or f"results/{study.name or name}"
+    return Command(study, storage, given.dry_run, given.retry_failed, file, in_file)
 
 
 def _add_plugin_option(parser: argparse.ArgumentParser) -> None:
@@ -237,24 +235,24 @@ def _given_values(given: argparse.Namespace) -> dict[str, Any]:
 def _refuse_what_no_file_may_ask_for(
     of_file: Mapping[str, Any], of_command_line: Mapping[str, Any]
 ) -> None:
-    """Refuses what a configuration file must not ask for.
-
-    A file may come from somebody else: it may say what to compute, but not what code to execute or
-    where else to write.
+    """Refuses to write elsewhere, or to execute code, because a file asks for it.
 
     Raises:
-        OptionError: the file asks for it.
+        OptionError: the file, which somebody else may have written, asks for it.
     """
-    if "download" not in of_command_line and of_file.get("download", "no") not in ("no", "false"):
-        raise OptionError(
-            f"download={shown(of_file['download'])}: must be given on the command line, "
-            "as it writes into data_root"
-        )
-    if "plugin" in of_file:
-        raise OptionError(
-            f"plugin={shown(of_file['plugin'])}: must be given on the command line, as it is "
-            "executed"
-        )
+    asks_for_download = of_file.get("download", "no") not in ("no", "false")
+    for name, is_asked, reason in (
+        (
+            "download",
+            asks_for_download and "download" not in of_command_line,
+            "writes into data_root",
+        ),
+        ("plugin", "plugin" in of_file, "is executed"),
+    ):
+        if is_asked:
+            raise OptionError(
+                f"{name}={shown(of_file[name])}: must be given on the command line, as it {reason}"
+            )
 
 
 def read_options_file(path: str | Path) -> dict[str, Any]:
@@ -269,12 +267,9 @@ def read_options_file(path: str | Path) -> dict[str, Any]:
     at = f"config={shown(path)}"
     try:
         loaded = yaml.load(read_regular(path).decode(), Loader=yaml.BaseLoader)
-    except OSError as error:
-        raise OptionError(
-            f"{at}: must be a YAML file that can be read ({error.strerror})"
-        ) from None
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise OptionError(f"{at}: must be a YAML file ({one_line(error)})") from None
+    except (OSError, yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        reason = f" that can be read ({error.strerror})" if isinstance(error, OSError) else ""
+        raise OptionError(f"{at}: must be a YAML file{reason or f' ({one_line(error)})'}") from None
     if loaded is None:
         return {}
     if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):

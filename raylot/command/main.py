@@ -15,9 +15,9 @@ from raylot.sweep import study_spaces
 #: Command -> what it does.
 COMMANDS = {
     "sweep": "run a study: train, search tickets, measure, analyse",
-    "analyse": "correlate the tables of a storage, draw its figures, say the answer",
-    "report": "write the report of a storage, one page to explore",
-    "check": "read every file of a storage and list what is damaged; --repair mends",
+    "analyse": "draw a storage's figures, correlate its tables, say the answer",
+    "report": "write a storage's report, one page to explore",
+    "check": "read all files of a storage, list damaged ones; --repair mends",
     "compact": "gather the small files of ended runs in few large ones",
 }
 

@@ -4,49 +4,23 @@ Every option has one name everywhere: as a field here, as a ``--command-line-opt
 a YAML file, as a key of a Ray Tune search space and as a column of the ``runs`` table.
 """
 
-from raylot.config.concepts import (
-    DataOptions,
-    InterventionOptions,
-    NetworkOptions,
-    OptimizerOptions,
-    PlasticityOptions,
-    PlasticParameterOptions,
-    ShiftOptions,
-    TicketSearchOptions,
-    TrainingOptions,
-    customary_rounds,
-)
-from raylot.config.presets import PRESETS
-from raylot.config.runs import (
-    CLASS_SIZES,
-    PROTOCOL_EXCLUDES,
-    TRAINING_EXAMPLES,
-    SeedOptions,
-    StreamRun,
-    TicketsRun,
-    TicketStreamRun,
-)
-from raylot.config.study import Study, SweepOptions
-
-__all__ = [
-    "CLASS_SIZES",
-    "PRESETS",
-    "PROTOCOL_EXCLUDES",
-    "TRAINING_EXAMPLES",
-    "DataOptions",
-    "InterventionOptions",
-    "NetworkOptions",
-    "OptimizerOptions",
-    "PlasticParameterOptions",
-    "PlasticityOptions",
-    "SeedOptions",
-    "ShiftOptions",
-    "StreamRun",
-    "Study",
-    "SweepOptions",
-    "TicketSearchOptions",
-    "TicketStreamRun",
-    "TicketsRun",
-    "TrainingOptions",
-    "customary_rounds",
-]
+from raylot.config.concepts import DataOptions as DataOptions
+from raylot.config.concepts import InterventionOptions as InterventionOptions
+from raylot.config.concepts import NetworkOptions as NetworkOptions
+from raylot.config.concepts import OptimizerOptions as OptimizerOptions
+from raylot.config.concepts import PlasticityOptions as PlasticityOptions
+from raylot.config.concepts import PlasticParameterOptions as PlasticParameterOptions
+from raylot.config.concepts import ShiftOptions as ShiftOptions
+from raylot.config.concepts import TicketSearchOptions as TicketSearchOptions
+from raylot.config.concepts import TrainingOptions as TrainingOptions
+from raylot.config.concepts import customary_rounds as customary_rounds
+from raylot.config.presets import PRESETS as PRESETS
+from raylot.config.runs import CLASS_SIZES as CLASS_SIZES
+from raylot.config.runs import PROTOCOL_EXCLUDES as PROTOCOL_EXCLUDES
+from raylot.config.runs import TRAINING_EXAMPLES as TRAINING_EXAMPLES
+from raylot.config.runs import SeedOptions as SeedOptions
+from raylot.config.runs import StreamRun as StreamRun
+from raylot.config.runs import TicketsRun as TicketsRun
+from raylot.config.runs import TicketStreamRun as TicketStreamRun
+from raylot.config.study import Study as Study
+from raylot.config.study import SweepOptions as SweepOptions

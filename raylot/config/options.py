@@ -195,9 +195,9 @@ def accepted(field: FieldInfo) -> str:
     named = named_by(field)
     if named is not None and field.annotation is not str:
         return _several(named, field)
-    choices = named.names() if named else _literal_values(field.annotation)
-    if choices:
-        return "one of " + ", ".join(choices)
+    is_literal = get_origin(field.annotation) is Literal
+    if choices := named.names() if named else get_args(field.annotation) * is_literal:
+        return "one of " + ", ".join(map(str, choices))
     if field.annotation is bool:
         return "true or false"
     low, high = "(-inf", "inf)"
@@ -237,12 +237,6 @@ def _may_be_none(field: FieldInfo) -> bool:
     """Whether an option may be left out, and ``none`` cannot be a text that the user means."""
     kinds = set(get_args(field.annotation))
     return type(None) in kinds and not kinds & {str, Path}
-
-
-def _literal_values(annotation: Any) -> list[str]:
-    if get_origin(annotation) is Literal:
-        return [str(value) for value in get_args(annotation)]
-    return []
 
 
 def explain(model: type[BaseModel], error: ValidationError) -> str:

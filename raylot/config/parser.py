@@ -17,10 +17,14 @@ from raylot.foundation.text import one_line
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser that raises `OptionError` where argparse prints its usage and exits."""
+    """A parser that raises `OptionError` where argparse prints its usage and exits.
+
+    Args:
+        fields: the declarations of options, which say what is accepted where a value is missing.
+        **settings: those of argparse.
+    """
 
     def __init__(self, fields: Mapping[str, FieldInfo] | None = None, **settings: Any) -> None:
-        """Args: the declarations of its options, and the settings of argparse."""
         settings.setdefault("prog", _program())
         super().__init__(**settings, allow_abbrev=False)
         self._fields = fields or {}
@@ -34,7 +38,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def _program() -> str | None:
-    """How the user called this program, where argparse would not know: ``raylot report``."""
+    """``raylot report`` for a command of raylot; None for a script, whose name argparse knows."""
     is_raylot = Path(sys.argv[0]).name in ("raylot", "__main__.py")
     return " ".join(["raylot", *sys.argv[1:2]]) if is_raylot else None
 
@@ -63,9 +67,7 @@ def print_error(
 
 
 def as_typed(
-    message: str,
-    fields: Mapping[str, FieldInfo] | None = None,
-    positional: Collection[str] = (),
+    message: str, fields: Mapping[str, FieldInfo] | None = None, positional: Collection[str] = ()
 ) -> str:
     """A message with the names of options as the command line has them.
 

@@ -23,12 +23,13 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from raylot import results
 from raylot.config import StreamRun, Study, TicketsRun
+from raylot.config.parser import OneLineParser
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
 from raylot.storage import Storage
@@ -301,11 +302,6 @@ def _print(
 # ------------------------------------------------------------------ the command
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise OptionError(f"{message} (--help lists the options)")
-
-
 def whole(text: str) -> int:
     count = int(text)
     if count < 1:
@@ -315,7 +311,9 @@ def whole(text: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Does what the command line asks for; returns the exit status."""
-    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = OneLineParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "--runs", type=whole, default=100_000, metavar="RUNS",
         help=f"tickets runs, a whole number from 1; rounded up to seeds of {PER_SEED} "

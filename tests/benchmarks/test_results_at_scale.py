@@ -35,5 +35,5 @@ def test_a_mistake_is_one_line() -> None:
     done = run("--runs", "none")
     assert done.returncode == 2
     assert done.stderr == (
-        "error: argument --runs: invalid whole value: 'none' (--help lists the options)\n"
+        "error: argument --runs: invalid whole value: 'none' (--help lists what there is)\n"
     )
