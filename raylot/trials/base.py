@@ -8,7 +8,6 @@ import traceback
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,10 +29,8 @@ from raylot.tasks import Task
 from raylot.tasks.datasets import from_arrays, load, scaled
 from raylot.training import Masks, TrainingResult
 from raylot.trials import ray_internals
-from raylot.trials.record import Status, artifact_run, closing_measures, log, now, run_row
+from raylot.trials.record import Status, closing_measures, log, now, run_row
 from raylot.trials.state import RunState, state_path, tensors_from_bytes, tensors_to_bytes
-
-_STATE_FILE = "state.safetensors"  # in a checkpoint of Tune's own
 
 
 class InputLostError(Exception):
@@ -139,7 +136,9 @@ class RunTrainable(tune.Trainable):
             if ends_process(exception):
                 raise  # the run is not at fault
             error = registry.described(exception, anywhere=True)
-            print(safe(_traceback(exception)), file=sys.stderr)  # in the worker's log
+            with suppress(Exception):  # Python cannot format some odd errors of plugins
+                text = "".join(traceback.format_exception(exception))
+                print(safe(text), file=sys.stderr)  # in the worker's log
         self.state.seconds += time.perf_counter() - started
         done = bool(error) or self.state.diverged or self.state.steps >= self.total_steps
         if done:
@@ -154,15 +153,6 @@ class RunTrainable(tune.Trainable):
         if done:
             log(f"{self._run_name} ends" + (f": {error}" if error else ""))
         return self._report(measures, self.state.training_steps - before, done, bool(error))
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Saves for Tune's schedulers that pause trials; raylot's own sweeps use none of these."""
-        self.state.tensors = self.tensors() if self._begun else self.state.tensors
-        (Path(checkpoint_dir) / _STATE_FILE).write_bytes(self.state.to_bytes())
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        self.state = RunState.from_bytes((Path(checkpoint) / _STATE_FILE).read_bytes())
-        self._begun = False
 
     # -------------------------------------------------- its own workings
 
@@ -208,7 +198,7 @@ class RunTrainable(tune.Trainable):
         Raises:
             InputLostError: the tensors are missing, damaged, or not what that run wrote.
         """
-        run_id = artifact_run(path)
+        run_id = path.split("/")[1]  # artifacts/<run_id>/...
         content = self.storage.read(path)
         if content is None:
             raise InputLostError(run_id, f"{path}: is not there")
@@ -368,10 +358,3 @@ def _granted_device(wanted: str) -> torch.device:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
-def _traceback(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception(error))
-    except Exception:  # Python's own fails on odd errors, as a SyntaxError without a text
-        return "".join([*traceback.format_tb(error.__traceback__), registry.described(error), "\n"])
