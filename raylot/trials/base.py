@@ -136,9 +136,7 @@ class RunTrainable(tune.Trainable):
             if ends_process(exception):
                 raise  # the run is not at fault
             error = registry.described(exception, anywhere=True)
-            with suppress(Exception):  # Python cannot format some odd errors of plugins
-                text = "".join(traceback.format_exception(exception))
-                print(safe(text), file=sys.stderr)  # in the worker's log
+            print(safe(_traceback(exception)), file=sys.stderr)  # in the worker's log
         self.state.seconds += time.perf_counter() - started
         done = bool(error) or self.state.diverged or self.state.steps >= self.total_steps
         if done:
@@ -358,3 +356,10 @@ def _granted_device(wanted: str) -> torch.device:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # Python's own fails on odd errors, as a SyntaxError without a text
+        return "".join([*traceback.format_tb(error.__traceback__), registry.described(error), "\n"])
