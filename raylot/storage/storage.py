@@ -351,8 +351,7 @@ class Storage:
 
 
 def _reason(error: Exception) -> str:
-    text = one_line(getattr(error, "strerror", None) or error)
-    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."
+    return one_line(getattr(error, "strerror", None) or error, _LONGEST_REASON)
 
 
 def _may_pass(error: OSError) -> bool:

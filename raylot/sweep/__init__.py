@@ -6,7 +6,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from raylot.sweep.outcome import Outcome as Outcome
     from raylot.sweep.space import Space as Space
     from raylot.sweep.space import study_spaces as study_spaces
     from raylot.sweep.stage import Stage as Stage
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 
 # Loaded on first use: a script that only answers --help needs none of them.
 _HOMES = {
-    "Outcome": "raylot.sweep.outcome",
     "Space": "raylot.sweep.space",
     "Stage": "raylot.sweep.stage",
     "Sweep": "raylot.sweep.sweep",

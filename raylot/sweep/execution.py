@@ -240,7 +240,9 @@ class Execution:
         trainable = TRAINABLES[runs[0].kind]
         shared, points = split(runs, set(self.searched))
         # Loaded here alone: each node's workers share one copy in Ray's object store.
-        datasets = {run.dataset: to_arrays(read(run)) for run in _one_per_dataset(runs)}
+        datasets = {
+            name: to_arrays(read(run)) for name, run in {run.dataset: run for run in runs}.items()
+        }
         texts = registry.texts(run.plugins for run in runs)
         resources = {"cpu": self.options.cpus_per_trial, "gpu": self.options.gpus_per_trial}
         trained = tune.with_resources(
@@ -248,6 +250,7 @@ class Execution:
         )
         trained.__qualname__ = trainable.__name__  # Ray names actors by it: else all are the same
         space = {
+            "kind": runs[0].kind,
             "storage": self.storage.root,
             "patience": self.storage.patience,
             "lease": self.lease,
@@ -365,19 +368,14 @@ def _a_free_node(resources: dict[str, float]) -> str:
     return f"no trial is running: waiting for a node with {wanted} free ({len(alive)} nodes are up)"
 
 
-def _one_per_dataset(runs: Sequence[StreamRun]) -> list[StreamRun]:
-    return list({run.dataset: run for run in runs}.values())
-
-
 def _lost(run_id: str, reason: str) -> Damage:
     path, _, why = reason.partition(": ")
     return Damage(path, why, (run_id,), is_file=not path.startswith("tables/"))
 
 
 def _trial_run(trial: Any) -> StreamRun:
-    names = {trainable.__name__: trainable for trainable in TRAINABLES.values()}
-    model = names[ray_internals.trainable_name(trial)].run_model
-    return model(**ray_internals.trial_options(trial))
+    options = ray_internals.trial_options(trial)
+    return TRAINABLES[ray_internals.trial_kind(trial)].run_model(**options)
 
 
 def _trial_name(trial: Any) -> str:

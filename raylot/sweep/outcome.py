@@ -117,12 +117,7 @@ def outcome(
 
 
 def _plasticity_share(ended: Iterable[Manifest]) -> float | None:
-    measured = [
-        (end.plasticity_seconds, end.seconds or 0.0)
-        for end in ended
-        if end.kind == StreamRun.kind and end.plasticity_seconds is not None
-    ]
-    plasticity, seconds = (
-        (sum(column) for column in zip(*measured, strict=True)) if measured else (0, 0)
-    )
-    return plasticity / seconds if seconds else None
+    streams = [end for end in ended if end.kind == StreamRun.kind]
+    measured = [end for end in streams if end.plasticity_seconds is not None]
+    seconds = sum(end.seconds or 0.0 for end in measured)
+    return sum(end.plasticity_seconds or 0.0 for end in measured) / seconds if seconds else None

@@ -8,7 +8,6 @@ import traceback
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,10 +29,8 @@ from raylot.tasks import Task
 from raylot.tasks.datasets import from_arrays, load, scaled
 from raylot.training import Masks, TrainingResult
 from raylot.trials import ray_internals
-from raylot.trials.record import Status, artifact_run, closing_measures, log, now, run_row
+from raylot.trials.record import Status, closing_measures, log, now, run_row
 from raylot.trials.state import RunState, state_path, tensors_from_bytes, tensors_to_bytes
-
-_STATE_FILE = "state.safetensors"  # in a checkpoint of Tune's own
 
 
 class InputLostError(Exception):
@@ -155,15 +152,6 @@ class RunTrainable(tune.Trainable):
             log(f"{self._run_name} ends" + (f": {error}" if error else ""))
         return self._report(measures, self.state.training_steps - before, done, bool(error))
 
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Saves for Tune's schedulers that pause trials; raylot's own sweeps use none of these."""
-        self.state.tensors = self.tensors() if self._begun else self.state.tensors
-        (Path(checkpoint_dir) / _STATE_FILE).write_bytes(self.state.to_bytes())
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        self.state = RunState.from_bytes((Path(checkpoint) / _STATE_FILE).read_bytes())
-        self._begun = False
-
     # -------------------------------------------------- its own workings
 
     def _start(self, config: dict[str, Any]) -> None:
@@ -208,7 +196,7 @@ class RunTrainable(tune.Trainable):
         Raises:
             InputLostError: the tensors are missing, damaged, or not what that run wrote.
         """
-        run_id = artifact_run(path)
+        run_id = path.split("/")[1]  # artifacts/<run_id>/...
         content = self.storage.read(path)
         if content is None:
             raise InputLostError(run_id, f"{path}: is not there")

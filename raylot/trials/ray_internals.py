@@ -154,9 +154,9 @@ def set_title(label: str) -> None:
 # -------------------------------------------------- what Tune's callbacks are told of a trial
 
 
-def trainable_name(trial: Any) -> str:
-    """Returns the name of the class that computes a trial."""
-    return str(trial.trainable_name)
+def trial_kind(trial: Any) -> str:
+    """Returns the kind of a trial's run."""
+    return str(trial.config["kind"])
 
 
 def trial_options(trial: Any) -> dict[str, Any]:

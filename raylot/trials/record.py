@@ -32,11 +32,6 @@ def log(line: str) -> None:
     print(f"{datetime.now(UTC).isoformat(sep=' ', timespec='seconds')} {line}", flush=True)
 
 
-def artifact_run(path: str) -> str:
-    """Returns the run_id of the run that wrote an artifact: ``artifacts/<run_id>/...``."""
-    return path.split("/")[1]
-
-
 def closing_measures(state: RunState) -> dict[str, float]:
     """Returns the last value of each measure in the run's tables, to compare ended runs by."""
     closing: dict[str, Any] = {

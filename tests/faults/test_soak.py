@@ -25,17 +25,9 @@ _SOAK_SECONDS = 600.0
 
 #: One stream and two searches.
 _TINIEST = (
-    "--seeds",
-    "0",
-    "--ticket-tasks",
-    "0",
-    "--tasks",
-    "20",
-    "--snapshots",
-    "0,19",
-    "--stream-snapshots",
-    "0",
-)
+    "--seeds", "0", "--ticket-tasks", "0", "--tasks", "20", "--snapshots", "0,19",
+    "--stream-snapshots", "0",
+)  # fmt: skip
 _TINIEST_RUNS = 3
 
 #: Twelve of all that is in the tiny sweep.

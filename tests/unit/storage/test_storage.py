@@ -100,12 +100,6 @@ def test_names_exists_delete(storage: Storage, tmp_path: Path) -> None:
     assert not storage.exists("folder")
 
 
-def test_nothing_but_the_file_is_left_behind(storage: Storage, tmp_path: Path) -> None:
-    storage.write("folder/file", OLD)
-    storage.write("folder/file", NEW)
-    assert [path.name for path in (tmp_path / "root" / "folder").iterdir()] == ["file"]
-
-
 def test_a_write_that_fails_leaves_the_old_contents(storage: Storage, tmp_path: Path) -> None:
     storage.write("folder/file", OLD)
     with pytest.raises(TypeError):
@@ -306,7 +300,7 @@ def test_nothing_is_found_below_a_file(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("no folder")
     storage = Storage(file / "sub")
-    assert storage.names("folder") == []
+    assert storage.names("folder") == Storage(tmp_path).names("file") == []
     assert not storage.exists("folder/file")
     assert storage.read("folder/file") is None
 
@@ -445,9 +439,3 @@ def test_a_name_that_python_reads_as_ascii_only_is_one_line() -> None:
     """As with LC_ALL=C and PYTHONUTF8=0, where bytes beyond ASCII become surrogates."""
     with pytest.raises(OptionError, match=r"storage=/tmp/\\udcc3\\udcbc: .*set PYTHONUTF8=1"):
         Storage("/tmp/\udcc3\udcbc")
-
-
-def test_a_file_in_place_of_a_folder_holds_no_names(tmp_path: Path) -> None:
-    (tmp_path / "artifacts").mkdir()
-    (tmp_path / "artifacts" / "foo").write_text("no folder")
-    assert Storage(tmp_path).names("artifacts/foo") == []

@@ -26,7 +26,7 @@ from raylot.sweep.space import study_spaces
 from raylot.trials.base import _granted_device
 from raylot.trials.stream import snapshot_path
 from raylot.trials.tickets import TicketsTrial
-from tests.support.tables import assert_same_tables, read_sorted
+from tests.support.tables import assert_same_tables
 from tests.unit.sweep.tensorboard_server import TensorBoardServer
 from tests.unit.trials.runs import finish
 
@@ -357,18 +357,19 @@ def test_the_plan_does_not_count_failed_runs_as_finished(tmp_path: Path, two_see
     assert lines[-1] == "1 runs have failed: --retry-failed computes them again."
 
 
-def test_the_plan_counts_a_run_with_a_damaged_end_as_to_run(
-    tmp_path: Path, two_seeds: Path
-) -> None:
+def test_the_plan_counts_damaged_runs_as_to_run(tmp_path: Path, two_seeds: Path) -> None:
     root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
     sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
     for run in (sweep.stages[0].runs[0], sweep.stages[1].runs[3]):
         end = root / f"tables/runs/{run.run_id}.parquet"
         end.write_bytes(end.read_bytes()[:-1])
+    search = sweep.stages[1].runs[4]
+    (root / f"tables/tickets/{search.run_id}.parquet").write_bytes(b"cut off")
     lines = sweep.plan().splitlines()
     assert lines[1].split() == ["streams", "2", "1", "1", "30", "30"]
-    assert lines[2].split() == ["tickets", "8", "7", "1", "36", "36"]
-    assert lines[-1] == "2 runs had ended, and are damaged: they run again."
+    assert lines[2].split() == ["tickets", "8", "6", "2", "36", "72"]
+    assert lines[-1] == "3 runs had ended, and are damaged: they run again."
+    assert sweep.prediction() != "Nothing is left to compute."
 
 
 def test_the_dense_network_is_trained_once_whatever_was_pruned(tmp_path: Path) -> None:
@@ -516,22 +517,3 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
     }
     expected = snapshots.set_index(["seed", "task", "sparsity"])["ticket_count"].to_dict()
     assert found == pytest.approx(expected)
-
-
-def test_identity_columns_begin_every_table(two_seeds: Path) -> None:
-    for table in results.SCHEMAS:
-        frame = read_sorted(two_seeds, table)
-        assert set(frame["seed"]) == {0, 1}
-        assert set(frame["dataset"]) == {"digits"}
-        assert frame["run_id"].str.fullmatch("[0-9a-f]{12}").all()
-
-
-def test_the_plan_takes_what_is_damaged_for_missing(two_seeds: Path, tmp_path: Path) -> None:
-    shutil.copytree(two_seeds, tmp_path, dirs_exist_ok=True)
-    sweep = _sweep(tmp_path, [0, 1], [0.5, 0.8], **_THREE_STAGES)
-    search = sweep.stages[1].runs[0]
-    (tmp_path / "tables" / "tickets" / f"{search.run_id}.parquet").write_bytes(b"cut off")
-    rows = [line.split() for line in sweep.plan().splitlines()]
-    assert rows[2] == ["tickets", "8", "7", "1", "36", "36"]
-    assert " ".join(rows[4]) == "1 runs had ended, and are damaged: they run again."
-    assert sweep.prediction() != "Nothing is left to compute."

@@ -203,21 +203,6 @@ def test_a_reused_actor_carries_nothing_over(tmp_path: Path) -> None:
     assert_same_tables(tmp_path / "new", tmp_path / "reused")
 
 
-def test_tunes_own_checkpoints_continue_a_run_too(tmp_path: Path, whole: Path) -> None:
-    checkpoint = tmp_path / "checkpoint"
-    checkpoint.mkdir()
-    config = trial_config(tmp_path / "continued", save_interval=1000)
-    first = StreamTrial(config)
-    first.step()
-    first.step()
-    first.save_checkpoint(str(checkpoint))
-    second = StreamTrial(config)
-    second.load_checkpoint(str(checkpoint))
-    assert finish(second)[0]["timesteps_total"] == 3
-    finish(TicketsTrial(trial_config(tmp_path / "continued", task=2)))
-    assert_same_tables(whole, tmp_path / "continued")
-
-
 def test_a_finished_run_is_not_computed_again(tmp_path: Path) -> None:
     finish(StreamTrial(trial_config(tmp_path)))
     before = results.read(tmp_path, "runs")["seconds"].item()

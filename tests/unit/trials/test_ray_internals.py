@@ -8,10 +8,12 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -60,13 +62,9 @@ def test_the_raylets_lines_on_lost_workers_are_skipped(monkeypatch: pytest.Monke
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-def test_tune_copies_no_credentials_to_workers() -> None:
-    ray_internals.keep_credentials_here()
+def test_no_session_copies_credentials_to_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else they stand in a log that all users of the machine can read."""
     assert class_cache.ENV_VARS_TO_PROPAGATE
-    assert not [name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS")]
-
-
-def test_nor_does_it_in_a_session_that_is_open_already(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(class_cache, "ENV_VARS_TO_PROPAGATE", {"AWS_SESSION_TOKEN", "OTHER"})
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 1.0}}])
@@ -175,27 +173,18 @@ def test_whether_nodes_are_added_by_themselves_is_told_by_their_types() -> None:
 @pytest.mark.usefixtures("session")
 def test_what_callbacks_ask_of_a_trial(tmp_path: Path) -> None:
     """Else TensorBoard shows nothing, and nobody knows which run has lost its worker."""
-    config = {"shared": {"lr": 0.1}, "run": {"seed": 3}}
+    config = {"kind": "stream", "shared": {"lr": 0.1}, "run": {"seed": 3}}
     place = StorageContext(str(tmp_path), "experiment", trial_dir_name="trial")
     trial = Trial("StreamTrial", config=config, storage=place, evaluated_params=config, stub=True)
     assert ray_internals.trial_folder(trial).name == "trial"
-    assert ray_internals.trainable_name(trial) == "StreamTrial"
+    assert ray_internals.trial_kind(trial) == "stream"
     assert ray_internals.trial_options(trial) == {"lr": 0.1, "seed": 3}
     assert ray_internals.searched_options(trial) == {"seed": 3}
     assert ray_internals.trial_error(trial) == "no reason is known"
     trial.init_local_path()
     trial.handle_error(RuntimeError("its actor died"))
+    shutil.copytree(trial.local_path, trial.storage.trial_fs_path)  # as Tune does
     assert "its actor died" in ray_internals.trial_error(trial)
-
-
-class _Heard:
-    """Of the progress, what is waited for."""
-
-    def __init__(self) -> None:
-        self.waited_for: list[str] = []
-
-    def wait_for(self, what: str) -> None:
-        self.waited_for.append(what)
 
 
 @pytest.mark.parametrize(
@@ -211,6 +200,7 @@ def test_a_node_is_waited_for_only_where_there_is_no_room(
     monkeypatch.setattr(ray_internals, "has_placed_trials", lambda: placed)
     monkeypatch.setattr("raylot.sweep.execution.ray.nodes", lambda: [{"Alive": True}])
     monkeypatch.setattr("raylot.sweep.execution._WAITING", -1.0)
-    heard: Any = _Heard()
-    _Listener(heard, Losses(), {"cpu": 1.0, "gpu": 0.0}, InterruptGuard("")).on_step_end(1, [])
-    assert heard.waited_for == [said]
+    told: list[str] = []
+    progress: Any = SimpleNamespace(wait_for=told.append)
+    _Listener(progress, Losses(), {"cpu": 1.0, "gpu": 0.0}, InterruptGuard("")).on_step_end(1, [])
+    assert told == [said]
