@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from raylot.analysis import command, files
-from raylot.analysis.layout import print_answers
+from raylot.analysis import command, output
+from raylot.analysis.output import print_answers
 from raylot.analysis.prose.findings import Findings, findings
 from raylot.analysis.prose.headline import headline
 from raylot.analysis.prose.printed import print_setting
@@ -40,6 +40,7 @@ from raylot.analysis.statistics.significance import (
 from raylot.analysis.tables.measures import TICKET_MEASURES, measure
 from raylot.analysis.tables.observations import (
     GROUP,
+    PLACE,
     SETTING,
     Observations,
     Pairing,
@@ -54,13 +55,7 @@ from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
 
 COLUMNS: dict[str, pa.DataType] = {
-    "protocol": pa.string(),
-    "dataset": pa.string(),
-    "network": pa.string(),
-    "intervention": pa.string(),
-    "shift": pa.string(),  # all: every shift of the setting together
-    "sparsity": pa.float64(),
-    "rounds": pa.int64(),
+    **PLACE,  # shift "all": every shift of the setting together
     "pairing": pa.string(),  # same, previous: see `observations.Pairing`
     "ticket_measure": pa.string(),
     "plasticity_measure": pa.string(),
@@ -96,16 +91,11 @@ class CorrelationOptions(command.StorageOptions):
         "plasticity measure that is printed; the files hold all",
         accepts="test_accuracy, or another of the storage's plasticity measures",
     )
-    tickets: Literal[
+    tickets: str = option(
         "ticket_count",
-        "winning_ticket_count",
-        "overlap_mean",
-        "overlap_corrected",
-        "winning_tickets",
-        "ticket_accuracy",
-        "ticket_advantage",
-        "advantage_over_random",
-    ] = option("ticket_count", "ticket measure that is printed; the files hold all")
+        "ticket measure that is printed; the files hold all",
+        accepts=f"one of {', '.join(TICKET_MEASURES)}",
+    )
     pairing: Pairing = option(
         "same",
         "task whose performance a snapshot is paired with: the one it is about to train on, or the "
@@ -349,15 +339,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = command.parse(CorrelationOptions, __doc__, arguments)
     storage = Storage(options.storage)
     observations = observe(storage, options.pairing)
-    if options.measure not in observations.measures:
-        raise OptionError(
-            f"measure={options.measure}: must be one of {', '.join(observations.measures)}"
-        )
+    for name, known in (("measure", observations.measures), ("tickets", TICKET_MEASURES)):
+        if (given := getattr(options, name)) not in known:
+            raise OptionError(f"{name}={given}: must be one of {', '.join(known)}")
     pair, confidence = (options.tickets, options.measure), options.confidence
     how = {"resamples": options.resamples, "confidence": confidence, "seed": options.seed}
     correlations = correlate_all(observations, options.pairing, options.tickets, **how)
     name = "correlation" if options.pairing == "same" else "correlation_pairing_previous"
-    files.write(storage, name, correlations, COLUMNS)
+    output.write(storage, name, correlations, COLUMNS)
     console, center = command.terminal(), CENTERS[options.center]
     answers = []
     for setting in settings(observations):
@@ -365,4 +354,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print_setting(console, setting, rows, found, center)
         answers.append((setting.title, headline(found)))
     print_answers(console, answers)
-    files.print_where(console, storage, name)
+    output.print_where(console, storage, name)

@@ -16,20 +16,21 @@ import pandas as pd
 import pyarrow as pa
 from rich.console import Console
 
-from raylot.analysis import along_snapshots, command, files
+from raylot.analysis import along_snapshots, command, output
 from raylot.analysis.along_snapshots import searches
-from raylot.analysis.layout import plain_table, print_answers
+from raylot.analysis.output import plain_table, print_answers
 from raylot.analysis.statistics.intervals import ENOUGH_SEEDS, Mean, mean_interval
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.observations import (
     GROUP,
+    PLACE,
     SETTING,
     Observations,
     Setting,
     groups,
+    label_plugin_versions,
     observe,
     settings,
-    told_apart,
 )
 from raylot.analysis.words import counted, figure, listed
 from raylot.config.options import option
@@ -42,13 +43,7 @@ _NAME = "plastic_parameters"
 VALUES = ("jaccard", "chance", "corrected")
 
 COLUMNS: dict[str, pa.DataType] = {
-    "protocol": pa.string(),
-    "dataset": pa.string(),
-    "network": pa.string(),
-    "intervention": pa.string(),
-    "shift": pa.string(),
-    "sparsity": pa.float64(),
-    "rounds": pa.int64(),
+    **PLACE,
     "layer": pa.string(),  # all: the whole network
     "selection": pa.string(),  # first, union, intersection
     "snapshot": pa.int64(),  # its task; null: mean over all snapshots
@@ -94,7 +89,7 @@ def measured(storage: Storage) -> list[Setting]:
             f"storage={storage.root}: must be the folder or URI of a raylot storage that holds "
             "plastic parameters (tables/plastic_parameters has none)"
         )
-    rows = told_apart(rows, tables.read(storage, "runs", ["run_id", "plugins"]))
+    rows = label_plugin_versions(rows, tables.read(storage, "runs", ["run_id", "plugins"]))
     return settings(Observations(rows, [], [], observe(storage).options))
 
 
@@ -209,11 +204,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = command.parse(PlasticParametersOptions, __doc__, arguments)
     storage = Storage(options.storage)
     compared = [(part, compare(part.frame, options.confidence)) for part in measured(storage)]
-    files.write(storage, _NAME, pd.concat([rows for _, rows in compared]), COLUMNS)
+    output.write(storage, _NAME, pd.concat([rows for _, rows in compared]), COLUMNS)
     console = command.terminal()
     for setting, rows in compared:
         show(console, setting, rows, options.confidence)
     note = "in parentheses the overlap corrected for chance"
     answers = [(setting.title, answer(rows)) for setting, rows in compared]
     print_answers(console, answers, note)
-    files.print_where(console, storage, _NAME)
+    output.print_where(console, storage, _NAME)

@@ -17,8 +17,8 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from raylot.analysis import command, files
-from raylot.analysis.layout import plain_table
+from raylot.analysis import command, output
+from raylot.analysis.output import plain_table
 from raylot.analysis.statistics.intervals import ENOUGH_SEEDS
 from raylot.analysis.statistics.spread import NEIGHBOURS, neighbours_interval, prediction_interval
 from raylot.analysis.tables.original import OriginalRows, original_rows
@@ -365,7 +365,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     storage = Storage(options.storage)
     rows = original_rows(storage)
     frame = reproduce(rows, options.confidence)
-    files.write(storage, "reproduction", frame, COLUMNS)
+    output.write(storage, "reproduction", frame, COLUMNS)
     console = command.terminal()
     show(console, frame, rows.notes, options.confidence)
-    files.print_where(console, storage, "reproduction")
+    output.print_where(console, storage, "reproduction")

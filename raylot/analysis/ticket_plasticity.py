@@ -17,20 +17,21 @@ import pandas as pd
 import pyarrow as pa
 from rich.console import Console
 
-from raylot.analysis import along_snapshots, command, files
+from raylot.analysis import along_snapshots, command, output
 from raylot.analysis.along_snapshots import searches
-from raylot.analysis.layout import plain_table, print_answers
+from raylot.analysis.output import plain_table, print_answers
 from raylot.analysis.statistics.intervals import ENOUGH_SEEDS, Mean, mean_interval
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.observations import (
     GROUP,
+    PLACE,
     SETTING,
     Observations,
     Setting,
     groups,
+    label_plugin_versions,
     options_by_protocol,
     settings,
-    told_apart,
 )
 from raylot.analysis.words import counted, figure, listed
 from raylot.config import TicketStreamRun
@@ -39,13 +40,7 @@ from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
 
 COLUMNS: dict[str, pa.DataType] = {
-    "protocol": pa.string(),
-    "dataset": pa.string(),
-    "network": pa.string(),
-    "intervention": pa.string(),
-    "shift": pa.string(),
-    "sparsity": pa.float64(),
-    "rounds": pa.int64(),
+    **PLACE,
     "snapshot": pa.int64(),  # its task; null: mean over all snapshots
     "other": pa.string(),  # what the ticket is compared with: see OTHERS
     "measure": pa.string(),  # see MEASURES
@@ -359,14 +354,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = command.parse(TicketPlasticityOptions, __doc__, arguments)
     storage = Storage(options.storage)
     runs = tables.read(storage, "runs")
-    tasks, tickets = (told_apart(tables.read(storage, t), runs) for t in ("tasks", "tickets"))
+    tasks, tickets = (
+        label_plugin_versions(tables.read(storage, t), runs) for t in ("tasks", "tickets")
+    )
     pairs = paired_tasks(tasks, runs)
     if pairs.empty:
         raise OptionError(_why_nothing(storage, tasks))
     of_streams = options_by_protocol(runs[runs["kind"] == TicketStreamRun.kind])
     parts = settings(Observations(pairs, [], [], of_streams))
     compared = [(part, compare(part.frame, options.confidence)) for part in parts]
-    files.write(storage, _NAME, pd.concat([rows for _, rows in compared]), COLUMNS)
+    output.write(storage, _NAME, pd.concat([rows for _, rows in compared]), COLUMNS)
     console = command.terminal()
     answers = []
     for setting, rows in compared:
@@ -374,4 +371,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         won = winners(setting.frame, tasks, tickets)
         answers.append((setting.title, "\n\n".join(filter(None, [answer(rows), won]))))
     print_answers(console, answers)
-    files.print_where(console, storage, _NAME)
+    output.print_where(console, storage, _NAME)

@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from raylot.analysis.layout import plain_table
+from raylot.analysis.output import plain_table
 from raylot.analysis.words import correlation
 from raylot.foundation.names import ENOUGH_SEEDS
 from raylot.foundation.text import one_line, safe

@@ -10,7 +10,7 @@ import pandas as pd
 from raylot.analysis.correlation import correlate
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.measures import STATIONARY, main_measures
-from raylot.analysis.tables.observations import Observations, Setting, told_apart
+from raylot.analysis.tables.observations import Observations, Setting, label_plugin_versions
 from raylot.config import TicketsRun, TicketStreamRun
 from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
@@ -35,7 +35,9 @@ class Tables:
         runs = tables.read(storage, "runs")
         return cls(
             **{
-                name: told_apart(tables.read(storage, name), runs) if name != "runs" else runs
+                name: label_plugin_versions(tables.read(storage, name), runs)
+                if name != "runs"
+                else runs
                 for name in cls.__annotations__
             }
         )

@@ -9,7 +9,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from raylot.analysis.layout import plain_table
+from raylot.analysis.output import plain_table
 from raylot.analysis.prose.answer import answer
 from raylot.analysis.prose.findings import Findings
 from raylot.analysis.statistics.coefficients import STATISTICS

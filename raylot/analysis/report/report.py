@@ -41,9 +41,9 @@ from raylot.analysis.tables.measures import main_measures
 from raylot.analysis.tables.observations import (
     SETTING,
     Setting,
+    label_plugin_versions,
     observe,
     settings,
-    told_apart,
 )
 from raylot.foundation.errors import OptionError
 from raylot.foundation.version import VERSION
@@ -96,8 +96,8 @@ def report(storage: Storage) -> str:
     runs = tables.read(storage, "runs")
     unfinished = unfinished_runs(storage, set(runs["run_id"]))
     begun = report_data.begun(runs, unfinished)
-    tasks = told_apart(tables.read(storage, "tasks"), begun)
-    runs = told_apart(runs, begun)
+    tasks = label_plugin_versions(tables.read(storage, "tasks"), begun)
+    runs = label_plugin_versions(runs, begun)
     known = report_data.streams(begun, tasks)
     if known.empty:
         raise OptionError(

@@ -11,10 +11,12 @@ import pandas as pd
 from raylot.analysis.figures.material import search_protocols
 from raylot.analysis.figures.panels import means_over_seeds
 from raylot.analysis.figures.ticket_streams import dense_from_stream
+from raylot.analysis.figures.tickets_and_controls import NETWORKS
 from raylot.analysis.statistics.intervals import Array
 from raylot.analysis.tables.measures import TICKET_MEASURES, in_order, measure, sparsity_label
 from raylot.analysis.tables.observations import (
     NOT_GIVEN,
+    SETTING,
     Observations,
     options_by_protocol,
     several_rounds,
@@ -30,17 +32,8 @@ MOST_VALUES = 200_000
 #: What ``tasks`` says of each task.
 CURVES = ("test_accuracy", "online_accuracy", "learning_speed")
 
-#: Accuracies of a snapshot's tickets and of what they are compared with: columns of ``snapshots``.
-CONTROLS = (
-    "dense_accuracy",
-    "ticket_accuracy",
-    "random_accuracy",
-    "shuffled_accuracy",
-    "reinit_accuracy",
-)
-
 _CORRELATIONS = (
-    "protocol", "dataset", "network", "intervention", "shift", "sparsity", "label",
+    *SETTING, "shift", "sparsity", "label",
     "ticket_measure", "plasticity_measure", "statistic", "estimate", "low", "high", "p_corrected",
     "seeds", "note",
 )  # fmt: skip
@@ -100,8 +93,8 @@ def along_stream(known: pd.DataFrame, tasks: pd.DataFrame, plasticity: pd.DataFr
     """Plasticity of the streams' networks, task by task or at their snapshots.
 
     Returns:
-        ``width``: tasks that each value of `CURVES` is the mean of; ``lines``: measure -> its
-        lines, see `lines`.
+        ``curves``: measures of every task, each value the mean of ``width`` tasks; ``lines``:
+        measure -> its lines, see `lines`.
     """
     learned, width = _binned(tasks[tasks["run_id"].isin(known["run_id"])], "task", len(known))
     learned = learned.assign(line=_lines_of(known, learned["run_id"]))
@@ -112,18 +105,20 @@ def along_stream(known: pd.DataFrame, tasks: pd.DataFrame, plasticity: pd.DataFr
         line=_lines_of(known, wide["stream_run_id"]),
         seed=wide["stream_run_id"].map(known.set_index("run_id")["seed"]),
     )
-    found |= {name: lines(wide, [], name) for name in names if not found.get(name)}
-    return {"width": width, "lines": {name: own for name, own in found.items() if own}}
+    curves = {name: own for name, own in found.items() if own}
+    others = {name: lines(wide, [], name) for name in names if name not in curves}
+    drawn = {**curves, **{name: own for name, own in others.items() if own}}
+    return {"curves": list(curves), "width": width, "lines": drawn}
 
 
 def searches(known: pd.DataFrame, observed: Observations, snapshots: pd.DataFrame) -> Columns:
     """A row per snapshot and sparsity, its tickets, controls and plasticity; and their lines."""
-    frame = observed.frame.merge(snapshots[["run_id", *CONTROLS]], on="run_id", how="left",
+    frame = observed.frame.merge(snapshots[["run_id", *NETWORKS]], on="run_id", how="left",
                                  suffixes=("", "_again"))  # fmt: skip
     frame["stream"] = _places(known, frame["stream_run_id"])
     frame = frame[frame["stream"].notna()].sort_values(["stream", "task", "sparsity"])
     frame = frame.assign(label=_labels(frame), line=_lines_of(known, frame["stream_run_id"]))
-    names = list(dict.fromkeys([*observed.tickets, *observed.measures, *CONTROLS]))
+    names = list(dict.fromkeys([*observed.tickets, *observed.measures, *NETWORKS]))
     return {
         "tickets": observed.tickets,
         "measures": observed.measures,

@@ -42,11 +42,12 @@ _WORDS = (
     "run_id", "dataset", "network", "shift", "intervention", "stream_run_id", "protocol",
     "subnetwork", "metric", "control", "selection",
 )  # fmt: skip
-_FRACTIONS = (
-    "test_accuracy", "online_accuracy", "dense_accuracy", "ticket_accuracy", "random_accuracy",
-    "shuffled_accuracy", "reinit_accuracy", "density", "jaccard", "chance", "overlap_mean",
-    "overlap_chance",
-)  # fmt: skip
+_FRACTIONS = [
+    name
+    for table in ("tasks", "tickets", "overlaps", "plastic_parameters", "snapshots")
+    for name in results.SCHEMAS[table]
+    if name.endswith(("_accuracy", "density", "chance")) or name in ("jaccard", "overlap_mean")
+]
 #: Column -> its least and its largest value. A stream has a million tasks at most, and a ticket
 #: stream as many again.
 _RANGES: dict[str, tuple[float, float]] = {
