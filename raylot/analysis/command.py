@@ -1,4 +1,4 @@
-"""What the scripts in this folder share: options from the command line, errors in one line."""
+"""Shared by all analyses: options from the command line, and errors in one line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
 class StorageOptions(Options):
-    """What every script is asked."""
+    """The options of every analysis."""
 
     storage: str = option(
         ..., "storage of a sweep", accepts="folder or URI, as given to the sweep"
@@ -63,7 +63,8 @@ def parse(
 
 
 def run(main: Callable[[], None]) -> int:
-    """Runs a script's main function; what the user can mend is told in one line on stderr.
+    """Runs a script's main function, and prints an error that the user can mend as one line on
+    stderr.
 
     Returns:
         The exit code: 0, 2 after an error, or 130 after Ctrl-C.
@@ -82,7 +83,7 @@ def run(main: Callable[[], None]) -> int:
 
 
 def terminal() -> Console:
-    """Where results are printed: at most 80 columns wide, plain text if piped."""
+    """Returns the console for results: at most 80 columns wide, plain text if piped."""
     console = Console(highlight=False, markup=False, emoji=False)
     console.width = min(console.width, 80)
     return console

@@ -77,14 +77,14 @@ COLUMNS: dict[str, pa.DataType] = {
 }
 
 
-# Figures, of a pair in a resample, that are held in memory at once.
+# Numbers held in memory at once: one per pair and resample.
 _AT_ONCE = 4_000_000
 _OF_THE_FILE = ("pairing", "p_corrected", "p_holm", "tests")
 _DTYPES = {pa.int64(): "Int64", pa.float64(): "float64"}
 
 
 class CorrelationOptions(command.StorageOptions):
-    """What is asked of this script."""
+    """The options of this analysis."""
 
     measure: str = option(
         "test_accuracy",
@@ -119,7 +119,7 @@ def correlate(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """All correlations within one setting.
+    """Correlates every ticket measure with every plasticity measure within one setting.
 
     Args:
         setting: observations of one setting, as `observations.settings` gives them.
@@ -165,7 +165,7 @@ def correlate(
 
 
 def completed(frames: Iterable[pd.DataFrame], pairing: Pairing) -> pd.DataFrame:
-    """The file's table: all settings' correlations, with their p-values corrected together.
+    """Joins the correlations of all settings, and corrects their p-values together.
 
     Args:
         frames: from `correlate`.
@@ -183,7 +183,7 @@ def completed(frames: Iterable[pd.DataFrame], pairing: Pairing) -> pd.DataFrame:
 def _estimates(
     series: Series, name: str, draws: Array | None, seeds: int, confidence: float
 ) -> list[dict[str, Any]]:
-    """One statistic of every pair of x and y, in this order."""
+    """Computes one statistic of every pair of x and y; all pairs of the first x come first."""
     statistic = STATISTICS[name]
     points = statistic.points(series)
     count = points.task.size
@@ -276,7 +276,7 @@ def _why_undefined(points: Series, x: int, y: int, statistic: str) -> str:
 def correlate_all(
     observations: Observations, pairing: Pairing = "same", tickets: str = "ticket_count", **how: Any
 ) -> pd.DataFrame:
-    """All correlations within each setting of a storage, with their p-values corrected together.
+    """Correlates within each setting of a storage, and corrects all p-values together.
 
     Args:
         observations: from `observations.observe`.
@@ -319,13 +319,13 @@ def find(
 
 
 def table(storage: Storage, pairing: Pairing = "same") -> pd.DataFrame:
-    """All correlations of a storage: the rows of ``correlation.csv``, see `COLUMNS`."""
+    """Returns all correlations of a storage: the rows of ``correlation.csv``, see `COLUMNS`."""
     return correlate_all(observe(storage, pairing), pairing)
 
 
 def answer(storage: Storage) -> str:
-    """The answer to raylot's question: a few sentences per setting, under its title if there are
-    several."""
+    """Returns the answer to raylot's question: a few sentences per setting, under its title if
+    there are several settings."""
     observations = observe(storage)
     correlations, parts = correlate_all(observations), settings(observations)
     texts = {part.title: headline(find(part, correlations)[1]) for part in parts}

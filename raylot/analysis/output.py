@@ -12,7 +12,7 @@ from rich.table import Table
 
 from raylot.storage import Storage
 
-#: What analyses leave in STORAGE/analysis/ besides such tables.
+#: Files and folders in STORAGE/analysis/ besides these tables.
 _OTHERS = ("report.html", "figures")
 
 
@@ -41,7 +41,7 @@ def write(
 
 
 def print_where(console: Console, storage: Storage, name: str) -> None:
-    """Prints one line, the last that a script prints: where all lies that is not on the screen.
+    """Prints where the written files are, as the last line of an analysis.
 
     Args:
         console: where to.
@@ -66,7 +66,7 @@ def plain_table(*, padding: int = 2) -> Table:
 
 
 def print_answers(console: Console, answers: Sequence[tuple[str, str]], note: str = "") -> None:
-    """Prints what a study comes to, below all figures, so that it stays on the screen.
+    """Prints the answers last, so that they stay on the screen.
 
     Args:
         console: where to.

@@ -72,13 +72,13 @@ DEGREES: tuple[tuple[float, str], ...] = (
 
 
 class PlasticParametersOptions(command.StorageOptions):
-    """What is asked of this script."""
+    """The options of this analysis."""
 
     confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1)
 
 
 def measured(storage: Storage) -> list[Setting]:
-    """The rows of ``plastic_parameters``, parted into settings.
+    """Reads the rows of ``plastic_parameters``, and parts them into settings.
 
     Raises:
         OptionError: there are none.
@@ -94,7 +94,7 @@ def measured(storage: Storage) -> list[Setting]:
 
 
 def compare(frame: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
-    """Overlap of plastic weights with tickets, as means over seeds.
+    """Averages the overlap of plastic weights with tickets over seeds.
 
     Args:
         frame: rows of ``plastic_parameters`` of one setting.
@@ -134,8 +134,8 @@ def _columns(means: dict[str, Mean | None]) -> dict[str, Any]:
 
 
 def answer(rows: pd.DataFrame) -> str:
-    """Whether the most plastic weights are the tickets', from one setting's rows of `compare`: a
-    paragraph per shift and sparsity."""
+    """Says in a paragraph per shift and sparsity whether the most plastic weights are the tickets',
+    from one setting's rows of `compare`."""
     whole = rows[rows["layer"] == WHOLE_NETWORK]
     paragraphs = []
     for where, part in searches(whole):
@@ -153,7 +153,7 @@ def answer(rows: pd.DataFrame) -> str:
 
 
 def verdict(corrected: Mean | None) -> str:
-    """What a chance-corrected overlap and its interval say, and no more."""
+    """Says what a chance-corrected overlap and its interval show, and no more."""
     if corrected is None:
         return "not known"
     if corrected.seeds < ENOUGH_SEEDS:

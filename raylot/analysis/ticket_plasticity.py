@@ -68,7 +68,7 @@ STAND_IN = "the stream itself, which has learnt the snapshot's task too, stands 
 
 @dataclass(frozen=True)
 class CurveMeasure:
-    """What is measured along the new tasks; high means plastic.
+    """A measure of a network along the new tasks; high means plastic.
 
     Attributes:
         label: its name in words.
@@ -114,7 +114,7 @@ _STREAM = ["stream_run_id", "snapshot", "task"]
 
 
 class TicketPlasticityOptions(command.StorageOptions):
-    """What is asked of this script."""
+    """The options of this analysis."""
 
     confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1)
 
@@ -123,7 +123,7 @@ class TicketPlasticityOptions(command.StorageOptions):
 
 
 def paired_tasks(tasks: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Tickets beside what they are compared with, on the same new tasks of the same stream.
+    """Pairs tickets with the networks they are compared with, on the same new tasks of a stream.
 
     A snapshot whose dense network was trained in no ticket stream has the stream's own rows in
     its place. Several tickets, or random draws, of a snapshot are averaged.
@@ -157,8 +157,8 @@ def paired_tasks(tasks: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 def _dense(
     finished: pd.DataFrame, in_ticket_streams: pd.DataFrame, tickets: pd.DataFrame
 ) -> pd.DataFrame:
-    """The dense network on the tickets' tasks: its protocol may name other options of a ticket
-    search, which it does not depend on, so that the stream it comes from identifies it."""
+    """Returns the dense network's rows on the tickets' tasks. The stream identifies it, as its
+    protocol may name options of another ticket search, on which a dense network does not depend."""
     own = in_ticket_streams[in_ticket_streams["subnetwork"] == "dense"]
     own = own.drop_duplicates(_STREAM)[[*_STREAM, *_VALUES]].assign(stands_in=False)
     streams = finished[finished["snapshot"].isna()].drop(columns=["stream_run_id", "snapshot"])
@@ -186,7 +186,7 @@ def _join(
 
 
 def compare(pairs: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
-    """Differences of plasticity between tickets and what they are compared with.
+    """Computes how plasticity differs between tickets and the other networks.
 
     Args:
         pairs: one setting's rows of `paired_tasks`.
@@ -243,7 +243,7 @@ def _columns(values: pd.DataFrame, mean: Mean) -> dict[str, Any]:
 
 
 def winners(pairs: pd.DataFrame, tasks: pd.DataFrame, tickets: pd.DataFrame) -> str:
-    """How many of the tickets compared win on the task that they were found on, in a sentence.
+    """Says in a sentence how many of the compared tickets win on the task they were found on.
 
     Args:
         pairs: one setting's rows of `paired_tasks`.
@@ -270,8 +270,8 @@ def winners(pairs: pd.DataFrame, tasks: pd.DataFrame, tickets: pd.DataFrame) -> 
 
 
 def answer(rows: pd.DataFrame) -> str:
-    """Whether tickets are more or less plastic, from one setting's rows of `compare`: a paragraph
-    per shift and sparsity."""
+    """Says in a paragraph per shift and sparsity whether tickets are more or less plastic, from one
+    setting's rows of `compare`."""
     paragraphs = []
     for where, part in searches(rows):
         found = along_snapshots.overall(part)

@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def report(storage: Storage) -> str:
-    """The page, as HTML.
+    """Returns the page, as HTML.
 
     Raises:
         OptionError: no stream has learned a task yet.
@@ -207,7 +207,7 @@ def _row(shift: str, search: Search, plasticity: Change | None) -> str:
 
 
 def _text(text: str) -> str:
-    """Text as HTML in which neither an interval nor ``p`` and its number are parted."""
+    """Returns text as HTML; no line breaks inside an interval, or between ``p`` and its number."""
     whole = re.sub(
         r"\[[^\[\]]*\]|\bp (?=[<.\d])", lambda found: found[0].replace(" ", "\xa0"), text
     )

@@ -1,4 +1,4 @@
-"""What the report's page draws from: a storage's tables as columns, small enough to be sent."""
+"""Prepares the data of the report's page, small enough to be sent."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ Columns = dict[str, Any]
 
 
 def begun(runs: pd.DataFrame, unfinished: Iterable[Unfinished]) -> pd.DataFrame:
-    """What is known of all runs, also of those that have not ended: kind, protocol and plugins."""
+    """Returns kind, protocol and plugins of all runs, those that have not ended included."""
     columns = ["run_id", "kind", "protocol", "plugins"]
     rows = [{name: getattr(run, name) for name in columns} for run in unfinished]
     under_way = pd.DataFrame(rows, columns=columns, dtype=object)
@@ -65,9 +65,8 @@ def begun(runs: pd.DataFrame, unfinished: Iterable[Unfinished]) -> pd.DataFrame:
 
 
 def streams(known: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
-    """A row per stream that has learned a task, also of those that have not ended: its identity
-    and protocol. One of which the protocol is not known is left out: nobody knows what it may be
-    compared with.
+    """Returns identity and protocol of each stream that has learned a task, even if it has not
+    ended. Leaves out streams of unknown protocol, as nothing says which others they compare with.
 
     Args:
         known: from `begun`.
@@ -231,7 +230,7 @@ def run_columns(runs: pd.DataFrame, unfinished: Iterable[Unfinished]) -> Columns
 
 
 def correlation_columns(correlations: pd.DataFrame) -> Columns:
-    """What analysis/correlation.py finds, as its file has it."""
+    """Returns the correlations that analysis/correlation.py writes."""
     return _columns(correlations.assign(label=_labels(correlations)), list(_CORRELATIONS))
 
 
@@ -252,9 +251,9 @@ def protocols(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 
 def is_whole(known: pd.DataFrame, runs: pd.DataFrame) -> bool:
-    """Whether nothing seems to be missing: no run has failed, and each stream has been searched at
-    every snapshot of its protocol, at each sparsity at which another stream has. Those that
-    diverged do not count: they may have no snapshots.
+    """Whether the study seems complete: no run has failed, and each stream has been searched at
+    every snapshot of its protocol and at each sparsity at which another stream has. Diverged
+    streams do not count, as they may have no snapshots.
 
     Args:
         known: from `streams`.
@@ -284,12 +283,12 @@ def labels(names: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def _places(known: pd.DataFrame, run_ids: pd.Series[str]) -> pd.Series[float]:
-    """Where each stream stands among those that are known."""
+    """Returns the place of each run's stream among the known ones."""
     return run_ids.map(pd.Series(range(len(known)), index=known["run_id"]))
 
 
 def _lines_of(known: pd.DataFrame, run_ids: pd.Series[str]) -> pd.Series[float]:
-    """Where the first stream stands that differs from each stream in seed only."""
+    """Returns the place of the first stream that differs from each run's stream in seed only."""
     like = [name for name in known if name not in ("run_id", "seed")]
     return run_ids.map(
         _places(known, known.groupby(like)["run_id"].transform("first")).set_axis(known["run_id"])
@@ -345,7 +344,7 @@ def _numbers(values: Iterable[Any]) -> list[float | int | None]:
 
 
 def _number(value: Any) -> float | int | None:
-    """None for what JSON cannot hold."""
+    """Returns a rounded number; None for what JSON cannot hold."""
     if pd.isna(value) or not np.isfinite(value):
         return None
     number = float(value)
@@ -355,7 +354,7 @@ def _number(value: Any) -> float | int | None:
 
 
 def filters(known: pd.DataFrame, parts: Mapping[str, Array]) -> dict[str, list[Any]]:
-    """What can be chosen: option -> its values, in the order in which they are offered."""
+    """Returns the choices of each filter, in the order in which the page offers them."""
     found: dict[str, list[Any]] = {
         name: sorted(known[name].unique().tolist())
         for name in ("dataset", "network", "intervention", "shift")

@@ -43,7 +43,7 @@ NOT_GIVEN = "not given"
 
 @dataclass(frozen=True)
 class Observations:
-    """What a storage holds.
+    """The observations of a storage.
 
     Attributes:
         frame: a row per snapshot and sparsity: run_id, `SETTING`, `GROUP`, seed, task,
@@ -151,7 +151,7 @@ def label_plugin_versions(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFram
 
 
 def settings(observations: Observations) -> list[Setting]:
-    """One part of the observations for each setting, the fullest first."""
+    """Parts the observations into settings, the fullest first."""
     parts = [(tuple(map(str, key)), part) for key, part in observations.frame.groupby(SETTING)]
     parts.sort(key=lambda part: -len(part[1]))
     several_protocols = len({key[0] for key, _ in parts}) > 1
@@ -233,7 +233,7 @@ def options_by_protocol(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 
 def _of_protocol(code: Any) -> Any:
-    """What comes from plugins, but for what a protocol's runs may differ in."""
+    """Returns the plugins in use, without those in which a protocol's runs may differ."""
     return code if pd.isna(code) else registry.without(code, PROTOCOL_EXCLUDES)
 
 

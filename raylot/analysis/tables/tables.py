@@ -1,7 +1,7 @@
-"""Reading a storage's tables for analysis: rows that raylot cannot have written are left out.
+"""Reads a storage's tables for analysis, without rows that raylot cannot have written.
 
-A storage may come from somebody else, or have been edited: one bad row must neither end an analysis
-nor count in it. Each table with such rows is reported in one line, and the rest goes on.
+One bad row, as in a storage that somebody edited, must neither end an analysis nor count in it.
+Each table with such rows is reported in one line, and the analysis goes on with the others.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def _whole_numbers(frame: pd.DataFrame, table: str) -> pd.DataFrame:
 
 @functools.cache
 def report_once(line: str) -> None:
-    """Reports what is left out, once in a process, though several readers meet the same rows."""
+    """Reports what was left out, once per process, as several readers meet the same rows."""
     _log.warning("%s", line)
 
 
@@ -168,7 +168,7 @@ def _rows(chosen: npt.NDArray[np.bool_]) -> str:
 
 
 def _printable(runs: pd.DataFrame) -> pd.DataFrame:
-    """Free texts, as errors and options are, with what could steer a terminal escaped."""
+    """Escapes characters in free texts, such as errors, that could steer a terminal."""
     for name in runs.select_dtypes(["object", "string"]).columns:
         odd = [text for text in runs[name].dropna().unique() if not str(text).isprintable()]
         if odd:
