@@ -1,10 +1,8 @@
 """Correlates the tickets of snapshots with their plasticity, and says what was found.
 
-Reads the tables of a raylot storage; writes STORAGE/analysis/correlation.csv and .parquet (with
---pairing previous: correlation_pairing_previous) with every pair of a ticket measure and a
-plasticity measure, for each protocol, shift and sparsity; prints one pair, and last the answer in
-words. Seeds are the unit of replication, never rows: intervals resample seeds, and p is of a t test
-over seeds, corrected for all tests in the file.
+``main`` in raylot/analysis/correlation.py shows the steps: ``observe`` a storage, ``correlate_all``
+its measures, ``find`` what one pair of them says, print it, write the table. A script or notebook
+of yours can call the same functions.
 """
 
 from __future__ import annotations

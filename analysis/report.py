@@ -1,8 +1,6 @@
 """Writes STORAGE/analysis/report.html: one page that explores a study, to keep or to send.
 
-The page holds all that it needs, opens without a network, and has the answer with its intervals,
-every figure with filters, the runs with their cost, and the commands and versions behind them. It
-shows what there is so far, also while a sweep runs.
+``report`` in raylot/analysis/report/report.py puts the page together.
 """
 
 from __future__ import annotations

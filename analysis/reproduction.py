@@ -1,8 +1,7 @@
-"""Lays what a storage holds of the original study's protocol beside its published numbers.
+"""Lays a storage's numbers of the original study's protocol beside those that it published.
 
-Works with any part of the preset original, one seed or many. Writes
-STORAGE/analysis/reproduction.csv and .parquet; prints which published numbers lie in the range in
-which one more run would be expected.
+``main`` in raylot/analysis/reproduction.py shows the steps: pick the ``original_rows``,
+``reproduce`` each published number from them, ``show`` both side by side.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """Is a winning ticket more or less plastic than the network it was found in?
 
-Compares tickets that go on learning new tasks (ticket streams) with the dense network of the same
-snapshot, with random masks and with re-initialised tickets, on the same tasks and paired by seed.
-Writes STORAGE/analysis/ticket_plasticity.csv and .parquet with every snapshot and measure; prints
-the differences and the answer in words.
+``main`` in raylot/analysis/ticket_plasticity.py shows the steps: bring tickets and others together
+on ``paired_tasks``, ``compare`` them seed by seed, ``show`` the table, put the ``answer`` in words.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""From tables to statistics, figures, prose and the report; imports neither Ray nor torch."""
+"""Turns tables into statistics, figures, prose and the report; imports neither Ray nor torch."""

@@ -1,4 +1,4 @@
-"""What the answers about snapshots share: each snapshot, the mean of all, and their names."""
+"""Averages over seeds at each snapshot and over all snapshots, and puts snapshots in words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from raylot.analysis.words import counted
 def by_snapshot(
     frame: pd.DataFrame, snapshot: str, columns: Sequence[str]
 ) -> Iterator[tuple[int | None, pd.DataFrame]]:
-    """One value per seed, at each snapshot and, under None, as the mean over a seed's snapshots.
+    """Yields one value per seed at each snapshot, and the mean over each seed's snapshots.
 
     Args:
         frame: with a column ``seed``; rows that share seed and snapshot are averaged.
@@ -36,7 +36,7 @@ def by_snapshot(
 
 
 def searches(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """One setting's rows for each shift and sparsity, which are named in words."""
+    """Yields a setting's rows for each shift and sparsity, with their name in words."""
     with_rounds = several_rounds(rows)
     for (shift, sparsity, rounds), part in groups(rows, with_all_shifts=False):
         label = sparsity_label(sparsity, rounds if with_rounds else None)
@@ -44,13 +44,13 @@ def searches(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def overall(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of one group's rows, those of the mean over snapshots; of a single snapshot, its own."""
+    """Picks a group's rows about the mean over snapshots; with a single snapshot, its rows."""
     mean = rows[rows["snapshot"].isna()]
     return rows if mean.empty else mean
 
 
 def shown(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of one group's rows, those of the first and the last snapshot and of the mean over all."""
+    """Picks a group's rows about the first and the last snapshot and about the mean over all."""
     ends = (rows["snapshot"].min(), rows["snapshot"].max())
     return rows[rows["snapshot"].isna() | rows["snapshot"].isin(ends)]
 
@@ -61,7 +61,7 @@ def snapshot_label(snapshot: Any) -> str:
 
 
 def mean_of(row: Any, name: str, low: str, high: str) -> Mean | None:
-    """The mean over seeds in a row's columns, with its interval; None if it is missing."""
+    """Reads a mean over seeds and its interval from a row's columns; None if it is missing."""
     if pd.isna(row[name]):
         return None
     lowest, highest = (None if pd.isna(row[bound]) else float(row[bound]) for bound in (low, high))
@@ -77,7 +77,7 @@ def place(rows: pd.DataFrame) -> str:
 
 
 def too_few(seeds: int) -> str:
-    """A sentence on how little so few seeds can tell; empty if they are enough."""
+    """Warns in a sentence of too few seeds; returns an empty text if they are enough."""
     if seeds >= ENOUGH_SEEDS:
         return ""
     return (

@@ -1,4 +1,4 @@
-"""What all analyses share: options from the command line, errors in one line."""
+"""Shared by all analyses: options from the command line, and errors in one line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BROKEN_PIPE_STATUS = 141
 
 
 class StorageOptions(Options):
-    """What every script is asked."""
+    """The options of every analysis."""
 
     storage: str = option(
         ..., "storage of a sweep", accepts="folder or URI, as given to the sweep"
@@ -85,7 +85,7 @@ def stop_printing() -> None:
 
 
 def terminal() -> Console:
-    """Where results are printed: at most 80 columns wide, plain text if piped."""
+    """Returns the console for results: at most 80 columns wide, plain text if piped."""
     console = Console(highlight=False, markup=False, emoji=False)
     console.width = min(console.width, 80)
     return console

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from raylot.analysis import command, files
-from raylot.analysis.layout import print_answers
+from raylot.analysis import command, output
+from raylot.analysis.output import print_answers
 from raylot.analysis.prose.findings import Findings, findings
 from raylot.analysis.prose.headline import headline
 from raylot.analysis.prose.printed import print_setting
@@ -40,6 +40,7 @@ from raylot.analysis.statistics.significance import (
 from raylot.analysis.tables.measures import TICKET_MEASURES, measure
 from raylot.analysis.tables.observations import (
     GROUP,
+    PLACE,
     SETTING,
     Observations,
     Pairing,
@@ -54,13 +55,7 @@ from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
 
 COLUMNS: dict[str, pa.DataType] = {
-    "protocol": pa.string(),
-    "dataset": pa.string(),
-    "network": pa.string(),
-    "intervention": pa.string(),
-    "shift": pa.string(),  # all: every shift of the setting together
-    "sparsity": pa.float64(),
-    "rounds": pa.int64(),
+    **PLACE,  # shift "all": every shift of the setting together
     "pairing": pa.string(),  # same, previous: see `observations.Pairing`
     "ticket_measure": pa.string(),
     "plasticity_measure": pa.string(),
@@ -82,30 +77,25 @@ COLUMNS: dict[str, pa.DataType] = {
 }
 
 
-# Figures, of a pair in a resample, that are held in memory at once.
+# Numbers held in memory at once: one per pair and resample.
 _AT_ONCE = 4_000_000
 _OF_THE_FILE = ("pairing", "p_corrected", "p_holm", "tests")
 _DTYPES = {pa.int64(): "Int64", pa.float64(): "float64"}
 
 
 class CorrelationOptions(command.StorageOptions):
-    """What is asked of this script."""
+    """The options of this analysis."""
 
     measure: str = option(
         "test_accuracy",
         "plasticity measure that is printed; the files hold all",
         accepts="test_accuracy, or another of the storage's plasticity measures",
     )
-    tickets: Literal[
+    tickets: str = option(
         "ticket_count",
-        "winning_ticket_count",
-        "overlap_mean",
-        "overlap_corrected",
-        "winning_tickets",
-        "ticket_accuracy",
-        "ticket_advantage",
-        "advantage_over_random",
-    ] = option("ticket_count", "ticket measure that is printed; the files hold all")
+        "ticket measure that is printed; the files hold all",
+        accepts=f"one of {', '.join(TICKET_MEASURES)}",
+    )
     pairing: Pairing = option(
         "same",
         "task whose performance a snapshot is paired with: the one it is about to train on, or the "
@@ -129,7 +119,7 @@ def correlate(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """All correlations within one setting.
+    """Correlates every ticket measure with every plasticity measure within one setting.
 
     Args:
         setting: observations of one setting, as `observations.settings` gives them.
@@ -175,7 +165,7 @@ def correlate(
 
 
 def completed(frames: Iterable[pd.DataFrame], pairing: Pairing) -> pd.DataFrame:
-    """The file's table: all settings' correlations, with their p-values corrected together.
+    """Joins the correlations of all settings, and corrects their p-values together.
 
     Args:
         frames: from `correlate`.
@@ -193,7 +183,7 @@ def completed(frames: Iterable[pd.DataFrame], pairing: Pairing) -> pd.DataFrame:
 def _estimates(
     series: Series, name: str, draws: Array | None, seeds: int, confidence: float
 ) -> list[dict[str, Any]]:
-    """One statistic of every pair of x and y, in this order."""
+    """Computes one statistic of every pair of x and y; all pairs of the first x come first."""
     statistic = STATISTICS[name]
     points = statistic.points(series)
     count = points.task.size
@@ -286,7 +276,7 @@ def _why_undefined(points: Series, x: int, y: int, statistic: str) -> str:
 def correlate_all(
     observations: Observations, pairing: Pairing = "same", tickets: str = "ticket_count", **how: Any
 ) -> pd.DataFrame:
-    """All correlations within each setting of a storage, with their p-values corrected together.
+    """Correlates within each setting of a storage, and corrects all p-values together.
 
     Args:
         observations: from `observations.observe`.
@@ -329,13 +319,13 @@ def find(
 
 
 def table(storage: Storage, pairing: Pairing = "same") -> pd.DataFrame:
-    """All correlations of a storage: the rows of ``correlation.csv``, see `COLUMNS`."""
+    """Returns all correlations of a storage: the rows of ``correlation.csv``, see `COLUMNS`."""
     return correlate_all(observe(storage, pairing), pairing)
 
 
 def answer(storage: Storage) -> str:
-    """The answer to raylot's question: a few sentences per setting, under its title if there are
-    several."""
+    """Returns the answer to raylot's question: a few sentences per setting, under its title if
+    there are several settings."""
     observations = observe(storage)
     correlations, parts = correlate_all(observations), settings(observations)
     texts = {part.title: headline(find(part, correlations)[1]) for part in parts}
@@ -349,15 +339,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = command.parse(CorrelationOptions, __doc__, arguments)
     storage = Storage(options.storage)
     observations = observe(storage, options.pairing)
-    if options.measure not in observations.measures:
-        raise OptionError(
-            f"measure={options.measure}: must be one of {', '.join(observations.measures)}"
-        )
+    for name, known in (("measure", observations.measures), ("tickets", TICKET_MEASURES)):
+        if (given := getattr(options, name)) not in known:
+            raise OptionError(f"{name}={given}: must be one of {', '.join(known)}")
     pair, confidence = (options.tickets, options.measure), options.confidence
     how = {"resamples": options.resamples, "confidence": confidence, "seed": options.seed}
     correlations = correlate_all(observations, options.pairing, options.tickets, **how)
     name = "correlation" if options.pairing == "same" else "correlation_pairing_previous"
-    files.write(storage, name, correlations, COLUMNS)
+    output.write(storage, name, correlations, COLUMNS)
     console, center = command.terminal(), CENTERS[options.center]
     answers = []
     for setting in settings(observations):
@@ -365,4 +354,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print_setting(console, setting, rows, found, center)
         answers.append((setting.title, headline(found)))
     print_answers(console, answers)
-    files.print_where(console, storage, name)
+    output.print_where(console, storage, name)

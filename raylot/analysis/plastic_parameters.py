@@ -16,20 +16,21 @@ import pandas as pd
 import pyarrow as pa
 from rich.console import Console
 
-from raylot.analysis import along_snapshots, command, files
+from raylot.analysis import along_snapshots, command, output
 from raylot.analysis.along_snapshots import searches
-from raylot.analysis.layout import plain_table, print_answers
+from raylot.analysis.output import plain_table, print_answers
 from raylot.analysis.statistics.intervals import ENOUGH_SEEDS, Mean, mean_interval
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.observations import (
     GROUP,
+    PLACE,
     SETTING,
     Observations,
     Setting,
     groups,
+    label_plugin_versions,
     observe,
     settings,
-    told_apart,
 )
 from raylot.analysis.words import counted, figure, listed
 from raylot.config.options import option
@@ -42,13 +43,7 @@ _NAME = "plastic_parameters"
 VALUES = ("jaccard", "chance", "corrected")
 
 COLUMNS: dict[str, pa.DataType] = {
-    "protocol": pa.string(),
-    "dataset": pa.string(),
-    "network": pa.string(),
-    "intervention": pa.string(),
-    "shift": pa.string(),
-    "sparsity": pa.float64(),
-    "rounds": pa.int64(),
+    **PLACE,
     "layer": pa.string(),  # all: the whole network
     "selection": pa.string(),  # first, union, intersection
     "snapshot": pa.int64(),  # its task; null: mean over all snapshots
@@ -77,13 +72,13 @@ DEGREES: tuple[tuple[float, str], ...] = (
 
 
 class PlasticParametersOptions(command.StorageOptions):
-    """What is asked of this script."""
+    """The options of this analysis."""
 
     confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1)
 
 
 def measured(storage: Storage) -> list[Setting]:
-    """The rows of ``plastic_parameters``, parted into settings.
+    """Reads the rows of ``plastic_parameters``, and parts them into settings.
 
     Raises:
         OptionError: there are none.
@@ -94,12 +89,12 @@ def measured(storage: Storage) -> list[Setting]:
             f"storage={storage.root}: must be the folder or URI of a raylot storage that holds "
             "plastic parameters (tables/plastic_parameters has none)"
         )
-    rows = told_apart(rows, tables.read(storage, "runs", ["run_id", "plugins"]))
+    rows = label_plugin_versions(rows, tables.read(storage, "runs", ["run_id", "plugins"]))
     return settings(Observations(rows, [], [], observe(storage).options))
 
 
 def compare(frame: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
-    """Overlap of plastic weights with tickets, as means over seeds.
+    """Averages the overlap of plastic weights with tickets over seeds.
 
     Args:
         frame: rows of ``plastic_parameters`` of one setting.
@@ -139,8 +134,8 @@ def _columns(means: dict[str, Mean | None]) -> dict[str, Any]:
 
 
 def answer(rows: pd.DataFrame) -> str:
-    """Whether the most plastic weights are the tickets', from one setting's rows of `compare`: a
-    paragraph per shift and sparsity."""
+    """Says in a paragraph per shift and sparsity whether the most plastic weights are the tickets',
+    from one setting's rows of `compare`."""
     whole = rows[rows["layer"] == WHOLE_NETWORK]
     paragraphs = []
     for where, part in searches(whole):
@@ -158,7 +153,7 @@ def answer(rows: pd.DataFrame) -> str:
 
 
 def verdict(corrected: Mean | None) -> str:
-    """What a chance-corrected overlap and its interval say, and no more."""
+    """Says what a chance-corrected overlap and its interval show, and no more."""
     if corrected is None:
         return "not known"
     if corrected.seeds < ENOUGH_SEEDS:
@@ -209,11 +204,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = command.parse(PlasticParametersOptions, __doc__, arguments)
     storage = Storage(options.storage)
     compared = [(part, compare(part.frame, options.confidence)) for part in measured(storage)]
-    files.write(storage, _NAME, pd.concat([rows for _, rows in compared]), COLUMNS)
+    output.write(storage, _NAME, pd.concat([rows for _, rows in compared]), COLUMNS)
     console = command.terminal()
     for setting, rows in compared:
         show(console, setting, rows, options.confidence)
     note = "in parentheses the overlap corrected for chance"
     answers = [(setting.title, answer(rows)) for setting, rows in compared]
     print_answers(console, answers, note)
-    files.print_where(console, storage, _NAME)
+    output.print_where(console, storage, _NAME)

@@ -17,8 +17,8 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from raylot.analysis import command, files
-from raylot.analysis.layout import plain_table
+from raylot.analysis import command, output
+from raylot.analysis.output import plain_table
 from raylot.analysis.statistics.intervals import ENOUGH_SEEDS
 from raylot.analysis.statistics.spread import NEIGHBOURS, neighbours_interval, prediction_interval
 from raylot.analysis.tables.original import OriginalRows, original_rows
@@ -75,14 +75,14 @@ _BOUNDS = dict.fromkeys(QUANTITIES, (0.0, 1.0)) | dict.fromkeys((PAIRED, SHIFTED
 
 
 class ReproductionOptions(command.StorageOptions):
-    """What is asked of this script."""
+    """The options of this analysis."""
 
     confidence: float = option(0.95, "confidence of the ranges", gt=0, lt=1)
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What a storage holds about one published number.
+    """A storage's observations of one published number.
 
     Attributes:
         values: the observations, with their seeds as index, all finite.
@@ -205,7 +205,7 @@ def _correlation(rows: OriginalRows, published: Published, tasks_late: int) -> O
 
 
 def reproduce(rows: OriginalRows, confidence: float = 0.95) -> pd.DataFrame:
-    """Every published number beside what was found.
+    """Compares every published number with the storage's own.
 
     A seed's own mean is one value. With several seeds, the range is the t prediction interval of
     one more seed; with one, it is judged by its tickets, or by neighbouring tasks; a single run's
@@ -268,7 +268,8 @@ def _beside(published: Published, observed: Observed, confidence: float) -> dict
 
 
 def show(console: Console, frame: pd.DataFrame, notes: Sequence[str], confidence: float) -> None:
-    """Prints the table of what was run, what the ranges mean, the notes and what is missing."""
+    """Prints the table of numbers, the meaning of the ranges, the notes, and what was not run
+    yet."""
     done = frame[frame["here"].notna()]
     console.print("Published by the original study, and found here", style="bold")
     console.print()
@@ -365,7 +366,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     storage = Storage(options.storage)
     rows = original_rows(storage)
     frame = reproduce(rows, options.confidence)
-    files.write(storage, "reproduction", frame, COLUMNS)
+    output.write(storage, "reproduction", frame, COLUMNS)
     console = command.terminal()
     show(console, frame, rows.notes, options.confidence)
-    files.print_where(console, storage, "reproduction")
+    output.print_where(console, storage, "reproduction")

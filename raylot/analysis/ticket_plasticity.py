@@ -17,20 +17,21 @@ import pandas as pd
 import pyarrow as pa
 from rich.console import Console
 
-from raylot.analysis import along_snapshots, command, files
+from raylot.analysis import along_snapshots, command, output
 from raylot.analysis.along_snapshots import searches
-from raylot.analysis.layout import plain_table, print_answers
+from raylot.analysis.output import plain_table, print_answers
 from raylot.analysis.statistics.intervals import ENOUGH_SEEDS, Mean, mean_interval
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.observations import (
     GROUP,
+    PLACE,
     SETTING,
     Observations,
     Setting,
     groups,
+    label_plugin_versions,
     options_by_protocol,
     settings,
-    told_apart,
 )
 from raylot.analysis.words import counted, figure, listed
 from raylot.config import TicketStreamRun
@@ -39,13 +40,7 @@ from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
 
 COLUMNS: dict[str, pa.DataType] = {
-    "protocol": pa.string(),
-    "dataset": pa.string(),
-    "network": pa.string(),
-    "intervention": pa.string(),
-    "shift": pa.string(),
-    "sparsity": pa.float64(),
-    "rounds": pa.int64(),
+    **PLACE,
     "snapshot": pa.int64(),  # its task; null: mean over all snapshots
     "other": pa.string(),  # what the ticket is compared with: see OTHERS
     "measure": pa.string(),  # see MEASURES
@@ -73,7 +68,7 @@ STAND_IN = "the stream itself, which has learnt the snapshot's task too, stands 
 
 @dataclass(frozen=True)
 class CurveMeasure:
-    """What is measured along the new tasks; high means plastic.
+    """A measure of a network along the new tasks; high means plastic.
 
     Attributes:
         label: its name in words.
@@ -119,7 +114,7 @@ _STREAM = ["stream_run_id", "snapshot", "task"]
 
 
 class TicketPlasticityOptions(command.StorageOptions):
-    """What is asked of this script."""
+    """The options of this analysis."""
 
     confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1)
 
@@ -128,7 +123,7 @@ class TicketPlasticityOptions(command.StorageOptions):
 
 
 def paired_tasks(tasks: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Tickets beside what they are compared with, on the same new tasks of the same stream.
+    """Pairs tickets with the networks they are compared with, on the same new tasks of a stream.
 
     A snapshot whose dense network was trained in no ticket stream has the stream's own rows in
     its place. Several tickets, or random draws, of a snapshot are averaged.
@@ -162,8 +157,8 @@ def paired_tasks(tasks: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 def _dense(
     finished: pd.DataFrame, in_ticket_streams: pd.DataFrame, tickets: pd.DataFrame
 ) -> pd.DataFrame:
-    """The dense network on the tickets' tasks: its protocol may name other options of a ticket
-    search, which it does not depend on, so that the stream it comes from identifies it."""
+    """Returns the dense network's rows on the tickets' tasks. The stream identifies it, as its
+    protocol may name options of another ticket search, on which a dense network does not depend."""
     own = in_ticket_streams[in_ticket_streams["subnetwork"] == "dense"]
     own = own.drop_duplicates(_STREAM)[[*_STREAM, *_VALUES]].assign(stands_in=False)
     streams = finished[finished["snapshot"].isna()].drop(columns=["stream_run_id", "snapshot"])
@@ -191,7 +186,7 @@ def _join(
 
 
 def compare(pairs: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
-    """Differences of plasticity between tickets and what they are compared with.
+    """Computes how plasticity differs between tickets and the other networks.
 
     Args:
         pairs: one setting's rows of `paired_tasks`.
@@ -248,7 +243,7 @@ def _columns(values: pd.DataFrame, mean: Mean) -> dict[str, Any]:
 
 
 def winners(pairs: pd.DataFrame, tasks: pd.DataFrame, tickets: pd.DataFrame) -> str:
-    """How many of the tickets compared win on the task that they were found on, in a sentence.
+    """Says in a sentence how many of the compared tickets win on the task they were found on.
 
     Args:
         pairs: one setting's rows of `paired_tasks`.
@@ -275,8 +270,8 @@ def winners(pairs: pd.DataFrame, tasks: pd.DataFrame, tickets: pd.DataFrame) -> 
 
 
 def answer(rows: pd.DataFrame) -> str:
-    """Whether tickets are more or less plastic, from one setting's rows of `compare`: a paragraph
-    per shift and sparsity."""
+    """Says in a paragraph per shift and sparsity whether tickets are more or less plastic, from one
+    setting's rows of `compare`."""
     paragraphs = []
     for where, part in searches(rows):
         found = along_snapshots.overall(part)
@@ -359,14 +354,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = command.parse(TicketPlasticityOptions, __doc__, arguments)
     storage = Storage(options.storage)
     runs = tables.read(storage, "runs")
-    tasks, tickets = (told_apart(tables.read(storage, t), runs) for t in ("tasks", "tickets"))
+    tasks, tickets = (
+        label_plugin_versions(tables.read(storage, t), runs) for t in ("tasks", "tickets")
+    )
     pairs = paired_tasks(tasks, runs)
     if pairs.empty:
         raise OptionError(_why_nothing(storage, tasks))
     of_streams = options_by_protocol(runs[runs["kind"] == TicketStreamRun.kind])
     parts = settings(Observations(pairs, [], [], of_streams))
     compared = [(part, compare(part.frame, options.confidence)) for part in parts]
-    files.write(storage, _NAME, pd.concat([rows for _, rows in compared]), COLUMNS)
+    output.write(storage, _NAME, pd.concat([rows for _, rows in compared]), COLUMNS)
     console = command.terminal()
     answers = []
     for setting, rows in compared:
@@ -374,4 +371,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         won = winners(setting.frame, tasks, tickets)
         answers.append((setting.title, "\n\n".join(filter(None, [answer(rows), won]))))
     print_answers(console, answers)
-    files.print_where(console, storage, _NAME)
+    output.print_where(console, storage, _NAME)

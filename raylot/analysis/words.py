@@ -26,7 +26,7 @@ def capitalised(text: str) -> str:
 
 
 def correlation(value: float) -> str:
-    """Four characters, here as in the report's page: ``+.77``, ``-1.0``; ``n/a`` for none."""
+    """Formats a correlation in four characters: ``+.77``, ``-1.0``; ``n/a`` for NaN."""
     if math.isnan(value):
         return "n/a"
     text = f"{round(value, 2) + 0.0:+.2f}"  # no minus before a zero

@@ -1,6 +1,6 @@
 """The answer so far: what the ticket searches that have ended say, while others still run.
 
-It is for a look at a running sweep and claims nothing: no intervals, no tests. ``raylot.analysis``
+It is a glance at a running sweep and claims nothing: no intervals, no tests. ``raylot.analysis``
 defines its figures, and computes intervals and tests once the sweep has ended.
 """
 
@@ -70,7 +70,7 @@ class AnswerSoFar:
 
     @classmethod
     def of(cls, runs: Iterable[StreamRun], searched: Collection[str]) -> AnswerSoFar:
-        """For the ticket searches among some runs.
+        """Expects the ticket searches among some runs.
 
         Args:
             runs: of a sweep.
@@ -87,7 +87,7 @@ class AnswerSoFar:
         )
 
     def add(self, run_id: str, measures: Mapping[str, Any]) -> None:
-        """What an ended run has measured; ignored if it is no search, or has found nothing."""
+        """Adds an ended run's measures; ignores runs that are no searches or found nothing."""
         place = self.places.get(run_id)
         accuracy, count = (measures.get(name) for name in _MEASURES)
         if place is None or accuracy is None or count is None:

@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from raylot.analysis.layout import plain_table
+from raylot.analysis.output import plain_table
 from raylot.analysis.words import correlation
 from raylot.foundation.names import ENOUGH_SEEDS
 from raylot.foundation.text import one_line, safe
@@ -250,7 +250,7 @@ class Progress:
                     self.console.size = size
         if not self._stage:
             return Text(_STARTING)
-        self._task.description = self._how_far(is_short=self._is_narrow)
+        self._task.description = self._how_far(is_short=self.console.width < _NARROW)
         height = self.console.height - 1  # the cursor's own line below it
         stages = [self._bar.get_renderable(), self._stage_table()]
         answer = self._answer(height // 4) if height >= _LOW else []
@@ -272,23 +272,18 @@ class Progress:
         left = self.seconds_left()
         return f"{text}, about {duration(left)} left" if left else text
 
-    @property
-    def _is_narrow(self) -> bool:
-        return self.console.width < _NARROW
-
     def _table(self, heads: Sequence[str]) -> Table:
         """A table of numbers; the first column, which names them, gives way where it is narrow."""
-        table = plain_table(padding=1 if self._is_narrow else 2)
+        table = plain_table(padding=1 if self.console.width < _NARROW else 2)
         table.add_column(heads[0])
         for head in heads[1:]:
             table.add_column(head, justify="right", no_wrap=True)
         return table
 
     def _stage_table(self) -> Table:
-        heads = ["running", "waiting", "failed"]
-        if self._is_narrow:
-            heads = ["run", "wait", "fail"]
-        table = self._table(["", "done", *heads, "of"])
+        is_narrow = self.console.width < _NARROW
+        heads = "run wait fail" if is_narrow else "running waiting failed"
+        table = self._table(["", "done", *heads.split(), "of"])
         for name, stage in self._stages.items():
             running = len(self._running) if name == self._stage else 0
             waiting = max(0, stage.runs - stage.done - stage.failed - running)
@@ -320,7 +315,7 @@ class Progress:
             return []
         shown = known[: max(1, min(most, _MOST_SETTINGS))]
         heads = ["accuracy", "tickets", "r (control)"]
-        if not self._is_narrow:
+        if not self.console.width < _NARROW:
             heads = ["tasks", *heads, "seeds"]
         table = self._table(["", *heads])
         for setting in shown:

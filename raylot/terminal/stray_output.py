@@ -1,4 +1,4 @@
-"""Catches what is written to the terminal past a live picture on it, so that it can be shown above.
+"""Catches lines that others write to the terminal, so that they appear above the live picture.
 
 Ray's compiled parts write straight to this process's standard error, as do other libraries.
 """
@@ -20,9 +20,9 @@ _PIPE = 1 << 20
 
 
 class StrayOutput:
-    """Takes over standard output and error, of the whole process, as far as they are terminals.
+    """Takes over the process's standard output and error where they are terminals.
 
-    What is caught in the moment in which the process is killed is lost.
+    If the process is killed, the lines caught at that moment are lost.
 
     Args:
         say: is given each line, in a thread of its own.
@@ -40,7 +40,8 @@ class StrayOutput:
         self._terminals = {number: os.dup(number) for number in _STANDARD if os.isatty(number)}
         caught, strays = os.pipe()
         if sys.platform == "linux":
-            # Whoever fills it while holding Python's lock, so that nobody reads, waits for ever.
+            # A full pipe would block for ever: its writer may hold Python's lock, which its reader
+            # needs.
             with suppress(OSError):
                 fcntl.fcntl(strays, fcntl.F_SETPIPE_SZ, _PIPE)
         for number in self._terminals:
@@ -53,7 +54,7 @@ class StrayOutput:
         return again
 
     def release(self) -> None:
-        """Gives both back."""
+        """Gives standard output and error back."""
         with self._lock:
             terminals, self._terminals = self._terminals, {}
         for number, terminal in terminals.items():

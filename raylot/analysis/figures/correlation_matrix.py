@@ -37,7 +37,7 @@ _MOST_LINES = 3
 
 
 def matrix_parts(material: Material) -> list[str]:
-    """The searches that have a figure each, as all do not fit on a page; else ``[""]``."""
+    """Names the searches that get a figure each; ``[""]`` if all of them fit on one page."""
     searches = search_labels(material.frame)
     shifts = dict.fromkeys(shift for (shift, *_), _ in groups(material.frame))
     lines = _lines(len(shifts), len(material.shown_tickets))
@@ -76,13 +76,13 @@ def _ending(name: str) -> str:
 
 
 def _lines(shifts: int, columns: int) -> int:
-    """Lines of panels, one per shift, that a search takes, by the columns of each panel."""
+    """Returns how many lines a search's panels take; a panel has so many columns."""
     fitting = max(1, int(_ROOM / (_NARROWEST_CELL * max(1, columns))))
     return math.ceil(shifts / fitting)
 
 
 class _Matrix:
-    """What is drawn, and how it is divided into lines of panels."""
+    """A matrix, divided into lines of panels."""
 
     def __init__(self, found: pd.DataFrame, left_out: int) -> None:
         self._found = found

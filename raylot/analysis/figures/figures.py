@@ -1,6 +1,6 @@
 """Draws a study's figures, as PNG and SVG, into STORAGE/analysis/figures/.
 
-It takes the place of its own older ones there; your files stay, whatever they are called.
+Replaces the figures that an earlier call drew there, and leaves your own files alone.
 
 accuracy_along_stream: smoothed test accuracy of every task, all shifts and interventions.
 along_stream: accuracy and ticket overlap along the stream of tasks, one column per shift.
@@ -44,8 +44,8 @@ from raylot.storage import Storage
 
 _FOLDER = "analysis/figures"
 
-#: The names of the files that this script wrote there, one a line; it removes no others. A name is
-#: noted before its file is written, so that a killed call leaves no figure that nobody removes.
+#: Lists the files that this script wrote there, one a line; it removes no others. It notes a name
+#: before it writes the file, so that the next call also removes the figures of a killed one.
 _WRITTEN = f"{_FOLDER}/.written"
 
 #: Name -> what draws it from one setting, and the part of the setting if it is in `PARTS`.
@@ -77,13 +77,13 @@ COMPARISONS: dict[str, Callable[[Sequence[Material]], Figure]] = {
 
 
 class FiguresOptions(command.StorageOptions):
-    """What is asked of this script."""
+    """The options of this analysis."""
 
     measures: Literal["main", "all"] = option("main", "measures in the matrices of correlations")
 
 
 def names(storage: Storage) -> list[str]:
-    """The figures of a storage; for some of them it may turn out that there is nothing to draw."""
+    """Names a storage's figures; the data of some may be missing, as `draw` then says."""
     return list(_drawings(storage))
 
 

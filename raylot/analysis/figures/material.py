@@ -1,4 +1,4 @@
-"""What the figures of one setting are drawn from."""
+"""The data that the figures of one setting draw."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import pandas as pd
 from raylot.analysis.correlation import correlate
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.measures import STATIONARY, main_measures
-from raylot.analysis.tables.observations import Observations, Setting, told_apart
+from raylot.analysis.tables.observations import Observations, Setting, label_plugin_versions
 from raylot.config import TicketsRun, TicketStreamRun
 from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
 
 
 class NothingToDrawError(Exception):
-    """A figure's data are not in the storage; says what is missing."""
+    """Says which data of a figure the storage lacks."""
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Tables of a whole storage, with versions of plugins told apart."""
+    """A storage's tables, with the versions of plugins labelled."""
 
     runs: pd.DataFrame
     tasks: pd.DataFrame
@@ -35,7 +35,9 @@ class Tables:
         runs = tables.read(storage, "runs")
         return cls(
             **{
-                name: told_apart(tables.read(storage, name), runs) if name != "runs" else runs
+                name: label_plugin_versions(tables.read(storage, name), runs)
+                if name != "runs"
+                else runs
                 for name in cls.__annotations__
             }
         )
@@ -74,7 +76,8 @@ class Material:
 
     @property
     def suffix_of_interventions(self) -> str:
-        """The setting's suffix without its intervention: that of all that differ in it only."""
+        """The setting's suffix without the intervention, which all settings share that differ in it
+        only."""
         return self.setting.suffix.removesuffix(f"_{self.frame['intervention'].iloc[0]}")
 
     @cached_property
@@ -151,9 +154,9 @@ class Material:
 
 
 def search_protocols(runs: pd.DataFrame) -> dict[str, str]:
-    """Protocol of ticket streams -> protocol of the searches that their tickets come from, which
-    knows nothing of the options that only ticket streams have. One whose options raylot does not
-    accept is reported and left out.
+    """Maps each protocol of ticket streams to the protocol of the searches that found their
+    tickets, which lacks the options of ticket streams. Reports and leaves out protocols whose
+    options raylot does not accept.
 
     Args:
         runs: rows of ``runs`` of ticket streams.

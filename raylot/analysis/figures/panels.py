@@ -1,4 +1,4 @@
-"""What figures are made of: grids of panels, and lines of means over seeds with their bands."""
+"""Building blocks of figures: grids of panels, and lines of means over seeds with bands."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def share_y(row: Sequence[Axes], least: float = 0.15) -> str:
 
 
 def means_over_seeds(frame: pd.DataFrame, column: str, x: str = "task") -> dict[float, Mean]:
-    """Mean and interval over seeds at each x; several values of one seed are averaged first.
+    """Computes mean and interval over seeds at each x, after averaging each seed's own values.
 
     Args:
         frame: rows with ``seed``, ``x`` and ``column``; values that are not finite are left out.
@@ -250,7 +250,7 @@ def draw_searches(axes: Axes, frame: pd.DataFrame, column: str, whole: pd.DataFr
 
 
 def mark_empty(axes: Axes) -> None:
-    """Says so in a panel in which nothing could be drawn."""
+    """Writes "no finite values" into a panel without lines."""
     if not axes.get_lines():
         axes.text(
             0.5, 0.5, "no finite values", transform=axes.transAxes, ha="center", va="center",
@@ -259,7 +259,7 @@ def mark_empty(axes: Axes) -> None:
 
 
 def seeds_note(frame: pd.DataFrame, shown_by: str = "bands") -> str:
-    """What bands (or bars) are, and how many seeds they stand on."""
+    """Explains bands (or bars) and the number of seeds behind them."""
     counts = frame.groupby("shift")["seed"].nunique()
     low, high = int(counts.min()), int(counts.max())
     if high == 1:

@@ -96,7 +96,7 @@ def intervention_colours(interventions: Iterable[str]) -> dict[str, str]:
 
 
 def _each(names: Iterable[str], known: Mapping[str, str], others: Sequence[str]) -> dict[str, str]:
-    """What is known of each name; names of plugins get what no name here has, in turn."""
+    """Gives each known name its own value, and other names, in turn, the values left over."""
     names = list(dict.fromkeys(names))
     used = {known.get(name) for name in names}
     free = [value for value in dict.fromkeys([*known.values(), *others]) if value not in used]
@@ -128,7 +128,7 @@ def contrast(a: Any, b: Any) -> float:
 
 
 def ink_on(paper: Any) -> str:
-    """Black or white, whichever is easier to read on a colour: a contrast of 4.58 at least."""
+    """Chooses black or white, the easier to read on a colour: a contrast of 4.58 at least."""
     return max(("black", "white"), key=lambda ink: contrast(ink, paper))
 
 
@@ -174,7 +174,7 @@ def lay_out(figure: Figure) -> None:
 
 @dataclass(frozen=True)
 class Label:
-    """What a line is called, at its right end.
+    """A line's name, written at its right end.
 
     Attributes:
         axes: that the line is drawn in.

@@ -33,7 +33,8 @@ _MOST_MARKERS = 15
 
 
 def streamed_shifts(material: Material) -> list[str]:
-    """The shifts with ticket streams, which have a figure each; ``[""]`` if there are not two."""
+    """Names the shifts that get a figure each; ``[""]`` if ticket streams have one shift or
+    none."""
     streamed = set(material.ticket_streams["shift"])
     found = [shift for shift in material.shifts if shift in streamed]
     return found if len(found) > 1 else [""]

@@ -35,7 +35,7 @@ from raylot.analysis.figures.style import (
 from raylot.analysis.tables.observations import groups
 
 #: Column of ``snapshots`` -> name, colour and marker.
-_NETWORKS = {
+NETWORKS = {
     "dense_accuracy": ("dense", BLACK, "s"),
     "ticket_accuracy": ("tickets", BLUE, "o"),
     "random_accuracy": ("random", ORANGE, "^"),
@@ -59,7 +59,7 @@ def tickets_and_controls(material: Material) -> Figure:
         NothingToDrawError: no network of a snapshot has an accuracy.
     """
     rows = material.snapshots
-    drawn = [name for name in _NETWORKS if np.isfinite(rows[name].astype(float)).any()]
+    drawn = [name for name in NETWORKS if np.isfinite(rows[name].astype(float)).any()]
     if not drawn:
         raise NothingToDrawError("no tickets or controls with an accuracy")
     names = search_labels(rows)
@@ -70,7 +70,7 @@ def tickets_and_controls(material: Material) -> Figure:
     for (shift, sparsity, rounds), part in groups(rows, with_all_shifts=False):
         axes = panels[shift][list(names).index((sparsity, rounds))]
         for column in drawn:
-            name, colour, marker = _NETWORKS[column]
+            name, colour, marker = NETWORKS[column]
             end = draw_means(axes, means_over_seeds(part, column), colour, marker)
             labels += [] if end is None else [Label(axes, *end, name, colour)]
         strips.append((axes, part))

@@ -1,4 +1,4 @@
-"""The findings in words, a paragraph per shift: no more certain than the numbers are."""
+"""Puts the findings in words, a paragraph per shift, no more certain than the numbers are."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def answer(findings: Findings) -> str:
 def _cautions(
     shifts: Sequence[ShiftFindings], control: ShiftFindings | None, seeds: int
 ) -> list[str]:
-    """How far all of it can be trusted."""
+    """Says how far the answer can be trusted."""
     sentences = []
     if any(search.exists("pearson") for found in shifts for search in found.searches):
         sentences.append(

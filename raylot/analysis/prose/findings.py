@@ -1,4 +1,4 @@
-"""What is known about a study, ready to be put into words: trends, and links between them."""
+"""Finds trends, and the links between them, before other modules put them into words."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Search:
         rows: statistic -> its row of `correlation.completed`.
         confidence: of the rows' intervals.
         in_one_step: whether nearly all that both measures changed, they changed between the same
-            two snapshots. Then any two measures correlate, in whatever way it is computed.
+            two snapshots. Then any two measures correlate by every statistic.
     """
 
     place: str
@@ -52,7 +52,7 @@ class Search:
         return not pd.isna(self.rows[statistic]["estimate"])
 
     def sure(self, statistic: str) -> bool:
-        """Whether its interval exists, and from enough seeds to conclude anything."""
+        """Whether its interval exists and rests on enough seeds to conclude anything."""
         row = self.rows[statistic]
         return not pd.isna(row["low"]) and row["seeds"] >= ENOUGH_SEEDS
 
@@ -173,7 +173,7 @@ def _searches(
 
 
 def _in_one_step(frame: pd.DataFrame, columns: list[str]) -> bool:
-    """Of means over seeds; a stream of two snapshots has but one step, which says nothing."""
+    """Judges means over seeds; False for two snapshots, whose only step says nothing."""
     steps = frame.groupby("task")[columns].mean().dropna().diff().abs().iloc[1:]
     total = steps.sum()
     if len(steps) < 2 or not (total > 0).all():

@@ -107,7 +107,7 @@ def _doubts(
 def _beyond_control(
     found: ShiftFindings, control: ShiftFindings, tickets: Measure, confidence: float
 ) -> set[int]:
-    """Directions of the change of tickets beyond the control's; 0 where it is not clear."""
+    """Returns the directions in which tickets change more than in the control; 0 if unclear."""
     of_control = {search.key: search.tickets for search in control.searches}
     directions = set()
     for search in found.searches:
@@ -122,6 +122,6 @@ def _beyond_control(
 
 
 def _survives(search: Search) -> bool:
-    """Whether the link is there with the trend along the stream taken out in both ways."""
+    """Whether the link remains after both ways of removing the trend along the stream."""
     signs = {search.sign(name) for name in ("pearson", "first_differences", "partial")}
     return len(signs) == 1 and signs != {0}

@@ -9,7 +9,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from raylot.analysis.layout import plain_table
+from raylot.analysis.output import plain_table
 from raylot.analysis.prose.answer import answer
 from raylot.analysis.prose.findings import Findings
 from raylot.analysis.statistics.coefficients import STATISTICS
@@ -66,7 +66,7 @@ def cell(row: Mapping[Any, Any]) -> str:
 
 
 def _reading(seeds: int, center: Center) -> str:
-    """How far the intervals and p-values go."""
+    """Explains the intervals and p-values, and their limits."""
     text = (
         "Intervals: of correlations by bootstrap over seeds; of changes along the stream, "
         f"{center.interval_label} intervals of the {center.label} over seeds. Another kind of "
@@ -82,7 +82,7 @@ def _reading(seeds: int, center: Center) -> str:
 
 
 def winners(frame: pd.DataFrame, center: Center = CENTERS["mean"]) -> str:
-    """How many of the distinct tickets win: a count of masks that lose says little."""
+    """Says how many of the distinct tickets win, as a count of losing masks says little."""
     parts = []
     for (shift, sparsity, _), part in groups(frame, with_all_shifts=False):
         by_task = part.groupby("task")["winning_ticket_count"]
@@ -112,7 +112,7 @@ def _table(rows: pd.DataFrame, with_rounds: bool) -> Table:
 
 
 def _notes(rows: pd.DataFrame, with_rounds: bool) -> dict[str, str]:
-    """Each note that was made, and the places it is about."""
+    """Maps each note to the places that it is about."""
     places: dict[str, list[str]] = {}
     for place, part in _by_group(rows, with_rounds, " at sparsity "):
         noted: dict[str, list[str]] = {}

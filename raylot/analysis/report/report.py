@@ -41,9 +41,9 @@ from raylot.analysis.tables.measures import main_measures
 from raylot.analysis.tables.observations import (
     SETTING,
     Setting,
+    label_plugin_versions,
     observe,
     settings,
-    told_apart,
 )
 from raylot.foundation.errors import OptionError
 from raylot.foundation.version import VERSION
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def report(storage: Storage) -> str:
-    """The page, as HTML.
+    """Returns the page, as HTML.
 
     Raises:
         OptionError: no stream has learned a task yet.
@@ -97,8 +97,8 @@ def report(storage: Storage) -> str:
     runs = tables.read(storage, "runs")
     unfinished = unfinished_runs(storage, set(runs["run_id"]))
     begun = report_data.begun(runs, unfinished)
-    tasks = told_apart(tables.read(storage, "tasks"), begun)
-    runs = told_apart(runs, begun)
+    tasks = label_plugin_versions(tables.read(storage, "tasks"), begun)
+    runs = label_plugin_versions(runs, begun)
     known = report_data.streams(begun, tasks)
     if known.empty:
         raise OptionError(
@@ -208,7 +208,7 @@ def _row(shift: str, search: Search, plasticity: Change | None) -> str:
 
 
 def _text(text: str) -> str:
-    """Text as HTML in which neither an interval nor ``p`` and its number are parted."""
+    """Returns text as HTML; no line breaks inside an interval, or between ``p`` and its number."""
     whole = re.sub(
         r"\[[^\[\]]*\]|\bp (?=[<.\d])", lambda found: found[0].replace(" ", "\xa0"), text
     )

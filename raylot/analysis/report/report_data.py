@@ -1,4 +1,4 @@
-"""What the report's page draws from: a storage's tables as columns, small enough to be sent."""
+"""Prepares the data of the report's page, small enough to be sent."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import pandas as pd
 from raylot.analysis.figures.material import search_protocols
 from raylot.analysis.figures.panels import means_over_seeds
 from raylot.analysis.figures.ticket_streams import dense_from_stream
+from raylot.analysis.figures.tickets_and_controls import NETWORKS
 from raylot.analysis.statistics.intervals import Array
 from raylot.analysis.tables.measures import TICKET_MEASURES, in_order, measure, sparsity_label
 from raylot.analysis.tables.observations import (
     NOT_GIVEN,
+    SETTING,
     Observations,
     options_by_protocol,
     several_rounds,
@@ -30,17 +32,8 @@ MOST_VALUES = 200_000
 #: What ``tasks`` says of each task.
 CURVES = ("test_accuracy", "online_accuracy", "learning_speed")
 
-#: Accuracies of a snapshot's tickets and of what they are compared with: columns of ``snapshots``.
-CONTROLS = (
-    "dense_accuracy",
-    "ticket_accuracy",
-    "random_accuracy",
-    "shuffled_accuracy",
-    "reinit_accuracy",
-)
-
 _CORRELATIONS = (
-    "protocol", "dataset", "network", "intervention", "shift", "sparsity", "label",
+    *SETTING, "shift", "sparsity", "label",
     "ticket_measure", "plasticity_measure", "statistic", "estimate", "low", "high", "p_corrected",
     "seeds", "note",
 )  # fmt: skip
@@ -64,7 +57,7 @@ Columns = dict[str, Any]
 
 
 def begun(runs: pd.DataFrame, unfinished: Iterable[Unfinished]) -> pd.DataFrame:
-    """What is known of all runs, also of those that have not ended: kind, protocol and plugins."""
+    """Returns kind, protocol and plugins of all runs, those that have not ended included."""
     columns = ["run_id", "kind", "protocol", "plugins"]
     rows = [{name: getattr(run, name) for name in columns} for run in unfinished]
     under_way = pd.DataFrame(rows, columns=columns, dtype=object)
@@ -72,9 +65,8 @@ def begun(runs: pd.DataFrame, unfinished: Iterable[Unfinished]) -> pd.DataFrame:
 
 
 def streams(known: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
-    """A row per stream that has learned a task, also of those that have not ended: its identity
-    and protocol. One of which the protocol is not known is left out: nobody knows what it may be
-    compared with.
+    """Returns identity and protocol of each stream that has learned a task, even if it has not
+    ended. Leaves out streams of unknown protocol, as nothing says which others they compare with.
 
     Args:
         known: from `begun`.
@@ -100,8 +92,8 @@ def along_stream(known: pd.DataFrame, tasks: pd.DataFrame, plasticity: pd.DataFr
     """Plasticity of the streams' networks, task by task or at their snapshots.
 
     Returns:
-        ``width``: tasks that each value of `CURVES` is the mean of; ``lines``: measure -> its
-        lines, see `lines`.
+        ``curves``: measures of every task, each value the mean of ``width`` tasks; ``lines``:
+        measure -> its lines, see `lines`.
     """
     learned, width = _binned(tasks[tasks["run_id"].isin(known["run_id"])], "task", len(known))
     learned = learned.assign(line=_lines_of(known, learned["run_id"]))
@@ -112,18 +104,20 @@ def along_stream(known: pd.DataFrame, tasks: pd.DataFrame, plasticity: pd.DataFr
         line=_lines_of(known, wide["stream_run_id"]),
         seed=wide["stream_run_id"].map(known.set_index("run_id")["seed"]),
     )
-    found |= {name: lines(wide, [], name) for name in names if not found.get(name)}
-    return {"width": width, "lines": {name: own for name, own in found.items() if own}}
+    curves = {name: own for name, own in found.items() if own}
+    others = {name: lines(wide, [], name) for name in names if name not in curves}
+    drawn = {**curves, **{name: own for name, own in others.items() if own}}
+    return {"curves": list(curves), "width": width, "lines": drawn}
 
 
 def searches(known: pd.DataFrame, observed: Observations, snapshots: pd.DataFrame) -> Columns:
     """A row per snapshot and sparsity, its tickets, controls and plasticity; and their lines."""
-    frame = observed.frame.merge(snapshots[["run_id", *CONTROLS]], on="run_id", how="left",
+    frame = observed.frame.merge(snapshots[["run_id", *NETWORKS]], on="run_id", how="left",
                                  suffixes=("", "_again"))  # fmt: skip
     frame["stream"] = _places(known, frame["stream_run_id"])
     frame = frame[frame["stream"].notna()].sort_values(["stream", "task", "sparsity"])
     frame = frame.assign(label=_labels(frame), line=_lines_of(known, frame["stream_run_id"]))
-    names = list(dict.fromkeys([*observed.tickets, *observed.measures, *CONTROLS]))
+    names = list(dict.fromkeys([*observed.tickets, *observed.measures, *NETWORKS]))
     return {
         "tickets": observed.tickets,
         "measures": observed.measures,
@@ -236,7 +230,7 @@ def run_columns(runs: pd.DataFrame, unfinished: Iterable[Unfinished]) -> Columns
 
 
 def correlation_columns(correlations: pd.DataFrame) -> Columns:
-    """What analysis/correlation.py finds, as its file has it."""
+    """Returns the correlations that analysis/correlation.py writes."""
     return _columns(correlations.assign(label=_labels(correlations)), list(_CORRELATIONS))
 
 
@@ -257,9 +251,9 @@ def protocols(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 
 def is_whole(known: pd.DataFrame, runs: pd.DataFrame) -> bool:
-    """Whether nothing seems to be missing: no run has failed, and each stream has been searched at
-    every snapshot of its protocol, at each sparsity at which another stream has. Those that
-    diverged do not count: they may have no snapshots.
+    """Whether the study seems complete: no run has failed, and each stream has been searched at
+    every snapshot of its protocol and at each sparsity at which another stream has. Diverged
+    streams do not count, as they may have no snapshots.
 
     Args:
         known: from `streams`.
@@ -289,12 +283,12 @@ def labels(names: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def _places(known: pd.DataFrame, run_ids: pd.Series[str]) -> pd.Series[float]:
-    """Where each stream stands among those that are known."""
+    """Returns the place of each run's stream among the known ones."""
     return run_ids.map(pd.Series(range(len(known)), index=known["run_id"]))
 
 
 def _lines_of(known: pd.DataFrame, run_ids: pd.Series[str]) -> pd.Series[float]:
-    """Where the first stream stands that differs from each stream in seed only."""
+    """Returns the place of the first stream that differs from each run's stream in seed only."""
     like = [name for name in known if name not in ("run_id", "seed")]
     return run_ids.map(
         _places(known, known.groupby(like)["run_id"].transform("first")).set_axis(known["run_id"])
@@ -350,7 +344,7 @@ def _numbers(values: Iterable[Any]) -> list[float | int | None]:
 
 
 def _number(value: Any) -> float | int | None:
-    """None for what JSON cannot hold."""
+    """Returns a rounded number; None for what JSON cannot hold."""
     if pd.isna(value) or not np.isfinite(value):
         return None
     number = float(value)
@@ -360,7 +354,7 @@ def _number(value: Any) -> float | int | None:
 
 
 def filters(known: pd.DataFrame, parts: Mapping[str, Array]) -> dict[str, list[Any]]:
-    """What can be chosen: option -> its values, in the order in which they are offered."""
+    """Returns the choices of each filter, in the order in which the page offers them."""
     found: dict[str, list[Any]] = {
         name: sorted(known[name].unique().tolist())
         for name in ("dataset", "network", "intervention", "shift")

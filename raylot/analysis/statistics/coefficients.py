@@ -367,7 +367,7 @@ class Statistic:
     ranks: bool = False
 
 
-#: A partial correlation of 3 points is 1 or -1 whatever they are, so it takes 4.
+#: A partial correlation of any 3 points is 1 or -1, so it takes 4.
 STATISTICS: dict[str, Statistic] = {
     "pearson": Statistic("Pearson", 3, pearson),
     "spearman": Statistic("Spearman", 3, spearman, scores=Series.ranks, ranks=True),

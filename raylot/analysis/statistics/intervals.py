@@ -107,7 +107,7 @@ def _interquartile_mean(values: Array, axis: int = -1) -> Array:
 
 @dataclass(frozen=True)
 class Center:
-    """What stands for all seeds.
+    """A way to summarise all seeds in one number.
 
     Attributes:
         label: its name in words.

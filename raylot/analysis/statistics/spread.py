@@ -1,4 +1,4 @@
-"""Where one more observation would lie, judged by those there are."""
+"""Predicts from observations where one more would lie."""
 
 from __future__ import annotations
 

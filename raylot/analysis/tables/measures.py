@@ -1,7 +1,7 @@
-"""What is correlated: every measure's name in words, and which way is up.
+"""Every measure's name in words, and which way is up.
 
-A metric that is not listed here is correlated all the same, under its own name and with no claim
-about which way is up.
+A metric that is not listed here is correlated too, under its own name, and no answer claims which
+way is up.
 """
 
 from __future__ import annotations
@@ -107,8 +107,8 @@ _PLASTICITY_MEASURES: dict[str, Measure] = {
     )
 }
 
-#: What matrices of correlations show unless all is asked for: the few measures that matter. None
-#: of them repeats another with the other sign, as overlaps repeat the ticket count.
+#: The main measures: matrices of correlations show these unless the user asks for all. None repeats
+#: another with the other sign, as overlaps repeat the ticket count.
 MAIN_MEASURES = (
     "ticket_count",
     "winning_tickets",
@@ -132,7 +132,7 @@ def measure(name: str) -> Measure:
 
 
 def main_measures(names: Iterable[str]) -> list[str]:
-    """Those of some measures that matter, a user's own among them; all, if none of them does."""
+    """Picks the main measures and the user's own; all measures, if that leaves none."""
     names = list(names)
     listed = {*TICKET_MEASURES, *_PLASTICITY_MEASURES}
     return [name for name in names if name in MAIN_MEASURES or name not in listed] or names

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
+import pyarrow as pa
 
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.measures import ALL_SHIFTS, STATIONARY, TICKET_MEASURES, in_order
@@ -17,6 +18,7 @@ from raylot.config import PROTOCOL_EXCLUDES, StreamRun, TicketsRun, TicketStream
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
+from raylot.results import SCHEMAS
 from raylot.storage import Storage
 
 #: Which task's performance a snapshot is paired with: the one that it is about to train on, or
@@ -26,18 +28,22 @@ Pairing = Literal["same", "previous"]
 #: Of a difference of two accuracies; the rest is rounding.
 _DIGITS = 12
 
-#: What tells one setting from another; never averaged over.
+#: Columns that tell one setting from another; no figure averages over them.
 SETTING = ["protocol", "dataset", "network", "intervention"]
+
+#: Columns that tell one group of a setting from another.
+GROUP = ["shift", "sparsity", "rounds"]
+
+#: The same columns with their types: those of every table that an analysis writes.
+PLACE: dict[str, pa.DataType] = {name: SCHEMAS["snapshots"][name] for name in (*SETTING, *GROUP)}
+
 #: How an option reads that was left out.
 NOT_GIVEN = "not given"
-
-#: What tells one group of a setting from another.
-GROUP = ["shift", "sparsity", "rounds"]
 
 
 @dataclass(frozen=True)
 class Observations:
-    """What a storage holds.
+    """The observations of a storage.
 
     Attributes:
         frame: a row per snapshot and sparsity: run_id, `SETTING`, `GROUP`, seed, task,
@@ -89,7 +95,7 @@ def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
             "that holds searched snapshots (tables/snapshots has none)"
         )
     runs = tables.read(storage, "runs")
-    snapshots = told_apart(snapshots, runs)
+    snapshots = label_plugin_versions(snapshots, runs)
     columns = ["run_id", "task", "layer", "metric", "value"]
     metrics = whole_network_metrics(tables.read(storage, "plasticity", columns))
     frame = snapshots.merge(
@@ -106,16 +112,7 @@ def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
         frame[name] = difference.round(_DIGITS)
     named = (set(metrics.columns) - {"stream_run_id", "task"}) | set(PERFORMANCE)
     present = {name for name in named if frame[name].notna().any()}
-    kept = [
-        "run_id",
-        *SETTING,
-        *GROUP,
-        "seed",
-        "task",
-        "stream_run_id",
-        "density",
-        "overlap_chance",
-    ]
+    kept = ["run_id", *PLACE, "seed", "task", "stream_run_id", "density", "overlap_chance"]
     measures = in_order(present - set(kept) - set(TICKET_MEASURES) or set(PERFORMANCE))
     values = in_order({*measures, *PERFORMANCE})
     tickets = [name for name in TICKET_MEASURES if frame[name].notna().any()]
@@ -127,11 +124,11 @@ def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
     )
 
 
-def told_apart(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Rows of any table, with the code in a plugin's shift and intervention where it has changed.
+def label_plugin_versions(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Tells apart the versions of a plugin's shift or intervention whose code has changed.
 
-    Of a shift ``darker`` that runs used in two versions, each becomes ``darker@<code>``: they are
-    two shifts. Networks and metrics of two versions stand in two protocols anyway.
+    If runs used a shift ``darker`` in two versions, each becomes ``darker@<code>``: they are two
+    shifts. Networks and metrics of two versions stand in two protocols anyway.
 
     Args:
         rows: of a table that has ``run_id``, ``shift`` and ``intervention``.
@@ -154,7 +151,7 @@ def told_apart(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def settings(observations: Observations) -> list[Setting]:
-    """One part of the observations for each setting, the fullest first."""
+    """Parts the observations into settings, the fullest first."""
     parts = [(tuple(map(str, key)), part) for key, part in observations.frame.groupby(SETTING)]
     parts.sort(key=lambda part: -len(part[1]))
     several_protocols = len({key[0] for key, _ in parts}) > 1
@@ -236,7 +233,7 @@ def options_by_protocol(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 
 def _of_protocol(code: Any) -> Any:
-    """What comes from plugins, but for what a protocol's runs may differ in."""
+    """Returns the plugins in use, without those in which a protocol's runs may differ."""
     return code if pd.isna(code) else registry.without(code, PROTOCOL_EXCLUDES)
 
 

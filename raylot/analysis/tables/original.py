@@ -1,4 +1,4 @@
-"""Which of a storage's rows were made by the original study's protocol (preset ``original``)."""
+"""Picks a storage's rows that follow the original study's protocol (preset ``original``)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from raylot.foundation.errors import OptionError
 from raylot.foundation.names import WHOLE_NETWORK
 from raylot.storage import Storage
 
-#: Options that say how much was done, not how: runs that differ here can be compared.
+#: Options that say how much was run, not how: runs that differ in them can be compared.
 EXTENT = ("tasks", "snapshots", "tickets", "random_masks", "random_density")
-#: Options that what is compared does not depend on.
+#: Options that do not change the compared numbers.
 _IRRELEVANT = {
     "seed", "task", "data_root", "download", "device", "tolerance", "shuffled_masks",
     "reinit_tickets", "plugins",
@@ -142,7 +142,7 @@ def _unfinished_streams(tasks: pd.DataFrame, runs: pd.DataFrame, study: Study) -
 
 
 def _extent(used: pd.DataFrame, study: Study) -> str:
-    """How much less, or more, was done than in the original."""
+    """Says how much less, or more, was run than in the original."""
     original = _original_options(study, study.sparsities[0])
     kinds = dict.fromkeys(EXTENT, used["kind"] == TicketsRun.kind)
     kinds["tasks"] = kinds["snapshots"] = used["kind"] == StreamRun.kind

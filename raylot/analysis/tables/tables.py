@@ -1,7 +1,7 @@
-"""Reading a storage's tables for analysis: rows that raylot cannot have written are left out.
+"""Reads a storage's tables for analysis, without rows that raylot cannot have written.
 
-A storage may come from somebody else, or have been edited: one bad row must neither end an analysis
-nor count in it. Each table with such rows is reported in one line, and the rest goes on.
+One bad row, as in a storage that somebody edited, must neither end an analysis nor count in it.
+Each table with such rows is reported in one line, and the analysis goes on with the others.
 """
 
 from __future__ import annotations
@@ -42,11 +42,12 @@ _WORDS = (
     "run_id", "dataset", "network", "shift", "intervention", "stream_run_id", "protocol",
     "subnetwork", "metric", "control", "selection",
 )  # fmt: skip
-_FRACTIONS = (
-    "test_accuracy", "online_accuracy", "dense_accuracy", "ticket_accuracy", "random_accuracy",
-    "shuffled_accuracy", "reinit_accuracy", "density", "jaccard", "chance", "overlap_mean",
-    "overlap_chance",
-)  # fmt: skip
+_FRACTIONS = [
+    name
+    for table in ("tasks", "tickets", "overlaps", "plastic_parameters", "snapshots")
+    for name in results.SCHEMAS[table]
+    if name.endswith(("_accuracy", "density", "chance")) or name in ("jaccard", "overlap_mean")
+]
 #: Column -> its least and its largest value. A stream has a million tasks at most, and a ticket
 #: stream as many again.
 _RANGES: dict[str, tuple[float, float]] = {
@@ -157,7 +158,7 @@ def _whole_numbers(frame: pd.DataFrame, table: str) -> pd.DataFrame:
 
 @functools.cache
 def report_once(line: str) -> None:
-    """Reports what is left out, once in a process, though several readers meet the same rows."""
+    """Reports what was left out, once per process, as several readers meet the same rows."""
     _log.warning("%s", line)
 
 
@@ -167,7 +168,7 @@ def _rows(chosen: npt.NDArray[np.bool_]) -> str:
 
 
 def _printable(runs: pd.DataFrame) -> pd.DataFrame:
-    """Free texts, as errors and options are, with what could steer a terminal escaped."""
+    """Escapes characters in free texts, such as errors, that could steer a terminal."""
     for name in runs.select_dtypes(["object", "string"]).columns:
         odd = [text for text in runs[name].dropna().unique() if not str(text).isprintable()]
         if odd:

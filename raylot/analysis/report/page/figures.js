@@ -9,12 +9,6 @@ const infiniteValues = (study, name, count) =>
 const labelled = (study, names) =>
   names.map((value) => ({ value, label: (study.measures[value] || { label: value }).label }));
 
-// Networks of a snapshot whose accuracies are compared.
-const CONTROLS = ["dense", "ticket", "random", "shuffled", "reinit"];
-
-// Measures of every task, not of snapshots alone.
-const CURVES = new Set(["test_accuracy", "online_accuracy", "learning_speed"]);
-
 // Streams whose lines are shown singly.
 const MOST_STREAMS = 200;
 
@@ -101,7 +95,7 @@ const FIGURES = [
         };
       }) : [];
       const note = [
-        CURVES.has(measure) && along.width > 1 ? `Each value is the mean of ${along.width} tasks.` : "",
+        along.curves.includes(measure) && along.width > 1 ? `Each value is the mean of ${along.width} tasks.` : "",
         infiniteValues(study, measure, lines.reduce((sum, { infinite }) => sum + infinite, 0)),
         seeds && single.length > MOST_STREAMS ? `The first ${MOST_STREAMS} streams are shown singly.` : "",
       ].filter(Boolean).join(" ");
@@ -271,11 +265,11 @@ const FIGURES = [
   },
   {
     id: "controls",
-    isMeasured: ({ searches: { lines } }) => CONTROLS.some((name) => lines[`${name}_accuracy`]?.length),
+    isMeasured: ({ searches: { lines } }) => Object.keys(NAMED).some((name) => lines[`${name}_accuracy`]?.length),
     title: "Tickets and controls",
     text: "Test accuracy on the snapshot's task: the dense network, its tickets, and what they have to beat: random masks, shuffled masks, tickets from a fresh initialisation.",
     draw(study, selection) {
-      const lines = CONTROLS.flatMap((name) => selection.lines(study.searches.lines[`${name}_accuracy`])
+      const lines = Object.keys(NAMED).flatMap((name) => selection.lines(study.searches.lines[`${name}_accuracy`])
         .map((line) => ({ ...line, ...named(name) })));
       return linePanels(searchPanels(selection, lines), "Task of the stream", "Test accuracy");
     },

@@ -82,7 +82,7 @@ def test_without_dense_ticket_streams_the_stream_itself(
 ) -> None:
     figure = ticket_streams(*materials(write_streams(("ticket",), seeds=(0,))))
     dense, _ = figure.axes[1].get_lines()
-    # At tasks 3 and 4, of which only 4 has a snapshot, and so no noise in the fixture's stream.
+    # At tasks 3 and 4. Only task 4 has a snapshot, where the fixture's stream has no noise.
     assert dense.get_ydata()[1] == pytest.approx(0.86)
     assert len(figure.axes[3].get_lines()) == 1  # the stream ends at task 8
     assert "the stream itself" in " ".join(figure.get_supxlabel().split())

@@ -15,11 +15,9 @@ from playwright.sync_api import Browser
 
 from raylot import results
 from raylot.analysis import command, correlation
-from raylot.analysis.correlation import correlate
 from raylot.analysis.figures.style import CORRELATION_COLOURS, PALE, contrast
 from raylot.analysis.report import report
 from raylot.analysis.statistics.coefficients import STATISTICS
-from raylot.analysis.tables.observations import observe
 from raylot.config import Study
 from raylot.results.commands import record
 from raylot.storage import Storage
@@ -211,9 +209,9 @@ def test_hover_names_the_run(desktop: Shown, root: Path) -> None:
 
 @pytest.mark.parametrize("statistic", list(STATISTICS))
 def test_correlations_are_those_of_the_analysis(desktop: Shown, root: Path, statistic: str) -> None:
-    table = correlation.table(Storage(root))
-    table = table[(table["intervention"] == "none") & (table["sparsity"] == 0.8)]
-    table = table[table["statistic"] == statistic]
+    table = correlation.table(Storage(root)).query(
+        "intervention == 'none' and sparsity == 0.8 and statistic == @statistic"
+    )
     page = desktop.page
     section = page.locator("#correlations")
     section.scroll_into_view_if_needed()
@@ -443,13 +441,12 @@ def test_the_mode_bar_covers_nothing_that_is_drawn(desktop: Shown) -> None:
 def test_numbers_in_the_matrix_can_be_read_and_colours_are_those_of_the_figures(
     browser: Browser, page_file: Path, root: Path, scheme: Any
 ) -> None:
-    observed = observe(Storage(root))
-    frame = observed.frame[observed.frame["intervention"] == "none"]
-    table = correlate(
-        frame, observed.measures, tickets=["ticket_count"], statistics=["pearson"]
-    )  # fmt: skip
-    table["is_pale"] = ~((table["low"] > 0) | (table["high"] < 0))
-    table = table[table["sparsity"] == 0.8].set_index(["shift", "plasticity_measure"])
+    table = correlation.table(Storage(root)).query(
+        "intervention == 'none' and sparsity == 0.8 and statistic == 'pearson' "
+        "and ticket_measure == 'ticket_count'"
+    )
+    table = table.assign(is_pale=~((table["low"] > 0) | (table["high"] < 0)))
+    table = table.set_index(["shift", "plasticity_measure"])
     seen = set()
     with shown(browser, page_file, viewport=DESKTOP, color_scheme=scheme) as found:
         found.panels("correlations")

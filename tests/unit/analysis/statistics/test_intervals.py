@@ -57,7 +57,7 @@ def test_percentiles_leave_out_what_is_undefined() -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_interquartile_mean_by_hand() -> None:
-    """A quarter of 5 seeds is one from each end: the mean of 2, 3 and 4, whatever the outlier."""
+    """A quarter of 5 seeds is one from each end: the mean of 2, 3 and 4, even with an outlier."""
     found = interquartile_interval([1000.0, 2.0, 4.0, 3.0, 1.0, np.nan])
     assert found is not None
     assert (found.mean, found.seeds) == (3.0, 5)

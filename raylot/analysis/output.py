@@ -1,17 +1,18 @@
-"""Writes a table of answers beside the tables that it was made from, and says where."""
+"""How analyses show their tables and answers, and write them into STORAGE/analysis/."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
+from rich.table import Table
 
 from raylot.storage import Storage
 
-#: What analyses leave in STORAGE/analysis/ besides such tables.
+#: Files and folders in STORAGE/analysis/ besides these tables.
 _OTHERS = ("report.html", "figures")
 
 
@@ -40,7 +41,7 @@ def write(
 
 
 def print_where(console: Console, storage: Storage, name: str) -> None:
-    """Prints one line, the last that a script prints: where all lies that is not on the screen.
+    """Prints where the written files are, as the last line of an analysis.
 
     Args:
         console: where to.
@@ -53,3 +54,26 @@ def print_where(console: Console, storage: Storage, name: str) -> None:
     console.print(
         f"All of it: {root}/analysis/ ({', '.join(listed)}), from {root}/tables/", soft_wrap=True
     )
+
+
+def plain_table(*, padding: int = 2) -> Table:
+    """A table without lines, with bold headings.
+
+    Args:
+        padding: blanks between two columns.
+    """
+    return Table(box=None, padding=(0, padding, 0, 0), pad_edge=False, header_style="bold")
+
+
+def print_answers(console: Console, answers: Sequence[tuple[str, str]], note: str = "") -> None:
+    """Prints the answers last, so that they stay on the screen.
+
+    Args:
+        console: where to.
+        answers: of each setting, the most important first: its title, and the answer in words.
+        note: how to read them.
+    """
+    heading = f"Answer ({note}):" if note else "Answer:"
+    for title, text in answers:
+        console.print(heading if len(answers) == 1 else f"{heading} {title}", style="bold")
+        console.print(f"{text}\n")
