@@ -161,7 +161,7 @@ class Options(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            raise OptionError(_explain(cls, error)) from None
+            raise OptionError(explain(cls, error)) from None
 
     def identity(self) -> dict[str, Any]:
         """The options that can change results, as JSON values; those that are off are left out."""
@@ -242,7 +242,8 @@ def _literal_values(annotation: Any) -> list[str]:
     return []
 
 
-def _explain(model: type[BaseModel], error: ValidationError) -> str:
+def explain(model: type[BaseModel], error: ValidationError) -> str:
+    """Returns the one-line message of the first mistake among a model's values."""
     first = error.errors()[0]
     location: Iterable[Any] = first["loc"]
     name = next((str(part) for part in location), "")

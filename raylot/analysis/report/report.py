@@ -73,7 +73,8 @@ _FIGURES = (
     "given the task",
 )
 
-_PATH = "analysis/report.html"
+#: Where the page lies in the storage.
+PATH = "analysis/report.html"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -81,9 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = command.parse(command.StorageOptions, __doc__, arguments)
     storage = Storage(options.storage)
     page = report(storage).encode()
-    storage.write(_PATH, page)
+    storage.write(PATH, page)
     size = f"{len(page) / 1e6:.1f} MB"
-    place = f"{storage.root.rstrip('/')}/{_PATH}"
+    place = f"{storage.root.rstrip('/')}/{PATH}"
     command.terminal().print(f"report   {place} ({size})", soft_wrap=True)
 
 

@@ -1,0 +1,233 @@
+"""What a storage holds, finished or not: tables, figures, the answer, tickets and networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import pandas as pd
+
+from raylot import results
+from raylot.config import StreamRun, TicketsRun
+from raylot.foundation.errors import OptionError, shown
+from raylot.results.tables import opened
+from raylot.storage.checksum import DamagedFileError
+from raylot.studies.selection import the_run
+
+if TYPE_CHECKING:  # these take seconds to import, and tables need none of them
+    from matplotlib.figure import Figure
+    from torch import Tensor, nn
+
+    from raylot.analysis.tables.observations import Pairing
+    from raylot.tasks import Task
+    from raylot.tickets import Tickets, TicketSearch
+
+
+def open(root: str | Path) -> Results:
+    """Opens the results in a folder or at a URI, also while a sweep is writing them.
+
+    Raises:
+        OptionError: no raylot results are there.
+    """
+    return Results(root)
+
+
+class Results:
+    """The results in one storage. Each call reads the storage as it is at that moment.
+
+    ``tickets``, ``network`` and ``task`` take options that tell one run from the others, as
+    ``seed=0, shift="stationary"``; a message says which are still needed.
+
+    Args:
+        root: the storage's folder or URI.
+
+    Raises:
+        OptionError: no raylot results are there.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self._storage = opened(root)
+
+    def __repr__(self) -> str:
+        ended = len(results.finished_runs(self._storage))
+        return f"Results({self.root!r}, {ended} runs ended)"
+
+    @property
+    def root(self) -> str:
+        """The storage's absolute path, or its URI."""
+        return self._storage.root
+
+    # -------------------------------------------------- tables and what is made of them
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """The table ``runs``: how each run ended, its options and its cost."""
+        return self.table("runs")
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One table, a row per finding: ``raylot/results/schemas.py`` describes the columns.
+
+        Raises:
+            OptionError: there is no such table.
+        """
+        return results.read(self._storage, name)
+
+    def correlation(self, pairing: Pairing = "same") -> pd.DataFrame:
+        """Every ticket measure against every plasticity measure, as `raylot analyse` writes them.
+
+        Args:
+            pairing: the task whose performance a snapshot is paired with: the one that it is
+                about to train on (``"same"``), or the one before (``"previous"``).
+
+        Raises:
+            OptionError: no snapshot has been searched yet.
+        """
+        from raylot.analysis import correlation
+        from raylot.analysis.tables.observations import Pairing
+
+        if pairing not in get_args(Pairing):
+            accepted = ", ".join(get_args(Pairing))
+            raise OptionError(f"pairing={shown(pairing)}: must be one of {accepted}")
+        return correlation.table(self._storage, pairing)
+
+    def answer(self) -> str:
+        """The answer in words: whether losing plasticity means running out of tickets here.
+
+        Raises:
+            OptionError: no snapshot has been searched yet.
+        """
+        from raylot.analysis import correlation
+
+        return correlation.answer(self._storage)
+
+    @property
+    def figures(self) -> list[str]:
+        """Names of the figures that `figure` draws."""
+        from raylot.analysis.figures import figures
+
+        return figures.names(self._storage)
+
+    def figure(self, name: str) -> Figure:
+        """Draws one of `figures`; a notebook shows it.
+
+        Raises:
+            OptionError: there is no such figure, or the storage lacks what it shows.
+        """
+        from raylot.analysis.figures import figures
+
+        return figures.draw(self._storage, name)
+
+    def report(self) -> str:
+        """Writes the page that explores the study; returns its path or URI.
+
+        Raises:
+            OptionError: no stream has learned a task yet.
+        """
+        from raylot.analysis.report import report
+
+        self._storage.write(report.PATH, report.report(self._storage).encode())
+        return f"{self.root.rstrip('/')}/{report.PATH}"
+
+    # -------------------------------------------------- what runs left for others
+
+    def tickets(self, **options: Any) -> Tickets:
+        """The tickets of one snapshot at one sparsity: masks, accuracies, overlaps.
+
+        Args:
+            options: of the search, as ``seed=0, shift="stationary", task=10, sparsity=0.8``.
+
+        Raises:
+            OptionError: the options name no finished search, or several; or its masks are damaged.
+        """
+        from raylot.tickets import Tickets
+
+        run = the_run(self.runs, TicketsRun, options)
+        search = self._search(run)
+        rows = results.read_run(self._storage, "tickets", run.run_id) or []
+        place = {*results.identity_columns(run), "stream_run_id", "task", "sparsity"}
+        own = [{name: row[name] for name in row.keys() - place} for row in rows]
+        return Tickets.from_rows(search.masks, own, run, search.left_out)
+
+    def network(self, *, task: int, ticket: int | None = None, **options: Any) -> nn.Module:
+        """A snapshot: the network as it was before it trained on a task of its stream.
+
+        Args:
+            task: of the snapshot.
+            ticket: which ticket of the snapshot to return instead, as its training starts: with
+                ``masked="zero"`` its pruned weights are 0, with ``"freeze"`` they are as in the
+                snapshot. The options must then name a search, as those of `tickets` do.
+            options: of the stream, as ``seed=0, shift="stationary"``.
+
+        Raises:
+            OptionError: the options name no ended run, or several; or its files are damaged.
+        """
+        from raylot import networks
+        from raylot.masks.pruning import zero_pruned
+        from raylot.trials.stream import initial_network, snapshot_path
+
+        if ticket is None:
+            run = the_run(self.runs, StreamRun, options)
+            if task not in run.snapshots:
+                accepted = ", ".join(map(str, run.snapshots))
+                raise OptionError(f"task={shown(task)}: must be one of the snapshots {accepted}")
+            snapshot = self._tensors(snapshot_path(run.run_id, task))
+            return networks.with_state(initial_network(run, _task(run, task)), snapshot)
+        search = self._search(the_run(self.runs, TicketsRun, {"task": task, **options}))
+        if not 0 <= ticket < len(search.masks):
+            raise OptionError(f"ticket={ticket}: must lie in [0, {len(search.masks)})")
+        network = search.network_in(search.start_state(ticket))
+        if search.options.masked == "zero":
+            zero_pruned(network, search.masks[ticket])
+        return network
+
+    def task(self, *, task: int, **options: Any) -> Task:
+        """A task of a stream, as the stream's network was trained on it.
+
+        Args:
+            task: its number, from 0.
+            options: of the stream, as ``seed=0, shift="stationary"``.
+
+        Raises:
+            OptionError: the options name no ended stream, or several; or its data are not here.
+        """
+        if not isinstance(task, int) or task < 0:
+            raise OptionError(f"task={shown(task)}: must be a whole number from 0")
+        return _task(the_run(self.runs, StreamRun, options), task)
+
+    def _search(self, run: TicketsRun) -> TicketSearch:
+        """The finished search of a run, with its masks."""
+        from raylot.tasks.datasets import load
+        from raylot.tickets import masks_from_tensors
+        from raylot.trials.stream import snapshot_path
+        from raylot.trials.tickets import masks_path, start_search
+
+        snapshot = self._tensors(snapshot_path(run.stream.run_id, run.task))
+        search = start_search(run, load(run), snapshot)
+        saved = self._tensors(masks_path(run.run_id))
+        search.masks = masks_from_tensors(saved, like=search.masks[0])
+        return search
+
+    def _tensors(self, path: str) -> dict[str, Tensor]:
+        """Tensors that a run has left in the storage.
+
+        Raises:
+            OptionError: they are not there, or damaged.
+        """
+        from raylot.trials.state import tensors_from_bytes
+
+        again = "`raylot check --repair` and the study's command or call compute it again"
+        try:
+            saved = self._storage.read_sealed(path)
+        except DamagedFileError as damage:
+            raise OptionError(f"storage={self.root}: {damage}; {again}") from None
+        if saved is None:
+            raise OptionError(f"storage={self.root}: {path} is not there; {again}")
+        return tensors_from_bytes(saved)
+
+
+def _task(run: StreamRun, t: int) -> Task:
+    """Task t of a run's stream, on the CPU."""
+    from raylot.tasks import make_task
+    from raylot.tasks.datasets import load
+
+    return make_task(load(run), run, run.seed, t)

@@ -1,0 +1,72 @@
+"""Runs a study from Python and returns its results."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+
+from raylot import config
+from raylot.foundation.errors import OptionError
+from raylot.foundation.text import safe
+from raylot.storage import Storage
+from raylot.studies.results import Results
+from raylot.sweep import Space, Sweep, study_spaces
+
+
+def run(
+    study: config.Study,
+    storage: str | Path | None = None,
+    *,
+    spaces: Callable[[config.Study], tuple[Space, Space, Space]] = study_spaces,
+    retry_failed: bool = False,
+) -> Results:
+    """Computes what a study asks for and the storage lacks, on Ray, and shows the progress.
+
+    Calling it again continues what was interrupted, and computes only what a wider study adds.
+    A Ray that has been started already is used; otherwise one is started, and stopped at the end.
+
+    Args:
+        study: what to compute.
+        storage: folder or URI for all results. None: the study's option ``storage``, else
+            ``results/NAME`` with the study's option ``name``, else ``results/study``.
+        spaces: returns the search spaces of streams, tickets and ticket streams, in Ray Tune's
+            terms, for options that the study itself does not vary.
+        retry_failed: whether to compute again what ended with an error in an earlier call.
+
+    Returns:
+        The storage's results. A warning says if some runs failed or are missing.
+
+    Raises:
+        OptionError: in one line, something asked for cannot be had.
+        KeyboardInterrupt: the user interrupted it, with Ctrl-C or a notebook's stop button. What
+            was saved is kept.
+    """
+    if not isinstance(study, config.Study):
+        raise OptionError(f"study: must be a raylot.Study, not a {type(study).__name__}")
+    place = storage or study.storage or f"results/{study.name or 'study'}"
+    opened = Storage(place, study.storage_patience)
+    sweep = Sweep(study, opened, *spaces(study))
+    try:
+        is_finished = sweep.is_finished(retry_failed=retry_failed)
+        remarks = [] if is_finished else sweep.check()
+    except (OSError, pa.ArrowException) as error:
+        raise opened.unusable(error) from None
+    for remark in remarks:
+        print(safe(remark))
+    if is_finished:
+        outcome = sweep.outcome()
+    else:
+        call = f"raylot.run({study!r}, {str(place)!r})"
+        outcome = sweep.run(retry_failed=retry_failed, command=call)
+    if outcome.interrupted:
+        raise KeyboardInterrupt("what was saved is kept; the same call continues")
+    if outcome.failures or outcome.missing:
+        warnings.warn(
+            f"{len(outcome.failures)} runs failed and {outcome.missing} are missing. The errors "
+            "stand in results.runs; run(..., retry_failed=True) tries failed runs again.",
+            stacklevel=2,
+        )
+    return Results(opened.root)

@@ -1,0 +1,71 @@
+"""Picks the one run that some options name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+from raylot.config import StreamRun
+from raylot.config.options import unknown_option
+from raylot.foundation.errors import OptionError, shown
+
+AnyRun = TypeVar("AnyRun", bound=StreamRun)
+
+
+def the_run(runs: pd.DataFrame, kind: type[AnyRun], options: Mapping[str, Any]) -> AnyRun:
+    """Returns the one ended run of a kind that has the options given.
+
+    Args:
+        runs: the table ``runs``.
+        kind: `StreamRun` or a kind that stands on it.
+        options: of that kind of run, with values as Python has them; also ``run_id``.
+
+    Raises:
+        OptionError: no run, or more than one, has these options; says which values there are.
+    """
+    names = ["run_id", *kind.model_fields]
+    runs = runs[(runs["kind"] == kind.kind) & (runs["status"] != "failed")]
+    for name, value in options.items():
+        if name not in names:
+            raise OptionError(unknown_option(name, value, names))
+        matching = runs[_equal(runs[name], value)]
+        if matching.empty:
+            what = _listed(runs[name]) or f"an option of a run; no {kind.kind} run has ended yet"
+            raise OptionError(f"{name}={shown(value)}: must be {what}")
+        runs = matching
+    if runs.empty:
+        raise OptionError(f"no {kind.kind} run has ended yet")
+    if len(runs) > 1:
+        differing = [name for name in kind.model_fields if runs[name].nunique(dropna=False) > 1]
+        values = "; ".join(f"{name}: {_listed(runs[name])}" for name in differing)
+        raise OptionError(
+            f"{', '.join(differing)}: must be given, as {len(runs)} runs match ({values})"
+        )
+    row = runs.iloc[0]
+    return kind.checked(**{name: row[name] for name in kind.model_fields if not pd.isna(row[name])})
+
+
+def _equal(column: pd.Series, value: Any) -> pd.Series:
+    """Which cells hold a value; a list of numbers is text in the table, as ``256,256``."""
+    if value is None:
+        return column.isna()
+    if not is_numeric_dtype(column):
+        value = ",".join(map(str, value)) if isinstance(value, list | tuple | range) else str(value)
+        column = column.map(str)
+    return column.eq(value)
+
+
+def _listed(column: pd.Series) -> str:
+    """``one of 0, 1, 2``: the values in a column."""
+    values = [_whole(value) for value in sorted(column.dropna().unique())]
+    values += [None] * bool(column.isna().any())
+    first = ", ".join(map(str, values[:20])) + ", ..." * (len(values) > 20)
+    return f"one of {first}" if values else ""
+
+
+def _whole(value: Any) -> Any:
+    """Undoes that pandas turns whole numbers into floats where some are missing."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

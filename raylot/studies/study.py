@@ -1,0 +1,74 @@
+"""A study as Python asks for it: the command line's options, presets and messages."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from pydantic import PrivateAttr, ValidationError
+
+from raylot import config
+from raylot.config.options import explain, is_common
+from raylot.config.presets import PRESETS, preset_with
+from raylot.foundation.errors import OptionError, shown
+
+
+class Study(config.Study):
+    """What to compute: which streams, tickets and measures, and what they may use.
+
+    ``Study(seeds=range(3), tasks=11)`` asks for what a command line with ``--seeds 0-2 --tasks 11``
+    asks for. Values may be Python's own (numbers, lists, ranges, arrays) or texts as typed on the
+    command line (``seeds="0-9"``). Options that are not given have the preset's values.
+
+    Args:
+        preset: the values to start from, ``"default"`` or ``"original"``.
+        **options: listed below, with the values of the default preset.
+
+    Raises:
+        OptionError: in one line, an option does not exist or its value is not accepted.
+    """
+
+    _preset: str = PrivateAttr("default")
+
+    def __init__(self, preset: str = "default", **options: Any) -> None:
+        if preset not in PRESETS:
+            raise OptionError(f"preset={shown(preset)}: must be one of {', '.join(PRESETS)}")
+        given = {name: _plain(value) for name, value in options.items()}
+        try:
+            super().__init__(**preset_with(PRESETS[preset], given))
+        except ValidationError as error:
+            raise OptionError(explain(type(self), error)) from None
+        self._preset = preset
+
+    def __repr__(self) -> str:
+        """The preset, and the options in which the study differs from it."""
+        standard = dict(Study(self._preset))
+        parts = [] if self._preset == "default" else [repr(self._preset)]
+        parts += [
+            f"{name}={shown(value) if isinstance(value, tuple | dict) else repr(value)}"
+            for name, value in self
+            if value != standard[name]
+        ]
+        return f"Study({', '.join(parts)})"
+
+    __str__ = __repr__
+
+
+def _plain(value: Any) -> Any:
+    """Turns an array or a number of numpy into Python's own."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _listed_options() -> str:
+    """Describes all options, those that most studies need first."""
+    fields = sorted(Study.model_fields.items(), key=lambda item: not is_common(item[1]))
+    lines = ["    Options:"]
+    for name, field in fields:
+        default = PRESETS["default"].get(name, field.default)
+        default = ",".join(map(str, default)) if isinstance(default, tuple) else default
+        text = f"{name}: {field.description} (default: {default})"
+        lines += textwrap.wrap(text, 100, initial_indent=8 * " ", subsequent_indent=12 * " ")
+    return "\n".join(lines)
+
+
+Study.__doc__ = f"{Study.__doc__}\n{_listed_options()}\n"
