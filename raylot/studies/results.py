@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -115,7 +118,11 @@ class Results:
         """
         from raylot.analysis.figures import figures
 
-        return figures.draw(self._storage, name)
+        figure = figures.draw(self._storage, name)
+        if "ipykernel" in sys.modules:  # a notebook shows only pyplot's figures until this is there
+            with suppress(ImportError):
+                importlib.import_module("matplotlib_inline.backend_inline")
+        return figure
 
     def report(self) -> str:
         """Writes the page that explores the study; returns its path or URI.

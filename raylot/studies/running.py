@@ -59,8 +59,11 @@ def run(
     if is_finished:
         outcome = sweep.outcome()
     else:
+        from raylot.sweep.cluster import room_given_back  # imports Ray, which takes seconds
+
         call = f"raylot.run({study!r}, {str(place)!r})"
-        outcome = sweep.run(retry_failed=retry_failed, command=call)
+        with room_given_back():
+            outcome = sweep.run(retry_failed=retry_failed, command=call)
     if outcome.interrupted:
         raise KeyboardInterrupt("what was saved is kept; the same call continues")
     if outcome.failures or outcome.missing:

@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.placement_group import (
+    PlacementGroup,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
 
 from raylot.config import SweepOptions
 from raylot.foundation.errors import OptionError
@@ -227,3 +232,28 @@ def _is_granted(wanted: dict[str, float], patience: float) -> bool:
         return True
     finally:
         remove_placement_group(group)
+
+
+@contextlib.contextmanager
+def room_given_back() -> Iterator[None]:
+    """Takes back at the end what Tune has reserved since, if the user's own Ray goes on.
+
+    An interrupted experiment leaves its workers and their resources behind, and the next one in the
+    same Ray would wait for these for ever.
+    """
+    before = _reserved()
+    try:
+        yield
+    finally:
+        for group in _reserved() - before:
+            identity = ray.PlacementGroupID(bytes.fromhex(group))
+            remove_placement_group(PlacementGroup(identity))
+
+
+def _reserved() -> set[str]:
+    """Ids of the placement groups of this process's job, by which Tune reserves resources."""
+    if not ray.is_initialized():
+        return set()
+    job = ray.get_runtime_context().get_job_id()
+    groups = {id: group["state"] for id, group in placement_group_table().items()}
+    return {id for id, state in groups.items() if id.endswith(job) and state != "REMOVED"}

@@ -138,6 +138,7 @@ def _tuner(
                 checkpoint_frequency=0, checkpoint_at_end=False
             ),
             callbacks=callbacks,
+            progress_reporter=tune.CLIReporter(),  # in a notebook, Tune's other one clears the cell
             verbose=0,
         ),
     )

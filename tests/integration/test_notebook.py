@@ -1,0 +1,89 @@
+"""The examples run as written: the notebook on a real kernel, and the stream without Ray."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from matplotlib import image
+from nbclient import NotebookClient
+
+import raylot
+
+_EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Where the notebook ran, and per code cell, by its last line, what it showed."""
+    folder = tmp_path_factory.mktemp("notebook")
+    notebook = nbformat.read(_EXAMPLES / "study.ipynb", as_version=4)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAY_ADDRESS", "local")
+        environment.setenv("PYTHONPATH", str(_EXAMPLES.parent))
+        place = {"metadata": {"path": str(folder)}}
+        NotebookClient(notebook, timeout=500, resources=place).execute()
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return folder, {cell.source.splitlines()[-1]: cell.outputs for cell in cells}
+
+
+def _texts(outputs: list[Any]) -> str:
+    return "\n".join(o.text if "text" in o else o.data["text/plain"] for o in outputs)
+
+
+def test_the_notebook_shows_progress_answer_and_figure(
+    executed: tuple[Path, dict[str, Any]],
+) -> None:
+    _, shown = executed
+    progress = _texts(shown["results"])
+    assert "Results('" in progress
+    assert "tickets" in progress
+    assert "Current time" not in progress  # which Tune's own table of trials begins with
+    assert _texts(shown["print(results.answer())"]).startswith("Under permuted_pixels")
+    (figure,) = shown['results.figure("ticket_count_vs_plasticity")']
+    assert "image/png" in figure.data
+    assert not [o for outputs in shown.values() for o in outputs if o.get("name") == "stderr"]
+
+
+def test_the_notebook_s_results_are_there_afterwards(executed: tuple[Path, dict[str, Any]]) -> None:
+    folder, shown = executed
+    found = raylot.open(folder / "results/notebook")
+    assert sorted(found.runs["seed"].unique()) == [0, 1, 2, 3]
+    assert set(found.runs["status"]) == {"finished"}
+    assert _texts(shown["tickets"]) == repr(
+        found.tickets(seed=0, shift="permuted_pixels", task=20, sparsity=0.8)
+    )
+    assert (folder / "results/notebook/analysis/report.html").exists()
+
+
+def test_the_notebook_is_kept_without_outputs() -> None:
+    notebook = nbformat.read(_EXAMPLES / "study.ipynb", as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not [cell.source for cell in code if cell.outputs or cell.execution_count]
+
+
+def test_one_stream_loses_plasticity_and_tickets(tmp_path: Path) -> None:
+    script = [sys.executable, str(_EXAMPLES / "one_stream.py")]
+    less = ["--tasks", "11", "--every", "10", "--tickets", "3", "--figure", "found.png"]
+    done = subprocess.run(
+        [*script, *less], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(_EXAMPLES.parent)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    heading, *rows, last = done.stdout.splitlines()
+    assert heading.split()[0] == "task"
+    assert last == "drawn: found.png"
+    begin, end = ([float(word) for word in row.split()] for row in rows)
+    assert [begin[0], end[0]] == [0, 10]
+    assert end[1] < begin[1] < 1  # what the network learns
+    assert min(begin[2], end[2]) > end[1]  # what fresh networks learn
+    assert 1 <= end[5] < begin[5] <= 3  # how many tickets are distinct
+    drawn = image.imread(tmp_path / "found.png")
+    assert drawn.shape == (750, 900, 4)
+    assert drawn.std() > 0.1

@@ -1,0 +1,73 @@
+"""A study from Python asks for what the command line asks for, in the same words."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import raylot
+from raylot.command.arguments import parse
+
+
+@pytest.mark.parametrize(
+    ("options", "typed"),
+    [
+        ({}, ""),
+        ({"preset": "original"}, "--preset original"),
+        (
+            {"seeds": range(3), "shifts": ["permuted_pixels"], "tasks": 11},
+            "--seeds 0-2 --shifts permuted_pixels --tasks 11",
+        ),
+        (
+            {"seeds": np.arange(2), "sparsities": np.array([0.5]), "lr": np.float64(0.5)},
+            "--seeds 0,1 --sparsities 0.5 --lr 0.5",
+        ),
+        ({"seeds": "0-4", "snapshots": "0-:5", "rounds": "auto"}, "--snapshots 0-:5 --rounds auto"),
+        (
+            {"sparsities": (0.8, 0.9), "rounds": {0.8: 3, 0.9: 5}, "hidden": [32, 16]},
+            "--sparsities 0.8 0.9 --rounds 0.8:3,0.9:5 --hidden 32,16",
+        ),
+        ({"preset": "original", "sparsities": 0.9}, "--preset original --sparsities 0.9"),
+        ({"trainability_gap": False, "random_masks": None}, "--trainability-gap false"),
+    ],
+)
+def test_it_equals_the_command_line(options: dict[str, Any], typed: str) -> None:
+    assert dict(raylot.Study(**options)) == dict(parse("", "study", typed.split()).study)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seeds": range(0)}, r"seeds=range\(0, 0\): must be whole numbers from 0, each once"),
+        ({"seeds": [1, 1]}, r"seeds=\[1, 1\]: must be whole numbers from 0, each once"),
+        ({"lr": -1}, r"lr=-1: must be a number in \(0, 100\]"),
+        ({"tasks": True}, "tasks=True: must be a whole number"),
+        ({"seed": 0}, "seed=0: unknown option; did you mean seeds"),
+        ({"preset": "orignal"}, "preset=orignal: must be one of default, original"),
+        ({"shifts": ["permuted"]}, "shifts=permuted: must be one or more of permuted_pixels"),
+        ({"preset": "original", "sparsities": [0.5]}, r"sparsities=\[0.5\]: must go with rounds"),
+        ({"device": "cuda"}, "device=cuda: must go with gpus_per_trial"),
+    ],
+)
+def test_a_mistake_is_one_line(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(raylot.OptionError, match=f"^{message}") as refused:
+        raylot.Study(**options)
+    assert "\n" not in str(refused.value)
+
+
+def test_it_shows_what_differs_from_the_preset() -> None:
+    assert repr(raylot.Study()) == "Study()"
+    study = raylot.Study("original", seeds=range(2), data_root=None, tasks=101)
+    assert str(study) == "Study('original', seeds=(0, 1), tasks=101, snapshots=(0, 50, 100))"
+    assert eval(repr(study), {"Study": raylot.Study}) == study
+    assert pickle.loads(pickle.dumps(study)) == study
+
+
+def test_the_signature_and_the_docstring_list_every_option() -> None:
+    names = set(raylot.Study.model_fields)
+    assert names <= set(inspect.signature(raylot.Study).parameters)
+    assert all(f"        {name}: " in (raylot.Study.__doc__ or "") for name in names)
