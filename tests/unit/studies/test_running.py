@@ -108,7 +108,7 @@ def test_failed_runs_are_a_warning(tmp_path: Path) -> None:
     plugins.load(plugin)
     study = raylot.Study(**{**_STUDY, "shifts": ["stationary", "broken"]})
     with pytest.warns(
-        UserWarning, match=r"^1 runs failed and 1 are missing. .*results\.runs"
+        UserWarning, match=r"^1 runs failed and 1 are missing \(the first: stream .*no such task"
     ) as of:
         found = raylot.run(study, tmp_path / "study")
     assert of[0].filename == __file__
