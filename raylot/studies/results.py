@@ -14,6 +14,7 @@ from raylot import results
 from raylot.config import StreamRun, TicketsRun
 from raylot.foundation.errors import OptionError, shown
 from raylot.results.tables import opened
+from raylot.storage import Storage
 from raylot.storage.checksum import DamagedFileError
 from raylot.studies.selection import the_run
 
@@ -42,13 +43,13 @@ class Results:
     ``seed=0, shift="stationary"``; a message says which are still needed.
 
     Args:
-        root: the storage's folder or URI.
+        root: the storage's folder or URI; or the storage itself, which may be empty still.
 
     Raises:
         OptionError: no raylot results are there.
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path | Storage) -> None:
         self._storage = opened(root)
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from raylot import config
 from raylot.foundation.errors import OptionError
-from raylot.foundation.text import safe
+from raylot.foundation.text import one_line, safe
 from raylot.storage import Storage
 from raylot.studies.results import Results
 from raylot.sweep import Space, Sweep, study_spaces
@@ -67,9 +67,11 @@ def run(
     if outcome.interrupted:
         raise KeyboardInterrupt("what was saved is kept; the same call continues")
     if outcome.failures or outcome.missing:
+        first = next(iter([*outcome.failures, *outcome.lost]), "")
         warnings.warn(
-            f"{len(outcome.failures)} runs failed and {outcome.missing} are missing. The errors "
-            "stand in results.runs; run(..., retry_failed=True) tries failed runs again.",
+            f"{len(outcome.failures)} runs failed and {outcome.missing} are missing"
+            + f" (the first: {one_line(first)})" * bool(first)
+            + ". All errors stand in `results.runs`; `retry_failed=True` tries failed runs again.",
             stacklevel=2,
         )
-    return Results(opened.root)
+    return Results(Storage.again(opened.root))

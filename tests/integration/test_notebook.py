@@ -20,7 +20,9 @@ _EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """Where the notebook ran, and per code cell, by its last line, what it showed."""
+    """Where the notebook ran, and per code cell, by its last line, what it showed; live pictures
+    stand under ``live``.
+    """
     folder = tmp_path_factory.mktemp("notebook")
     notebook = nbformat.read(_EXAMPLES / "study.ipynb", as_version=4)
     with pytest.MonkeyPatch.context() as environment:
@@ -29,21 +31,24 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
         place = {"metadata": {"path": str(folder)}}
         NotebookClient(notebook, timeout=500, resources=place).execute()
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    return folder, {cell.source.splitlines()[-1]: cell.outputs for cell in cells}
+    shown = {cell.source.splitlines()[-1]: cell.outputs for cell in cells}
+    widgets = notebook.metadata.get("widgets", {}).values()
+    models = [model["state"] for kind in widgets for model in kind["state"].values()]
+    return folder, {**shown, "live": [o for model in models for o in model.get("outputs", ())]}
 
 
 def _texts(outputs: list[Any]) -> str:
-    return "\n".join(o.text if "text" in o else o.data["text/plain"] for o in outputs)
+    return "\n".join(o["text"] if "text" in o else str(o["data"]["text/plain"]) for o in outputs)
 
 
 def test_the_notebook_shows_progress_answer_and_figure(
     executed: tuple[Path, dict[str, Any]],
 ) -> None:
     _, shown = executed
-    progress = _texts(shown["results"])
+    progress = _texts(shown["results"] + shown["live"])
     assert "Results('" in progress
-    assert "tickets" in progress
-    assert "Current time" not in progress  # which Tune's own table of trials begins with
+    assert "100% of the training done" in progress
+    assert "IPython.core.display.HTML" not in progress  # as Tune shows its own table of trials
     assert _texts(shown["print(results.answer())"]).startswith("Under permuted_pixels")
     (figure,) = shown['results.figure("ticket_count_vs_plasticity")']
     assert "image/png" in figure.data

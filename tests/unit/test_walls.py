@@ -63,7 +63,14 @@ def test_what_reads_results_imports_no_torch() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["raylot", "raylot.config", "raylot.results", "raylot.analysis.correlation", "raylot.plugins"],
+    [
+        "raylot",
+        "raylot.config",
+        "raylot.results",
+        "raylot.analysis.correlation",
+        "raylot.studies.running",
+        "raylot.plugins",
+    ],
 )
 def test_it_loads_neither_ray_nor_torch(module: str) -> None:
     code = f"import sys, {module}; print({{'ray', 'torch'}} & {{*sys.modules}} or 'neither')"

@@ -79,20 +79,27 @@ def test_a_thread_and_an_event_loop_may_run_it_one_after_the_other(
 
 
 def test_an_interruption_is_raised_and_the_same_call_continues(tmp_path: Path) -> None:
-    options = {"seeds": range(2), "tasks": 12, "engine": "generic"}
+    def spaces(study: Any) -> Any:
+        streams, tickets, ticket_streams = study_spaces(study)
+        return {**streams, "lr": ray.tune.grid_search([0.01, 0.02])}, tickets, ticket_streams
 
     def stop() -> None:
-        while not list(tmp_path.glob("state/*/*")):
+        while not list(tmp_path.glob("tables/tasks/*")):
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 
+    study = raylot.Study(**{**_STUDY, "tasks": 12, "engine": "generic"})
     handler = signal.getsignal(signal.SIGINT)
     threading.Thread(target=stop, daemon=True).start()
     with pytest.raises(KeyboardInterrupt, match="the same call continues"):
-        _run(tmp_path, **options)
+        raylot.run(study, tmp_path, spaces=spaces)
     assert signal.getsignal(signal.SIGINT) is handler
     assert len(raylot.open(tmp_path).runs) < 4
-    assert set(_run(tmp_path, **options).runs["status"]) == {"finished"}
+    found = raylot.run(study, tmp_path, spaces=spaces)
+    assert set(found.runs["status"]) == {"finished"}
+    assert sorted(found.runs["lr"]) == [0.01, 0.01, 0.02, 0.02]
+    with pytest.raises(raylot.OptionError, match=r"^lr: must be given, as 2 runs match \(lr: one"):
+        found.tickets()
 
 
 def test_failed_runs_are_a_warning(tmp_path: Path) -> None:
@@ -101,25 +108,14 @@ def test_failed_runs_are_a_warning(tmp_path: Path) -> None:
     plugins.load(plugin)
     study = raylot.Study(**{**_STUDY, "shifts": ["stationary", "broken"]})
     with pytest.warns(
-        UserWarning, match=r"^1 runs failed and 1 are missing. .*results\.runs"
+        UserWarning, match=r"^1 runs failed and 1 are missing \(the first: stream .*no such task"
     ) as of:
         found = raylot.run(study, tmp_path / "study")
     assert of[0].filename == __file__
     failed = found.runs.query("status == 'failed'")
-    assert failed["error"].tolist() == ["RuntimeError: no such task"]
+    assert failed["error"].tolist() == ["RuntimeError: no such task (at broken.py:7)"]
     assert found.tickets(shift="stationary").accuracies
     plugins.forget()
-
-
-def test_search_spaces_of_one_s_own(tmp_path: Path) -> None:
-    def spaces(study: Any) -> Any:
-        streams, tickets, ticket_streams = study_spaces(study)
-        return {**streams, "lr": ray.tune.grid_search([0.01, 0.02])}, tickets, ticket_streams
-
-    found = raylot.run(raylot.Study(**_STUDY), tmp_path, spaces=spaces)
-    assert sorted(found.runs["lr"]) == [0.01, 0.01, 0.02, 0.02]
-    with pytest.raises(raylot.OptionError, match=r"^lr: must be given, as 2 runs match \(lr: one"):
-        found.tickets()
 
 
 def test_a_mistake_is_one_line_before_anything_starts(
