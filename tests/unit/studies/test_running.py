@@ -127,7 +127,7 @@ def test_a_mistake_is_one_line_before_anything_starts(
         raylot.run(_STUDY, tmp_path)  # type: ignore[arg-type]
     with pytest.raises(raylot.OptionError, match=r"^storage=.*: must be a folder"):
         _run(tmp_path / "file")
-    with pytest.raises(raylot.OptionError, match=r"^data_root="):
+    with pytest.raises(raylot.OptionError, match=r"^data_root is not given: "):
         _run(tmp_path, dataset="mnist")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -48,7 +48,7 @@ def test_it_equals_the_command_line(options: dict[str, Any], typed: str) -> None
         ({"tasks": True}, "tasks=True: must be a whole number"),
         ({"seed": 0}, "seed=0: unknown option; did you mean seeds"),
         ({"preset": "orignal"}, "preset=orignal: must be one of default, original"),
-        ({"shifts": ["permuted"]}, "shifts=permuted: must be one or more of permuted_pixels"),
+        ({"shifts": ["permuted"]}, "shifts=permuted: must be one or more of class_split"),
         ({"preset": "original", "sparsities": [0.5]}, r"sparsities=\[0.5\]: must go with rounds"),
         ({"device": "cuda"}, "device=cuda: must go with gpus_per_trial"),
     ],
@@ -62,7 +62,7 @@ def test_a_mistake_is_one_line(options: dict[str, Any], message: str) -> None:
 def test_it_shows_what_differs_from_the_preset() -> None:
     assert repr(raylot.Study()) == "Study()"
     study = raylot.Study("original", seeds=range(2), data_root=None, tasks=101)
-    assert str(study) == "Study('original', seeds=(0, 1), tasks=101, snapshots=(0, 50, 100))"
+    assert str(study) == "Study('original', tasks=101, snapshots=(0, 50, 100), seeds=(0, 1))"
     assert eval(repr(study), {"Study": raylot.Study}) == study
     assert pickle.loads(pickle.dumps(study)) == study
 
