@@ -25,7 +25,7 @@ from raylot.foundation.text import one_line
 
 @dataclass(frozen=True)
 class Command:
-    """What the command line asks for.
+    """A study, and how the command line wants it run.
 
     Attributes:
         study: the options.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyKind:
-    """What sets one study apart from the others.
+    """One study: its question, its analyses and its own defaults.
 
     Attributes:
         name: the study's name; its results lie in ``results/NAME``.

@@ -70,7 +70,7 @@ def naming_fields(model: type[Options]) -> list[tuple[str, FieldInfo, str]]:
 
 
 class DataOptions(Options, title="data"):
-    """Which images."""
+    """Options that choose the images."""
 
     dataset: Literal["digits", "mnist"] = option(
         "digits",
@@ -196,7 +196,7 @@ class InterventionParameters(Options, title="interventions"):
 
 
 class InterventionOptions(InterventionParameters, NamingOptions):
-    """What is done to keep plasticity."""
+    """Options that choose a method to keep plasticity."""
 
     intervention: Annotated[str, one_of("intervention")] = option(
         "none", "method that is meant to keep plasticity", compared=True, off="none"
@@ -204,7 +204,7 @@ class InterventionOptions(InterventionParameters, NamingOptions):
 
 
 class NetworkOptions(NamingOptions, title="network"):
-    """Which network."""
+    """Options that choose the network."""
 
     network: Annotated[str, one_of("network")] = option(
         "mlp", "architecture; those built in have ReLU activations"

@@ -1,4 +1,4 @@
-"""What all options share: how their text is read, what they accept, and how mistakes are told."""
+"""The base of all options: it reads their texts, checks their values and words mistakes."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class OneOf:
 
 
 def named_by(field: FieldInfo) -> OneOf | None:
-    """Which names an option takes; None if it takes no names."""
+    """Returns the names that an option takes; None if it takes no names."""
     return next((extra for extra in field.metadata if isinstance(extra, OneOf)), None)
 
 
@@ -165,7 +165,7 @@ class Options(BaseModel):
         for name, field in type(self).model_fields.items():
             extra = _extra(field)
             is_off = "off" in extra and getattr(self, name) == extra["off"]
-            if is_off or not extra.get("identity", True):
+            if is_off or not is_marked(field, "identity"):
                 del values[name]
         return values
 
@@ -178,7 +178,7 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
 
 
 def is_marked(field: FieldInfo, mark: str) -> bool:
-    """Whether an option was declared as ``common`` or ``compared``, see `option`."""
+    """Whether an option was declared as ``common``, ``compared`` or ``identity``, see `option`."""
     return bool(_extra(field).get(mark))
 
 
@@ -189,7 +189,7 @@ def takes_several(field: FieldInfo) -> bool:
 
 
 def accepted(field: FieldInfo) -> str:
-    """What an option accepts, in words: ``a number in [0, 1)``."""
+    """Returns what an option accepts, in words: ``a number in [0, 1)``."""
     if text := _extra(field).get("accepts"):
         return str(text)
     named = named_by(field)

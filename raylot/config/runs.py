@@ -1,4 +1,4 @@
-"""What one trial computes: a run's options, its identity, and what it costs."""
+"""The kinds of runs, one per trial: their options, identity and cost."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Subnetwork = Literal["ticket", "dense", "random", "reinit"]
 
 
 class SeedOptions(Options):
-    """What decides every random draw."""
+    """The option that decides every random draw."""
 
     seed: int = option(0, "seed of every random draw", compared=True, ge=0, le=2**63 - 1)
 

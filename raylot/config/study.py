@@ -1,4 +1,4 @@
-"""What one sweep covers, and where it runs."""
+"""A study: the values that one sweep covers, and where it runs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _Rounds = Annotated[int, Field(ge=1, le=1000)]
 
 
 class SearchOptions(NamingOptions, title="what is varied"):
-    """What is varied."""
+    """Options that a study varies."""
 
     seeds: Annotated[tuple[_Seed, ...], Integers, Field(min_length=1)] = option(
         "0-4",
@@ -78,7 +78,7 @@ class SearchOptions(NamingOptions, title="what is varied"):
 
 
 class TicketStreamOptions(Options, title="ticket streams"):
-    """Which subnetworks are trained on further tasks."""
+    """Options that choose the subnetworks to train on further tasks."""
 
     ticket_tasks: int = option(
         0, "new tasks on which subnetworks of each snapshot are then trained one after another; "
@@ -111,7 +111,7 @@ class TicketStreamOptions(Options, title="ticket streams"):
 
 
 class SweepOptions(Options, title="where it runs"):
-    """Where a sweep runs and what it may use; none of it changes results."""
+    """Options that say where a sweep runs and what it may use; none changes results."""
 
     storage: str | None = option(
         None,

@@ -1,1 +1,1 @@
-"""What all other folders may import: errors, names, random keys, safe texts, plugins."""
+"""The base of all other folders: errors, names, random keys, safe texts, plugins."""

@@ -1,4 +1,4 @@
-"""What methods that draw initial weights anew share."""
+"""The base of methods that draw initial weights anew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which weights of a network can be pruned."""
+"""Chooses the weights of a network that can be pruned."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """What metrics look at; a plugin's metric of the whole network gets a copy of its own.
+    """The view of a snapshot that metrics get; a plugin's metric of the network gets a copy.
 
     Attributes:
         network: a copy, in evaluation mode; its draws depend on the run's seed alone.

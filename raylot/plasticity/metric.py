@@ -1,4 +1,4 @@
-"""What a metric is: its value for a layer, and how the layers make up the whole network's value."""
+"""Defines metrics: a value for each layer, and the combination for the whole network."""
 
 from __future__ import annotations
 

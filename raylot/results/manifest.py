@@ -23,7 +23,7 @@ _Artifact = Annotated[str, Field(pattern=f"^artifacts/{RUN_ID.pattern}/{_NAME}$"
 
 
 class Manifest(BaseModel):
-    """What an ended run says of itself; its fields are columns of ``runs``.
+    """An ended run's account of itself; its fields are columns of ``runs``.
 
     Attributes:
         run_id, kind, status, error, seconds, plasticity_seconds: as in ``runs``.

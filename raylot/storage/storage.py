@@ -1,4 +1,4 @@
-"""Where results live: one root folder or URI, whose files are read and replaced as a whole."""
+"""Stores results below one folder or URI; reads and replaces its files as a whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a storage holds, finished or not: tables, figures, the answer, tickets and networks."""
+"""Opens a storage, finished or not: tables, figures, the answer, tickets and networks."""
 
 from __future__ import annotations
 

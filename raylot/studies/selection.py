@@ -49,7 +49,7 @@ def the_run(runs: pd.DataFrame, kind: type[AnyRun], options: Mapping[str, Any]) 
 
 
 def _equal(column: pd.Series, value: Any) -> pd.Series:
-    """Which cells hold a value; a list of numbers is text in the table, as ``256,256``."""
+    """Marks the cells that hold a value; a list of numbers is text in the table, as ``256,256``."""
     if value is None:
         return column.isna()
     if not is_numeric_dtype(column):

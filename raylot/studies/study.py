@@ -14,7 +14,7 @@ from raylot.foundation.errors import OptionError, shown
 
 
 class Study(config.Study):
-    """What to compute: which streams, tickets and measures, and what they may use.
+    """A study: the streams, tickets and measures to compute, and what they may use.
 
     ``Study(seeds=range(3), tasks=11)`` asks for what a command line with ``--seeds 0-2 --tasks 11``
     asks for. Values may be Python's own (numbers, lists, ranges, arrays) or texts as typed on the

@@ -60,7 +60,7 @@ _WAITING = 30.0
 
 @dataclass
 class Losses:
-    """What an experiment could not compute, beside what is in the storage.
+    """The runs that an experiment could not compute, and why.
 
     Attributes:
         given_up: runs whose worker was lost too often, or could not use the storage: run_id -> why.

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a sweep: curves along streams, and HParams that compare runs.
+"""Logs a sweep for TensorBoard: curves along streams, and HParams that compare runs.
 
 Ray Tune's own callback logs everything that a trial reports, and lists in each run which options
 and measures there are. TensorBoard believes the list of the first run that it finds, as a rule a

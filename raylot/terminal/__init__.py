@@ -1,1 +1,1 @@
-"""What a running sweep shows in the terminal."""
+"""Shows a running sweep in the terminal."""

@@ -36,7 +36,7 @@ _KNOWN_BY_VALUE = ("intervention", "sparsity")
 
 @dataclass(frozen=True)
 class SoFar:
-    """What is known of searches that differ in seed and snapshot alone.
+    """The values so far of searches that differ in seed and snapshot alone.
 
     Attributes:
         test_accuracy: how the test accuracy on a snapshot's task has changed from the first
@@ -115,7 +115,7 @@ class AnswerSoFar:
         return [setting for setting in order if setting in self._found]
 
     def so_far(self, setting: str) -> SoFar:
-        """What is known of a setting.
+        """The figures so far of a setting.
 
         Its correlation stands beside its control's, or is left out: a trend along the stream alone
         makes any two measures correlate.

@@ -292,7 +292,7 @@ class Progress:
         return table
 
     def _running_trials(self, most: int) -> list[RenderableType]:
-        """What each running trial is doing, in at most so many lines.
+        """Returns what each running trial does, in at most so many lines.
 
         The kind of run is left out, as the stage says it.
         """

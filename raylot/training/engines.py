@@ -1,4 +1,4 @@
-"""Which engine trains a job: the fastest one that can do all that the job asks for."""
+"""Chooses the engine of a job: the fastest that can do all that the job asks for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training does, and what it measures: the interface of all engines."""
+"""Describes a training and its measures: the interface of all engines."""
 
 from __future__ import annotations
 

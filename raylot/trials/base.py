@@ -1,4 +1,4 @@
-"""What all trials share: they continue from saved state, write tables and record how they end."""
+"""The base of all trials: continues from saved state, writes tables, records the end."""
 
 from __future__ import annotations
 

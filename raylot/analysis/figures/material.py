@@ -71,7 +71,7 @@ class Material:
 
     @property
     def protocol(self) -> str:
-        """Of its searches."""
+        """The protocol of the searches."""
         return str(self.frame["protocol"].iloc[0])
 
     @property

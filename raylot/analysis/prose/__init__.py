@@ -1,1 +1,1 @@
-"""What is found, in words."""
+"""Puts findings into words."""

@@ -21,7 +21,7 @@ _NEARLY_ALL = 0.8
 
 @dataclass(frozen=True)
 class Search:
-    """What was found at one sparsity of one shift.
+    """The findings at one sparsity of one shift.
 
     Attributes:
         place: ``sparsity 0.8``.
@@ -68,7 +68,7 @@ class Search:
 
 @dataclass(frozen=True)
 class ShiftFindings:
-    """What was found under one shift.
+    """The findings under one shift.
 
     Attributes:
         shift: its name.
@@ -83,7 +83,7 @@ class ShiftFindings:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found in one setting about one pair of measures.
+    """The findings in one setting about one pair of measures.
 
     Attributes:
         shifts: under each shift that changes the task.

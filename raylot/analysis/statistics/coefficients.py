@@ -89,7 +89,7 @@ class Series:
         return replace(self, x=x, y=y)
 
     def residuals(self) -> Series:
-        """What is left of x and y after regressing both linearly on task."""
+        """Returns the residuals of x and y after a linear regression of each on task."""
         task = self.task - self.task.mean()
         spread = float(task @ task)
 

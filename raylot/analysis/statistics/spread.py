@@ -38,8 +38,7 @@ def prediction_interval(
 def neighbours_interval(
     accuracies: pd.Series[float], task: int, confidence: float = 0.95
 ) -> tuple[float, float] | None:
-    """Where a second run's value at a task would lie if it differed from this run's no more than
-    tasks next to each other do within this run.
+    """Returns an interval for a second run's value, if runs differ as neighbouring tasks do.
 
     The root mean square difference of successive values estimates the spread of the difference of
     two draws whatever the trend (von Neumann et al. 1941, "The mean square successive

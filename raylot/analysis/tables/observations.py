@@ -15,6 +15,7 @@ import pyarrow as pa
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.measures import ALL_SHIFTS, STATIONARY, TICKET_MEASURES, in_order
 from raylot.config import PROTOCOL_EXCLUDES, StreamRun, TicketsRun, TicketStreamRun
+from raylot.config.options import is_marked
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
@@ -221,7 +222,7 @@ def options_by_protocol(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
     compared = [
         name
         for name, field in fields.items()
-        if name not in PROTOCOL_EXCLUDES and name in runs and _changes_results(field)
+        if name not in PROTOCOL_EXCLUDES and name in runs and is_marked(field, "identity")
     ]
     first = runs.drop_duplicates("protocol").set_index("protocol")[compared]
     if "plugins" in first:
@@ -235,11 +236,6 @@ def options_by_protocol(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
 def _of_protocol(code: Any) -> Any:
     """Returns the plugins in use, without those in which a protocol's runs may differ."""
     return code if pd.isna(code) else registry.without(code, PROTOCOL_EXCLUDES)
-
-
-def _changes_results(field: Any) -> bool:
-    extra = field.json_schema_extra
-    return not isinstance(extra, dict) or bool(extra.get("identity", True))
 
 
 def _told(name: str, text: str) -> str:

@@ -1,4 +1,4 @@
-"""What architectures share."""
+"""Parts that several architectures use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What shifts that permute share."""
+"""Parts that the permuting shifts use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the fast engine keeps a network's parameters during training."""
+"""Lays out a network's parameters for the fast engine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def aligned(size: int, dtype: Any = np.float32) -> np.ndarray:
 
 @dataclass
 class Layout:
-    """Which units of a network take part, and its parameters in the kernels' order.
+    """The units of a network that take part, and its parameters in the kernels' order.
 
     Units without a path to the output take no part: no gradient reaches them, and they change
     nothing. Their parameters stay as they are.
