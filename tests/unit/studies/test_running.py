@@ -111,7 +111,9 @@ def test_failed_runs_are_a_warning(tmp_path: Path) -> None:
         UserWarning, match=r"^1 runs failed and 1 are missing \(the first: stream .*no such task"
     ) as of:
         found = raylot.run(study, tmp_path / "study")
-    assert of[0].filename == __file__
+    # Importing Ray may warn too, of things of its own.
+    (own,) = [each for each in of if "runs failed" in str(each.message)]
+    assert own.filename == __file__
     failed = found.runs.query("status == 'failed'")
     assert failed["error"].tolist() == ["RuntimeError: no such task (at broken.py:7)"]
     assert found.tickets(shift="stationary").accuracies
