@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -33,6 +34,9 @@ _PLAIN_RUNNING = 4
 
 #: Seconds between two answers so far where there is no terminal; each stage also ends with one.
 PLAIN_ANSWER_INTERVAL = 3600.0
+
+#: Seconds between two drawings of the live picture.
+_REDRAW_INTERVAL = 0.5
 
 #: Settings whose answer so far is shown.
 _MOST_SETTINGS = 6
@@ -94,6 +98,7 @@ class Progress:
     _said_at: float = float("-inf")
     _answered_at: float = float("-inf")
     _live: Live | None = None
+    _drawing: threading.RLock = field(default_factory=threading.RLock)
     _strays: StrayOutput | None = None
     _terminal: IO[str] | None = None
 
@@ -120,11 +125,12 @@ class Progress:
             self._live = Live(
                 get_renderable=self.render,
                 console=self.console,
-                refresh_per_second=2,
+                auto_refresh=False,
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
             self._live.start()
+            threading.Thread(target=self._redraw, daemon=True).start()
         return self
 
     def __exit__(
@@ -142,7 +148,15 @@ class Progress:
         if strays:
             strays.release()
         if live:
-            live.stop()
+            with self._drawing:
+                live.stop()
+
+    def _redraw(self) -> None:
+        while self._live:
+            with self._drawing:
+                if self._live:
+                    self._live.refresh()
+            time.sleep(_REDRAW_INTERVAL)
 
     # -------------------------------------------------- what happens
 
@@ -211,7 +225,10 @@ class Progress:
 
     def note(self, line: str) -> None:
         """Says something that happens once, above what is live."""
-        self.console.print(safe(line), highlight=False, soft_wrap=True, markup=False)
+        # rich erases a picture by the height of the last one: no thread may draw a picture
+        # of another height between a note's erasing and drawing, as rich's own thread does.
+        with self._drawing:
+            self.console.print(safe(line), highlight=False, soft_wrap=True, markup=False)
 
     # -------------------------------------------------- what is shown
 

@@ -134,3 +134,27 @@ def test_a_terminal_that_does_not_know_its_size_shows_all() -> None:
     assert status == 0
     assert "said above the picture" in written
     assert "100% of the training done" in written
+
+
+#: Says lines while the picture, which takes long to draw, changes its height.
+_SAYING_MUCH = """
+import random, time
+from raylot.terminal.progress import Progress
+class Picture:
+    def __rich_console__(self, console, options):
+        time.sleep(0.01)
+        yield from ["picture"] * random.randint(1, 9)
+progress = Progress()
+progress.render = Picture
+with progress:
+    for _ in range(300):
+        progress.note("said")
+"""
+
+
+def test_one_picture_is_left_when_notes_and_redrawing_meet() -> None:
+    status, written = _on_a_terminal([sys.executable, "-c", _SAYING_MUCH])
+    said, pictures = "\n".join(_screen(written)).rsplit("said\n", 1)
+    assert status == 0
+    assert "picture" not in said
+    assert pictures.startswith("picture\n")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from rich.live import Live
 
 from raylot.terminal.preliminary import AnswerSoFar
 from raylot.terminal.progress import PLAIN_ANSWER_INTERVAL, PLAIN_INTERVAL, Progress, duration
@@ -456,4 +457,4 @@ def test_in_a_notebook_rich_shows_the_picture_if_it_can(
     with Progress(console=console) as progress:
         progress.count_stage("streams", 4, 0, 0)
         progress.begin_stage("streams")
-    assert [isinstance(each, str) for each in shown] == ([False] if has_widgets else [True, True])
+    assert isinstance(shown[0], Live if has_widgets else str)
