@@ -33,14 +33,8 @@ class Tables:
     def read(cls, storage: Storage) -> Tables:
         """Reads them all."""
         runs = tables.read(storage, "runs")
-        return cls(
-            **{
-                name: label_plugin_versions(tables.read(storage, name), runs)
-                if name != "runs"
-                else runs
-                for name in cls.__annotations__
-            }
-        )
+        names = ("tasks", "snapshots", "plastic_parameters")
+        return cls(runs, *(label_plugin_versions(tables.read(storage, n), runs) for n in names))
 
 
 @dataclass(frozen=True)
@@ -78,7 +72,11 @@ class Material:
     def suffix_of_interventions(self) -> str:
         """The setting's suffix without the intervention, which all settings share that differ in it
         only."""
-        return self.setting.suffix.removesuffix(f"_{self.frame['intervention'].iloc[0]}")
+        return self.setting.suffix.removesuffix(f"_{self.setting.intervention}")
+
+    @cached_property
+    def _streams(self) -> set[str]:
+        return set(self.frame["stream_run_id"])
 
     @cached_property
     def shifts(self) -> list[str]:
@@ -95,8 +93,7 @@ class Material:
     def tasks(self) -> pd.DataFrame:
         """Its streams' rows of ``tasks``, one per task that was trained on."""
         tasks = self.tables.tasks
-        streams = self.frame["stream_run_id"].unique()
-        own = tasks["run_id"].isin(streams) & (tasks["subnetwork"] == "dense")
+        own = tasks["run_id"].isin(self._streams) & (tasks["subnetwork"] == "dense")
         return tasks[own & tasks["snapshot"].isna()]
 
     @cached_property
@@ -116,13 +113,10 @@ class Material:
         Those of a dense network belong to every search of the snapshot.
         """
         tasks = self.tables.tasks
-        streams = self.frame["stream_run_id"].unique()
-        rows = tasks[tasks["stream_run_id"].isin(streams) & tasks["snapshot"].notna()]
-        runs = self.tables.runs
-        runs = runs[runs["kind"] == TicketStreamRun.kind].set_index("run_id")
-        found_by = rows["run_id"].map(runs["protocol"].map(search_protocols(runs)))
-        dense = (rows["subnetwork"] == "dense") & found_by.notna()
-        return rows[dense | (found_by == self.protocol)]
+        rows = tasks[tasks["stream_run_id"].isin(self._streams) & tasks["snapshot"].notna()]
+        protocols = found_by(rows, self.tables.runs)
+        dense = (rows["subnetwork"] == "dense") & protocols.notna()
+        return rows[dense | (protocols == self.protocol)]
 
     @cached_property
     def tickets(self) -> list[str]:
@@ -148,9 +142,19 @@ class Material:
         return names if self.all_measures else main_measures(names)
 
     def _searched(self, table: pd.DataFrame) -> pd.DataFrame:
-        streams = self.frame["stream_run_id"].unique()
-        own = table["stream_run_id"].isin(streams)
+        own = table["stream_run_id"].isin(self._streams)
         return pd.DataFrame(table[own & (table["protocol"] == self.protocol)])
+
+
+def found_by(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.Series[str]:
+    """Returns the protocol of the search that found each row's ticket, missing if unknown.
+
+    Args:
+        rows: of ``tasks``, of ticket streams.
+        runs: the whole table.
+    """
+    ended = runs[runs["kind"] == TicketStreamRun.kind].set_index("run_id")
+    return rows["run_id"].map(ended["protocol"].map(search_protocols(ended)))
 
 
 def search_protocols(runs: pd.DataFrame) -> dict[str, str]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from raylot.analysis.figures.material import search_protocols
+from raylot.analysis.figures.material import found_by
 from raylot.analysis.figures.panels import means_over_seeds
 from raylot.analysis.figures.ticket_streams import dense_from_stream
 from raylot.analysis.figures.tickets_and_controls import NETWORKS
-from raylot.analysis.statistics.intervals import Array
 from raylot.analysis.tables.measures import TICKET_MEASURES, in_order, measure, sparsity_label
 from raylot.analysis.tables.observations import (
     NOT_GIVEN,
@@ -22,7 +21,7 @@ from raylot.analysis.tables.observations import (
     several_rounds,
     whole_network_metrics,
 )
-from raylot.config import StreamRun, TicketsRun, TicketStreamRun
+from raylot.config import StreamRun, TicketsRun
 from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
 from raylot.results.integrity import Unfinished
 
@@ -84,7 +83,7 @@ def streams(known: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
 
 
 def stream_columns(known: pd.DataFrame) -> Columns:
-    """The streams themselves, as the page's other columns count them."""
+    """Returns the streams themselves, as the page's other columns count them."""
     return _columns(known.assign(seed=known["seed"].astype(str)), list(known.columns))
 
 
@@ -142,12 +141,10 @@ def ticket_streams(known: pd.DataFrame, runs: pd.DataFrame, tasks: pd.DataFrame)
     if len(alone):  # then the stream itself is the dense network
         learned = tasks[tasks["run_id"].isin(known["run_id"])]
         own = pd.concat([own, dense_from_stream(alone, learned)], ignore_index=True)
-    ended = runs[runs["kind"] == TicketStreamRun.kind].set_index("run_id")
-    found_by = own["run_id"].map(ended["protocol"].map(search_protocols(ended)))
     own = own.assign(
         new_task=own["task"] - own["snapshot"],
-        protocol=found_by.where(own["subnetwork"] != "dense", ""),
-        rounds=own["run_id"].map(ended["rounds"]),
+        protocol=found_by(own, runs).where(own["subnetwork"] != "dense", ""),
+        rounds=own["run_id"].map(runs.set_index("run_id")["rounds"]),
         line=_lines_of(known, own["stream_run_id"]),
     )
     own = own[own["protocol"].notna()]
@@ -353,13 +350,11 @@ def _number(value: Any) -> float | int | None:
     return float(f"{number:.{_DIGITS}g}")
 
 
-def filters(known: pd.DataFrame, parts: Mapping[str, Array]) -> dict[str, list[Any]]:
+def filters(known: pd.DataFrame, sparsities: pd.Series[float]) -> dict[str, list[Any]]:
     """Returns the choices of each filter, in the order in which the page offers them."""
     found: dict[str, list[Any]] = {
         name: sorted(known[name].unique().tolist())
         for name in ("dataset", "network", "intervention", "shift")
     }
     found["seed"] = [str(seed) for seed in sorted(known["seed"].unique().tolist())]
-    for name, values in parts.items():
-        found[name] = sorted({number for number in _numbers(values) if number is not None})
-    return found
+    return found | {"sparsity": sorted({n for n in _numbers(sparsities) if n is not None})}

@@ -75,6 +75,10 @@ class Setting:
     title: str
     suffix: str
 
+    @property
+    def intervention(self) -> str:
+        return str(self.frame["intervention"].iloc[0])
+
 
 def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
     """Reads and joins ``snapshots`` and ``plasticity``, and the options from ``runs``.
