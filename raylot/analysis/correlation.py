@@ -79,8 +79,7 @@ COLUMNS: dict[str, pa.DataType] = {
 
 # Numbers held in memory at once: one per pair and resample.
 _AT_ONCE = 4_000_000
-_OF_THE_FILE = ("pairing", "p_corrected", "p_holm", "tests")
-_DTYPES = {pa.int64(): "Int64", pa.float64(): "float64"}
+_OF_THE_FILE = {"pairing", "p_corrected", "p_holm", "tests"}
 
 
 class CorrelationOptions(command.StorageOptions):
@@ -148,20 +147,17 @@ def correlate(
                     row["note"] = _joined(row["note"], left_out if part.left_out else "")
                     found[group, x, y, name] = row
     place = {name: setting[name].iloc[0] for name in SETTING} if len(setting) else {}
-    frame = pd.DataFrame(
-        [
-            {
-                **place, **dict(zip(GROUP, group, strict=True)),
-                "ticket_measure": x, "plasticity_measure": y, "statistic": name,
-                **found[group, x, y, name],
-            }
-            for group, _ in groups(setting)
-            for x, y, name in product(tickets, measures, statistics)
-        ],
-        columns=[name for name in COLUMNS if name not in _OF_THE_FILE],
-    )  # fmt: skip
-    types = {name: _DTYPES[kind] for name, kind in COLUMNS.items() if kind in _DTYPES}
-    return frame.astype({name: types[name] for name in types.keys() & set(frame)})
+    rows = [
+        {
+            **place, **dict(zip(GROUP, group, strict=True)),
+            "ticket_measure": x, "plasticity_measure": y, "statistic": name,
+            **found[group, x, y, name],
+        }
+        for group, _ in groups(setting)
+        for x, y, name in product(tickets, measures, statistics)
+    ]  # fmt: skip
+    columns = {name: kind for name, kind in COLUMNS.items() if name not in _OF_THE_FILE}
+    return output.frame_of(rows, columns)
 
 
 def completed(frames: Iterable[pd.DataFrame], pairing: Pairing) -> pd.DataFrame:

@@ -219,9 +219,7 @@ def reproduce(rows: OriginalRows, confidence: float = 0.95) -> pd.DataFrame:
         A row per published number: see `COLUMNS`.
     """
     found = [_beside(one, FINDERS[one.quantity](rows, one), confidence) for one in PUBLISHED]
-    frame = pd.DataFrame(found, columns=list(COLUMNS))
-    whole = dict.fromkeys(("task", "seeds", "observations"), "Int64")
-    return frame.astype({**whole, "within": "boolean"})
+    return output.frame_of(found, COLUMNS)
 
 
 def _beside(published: Published, observed: Observed, confidence: float) -> dict[str, Any]:
@@ -292,12 +290,10 @@ def show(console: Console, frame: pd.DataFrame, notes: Sequence[str], confidence
 def _table(done: pd.DataFrame, confidence: float) -> Table:
     table = plain_table(padding=1)
     table.add_column("quantity", overflow="fold", width=17)
-    for heading in ("task", "published", "here"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column(f"{100 * confidence:g}% range", no_wrap=True)
-    table.add_column("from", no_wrap=True)
-    table.add_column("differs", justify="right", no_wrap=True)
-    table.add_column("within", no_wrap=True)
+    interval = f"{100 * confidence:g}% range"
+    for heading in ("task", "published", "here", interval, "from", "differs", "within"):
+        is_number = heading in ("task", "published", "here", "differs")
+        table.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
     before = ""
     for row in done.to_dict("records"):
         name = _name(row)

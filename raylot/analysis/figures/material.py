@@ -11,8 +11,7 @@ from raylot.analysis.correlation import correlate
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.measures import STATIONARY, main_measures
 from raylot.analysis.tables.observations import Observations, Setting, label_plugin_versions
-from raylot.config import TicketsRun, TicketStreamRun
-from raylot.foundation.errors import OptionError
+from raylot.analysis.tables.ticket_streams import found_by
 from raylot.storage import Storage
 
 
@@ -144,32 +143,3 @@ class Material:
     def _searched(self, table: pd.DataFrame) -> pd.DataFrame:
         own = table["stream_run_id"].isin(self._streams)
         return pd.DataFrame(table[own & (table["protocol"] == self.protocol)])
-
-
-def found_by(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.Series[str]:
-    """Returns the protocol of the search that found each row's ticket, missing if unknown.
-
-    Args:
-        rows: of ``tasks``, of ticket streams.
-        runs: the whole table.
-    """
-    ended = runs[runs["kind"] == TicketStreamRun.kind].set_index("run_id")
-    return rows["run_id"].map(ended["protocol"].map(search_protocols(ended)))
-
-
-def search_protocols(runs: pd.DataFrame) -> dict[str, str]:
-    """Maps each protocol of ticket streams to the protocol of the searches that found their
-    tickets, which lacks the options of ticket streams. Reports and leaves out protocols whose
-    options raylot does not accept.
-
-    Args:
-        runs: rows of ``runs`` of ticket streams.
-    """
-    found = {}
-    for run in runs.drop_duplicates("protocol").to_dict("records"):
-        options = {n: run[n] for n in TicketsRun.model_fields if not pd.isna(run.get(n))}
-        try:
-            found[str(run["protocol"])] = TicketsRun.checked(**options).protocol
-        except OptionError as error:
-            tables.report_once(f"protocol {run['protocol']}: left out, as {error}")
-    return found

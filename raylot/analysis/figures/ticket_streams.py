@@ -19,6 +19,7 @@ from raylot.analysis.figures.panels import (
 )
 from raylot.analysis.figures.style import BLACK, BLUE, GREY, ORANGE, PINK, Label, label_rows, note
 from raylot.analysis.statistics.intervals import Mean, mean_interval
+from raylot.analysis.tables.ticket_streams import dense_from_stream
 
 #: Value of ``subnetwork`` -> name, colour.
 _SUBNETWORKS = {
@@ -102,18 +103,6 @@ def ticket_streams(material: Material, shift: str = "") -> Figure:
     )
     label_rows(labels)
     return figure
-
-
-def dense_from_stream(rows: pd.DataFrame, stream: pd.DataFrame) -> pd.DataFrame:
-    """The stream's own rows on the tasks of its ticket streams, once for each snapshot.
-
-    Args:
-        rows: of ticket streams.
-        stream: of the streams that they start from.
-    """
-    places = rows[["stream_run_id", "snapshot", "task"]].drop_duplicates()
-    own = stream.drop(columns="snapshot").assign(stream_run_id=stream["run_id"])
-    return own.merge(places, on=["stream_run_id", "task"])
 
 
 def paired_difference(rows: pd.DataFrame) -> Mean | None:

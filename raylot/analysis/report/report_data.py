@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from raylot.analysis.figures.material import found_by
 from raylot.analysis.figures.panels import means_over_seeds
-from raylot.analysis.figures.ticket_streams import dense_from_stream
 from raylot.analysis.figures.tickets_and_controls import NETWORKS
 from raylot.analysis.tables.measures import TICKET_MEASURES, in_order, measure, sparsity_label
 from raylot.analysis.tables.observations import (
@@ -21,6 +19,7 @@ from raylot.analysis.tables.observations import (
     several_rounds,
     whole_network_metrics,
 )
+from raylot.analysis.tables.ticket_streams import dense_from_stream, found_by, without_dense
 from raylot.config import StreamRun, TicketsRun
 from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
 from raylot.results.integrity import Unfinished
@@ -136,9 +135,7 @@ def ticket_streams(known: pd.DataFrame, runs: pd.DataFrame, tasks: pd.DataFrame)
         a search, of a dense network, belongs to every search.
     """
     own = tasks[tasks["snapshot"].notna() & tasks["stream_run_id"].isin(known["run_id"])]
-    place = own["stream_run_id"] + " " + own["snapshot"].astype(str)
-    alone = own[~place.isin(place[own["subnetwork"] == "dense"])]
-    if len(alone):  # then the stream itself is the dense network
+    if len(alone := without_dense(own)):  # then the stream itself is the dense network
         learned = tasks[tasks["run_id"].isin(known["run_id"])]
         own = pd.concat([own, dense_from_stream(alone, learned)], ignore_index=True)
     own = own.assign(

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from raylot import plugins, results
-from raylot.analysis.figures.material import search_protocols
 from raylot.analysis.tables.observations import NOT_GIVEN, observe, options_by_protocol, settings
+from raylot.analysis.tables.ticket_streams import search_protocols
 from raylot.config import TicketStreamRun
 from raylot.storage import Storage
 from tests.unit.analysis.studies import write_study
