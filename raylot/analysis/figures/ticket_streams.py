@@ -82,7 +82,7 @@ def ticket_streams(material: Material, shift: str = "") -> Figure:
         for axes, sparsity in zip(panels[name], sparsities, strict=True):
             part = from_here[(from_here["sparsity"] == sparsity) | from_here["sparsity"].isna()]
             labels += _draw_panel(axes, part)
-    scales = share_y([axes for own in panels.values() for axes in own])
+    scales = share_y(figure.axes)
     for row, sparsity in enumerate(sparsities):
         heading = "" if np.isnan(sparsity) else f"sparsity {sparsity:g}\n"
         label_row(panels, row, f"{heading}Test accuracy")
@@ -120,12 +120,12 @@ def paired_difference(rows: pd.DataFrame) -> Mean | None:
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame) -> list[Label]:
-    labels = []
+    labels: list[Label] = []
     marker = "o" if rows["new_task"].nunique() <= _MOST_MARKERS else None
     for subnetwork, (name, colour) in _SUBNETWORKS.items():
         own = rows[rows["subnetwork"] == subnetwork]
-        end = draw_means(axes, means_over_seeds(own, "test_accuracy", "new_task"), colour, marker)
-        labels += [] if end is None else [Label(axes, *end, name, colour)]
+        means = means_over_seeds(own, "test_accuracy", "new_task")
+        labels += draw_means(axes, means, colour, marker, name=name)
     mark_empty(axes)
     difference = paired_difference(rows)
     if difference is not None:
