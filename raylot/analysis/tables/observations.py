@@ -232,7 +232,7 @@ def options_by_protocol(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
     if "plugins" in first:
         first["plugins"] = first["plugins"].map(_of_protocol)
     return {
-        str(protocol): {str(k): _text(v) for k, v in row.items()}
+        str(protocol): {str(k): option_text(v) for k, v in row.items()}
         for protocol, row in first.to_dict("index").items()
     }
 
@@ -247,12 +247,13 @@ def _told(name: str, text: str) -> str:
     return f"{name} {text}" if text == NOT_GIVEN else f"{name}={text}"
 
 
-def _text(value: Any) -> str:
+def option_text(value: Any) -> str:
+    """Returns an option's value as the user writes it: ``0.001``, ``true``."""
     if pd.isna(value):
         return NOT_GIVEN
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:g}"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def _differing(options: Mapping[str, Mapping[str, str]]) -> list[str]:
