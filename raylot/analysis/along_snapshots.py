@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 
 from raylot.analysis.statistics.intervals import ENOUGH_SEEDS, Mean
-from raylot.analysis.tables.measures import sparsity_label
-from raylot.analysis.tables.observations import GROUP, SETTING, groups, several_rounds
+from raylot.analysis.tables.observations import GROUP, SETTING, groups, search_labels
 from raylot.analysis.words import counted
 
 
@@ -37,10 +36,9 @@ def by_snapshot(
 
 def searches(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yields a setting's rows for each shift and sparsity, with their name in words."""
-    with_rounds = several_rounds(rows)
+    labels = search_labels(rows)
     for (shift, sparsity, rounds), part in groups(rows, with_all_shifts=False):
-        label = sparsity_label(sparsity, rounds if with_rounds else None)
-        yield f"{shift} at sparsity {label}", part
+        yield f"{shift} at {labels[sparsity, rounds]}", part
 
 
 def overall(rows: pd.DataFrame) -> pd.DataFrame:

@@ -122,12 +122,10 @@ def correlate(
 
     Args:
         setting: observations of one setting, as `observations.settings` gives them.
-        measures: plasticity measures, columns of it.
-        tickets: ticket measures, columns of it.
+        measures, tickets: plasticity measures and ticket measures, columns of it.
         statistics: of `coefficients.STATISTICS`.
-        resamples: of the seeds.
+        resamples, seed: how often seeds are drawn anew; equal seeds give equal intervals.
         confidence: of the intervals.
-        seed: of the resampling; equal seeds give equal intervals.
 
     Returns:
         A row per shift (and ``all``), sparsity, pair of measures and statistic: see `COLUMNS`;
@@ -161,12 +159,7 @@ def correlate(
 
 
 def completed(frames: Iterable[pd.DataFrame], pairing: Pairing) -> pd.DataFrame:
-    """Joins the correlations of all settings, and corrects their p-values together.
-
-    Args:
-        frames: from `correlate`.
-        pairing: of the observations.
-    """
+    """Joins what `correlate` found in all settings, and corrects the p-values together."""
     frame = pd.concat(frames, ignore_index=True)
     p = frame["p"].to_numpy(dtype=float)
     frame["p_corrected"] = corrected(p, "fdr_bh")
@@ -293,8 +286,7 @@ def find(
         setting: of the storage.
         correlations: of all its settings, from `correlate_all`.
         tickets, plasticity: names of the pair's measures.
-        confidence: of the intervals.
-        center: mean or interquartile mean over seeds.
+        confidence, center: see `findings`.
     """
     rows = correlations[
         (correlations[SETTING] == setting.frame[SETTING].iloc[0]).all(axis=1)

@@ -29,14 +29,8 @@ def frame_of(rows: list[dict[str, Any]], columns: Mapping[str, pa.DataType]) -> 
 def write(
     storage: Storage, name: str, frame: pd.DataFrame, columns: Mapping[str, pa.DataType]
 ) -> None:
-    """Writes STORAGE/analysis/NAME.csv and .parquet.
-
-    Args:
-        storage: where to.
-        name: of the files, without ending.
-        frame: the rows.
-        columns: name -> Arrow type, in order; equal frames give equal bytes.
-    """
+    """Writes the columns of a frame as STORAGE/analysis/NAME.csv and .parquet; equal frames give
+    equal bytes."""
     table = pa.Table.from_pandas(
         frame[list(columns)], pa.schema(list(columns.items())), preserve_index=False
     )

@@ -22,11 +22,7 @@ from raylot.analysis.figures.style import (
     sparsity_colour,
 )
 from raylot.analysis.statistics.intervals import Mean, mean_interval
-from raylot.analysis.tables.measures import sparsity_label
-from raylot.analysis.tables.observations import groups, several_rounds
-
-#: A sparsity and its number of pruning rounds.
-Search = tuple[float, int | None]
+from raylot.analysis.tables.observations import Search, groups, search_labels
 
 _MOST_COLUMNS = 4
 
@@ -237,18 +233,7 @@ def draw_chance(axes: Axes, frame: pd.DataFrame, column: str, colour: str) -> No
 
 def search_colours(frame: pd.DataFrame) -> dict[Search, str]:
     """A colour per sparsity and number of rounds."""
-    searches = dict.fromkeys(key[1:] for key, _ in groups(frame, with_all_shifts=False))
-    return {search: sparsity_colour(index) for index, search in enumerate(searches)}
-
-
-def search_labels(frame: pd.DataFrame) -> dict[Search, str]:
-    """``sparsity 0.8`` for each search of a setting, with the rounds where they differ."""
-    with_rounds = several_rounds(frame)
-    searches = dict.fromkeys(key[1:] for key, _ in groups(frame, with_all_shifts=False))
-    return {
-        (sparsity, rounds): f"sparsity {sparsity_label(sparsity, rounds if with_rounds else None)}"
-        for sparsity, rounds in searches
-    }
+    return {search: sparsity_colour(index) for index, search in enumerate(search_labels(frame))}
 
 
 def draw_searches(axes: Axes, frame: pd.DataFrame, column: str, whole: pd.DataFrame) -> list[Label]:

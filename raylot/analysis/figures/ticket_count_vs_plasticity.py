@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from raylot.analysis.figures.material import Material
-from raylot.analysis.figures.panels import search_grid, search_labels, seeds_note
+from raylot.analysis.figures.panels import search_grid, seeds_note
 from raylot.analysis.figures.style import (
     DOUBLE_COLUMN,
     SINGLE_COLUMN,
@@ -27,7 +27,7 @@ from raylot.analysis.figures.style import (
 from raylot.analysis.prose.headline import NOT_TESTED
 from raylot.analysis.statistics.intervals import Mean, mean_interval
 from raylot.analysis.tables.measures import STATIONARY, measure
-from raylot.analysis.tables.observations import groups
+from raylot.analysis.tables.observations import groups, search_labels
 
 #: A task, and the means of x and y over the seeds of its snapshot.
 Snapshot = tuple[int, Mean, Mean]

@@ -11,8 +11,8 @@ import pandas as pd
 
 from raylot.analysis.statistics.intervals import CENTERS, ENOUGH_SEEDS, Center, Mean
 from raylot.analysis.statistics.trends import Change, change
-from raylot.analysis.tables.measures import STATIONARY, Measure, sparsity_label
-from raylot.analysis.tables.observations import groups, several_rounds
+from raylot.analysis.tables.measures import STATIONARY, Measure
+from raylot.analysis.tables.observations import groups, search_labels
 from raylot.analysis.words import p_value
 
 #: Share of a measure's changes along the stream.
@@ -119,10 +119,9 @@ def findings(
 
     Args:
         frame: observations of one setting.
-        rows: its correlations of the one pair of measures, from `correlation.completed`.
+        rows: its correlations of this pair of measures, from `correlation.completed`.
         tickets, plasticity: the pair.
-        confidence: of the intervals.
-        center: mean or interquartile mean over seeds.
+        confidence, center: of the changes over seeds and their intervals.
     """
     seeds = int(frame["seed"].nunique())
     # the performance on the task before has no value at task 0: both trends start where it begins
@@ -131,11 +130,11 @@ def findings(
     parts = dict(groups(frame, with_all_shifts=False))
     tested = dict(groups(rows, with_all_shifts=False))
     changes = {key: change(part, tickets.name, confidence, center) for key, part in parts.items()}
-    with_rounds = several_rounds(frame)
+    labels = search_labels(frame)
     searches: dict[str, list[Search]] = {shift: [] for shift in sorted(frame["shift"].unique())}
     for (shift, sparsity, rounds), part in parts.items():
         search = Search(
-            f"sparsity {sparsity_label(sparsity, rounds if with_rounds else None)}",
+            labels[sparsity, rounds],
             changes[shift, sparsity, rounds],
             changes.get((STATIONARY, sparsity, rounds)),
             {row["statistic"]: row for row in tested[shift, sparsity, rounds].to_dict("records")},

@@ -10,13 +10,13 @@ import pandas as pd
 
 from raylot.analysis.figures.panels import means_over_seeds
 from raylot.analysis.figures.tickets_and_controls import NETWORKS
-from raylot.analysis.tables.measures import TICKET_MEASURES, in_order, measure, sparsity_label
+from raylot.analysis.tables.measures import TICKET_MEASURES, in_order, measure
 from raylot.analysis.tables.observations import (
     NOT_GIVEN,
     SETTING,
     Observations,
     options_by_protocol,
-    several_rounds,
+    search_labels,
     whole_network_metrics,
 )
 from raylot.analysis.tables.ticket_streams import dense_from_stream, found_by, without_dense
@@ -302,11 +302,9 @@ def _binned(rows: pd.DataFrame, x: str, curves: int) -> tuple[pd.DataFrame, int]
 
 def _labels(rows: pd.DataFrame) -> list[str]:
     """``sparsity 0.8`` of each row, with the rounds where they differ; empty without a sparsity."""
-    with_rounds = several_rounds(rows)
-    return [
-        "" if pd.isna(s) else f"sparsity {sparsity_label(s, rounds if with_rounds else None)}"
-        for s, rounds in zip(rows["sparsity"], rows["rounds"], strict=True)
-    ]
+    known = search_labels(rows[rows["sparsity"].notna()])
+    searches = zip(rows["sparsity"], rows["rounds"], strict=True)
+    return [known.get((s, None if pd.isna(r) else int(r)), "") for s, r in searches]
 
 
 def _columns(frame: pd.DataFrame, names: Sequence[str]) -> Columns:

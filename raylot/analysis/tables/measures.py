@@ -10,9 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-import pandas as pd
-
-from raylot.analysis.words import counted
 from raylot.foundation.names import STATIONARY as STATIONARY
 
 
@@ -142,10 +139,3 @@ def in_order(names: set[str]) -> list[str]:
     """Plasticity measures in the order in which they are listed here, then the others by name."""
     listed = [name for name in _PLASTICITY_MEASURES if name in names]
     return listed + sorted(names - set(listed))
-
-
-def sparsity_label(sparsity: float, rounds: int | None) -> str:
-    """``0.8``, or ``0.8 (3 rounds)`` where the number of rounds has to be told apart."""
-    if rounds is None or pd.isna(rounds):
-        return f"{sparsity:g}"
-    return f"{sparsity:g} ({counted(int(rounds), 'round')})"

@@ -113,13 +113,7 @@ _CHECKS: dict[str, tuple[str, Holds]] = {
 
 
 def read(storage: Storage, table: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """One table, as `raylot.results.read` gives it, without rows that no run of raylot writes.
-
-    Args:
-        storage: of a sweep.
-        table: its name.
-        columns: of the table; None: all.
-    """
+    """Reads a table as `raylot.results.read` does, without rows that no run of raylot writes."""
     wanted = None if columns is None else list(dict.fromkeys([*columns, *_NEEDED[table]]))
     frame = results.read(storage, table, wanted)
     kept = np.ones(len(frame), dtype=bool)
