@@ -15,14 +15,7 @@ from raylot.analysis.figures.panels import (
     seeds_note,
     share_y,
 )
-from raylot.analysis.figures.style import (
-    BLUE,
-    GREEN,
-    VERMILION,
-    Label,
-    label_rows,
-    note,
-)
+from raylot.analysis.figures.style import BLUE, GREEN, VERMILION, Label, label_rows, note
 from raylot.foundation.names import WHOLE_NETWORK
 
 #: Value of ``selection`` -> name, colour and marker.

@@ -8,12 +8,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from raylot.analysis.figures.material import Material, NothingToDrawError
-from raylot.analysis.figures.panels import (
-    draw_tasks,
-    means_over_seeds,
-    panel_grid,
-    seeds_note,
-)
+from raylot.analysis.figures.panels import draw_tasks, means_over_seeds, panel_grid, seeds_note
 from raylot.analysis.figures.style import (
     Label,
     grid_place,
