@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 
 from raylot.analysis.statistics.intervals import ENOUGH_SEEDS, Mean
-from raylot.analysis.tables.measures import sparsity_label
-from raylot.analysis.tables.observations import groups, several_rounds
+from raylot.analysis.tables.observations import GROUP, SETTING, groups, search_labels
 from raylot.analysis.words import counted
 
 
@@ -37,10 +36,9 @@ def by_snapshot(
 
 def searches(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yields a setting's rows for each shift and sparsity, with their name in words."""
-    with_rounds = several_rounds(rows)
+    labels = search_labels(rows)
     for (shift, sparsity, rounds), part in groups(rows, with_all_shifts=False):
-        label = sparsity_label(sparsity, rounds if with_rounds else None)
-        yield f"{shift} at sparsity {label}", part
+        yield f"{shift} at {labels[sparsity, rounds]}", part
 
 
 def overall(rows: pd.DataFrame) -> pd.DataFrame:
@@ -55,17 +53,26 @@ def shown(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["snapshot"].isna() | rows["snapshot"].isin(ends)]
 
 
+def place_of(key: tuple[Any, ...], part: pd.DataFrame) -> dict[str, Any]:
+    """Returns the values of `SETTING` and `GROUP` that a group's rows share."""
+    return {name: part[name].iloc[0] for name in SETTING} | dict(zip(GROUP, key, strict=True))
+
+
 def snapshot_label(snapshot: Any) -> str:
     """The snapshot's task, or ``mean``."""
     return "mean" if pd.isna(snapshot) else str(snapshot)
 
 
-def mean_of(row: Any, name: str, low: str, high: str) -> Mean | None:
-    """Reads a mean over seeds and its interval from a row's columns; None if it is missing."""
+def mean_of(row: Any, name: str, prefix: str = "") -> Mean | None:
+    """Reads a mean over seeds and its interval from a row's columns; None if it is missing.
+
+    The bounds' columns are called ``low`` and ``high``, with a prefix.
+    """
     if pd.isna(row[name]):
         return None
-    lowest, highest = (None if pd.isna(row[bound]) else float(row[bound]) for bound in (low, high))
-    return Mean(float(row[name]), lowest, highest, int(row["seeds"]))
+    bounds = [row[f"{prefix}{bound}"] for bound in ("low", "high")]
+    low, high = (None if pd.isna(bound) else float(bound) for bound in bounds)
+    return Mean(float(row[name]), low, high, int(row["seeds"]))
 
 
 def place(rows: pd.DataFrame) -> str:

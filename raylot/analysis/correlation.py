@@ -79,8 +79,7 @@ COLUMNS: dict[str, pa.DataType] = {
 
 # Numbers held in memory at once: one per pair and resample.
 _AT_ONCE = 4_000_000
-_OF_THE_FILE = ("pairing", "p_corrected", "p_holm", "tests")
-_DTYPES = {pa.int64(): "Int64", pa.float64(): "float64"}
+_OF_THE_FILE = {"pairing", "p_corrected", "p_holm", "tests"}
 
 
 class CorrelationOptions(command.StorageOptions):
@@ -123,12 +122,10 @@ def correlate(
 
     Args:
         setting: observations of one setting, as `observations.settings` gives them.
-        measures: plasticity measures, columns of it.
-        tickets: ticket measures, columns of it.
+        measures, tickets: plasticity measures and ticket measures, columns of it.
         statistics: of `coefficients.STATISTICS`.
-        resamples: of the seeds.
+        resamples, seed: how often seeds are drawn anew; equal seeds give equal intervals.
         confidence: of the intervals.
-        seed: of the resampling; equal seeds give equal intervals.
 
     Returns:
         A row per shift (and ``all``), sparsity, pair of measures and statistic: see `COLUMNS`;
@@ -148,29 +145,21 @@ def correlate(
                     row["note"] = _joined(row["note"], left_out if part.left_out else "")
                     found[group, x, y, name] = row
     place = {name: setting[name].iloc[0] for name in SETTING} if len(setting) else {}
-    frame = pd.DataFrame(
-        [
-            {
-                **place, **dict(zip(GROUP, group, strict=True)),
-                "ticket_measure": x, "plasticity_measure": y, "statistic": name,
-                **found[group, x, y, name],
-            }
-            for group, _ in groups(setting)
-            for x, y, name in product(tickets, measures, statistics)
-        ],
-        columns=[name for name in COLUMNS if name not in _OF_THE_FILE],
-    )  # fmt: skip
-    types = {name: _DTYPES[kind] for name, kind in COLUMNS.items() if kind in _DTYPES}
-    return frame.astype({name: types[name] for name in types.keys() & set(frame)})
+    rows = [
+        {
+            **place, **dict(zip(GROUP, group, strict=True)),
+            "ticket_measure": x, "plasticity_measure": y, "statistic": name,
+            **found[group, x, y, name],
+        }
+        for group, _ in groups(setting)
+        for x, y, name in product(tickets, measures, statistics)
+    ]  # fmt: skip
+    columns = {name: kind for name, kind in COLUMNS.items() if name not in _OF_THE_FILE}
+    return output.frame_of(rows, columns)
 
 
 def completed(frames: Iterable[pd.DataFrame], pairing: Pairing) -> pd.DataFrame:
-    """Joins the correlations of all settings, and corrects their p-values together.
-
-    Args:
-        frames: from `correlate`.
-        pairing: of the observations.
-    """
+    """Joins what `correlate` found in all settings, and corrects the p-values together."""
     frame = pd.concat(frames, ignore_index=True)
     p = frame["p"].to_numpy(dtype=float)
     frame["p_corrected"] = corrected(p, "fdr_bh")
@@ -186,33 +175,39 @@ def _estimates(
     """Computes one statistic of every pair of x and y; all pairs of the first x come first."""
     statistic = STATISTICS[name]
     points = statistic.points(series)
-    count = points.task.size
     shape = (points.x.shape[1], points.y.shape[1])
-    common = {"n": count, "seeds": np.unique(points.seed).size}
-    if count < statistic.least_points:
-        noun = statistic.noun.removesuffix("s") if count == 1 else statistic.noun
-        note = f"{count} {noun}: {statistic.least_points} are needed"
+    common = {"n": points.task.size, "seeds": np.unique(points.seed).size}
+    if common["n"] < statistic.least_points:
+        noun = statistic.noun.removesuffix("s") if common["n"] == 1 else statistic.noun
+        note = f"{common['n']} {noun}: {statistic.least_points} are needed"
         return [{**common, "note": note} for _ in np.ndindex(shape)]
     estimate = statistic.compute(points, np.ones((1, seeds)))[0]
-    parts = [_own_tests(points, estimate)] if name == "repeated_measures" else []
+    numbers: dict[str, Array] = {"estimate": estimate}
+    notes: list[Any] = []  # one of each pair, empty where there is nothing to say
+    if name == "repeated_measures":
+        if own := repeated_measures_p(points, estimate):
+            numbers |= {"rm_dof": np.full(shape, own[0]), "rm_p": own[1]}
+        else:
+            notes.append(np.full(shape, f"rm_corr's own p-value takes {LEAST_STREAMS} streams"))
     if draws is None or common["seeds"] < 2:
-        note = "one seed, so no interval and no p-value"
-        parts.append([{"note": note} for _ in np.ndindex(shape)])
+        notes.append(np.full(shape, "one seed, so no interval and no p-value"))
     else:
-        parts.append(_intervals(points, statistic, draws, confidence))
-        parts.append(_tests(statistic.scores(points)))
+        low, high, of_intervals = _intervals(points, statistic, draws, confidence)
+        p = p_over_seeds(statistic.scores(points))
+        numbers |= {"low": low, "high": high, "p": p}
+        of_p = np.where(np.isnan(p), "no p-value: all seeds say exactly the same", "")
+        notes += [of_intervals, of_p]
         if common["seeds"] < ENOUGH_SEEDS:
             note = f"only {common['seeds']} seeds, too few to rely on interval and p"
-            parts.append([{"note": note} for _ in np.ndindex(shape)])
+            notes.append(np.full(shape, note))
     rows = []
-    for (x, y), value, *found in zip(np.ndindex(shape), estimate.flat, *parts, strict=True):
-        if not np.isfinite(value):
-            rows.append({**common, "note": _why_undefined(points, x, y, name)})
-            continue
-        row: dict[str, Any] = {**common, "estimate": float(value)}
-        for part in found:
-            row |= part
-        rows.append(row | {"note": _joined(*(part["note"] for part in found))})
+    for x, y in np.ndindex(shape):
+        if np.isfinite(estimate[x, y]):
+            row: dict[str, Any] = {column: values[x, y] for column, values in numbers.items()}
+            row["note"] = _joined(*(note[x, y] for note in notes))
+        else:
+            row = {"note": _why_undefined(points, x, y, name)}
+        rows.append(common | row)
     return rows
 
 
@@ -222,39 +217,24 @@ def _joined(*notes: str) -> str:
 
 def _intervals(
     points: Series, statistic: Statistic, draws: Array, confidence: float
-) -> list[dict[str, Any]]:
+) -> tuple[Array, Array, Any]:
+    """Computes the lower and upper bounds of all pairs, and a note on each."""
     resampled = statistic.compute(points, draws)
     distinct = (draws > 0) @ np.bincount(points.seed, minlength=draws.shape[1])
     resampled[distinct < statistic.least_points] = np.nan
     undefined = np.isnan(resampled).sum(axis=0)
-    bounds = percentile_intervals(resampled, confidence)
-    return [
-        _interval(float(low), float(high), int(missing), len(draws))
-        for low, high, missing in zip(*(b.flat for b in bounds), undefined.flat, strict=True)
-    ]
+    low, high = percentile_intervals(resampled, confidence)
+    low[2 * undefined > len(draws)] = high[2 * undefined > len(draws)] = np.nan
+    return low, high, np.vectorize(_interval_note, otypes=[object])(undefined, len(draws))
 
 
-def _interval(low: float, high: float, undefined: int, resamples: int) -> dict[str, Any]:
+def _interval_note(undefined: int, resamples: int) -> str:
     if undefined == resamples:
-        return {"note": "no interval: no resample of the seeds has a correlation"}
+        return "no interval: no resample of the seeds has a correlation"
     if 2 * undefined > resamples:
-        return {"note": "no interval: most resamples of the seeds have no correlation"}
+        return "no interval: most resamples of the seeds have no correlation"
     left_out = f"{undefined} of {resamples} resamples have no correlation and are left out"
-    return {"low": low, "high": high, "note": left_out if undefined else ""}
-
-
-def _tests(scores: Series) -> list[dict[str, Any]]:
-    none = {"note": "no p-value: all seeds say exactly the same"}
-    return [none if np.isnan(p) else {"p": float(p), "note": ""} for p in p_over_seeds(scores).flat]
-
-
-def _own_tests(points: Series, estimate: Array) -> list[dict[str, Any]]:
-    own = repeated_measures_p(points, estimate)
-    if own is None:
-        note = f"rm_corr's own p-value takes {LEAST_STREAMS} streams"
-        return [{"note": note} for _ in estimate.flat]
-    freedom, p = own
-    return [{"rm_dof": freedom, "rm_p": float(value), "note": ""} for value in p.flat]
+    return left_out if undefined else ""
 
 
 _CONSTANT = {
@@ -306,8 +286,7 @@ def find(
         setting: of the storage.
         correlations: of all its settings, from `correlate_all`.
         tickets, plasticity: names of the pair's measures.
-        confidence: of the intervals.
-        center: mean or interquartile mean over seeds.
+        confidence, center: see `findings`.
     """
     rows = correlations[
         (correlations[SETTING] == setting.frame[SETTING].iloc[0]).all(axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -16,17 +17,20 @@ from raylot.storage import Storage
 _OTHERS = ("report.html", "figures")
 
 
+_DTYPES = {pa.int64(): "Int64", pa.float64(): "float64", pa.bool_(): "boolean"}
+
+
+def frame_of(rows: list[dict[str, Any]], columns: Mapping[str, pa.DataType]) -> pd.DataFrame:
+    """Makes a frame of an analysis's rows with columns of these types; what a row lacks is null."""
+    types = {name: _DTYPES[kind] for name, kind in columns.items() if kind in _DTYPES}
+    return pd.DataFrame(rows, columns=list(columns)).astype(types)
+
+
 def write(
     storage: Storage, name: str, frame: pd.DataFrame, columns: Mapping[str, pa.DataType]
 ) -> None:
-    """Writes STORAGE/analysis/NAME.csv and .parquet.
-
-    Args:
-        storage: where to.
-        name: of the files, without ending.
-        frame: the rows.
-        columns: name -> Arrow type, in order; equal frames give equal bytes.
-    """
+    """Writes the columns of a frame as STORAGE/analysis/NAME.csv and .parquet; equal frames give
+    equal bytes."""
     table = pa.Table.from_pandas(
         frame[list(columns)], pa.schema(list(columns.items())), preserve_index=False
     )
@@ -41,13 +45,7 @@ def write(
 
 
 def print_where(console: Console, storage: Storage, name: str) -> None:
-    """Prints where the written files are, as the last line of an analysis.
-
-    Args:
-        console: where to.
-        storage: that was analysed.
-        name: of the files that `write` has written.
-    """
+    """Prints where `write` has written the files of that name, as an analysis's last line."""
     there = storage.names("analysis")
     listed = [f"{name}.csv", f"{name}.parquet", *(other for other in _OTHERS if other in there)]
     root = storage.root.rstrip("/")
@@ -56,22 +54,18 @@ def print_where(console: Console, storage: Storage, name: str) -> None:
     )
 
 
-def plain_table(*, padding: int = 2) -> Table:
-    """A table without lines, with bold headings.
-
-    Args:
-        padding: blanks between two columns.
-    """
-    return Table(box=None, padding=(0, padding, 0, 0), pad_edge=False, header_style="bold")
+def plain_table(*headings: str, padding: int = 2) -> Table:
+    """Returns a table without lines, with bold headings, and so many blanks between columns."""
+    table = Table(box=None, padding=(0, padding, 0, 0), pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
+    return table
 
 
 def print_answers(console: Console, answers: Sequence[tuple[str, str]], note: str = "") -> None:
-    """Prints the answers last, so that they stay on the screen.
+    """Prints each setting's title and answer last, so that they stay on the screen.
 
-    Args:
-        console: where to.
-        answers: of each setting, the most important first: its title, and the answer in words.
-        note: how to read them.
+    The note says how to read them.
     """
     heading = f"Answer ({note}):" if note else "Answer:"
     for title, text in answers:

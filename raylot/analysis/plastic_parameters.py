@@ -22,9 +22,7 @@ from raylot.analysis.output import plain_table, print_answers
 from raylot.analysis.statistics.intervals import ENOUGH_SEEDS, Mean, mean_interval
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.observations import (
-    GROUP,
     PLACE,
-    SETTING,
     Observations,
     Setting,
     groups,
@@ -106,20 +104,15 @@ def compare(frame: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for key, part in groups(frame, with_all_shifts=False):
-        group = {name: part[name].iloc[0] for name in SETTING} | dict(zip(GROUP, key, strict=True))
-        for layer in _whole_first(part["layer"]):
+        group = along_snapshots.place_of(key, part)
+        for layer in sorted(part["layer"].unique(), key=lambda name: (name != WHOLE_NETWORK, name)):
             for selection in SELECTIONS:
                 own = part[(part["layer"] == layer) & (part["selection"] == selection)]
                 place = {"layer": layer, "selection": selection}
                 for snapshot, values in along_snapshots.by_snapshot(own, "task", VALUES):
                     means = {name: mean_interval(values[name], confidence) for name in VALUES}
                     rows.append(group | place | {"snapshot": snapshot} | _columns(means))
-    whole = dict.fromkeys(("rounds", "snapshot", "seeds"), "Int64")
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(whole)
-
-
-def _whole_first(layers: pd.Series[str]) -> list[str]:
-    return sorted(layers.unique(), key=lambda layer: (layer != WHOLE_NETWORK, layer))
+    return output.frame_of(rows, COLUMNS)
 
 
 def _columns(means: dict[str, Mean | None]) -> dict[str, Any]:
@@ -167,12 +160,8 @@ def verdict(corrected: Mean | None) -> str:
     return next(text for size, text in DEGREES if corrected.mean <= size)
 
 
-def _chance(row: Any) -> str:
-    return "none" if pd.isna(row["chance"]) else f"{row['chance']:.3f}"
-
-
 def _mean(row: Any, name: str) -> Mean | None:
-    return along_snapshots.mean_of(row, name, f"{name}_low", f"{name}_high")
+    return along_snapshots.mean_of(row, name, f"{name}_")
 
 
 def show(console: Console, setting: Setting, rows: pd.DataFrame, confidence: float) -> None:
@@ -185,15 +174,14 @@ def show(console: Console, setting: Setting, rows: pd.DataFrame, confidence: flo
     )
     for where, part in searches(rows[rows["layer"] == WHOLE_NETWORK]):
         console.print(f"\n{where}, {counted(int(part['seeds'].max()), 'seed')}")
-        table = plain_table(padding=1)
-        for heading in ("snapshot", "tickets", "Jaccard", "chance", "corrected"):
-            table.add_column(heading, no_wrap=True)
+        headings = ("snapshot", "tickets", "Jaccard", "chance", "corrected")
+        table = plain_table(*headings, padding=1)
         for row in along_snapshots.shown(part).sort_values("snapshot").to_dict("records"):
             table.add_row(
                 along_snapshots.snapshot_label(row["snapshot"]),
                 row["selection"],
                 figure(_mean(row, "jaccard"), signed=False),
-                _chance(row),
+                "none" if pd.isna(row["chance"]) else f"{row['chance']:.3f}",
                 figure(_mean(row, "corrected")),
             )
         console.print(table)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -106,13 +107,9 @@ class Observed:
 def accuracy(rows: OriginalRows, published: Published) -> Observed:
     """Test accuracy of the streams after one task."""
     finite = rows.tasks[np.isfinite(rows.tasks["test_accuracy"])]
-    own = finite[finite["task"] == published.task]
-    values = own.set_index("seed")["test_accuracy"]
-
-    def interval(confidence: float) -> tuple[float, float] | None:
-        stream = finite[finite["seed"] == values.index[0]].set_index("task")["test_accuracy"]
-        return neighbours_interval(stream, int(own["task"].iloc[0]), confidence)
-
+    values = finite[finite["task"] == published.task].set_index("seed")["test_accuracy"]
+    stream = finite[finite["seed"].isin(values.index)].set_index("task")["test_accuracy"]
+    interval = partial(neighbours_interval, stream, published.task or 0)
     return Observed(values, "task", interval, "neighbours")
 
 
@@ -145,47 +142,10 @@ def random_accuracy(rows: OriginalRows, published: Published) -> Observed:
     return _of_tickets(own.set_index("seed")["test_accuracy"], "mask", note=note)
 
 
-def correlation(rows: OriginalRows, published: Published) -> Observed:
+def correlation(rows: OriginalRows, published: Published, tasks_late: int = 0) -> Observed:
     """Pearson's correlation along each seed's stream, of mean pairwise overlap at a snapshot with
-    test accuracy after the snapshot's task."""
-    return _correlation(rows, published, 0)
-
-
-def correlation_off_by_one(rows: OriginalRows, published: Published) -> Observed:
-    """The same with test accuracy after the task before; task 0 has none and is left out."""
-    return _correlation(rows, published, 1)
-
-
-#: Quantity -> what finds it among a storage's rows.
-FINDERS: dict[str, Callable[[OriginalRows, Published], Observed]] = {
-    ACCURACY: accuracy,
-    OVERLAP: overlap,
-    TICKETS: ticket_accuracy,
-    RANDOM_MASKS: random_accuracy,
-    PAIRED: correlation,
-    SHIFTED: correlation_off_by_one,
-}
-
-
-def _at(rows: pd.DataFrame, published: Published) -> pd.DataFrame:
-    same_task = rows["task"] == published.task
-    return rows[same_task & np.isclose(rows["sparsity"], published.sparsity or 0.0)]
-
-
-def _of_tickets(
-    values: pd.Series[float], noun: str, independent: int | None = None, note: str = ""
-) -> Observed:
-    finite = values[np.isfinite(values)]
-    return Observed(
-        finite,
-        noun,
-        lambda confidence: prediction_interval(finite, confidence, independent),
-        "tickets",
-        note,
-    )
-
-
-def _correlation(rows: OriginalRows, published: Published, tasks_late: int) -> Observed:
+    test accuracy after the snapshot's task, or so many tasks before; a snapshot without such a task
+    is left out."""
     own = rows.overlaps[np.isclose(rows.overlaps["sparsity"], published.sparsity or 0.0)]
     overlaps = own.groupby(["seed", "task"], as_index=False)["jaccard"].mean()
     performance = rows.tasks[["seed", "task", "test_accuracy"]]
@@ -199,6 +159,30 @@ def _correlation(rows: OriginalRows, published: Published, tasks_late: int) -> O
     values = pd.Series(by_seed, dtype=float)
     snapshots = int(pairs["seed"].isin(values.index).sum())
     return Observed(values, "snapshot", lambda confidence: None, "", count=snapshots)
+
+
+#: Quantity -> what finds it among a storage's rows.
+FINDERS: dict[str, Callable[[OriginalRows, Published], Observed]] = {
+    ACCURACY: accuracy,
+    OVERLAP: overlap,
+    TICKETS: ticket_accuracy,
+    RANDOM_MASKS: random_accuracy,
+    PAIRED: correlation,
+    SHIFTED: partial(correlation, tasks_late=1),
+}
+
+
+def _at(rows: pd.DataFrame, published: Published) -> pd.DataFrame:
+    same_task = rows["task"] == published.task
+    return rows[same_task & np.isclose(rows["sparsity"], published.sparsity or 0.0)]
+
+
+def _of_tickets(
+    values: pd.Series[float], noun: str, independent: int | None = None, note: str = ""
+) -> Observed:
+    finite = values[np.isfinite(values)]
+    interval = partial(prediction_interval, finite, independent=independent)
+    return Observed(finite, noun, interval, "tickets", note)
 
 
 # ------------------------------------------------------------------ beside the published numbers
@@ -219,9 +203,7 @@ def reproduce(rows: OriginalRows, confidence: float = 0.95) -> pd.DataFrame:
         A row per published number: see `COLUMNS`.
     """
     found = [_beside(one, FINDERS[one.quantity](rows, one), confidence) for one in PUBLISHED]
-    frame = pd.DataFrame(found, columns=list(COLUMNS))
-    whole = dict.fromkeys(("task", "seeds", "observations"), "Int64")
-    return frame.astype({**whole, "within": "boolean"})
+    return output.frame_of(found, COLUMNS)
 
 
 def _beside(published: Published, observed: Observed, confidence: float) -> dict[str, Any]:
@@ -239,9 +221,8 @@ def _beside(published: Published, observed: Observed, confidence: float) -> dict
     by_seed = values.groupby(level=0).mean()
     several = len(by_seed) > 1
     spread = by_seed if several else values
-    interval = (
-        prediction_interval(by_seed, confidence) if several else observed.interval(confidence)
-    )
+    judge = partial(prediction_interval, by_seed) if several else observed.interval
+    interval = judge(confidence)
     here = float(by_seed.mean())
     notes = [observed.note]
     if several and len(by_seed) < ENOUGH_SEEDS:
@@ -292,12 +273,10 @@ def show(console: Console, frame: pd.DataFrame, notes: Sequence[str], confidence
 def _table(done: pd.DataFrame, confidence: float) -> Table:
     table = plain_table(padding=1)
     table.add_column("quantity", overflow="fold", width=17)
-    for heading in ("task", "published", "here"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column(f"{100 * confidence:g}% range", no_wrap=True)
-    table.add_column("from", no_wrap=True)
-    table.add_column("differs", justify="right", no_wrap=True)
-    table.add_column("within", no_wrap=True)
+    interval = f"{100 * confidence:g}% range"
+    for heading in ("task", "published", "here", interval, "from", "differs", "within"):
+        is_number = heading in ("task", "published", "here", "differs")
+        table.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
     before = ""
     for row in done.to_dict("records"):
         name = _name(row)

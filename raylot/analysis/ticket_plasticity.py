@@ -33,6 +33,7 @@ from raylot.analysis.tables.observations import (
     options_by_protocol,
     settings,
 )
+from raylot.analysis.tables.ticket_streams import dense_from_stream, without_dense
 from raylot.analysis.words import counted, figure, listed
 from raylot.config import TicketStreamRun
 from raylot.config.options import option
@@ -148,38 +149,25 @@ def paired_tasks(tasks: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     if "ticket" not in curves:
         return pd.DataFrame()
     tickets = curves.pop("ticket")
-    dense = _dense(finished, in_ticket_streams, tickets)
-    joined = [_join(tickets, dense, _STREAM, "dense")]
-    joined += [_join(tickets, curve, keys, name) for name, curve in curves.items()]
+    dense = _dense(finished, in_ticket_streams)
+    others = {"dense": (dense, _STREAM)}
+    others |= {name: (curve.assign(stands_in=False), keys) for name, curve in curves.items()}
+    joined: list[pd.DataFrame] = [
+        tickets.merge(other, on=on, suffixes=("_ticket", "_other")).assign(other=name)
+        for name, (other, on) in others.items()
+    ]
     return pd.concat(joined, ignore_index=True)
 
 
-def _dense(
-    finished: pd.DataFrame, in_ticket_streams: pd.DataFrame, tickets: pd.DataFrame
-) -> pd.DataFrame:
-    """Returns the dense network's rows on the tickets' tasks. The stream identifies it, as its
+def _dense(finished: pd.DataFrame, in_ticket_streams: pd.DataFrame) -> pd.DataFrame:
+    """Returns the dense network's rows on new tasks. The stream identifies it, as its
     protocol may name options of another ticket search, on which a dense network does not depend."""
     own = in_ticket_streams[in_ticket_streams["subnetwork"] == "dense"]
-    own = own.drop_duplicates(_STREAM)[[*_STREAM, *_VALUES]].assign(stands_in=False)
-    streams = finished[finished["snapshot"].isna()].drop(columns=["stream_run_id", "snapshot"])
-    streams = streams.rename(columns={"run_id": "stream_run_id"})
-    wanted = tickets[_STREAM].drop_duplicates()
-    have = set(zip(own["stream_run_id"], own["snapshot"], strict=True))
-    lacks = [
-        pair not in have for pair in zip(wanted["stream_run_id"], wanted["snapshot"], strict=True)
-    ]
-    stand_in = wanted[np.array(lacks, dtype=bool)].merge(
-        streams[["stream_run_id", "task", *_VALUES]], on=["stream_run_id", "task"]
-    )
-    return pd.concat([own, stand_in.assign(stands_in=True)], ignore_index=True)
-
-
-def _join(
-    tickets: pd.DataFrame, other: pd.DataFrame, keys: Sequence[str], name: str
-) -> pd.DataFrame:
-    pairs = tickets.merge(other, on=list(keys), suffixes=("_ticket", "_other"))
-    stands_in = pairs.get("stands_in", False)
-    return pairs.assign(other=name, stands_in=stands_in)
+    own = own.drop_duplicates(_STREAM)[[*_STREAM, *_VALUES]]
+    streams = finished[finished["snapshot"].isna()]
+    stand_in = dense_from_stream(without_dense(in_ticket_streams), streams)
+    both = [own.assign(stands_in=False), stand_in[list(own)].assign(stands_in=True)]
+    return pd.concat(both, ignore_index=True)
 
 
 # ------------------------------------------------------------------ measuring
@@ -198,7 +186,7 @@ def compare(pairs: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for key, part in groups(pairs, with_all_shifts=False):
-        group = {name: part[name].iloc[0] for name in SETTING} | dict(zip(GROUP, key, strict=True))
+        group = along_snapshots.place_of(key, part)
         for other in [name for name in OTHERS if name in set(part["other"])]:
             own = part[part["other"] == other]
             note = STAND_IN if own["stands_in"].any() else ""
@@ -211,8 +199,7 @@ def compare(pairs: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
                     if mean is not None:
                         row = {"snapshot": snapshot, "measure": name, "note": note}
                         rows.append(group | shared | row | _columns(found, mean))
-    whole = dict.fromkeys(("rounds", "snapshot", "seeds", "tasks"), "Int64")
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(whole)
+    return output.frame_of(rows, COLUMNS)
 
 
 def _per_seed(pairs: pd.DataFrame, measure: CurveMeasure) -> pd.DataFrame:
@@ -295,16 +282,12 @@ def _verdict(rows: pd.DataFrame, other: str) -> str:
     for row in rows.to_dict("records"):
         measure = MEASURES[row["measure"]]
         if measure.answers:
-            mean = _difference(row)
+            mean = along_snapshots.mean_of(row, "difference")
             sure = mean.direction if mean and mean.seeds >= ENOUGH_SEEDS else 0
             directions[sure].append(f"{measure.label} ({figure(mean, measure.digits)})")
     words = {1: "more plastic", -1: "less plastic", 0: "open"}
     parts = [f"{words[sign]} by {listed(by)}" for sign, by in directions.items() if by]
     return f"the ticket against {other}: {', '.join(parts)}"
-
-
-def _difference(row: Any) -> Mean | None:
-    return along_snapshots.mean_of(row, "difference", "low", "high")
 
 
 def show(console: Console, setting: Setting, rows: pd.DataFrame, confidence: float) -> None:
@@ -317,36 +300,19 @@ def show(console: Console, setting: Setting, rows: pd.DataFrame, confidence: flo
     measures = {name: measure for name, measure in MEASURES.items() if measure.answers}
     for where, part in searches(rows):
         console.print(f"\n{where}, {counted(int(part['seeds'].max()), 'seed')}")
-        table = plain_table()
-        for heading in ("snapshot", "minus", *(m.heading for m in measures.values())):
-            table.add_column(heading, no_wrap=True)
+        table = plain_table("snapshot", "minus", *(m.heading for m in measures.values()))
         shown = along_snapshots.shown(part)
         for (snapshot, other), own in shown.groupby(["snapshot", "other"], dropna=False):
-            by_measure = {row["measure"]: row for row in own.to_dict("records")}
+            means = {
+                row["measure"]: along_snapshots.mean_of(row, "difference")
+                for row in own.to_dict("records")
+            }
             cells = [
-                figure(_difference(by_measure[name]), measure.digits, separator="\n")
-                if name in by_measure
-                else "none"
+                figure(means.get(name), measure.digits, separator="\n")
                 for name, measure in measures.items()
             ]
             table.add_row(along_snapshots.snapshot_label(snapshot), str(other), *cells)
         console.print(table)
-
-
-def _why_nothing(storage: Storage, rows: pd.DataFrame) -> str:
-    """Returns the message for a user whose storage has nothing to compare.
-
-    Args:
-        storage: as given.
-        rows: of ``tasks``.
-    """
-    if rows.empty:
-        return f"storage={storage.root}: must be the folder or URI of a raylot storage with results"
-    return (
-        f"storage={storage.root}: must hold tickets that were trained on further tasks, and "
-        "another network on the same tasks; it holds streams, but no such ticket streams (run "
-        "sweeps/ticket_plasticity.py, or any study with --ticket-tasks)"
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -359,7 +325,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     pairs = paired_tasks(tasks, runs)
     if pairs.empty:
-        raise OptionError(_why_nothing(storage, tasks))
+        wanted = "hold tickets that were trained on further tasks, and another network on the same "
+        wanted += "tasks; it holds streams, but no such ticket streams (run "
+        wanted += "sweeps/ticket_plasticity.py, or any study with --ticket-tasks)"
+        if tasks.empty:
+            wanted = "be the folder or URI of a raylot storage with results"
+        raise OptionError(f"storage={storage.root}: must {wanted}")
     of_streams = options_by_protocol(runs[runs["kind"] == TicketStreamRun.kind])
     parts = settings(Observations(pairs, [], [], of_streams))
     compared = [(part, compare(part.frame, options.confidence)) for part in parts]

@@ -63,7 +63,7 @@ def accuracy_along_stream(materials: Sequence[Material]) -> Figure:
         for line, colour in own_colours.items():
             label = _draw(axes, own[own[line_of] == line], window, colour, line)
             labels += [] if line == name else label
-    scales = share_y([axes for [axes] in panels.values()])
+    scales = share_y(figure.axes)
     label_row(panels, 0, "Test accuracy (fraction)")
     note(
         figure,
@@ -97,5 +97,4 @@ def _draw(axes: Axes, tasks: pd.DataFrame, window: int, colour: str, name: str) 
     smoothed = wide.T.rolling(window, center=True, min_periods=1).mean().T.where(wide.notna())
     tidy = smoothed.melt(ignore_index=False, value_name=_COLUMN).reset_index()
     marker = "o" if len(smoothed.columns) == 1 else None
-    end = draw_means(axes, means_over_seeds(tidy, _COLUMN), colour, marker)
-    return [] if end is None else [Label(axes, *end, name, colour)]
+    return draw_means(axes, means_over_seeds(tidy, _COLUMN), colour, marker, name=name)

@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from raylot.analysis.figures.material import Material, NothingToDrawError
-from raylot.analysis.figures.panels import Search, search_labels
 from raylot.analysis.figures.style import (
     CORRELATION_KEY,
     DOUBLE_COLUMN,
@@ -26,7 +25,7 @@ from raylot.analysis.figures.style import (
 from raylot.analysis.statistics.coefficients import STATISTICS
 from raylot.analysis.statistics.intervals import Array
 from raylot.analysis.tables.measures import ALL_SHIFTS, measure
-from raylot.analysis.tables.observations import groups
+from raylot.analysis.tables.observations import Search, groups, search_labels
 from raylot.analysis.words import correlation, counted
 
 # In inches; a number needs the narrowest cell.

@@ -18,7 +18,7 @@ A figure whose data the storage lacks is left out and named; a storage must hold
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
@@ -127,7 +127,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for path, data in files.items():
             storage.write(f"{_FOLDER}/{path}", data)
         console.print(f"written   {name}", soft_wrap=True)
-    _remove(storage, set(earlier) - set(written))
+    # A storage that has come to hold several settings names its figures otherwise than before: the
+    # old ones would lie beside them with old content. Anybody may have noted a name.
+    for name in (set(earlier) - set(written)) & set(storage.names(_FOLDER)):
+        if name.endswith((".png", ".svg")):
+            storage.delete_file(f"{_FOLDER}/{name}")
     _note(storage, written)
     folder = f"{storage.root.rstrip('/')}/{_FOLDER}"
     count = len(written) // 2
@@ -136,21 +140,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _note(storage: Storage, names: Sequence[str]) -> None:
     storage.write(_WRITTEN, "\n".join(dict.fromkeys(names)).encode())
-
-
-def _remove(storage: Storage, names: Collection[str]) -> None:
-    """Removes files that an earlier call wrote and this one did not.
-
-    A storage that has come to hold several settings names its figures otherwise than before; the
-    old ones would lie beside them with old content.
-
-    Args:
-        storage: whose figures were drawn.
-        names: of files in the folder; anybody may have noted them.
-    """
-    for name in set(names) & set(storage.names(_FOLDER)):
-        if name.endswith((".png", ".svg")):
-            storage.delete_file(f"{_FOLDER}/{name}")
 
 
 def _drawings(storage: Storage, *, all_measures: bool = False) -> dict[str, Callable[[], Figure]]:

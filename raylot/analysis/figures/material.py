@@ -11,8 +11,7 @@ from raylot.analysis.correlation import correlate
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.measures import STATIONARY, main_measures
 from raylot.analysis.tables.observations import Observations, Setting, label_plugin_versions
-from raylot.config import TicketsRun, TicketStreamRun
-from raylot.foundation.errors import OptionError
+from raylot.analysis.tables.ticket_streams import found_by
 from raylot.storage import Storage
 
 
@@ -33,14 +32,8 @@ class Tables:
     def read(cls, storage: Storage) -> Tables:
         """Reads them all."""
         runs = tables.read(storage, "runs")
-        return cls(
-            **{
-                name: label_plugin_versions(tables.read(storage, name), runs)
-                if name != "runs"
-                else runs
-                for name in cls.__annotations__
-            }
-        )
+        names = ("tasks", "snapshots", "plastic_parameters")
+        return cls(runs, *(label_plugin_versions(tables.read(storage, n), runs) for n in names))
 
 
 @dataclass(frozen=True)
@@ -78,7 +71,11 @@ class Material:
     def suffix_of_interventions(self) -> str:
         """The setting's suffix without the intervention, which all settings share that differ in it
         only."""
-        return self.setting.suffix.removesuffix(f"_{self.frame['intervention'].iloc[0]}")
+        return self.setting.suffix.removesuffix(f"_{self.setting.intervention}")
+
+    @cached_property
+    def _streams(self) -> set[str]:
+        return set(self.frame["stream_run_id"])
 
     @cached_property
     def shifts(self) -> list[str]:
@@ -95,8 +92,7 @@ class Material:
     def tasks(self) -> pd.DataFrame:
         """Its streams' rows of ``tasks``, one per task that was trained on."""
         tasks = self.tables.tasks
-        streams = self.frame["stream_run_id"].unique()
-        own = tasks["run_id"].isin(streams) & (tasks["subnetwork"] == "dense")
+        own = tasks["run_id"].isin(self._streams) & (tasks["subnetwork"] == "dense")
         return tasks[own & tasks["snapshot"].isna()]
 
     @cached_property
@@ -116,13 +112,10 @@ class Material:
         Those of a dense network belong to every search of the snapshot.
         """
         tasks = self.tables.tasks
-        streams = self.frame["stream_run_id"].unique()
-        rows = tasks[tasks["stream_run_id"].isin(streams) & tasks["snapshot"].notna()]
-        runs = self.tables.runs
-        runs = runs[runs["kind"] == TicketStreamRun.kind].set_index("run_id")
-        found_by = rows["run_id"].map(runs["protocol"].map(search_protocols(runs)))
-        dense = (rows["subnetwork"] == "dense") & found_by.notna()
-        return rows[dense | (found_by == self.protocol)]
+        rows = tasks[tasks["stream_run_id"].isin(self._streams) & tasks["snapshot"].notna()]
+        protocols = found_by(rows, self.tables.runs)
+        dense = (rows["subnetwork"] == "dense") & protocols.notna()
+        return rows[dense | (protocols == self.protocol)]
 
     @cached_property
     def tickets(self) -> list[str]:
@@ -148,24 +141,5 @@ class Material:
         return names if self.all_measures else main_measures(names)
 
     def _searched(self, table: pd.DataFrame) -> pd.DataFrame:
-        streams = self.frame["stream_run_id"].unique()
-        own = table["stream_run_id"].isin(streams)
+        own = table["stream_run_id"].isin(self._streams)
         return pd.DataFrame(table[own & (table["protocol"] == self.protocol)])
-
-
-def search_protocols(runs: pd.DataFrame) -> dict[str, str]:
-    """Maps each protocol of ticket streams to the protocol of the searches that found their
-    tickets, which lacks the options of ticket streams. Reports and leaves out protocols whose
-    options raylot does not accept.
-
-    Args:
-        runs: rows of ``runs`` of ticket streams.
-    """
-    found = {}
-    for run in runs.drop_duplicates("protocol").to_dict("records"):
-        options = {n: run[n] for n in TicketsRun.model_fields if not pd.isna(run.get(n))}
-        try:
-            found[str(run["protocol"])] = TicketsRun.checked(**options).protocol
-        except OptionError as error:
-            tables.report_once(f"protocol {run['protocol']}: left out, as {error}")
-    return found

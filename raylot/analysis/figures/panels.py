@@ -12,13 +12,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from raylot.analysis.figures.style import DOUBLE_COLUMN, GREY, SINGLE_COLUMN, Label, sparsity_colour
+from raylot.analysis.figures.style import (
+    DOUBLE_COLUMN,
+    GREY,
+    SINGLE_COLUMN,
+    Label,
+    grid_place,
+    shift_colours,
+    sparsity_colour,
+)
 from raylot.analysis.statistics.intervals import Mean, mean_interval
-from raylot.analysis.tables.measures import sparsity_label
-from raylot.analysis.tables.observations import groups, several_rounds
-
-#: A sparsity and its number of pruning rounds.
-Search = tuple[float, int | None]
+from raylot.analysis.tables.observations import Search, groups, search_labels
 
 _MOST_COLUMNS = 4
 
@@ -73,20 +77,32 @@ def panel_grid(
 def label_row(panels: Mapping[str, Sequence[Axes]], row: int, text: str) -> None:
     """Writes a row's y label, at the left end of each block."""
     for own in panels.values():
-        if is_leftmost(own[row]):
+        if grid_place(own[row]).is_first_col():
             own[row].set_ylabel(text)
 
 
-def is_leftmost(axes: Axes) -> bool:
-    """Whether axes stand in the first column of their grid."""
-    place = axes.get_subplotspec()
-    return place is not None and place.is_first_col()
+def search_grid(
+    rows: pd.DataFrame,
+    shifts: Sequence[str],
+    row_height: float,
+    x_label: str,
+    y_label: str,
+    share_x: bool = True,
+) -> tuple[Figure, list[tuple[Axes, str, pd.DataFrame]]]:
+    """A column of panels per shift, with a panel per sparsity: see `panel_grid`.
 
-
-def is_topmost(axes: Axes) -> bool:
-    """Whether axes stand in the first row of their grid."""
-    place = axes.get_subplotspec()
-    return place is not None and place.is_first_row()
+    Returns:
+        The figure, and each panel with the shift and the rows that are drawn there.
+    """
+    names = search_labels(rows)
+    colours = shift_colours(shifts)
+    figure, panels = panel_grid(shifts, len(names), row_height, x_label, colours, share_x)
+    for row, name in enumerate(names.values()):
+        label_row(panels, row, f"{name}\n{y_label}")
+    parts = groups(rows, with_all_shifts=False)
+    return figure, [
+        (panels[shift][list(names).index((s, r))], shift, part) for (shift, s, r), part in parts
+    ]
 
 
 def share_y(row: Sequence[Axes], least: float = 0.15) -> str:
@@ -107,7 +123,7 @@ def share_y(row: Sequence[Axes], least: float = 0.15) -> str:
         return "Vertical scales differ between panels."
     for axes in row:
         axes.set_ylim(low, high)
-        if not is_leftmost(axes):
+        if not grid_place(axes).is_first_col():
             axes.tick_params(labelleft=False)
     return ""
 
@@ -132,8 +148,9 @@ def draw_means(
     colour: str,
     marker: str | None = "o",
     band_alpha: float = 0.18,
+    name: str = "",
     **style: Any,
-) -> tuple[float, float] | None:
+) -> list[Label]:
     """Draws a line of means and the band of their intervals.
 
     Args:
@@ -142,20 +159,21 @@ def draw_means(
         colour: of line and band.
         marker: at each mean, or none.
         band_alpha: opacity of the band.
+        name: of the line.
         style: of the line.
 
     Returns:
-        Where the line ends, as x and mean; None if there is nothing to draw.
+        The line's name, to be written at its end; nothing if there is nothing to draw.
     """
     if not means:
-        return None
+        return []
     values = [mean.mean for mean in means.values()]
     axes.plot(list(means), values, color=colour, marker=marker, **{"markersize": 2.8, **style})
     _draw_band(axes, means, colour, band_alpha)
     if len(means) == 1:  # so that its task is the only tick
         [(x, mean)] = means.items()
         axes.update_datalim([(x - 0.5, mean.mean), (x + 0.5, mean.mean)])
-    return list(means)[-1], values[-1]
+    return [Label(axes, list(means)[-1], values[-1], name, colour)]
 
 
 def draw_tasks(
@@ -166,7 +184,8 @@ def draw_tasks(
     colour: str,
     marker: str = "o",
     band_alpha: float = 0.18,
-) -> tuple[float, float] | None:
+    name: str = "",
+) -> list[Label]:
     """Draws a line through every task's mean, and a point at each snapshot's.
 
     Where tasks have no such value, the line goes from snapshot to snapshot.
@@ -176,19 +195,17 @@ def draw_tasks(
         tasks: rows of ``tasks``.
         snapshots: rows with ``seed``, ``task`` and the column.
         column: what is drawn.
-        colour: of line, points and band.
-        marker: of the points.
-        band_alpha: opacity of the band.
+        colour, marker, band_alpha, name: see `draw_means`; the points have the marker.
 
     Returns:
-        Where the line ends, as x and mean; None if there is nothing to draw.
+        What `draw_means` returns.
     """
     points = means_over_seeds(snapshots, column)
     line = means_over_seeds(tasks, column) if column in tasks else {}
     if not line:
-        return draw_means(axes, points, colour, marker, band_alpha)
+        return draw_means(axes, points, colour, marker, band_alpha, name)
     draw_means(axes, points, colour, marker, band_alpha=0, linestyle="none")
-    return draw_means(axes, line, colour, None, band_alpha)
+    return draw_means(axes, line, colour, None, band_alpha, name)
 
 
 def _draw_band(axes: Axes, means: Mapping[float, Mean], colour: str, alpha: float) -> None:
@@ -216,18 +233,7 @@ def draw_chance(axes: Axes, frame: pd.DataFrame, column: str, colour: str) -> No
 
 def search_colours(frame: pd.DataFrame) -> dict[Search, str]:
     """A colour per sparsity and number of rounds."""
-    searches = dict.fromkeys(key[1:] for key, _ in groups(frame, with_all_shifts=False))
-    return {search: sparsity_colour(index) for index, search in enumerate(searches)}
-
-
-def search_labels(frame: pd.DataFrame) -> dict[Search, str]:
-    """``sparsity 0.8`` for each search of a setting, with the rounds where they differ."""
-    with_rounds = several_rounds(frame)
-    searches = dict.fromkeys(key[1:] for key, _ in groups(frame, with_all_shifts=False))
-    return {
-        (sparsity, rounds): f"sparsity {sparsity_label(sparsity, rounds if with_rounds else None)}"
-        for sparsity, rounds in searches
-    }
+    return {search: sparsity_colour(index) for index, search in enumerate(search_labels(frame))}
 
 
 def draw_searches(axes: Axes, frame: pd.DataFrame, column: str, whole: pd.DataFrame) -> list[Label]:
@@ -242,10 +248,8 @@ def draw_searches(axes: Axes, frame: pd.DataFrame, column: str, whole: pd.DataFr
     colours, names = search_colours(whole), search_labels(whole)
     labels = []
     for (_, sparsity, rounds), part in groups(frame, with_all_shifts=False):
-        key = (sparsity, rounds)
-        end = draw_means(axes, means_over_seeds(part, column), colours[key])
-        if end is not None:
-            labels.append(Label(axes, *end, names[key], colours[key]))
+        name, colour = names[sparsity, rounds], colours[sparsity, rounds]
+        labels += draw_means(axes, means_over_seeds(part, column), colour, name=name)
     return labels
 
 

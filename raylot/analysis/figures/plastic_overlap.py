@@ -9,24 +9,13 @@ from raylot.analysis.figures.material import Material, NothingToDrawError
 from raylot.analysis.figures.panels import (
     draw_chance,
     draw_means,
-    label_row,
     mark_empty,
     means_over_seeds,
-    panel_grid,
-    search_labels,
+    search_grid,
     seeds_note,
     share_y,
 )
-from raylot.analysis.figures.style import (
-    BLUE,
-    GREEN,
-    VERMILION,
-    Label,
-    label_rows,
-    note,
-    shift_colours,
-)
-from raylot.analysis.tables.observations import groups
+from raylot.analysis.figures.style import BLUE, GREEN, VERMILION, Label, label_rows, note
 from raylot.foundation.names import WHOLE_NETWORK
 
 #: Value of ``selection`` -> name, colour and marker.
@@ -49,24 +38,18 @@ def plastic_overlap(material: Material) -> Figure:
     rows = rows[rows["layer"] == WHOLE_NETWORK]
     if not np.isfinite(rows["jaccard"].astype(float)).any():
         raise NothingToDrawError("no overlaps with plastic parameters in this storage")
-    names = search_labels(rows)
     shifts = [shift for shift in material.shifts if shift in set(rows["shift"])]
-    colours = shift_colours(shifts)
-    figure, panels = panel_grid(shifts, len(names), 1.35, "Task of the stream", colours)
+    figure, parts = search_grid(rows, shifts, 1.35, "Task of the stream", "Jaccard index")
     labels: list[Label] = []
-    for (shift, sparsity, rounds), part in groups(rows, with_all_shifts=False):
-        axes = panels[shift][list(names).index((sparsity, rounds))]
+    for axes, _, part in parts:
         for selection, (name, colour, marker) in _SELECTIONS.items():
             own = part[part["selection"] == selection]
-            end = draw_means(axes, means_over_seeds(own, "jaccard"), colour, marker)
-            labels += [] if end is None else [Label(axes, *end, name, colour)]
+            means = means_over_seeds(own, "jaccard")
+            labels += draw_means(axes, means, colour, marker, name=name)
             draw_chance(axes, own, "chance", colour)
-    for own_panels in panels.values():
-        for axes in own_panels:
-            mark_empty(axes)
-    share_y([axes for own_panels in panels.values() for axes in own_panels], least=0)
-    for row, name in enumerate(names.values()):
-        label_row(panels, row, f"{name}\nJaccard index")
+    for axes in figure.axes:
+        mark_empty(axes)
+    share_y(figure.axes, least=0)
     note(
         figure,
         material.title,

@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from raylot.analysis.figures.material import Material, NothingToDrawError
-from raylot.analysis.figures.panels import (
-    draw_tasks,
-    is_topmost,
-    means_over_seeds,
-    panel_grid,
-    seeds_note,
+from raylot.analysis.figures.panels import draw_tasks, means_over_seeds, panel_grid, seeds_note
+from raylot.analysis.figures.style import (
+    Label,
+    grid_place,
+    label_rows,
+    note,
+    shift_colours,
+    shift_markers,
 )
-from raylot.analysis.figures.style import Label, label_rows, note, shift_colours, shift_markers
 from raylot.analysis.statistics.intervals import Mean
 from raylot.analysis.tables.measures import measure
 
@@ -45,8 +46,8 @@ def plasticity_along_stream(material: Material) -> Figure:
         alpha = 0.18 if len(rows) <= 3 else 0.07
         for shift, own in rows.items():
             tasks = material.tasks[material.tasks["shift"] == shift]
-            end = draw_tasks(axes, tasks, own, name, colours[shift], markers[shift], alpha)
-            labels += [] if end is None else [Label(axes, *end, shift, colours[shift])]
+            style = (colours[shift], markers[shift], alpha, shift)
+            labels += draw_tasks(axes, tasks, own, name, *style)
     note(
         figure,
         material.title,
@@ -54,7 +55,7 @@ def plasticity_along_stream(material: Material) -> Figure:
         "Points: snapshots; a line between them shows every task where it was measured. Arrows "
         "point to where the literature calls a network plastic.",
     )
-    label_rows(label for label in labels if is_topmost(label.axes))
+    label_rows([label for label in labels if grid_place(label.axes).is_first_row()])
     return figure
 
 

@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
@@ -192,21 +193,16 @@ class Label:
 
 def label_rows(labels: Iterable[Label]) -> None:
     """Writes each name once per row of panels, beside the line furthest right in that row."""
-    furthest: dict[tuple[int, str], Label] = {}
-    for label in labels:
-        place = label.axes.get_subplotspec()
-        assert place is not None, "all axes belong to a grid"
-        key = (place.rowspan.start, label.text)
-        before = furthest.get(key)
-        if before is None or _column(before.axes) <= place.colspan.start:
-            furthest[key] = label
+    by_column = sorted(labels, key=lambda label: grid_place(label.axes).colspan.start)
+    furthest = {(grid_place(label.axes).rowspan.start, label.text): label for label in by_column}
     spread_labels(list(furthest.values()))
 
 
-def _column(axes: Axes) -> int:
+def grid_place(axes: Axes) -> SubplotSpec:
+    """Returns the place of axes in the grid that all axes of a figure belong to."""
     place = axes.get_subplotspec()
     assert place is not None
-    return place.colspan.start
+    return place
 
 
 def spread_labels(labels: Sequence[Label], points: float = 8.5) -> None:
@@ -262,15 +258,10 @@ def _figure(axes: Axes) -> Figure:
 
 def _has_empty_panels_beside(axes: Axes) -> bool:
     """Whether the grid goes on to the right of axes, but with nothing in it."""
-    place = axes.get_subplotspec()
-    assert place is not None
-    beside = [
-        other
-        for other in _figure(axes).axes
-        if (at := other.get_subplotspec()) is not None
-        and at.rowspan.start == place.rowspan.start
-        and at.colspan.start > place.colspan.start
-    ]
+    place = grid_place(axes)
+    places = {other: grid_place(other) for other in _figure(axes).axes}
+    in_row = [other for other, at in places.items() if at.rowspan.start == place.rowspan.start]
+    beside = [other for other in in_row if places[other].colspan.start > place.colspan.start]
     return bool(beside) and not any(other.get_visible() for other in beside)
 
 

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from raylot.analysis.figures.material import Material
-from raylot.analysis.figures.panels import label_row, panel_grid, search_labels, seeds_note
+from raylot.analysis.figures.panels import search_grid, seeds_note
 from raylot.analysis.figures.style import (
     DOUBLE_COLUMN,
     SINGLE_COLUMN,
@@ -27,7 +27,7 @@ from raylot.analysis.figures.style import (
 from raylot.analysis.prose.headline import NOT_TESTED
 from raylot.analysis.statistics.intervals import Mean, mean_interval
 from raylot.analysis.tables.measures import STATIONARY, measure
-from raylot.analysis.tables.observations import groups
+from raylot.analysis.tables.observations import groups, search_labels
 
 #: A task, and the means of x and y over the seeds of its snapshot.
 Snapshot = tuple[int, Mean, Mean]
@@ -104,16 +104,8 @@ def _panel_per_search(material: Material, colours: Mapping[str, str]) -> Grid:
 
 def _panel_per_shift(material: Material, colours: Mapping[str, str]) -> Grid:
     """Many shifts would hide one another: a column for each, a row per sparsity."""
-    names = search_labels(material.frame)
-    figure, panels = panel_grid(
-        list(colours), len(names), 1.4, measure(_X).axis_label, colours, share_x=False
-    )
-    for row, name in enumerate(names.values()):
-        label_row(panels, row, f"{name}\nTicket count")
-    parts = groups(material.frame, with_all_shifts=False)
-    return figure, [
-        (panels[shift][list(names).index((s, r))], shift, part) for (shift, s, r), part in parts
-    ]
+    x_label = measure(_X).axis_label
+    return search_grid(material.frame, list(colours), 1.4, x_label, "Ticket count", share_x=False)
 
 
 def _draw(axes: Axes, part: pd.DataFrame, colour: str) -> list[Snapshot]:

@@ -19,6 +19,7 @@ from raylot.analysis.figures.panels import (
 )
 from raylot.analysis.figures.style import BLACK, BLUE, GREY, ORANGE, PINK, Label, label_rows, note
 from raylot.analysis.statistics.intervals import Mean, mean_interval
+from raylot.analysis.tables.ticket_streams import dense_from_stream
 
 #: Value of ``subnetwork`` -> name, colour.
 _SUBNETWORKS = {
@@ -81,7 +82,7 @@ def ticket_streams(material: Material, shift: str = "") -> Figure:
         for axes, sparsity in zip(panels[name], sparsities, strict=True):
             part = from_here[(from_here["sparsity"] == sparsity) | from_here["sparsity"].isna()]
             labels += _draw_panel(axes, part)
-    scales = share_y([axes for own in panels.values() for axes in own])
+    scales = share_y(figure.axes)
     for row, sparsity in enumerate(sparsities):
         heading = "" if np.isnan(sparsity) else f"sparsity {sparsity:g}\n"
         label_row(panels, row, f"{heading}Test accuracy")
@@ -104,18 +105,6 @@ def ticket_streams(material: Material, shift: str = "") -> Figure:
     return figure
 
 
-def dense_from_stream(rows: pd.DataFrame, stream: pd.DataFrame) -> pd.DataFrame:
-    """The stream's own rows on the tasks of its ticket streams, once for each snapshot.
-
-    Args:
-        rows: of ticket streams.
-        stream: of the streams that they start from.
-    """
-    places = rows[["stream_run_id", "snapshot", "task"]].drop_duplicates()
-    own = stream.drop(columns="snapshot").assign(stream_run_id=stream["run_id"])
-    return own.merge(places, on=["stream_run_id", "task"])
-
-
 def paired_difference(rows: pd.DataFrame) -> Mean | None:
     """Mean over seeds of how much better the ticket is than the dense network, over the new tasks
     that both have; None if no seed has both.
@@ -131,12 +120,12 @@ def paired_difference(rows: pd.DataFrame) -> Mean | None:
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame) -> list[Label]:
-    labels = []
+    labels: list[Label] = []
     marker = "o" if rows["new_task"].nunique() <= _MOST_MARKERS else None
     for subnetwork, (name, colour) in _SUBNETWORKS.items():
         own = rows[rows["subnetwork"] == subnetwork]
-        end = draw_means(axes, means_over_seeds(own, "test_accuracy", "new_task"), colour, marker)
-        labels += [] if end is None else [Label(axes, *end, name, colour)]
+        means = means_over_seeds(own, "test_accuracy", "new_task")
+        labels += draw_means(axes, means, colour, marker, name=name)
     mark_empty(axes)
     difference = paired_difference(rows)
     if difference is not None:

@@ -12,11 +12,9 @@ from matplotlib.figure import Figure
 from raylot.analysis.figures.material import Material, NothingToDrawError
 from raylot.analysis.figures.panels import (
     draw_means,
-    label_row,
     mark_empty,
     means_over_seeds,
-    panel_grid,
-    search_labels,
+    search_grid,
     seeds_note,
     share_y,
 )
@@ -30,9 +28,7 @@ from raylot.analysis.figures.style import (
     Label,
     label_rows,
     note,
-    shift_colours,
 )
-from raylot.analysis.tables.observations import groups
 
 #: Column of ``snapshots`` -> name, colour and marker.
 NETWORKS = {
@@ -62,25 +58,16 @@ def tickets_and_controls(material: Material) -> Figure:
     drawn = [name for name in NETWORKS if np.isfinite(rows[name].astype(float)).any()]
     if not drawn:
         raise NothingToDrawError("no tickets or controls with an accuracy")
-    names = search_labels(rows)
-    colours = shift_colours(material.shifts)
-    figure, panels = panel_grid(material.shifts, len(names), 1.35, "Task of the stream", colours)
+    figure, parts = search_grid(rows, material.shifts, 1.35, "Task of the stream", "Test accuracy")
     labels: list[Label] = []
-    strips: list[tuple[Axes, pd.DataFrame]] = []
-    for (shift, sparsity, rounds), part in groups(rows, with_all_shifts=False):
-        axes = panels[shift][list(names).index((sparsity, rounds))]
+    for axes, _, part in parts:
         for column in drawn:
             name, colour, marker = NETWORKS[column]
-            end = draw_means(axes, means_over_seeds(part, column), colour, marker)
-            labels += [] if end is None else [Label(axes, *end, name, colour)]
-        strips.append((axes, part))
-    for row, name in enumerate(names.values()):
-        label_row(panels, row, f"{name}\nTest accuracy")
-    for own in panels.values():
-        for axes in own:
-            mark_empty(axes)
-    scales = share_y([axes for own in panels.values() for axes in own])
-    won = [_draw_winners(axes, part) for axes, part in strips]
+            labels += draw_means(axes, means_over_seeds(part, column), colour, marker, name=name)
+    for axes in figure.axes:
+        mark_empty(axes)
+    scales = share_y(figure.axes)
+    won = [_draw_winners(axes, part) for axes, _, part in parts]
     explained = [_EXPLAINED[name] for name in drawn if name in _EXPLAINED]
     note(
         figure,

@@ -26,7 +26,7 @@ def answer(findings: Findings) -> str:
         own += _together(searches, tickets, plasticity)
         own += _without_trend(searches)
         if control:
-            own += _against_control(searches, control.searches, tickets, findings.confidence)
+            own += _against_control(searches, tickets)
         paragraphs.append(" ".join(own))
     if control:
         trends = _trends(control.plasticity, control.searches, tickets, plasticity)
@@ -190,19 +190,10 @@ def _survival(search: Search) -> str:
     return ", which may be all there is, the link does not clearly survive"
 
 
-def _against_control(
-    searches: Sequence[Search], control: Sequence[Search], tickets: Measure, confidence: float
-) -> list[str]:
+def _against_control(searches: Sequence[Search], tickets: Measure) -> list[str]:
     """Whether tickets changed more under the shift than in the stationary control."""
-    controls = {search.key: search.tickets for search in control}
-    parts = []
-    for search in searches:
-        same = controls.get(search.key)
-        if search.tickets is None or same is None:
-            continue
-        more = search.tickets.minus(same, confidence)
-        if more is not None:
-            parts.append(f"{_signed(more)} at {search.place}")
+    more = [(search.beyond_control(), search.place) for search in searches]
+    parts = [f"{_signed(beyond)} at {place}" for beyond, place in more if beyond is not None]
     if not parts:
         return []
     return [f"Change of {tickets.label} beyond that in the stationary control: {listed(parts)}."]

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from raylot.analysis.statistics.intervals import CENTERS, ENOUGH_SEEDS, Center
+from raylot.analysis.statistics.intervals import CENTERS, ENOUGH_SEEDS, Center, Mean
 from raylot.analysis.statistics.trends import Change, change
-from raylot.analysis.tables.measures import STATIONARY, Measure, sparsity_label
-from raylot.analysis.tables.observations import groups, several_rounds
+from raylot.analysis.tables.measures import STATIONARY, Measure
+from raylot.analysis.tables.observations import groups, search_labels
 from raylot.analysis.words import p_value
 
 #: Share of a measure's changes along the stream.
@@ -25,8 +25,8 @@ class Search:
 
     Attributes:
         place: ``sparsity 0.8``.
-        key: the sparsity and rounds that it stands for.
         tickets: how the ticket measure changed along the stream.
+        control: how it changed in the same search of the stationary control.
         rows: statistic -> its row of `correlation.completed`.
         confidence: of the rows' intervals.
         in_one_step: whether nearly all that both measures changed, they changed between the same
@@ -34,11 +34,17 @@ class Search:
     """
 
     place: str
-    key: tuple[float, int | None]
     tickets: Change | None
+    control: Change | None
     rows: Mapping[str, Mapping[Any, Any]]
     confidence: float
     in_one_step: bool = False
+
+    def beyond_control(self) -> Mean | None:
+        """How much more tickets changed than in the control; None if that is not known."""
+        if self.tickets is None or self.control is None:
+            return None
+        return self.tickets.minus(self.control, self.confidence)
 
     def sign(self, statistic: str) -> int:
         """1 or -1 if the interval lies wholly above or below 0, rests on enough seeds, and the
@@ -113,26 +119,35 @@ def findings(
 
     Args:
         frame: observations of one setting.
-        rows: its correlations of the one pair of measures, from `correlation.completed`.
+        rows: its correlations of this pair of measures, from `correlation.completed`.
         tickets, plasticity: the pair.
-        confidence: of the intervals.
-        center: mean or interquartile mean over seeds.
+        confidence, center: of the changes over seeds and their intervals.
     """
     seeds = int(frame["seed"].nunique())
     # the performance on the task before has no value at task 0: both trends start where it begins
     measured = frame.loc[np.isfinite(frame[plasticity.name].astype(float)), "task"]
     frame = frame[frame["task"] >= measured.min()] if len(measured) else frame
-    found = [
-        ShiftFindings(
-            shift,
-            change(frame[frame["shift"] == shift], plasticity.name, confidence, center),
-            _searches(frame, rows, (tickets, plasticity), shift, confidence, center),
+    parts = dict(groups(frame, with_all_shifts=False))
+    tested = dict(groups(rows, with_all_shifts=False))
+    changes = {key: change(part, tickets.name, confidence, center) for key, part in parts.items()}
+    labels = search_labels(frame)
+    searches: dict[str, list[Search]] = {shift: [] for shift in sorted(frame["shift"].unique())}
+    for (shift, sparsity, rounds), part in parts.items():
+        search = Search(
+            labels[sparsity, rounds],
+            changes[shift, sparsity, rounds],
+            changes.get((STATIONARY, sparsity, rounds)),
+            {row["statistic"]: row for row in tested[shift, sparsity, rounds].to_dict("records")},
+            confidence,
+            _in_one_step(part, [tickets.name, plasticity.name]),
         )
-        for shift in sorted(frame["shift"].unique())
-    ]
-    control = next((of_shift for of_shift in found if of_shift.shift == STATIONARY), None)
-    shifts = [of_shift for of_shift in found if of_shift is not control]
-    return Findings(shifts, control, tickets, plasticity, seeds, confidence)
+        searches[shift].append(search)
+    found = {}
+    for shift, own in searches.items():
+        lost = change(frame[frame["shift"] == shift], plasticity.name, confidence, center)
+        found[shift] = ShiftFindings(shift, lost, own)
+    control = found.pop(STATIONARY, None)
+    return Findings(list(found.values()), control, tickets, plasticity, seeds, confidence)
 
 
 def direction(found: Change | None, measure: Measure) -> int | None:
@@ -140,36 +155,6 @@ def direction(found: Change | None, measure: Measure) -> int | None:
     if found is None or found.change.seeds < ENOUGH_SEEDS:
         return None
     return found.change.direction * measure.orientation
-
-
-def _searches(
-    frame: pd.DataFrame,
-    rows: pd.DataFrame,
-    pair: tuple[Measure, Measure],
-    shift: str,
-    confidence: float,
-    center: Center,
-) -> list[Search]:
-    tickets, plasticity = pair
-    with_rounds = several_rounds(frame)
-    found = []
-    for (name, sparsity, rounds), part in groups(frame, with_all_shifts=False):
-        if name != shift:
-            continue
-        of_rounds = rows["rounds"].isna() if rounds is None else rows["rounds"] == rounds
-        own = rows[(rows["shift"] == shift) & (rows["sparsity"] == sparsity) & of_rounds]
-        place = f"sparsity {sparsity_label(sparsity, rounds if with_rounds else None)}"
-        found.append(
-            Search(
-                place,
-                (sparsity, rounds),
-                change(part, tickets.name, confidence, center),
-                {str(row["statistic"]): row for row in own.to_dict("records")},
-                confidence,
-                _in_one_step(part, [tickets.name, plasticity.name]),
-            )
-        )
-    return found
 
 
 def _in_one_step(frame: pd.DataFrame, columns: list[str]) -> bool:

@@ -54,7 +54,7 @@ def _verdict(found: ShiftFindings, findings: Findings) -> str:
             f"worse{' at every sparsity' if len(found.searches) > 1 else ''}"
         )
     text = f"under {_SHIFT} the {tickets.stands_for} falls as plasticity is lost"
-    doubts = _doubts(found, findings.control, tickets, findings.confidence)
+    doubts = _doubts(found, findings.control is not None, tickets)
     if doubts:
         return f"{text}, but {', and '.join(doubts)}"
     return (
@@ -63,62 +63,36 @@ def _verdict(found: ShiftFindings, findings: Findings) -> str:
     )
 
 
-def _same_in_control(
-    found: ShiftFindings, control: ShiftFindings, tickets: Measure, confidence: float
-) -> bool:
-    """Whether tickets get worse in the control to the same extent."""
-    of_control = {search.key: search.tickets for search in control.searches}
-    pairs = [(search.tickets, of_control.get(search.key)) for search in found.searches]
-    return (
-        all(direction(same, tickets) == -1 for _, same in pairs)
-        and -1 not in _beyond_control(found, control, tickets, confidence)
-        and all(
-            abs(same.change.mean) >= _JUST_AS_FAR * abs(own.change.mean)
-            for own, same in pairs
-            if own is not None and same is not None
-        )
-    )
+def _as_far_in_control(search: Search, tickets: Measure) -> bool:
+    """Whether tickets get worse in the control, and nearly as much."""
+    own, same = search.tickets, search.control
+    if own is None or same is None or direction(same, tickets) != -1:
+        return False
+    return abs(same.change.mean) >= _JUST_AS_FAR * abs(own.change.mean)
 
 
-def _doubts(
-    found: ShiftFindings, control: ShiftFindings | None, tickets: Measure, confidence: float
-) -> list[str]:
+def _doubts(found: ShiftFindings, has_control: bool, tickets: Measure) -> list[str]:
     doubts = []
-    if control is None:
+    beyond = [search.beyond_control() for search in found.searches]
+    directions = {more.direction * tickets.orientation if more else 0 for more in beyond}
+    if not has_control:
         doubts.append("no stationary control tells whether longer training alone does the same")
-    elif _same_in_control(found, control, tickets, confidence):
+    elif -1 not in directions and all(_as_far_in_control(s, tickets) for s in found.searches):
         doubts.append("just as far in the stationary control")
-    elif _beyond_control(found, control, tickets, confidence) != {-1}:
+    elif directions != {-1}:
         doubts.append("not clearly more than in the stationary control")
     linked = [search.place for search in found.searches if _survives(search)]
-    beyond = "clearly linked beyond the mere fact that both change along the stream"
+    clearly = "clearly linked beyond the mere fact that both change along the stream"
     if not linked:
-        doubts.append(f"the two are not {beyond}")
+        doubts.append(f"the two are not {clearly}")
     elif len(linked) < len(found.searches):
-        doubts.append(f"only at {listed(linked)} are the two {beyond}")
+        doubts.append(f"only at {listed(linked)} are the two {clearly}")
     if any(search.in_one_step and _survives(search) for search in found.searches):
         doubts.append(
             "nearly all of both changes falls between the same two snapshots, where more of them "
             "would tell a link from one jump"
         )
     return doubts
-
-
-def _beyond_control(
-    found: ShiftFindings, control: ShiftFindings, tickets: Measure, confidence: float
-) -> set[int]:
-    """Returns the directions in which tickets change more than in the control; 0 if unclear."""
-    of_control = {search.key: search.tickets for search in control.searches}
-    directions = set()
-    for search in found.searches:
-        same = of_control.get(search.key)
-        more = (
-            None
-            if search.tickets is None or same is None
-            else search.tickets.minus(same, confidence)
-        )
-        directions.add(0 if more is None else more.direction * tickets.orientation)
-    return directions
 
 
 def _survives(search: Search) -> bool:

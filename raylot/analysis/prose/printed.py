@@ -15,8 +15,8 @@ from raylot.analysis.prose.findings import Findings
 from raylot.analysis.statistics.coefficients import STATISTICS
 from raylot.analysis.statistics.intervals import CENTERS, MANY_SEEDS, Center
 from raylot.analysis.statistics.significance import smallest_p
-from raylot.analysis.tables.measures import ALL_SHIFTS, sparsity_label
-from raylot.analysis.tables.observations import Setting, groups, several_rounds
+from raylot.analysis.tables.measures import ALL_SHIFTS
+from raylot.analysis.tables.observations import Setting, groups, search_labels
 from raylot.analysis.words import correlation, counted, p_value
 
 
@@ -32,8 +32,7 @@ def print_setting(
     Args:
         console: where to.
         setting: what the rows are about.
-        rows: one pair's rows of `correlation.completed`.
-        found: the findings about the same pair.
+        rows, found: one pair's rows of `correlation.completed`, and the findings about it.
         center: mean or interquartile mean over seeds.
     """
     console.print(setting.title, style="bold")
@@ -44,9 +43,8 @@ def print_setting(
     )
     if (rows["pairing"] == "previous").any():
         console.print("Performance is that on the task before each snapshot's.\n")
-    with_rounds = several_rounds(setting.frame)
-    console.print(_table(rows, with_rounds))
-    for note, places in _notes(rows, with_rounds).items():
+    console.print(_table(rows))
+    for note, places in _notes(rows).items():
         console.print(f"- {note}: {places}")
     console.print(f"\n{answer(found)}")
     console.print(f"\n{winners(setting.frame, center)}")
@@ -99,40 +97,38 @@ def winners(frame: pd.DataFrame, center: Center = CENTERS["mean"]) -> str:
     )
 
 
-def _table(rows: pd.DataFrame, with_rounds: bool) -> Table:
+def _table(rows: pd.DataFrame) -> Table:
     table = plain_table(padding=1)
     table.add_column("shift\nsparsity\nseeds", overflow="fold")
     for statistic in STATISTICS.values():
         table.add_column(statistic.label.replace(" ", "\n", 1), no_wrap=True)
-    for place, part in _by_group(rows, with_rounds, "\n"):
+    for shift, search, part in _by_group(rows):
         cells = {row["statistic"]: row for row in part.to_dict("records")}
-        count = counted(int(part["seeds"].max()), "seed")
-        table.add_row(f"{place}\n{count}", *(cell(cells[name]) for name in STATISTICS))
+        place = [shift, search.removeprefix("sparsity "), counted(int(part["seeds"].max()), "seed")]
+        table.add_row("\n".join(place), *(cell(cells[name]) for name in STATISTICS))
     return table
 
 
-def _notes(rows: pd.DataFrame, with_rounds: bool) -> dict[str, str]:
+def _notes(rows: pd.DataFrame) -> dict[str, str]:
     """Maps each note to the places that it is about."""
     places: dict[str, list[str]] = {}
-    for place, part in _by_group(rows, with_rounds, " at sparsity "):
+    for shift, search, part in _by_group(rows):
         noted: dict[str, list[str]] = {}
         for row in part.to_dict("records"):
             for note in filter(None, row["note"].split("; ")):
                 noted.setdefault(note, []).append(STATISTICS[row["statistic"]].label)
         for note, statistics in noted.items():
             every = len(statistics) == len(STATISTICS)
-            what = place if every else f"{place} ({', '.join(statistics)})"
-            places.setdefault(note, []).append(what)
+            of = "" if every else f" ({', '.join(statistics)})"
+            places.setdefault(note, []).append(f"{shift} at {search}{of}")
     return {note: "; ".join(where) for note, where in places.items()}
 
 
-def _by_group(
-    rows: pd.DataFrame, with_rounds: bool, separator: str
-) -> list[tuple[str, pd.DataFrame]]:
-    found = []
-    for _, part in rows.groupby(["shift", "sparsity", "rounds"], dropna=False, sort=False):
-        shift, sparsity, rounds = part[["shift", "sparsity", "rounds"]].iloc[0]
-        shift_label = "all shifts" if shift == ALL_SHIFTS else str(shift)
-        sparsity_text = sparsity_label(sparsity, rounds if with_rounds else None)
-        found.append((f"{shift_label}{separator}{sparsity_text}", part))
-    return found
+def _by_group(rows: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """Returns each group's shift and search in words, and its rows, in the order of the rows."""
+    labels = search_labels(rows)
+    parts = sorted(groups(rows, with_all_shifts=False), key=lambda group: group[1].index[0])
+    return [
+        ("all shifts" if shift == ALL_SHIFTS else shift, labels[sparsity, rounds], part)
+        for (shift, sparsity, rounds), part in parts
+    ]

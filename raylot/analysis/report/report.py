@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from plotly.offline import get_plotlyjs
@@ -55,14 +54,7 @@ from raylot.storage.lease import holders
 PAGE = Path(__file__).with_name("page")
 
 #: Its scripts, in the order in which they need each other.
-_SCRIPTS = (
-    "data.js",
-    "colours.js",
-    "charts.js",
-    "figures.js",
-    "runs.js",
-    "main.js",
-)
+_SCRIPTS = ("data.js", "colours.js", "charts.js", "figures.js", "runs.js", "main.js")
 
 #: The columns of figures behind the answer.
 _FIGURES = (
@@ -71,6 +63,10 @@ _FIGURES = (
     "Pearson correlation",
     "of first differences",
     "given the task",
+)
+
+_NO_SEARCHES = (
+    "<section class=answer><p class=headline>Open: no tickets have been searched yet.</p></section>"
 )
 
 #: Where the page lies in the storage.
@@ -108,18 +104,17 @@ def report(storage: Storage) -> str:
     snapshots = tables.read(storage, "snapshots")
     plastic = tables.read(storage, "plastic_parameters")
     observed = None if snapshots.empty else observe(storage)
+    correlations = correlate_all(observed) if observed else pd.DataFrame(columns=list(COLUMNS))
+    searches = report_data.searches(known, observed, snapshots) if observed else {}
     # without an intervention first: what all others are compared with
-    parts = [] if observed is None else sorted(settings(observed), key=_has_intervention)
-    correlations = pd.DataFrame(columns=list(COLUMNS))
-    if observed is not None:
-        correlations = correlate_all(observed).sort_values(
-            "intervention", key=lambda names: names != "none", kind="stable"
-        )
-    searches = {} if observed is None else report_data.searches(known, observed, snapshots)
-    named = [*searches.get("tickets", []), *searches.get("measures", [])]
+    parts = sorted(settings(observed) if observed else [], key=lambda p: p.intervention != "none")
+    correlations = correlations.sort_values(
+        "intervention", key=lambda names: names != "none", kind="stable"
+    )
+    tickets, measures = searches.get("tickets", []), searches.get("measures", [])
     along = report_data.along_stream(known, tasks, tables.read(storage, "plasticity"))
     data = {
-        "filters": report_data.filters(known, {"sparsity": snapshots["sparsity"].unique()}),
+        "filters": report_data.filters(known, snapshots["sparsity"]),
         "streams": report_data.stream_columns(known),
         "along": along,
         "searches": searches,
@@ -128,11 +123,8 @@ def report(storage: Storage) -> str:
         "correlations": report_data.correlation_columns(correlations),
         "runs": report_data.run_columns(runs, unfinished),
         "protocols": report_data.protocols(runs),
-        "measures": report_data.labels([*named, *along["lines"]]),
-        "main": [
-            *main_measures(searches.get("tickets", [])),
-            *main_measures(searches.get("measures", [])),
-        ],
+        "measures": report_data.labels([*tickets, *measures, *along["lines"]]),
+        "main": [*main_measures(tickets), *main_measures(measures)],
         "statistics": {name: statistic.label for name, statistic in STATISTICS.items()},
         "colours": {
             "shift": shift_colours(known["shift"]),
@@ -142,29 +134,19 @@ def report(storage: Storage) -> str:
             "pale": PALE,
         },
     }
+    packed = json.dumps(data, separators=(",", ":"), allow_nan=False)
     is_final = report_data.is_whole(known, runs) and not (unfinished or holders(storage))
     filled = {
         "answer_title": "Answer" if is_final else "Answer so far",
-        "answers": "\n".join(_answers(parts, correlations)) or _no_searches(),
+        "answers": "\n".join(_answers(parts, correlations)) or _NO_SEARCHES,
         "provenance": _provenance(storage, runs),
         "style": (PAGE / "page.css").read_text(encoding="utf-8"),
         "plotly": get_plotlyjs(),
-        "data": base64.b64encode(gzip.compress(_json(data), mtime=0)).decode(),
+        "data": base64.b64encode(gzip.compress(packed.encode(), mtime=0)).decode(),
         "scripts": "\n".join((PAGE / name).read_text(encoding="utf-8") for name in _SCRIPTS),
     }
     page = (PAGE / "page.html").read_text(encoding="utf-8")
-    before, *rest = page.split("{{")
-    return before + "".join(
-        filled[name] + after for name, after in (part.split("}}", 1) for part in rest)
-    )
-
-
-def _has_intervention(setting: Setting) -> bool:
-    return bool(setting.frame["intervention"].iloc[0] != "none")
-
-
-def _json(data: dict[str, Any]) -> bytes:
-    return json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: filled[found[1]], page)
 
 
 # ------------------------------------------------------------------ the answer, as HTML
@@ -225,13 +207,6 @@ def _moved(found: Change | None) -> str:
     return f"{ends} [{found.change.low:+.3g}, {found.change.high:+.3g}]"
 
 
-def _no_searches() -> str:
-    return (
-        "<section class=answer><p class=headline>Open: no tickets have been searched yet.</p>"
-        "</section>"
-    )
-
-
 # ------------------------------------------------------------------ where it comes from, as HTML
 
 
@@ -242,12 +217,9 @@ def _provenance(storage: Storage, runs: pd.DataFrame) -> str:
         f"<p>Written on {written} by raylot {html.escape(VERSION)} from "
         f"<code>{html.escape(storage.root)}</code>.</p>"
     ]
-    given = commands(storage)
-    if given:
-        listed = "\n".join(html.escape(command.line) for command in given)
-        lines.append(f"<pre tabindex=0>{listed}</pre>")
-    else:
-        lines.append("<p>The commands were not recorded (an older raylot).</p>")
+    listed = "\n".join(html.escape(command.line) for command in commands(storage))
+    not_recorded = "<p>The commands were not recorded (an older raylot).</p>"
+    lines.append(f"<pre tabindex=0>{listed}</pre>" if listed else not_recorded)
     rows = "".join(
         f"<tr><th scope=row>{name.replace('_', ' ')}<td>{html.escape(', '.join(values))}</tr>"
         for name, values in report_data.provenance(runs).items()

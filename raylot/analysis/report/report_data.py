@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from raylot.analysis.figures.material import search_protocols
 from raylot.analysis.figures.panels import means_over_seeds
-from raylot.analysis.figures.ticket_streams import dense_from_stream
 from raylot.analysis.figures.tickets_and_controls import NETWORKS
-from raylot.analysis.statistics.intervals import Array
-from raylot.analysis.tables.measures import TICKET_MEASURES, in_order, measure, sparsity_label
+from raylot.analysis.tables.measures import TICKET_MEASURES, in_order, measure
 from raylot.analysis.tables.observations import (
     NOT_GIVEN,
     SETTING,
     Observations,
     options_by_protocol,
-    several_rounds,
+    search_labels,
     whole_network_metrics,
 )
-from raylot.config import StreamRun, TicketsRun, TicketStreamRun
+from raylot.analysis.tables.ticket_streams import dense_from_stream, found_by, without_dense
+from raylot.config import StreamRun, TicketsRun
 from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
 from raylot.results.integrity import Unfinished
 
@@ -84,7 +82,7 @@ def streams(known: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
 
 
 def stream_columns(known: pd.DataFrame) -> Columns:
-    """The streams themselves, as the page's other columns count them."""
+    """Returns the streams themselves, as the page's other columns count them."""
     return _columns(known.assign(seed=known["seed"].astype(str)), list(known.columns))
 
 
@@ -137,17 +135,13 @@ def ticket_streams(known: pd.DataFrame, runs: pd.DataFrame, tasks: pd.DataFrame)
         a search, of a dense network, belongs to every search.
     """
     own = tasks[tasks["snapshot"].notna() & tasks["stream_run_id"].isin(known["run_id"])]
-    place = own["stream_run_id"] + " " + own["snapshot"].astype(str)
-    alone = own[~place.isin(place[own["subnetwork"] == "dense"])]
-    if len(alone):  # then the stream itself is the dense network
+    if len(alone := without_dense(own)):  # then the stream itself is the dense network
         learned = tasks[tasks["run_id"].isin(known["run_id"])]
         own = pd.concat([own, dense_from_stream(alone, learned)], ignore_index=True)
-    ended = runs[runs["kind"] == TicketStreamRun.kind].set_index("run_id")
-    found_by = own["run_id"].map(ended["protocol"].map(search_protocols(ended)))
     own = own.assign(
         new_task=own["task"] - own["snapshot"],
-        protocol=found_by.where(own["subnetwork"] != "dense", ""),
-        rounds=own["run_id"].map(ended["rounds"]),
+        protocol=found_by(own, runs).where(own["subnetwork"] != "dense", ""),
+        rounds=own["run_id"].map(runs.set_index("run_id")["rounds"]),
         line=_lines_of(known, own["stream_run_id"]),
     )
     own = own[own["protocol"].notna()]
@@ -308,11 +302,9 @@ def _binned(rows: pd.DataFrame, x: str, curves: int) -> tuple[pd.DataFrame, int]
 
 def _labels(rows: pd.DataFrame) -> list[str]:
     """``sparsity 0.8`` of each row, with the rounds where they differ; empty without a sparsity."""
-    with_rounds = several_rounds(rows)
-    return [
-        "" if pd.isna(s) else f"sparsity {sparsity_label(s, rounds if with_rounds else None)}"
-        for s, rounds in zip(rows["sparsity"], rows["rounds"], strict=True)
-    ]
+    known = search_labels(rows[rows["sparsity"].notna()])
+    searches = zip(rows["sparsity"], rows["rounds"], strict=True)
+    return [known.get((s, None if pd.isna(r) else int(r)), "") for s, r in searches]
 
 
 def _columns(frame: pd.DataFrame, names: Sequence[str]) -> Columns:
@@ -353,13 +345,11 @@ def _number(value: Any) -> float | int | None:
     return float(f"{number:.{_DIGITS}g}")
 
 
-def filters(known: pd.DataFrame, parts: Mapping[str, Array]) -> dict[str, list[Any]]:
+def filters(known: pd.DataFrame, sparsities: pd.Series[float]) -> dict[str, list[Any]]:
     """Returns the choices of each filter, in the order in which the page offers them."""
     found: dict[str, list[Any]] = {
         name: sorted(known[name].unique().tolist())
         for name in ("dataset", "network", "intervention", "shift")
     }
     found["seed"] = [str(seed) for seed in sorted(known["seed"].unique().tolist())]
-    for name, values in parts.items():
-        found[name] = sorted({number for number in _numbers(values) if number is not None})
-    return found
+    return found | {"sparsity": sorted({n for n in _numbers(sparsities) if n is not None})}

@@ -7,7 +7,9 @@ sums are added up with these counts as weights, in one matrix product for all re
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,15 +54,8 @@ class Series:
         """Changes from each snapshot of a stream to its next one; none across a missing one."""
         order = np.lexsort((self.position, self.stream))
         follows = (np.diff(self.stream[order]) == 0) & (np.diff(self.position[order]) == 1)
-        later = order[1:][follows]
-        return Series(
-            x=_changes(self.x[order])[follows],
-            y=_changes(self.y[order])[follows],
-            task=self.task[later],
-            seed=self.seed[later],
-            stream=self.stream[later],
-            position=self.position[later],
-        )
+        x, y = (_changes(values[order])[follows] for values in (self.x, self.y))
+        return replace(self._rows(order[1:][follows]), x=x, y=y)
 
     def within_streams(self) -> Series:
         """Deviations from the stream's mean, in streams of at least two snapshots.
@@ -68,16 +63,12 @@ class Series:
         Their Pearson correlation is the repeated-measures correlation of Bakdash & Marusich
         (2017): the sums of squares of its analysis of covariance are those of the deviations.
         """
-        kept = np.bincount(self.stream, minlength=1)[self.stream] > 1
-        _, stream = np.unique(self.stream[kept], return_inverse=True)
-        return Series(
-            x=_deviations(self.x[kept], stream),
-            y=_deviations(self.y[kept], stream),
-            task=self.task[kept],
-            seed=self.seed[kept],
-            stream=self.stream[kept],
-            position=self.position[kept],
-        )
+        kept = self._rows(np.bincount(self.stream, minlength=1)[self.stream] > 1)
+        _, stream = np.unique(kept.stream, return_inverse=True)
+        return replace(kept, x=_deviations(kept.x, stream), y=_deviations(kept.y, stream))
+
+    def _rows(self, chosen: npt.NDArray[Any]) -> Series:
+        return Series(*(values[chosen] for values in vars(self).values()))
 
     def ranks(self) -> Series:
         """Centred ranks instead of values; ties share their mean rank."""
@@ -260,20 +251,19 @@ def _spearman(
     weights = counts.take(seed, axis=1).astype(float)
     total = weights.sum(axis=1)
     untied = np.einsum("rn,rn,rn->r", weights, weights, weights)
-    weighted = np.empty((len(counts), len(x), len(seed)))
-    ranks = np.empty((len(counts), len(y), len(seed)))
-    x_spread, y_spread = (np.empty((len(counts), len(rankings))) for rankings in (x, y))
-    for index, ranking in enumerate(x):
-        own, cubes = ranking.centred(counts)
-        np.multiply(own, weights, out=weighted[:, index])
-        x_spread[:, index] = total**3 - (untied if cubes is None else cubes)
-    for index, ranking in enumerate(y):
-        ranks[:, index], cubes = ranking.centred(counts)
-        y_spread[:, index] = total**3 - (untied if cubes is None else cubes)
-    found = 3 * (weighted @ ranks.transpose(0, 2, 1))
-    for spread in (x_spread, y_spread):
+    spreads, ranks = [], []
+    for rankings in (x, y):
+        own = np.empty((len(counts), len(rankings), len(seed)))
+        spread = np.empty((len(counts), len(rankings)))
+        for index, ranking in enumerate(rankings):
+            own[:, index], cubes = ranking.centred(counts)
+            spread[:, index] = total**3 - (untied if cubes is None else cubes)
         spread[spread == 0] = np.nan
-    found /= np.sqrt(x_spread)[:, :, None] * np.sqrt(y_spread)[:, None, :]
+        ranks.append(own)
+        spreads.append(np.sqrt(spread))
+    ranks[0] *= weights[:, None]
+    found = 3 * (ranks[0] @ ranks[1].transpose(0, 2, 1))
+    found /= spreads[0][:, :, None] * spreads[1][:, None, :]
     return np.clip(found, -1, 1, out=found)
 
 
@@ -340,10 +330,6 @@ class Ranking:
         return twice.take(self._tie, axis=1), cubes
 
 
-def _unchanged(series: Series) -> Series:
-    return series
-
-
 @dataclass(frozen=True)
 class Statistic:
     """One kind of correlation.
@@ -361,8 +347,8 @@ class Statistic:
     label: str
     least_points: int
     compute: Callable[[Series, Array], Array]
-    points: Callable[[Series], Series] = _unchanged
-    scores: Callable[[Series], Series] = _unchanged
+    points: Callable[[Series], Series] = copy
+    scores: Callable[[Series], Series] = copy
     noun: str = "points"
     ranks: bool = False
 

@@ -47,6 +47,11 @@ def _usable(values: npt.ArrayLike) -> Array:
     return np.asarray(given[np.abs(given) < _LARGEST])  # which NaN is not
 
 
+def _alone(given: Array) -> Mean | None:
+    """Returns the value of a single seed, which has no interval; None without a seed."""
+    return Mean(float(given[0]), None, None, 1) if given.size else None
+
+
 def mean_interval(values: npt.ArrayLike, confidence: float = 0.95) -> Mean | None:
     """Mean of one value per seed, with its t interval; values that are not finite, or so large
     that their squares are not, are left out.
@@ -59,11 +64,9 @@ def mean_interval(values: npt.ArrayLike, confidence: float = 0.95) -> Mean | Non
         None if no value is left.
     """
     given = _usable(values)
-    if given.size == 0:
-        return None
+    if given.size < 2:
+        return _alone(given)
     mean = float(given.mean())
-    if given.size == 1:
-        return Mean(mean, None, None, 1)
     error = float(given.std(ddof=1)) / math.sqrt(given.size)
     half = float(special.stdtrit(given.size - 1, (1 + confidence) / 2)) * error
     return Mean(mean, mean - half, mean + half, int(given.size))
@@ -81,11 +84,8 @@ def interquartile_interval(values: npt.ArrayLike, confidence: float = 0.95) -> M
         None if no value is left.
     """
     given = _usable(values)
-    if given.size == 0:
-        return None
-    middle = float(_interquartile_mean(given))
-    if given.size == 1:
-        return Mean(middle, None, None, 1)
+    if given.size < 2:
+        return _alone(given)
     from scipy import stats  # takes half a second, which only interquartile means pay
 
     found = stats.bootstrap(
@@ -96,6 +96,7 @@ def interquartile_interval(values: npt.ArrayLike, confidence: float = 0.95) -> M
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
+    middle = float(_interquartile_mean(given))
     return Mean(middle, float(found.low), float(found.high), int(given.size))
 
 

@@ -37,10 +37,7 @@ class Change:
 
 
 def change(
-    frame: pd.DataFrame,
-    column: str,
-    confidence: float = 0.95,
-    center: Center = CENTERS["mean"],
+    frame: pd.DataFrame, column: str, confidence: float = 0.95, center: Center = CENTERS["mean"]
 ) -> Change | None:
     """The change of one column along the stream.
 

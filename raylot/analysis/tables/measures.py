@@ -10,9 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-import pandas as pd
-
-from raylot.analysis.words import counted
 from raylot.foundation.names import STATIONARY as STATIONARY
 
 
@@ -47,33 +44,18 @@ TICKET_MEASURES: dict[str, Measure] = {
     measure.name: measure
     for measure in (
         Measure("ticket_count", "ticket count", "effective number", 1, _VARIETY),
-        Measure(
-            "winning_ticket_count",
-            "winning ticket count",
-            "effective number",
-            1,
-            "variety of winning tickets",
-        ),
+        Measure("winning_ticket_count", "winning ticket count", "effective number", 1,
+                "variety of winning tickets"),
         Measure("overlap_mean", "mean pairwise overlap", "Jaccard index", -1, _VARIETY),
         Measure("overlap_corrected", "chance-corrected overlap", "1 = same mask", -1, _VARIETY),
         Measure("winning_tickets", "winning tickets", "number", 1, "number of winning tickets"),
         Measure("ticket_accuracy", "ticket accuracy", "fraction", 1, "accuracy of tickets"),
-        Measure(
-            "ticket_advantage",
-            "ticket minus dense accuracy",
-            "difference of accuracies",
-            1,
-            "advantage of tickets over the dense network",
-        ),
-        Measure(
-            "advantage_over_random",
-            "ticket minus random accuracy",
-            "difference of accuracies",
-            1,
-            "advantage of tickets over random masks",
-        ),
+        Measure("ticket_advantage", "ticket minus dense accuracy", "difference of accuracies", 1,
+                "advantage of tickets over the dense network"),
+        Measure("advantage_over_random", "ticket minus random accuracy", "difference of accuracies",
+                1, "advantage of tickets over random masks"),
     )
-}
+}  # fmt: skip
 
 # Structural measures are oriented as the literature reads them:
 # dead units, weights that grow: Dohare et al. 2024; dormant units: Sokar et al. 2023; ranks that
@@ -110,17 +92,9 @@ _PLASTICITY_MEASURES: dict[str, Measure] = {
 #: The main measures: matrices of correlations show these unless the user asks for all. None repeats
 #: another with the other sign, as overlaps repeat the ticket count.
 MAIN_MEASURES = (
-    "ticket_count",
-    "winning_tickets",
-    "ticket_advantage",
-    "test_accuracy",
-    "online_accuracy",
-    "learning_speed",
-    "trainability_gap",
-    "dead_fraction",
-    "effective_rank",
-    "weight_norm",
-)
+    "ticket_count", "winning_tickets", "ticket_advantage", "test_accuracy", "online_accuracy",
+    "learning_speed", "trainability_gap", "dead_fraction", "effective_rank", "weight_norm",
+)  # fmt: skip
 
 ALL_SHIFTS = "all"
 
@@ -142,10 +116,3 @@ def in_order(names: set[str]) -> list[str]:
     """Plasticity measures in the order in which they are listed here, then the others by name."""
     listed = [name for name in _PLASTICITY_MEASURES if name in names]
     return listed + sorted(names - set(listed))
-
-
-def sparsity_label(sparsity: float, rounds: int | None) -> str:
-    """``0.8``, or ``0.8 (3 rounds)`` where the number of rounds has to be told apart."""
-    if rounds is None or pd.isna(rounds):
-        return f"{sparsity:g}"
-    return f"{sparsity:g} ({counted(int(rounds), 'round')})"

@@ -5,6 +5,7 @@ Two protocols are never mixed: everything downstream works on one `Setting` at a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.measures import ALL_SHIFTS, STATIONARY, TICKET_MEASURES, in_order
+from raylot.analysis.words import counted
 from raylot.config import PROTOCOL_EXCLUDES, StreamRun, TicketsRun, TicketStreamRun
 from raylot.config.options import is_marked
 from raylot.foundation import registry
@@ -37,6 +39,9 @@ GROUP = ["shift", "sparsity", "rounds"]
 
 #: The same columns with their types: those of every table that an analysis writes.
 PLACE: dict[str, pa.DataType] = {name: SCHEMAS["snapshots"][name] for name in (*SETTING, *GROUP)}
+
+#: A sparsity and its number of pruning rounds.
+Search = tuple[float, int | None]
 
 #: How an option reads that was left out.
 NOT_GIVEN = "not given"
@@ -74,6 +79,10 @@ class Setting:
     frame: pd.DataFrame
     title: str
     suffix: str
+
+    @property
+    def intervention(self) -> str:
+        return str(self.frame["intervention"].iloc[0])
 
 
 def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
@@ -136,17 +145,14 @@ def label_plugin_versions(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFram
         runs: rows of ``runs``.
     """
     used = {text: registry.listed(text) for text in runs["plugins"].dropna().unique()}
-    codes: dict[tuple[str, str], set[str]] = {}
-    for listed in used.values():
-        for key, code in listed.items():
-            codes.setdefault(key, set()).add(code)
-    of_runs = runs.set_index("run_id")["plugins"]
+    versions = Counter(key for key, _ in {use for one in used.values() for use in one.items()})
+    plugins = rows["run_id"].map(runs.set_index("run_id")["plugins"])
     for kind in ("shift", "intervention"):
-        changed = {name for of, name in codes if of == kind and len(codes[of, name]) > 1}
-        where = rows[kind].isin(changed) & rows["run_id"].map(of_runs).notna()
+        changed = {name for (of, name), count in versions.items() if of == kind and count > 1}
+        where = rows[kind].isin(changed) & plugins.notna()
         if where.any():
-            names, texts = rows.loc[where, kind], rows.loc[where, "run_id"].map(of_runs)
-            told = [f"{n}@{used[t][kind, n]}" for n, t in zip(names, texts, strict=True)]
+            names = rows.loc[where, kind]
+            told = [f"{n}@{used[t][kind, n]}" for n, t in zip(names, plugins[where], strict=True)]
             rows = rows.assign(**{kind: rows[kind].mask(where, pd.Series(told, names.index))})
     return rows
 
@@ -192,9 +198,15 @@ def groups(
             yield (ALL_SHIFTS, sparsity, name), part
 
 
-def several_rounds(frame: pd.DataFrame) -> bool:
-    """Whether some sparsity was searched with several numbers of rounds."""
-    return bool((frame.groupby("sparsity")["rounds"].nunique(dropna=False) > 1).any())
+def search_labels(frame: pd.DataFrame) -> dict[Search, str]:
+    """``sparsity 0.8`` for each search of a setting, with the rounds where they differ."""
+    searches = dict.fromkeys(key[1:] for key, _ in groups(frame, with_all_shifts=False))
+    with_rounds = len({sparsity for sparsity, _ in searches}) < len(searches)
+    return {
+        (sparsity, rounds): f"sparsity {sparsity:g}"
+        + (f" ({counted(rounds, 'round')})" if with_rounds and rounds is not None else "")
+        for sparsity, rounds in searches
+    }
 
 
 def whole_network_metrics(plasticity: pd.DataFrame) -> pd.DataFrame:
@@ -228,7 +240,7 @@ def options_by_protocol(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
     if "plugins" in first:
         first["plugins"] = first["plugins"].map(_of_protocol)
     return {
-        str(protocol): {str(k): _text(v) for k, v in row.items()}
+        str(protocol): {str(k): option_text(v) for k, v in row.items()}
         for protocol, row in first.to_dict("index").items()
     }
 
@@ -243,12 +255,13 @@ def _told(name: str, text: str) -> str:
     return f"{name} {text}" if text == NOT_GIVEN else f"{name}={text}"
 
 
-def _text(value: Any) -> str:
+def option_text(value: Any) -> str:
+    """Returns an option's value as the user writes it: ``0.001``, ``true``."""
     if pd.isna(value):
         return NOT_GIVEN
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:g}"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def _differing(options: Mapping[str, Mapping[str, str]]) -> list[str]:

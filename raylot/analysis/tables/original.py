@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from raylot import results
 from raylot.analysis.tables import tables
-from raylot.analysis.tables.observations import NOT_GIVEN
+from raylot.analysis.tables.observations import option_text
 from raylot.analysis.words import counted, listed
 from raylot.config import (
     PRESETS,
@@ -77,15 +77,15 @@ def original_rows(storage: Storage) -> OriginalRows:
     used = compared[np.array([not difference for difference in differences], dtype=bool)]
     streams = set(used.loc[used["kind"] == StreamRun.kind, "run_id"])
     unfinished = _unfinished_streams(tasks, runs, study)
-    notes = [_extent(used, study), _statuses(used), _unfinished_note(unfinished)]
-    notes.append(_left_out(Counter(filter(None, differences))))
+    left_out = Counter(filter(None, differences)).most_common()
     if used.empty and not unfinished:
-        most = Counter(filter(None, differences)).most_common(1)
-        example = f", as by {most[0][0].split(', ')[0]}" if most else ""
+        example = f", as by {left_out[0][0].split(', ')[0]}" if left_out else ""
         raise OptionError(
             f"storage={storage.root}: must hold runs of the original's protocol, as the preset "
             f"original makes them; all here differ{example}"
         )
+    notes = [_extent(used, study), _statuses(used), _unfinished(len(unfinished))]
+    notes.append(_left_out(left_out))
     own = tasks[tasks["run_id"].isin(streams | unfinished) & tasks["snapshot"].isna()]
     finished_first = own.sort_values("run_id", key=lambda run_ids: ~run_ids.isin(streams))
     search = used.loc[used["kind"] == TicketsRun.kind, ["run_id", "rounds", "random_density"]]
@@ -100,7 +100,7 @@ def original_rows(storage: Storage) -> OriginalRows:
         overlaps=overlaps[overlaps["layer"] == WHOLE_NETWORK].drop_duplicates(
             [*place, "ticket_a", "ticket_b"]
         ),
-        notes=[note for note in notes if note],
+        notes=list(filter(None, notes)),
     )
 
 
@@ -161,30 +161,23 @@ def _statuses(used: pd.DataFrame) -> str:
     return f"Of the runs used, {listed(parts)} before the end." if parts else ""
 
 
-def _unfinished_note(unfinished: set[str]) -> str:
-    if not unfinished:
-        return ""
-    return (
-        f"{counted(len(unfinished), 'stream')} used without a row in tables/runs (still running): "
+def _unfinished(streams: int) -> str:
+    text = (
+        f"{counted(streams, 'stream')} used without a row in tables/runs (still running): "
         "that the data set, network, shift and intervention are the original's is all that could "
         "be checked."
     )
+    return text if streams else ""
 
 
-def _left_out(differences: Counter[str]) -> str:
-    if not differences:
-        return ""
-    most_common = differences.most_common()
-    named = [f"{counted(count, 'run')} ({what})" for what, count in most_common[:_MOST_NAMED]]
-    if rest := sum(count for _, count in most_common[_MOST_NAMED:]):
+def _left_out(differences: Sequence[tuple[str, int]]) -> str:
+    named = [f"{counted(count, 'run')} ({what})" for what, count in differences[:_MOST_NAMED]]
+    if rest := sum(count for _, count in differences[_MOST_NAMED:]):
         named.append(counted(rest, "other run"))
-    return f"Not used, as they differ from the original: {listed(named)}."
+    return f"Not used, as they differ from the original: {listed(named)}." if named else ""
 
 
 def _text(value: Any) -> str:
-    if value is None:
-        return NOT_GIVEN
-    if isinstance(value, str):
-        parts = value.split(",")
-        return value if len(parts) < 5 else f"{parts[0]},{parts[1]},...,{parts[-1]}"
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}"
+    """An option's value; of a long list the first two and the last."""
+    parts = option_text(value).split(",")
+    return ",".join(parts if len(parts) < 5 else [*parts[:2], "...", parts[-1]])

@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 
 from raylot import results
+from raylot.analysis.words import counted
 from raylot.config import StreamRun, TicketsRun, TicketStreamRun
 from raylot.foundation.errors import shown
 from raylot.foundation.text import one_line
@@ -81,7 +82,7 @@ _ONE_ROW = ("runs", "snapshots")
 Holds = Callable[[pd.Series], npt.NDArray[np.bool_]]
 
 
-def _matching(pattern: re.Pattern[str]) -> Callable[[pd.Series], npt.NDArray[np.bool_]]:
+def _matching(pattern: re.Pattern[str]) -> Holds:
     def holds(values: pd.Series) -> npt.NDArray[np.bool_]:
         fits = [text for text in values.dropna().unique() if pattern.fullmatch(str(text))]
         return values.isin(fits).to_numpy()
@@ -89,17 +90,12 @@ def _matching(pattern: re.Pattern[str]) -> Callable[[pd.Series], npt.NDArray[np.
     return holds
 
 
-def _among(names: Sequence[str]) -> Callable[[pd.Series], npt.NDArray[np.bool_]]:
+def _among(names: Sequence[str]) -> Holds:
     return lambda values: values.isin(names).to_numpy()
 
 
-def _between(low: float, high: float) -> Callable[[pd.Series], npt.NDArray[np.bool_]]:
-    def holds(values: pd.Series) -> npt.NDArray[np.bool_]:
-        numbers = values.to_numpy(dtype=float, na_value=np.nan)
-        found: npt.NDArray[np.bool_] = (numbers >= low - _ROUNDING) & (numbers <= high + _ROUNDING)
-        return found
-
-    return holds
+def _between(low: float, high: float) -> Holds:
+    return lambda values: values.between(low - _ROUNDING, high + _ROUNDING).to_numpy()
 
 
 #: Column -> what its values must be, in words, and which of some values are so; null always is.
@@ -117,13 +113,7 @@ _CHECKS: dict[str, tuple[str, Holds]] = {
 
 
 def read(storage: Storage, table: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """One table, as `raylot.results.read` gives it, without rows that no run of raylot writes.
-
-    Args:
-        storage: of a sweep.
-        table: its name.
-        columns: of the table; None: all.
-    """
+    """Reads a table as `raylot.results.read` does, without rows that no run of raylot writes."""
     wanted = None if columns is None else list(dict.fromkeys([*columns, *_NEEDED[table]]))
     frame = results.read(storage, table, wanted)
     kept = np.ones(len(frame), dtype=bool)
@@ -163,8 +153,7 @@ def report_once(line: str) -> None:
 
 
 def _rows(chosen: npt.NDArray[np.bool_]) -> str:
-    count = int(chosen.sum())
-    return f"{count} row" if count == 1 else f"{count} rows"
+    return counted(int(chosen.sum()), "row")
 
 
 def _printable(runs: pd.DataFrame) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from raylot.analysis import command, correlation
 from raylot.analysis.statistics.coefficients import Ranking
 from raylot.analysis.tables.observations import observe, settings
 from raylot.storage import Storage
+from tests.unit.analysis.studies import falling, falling_metrics, write_study
 
 SCRIPTS = Path(__file__).parents[3] / "analysis"
 PAIR = {"measures": ["test_accuracy"], "tickets": ["ticket_count"]}
@@ -280,9 +281,7 @@ def test_constant_resamples_are_left_out_and_counted() -> None:
 
 
 @pytest.fixture
-def small(
-    tmp_path: Path, write_study: Callable[..., Path], falling: Any, falling_metrics: Any
-) -> Path:
+def small(tmp_path: Path) -> Path:
     """One shift at one sparsity: the quickest to analyse."""
     return write_study(tmp_path, falling, sparsities=(0.9,), metrics=falling_metrics)
 
@@ -328,10 +327,7 @@ def test_the_answer_comes_last_and_is_short(
 
 
 def test_every_setting_is_answered_below_all_tables(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    write_study: Callable[..., Path],
-    falling: Any,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for lr in (0.001, 0.002, 0.003, 0.004, 0.005, 0.006):
         write_study(tmp_path, falling, seeds=range(3), tasks=(0, 10), lr=lr)
@@ -352,9 +348,7 @@ def started(script: str, root: Path, **options: Any) -> subprocess.CompletedProc
 
 
 @pytest.mark.parametrize("script", ["correlation.py", "report.py"])
-def test_a_terminal_that_cannot_show_the_path(
-    tmp_path: Path, script: str, write_study: Callable[..., Path], falling: Any
-) -> None:
+def test_a_terminal_that_cannot_show_the_path(tmp_path: Path, script: str) -> None:
     root = write_study(tmp_path / "Prüfung", falling, seeds=range(3), tasks=(0, 10))
     done = started(script, root)
     assert (done.returncode, done.stderr) == (0, "")
@@ -371,9 +365,7 @@ def test_files_are_written_before_anything_is_printed(small: Path) -> None:
     assert (small / "analysis/correlation.parquet").exists()
 
 
-def test_numbers_of_the_script_are_those_of_the_tables(
-    small: Path, falling: Any, falling_metrics: Any
-) -> None:
+def test_numbers_of_the_script_are_those_of_the_tables(small: Path) -> None:
     assert run(str(small), "--resamples", "10") == 0
     table = pd.read_parquet(small / "analysis/correlation.parquet")
     cells = [(s, t) for s in range(5) for t in (0, 10, 20, 30)]
@@ -387,12 +379,7 @@ def test_numbers_of_the_script_are_those_of_the_tables(
     assert row.rounds == 3
 
 
-def test_it_says_how_many_tickets_win(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    write_study: Callable[..., Path],
-    falling: Any,
-) -> None:
+def test_it_says_how_many_tickets_win(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     counts = {0: 3.0, 10: 2.0, 20: 1.0, 30: 0.0}
     write_study(
         tmp_path, lambda sh, s, t, sp: {**falling(sh, s, t, sp), "winning_ticket_count": counts[t]}
@@ -409,12 +396,7 @@ def test_printed_pair_can_be_chosen(small: Path, capsys: pytest.CaptureFixture[s
     assert "by dead units, plasticity was lost along the stream" in " ".join(printed.split())
 
 
-def test_protocols_are_never_mixed(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    write_study: Callable[..., Path],
-    falling: Any,
-) -> None:
+def test_protocols_are_never_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_study(tmp_path, falling, seeds=range(3))
     write_study(tmp_path, falling, seeds=range(4), lr=0.01)
     assert run(str(tmp_path)) == 0
@@ -429,9 +411,7 @@ def test_protocols_are_never_mixed(
     assert pearson["protocol"].nunique() == 2
 
 
-def test_a_sweep_that_is_still_running_can_be_analysed(
-    tmp_path: Path, write_study: Callable[..., Path], falling: Any
-) -> None:
+def test_a_sweep_that_is_still_running_can_be_analysed(tmp_path: Path) -> None:
     """Nothing has a row in ``runs`` yet, as just before the first run is marked as finished."""
     write_study(tmp_path, falling, seeds=range(3), finished=False)
     write_study(tmp_path, falling, seeds=range(3), tickets=7)
@@ -440,12 +420,7 @@ def test_a_sweep_that_is_still_running_can_be_analysed(
     assert run(str(tmp_path)) == 0
 
 
-def test_rounds_are_told_apart(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    write_study: Callable[..., Path],
-    falling: Any,
-) -> None:
+def test_rounds_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for rounds in (3, 5):
         write_study(tmp_path, falling, rounds=rounds)
     assert run(str(tmp_path)) == 0
@@ -456,13 +431,7 @@ def test_rounds_are_told_apart(
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("tasks", [(0,), (0, 10)])
-def test_tiny_storages(
-    tmp_path: Path,
-    tasks: tuple[int, ...],
-    capsys: Any,
-    write_study: Callable[..., Path],
-    falling: Any,
-) -> None:
+def test_tiny_storages(tmp_path: Path, tasks: tuple[int, ...], capsys: Any) -> None:
     write_study(tmp_path, falling, seeds=(0,), tasks=tasks)
     assert run(str(tmp_path)) == 0
     printed = capsys.readouterr().out
@@ -524,9 +493,7 @@ def test_no_storage_and_no_torch_or_ray(tmp_path: Path, script: str) -> None:
 
 
 def test_pairing_and_center_reach_the_output(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    write_study: Callable[..., Path],
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Four seeds lose 1 ticket and one loses 101: the mean loss is 21, the interquartile one 1.
 

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from raylot import results
 from raylot.analysis import command, plastic_parameters
 from raylot.analysis.plastic_parameters import compare, measured, verdict
 from raylot.analysis.statistics.intervals import Mean
 from raylot.config import Study
 from raylot.storage import Storage
+from tests.unit.analysis.studies import finish, write_rows
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
@@ -32,31 +32,21 @@ def write(
     **options: Any,
 ) -> Path:
     """``jaccard`` is of (selection, seed, snapshot); layer 0 has 0.3 more."""
-    storage = Storage(root)
     study = Study.checked(**{"tasks": 21, "snapshots": "0,10,20", "rounds": 3, **options})
     for seed in range(seeds):
         for snapshot in snapshots:
             run = study.tickets_run(shift="permuted_pixels", seed=seed, task=snapshot, sparsity=0.8)
-            place = {
-                **results.identity_columns(run),
-                "stream_run_id": run.stream.run_id,
-                "protocol": run.protocol,
-                "task": snapshot,
-                "sparsity": 0.8,
-                "rounds": 3,
-            }
+            place = {"protocol": run.protocol, "task": snapshot, "sparsity": 0.8, "rounds": 3}
             rows = [
                 {**place, "layer": layer, "selection": selection, **likeness(value + more)}
                 for selection in ("first", "union", "intersection")
                 for value in [jaccard(selection, seed, snapshot)]
                 for layer, more in (("all", 0.0), ("0", 0.3))
             ]
-            results.write(storage, "snapshots", run.run_id, [place])
+            write_rows(root, "snapshots", run, [place])
             if with_plastic:
-                results.write(storage, "plastic_parameters", run.run_id, rows)
-            row = {**results.option_values(run), **results.identity_columns(run)}
-            row |= {"kind": run.kind, "protocol": run.protocol, "status": "finished"}
-            results.write(storage, "runs", run.run_id, [row])
+                write_rows(root, "plastic_parameters", run, rows)
+            finish(root, run)
     return root
 
 

@@ -12,7 +12,6 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from raylot import results
 from raylot.analysis import command, reproduction
 from raylot.analysis.statistics.spread import neighbours_interval, prediction_interval
 from raylot.analysis.tables.original import original_rows
@@ -26,6 +25,7 @@ from raylot.analysis.tables.published import (
 )
 from raylot.config import PRESETS, Study
 from raylot.storage import Storage
+from tests.unit.analysis.studies import finish, write_rows
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
@@ -49,14 +49,13 @@ def write_stream(
     **options: Any,
 ) -> None:
     run = original(**options).stream_run(shift=options.get("shifts", "permuted_pixels"), seed=seed)
-    identity = results.identity_columns(run)
     rows = [
-        {**identity, "task": task, "subnetwork": "dense", "test_accuracy": accuracy(task)}
+        {"task": task, "subnetwork": "dense", "test_accuracy": accuracy(task)}
         for task in range(run.tasks)
     ]
-    results.write(Storage(root), "tasks", run.run_id, rows)
+    write_rows(root, "tasks", run, rows)
     if finished:
-        write_run(root, run)
+        finish(root, run)
 
 
 def write_search(
@@ -73,34 +72,23 @@ def write_search(
     """``jaccards`` are those of the pairs 0-1, 0-2, 1-2 of three tickets."""
     study = original(**options)
     run = study.tickets_run(shift="permuted_pixels", seed=seed, task=task, sparsity=sparsity)
-    place = {**results.identity_columns(run), "task": task, "sparsity": sparsity}
+    place = {"task": task, "sparsity": sparsity}
     rounds = run.rounds or 0
     trained = [
-        {
-            **place,
-            "control": control,
-            "ticket": i,
-            "round": at,
-            "test_accuracy": value - (rounds - at) / 2,
-        }
+        {**place, "control": control, "ticket": i, "round": at,
+         "test_accuracy": value - (rounds - at) / 2}
         for control, values in (("ticket", tickets), ("random", masks))
         for i, value in enumerate(values)
         for at in (rounds - 1, rounds)  # earlier rounds must not count
-    ]
+    ]  # fmt: skip
     pairs = [
         {**place, "layer": layer, "ticket_a": a, "ticket_b": b, "jaccard": value + shown}
         for (a, b), value in zip(combinations(range(3), 2), jaccards, strict=False)
         for layer, shown in (("all", 0.0), ("0", 0.5))
     ]
-    results.write(Storage(root), "tickets", run.run_id, trained)
-    results.write(Storage(root), "overlaps", run.run_id, pairs)
-    write_run(root, run)
-
-
-def write_run(root: Path, run: Any) -> None:
-    row = {**results.option_values(run), **results.identity_columns(run)}
-    row |= {"kind": run.kind, "status": "finished", "stream_run_id": run.stream.run_id}
-    results.write(Storage(root), "runs", run.run_id, [row])
+    write_rows(root, "tickets", run, trained)
+    write_rows(root, "overlaps", run, pairs)
+    finish(root, run)
 
 
 def found(root: Path) -> Mapping[tuple[str, Any], Any]:

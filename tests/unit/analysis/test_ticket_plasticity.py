@@ -15,6 +15,7 @@ from raylot.analysis import command, ticket_plasticity
 from raylot.analysis.ticket_plasticity import compare, paired_tasks
 from raylot.config import Study
 from raylot.storage import Storage
+from tests.unit.analysis.studies import finish, write_rows, write_ticket_stream
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
@@ -34,51 +35,20 @@ def write(
     **options: Any,
 ) -> Path:
     """Learning speed is half the accuracy; the stream itself is 0.3 everywhere."""
-    storage = Storage(root)
-    given: dict[str, Any] = {"tasks": 21, "snapshots": "0,10,20", "ticket_tasks": 3, **options}
-    study = Study.checked(**given)
+    study = Study.checked(tasks=21, snapshots="0,10,20", ticket_tasks=3, **options)
     for seed in range(seeds):
         stream = study.stream_run(shift="permuted_pixels", seed=seed)
-        identity = results.identity_columns(stream)
-        rows = [{**identity, "task": t, "subnetwork": "dense", **values(0.3)} for t in range(21)]
-        results.write(storage, "tasks", stream.run_id, rows)
-        write_run(storage, stream)
+        learned = {"subnetwork": "dense", "test_accuracy": 0.3, "learning_speed": 0.15}
+        write_rows(root, "tasks", stream, [{**learned, "task": task} for task in range(21)])
+        finish(root, stream)
         for snapshot in snapshots:
             for subnetwork in subnetworks:
-                run = study.ticket_stream_run(
-                    shift="permuted_pixels", seed=seed, task=snapshot, sparsity=0.8,
-                    subnetwork=subnetwork,
+                new = range(1, new_tasks + 1)
+                write_ticket_stream(
+                    root, study, [accuracy(subnetwork, seed, snapshot, n) for n in new],
+                    seed=seed, task=snapshot, subnetwork=subnetwork,
                 )  # fmt: skip
-                dense = subnetwork == "dense"
-                place = {
-                    **results.identity_columns(run),
-                    "subnetwork": subnetwork,
-                    "stream_run_id": stream.run_id,
-                    "snapshot": snapshot,
-                    "sparsity": None if dense else 0.8,
-                    "ticket": None if dense else 0,
-                }
-                rows = [
-                    {
-                        **place,
-                        "task": snapshot + new,
-                        **values(accuracy(subnetwork, seed, snapshot, new)),
-                    }
-                    for new in range(1, new_tasks + 1)
-                ]
-                results.write(storage, "tasks", run.run_id, rows)
-                write_run(storage, run)
     return root
-
-
-def values(accuracy: float) -> dict[str, float]:
-    return {"test_accuracy": accuracy, "learning_speed": accuracy / 2}
-
-
-def write_run(storage: Storage, run: Any) -> None:
-    row = {**results.option_values(run), **results.identity_columns(run)}
-    row |= {"kind": run.kind, "status": "finished", "stream_run_id": run.stream.run_id}
-    results.write(storage, "runs", run.run_id, [row | {"protocol": run.protocol}])
 
 
 def compared(root: Path) -> pd.DataFrame:
@@ -158,15 +128,7 @@ def test_only_tasks_and_seeds_of_both_count(tmp_path: Path) -> None:
 def test_several_tickets_are_one_observation(tmp_path: Path) -> None:
     write(tmp_path, by_hand, seeds=1, snapshots=(0,))
     study = Study.checked(tasks=21, snapshots="0,10,20", ticket_tasks=3)
-    second = study.ticket_stream_run(
-        shift="permuted_pixels", seed=0, task=0, sparsity=0.8, subnetwork="ticket", ticket=1
-    )
-    storage = Storage(tmp_path)
-    place = {**results.identity_columns(second), "subnetwork": "ticket", "snapshot": 0}
-    place |= {"stream_run_id": second.stream.run_id, "sparsity": 0.8, "ticket": 1}
-    new = [{**place, "task": task, **values(0.95)} for task in (1, 2, 3)]
-    results.write(storage, "tasks", second.run_id, new)
-    write_run(storage, second)
+    write_ticket_stream(tmp_path, study, [0.95] * 3, seed=0, task=0, ticket=1)
     accuracy = compared(tmp_path).loc[("reinit", "test_accuracy", 0)]
     assert accuracy.ticket == pytest.approx((0.89 + 0.95) / 2)
     assert accuracy.seeds == 1

@@ -6,13 +6,12 @@ const infiniteValues = (study, name, count) =>
   (count ? `${study.measures[name].label}: ${count} infinite values are left out here.` : "");
 
 // Measures to choose from, in words.
-const labelled = (study, names) =>
-  names.map((value) => ({ value, label: (study.measures[value] || { label: value }).label }));
+const labelled = (study, names) => names.map((value) => ({ value, label: study.measures[value].label }));
 
 // Streams whose lines are shown singly.
 const MOST_STREAMS = 200;
 
-const axisOf = (study, name) => (study.measures[name] || { axis: name }).axis;
+const axisOf = (study, name) => study.measures[name].axis;
 
 // Rows of a table by a key, in the order in which keys come.
 function grouped(rows, keyOf) {
@@ -74,10 +73,7 @@ const FIGURES = [
     title: "Along the stream",
     text: "Plasticity of the dense networks, task by task or at their snapshots. Bands: 95% t intervals over seeds.",
     controls: (study) => ({
-      measure: {
-        label: "Measure",
-        choices: labelled(study, Object.keys(study.along.lines)),
-      },
+      measure: { label: "Measure", choices: labelled(study, Object.keys(study.along.lines)) },
       seeds: { label: "Single seeds", choices: [{ value: "", label: "not shown" }, { value: "shown", label: "shown, faint" }] },
     }),
     draw(study, selection, { measure, seeds }) {
@@ -166,21 +162,16 @@ const FIGURES = [
     title: "Correlation matrix",
     text: "Ticket measures with plasticity measures over the snapshots of one shift and sparsity, of all seeds, as analysis/correlation.py finds them; hovering gives the intervals and corrected p-values.",
     className: "matrix",
-    controls: (study) => ({
-      measures: { label: "Measures", choices: [{ value: "main", label: "the main ones" }, { value: "all", label: "all" }] },
-      statistic: { label: "Correlation", choices: Object.entries(study.statistics).map(([value, label]) => ({ value, label })) },
-      setting: { label: "Setting", choices: [] },
-      shift: { label: "Shift", choices: [] },
-      sparsity: { label: "Search", choices: [] },
-    }),
-    refit(study, selection) {
+    controls(study, selection) {
       const cells = selection.correlations();
       const choices = (of) => [...new Set(cells.map(of))].map((value) => ({ value, label: value === "all" ? "all shifts" : value }));
       const isLast = ({ value }) => (value === "all" ? 2 : value === "stationary" ? 1 : 0);
       return {
-        setting: choices(settingOf),
-        shift: choices(({ shift }) => shift).sort((a, b) => isLast(a) - isLast(b)),
-        sparsity: choices(({ label }) => label).sort((a, b) => a.value.localeCompare(b.value)),
+        measures: { label: "Measures", choices: [{ value: "main", label: "the main ones" }, { value: "all", label: "all" }] },
+        statistic: { label: "Correlation", choices: Object.entries(study.statistics).map(([value, label]) => ({ value, label })) },
+        setting: { label: "Setting", choices: choices(settingOf) },
+        shift: { label: "Shift", choices: choices(({ shift }) => shift).sort((a, b) => isLast(a) - isLast(b)) },
+        sparsity: { label: "Search", choices: choices(({ label }) => label).sort((a, b) => a.value.localeCompare(b.value)) },
       };
     },
     draw(study, selection, { measures, statistic, setting, shift, sparsity }) {

@@ -41,7 +41,7 @@ class Page {
 
   #buildFilters() {
     const place = document.getElementById("options"), { study, selection } = this;
-    if (matchMedia("(max-width: 40rem)").matches) document.getElementById("filters").open = false;
+    if (isNarrow()) document.getElementById("filters").open = false;
     if (study.protocolChoices.size > 1) {
       const choices = [...study.protocolChoices.keys()].map((value) => ({ value, label: study.protocolLabel(value) }));
       place.append(chooser("protocol", "Protocol", choices, selection.protocol, (value) => { selection.protocol = value; this.#changed(); }));
@@ -49,17 +49,17 @@ class Page {
     for (const [name, label] of Object.entries(FILTER_NAMES)) {
       const values = study.filters[name];
       if (values.length < 2) continue;
-      const own = selection.options[name];
       const boxes = values.map((value) => {
         const box = element("input", { type: "checkbox", checked: true, value, name });
         box.addEventListener("change", () => {
-          if (box.checked) own.add(value); else own.delete(value);
+          if (box.checked) selection.options[name].add(value); else selection.options[name].delete(value);
           this.#changed();
         });
         return box;
       });
       const all = (checked) => {
-        boxes.forEach((box, i) => { box.checked = checked; if (checked) own.add(values[i]); else own.delete(values[i]); });
+        for (const box of boxes) box.checked = checked;
+        selection.options[name] = new Set(checked ? values : []);
         this.#changed();
       };
       const legend = element("legend", {}, label);
@@ -139,8 +139,7 @@ class Page {
   #draw(figure) {
     const { study, selection } = this;
     const section = document.getElementById(figure.id), wanted = this.wanted[figure.id], chosen = {};
-    const controls = { ...(figure.controls ? figure.controls(study) : {}) };
-    for (const [name, choices] of Object.entries(figure.refit ? figure.refit(study, selection) : {})) controls[name].choices = choices;
+    const controls = figure.controls ? figure.controls(study, selection) : {};
     for (const [name, { choices }] of Object.entries(controls)) {
       chosen[name] = choices.some(({ value }) => value === wanted[name]) ? wanted[name] : choices[0]?.value;
     }

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from raylot.analysis.figures.accuracy_along_stream import accuracy_along_stream, smoothing_window
+from tests.unit.analysis.studies import materials, write_study
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -26,9 +25,7 @@ def test_window_is_an_odd_twentieth(tasks: int, window: int) -> None:
     assert smoothing_window(tasks) == window
 
 
-def test_line_and_band_are_those_of_smoothed_seeds(
-    tmp_path: Path, write_study: Callable[..., Path], materials: Any
-) -> None:
+def test_line_and_band_are_those_of_smoothed_seeds(tmp_path: Path) -> None:
     root = write_study(tmp_path, values, seeds=(0, 1), tasks=range(10))
     figure = accuracy_along_stream(materials(root))
     [axes] = figure.axes
@@ -47,9 +44,7 @@ def test_line_and_band_are_those_of_smoothed_seeds(
     assert "Means over 2 seeds" in note
 
 
-def test_a_seed_that_diverged_leaves_the_others(
-    tmp_path: Path, write_study: Callable[..., Path], materials: Any
-) -> None:
+def test_a_seed_that_diverged_leaves_the_others(tmp_path: Path) -> None:
     def diverging(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float]:
         lost = seed == 1 and task >= 2
         return {"test_accuracy": np.nan if lost else 0.5 + 0.1 * seed, "ticket_count": 2.0}
@@ -59,9 +54,7 @@ def test_a_seed_that_diverged_leaves_the_others(
     assert line.get_ydata() == pytest.approx([0.55, 0.55, 0.5, 0.5])
 
 
-def test_a_line_per_intervention(
-    tmp_path: Path, write_study: Callable[..., Path], materials: Any
-) -> None:
+def test_a_line_per_intervention(tmp_path: Path) -> None:
     for intervention in ("none", "redo"):
         write_study(
             tmp_path, values, seeds=(0,), tasks=range(4), intervention=intervention,
@@ -76,9 +69,7 @@ def test_a_line_per_intervention(
     assert "Not smoothed" in figure.get_supxlabel()
 
 
-def test_many_shifts_have_a_panel_each(
-    tmp_path: Path, write_study: Callable[..., Path], materials: Any
-) -> None:
+def test_many_shifts_have_a_panel_each(tmp_path: Path) -> None:
     shifts = ("permuted_pixels", "rotation", "noise", "random_labels", "stationary")
     root = write_study(tmp_path, values, seeds=(0,), tasks=range(2), shifts=shifts)
     shown = [axes for axes in accuracy_along_stream(materials(root)).axes if axes.get_visible()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +24,7 @@ from raylot.analysis.figures.style import (
 )
 from raylot.analysis.tables.measures import MAIN_MEASURES, TICKET_MEASURES, main_measures, measure
 from raylot.analysis.words import correlation
+from tests.unit.analysis.studies import falling, materials, write_study
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -82,9 +83,7 @@ def test_more_than_a_page_is_a_figure_per_sparsity() -> None:
         assert sum(axes.get_visible() for axes in figure.axes) == 5
 
 
-def test_what_does_not_exist_is_said(
-    tmp_path: Path, write_study: Callable[..., Path], materials: Any
-) -> None:
+def test_what_does_not_exist_is_said(tmp_path: Path) -> None:
     root = write_study(tmp_path, lambda *_: {"ticket_count": 2.0}, seeds=(0,), tasks=(0,))
     with pytest.raises(NothingToDrawError, match="too few snapshots"):
         correlation_matrix(*materials(root), statistic="first_differences")
@@ -117,9 +116,7 @@ def test_the_main_measures_are_few_known_and_a_users_own_is_among_them() -> None
     assert all(measure(name).label != name for name in MAIN_MEASURES)
 
 
-def test_all_measures_are_shown_on_request(
-    tmp_path: Path, write_study: Callable[..., Path], falling: Any, materials: Any
-) -> None:
+def test_all_measures_are_shown_on_request(tmp_path: Path) -> None:
     """``overlap_mean`` repeats the ticket count with the other sign."""
     [own] = materials(write_study(tmp_path, falling))
 

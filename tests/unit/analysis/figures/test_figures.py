@@ -18,6 +18,7 @@ from raylot.analysis.figures.along_stream import along_stream
 from raylot.analysis.figures.plasticity_along_stream import plasticity_along_stream
 from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
+from tests.unit.analysis.studies import falling, materials, write_study
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -40,9 +41,7 @@ def draw(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, bytes]]:
     return run
 
 
-def test_all_figures(
-    tmp_path: Path, write_study: Any, falling: Any, draw: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_all_figures(tmp_path: Path, draw: Any, capsys: pytest.CaptureFixture[str]) -> None:
     root = write_study(tmp_path, lambda *at: {**falling(*at), "dense_accuracy": 0.9}, seeds=(0, 1))
     files = draw(root)
     printed = capsys.readouterr().out
@@ -69,7 +68,7 @@ def test_all_figures(
     assert width == 3.5 * 200
 
 
-def test_one_figure_is_drawn_by_its_name(tmp_path: Path, write_study: Any, falling: Any) -> None:
+def test_one_figure_is_drawn_by_its_name(tmp_path: Path) -> None:
     storage = Storage(write_study(tmp_path, falling, seeds=(0, 1), tasks=(0, 3)))
     assert set(figures.names(storage)) == {*figures.FIGURES, *figures.COMPARISONS}
     assert figures.draw(storage, "along_stream").axes[0].get_title() == "permuted_pixels"
@@ -79,7 +78,7 @@ def test_one_figure_is_drawn_by_its_name(tmp_path: Path, write_study: Any, falli
 
 
 def test_which_measures_are_in_the_matrices_is_an_option(
-    tmp_path: Path, write_study: Any, falling: Any, draw: Any, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, draw: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = "correlation_matrix_pearson"
     assert b"winning ticket count" not in draw(write_study(tmp_path, falling), name)[f"{name}.svg"]
@@ -90,7 +89,7 @@ def test_which_measures_are_in_the_matrices_is_an_option(
 
 
 def test_the_figure_of_the_answer_says_what_the_control_does_not_test(
-    tmp_path: Path, write_study: Callable[..., Path], falling: Any, draw: Any
+    tmp_path: Path, draw: Any
 ) -> None:
     root = write_study(tmp_path, falling, shifts=("permuted_pixels", "stationary"), tasks=(0, 3))
     (_, figure) = sorted(draw(root, "ticket_count_vs_plasticity").items())
@@ -99,16 +98,12 @@ def test_the_figure_of_the_answer_says_what_the_control_does_not_test(
     assert "Not tested: whether the control can still learn data that it has not seen" in words
 
 
-def test_drawing_again_gives_the_same_bytes(
-    tmp_path: Path, write_study: Callable[..., Path], falling: Any, draw: Any
-) -> None:
+def test_drawing_again_gives_the_same_bytes(tmp_path: Path, draw: Any) -> None:
     root = write_study(tmp_path, falling, seeds=(0, 1), tasks=(0, 3))
     assert draw(root, "along_stream") == draw(root)
 
 
-def test_each_protocol_has_its_own_files(
-    tmp_path: Path, write_study: Callable[..., Path], falling: Any, draw: Any
-) -> None:
+def test_each_protocol_has_its_own_files(tmp_path: Path, draw: Any) -> None:
     for lr in (0.001, 0.01):
         write_study(tmp_path, falling, seeds=(0,), tasks=(0, 3), lr=lr)
     files = draw(tmp_path, "along_stream", "accuracy_along_stream")
@@ -118,9 +113,7 @@ def test_each_protocol_has_its_own_files(
     assert sorted(shown) == [False, False, True, True]
 
 
-def test_only_its_own_figures_of_an_earlier_call_are_removed(
-    tmp_path: Path, write_study: Callable[..., Path], falling: Any, draw: Any
-) -> None:
+def test_only_its_own_figures_of_an_earlier_call_are_removed(tmp_path: Path, draw: Any) -> None:
     write_study(tmp_path, falling, seeds=(0,), tasks=(0, 3))
     assert "along_stream.png" in draw(tmp_path, "along_stream")
     mine = {
@@ -139,11 +132,7 @@ def test_only_its_own_figures_of_an_earlier_call_are_removed(
 
 
 def test_what_a_killed_call_has_written_is_removed_as_its_own(
-    tmp_path: Path,
-    write_study: Callable[..., Path],
-    falling: Any,
-    draw: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, draw: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_study(tmp_path, falling, seeds=(0,), tasks=(0, 3))
     write = Storage.write
@@ -163,7 +152,7 @@ def test_what_a_killed_call_has_written_is_removed_as_its_own(
 
 
 def test_a_note_of_another_hand_removes_nothing_outside_the_folder(
-    tmp_path: Path, write_study: Callable[..., Path], falling: Any, draw: Any
+    tmp_path: Path, draw: Any
 ) -> None:
     write_study(tmp_path, falling, seeds=(0,), tasks=(0, 3))
     outside = tmp_path / "precious.txt"
@@ -175,9 +164,7 @@ def test_a_note_of_another_hand_removes_nothing_outside_the_folder(
     assert outside.exists()
 
 
-def test_the_line_shows_every_task_and_points_mark_the_snapshots(
-    tmp_path: Path, write_study: Any, falling: Any, materials: Any
-) -> None:
+def test_the_line_shows_every_task_and_points_mark_the_snapshots(tmp_path: Path) -> None:
     """A dip between two snapshots is as bold as they are."""
     [own] = materials(write_study(tmp_path, falling, tasks=(0, 10)))
     dipped = own.tables.tasks.copy()
@@ -196,9 +183,7 @@ def test_the_line_shows_every_task_and_points_mark_the_snapshots(
         assert line.get_alpha() is None
 
 
-def test_interventions_share_the_figure_of_accuracy(
-    tmp_path: Path, write_study: Callable[..., Path], falling: Any, draw: Any
-) -> None:
+def test_interventions_share_the_figure_of_accuracy(tmp_path: Path, draw: Any) -> None:
     for intervention in ("none", "redo"):
         write_study(tmp_path, falling, seeds=(0,), tasks=(0, 3), intervention=intervention)
     files = draw(tmp_path, "along_stream", "accuracy_along_stream")
@@ -209,11 +194,7 @@ def test_interventions_share_the_figure_of_accuracy(
 
 
 def test_one_seed_and_one_snapshot(
-    tmp_path: Path,
-    write_study: Callable[..., Path],
-    falling: Any,
-    draw: Any,
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, draw: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = draw(write_study(tmp_path, falling, seeds=(0,), tasks=(0,)))
     assert len(files) == 8
@@ -221,12 +202,7 @@ def test_one_seed_and_one_snapshot(
     assert b"One seed, so no intervals" in files["along_stream.svg"]
 
 
-def test_diverged_runs(
-    tmp_path: Path,
-    write_study: Callable[..., Path],
-    draw: Any,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_diverged_runs(tmp_path: Path, draw: Any, capsys: pytest.CaptureFixture[str]) -> None:
     lost = dict.fromkeys(("ticket_count", "overlap_mean", "test_accuracy"), np.nan)
     files = draw(write_study(tmp_path, lambda *_: lost, seeds=(0, 1), tasks=(0, 10)))
     assert b"no finite values" in files["along_stream.svg"]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 
 from raylot.analysis.figures.first_differences import differences, first_differences
 from raylot.analysis.figures.material import NothingToDrawError
+from tests.unit.analysis.studies import materials, write_study
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -23,9 +22,7 @@ def values(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float
     }
 
 
-def test_changes_are_drawn_at_the_later_snapshot(
-    tmp_path: Path, write_study: Callable[..., Path], materials: Any
-) -> None:
+def test_changes_are_drawn_at_the_later_snapshot(tmp_path: Path) -> None:
     root = write_study(tmp_path, values, seeds=(0, 1), tasks=(0, 1, 3), sparsities=(0.8, 0.9))
     accuracy, overlap, count = first_differences(*materials(root)).axes
     line, zero = accuracy.get_lines()
@@ -39,9 +36,7 @@ def test_changes_are_drawn_at_the_later_snapshot(
     assert {text.get_text() for text in count.texts} == {"sparsity 0.8", "sparsity 0.9"}
 
 
-def test_a_single_change_has_its_interval(
-    tmp_path: Path, write_study: Callable[..., Path], materials: Any
-) -> None:
+def test_a_single_change_has_its_interval(tmp_path: Path) -> None:
     root = write_study(tmp_path, values, seeds=(0, 1), tasks=(0, 1))
     *_, count = first_differences(*materials(root)).axes
     # Changes of -1 and 0: mean -0.5, standard error 0.5, t(0.975, 1) = 12.7062.
@@ -58,9 +53,7 @@ def test_no_change_across_a_missing_snapshot() -> None:
     assert found[["seed", "task", "ticket_count"]].to_numpy().tolist() == [[0, 1, 1], [0, 2, 2]]
 
 
-def test_one_snapshot_has_none(
-    tmp_path: Path, write_study: Callable[..., Path], materials: Any
-) -> None:
+def test_one_snapshot_has_none(tmp_path: Path) -> None:
     root = write_study(tmp_path, values, seeds=(0,), tasks=(0,))
     with pytest.raises(NothingToDrawError, match="two neighbouring snapshots"):
         first_differences(*materials(root))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from raylot.analysis.figures.material import NothingToDrawError
 from raylot.analysis.figures.plastic_overlap import plastic_overlap
 from raylot.config import Study
+from tests.unit.analysis.studies import materials, write_rows, write_study
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -19,9 +19,7 @@ def values(*_: Any) -> dict[str, float]:
     return {"test_accuracy": 0.9, "ticket_count": 2.0}
 
 
-def test_each_selection_beside_its_chance_level(
-    tmp_path: Path, write_study: Any, write_rows: Any, materials: Any
-) -> None:
+def test_each_selection_beside_its_chance_level(tmp_path: Path) -> None:
     write_study(tmp_path, values, seeds=(0, 1), tasks=(0, 5))
     study = Study.checked(tasks=6, snapshots="0,5", rounds=3)
     for seed in (0, 1):
@@ -46,7 +44,7 @@ def test_each_selection_beside_its_chance_level(
     assert "chance level" in " ".join(figure.get_supxlabel().split())
 
 
-def test_not_measured(tmp_path: Path, write_study: Callable[..., Path], materials: Any) -> None:
+def test_not_measured(tmp_path: Path) -> None:
     root = write_study(tmp_path, values, seeds=(0,), tasks=(0,))
     with pytest.raises(NothingToDrawError, match="plastic parameters"):
         plastic_overlap(*materials(root))

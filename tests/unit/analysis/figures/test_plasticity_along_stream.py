@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from raylot.analysis.figures.plasticity_along_stream import plasticity_along_stream
+from tests.unit.analysis.studies import materials, write_study
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -25,9 +25,7 @@ def metrics(shift: str, seed: int, task: int) -> dict[str, float]:
     }
 
 
-def test_a_panel_per_measure_and_a_line_per_shift(
-    tmp_path: Path, write_study: Callable[..., Path], materials: Any
-) -> None:
+def test_a_panel_per_measure_and_a_line_per_shift(tmp_path: Path) -> None:
     root = write_study(
         tmp_path, values, seeds=(0, 1), tasks=(0, 2), sparsities=(0.8, 0.9), metrics=metrics,
         shifts=("permuted_pixels", "stationary"),

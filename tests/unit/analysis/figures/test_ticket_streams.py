@@ -13,6 +13,7 @@ import pytest
 from raylot.analysis.figures.material import NothingToDrawError
 from raylot.analysis.figures.ticket_streams import paired_difference, ticket_streams
 from raylot.config import Study
+from tests.unit.analysis.studies import materials, write_study, write_ticket_stream
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -24,9 +25,7 @@ def values(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float
 
 
 @pytest.fixture
-def write_streams(
-    tmp_path: Path, write_study: Any, write_rows: Any, finish: Any
-) -> Callable[..., Path]:
+def write_streams(tmp_path: Path) -> Callable[..., Path]:
     """Writes a study of 9 tasks and its ticket streams: on the two tasks after the snapshot, the
     ticket's accuracy is 0.8 and 0.7, and 0.1 higher for seed 1."""
 
@@ -39,29 +38,17 @@ def write_streams(
         for seed in seeds:
             for task in SNAPSHOTS:
                 for number, subnetwork in enumerate(subnetworks):
-                    run = study.ticket_stream_run(
-                        shift="permuted_pixels", seed=seed, task=task, sparsity=0.8,
+                    first = 0.8 + 0.1 * seed + 0.05 * number
+                    write_ticket_stream(
+                        tmp_path, study, [first, first - 0.1], seed=seed, task=task,
                         subnetwork=subnetwork,
                     )  # fmt: skip
-                    rows = [
-                        {
-                            "task": task + new,
-                            "subnetwork": subnetwork,
-                            "snapshot": task,
-                            "sparsity": None if subnetwork == "dense" else 0.8,
-                            "ticket": 0,
-                            "test_accuracy": 0.9 - 0.1 * new + 0.1 * seed + 0.05 * number,
-                        }
-                        for new in (1, 2)
-                    ]
-                    write_rows(tmp_path, "tasks", run, rows)
-                    finish(tmp_path, run)
         return tmp_path
 
     return write
 
 
-def test_ticket_against_dense(write_streams: Callable[..., Path], materials: Any) -> None:
+def test_ticket_against_dense(write_streams: Callable[..., Path]) -> None:
     figure = ticket_streams(*materials(write_streams(("ticket", "dense"))))
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == [f"from snapshot {task}" for task in (0, 2, 6, 8)]
@@ -77,9 +64,7 @@ def test_ticket_against_dense(write_streams: Callable[..., Path], materials: Any
     assert "the stream itself" not in note
 
 
-def test_without_dense_ticket_streams_the_stream_itself(
-    write_streams: Callable[..., Path], materials: Any
-) -> None:
+def test_without_dense_ticket_streams_the_stream_itself(write_streams: Callable[..., Path]) -> None:
     figure = ticket_streams(*materials(write_streams(("ticket",), seeds=(0,))))
     dense, _ = figure.axes[1].get_lines()
     # At tasks 3 and 4. Only task 4 has a snapshot, where the fixture's stream has no noise.
@@ -88,7 +73,7 @@ def test_without_dense_ticket_streams_the_stream_itself(
     assert "the stream itself" in " ".join(figure.get_supxlabel().split())
 
 
-def test_protocols_are_not_mixed(write_streams: Callable[..., Path], materials: Any) -> None:
+def test_protocols_are_not_mixed(write_streams: Callable[..., Path]) -> None:
     root = write_streams(("ticket",), masked="zero", seeds=(0,))
     write_streams(("ticket", "dense"), masked="freeze", seeds=(0,))
     found = {material.protocol: material.ticket_streams for material in materials(root)}
@@ -116,9 +101,7 @@ def test_paired_difference_is_taken_within_seeds() -> None:
     assert paired_difference(rows[rows["subnetwork"] == "ticket"]) is None
 
 
-def test_no_ticket_streams(
-    tmp_path: Path, write_study: Callable[..., Path], materials: Any
-) -> None:
+def test_no_ticket_streams(tmp_path: Path) -> None:
     root = write_study(tmp_path, values, seeds=(0,), tasks=(0,))
     with pytest.raises(NothingToDrawError, match="no ticket streams in this storage"):
         ticket_streams(*materials(root))

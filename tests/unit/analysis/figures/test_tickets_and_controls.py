@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +10,7 @@ import pytest
 
 from raylot.analysis.figures.material import NothingToDrawError
 from raylot.analysis.figures.tickets_and_controls import tickets_and_controls, winning_share
+from tests.unit.analysis.studies import materials, write_study
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -28,9 +27,7 @@ def values(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float
     }
 
 
-def test_a_panel_per_shift_and_sparsity(
-    tmp_path: Path, write_study: Callable[..., Path], materials: Any
-) -> None:
+def test_a_panel_per_shift_and_sparsity(tmp_path: Path) -> None:
     root = write_study(
         tmp_path, values, seeds=(0, 1), tasks=(0, 4), sparsities=(0.8, 0.9), tickets=4,
         shifts=("permuted_pixels", "stationary"),
@@ -65,7 +62,7 @@ def test_winning_share_counts_tickets_of_all_seeds() -> None:
     assert winning_share(rows).to_dict() == {0: 0.5}
 
 
-def test_nothing_to_draw(tmp_path: Path, write_study: Callable[..., Path], materials: Any) -> None:
+def test_nothing_to_draw(tmp_path: Path) -> None:
     root = write_study(tmp_path, lambda *_: {"ticket_count": 2.0}, seeds=(0,), tasks=(0,))
     with pytest.raises(NothingToDrawError, match="no tickets or controls"):
         tickets_and_controls(*materials(root))

@@ -17,12 +17,13 @@ from raylot.analysis.prose.headline import headline
 from raylot.analysis.tables.measures import TICKET_MEASURES, measure
 from raylot.analysis.tables.observations import observe, settings
 from raylot.storage import Storage
+from tests.unit.analysis.studies import falling, write_study
 
 Values = Callable[[str, int, int, float], Mapping[str, float]]
 
 
 @pytest.fixture
-def answer_to(tmp_path: Path, write_study: Callable[..., Path]) -> Callable[..., str]:
+def answer_to(tmp_path: Path) -> Callable[..., str]:
     """Headline and paragraph on a study with these values."""
 
     def answer_to(values: Values, plasticity: str = "test_accuracy", **study: Any) -> str:
@@ -207,9 +208,7 @@ def test_plasticity_grew(answer_to: Callable[..., str]) -> None:
 
 
 @pytest.mark.parametrize(("seeds", "words"), [((0,), "1 seed"), ((0, 1), "2 seeds")])
-def test_too_few_seeds(
-    answer_to: Callable[..., str], seeds: tuple[int, ...], words: str, falling: Any
-) -> None:
+def test_too_few_seeds(answer_to: Callable[..., str], seeds: tuple[int, ...], words: str) -> None:
     text = answer_to(falling, seeds=seeds)
     assert text.startswith("Open: ")
     assert f"{words} cannot settle the question" in text
@@ -219,7 +218,7 @@ def test_too_few_seeds(
         assert claim not in text
 
 
-def test_not_computable(answer_to: Callable[..., str], falling: Any) -> None:
+def test_not_computable(answer_to: Callable[..., str]) -> None:
     def flat(*snapshot: Any) -> dict[str, float]:
         return {**falling(*snapshot), "ticket_count": 1.0}
 
@@ -230,13 +229,13 @@ def test_not_computable(answer_to: Callable[..., str], falling: Any) -> None:
     assert "nan" not in text
 
 
-def test_only_the_control(answer_to: Callable[..., str], falling: Any) -> None:
+def test_only_the_control(answer_to: Callable[..., str]) -> None:
     text = answer_to(falling, shifts=("stationary",))
     assert text.startswith("Open: there is no shifting stream")
     assert "Without a shifting stream, the question itself stays open" in text
 
 
-def test_diverged_at_the_end(answer_to: Callable[..., str], falling: Any) -> None:
+def test_diverged_at_the_end(answer_to: Callable[..., str]) -> None:
     def lost(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float]:
         at_the_end = {"test_accuracy": np.nan} if task == 30 else {}
         return {**falling(shift, seed, task, sparsity), **at_the_end}

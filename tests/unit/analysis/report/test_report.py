@@ -15,8 +15,10 @@ import pytest
 from raylot import results
 from raylot.analysis import command
 from raylot.analysis.report import report, report_data
+from raylot.config import Study
 from raylot.results.integrity import Unfinished
 from raylot.storage import Storage
+from tests.unit.analysis.studies import falling, falling_metrics, write_study, write_ticket_stream
 
 
 def held(root: Path) -> dict[str, Any]:
@@ -61,9 +63,7 @@ def test_every_run_is_in_it(storage: Path) -> None:
         assert count == pytest.approx(snapshots.loc[run, "ticket_count"], rel=1e-6)
 
 
-def test_infinite_values_are_marked_row_by_row(
-    tmp_path: Path, write_study: Any, falling: Any, falling_metrics: Any
-) -> None:
+def test_infinite_values_are_marked_row_by_row(tmp_path: Path) -> None:
     def metrics(*place: Any) -> dict[str, float]:
         _, _, task = place
         return {**falling_metrics(*place), "gradient_norm": float("inf" if task else "-inf")}
@@ -75,7 +75,7 @@ def test_infinite_values_are_marked_row_by_row(
     assert "gradient_norm" not in data["along"]["lines"], "nothing of it can be drawn"
 
 
-def test_what_is_missing_of_a_study(tmp_path: Path, write_study: Any, falling: Any) -> None:
+def test_what_is_missing_of_a_study(tmp_path: Path) -> None:
     write_study(tmp_path, falling, seeds=(0, 1), sparsities=(0.8, 0.9))
     runs, tasks = results.read(tmp_path, "runs"), results.read(tmp_path, "tasks")
     known = report_data.streams(report_data.begun(runs, []), tasks)
@@ -92,9 +92,7 @@ def test_what_is_missing_of_a_study(tmp_path: Path, write_study: Any, falling: A
     assert not report_data.is_whole(known, runs.assign(status=failed))
 
 
-def test_streams_alone_leave_the_question_open(
-    tmp_path: Path, write_study: Any, falling: Any, falling_metrics: Any
-) -> None:
+def test_streams_alone_leave_the_question_open(tmp_path: Path) -> None:
     write_study(tmp_path, falling, metrics=falling_metrics)
     for path in (tmp_path / "tables" / "snapshots").iterdir():
         path.unlink()
@@ -119,22 +117,11 @@ def test_a_storage_without_results_is_refused(
     assert error.count("\n") == 1
 
 
-def test_without_dense_ticket_streams_the_stream_itself_is_compared(
-    tmp_path: Path, write_study: Any, falling: Any, write_rows: Any, finish: Any
-) -> None:
-    from raylot.config import Study
-
+def test_without_dense_ticket_streams_the_stream_itself_is_compared(tmp_path: Path) -> None:
     write_study(tmp_path, falling, seeds=(0,))
     study = Study.checked(tasks=31, snapshots="0,10,20,30", rounds=3, ticket_tasks=2)
     for task in (0, 10):
-        run = study.ticket_stream_run(shift="permuted_pixels", seed=0, task=task, sparsity=0.8)
-        rows = [
-            {"task": task + new, "subnetwork": "ticket", "snapshot": task, "sparsity": 0.8,
-             "ticket": 0, "test_accuracy": 0.5}
-            for new in (1, 2)
-        ]  # fmt: skip
-        write_rows(tmp_path, "tasks", run, rows)
-        finish(tmp_path, run)
+        write_ticket_stream(tmp_path, study, [0.5, 0.5], seed=0, task=task)
     assert write(tmp_path) == 0
     found = held(tmp_path)["ticket_streams"]["lines"]
     by_start = {
@@ -148,9 +135,7 @@ def test_without_dense_ticket_streams_the_stream_itself_is_compared(
     assert len(by_start) == 4
 
 
-def test_streams_of_which_the_protocol_is_not_known_are_never_averaged(
-    tmp_path: Path, write_study: Any, falling: Any
-) -> None:
+def test_streams_of_which_the_protocol_is_not_known_are_never_averaged(tmp_path: Path) -> None:
     """Those that have not ended tell theirs in their saved state."""
     write_study(tmp_path, falling, seeds=(0, 1), finished=False)
     assert write(tmp_path) == 2
@@ -165,9 +150,7 @@ def test_streams_of_which_the_protocol_is_not_known_are_never_averaged(
     assert known["protocol"].tolist() == ["abc", "def"]
 
 
-def test_sparsities_with_many_digits_are_offered_as_they_stand_in_the_rows(
-    tmp_path: Path, write_study: Any, falling: Any
-) -> None:
+def test_sparsities_with_many_digits_are_offered_as_they_stand_in_the_rows(tmp_path: Path) -> None:
     write_study(tmp_path, falling, seeds=(0,), sparsities=(0.8, 1 - 0.8**10))
     assert write(tmp_path) == 0
     data = held(tmp_path)

@@ -23,6 +23,13 @@ from raylot.results.commands import record
 from raylot.storage import Storage
 from tests.faults.processes import comes_true
 from tests.unit.analysis.report.browser import Shown, chromium, shown
+from tests.unit.analysis.studies import (
+    falling,
+    falling_metrics,
+    write_rows,
+    write_study,
+    write_ticket_stream,
+)
 
 SHIFTS = ("permuted_pixels", "stationary")
 SNAPSHOTS = (0, 10, 20, 30)
@@ -37,10 +44,7 @@ DESKTOP = {"width": 1280, "height": 900}
 
 
 @pytest.fixture(scope="module")
-def root(
-    tmp_path_factory: pytest.TempPathFactory,
-    write_study: Any, falling: Any, falling_metrics: Any, write_rows: Any, finish: Any,
-) -> Path:  # fmt: skip
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two shifts, two interventions, two sparsities, five seeds; ticket streams, a failed run."""
     folder = tmp_path_factory.mktemp("report")
 
@@ -74,14 +78,7 @@ def root(
         overlap = {"layer": "all", "selection": "first", "chance": 0.1, "jaccard": 0.3}
         write_rows(folder, "plastic_parameters", search, [{**place, **overlap}])
         for subnetwork in ("ticket", "dense"):
-            run = study.ticket_stream_run(
-                shift=SHIFTS[0], seed=seed, task=0, sparsity=0.8, subnetwork=subnetwork
-            )
-            learner = {"subnetwork": subnetwork, "snapshot": 0, "ticket": 0,
-                       "sparsity": 0.8 if subnetwork == "ticket" else None}  # fmt: skip
-            rows = [{**learner, "task": t, "test_accuracy": 0.9 - 0.1 * t} for t in (1, 2)]
-            write_rows(folder, "tasks", run, rows)
-            finish(folder, run)
+            write_ticket_stream(folder, study, [0.8, 0.7], seed=seed, task=0, subnetwork=subnetwork)
     failed = study.stream_run(shift=SHIFTS[0], seed=99)
     row = {**results.identity_columns(failed), "kind": "stream", "status": "failed", "error": EVIL}
     results.write(Storage(folder), "runs", failed.run_id, [row])
@@ -318,9 +315,7 @@ def test_colours_follow_what_is_chosen(browser: Browser, page_file: Path) -> Non
         assert panel["traces"]
 
 
-def test_a_finished_study_has_its_answer(
-    browser: Browser, tmp_path: Path, write_study: Any, falling: Any
-) -> None:
+def test_a_finished_study_has_its_answer(browser: Browser, tmp_path: Path) -> None:
     def heading() -> str:
         assert command.run(lambda: report.main([str(tmp_path)])) == 0
         with shown(browser, tmp_path / "analysis" / "report.html", viewport=DESKTOP) as found:
@@ -378,9 +373,7 @@ def test_first_and_last_tasks_are_named(desktop: Shown) -> None:
             assert (side == "bottom") == (trace["y"][-1] <= trace["y"][-2]), "off its line"
 
 
-def test_what_cannot_be_drawn_is_said(
-    browser: Browser, tmp_path: Path, write_study: Any, falling: Any, falling_metrics: Any
-) -> None:
+def test_what_cannot_be_drawn_is_said(browser: Browser, tmp_path: Path) -> None:
     def metrics(shift: str, seed: int, task: int) -> dict[str, float]:
         norm = float("inf") if task else 1.0
         near = 1 + 1e-8 * (task + seed)  # one number in the page's digits
@@ -407,9 +400,7 @@ def test_what_cannot_be_drawn_is_said(
         assert told[drawn["x"].index("ticket count")][-1] is not None, "the analysis knows it"
 
 
-def test_tasks_are_told_apart_however_many_there_are(
-    browser: Browser, tmp_path: Path, write_study: Any
-) -> None:
+def test_tasks_are_told_apart_however_many_there_are(browser: Browser, tmp_path: Path) -> None:
     values = {"test_accuracy": 0.9, "ticket_count": 2.0}
     write_study(tmp_path, lambda *_: values, seeds=(0,), tasks=(0, 1229))
     assert command.run(lambda: report.main([str(tmp_path)])) == 0
@@ -509,9 +500,7 @@ _CONTRAST = """(names) => {
 }"""
 
 
-def test_half_a_study_is_shown_as_far_as_it_goes(
-    browser: Browser, tmp_path: Path, write_study: Any, falling: Any
-) -> None:
+def test_half_a_study_is_shown_as_far_as_it_goes(browser: Browser, tmp_path: Path) -> None:
     write_study(tmp_path, falling, seeds=(0,))
     for path in (tmp_path / "tables" / "snapshots").iterdir():
         path.unlink()
@@ -523,7 +512,7 @@ def test_half_a_study_is_shown_as_far_as_it_goes(
 
 
 def test_two_protocols_keep_their_own_correlations_and_intervals(
-    browser: Browser, tmp_path: Path, write_study: Any, falling: Any
+    browser: Browser, tmp_path: Path
 ) -> None:
     """Their snapshots are taken at other tasks: what follows what differs."""
     write_study(tmp_path, falling, tasks=(0, 10, 20, 30), shifts=SHIFTS)
@@ -558,17 +547,12 @@ def test_two_protocols_keep_their_own_correlations_and_intervals(
         assert found.complaints == []
 
 
-def test_what_was_searched_otherwise_is_not_averaged(
-    browser: Browser, tmp_path: Path, write_study: Any, falling: Any, write_rows: Any, finish: Any
-) -> None:
+def test_what_was_searched_otherwise_is_not_averaged(browser: Browser, tmp_path: Path) -> None:
     """Tickets of the same sparsity after 3 rounds and after 10 are two lines."""
     for rounds in (3, 10):
         write_study(tmp_path, falling, seeds=(0,), rounds=rounds)
         study = Study.checked(tasks=31, snapshots="0,10,20,30", rounds=rounds, ticket_tasks=1)
-        run = study.ticket_stream_run(shift=SHIFTS[0], seed=0, task=0, sparsity=0.8)
-        row = {"task": 1, "subnetwork": "ticket", "snapshot": 0, "sparsity": 0.8, "ticket": 0}
-        write_rows(tmp_path, "tasks", run, [{**row, "test_accuracy": rounds / 20}])
-        finish(tmp_path, run)
+        write_ticket_stream(tmp_path, study, [rounds / 20], seed=0, task=0)
     assert command.run(lambda: report.main([str(tmp_path)])) == 0
     with shown(browser, tmp_path / "analysis" / "report.html", viewport=DESKTOP) as found:
         tickets = {

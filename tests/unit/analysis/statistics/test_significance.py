@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from raylot.analysis.statistics.significance import (
 )
 from raylot.analysis.tables.observations import observe, settings
 from raylot.storage import Storage
+from tests.unit.analysis.studies import write_study
 
 #: Benjamini & Hochberg (1995), section 3: 15 tests of a trial of thrombolysis.
 PUBLISHED = np.array([
@@ -128,9 +128,7 @@ def test_smallest_p() -> None:
 # ------------------------------------------------------------------ repeated measures
 
 
-def test_the_published_example_from_storage_to_output(
-    tmp_path: Path, write_study: Callable[..., Path]
-) -> None:
+def test_the_published_example_from_storage_to_output(tmp_path: Path) -> None:
     """Bakdash & Marusich (2017): pH and PacO2 of 8 patients, r(38) = -0.507, p < 0.001."""
     data = pingouin.read_dataset("rm_corr")
     order = data.groupby("Subject").cumcount()

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from raylot import plugins, results
-from raylot.analysis.figures.material import search_protocols
 from raylot.analysis.tables.observations import NOT_GIVEN, observe, options_by_protocol, settings
+from raylot.analysis.tables.ticket_streams import search_protocols
 from raylot.config import TicketStreamRun
 from raylot.storage import Storage
+from tests.unit.analysis.studies import write_study
 
 
 def at(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float]:
@@ -25,7 +26,7 @@ def at(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float]:
     }  # fmt: skip
 
 
-def test_differences_of_accuracies(tmp_path: Path, write_study: Callable[..., Path]) -> None:
+def test_differences_of_accuracies(tmp_path: Path) -> None:
     found = observe(Storage(write_study(tmp_path, at, seeds=(0,), tasks=(0, 10))))
     assert found.frame["ticket_advantage"].to_list() == pytest.approx([-0.05, -0.05])
     assert found.frame["advantage_over_random"].to_list() == pytest.approx([0.3, 0.3])
@@ -39,9 +40,7 @@ def _streams(root: Path) -> dict[str, int]:
     return dict(zip(tasks["run_id"], tasks["seed"], strict=True))
 
 
-def test_previous_pairs_with_the_task_before(
-    tmp_path: Path, write_study: Callable[..., Path]
-) -> None:
+def test_previous_pairs_with_the_task_before(tmp_path: Path) -> None:
     """Each stream's task t - 1, to the last digit; rows of ticket streams say something else."""
     write_study(tmp_path, at, seeds=(0, 1), tasks=(0, 1, 10))
     storage = Storage(tmp_path)
@@ -98,7 +97,7 @@ def version(tmp_path: Path) -> Iterator[Callable[[int], None]]:
 
 
 def test_one_version_of_a_plugin_goes_by_its_name(
-    tmp_path: Path, write_study: Callable[..., Path], version: Callable[[int], None]
+    tmp_path: Path, version: Callable[[int], None]
 ) -> None:
     version(1)
     write_study(
@@ -115,7 +114,7 @@ def test_one_version_of_a_plugin_goes_by_its_name(
 
 
 def test_versions_of_a_plugin_are_told_apart(
-    tmp_path: Path, write_study: Callable[..., Path], version: Callable[[int], None]
+    tmp_path: Path, version: Callable[[int], None]
 ) -> None:
     """Of shifts and interventions by name, beside what is built in; of networks by protocol."""
     for number in (1, 2):
@@ -136,7 +135,7 @@ def test_versions_of_a_plugin_are_told_apart(
 
 
 def test_a_changed_network_is_another_setting(
-    tmp_path: Path, write_study: Callable[..., Path], version: Callable[[int], None]
+    tmp_path: Path, version: Callable[[int], None]
 ) -> None:
     for number in (1, 2):
         version(number)
@@ -161,9 +160,7 @@ def test_tickets_of_plugins_are_found_again(version: Callable[[int], None]) -> N
     assert kept == ["metric:size", "network:mine"]
 
 
-def test_an_option_that_one_protocol_lacks_is_said_in_words(
-    tmp_path: Path, write_study: Callable[..., Path]
-) -> None:
+def test_an_option_that_one_protocol_lacks_is_said_in_words(tmp_path: Path) -> None:
     """As those that an older raylot did not have."""
     for lr in (0.001, 0.002):
         write_study(tmp_path, at, seeds=(0,), lr=lr)

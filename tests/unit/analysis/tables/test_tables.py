@@ -20,6 +20,7 @@ from raylot.analysis.report import report
 from raylot.analysis.tables import tables
 from raylot.config import Study
 from raylot.storage import Storage
+from tests.unit.analysis.studies import falling, falling_metrics, finish, write_study
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -66,9 +67,7 @@ _BAD: dict[str, dict[str, tuple[Any, ...]]] = {
 
 
 @pytest.fixture
-def study(
-    tmp_path: Path, write_study: Callable[..., Path], falling: Any, falling_metrics: Any
-) -> Path:
+def study(tmp_path: Path) -> Path:
     return write_study(
         tmp_path / "study", falling, shifts=("permuted_pixels", "stationary"), seeds=range(3),
         tasks=(0, 2, 4), metrics=falling_metrics,
@@ -203,7 +202,7 @@ def test_free_texts_are_printable(study: Path) -> None:
 
 
 def test_ticket_streams_with_options_that_do_not_exist(
-    study: Path, finish: Callable[[Path, Any], None], caplog: pytest.LogCaptureFixture
+    study: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Their searches cannot be told: they are left out, and all others are reported on."""
     run = Study.checked(tasks=5, snapshots="0,2,4", ticket_tasks=1).ticket_stream_run(

@@ -1,0 +1,147 @@
+"""Small storages, written the way a sweep writes them, with numbers that a test chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raylot import results
+from raylot.analysis.figures.material import Material, Tables
+from raylot.analysis.tables.observations import observe, settings
+from raylot.config import Study
+from raylot.storage import Storage
+
+#: What a snapshot's measures are: (shift, seed, task, sparsity) -> columns of ``snapshots``.
+Values = Callable[[str, int, int, float], Mapping[str, float]]
+
+#: What the plasticity table holds: (shift, seed, task) -> metric -> value.
+Metrics = Callable[[str, int, int], Mapping[str, float]]
+
+
+def write_study(
+    root: Path,
+    values: Values,
+    *,
+    shifts: Iterable[str] = ("permuted_pixels",),
+    seeds: Iterable[int] = range(5),
+    tasks: Iterable[int] = (0, 10, 20, 30),
+    sparsities: Iterable[float] = (0.8,),
+    metrics: Metrics | None = None,
+    intervention: str = "none",
+    finished: bool = True,
+    **options: Any,
+) -> Path:
+    """Writes the tables of a whole study; ``options`` are the study's own."""
+    tasks = list(tasks)
+    length = max(tasks) + 1
+    given = {"rounds": 3, **options}
+    study = Study.checked(tasks=length, snapshots=",".join(map(str, tasks)), **given)
+    for shift, seed in ((shift, seed) for shift in shifts for seed in seeds):
+        place: dict[str, Any] = {"shift": shift, "seed": seed, "intervention": intervention}
+        stream = study.stream_run(**place)
+        if finished:
+            finish(root, stream)
+        curve = {t: values(shift, seed, t, 0.8).get("test_accuracy", np.nan) for t in tasks}
+        learned = [
+            {"task": t, "subnetwork": "dense", "test_accuracy": _between(curve, t, seed)}
+            for t in range(length)
+        ]
+        write_rows(root, "tasks", stream, learned)
+        if metrics is not None:
+            rows = [
+                {"task": t, "layer": layer, "metric": name, "value": value + shown}
+                for t in tasks
+                for name, value in metrics(shift, seed, t).items()
+                for layer, shown in (("all", 0.0), ("0", 99.0))
+            ]
+            write_rows(root, "plasticity", stream, rows)
+        for task, sparsity in ((task, sparsity) for task in tasks for sparsity in sparsities):
+            run = study.tickets_run(**place, task=task, sparsity=sparsity)
+            row = {
+                "task": task, "sparsity": sparsity, "protocol": run.protocol, "rounds": run.rounds,
+                "tickets": run.tickets, "density": 1 - sparsity,
+                "overlap_chance": (1 - sparsity) / (1 + sparsity),
+                **values(shift, seed, task, sparsity),
+            }  # fmt: skip
+            write_rows(root, "snapshots", run, [row])
+            if finished:
+                finish(root, run)
+    return root
+
+
+def _between(curve: Mapping[int, float], task: int, seed: int) -> float:
+    """A task's accuracy: the snapshot's own at a snapshot, something near it in between."""
+    noise = 0.0 if task in curve else 0.01 * np.random.default_rng([seed, task]).normal()
+    return float(np.interp(task, list(curve), list(curve.values()))) + noise
+
+
+def write_rows(root: Path, table: str, run: Any, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes the rows of one run's table, with the columns that identify the run."""
+    identity = {**results.identity_columns(run), "stream_run_id": run.stream.run_id}
+    results.write(Storage(root), table, run.run_id, [{**identity, **row} for row in rows])
+
+
+def finish(root: Path, run: Any) -> None:
+    """Marks a run as finished."""
+    row = {"kind": run.kind, "status": "finished", "protocol": run.protocol}
+    write_rows(root, "runs", run, [{**results.option_values(run), **row}])
+
+
+def write_ticket_stream(
+    root: Path, study: Study, accuracies: Iterable[float], **which: Any
+) -> None:
+    """Writes a finished ticket stream with its accuracies on the tasks after the snapshot.
+
+    ``which`` names the run; learning speeds are half the accuracies.
+    """
+    run = study.ticket_stream_run(**{"shift": "permuted_pixels", "sparsity": 0.8, **which})
+    is_dense = run.subnetwork == "dense"
+    learner = {
+        "subnetwork": run.subnetwork, "snapshot": run.task,
+        "sparsity": None if is_dense else run.sparsity, "ticket": None if is_dense else run.ticket,
+    }  # fmt: skip
+    rows = [
+        {**learner, "task": task, "test_accuracy": accuracy, "learning_speed": accuracy / 2}
+        for task, accuracy in enumerate(accuracies, run.task + 1)
+    ]
+    write_rows(root, "tasks", run, rows)
+    finish(root, run)
+
+
+def falling(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float]:
+    """Under a shift, accuracy and ticket count fall along the stream, and share their noise."""
+    draw = np.random.default_rng([seed, task, sum(map(ord, shift))])
+    shared, own, other = draw.normal(size=3)
+    trend = 0.0 if shift == "stationary" else task / 30
+    accuracy = 0.95 - 0.06 * trend + 0.006 * shared + 0.003 * own
+    count = 1 + (2.6 - 4 * (sparsity - 0.8)) * (1 - 0.6 * trend) + 0.15 * shared + 0.1 * other
+    return {
+        "ticket_count": count,
+        "winning_ticket_count": max(0.0, count - 1),
+        "overlap_mean": min(0.98, 0.9 - 0.2 * count + 0.1 * (sparsity < 0.85)),
+        "test_accuracy": accuracy,
+        "online_accuracy": accuracy - 0.05,
+        "learning_speed": accuracy - 0.1,
+        "trainability_gap": 0.96 - accuracy,
+    }
+
+
+def falling_metrics(shift: str, seed: int, task: int) -> dict[str, float]:
+    """Structural metrics of the same stream."""
+    draw = np.random.default_rng([7, seed, task, len(shift)])
+    trend = 0.0 if shift == "stationary" else task / 30
+    return {
+        "dead_fraction": 0.05 + 0.1 * trend + 0.01 * draw.normal(),
+        "effective_rank": 40 - 10 * trend + draw.normal(),
+        "gradient_norm": 1 + 0.1 * draw.normal(),
+    }
+
+
+def materials(root: Path) -> list[Material]:
+    """What figures are drawn from: one per setting of the storage in a folder."""
+    storage = Storage(root)
+    observations, tables = observe(storage), Tables.read(storage)
+    return [Material(setting, tables, observations) for setting in settings(observations)]
