@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import hypothesis.strategies as st
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 
 from raylot.foundation.randomness import RandomKey
 from raylot.masks.pruning import (
+    Masks,
     density,
     full_masks,
     independent_masks,
@@ -48,11 +50,6 @@ def test_a_removed_weight_stays_removed_however_high_its_score() -> None:
     assert kept["w"].tolist() == [False, False, True, True]
 
 
-def test_survivors_follow_the_schedule() -> None:
-    # 1000 weights, 80% removed in 3 rounds: 1000 * 0.2^(1/3) = 584.8, 342.0, 200
-    assert [survivor_count(1000, 0.8, r, 3) for r in (0, 1, 2, 3)] == [1000, 585, 342, 200]
-
-
 def test_global_scope_ranks_all_layers_together() -> None:
     scores = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([10.0, 20.0, 30.0, 40.0])}
     masks = {name: torch.ones_like(s, dtype=torch.bool) for name, s in scores.items()}
@@ -69,6 +66,7 @@ def test_global_scope_ranks_all_layers_together() -> None:
     [
         (2, 1.0, [100, 45, 20]),  # 100 * sqrt(0.2) = 44.7
         (1, 1.0, [100, 20]),
+        (3, 1.0, [100, 58, 34, 20]),  # 100 * 0.2^(1/3) = 58.5, 100 * 0.2^(2/3) = 34.2
         # p = 1 - sqrt(0.2) = 0.5528, half of it 0.2764: 100 * 0.7236 = 72.4, 100 * 0.7236^2 = 52.4
         (2, 0.5, [100, 72, 52]),
         (1, 0.5, [100, 60]),  # p = 0.8, half of it 0.4
@@ -124,15 +122,17 @@ def test_exactly_the_promised_number_survives_every_round(
         assert all(not (masks[name] & ~before[name]).any() for name in masks)
 
 
-def test_random_masks_keep_each_layers_count_and_depend_on_the_key_alone() -> None:
+@pytest.mark.parametrize("draw", [random_masks_like, shuffled_masks])
+def test_random_masks_keep_each_layers_count_and_depend_on_the_key_alone(
+    draw: Callable[[Masks, RandomKey], Masks],
+) -> None:
     masks = {"a": torch.arange(100).view(10, 10) < 30, "b": torch.arange(50) < 5}
-    first = random_masks_like(masks, RandomKey((0, 1)))
+    first, again, other = (draw(masks, RandomKey((0, key))) for key in (1, 1, 2))
     assert [int(m.sum()) for m in first.values()] == [30, 5]
     assert first["a"].shape == (10, 10)
-    again = random_masks_like(masks, RandomKey((0, 1)))
-    other = random_masks_like(masks, RandomKey((0, 2)))
     assert all(torch.equal(first[n], again[n]) for n in masks)
     assert not torch.equal(first["a"], other["a"])
+    assert not torch.equal(first["a"], masks["a"])
 
 
 def test_random_masks_choose_every_weight_equally_often() -> None:
@@ -149,17 +149,6 @@ def test_density_counts_all_layers() -> None:
     assert density(masks) == 1.0
     masks["0.weight"][0] = False  # 4 of 8 + 2 weights
     assert density(masks) == pytest.approx(0.6)
-
-
-def test_shuffled_masks_keep_each_layers_count_and_move_within_it() -> None:
-    masks = {"a": torch.arange(100).view(10, 10) < 30, "b": torch.arange(50) < 5}
-    shuffled = shuffled_masks(masks, RandomKey((0, 1)))
-    assert [int(m.sum()) for m in shuffled.values()] == [30, 5]
-    assert shuffled["a"].shape == (10, 10)
-    assert not torch.equal(shuffled["a"], masks["a"])
-    again = shuffled_masks(masks, RandomKey((0, 1)))
-    assert all(torch.equal(shuffled[n], again[n]) for n in masks)
-    assert not torch.equal(shuffled_masks(masks, RandomKey((0, 2)))["a"], shuffled["a"])
 
 
 def test_independent_masks_keep_each_weight_with_the_probability_given() -> None:

@@ -97,8 +97,3 @@ def test_condition_number_by_hand() -> None:
 @pytest.mark.parametrize("values", [[1.0, 0.0], [0.0, 0.0], [1.0, 3e-16]])
 def test_condition_number_of_what_is_singular_to_rounding_is_infinite(values: list[float]) -> None:
     assert condition_number(torch.tensor(values, dtype=torch.float64)) == math.inf
-
-
-def test_a_repeated_input_makes_the_kernel_singular() -> None:
-    inputs = torch.cat([_INPUTS, _INPUTS[:1]])
-    assert condition_number(kernel_spectrum(empirical_ntk(nn.Linear(2, 5), inputs))) == math.inf

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from raylot.config import PlasticityOptions
 from raylot.foundation.randomness import RandomKey
@@ -105,17 +103,6 @@ def test_kernel_by_hand() -> None:
     assert found["all", "ntk_effective_rank"] == pytest.approx(math.exp(entropy))
 
 
-def test_sharpness_of_logistic_regression_by_hand() -> None:
-    """At weight 0 the Hessian is mean(x^2) / 4 (1, -1)(1, -1)'."""
-    network = nn.Sequential(nn.Linear(1, 2, bias=False))
-    nn.init.zeros_(network.get_parameter("0.weight"))
-    task = _task(torch.tensor([[3], [1]], dtype=torch.uint8), torch.tensor([0, 1]))
-    found = _values(network, task)
-    assert found["all", "sharpness"] == pytest.approx(5 / 2)
-    assert {layer for layer, metric in found if metric == "sharpness"} == {"all"}
-    assert not {"dead_fraction", "srank"} & {metric for _, metric in found}
-
-
 def test_of_a_masked_network_only_live_weights_count() -> None:
     """One weight lives, from input 1 to the living unit; the output layer has none left."""
     network, task = _two_hidden_units()
@@ -205,18 +192,6 @@ def test_the_whole_network_weights_units_equally_and_averages_ranks() -> None:
         assert found["all", metric] == pytest.approx(weights / 108)
 
 
-def test_gradient_norm_is_that_of_the_mean_loss_on_the_probe() -> None:
-    task, network = random_task(), small_network()
-    found = _values(network, task)  # the probe is the whole training split
-    loss = F.cross_entropy(network(task.train_inputs.float()), task.train_labels)
-    gradients = torch.autograd.grad(
-        loss, [network.get_parameter("0.weight"), network.get_parameter("2.weight")]
-    )
-    assert found["0", "gradient_norm"] == pytest.approx(float(gradients[0].norm()), rel=1e-5)
-    total = math.hypot(float(gradients[0].norm()), float(gradients[1].norm()))
-    assert found["all", "gradient_norm"] == pytest.approx(total, rel=1e-5)
-
-
 def test_what_is_not_asked_for_is_left_out() -> None:
     network, task = small_network(), random_task()
     initial = dict(network.state_dict())
@@ -247,35 +222,6 @@ def test_the_probe_is_fixed_by_the_key() -> None:
     assert measure(network, task, options, RandomKey((1,))) != measure(network, task, options, _KEY)
 
 
-def test_measuring_leaves_everything_as_it_is() -> None:
-    torch.manual_seed(0)
-    network = nn.Sequential(
-        nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(8, 3)
-    )
-    network.train()
-    network[1].eval()  # frozen statistics: modes differ within the network
-    network.get_parameter("0.bias").requires_grad_(False)
-    gradient = torch.ones(8, 6)
-    network.get_parameter("0.weight").grad = gradient
-    modes = [module.training for module in network.modules()]
-    before, random_state = copy.deepcopy(network.state_dict()), torch.get_rng_state()
-    tensors = {name: id(p) for name, p in network.named_parameters()}
-    masks = {"4.weight": torch.rand(3, 8) < 0.5}
-    torch.set_rng_state(random_state)
-    with torch.no_grad():
-        _values(network, random_task(), initial=before, masks=masks)
-        assert not torch.is_grad_enabled()
-    assert all(torch.equal(before[n], v) for n, v in network.state_dict().items())
-    assert [module.training for module in network.modules()] == modes
-    assert {name: id(p) for name, p in network.named_parameters()} == tensors
-    assert [n for n, p in network.named_parameters() if not p.requires_grad] == ["0.bias"]
-    assert [n for n, p in network.named_parameters() if p.grad is not None] == ["0.weight"]
-    assert network.get_parameter("0.weight").grad is gradient
-    assert torch.equal(gradient, torch.ones(8, 6))
-    assert torch.equal(torch.get_rng_state(), random_state)
-    assert not any(module._forward_hooks for module in network.modules())
-
-
 class _Noise(nn.Module):
     """Draws even in evaluation mode."""
 
@@ -291,25 +237,6 @@ def test_draws_by_the_network_depend_on_the_key_alone() -> None:
     assert _values(network, random_task()) == first
     torch.manual_seed(1)
     assert torch.equal(torch.get_rng_state(), random_state)
-
-
-def test_modes_are_restored_after_an_error() -> None:
-    network = nn.Sequential(nn.Linear(5, 3), nn.Dropout())  # the task has 6 pixels
-    with pytest.raises(RuntimeError):
-        _values(network, random_task())
-    assert all(module.training for module in network.modules())
-
-
-@pytest.mark.parametrize("value", [math.inf, math.nan])
-def test_weights_that_are_not_finite_give_nan_not_an_error(value: float) -> None:
-    network = small_network()
-    initial = copy.deepcopy(network.state_dict())
-    with torch.no_grad():
-        network.get_parameter("0.weight")[0, 0] = value
-    found = _values(network, random_task(), initial=initial)
-    assert found.keys() == _values(small_network(), random_task(), initial=initial).keys()
-    finite = [where for where, number in found.items() if not math.isnan(number)]
-    assert finite == []
 
 
 def test_masks_and_initial_must_fit_the_network() -> None:

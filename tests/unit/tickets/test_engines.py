@@ -73,23 +73,6 @@ def test_a_stacked_search_finds_what_one_after_another_finds(
     )
 
 
-def test_tickets_of_a_stacked_search_differ_from_each_other() -> None:
-    """Each has a data order of its own, so losses agree with another engine's only in order."""
-    rows, _ = _run(begin_search(tickets=3, engine="stacked"))
-    losses = [row["train_loss"] for row in rows if row["round"] == 2]
-    assert len(set(losses)) == len(losses) == 3 + 3
-
-
-def test_find_tickets_takes_any_network_stacked() -> None:
-    found, expected = (find(_with_tanh(), engine=engine) for engine in ("stacked", "generic"))
-    _assert_alike(found.rows, expected.rows)
-    for one, other in zip(found.masks, expected.masks, strict=True):
-        assert all(torch.equal(one[name], mask) for name, mask in other.items())
-    for name in ("accuracies", "dense_accuracies", "random_accuracies", "shuffled_accuracies",
-                 "reinit_accuracies"):  # fmt: skip
-        assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=0.051)
-
-
 def test_a_network_not_for_the_engine_named_is_refused() -> None:
     assert refusal(lambda: find(_with_tanh(), engine="fast")) == (
         "engine=fast: must be auto or generic here, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
@@ -20,6 +21,7 @@ from raylot.training import train
 from tests.support.tasks import random_task, small_network
 from tests.unit.tickets import searches
 from tests.unit.tickets.searches import find
+from tests.unit.training.networks import with_batch_norm
 
 
 def test_a_ticket_is_what_rewinding_and_pruning_by_hand_gives() -> None:
@@ -80,10 +82,6 @@ def test_one_shot_and_the_output_layers_own_rate() -> None:
     assert {row["round"] for row in found.rows} == {0, 1}
 
 
-def test_mask_modes_train_different_networks() -> None:
-    assert find(small_network(), masked="zero").rows != find(small_network(), masked="freeze").rows
-
-
 def test_tickets_differ_only_by_their_data_order() -> None:
     """With one batch that holds everything there is no order, and all tickets are the same."""
     found = find(small_network(), batch_size=1000)
@@ -120,16 +118,6 @@ def test_global_scope_keeps_the_total() -> None:
     assert find(small_network(), scope="layer", sparsity=0.75).rows != found.rows
 
 
-def test_rewinding_also_resets_buffers() -> None:
-    """Running statistics of a norm layer must not leak from one training into the next."""
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
-    three = find(network, count=3, batch_size=10)
-    one = find(network, count=1, batch_size=10)
-    assert one.accuracies == three.accuracies[:1]
-    assert all(torch.equal(one.masks[0][n], three.masks[0][n]) for n in one.masks[0])
-
-
 class _Counting(nn.Module):
     """Its output depends on how often it was trained, which its state dict does not say."""
 
@@ -163,13 +151,17 @@ def test_every_training_starts_from_the_network_given(engine: str) -> None:
     assert (float(network.passes), network.calls) == (5, [])
 
 
-def test_all_of_a_search_is_the_same_however_many_tickets_come_before() -> None:
+@pytest.mark.parametrize("make", [_Counting, with_batch_norm])
+def test_all_of_a_search_is_the_same_however_many_tickets_come_before(
+    make: Callable[[], nn.Module],
+) -> None:
+    """Buffers, such as statistics of a norm, must not leak from one training into the next."""
     options = {"rewind_steps": 2, "shuffled_masks": 1, "random_masks": 1}
     torch.manual_seed(0)
-    network = _Counting()
+    network = make()
     one, three = (find(network, count=count, **options) for count in (1, 3))
-    first = [row for row in three.rows if row["ticket"] == 0]
-    assert one.rows == first
+    assert one.rows == [row for row in three.rows if row["ticket"] == 0]
+    assert all(torch.equal(mask, three.masks[0][name]) for name, mask in one.masks[0].items())
 
 
 @pytest.mark.parametrize(
@@ -297,20 +289,6 @@ def test_attention_and_recurrent_weights_are_pruned_like_all_others(masked: str)
         kept = before if masked == "freeze" else torch.zeros_like(before)
         assert torch.equal(after[~mask], kept[~mask])
         assert not torch.equal(after[mask], before[mask])
-
-
-@pytest.mark.parametrize("masked", ["zero", "freeze"])
-def test_a_spectrally_normed_layer_is_refused_before_training(masked: str) -> None:
-    network = small_network()
-    assert isinstance(network, nn.Sequential)
-    nn.utils.parametrizations.spectral_norm(network[0])
-    with pytest.raises(
-        OptionError, match=r"^network: module 0 \(ParametrizedLinear\) computes .*, or"
-    ):
-        find(network, masked=masked)
-    found = find(network, masked=masked, prune="2.weight")
-    assert list(found.masks[0]) == ["2.weight"]
-    assert found.prunable_share == pytest.approx(24 / 72)
 
 
 def test_a_layer_that_is_pruned_away_is_told_once() -> None:

@@ -62,6 +62,12 @@ def test_what_diverged_neither_wins_nor_is_hard_to_beat() -> None:
     assert _tickets([0.9], dense=[nan]).wins == [False]
 
 
+def test_tickets_print_as_one_short_line() -> None:
+    assert repr(_tickets([0.9, 0.7], dense=[0.8, 0.8])) == (
+        "Tickets(2, of which 1 win; density 0.25; accuracy 0.800, dense 0.800)"
+    )
+
+
 def test_the_summary_is_means_by_hand() -> None:
     found = _tickets(
         [0.9, 0.7], dense=[0.6, 0.8], random=[0.1, 0.3], shuffled=[0.2], reinit=[0.4, 0.6]

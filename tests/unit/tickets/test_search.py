@@ -100,12 +100,6 @@ def test_rewinding_goes_to_the_state_after_so_many_steps(trainings: list[Trained
         assert len(of_ticket) == 3 + 1
 
 
-def test_rewinding_by_no_steps_is_the_snapshot() -> None:
-    found = begin_search()
-    assert _equal(found.start_state(0), small_network().state_dict())
-    assert found.rewinding_steps == 0
-
-
 def test_the_reinitialised_control_has_the_tickets_masks_and_other_weights(
     trainings: list[Trained],
 ) -> None:
