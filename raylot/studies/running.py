@@ -63,7 +63,7 @@ def run(
 
         call = f"raylot.run({study!r}, {str(place)!r})"
         with room_given_back():
-            outcome = sweep.run(retry_failed=retry_failed, command=call)
+            outcome = sweep.run(retry_failed=retry_failed, command=call, may_end_process=False)
     if outcome.interrupted:
         raise KeyboardInterrupt("what was saved is kept; the same call continues")
     if outcome.failures or outcome.missing:

@@ -206,7 +206,9 @@ class Sweep:
         """Returns how the runs stand, by what the storage holds now."""
         return outcome(self.stages, ended_runs(self.storage, self._planned), self.storage)
 
-    def run(self, *, retry_failed: bool = False, command: str = "") -> Outcome:
+    def run(
+        self, *, retry_failed: bool = False, command: str = "", may_end_process: bool = True
+    ) -> Outcome:
         """Computes all missing runs, stage by stage.
 
         Files that have been damaged since they were written are computed again. A run that fails is
@@ -215,6 +217,7 @@ class Sweep:
         Args:
             retry_failed: whether runs that ended with an error count as missing.
             command: the command line that started the sweep, for the record; empty: there is none.
+            may_end_process: whether a second Ctrl-C, and the loss of Ray, may end this process.
 
         Raises:
             OptionError: another sweep is in charge of the storage, or the cluster cannot be
@@ -225,7 +228,9 @@ class Sweep:
         lost: list[str] = []
         interrupted = False
         try:
-            with InterruptGuard(CONTINUE, before_end=progress.stop) as guard:
+            with InterruptGuard(
+                CONTINUE, before_end=progress.stop, may_end_process=may_end_process
+            ) as guard:
                 if not self._is_finished(self.storage, retry_failed):
                     from raylot.sweep.cluster import check_address
 

@@ -12,20 +12,10 @@ from raylot.foundation.names import WHOLE_NETWORK
 from raylot.foundation.randomness import RandomKey
 from raylot.tasks import Task, make_task
 from raylot.training import TrainingResult, train
+from raylot.trials.artifacts import initial_network, snapshot_path
 from raylot.trials.base import RunTrainable
 
 _NETWORK, _OPTIMIZER = "network/", "optimizer/"
-
-
-def snapshot_path(stream_run_id: str, task: int) -> str:
-    """Returns the path of a stream's snapshot before a task."""
-    return f"artifacts/{stream_run_id}/snapshot-{task}.safetensors"
-
-
-def initial_network(run: StreamRun, task: Task) -> nn.Module:
-    """Builds the network with which a run's stream begins."""
-    key = RandomKey((run.seed, "network"))
-    return networks.build(run, task.input_shape, task.classes, key)
 
 
 def pack(network: nn.Module, optimizer_state: dict[str, Tensor] | None) -> dict[str, Tensor]:

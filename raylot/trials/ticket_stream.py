@@ -12,8 +12,8 @@ from raylot.masks.pruning import remarks_on_emptied, zero_pruned
 from raylot.networks.initialisation import reinitialised
 from raylot.tickets import RANDOM, REINIT, TicketSearch, masks_from_tensors
 from raylot.training import Masks, train
-from raylot.trials.stream import LearningTrial, snapshot_path, task_row, unpack
-from raylot.trials.tickets import masks_path, start_search
+from raylot.trials.artifacts import masks_path, snapshot_path, start_search
+from raylot.trials.stream import LearningTrial, task_row, unpack
 
 
 class TicketStreamTrial(LearningTrial):

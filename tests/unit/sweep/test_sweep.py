@@ -23,8 +23,8 @@ from raylot.storage import Storage
 from raylot.sweep import Sweep, execution
 from raylot.sweep import cluster as cluster_module
 from raylot.sweep.space import study_spaces
+from raylot.trials.artifacts import snapshot_path
 from raylot.trials.base import _granted_device
-from raylot.trials.stream import snapshot_path
 from raylot.trials.tickets import TicketsTrial
 from tests.support.tables import assert_same_tables
 from tests.unit.sweep.tensorboard_server import TensorBoardServer

@@ -18,10 +18,10 @@ from raylot.storage import Storage
 from raylot.tasks import Task
 from raylot.training import TrainingResult, train
 from raylot.trials import ticket_stream
+from raylot.trials.artifacts import masks_path, snapshot_path
 from raylot.trials.state import tensors_from_bytes
-from raylot.trials.stream import StreamTrial, snapshot_path
+from raylot.trials.stream import StreamTrial
 from raylot.trials.ticket_stream import TicketStreamTrial
-from raylot.trials.tickets import masks_path
 from tests.unit.trials.runs import finish, run_all, trial_config
 
 _SUBNETWORKS = ("ticket", "dense", "random", "reinit")
