@@ -171,7 +171,7 @@ class Results:
         """
         from raylot import networks
         from raylot.masks.pruning import zero_pruned
-        from raylot.trials.stream import initial_network, snapshot_path
+        from raylot.trials.artifacts import initial_network, snapshot_path
 
         if ticket is None:
             run = the_run(self.runs, StreamRun, options)
@@ -206,8 +206,7 @@ class Results:
         """The finished search of a run, with its masks."""
         from raylot.tasks.datasets import load
         from raylot.tickets import masks_from_tensors
-        from raylot.trials.stream import snapshot_path
-        from raylot.trials.tickets import masks_path, start_search
+        from raylot.trials.artifacts import masks_path, snapshot_path, start_search
 
         snapshot = self._tensors(snapshot_path(run.stream.run_id, run.task))
         search = start_search(run, load(run), snapshot)

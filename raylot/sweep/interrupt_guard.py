@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import socket
@@ -10,11 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType, TracebackType
-from typing import Any, NoReturn
+from types import FrameType
+from typing import Any
 
 #: Seconds between two looks at the clock and at Ray.
-_INTERVAL = 2.0
+_INTERVAL = 0.5
 
 #: Seconds for which Ray's own processes may be out of reach. Ray itself waits 60 s for some and
 #: for ever for others.
@@ -39,13 +40,24 @@ class InterruptGuard:
     end, ends the process at once. So does a Ray that cannot be reached. Nothing is lost by that:
     the storage holds all that was saved.
 
+    In a process that must not end, such as a notebook's, a second signal and the loss of Ray raise
+    `KeyboardInterrupt` at once, in a held block too.
+
     Args:
         advice: tells the user how to continue, where the process ends at once.
         before_end: called before the process ends at once, to leave the terminal as it was.
+        may_end_process: whether the process may be ended.
     """
 
-    def __init__(self, advice: str, before_end: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        advice: str,
+        before_end: Callable[[], None] = lambda: None,
+        *,
+        may_end_process: bool = True,
+    ) -> None:
         self._advice, self._before_end = advice, before_end
+        self._may_end_process = may_end_process
         self._ended = threading.Event()
         self._interrupted_at: float | None = None
         self._first_signal = 0
@@ -53,7 +65,6 @@ class InterruptGuard:
         self._handlers: dict[int, Any] = {}
         self._head: tuple[str, int] | None = None
         self._raylet: tuple[str, int] | None = None
-        self._line: socket.socket | None = None
         self._reached_at = time.monotonic()
 
     def __enter__(self) -> InterruptGuard:
@@ -61,12 +72,7 @@ class InterruptGuard:
         threading.Thread(target=self._watch, name="interrupt guard", daemon=True).start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._ended.set()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
@@ -130,6 +136,8 @@ class InterruptGuard:
             again = time.monotonic() < self._interrupted_at + _SAME
             if again and number == self._first_signal == signal.SIGTERM:
                 return
+            if not self._may_end_process:
+                raise KeyboardInterrupt
             self._end("stopped at once", INTERRUPTED_STATUS)
         self._first_signal, self._interrupted_at = number, time.monotonic()
         # In a thread: another thread may hold the terminal for ever.
@@ -138,46 +146,28 @@ class InterruptGuard:
             raise KeyboardInterrupt
 
     def _watch(self) -> None:
-        while not self._ended.is_set():
-            self._wait()
-            now, head = time.monotonic(), self._head
-            if self._interrupted_at is not None and now > self._interrupted_at + _ORDERLY:
+        while not self._ended.wait(_INTERVAL):
+            now = time.monotonic()
+            if (
+                self._may_end_process
+                and self._interrupted_at is not None
+                and now > self._interrupted_at + _ORDERLY
+            ):
                 self._end("stopped", INTERRUPTED_STATUS)
-            if head is None or _answers(head):
+            # A second later Ray ends this process without a word, or waits for ever.
+            raylet, head = self._raylet, self._head
+            if raylet and not _answers(raylet, tries=3) and self._raylet:
+                self._end("Ray's process on this machine (the raylet) has ended", LOST_STATUS)
+            if not head or _answers(head):
                 self._reached_at = now
-            elif now > self._reached_at + PATIENCE and self._head is not None:
+            elif now > self._reached_at + PATIENCE and self._head:
                 self._end(
                     f"Ray's head (its GCS) has not answered for {PATIENCE:.0f} s", LOST_STATUS
                 )
-        if self._line is not None:
-            self._line.close()
 
-    def _wait(self) -> None:
-        """Waits for the next look; notices at once if Ray's process on this machine ends.
+    def _end(self, reason: str, status: int) -> None:
+        """Ends the process; or interrupts the main thread, if the process must go on."""
 
-        When that process ends, Ray ends this one a second or two later without a word on what to
-        do, or waits for ever. An open connection to it tells the guard first.
-        """
-        raylet = self._raylet
-        if raylet is None:
-            self._ended.wait(_INTERVAL)
-        elif self._line is None:
-            self._line = _connected(raylet, tries=3)
-            if self._line is None and self._raylet is not None:
-                self._end("Ray's process on this machine (the raylet) has ended", LOST_STATUS)
-        else:
-            self._line.settimeout(_INTERVAL)
-            try:
-                is_closed = not self._line.recv(65536)
-            except TimeoutError:
-                return
-            except OSError:
-                is_closed = True
-            if is_closed:  # it was idle, or the other end is gone: the next look connects again
-                self._line.close()
-                self._line = None
-
-    def _end(self, reason: str, status: int) -> NoReturn:
         def tell() -> None:
             print(f"\n{reason}. {self._advice}", file=sys.stderr, flush=True)
 
@@ -188,7 +178,11 @@ class InterruptGuard:
                 thread.start()
                 thread.join(timeout=2)
         finally:
-            os._exit(status)
+            if self._may_end_process:
+                os._exit(status)
+        self._ended.set()
+        self._is_held = False
+        _thread.interrupt_main()
 
 
 def _acknowledge() -> None:
@@ -196,17 +190,11 @@ def _acknowledge() -> None:
         os.write(2, b"\nending in order; once more ends at once\n")
 
 
-def _connected(place: tuple[str, int], tries: int = 1) -> socket.socket | None:
+def _answers(place: tuple[str, int], tries: int = 1) -> bool:
     for left in reversed(range(tries)):
         with suppress(OSError):
-            return socket.create_connection(place, timeout=5)
+            socket.create_connection(place, timeout=5).close()
+            return True
         if left:
             time.sleep(0.1)
-    return None
-
-
-def _answers(place: tuple[str, int]) -> bool:
-    line = _connected(place)
-    if line:
-        line.close()
-    return line is not None
+    return False

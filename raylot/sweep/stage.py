@@ -54,7 +54,9 @@ class Stage:
             if end is None:
                 return can_start(parent)
             if parent.parent is None and end.status == "diverged":
-                from raylot.trials.stream import snapshot_path  # imports torch, which takes seconds
+                from raylot.trials.artifacts import (
+                    snapshot_path,
+                )  # imports torch, which takes seconds
 
                 snapshot = snapshot_path(parent.run_id, getattr(run, "task", 0))
                 if not end.tells:

@@ -194,19 +194,24 @@ class Sweep:
         datasets.check_available(self.study)
         return [*check_engine(self.study.engine), *check_plugin_networks(self.stages[0].runs)]
 
-    def is_finished(self, *, retry_failed: bool = False) -> bool:
-        """Returns whether nothing is left to compute, by what the storage holds now.
+    def finished(self, *, retry_failed: bool = False) -> Outcome | None:
+        """Returns how the runs stand if nothing is left to compute, else None.
 
         Args:
             retry_failed: whether runs that ended with an error count as missing.
         """
-        return self._is_finished(Storage.again(self.storage.root), retry_failed)
+        storage = Storage.again(self.storage.root)  # what it holds now, without waiting for it
+        found = inspect_ends(storage, self._planned)
+        is_retrying = retry_failed and any(run.status == "failed" for run in found.runs.values())
+        if is_retrying or any(stage.ready(found.runs, storage) for stage in self.stages):
+            return None
+        if inspect(storage, self._planned, ends=found).damages:
+            return None
+        return outcome(self.stages, found.runs, self.storage)
 
-    def outcome(self) -> Outcome:
-        """Returns how the runs stand, by what the storage holds now."""
-        return outcome(self.stages, ended_runs(self.storage, self._planned), self.storage)
-
-    def run(self, *, retry_failed: bool = False, command: str = "") -> Outcome:
+    def run(
+        self, *, retry_failed: bool = False, command: str = "", may_end_process: bool = True
+    ) -> Outcome:
         """Computes all missing runs, stage by stage.
 
         Files that have been damaged since they were written are computed again. A run that fails is
@@ -215,39 +220,34 @@ class Sweep:
         Args:
             retry_failed: whether runs that ended with an error count as missing.
             command: the command line that started the sweep, for the record; empty: there is none.
+            may_end_process: whether a second Ctrl-C, and the loss of Ray, may end this process.
 
         Raises:
             OptionError: another sweep is in charge of the storage, or the cluster cannot be
                 reached or can never grant what a trial asks for.
         """
-        progress = Progress()
-        ended: Mapping[str, Manifest] | None = None
-        lost: list[str] = []
-        interrupted = False
+        progress, is_interrupted = Progress(), False
         try:
-            with InterruptGuard(CONTINUE, before_end=progress.stop) as guard:
-                if not self._is_finished(self.storage, retry_failed):
-                    from raylot.sweep.cluster import check_address
+            with InterruptGuard(
+                CONTINUE, before_end=progress.stop, may_end_process=may_end_process
+            ) as guard:
+                from raylot.sweep.cluster import check_address
 
-                    check_address(self.study)
-                    # Its own storage does not wait: the lease tells others that this sweep lives.
-                    lease = Lease(
-                        Storage.again(self.storage.root), progress.note, guard.lost_storage
-                    )
-                    with lease, progress:
-                        if command:
-                            record(self.storage, command)
-                        ended, lost = self._execute(retry_failed, lease, progress, guard)
-                interrupted = guard.is_interrupted
+                check_address(self.study)
+                # Its own storage does not wait: the lease tells others that this sweep lives.
+                lease = Lease(Storage.again(self.storage.root), progress.note, guard.lost_storage)
+                with lease, progress:
+                    if command:
+                        record(self.storage, command)
+                    ended, lost = self._execute(retry_failed, lease, progress, guard)
+                is_interrupted = guard.is_interrupted
         except KeyboardInterrupt:
-            interrupted = True
-        if not interrupted:
-            ended = ended_runs(self.storage, self._planned) if ended is None else ended
+            is_interrupted = True
+        if not is_interrupted:
             return outcome(self.stages, ended, self.storage, lost)
         try:  # without patience: a user who interrupts does not want to wait
             hasty = Storage.again(self.storage.root)
-            ended = ended_runs(hasty, self._planned)
-            return outcome(self.stages, ended, hasty, lost, interrupted=True)
+            return outcome(self.stages, ended_runs(hasty, self._planned), hasty, interrupted=True)
         except OutOfReachError:
             raise KeyboardInterrupt from None
 
@@ -287,14 +287,6 @@ class Sweep:
         except StartError as error:
             lost = [str(error)]
         return execution.ended, lost
-
-    def _is_finished(self, storage: Storage, retry_failed: bool) -> bool:
-        found = inspect_ends(storage, self._planned)
-        if retry_failed and any(run.status == "failed" for run in found.runs.values()):
-            return False
-        if any(stage.ready(found.runs, storage) for stage in self.stages):
-            return False
-        return not inspect(storage, self._planned, ends=found).damages
 
     def _check_number(self, runs: int) -> None:
         if runs > MOST_RUNS:

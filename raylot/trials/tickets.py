@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
-from raylot import interventions, networks
 from raylot.config import TicketsRun
 from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
-from raylot.foundation.randomness import RandomKey
 from raylot.masks.overlap import pairwise_overlaps
 from raylot.masks.plastic_parameters import plastic_overlaps
 from raylot.masks.pruning import density
@@ -26,9 +23,9 @@ from raylot.tickets import (
     masks_from_tensors,
     masks_to_tensors,
 )
+from raylot.trials.artifacts import masks_path, snapshot_path, start_search
 from raylot.trials.base import InputLostError, RunTrainable
 from raylot.trials.state import RunState
-from raylot.trials.stream import initial_network, snapshot_path
 
 #: Mean |gradient| of each weight, among the tensors of a saved state.
 _GRADIENTS = "gradient/"
@@ -38,30 +35,6 @@ _CONTROL_NAMES = {
     SHUFFLED: "shuffled masks",
     REINIT: "re-initialised tickets",
 }
-
-
-def masks_path(run_id: str) -> str:
-    """Returns the path of the masks of a tickets run."""
-    return f"artifacts/{run_id}/masks.safetensors"
-
-
-def start_search(run: TicketsRun, dataset: Task, snapshot: Mapping[str, Tensor]) -> TicketSearch:
-    """Returns a run's search before its first step, from the snapshot of its stream."""
-    task = make_task(dataset, run, run.seed, run.task)
-    key = RandomKey((run.seed, "tickets", run.task))
-    network = networks.build(run, task.input_shape, task.classes, key)
-    network.load_state_dict(snapshot)
-    device = task.train_labels.device
-    initial = initial_network(run, task).to(device).state_dict()
-    return TicketSearch(
-        network.to(device),
-        task,
-        run,
-        key,
-        prunable=networks.prunable(run),
-        intervention=interventions.make(run),
-        initial=initial,
-    )
 
 
 class TicketsTrial(RunTrainable):

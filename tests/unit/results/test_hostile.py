@@ -15,8 +15,8 @@ from raylot.results.integrity import ended_runs, inspect, mend
 from raylot.results.manifest import Manifest
 from raylot.storage import Storage
 from raylot.sweep.stage import Stage
+from raylot.trials.artifacts import masks_path
 from raylot.trials.stream import StreamTrial
-from raylot.trials.tickets import masks_path
 from tests.unit.results.hostile import OUTSIDE, contents, hostile_files, hostile_states
 from tests.unit.trials.runs import run_all, trial_config
 

@@ -19,8 +19,9 @@ from raylot.results.integrity import Damage, inspect, mend
 from raylot.storage import Storage, checksum
 from raylot.storage.checksum import DamagedFileError
 from raylot.storage.lease import Lease
-from raylot.trials.stream import StreamTrial, snapshot_path
-from raylot.trials.tickets import TicketsTrial, masks_path
+from raylot.trials.artifacts import masks_path, snapshot_path
+from raylot.trials.stream import StreamTrial
+from raylot.trials.tickets import TicketsTrial
 from tests.support.tables import assert_same_tables
 from tests.unit.trials.runs import finish, run_all, trial_config
 

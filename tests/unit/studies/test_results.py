@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,10 @@ from raylot.foundation.randomness import RandomKey
 from raylot.masks.pruning import density
 from raylot.storage import Storage
 from raylot.training import evaluate, train
+from raylot.trials.artifacts import masks_path, snapshot_path
 from raylot.trials.state import tensors_from_bytes
-from raylot.trials.stream import StreamTrial, snapshot_path
-from raylot.trials.tickets import TicketsTrial, masks_path
+from raylot.trials.stream import StreamTrial
+from raylot.trials.tickets import TicketsTrial
 from tests.faults.clusters import ObjectStore
 from tests.support.tables import assert_same_tables
 from tests.unit.trials.runs import finish, run_all, trial_config
@@ -85,6 +88,23 @@ def test_figures_are_those_of_the_analysis(study: Path, found: raylot.Results) -
 
 def test_the_report_is_written(found: raylot.Results) -> None:
     assert "<html" in Path(found.report()).read_text(encoding="utf-8")
+
+
+_LOOKING = """
+import sys, raylot
+found = raylot.open(sys.argv[1])
+found.network(seed=1, task=2)
+found.network(seed=1, task=2, sparsity=0.5, ticket=0)
+found.tickets(seed=1, task=2, sparsity=0.5)
+print("ray" in sys.modules)
+"""
+
+
+def test_looking_at_snapshots_and_tickets_imports_no_ray(study: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _LOOKING, study], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
 
 
 def test_tickets_are_those_of_the_tables(study: Path, found: raylot.Results) -> None:

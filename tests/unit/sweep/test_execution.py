@@ -19,9 +19,9 @@ from raylot.sweep import Stage
 from raylot.sweep.execution import Execution, Losses, _Listener
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.terminal.progress import Progress
+from raylot.trials.artifacts import snapshot_path
 from raylot.trials.record import now, run_row
 from raylot.trials.state import RunState, state_path
-from raylot.trials.stream import snapshot_path
 
 End = Callable[[Storage, Sequence[StreamRun]], Losses]
 

@@ -14,13 +14,15 @@ import pytest
 #: What is said at once to the first signal.
 _HEARD = "\nending in order; once more ends at once\n"
 
-#: Watches, says so, and does not let itself be interrupted.
+#: Watches, says so, and does not let itself be interrupted. As a kernel, it must not be ended, and
+#: holds signals back.
 _STUBBORN = """
-import sys, time
+import contextlib, sys, time
 from raylot.sweep import interrupt_guard
 interrupt_guard._INTERVAL, interrupt_guard._ORDERLY, interrupt_guard.PATIENCE = 0.1, 1.0, 1.0
-with interrupt_guard.InterruptGuard("How to go on.") as guard:
-    head, raylet = int(sys.argv[1]), int(sys.argv[2])
+head, raylet, is_kernel = map(int, sys.argv[1:])
+guard = interrupt_guard.InterruptGuard("How to go on.", may_end_process=not is_kernel)
+with guard, guard.held() if is_kernel else contextlib.nullcontext():
     guard._head = ("127.0.0.1", head) if head else None
     guard._raylet = ("127.0.0.1", raylet) if raylet else None
     print("watching", flush=True)
@@ -47,9 +49,11 @@ with InterruptGuard("") as guard:
 """
 
 
-def _start(code: str = _STUBBORN, head: int = 0, raylet: int = 0) -> subprocess.Popen[str]:
+def _start(
+    code: str = _STUBBORN, head: int = 0, raylet: int = 0, is_kernel: int = 0
+) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(head), str(raylet)],
+        [sys.executable, "-c", code, str(head), str(raylet), str(is_kernel)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout
@@ -104,7 +108,7 @@ def test_it_ends_though_nobody_hears_it(stderr: str) -> None:
         except BlockingIOError:
             os.set_blocking(writer, True)
     process = subprocess.Popen(
-        [sys.executable, "-c", _STUBBORN, "0", "0"], stdout=subprocess.PIPE, stderr=writer
+        [sys.executable, "-c", _STUBBORN, "0", "0", "0"], stdout=subprocess.PIPE, stderr=writer
     )
     os.close(writer)
     assert process.stdout
@@ -132,3 +136,20 @@ def test_it_ends_when_ray_is_gone(which: str, words: str) -> None:
     assert process.returncode == 1
     assert words in told
     assert told.endswith("How to go on.\n")
+
+
+def test_a_notebooks_kernel_is_interrupted_and_never_ended() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as server:
+        process = _start(head=server.getsockname()[1], is_kernel=1)
+        process.send_signal(signal.SIGINT)
+        time.sleep(1.5)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout
+        assert process.stdout.readline() == "told to stop\n"
+    assert process.stdout.readline() == "told to stop\n"  # Ray is gone
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.kill()
+    _, told = process.communicate()
+    lost = "Ray's head (its GCS) has not answered for 1 s. How to go on."
+    assert told == f"{_HEARD}\n{lost}\n"

@@ -16,10 +16,11 @@ from raylot.foundation.randomness import RandomKey
 from raylot.networks.initialisation import reinitialised
 from raylot.storage import Storage
 from raylot.sweep import Sweep, study_spaces
+from raylot.trials.artifacts import masks_path
 from raylot.trials.state import tensors_from_bytes
 from raylot.trials.stream import StreamTrial
 from raylot.trials.ticket_stream import TicketStreamTrial
-from raylot.trials.tickets import TicketsTrial, masks_path
+from raylot.trials.tickets import TicketsTrial
 from tests.unit.trials.runs import TINY, finish, run_all, trial_config
 
 _ATTENDING = """

@@ -14,8 +14,9 @@ from raylot.config import StreamRun
 from raylot.foundation.randomness import RandomKey
 from raylot.storage import Storage
 from raylot.training.fast import inputs, kernels
+from raylot.trials.artifacts import snapshot_path
 from raylot.trials.state import tensors_from_bytes
-from raylot.trials.stream import StreamTrial, snapshot_path
+from raylot.trials.stream import StreamTrial
 from raylot.trials.tickets import TicketsTrial
 from tests.unit.trials.runs import finish, trial_config
 

@@ -11,9 +11,10 @@ import pytest
 from raylot import results
 from raylot.storage import Storage
 from raylot.tickets import TicketSearch
+from raylot.trials.artifacts import masks_path, snapshot_path
 from raylot.trials.state import RunState, tensors_from_bytes
-from raylot.trials.stream import StreamTrial, snapshot_path
-from raylot.trials.tickets import TicketsTrial, masks_path
+from raylot.trials.stream import StreamTrial
+from raylot.trials.tickets import TicketsTrial
 from tests.support.tables import assert_same_tables
 from tests.unit.trials.runs import finish, run_all, trial_config
 

@@ -1,0 +1,48 @@
+"""Snapshots and masks that ended runs have left in a storage; opening them needs no Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from raylot import interventions, networks
+from raylot.config import StreamRun, TicketsRun
+from raylot.foundation.randomness import RandomKey
+from raylot.tasks import Task, make_task
+from raylot.tickets import TicketSearch
+
+
+def snapshot_path(stream_run_id: str, task: int) -> str:
+    """Returns the path of a stream's snapshot before a task."""
+    return f"artifacts/{stream_run_id}/snapshot-{task}.safetensors"
+
+
+def masks_path(run_id: str) -> str:
+    """Returns the path of the masks of a tickets run."""
+    return f"artifacts/{run_id}/masks.safetensors"
+
+
+def initial_network(run: StreamRun, task: Task) -> nn.Module:
+    """Builds the network with which a run's stream begins."""
+    key = RandomKey((run.seed, "network"))
+    return networks.build(run, task.input_shape, task.classes, key)
+
+
+def start_search(run: TicketsRun, dataset: Task, snapshot: Mapping[str, Tensor]) -> TicketSearch:
+    """Returns a run's search before its first step, from the snapshot of its stream."""
+    task = make_task(dataset, run, run.seed, run.task)
+    key = RandomKey((run.seed, "tickets", run.task))
+    network = networks.build(run, task.input_shape, task.classes, key)
+    network.load_state_dict(snapshot)
+    device = task.train_labels.device
+    initial = initial_network(run, task).to(device).state_dict()
+    return TicketSearch(
+        network.to(device),
+        task,
+        run,
+        key,
+        prunable=networks.prunable(run),
+        intervention=interventions.make(run),
+        initial=initial,
+    )
