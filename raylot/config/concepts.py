@@ -32,11 +32,6 @@ Integers = BeforeValidator(parse_integers)
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
 
 
-def one_of(kind: str) -> OneOf:
-    """The names of a kind that are built in, or that plugins have added."""
-    return OneOf(kind, functools.partial(registry.names, kind))
-
-
 class NamingOptions(Options):
     """Base of options that take names, of what is built in or of what plugins add."""
 
@@ -153,7 +148,7 @@ class ShiftParameters(Options, title="shifts"):
 class ShiftOptions(ShiftParameters, NamingOptions):
     """How tasks change along the stream."""
 
-    shift: Annotated[str, one_of("shift")] = option(
+    shift: Annotated[str, OneOf("shift")] = option(
         "permuted_pixels",
         "what changes from task to task; stationary is the control",
         compared=True,
@@ -198,7 +193,7 @@ class InterventionParameters(Options, title="interventions"):
 class InterventionOptions(InterventionParameters, NamingOptions):
     """Options that choose a method to keep plasticity."""
 
-    intervention: Annotated[str, one_of("intervention")] = option(
+    intervention: Annotated[str, OneOf("intervention")] = option(
         "none", "method that is meant to keep plasticity", compared=True, off="none"
     )
 
@@ -206,7 +201,7 @@ class InterventionOptions(InterventionParameters, NamingOptions):
 class NetworkOptions(NamingOptions, title="network"):
     """Options that choose the network."""
 
-    network: Annotated[str, one_of("network")] = option(
+    network: Annotated[str, OneOf("network")] = option(
         "mlp", "architecture; those built in have ReLU activations"
     )
     hidden: Annotated[
@@ -325,7 +320,7 @@ class PlasticityOptions(NamingOptions, title="plasticity"):
         20, "power iterations towards the largest Hessian eigenvalue; 0: not measured",
         ge=0, le=10_000, off=20,
     )  # fmt: skip
-    metrics: Annotated[tuple[str, ...] | None, BeforeValidator(parse_list), one_of("metric")] = (
+    metrics: Annotated[tuple[str, ...] | None, BeforeValidator(parse_list), OneOf("metric")] = (
         option(None, "metrics of plugins, measured beside those built in", off=None)
     )
 

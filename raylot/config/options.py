@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_origin
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
 
 #: Numbers that a range may hold: more would be a slip, as ``0-99999999999``.
@@ -36,10 +37,9 @@ def parse_integers(value: Any) -> Any:
         span = _SPAN.fullmatch(part)
         if span is None:
             raise ValueError("neither a number nor a range")
-        first, last, step = (None if text is None else int(text) for text in span.groups())
-        assert first is not None
-        span_numbers = range(first, (first if last is None else last) + 1, step or 1)
-        if not span_numbers or step == 0 or span_numbers[_LONGEST_RANGE:]:
+        first, last, step = span.groups()
+        span_numbers = range(int(first), int(last or first) + 1, int(step or 1))
+        if not span_numbers or span_numbers[_LONGEST_RANGE:]:
             raise ValueError("a range that holds nothing, or too much")
         numbers += span_numbers
     return numbers
@@ -55,38 +55,32 @@ def parse_list(value: Any) -> Any:
 def parse_rounds(value: Any) -> Any:
     """``"3"`` -> ``3``; ``"0.8:3,0.9:5"`` -> ``{0.8: 3, 0.9: 5}``; ``"auto"`` -> ``None``."""
     if isinstance(value, dict):
-        _each_sparsity_once([float(key) for key in value if isinstance(key, str)])
+        pairs = [(float(str(sparsity)), rounds) for sparsity, rounds in value.items()]
+    elif not isinstance(value, str):
         return value
-    if not isinstance(value, str):
-        return value
-    if value == "auto":
+    elif value == "auto":
         return None
-    if not value.isascii() or "_" in value:  # Python's numbers can be written in more ways
+    elif not value.isascii() or "_" in value:  # Python's numbers can be written in more ways
         raise ValueError("no number")
-    if ":" not in value:
+    elif ":" not in value:
         return int(value)
-    pairs = [part.split(":") for part in value.replace(",", " ").split()]
-    table = [(float(sparsity), int(rounds)) for sparsity, rounds in pairs]
-    _each_sparsity_once([sparsity for sparsity, _ in table])
-    return dict(table)
-
-
-def _each_sparsity_once(sparsities: list[float]) -> None:
-    if len(set(sparsities)) < len(sparsities):
+    else:
+        parts = [part.split(":") for part in parse_list(value)]
+        pairs = [(float(sparsity), int(rounds)) for sparsity, rounds in parts]
+    if len(dict(pairs)) < len(pairs):
         raise ValueError("a sparsity is given twice")
+    return dict(pairs)
 
 
 @dataclass(frozen=True)
 class OneOf:
-    """In an option's annotation: it takes names, and plugins can add to those that are known.
-
-    Attributes:
-        kind: What the names stand for, as ``shift``.
-        names: Returns the names that are known now.
-    """
+    """In an option's annotation: it takes names of one kind, as ``shift``; plugins can add some."""
 
     kind: str
-    names: Callable[[], Sequence[str]]
+
+    def names(self) -> list[str]:
+        """Returns the names that are known now."""
+        return registry.names(self.kind)
 
 
 def named_by(field: FieldInfo) -> OneOf | None:
@@ -118,14 +112,9 @@ def option(
             protocol.
         **constraints: pydantic's ``ge``, ``gt``, ``le``, ``lt``, ``min_length``.
     """
-    extra: dict[str, Any] = {"accepts": accepts, "identity": identity}
+    extra = {"accepts": accepts, "identity": identity, "off": off}
     extra |= {"common": common, "compared": compared}
-    if off is not PydanticUndefined:
-        extra["off"] = off
     return Field(default, description=help, json_schema_extra=extra, **constraints)
-
-
-_MAY_HOLD_BOOL = (bool, list, tuple, dict, set)
 
 
 class Options(BaseModel):
@@ -143,9 +132,7 @@ class Options(BaseModel):
         for name, value in values.items():
             if (field := fields.get(name)) is None or field.annotation is bool:
                 continue
-            if isinstance(value, _MAY_HOLD_BOOL) and any(
-                isinstance(v, bool) for v in _parts(value)
-            ):
+            if _holds_bool(value):
                 raise ValueError(f"{name}={shown(value)}: must be {accepted(field)}")
             if value == "none" and _may_be_none(field):
                 read[name] = None
@@ -163,8 +150,7 @@ class Options(BaseModel):
         """The options that can change results, as JSON values; those that are off are left out."""
         values = self.model_dump(mode="json")
         for name, field in type(self).model_fields.items():
-            extra = _extra(field)
-            is_off = "off" in extra and getattr(self, name) == extra["off"]
+            is_off = getattr(self, name) == _extra(field).get("off", PydanticUndefined)
             if is_off or not is_marked(field, "identity"):
                 del values[name]
         return values
@@ -194,7 +180,8 @@ def accepted(field: FieldInfo) -> str:
         return str(text)
     named = named_by(field)
     if named is not None and field.annotation is not str:
-        return _several(named, field)
+        names = ", ".join(named.names()) or f"the {named.kind}s that plugins add"
+        return f"one or more of {names}, each once" + ", or none" * _may_be_none(field)
     is_literal = get_origin(field.annotation) is Literal
     if choices := named.names() if named else get_args(field.annotation) * is_literal:
         return "one of " + ", ".join(map(str, choices))
@@ -217,20 +204,12 @@ def accepted(field: FieldInfo) -> str:
     return "a text"
 
 
-def _several(named: OneOf, field: FieldInfo) -> str:
-    names = ", ".join(named.names()) or f"the {named.kind}s that plugins add"
-    return f"one or more of {names}, each once" + ", or none" * _may_be_none(field)
-
-
-def _parts(value: Any) -> Iterator[Any]:
-    """A value, or what it lists or maps."""
+def _holds_bool(value: Any) -> bool:
+    """Whether a value is True or False, or lists or maps one."""
     if isinstance(value, dict):
-        yield from value
-        yield from value.values()
-    elif isinstance(value, list | tuple | set):
-        yield from value
-    else:
-        yield value
+        value = [*value, *value.values()]
+    parts = value if isinstance(value, list | tuple | set) else (value,)
+    return any(isinstance(part, bool) for part in parts)
 
 
 def _may_be_none(field: FieldInfo) -> bool:

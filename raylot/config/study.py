@@ -23,9 +23,8 @@ from raylot.config.concepts import (
     TicketOptions,
     TrainingOptions,
     customary_rounds,
-    one_of,
 )
-from raylot.config.options import Options, option, parse_list, parse_rounds
+from raylot.config.options import OneOf, Options, option, parse_list, parse_rounds
 from raylot.config.runs import StreamRun, Subnetwork, TicketsRun, TicketStreamRun
 from raylot.foundation.errors import OptionError, shown
 
@@ -48,12 +47,12 @@ class SearchOptions(NamingOptions, title="what is varied"):
         common=True,
         accepts="whole numbers from 0, each once, as 0-9 or 0,3,5",
     )
-    shifts: Annotated[tuple[str, ...], _List, one_of("shift"), Field(min_length=1)] = option(
+    shifts: Annotated[tuple[str, ...], _List, OneOf("shift"), Field(min_length=1)] = option(
         ("permuted_pixels", "stationary"), "shift types to compare", common=True
     )
-    interventions: Annotated[
-        tuple[str, ...], _List, one_of("intervention"), Field(min_length=1)
-    ] = option(("none",), "interventions to compare", common=True)
+    interventions: Annotated[tuple[str, ...], _List, OneOf("intervention"), Field(min_length=1)] = (
+        option(("none",), "interventions to compare", common=True)
+    )
     sparsities: Annotated[tuple[Sparsity, ...], _List, Field(min_length=1)] = option(
         (0.8, 0.9),
         "target fractions of weights removed",

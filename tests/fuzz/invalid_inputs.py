@@ -10,8 +10,7 @@ import math
 import random
 import re
 import types
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -20,11 +19,11 @@ import annotated_types
 import yaml
 from pydantic.fields import FieldInfo
 
-from raylot.config import Study
+from raylot.config import Study, TicketsRun
 from raylot.config.options import accepted, named_by
 
 #: Options of the command line that do not belong to the study.
-_FLAGS = {"preset", "config", "plugin", "dry_run", "retry_failed", "help", "help_all"}
+_FLAGS = ("preset", "config", "plugin", "dry_run", "retry_failed", "help", "help_all")
 
 #: Texts that are no number, choice, truth value or list of these.
 _JUNK = (
@@ -242,85 +241,48 @@ _WRONG_TOO = {
 
 # ------------------------------------------------------------------ contradictions
 
-#: For each check of the configuration that looks at several options, or at more than limits:
-#: command lines that it must refuse, and the options that the message may begin with.
-_Contradictions = Callable[[random.Random], list[tuple[str, list[str]]]]
-
-
-def _each(names: str, *lines: str) -> _Contradictions:
-    return lambda draw: [(names, line.split()) for line in lines]
-
-
-def _momentum(draw: random.Random) -> list[tuple[str, list[str]]]:
-    values = [f"{draw.uniform(0.01, 0.99):.3f}" for _ in range(6)]
-    return [("momentum", ["--momentum", v, *(["--optimizer", "adam"] * (i % 2))])
-            for i, v in enumerate(values)]  # fmt: skip
-
-
-def _probe(draw: random.Random) -> list[tuple[str, list[str]]]:
-    sizes = [1438, 60000, *(draw.randint(1438, 60000) for _ in range(6))]
-    return [("probe_size", ["--probe-size", str(size)]) for size in sizes]
-
-
-def _pixels(draw: random.Random) -> list[tuple[str, list[str]]]:
-    shares = ["0.02", "1e-9", *(f"{draw.uniform(1e-6, 0.022):.6f}" for _ in range(5))]
-    return [("fraction", ["--fraction", share, "--shifts", "permuted_pixels"]) for share in shares]
-
-
-def _output_rate(draw: random.Random) -> list[tuple[str, list[str]]]:
-    rates = [f"{draw.uniform(0, 0.99):.3f}" for _ in range(6)]
-    return [("output_rate", ["--scope", "global", "--output-rate", rate]) for rate in rates]
-
-
-def _shrinking(draw: random.Random) -> list[tuple[str, list[str]]]:
-    factors = [f"{draw.uniform(0, 0.98):.3f}" for _ in range(6)]
-    return [("shrink", ["--perturb-every", "step", "--shrink", factor]) for factor in factors]
-
-
-def _rewinding(draw: random.Random) -> list[tuple[str, list[str]]]:
+#: For each check of the configuration that looks at several options, or at more than limits: the
+#: options that the message may begin with, and command lines that it must refuse.
+_CONTRADICTIONS: dict[str, tuple[str, ...]] = {
+    "_momentum_needs_sgd": ("momentum", "--momentum 0.01", "--momentum 0.99 --optimizer adam"),
+    "_probe_fits": ("probe_size", "--probe-size 1438", "--probe-size 60000"),
+    "_pixels_move": ("fraction", "--fraction 0.022", "--fraction 1e-9 --shifts permuted_pixels"),
+    "_output_rate_needs_layers": (
+        "output_rate",
+        "--scope global --output-rate 0",
+        "--scope global --output-rate 0.99",
+    ),
+    "_small_steps_shrink_little": (
+        "shrink",
+        "--perturb-every step --shrink 0",
+        "--perturb-every step --shrink 0.98",
+    ),
     # 45 batches of 32 digits an epoch
-    lines = []
-    for _ in range(6):
-        epochs = draw.randint(1, 50)
-        steps = 45 * epochs + draw.randint(1, 10**6)
-        lines.append(["--batch-size", "32", "--epochs", str(epochs), "--rewind-steps", str(steps)])
-    return [("rewind_steps", line) for line in lines]
-
-
-def _recycling(draw: random.Random) -> list[tuple[str, list[str]]]:
-    return [
-        ("redo_interval", ["--interventions", "none,redo", "--batch-size", "32", "--epochs",
-                           str(epochs), "--redo-interval", str(45 * epochs + draw.randint(1, 99))])
-        for epochs in draw.sample(range(1, 100), 6)
-    ]  # fmt: skip
-
-
-def _beyond_the_stream(draw: random.Random) -> list[tuple[str, list[str]]]:
-    lines = []
-    for _ in range(8):
-        tasks = draw.randint(1, 1000)
-        wrong = tasks + draw.randint(0, 1000)
-        texts = (str(wrong), f"0,{wrong}", f"0-{wrong}", f"{wrong}-:3", f"0-:2,{wrong}")
-        lines.append(["--tasks", str(tasks), "--snapshots", draw.choice(texts)])
-    return [("snapshots", line) for line in lines]
-
-
-_CONTRADICTIONS: dict[str, _Contradictions] = {
-    "_momentum_needs_sgd": _momentum,
-    "_probe_fits": _probe,
-    "_pixels_move": _pixels,
-    "_output_rate_needs_layers": _output_rate,
-    "_small_steps_shrink_little": _shrinking,
-    "_rewinding_ends_with_the_task": _rewinding,
-    "_recycling_happens": _recycling,
-    "_a_batch_is_left": _each(
+    "_rewinding_ends_with_the_task": (
+        "rewind_steps",
+        "--batch-size 32 --epochs 1 --rewind-steps 46",
+        "--batch-size 32 --epochs 50 --rewind-steps 1000000",
+    ),
+    "_recycling_happens": (
+        "redo_interval",
+        "--interventions none,redo --batch-size 32 --epochs 1 --redo-interval 46",
+        "--interventions redo --batch-size 32 --epochs 99 --redo-interval 4456",
+    ),
+    "_within_stream": (
+        "snapshots",
+        "--tasks 1 --snapshots 1",
+        "--tasks 9 --snapshots 0,9",
+        "--tasks 99 --snapshots 0-100",
+        "--tasks 1000 --snapshots 1005-:3",
+        "--tasks 9 --snapshots 0-:2,9",
+    ),
+    "_a_batch_is_left": (
         "batch_size",
         "--drop-last --batch-size 1438",
         "--batch-size 1000000 --drop-last=true",
         "--shifts stationary,class_split --classes-per-task 2 --batch-size 288 --drop-last",
     ),
-    "_within_stream": _beyond_the_stream,
-    "_close_open_ranges": _each(
+    "_close_open_ranges": (
         "snapshots",
         "--tasks 5 --snapshots 5-:1",
         "--tasks 5 --snapshots 0-:0",
@@ -329,13 +291,13 @@ _CONTRADICTIONS: dict[str, _Contradictions] = {
         "--tasks 5 --snapshots 0-:x",
         "--tasks 5 --snapshots 0-:",
     ),
-    "_recycling_needs_a_chain": _each(
+    "_recycling_needs_a_chain": (
         "interventions",
         "--interventions redo --network resnet",
         "--interventions none,reset,redo --network resnet --norm batch",
         "--interventions l2,redo --network resnet --width 4",
     ),
-    "_engine_applies": _each(
+    "_engine_applies": (
         "engine",
         "--engine fast --network lenet",
         "--engine fast --network vgg",
@@ -351,31 +313,31 @@ _CONTRADICTIONS: dict[str, _Contradictions] = {
         "--engine stacked --network vgg --norm batch",
         "--engine stacked --network resnet --norm batch",
     ),
-    "_unshifted_task_has_the_same_classes": _each(
+    "_unshifted_task_has_the_same_classes": (
         "plastic_task",
         "--plastic-task unshifted --shifts class_split",
         "--plastic-task unshifted --shifts stationary,class_split",
         "--plastic-task unshifted --shifts class_split --classes-per-task 10",
     ),
-    "_cuda_needs_a_gpu": _each(
+    "_cuda_needs_a_gpu": (
         "device",
         "--device cuda",
         "--device cuda --gpus-per-trial 0",
         "--device cuda --engine generic",
         "--device cuda --cpus-per-trial 4",
     ),
-    "_compiled_code_is_for_the_cpu": _each(
+    "_compiled_code_is_for_the_cpu": (
         "engine",
         "--engine fast --gpus-per-trial 1",
         "--engine fast --gpus-per-trial 0.5 --device auto",
         "--engine fast --gpus-per-trial 4",
     ),
-    "_ray_can_reserve_it": _each(
+    "_ray_can_reserve_it": (
         "gpus_per_trial",
         "--gpus-per-trial 1.5 --device cuda",
         "--gpus-per-trial 0.00001 --device cuda",
     ),
-    "_rounds_fit": _each(
+    "_rounds_fit": (
         "rounds",
         "--sparsities 0.8 --rounds 0.9:3",
         "--sparsities 0.5,0.6 --rounds 0.8:3,0.9:5",
@@ -384,7 +346,7 @@ _CONTRADICTIONS: dict[str, _Contradictions] = {
         "--sparsities 0.8,0.9 --rounds 0.8:3",
         "--sparsities 0.8 --rounds 0.8:3,0.9:5",
     ),
-    "_streams_are_searched": _each(
+    "_streams_are_searched": (
         "stream_snapshots stream_sparsities",
         "--sparsities 0.8 --stream-sparsities 0.9",
         "--sparsities 0.8,0.9 --stream-sparsities 0.8,0.7",
@@ -393,7 +355,7 @@ _CONTRADICTIONS: dict[str, _Contradictions] = {
         "--tasks 5 --snapshots 0,4 --stream-snapshots 0-4",
         "--tasks 5 --snapshots 0 --stream-snapshots 99999999",
     ),
-    "_each_once": _each(
+    "_each_once": (
         "seeds shifts interventions sparsities",
         "--seeds 0-3,2",
         "--seeds 5 4 3 4",
@@ -402,14 +364,14 @@ _CONTRADICTIONS: dict[str, _Contradictions] = {
         "--sparsities 0.5,0.50",
         "--sparsities 0.8 8e-1",
     ),
-    "_each_given_once": _each(
+    "_each_given_once": (
         "subnetworks stream_sparsities stream_snapshots",
         "--subnetworks dense,ticket,dense",
         "--sparsities 0.8 --stream-sparsities 0.8,0.80",
         "--tasks 5 --snapshots 0,4 --stream-snapshots 0,4,0",
         "--stream-snapshots ,",
     ),
-    "_names_are_known": _each(
+    "_names_are_known": (
         "shifts interventions network metrics",
         "--shifts noise,brightness",
         "--shifts shift",
@@ -419,37 +381,24 @@ _CONTRADICTIONS: dict[str, _Contradictions] = {
         "--metrics mine",
         "--metrics weight_norm",
     ),
-    "_each_measured_once": _each("metrics", "--metrics ,", "--metrics=", "--metrics mine,mine"),
-    "_absolute": _each("data_root", "--data-root ~no_such_user_at_all/x --dataset mnist"),
-    "_is_no_slip": _each("data_root", "--data-root= --dataset mnist"),
+    "_each_measured_once": ("metrics", "--metrics ,", "--metrics=", "--metrics mine,mine"),
+    "_absolute": ("data_root", "--data-root ~no_such_user_at_all/x --dataset mnist"),
+    "_is_no_slip": ("data_root", "--data-root= --dataset mnist"),
 }
 
-#: Checks that no contradiction belongs to: they prepare values, or ask the others.
-_NO_CONTRADICTION = {"_as_users_mean_it", "_runs_are_valid"}
+#: Checks that no contradiction belongs to: two prepare values or ask the others, and a study fills
+#: in a tickets run's task, rounds and plugins.
+_NO_CONTRADICTION = {
+    "_as_users_mean_it", "_runs_are_valid",
+    "_task_has_a_snapshot", "_customary_rounds", "_code_of_plugins",
+}  # fmt: skip
 
 
 def unlisted_checks() -> set[str]:
     """Checks of a study and of its runs that no contradiction here is for."""
-    found: set[str] = set()
-    for model in Study.__mro__:
-        found |= _checks_of(model)
-    study = Study.checked()
-    runs = (study.stream_run(seed=0), study.tickets_run(sparsity=0.8, task=0))
-    for run in runs:
-        found |= _checks_of(type(run))
-    # A tickets run's task comes from the study's snapshots, and its rounds from the study's.
-    # What is used from plugins is filled in.
-    never_wrong = {"_task_has_a_snapshot", "_customary_rounds", "_code_of_plugins"}
-    return found - never_wrong - _NO_CONTRADICTION - set(_CONTRADICTIONS)
-
-
-def _checks_of(model: type) -> set[str]:
-    decorators = getattr(model, "__pydantic_decorators__", None)
-    return (
-        set()
-        if decorators is None
-        else {*decorators.model_validators, *decorators.field_validators}
-    )
+    decorators = [model.__pydantic_decorators__ for model in (Study, TicketsRun)]
+    found = {name for of in decorators for name in (*of.model_validators, *of.field_validators)}
+    return found - _NO_CONTRADICTION - set(_CONTRADICTIONS)
 
 
 # ------------------------------------------------------------------ command lines
@@ -524,8 +473,8 @@ def _surplus(draw: random.Random) -> Iterator[Invalid]:
 
 
 def _contradicting(draw: random.Random) -> Iterator[Invalid]:
-    for lines in _CONTRADICTIONS.values():
-        for names, line in lines(draw):
+    for names, *lines in _CONTRADICTIONS.values():
+        for line in map(str.split, lines):
             begins = tuple(map(_typed, names.split()))
             for arguments in (tuple(line), (*line, "--dry-run")):
                 yield Invalid("contradiction", arguments, begins=begins)
@@ -609,7 +558,7 @@ def _wrong_in_a_file(draw: random.Random) -> Iterator[Invalid]:
             yield Invalid("wrong type in a file", ("--config", "{file}"), file, begins)
         texts = wrong_texts(name, option, draw)
         texts = [t for t in draw.sample(texts, min(8, len(texts))) if _can_be_dumped(t)]
-        texts = [t for t in texts if t != "null"]  # it is none in a file, quoted or not
+        texts = [t for t in texts if t not in ("null", "~")]  # none in a file, quoted or not
         for text in texts[:4]:
             file = yaml.safe_dump({name: text}).encode()
             begins = (_in_file(name),)
@@ -691,16 +640,12 @@ def _odd_keys(draw: random.Random) -> Iterator[Invalid]:
 
 
 def sample(cases: Sequence[Invalid]) -> list[Invalid]:
-    """One case about each option of every kind, and ten more of each kind."""
-    draw = random.Random(7)
-    shuffled = draw.sample(cases, len(cases))
-    chosen = {case.about: case for case in shuffled}
-    seen = Counter[str]()
-    for case in shuffled:
-        seen[case.kind] += 1
-        if seen[case.kind] <= 10:
-            chosen[case.kind, str(seen[case.kind])] = case
-    return list(dict.fromkeys(chosen.values()))
+    """One case about each option of every kind, and 250 cases of each kind, or all that it has."""
+    shuffled = random.Random(7).sample(cases, len(cases))
+    chosen = [*{case.about: case for case in shuffled}.values()]
+    for kind in dict.fromkeys(case.kind for case in shuffled):
+        chosen += [case for case in shuffled if case.kind == kind][:250]
+    return list(dict.fromkeys(chosen))
 
 
 def all_invalid() -> list[Invalid]:

@@ -145,7 +145,16 @@ def _listening(port: int) -> set[str]:
 def test_a_submitted_sweep_runs_and_its_cluster_asks_for_the_token(
     head: Head, tmp_path: Path
 ) -> None:
-    submit = [str(_CLUSTER / "submit.sh"), head.address, "--storage", str(tmp_path / "study")]
+    """The sweep uses a plugin that lies in the folder that is submitted."""
+    clone = tmp_path / "clone"
+    for part in ("raylot", "sweeps", "analysis"):
+        shutil.copytree(_ROOT / part, clone / part, ignore=shutil.ignore_patterns("__pycache__"))
+    (clone / "mine.py").write_text(
+        "from raylot import plugins\n"
+        "plugins.shift('same')(lambda dataset, options, key, t: dataset)\n"
+    )
+    submit = [str(clone / "sweeps" / "cluster" / "submit.sh"), head.address, *_TINY]
+    submit += ["--storage", str(tmp_path / "study"), "--plugin", "mine.py", "--shifts", "same"]
 
     nobody = {k: v for k, v in head.environment.items() if not k.startswith("RAY_AUTH")}
     for credentials, answer in (
@@ -153,7 +162,7 @@ def test_a_submitted_sweep_runs_and_its_cluster_asks_for_the_token(
         ({"RAY_AUTH_TOKEN": "beef" * 16}, "Invalid authentication token"),
     ):
         refused = subprocess.run(
-            [*submit, *_TINY], env={**nobody, **credentials}, cwd=tmp_path,
+            submit, env={**nobody, **credentials}, cwd=tmp_path,
             capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
         assert refused.returncode != 0
@@ -162,31 +171,13 @@ def test_a_submitted_sweep_runs_and_its_cluster_asks_for_the_token(
     assert _listening(head.port) == {"0100007F"}, "loopback, and nothing else"
 
     done = subprocess.run(
-        [*submit, *_TINY], env=head.environment, cwd=tmp_path,
-        capture_output=True, text=True, check=False, timeout=240,
+        submit, env=head.environment, cwd=tmp_path,
+        capture_output=True, text=True, check=False, timeout=400,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"Job 'raysubmit_\w+' succeeded", done.stdout + done.stderr)
     assert "4 runs finished" in done.stdout
     assert "Traceback" not in done.stdout
-    _assert_finished(tmp_path / "study")
-
-
-def test_a_submitted_sweep_takes_a_plugin_from_its_folder(head: Head, tmp_path: Path) -> None:
-    clone = tmp_path / "clone"
-    for part in ("raylot", "sweeps", "analysis"):
-        shutil.copytree(_ROOT / part, clone / part, ignore=shutil.ignore_patterns("__pycache__"))
-    (clone / "mine.py").write_text(
-        "from raylot import plugins\n"
-        "plugins.shift('same')(lambda dataset, options, key, t: dataset)\n"
-    )
-    submit = [str(clone / "sweeps" / "cluster" / "submit.sh"), head.address]
-    own = ["--storage", str(tmp_path / "study"), "--plugin", "mine.py", "--shifts", "same"]
-    done = subprocess.run(
-        [*submit, *_TINY, *own], env=head.environment, cwd=tmp_path,
-        capture_output=True, text=True, check=False, timeout=400,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
     _assert_finished(tmp_path / "study")
     assert set(results.read(tmp_path / "study", "runs")["shift"]) == {"same"}
 

@@ -71,29 +71,3 @@ def test_the_siblings_answer_their_questions_and_compute_nothing_twice(
     plan = [line.split() for line in capfd.readouterr().out.splitlines()]
     assert [row[-3] for row in plan[1:4]] == ["0", "0", "0"], "nothing is left to run"
     assert " ".join(plan[4]) == "Nothing is left to compute."
-
-
-@pytest.mark.parametrize(
-    ("script", "stages"),
-    [
-        # 6 steps a task: 4 tasks and 2 fresh networks; 2 x 2 + 2 trainings; 10 tasks
-        (
-            "ticket_plasticity",
-            [["streams", "2", "0", "2", "36", "72"], ["tickets", "4", "0", "4", "36", "144"],
-             ["ticket", "streams", "16", "0", "16", "60", "960"]],
-        ),
-        (
-            "plastic_parameters",
-            [["streams", "2", "0", "2", "36", "72"], ["tickets", "4", "0", "4", "36", "144"]],
-        ),
-    ],
-)  # fmt: skip
-def test_a_dry_run_prints_the_plan_and_touches_nothing(
-    script: str, stages: list[list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    storage = tmp_path / "new"
-    assert _main(script, storage, "--dry-run") == 0
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert rows[1:-2] == stages
-    assert rows[-2][0] == "Predicted:"
-    assert not storage.exists()

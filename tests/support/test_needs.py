@@ -53,12 +53,6 @@ def test_without_mnist_one_closing_line_says_how_to_have_it(tmp_path: Path) -> N
     assert line.startswith("Skipped tests: 2 x needs MNIST (set RAYLOT_MNIST to the folder")
 
 
-def test_a_browser_that_is_missing_is_told_too(tmp_path: Path) -> None:
-    done = _pytest(tmp_path, _ONE_NEEDS_A_BROWSER, PATH=str(tmp_path))
-    assert done.returncode == 0, done.stdout
-    assert "Skipped tests: 1 x needs Chromium or Chrome (Debian: apt-get" in done.stdout
-
-
 @pytest.mark.parametrize("test", [_TWO_NEED_MNIST, _ONE_NEEDS_A_BROWSER])
 def test_where_nothing_may_be_skipped_it_is_an_error(test: str, tmp_path: Path) -> None:
     done = _pytest(tmp_path, test, PATH=str(tmp_path), **{needs.STRICT: "1"})

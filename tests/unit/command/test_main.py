@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from raylot.command import analyses, main, studies
+from raylot.command.arguments import parse
 from raylot.command.main import COMMANDS
 from raylot.command.studies import STUDIES
 from raylot.foundation.version import VERSION
@@ -91,3 +92,9 @@ def test_every_study_names_analyses_that_exist() -> None:
     for kind in studies.STUDIES.values():
         assert kind.analyses.keys() <= analyses.ANALYSES.keys()
         assert kind.description.count("\n") > 3
+
+
+def test_a_study_of_ticket_streams_has_some_by_default() -> None:
+    kind = studies.TICKET_PLASTICITY
+    study = parse(kind.description, kind.name, [], kind.defaults).study
+    assert (study.ticket_tasks, study.snapshots, study.sparsities) == (10, (0, 20), (0.8,))

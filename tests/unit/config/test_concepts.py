@@ -84,38 +84,24 @@ def test_every_numeric_option_has_a_range() -> None:
 
 
 @pytest.mark.parametrize(("model", "name", "inside", "outside"), ENDS)
-def test_values_just_outside_the_range_are_refused(
-    model: type[Options], name: str, inside: Any, outside: Any
-) -> None:
-    field = model.model_fields[name]
-    expected = f"{name}={{}}: must be {accepted(field)}"
-    assert refusal(lambda: model.checked(**{name: outside})) == expected.format(outside)
-    assert refusal(lambda: model.checked(**{name: str(outside)})) == expected.format(outside)
-
-
-@pytest.mark.parametrize(("model", "name", "inside", "outside"), ENDS)
-def test_values_just_inside_the_range_are_accepted(
-    model: type[Options], name: str, inside: Any, outside: Any
-) -> None:
-    companions = COMPANIONS.get(name, {})
-    for value in (inside, str(inside)):
-        assert getattr(model.checked(**{name: value}, **companions), name) == inside
-
-
-@pytest.mark.parametrize(("model", "name", "inside", "outside"), ENDS)
-def test_the_message_gives_both_ends(
+def test_a_range_ends_where_the_message_says(
     model: type[Options], name: str, inside: Any, outside: Any
 ) -> None:
     words = accepted(model.model_fields[name])
     assert str(inside) in words or str(outside) in words
+    for wrong in (outside, str(outside)):
+        told = refusal(lambda wrong=wrong: model.checked(**{name: wrong}))  # type: ignore[misc]
+        assert told == f"{name}={outside}: must be {words}"
+    companions = COMPANIONS.get(name, {})
+    for right in (inside, str(inside)):
+        assert getattr(model.checked(**{name: right}, **companions), name) == inside
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "word", "", [1], {}, "1 2"])
 @pytest.mark.parametrize(("model", "name"), NUMERIC)
-def test_what_is_no_number_is_refused(model: type[Options], name: str, value: Any) -> None:
-    expected = f"{name}={{}}: must be {accepted(model.model_fields[name])}"
-    assert refusal(lambda: model.checked(**{name: value})) == expected.format(value)
-    assert refusal(lambda: model.checked(**{name: str(value)})) == expected.format(value)
+def test_what_is_no_number_is_refused(model: type[Options], name: str) -> None:
+    for value in (math.nan, -math.inf, "word", [1], {}):
+        told = refusal(lambda value=value: model.checked(**{name: value}))  # type: ignore[misc]
+        assert told == f"{name}={value}: must be {accepted(model.model_fields[name])}"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from raylot.config.options import (
     parse_integers,
     parse_list,
     parse_rounds,
-    unknown_option,
 )
 from raylot.foundation.errors import OptionError
 
@@ -44,13 +43,11 @@ class Sample(Options):
     ("text", "numbers"),
     [
         ("0-3,10,20-40:10", [0, 1, 2, 3, 10, 20, 30, 40]),
-        ("0-3 10 20-40:10", [0, 1, 2, 3, 10, 20, 30, 40]),
         ("0-3, 10,  20-40:10 ,", [0, 1, 2, 3, 10, 20, 30, 40]),
         ("7", [7]),
         ("5-5", [5]),
         ("0-9:4", [0, 4, 8]),
-        ("3,1,2", [3, 1, 2]),
-        ("1,1", [1, 1]),
+        ("3,1,1", [3, 1, 1]),
         ("", []),
         (7, [7]),
     ],
@@ -93,8 +90,6 @@ def test_a_written_list_is_read_back(numbers: list[int]) -> None:
     [
         ("0.8,0.9", ["0.8", "0.9"]),
         ("0.8 0.9", ["0.8", "0.9"]),
-        ("0.8,  0.9,", ["0.8", "0.9"]),
-        ("stationary", ["stationary"]),
         ("", []),
         (0.8, [0.8]),
         (1, [1]),
@@ -111,9 +106,8 @@ def test_lists(value: Any, words: Any) -> None:
     [
         ("3", 3),
         ("auto", None),
-        ("0.8:3", {0.8: 3}),
         ("0.8:3,0.9:5", {0.8: 3, 0.9: 5}),
-        ("0.8:3 0.9:5", {0.8: 3, 0.9: 5}),
+        ({"0.8": 3, 0.9: 5}, {0.8: 3, 0.9: 5}),
         (3, 3),
         (None, None),
     ],
@@ -153,15 +147,11 @@ def test_accepted_in_words(name: str, words: str) -> None:
     ("values", "message"),
     [
         ({"count": 0}, "count=0: must be a whole number in [1, 10]"),
-        ({"count": "eleven"}, "count=eleven: must be a whole number in [1, 10]"),
-        ({"share": 1.2}, "share=1.2: must be a number in [0, 1)"),
         ({"share": float("nan")}, "share=nan: must be a number in [0, 1)"),
         ({"kind": "three"}, "kind=three: must be one of one, two"),
         ({"flag": "perhaps"}, "flag=perhaps: must be true or false"),
         ({"numbers": "1-x"}, "numbers=1-x: must be whole numbers, as 0-2"),
-        ({"numbers": []}, "numbers=[]: must be whole numbers, as 0-2"),
         ({"numbers": [1, True]}, "numbers=[1, True]: must be whole numbers, as 0-2"),
-        ({"numbers": (False,)}, "numbers=(False,): must be whole numbers, as 0-2"),
         ({"numbers": {3: True}}, "numbers={3: True}: must be whole numbers, as 0-2"),
         ({"count": True}, "count=True: must be a whole number in [1, 10]"),
         ({"count": "1" * 300}, f"count={'1' * 200}...: must be a whole number in [1, 10]"),
@@ -169,8 +159,6 @@ def test_accepted_in_words(name: str, words: str) -> None:
             {"count": ["x"] * 50},
             "count=[" + "'x', " * 20 + "...]: must be a whole number in [1, 10]",
         ),
-        ({"count": "\x1b[2J"}, "count=\\x1b[2J: must be a whole number in [1, 10]"),
-        ({"count": "\udcff"}, "count=\\udcff: must be a whole number in [1, 10]"),
         ({"cuont": 3}, "cuont=3: unknown option; did you mean count?"),
         (
             {"zzzz": 3},
@@ -192,13 +180,6 @@ def test_a_value_with_line_breaks_is_told_in_one_line(name: str, line_break: str
     assert str(caught.value).startswith(f"{name}=")
 
 
-@pytest.mark.parametrize("name", ["cls", "self", "values", "model_config", "a\nb", ""])
-def test_any_unknown_name_is_refused_in_one_line(name: str) -> None:
-    with pytest.raises(OptionError, match="unknown option") as caught:
-        Sample.checked(**{name: 1})
-    assert len(str(caught.value).splitlines()) == 1
-
-
 @pytest.mark.parametrize("character", ["\x00", "\x1b", "\x7f", "\x9b", "\u202e", "\ud800", "\t"])
 def test_what_could_steer_a_terminal_is_escaped(character: str) -> None:
     assert str(OptionError(f"a{character}b é")) == f"a{ascii(character)[1:-1]}b é"
@@ -209,11 +190,6 @@ def test_a_message_is_no_longer_than_a_screen() -> None:
     assert len(message) == 2500 + len(" ... ")
     assert message.startswith("name=aaa")
     assert message.endswith("aaa: must be short")
-
-
-def test_did_you_mean_the_closest() -> None:
-    message = unknown_option("learn_rate", 1, ["rounds", "learning_rate"])
-    assert message == "learn_rate=1: unknown option; did you mean learning_rate?"
 
 
 def test_options_cannot_be_changed_later() -> None:
@@ -236,30 +212,20 @@ class Grown(Before):
     noise: float = option(0.0, "later", off=0.0)
     method: str = option("none", "later", off="none")
     extra: int | None = option(None, "later", off=None)
+    layers: tuple[int, ...] = option((), "later", off=())
     place: str = option("here", "later", identity=False)
 
 
 def test_an_option_that_is_off_leaves_the_identity_alone() -> None:
-    assert Grown().identity() == Before().identity() == {"count": 3}
-
-
-def test_a_list_that_is_off_leaves_the_identity_alone() -> None:
-    class WithList(Before):
-        layers: tuple[int, ...] = option((), "later", off=())
-
-    assert WithList().identity() == {"count": 3}
-    assert WithList(layers=(1, 2)).identity() == {"count": 3, "layers": [1, 2]}
+    assert Grown(place="there").identity() == Before().identity() == {"count": 3}
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("noise", 0.1), ("method", "some"), ("extra", 0), ("count", 4)]
+    ("name", "value"),
+    [("noise", 0.1), ("method", "some"), ("extra", 0), ("layers", [1, 2]), ("count", 4)],
 )
 def test_an_option_that_is_on_belongs_to_the_identity(name: str, value: Any) -> None:
     assert Grown(**{name: value}).identity() == {"count": 3, name: value}
-
-
-def test_what_cannot_change_results_does_not_belong_to_it() -> None:
-    assert Grown(place="there").identity() == Grown().identity()
 
 
 def test_identity_holds_json_values() -> None:

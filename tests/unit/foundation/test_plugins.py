@@ -118,22 +118,16 @@ def test_options_take_the_names_that_a_plugin_adds(tmp_path: Path) -> None:
         with pytest.raises(OptionError, match=f"{option}={name}: must be one .*--plugin FILE.py"):
             StreamRun.checked(**{option: name})
     _load(tmp_path, _EVERYTHING)
+    with pytest.raises(
+        OptionError, match=r"shifts=brighter: .*stationary, same, each once; --plug"
+    ):
+        Study.checked(shifts="same,brighter")
     run = StreamRun.checked(**names)
     assert (run.shift, run.network, run.intervention) == ("same", "linear", "frozen")
     assert run.metrics == ("biggest",)
     study = Study.checked(shifts="same,noise", interventions="none,frozen", network="linear")
     assert study.tickets_run(shift="same", task=0, sparsity=0.8).shift == "same"
     assert study.shifts == ("same", "noise")
-
-
-def test_an_unknown_name_is_told_all_that_would_do(tmp_path: Path) -> None:
-    _load(tmp_path, _SHIFT)
-    with pytest.raises(OptionError) as caught:
-        Study.checked(shifts="darker,brighter")
-    known = ", ".join([*BUILT_IN["shift"], "darker"])
-    assert str(caught.value) == (
-        f"shifts=brighter: must be one or more of {known}, each once; --plugin FILE.py adds others"
-    )
 
 
 def test_metrics_are_named_in_any_order(tmp_path: Path) -> None:
@@ -215,15 +209,12 @@ def test_an_intervention_acts_and_keeps_the_fast_engine_away(tmp_path: Path) -> 
     _load(tmp_path, _EVERYTHING)
     made = interventions.make(InterventionOptions(intervention="frozen"))
     assert isinstance(made, Intervention)
-    network, run = (
-        networks.build(NetworkOptions(hidden=(4,)), (1, 8, 8), 10, RandomKey((0,))),
-        (StreamRun.checked()),
-    )
+    network = networks.build(NetworkOptions(hidden=(4,)), (1, 8, 8), 10, RandomKey((0,)))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     for intervention, engine in ((made, "generic"), (None, "fast")):
         result = train(
-            network, load_dataset("digits"), epochs=1, batch_size=256, optimizer=run,
-            key=RandomKey((0,)), intervention=intervention,
+            network, load_dataset("digits"), epochs=1, batch_size=256,
+            optimizer=StreamRun.checked(), key=RandomKey((0,)), intervention=intervention,
         )  # fmt: skip
         assert result.engine == engine
         unmoved = all(torch.equal(before[n], t) for n, t in network.state_dict().items())
@@ -475,26 +466,19 @@ def test_only_what_the_code_does_counts(tmp_path: Path) -> None:
     assert (kind, name, len(short)) == ("shift", "darker", 12)
     assert [_code(tmp_path, source) for source in _SAME] == [code] * len(_SAME)
     assert len({code, *(_code(tmp_path, source) for source in _OTHER)}) == 1 + len(_OTHER)
-
-
-def test_where_the_file_lies_does_not_count(tmp_path: Path) -> None:
-    code = _code(tmp_path, _SHIFT)
     plugins.forget()
     _load(tmp_path, _SHIFT, "elsewhere.py")
     assert StreamRun.checked(shift="darker").plugins == code
 
 
 def test_runs_that_use_nothing_of_a_plugin_are_what_they_were(tmp_path: Path) -> None:
-    before = [
-        StreamRun.checked().run_id,
-        TicketsRun.checked().run_id,
-        TicketsRun.checked().protocol,
-    ]
+    def identities() -> list[str | None]:
+        runs = [StreamRun.checked(), TicketsRun.checked()]
+        return [text for run in runs for text in (run.run_id, run.protocol, run.plugins)]
+
+    before = identities()
     _load(tmp_path, _EVERYTHING)
-    assert [
-        StreamRun.checked().run_id, TicketsRun.checked().run_id, TicketsRun.checked().protocol
-    ] == before  # fmt: skip
-    assert StreamRun.checked().plugins is None
+    assert identities() == before
 
 
 @pytest.mark.parametrize(
@@ -629,11 +613,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     meta = tmp_path / "site" / "raylot_test_package-1.0.dist-info"
     meta.mkdir()
     _file(meta, "Metadata-Version: 2.1\nName: raylot-test-package\nVersion: 1.0\n", "METADATA")
-    _file(
-        meta,
-        "[raylot.plugins]\nmine = raylot_test_package.shifts\n",
-        "entry_points.txt",
-    )
+    _file(meta, "[raylot.plugins]\nmine = raylot_test_package.shifts\n", "entry_points.txt")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     return tmp_path / "site"
 
@@ -660,17 +640,7 @@ def test_the_version_of_an_installed_plugin_counts(installed: Path) -> None:
     assert StreamRun.checked(shift="darker").plugins != before
 
 
-def test_a_broken_installed_plugin_is_named_where_a_name_is_missed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    points = [EntryPoint("x", "raylot_no_such_package.shifts", registry.ENTRY_POINTS)]
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
-    assert StreamRun.checked(shift="noise").shift == "noise"
-    with pytest.raises(OptionError, match=r"adds others; plugin=raylot_no_such_package.shifts: "):
-        StreamRun.checked(shift="darker")
-
-
-def test_an_installed_package_that_ends_the_process_is_named_too(
+def test_broken_installed_plugins_are_named_where_a_name_is_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "raylot_quitting_package"
@@ -678,7 +648,10 @@ def test_an_installed_package_that_ends_the_process_is_named_too(
     (package / "__init__.py").write_text("import sys\nsys.exit(0)\n")
     (package / "shifts.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
-    points = [EntryPoint("x", "raylot_quitting_package.shifts", registry.ENTRY_POINTS)]
+    names = ("raylot_no_such_package.shifts", "raylot_quitting_package.shifts")
+    points = [EntryPoint("x", name, registry.ENTRY_POINTS) for name in names]
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
-    with pytest.raises(OptionError, match=r"plugin=raylot_quitting_package.shifts: .* SystemExit"):
+    assert StreamRun.checked(shift="noise").shift == "noise"
+    missing, quitting = (f"plugin={name}: must be" for name in names)
+    with pytest.raises(OptionError, match=f"adds others; {missing} .*; {quitting} .* SystemExit"):
         StreamRun.checked(shift="darker")
