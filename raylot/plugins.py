@@ -106,7 +106,7 @@ def intervention(name: str) -> Callable[[_InterventionT], _InterventionT]:
     The class is a subclass of `raylot.training.Intervention` (or a function that returns one) and
     overrides the places of the training loop where it acts. raylot makes a new object for every
     training, with the run's `raylot.config.InterventionOptions`, so it keeps no state from task to
-    task. Pruned weights are put back after whatever it does. The generic engine trains its runs.
+    task. raylot restores pruned weights after each of its methods. Its runs use the generic engine.
     """
     return registry.registers("intervention", name, "options")
 

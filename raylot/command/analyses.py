@@ -133,7 +133,7 @@ def run_analysis(name: str, storage: Storage, data: str) -> bool:
 
 
 class _Copied:
-    """A stream that remembers what is written to it, and is written at once."""
+    """A stream that keeps a copy of its text, and writes at once."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

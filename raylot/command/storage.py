@@ -73,7 +73,7 @@ def _check(storage: Storage, given: argparse.Namespace) -> int:
 
 
 def _report(storage: Storage, lease: Lease | None = None, *, is_idle: bool = True) -> int:
-    """Says what was found; repairs it under a lease."""
+    """Prints the findings; repairs damages under a lease."""
     found = inspect(storage, artifacts=True, is_idle=is_idle)
     running = unfinished_runs(storage, found.runs)
     again = set(found.to_compute_again)

@@ -33,7 +33,7 @@ Sparsity = Annotated[float, Field(ge=0, lt=1)]
 
 
 class NamingOptions(Options):
-    """Base of options that take names, of what is built in or of what plugins add."""
+    """Base of options that take names, built in or added by plugins."""
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:

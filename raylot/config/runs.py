@@ -295,7 +295,7 @@ class TicketStreamRun(TicketsRun):
     def run_id(self) -> str:
         identity = self.identity()
         own = {k: v for k, v in identity.items() if k not in TicketsRun.model_fields}
-        if self.subnetwork == "dense":  # which does not depend on what was pruned
+        if self.subnetwork == "dense":  # it does not depend on the search
             found_in = {k: v for k, v in identity.items() if k in _SEARCH_OF_DENSE}
             found_in["stream"] = self.stream.run_id
         else:

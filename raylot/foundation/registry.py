@@ -6,8 +6,8 @@ package lists as an entry point in the group ``raylot.plugins`` is a plugin too:
 executes it when an option gives a name that is not known yet. A plugin that is only imported, as by
 its own tests, registers nothing.
 
-A worker gets the plugin's text together with its runs, and executes it. So whatever a plugin
-imports must be installed on every node. `code_of` makes its code part of a run's identity.
+A worker gets the plugin's text together with its runs, and executes it. So all nodes need the
+packages that the plugin imports. `code_of` makes its code part of a run's identity.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Metric(Generic[Layer]):
     """A metric of single layers.
 
     Attributes:
-        of_layer: returns its value from what was observed of a layer.
+        of_layer: returns its value from the observations of a layer.
         combine: returns the whole network's value from the layers' values and sizes.
     """
 
@@ -77,7 +77,7 @@ def rows(
 
     Args:
         metrics: metrics by name.
-        layers: what was observed of each layer, by name; without layers there are no rows.
+        layers: the observations of each layer, by name; without layers there are no rows.
         sizes: number of units or weights of each layer.
         finite: whether everything observed is finite; if not, every value is NaN.
         options: parameters of the metrics.

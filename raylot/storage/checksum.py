@@ -21,7 +21,7 @@ KEY, BLANK = "checksum", _NAME + _ZEROS
 
 
 class DamagedFileError(ValueError):
-    """A file differs from what was written.
+    """A file's bytes differ from those that were written.
 
     Attributes:
         path: in the storage.

@@ -255,7 +255,7 @@ def _place() -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         # The user's number belongs to it: some systems hide the processes of other users.
         return f"{boot} {Path('/proc/self/ns/pid').readlink()} {os.getuid()}"
-    except OSError:  # not Linux: a new text, so that the count alone tells who is alive
+    except OSError:  # not Linux: only the lease's count shows that its owner lives
         return uuid.uuid4().hex
 
 

@@ -34,7 +34,7 @@ def run(
             ``results/NAME`` with the study's option ``name``, else ``results/study``.
         spaces: returns the search spaces of streams, tickets and ticket streams, in Ray Tune's
             terms, for options that the study itself does not vary.
-        retry_failed: whether to compute again what ended with an error in an earlier call.
+        retry_failed: whether to compute runs again that ended with an error in an earlier call.
 
     Returns:
         The storage's results. A warning says if some runs failed or are missing.
@@ -69,7 +69,7 @@ def run(
         warnings.warn(
             f"{len(outcome.failures)} runs failed and {outcome.missing} are missing"
             + f" (the first: {one_line(first)})" * bool(first)
-            + ". All errors stand in `results.runs`; `retry_failed=True` tries failed runs again.",
+            + ". `results.runs` lists all errors; `retry_failed=True` tries failed runs again.",
             stacklevel=2,
         )
     return Results(Storage.again(opened.root))

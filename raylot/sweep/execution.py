@@ -85,7 +85,7 @@ class Execution:
         options: what a trial may use.
         searched: options that are searched over; Tune's tables and TensorBoard show them.
         lease: path of the file that says that this sweep is in charge.
-        progress: shows the user what is going on.
+        progress: shows the user how far the sweep is.
         guard: knows whether the user has interrupted the sweep.
         ended: the ended runs, as the table ``runs`` said when it was last read: before the
             execution, and after each Tune experiment.
@@ -339,7 +339,7 @@ class _Listener(tune.Callback):
         self._progress.run_ended(trial.trial_id)
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._progress.note(f"{trial} lost its worker; another takes over what was saved")
+        self._progress.note(f"{trial} lost its worker; another continues from the last save")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         run_id = _trial_run(trial).run_id

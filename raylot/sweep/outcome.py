@@ -63,7 +63,7 @@ class Outcome:
         if self.interrupted:
             lines.append(f"Interrupted. {CONTINUE}")
         elif self.missing > self.blocked:
-            lines.append("The same command tries again what was given up.")
+            lines.append("The same command tries missing runs again.")
         return "\n".join(lines)
 
 

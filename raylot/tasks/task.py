@@ -1,4 +1,4 @@
-"""A classification task as tensors, with checks of what callers give."""
+"""A classification task as tensors, with checks of a caller's tensors."""
 
 from __future__ import annotations
 

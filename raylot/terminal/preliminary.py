@@ -97,7 +97,7 @@ class AnswerSoFar:
             self._found.setdefault(setting, {})[seed, task] = accuracy, count
 
     def read(self, storage: Storage) -> None:
-        """Adds searches that earlier sweeps have ended; what was added since counts first."""
+        """Adds searches that earlier sweeps have ended, without replacing those added before."""
         earlier = results.read(storage, "snapshots", ["run_id", *_MEASURES])
         for row in earlier.to_dict("records"):
             setting, *place = self.places.get(row["run_id"], ("", 0, 0))
@@ -127,7 +127,7 @@ class AnswerSoFar:
         return replace(own, pearson=None if of_control is None else own.pearson, control=of_control)
 
     def _so_far(self, setting: str) -> SoFar:
-        """Computes again only what has changed: a terminal asks twice a second."""
+        """Computes figures again only if they have changed: a terminal asks twice a second."""
         found = self._found[setting].copy()  # while others add to it
         before = self._computed.get(setting)
         if before is None or before[0] != found:

@@ -214,17 +214,17 @@ class Progress:
         self._say()
 
     def steps_forgotten(self) -> None:
-        """Forgets what was still to be done, as all of it is about to be counted anew."""
+        """Forgets the remaining steps: the caller is about to count all of them again."""
         self.total_steps = self.steps_done
 
     def note(self, line: str) -> None:
-        """Says something that happens once, above what is live."""
+        """Prints a line above the live picture."""
         # rich erases a picture by the height of the last one: no thread may draw a picture
         # of another height between a note's erasing and drawing, as rich's own thread does.
         with self._drawing:
             self.console.print(safe(line), highlight=False, soft_wrap=True, markup=False)
 
-    # -------------------------------------------------- what is shown
+    # -------------------------------------------------- the picture
 
     @property
     def steps_done(self) -> int:

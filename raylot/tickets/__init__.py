@@ -1,4 +1,4 @@
-"""Winning tickets: the search by iterative magnitude pruning, its controls, what was found."""
+"""Winning tickets: the search by iterative magnitude pruning, its controls and its findings."""
 
 from raylot.tickets.find import choose_device, find_tickets
 from raylot.tickets.found import Tickets, masks_from_tensors, masks_to_tensors

@@ -83,7 +83,7 @@ def test_workers_that_are_killed_at_random_moments_lose_nothing(
                 killed += kill(generator.choice(workers))
         told = driver.finishes()
     assert killed >= 3
-    assert "lost its worker; another takes over what was saved" in told
+    assert "lost its worker; another continues from the last save" in told
     _assert_as_if_undisturbed(undisturbed, tmp_path)
 
 

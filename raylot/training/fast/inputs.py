@@ -49,7 +49,7 @@ def nonzero_inputs(inputs: Tensor) -> NonzeroInputs | None:
     return known[1]
 
 
-#: Tensor -> its number of changes when it was looked through, and what was found.
+#: Tensor -> its number of changes when it was examined, and the result.
 _KNOWN = WeakTensorKeyDictionary()
 
 

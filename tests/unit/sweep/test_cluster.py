@@ -124,7 +124,7 @@ def test_a_ray_that_does_not_start_loses_nothing(
     outcome = Sweep(study, Storage(tmp_path), {"seed": 0}, {"task": 0, "sparsity": 0.5}).run()
     assert outcome.lost == ["Ray could not be started: The current node timed out during startup."]
     assert outcome.missing == 2
-    assert "The same command tries again what was given up." in outcome.summary()
+    assert "The same command tries missing runs again." in outcome.summary()
     assert not list(Path(tmp_path, "drivers").iterdir())
 
 
