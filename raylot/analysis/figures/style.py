@@ -239,14 +239,9 @@ def _spread(axes: Axes, labels: Sequence[Label], points: float) -> None:
     has_room = _has_empty_panels_beside(axes)
     for (wish, label), y in zip(wanted, placed, strict=True):
         text = axes.annotate(
-            label.text,
-            (right, label.y),
-            xytext=(4, y - wish),
-            textcoords="offset points",
-            color=label.colour,
-            va="center",
-            annotation_clip=False,
-        )
+            label.text, (right, label.y), xytext=(4, y - wish), textcoords="offset points",
+            color=label.colour, va="center", annotation_clip=False,
+        )  # fmt: skip
         text.set_in_layout(not has_room)
 
 
@@ -283,33 +278,26 @@ def place_labels(
         for x, y in axes.transData.transform(np.asarray(obstacles, dtype=float).reshape(-1, 2))
     ]
     inside = axes.get_window_extent()
+
+    def cost(place: tuple[float, Bbox]) -> float:
+        distance, box = place
+        is_inside = inside.contains(*box.min) and inside.contains(*box.max)
+        return distance / 10 + 3 * sum(map(box.overlaps, taken)) + 50 * (not is_inside)
+
     for x, y, text, colour in labels:
         point = axes.transData.transform((x, y))
-        width, height = 4.2 * len(text) * pixels, 8.5 * pixels
-        best: tuple[float, Bbox, float] | None = None
-        for distance, angle in itertools.product((9.0, 16.0, 26.0, 38.0), np.arange(0, 360, 30)):
+        size = np.array([4.2 * len(text) * pixels, 8.5 * pixels])
+        places = []
+        for distance, angle in itertools.product((9.0, 16.0, 26.0, 38.0), range(0, 360, 30)):
             aim = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
-            centre = point + aim * ((distance - 4) * pixels + np.array([width, height]) / 2)
-            left, bottom = centre - (width / 2, height / 2)
-            box = Bbox.from_bounds(float(left), float(bottom), width, height)
-            cost = distance / 10 + 3 * sum(map(box.overlaps, taken))
-            cost += 50 * (not (inside.contains(*box.min) and inside.contains(*box.max)))
-            if best is None or cost < best[0]:
-                best = (cost, box, distance)
-        assert best is not None
-        _, box, distance = best
+            corner = point + aim * ((distance - 4) * pixels + size / 2) - size / 2
+            places.append((distance, Bbox.from_bounds(*corner, *size)))
+        distance, box = min(places, key=cost)
         taken.append(box)
         centre = (np.array([box.x0 + box.x1, box.y0 + box.y1]) / 2 - point) / pixels
+        line = {"arrowstyle": "-", "color": colour, "linewidth": 0.4, "shrinkB": 2}
         axes.annotate(
-            text,
-            (x, y),
-            xytext=(float(centre[0]), float(centre[1])),
-            textcoords="offset points",
-            color=colour,
-            fontsize=7,
-            ha="center",
-            va="center",
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.4, "shrinkB": 2}
-            if distance > 9
-            else None,
-        )
+            text, (x, y), xytext=(float(centre[0]), float(centre[1])), textcoords="offset points",
+            color=colour, fontsize=7, ha="center", va="center",
+            arrowprops=line if distance > 9 else None,
+        )  # fmt: skip

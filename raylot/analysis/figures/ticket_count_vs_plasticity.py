@@ -118,16 +118,10 @@ def _draw(axes: Axes, part: pd.DataFrame, colour: str) -> list[Snapshot]:
             means.append((int(str(task)), x, y))
     if means:
         axes.errorbar(
-            [x.mean for _, x, _ in means],
-            [y.mean for _, _, y in means],
-            xerr=[_half(x) for _, x, _ in means],
-            yerr=[_half(y) for _, _, y in means],
-            color=colour,
-            marker="o",
-            markersize=4.5,
-            linewidth=1,
-            elinewidth=0.6,
-        )
+            [x.mean for _, x, _ in means], [y.mean for _, _, y in means],
+            xerr=[_half(x) for _, x, _ in means], yerr=[_half(y) for _, _, y in means],
+            color=colour, marker="o", markersize=4.5, linewidth=1, elinewidth=0.6,
+        )  # fmt: skip
     return means
 
 

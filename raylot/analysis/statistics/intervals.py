@@ -89,13 +89,9 @@ def interquartile_interval(values: npt.ArrayLike, confidence: float = 0.95) -> M
     from scipy import stats  # takes half a second, which only interquartile means pay
 
     found = stats.bootstrap(
-        (given,),
-        _interquartile_mean,
-        n_resamples=_RESAMPLES,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
+        (given,), _interquartile_mean, n_resamples=_RESAMPLES, confidence_level=confidence,
+        method="percentile", rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
     middle = float(_interquartile_mean(given))
     return Mean(middle, float(found.low), float(found.high), int(given.size))
 
