@@ -86,9 +86,11 @@ def correlation_matrix(material: Material, part: str = "", *, statistic: str) ->
         for axes in block.flat[len(shifts) :]:
             axes.set_visible(False)
         for axes, shift in zip(block.flat, shifts, strict=False):
-            part = parts[shift, sparsity, rounds]
-            wide = (part.pivot(index=names[0], columns=names[1], values=v) for v in _DRAWN)
-            squares = (own.reindex(index=rows, columns=columns).to_numpy(float) for own in wide)
+            own = parts[shift, sparsity, rounds]
+            wide = (own.pivot(index=names[0], columns=names[1], values=v) for v in _DRAWN)
+            squares = (
+                square.reindex(index=rows, columns=columns).to_numpy(float) for square in wide
+            )
             _draw(axes, min(6.5, 20 * cell), *squares)
             axes.set_title(
                 "all shifts" if shift == ALL_SHIFTS else shift,
