@@ -219,14 +219,9 @@ def _per_seed(pairs: pd.DataFrame, measure: CurveMeasure) -> pd.DataFrame:
 
 
 def _columns(values: pd.DataFrame, mean: Mean) -> dict[str, Any]:
-    means = values.dropna()[["ticket", "compared"]].mean().to_dict()
-    return {
-        **{str(name): value for name, value in means.items()},
-        "difference": mean.mean,
-        "low": mean.low,
-        "high": mean.high,
-        "seeds": mean.seeds,
-    }
+    ticket, compared = values.dropna()[["ticket", "compared"]].mean()
+    interval = {"low": mean.low, "high": mean.high, "seeds": mean.seeds}
+    return {"ticket": ticket, "compared": compared, "difference": mean.mean, **interval}
 
 
 def winners(pairs: pd.DataFrame, tasks: pd.DataFrame, tickets: pd.DataFrame) -> str:

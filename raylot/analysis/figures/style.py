@@ -31,22 +31,13 @@ BLUE, VERMILION, GREEN, PINK, ORANGE, SKY = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
 )  # fmt: skip
 _SHIFT_COLOURS = {
-    "permuted_pixels": BLUE,
-    "permuted_labels": VERMILION,
-    "random_labels": ORANGE,
-    "rotation": GREEN,
-    "class_split": PINK,
-    "noise": SKY,
-    "stationary": GREY,
-}
+    "permuted_pixels": BLUE, "permuted_labels": VERMILION, "random_labels": ORANGE,
+    "rotation": GREEN, "class_split": PINK, "noise": SKY, "stationary": GREY,
+}  # fmt: skip
 _INTERVENTION_COLOURS = {
-    "none": BLACK,
-    "l2": BLUE,
-    "l2_init": SKY,
-    "shrink_and_perturb": GREEN,
-    "redo": VERMILION,
+    "none": BLACK, "l2": BLUE, "l2_init": SKY, "shrink_and_perturb": GREEN, "redo": VERMILION,
     "reset": ORANGE,
-}
+}  # fmt: skip
 _SPARSITY_COLOURS = (GREEN, PINK, ORANGE, SKY, VERMILION, BLUE, BLACK)
 _MARKERS = "os^Dv*PX"
 

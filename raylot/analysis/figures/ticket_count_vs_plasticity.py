@@ -32,9 +32,6 @@ from raylot.analysis.tables.observations import groups, search_labels
 #: A task, and the means of x and y over the seeds of its snapshot.
 Snapshot = tuple[int, Mean, Mean]
 
-#: A figure, and each panel with a shift and the rows that are drawn there.
-Grid = tuple[Figure, list[tuple[Axes, str, pd.DataFrame]]]
-
 # More shifts than this do not share a panel.
 _MOST_TOGETHER = 3
 _X, _Y = "test_accuracy", "ticket_count"
@@ -45,9 +42,11 @@ def ticket_count_vs_plasticity(material: Material) -> Figure:
     both ways, joined in the order of tasks; the first and the last are labelled."""
     frame = material.frame
     drawn: dict[Axes, list[tuple[str, list[Snapshot]]]] = {}
-    arranged = _panel_per_search if len(material.shifts) <= _MOST_TOGETHER else _panel_per_shift
-    colours = shift_colours(material.shifts)
-    figure, parts = arranged(material, colours)
+    colours, x_label = shift_colours(material.shifts), measure(_X).axis_label
+    if len(material.shifts) <= _MOST_TOGETHER:
+        figure, parts = _panel_per_search(material, colours)
+    else:  # in one panel they would hide one another
+        figure, parts = search_grid(frame, material.shifts, 1.4, x_label, "Ticket count", False)
     for axes, shift, part in parts:
         drawn.setdefault(axes, []).append((colours[shift], _draw(axes, part, colours[shift])))
     for axes in drawn:
@@ -72,8 +71,10 @@ def ticket_count_vs_plasticity(material: Material) -> Figure:
     return figure
 
 
-def _panel_per_search(material: Material, colours: Mapping[str, str]) -> Grid:
-    """Few shifts share a panel, and a key above all panels."""
+def _panel_per_search(
+    material: Material, colours: Mapping[str, str]
+) -> tuple[Figure, list[tuple[Axes, str, pd.DataFrame]]]:
+    """Few shifts share a panel, and a key above all panels; returns what `search_grid` does."""
     names = search_labels(material.frame)
     columns = min(3, len(names))
     rows = math.ceil(len(names) / columns)
@@ -100,12 +101,6 @@ def _panel_per_search(material: Material, colours: Mapping[str, str]) -> Grid:
     )
     parts = groups(material.frame, with_all_shifts=False)
     return figure, [(panels[s, r], shift, part) for (shift, s, r), part in parts]
-
-
-def _panel_per_shift(material: Material, colours: Mapping[str, str]) -> Grid:
-    """Many shifts would hide one another: a column for each, a row per sparsity."""
-    x_label = measure(_X).axis_label
-    return search_grid(material.frame, list(colours), 1.4, x_label, "Ticket count", share_x=False)
 
 
 def _draw(axes: Axes, part: pd.DataFrame, colour: str) -> list[Snapshot]:

@@ -307,6 +307,13 @@ def test_it_fits_a_phone_in_light_and_dark(browser: Browser, page_file: Path, sc
         names = ("--paper", "--ink", "--faint", "--accent")
         paper, *inks = (page.evaluate(f"variable('{name}')") for name in names)
         assert min(contrast(ink, paper) for ink in inks) >= 4.5
+        answer = page.locator(".answer .scroll").first
+        assert answer.evaluate(
+            "(e) => e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight"
+        ), "nothing of it is cut off"
+        cell = answer.locator("td").nth(1)
+        named = cell.evaluate("(cell) => getComputedStyle(cell, '::before').content")
+        assert named == '"test accuracy, first to last snapshot: "'
         assert found.complaints == []
 
 
@@ -475,18 +482,6 @@ def test_numbers_in_the_matrix_can_be_read_and_colours_are_those_of_the_figures(
 #: Colours of the numbers in the matrix as they are painted.
 _INKS = """() => [...document.querySelectorAll("#correlations .plot .heatmap-label text tspan")]
     .map((part) => getComputedStyle(part).fill)"""
-
-
-def test_a_phone_shows_the_whole_answer(browser: Browser, page_file: Path) -> None:
-    phone = {"width": 390, "height": 844}
-    with shown(browser, page_file, viewport=phone, is_mobile=True, has_touch=True) as found:
-        region = found.page.locator(".answer .scroll").first
-        assert region.evaluate(
-            "(e) => e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight"
-        )
-        cell = region.locator("td").nth(1)
-        named = cell.evaluate("(cell) => getComputedStyle(cell, '::before').content")
-        assert named == '"test accuracy, first to last snapshot: "'
 
 
 def test_half_a_study_is_shown_as_far_as_it_goes(browser: Browser, tmp_path: Path) -> None:
