@@ -10,16 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from raylot.analysis.figures import style
 from raylot.analysis.figures.material import Material, NothingToDrawError
-from raylot.analysis.figures.style import (
-    CORRELATION_KEY,
-    DOUBLE_COLUMN,
-    SINGLE_COLUMN,
-    correlation_colours,
-    ink_on,
-    note,
-    shift_colours,
-)
 from raylot.analysis.statistics.coefficients import STATISTICS
 from raylot.analysis.statistics.intervals import Array
 from raylot.analysis.tables.measures import ALL_SHIFTS, measure
@@ -28,7 +20,7 @@ from raylot.analysis.words import correlation, counted
 
 # In inches; a number needs the narrowest cell.
 _LABEL_WIDTH, _CELL_HEIGHT, _NARROWEST_CELL, _WIDEST_CELL = 1.75, 0.155, 0.2, 0.42
-_ROOM = DOUBLE_COLUMN - _LABEL_WIDTH
+_ROOM = style.DOUBLE_COLUMN - _LABEL_WIDTH
 _DRAWN = ("estimate", "low", "high")
 # Lines of panels that fit on a page.
 _MOST_LINES = 3
@@ -73,11 +65,11 @@ def correlation_matrix(material: Material, part: str = "", *, statistic: str) ->
     cell = min(_WIDEST_CELL, _ROOM / (per_line * len(columns)))
     width = _LABEL_WIDTH + cell * per_line * len(columns)
     height = lines * len(searches) * (len(rows) * _CELL_HEIGHT + 0.3) + 1.6
-    figure = Figure(figsize=(max(SINGLE_COLUMN, width), height))
+    figure = Figure(figsize=(max(style.SINGLE_COLUMN, width), height))
     grid = figure.subplots(
         lines * len(searches), per_line, sharex=True, sharey=True, squeeze=False
     )  # fmt: skip
-    colours = shift_colours(shift for shift in shifts if shift != ALL_SHIFTS)
+    colours = style.shift_colours(shift for shift in shifts if shift != ALL_SHIFTS)
     parts = dict(groups(found, with_all_shifts=False))
     blocks = np.split(grid, len(searches))
     for ((sparsity, rounds), name), block in zip(searches.items(), blocks, strict=True):
@@ -103,10 +95,10 @@ def correlation_matrix(material: Material, part: str = "", *, statistic: str) ->
     for axes in grid[-1]:
         axes.set_xticks(range(len(columns)), labels, rotation=90, fontsize=6.5)
     left_out = f"{counted(material.left_out, 'measure')} left out: analysis/figures.py STORAGE "
-    note(
+    style.note(
         figure,
         material.title,
-        f"Correlations: {STATISTICS[statistic].label}. {CORRELATION_KEY}",
+        f"Correlations: {STATISTICS[statistic].label}. {style.CORRELATION_KEY}",
         f"{left_out}--measures all shows all." if material.left_out else "",
     )
     return figure
@@ -125,13 +117,13 @@ def _lines(shifts: int, columns: int) -> int:
 
 def _draw(axes: Axes, fontsize: float, estimate: Array, low: Array, high: Array) -> None:
     """Draws one panel; arrays have shape (plasticity measures, ticket measures)."""
-    colours = correlation_colours(estimate, (low > 0) | (high < 0))
+    colours = style.correlation_colours(estimate, (low > 0) | (high < 0))
     axes.imshow(colours, aspect="auto", interpolation="nearest")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     for (row, column), value in np.ndenumerate(estimate):
         text = axes.text(
             column, row, correlation(value), ha="center", va="center", fontsize=fontsize,
-            color=ink_on(colours[row, column]),
+            color=style.ink_on(colours[row, column]),
         )  # fmt: skip
         text.set_in_layout(False)  # it lies within its cell: measuring all of them takes long

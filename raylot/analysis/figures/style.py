@@ -56,17 +56,10 @@ CORRELATION_KEY = (
 _CORRELATIONS = LinearSegmentedColormap.from_list("", CORRELATION_COLOURS["light"], N=257)
 
 RC: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 7.5,
-    "axes.labelsize": 7.5,
-    "axes.titlesize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
+    "font.family": "DejaVu Sans", "font.size": 7.5,
+    "axes.labelsize": 7.5, "axes.titlesize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
+    "axes.spines.top": False, "axes.spines.right": False,
+    "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6,
     "lines.linewidth": 1.3,
     "axes.unicode_minus": False,
     "figure.constrained_layout.use": True,
@@ -74,7 +67,7 @@ RC: dict[str, Any] = {
     "savefig.dpi": "figure",
     "svg.fonttype": "none",
     "svg.hashsalt": "raylot",
-}
+}  # fmt: skip
 
 
 def shift_colours(shifts: Iterable[str]) -> dict[str, str]:

@@ -14,16 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from raylot.analysis.figures import style
 from raylot.analysis.figures.material import Material
 from raylot.analysis.figures.panels import search_grid, seeds_note
-from raylot.analysis.figures.style import (
-    DOUBLE_COLUMN,
-    SINGLE_COLUMN,
-    lay_out,
-    note,
-    place_labels,
-    shift_colours,
-)
 from raylot.analysis.prose.headline import NOT_TESTED
 from raylot.analysis.statistics.intervals import Mean, mean_interval
 from raylot.analysis.tables.measures import STATIONARY, measure
@@ -42,7 +35,7 @@ def ticket_count_vs_plasticity(material: Material) -> Figure:
     both ways, joined in the order of tasks; the first and the last are labelled."""
     frame = material.frame
     drawn: dict[Axes, list[tuple[str, list[Snapshot]]]] = {}
-    colours, x_label = shift_colours(material.shifts), measure(_X).axis_label
+    colours, x_label = style.shift_colours(material.shifts), measure(_X).axis_label
     if len(material.shifts) <= _MOST_TOGETHER:
         figure, parts = _panel_per_search(material, colours)
     else:  # in one panel they would hide one another
@@ -52,7 +45,7 @@ def ticket_count_vs_plasticity(material: Material) -> Figure:
     for axes in drawn:
         axes.margins(0.12, 0.12)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-    note(
+    style.note(
         figure,
         material.title,
         seeds_note(frame, shown_by="bars"),
@@ -60,14 +53,14 @@ def ticket_count_vs_plasticity(material: Material) -> Figure:
         "Another kind of processor moves the means as other seeds would.",
         NOT_TESTED if STATIONARY in material.shifts else "",
     )
-    lay_out(figure)
+    style.lay_out(figure)
     for axes, lines in drawn.items():
         ends = [
             (x.mean, y.mean, f"task {task}", colour)
             for colour, means in lines
             for task, x, y in dict.fromkeys([*means[:1], *means[-1:]])
         ]
-        place_labels(axes, ends, [point for _, means in lines for point in _covered(means)])
+        style.place_labels(axes, ends, [point for _, means in lines for point in _covered(means)])
     return figure
 
 
@@ -78,7 +71,7 @@ def _panel_per_search(
     names = search_labels(material.frame)
     columns = min(3, len(names))
     rows = math.ceil(len(names) / columns)
-    width = SINGLE_COLUMN if columns == 1 else DOUBLE_COLUMN
+    width = style.SINGLE_COLUMN if columns == 1 else style.DOUBLE_COLUMN
     figure = Figure(figsize=(width, 0.7 + 2.5 * rows))
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     panels = dict(zip(names, grid.flat, strict=False))
