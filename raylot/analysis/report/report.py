@@ -109,7 +109,9 @@ def report(storage: Storage) -> str:
     along = report_data.along_stream(known, tasks, tables.read(storage, "plasticity"))
     data = {
         "filters": report_data.filters(known, snapshots["sparsity"]),
-        "streams": report_data.stream_columns(known),
+        "streams": report_data.columns(
+            known.assign(seed=known["seed"].astype(str)), [*map(str, known)]
+        ),
         "along": along,
         "searches": searches,
         "ticket_streams": report_data.ticket_streams(known, runs, tasks),
