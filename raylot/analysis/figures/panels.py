@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -225,9 +226,7 @@ def draw_chance(axes: Axes, frame: pd.DataFrame, column: str, colour: str) -> No
 
 def search_colours(frame: pd.DataFrame) -> dict[Search, str]:
     """A colour per sparsity and number of rounds."""
-    return {
-        search: style.sparsity_colour(index) for index, search in enumerate(search_labels(frame))
-    }
+    return dict(zip(search_labels(frame), itertools.cycle(style.SPARSITY_COLOURS), strict=False))
 
 
 def draw_searches(

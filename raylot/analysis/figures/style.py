@@ -38,7 +38,7 @@ _INTERVENTION_COLOURS = {
     "none": BLACK, "l2": BLUE, "l2_init": SKY, "shrink_and_perturb": GREEN, "redo": VERMILION,
     "reset": ORANGE,
 }  # fmt: skip
-_SPARSITY_COLOURS = (GREEN, PINK, ORANGE, SKY, VERMILION, BLUE, BLACK)
+SPARSITY_COLOURS = (GREEN, PINK, ORANGE, SKY, VERMILION, BLUE, BLACK)
 _MARKERS = "os^Dv*PX"
 
 #: Colours of a correlation of -1, 0 and 1, on light and on dark paper; those between are mixed.
@@ -72,12 +72,12 @@ RC: dict[str, Any] = {
 
 def shift_colours(shifts: Iterable[str]) -> dict[str, str]:
     """A colour per shift; a known shift has the same in every figure."""
-    return _each(shifts, _SHIFT_COLOURS, _SPARSITY_COLOURS)
+    return _each(shifts, _SHIFT_COLOURS, SPARSITY_COLOURS)
 
 
 def intervention_colours(interventions: Iterable[str]) -> dict[str, str]:
     """A colour per intervention; a known one has the same in every figure."""
-    return _each(interventions, _INTERVENTION_COLOURS, _SPARSITY_COLOURS)
+    return _each(interventions, _INTERVENTION_COLOURS, SPARSITY_COLOURS)
 
 
 def _each(names: Iterable[str], known: Mapping[str, str], others: Sequence[str]) -> dict[str, str]:
@@ -121,11 +121,6 @@ def _luminance(colour: Any) -> float:
     parts = np.asarray(to_rgb(colour))
     linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
     return float(linear @ (0.2126, 0.7152, 0.0722))
-
-
-def sparsity_colour(index: int) -> str:
-    """The colour of the index-th sparsity."""
-    return _SPARSITY_COLOURS[index % len(_SPARSITY_COLOURS)]
 
 
 def note(figure: Figure, *sentences: str) -> None:
