@@ -180,7 +180,7 @@ def show(console: Console, setting: Setting, rows: pd.DataFrame, confidence: flo
             table.add_row(
                 along_snapshots.snapshot_label(row["snapshot"]),
                 row["selection"],
-                figure(_mean(row, "jaccard"), signed=False),
+                figure(_mean(row, "jaccard"), "z.3f"),
                 "none" if pd.isna(row["chance"]) else f"{row['chance']:.3f}",
                 figure(_mean(row, "corrected")),
             )

@@ -76,14 +76,14 @@ class CurveMeasure:
         heading: of its column in the table.
         of: from tasks, test accuracies and learning speeds, each shape (tasks,) and in the order
             of tasks; NaN if it cannot be told.
-        digits: shown behind the point.
+        form: of its figures.
         answers: whether the answer rests on it.
     """
 
     label: str
     heading: str
     of: Callable[[np.ndarray, np.ndarray, np.ndarray], float]
-    digits: int = 3
+    form: str = "+z.3f"
     answers: bool = True
 
 
@@ -102,7 +102,7 @@ MEASURES: dict[str, CurveMeasure] = {
     "test_accuracy": CurveMeasure(
         "test accuracy", "test accuracy", lambda tasks, accuracies, _: float(accuracies.mean())
     ),
-    "accuracy_slope": CurveMeasure("accuracy kept per task", "kept per task", _slope, 4),
+    "accuracy_slope": CurveMeasure("accuracy kept per task", "kept per task", _slope, "+z.4f"),
     "accuracy_change": CurveMeasure("accuracy kept", "last - first", _change, answers=False),
     "learning_speed": CurveMeasure(
         "learning speed", "learning speed", lambda tasks, _, speeds: float(speeds.mean())
@@ -219,14 +219,9 @@ def _per_seed(pairs: pd.DataFrame, measure: CurveMeasure) -> pd.DataFrame:
 
 
 def _columns(values: pd.DataFrame, mean: Mean) -> dict[str, Any]:
-    means = values.dropna()[["ticket", "compared"]].mean().to_dict()
-    return {
-        **{str(name): value for name, value in means.items()},
-        "difference": mean.mean,
-        "low": mean.low,
-        "high": mean.high,
-        "seeds": mean.seeds,
-    }
+    ticket, compared = values.dropna()[["ticket", "compared"]].mean()
+    interval = {"low": mean.low, "high": mean.high, "seeds": mean.seeds}
+    return {"ticket": ticket, "compared": compared, "difference": mean.mean, **interval}
 
 
 def winners(pairs: pd.DataFrame, tasks: pd.DataFrame, tickets: pd.DataFrame) -> str:
@@ -284,7 +279,7 @@ def _verdict(rows: pd.DataFrame, other: str) -> str:
         if measure.answers:
             mean = along_snapshots.mean_of(row, "difference")
             sure = mean.direction if mean and mean.seeds >= ENOUGH_SEEDS else 0
-            directions[sure].append(f"{measure.label} ({figure(mean, measure.digits)})")
+            directions[sure].append(f"{measure.label} ({figure(mean, measure.form)})")
     words = {1: "more plastic", -1: "less plastic", 0: "open"}
     parts = [f"{words[sign]} by {listed(by)}" for sign, by in directions.items() if by]
     return f"the ticket against {other}: {', '.join(parts)}"
@@ -308,7 +303,7 @@ def show(console: Console, setting: Setting, rows: pd.DataFrame, confidence: flo
                 for row in own.to_dict("records")
             }
             cells = [
-                figure(means.get(name), measure.digits, separator="\n")
+                figure(means.get(name), measure.form, separator="\n")
                 for name, measure in measures.items()
             ]
             table.add_row(along_snapshots.snapshot_label(snapshot), str(other), *cells)

@@ -38,11 +38,10 @@ def p_value(p: float) -> str:
     return "p <.001" if p < 0.001 else f"p {p:.3f}".replace("0.", ".", 1)
 
 
-def figure(mean: Mean | None, digits: int = 3, *, signed: bool = True, separator: str = " ") -> str:
+def figure(mean: Mean | None, form: str = "+z.3f", *, separator: str = " ") -> str:
     """``+0.012 [+0.003, +0.021]``, without the interval if there is none; ``none`` for None."""
     if mean is None:
         return "none"
-    form = f"{'+' if signed else ''}z.{digits}f"
     text = f"{mean.mean:{form}}"
     if mean.low is None or mean.high is None:
         return text

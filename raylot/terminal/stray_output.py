@@ -13,8 +13,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import IO
 
-_STANDARD = (1, 2)
-
 #: Bytes that may be caught before they are read.
 _PIPE = 1 << 20
 
@@ -37,7 +35,7 @@ class StrayOutput:
     def catch(self, terminal: IO[str]) -> IO[str]:
         """Begins; returns another stream to a terminal, which is not caught."""
         again = os.fdopen(os.dup(terminal.fileno()), "w", encoding=sys.stderr.encoding)
-        self._terminals = {number: os.dup(number) for number in _STANDARD if os.isatty(number)}
+        self._terminals = {number: os.dup(number) for number in (1, 2) if os.isatty(number)}
         caught, strays = os.pipe()
         if sys.platform == "linux":
             # A full pipe would block for ever: its writer may hold Python's lock, which its reader

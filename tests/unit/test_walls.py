@@ -68,6 +68,8 @@ def test_what_reads_results_imports_no_torch() -> None:
         "raylot.config",
         "raylot.results",
         "raylot.analysis.correlation",
+        "raylot.analysis.figures.figures",
+        "raylot.analysis.report.report",
         "raylot.studies.running",
         "raylot.plugins",
     ],

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from raylot.analysis.figures import style
 from raylot.analysis.figures.material import Material, NothingToDrawError
 from raylot.analysis.figures.panels import (
     draw_means,
@@ -17,13 +18,6 @@ from raylot.analysis.figures.panels import (
     panel_grid,
     seeds_note,
     share_y,
-)
-from raylot.analysis.figures.style import (
-    Label,
-    intervention_colours,
-    label_rows,
-    note,
-    shift_colours,
 )
 
 _COLUMN = "test_accuracy"
@@ -49,23 +43,23 @@ def accuracy_along_stream(materials: Sequence[Material]) -> Figure:
     window = smoothing_window(int(tasks["task"].max()) + 1)
     shifts = [shift for m in materials for shift in m.shifts if shift in set(tasks["shift"])]
     shifts = list(dict.fromkeys(shifts))
-    colours = shift_colours(shifts)
+    colours = style.shift_colours(shifts)
     together = len(materials) == 1 and len(shifts) <= _MOST_TOGETHER
     names = [""] if together else shifts
     figure, panels = panel_grid(names, 1, 1.7, "Task of the stream", colours)
-    labels: list[Label] = []
+    labels: list[style.Label] = []
     for name, [axes] in panels.items():
         own = tasks if together else tasks[tasks["shift"] == name]
         if len(materials) == 1:
             line_of, own_colours = "shift", {name: colours[name]} if name else colours
         else:
-            line_of, own_colours = "intervention", intervention_colours(own["intervention"])
+            line_of, own_colours = "intervention", style.intervention_colours(own["intervention"])
         for line, colour in own_colours.items():
             label = _draw(axes, own[own[line_of] == line], window, colour, line)
             labels += [] if line == name else label
     scales = share_y(figure.axes)
     label_row(panels, 0, "Test accuracy (fraction)")
-    note(
+    style.note(
         figure,
         materials[0].title if len(materials) == 1 else "",
         seeds_note(tasks),
@@ -75,7 +69,7 @@ def accuracy_along_stream(materials: Sequence[Material]) -> Figure:
         if window > 1
         else "Not smoothed.",
     )
-    label_rows(labels)
+    style.label_rows(labels)
     return figure
 
 
@@ -85,7 +79,9 @@ def smoothing_window(tasks: int) -> int:
     return 1 if tasks < 10 else max(3, 2 * (tasks // 40) + 1)
 
 
-def _draw(axes: Axes, tasks: pd.DataFrame, window: int, colour: str, name: str) -> list[Label]:
+def _draw(
+    axes: Axes, tasks: pd.DataFrame, window: int, colour: str, name: str
+) -> list[style.Label]:
     """Draws one line; returns its name, or nothing if there is no accuracy."""
     if tasks.empty:
         return []

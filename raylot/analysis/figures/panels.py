@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,15 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from raylot.analysis.figures.style import (
-    DOUBLE_COLUMN,
-    GREY,
-    SINGLE_COLUMN,
-    Label,
-    grid_place,
-    shift_colours,
-    sparsity_colour,
-)
+from raylot.analysis.figures import style
 from raylot.analysis.statistics.intervals import Mean, mean_interval
 from raylot.analysis.tables.observations import Search, groups, search_labels
 
@@ -50,7 +43,7 @@ def panel_grid(
     """
     columns = min(_MOST_COLUMNS, len(names))
     blocks = math.ceil(len(names) / columns)
-    width = SINGLE_COLUMN if columns == 1 else DOUBLE_COLUMN
+    width = style.SINGLE_COLUMN if columns == 1 else style.DOUBLE_COLUMN
     figure = Figure(figsize=(width, 0.7 + (0.25 + row_height * rows) * blocks))
     grid = figure.subplots(rows * blocks, columns, sharex=share_x, squeeze=False)
     panels: dict[str, list[Axes]] = {}
@@ -77,7 +70,7 @@ def panel_grid(
 def label_row(panels: Mapping[str, Sequence[Axes]], row: int, text: str) -> None:
     """Writes a row's y label, at the left end of each block."""
     for own in panels.values():
-        if grid_place(own[row]).is_first_col():
+        if style.grid_place(own[row]).is_first_col():
             own[row].set_ylabel(text)
 
 
@@ -95,7 +88,7 @@ def search_grid(
         The figure, and each panel with the shift and the rows that are drawn there.
     """
     names = search_labels(rows)
-    colours = shift_colours(shifts)
+    colours = style.shift_colours(shifts)
     figure, panels = panel_grid(shifts, len(names), row_height, x_label, colours, share_x)
     for row, name in enumerate(names.values()):
         label_row(panels, row, f"{name}\n{y_label}")
@@ -123,7 +116,7 @@ def share_y(row: Sequence[Axes], least: float = 0.15) -> str:
         return "Vertical scales differ between panels."
     for axes in row:
         axes.set_ylim(low, high)
-        if not grid_place(axes).is_first_col():
+        if not style.grid_place(axes).is_first_col():
             axes.tick_params(labelleft=False)
     return ""
 
@@ -149,8 +142,8 @@ def draw_means(
     marker: str | None = "o",
     band_alpha: float = 0.18,
     name: str = "",
-    **style: Any,
-) -> list[Label]:
+    **line: Any,
+) -> list[style.Label]:
     """Draws a line of means and the band of their intervals.
 
     Args:
@@ -160,7 +153,7 @@ def draw_means(
         marker: at each mean, or none.
         band_alpha: opacity of the band.
         name: of the line.
-        style: of the line.
+        line: more about the line, as for matplotlib.
 
     Returns:
         The line's name, to be written at its end; nothing if there is nothing to draw.
@@ -168,12 +161,12 @@ def draw_means(
     if not means:
         return []
     values = [mean.mean for mean in means.values()]
-    axes.plot(list(means), values, color=colour, marker=marker, **{"markersize": 2.8, **style})
+    axes.plot(list(means), values, color=colour, marker=marker, **{"markersize": 2.8, **line})
     _draw_band(axes, means, colour, band_alpha)
     if len(means) == 1:  # so that its task is the only tick
         [(x, mean)] = means.items()
         axes.update_datalim([(x - 0.5, mean.mean), (x + 0.5, mean.mean)])
-    return [Label(axes, list(means)[-1], values[-1], name, colour)]
+    return [style.Label(axes, list(means)[-1], values[-1], name, colour)]
 
 
 def draw_tasks(
@@ -185,7 +178,7 @@ def draw_tasks(
     marker: str = "o",
     band_alpha: float = 0.18,
     name: str = "",
-) -> list[Label]:
+) -> list[style.Label]:
     """Draws a line through every task's mean, and a point at each snapshot's.
 
     Where tasks have no such value, the line goes from snapshot to snapshot.
@@ -233,10 +226,12 @@ def draw_chance(axes: Axes, frame: pd.DataFrame, column: str, colour: str) -> No
 
 def search_colours(frame: pd.DataFrame) -> dict[Search, str]:
     """A colour per sparsity and number of rounds."""
-    return {search: sparsity_colour(index) for index, search in enumerate(search_labels(frame))}
+    return dict(zip(search_labels(frame), itertools.cycle(style.SPARSITY_COLOURS), strict=False))
 
 
-def draw_searches(axes: Axes, frame: pd.DataFrame, column: str, whole: pd.DataFrame) -> list[Label]:
+def draw_searches(
+    axes: Axes, frame: pd.DataFrame, column: str, whole: pd.DataFrame
+) -> list[style.Label]:
     """Draws one shift's means of a column, a line per sparsity; returns the lines' names.
 
     Args:
@@ -258,7 +253,7 @@ def mark_empty(axes: Axes) -> None:
     if not axes.get_lines():
         axes.text(
             0.5, 0.5, "no finite values", transform=axes.transAxes, ha="center", va="center",
-            color=GREY, fontsize=6.5,
+            color=style.GREY, fontsize=6.5,
         )  # fmt: skip
 
 

@@ -31,23 +31,14 @@ BLUE, VERMILION, GREEN, PINK, ORANGE, SKY = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
 )  # fmt: skip
 _SHIFT_COLOURS = {
-    "permuted_pixels": BLUE,
-    "permuted_labels": VERMILION,
-    "random_labels": ORANGE,
-    "rotation": GREEN,
-    "class_split": PINK,
-    "noise": SKY,
-    "stationary": GREY,
-}
+    "permuted_pixels": BLUE, "permuted_labels": VERMILION, "random_labels": ORANGE,
+    "rotation": GREEN, "class_split": PINK, "noise": SKY, "stationary": GREY,
+}  # fmt: skip
 _INTERVENTION_COLOURS = {
-    "none": BLACK,
-    "l2": BLUE,
-    "l2_init": SKY,
-    "shrink_and_perturb": GREEN,
-    "redo": VERMILION,
+    "none": BLACK, "l2": BLUE, "l2_init": SKY, "shrink_and_perturb": GREEN, "redo": VERMILION,
     "reset": ORANGE,
-}
-_SPARSITY_COLOURS = (GREEN, PINK, ORANGE, SKY, VERMILION, BLUE, BLACK)
+}  # fmt: skip
+SPARSITY_COLOURS = (GREEN, PINK, ORANGE, SKY, VERMILION, BLUE, BLACK)
 _MARKERS = "os^Dv*PX"
 
 #: Colours of a correlation of -1, 0 and 1, on light and on dark paper; those between are mixed.
@@ -65,17 +56,10 @@ CORRELATION_KEY = (
 _CORRELATIONS = LinearSegmentedColormap.from_list("", CORRELATION_COLOURS["light"], N=257)
 
 RC: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 7.5,
-    "axes.labelsize": 7.5,
-    "axes.titlesize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
+    "font.family": "DejaVu Sans", "font.size": 7.5,
+    "axes.labelsize": 7.5, "axes.titlesize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
+    "axes.spines.top": False, "axes.spines.right": False,
+    "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6,
     "lines.linewidth": 1.3,
     "axes.unicode_minus": False,
     "figure.constrained_layout.use": True,
@@ -83,17 +67,17 @@ RC: dict[str, Any] = {
     "savefig.dpi": "figure",
     "svg.fonttype": "none",
     "svg.hashsalt": "raylot",
-}
+}  # fmt: skip
 
 
 def shift_colours(shifts: Iterable[str]) -> dict[str, str]:
     """A colour per shift; a known shift has the same in every figure."""
-    return _each(shifts, _SHIFT_COLOURS, _SPARSITY_COLOURS)
+    return _each(shifts, _SHIFT_COLOURS, SPARSITY_COLOURS)
 
 
 def intervention_colours(interventions: Iterable[str]) -> dict[str, str]:
     """A colour per intervention; a known one has the same in every figure."""
-    return _each(interventions, _INTERVENTION_COLOURS, _SPARSITY_COLOURS)
+    return _each(interventions, _INTERVENTION_COLOURS, SPARSITY_COLOURS)
 
 
 def _each(names: Iterable[str], known: Mapping[str, str], others: Sequence[str]) -> dict[str, str]:
@@ -137,11 +121,6 @@ def _luminance(colour: Any) -> float:
     parts = np.asarray(to_rgb(colour))
     linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
     return float(linear @ (0.2126, 0.7152, 0.0722))
-
-
-def sparsity_colour(index: int) -> str:
-    """The colour of the index-th sparsity."""
-    return _SPARSITY_COLOURS[index % len(_SPARSITY_COLOURS)]
 
 
 def note(figure: Figure, *sentences: str) -> None:
@@ -239,14 +218,9 @@ def _spread(axes: Axes, labels: Sequence[Label], points: float) -> None:
     has_room = _has_empty_panels_beside(axes)
     for (wish, label), y in zip(wanted, placed, strict=True):
         text = axes.annotate(
-            label.text,
-            (right, label.y),
-            xytext=(4, y - wish),
-            textcoords="offset points",
-            color=label.colour,
-            va="center",
-            annotation_clip=False,
-        )
+            label.text, (right, label.y), xytext=(4, y - wish), textcoords="offset points",
+            color=label.colour, va="center", annotation_clip=False,
+        )  # fmt: skip
         text.set_in_layout(not has_room)
 
 
@@ -283,33 +257,26 @@ def place_labels(
         for x, y in axes.transData.transform(np.asarray(obstacles, dtype=float).reshape(-1, 2))
     ]
     inside = axes.get_window_extent()
+
+    def cost(place: tuple[float, Bbox]) -> float:
+        distance, box = place
+        is_inside = inside.contains(*box.min) and inside.contains(*box.max)
+        return distance / 10 + 3 * sum(map(box.overlaps, taken)) + 50 * (not is_inside)
+
     for x, y, text, colour in labels:
         point = axes.transData.transform((x, y))
-        width, height = 4.2 * len(text) * pixels, 8.5 * pixels
-        best: tuple[float, Bbox, float] | None = None
-        for distance, angle in itertools.product((9.0, 16.0, 26.0, 38.0), np.arange(0, 360, 30)):
+        size = np.array([4.2 * len(text) * pixels, 8.5 * pixels])
+        places = []
+        for distance, angle in itertools.product((9.0, 16.0, 26.0, 38.0), range(0, 360, 30)):
             aim = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
-            centre = point + aim * ((distance - 4) * pixels + np.array([width, height]) / 2)
-            left, bottom = centre - (width / 2, height / 2)
-            box = Bbox.from_bounds(float(left), float(bottom), width, height)
-            cost = distance / 10 + 3 * sum(map(box.overlaps, taken))
-            cost += 50 * (not (inside.contains(*box.min) and inside.contains(*box.max)))
-            if best is None or cost < best[0]:
-                best = (cost, box, distance)
-        assert best is not None
-        _, box, distance = best
+            corner = point + aim * ((distance - 4) * pixels + size / 2) - size / 2
+            places.append((distance, Bbox.from_bounds(*corner, *size)))
+        distance, box = min(places, key=cost)
         taken.append(box)
         centre = (np.array([box.x0 + box.x1, box.y0 + box.y1]) / 2 - point) / pixels
+        line = {"arrowstyle": "-", "color": colour, "linewidth": 0.4, "shrinkB": 2}
         axes.annotate(
-            text,
-            (x, y),
-            xytext=(float(centre[0]), float(centre[1])),
-            textcoords="offset points",
-            color=colour,
-            fontsize=7,
-            ha="center",
-            va="center",
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.4, "shrinkB": 2}
-            if distance > 9
-            else None,
-        )
+            text, (x, y), xytext=(float(centre[0]), float(centre[1])), textcoords="offset points",
+            color=colour, fontsize=7, ha="center", va="center",
+            arrowprops=line if distance > 9 else None,
+        )  # fmt: skip

@@ -14,16 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from raylot.analysis.figures import style
 from raylot.analysis.figures.material import Material
 from raylot.analysis.figures.panels import search_grid, seeds_note
-from raylot.analysis.figures.style import (
-    DOUBLE_COLUMN,
-    SINGLE_COLUMN,
-    lay_out,
-    note,
-    place_labels,
-    shift_colours,
-)
 from raylot.analysis.prose.headline import NOT_TESTED
 from raylot.analysis.statistics.intervals import Mean, mean_interval
 from raylot.analysis.tables.measures import STATIONARY, measure
@@ -31,9 +24,6 @@ from raylot.analysis.tables.observations import groups, search_labels
 
 #: A task, and the means of x and y over the seeds of its snapshot.
 Snapshot = tuple[int, Mean, Mean]
-
-#: A figure, and each panel with a shift and the rows that are drawn there.
-Grid = tuple[Figure, list[tuple[Axes, str, pd.DataFrame]]]
 
 # More shifts than this do not share a panel.
 _MOST_TOGETHER = 3
@@ -45,15 +35,17 @@ def ticket_count_vs_plasticity(material: Material) -> Figure:
     both ways, joined in the order of tasks; the first and the last are labelled."""
     frame = material.frame
     drawn: dict[Axes, list[tuple[str, list[Snapshot]]]] = {}
-    arranged = _panel_per_search if len(material.shifts) <= _MOST_TOGETHER else _panel_per_shift
-    colours = shift_colours(material.shifts)
-    figure, parts = arranged(material, colours)
+    colours, x_label = style.shift_colours(material.shifts), measure(_X).axis_label
+    if len(material.shifts) <= _MOST_TOGETHER:
+        figure, parts = _panel_per_search(material, colours)
+    else:  # in one panel they would hide one another
+        figure, parts = search_grid(frame, material.shifts, 1.4, x_label, "Ticket count", False)
     for axes, shift, part in parts:
         drawn.setdefault(axes, []).append((colours[shift], _draw(axes, part, colours[shift])))
     for axes in drawn:
         axes.margins(0.12, 0.12)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-    note(
+    style.note(
         figure,
         material.title,
         seeds_note(frame, shown_by="bars"),
@@ -61,23 +53,25 @@ def ticket_count_vs_plasticity(material: Material) -> Figure:
         "Another kind of processor moves the means as other seeds would.",
         NOT_TESTED if STATIONARY in material.shifts else "",
     )
-    lay_out(figure)
+    style.lay_out(figure)
     for axes, lines in drawn.items():
         ends = [
             (x.mean, y.mean, f"task {task}", colour)
             for colour, means in lines
             for task, x, y in dict.fromkeys([*means[:1], *means[-1:]])
         ]
-        place_labels(axes, ends, [point for _, means in lines for point in _covered(means)])
+        style.place_labels(axes, ends, [point for _, means in lines for point in _covered(means)])
     return figure
 
 
-def _panel_per_search(material: Material, colours: Mapping[str, str]) -> Grid:
-    """Few shifts share a panel, and a key above all panels."""
+def _panel_per_search(
+    material: Material, colours: Mapping[str, str]
+) -> tuple[Figure, list[tuple[Axes, str, pd.DataFrame]]]:
+    """Few shifts share a panel, and a key above all panels; returns what `search_grid` does."""
     names = search_labels(material.frame)
     columns = min(3, len(names))
     rows = math.ceil(len(names) / columns)
-    width = SINGLE_COLUMN if columns == 1 else DOUBLE_COLUMN
+    width = style.SINGLE_COLUMN if columns == 1 else style.DOUBLE_COLUMN
     figure = Figure(figsize=(width, 0.7 + 2.5 * rows))
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     panels = dict(zip(names, grid.flat, strict=False))
@@ -102,12 +96,6 @@ def _panel_per_search(material: Material, colours: Mapping[str, str]) -> Grid:
     return figure, [(panels[s, r], shift, part) for (shift, s, r), part in parts]
 
 
-def _panel_per_shift(material: Material, colours: Mapping[str, str]) -> Grid:
-    """Many shifts would hide one another: a column for each, a row per sparsity."""
-    x_label = measure(_X).axis_label
-    return search_grid(material.frame, list(colours), 1.4, x_label, "Ticket count", share_x=False)
-
-
 def _draw(axes: Axes, part: pd.DataFrame, colour: str) -> list[Snapshot]:
     """Draws one shift; returns its means in the order of tasks."""
     axes.plot(part[_X], part[_Y], ".", color=colour, alpha=0.35, markersize=4, markeredgewidth=0)
@@ -118,16 +106,10 @@ def _draw(axes: Axes, part: pd.DataFrame, colour: str) -> list[Snapshot]:
             means.append((int(str(task)), x, y))
     if means:
         axes.errorbar(
-            [x.mean for _, x, _ in means],
-            [y.mean for _, _, y in means],
-            xerr=[_half(x) for _, x, _ in means],
-            yerr=[_half(y) for _, _, y in means],
-            color=colour,
-            marker="o",
-            markersize=4.5,
-            linewidth=1,
-            elinewidth=0.6,
-        )
+            [x.mean for _, x, _ in means], [y.mean for _, _, y in means],
+            xerr=[_half(x) for _, x, _ in means], yerr=[_half(y) for _, _, y in means],
+            color=colour, marker="o", markersize=4.5, linewidth=1, elinewidth=0.6,
+        )  # fmt: skip
     return means
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from raylot.analysis import words
 from raylot.analysis.figures.material import Material, NothingToDrawError
 from raylot.analysis.figures.panels import (
     draw_means,
@@ -129,9 +130,7 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame) -> list[Label]:
     mark_empty(axes)
     difference = paired_difference(rows)
     if difference is not None:
-        text = f"ticket - dense {difference.mean:+.3f}"
-        if difference.low is not None:
-            text += f"\n[{difference.low:+.3f}, {difference.high:+.3f}]"
+        text = "ticket - dense " + words.figure(difference, "+.3f", separator="\n")
         axes.annotate(
             text, (0.03, 0.03), xycoords="axes fraction", fontsize=5.5, color=GREY, va="bottom"
         )

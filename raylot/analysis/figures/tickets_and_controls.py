@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from raylot.analysis.figures import style
 from raylot.analysis.figures.material import Material, NothingToDrawError
 from raylot.analysis.figures.panels import (
     draw_means,
@@ -18,25 +19,14 @@ from raylot.analysis.figures.panels import (
     seeds_note,
     share_y,
 )
-from raylot.analysis.figures.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PINK,
-    Label,
-    label_rows,
-    note,
-)
 
 #: Column of ``snapshots`` -> name, colour and marker.
 NETWORKS = {
-    "dense_accuracy": ("dense", BLACK, "s"),
-    "ticket_accuracy": ("tickets", BLUE, "o"),
-    "random_accuracy": ("random", ORANGE, "^"),
-    "shuffled_accuracy": ("shuffled", GREEN, "v"),
-    "reinit_accuracy": ("reinit", PINK, "D"),
+    "dense_accuracy": ("dense", style.BLACK, "s"),
+    "ticket_accuracy": ("tickets", style.BLUE, "o"),
+    "random_accuracy": ("random", style.ORANGE, "^"),
+    "shuffled_accuracy": ("shuffled", style.GREEN, "v"),
+    "reinit_accuracy": ("reinit", style.PINK, "D"),
 }
 _EXPLAINED = {
     "random_accuracy": "random: random masks;",
@@ -59,7 +49,7 @@ def tickets_and_controls(material: Material) -> Figure:
     if not drawn:
         raise NothingToDrawError("no tickets or controls with an accuracy")
     figure, parts = search_grid(rows, material.shifts, 1.35, "Task of the stream", "Test accuracy")
-    labels: list[Label] = []
+    labels: list[style.Label] = []
     for axes, _, part in parts:
         for column in drawn:
             name, colour, marker = NETWORKS[column]
@@ -69,7 +59,7 @@ def tickets_and_controls(material: Material) -> Figure:
     scales = share_y(figure.axes)
     won = [_draw_winners(axes, part) for axes, _, part in parts]
     explained = [_EXPLAINED[name] for name in drawn if name in _EXPLAINED]
-    note(
+    style.note(
         figure,
         material.title,
         seeds_note(rows),
@@ -77,7 +67,7 @@ def tickets_and_controls(material: Material) -> Figure:
         *explained,
         "grey bars: share of the tickets that win (frame: all)." if any(won) else "",
     )
-    label_rows(labels)
+    style.label_rows(labels)
     return figure
 
 
@@ -99,6 +89,8 @@ def _draw_winners(axes: Axes, rows: pd.DataFrame) -> bool:
     width = min(0.35 * np.diff(tasks).min(), 0.06 * np.ptp(tasks)) if len(tasks) > 1 else 0.06
     place: dict[str, Any] = {"width": width, "transform": axes.get_xaxis_transform(), "zorder": 0}
     frame = np.full(len(tasks), _STRIP)
-    axes.bar(tasks, frame, facecolor="none", edgecolor=GREY, linewidth=0.3, alpha=0.7, **place)
-    axes.bar(tasks, _STRIP * shares, color=GREY, alpha=0.5, linewidth=0, **place)
+    axes.bar(
+        tasks, frame, facecolor="none", edgecolor=style.GREY, linewidth=0.3, alpha=0.7, **place
+    )
+    axes.bar(tasks, _STRIP * shares, color=style.GREY, alpha=0.5, linewidth=0, **place)
     return True

@@ -16,23 +16,20 @@ def answer(findings: Findings) -> str:
     """Says in a paragraph per shift whether tickets and plasticity were lost, and whether both
     together."""
     shifts, control = findings.shifts, findings.control
-    tickets, plasticity = findings.tickets, findings.plasticity
     paragraphs = []
     for found in shifts:
-        lost, searches = found.plasticity, found.searches
-        own = [f"{found.shift}: {_verdict(lost, searches, tickets, plasticity)}"]
-        if lost is not None:
-            own.append(capitalised(_trends(lost, searches, tickets, plasticity)))
-        own += _together(searches, tickets, plasticity)
-        own += _without_trend(searches)
+        own = [f"{found.shift}: {_verdict(found, findings)}"]
+        if found.plasticity is not None:
+            own.append(capitalised(_trends(found, findings)))
+        own += _together(found.searches, findings)
+        own += _without_trend(found.searches)
         if control:
-            own += _against_control(searches, tickets)
+            own += _against_control(found.searches, findings.tickets)
         paragraphs.append(" ".join(own))
     if control:
-        trends = _trends(control.plasticity, control.searches, tickets, plasticity)
-        own = [f"In the stationary control, {trends}"]
+        own = [f"In the stationary control, {_trends(control, findings)}"]
         if not shifts:
-            own += _together(control.searches, tickets, plasticity)
+            own += _together(control.searches, findings)
             own.append("Without a shifting stream, the question itself stays open.")
         paragraphs.append(" ".join(own))
     return "\n\n".join([*paragraphs, " ".join(_cautions(shifts, control, findings.seeds))])
@@ -70,10 +67,10 @@ def _cautions(
 # ------------------------------------------------------------------ the sentences
 
 
-def _verdict(
-    lost: Change | None, searches: Sequence[Search], tickets: Measure, plasticity: Measure
-) -> str:
+def _verdict(found: ShiftFindings, findings: Findings) -> str:
     """The answer to the question, in one sentence."""
+    lost, searches = found.plasticity, found.searches
+    tickets, plasticity = findings.tickets, findings.plasticity
     if lost is None or all(search.tickets is None for search in searches):
         return (
             "no seed has figures for both the first and the last snapshot, so no trend can be told."
@@ -105,26 +102,24 @@ def _verdict(
     return f"by {plasticity.label}, plasticity was lost along the stream, and {listed(parts)}."
 
 
-def _trends(
-    lost: Change | None, searches: Sequence[Search], tickets: Measure, plasticity: Measure
-) -> str:
+def _trends(found: ShiftFindings, findings: Findings) -> str:
     """How both measures changed along the stream, as one sentence that starts in lower case."""
     parts = []
-    if lost is not None:
+    if lost := found.plasticity:
         span = f"from task {lost.first_task} to task {lost.last_task}"
-        parts.append(f"{span}, {plasticity.label} {_moved(lost)}")
-    moved = [f"at {s.place} {_moved(s.tickets)}" for s in searches if s.tickets is not None]
-    if moved:
-        parts.append(f"{tickets.label} {listed(moved)}")
+        parts.append(f"{span}, {findings.plasticity.label} {_moved(lost)}")
+    if moved := [f"at {s.place} {_moved(s.tickets)}" for s in found.searches if s.tickets]:
+        parts.append(f"{findings.tickets.label} {listed(moved)}")
     return "; ".join(parts) + "." if parts else "no trend can be told."
 
 
-def _together(searches: Sequence[Search], tickets: Measure, plasticity: Measure) -> list[str]:
+def _together(searches: Sequence[Search], findings: Findings) -> list[str]:
     """Whether the two measures go together."""
-    pair = f"{tickets.label} and {plasticity.label}"
+    tickets, plasticity = findings.tickets.label, findings.plasticity.label
+    pair = f"{tickets} and {plasticity}"
     openings = {
         1: f"{capitalised(pair)} rise and fall together: Pearson {{}}; {{}}.",
-        -1: f"Where {tickets.label} is higher, {plasticity.label} is lower: Pearson {{}}; {{}}.",
+        -1: f"Where {tickets} is higher, {plasticity} is lower: Pearson {{}}; {{}}.",
         0: f"Whether {pair} go together is open: Pearson {{}}; {{}}.",
     }
     sentences = []

@@ -21,13 +21,7 @@ from plotly.offline import get_plotlyjs
 
 from raylot.analysis import command
 from raylot.analysis.correlation import COLUMNS, correlate_all, find
-from raylot.analysis.figures.style import (
-    CORRELATION_COLOURS,
-    CORRELATION_KEY,
-    PALE,
-    intervention_colours,
-    shift_colours,
-)
+from raylot.analysis.figures import style
 from raylot.analysis.prose.answer import answer
 from raylot.analysis.prose.findings import Search
 from raylot.analysis.prose.headline import headline
@@ -115,7 +109,9 @@ def report(storage: Storage) -> str:
     along = report_data.along_stream(known, tasks, tables.read(storage, "plasticity"))
     data = {
         "filters": report_data.filters(known, snapshots["sparsity"]),
-        "streams": report_data.stream_columns(known),
+        "streams": report_data.columns(
+            known.assign(seed=known["seed"].astype(str)), [*map(str, known)]
+        ),
         "along": along,
         "searches": searches,
         "ticket_streams": report_data.ticket_streams(known, runs, tasks),
@@ -127,11 +123,11 @@ def report(storage: Storage) -> str:
         "main": [*main_measures(tickets), *main_measures(measures)],
         "statistics": {name: statistic.label for name, statistic in STATISTICS.items()},
         "colours": {
-            "shift": shift_colours(known["shift"]),
-            "intervention": intervention_colours(known["intervention"]),
-            "correlation": CORRELATION_COLOURS,
-            "correlation_key": CORRELATION_KEY,
-            "pale": PALE,
+            "shift": style.shift_colours(known["shift"]),
+            "intervention": style.intervention_colours(known["intervention"]),
+            "correlation": style.CORRELATION_COLOURS,
+            "correlation_key": style.CORRELATION_KEY,
+            "pale": style.PALE,
         },
     }
     packed = json.dumps(data, separators=(",", ":"), allow_nan=False)

@@ -81,11 +81,6 @@ def streams(known: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
     return found.sort_values(order, ignore_index=True).drop(columns="other")
 
 
-def stream_columns(known: pd.DataFrame) -> Columns:
-    """Returns the streams themselves, as the page's other columns count them."""
-    return _columns(known.assign(seed=known["seed"].astype(str)), list(known.columns))
-
-
 def along_stream(known: pd.DataFrame, tasks: pd.DataFrame, plasticity: pd.DataFrame) -> Columns:
     """Plasticity of the streams' networks, task by task or at their snapshots.
 
@@ -119,8 +114,8 @@ def searches(known: pd.DataFrame, observed: Observations, snapshots: pd.DataFram
     return {
         "tickets": observed.tickets,
         "measures": observed.measures,
-        **_columns(frame, ["run_id", "stream", "task", "protocol", "sparsity", "label"]),
-        "values": _columns(frame, names),
+        **columns(frame, ["run_id", "stream", "task", "protocol", "sparsity", "label"]),
+        "values": columns(frame, names),
         "infinite": _infinite(frame, names),
         "lines": {name: lines(frame, SEARCH, name) for name in names},
     }
@@ -220,12 +215,12 @@ def run_columns(runs: pd.DataFrame, unfinished: Iterable[Unfinished]) -> Columns
         columns=list(_RUNS),
     )  # fmt: skip
     frames = [frame for frame in (rows, under_way.astype(rows.dtypes)) if len(frame)]
-    return _columns(pd.concat(frames, ignore_index=True) if frames else rows, list(_RUNS))
+    return columns(pd.concat(frames, ignore_index=True) if frames else rows, list(_RUNS))
 
 
 def correlation_columns(correlations: pd.DataFrame) -> Columns:
     """Returns the correlations that analysis/correlation.py writes."""
-    return _columns(correlations.assign(label=_labels(correlations)), list(_CORRELATIONS))
+    return columns(correlations.assign(label=_labels(correlations)), list(_CORRELATIONS))
 
 
 def provenance(runs: pd.DataFrame) -> dict[str, list[str]]:
@@ -307,7 +302,7 @@ def _labels(rows: pd.DataFrame) -> list[str]:
     return [known.get((s, None if pd.isna(r) else int(r)), "") for s, r in searches]
 
 
-def _columns(frame: pd.DataFrame, names: Sequence[str]) -> Columns:
+def columns(frame: pd.DataFrame, names: Sequence[str]) -> Columns:
     """Each column as a list; texts that repeat are listed once, and counted from 0."""
     return {name: _column(frame[name]) for name in names}
 

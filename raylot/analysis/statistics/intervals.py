@@ -68,8 +68,13 @@ def mean_interval(values: npt.ArrayLike, confidence: float = 0.95) -> Mean | Non
         return _alone(given)
     mean = float(given.mean())
     error = float(given.std(ddof=1)) / math.sqrt(given.size)
-    half = float(special.stdtrit(given.size - 1, (1 + confidence) / 2)) * error
+    half = t_quantile(confidence, given.size - 1) * error
     return Mean(mean, mean - half, mean + half, int(given.size))
+
+
+def t_quantile(confidence: float, freedom: int) -> float:
+    """Returns the quantile of the t distribution that bounds an interval on both sides."""
+    return float(special.stdtrit(freedom, (1 + confidence) / 2))
 
 
 def interquartile_interval(values: npt.ArrayLike, confidence: float = 0.95) -> Mean | None:
@@ -89,13 +94,9 @@ def interquartile_interval(values: npt.ArrayLike, confidence: float = 0.95) -> M
     from scipy import stats  # takes half a second, which only interquartile means pay
 
     found = stats.bootstrap(
-        (given,),
-        _interquartile_mean,
-        n_resamples=_RESAMPLES,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
+        (given,), _interquartile_mean, n_resamples=_RESAMPLES, confidence_level=confidence,
+        method="percentile", rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
     middle = float(_interquartile_mean(given))
     return Mean(middle, float(found.low), float(found.high), int(given.size))
 

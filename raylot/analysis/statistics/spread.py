@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+
+from raylot.analysis.statistics.intervals import t_quantile
 
 #: Tasks on either side of a task that count as its neighbours.
 NEIGHBOURS = 10
@@ -31,7 +32,7 @@ def prediction_interval(
     n = given.size if independent is None else independent
     if given.size < 2 or n < 2:
         return None
-    half = _quantile(confidence, n - 1) * float(given.std(ddof=1)) * np.sqrt(1 + 1 / n)
+    half = t_quantile(confidence, n - 1) * float(given.std(ddof=1)) * np.sqrt(1 + 1 / n)
     return float(given.mean() - half), float(given.mean() + half)
 
 
@@ -59,9 +60,5 @@ def neighbours_interval(
     if len(pairs) < _LEAST_PAIRS:
         return None
     spread = float(np.sqrt(np.mean(np.diff(pairs, axis=1) ** 2)))
-    half = _quantile(confidence, len(pairs)) * spread
+    half = t_quantile(confidence, len(pairs)) * spread
     return float(accuracies.loc[task] - half), float(accuracies.loc[task] + half)
-
-
-def _quantile(confidence: float, degrees: int) -> float:
-    return float(stats.t.ppf((1 + confidence) / 2, degrees))

@@ -6,7 +6,7 @@ Two protocols are never mixed: everything downstream works on one `Setting` at a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -163,14 +163,17 @@ def settings(observations: Observations) -> list[Setting]:
     parts.sort(key=lambda part: -len(part[1]))
     several_protocols = len({key[0] for key, _ in parts}) > 1
     several_interventions = len({key[3] for key, _ in parts}) > 1
-    differing = _differing({key[0]: observations.options.get(key[0], {}) for key, _ in parts})
+    known = [observations.options.get(protocol, {}) for (protocol, *_), _ in parts]
+    names = dict.fromkeys(name for options in known for name in options)
+    differing = [name for name in names if len({options.get(name) for options in known}) > 1]
     found = []
     for (protocol, dataset, network, intervention), part in parts:
         title = f"{dataset}, {network}, protocol {protocol}"
         if several_interventions:
             title += f", intervention={intervention}"
         options = observations.options.get(protocol, {})
-        own = [_told(name, options[name]) for name in differing if name in options]
+        given = [(name, options[name]) for name in differing if name in options]
+        own = [f"{n} {text}" if text == NOT_GIVEN else f"{n}={text}" for n, text in given]
         suffix = f"_{protocol}" if several_protocols else ""
         suffix += f"_{intervention}" if several_interventions else ""
         found.append(Setting(part, ", ".join([title, *own]), suffix))
@@ -250,11 +253,6 @@ def _of_protocol(code: Any) -> Any:
     return code if pd.isna(code) else registry.without(code, PROTOCOL_EXCLUDES)
 
 
-def _told(name: str, text: str) -> str:
-    """``lr=0.001``, or ``random_masks not given``."""
-    return f"{name} {text}" if text == NOT_GIVEN else f"{name}={text}"
-
-
 def option_text(value: Any) -> str:
     """Returns an option's value as the user writes it: ``0.001``, ``true``."""
     if pd.isna(value):
@@ -262,8 +260,3 @@ def option_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, int | float) else str(value)
-
-
-def _differing(options: Mapping[str, Mapping[str, str]]) -> list[str]:
-    names = {name: None for values in options.values() for name in values}
-    return [n for n in names if len({values.get(n) for values in options.values()}) > 1]

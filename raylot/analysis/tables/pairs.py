@@ -63,7 +63,7 @@ def pairs(
         most: pairs that are gathered at most, or all measures of one ticket measure.
         infinite: whether infinite values are kept, as they have a rank; else they count as missing.
     """
-    has_value = _is_number if infinite else np.isfinite
+    has_value = (lambda values: ~np.isnan(values)) if infinite else np.isfinite
     taken = np.asarray if infinite else within_range  # ranks need none, and are never rounded
     grid = np.sort(setting["task"].unique())
     for shared, searches in _side_by_side(setting, measures):
@@ -108,10 +108,6 @@ def _side_by_side(
         else:
             found.append((snapshots, {group: rows}))
     return found
-
-
-def _is_number(values: Array) -> npt.NDArray[np.bool_]:
-    return ~np.isnan(values)
 
 
 def _with_the_same_gaps(

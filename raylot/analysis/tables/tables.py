@@ -135,15 +135,12 @@ def read(storage: Storage, table: str, columns: Sequence[str] | None = None) -> 
     if said:
         where = f"{storage.root.rstrip('/')}/tables/{table}"
         report_once(one_line(f"{where}: {_rows(~kept)} left out: {'; '.join(said)}"))
-        frame = _whole_numbers(frame[kept].reset_index(drop=True), table)
+        frame = frame[kept].reset_index(drop=True)
+        # columns of whole numbers are whole again, now that rows without a number are left out
+        whole = [name for name in frame if results.SCHEMAS[table][str(name)] == pa.int64()]
+        frame = frame.astype({name: "int64" for name in whole if frame[name].notna().all()})
     frame = frame if columns is None else frame[list(columns)]
     return _printable(frame) if table == "runs" else frame
-
-
-def _whole_numbers(frame: pd.DataFrame, table: str) -> pd.DataFrame:
-    """Makes columns of whole numbers whole again, now that rows without a number are left out."""
-    whole = [name for name in frame if results.SCHEMAS[table][str(name)] == pa.int64()]
-    return frame.astype({name: "int64" for name in whole if frame[name].notna().all()})
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from raylot import results
 from raylot.analysis.figures.material import Material, Tables
@@ -138,6 +139,18 @@ def falling_metrics(shift: str, seed: int, task: int) -> dict[str, float]:
         "effective_rank": 40 - 10 * trend + draw.normal(),
         "gradient_norm": 1 + 0.1 * draw.normal(),
     }
+
+
+def read_analysis(root: Path, name: str) -> pd.DataFrame:
+    """Reads the table that an analysis has written twice."""
+    text = pd.read_csv(root / f"analysis/{name}.csv")
+    table = pd.read_parquet(root / f"analysis/{name}.parquet")
+    assert list(text) == list(table)
+    assert len(text) == len(table)
+    for column, numbers in table.select_dtypes("number").items():
+        given = numbers.to_numpy(dtype=float, na_value=np.nan)
+        assert np.allclose(text[column], given, equal_nan=True), column
+    return table
 
 
 def materials(root: Path) -> list[Material]:

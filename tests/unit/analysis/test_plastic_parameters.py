@@ -15,7 +15,7 @@ from raylot.analysis.plastic_parameters import compare, measured, verdict
 from raylot.analysis.statistics.intervals import Mean
 from raylot.config import Study
 from raylot.storage import Storage
-from tests.unit.analysis.studies import finish, write_rows
+from tests.unit.analysis.studies import finish, read_analysis, write_rows
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
@@ -140,12 +140,11 @@ def test_what_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixtu
     text = "\n".join(lines)
     assert "lr=0.001" in text
     assert "lr=0.01" in text
-    csv = pd.read_csv(tmp_path / "analysis/plastic_parameters.csv")
-    parquet = pd.read_parquet(tmp_path / "analysis/plastic_parameters.parquet")
-    assert list(csv) == list(parquet) == list(plastic_parameters.COLUMNS)
+    table = read_analysis(tmp_path, "plastic_parameters")
+    assert list(table) == list(plastic_parameters.COLUMNS)
     # 3 snapshots and their mean, and one snapshot; 2 layers, 3 selections
-    assert len(csv) == len(parquet) == (4 + 1) * 2 * 3
-    assert set(parquet["seeds"]) == {3}
+    assert len(table) == (4 + 1) * 2 * 3
+    assert set(table["seeds"]) == {3}
 
 
 @pytest.mark.parametrize("searched", [False, True])

@@ -15,7 +15,7 @@ from raylot.analysis import command, ticket_plasticity
 from raylot.analysis.ticket_plasticity import compare, paired_tasks
 from raylot.config import Study
 from raylot.storage import Storage
-from tests.unit.analysis.studies import finish, write_rows, write_ticket_stream
+from tests.unit.analysis.studies import finish, read_analysis, write_rows, write_ticket_stream
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
@@ -223,13 +223,12 @@ def test_what_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "lr=0.001" in text
     assert "lr=0.01" in text
     assert "+0.220" in text
-    csv = pd.read_csv(tmp_path / "analysis/ticket_plasticity.csv")
-    parquet = pd.read_parquet(tmp_path / "analysis/ticket_plasticity.parquet")
-    assert list(csv) == list(parquet) == list(ticket_plasticity.COLUMNS)
+    table = read_analysis(tmp_path, "ticket_plasticity")
+    assert list(table) == list(ticket_plasticity.COLUMNS)
     # 2 protocols, 3 comparisons, 4 measures, 2 snapshots and their mean
-    assert len(csv) == len(parquet) == 2 * 3 * 4 * 3
-    assert parquet["protocol"].nunique() == 2
-    assert set(parquet["seeds"]) == {3}
+    assert len(table) == 2 * 3 * 4 * 3
+    assert table["protocol"].nunique() == 2
+    assert set(table["seeds"]) == {3}
 
 
 @pytest.mark.filterwarnings("error")

@@ -105,15 +105,10 @@ function showPanels(place, panels, label) {
 function showKey(place, entries) {
   place.replaceChildren(...entries.map(({ name, colour, dash, isChance }) => {
     const lengths = { dash: "6 3", dot: "2 3", dashdot: "6 3 2 3", longdash: "9 3", longdashdot: "9 3 2 3" };
-    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    svg.setAttribute("width", "28");
-    svg.setAttribute("height", "10");
-    svg.setAttribute("aria-hidden", "true");
-    const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
-    const drawn = { x1: 0, x2: 28, y1: 5, y2: 5, stroke: shade(colour), "stroke-width": isChance ? 1.5 : 3, "stroke-dasharray": lengths[isChance ? "dash" : dash] || "none" };
-    for (const [name, value] of Object.entries(drawn)) line.setAttribute(name, value);
-    svg.append(line);
-    return element("li", {}, svg, name);
+    const item = element("li", { innerHTML: `<svg width="28" height="10" aria-hidden="true"><line x2="28" y1="5" y2="5"
+      stroke="${shade(colour)}" stroke-width="${isChance ? 1.5 : 3}" stroke-dasharray="${lengths[isChance ? "dash" : dash] || "none"}"/></svg>` });
+    item.append(name);
+    return item;
   }));
 }
 

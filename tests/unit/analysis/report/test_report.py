@@ -21,16 +21,17 @@ from raylot.storage import Storage
 from tests.unit.analysis.studies import falling, falling_metrics, write_study, write_ticket_stream
 
 
+def write(root: Path) -> int:
+    return command.run(lambda: report.main([str(root)]))
+
+
 def held(root: Path) -> dict[str, Any]:
-    """What a report's page draws from."""
+    """Writes the report; returns what its page draws from."""
+    assert write(root) == 0
     page = (root / "analysis" / "report.html").read_text()
     text = re.search(r'id="data">([^<]*)<', page)
     assert text
     return dict(json.loads(gzip.decompress(base64.b64decode(text[1]))))
-
-
-def write(root: Path) -> int:
-    return command.run(lambda: report.main([str(root)]))
 
 
 def test_it_is_one_file_that_names_no_other(
@@ -49,7 +50,6 @@ def test_it_is_one_file_that_names_no_other(
 
 
 def test_every_run_is_in_it(storage: Path) -> None:
-    assert write(storage) == 0
     data = held(storage)
     assert data["filters"] == {
         "dataset": ["digits"], "network": ["mlp"], "intervention": ["none"],
@@ -69,7 +69,6 @@ def test_infinite_values_are_marked_row_by_row(tmp_path: Path) -> None:
         return {**falling_metrics(*place), "gradient_norm": float("inf" if task else "-inf")}
 
     write_study(tmp_path, falling, metrics=metrics, seeds=(0,), tasks=(0, 3), sparsities=(0.8, 0.9))
-    assert write(tmp_path) == 0
     data = held(tmp_path)
     assert data["searches"]["infinite"] == {"gradient_norm": {"0": -1, "1": -1, "2": 1, "3": 1}}
     assert "gradient_norm" not in data["along"]["lines"], "nothing of it can be drawn"
@@ -96,10 +95,9 @@ def test_streams_alone_leave_the_question_open(tmp_path: Path) -> None:
     write_study(tmp_path, falling, metrics=falling_metrics)
     for path in (tmp_path / "tables" / "snapshots").iterdir():
         path.unlink()
-    assert write(tmp_path) == 0
+    data = held(tmp_path)
     page = (tmp_path / "analysis" / "report.html").read_text()
     assert "Open: no tickets have been searched yet." in page
-    data = held(tmp_path)
     assert list(data["along"]["lines"]) == [
         "test_accuracy", "dead_fraction", "effective_rank", "gradient_norm",
     ]  # fmt: skip
@@ -122,7 +120,6 @@ def test_without_dense_ticket_streams_the_stream_itself_is_compared(tmp_path: Pa
     study = Study.checked(tasks=31, snapshots="0,10,20,30", rounds=3, ticket_tasks=2)
     for task in (0, 10):
         write_ticket_stream(tmp_path, study, [0.5, 0.5], seed=0, task=task)
-    assert write(tmp_path) == 0
     found = held(tmp_path)["ticket_streams"]["lines"]
     by_start = {
         (line["subnetwork"], line["snapshot"]): line["mean"]
@@ -152,7 +149,6 @@ def test_streams_of_which_the_protocol_is_not_known_are_never_averaged(tmp_path:
 
 def test_sparsities_with_many_digits_are_offered_as_they_stand_in_the_rows(tmp_path: Path) -> None:
     write_study(tmp_path, falling, seeds=(0,), sparsities=(0.8, 1 - 0.8**10))
-    assert write(tmp_path) == 0
     data = held(tmp_path)
     assert data["filters"]["sparsity"] == [0.8, 0.8926258]
     assert set(data["searches"]["sparsity"]) == {0.8, 0.8926258}

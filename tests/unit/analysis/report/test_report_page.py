@@ -86,10 +86,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def page_file(root: Path) -> Path:
+def written(root: Path) -> Path:
+    """Writes the report of a storage; returns its file."""
     assert command.run(lambda: report.main([str(root)])) == 0
     return root / "analysis" / "report.html"
+
+
+@pytest.fixture(scope="module")
+def page_file(root: Path) -> Path:
+    return written(root)
 
 
 @pytest.fixture(scope="module")
@@ -299,8 +304,16 @@ def test_it_fits_a_phone_in_light_and_dark(browser: Browser, page_file: Path, sc
         assert page.evaluate("document.documentElement.scrollWidth") == 390
         assert page.evaluate("document.documentElement.dataset.theme") == scheme
         assert not page.locator("#filters").evaluate("(filters) => filters.open")
-        for pair in (("--ink", "--paper"), ("--faint", "--paper"), ("--accent", "--paper")):
-            assert page.evaluate(_CONTRAST, pair) >= 4.5, pair
+        names = ("--paper", "--ink", "--faint", "--accent")
+        paper, *inks = (page.evaluate(f"variable('{name}')") for name in names)
+        assert min(contrast(ink, paper) for ink in inks) >= 4.5
+        answer = page.locator(".answer .scroll").first
+        assert answer.evaluate(
+            "(e) => e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight"
+        ), "nothing of it is cut off"
+        cell = answer.locator("td").nth(1)
+        named = cell.evaluate("(cell) => getComputedStyle(cell, '::before').content")
+        assert named == '"test accuracy, first to last snapshot: "'
         assert found.complaints == []
 
 
@@ -317,8 +330,7 @@ def test_colours_follow_what_is_chosen(browser: Browser, page_file: Path) -> Non
 
 def test_a_finished_study_has_its_answer(browser: Browser, tmp_path: Path) -> None:
     def heading() -> str:
-        assert command.run(lambda: report.main([str(tmp_path)])) == 0
-        with shown(browser, tmp_path / "analysis" / "report.html", viewport=DESKTOP) as found:
+        with shown(browser, written(tmp_path), viewport=DESKTOP) as found:
             assert found.page.locator("#protocol").inner_text().startswith("Protocol ")
             assert "given" not in found.page.locator("#protocol").inner_text()
             assert found.draws() == ["along-stream", "count-and-plasticity", "correlations"]
@@ -382,8 +394,7 @@ def test_what_cannot_be_drawn_is_said(browser: Browser, tmp_path: Path) -> None:
         }  # fmt: skip
 
     write_study(tmp_path, falling, metrics=metrics, seeds=(0, 1), tasks=(0, 3))
-    assert command.run(lambda: report.main([str(tmp_path)])) == 0
-    with shown(browser, tmp_path / "analysis" / "report.html", viewport=DESKTOP) as found:
+    with shown(browser, written(tmp_path), viewport=DESKTOP) as found:
         for figure, choice in (("along-stream", "measure"), ("count-and-plasticity", "x")):
             found.panels(figure)
             menu = found.page.locator(f"#{figure} select[name={choice}]")
@@ -403,8 +414,7 @@ def test_what_cannot_be_drawn_is_said(browser: Browser, tmp_path: Path) -> None:
 def test_tasks_are_told_apart_however_many_there_are(browser: Browser, tmp_path: Path) -> None:
     values = {"test_accuracy": 0.9, "ticket_count": 2.0}
     write_study(tmp_path, lambda *_: values, seeds=(0,), tasks=(0, 1229))
-    assert command.run(lambda: report.main([str(tmp_path)])) == 0
-    with shown(browser, tmp_path / "analysis" / "report.html", viewport=DESKTOP) as found:
+    with shown(browser, written(tmp_path), viewport=DESKTOP) as found:
         [panel] = found.panels("along-stream")
         told = [text for trace in panel["traces"] for text in trace["text"] or ()]
         assert len({text.split("<br>")[1] for text in told}) == 1230
@@ -474,38 +484,11 @@ _INKS = """() => [...document.querySelectorAll("#correlations .plot .heatmap-lab
     .map((part) => getComputedStyle(part).fill)"""
 
 
-def test_a_phone_shows_the_whole_answer(browser: Browser, page_file: Path) -> None:
-    phone = {"width": 390, "height": 844}
-    with shown(browser, page_file, viewport=phone, is_mobile=True, has_touch=True) as found:
-        region = found.page.locator(".answer .scroll").first
-        assert region.evaluate(
-            "(e) => e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight"
-        )
-        cell = region.locator("td").nth(1)
-        named = cell.evaluate("(cell) => getComputedStyle(cell, '::before').content")
-        assert named == '"test accuracy, first to last snapshot: "'
-
-
-#: Contrast of two colours as the Web Content Accessibility Guidelines 2.2 define it.
-_CONTRAST = """(names) => {
-    const [a, b] = names.map((name) => {
-        const hex = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-        const [red, green, blue] = [1, 3, 5].map((i) => {
-            const part = parseInt(hex.slice(i, i + 2), 16) / 255;
-            return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
-        });
-        return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
-    });
-    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-}"""
-
-
 def test_half_a_study_is_shown_as_far_as_it_goes(browser: Browser, tmp_path: Path) -> None:
     write_study(tmp_path, falling, seeds=(0,))
     for path in (tmp_path / "tables" / "snapshots").iterdir():
         path.unlink()
-    assert command.run(lambda: report.main([str(tmp_path)])) == 0
-    with shown(browser, tmp_path / "analysis" / "report.html", viewport=DESKTOP) as found:
+    with shown(browser, written(tmp_path), viewport=DESKTOP) as found:
         assert found.draws() == ["along-stream"]
         assert found.page.locator(".figure").count() == 1  # none is there without its data
         assert found.complaints == []
@@ -517,10 +500,9 @@ def test_two_protocols_keep_their_own_correlations_and_intervals(
     """Their snapshots are taken at other tasks: what follows what differs."""
     write_study(tmp_path, falling, tasks=(0, 10, 20, 30), shifts=SHIFTS)
     write_study(tmp_path, falling, tasks=(0, 5, 10, 15, 20, 25, 30), seeds=range(5, 9))
-    assert command.run(lambda: report.main([str(tmp_path)])) == 0
     correlation.main([str(tmp_path)])
     table = pd.read_parquet(tmp_path / "analysis" / "correlation.parquet")
-    with shown(browser, tmp_path / "analysis" / "report.html", viewport=DESKTOP) as found:
+    with shown(browser, written(tmp_path), viewport=DESKTOP) as found:
         page = found.page
         section = page.locator("#correlations")
         assert page.evaluate("document.documentElement.scrollWidth") == 1280
@@ -553,8 +535,7 @@ def test_what_was_searched_otherwise_is_not_averaged(browser: Browser, tmp_path:
         write_study(tmp_path, falling, seeds=(0,), rounds=rounds)
         study = Study.checked(tasks=31, snapshots="0,10,20,30", rounds=rounds, ticket_tasks=1)
         write_ticket_stream(tmp_path, study, [rounds / 20], seed=0, task=0)
-    assert command.run(lambda: report.main([str(tmp_path)])) == 0
-    with shown(browser, tmp_path / "analysis" / "report.html", viewport=DESKTOP) as found:
+    with shown(browser, written(tmp_path), viewport=DESKTOP) as found:
         tickets = {
             panel["title"]: trace["y"]
             for panel in found.panels("ticket-streams")

@@ -31,11 +31,6 @@ def test_mean_interval_of_little() -> None:
     assert mean_interval([4.0, 4.0]) == Mean(4.0, 4.0, 4.0, 2)
 
 
-@pytest.mark.parametrize(("low", "high", "sign"), [(0.1, 1, 1), (-1, -0.1, -1), (-1, 1, 0)])
-def test_direction(low: float, high: float, sign: int) -> None:
-    assert Mean((low + high) / 2, low, high, 5).direction == sign
-
-
 def test_resamples_draw_as_many_seeds_as_there_are() -> None:
     counts = seed_resamples(4, 5000, 1)
     assert (counts.sum(axis=1) == 4).all()
