@@ -86,11 +86,7 @@ def _by_differentiation(loss: Tensor, tensors: list[Tensor]) -> Product | None:
 
 
 def _check_no_error_waits(gradients: Sequence[Tensor]) -> None:
-    """Looks for functions marked with ``once_differentiable``, which autograd silently takes for 0.
-
-    Raises:
-        RuntimeError: there is one.
-    """
+    """Refuses functions marked ``once_differentiable``, whose curvature autograd takes for 0."""
     seen, waiting = set(), [gradient.grad_fn for gradient in gradients]
     while waiting:
         node = waiting.pop()

@@ -56,14 +56,10 @@ def _linear(layer: nn.Linear, inputs: Tensor, deltas: Tensor) -> Rows | OuterRow
 
 
 def _convolution(layer: nn.Conv2d, inputs: Tensor, deltas: Tensor) -> Rows:
+    sizes: Any = layer.kernel_size
     padding: Any = layer.padding  # never a word: `_is_plain`
-    patches = F.unfold(inputs, _pair(layer.kernel_size), layer.dilation, padding, layer.stride)
+    patches = F.unfold(inputs, sizes, layer.dilation, padding, layer.stride)
     return Rows((deltas.flatten(2) @ patches.mT).flatten(1))
-
-
-def _pair(sizes: tuple[int, ...]) -> tuple[int, int]:
-    height, width = sizes
-    return height, width
 
 
 def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, inputs: Tensor, deltas: Tensor) -> Rows:
