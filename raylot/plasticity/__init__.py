@@ -13,12 +13,6 @@ from raylot.plasticity.measurement import Probe, measure
 from raylot.plasticity.metric import mean, root_sum_of_squares, weighted_mean
 
 __all__ = [
-    "LayerActivations",
-    "Probe",
-    "dormant_units",
-    "mean",
-    "measure",
-    "recorded_activations",
-    "root_sum_of_squares",
-    "weighted_mean",
-]
+    "LayerActivations", "Probe", "dormant_units", "mean", "measure", "recorded_activations",
+    "root_sum_of_squares", "weighted_mean",
+]  # fmt: skip

@@ -62,9 +62,8 @@ def _convolution(layer: nn.Conv2d, inputs: Tensor, deltas: Tensor) -> Rows:
     return Rows((deltas.flatten(2) @ patches.mT).flatten(1))
 
 
-def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, inputs: Tensor, deltas: Tensor) -> Rows:
-    assert layer.running_mean is not None  # `_is_plain`
-    assert layer.running_var is not None
+def _batch_norm(layer: Any, inputs: Tensor, deltas: Tensor) -> Rows:
+    # Running statistics are never None: `_is_plain`.
     mean, variance = layer.running_mean.to(inputs), layer.running_var.to(inputs)
     return _gain(F.batch_norm(inputs, mean, variance, eps=layer.eps), deltas)
 

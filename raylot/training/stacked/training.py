@@ -153,10 +153,17 @@ class _Stack:
         for record, evaluation in zip(self._records, evaluations or [], strict=False):
             record.curve.append(evaluation.accuracy)
 
+    @torch.no_grad()
     def _evaluated(self) -> list[Evaluation]:
-        """Evaluates all members on their test splits."""
+        """Evaluates each member on its own test split; see `raylot.training.evaluate`."""
+        members, tests = len(self._jobs), self._tests
+        sums = Tally(members, tests.device)
+        size = max(1, STACKED_EVALUATION_BATCH // members)
         with evaluation_mode(self._jobs[0].network):
-            return evaluate_stacked(self._members, self._tests)
+            for index in torch.arange(tests.examples, device=tests.device).split(size):
+                inputs, labels = tests.batch(index.expand(members, -1))
+                sums.add(self._members.logits(inputs), labels)
+        return [Evaluation.of(loss, correct, tests.examples) for loss, correct in sums.taken()]
 
 
 class Tally:
@@ -180,14 +187,3 @@ class Tally:
         self.loss.zero_()
         self.correct.zero_()
         return sums
-
-
-@torch.no_grad()
-def evaluate_stacked(members: Members, split: Split) -> list[Evaluation]:
-    """Evaluates each member on its own examples; see `raylot.training.evaluate`."""
-    sums = Tally(len(members), split.device)
-    size = max(1, STACKED_EVALUATION_BATCH // len(members))
-    for index in torch.arange(split.examples, device=split.device).split(size):
-        inputs, labels = split.batch(index.expand(len(members), -1))
-        sums.add(members.logits(inputs), labels)
-    return [Evaluation.of(loss, correct, split.examples) for loss, correct in sums.taken()]
