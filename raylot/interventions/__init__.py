@@ -13,14 +13,7 @@ from importlib import import_module
 from raylot.config import InterventionOptions
 from raylot.foundation import registry
 from raylot.foundation.names import BUILT_IN
-from raylot.interventions.l2 import L2
-from raylot.interventions.l2_init import L2Init
-from raylot.interventions.redo import ReDo
-from raylot.interventions.reset import Reset
-from raylot.interventions.shrink_and_perturb import ShrinkAndPerturb
 from raylot.training import Intervention
-
-__all__ = ["INTERVENTIONS", "L2", "L2Init", "ReDo", "Reset", "ShrinkAndPerturb", "make"]
 
 Build = Callable[[InterventionOptions], Intervention]
 

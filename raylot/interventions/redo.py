@@ -106,11 +106,7 @@ class _HiddenLayer:
 
 
 def _hidden_layers(network: nn.Module) -> list[_HiddenLayer]:
-    """Returns the layers of a chain, except the last.
-
-    Raises:
-        OptionError: the network is no chain of trainable layers.
-    """
+    """Returns the layers of a chain, except the last; refuses other networks."""
     stages: list[list[nn.Module]] = []
     for module in _in_order(network):
         if next(module.children(), None) is not None:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 
+from raylot.networks.prunable import LAYERS
 from raylot.plasticity.metric import Metric, mean, weighted_mean
 from raylot.plasticity.spectrum import effective_rank, singular_values, srank, stable_rank
 
@@ -33,9 +34,6 @@ _FUNCTIONS = frozenset(
     for in_place in ("", "_")
     if hasattr(place, name + in_place)
 )
-
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d,
-                 nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)  # fmt: skip
 
 _RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 
@@ -140,7 +138,7 @@ def recorded_activations(network: nn.Module) -> Iterator[dict[str, LayerActivati
     handles = [
         module.register_forward_hook(recorder.noting(name or _NO_LAYER))
         for name, module in network.named_modules()
-        if isinstance(module, (nn.Linear, *_CONVOLUTIONS, *_RECURRENT))
+        if isinstance(module, (*LAYERS, *_RECURRENT))
     ]
     try:
         with recorder:

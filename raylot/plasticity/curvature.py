@@ -50,20 +50,15 @@ def sharpness(
         return 0.0
     shapes = [tensor.shape for tensor in parameters.values()]
     sizes = [tensor.numel() for tensor in parameters.values()]
-    live = live_vector(parameters, masks) if masks else None
-    vector = _start(_flat(list(parameters.values())), key)
-    if live is not None:
-        vector *= live
-    image = vector
+    live = live_vector(parameters, masks or {})
+    image = _start(live, key) * live
     for _ in range(iterations):
         length = float(torch.linalg.vector_norm(image, dtype=torch.float64))
         if length == 0:
             return 0.0
         vector = image / length
         parts = vector.split(sizes)
-        image = _flat(product([part.view(s) for part, s in zip(parts, shapes, strict=True)]))
-        if live is not None:
-            image *= live
+        image = _flat(product([part.view(s) for part, s in zip(parts, shapes, strict=True)])) * live
     return float(vector.double() @ image.double())
 
 
@@ -86,11 +81,7 @@ def _by_differentiation(loss: Tensor, tensors: list[Tensor]) -> Product | None:
 
 
 def _check_no_error_waits(gradients: Sequence[Tensor]) -> None:
-    """Looks for functions marked with ``once_differentiable``, which autograd silently takes for 0.
-
-    Raises:
-        RuntimeError: there is one.
-    """
+    """Refuses functions marked ``once_differentiable``, whose curvature autograd takes for 0."""
     seen, waiting = set(), [gradient.grad_fn for gradient in gradients]
     while waiting:
         node = waiting.pop()

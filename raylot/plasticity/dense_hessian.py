@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raylot.plasticity.example_gradients import treats_examples_apart
+from raylot.training.job import flattens_examples
 
 
 def dense_hessian(
@@ -86,7 +87,7 @@ def dense_hessian(
 def _chain(network: nn.Module, dimensions: int) -> list[nn.Linear] | None:
     """Returns the linear layers of a chain Linear, ReLU, ..., Linear; None for other networks."""
     modules = list(network) if type(network) is nn.Sequential else []
-    if modules and isinstance(modules[0], nn.Flatten) and modules[0].end_dim == -1:
+    if modules and flattens_examples(modules[0]):
         modules = modules[1:]
     elif dimensions != 2:
         return None

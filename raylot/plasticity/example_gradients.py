@@ -56,19 +56,14 @@ def _linear(layer: nn.Linear, inputs: Tensor, deltas: Tensor) -> Rows | OuterRow
 
 
 def _convolution(layer: nn.Conv2d, inputs: Tensor, deltas: Tensor) -> Rows:
+    sizes: Any = layer.kernel_size
     padding: Any = layer.padding  # never a word: `_is_plain`
-    patches = F.unfold(inputs, _pair(layer.kernel_size), layer.dilation, padding, layer.stride)
+    patches = F.unfold(inputs, sizes, layer.dilation, padding, layer.stride)
     return Rows((deltas.flatten(2) @ patches.mT).flatten(1))
 
 
-def _pair(sizes: tuple[int, ...]) -> tuple[int, int]:
-    height, width = sizes
-    return height, width
-
-
-def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, inputs: Tensor, deltas: Tensor) -> Rows:
-    assert layer.running_mean is not None  # `_is_plain`
-    assert layer.running_var is not None
+def _batch_norm(layer: Any, inputs: Tensor, deltas: Tensor) -> Rows:
+    # Running statistics are never None: `_is_plain`.
     mean, variance = layer.running_mean.to(inputs), layer.running_var.to(inputs)
     return _gain(F.batch_norm(inputs, mean, variance, eps=layer.eps), deltas)
 

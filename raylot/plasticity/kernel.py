@@ -65,18 +65,15 @@ def _live_gradients(network: nn.Module, masks: Masks) -> Callable[[Tensor], list
     trainable = {name: p for name, p in network.named_parameters() if p.requires_grad}
     live = live_vector(trainable, masks)
 
-    def gradient(example: Tensor) -> list[Tensor]:
-        logits = network(example)
-        parts = torch.autograd.grad(
-            logits.sum() / math.sqrt(logits.numel()), list(trainable.values()), allow_unused=True,
-            materialize_grads=True,
-        )  # fmt: skip
-        return [part.flatten() for part in parts]
-
     def gradients(examples: Tensor) -> list[Rows]:
         rows = examples.new_empty(len(examples), len(live))
         for row, example in zip(rows, examples.split(1), strict=True):
-            torch.cat(gradient(example), out=row)
+            logits = network(example)
+            parts = torch.autograd.grad(
+                logits.sum() / math.sqrt(logits.numel()), list(trainable.values()),
+                allow_unused=True, materialize_grads=True,
+            )  # fmt: skip
+            torch.cat([part.flatten() for part in parts], out=row)
         return [Rows(rows.mul_(live))]
 
     return gradients

@@ -26,7 +26,6 @@ from raylot.networks.prunable import prunable_weights
 from raylot.plasticity.activations import ACTIVATION_METRICS, recorded_activations
 from raylot.plasticity.curvature import sharpness
 from raylot.plasticity.dense_hessian import dense_hessian
-from raylot.plasticity.gradients import GRADIENT_METRICS
 from raylot.plasticity.kernel import KERNEL_METRICS, empirical_ntk, kernel_spectrum
 from raylot.plasticity.metric import (
     Layer,
@@ -37,7 +36,7 @@ from raylot.plasticity.metric import (
     weighted_mean,
     whole_network_row,
 )
-from raylot.plasticity.weights import DISTANCE_METRICS, WEIGHT_METRICS
+from raylot.plasticity.weights import DISTANCE_METRICS, GRADIENT_METRICS, WEIGHT_METRICS
 from raylot.tasks import Task
 from raylot.tasks.task import check_task
 from raylot.training import Masks
@@ -73,11 +72,8 @@ class Probe:
 
     def copy(self) -> Probe:
         """Copies everything, so that a plugin can write into it."""
-        initial = None if self.initial is None else _copies(self.initial)
-        return Probe(
-            copied(self.network), self.inputs.clone(), self.labels.clone(), self.options,
-            _copies(self.masks), initial,
-        )  # fmt: skip
+        others = copy.deepcopy((self.inputs, self.labels, self.options, self.masks, self.initial))
+        return Probe(copied(self.network), *others)
 
 
 def measure(
@@ -312,10 +308,6 @@ def _with_added(
         for name, metric in _added(of, options).items()
     }
     return {**metrics, **added}
-
-
-def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 def _of_copy(name: str, function: Callable[..., Any], layer: Any, options: Any) -> float:

@@ -33,11 +33,8 @@ def effective_rank(values: Tensor) -> float:
 
     Returns:
         From 1 to their number; 0 for a matrix of zeros.
-
-    Raises:
-        ValueError: values is a matrix.
     """
-    total = _one_dimensional(values).sum()
+    total = values.sum()
     if total == 0:
         return 0.0
     shares = values[values > 0] / total
@@ -52,11 +49,8 @@ def stable_rank(values: Tensor) -> float:
 
     Returns:
         From 1 to the matrix's rank; 0 for a matrix of zeros.
-
-    Raises:
-        ValueError: values is a matrix.
     """
-    largest = _one_dimensional(values).max()
+    largest = values.max()
     if largest == 0:
         return 0.0
     return float((values / largest).square().sum())
@@ -71,19 +65,8 @@ def srank(values: Tensor, delta: float = 0.01) -> int:
 
     Returns:
         From 1 to their number; 0 for a matrix of zeros.
-
-    Raises:
-        ValueError: values is a matrix.
     """
-    held = _one_dimensional(values).cumsum(0)
+    held = values.cumsum(0)
     if held[-1] == 0:
         return 0
     return int((held < (1 - delta) * held[-1]).sum()) + 1
-
-
-def _one_dimensional(values: Tensor) -> Tensor:
-    if values.ndim != 1:
-        raise ValueError(
-            f"values: must be the singular values of a matrix, got {values.ndim} dimensions"
-        )
-    return values

@@ -11,14 +11,6 @@ from raylot.tasks.shifts.rotation import rotate
 from raylot.tasks.task import Task, map_inputs
 
 __all__ = [
-    "Task",
-    "add_noise",
-    "load_dataset",
-    "make_task",
-    "map_inputs",
-    "permute_labels",
-    "permute_pixels",
-    "randomize_labels",
-    "rotate",
-    "select_classes",
-]
+    "Task", "add_noise", "load_dataset", "make_task", "map_inputs", "permute_labels",
+    "permute_pixels", "randomize_labels", "rotate", "select_classes",
+]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -17,7 +18,7 @@ from torch import Tensor
 from raylot.config import DataOptions, mnist_files
 from raylot.foundation.errors import OptionError
 from raylot.foundation.text import one_line
-from raylot.tasks.task import TENSORS, Task, as_tensor
+from raylot.tasks.task import TENSORS, Task
 
 
 def load_dataset(
@@ -84,8 +85,11 @@ def to_arrays(dataset: Task) -> dict[str, np.ndarray]:
 
 def from_arrays(arrays: Mapping[str, np.ndarray]) -> Task:
     """Undoes `to_arrays` without copying; the arrays may be read-only."""
-    tensors = [as_tensor(name, arrays[name]) for name in TENSORS]
-    return Task(tensors[0], tensors[1], tensors[2], tensors[3], classes=10)
+    with warnings.catch_warnings():
+        # PyTorch has no read-only tensors; nothing writes into a task.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        tensors: Any = {name: torch.from_numpy(arrays[name]) for name in TENSORS}
+    return Task(**tensors, classes=10)
 
 
 def check_available(options: DataOptions) -> None:
@@ -130,11 +134,7 @@ def _digits() -> _Splits:
 
 
 def _download_mnist(root: Path) -> None:
-    """Downloads MNIST into a data root, if it is not there.
-
-    Raises:
-        OptionError: the download failed; folders that it made are removed.
-    """
+    """Downloads MNIST into a data root, if it is not there; leaves no empty folders if it fails."""
     from torchvision.datasets import MNIST
 
     folder = mnist_files.folder_of(root)
@@ -157,12 +157,7 @@ def _download_mnist(root: Path) -> None:
 
 @functools.cache
 def _mnist(root: str) -> _Splits:
-    """Reads the splits from the four files of the MNIST database.
-
-    Raises:
-        OSError: a file cannot be read.
-        OptionError: a file is not as it was published.
-    """
+    """Reads the splits from the four files of the MNIST database, which must be as published."""
     paths = [mnist_files.folder_of(Path(root)) / name for name in mnist_files.NAMES]
     splits = []
     for (images_path, labels_path), examples in ((paths[:2], 60000), (paths[2:], 10000)):
@@ -175,12 +170,7 @@ def _mnist(root: str) -> _Splits:
 
 
 def _idx(path: Path, shape: tuple[int, ...]) -> Tensor:
-    """Reads an idx file: two zeros, type, dimensions, sizes (big-endian), then the values.
-
-    Raises:
-        OSError: the file cannot be read.
-        OptionError: the file does not hold bytes of this shape.
-    """
+    """Reads an idx file: two zeros, type, dimensions, sizes (big-endian), then the values."""
     content = np.fromfile(path, dtype=np.uint8)
     size = 4 * (1 + len(shape))
     header = [int(number) for number in content[: len(content[:size]) // 4 * 4].view(">u4")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
@@ -29,8 +28,7 @@ class Task:
     """A classification task: a training and a test split.
 
     A data set is a task, and so is each of its shifted versions. To make a task of your own, give
-    tensors or numpy arrays. An array that can be written into is copied. Labels of any integer
-    type become int64.
+    tensors or numpy arrays; arrays are copied. Labels of any integer type become int64.
 
     Attributes:
         train_inputs: ``examples x ...``; uint8, or any real type; finite as float32.
@@ -55,7 +53,7 @@ class Task:
 
     def __post_init__(self) -> None:
         for name in TENSORS:
-            object.__setattr__(self, name, as_tensor(name, getattr(self, name)))
+            object.__setattr__(self, name, _as_tensor(name, getattr(self, name)))
         devices = sorted({str(getattr(self, name).device) for name in TENSORS})
         if len(devices) > 1:
             raise OptionError(f"{', '.join(TENSORS)}: must be on one device, not {devices}")
@@ -79,11 +77,7 @@ class Task:
             )
 
     def _check_scaled(self, split: str, inputs: Tensor) -> None:
-        """Makes sure that inputs are finite, before and after scaling.
-
-        Raises:
-            OptionError: they are not.
-        """
+        """Refuses inputs that are not finite, before or after scaling."""
         # One pass finds NaN too; isfinite would take 25 times as long.
         extremes = torch.stack(inputs.aminmax())
         least, most = extremes.tolist()
@@ -145,31 +139,14 @@ def check_task(task: object) -> None:
         )
 
 
-def _can_change(array: object) -> bool:
-    """Whether an array can be written into, directly or through an array that it is a view of."""
-    while isinstance(array, np.ndarray):
-        if array.flags.writeable:
-            return True
-        array = array.base
-    return False
-
-
-def as_tensor(name: str, values: object) -> Tensor:
-    """Returns a task's inputs or labels in a type that fits; the same object if possible.
-
-    Raises:
-        OptionError: they are not a tensor or array of such numbers.
-    """
+def _as_tensor(name: str, values: object) -> Tensor:
+    """Returns a task's inputs or labels in a type that fits: a tensor itself, if possible."""
     if isinstance(values, np.ndarray):
         try:
-            # PyTorch needs this machine's byte order and contiguous rows; most arrays have both.
-            # Copied if it can change: PyTorch does not notice when numpy writes into shared memory.
-            taken = np.array if _can_change(values) else np.asarray
-            array = taken(values, values.dtype.newbyteorder("="), order="C")
-            with warnings.catch_warnings():
-                # PyTorch has no read-only tensors; nothing here writes into a task.
-                warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-                values = torch.from_numpy(array)
+            # PyTorch needs this machine's byte order and contiguous rows. It does not notice when
+            # numpy writes into shared memory, so arrays are copied.
+            array = np.array(values, values.dtype.newbyteorder("="), order="C")
+            values = torch.from_numpy(array)
         except TypeError:
             raise OptionError(
                 f"{name}: must be an array of numbers, not of {shown(values.dtype)}"
@@ -193,11 +170,7 @@ def as_tensor(name: str, values: object) -> Tensor:
 
 
 def _check_split(split: str, inputs: Tensor, labels: Tensor, classes: int) -> None:
-    """Makes sure that labels fit the inputs and the number of classes.
-
-    Raises:
-        OptionError: they do not fit.
-    """
+    """Refuses labels that do not fit the inputs or the number of classes."""
     if labels.ndim != 1:
         hint = "; try .argmax(1) if they are one-hot" if labels.ndim == 2 else ""
         if labels.shape[1:] == (1,):

@@ -5,15 +5,6 @@ from raylot.tickets.found import Tickets, masks_from_tensors, masks_to_tensors
 from raylot.tickets.search import DENSE, RANDOM, REINIT, SHUFFLED, TICKET, TicketSearch
 
 __all__ = [
-    "DENSE",
-    "RANDOM",
-    "REINIT",
-    "SHUFFLED",
-    "TICKET",
-    "TicketSearch",
-    "Tickets",
-    "choose_device",
-    "find_tickets",
-    "masks_from_tensors",
-    "masks_to_tensors",
-]
+    "DENSE", "RANDOM", "REINIT", "SHUFFLED", "TICKET", "TicketSearch", "Tickets", "choose_device",
+    "find_tickets", "masks_from_tensors", "masks_to_tensors",
+]  # fmt: skip

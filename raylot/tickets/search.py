@@ -15,18 +15,8 @@ from raylot import networks
 from raylot.config import TicketSearchOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
+from raylot.masks import pruning
 from raylot.masks.criteria import CRITERIA
-from raylot.masks.pruning import (
-    density,
-    full_masks,
-    independent_masks,
-    left_out,
-    prune,
-    random_masks_like,
-    remark_on_left_out,
-    remarks_on_emptied,
-    shuffled_masks,
-)
 from raylot.networks.initialisation import reinitialised, why_not_reinitialised
 from raylot.networks.prunable import Prunable
 from raylot.tasks import Task
@@ -98,13 +88,13 @@ class TicketSearch:
         """
         self.options = options
         self.round = 0
-        self.masks: list[Masks] = [full_masks(network, prunable) for _ in range(options.tickets)]
+        self.masks: list[Masks] = [pruning.full_masks(network, prunable)] * options.tickets
         if options.reinit_tickets and (reason := why_not_reinitialised(network)):
             raise OptionError(
                 f"reinit_tickets={options.reinit_tickets}: must be 0 with this network, as {reason}"
             )
         #: Trainable weights that cannot be pruned: name -> how many.
-        self.left_out = left_out(network, self.masks[0])
+        self.left_out = pruning.left_out(network, self.masks[0])
         #: Mean |gradient| of each prunable weight in the first ticket's dense training.
         self.gradient_magnitudes: dict[str, Tensor] | None = None
         self.network = network
@@ -139,9 +129,10 @@ class TicketSearch:
         That is: the network has no finite loss to begin with; some weights are not pruned, though
         the caller has not chosen so; some are pruned away entirely.
         """
-        given = "" if self._begins_finite else _NOT_FINITE
-        left = remark_on_left_out(self.left_out, self.masks[0]) if self._prunable is None else ""
-        return [*(remark for remark in (given, left) if remark), *remarks_on_emptied(self.masks)]
+        remarks = [] if self._begins_finite else [_NOT_FINITE]
+        if self.left_out and self._prunable is None:
+            remarks.append(pruning.remark_on_left_out(self.left_out, self.masks[0]))
+        return [*remarks, *pruning.remarks_on_emptied(self.masks)]
 
     @functools.cached_property
     def _begins_finite(self) -> bool:
@@ -220,10 +211,10 @@ class TicketSearch:
             return like
         key = self._key.child(f"{control} mask", index)
         if control == SHUFFLED:
-            return shuffled_masks(like, key)
+            return pruning.shuffled_masks(like, key)
         if self.options.random_density is not None:
-            return independent_masks(like, self.options.random_density, key)
-        return random_masks_like(like, key)
+            return pruning.independent_masks(like, self.options.random_density, key)
+        return pruning.random_masks_like(like, key)
 
     def measure_gradients(self, task: Task) -> TrainingResult:
         """Trains the dense network on another task for its ``gradient_magnitudes``."""
@@ -280,7 +271,7 @@ class TicketSearch:
             )
             for name in plan.masks
         }
-        return prune(
+        return pruning.prune(
             scores, plan.masks, self.options.sparsity, self.round + 1, self.options.round_count,
             self.options.scope, self.options.output_rate,
         )  # fmt: skip
@@ -290,7 +281,7 @@ class TicketSearch:
             "control": control,
             "ticket": ticket,
             "round": self.round if control in (TICKET, DENSE) else self.options.round_count,
-            "density": density(masks),
+            "density": pruning.density(masks),
             "train_loss": result.train_loss,
             "online_accuracy": result.online_accuracy,
             "test_loss": result.test_loss,

@@ -8,17 +8,7 @@ from raylot.training.hooks import Intervention, Training
 from raylot.training.job import TrainingJob, TrainingResult
 
 __all__ = [
-    "Intervention",
-    "Masks",
-    "Training",
-    "TrainingJob",
-    "TrainingResult",
-    "check_engine",
-    "check_network",
-    "check_parameters",
-    "evaluate",
-    "evaluation_mode",
-    "train",
-    "train_all",
+    "Intervention", "Masks", "Training", "TrainingJob", "TrainingResult", "check_engine",
+    "check_network", "check_parameters", "evaluate", "evaluation_mode", "train", "train_all",
     "trains_together",
-]
+]  # fmt: skip

@@ -45,7 +45,7 @@ def train_all(jobs: Sequence[TrainingJob], engine: str = "auto") -> list[Trainin
         OptionError: the engine named cannot train these jobs, or no engine can train the
             parameters of a network.
     """
-    if engine == "stacked" or (engine == "auto" and _stacks(jobs)):
+    if any(trains_together(job.task.train_labels.device, engine) for job in jobs):
         reason = stacked.why_not(jobs)
         if reason is None:
             return stacked.train_stacked(jobs) if engine == "stacked" else _stacked(jobs)
@@ -79,10 +79,6 @@ def check_engine(engine: str) -> list[str]:
         return []
     _reported.add(missing)
     return [f"training is slower than it could be: {missing}, so the generic engine trains"]
-
-
-def _stacks(jobs: Sequence[TrainingJob]) -> bool:
-    return any(trains_together(job.task.train_labels.device, "auto") for job in jobs)
 
 
 def _stacked(jobs: Sequence[TrainingJob]) -> list[TrainingResult]:

@@ -23,11 +23,7 @@ class FlatParameters:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        """Prepares flattening.
-
-        Raises:
-            OptionError: no parameter is trainable, or no optimizer can train them.
-        """
+        """Prepares flattening; raises OptionError if an optimizer cannot train the parameters."""
         check_parameters(network)
         self._named = {n: p for n, p in network.named_parameters() if p.requires_grad}
         if len({parameter.device for parameter in self._named.values()}) > 1:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.adam import adam
-from torch.optim.sgd import sgd
 
 from raylot.config import OptimizerOptions
 from raylot.foundation.randomness import RandomKey
@@ -42,7 +41,7 @@ def train(job: TrainingJob) -> TrainingResult:
         flat = stack.enter_context(FlatParameters(network))
         guard = MaskGuard(flat, job.masks, job.masked)
         stepper = build_optimizer(flat.vector, job.optimizer, job.optimizer_state)
-        descent = Descent(stepper, flat)
+        descend = bare_step(stepper)
         act = job.intervention or Intervention()
         training = Training(network, task, flat, stepper, key.child("intervention"), job.initial)
         if job.whole_task:
@@ -81,7 +80,7 @@ def train(job: TrainingJob) -> TrainingResult:
                         magnitudes.add_(flat.gradient.abs())
                     act.after_gradient(training)
                     guard.mask_gradient()
-                    descent.step()
+                    descend()
                     steps += 1
                     training.step = steps
                     act.after_step(training)
@@ -191,39 +190,18 @@ def optimizer_tensors(stepper: torch.optim.Optimizer, vector: nn.Parameter) -> d
     return {k: v for k, v in stepper.state[vector].items() if isinstance(v, Tensor)}
 
 
-class Descent:
-    """Steps a flat vector as its optimizer's `step` does, without profiling, hooks and checks.
+def bare_step(stepper: torch.optim.Optimizer) -> Callable[[], None]:
+    """Returns an optimizer's `step` without profiling and hooks.
 
-    These take as long as the update of 100,000 parameters. Each step reads the optimizer's own
-    options and state, so changes to them take effect.
+    These take as long as the update of 100,000 parameters.
     """
+    step = inspect.unwrap(type(stepper).step)
 
-    def __init__(self, stepper: torch.optim.Optimizer, flat: FlatParameters) -> None:
-        """Prepares steps of an optimizer that `build_optimizer` made of ``flat.vector``."""
-        self._stepper = stepper
-        self._key = flat.vector
-        self._vectors, self._gradients = [flat.vector.detach()], [flat.gradient]
-        self._is_adam = isinstance(stepper, torch.optim.Adam)
+    @torch.no_grad()
+    def take() -> None:
+        step(stepper)
 
-    def step(self) -> None:
-        (options,) = self._stepper.param_groups
-        state = self._stepper.state[self._key]
-        if not state and (self._is_adam or options["momentum"]):
-            self._stepper.step()  # makes the state
-        elif self._is_adam:
-            beta1, beta2 = options["betas"]
-            adam(
-                self._vectors, self._gradients, [state["exp_avg"]], [state["exp_avg_sq"]], [],
-                [state["step"]], fused=True, amsgrad=False, beta1=beta1, beta2=beta2,
-                lr=options["lr"], weight_decay=options["weight_decay"], eps=options["eps"],
-                maximize=False,
-            )  # fmt: skip
-        else:
-            sgd(
-                self._vectors, self._gradients, [state.get("momentum_buffer")], fused=True,
-                weight_decay=options["weight_decay"], momentum=options["momentum"],
-                lr=options["lr"], dampening=0.0, nesterov=False, maximize=False,
-            )  # fmt: skip
+    return take
 
 
 @contextlib.contextmanager

@@ -16,13 +16,13 @@ def make(input_shape: Sequence[int], options: NetworkOptions, classes: int) -> n
 
 
 def resnet(
-    input_shape: Sequence[int], width: int, classes: int, norm: str = "none", blocks: int = 1
+    input_shape: Sequence[int], width: int, classes: int, norm: str = "none"
 ) -> nn.Sequential:
-    """A small residual network (He et al. 2016, as for CIFAR: 6 blocks + 2 layers deep).
+    """A small residual network (He et al. 2016, as for CIFAR, with one block per stage).
 
-    A 3x3 convolution, then three stages of basic blocks with ``width``, ``2 width`` and
-    ``4 width`` channels, the later two starting with stride 2; then the mean over all positions
-    and a linear output. Its layers are named ``conv1``, ``stage1.block1.conv1``,
+    A 3x3 convolution, then three stages of one basic block each with ``width``, ``2 width`` and
+    ``4 width`` channels, the later two with stride 2; then the mean over all positions and a
+    linear output. Its layers are named ``conv1``, ``stage1.block1.conv1``,
     ``stage1.block1.conv2``, ``stage2.block1.conv1``, ... and ``output``. See `BasicBlock` for the
     shortcuts.
 
@@ -31,7 +31,6 @@ def resnet(
         width: channels of the first stage.
         classes: number of outputs.
         norm: as in `vgg`; He et al. have ``"batch"``.
-        blocks: basic blocks per stage.
 
     Raises:
         OptionError: the inputs are not images.
@@ -43,12 +42,9 @@ def resnet(
     channels = width
     for stage in (1, 2, 3):
         outputs = width * 2 ** (stage - 1)
-        in_stage: OrderedDict[str, nn.Module] = OrderedDict()
-        for block in range(1, blocks + 1):
-            stride = 2 if stage > 1 and block == 1 else 1
-            in_stage[f"block{block}"] = BasicBlock(channels, outputs, stride, norm)
-            channels = outputs
-        layers[f"stage{stage}"] = nn.Sequential(in_stage)
+        block = BasicBlock(channels, outputs, 2 if stage > 1 else 1, norm)
+        layers[f"stage{stage}"] = nn.Sequential(OrderedDict(block1=block))
+        channels = outputs
     return nn.Sequential(layers | head(channels, classes))
 
 

@@ -37,27 +37,16 @@ _F, _U = np.float32, np.uint64
 
 
 @njit(fastmath=_RELAXED, error_model="numpy")
-def _adam(weights, mean, square, at, size, gradient, rate, root, hyper):
-    """Takes a step of Adam for [at, at + size); ``rate`` and ``root`` correct the moments' bias."""
+def _adam(weights, mean, square, masked, keep, at, size, gradient, rate, root, hyper):
+    """Takes a step of Adam for [at, at + size); ``rate`` and ``root`` correct the moments' bias.
+
+    If ``masked``, ignores gradients except where ``keep``, so moments of 0 stay 0 there.
+    """
     decay, mean_share, square_kept, square_share, epsilon = hyper
     for j in range(_U(size)):
         k = _U(at) + j
         g = gradient[j] + decay * weights[k]
-        m = mean[k] + (g - mean[k]) * mean_share
-        v = square[k] * square_kept + g * g * square_share
-        mean[k] = m
-        square[k] = v
-        weights[k] -= rate * m / (math.sqrt(v) * root + epsilon)
-
-
-@njit(fastmath=_RELAXED, error_model="numpy")
-def _adam_masked(weights, mean, square, keep, at, size, gradient, rate, root, hyper):
-    """Does the same where ``keep``; elsewhere ignores gradients, so moments of 0 stay 0."""
-    decay, mean_share, square_kept, square_share, epsilon = hyper
-    for j in range(_U(size)):
-        k = _U(at) + j
-        g = gradient[j] + decay * weights[k]
-        if not keep[k]:
+        if masked and not keep[k]:
             g = _F(0)
         m = mean[k] + (g - mean[k]) * mean_share
         v = square[k] * square_kept + g * g * square_share
@@ -303,16 +292,14 @@ def _step_first(
             at = p * units
             if measured:
                 _add_magnitudes(first_magnitude, at, gradient)
-            if mask_kind == DENSE_MASK:
-                _adam_masked(
-                    first, first_mean, first_square, keep, at, units, gradient, rate, root, hyper
-                )
-            else:
-                _adam(first, first_mean, first_square, at, units, gradient, rate, root, hyper)
+            _adam(
+                first, first_mean, first_square, mask_kind == DENSE_MASK, keep, at, units, gradient,
+                rate, root, hyper,
+            )  # fmt: skip
         start = stop
     if mask_kind == SURVIVOR_LIST:
         _adam(
-            listed, listed_mean, listed_square, 0, listed.shape[0], listed_gradient,
+            listed, listed_mean, listed_square, False, keep, 0, listed.shape[0], listed_gradient,
             rate, root, hyper,
         )  # fmt: skip
         for p in range(ends.shape[0]):
@@ -350,9 +337,10 @@ def _finish_step(
     _backward_rest(activations, deltas, rest, rest_gradient, widths, batch)
     if measured:
         _add_magnitudes(rest_magnitude, 0, rest_gradient)
-    _adam_masked(
-        rest, rest_mean, rest_square, rest_keep, 0, rest.shape[0], rest_gradient, rate, root, hyper
-    )
+    _adam(
+        rest, rest_mean, rest_square, True, rest_keep, 0, rest.shape[0], rest_gradient,
+        rate, root, hyper,
+    )  # fmt: skip
     return loss, hits
 
 
@@ -457,16 +445,10 @@ def _train_dense(
         np.dot(x.T, deltas[: batch * units].reshape(batch, units), gradient)
         if measured:
             _add_magnitudes(first_magnitude, 0, gradient.reshape(-1))
-        if mask_kind == NO_MASK:
-            _adam(
-                first, first_mean, first_square, 0, first.shape[0], gradient.reshape(-1),
-                rate, root, hyper,
-            )  # fmt: skip
-        else:
-            _adam_masked(
-                first, first_mean, first_square, keep, 0, first.shape[0], gradient.reshape(-1),
-                rate, root, hyper,
-            )  # fmt: skip
+        _adam(
+            first, first_mean, first_square, mask_kind != NO_MASK, keep, 0, first.shape[0],
+            gradient.reshape(-1), rate, root, hyper,
+        )  # fmt: skip
     return loss, correct
 
 

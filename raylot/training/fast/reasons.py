@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from raylot.training.job import TrainingJob, has_hooks
+from raylot.training.job import TrainingJob, flattens_examples, has_hooks
 
 
 def why_not(job: TrainingJob) -> str | None:
@@ -50,31 +50,24 @@ def linear_layers(network: nn.Module) -> list[nn.Linear] | None:
     A chain has at least one hidden layer. All layers have a bias, and all parameters are trainable
     and float32 on the CPU.
     """
-    modules = _in_order(network)
-    if flattens(network):
-        modules = modules[1:]
+    modules = _in_order(network)[1 if flattens(network) else 0 :]
     layers = [module for module in modules[::2] if type(module) is nn.Linear]
-    between = modules[1::2]
-    if (
-        len(layers) < 2
-        or len(layers) != len(between) + 1
-        or len(modules) % 2 == 0
-        or any(type(module) is not nn.ReLU for module in between)
-        or len({id(layer) for layer in layers}) < len(layers)
-        or has_hooks(network)
-        or any(p.dtype != torch.float32 or p.device.type != "cpu" for p in network.parameters())
-        or any(not p.requires_grad for p in network.parameters())
-        or any(layer.bias is None for layer in layers)
-        or len(list(network.parameters())) != 2 * len(layers)
-    ):
-        return None
-    return layers
+    parameters = list(network.parameters())
+    is_chain = (
+        len(layers) >= 2
+        and len(modules) == 2 * len(layers) - 1
+        and all(type(module) is nn.ReLU for module in modules[1::2])
+        and len(parameters) == 2 * len(layers)  # each has a bias, and none shares a parameter
+        and all(p.requires_grad and p.dtype == torch.float32 for p in parameters)
+        and all(p.device.type == "cpu" for p in parameters)
+        and not has_hooks(network)
+    )
+    return layers if is_chain else None
 
 
 def flattens(network: nn.Module) -> bool:
     """Whether a chain begins with a layer that flattens its inputs."""
-    begin = _in_order(network)[:1]
-    return any(type(m) is nn.Flatten and (m.start_dim, m.end_dim) == (1, -1) for m in begin)
+    return any(map(flattens_examples, _in_order(network)[:1]))
 
 
 def _in_order(network: nn.Module) -> list[nn.Module]:

@@ -94,9 +94,8 @@ class State:
     def list_survivors(self) -> None:
         """Lists the first layer's survivors for the kernels, if they are few."""
         units = self.widths[0]
-        if self.mask_kind == kernels.NO_MASK or units > _MOST_LISTED_UNITS:
-            return
-        if self.keep.mean() > _LISTED_DENSITY:
+        are_few = self.mask_kind != kernels.NO_MASK and self.keep.mean() <= _LISTED_DENSITY
+        if not are_few or units > _MOST_LISTED_UNITS:
             return
         self.mask_kind = kernels.SURVIVOR_LIST
         (self._places,) = self.keep.nonzero()

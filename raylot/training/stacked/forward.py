@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from raylot.training.job import flattens_examples
+
 
 def stacked_logits(network: nn.Module, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
     """Returns logits of several networks, each on its own inputs: ``members x examples x classes``.
@@ -37,20 +39,13 @@ def _is_perceptron(network: nn.Module, parameters: Mapping[str, Tensor], inputs:
     if type(network) is not nn.Sequential:
         return False
     layers = dict(network.named_children())  # a layer in two places occurs once
-    starts_flat = inputs.dim() == 3 or type(network[0]) is nn.Flatten
-    linear = {name for name, layer in layers.items() if type(layer) is nn.Linear}
-    weights = {f"{name}.{kind}" for name in linear for kind in ("weight", "bias")}
+    linear = [name for name, layer in layers.items() if type(layer) is nn.Linear]
     return (
-        starts_flat
+        (inputs.dim() == 3 or type(network[0]) is nn.Flatten)
         and len(layers) == len(network)
-        and all(_is_of_a_perceptron(layer) for layer in layers.values())
-        and parameters.keys() == weights
+        and all(type(m) in (nn.Linear, nn.ReLU) or flattens_examples(m) for m in network)
+        and parameters.keys() == {f"{n}.{kind}" for n in linear for kind in ("weight", "bias")}
     )
-
-
-def _is_of_a_perceptron(layer: nn.Module) -> bool:
-    flattens = type(layer) is nn.Flatten and (layer.start_dim, layer.end_dim) == (1, -1)
-    return flattens or type(layer) in (nn.Linear, nn.ReLU)
 
 
 def _perceptron_logits(

@@ -22,6 +22,8 @@ def captured(
 ) -> Callable[[], None]:
     """Returns a function that does the same as a step, with less work for the host on CUDA.
 
+    There the step is recorded once ("whole-network capture" in PyTorch's notes on CUDA).
+
     Args:
         step: reads and writes existing tensors on the device, always in the same way; it does not
             wait for their values or depend on them.
@@ -29,38 +31,26 @@ def captured(
         optimizer: the optimizer in the step.
         device: the device of the tensors.
     """
-    return CapturedStep(step, state, optimizer) if device.type == CAPTURED_ON else step
-
-
-class CapturedStep:
-    """A step that was recorded once ("whole-network capture" in PyTorch's notes on CUDA)."""
-
-    def __init__(
-        self,
-        step: Callable[[], None],
-        state: Sequence[Tensor],
-        optimizer: torch.optim.Optimizer,
-    ) -> None:
-        """Records a step and restores its state; see `captured`."""
-        before = [tensor.clone() for tensor in state]
-        _tell(optimizer, captured=False)
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(WARM_UP_RUNS):
-                step()
-        torch.cuda.current_stream().wait_stream(aside)
-        _tell(optimizer, captured=True)
-        self._graph = torch.cuda.CUDAGraph()
-        # Libraries keep a workspace per stream, so capture takes the stream of the runs above. That
-        # stream serves this graph only, as its workspaces go with the graph (pytorch issue 193402).
-        with torch.cuda.graph(self._graph, stream=aside):
+    if device.type != CAPTURED_ON:
+        return step
+    before = [tensor.clone() for tensor in state]
+    _tell(optimizer, captured=False)
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(WARM_UP_RUNS):
             step()
-        for tensor, value in zip(state, before, strict=True):
-            tensor.copy_(value)
-
-    def __call__(self) -> None:
-        self._graph.replay()
+    torch.cuda.current_stream().wait_stream(aside)
+    _tell(optimizer, captured=True)
+    graph = torch.cuda.CUDAGraph()
+    # Libraries keep a workspace per stream, so capture takes the stream of the runs above. That
+    # stream serves this graph only, as its workspaces go with the graph (pytorch issue 193402).
+    with torch.cuda.graph(graph, stream=aside):
+        step()
+    for tensor, value in zip(state, before, strict=True):
+        tensor.copy_(value)
+    replay: Callable[[], None] = graph.replay
+    return replay
 
 
 def _tell(optimizer: torch.optim.Optimizer, *, captured: bool) -> None:

@@ -67,9 +67,6 @@ class Members:
         if any(job.gradient_magnitudes for job in jobs):
             self._magnitudes = torch.zeros_like(matrix)
 
-    def __len__(self) -> int:
-        return len(self._networks)
-
     @property
     def state(self) -> list[Tensor]:
         """All tensors that a step changes and later steps read."""

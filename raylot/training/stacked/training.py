@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -58,7 +58,8 @@ class _Stack:
         self._examples = Split([job.task for job in jobs])
         self._tests = Split([job.task for job in jobs], test=True)
         self._tally = Tally(len(jobs), self._examples.device)
-        self._steps: dict[int, Step] = {}
+        #: Per size of batches: where a step finds the index of its examples, and the step.
+        self._steps: dict[int, tuple[Tensor, Callable[[], None]]] = {}
         self._records = [Record() for _ in jobs]
         self._results: dict[int, TrainingResult] = {}
         self._seconds = 0.0
@@ -108,8 +109,22 @@ class _Stack:
         """Steps on the examples of an index; the last batch of an epoch may be smaller."""
         size = index.shape[1]
         if size not in self._steps:
-            self._steps[size] = Step(self._members, self._examples, self._tally, index)
-        self._steps[size](index)
+            chosen = index.clone()
+            run = captured(
+                lambda: self._descend(chosen),
+                [*self._members.state, self._tally.loss, self._tally.correct],
+                self._members.optimizer,
+                index.device,
+            )
+            self._steps[size] = chosen, run
+        chosen, run = self._steps[size]
+        chosen.copy_(index)
+        run()
+
+    def _descend(self, index: Tensor) -> None:
+        inputs, labels = self._examples.batch(index)
+        losses = self._tally.add(self._members.logits(inputs), labels)
+        self._members.descend(losses.mean(1).sum())
 
     def _finish_diverged(self) -> None:
         """Finishes members whose loss is not finite; their rows of the matrix are ignored then."""
@@ -138,10 +153,17 @@ class _Stack:
         for record, evaluation in zip(self._records, evaluations or [], strict=False):
             record.curve.append(evaluation.accuracy)
 
+    @torch.no_grad()
     def _evaluated(self) -> list[Evaluation]:
-        """Evaluates all members on their test splits."""
+        """Evaluates each member on its own test split; see `raylot.training.evaluate`."""
+        members, tests = len(self._jobs), self._tests
+        sums = Tally(members, tests.device)
+        size = max(1, STACKED_EVALUATION_BATCH // members)
         with evaluation_mode(self._jobs[0].network):
-            return evaluate_stacked(self._members, self._tests)
+            for index in torch.arange(tests.examples, device=tests.device).split(size):
+                inputs, labels = tests.batch(index.expand(members, -1))
+                sums.add(self._members.logits(inputs), labels)
+        return [Evaluation.of(loss, correct, tests.examples) for loss, correct in sums.taken()]
 
 
 class Tally:
@@ -165,35 +187,3 @@ class Tally:
         self.loss.zero_()
         self.correct.zero_()
         return sums
-
-
-class Step:
-    """One optimizer step of all members, on batches of one size."""
-
-    def __init__(self, members: Members, examples: Split, tally: Tally, index: Tensor) -> None:
-        """Prepares steps for batches of the size of an index."""
-        self._members, self._examples, self._tally = members, examples, tally
-        self._index = index.clone()
-        state = [*members.state, tally.loss, tally.correct]
-        self._run = captured(self._descend, state, members.optimizer, index.device)
-
-    def __call__(self, index: Tensor) -> None:
-        """Steps on the examples of an index, ``members x examples``."""
-        self._index.copy_(index)
-        self._run()
-
-    def _descend(self) -> None:
-        inputs, labels = self._examples.batch(self._index)
-        losses = self._tally.add(self._members.logits(inputs), labels)
-        self._members.descend(losses.mean(1).sum())
-
-
-@torch.no_grad()
-def evaluate_stacked(members: Members, split: Split) -> list[Evaluation]:
-    """Evaluates each member on its own examples; see `raylot.training.evaluate`."""
-    sums = Tally(len(members), split.device)
-    size = max(1, STACKED_EVALUATION_BATCH // len(members))
-    for index in torch.arange(split.examples, device=split.device).split(size):
-        inputs, labels = split.batch(index.expand(len(members), -1))
-        sums.add(members.logits(inputs), labels)
-    return [Evaluation.of(loss, correct, split.examples) for loss, correct in sums.taken()]

@@ -27,14 +27,10 @@ from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import BUILT_IN, PERFORMANCE
 from raylot.foundation.randomness import RandomKey
-from raylot.plasticity import (
-    ACTIVATION_METRICS,
-    DISTANCE_METRICS,
-    GRADIENT_METRICS,
-    KERNEL_METRICS,
-    WEIGHT_METRICS,
-    measure,
-)
+from raylot.plasticity import measure
+from raylot.plasticity.activations import ACTIVATION_METRICS
+from raylot.plasticity.kernel import KERNEL_METRICS
+from raylot.plasticity.weights import DISTANCE_METRICS, GRADIENT_METRICS, WEIGHT_METRICS
 from raylot.tasks import load_dataset, make_task
 from raylot.training import Intervention, train
 from tests.support.tasks import random_task, small_network

@@ -9,9 +9,7 @@ import torch
 
 from raylot.foundation.randomness import RandomKey
 from raylot.masks.criteria import CRITERIA
-from raylot.masks.pruning import (
-    keep_highest,
-)
+from raylot.masks.pruning import keep_highest
 
 _START = torch.tensor([1.0, -2.0, 3.0, -0.5])
 

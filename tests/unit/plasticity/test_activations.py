@@ -9,12 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from raylot.plasticity import (
-    dead_fraction,
-    dormant_fraction,
-    recorded_activations,
-    unit_sign_entropy,
-)
+from raylot.plasticity import recorded_activations
+from raylot.plasticity.activations import dead_fraction, dormant_fraction, unit_sign_entropy
 
 _ACTIVATIONS = torch.tensor([[0.0, 1.0, 0.0, 0.1], [0.0, 3.0, 2.0, 0.0]])
 

@@ -13,7 +13,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from raylot.foundation.randomness import RandomKey
-from raylot.plasticity import sharpness
+from raylot.plasticity.curvature import sharpness
 from tests.support.tasks import small_network
 
 _KEY = RandomKey((0, "sharpness"))

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from raylot.config import NetworkOptions
 from raylot.foundation.randomness import RandomKey
 from raylot.networks import build
-from raylot.plasticity import empirical_ntk, kernel
+from raylot.plasticity import kernel
 from raylot.plasticity.example_gradients import treats_examples_apart
+from raylot.plasticity.kernel import empirical_ntk
 
 
 class _OverExamples(nn.Module):

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from raylot.plasticity import condition_number, empirical_ntk, kernel
-from raylot.plasticity.kernel import kernel_spectrum
+from raylot.plasticity import kernel
+from raylot.plasticity.kernel import condition_number, empirical_ntk, kernel_spectrum
 from tests.support.tasks import small_network
 
 _INPUTS = torch.tensor([[1.0, 2.0], [0.0, 1.0], [3.0, -1.0]])

@@ -15,7 +15,8 @@ from torch.nn.utils import parametrizations
 
 from raylot.config import PlasticityOptions
 from raylot.foundation.randomness import RandomKey
-from raylot.plasticity import empirical_ntk, measure, recorded_activations
+from raylot.plasticity import measure, recorded_activations
+from raylot.plasticity.kernel import empirical_ntk
 from tests.support.tasks import random_task, small_network
 
 _KEY = RandomKey((0,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from raylot.plasticity import norm
+from raylot.plasticity.weights import norm
 
 
 def test_norm_does_not_overflow_float32() -> None:

@@ -261,7 +261,8 @@ def _assert_in_order(jobs: Sequence[TrainingJob], results: Sequence[TrainingResu
 @pytest.fixture
 def stacks(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if jobs were on a GPU: ``auto`` trains them together where it can."""
-    monkeypatch.setattr(engines, "_stacks", lambda jobs: True)
+    together = ("auto", "stacked")
+    monkeypatch.setattr(engines, "trains_together", lambda device, engine: engine in together)
 
 
 def test_auto_trains_jobs_on_a_cpu_one_at_a_time() -> None:
@@ -354,11 +355,11 @@ def test_stacking_that_was_asked_for_and_does_not_fit_is_an_error(sizes: list[in
     assert [result.engine for result in train_all(_jobs(2), "stacked")] == ["stacked"] * 2
 
 
+@pytest.mark.usefixtures("stacks")
 def test_memory_that_runs_out_at_the_very_end_leaves_networks_as_they_were(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Results are copied member by member, and the third finds no room."""
-    monkeypatch.setattr(engines, "_stacks", lambda jobs: True)
     optimizer_state = Members.optimizer_state
 
     def limited(members: Members, member: int) -> dict[str, torch.Tensor]:

@@ -19,25 +19,13 @@ from raylot import networks
 from raylot.config import OptimizerOptions
 from raylot.foundation.randomness import RandomKey
 from raylot.tasks import Task
-from raylot.training import (
-    Intervention,
-    TrainingJob,
-    TrainingResult,
-    evaluate,
-    generic,
-)
+from raylot.training import Intervention, TrainingJob, TrainingResult, evaluate, generic
 from raylot.training.stacked import graph, train_stacked, why_not
 from raylot.training.stacked import training as stacked_training
 from raylot.training.stacked.forward import stacked_logits
 from tests.support.tasks import random_task, small_network
 from tests.unit.training import emulated_cuda_graphs
-from tests.unit.training.networks import (
-    assert_pruned_stay,
-    bits,
-    random_masks,
-    vector,
-    weights_of,
-)
+from tests.unit.training.networks import assert_pruned_stay, bits, random_masks, vector, weights_of
 from tests.unit.training.optimizers import OPTIMIZERS
 
 _KEY = RandomKey((0, "test"))
@@ -422,9 +410,9 @@ def test_a_diverging_member_stops_and_disturbs_nobody(learning_curve: bool) -> N
 
 
 def test_members_that_diverge_all_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps, take = [], stacked_training.Step.__call__
+    steps, take = [], stacked_training._Stack._step
     monkeypatch.setattr(
-        stacked_training.Step, "__call__", lambda self, index: steps.append(take(self, index))
+        stacked_training._Stack, "_step", lambda self, index: steps.append(take(self, index))
     )
     jobs = [
         _job(member, task=_poisoned(random_task(seed=member)), gradient_magnitudes=True)

@@ -6,16 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from raylot.networks import resnet
 from raylot.networks.architectures.resnet import BasicBlock
-from raylot.networks.prunable import prunable_weights
-
-
-@pytest.mark.parametrize(("blocks", "layers"), [(1, 8), (2, 14), (3, 20)])
-def test_resnet_is_6n_plus_2_layers_deep(blocks: int, layers: int) -> None:
-    network = resnet((1, 8, 8), 2, 10, blocks=blocks)
-    assert len([name for name in prunable_weights(network) if "shortcut" not in name]) == layers
-    assert len([name for name in prunable_weights(network) if "shortcut" in name]) == 2
 
 
 @pytest.mark.parametrize(("value", "expected"), [(2.0, 0.0), (1.0, 2.0), (0.25, 4.25)])

@@ -6,10 +6,7 @@ import pytest
 import torch
 
 from raylot.foundation.errors import OptionError
-from raylot.tasks import (
-    make_task,
-    select_classes,
-)
+from raylot.tasks import make_task, select_classes
 from tests.unit.tasks.shifts.tiny_tasks import labelled, shifted_by, tiny
 
 

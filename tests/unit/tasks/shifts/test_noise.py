@@ -8,11 +8,7 @@ import pytest
 import torch
 
 from raylot.foundation.randomness import RandomKey
-from raylot.tasks import (
-    add_noise,
-    load_dataset,
-    make_task,
-)
+from raylot.tasks import add_noise, load_dataset, make_task
 from tests.unit.tasks.shifts.tiny_tasks import black_and_white, shifted_by
 
 

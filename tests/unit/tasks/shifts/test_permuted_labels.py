@@ -7,11 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 
-from raylot.tasks import (
-    load_dataset,
-    make_task,
-    permute_labels,
-)
+from raylot.tasks import load_dataset, make_task, permute_labels
 from tests.unit.tasks.shifts.tiny_tasks import few_examples, seeds, shifted_by, times, tiny
 
 

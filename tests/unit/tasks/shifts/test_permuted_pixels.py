@@ -10,11 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raylot.tasks import (
-    Task,
-    make_task,
-    permute_pixels,
-)
+from raylot.tasks import Task, make_task, permute_pixels
 from tests.unit.tasks.shifts.tiny_tasks import (
     few_examples,
     seeds,

@@ -8,11 +8,7 @@ import pytest
 import torch
 
 from raylot.foundation.randomness import RandomKey
-from raylot.tasks import (
-    load_dataset,
-    make_task,
-    randomize_labels,
-)
+from raylot.tasks import load_dataset, make_task, randomize_labels
 from tests.unit.tasks.shifts.tiny_tasks import shifted_by
 
 

@@ -11,10 +11,7 @@ import pytest
 import torch
 
 from raylot.foundation.errors import OptionError
-from raylot.tasks import (
-    make_task,
-    rotate,
-)
+from raylot.tasks import make_task, rotate
 from tests.unit.tasks.shifts.tiny_tasks import equal, pictures, shifted_by, some_digits, tiny
 
 

@@ -11,10 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from raylot.config import ShiftOptions
-from raylot.tasks import (
-    Task,
-    load_dataset,
-)
+from raylot.tasks import Task, load_dataset
 
 seeds = st.integers(0, 2**63 - 1)
 
