@@ -28,7 +28,10 @@ _FIRST = (
 )  # fmt: skip
 
 
-class TensorBoard(TBXLoggerCallback):  # so that Tune does not add its own
+class TensorBoard(
+    ray_internals.NotPickled,
+    TBXLoggerCallback,  # so that Tune does not add its own
+):
     """Logs ``measures`` of each report as scalars ``<kind of run>/<measure>``.
 
     The step is the task of a stream, counted from its first, or the round of a search (0: dense
@@ -46,21 +49,14 @@ class TensorBoard(TBXLoggerCallback):  # so that Tune does not add its own
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._writers: dict[Any, SummaryWriter] = {}
-        # Trial -> kind of its run; only of trials that have reported.
-        self._kinds: dict[Any, str] = {}
         self._along_stream: dict[Path, dict[int, dict[str, float]]] = {}
-        # Trial -> measure -> the step at which it was reported last, and its value there.
+        # Trial that has reported -> measure -> the step at which it did so last, and the value.
         self._reported: dict[Any, dict[str, tuple[int, float]]] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Returns nothing: Tune pickles callbacks into a file that raylot never reads."""
-        return {}
 
     def log_trial_start(self, trial: Any) -> None:
         if trial in self._writers:  # an attempt whose worker was lost
             self._writers[trial].close()
         self._writers[trial] = SummaryWriter(str(ray_internals.trial_folder(trial)), flush_secs=30)
-        self._kinds.pop(trial, None)
 
     def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
         if trial not in self._writers:
@@ -70,7 +66,7 @@ class TensorBoard(TBXLoggerCallback):  # so that Tune does not add its own
             for name, value in result["measures"].items()
             if value is not None and math.isfinite(value)
         }
-        self._kinds[trial] = result["kind"]
+        before = self._reported.setdefault(trial, {})
         writer = self._writers[trial]
         if result["kind"] == TicketsRun.kind and result["done"]:
             found = {f"{'answer' if n in _FIRST else 'found'}/{n}": v for n, v in measures.items()}
@@ -81,17 +77,13 @@ class TensorBoard(TBXLoggerCallback):  # so that Tune does not add its own
                 self._draw_along_stream(folder, options, found)
         else:
             step = result["timesteps_total"] - 1
-            before = self._reported.setdefault(trial, {})
-            # A run's last report repeats measures of earlier tasks: these get no new point.
-            scalars = {
-                f"{result['kind']}/{name}": value
-                for name, value in measures.items()
-                if not (
-                    result["done"] and name in before and _is_repeated(*before[name], step, value)
-                )
-            }
-            _write(writer, scalars, step)
-            before |= {name: (step, value) for name, value in measures.items()}
+            reported = {name: (step, value) for name, value in measures.items()}
+            if result["done"]:  # repeats measures of earlier tasks: these get no new point
+                for name, (earlier, value) in before.items():
+                    if earlier < step - 1 and measures.get(name) == value:
+                        del measures[name]
+            _write(writer, {f"{result['kind']}/{n}": v for n, v in measures.items()}, step)
+            before |= reported
 
     def _draw_along_stream(
         self, experiment: Path, options: dict[str, Any], found: dict[str, float]
@@ -115,13 +107,13 @@ class TensorBoard(TBXLoggerCallback):  # so that Tune does not add its own
                 _write(writer, points[task], task)
 
     def log_trial_end(self, trial: Any, failed: bool = False) -> None:
-        if (kind := self._kinds.pop(trial, None)) is not None:
-            self._write_hparams(trial, kind)
+        if self._reported.pop(trial, None) is not None:
+            self._write_hparams(trial)
         if writer := self._writers.pop(trial, None):
             writer.close()
-        self._reported.pop(trial, None)
 
-    def _write_hparams(self, trial: Any, kind: str) -> None:
+    def _write_hparams(self, trial: Any) -> None:
+        kind = ray_internals.trial_kind(trial)
         options = {"kind": kind, **ray_internals.searched_options(trial)}
         if kind == TicketsRun.kind:
             options.setdefault("subnetwork", "search")  # where ticket streams have one
@@ -132,11 +124,6 @@ class TensorBoard(TBXLoggerCallback):  # so that Tune does not add its own
         _, start, end = hparams(hparam_dict=plain, metric_dict={})
         for summary in (start, end):
             self._writers[trial].file_writer.add_summary(summary)
-
-
-def _is_repeated(step: int, value: float, now: int, value_now: float) -> bool:
-    """Returns whether a value equals an earlier report's that is older than the last one."""
-    return value == value_now and step < now - 1
 
 
 def _write(writer: SummaryWriter, scalars: Mapping[str, float], step: int) -> None:

@@ -63,9 +63,7 @@ class RunTrainable(tune.Trainable):
     state: RunState
     storage: Storage
     device: torch.device
-    _shared: dict[str, Task]
     _begun: bool
-    _saved_at: float
 
     # -------------------------------------------------- what a kind of run defines
 
@@ -229,11 +227,7 @@ class RunTrainable(tune.Trainable):
             raise InputLostError(run_id, str(damage)) from None
 
     def _producer(self, run_id: str) -> Manifest:
-        """Reads how a run has ended and what it wrote.
-
-        Raises:
-            InputLostError: it has no readable row in ``runs``.
-        """
+        """Reads how a run has ended and what it wrote; raises `InputLostError` if that is lost."""
         for row in self.read_rows("runs", run_id):
             with suppress(ValueError):
                 return Manifest.of(row)
