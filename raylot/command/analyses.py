@@ -20,7 +20,7 @@ from typing import Any, TextIO
 from rich.text import Text
 
 from raylot import results
-from raylot.analysis.command import run, status_of
+from raylot.analysis.command import status_of
 from raylot.config.parser import OneLineParser
 from raylot.foundation.text import safe
 from raylot.foundation.version import VERSION
@@ -46,20 +46,10 @@ _PACKAGE = Path(results.__file__).parents[1]
 _ANSWER = re.compile(r"^Answer\b.*:", re.MULTILINE)
 
 
-def main(command: str, arguments: Sequence[str]) -> int:
-    """Runs ``raylot report`` and ``raylot analyse``: always, whether anything has changed or not.
-
-    Returns:
-        The exit status, see `raylot.analysis.command.run`.
-    """
-    if command == "report":
-        return run(lambda: _main_of("report")(arguments))
-    return run(lambda: _analyse(arguments))
-
-
-def _analyse(words: Sequence[str]) -> None:
+def analyse(words: Sequence[str]) -> None:
+    """Runs ``raylot analyse``: always, whether anything has changed or not."""
     if words and (name := words[0].replace("-", "_")) in ANALYSES:
-        _main_of(name)(words[1:])
+        main_of(name)(words[1:])
         return
     parser = OneLineParser(
         description="Draws the figures of a storage and correlates its tables; the answer in words "
@@ -69,12 +59,13 @@ def _analyse(words: Sequence[str]) -> None:
     )
     parser.add_argument("storage", metavar="STORAGE", help="folder or URI, as given to the sweep")
     root = parser.parse_args(words).storage
-    _main_of("figures")([root])
+    main_of("figures")([root])
     print(flush=True)
-    _main_of("correlation")([root])
+    main_of("correlation")([root])
 
 
-def _main_of(name: str) -> Callable[[Sequence[str]], None]:
+def main_of(name: str) -> Callable[[Sequence[str]], None]:
+    """Returns the main function of one of `ANALYSES`."""
     main: Callable[[Sequence[str]], None] = importlib.import_module(ANALYSES[name]).main
     return main
 
@@ -120,7 +111,7 @@ def run_analysis(name: str, storage: Storage, data: str) -> bool:
     before = storage.versions(_WRITTEN)
     with contextlib.redirect_stdout(_Copied(sys.stdout)) as printed:
         try:
-            status = status_of(lambda: _main_of(name)([storage.root]))
+            status = status_of(lambda: main_of(name)([storage.root]))
         except Exception:  # a mistake of ours, after which the sweep's results are still whole
             traceback.print_exc()
             return False
