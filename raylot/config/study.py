@@ -28,11 +28,6 @@ from raylot.config.options import OneOf, Options, option, parse_list, parse_roun
 from raylot.config.runs import StreamRun, Subnetwork, TicketsRun, TicketStreamRun
 from raylot.foundation.errors import OptionError, shown
 
-
-def _sparsities_or_highest(value: Any) -> Any:
-    return value if value == "highest" else parse_list(value)
-
-
 _List = BeforeValidator(parse_list)
 _Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 _Rounds = Annotated[int, Field(ge=1, le=1000)]
@@ -89,7 +84,8 @@ class TicketStreamOptions(Options, title="ticket streams"):
         accepts=f"one or more of {', '.join(get_args(Subnetwork))}, each once",
     )
     stream_sparsities: Annotated[
-        tuple[Sparsity, ...] | Literal["highest"] | None, BeforeValidator(_sparsities_or_highest)
+        tuple[Sparsity, ...] | Literal["highest"] | None,
+        BeforeValidator(lambda value: value if value == "highest" else parse_list(value)),
     ] = option(
         None,
         "sparsities whose tickets are; none given: all",
@@ -205,13 +201,9 @@ class Study(
         return self
 
     @model_validator(mode="after")
-    def _cuda_needs_a_gpu(self) -> Self:
+    def _trials_get_what_they_compute_on(self) -> Self:
         if self.device == "cuda" and not self.gpus_per_trial:
             raise ValueError("device=cuda: must go with gpus_per_trial greater than 0")
-        return self
-
-    @model_validator(mode="after")
-    def _compiled_code_is_for_the_cpu(self) -> Self:
         if self.engine == "fast" and self.gpus_per_trial and self.device == "auto":
             raise ValueError(
                 "engine=fast: must be auto, generic or stacked with gpus_per_trial greater than 0"
@@ -237,12 +229,10 @@ class Study(
     def _streams_are_searched(self) -> Self:
         for name, wanted, known in (
             ("stream_sparsities", self.streamed_sparsities, self.sparsities),
-            ("stream_snapshots", self.stream_snapshots, self.snapshots),
+            ("stream_snapshots", self.stream_snapshots or (), self.snapshots),
         ):
-            searched = set(known)
-            for value in wanted or ():
-                if value not in searched:
-                    raise ValueError(f"{name}={value}: must be one of {', '.join(map(str, known))}")
+            for value in sorted({*wanted} - {*known}):
+                raise ValueError(f"{name}={value}: must be one of {', '.join(map(str, known))}")
         return self
 
     @property
