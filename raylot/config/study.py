@@ -231,8 +231,9 @@ class Study(
             ("stream_sparsities", self.streamed_sparsities, self.sparsities),
             ("stream_snapshots", self.stream_snapshots or (), self.snapshots),
         ):
-            for value in sorted({*wanted} - {*known}):
-                raise ValueError(f"{name}={value}: must be one of {', '.join(map(str, known))}")
+            if unknown := {*wanted} - {*known}:
+                accepted = ", ".join(map(str, known))
+                raise ValueError(f"{name}={min(unknown)}: must be one of {accepted}")
         return self
 
     @property
