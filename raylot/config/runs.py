@@ -257,11 +257,9 @@ class TicketStreamRun(TicketsRun):
     kind: ClassVar[str] = "ticket_stream"
 
     subnetwork: Subnetwork = option(
-        "ticket",
-        "a ticket, the dense network, a random mask (as the search's control), or the ticket from "
-        "a fresh initialisation",
-        compared=True,
-    )
+        "ticket", "a ticket, the dense network, a random mask (as the search's control), or the "
+        "ticket from a fresh initialisation", compared=True,
+    )  # fmt: skip
     ticket: int = option(
         0, "which ticket of the snapshot, or which random draw", compared=True, ge=0
     )

@@ -37,11 +37,9 @@ class SearchOptions(NamingOptions, title="what is varied"):
     """Options that a study varies."""
 
     seeds: Annotated[tuple[_Seed, ...], Integers, Field(min_length=1)] = option(
-        "0-4",
-        "seeds, each a replicate",
-        common=True,
+        "0-4", "seeds, each a replicate", common=True,
         accepts="whole numbers from 0, each once, as 0-9 or 0,3,5",
-    )
+    )  # fmt: skip
     shifts: Annotated[tuple[str, ...], _List, OneOf("shift"), Field(min_length=1)] = option(
         ("permuted_pixels", "stationary"), "shift types to compare", common=True
     )
@@ -49,16 +47,14 @@ class SearchOptions(NamingOptions, title="what is varied"):
         option(("none",), "interventions to compare", common=True)
     )
     sparsities: Annotated[tuple[Sparsity, ...], _List, Field(min_length=1)] = option(
-        (0.8, 0.9),
-        "target fractions of weights removed",
-        common=True,
+        (0.8, 0.9), "target fractions of weights removed", common=True,
         accepts="one or more numbers in [0, 1), each once, as 0.8,0.9",
-    )
+    )  # fmt: skip
     rounds: Annotated[_Rounds | dict[Sparsity, _Rounds] | None, BeforeValidator(parse_rounds)] = (
         option(
             None,
-            "pruning rounds, for all sparsities or one per sparsity; "
-            "auto: 20% of the survivors per round",
+            "pruning rounds, for all sparsities or one per sparsity; auto: 20% of the survivors "
+            "per round",
             accepts="a whole number in [1, 1000], one per sparsity as 0.8:3,0.9:5, or auto",
         )
     )
@@ -87,15 +83,13 @@ class TicketStreamOptions(Options, title="ticket streams"):
         tuple[Sparsity, ...] | Literal["highest"] | None,
         BeforeValidator(lambda value: value if value == "highest" else parse_list(value)),
     ] = option(
-        None,
-        "sparsities whose tickets are; none given: all",
+        None, "sparsities whose tickets are; none given: all",
         accepts="some of the sparsities, each once, as 0.9, or highest, or none",
-    )
+    )  # fmt: skip
     stream_snapshots: Annotated[tuple[int, ...] | None, Integers] = option(
-        None,
-        "snapshots whose tickets are; none given: all",
+        None, "snapshots whose tickets are; none given: all",
         accepts="some of the snapshots, each once, as 0,20, or none",
-    )
+    )  # fmt: skip
 
     @field_validator("subnetworks", "stream_sparsities", "stream_snapshots")
     @classmethod
@@ -109,12 +103,10 @@ class SweepOptions(Options, title="where it runs"):
     """Options that say where a sweep runs and what it may use; none changes results."""
 
     storage: str | None = option(
-        None,
-        "where all results go; not given: results/NAME, below the working directory",
-        common=True,
-        accepts="a folder that can be written, or a URI as s3://bucket/folder",
+        None, "where all results go; not given: results/NAME, below the working directory",
+        common=True, accepts="a folder that can be written, or a URI as s3://bucket/folder",
         min_length=1,
-    )
+    )  # fmt: skip
     name: str | None = option(
         None, "name of the study, part of its folder's name",
         accepts="at most 100 letters, digits, '-', '_' and '.'",
