@@ -102,7 +102,8 @@ def run_analysis(name: str, storage: Storage, data: str) -> bool:
     """
     record = f"{_WRITTEN}/.{name}.json"
     files = sorted(file for file in _PACKAGE.rglob("*") if file.is_file())
-    code = [[str(file), *_version(file)] for file in files if "__pycache__" not in file.parts]
+    files = [file for file in files if "__pycache__" not in file.parts]
+    code = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     inputs = _digest([VERSION, name, storage.root, code, data])
     if (said := _said_before(storage, record, inputs)) is not None:
         print(f"unchanged  {name}: nothing that it reads has changed since it ended with:")
@@ -147,28 +148,20 @@ class _Copied:
 
 def _in_the_end(said: str) -> str:
     """The end of what an analysis said: from its answer on, or the last line if it has none."""
-    if found := _ANSWER.search(said):
-        return said[found.start() :].rstrip()
-    return said.rstrip().rpartition("\n")[2]
+    said, answer = said.rstrip(), _ANSWER.search(said)
+    return said[answer.start() :] if answer else said.rpartition("\n")[2]
 
 
 def _digest(values: Sequence[Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _version(file: Path) -> tuple[int, int]:
-    found = file.stat()
-    return found.st_size, found.st_mtime_ns
-
-
 def _said_before(storage: Storage, record: str, inputs: str) -> str | None:
     """Returns how the last run's output ended, or None if the analysis must run again."""
     try:
         last = json.loads(storage.read(record) or b"")
-        is_same = last["inputs"] == inputs
-        outputs, said = dict(last["outputs"]), str(last["said"])
-    except (ValueError, TypeError, KeyError):  # the record is missing or damaged
+        inputs_then, outputs, said = last["inputs"], last["outputs"].items(), str(last["said"])
+    except (ValueError, TypeError, KeyError, AttributeError):  # the record is missing or damaged
         return None
-    now = storage.versions(_WRITTEN) if is_same else {}
-    is_same &= all(now.get(path) == version for path, version in outputs.items())
+    is_same = inputs_then == inputs and outputs <= storage.versions(_WRITTEN).items()
     return safe(said) if is_same else None  # anybody may have written the record

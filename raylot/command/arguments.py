@@ -128,16 +128,9 @@ def _parser(
     own: Collection[str],
     words: Sequence[str],
 ) -> OneLineParser:
-    """Reads every option.
-
-    Args:
-        description: first lines of its help.
-        prog: what the user types to run the study; None: the script's name.
-        defaults: option -> its value in the default preset.
-        own: options that the study sets otherwise than the preset; the short help shows them.
-        words: the command line; with ``--help-all`` the help shows every option.
-    """
+    """Returns what reads every option; see `parse`. Of ``own`` the short help shows all."""
     shows_all = "--help-all" in words
+    more = "These are the options that most studies need; --help-all lists every option."
     parser = OneLineParser(
         Study.model_fields,
         prog=prog,
@@ -146,25 +139,20 @@ def _parser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="%(prog)s [--preset NAME] [--config FILE.yaml] [--plugin FILE.py] "
         "[--OPTION VALUE ...] [--dry-run]",
-        epilog=None
-        if shows_all
-        else "These are the options that most studies need; --help-all lists every option.",
+        epilog=None if shows_all else more,
     )
     parser.add_argument(
         "-h", "--help", action="help", help="list the options that most studies need"
     )
     parser.add_argument("--help-all", action="help", help="list every option")
     parser.add_argument(
-        "--preset",
-        metavar="NAME",
-        default="default",
+        "--preset", metavar="NAME", default="default",
         help="values to start from: " + " or ".join(PRESETS) + " (default: default)",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--config",
-        metavar="FILE.yaml",
+        "--config", metavar="FILE.yaml",
         help="file of options, as 'epochs: 10'; on top of the preset",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--plugin", metavar="FILE.py", action="append",
         help="file of Python that adds shifts, networks, metrics or interventions; may be given "

@@ -185,13 +185,10 @@ class StreamRun(
     @property
     def protocol(self) -> str:
         """Short hash of all options but those that a sweep compares: equal for comparable runs."""
-        values = self.identity()
-        for name in (PROTOCOL_EXCLUDES | self.unused_options) & values.keys():
-            del values[name]
-        if "plugins" in values:
-            values["plugins"] = registry.without(self.plugins, PROTOCOL_EXCLUDES)
-            if values["plugins"] is None:
-                del values["plugins"]
+        left_out = PROTOCOL_EXCLUDES | self.unused_options | {"plugins"}
+        values = {n: value for n, value in self.identity().items() if n not in left_out}
+        if plugins := registry.without(self.plugins, PROTOCOL_EXCLUDES):
+            values["plugins"] = plugins
         return _short_hash(values)
 
     @property

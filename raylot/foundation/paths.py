@@ -62,7 +62,7 @@ def why_refused(text: str, *, with_uris: bool = True) -> str | None:
     if variable := _VARIABLE.search(text):
         return f"nothing replaces {variable[0]} here; write what it stands for"
     if uri := _URI.fullmatch(text):
-        return _why_uri_refused(uri[1], uri[2]) if with_uris else _write_folder(uri[2], uri[1])
+        return _why_uri_refused(uri[1], uri[2], with_uris)
     if "\\" in text:
         return "folders are separated by / here, as in /data/results"
     if scheme := _SCHEME.fullmatch(text):
@@ -72,15 +72,10 @@ def why_refused(text: str, *, with_uris: bool = True) -> str | None:
     return None
 
 
-def _write_folder(path: str, scheme: str) -> str:
-    if scheme.lower() in _LOCAL_SCHEMES and path.startswith("/"):
-        return f"write /{path.lstrip('/')}"
-    return "it must be a folder of this machine"
-
-
-def _why_uri_refused(scheme: str, rest: str) -> str | None:
-    if scheme.lower() == "local":
-        return _write_folder(rest, scheme)
+def _why_uri_refused(scheme: str, rest: str, with_uris: bool) -> str | None:
+    if not with_uris or scheme.lower() == "local":
+        is_path = scheme.lower() in _LOCAL_SCHEMES and rest.startswith("/")
+        return f"write /{rest.lstrip('/')}" if is_path else "it must be a folder of this machine"
     if scheme.lower() not in URI_SCHEMES:
         return f"a URI begins with one of {', '.join(URI_SCHEMES)}"
     if scheme not in URI_SCHEMES:

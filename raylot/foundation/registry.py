@@ -202,10 +202,8 @@ def _load_installed() -> None:
         except BaseException as error:  # the package around the plugin may call sys.exit too
             if is_exit_request(error):
                 raise
-            is_told = isinstance(error, OptionError)
-            _registry.broken.append(
-                str(error) if is_told else _must_be(point.module, describe_error(error))
-            )
+            told = _must_be(point.module, describe_error(error))
+            _registry.broken.append(str(error) if isinstance(error, OptionError) else told)
 
 
 def _must_be(origin: str, reason: str) -> str:
@@ -219,7 +217,11 @@ def _must_be(origin: str, reason: str) -> str:
 
 
 def registers(
-    kind: str, name: str, arguments: str, stored: Callable[[Any], Any] = lambda function: function
+    kind: str,
+    name: str,
+    arguments: str,
+    stored: Callable[[Any], Any] = lambda function: function,
+    taken: Collection[str] = (),
 ) -> Callable[[Any], Any]:
     """Returns a decorator that registers a function or class, and leaves it as it is."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -228,6 +230,9 @@ def registers(
             f"{kind} {given}: must be given a name of at most 50 small letters, digits and "
             f'"_", as @plugins.{kind}("mine")'
         )
+    if name in taken:
+        told = "must have another name, as tables or the analysis use this one"
+        raise OptionError(f"{kind} {name}: {told}")
 
     def decorate(function: Any) -> Any:
         _check_arguments(kind, name, function, arguments)
