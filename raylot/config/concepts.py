@@ -278,13 +278,7 @@ class StreamOptions(Options, title="stream"):
         tasks = info.data.get("tasks", math.inf)
         if len(set(value)) < len(value) or any(not 0 <= task < tasks for task in value):
             raise ValueError(f"must be task numbers from 0 to {tasks - 1}, each once")
-        return _shared(tuple(sorted(value)))
-
-
-@functools.lru_cache(maxsize=64)
-def _shared(snapshots: tuple[int, ...]) -> tuple[int, ...]:
-    """Returns one tuple for all equal ones, so that thousands of runs share it."""
-    return snapshots
+        return tuple(sorted(value))
 
 
 class PlasticityOptions(NamingOptions, title="plasticity"):

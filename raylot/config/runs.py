@@ -27,15 +27,15 @@ from raylot.config.concepts import (
 from raylot.config.options import Options, is_marked, option
 from raylot.foundation import registry
 
-#: Training examples of each data set, known without loading it.
-TRAINING_EXAMPLES = {"digits": 1437, "mnist": 60000}
 #: Pixels of each image.
 PIXELS = {"digits": 8 * 8, "mnist": 28 * 28}
-#: Training examples of each class.
+#: Training examples of each class, known without loading the data set.
 CLASS_SIZES = {
     "digits": (142, 146, 142, 146, 145, 145, 145, 143, 139, 144),
     "mnist": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
 }
+#: Training examples of each data set.
+TRAINING_EXAMPLES = {dataset: sum(sizes) for dataset, sizes in CLASS_SIZES.items()}
 
 #: What of a search the stream of a dense network depends on.
 _SEARCH_OF_DENSE = {"task", "rewind_steps"}
