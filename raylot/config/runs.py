@@ -301,8 +301,7 @@ class TicketStreamRun(TicketsRun):
 
     @property
     def label(self) -> str:
-        found_in = self.stream if self.subnetwork == "dense" else self.search
-        place = found_in.label.replace(found_in.kind, self.kind, 1)
+        place = self.parent.label.replace(self.parent.kind, self.kind, 1)
         at = f" task={self.task}" if self.subnetwork == "dense" else ""
         return f"{place}{at} {self.subnetwork}"
 
