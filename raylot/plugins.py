@@ -88,9 +88,7 @@ def network(name: str, prune: Prunable = None) -> Callable[[_NetworkT], _Network
             linear and convolution layers; the column ``notes`` of ``runs`` then names the weights
             that this leaves out, such as those of attention, recurrent layers and embeddings.
     """
-    is_names = isinstance(prune, str) or (
-        isinstance(prune, Sequence) and all(isinstance(each, str) for each in prune)
-    )
+    is_names = isinstance(prune, Sequence) and all(isinstance(each, str) for each in prune)
     if not (prune is None or is_names or callable(prune)):
         raise OptionError(
             f"network {shown(name)}: prune={shown(prune)} must be names of weights, or a function "

@@ -97,7 +97,11 @@ def parse(
             raise OptionError(_unknown_argument(unknown, [*vars(given), "help", "help_all"]))
         file = given.config
         of_file = {} if file is None else _options_of(file)
-        of_command_line = _given_values(given)
+        of_command_line = {
+            option: " ".join(value) if isinstance(value, list) else value
+            for option, value in vars(given).items()
+            if option in Study.model_fields and value is not None
+        }
         in_file = frozenset(of_file.keys() - of_command_line.keys())
         for asked, reason in _COMMAND_LINE_ONLY.items():
             if asked not in of_command_line and of_file.get(asked, "no") not in ("no", "false"):
@@ -209,16 +213,6 @@ def _unknown_argument(unknown: Sequence[str], options: Sequence[str]) -> str:
     hint = hint.replace("mean ", "mean --") if hint else "--help-all lists every option"
     told = f"={shown(value)}" if value else ""
     return f"{shown(typed)}{told}: unknown option; {hint}"
-
-
-def _given_values(given: argparse.Namespace) -> dict[str, Any]:
-    """The options of a study that the command line gives."""
-    values = {name: getattr(given, name) for name in Study.model_fields}
-    return {
-        name: " ".join(value) if isinstance(value, list) else value
-        for name, value in values.items()
-        if value is not None
-    }
 
 
 def _options_of(path: str) -> dict[str, Any]:

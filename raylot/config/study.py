@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self, get_args
@@ -177,19 +178,13 @@ class Study(
 
     @model_validator(mode="after")
     def _runs_are_valid(self) -> Self:
-        for shift in self.shifts:
-            for intervention in self.interventions:
-                try:
-                    self.tickets_run(
-                        shift=shift,
-                        intervention=intervention,
-                        task=self.snapshots[0],
-                        sparsity=self.sparsities[0],
-                        rounds=None,
-                    )
-                except OptionError as error:  # a run calls these options shift and intervention
-                    told = re.sub("^(shift|intervention)=", r"\1s=", str(error))
-                    raise OptionError(told) from None
+        first = {"task": self.snapshots[0], "sparsity": self.sparsities[0], "rounds": None}
+        for shift, intervention in itertools.product(self.shifts, self.interventions):
+            try:
+                self.tickets_run(shift=shift, intervention=intervention, **first)
+            except OptionError as error:  # a run calls these options shift and intervention
+                told = re.sub("^(shift|intervention)=", r"\1s=", str(error))
+                raise OptionError(told) from None
         return self
 
     @model_validator(mode="after")
