@@ -13,8 +13,8 @@ Importing this module imports neither torch nor Ray.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
@@ -58,8 +58,8 @@ def shift(name: str) -> Callable[[_ShiftT], _ShiftT]:
 
     If it raises an error, that run fails with this reason, and the other runs go on.
     """
-    _check_is_free("shift", name, ("all",))  # the analysis calls all shifts together so
-    return registry.registers("shift", name, "dataset, options, key, t")
+    taken = ("all",)  # the analysis calls all shifts together so
+    return registry.registers("shift", name, "dataset, options, key, t", taken=taken)
 
 
 def network(name: str, prune: Prunable = None) -> Callable[[_NetworkT], _NetworkT]:
@@ -88,9 +88,7 @@ def network(name: str, prune: Prunable = None) -> Callable[[_NetworkT], _Network
             linear and convolution layers; the column ``notes`` of ``runs`` then names the weights
             that this leaves out, such as those of attention, recurrent layers and embeddings.
     """
-    is_names = isinstance(prune, str) or (
-        isinstance(prune, Sequence) and all(isinstance(each, str) for each in prune)
-    )
+    is_names = isinstance(prune, Sequence) and all(isinstance(each, str) for each in prune)
     if not (prune is None or is_names or callable(prune)):
         raise OptionError(
             f"network {shown(name)}: prune={shown(prune)} must be names of weights, or a function "
@@ -134,36 +132,23 @@ def metric(
     It is NaN too if the function raises an error or returns no number; then the column ``notes`` of
     the table ``runs`` says why, and the run goes on. The function gets copies.
     """
-    if of not in _METRIC_ARGUMENTS:
-        raise OptionError(
-            f"metric {shown(name)}: of={shown(of)} must be one of {', '.join(_METRIC_ARGUMENTS)}"
-        )
+    if of not in get_args(Observed):
+        accepted = ", ".join(get_args(Observed))
+        raise OptionError(f"metric {shown(name)}: of={shown(of)} must be one of {accepted}")
     if combine is not None and (of == "network" or not callable(combine)):
         raise OptionError(
             f"metric {shown(name)}: combine must be a function of values and sizes, and is not "
             "for of=network"
         )
     columns = {column for columns in SCHEMAS.values() for column in columns}
-    _check_is_free("metric", name, columns | _ANALYSIS_COLUMNS)  # a metric becomes a column
-    arguments = _METRIC_ARGUMENTS[of]
     return registry.registers(
-        "metric", name, arguments, lambda f: registry.AddedMetric(f, of, combine)
+        "metric",
+        name,
+        "probe" if of == "network" else "layer, options",
+        lambda f: registry.AddedMetric(f, of, combine),
+        taken=columns | _ANALYSIS_COLUMNS,  # a metric becomes a column
     )
 
 
-_METRIC_ARGUMENTS = {
-    "network": "probe",
-    "activations": "layer, options",
-    "weights": "weights, options",
-    "gradients": "gradients, options",
-}
-
 #: Columns that the analysis adds to those of the tables.
 _ANALYSIS_COLUMNS = {"ticket_advantage", "advantage_over_random"}
-
-
-def _check_is_free(kind: str, name: str, taken: Collection[str]) -> None:
-    if name in taken:
-        raise OptionError(
-            f"{kind} {name}: must have another name, as tables or the analysis use this one"
-        )

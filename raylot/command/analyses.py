@@ -20,7 +20,7 @@ from typing import Any, TextIO
 from rich.text import Text
 
 from raylot import results
-from raylot.analysis.command import run, status_of
+from raylot.analysis.command import status_of
 from raylot.config.parser import OneLineParser
 from raylot.foundation.text import safe
 from raylot.foundation.version import VERSION
@@ -46,20 +46,10 @@ _PACKAGE = Path(results.__file__).parents[1]
 _ANSWER = re.compile(r"^Answer\b.*:", re.MULTILINE)
 
 
-def main(command: str, arguments: Sequence[str]) -> int:
-    """Runs ``raylot report`` and ``raylot analyse``: always, whether anything has changed or not.
-
-    Returns:
-        The exit status, see `raylot.analysis.command.run`.
-    """
-    if command == "report":
-        return run(lambda: _main_of("report")(arguments))
-    return run(lambda: _analyse(arguments))
-
-
-def _analyse(words: Sequence[str]) -> None:
+def analyse(words: Sequence[str]) -> None:
+    """Runs ``raylot analyse``: always, whether anything has changed or not."""
     if words and (name := words[0].replace("-", "_")) in ANALYSES:
-        _main_of(name)(words[1:])
+        main_of(name)(words[1:])
         return
     parser = OneLineParser(
         description="Draws the figures of a storage and correlates its tables; the answer in words "
@@ -69,12 +59,13 @@ def _analyse(words: Sequence[str]) -> None:
     )
     parser.add_argument("storage", metavar="STORAGE", help="folder or URI, as given to the sweep")
     root = parser.parse_args(words).storage
-    _main_of("figures")([root])
+    main_of("figures")([root])
     print(flush=True)
-    _main_of("correlation")([root])
+    main_of("correlation")([root])
 
 
-def _main_of(name: str) -> Callable[[Sequence[str]], None]:
+def main_of(name: str) -> Callable[[Sequence[str]], None]:
+    """Returns the main function of one of `ANALYSES`."""
     main: Callable[[Sequence[str]], None] = importlib.import_module(ANALYSES[name]).main
     return main
 
@@ -111,7 +102,8 @@ def run_analysis(name: str, storage: Storage, data: str) -> bool:
     """
     record = f"{_WRITTEN}/.{name}.json"
     files = sorted(file for file in _PACKAGE.rglob("*") if file.is_file())
-    code = [[str(file), *_version(file)] for file in files if "__pycache__" not in file.parts]
+    files = [file for file in files if "__pycache__" not in file.parts]
+    code = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     inputs = _digest([VERSION, name, storage.root, code, data])
     if (said := _said_before(storage, record, inputs)) is not None:
         print(f"unchanged  {name}: nothing that it reads has changed since it ended with:")
@@ -120,7 +112,7 @@ def run_analysis(name: str, storage: Storage, data: str) -> bool:
     before = storage.versions(_WRITTEN)
     with contextlib.redirect_stdout(_Copied(sys.stdout)) as printed:
         try:
-            status = status_of(lambda: _main_of(name)([storage.root]))
+            status = status_of(lambda: main_of(name)([storage.root]))
         except Exception:  # a mistake of ours, after which the sweep's results are still whole
             traceback.print_exc()
             return False
@@ -156,28 +148,20 @@ class _Copied:
 
 def _in_the_end(said: str) -> str:
     """The end of what an analysis said: from its answer on, or the last line if it has none."""
-    if found := _ANSWER.search(said):
-        return said[found.start() :].rstrip()
-    return said.rstrip().rpartition("\n")[2]
+    said, answer = said.rstrip(), _ANSWER.search(said)
+    return said[answer.start() :] if answer else said.rpartition("\n")[2]
 
 
 def _digest(values: Sequence[Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _version(file: Path) -> tuple[int, int]:
-    found = file.stat()
-    return found.st_size, found.st_mtime_ns
-
-
 def _said_before(storage: Storage, record: str, inputs: str) -> str | None:
     """Returns how the last run's output ended, or None if the analysis must run again."""
     try:
         last = json.loads(storage.read(record) or b"")
-        is_same = last["inputs"] == inputs
-        outputs, said = dict(last["outputs"]), str(last["said"])
-    except (ValueError, TypeError, KeyError):  # the record is missing or damaged
+        inputs_then, outputs, said = last["inputs"], last["outputs"].items(), str(last["said"])
+    except (ValueError, TypeError, KeyError, AttributeError):  # the record is missing or damaged
         return None
-    now = storage.versions(_WRITTEN) if is_same else {}
-    is_same &= all(now.get(path) == version for path, version in outputs.items())
+    is_same = inputs_then == inputs and outputs <= storage.versions(_WRITTEN).items()
     return safe(said) if is_same else None  # anybody may have written the record

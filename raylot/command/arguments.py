@@ -8,7 +8,6 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
@@ -21,6 +20,9 @@ from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.paths import read_regular
 from raylot.foundation.text import one_line
+
+#: What no file, which somebody else may have written, can ask for, and why.
+_COMMAND_LINE_ONLY = {"download": "writes into data_root", "plugin": "is executed"}
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,17 @@ def parse(
         if unknown:
             raise OptionError(_unknown_argument(unknown, [*vars(given), "help", "help_all"]))
         file = given.config
-        of_file = {} if file is None else read_options_file(file)
-        of_command_line = _given_values(given)
+        of_file = {} if file is None else _options_of(file)
+        of_command_line = {
+            option: " ".join(value) if isinstance(value, list) else value
+            for option, value in vars(given).items()
+            if option in Study.model_fields and value is not None
+        }
         in_file = frozenset(of_file.keys() - of_command_line.keys())
-        _refuse_what_no_file_may_ask_for(of_file, of_command_line)
+        for asked, reason in _COMMAND_LINE_ONLY.items():
+            if asked not in of_command_line and of_file.get(asked, "no") not in ("no", "false"):
+                told = f"must be given on the command line, as it {reason}"
+                raise OptionError(f"{asked}={shown(of_file[asked])}: {told}")
         if given.preset not in presets:
             raise OptionError(f"preset={shown(given.preset)}: must be one of {', '.join(presets)}")
         study = Study.checked(**preset_with(presets[given.preset], of_file | of_command_line))
@@ -107,17 +116,9 @@ def parse(
     return Command(study, storage, given.dry_run, given.retry_failed, file, in_file)
 
 
-def _add_plugin_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--plugin", metavar="FILE.py", action="append", default=[],
-        help="file of Python that adds shifts, networks, metrics or interventions; may be given "
-        "several times; on the command line only, a configuration file cannot ask for it",
-    )  # fmt: skip
-
-
 def _load_plugins(words: Sequence[str]) -> None:
     parser = OneLineParser(add_help=False)
-    _add_plugin_option(parser)
+    parser.add_argument("--plugin", action="append", default=[])
     for file, count in Counter(parser.parse_known_args(words)[0].plugin).items():
         if count > 1:
             raise OptionError(f"plugin={shown(file)}: must be given once")
@@ -131,16 +132,9 @@ def _parser(
     own: Collection[str],
     words: Sequence[str],
 ) -> OneLineParser:
-    """Reads every option.
-
-    Args:
-        description: first lines of its help.
-        prog: what the user types to run the study; None: the script's name.
-        defaults: option -> its value in the default preset.
-        own: options that the study sets otherwise than the preset; the short help shows them.
-        words: the command line; with ``--help-all`` the help shows every option.
-    """
+    """Returns what reads every option; see `parse`. Of ``own`` the short help shows all."""
     shows_all = "--help-all" in words
+    more = "These are the options that most studies need; --help-all lists every option."
     parser = OneLineParser(
         Study.model_fields,
         prog=prog,
@@ -149,26 +143,25 @@ def _parser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="%(prog)s [--preset NAME] [--config FILE.yaml] [--plugin FILE.py] "
         "[--OPTION VALUE ...] [--dry-run]",
-        epilog=None
-        if shows_all
-        else "These are the options that most studies need; --help-all lists every option.",
+        epilog=None if shows_all else more,
     )
     parser.add_argument(
         "-h", "--help", action="help", help="list the options that most studies need"
     )
     parser.add_argument("--help-all", action="help", help="list every option")
     parser.add_argument(
-        "--preset",
-        metavar="NAME",
-        default="default",
+        "--preset", metavar="NAME", default="default",
         help="values to start from: " + " or ".join(PRESETS) + " (default: default)",
-    )
+    )  # fmt: skip
     parser.add_argument(
-        "--config",
-        metavar="FILE.yaml",
+        "--config", metavar="FILE.yaml",
         help="file of options, as 'epochs: 10'; on top of the preset",
-    )
-    _add_plugin_option(parser)
+    )  # fmt: skip
+    parser.add_argument(
+        "--plugin", metavar="FILE.py", action="append",
+        help="file of Python that adds shifts, networks, metrics or interventions; may be given "
+        "several times; on the command line only, a configuration file cannot ask for it",
+    )  # fmt: skip
     parser.add_argument(
         "--dry-run", action="store_true",
         help="print the plan (runs per stage, finished ones, training steps) and how long it will "
@@ -222,41 +215,8 @@ def _unknown_argument(unknown: Sequence[str], options: Sequence[str]) -> str:
     return f"{shown(typed)}{told}: unknown option; {hint}"
 
 
-def _given_values(given: argparse.Namespace) -> dict[str, Any]:
-    """The options of a study that the command line gives."""
-    values = {name: getattr(given, name) for name in Study.model_fields}
-    return {
-        name: " ".join(value) if isinstance(value, list) else value
-        for name, value in values.items()
-        if value is not None
-    }
-
-
-def _refuse_what_no_file_may_ask_for(
-    of_file: Mapping[str, Any], of_command_line: Mapping[str, Any]
-) -> None:
-    """Refuses to write elsewhere, or to execute code, because a file asks for it.
-
-    Raises:
-        OptionError: the file, which somebody else may have written, asks for it.
-    """
-    asks_for_download = of_file.get("download", "no") not in ("no", "false")
-    for name, is_asked, reason in (
-        (
-            "download",
-            asks_for_download and "download" not in of_command_line,
-            "writes into data_root",
-        ),
-        ("plugin", "plugin" in of_file, "is executed"),
-    ):
-        if is_asked:
-            raise OptionError(
-                f"{name}={shown(of_file[name])}: must be given on the command line, as it {reason}"
-            )
-
-
-def read_options_file(path: str | Path) -> dict[str, Any]:
-    """Options from a YAML file: a flat mapping of option names to values.
+def _options_of(path: str) -> dict[str, Any]:
+    """Returns the options in a YAML file: a flat mapping of option names to values.
 
     Every value stays text, as on the command line: YAML would take ``010`` for 8 and ``1:30`` for
     90. ``null`` and ``~`` are None.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from raylot.command.studies import STUDIES, run_study
 from raylot.config.options import did_you_mean
@@ -45,13 +45,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_error(error)
         return 2
     # Imported only now: the above need not wait for pandas.
-    if command in ("analyse", "report"):
-        from raylot.command.analyses import main as analyse
+    from raylot.analysis.command import run
+    from raylot.command import analyses, storage
 
-        return analyse(command, rest)
-    from raylot.command.storage import main as look_after
-
-    return look_after([command, *rest])
+    actions: dict[str, Callable[[Sequence[str]], int | None]] = {
+        "analyse": analyses.analyse,
+        "report": analyses.main_of("report"),
+        "check": storage.check,
+        "compact": storage.compact,
+    }
+    return run(lambda: actions[command](rest))
 
 
 def _chosen(

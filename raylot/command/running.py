@@ -22,7 +22,7 @@ from raylot.sweep.interrupt_guard import INTERRUPTED_STATUS
 from raylot.sweep.outcome import CONTINUE
 from raylot.sweep.sweep import Sweep
 
-#: Ray unpacks the files of a submitted job below a folder of this name.
+#: Ray unpacks the files of a submitted job below a folder of this name, and deletes them after it.
 _UNPACKED = "runtime_resources"
 
 
@@ -44,7 +44,11 @@ def run(
     try:
         with exits_on_ctrl_c():
             storage = Storage(command.storage, patience)
-        _refuse_passing_folder(storage)
+        if storage.is_local and _UNPACKED in Path(storage.root).parts:
+            raise OptionError(
+                f"storage={storage.root}: must be a folder that all nodes see, with its whole "
+                "path, or a URI; a submitted job's own folder is deleted"
+            )
     except OptionError as error:
         command.refuse(error)
     # A storage that goes away later is no mistake of the user.
@@ -53,7 +57,10 @@ def run(
         with exits_on_ctrl_c():
             sweep = Sweep(command.study, storage, *spaces(command.study))
             if command.dry_run:
-                _print_plan(sweep)
+                if not sweep.study.download:
+                    _tell(sweep.check_inputs())
+                print(sweep.plan(), flush=True)
+                print(sweep.prediction())
                 return 0
             outcome = sweep.finished(retry_failed=command.retry_failed)
         if outcome is None:
@@ -89,26 +96,6 @@ def run(
     return 0 if complete else 1
 
 
-def _print_plan(sweep: Sweep) -> None:
-    if not sweep.study.download:
-        _tell(sweep.check_inputs())
-    print(sweep.plan(), flush=True)
-    print(sweep.prediction())
-
-
 def _tell(remarks: Sequence[str]) -> None:
     for remark in remarks:
         print(safe(remark), flush=True)  # names of layers are a plugin's
-
-
-def _refuse_passing_folder(storage: Storage) -> None:
-    """Refuses a storage in the folder of a submitted job: Ray deletes it after the job.
-
-    Raises:
-        OptionError: the storage is in it.
-    """
-    if storage.is_local and _UNPACKED in Path(storage.root).parts:
-        raise OptionError(
-            f"storage={storage.root}: must be a folder that all nodes see, with its whole path, or "
-            "a URI; a submitted job's own folder is deleted"
-        )

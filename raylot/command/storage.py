@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from collections.abc import Sequence
 
-from raylot.analysis.command import run
 from raylot.config.parser import OneLineParser
 from raylot.foundation.errors import shown
 from raylot.foundation.text import one_line
@@ -17,41 +15,13 @@ from raylot.storage import Storage
 from raylot.storage.lease import Lease, holders
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Does what the command line asks for.
-
-    Returns:
-        The exit status: 0; 1 if something is damaged; 2 after an error, told in one line on
-        standard error; 130 after Ctrl-C.
-    """
-    parser = OneLineParser(prog="raylot", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, action, text in (
-        ("compact", _compact, "gathers the small files of ended runs in few large ones; while a "
-         "sweep runs there it refuses, and a sweep refuses to start while it runs"),
-        ("check", _check, "reads every file, and lists what is finished, running, damaged, and "
-         "to be computed again"),
-    ):  # fmt: skip
-        command = commands.add_parser(name, prog=f"raylot {name}", description=text)
-        command.add_argument(
-            "storage", metavar="STORAGE", help="folder or URI of a sweep's results"
-        )
-        command.set_defaults(action=action)
-    commands.choices["check"].add_argument(
-        "--repair",
-        action="store_true",
-        help="move damaged files to STORAGE/damaged and make the runs that wrote them count as "
-        "unfinished, so that the command that computed them does it again; not while it runs",
+def compact(words: Sequence[str]) -> None:
+    """Runs ``raylot compact``."""
+    parser = _parser(
+        "Gathers the small files of ended runs in few large ones. While a sweep runs there it "
+        "refuses, and a sweep refuses to start while it runs."
     )
-
-    def look_after() -> int:
-        given = parser.parse_args(arguments)
-        return int(given.action(opened(given.storage), given))
-
-    return run(look_after)
-
-
-def _compact(storage: Storage, given: argparse.Namespace) -> int:
+    storage = opened(parser.parse_args(words).storage)
     changed = False
     for number, table in enumerate(compact_each(storage, _say)):
         if number == 0:
@@ -59,10 +29,25 @@ def _compact(storage: Storage, given: argparse.Namespace) -> int:
         print(f"{table.table:<20}{table.before:>14,}{table.after:>10,}", flush=True)
         changed |= table.before != table.after
     print("Done." if changed else "There was nothing to do.")
-    return 0
 
 
-def _check(storage: Storage, given: argparse.Namespace) -> int:
+def check(words: Sequence[str]) -> int:
+    """Runs ``raylot check``.
+
+    Returns:
+        The exit status: 1 if something is damaged, else 0.
+    """
+    parser = _parser(
+        "Reads every file, and lists what is finished, running, damaged, and to be computed again."
+    )
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="move damaged files to STORAGE/damaged and make the runs that wrote them count as "
+        "unfinished, so that the command that computed them does it again; not while it runs",
+    )
+    given = parser.parse_args(words)
+    storage = opened(given.storage)
     if given.repair:
         with Lease(storage, _say) as lease:  # no sweep may compute meanwhile
             return _report(storage, lease)
@@ -70,6 +55,12 @@ def _check(storage: Storage, given: argparse.Namespace) -> int:
     for holder in at_work:
         _say(f"{'' if holder.is_alive else 'perhaps '}in charge: {holder}")
     return _report(storage, is_idle=not at_work)
+
+
+def _parser(description: str) -> OneLineParser:
+    parser = OneLineParser(description=description)
+    parser.add_argument("storage", metavar="STORAGE", help="folder or URI of a sweep's results")
+    return parser
 
 
 def _report(storage: Storage, lease: Lease | None = None, *, is_idle: bool = True) -> int:

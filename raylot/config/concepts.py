@@ -68,27 +68,22 @@ class DataOptions(Options, title="data"):
     """Options that choose the images."""
 
     dataset: Literal["digits", "mnist"] = option(
-        "digits",
-        "data set: scikit-learn's 8x8 digits (embedded) or MNIST (needs data_root)",
+        "digits", "data set: scikit-learn's 8x8 digits (embedded) or MNIST (needs data_root)",
         common=True,
-    )
+    )  # fmt: skip
     scaling: Literal["raw", "unit", "standardize"] = option(
-        "raw",
-        "inputs as stored (0-16 for digits, 0-255 for mnist), divided by their maximum, "
-        "or with the training split's mean 0 and standard deviation 1",
-    )
+        "raw", "inputs as stored (0-16 for digits, 0-255 for mnist), divided by their maximum, or "
+        "with the training split's mean 0 and standard deviation 1",
+    )  # fmt: skip
     data_root: Path | None = option(
-        None,
-        "folder that holds MNIST in torchvision's layout (MNIST/raw/...)",
+        None, "folder that holds MNIST in torchvision's layout (MNIST/raw/...)",
         accepts="a folder that holds MNIST/raw/train-images-idx3-ubyte and its three siblings",
         identity=False,
-    )
+    )  # fmt: skip
     download: bool = option(
-        False,
-        "download MNIST into data_root if it is not there; on the command line only, a "
-        "configuration file cannot ask for it",
-        identity=False,
-    )
+        False, "download MNIST into data_root if it is not there; on the command line only, a "
+        "configuration file cannot ask for it", identity=False,
+    )  # fmt: skip
 
     @field_validator("data_root", mode="before")
     @classmethod
@@ -149,10 +144,9 @@ class ShiftOptions(ShiftParameters, NamingOptions):
     """How tasks change along the stream."""
 
     shift: Annotated[str, OneOf("shift")] = option(
-        "permuted_pixels",
-        "what changes from task to task; stationary is the control",
+        "permuted_pixels", "what changes from task to task; stationary is the control",
         compared=True,
-    )
+    )  # fmt: skip
 
 
 class InterventionParameters(Options, title="interventions"):
@@ -207,11 +201,9 @@ class NetworkOptions(NamingOptions, title="network"):
     hidden: Annotated[
         tuple[Annotated[int, Field(ge=1, le=65536)], ...], Integers, Field(min_length=1)
     ] = option(
-        (64,),
-        "mlp: units of each hidden layer, first to last",
-        common=True,
+        (64,), "mlp: units of each hidden layer, first to last", common=True,
         accepts="one or more whole numbers in [1, 65536], as 256 or 100,100",
-    )
+    )  # fmt: skip
     width: int = option(
         16, "vgg, resnet: channels of the first stage; each later one doubles them",
         ge=1, le=4096, off=16,
@@ -252,12 +244,10 @@ class TrainingOptions(OptimizerOptions, title="training"):
         "auto", "where to train; auto is a GPU if the trial was granted one", identity=False
     )
     engine: Literal["auto", "generic", "fast", "stacked"] = option(
-        "auto",
-        "how networks are trained: by a loop for any network, by compiled code for ReLU MLPs with "
-        "adam on the CPU, or all tickets of a search as one computation, for GPUs; results differ "
-        "by rounding; auto takes the fastest that applies",
-        identity=False,
-    )
+        "auto", "how networks are trained: by a loop for any network, by compiled code for ReLU "
+        "MLPs with adam on the CPU, or all tickets of a search as one computation, for GPUs; "
+        "results differ by rounding; auto takes the fastest that applies", identity=False,
+    )  # fmt: skip
 
 
 class StreamOptions(Options, title="stream"):
@@ -265,11 +255,10 @@ class StreamOptions(Options, title="stream"):
 
     tasks: int = option(31, "tasks in the stream", common=True, ge=1, le=1_000_000)
     snapshots: Annotated[tuple[int, ...], Integers, Field(min_length=1)] = option(
-        "0-:10",
-        "tasks before which a snapshot is taken; its tickets are searched on that task",
+        "0-:10", "tasks before which a snapshot is taken; its tickets are searched on that task",
         common=True,
         accepts="task numbers from 0 to tasks - 1, each once, as 0,10,20 or 0-20:10 or 0-:10",
-    )
+    )  # fmt: skip
     carry_optimizer: bool = option(
         False, "carry the optimizer's state from task to task instead of starting it afresh"
     )
@@ -289,13 +278,7 @@ class StreamOptions(Options, title="stream"):
         tasks = info.data.get("tasks", math.inf)
         if len(set(value)) < len(value) or any(not 0 <= task < tasks for task in value):
             raise ValueError(f"must be task numbers from 0 to {tasks - 1}, each once")
-        return _shared(tuple(sorted(value)))
-
-
-@functools.lru_cache(maxsize=64)
-def _shared(snapshots: tuple[int, ...]) -> tuple[int, ...]:
-    """Returns one tuple for all equal ones, so that thousands of runs share it."""
-    return snapshots
+        return tuple(sorted(value))
 
 
 class PlasticityOptions(NamingOptions, title="plasticity"):
@@ -313,8 +296,7 @@ class PlasticityOptions(NamingOptions, title="plasticity"):
     )
     ntk_examples: int = option(
         32, "inputs of the probe (at most probe_size) between which the empirical NTK is measured; "
-        "0: not measured",
-        ge=0, le=4096, off=32,
+        "0: not measured", ge=0, le=4096, off=32,
     )  # fmt: skip
     sharpness_iterations: int = option(
         20, "power iterations towards the largest Hessian eigenvalue; 0: not measured",
@@ -368,18 +350,13 @@ class TicketOptions(PruningOptions, title="tickets"):
     """How many tickets and controls are searched per snapshot and sparsity."""
 
     tickets: int = option(
-        4,
-        "tickets per snapshot and sparsity; they differ in data order",
-        common=True,
-        ge=1,
-        le=1000,
-    )
+        4, "tickets per snapshot and sparsity; they differ in data order", common=True,
+        ge=1, le=1000,
+    )  # fmt: skip
     random_masks: int | None = option(
-        None,
-        "random masks of the same layer densities, as control; none given: as many as tickets",
-        ge=0,
-        le=1000,
-    )
+        None, "random masks of the same layer densities, as control; none given: as many as "
+        "tickets", ge=0, le=1000,
+    )  # fmt: skip
     random_density: float | None = option(
         None, "random masks keep each weight independently with this probability instead",
         accepts="a number in (0, 1], or none for the tickets' layer densities",
@@ -403,12 +380,9 @@ class TicketSearchOptions(TrainingOptions, TicketOptions):
 
     sparsity: Sparsity = option(0.8, "target fraction of the weights removed", compared=True)
     rounds: int | None = option(
-        None,
-        "pruning rounds; none given: 20% of the survivors per round",
-        compared=True,
-        ge=1,
-        le=1000,
-    )
+        None, "pruning rounds; none given: 20% of the survivors per round", compared=True,
+        ge=1, le=1000,
+    )  # fmt: skip
 
     @field_validator("rounds")
     @classmethod

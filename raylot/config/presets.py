@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from raylot.config.options import parse_list, parse_rounds
+from raylot.config.options import parse_rounds
+from raylot.config.study import SearchOptions
 from raylot.foundation.errors import OptionError, shown
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -46,23 +47,18 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """A preset's options, overridden by those that are given.
+    """Returns a preset's options, overridden by those that are given.
 
     If fewer sparsities are given, the preset's table of rounds keeps theirs alone.
 
     Raises:
-        OptionError: no rounds are given, and the preset's table lacks a sparsity that is.
+        OptionError: sparsities are given that are none, or that the preset's table of rounds lacks.
     """
     values = {**preset, **given}
     table = parse_rounds(preset.get("rounds"))
     if isinstance(table, dict) and "rounds" not in given:
-        try:
-            wanted = {float(value) for value in parse_list(values["sparsities"])}
-        except (TypeError, ValueError):
-            wanted = {-1.0}
-        if not all(0 <= sparsity < 1 for sparsity in wanted):
-            return values  # the check of the options refuses these sparsities
-        if lacking := [shown(sparsity) for sparsity in sorted(wanted - table.keys())]:
+        wanted = SearchOptions.checked(sparsities=values["sparsities"]).sparsities
+        if lacking := [shown(sparsity) for sparsity in sorted({*wanted} - table.keys())]:
             raise OptionError(
                 f"sparsities={shown(values['sparsities'])}: must go with rounds=N, as the preset's "
                 f"{preset['rounds']} lacks {', '.join(lacking)}"

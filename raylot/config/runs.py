@@ -27,15 +27,15 @@ from raylot.config.concepts import (
 from raylot.config.options import Options, is_marked, option
 from raylot.foundation import registry
 
-#: Training examples of each data set, known without loading it.
-TRAINING_EXAMPLES = {"digits": 1437, "mnist": 60000}
 #: Pixels of each image.
 PIXELS = {"digits": 8 * 8, "mnist": 28 * 28}
-#: Training examples of each class.
+#: Training examples of each class, known without loading the data set.
 CLASS_SIZES = {
     "digits": (142, 146, 142, 146, 145, 145, 145, 143, 139, 144),
     "mnist": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
 }
+#: Training examples of each data set.
+TRAINING_EXAMPLES = {dataset: sum(sizes) for dataset, sizes in CLASS_SIZES.items()}
 
 #: What of a search the stream of a dense network depends on.
 _SEARCH_OF_DENSE = {"task", "rewind_steps"}
@@ -78,18 +78,13 @@ class StreamRun(
         return registry.code_of(used)
 
     @model_validator(mode="after")
-    def _probe_fits(self) -> Self:
-        examples = TRAINING_EXAMPLES[self.dataset]
+    def _data_set_is_large_enough(self) -> Self:
+        examples, pixels = TRAINING_EXAMPLES[self.dataset], PIXELS[self.dataset]
         if self.probe_size > examples:
             raise ValueError(
                 f"probe_size={self.probe_size}: must be at most {examples}, "
                 f"the training examples of {self.dataset}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _pixels_move(self) -> Self:
-        pixels = PIXELS[self.dataset]
         if self.shift == "permuted_pixels" and round(self.fraction * pixels) < 2:
             raise ValueError(
                 f"fraction={self.fraction:g}: must be at least {1.5 / pixels:.2g}, so that 2 of "
@@ -98,25 +93,22 @@ class StreamRun(
         return self
 
     @model_validator(mode="after")
-    def _recycling_needs_a_chain(self) -> Self:
-        if self.intervention == "redo" and self.network == "resnet":
-            raise ValueError("intervention=redo: must go with network mlp, lenet or vgg")
-        return self
-
-    @model_validator(mode="after")
     def _engine_applies(self) -> Self:
         """Refuses options that an engine lacks; engines themselves refuse networks."""
-        if self.engine not in ("fast", "stacked"):
-            return self
-        reasons = {f"intervention {self.intervention}": self.intervention != "none"}
-        if self.engine == "fast":
-            reasons[f"network {self.network}"] = self.network != "mlp"
-            reasons[f"optimizer {self.optimizer}"] = self.optimizer != "adam"
-            reasons["device cuda"] = self.device == "cuda"
-        else:
-            reasons["gradual"] = self.gradual > 0
-            reasons["norm batch"] = self.network in ("vgg", "resnet") and self.norm == "batch"
-        for reason, applies in reasons.items():
+        lacks = {
+            "fast": {
+                f"intervention {self.intervention}": self.intervention != "none",
+                f"network {self.network}": self.network != "mlp",
+                f"optimizer {self.optimizer}": self.optimizer != "adam",
+                "device cuda": self.device == "cuda",
+            },
+            "stacked": {
+                f"intervention {self.intervention}": self.intervention != "none",
+                "gradual": self.gradual > 0,
+                "norm batch": self.network in ("vgg", "resnet") and self.norm == "batch",
+            },
+        }
+        for reason, applies in lacks.get(self.engine, {}).items():
             if applies:
                 raise ValueError(f"engine={self.engine}: must be auto or generic with {reason}")
         return self
@@ -132,6 +124,9 @@ class StreamRun(
 
     @model_validator(mode="after")
     def _recycling_happens(self) -> Self:
+        """Refuses ``redo`` where it cannot follow a unit's weights, or where it would never act."""
+        if self.intervention == "redo" and self.network == "resnet":
+            raise ValueError("intervention=redo: must go with network mlp, lenet or vgg")
         if self.intervention == "redo" and self.redo_interval > self.fewest_steps_per_task:
             raise ValueError(
                 f"redo_interval={self.redo_interval}: must be at most "
@@ -190,13 +185,10 @@ class StreamRun(
     @property
     def protocol(self) -> str:
         """Short hash of all options but those that a sweep compares: equal for comparable runs."""
-        values = self.identity()
-        for name in (PROTOCOL_EXCLUDES | self.unused_options) & values.keys():
-            del values[name]
-        if "plugins" in values:
-            values["plugins"] = registry.without(self.plugins, PROTOCOL_EXCLUDES)
-            if values["plugins"] is None:
-                del values["plugins"]
+        left_out = PROTOCOL_EXCLUDES | self.unused_options | {"plugins"}
+        values = {n: value for n, value in self.identity().items() if n not in left_out}
+        if plugins := registry.without(self.plugins, PROTOCOL_EXCLUDES):
+            values["plugins"] = plugins
         return _short_hash(values)
 
     @property
@@ -213,22 +205,14 @@ class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
     task: int = option(0, "the snapshot's task", compared=True, ge=0)
 
     @model_validator(mode="after")
-    def _task_has_a_snapshot(self) -> Self:
+    def _search_fits_its_stream(self) -> Self:
         if self.task not in self.snapshots:
             raise ValueError(f"task={self.task}: must be one of the snapshots {self.snapshots}")
-        return self
-
-    @model_validator(mode="after")
-    def _rewinding_ends_with_the_task(self) -> Self:
         if self.rewind_steps > self.fewest_steps_per_task:
             raise ValueError(
                 f"rewind_steps={self.rewind_steps}: must be at most "
                 f"{self.fewest_steps_per_task}, the training steps of one task"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _unshifted_task_has_the_same_classes(self) -> Self:
         if self.plastic_task == "unshifted" and self.shift == "class_split":
             raise ValueError("plastic_task=unshifted: must be same with shift class_split")
         return self
@@ -270,11 +254,9 @@ class TicketStreamRun(TicketsRun):
     kind: ClassVar[str] = "ticket_stream"
 
     subnetwork: Subnetwork = option(
-        "ticket",
-        "a ticket, the dense network, a random mask (as the search's control), or the ticket from "
-        "a fresh initialisation",
-        compared=True,
-    )
+        "ticket", "a ticket, the dense network, a random mask (as the search's control), or the "
+        "ticket from a fresh initialisation", compared=True,
+    )  # fmt: skip
     ticket: int = option(
         0, "which ticket of the snapshot, or which random draw", compared=True, ge=0
     )
@@ -319,8 +301,7 @@ class TicketStreamRun(TicketsRun):
 
     @property
     def label(self) -> str:
-        found_in = self.stream if self.subnetwork == "dense" else self.search
-        place = found_in.label.replace(found_in.kind, self.kind, 1)
+        place = self.parent.label.replace(self.parent.kind, self.kind, 1)
         at = f" task={self.task}" if self.subnetwork == "dense" else ""
         return f"{place}{at} {self.subnetwork}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self, get_args
@@ -28,11 +29,6 @@ from raylot.config.options import OneOf, Options, option, parse_list, parse_roun
 from raylot.config.runs import StreamRun, Subnetwork, TicketsRun, TicketStreamRun
 from raylot.foundation.errors import OptionError, shown
 
-
-def _sparsities_or_highest(value: Any) -> Any:
-    return value if value == "highest" else parse_list(value)
-
-
 _List = BeforeValidator(parse_list)
 _Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 _Rounds = Annotated[int, Field(ge=1, le=1000)]
@@ -42,11 +38,9 @@ class SearchOptions(NamingOptions, title="what is varied"):
     """Options that a study varies."""
 
     seeds: Annotated[tuple[_Seed, ...], Integers, Field(min_length=1)] = option(
-        "0-4",
-        "seeds, each a replicate",
-        common=True,
+        "0-4", "seeds, each a replicate", common=True,
         accepts="whole numbers from 0, each once, as 0-9 or 0,3,5",
-    )
+    )  # fmt: skip
     shifts: Annotated[tuple[str, ...], _List, OneOf("shift"), Field(min_length=1)] = option(
         ("permuted_pixels", "stationary"), "shift types to compare", common=True
     )
@@ -54,16 +48,14 @@ class SearchOptions(NamingOptions, title="what is varied"):
         option(("none",), "interventions to compare", common=True)
     )
     sparsities: Annotated[tuple[Sparsity, ...], _List, Field(min_length=1)] = option(
-        (0.8, 0.9),
-        "target fractions of weights removed",
-        common=True,
+        (0.8, 0.9), "target fractions of weights removed", common=True,
         accepts="one or more numbers in [0, 1), each once, as 0.8,0.9",
-    )
+    )  # fmt: skip
     rounds: Annotated[_Rounds | dict[Sparsity, _Rounds] | None, BeforeValidator(parse_rounds)] = (
         option(
             None,
-            "pruning rounds, for all sparsities or one per sparsity; "
-            "auto: 20% of the survivors per round",
+            "pruning rounds, for all sparsities or one per sparsity; auto: 20% of the survivors "
+            "per round",
             accepts="a whole number in [1, 1000], one per sparsity as 0.8:3,0.9:5, or auto",
         )
     )
@@ -89,17 +81,16 @@ class TicketStreamOptions(Options, title="ticket streams"):
         accepts=f"one or more of {', '.join(get_args(Subnetwork))}, each once",
     )
     stream_sparsities: Annotated[
-        tuple[Sparsity, ...] | Literal["highest"] | None, BeforeValidator(_sparsities_or_highest)
+        tuple[Sparsity, ...] | Literal["highest"] | None,
+        BeforeValidator(lambda value: value if value == "highest" else parse_list(value)),
     ] = option(
-        None,
-        "sparsities whose tickets are; none given: all",
+        None, "sparsities whose tickets are; none given: all",
         accepts="some of the sparsities, each once, as 0.9, or highest, or none",
-    )
+    )  # fmt: skip
     stream_snapshots: Annotated[tuple[int, ...] | None, Integers] = option(
-        None,
-        "snapshots whose tickets are; none given: all",
+        None, "snapshots whose tickets are; none given: all",
         accepts="some of the snapshots, each once, as 0,20, or none",
-    )
+    )  # fmt: skip
 
     @field_validator("subnetworks", "stream_sparsities", "stream_snapshots")
     @classmethod
@@ -113,12 +104,10 @@ class SweepOptions(Options, title="where it runs"):
     """Options that say where a sweep runs and what it may use; none changes results."""
 
     storage: str | None = option(
-        None,
-        "where all results go; not given: results/NAME, below the working directory",
-        common=True,
-        accepts="a folder that can be written, or a URI as s3://bucket/folder",
+        None, "where all results go; not given: results/NAME, below the working directory",
+        common=True, accepts="a folder that can be written, or a URI as s3://bucket/folder",
         min_length=1,
-    )
+    )  # fmt: skip
     name: str | None = option(
         None, "name of the study, part of its folder's name",
         accepts="at most 100 letters, digits, '-', '_' and '.'",
@@ -189,29 +178,19 @@ class Study(
 
     @model_validator(mode="after")
     def _runs_are_valid(self) -> Self:
-        for shift in self.shifts:
-            for intervention in self.interventions:
-                try:
-                    self.tickets_run(
-                        shift=shift,
-                        intervention=intervention,
-                        task=self.snapshots[0],
-                        sparsity=self.sparsities[0],
-                        rounds=None,
-                    )
-                except OptionError as error:  # a run calls these options shift and intervention
-                    told = re.sub("^(shift|intervention)=", r"\1s=", str(error))
-                    raise OptionError(told) from None
+        first = {"task": self.snapshots[0], "sparsity": self.sparsities[0], "rounds": None}
+        for shift, intervention in itertools.product(self.shifts, self.interventions):
+            try:
+                self.tickets_run(shift=shift, intervention=intervention, **first)
+            except OptionError as error:  # a run calls these options shift and intervention
+                told = re.sub("^(shift|intervention)=", r"\1s=", str(error))
+                raise OptionError(told) from None
         return self
 
     @model_validator(mode="after")
-    def _cuda_needs_a_gpu(self) -> Self:
+    def _trials_get_what_they_compute_on(self) -> Self:
         if self.device == "cuda" and not self.gpus_per_trial:
             raise ValueError("device=cuda: must go with gpus_per_trial greater than 0")
-        return self
-
-    @model_validator(mode="after")
-    def _compiled_code_is_for_the_cpu(self) -> Self:
         if self.engine == "fast" and self.gpus_per_trial and self.device == "auto":
             raise ValueError(
                 "engine=fast: must be auto, generic or stacked with gpus_per_trial greater than 0"
@@ -237,12 +216,11 @@ class Study(
     def _streams_are_searched(self) -> Self:
         for name, wanted, known in (
             ("stream_sparsities", self.streamed_sparsities, self.sparsities),
-            ("stream_snapshots", self.stream_snapshots, self.snapshots),
+            ("stream_snapshots", self.stream_snapshots or (), self.snapshots),
         ):
-            searched = set(known)
-            for value in wanted or ():
-                if value not in searched:
-                    raise ValueError(f"{name}={value}: must be one of {', '.join(map(str, known))}")
+            if unknown := {*wanted} - {*known}:
+                accepted = ", ".join(map(str, known))
+                raise ValueError(f"{name}={min(unknown)}: must be one of {accepted}")
         return self
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import stat
 from pathlib import Path
@@ -48,7 +49,7 @@ def why_refused(text: str, *, with_uris: bool = True) -> str | None:
     Returns:
         None if the text can be right.
     """
-    if _is_whole_path_of_folder(text):
+    if text.startswith("/") and os.path.isdir(text):  # noqa: PTH112 - it never raises
         return None
     if not text.strip():
         return "it is empty"
@@ -61,7 +62,7 @@ def why_refused(text: str, *, with_uris: bool = True) -> str | None:
     if variable := _VARIABLE.search(text):
         return f"nothing replaces {variable[0]} here; write what it stands for"
     if uri := _URI.fullmatch(text):
-        return _why_uri_refused(uri[1], uri[2]) if with_uris else _write_folder(uri[2], uri[1])
+        return _why_uri_refused(uri[1], uri[2], with_uris)
     if "\\" in text:
         return "folders are separated by / here, as in /data/results"
     if scheme := _SCHEME.fullmatch(text):
@@ -71,22 +72,10 @@ def why_refused(text: str, *, with_uris: bool = True) -> str | None:
     return None
 
 
-def _is_whole_path_of_folder(text: str) -> bool:
-    try:
-        return text.startswith("/") and Path(text).is_dir()
-    except OSError:  # the name is too long, for instance
-        return False
-
-
-def _write_folder(path: str, scheme: str) -> str:
-    if scheme.lower() in _LOCAL_SCHEMES and path.startswith("/"):
-        return f"write /{path.lstrip('/')}"
-    return "it must be a folder of this machine"
-
-
-def _why_uri_refused(scheme: str, rest: str) -> str | None:
-    if scheme.lower() == "local":
-        return _write_folder(rest, scheme)
+def _why_uri_refused(scheme: str, rest: str, with_uris: bool) -> str | None:
+    if not with_uris or scheme.lower() == "local":
+        is_path = scheme.lower() in _LOCAL_SCHEMES and rest.startswith("/")
+        return f"write /{rest.lstrip('/')}" if is_path else "it must be a folder of this machine"
     if scheme.lower() not in URI_SCHEMES:
         return f"a URI begins with one of {', '.join(URI_SCHEMES)}"
     if scheme not in URI_SCHEMES:
@@ -119,13 +108,7 @@ def read_regular(path: str | Path) -> bytes:
     Raises:
         OSError: the file cannot be read, or is not a regular file: reading a pipe might never end.
     """
-    try:
-        file = Path(path).expanduser()
-    except RuntimeError as error:  # there is no such user
-        raise FileNotFoundError(errno.ENOENT, str(error)) from None
-    kind = file.stat().st_mode
-    if stat.S_ISDIR(kind):
-        raise IsADirectoryError(errno.EISDIR, "it is a folder")
-    if not stat.S_ISREG(kind):
-        raise OSError(errno.EINVAL, "it is no regular file, but a pipe, a device or a socket")
+    file = Path(os.path.expanduser(path))  # noqa: PTH111 - it lets an unknown user's path be
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is a folder, a pipe, a device or a socket, and no file")
     return file.read_bytes()

@@ -129,11 +129,12 @@ def load(path: str | Path) -> None:
     origin = str(path)
     try:
         source = importlib.util.decode_source(read_regular(path))
+        plugin = Plugin(origin, source, _code(source, origin))
     except OSError as error:
         raise OptionError(_must_be(origin, f"it cannot be read: {error.strerror}")) from None
-    except (SyntaxError, ValueError) as error:  # not a text
+    except (SyntaxError, ValueError) as error:  # no text, or no Python
         raise OptionError(_must_be(origin, describe_error(error))) from None
-    _execute(_plugin(origin, source))
+    _execute(plugin)
 
 
 def install(plugins: Iterable[Mapping[str, str]]) -> None:
@@ -162,14 +163,6 @@ def texts(codes: Iterable[str | None]) -> list[dict[str, str]]:
     used = {key for code in codes for key in listed(code)}
     origins = {_registry.added[key][0] for key in used if key in _registry.added}
     return [asdict(p) for origin, p in _registry.plugins.items() if origin in origins]
-
-
-def _plugin(origin: str, source: str, package: str = "", version: str = "") -> Plugin:
-    try:
-        code = _code(source, origin, version)
-    except (SyntaxError, ValueError) as error:
-        raise OptionError(_must_be(origin, describe_error(error))) from None
-    return Plugin(origin, source, code, package)
 
 
 def _execute(plugin: Plugin) -> None:
@@ -204,14 +197,13 @@ def _load_installed() -> None:
             if spec is None or source is None:
                 raise OptionError(_must_be(point.module, "there is no such module"))
             version = "" if point.dist is None else f"{point.dist.name} {point.dist.version}"
-            _execute(_plugin(point.module, source, spec.parent or "", version))
+            code = _code(source, point.module, version)
+            _execute(Plugin(point.module, source, code, spec.parent or ""))
         except BaseException as error:  # the package around the plugin may call sys.exit too
             if is_exit_request(error):
                 raise
-            is_told = isinstance(error, OptionError)
-            _registry.broken.append(
-                str(error) if is_told else _must_be(point.module, describe_error(error))
-            )
+            told = _must_be(point.module, describe_error(error))
+            _registry.broken.append(str(error) if isinstance(error, OptionError) else told)
 
 
 def _must_be(origin: str, reason: str) -> str:
@@ -225,7 +217,11 @@ def _must_be(origin: str, reason: str) -> str:
 
 
 def registers(
-    kind: str, name: str, arguments: str, stored: Callable[[Any], Any] = lambda function: function
+    kind: str,
+    name: str,
+    arguments: str,
+    stored: Callable[[Any], Any] = lambda function: function,
+    taken: Collection[str] = (),
 ) -> Callable[[Any], Any]:
     """Returns a decorator that registers a function or class, and leaves it as it is."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -234,6 +230,9 @@ def registers(
             f"{kind} {given}: must be given a name of at most 50 small letters, digits and "
             f'"_", as @plugins.{kind}("mine")'
         )
+    if name in taken:
+        told = "must have another name, as tables or the analysis use this one"
+        raise OptionError(f"{kind} {name}: {told}")
 
     def decorate(function: Any) -> Any:
         _check_arguments(kind, name, function, arguments)
@@ -324,15 +323,12 @@ def describe_error(error: BaseException, anywhere: bool = False) -> str:
     """
     kind = "" if isinstance(error, OptionError) else f"{type(error).__name__}: "
     frames = [(frame.f_code.co_filename, n) for frame, n in traceback.walk_tb(error.__traceback__)]
-    of_plugin = [(filename, line) for filename, line in frames if _is_of_plugin(filename)]
+    now = _registry.executing
+    plugins = {*_registry.plugins, *([now.plugin.origin] if now else [])}
+    of_plugin = [(filename, line) for filename, line in frames if filename in plugins]
     places = of_plugin or (frames if anywhere else [])
     place = "".join(f" (at {Path(filename).name}:{line})" for filename, line in places[-1:])
     return one_line(f"{kind}{one_line(error, _LONGEST_REASON)}{place}")
-
-
-def _is_of_plugin(filename: str) -> bool:
-    now = _registry.executing
-    return filename in _registry.plugins or (now is not None and filename == now.plugin.origin)
 
 
 # ------------------------------------------------------------------ a run's identity
@@ -373,7 +369,7 @@ def without(code: str | None, kinds: Collection[str]) -> str | None:
 _DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-def _code(source: str, origin: str, version: str) -> str:
+def _code(source: str, origin: str, version: str = "") -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Python warns again when the text is executed
         tree = ast.parse(source, origin)

@@ -6,7 +6,7 @@ import importlib
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -27,18 +27,10 @@ if TYPE_CHECKING:  # these take seconds to import, and tables need none of them
     from raylot.tickets import Tickets, TicketSearch
 
 
-def open(root: str | Path) -> Results:
-    """Opens the results in a folder or at a URI, also while a sweep is writing them.
-
-    Raises:
-        OptionError: no raylot results are there.
-    """
-    return Results(root)
-
-
 class Results:
-    """The results in one storage. Each call reads the storage as it is at that moment.
+    """The results in one storage: ``raylot.open("results/mine")`` or ``open("s3://bucket/study")``.
 
+    Each call reads the storage as it is at that moment, also while a sweep is writing to it.
     ``tickets``, ``network`` and ``task`` take options that tell one run from the others, as
     ``seed=0, shift="stationary"``; a message says which are still needed.
 
@@ -87,12 +79,9 @@ class Results:
             OptionError: no snapshot has been searched yet.
         """
         from raylot.analysis import correlation
-        from raylot.analysis.tables.observations import Pairing
 
-        if pairing not in get_args(Pairing):
-            accepted = ", ".join(get_args(Pairing))
-            raise OptionError(f"pairing={shown(pairing)}: must be one of {accepted}")
-        return correlation.table(self._storage, pairing)
+        options = correlation.CorrelationOptions.checked(storage=self.root, pairing=pairing)
+        return correlation.table(self._storage, options.pairing)
 
     def answer(self) -> str:
         """The answer in words: whether losing plasticity means running out of tickets here.
@@ -230,6 +219,10 @@ class Results:
         if saved is None:
             raise OptionError(f"storage={self.root}: {path} is not there; {again}")
         return tensors_from_bytes(saved)
+
+
+#: What ``raylot.open`` is: it reads better than the class where a storage is there already.
+open = Results
 
 
 def _task(run: StreamRun, t: int) -> Task:

@@ -60,12 +60,8 @@ def _equal(column: pd.Series, value: Any) -> pd.Series:
 
 def _listed(column: pd.Series) -> str:
     """``one of 0, 1, 2``: the values in a column."""
-    values = [_whole(value) for value in sorted(column.dropna().unique())]
+    # pandas turns whole numbers into floats where some are missing; this turns them back.
+    values = sorted(column.dropna().convert_dtypes().unique())
     values += [None] * bool(column.isna().any())
     first = ", ".join(map(str, values[:20])) + ", ..." * (len(values) > 20)
     return f"one of {first}" if values else ""
-
-
-def _whole(value: Any) -> Any:
-    """Undoes that pandas turns whole numbers into floats where some are missing."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -245,8 +245,13 @@ _WRONG_TOO = {
 #: options that the message may begin with, and command lines that it must refuse.
 _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
     "_momentum_needs_sgd": ("momentum", "--momentum 0.01", "--momentum 0.99 --optimizer adam"),
-    "_probe_fits": ("probe_size", "--probe-size 1438", "--probe-size 60000"),
-    "_pixels_move": ("fraction", "--fraction 0.022", "--fraction 1e-9 --shifts permuted_pixels"),
+    "_data_set_is_large_enough": (
+        "probe_size fraction",
+        "--probe-size 1438",
+        "--probe-size 60000",
+        "--fraction 0.022",
+        "--fraction 1e-9 --shifts permuted_pixels",
+    ),
     "_output_rate_needs_layers": (
         "output_rate",
         "--scope global --output-rate 0",
@@ -258,15 +263,21 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--perturb-every step --shrink 0.98",
     ),
     # 45 batches of 32 digits an epoch
-    "_rewinding_ends_with_the_task": (
-        "rewind_steps",
+    "_search_fits_its_stream": (
+        "rewind_steps plastic_task",
         "--batch-size 32 --epochs 1 --rewind-steps 46",
         "--batch-size 32 --epochs 50 --rewind-steps 1000000",
+        "--plastic-task unshifted --shifts class_split",
+        "--plastic-task unshifted --shifts stationary,class_split",
+        "--plastic-task unshifted --shifts class_split --classes-per-task 10",
     ),
     "_recycling_happens": (
-        "redo_interval",
+        "redo_interval interventions",
         "--interventions none,redo --batch-size 32 --epochs 1 --redo-interval 46",
         "--interventions redo --batch-size 32 --epochs 99 --redo-interval 4456",
+        "--interventions redo --network resnet",
+        "--interventions none,reset,redo --network resnet --norm batch",
+        "--interventions l2,redo --network resnet --width 4",
     ),
     "_within_stream": (
         "snapshots",
@@ -291,12 +302,6 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--tasks 5 --snapshots 0-:x",
         "--tasks 5 --snapshots 0-:",
     ),
-    "_recycling_needs_a_chain": (
-        "interventions",
-        "--interventions redo --network resnet",
-        "--interventions none,reset,redo --network resnet --norm batch",
-        "--interventions l2,redo --network resnet --width 4",
-    ),
     "_engine_applies": (
         "engine",
         "--engine fast --network lenet",
@@ -313,21 +318,12 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--engine stacked --network vgg --norm batch",
         "--engine stacked --network resnet --norm batch",
     ),
-    "_unshifted_task_has_the_same_classes": (
-        "plastic_task",
-        "--plastic-task unshifted --shifts class_split",
-        "--plastic-task unshifted --shifts stationary,class_split",
-        "--plastic-task unshifted --shifts class_split --classes-per-task 10",
-    ),
-    "_cuda_needs_a_gpu": (
-        "device",
+    "_trials_get_what_they_compute_on": (
+        "device engine",
         "--device cuda",
         "--device cuda --gpus-per-trial 0",
         "--device cuda --engine generic",
         "--device cuda --cpus-per-trial 4",
-    ),
-    "_compiled_code_is_for_the_cpu": (
-        "engine",
         "--engine fast --gpus-per-trial 1",
         "--engine fast --gpus-per-trial 0.5 --device auto",
         "--engine fast --gpus-per-trial 4",
@@ -387,10 +383,10 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
 }
 
 #: Checks that no contradiction belongs to: two prepare values or ask the others, and a study fills
-#: in a tickets run's task, rounds and plugins.
+#: in a run's rounds and plugins.
 _NO_CONTRADICTION = {
     "_as_users_mean_it", "_runs_are_valid",
-    "_task_has_a_snapshot", "_customary_rounds", "_code_of_plugins",
+    "_customary_rounds", "_code_of_plugins",
 }  # fmt: skip
 
 

@@ -78,7 +78,7 @@ CHANGED: dict[str, Any] = {
     "redo_threshold": 0.1,
     "redo_interval": 7,
     "hidden": (65,),
-    "metrics": None,  # of a plugin only; see tests/raylot/test_plugins.py
+    "metrics": None,  # of a plugin only; see tests/unit/foundation/test_plugins.py
     "plugins": None,  # filled in from what a run names
     "optimizer": "sgd",
     "lr": 0.002,

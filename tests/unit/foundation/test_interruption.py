@@ -44,7 +44,7 @@ def test_afterwards_all_is_as_before() -> None:
     signal.signal(signal.SIGINT, before)
 
 
-def test_whoever_has_a_handler_keeps_it() -> None:
+def test_the_handler_of_somebody_else_stays() -> None:
     before = signal.signal(signal.SIGINT, lambda *_: None)
     own = signal.getsignal(signal.SIGINT)
     with exits_on_ctrl_c():

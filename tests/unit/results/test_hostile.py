@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from raylot import results
-from raylot.command.storage import main
+from raylot.command.main import main
 from raylot.results.integrity import inspect, mend
 from raylot.results.manifest import Manifest
 from raylot.storage import Storage

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raylot import results
-from raylot.command.storage import main
+from raylot.command.main import main
 from raylot.results import commands
 from raylot.results.integrity import Damage, inspect, mend
 from raylot.storage import Storage, checksum

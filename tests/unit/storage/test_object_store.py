@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from raylot import results
-from raylot.command.storage import main
+from raylot.command.main import main
 from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
 from raylot.trials.tickets import TicketsTrial
