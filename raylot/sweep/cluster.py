@@ -14,12 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.util.placement_group import (
-    PlacementGroup,
-    placement_group,
-    placement_group_table,
-    remove_placement_group,
-)
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 
 from raylot.config import SweepOptions
 from raylot.foundation.errors import OptionError
@@ -167,41 +162,29 @@ def _asks_for_a_token(error: Exception) -> bool:
 
 def _check_resources(options: SweepOptions, say: Callable[[str], None], is_local: bool) -> None:
     wanted = {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}
-    names = {"CPU": "cpus_per_trial", "GPU": "gpus_per_trial"}
-    alive = _alive_nodes()
-    if _one_holds(wanted, alive):
-        return
-    if not is_local:  # some nodes may still be joining
-        give_up = time.monotonic() + min(_LATE_NODES, options.node_patience)
-        while time.monotonic() < give_up:
-            time.sleep(0.5)
-            if _one_holds(wanted, alive := _alive_nodes()):
-                return
+    # Some nodes of a cluster may still be joining.
+    give_up = time.monotonic() + (0 if is_local else min(_LATE_NODES, options.node_patience))
+    while True:
+        nodes = _alive_nodes()
+        if any(_holds(node, wanted) for node in nodes):
+            return
+        if time.monotonic() >= give_up:
+            break
+        time.sleep(0.5)
+    trial = f"cpus_per_trial={wanted['CPU']:g} and gpus_per_trial={wanted['GPU']:g}"
     if ray_internals.is_autoscaling():
         say("waiting for the cluster to add a node that can hold a trial")
         if _is_granted(wanted, options.node_patience):
             return
         raise OptionError(
             f"node_patience={options.node_patience:g}: must be long enough for the cluster to add "
-            f"a node for a trial with cpus_per_trial={options.cpus_per_trial:g} and "
-            f"gpus_per_trial={options.gpus_per_trial:g}, if it can"
+            f"a node for a trial with {trial}, if it can"
         )
-    if wanted["GPU"] and not any(node.get("GPU") for node in alive):
-        at_fault = f"gpus_per_trial={options.gpus_per_trial:g}: must be 0"
-        if getattr(options, "device", "auto") == "cuda":  # a study has it
-            at_fault = "device=cuda: must be auto or cpu, and gpus_per_trial 0"
-        raise OptionError(f"{at_fault}, as no node of this cluster has a GPU")
-    for name, n in wanted.items():
-        largest = max((node.get(name, 0.0) for node in alive), default=0.0)
-        if n > largest:
-            raise OptionError(
-                f"{names[name]}={n:g}: must be at most {largest:g}, "
-                f"the most {name}s that one node of this cluster has"
-            )
-    most = max(node.get("CPU", 0.0) for node in alive if node.get("GPU", 0) >= wanted["GPU"])
+    there = {f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes}
+    name = "cpus" if any(_holds(node, {"GPU": wanted["GPU"]}) for node in nodes) else "gpus"
     raise OptionError(
-        f"cpus_per_trial={options.cpus_per_trial:g}: must be at most {most:g}, the most CPUs that "
-        f"one node with {options.gpus_per_trial:g} GPUs has"
+        f"{name}_per_trial={getattr(options, f'{name}_per_trial'):g}: must fit on one node of this "
+        f"cluster, with {trial}; its nodes have {', '.join(sorted(there)) or 'nothing'}"
     )
 
 
@@ -210,8 +193,8 @@ def _alive_nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
-def _one_holds(wanted: dict[str, float], nodes: list[dict[str, float]]) -> bool:
-    return any(all(node.get(name, 0) >= n for name, n in wanted.items()) for node in nodes)
+def _holds(node: dict[str, float], wanted: dict[str, float]) -> bool:
+    return all(node.get(name, 0) >= n for name, n in wanted.items())
 
 
 def _is_granted(wanted: dict[str, float], patience: float) -> bool:
@@ -234,19 +217,10 @@ def room_given_back() -> Iterator[None]:
     An interrupted experiment leaves its workers and their resources behind, and the next one in the
     same Ray would wait for these for ever.
     """
-    before = _reserved()
+    before = ray_internals.placement_groups()
     try:
         yield
     finally:
-        for group in _reserved() - before:
+        for group in ray_internals.placement_groups().keys() - before:
             identity = ray.PlacementGroupID(bytes.fromhex(group))
             remove_placement_group(PlacementGroup(identity))
-
-
-def _reserved() -> set[str]:
-    """Ids of the placement groups of this process's job, by which Tune reserves resources."""
-    if not ray.is_initialized():
-        return set()
-    job = ray.get_runtime_context().get_job_id()
-    groups = {id: group["state"] for id, group in placement_group_table().items()}
-    return {id for id, state in groups.items() if id.endswith(job) and state != "REMOVED"}

@@ -124,12 +124,18 @@ def job_environment() -> dict[str, Any]:
 # -------------------------------------------------- of a running cluster
 
 
+def placement_groups() -> dict[str, str]:
+    """Returns the places that Tune has asked for in this job: id -> state; those given back not."""
+    if not ray.is_initialized():
+        return {}
+    job = ray.get_runtime_context().get_job_id()  # the ids end with it
+    groups = {id: group["state"] for id, group in placement_group_table().items()}
+    return {id: s for id, s in groups.items() if id.endswith(job) and s != "REMOVED"}
+
+
 def has_placed_trials() -> bool:
     """Returns whether the cluster has made room for a trial of this job: a worker is starting."""
-    job = ray.get_runtime_context().get_job_id()
-    # Tune asks for room by placement groups, and their ids end with the job's.
-    groups = placement_group_table().values()
-    return any(g["state"] == "CREATED" and g["placement_group_id"].endswith(job) for g in groups)
+    return "CREATED" in placement_groups().values()
 
 
 def is_autoscaling() -> bool:

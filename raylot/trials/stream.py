@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
 from raylot import interventions, networks
 from raylot.config import StreamRun
-from raylot.foundation.names import WHOLE_NETWORK
+from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
 from raylot.foundation.randomness import RandomKey
 from raylot.tasks import Task, make_task
 from raylot.training import TrainingResult, train
@@ -16,6 +17,10 @@ from raylot.trials.artifacts import initial_network, snapshot_path
 from raylot.trials.base import RunTrainable
 
 _NETWORK, _OPTIMIZER = "network/", "optimizer/"
+
+#: What a trial measures of each training: columns of ``tasks``.
+_MEASURES = ("train_loss", "online_accuracy", "test_loss", "test_accuracy", "learning_speed")
+Measures = dict[str, float]
 
 
 def pack(network: nn.Module, optimizer_state: dict[str, Tensor] | None) -> dict[str, Tensor]:
@@ -33,18 +38,6 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
-def task_row(t: int, result: TrainingResult) -> dict[str, Any]:
-    """Returns a training as a row of ``tasks``, without the columns that name the learner."""
-    return {
-        "task": t,
-        "train_loss": result.train_loss,
-        "online_accuracy": result.online_accuracy,
-        "test_loss": result.test_loss,
-        "test_accuracy": result.test_accuracy,
-        "learning_speed": result.learning_speed,
-    }
-
-
 class LearningTrial(RunTrainable):
     """One step trains one network on one task of a stream.
 
@@ -59,8 +52,18 @@ class LearningTrial(RunTrainable):
     _initial: dict[str, Tensor]
     _optimizer_state: dict[str, Tensor] | None
 
+    def doing(self) -> str:
+        return f"task {self.state.steps + 1} of {self.total_steps}"
+
     def tensors(self) -> dict[str, Tensor]:
         return pack(self._network, self._optimizer_state)
+
+    def start_from(self, built: nn.Module, state: Mapping[str, Tensor]) -> None:
+        """Begins with a state dict, or with the saved state if there is one."""
+        self._built, self._optimizer_state = built, None
+        if self.state.tensors:
+            state, self._optimizer_state = unpack(self.state.tensors)
+        self._network = networks.with_state(built, state)
 
     def renewed(self) -> nn.Module:
         """Returns the network as it was built, with its present state dict."""
@@ -69,6 +72,57 @@ class LearningTrial(RunTrainable):
     def task(self, t: int) -> Task:
         """Returns task t of the stream, counted from 0."""
         return make_task(self._dataset, self.run, self.run.seed, t)
+
+    def train_on(
+        self, t: int, task: Task, network: nn.Module, key: RandomKey, **options: Any
+    ) -> TrainingResult:
+        """Trains a network on task t as the run's options say, and counts the training."""
+        result = train(
+            network.to(self.device),
+            task,
+            epochs=self.run.epochs,
+            batch_size=self.run.batch_size,
+            drop_last=self.run.drop_last,
+            optimizer=self.run,
+            key=key,
+            previous=self.task(t - 1) if t and self.run.gradual else None,
+            gradual=self.run.gradual,
+            initial=self._initial,
+            engine=self.run.engine,
+            **options,
+        )
+        self.note_training(result)
+        return result
+
+    def learn(
+        self, t: int, task: Task, key: RandomKey, learner: Mapping[str, Any], **options: Any
+    ) -> Measures:
+        """Trains the trial's network on task t; adds the row of ``tasks``.
+
+        Args:
+            t, task: the task's number, and its data.
+            key: of the data order.
+            learner: the columns that name the learner.
+            options: of the training.
+        """
+        self._network = self.renewed()
+        result = self.train_on(
+            t,
+            task,
+            self._network,
+            key,
+            optimizer_state=self._optimizer_state,
+            learning_curve=True,
+            intervention=interventions.make(self.run),
+            whole_task=True,
+            **options,
+        )
+        self.state.diverged = result.diverged
+        if self.run.carry_optimizer:
+            self._optimizer_state = result.optimizer_state
+        measures = {name: getattr(result, name) for name in _MEASURES}
+        self.state.add_rows("tasks", [{**learner, "task": t, **measures}])
+        return measures
 
 
 class StreamTrial(LearningTrial):
@@ -85,78 +139,35 @@ class StreamTrial(LearningTrial):
     def total_steps(self) -> int:
         return self.run.tasks
 
-    def doing(self) -> str:
-        return f"task {self.state.steps + 1} of {self.run.tasks}"
-
     def begin(self) -> None:
         self._dataset = self.dataset()
-        task = self.task(0)
-        self._built = initial_network(self.run, task).to(self.device)
-        self._initial = self._built.state_dict()
-        state, self._optimizer_state = self._initial, None
-        if self.state.tensors:
-            state, self._optimizer_state = unpack(self.state.tensors)
-        self._network = networks.with_state(self._built, state)
+        built = initial_network(self.run, self.task(0)).to(self.device)
+        self._initial = built.state_dict()
+        self.start_from(built, self._initial)
 
-    def advance(self) -> dict[str, float]:
+    def advance(self) -> Measures:
         t = self.state.steps
-        task = self.task(t)
-        previous = self.task(t - 1) if t and self.run.gradual else None
-        structure: list[dict[str, Any]] = []
+        task, key = self.task(t), RandomKey((self.run.seed, "stream", t))
+        learner = {"subnetwork": "dense", "stream_run_id": self.run.run_id}
+        if t not in self.run.snapshots:
+            return self.learn(t, task, key, learner)
+        self.write_artifact(snapshot_path(self.run.run_id, t), self._network.state_dict())
+        structure = self.measure_structure(self.renewed(), task, self._initial, None)
         fresh: TrainingResult | None = None
-        if t in self.run.snapshots:
-            self.write_artifact(snapshot_path(self.run.run_id, t), self._network.state_dict())
-            structure = self.measure_structure(self.renewed(), task, self._initial, None)
-            if self.run.trainability_gap:
-                key = RandomKey((self.run.seed, "fresh network", t))
-                network = networks.build(self.run, task.input_shape, task.classes, key)
-                fresh = self._train(network, task, previous)
-                self.note_training(fresh)
-        self._network = self.renewed()
-        result = self._train(self._network, task, previous, life=True)
-        self.note_training(result)
-        self.state.diverged = result.diverged
-        if self.run.carry_optimizer:
-            self._optimizer_state = result.optimizer_state
-        performance = {
-            "test_accuracy": result.test_accuracy,
-            "online_accuracy": result.online_accuracy,
-            "learning_speed": result.learning_speed,
-        }
-        own = {"subnetwork": "dense", "stream_run_id": self.run.run_id}
-        self.state.add_rows("tasks", [{**own, **task_row(t, result)}])
+        if self.run.trainability_gap:
+            fresh_key = RandomKey((self.run.seed, "fresh network", t))
+            network = networks.build(self.run, task.input_shape, task.classes, fresh_key)
+            fresh = self.train_on(t, task, network, key)
+        learned = self.learn(t, task, key, learner)
+        performance = {name: learned[name] for name in PERFORMANCE if name in learned}
         if fresh:
-            performance["trainability_gap"] = fresh.test_accuracy - result.test_accuracy
+            performance["trainability_gap"] = fresh.test_accuracy - learned["test_accuracy"]
             if fresh.diverged:
                 self.note("trainability_gap: NaN, as the training of a fresh network diverged")
-        if t in self.run.snapshots:
-            structure += [
-                {"layer": WHOLE_NETWORK, "metric": name, "value": value}
-                for name, value in performance.items()
-            ]
-            self.state.add_rows("plasticity", [{**own, "task": t, **row} for row in structure])
+        structure += [
+            {"layer": WHOLE_NETWORK, "metric": name, "value": value}
+            for name, value in performance.items()
+        ]
+        self.state.add_rows("plasticity", [{**learner, "task": t, **row} for row in structure])
         whole = {row["metric"]: row["value"] for row in structure if row["layer"] == WHOLE_NETWORK}
-        losses = {"train_loss": result.train_loss, "test_loss": result.test_loss}
-        return {**whole, **performance, **losses}
-
-    def _train(
-        self, network: nn.Module, task: Task, previous: Task | None, *, life: bool = False
-    ) -> TrainingResult:
-        """Trains the stream's network (``life``), or a fresh network for comparison."""
-        return train(
-            network.to(self.device),
-            task,
-            epochs=self.run.epochs,
-            batch_size=self.run.batch_size,
-            drop_last=self.run.drop_last,
-            optimizer=self.run,
-            key=RandomKey((self.run.seed, "stream", self.state.steps)),
-            previous=previous,
-            gradual=self.run.gradual,
-            optimizer_state=self._optimizer_state if life else None,
-            learning_curve=life,
-            intervention=interventions.make(self.run) if life else None,
-            initial=self._initial,
-            whole_task=life,
-            engine=self.run.engine,
-        )
+        return {**whole, **learned}

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from raylot import interventions, networks
 from raylot.config import TicketStreamRun
 from raylot.foundation.names import WHOLE_NETWORK
 from raylot.foundation.randomness import RandomKey
 from raylot.masks.pruning import remarks_on_emptied, zero_pruned
 from raylot.networks.initialisation import reinitialised
 from raylot.tickets import RANDOM, REINIT, TicketSearch, masks_from_tensors
-from raylot.training import Masks, train
+from raylot.training import Masks
 from raylot.trials.artifacts import masks_path, snapshot_path, start_search
-from raylot.trials.stream import LearningTrial, task_row, unpack
+from raylot.trials.stream import LearningTrial, Measures
 
 
 class TicketStreamTrial(LearningTrial):
@@ -31,9 +30,6 @@ class TicketStreamTrial(LearningTrial):
     def total_steps(self) -> int:
         return self.run.ticket_tasks
 
-    def doing(self) -> str:
-        return f"task {self.state.steps + 1} of {self.run.ticket_tasks}"
-
     def begin(self) -> None:
         self._dataset = self.dataset()
         snapshot = self.read_input(snapshot_path(self.run.stream.run_id, self.run.task))
@@ -45,58 +41,24 @@ class TicketStreamTrial(LearningTrial):
         if self.run.subnetwork == REINIT:
             key = RandomKey((self.run.seed, "reinit ticket stream", self.run.task, self.run.ticket))
             self._initial = dict(reinitialised(search.network, key).state_dict())
-        self._built = search.network
-        self._optimizer_state = None
-        if self.state.tensors:
-            state, self._optimizer_state = unpack(self.state.tensors)
-        elif self.run.subnetwork == REINIT:
-            state = self._initial
-        else:
+        state = self._initial
+        if self.run.subnetwork != REINIT and not self.state.tensors:
             state = search.start_state(self.run.ticket)
-        self._network = networks.with_state(self._built, state)
+        self.start_from(search.network, state)
         if self._masks and self.run.masked == "zero":
             zero_pruned(self._network, self._masks)  # before plasticity is measured
 
-    def advance(self) -> dict[str, float]:
+    def advance(self) -> Measures:
         t = self.run.task + 1 + self.state.steps
         task = self.task(t)
-        structure: dict[str, float] = {}
+        structure: Measures = {}
         if self.state.steps in (0, self.run.ticket_tasks - 1):
             rows = self.measure_structure(self.renewed(), task, self._initial, self._masks)
             self.state.add_rows("plasticity", [{**self._place(), "task": t, **row} for row in rows])
             structure = {r["metric"]: r["value"] for r in rows if r["layer"] == WHOLE_NETWORK}
-        self._network = self.renewed()
-        result = train(
-            self._network,
-            task,
-            epochs=self.run.epochs,
-            batch_size=self.run.batch_size,
-            drop_last=self.run.drop_last,
-            optimizer=self.run,
-            key=RandomKey((self.run.seed, "ticket stream", t, self.run.ticket)),
-            masks=self._masks,
-            masked=self.run.masked,
-            previous=self.task(t - 1) if self.run.gradual else None,
-            gradual=self.run.gradual,
-            optimizer_state=self._optimizer_state,
-            learning_curve=True,
-            intervention=interventions.make(self.run),
-            initial=self._initial,
-            whole_task=True,
-            engine=self.run.engine,
-        )
-        self.note_training(result)
-        self.state.diverged = result.diverged
-        if self.run.carry_optimizer:
-            self._optimizer_state = result.optimizer_state
-        self.state.add_rows("tasks", [{**self._place(), **task_row(t, result)}])
-        return {
-            **structure,
-            "test_accuracy": result.test_accuracy,
-            "online_accuracy": result.online_accuracy,
-            "train_loss": result.train_loss,
-            "test_loss": result.test_loss,
-        }
+        key = RandomKey((self.run.seed, "ticket stream", t, self.run.ticket))
+        learned = self.learn(t, task, key, self._place(), masks=self._masks, masked=self.run.masked)
+        return {**structure, **learned}
 
     def _subnetwork_masks(self, search: TicketSearch) -> Masks | None:
         """Returns the masks of the subnetwork; None for the dense network."""
