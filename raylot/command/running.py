@@ -54,14 +54,11 @@ def run(
             if command.dry_run:
                 _print_plan(sweep)
                 return 0
-            is_finished = sweep.is_finished(retry_failed=command.retry_failed)
-        if is_finished:
-            storage_was_there = True
-            outcome = sweep.outcome()
-        else:
+            outcome = sweep.finished(retry_failed=command.retry_failed)
+        if outcome is None:
             _tell(sweep.check())
-            storage_was_there = True
-            outcome = sweep.run(retry_failed=command.retry_failed, command=shlex.join(typed))
+        storage_was_there = True
+        outcome = outcome or sweep.run(retry_failed=command.retry_failed, command=shlex.join(typed))
         print(outcome.summary(), flush=True)
         if outcome.interrupted:
             return INTERRUPTED_STATUS

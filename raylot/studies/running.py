@@ -50,15 +50,13 @@ def run(
     opened = Storage(place, study.storage_patience)
     sweep = Sweep(study, opened, *spaces(study))
     try:
-        is_finished = sweep.is_finished(retry_failed=retry_failed)
-        remarks = [] if is_finished else sweep.check()
+        outcome = sweep.finished(retry_failed=retry_failed)
+        remarks = [] if outcome else sweep.check()
     except (OSError, pa.ArrowException) as error:
         raise opened.unusable(error) from None
     for remark in remarks:
         print(safe(remark))
-    if is_finished:
-        outcome = sweep.outcome()
-    else:
+    if outcome is None:
         from raylot.sweep.cluster import room_given_back  # imports Ray, which takes seconds
 
         call = f"raylot.run({study!r}, {str(place)!r})"

@@ -194,17 +194,20 @@ class Sweep:
         datasets.check_available(self.study)
         return [*check_engine(self.study.engine), *check_plugin_networks(self.stages[0].runs)]
 
-    def is_finished(self, *, retry_failed: bool = False) -> bool:
-        """Returns whether nothing is left to compute, by what the storage holds now.
+    def finished(self, *, retry_failed: bool = False) -> Outcome | None:
+        """Returns how the runs stand if nothing is left to compute, else None.
 
         Args:
             retry_failed: whether runs that ended with an error count as missing.
         """
-        return self._is_finished(Storage.again(self.storage.root), retry_failed)
-
-    def outcome(self) -> Outcome:
-        """Returns how the runs stand, by what the storage holds now."""
-        return outcome(self.stages, ended_runs(self.storage, self._planned), self.storage)
+        storage = Storage.again(self.storage.root)  # what it holds now, without waiting for it
+        found = inspect_ends(storage, self._planned)
+        is_retrying = retry_failed and any(run.status == "failed" for run in found.runs.values())
+        if is_retrying or any(stage.ready(found.runs, storage) for stage in self.stages):
+            return None
+        if inspect(storage, self._planned, ends=found).damages:
+            return None
+        return outcome(self.stages, found.runs, self.storage)
 
     def run(
         self, *, retry_failed: bool = False, command: str = "", may_end_process: bool = True
@@ -223,36 +226,28 @@ class Sweep:
             OptionError: another sweep is in charge of the storage, or the cluster cannot be
                 reached or can never grant what a trial asks for.
         """
-        progress = Progress()
-        ended: Mapping[str, Manifest] | None = None
-        lost: list[str] = []
-        interrupted = False
+        progress, is_interrupted = Progress(), False
         try:
             with InterruptGuard(
                 CONTINUE, before_end=progress.stop, may_end_process=may_end_process
             ) as guard:
-                if not self._is_finished(self.storage, retry_failed):
-                    from raylot.sweep.cluster import check_address
+                from raylot.sweep.cluster import check_address
 
-                    check_address(self.study)
-                    # Its own storage does not wait: the lease tells others that this sweep lives.
-                    lease = Lease(
-                        Storage.again(self.storage.root), progress.note, guard.lost_storage
-                    )
-                    with lease, progress:
-                        if command:
-                            record(self.storage, command)
-                        ended, lost = self._execute(retry_failed, lease, progress, guard)
-                interrupted = guard.is_interrupted
+                check_address(self.study)
+                # Its own storage does not wait: the lease tells others that this sweep lives.
+                lease = Lease(Storage.again(self.storage.root), progress.note, guard.lost_storage)
+                with lease, progress:
+                    if command:
+                        record(self.storage, command)
+                    ended, lost = self._execute(retry_failed, lease, progress, guard)
+                is_interrupted = guard.is_interrupted
         except KeyboardInterrupt:
-            interrupted = True
-        if not interrupted:
-            ended = ended_runs(self.storage, self._planned) if ended is None else ended
+            is_interrupted = True
+        if not is_interrupted:
             return outcome(self.stages, ended, self.storage, lost)
         try:  # without patience: a user who interrupts does not want to wait
             hasty = Storage.again(self.storage.root)
-            ended = ended_runs(hasty, self._planned)
-            return outcome(self.stages, ended, hasty, lost, interrupted=True)
+            return outcome(self.stages, ended_runs(hasty, self._planned), hasty, interrupted=True)
         except OutOfReachError:
             raise KeyboardInterrupt from None
 
@@ -292,14 +287,6 @@ class Sweep:
         except StartError as error:
             lost = [str(error)]
         return execution.ended, lost
-
-    def _is_finished(self, storage: Storage, retry_failed: bool) -> bool:
-        found = inspect_ends(storage, self._planned)
-        if retry_failed and any(run.status == "failed" for run in found.runs.values()):
-            return False
-        if any(stage.ready(found.runs, storage) for stage in self.stages):
-            return False
-        return not inspect(storage, self._planned, ends=found).damages
 
     def _check_number(self, runs: int) -> None:
         if runs > MOST_RUNS:

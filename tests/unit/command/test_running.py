@@ -159,7 +159,7 @@ def test_a_storage_that_goes_away_during_the_analyses_is_no_mistake_of_the_user(
 
     _end(tmp_path, streams="finished", tickets="finished")
     if when == "just now":
-        monkeypatch.setattr(Sweep, "is_finished", lambda sweep, retry_failed: False)
+        monkeypatch.setattr(Sweep, "finished", lambda sweep, retry_failed: None)
     said_by_analyses["first"] = lose
     assert _command(tmp_path) == 1
     error = capsys.readouterr().err

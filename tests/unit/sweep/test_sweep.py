@@ -116,18 +116,18 @@ def test_a_storage_in_a_folder_of_any_name_is_opened_again(
     monkeypatch.chdir(folder)
     study = Study.checked(**_TINY, shifts="permuted_pixels", seeds=[0], sparsities=[0.5])
     sweep = Sweep(study, Storage("results"), *study_spaces(study))
-    assert not sweep.is_finished()
+    assert not sweep.finished()
     outcome = sweep.run()
     assert (outcome.finished, outcome.missing, list(outcome.lost)) == (3, 0, [])
     results.compact(Storage("results"))
-    assert sweep.is_finished()
+    assert sweep.finished()
 
 
 def test_a_widened_search_space_computes_only_what_is_new(tmp_path: Path, two_seeds: Path) -> None:
     """And neither order, nor concurrency, nor Tune itself changes what that is."""
     first = _sweep(tmp_path, [0], [0.8], **_THREE_STAGES)
     _computed_here(first, 0, 1, 2)
-    assert first.is_finished()
+    assert first.finished()
     before = _written(tmp_path)
     again = _sweep(tmp_path, [1, 0], [0.8, 0.5], max_concurrent=1, **_THREE_STAGES)
     ended = ended_runs(again.storage)
