@@ -99,20 +99,17 @@ class Storage:
         _refuse_credentials(self.root)
         if isinstance(root, str) and (reason := paths.why_refused(root)):
             raise self.unusable(ValueError(reason))
-        if not paths.is_uri(self.root):
-            try:
-                self.root = str(Path(self.root).expanduser().resolve())
-                is_other = Path(self.root).exists() and not Path(self.root).is_dir()
-            except (OSError, RuntimeError, ValueError) as error:
-                raise self.unusable(error) from None
-            if is_other:
-                raise self.unusable(NotADirectoryError("it is no folder"))
-            self.filesystem, self._base = fs.LocalFileSystem(), self.root
-            return
         try:
-            self.filesystem, self._base = _opened(self.root)
-        except (ValueError, OSError) as error:
+            if paths.is_uri(self.root):
+                self.filesystem, self._base = _opened(self.root)
+                return
+            folder = Path(self.root).expanduser().resolve()
+            if folder.exists() and not folder.is_dir():
+                raise NotADirectoryError("it is no folder")
+        except (OSError, RuntimeError, ValueError) as error:
             raise self.unusable(error) from None
+        self.root = self._base = str(folder)
+        self.filesystem = fs.LocalFileSystem()
 
     @classmethod
     def again(cls, root: str, patience: float = 0.0) -> Storage:
@@ -244,12 +241,7 @@ class Storage:
 
     def names(self, folder: str) -> list[str]:
         """Returns the names of the whole files in a folder, sorted; none if it does not exist."""
-        selector = fs.FileSelector(self.path(folder), allow_not_found=True)
-        try:
-            infos = self._patiently(lambda: self.filesystem.get_file_info(selector))
-        except NotADirectoryError:  # there is a file in the folder's place
-            return []
-        return sorted(info.base_name for info in infos if not info.base_name.startswith("."))
+        return sorted(info.base_name for info in self._listed(folder))
 
     def versions(self, folder: str) -> dict[str, list[int]]:
         """Finds the whole files in a folder and in the folders below it.
@@ -257,29 +249,30 @@ class Storage:
         Returns:
             Path in the storage -> size in bytes, and the time of its last change in nanoseconds.
         """
-        selector = fs.FileSelector(self.path(folder), allow_not_found=True, recursive=True)
+        begin = len(self._base.rstrip("/")) + 1
+        found = self._listed(folder, recursive=True)
+        return {info.path[begin:]: [info.size, info.mtime_ns] for info in found if info.is_file}
+
+    def _listed(self, folder: str, *, recursive: bool = False) -> list[fs.FileInfo]:
+        selector = fs.FileSelector(self.path(folder), allow_not_found=True, recursive=recursive)
         try:
             infos = self._patiently(lambda: self.filesystem.get_file_info(selector))
         except NotADirectoryError:  # there is a file in the folder's place
-            return {}
-        begin = len(self._base.rstrip("/")) + 1
-        return {
-            info.path[begin:]: [info.size, info.mtime_ns]
-            for info in infos
-            if info.is_file and not info.base_name.startswith(".")
-        }
+            return []
+        return [info for info in infos if not info.base_name.startswith(".")]
 
     def delete_file(self, relative: str) -> None:
         """Deletes a file if it exists; another process may delete it at the same time."""
-        with contextlib.suppress(FileNotFoundError):
-            if self.exists(relative):
-                self._patiently(lambda: self.filesystem.delete_file(self._own_path(relative)))
+        self._delete(relative, self.filesystem.delete_file)
 
     def delete_folder(self, relative: str) -> None:
         """Deletes a folder with everything in it, if it exists."""
+        self._delete(relative, self.filesystem.delete_dir)
+
+    def _delete(self, relative: str, delete: Callable[[str], None]) -> None:
         with contextlib.suppress(FileNotFoundError):
             if self.exists(relative):
-                self._patiently(lambda: self.filesystem.delete_dir(self._own_path(relative)))
+                self._patiently(lambda: delete(self._own_path(relative)))
 
     def set_aside(self, relative: str) -> None:
         """Moves a damaged file to ``damaged/``, where nobody reads it, if it still exists."""
@@ -306,16 +299,14 @@ class Storage:
         Raises:
             OptionError: the file could not be written, or a link leads out of the storage.
         """
-        patience, self.patience = self.patience, 0.0
+        hasty = Storage.again(self.root)
         try:
             for folder in (*_WRITTEN, "tune"):
                 self._own_path(f"{folder}/{_PROBE}")
-            self.write(_PROBE, b"")
-            self.delete_file(_PROBE)
+            hasty.write(_PROBE, b"")
+            hasty.delete_file(_PROBE)
         except (OSError, pa.ArrowException) as error:
             raise self.unusable(error) from None
-        finally:
-            self.patience = patience
 
     def _patiently(self, operation: Callable[[], Result]) -> Result:
         """Runs an operation, again and again after errors that may pass, while patience lasts.
@@ -331,10 +322,9 @@ class Storage:
                 raise
             except OSError as error:
                 if not _may_pass(error) or time.monotonic() + pause > give_up:
-                    told = (
-                        (_reason(error),) if error.errno is None else (error.errno, _reason(error))
-                    )
-                    raise OutOfReachError(*told) from None  # the cause's text may hold secrets
+                    number = [] if error.errno is None else [error.errno]
+                    # The cause is left out: its text may hold secrets.
+                    raise OutOfReachError(*number, _reason(error)) from None
                 _log.warning(
                     "storage=%s: %s; trying again for up to %.0f s",
                     one_line(self.root), _reason(error), give_up - time.monotonic(),
@@ -379,12 +369,7 @@ def _refuse_credentials(uri: str) -> None:
 
 
 def _opened(uri: str) -> tuple[fs.FileSystem, str]:
-    """Returns a URI's file system, and the path of its root there.
-
-    Raises:
-        ValueError: there is no such file system, or something is wrong with the URI.
-        OSError: the same.
-    """
+    """Returns a URI's file system, and the path of its root; raises ValueError or OSError."""
     if not uri.startswith("s3://") or "?" in uri:
         filesystem, base = fs.FileSystem.from_uri(uri)
         return filesystem, base
