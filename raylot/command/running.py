@@ -17,9 +17,10 @@ from raylot.foundation.errors import OptionError
 from raylot.foundation.interruption import exits_on_ctrl_c
 from raylot.foundation.text import safe
 from raylot.storage import Storage
-from raylot.sweep import Space, Sweep
+from raylot.sweep import Space
 from raylot.sweep.interrupt_guard import INTERRUPTED_STATUS
 from raylot.sweep.outcome import CONTINUE
+from raylot.sweep.sweep import Sweep
 
 #: Ray unpacks the files of a submitted job below a folder of this name.
 _UNPACKED = "runtime_resources"

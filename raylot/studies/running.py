@@ -13,7 +13,8 @@ from raylot.foundation.errors import OptionError
 from raylot.foundation.text import one_line, safe
 from raylot.storage import Storage
 from raylot.studies.results import Results
-from raylot.sweep import Space, Sweep, study_spaces
+from raylot.sweep import Space, study_spaces
+from raylot.sweep.sweep import Sweep
 
 
 def run(

@@ -82,16 +82,13 @@ class TensorBoard(TBXLoggerCallback):  # so that Tune does not add its own
         else:
             step = result["timesteps_total"] - 1
             before = self._reported.setdefault(trial, {})
-            # A run's last report repeats measures of earlier tasks: these get no new point.
-            scalars = {
-                f"{result['kind']}/{name}": value
-                for name, value in measures.items()
-                if not (
-                    result["done"] and name in before and _is_repeated(*before[name], step, value)
-                )
-            }
-            _write(writer, scalars, step)
-            before |= {name: (step, value) for name, value in measures.items()}
+            reported = {name: (step, value) for name, value in measures.items()}
+            if result["done"]:  # repeats measures of earlier tasks: these get no new point
+                for name, (earlier, value) in before.items():
+                    if earlier < step - 1 and measures.get(name) == value:
+                        del measures[name]
+            _write(writer, {f"{result['kind']}/{n}": v for n, v in measures.items()}, step)
+            before |= reported
 
     def _draw_along_stream(
         self, experiment: Path, options: dict[str, Any], found: dict[str, float]
@@ -132,11 +129,6 @@ class TensorBoard(TBXLoggerCallback):  # so that Tune does not add its own
         _, start, end = hparams(hparam_dict=plain, metric_dict={})
         for summary in (start, end):
             self._writers[trial].file_writer.add_summary(summary)
-
-
-def _is_repeated(step: int, value: float, now: int, value_now: float) -> bool:
-    """Returns whether a value equals an earlier report's that is older than the last one."""
-    return value == value_now and step < now - 1
 
 
 def _write(writer: SummaryWriter, scalars: Mapping[str, float], step: int) -> None:

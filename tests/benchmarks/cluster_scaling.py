@@ -33,9 +33,10 @@ from rich.console import Console
 from raylot.config import Study
 from raylot.storage import Storage
 from raylot.storage.lease import Lease
-from raylot.sweep import Stage, execution
+from raylot.sweep import execution
 from raylot.sweep.cluster import ray_session
 from raylot.sweep.interrupt_guard import InterruptGuard
+from raylot.sweep.stage import Stage
 from raylot.terminal.progress import Progress
 from raylot.trials.stream import StreamTrial
 

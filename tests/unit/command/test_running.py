@@ -17,8 +17,9 @@ from raylot.command import analyses
 from raylot.command.studies import StudyKind, run_study
 from raylot.config import Study
 from raylot.storage import Storage
-from raylot.sweep import Sweep, study_spaces
+from raylot.sweep import study_spaces
 from raylot.sweep.outcome import CONTINUE
+from raylot.sweep.sweep import Sweep
 
 _OPTIONS = {"tasks": 3, "snapshots": "0", "sparsities": "0.5", "seeds": "0-1", "rounds": 1,
             "shifts": "stationary"}  # fmt: skip

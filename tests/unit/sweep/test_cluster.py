@@ -14,8 +14,8 @@ import ray
 from raylot.config import Study, SweepOptions
 from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
-from raylot.sweep import Sweep
 from raylot.sweep.cluster import _runtime_environment, _unreachable, check_address, ray_session
+from raylot.sweep.sweep import Sweep
 
 
 @pytest.fixture

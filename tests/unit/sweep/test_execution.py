@@ -15,9 +15,9 @@ from raylot import results
 from raylot.config import StreamRun, Study
 from raylot.results.integrity import Damage
 from raylot.storage import Storage
-from raylot.sweep import Stage
 from raylot.sweep.execution import Execution, Losses, _Listener
 from raylot.sweep.interrupt_guard import InterruptGuard
+from raylot.sweep.stage import Stage
 from raylot.terminal.progress import Progress
 from raylot.trials.artifacts import snapshot_path
 from raylot.trials.record import now, run_row

@@ -18,8 +18,8 @@ from raylot import results
 from raylot.config import Study
 from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
-from raylot.sweep import Sweep
 from raylot.sweep.loggers import _Elsewhere, check_logger
+from raylot.sweep.sweep import Sweep
 from raylot.terminal.progress import Progress
 from tests.faults.processes import comes_true
 

@@ -8,8 +8,8 @@ from raylot import results
 from raylot.config import Study
 from raylot.results.integrity import ended_runs
 from raylot.storage import Storage
-from raylot.sweep import Stage
 from raylot.sweep.outcome import outcome
+from raylot.sweep.stage import Stage
 from raylot.trials.record import now, run_row
 from raylot.trials.state import RunState
 

@@ -10,8 +10,9 @@ import pytest
 from raylot.config import Study
 from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
-from raylot.sweep import Sweep, study_spaces
+from raylot.sweep import study_spaces
 from raylot.sweep import sweep as sweep_module
+from raylot.sweep.sweep import Sweep
 
 
 def _sweep(root: Path, **options: Any) -> Sweep:

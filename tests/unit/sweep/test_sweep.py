@@ -20,9 +20,10 @@ from raylot.config import StreamRun, Study
 from raylot.foundation.errors import OptionError
 from raylot.results.integrity import ended_runs, inspect
 from raylot.storage import Storage
-from raylot.sweep import Sweep, execution
 from raylot.sweep import cluster as cluster_module
+from raylot.sweep import execution
 from raylot.sweep.space import study_spaces
+from raylot.sweep.sweep import Sweep
 from raylot.trials.artifacts import snapshot_path
 from raylot.trials.base import _granted_device
 from raylot.trials.tickets import TicketsTrial

@@ -15,7 +15,8 @@ from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
 from raylot.networks.initialisation import reinitialised
 from raylot.storage import Storage
-from raylot.sweep import Sweep, study_spaces
+from raylot.sweep import study_spaces
+from raylot.sweep.sweep import Sweep
 from raylot.trials.artifacts import masks_path
 from raylot.trials.state import tensors_from_bytes
 from raylot.trials.stream import StreamTrial
