@@ -11,7 +11,6 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from pyarrow import fs
@@ -71,14 +70,9 @@ class RayCluster:
             self.add_node()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         for family in [*self.nodes, *([self.head] if self.head else [])]:
-            family.__exit__(None, None, None)
+            family.__exit__()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def add_node(self, cpus: int = 1) -> None:
@@ -93,7 +87,7 @@ class RayCluster:
 
     def remove_node(self) -> None:
         """Without a word, as a spot machine goes."""
-        self.nodes.pop(0).__exit__(None, None, None)
+        self.nodes.pop(0).__exit__()
 
     def _sockets(self) -> int:
         return len(list(self._folder.glob("session_2*/sockets/raylet*")))
@@ -107,7 +101,7 @@ class ObjectStore:
 
     def __init__(self) -> None:
         self._server_port, self._port = free_port(), free_port()
-        self._refuses = threading.Event()
+        self.refuses = threading.Event()
         self.environment = {
             "AWS_ACCESS_KEY_ID": "the-key-id",
             "AWS_SECRET_ACCESS_KEY": "the-secret-key",
@@ -133,31 +127,22 @@ class ObjectStore:
         self.filesystem.create_dir("bucket")
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._proxy.close()
-        self._server.__exit__(None, None, None)
+        self._server.__exit__()
 
     @contextlib.contextmanager
     def refusing(self) -> Iterator[None]:
         """Answers nobody, and cuts off who is being answered."""
-        self.refuse()
+        self.refuses.set()
         try:
             yield
         finally:
             self.answer()
 
-    def refuse(self) -> None:
-        """Refuses until `answer`."""
-        self._refuses.set()
-
     def answer(self) -> None:
         """Ends refusing."""
-        self._refuses.clear()
+        self.refuses.clear()
 
     def download(self, root: str, folder: Path) -> Path:
         """Copies what lies below a key to a local folder."""
@@ -175,7 +160,7 @@ class ObjectStore:
                 client, _ = self._proxy.accept()
             except OSError:
                 return
-            if self._refuses.is_set():
+            if self.refuses.is_set():
                 self.refused += 1
                 client.close()
                 continue
@@ -190,7 +175,7 @@ class ObjectStore:
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         source.settimeout(0.2)
         with contextlib.suppress(OSError), source, target:
-            while not self._refuses.is_set():
+            while not self.refuses.is_set():
                 try:
                     data = source.recv(65536)
                 except TimeoutError:

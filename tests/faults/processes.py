@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 SCRIPT = Path(__file__).with_name("sweep_alone.py")
@@ -25,6 +24,15 @@ TINY = [
     "--save-interval", "0", "--engine", "generic", "--max-failures", "50",
 ]  # fmt: skip
 RUNS = 2 + 4 + 2
+
+#: A stream and one search, as small as they can be, on a Ray of their own.
+LEAST = [
+    "--tasks", "1", "--snapshots", "0", "--epochs", "1", "--hidden", "8", "--tickets", "1",
+    "--rounds", "1", "--seeds", "0", "--shifts", "stationary", "--sparsities", "0.5",
+    "--probe-size", "20", "--ntk-examples", "0", "--sharpness-iterations", "0",
+    "--random-masks", "1", "--shuffled-masks", "0", "--reinit-tickets", "0", "--address", "local",
+    "--storage", "s3://bucket/study",
+]  # fmt: skip
 
 
 def command(storage: str | Path, *extra: str) -> list[str]:
@@ -52,12 +60,7 @@ class Family:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         while members := self.members():
             for pid in members:
                 kill(pid)

@@ -19,14 +19,7 @@ import pytest
 
 from raylot import results
 from tests.faults.clusters import ObjectStore
-from tests.faults.processes import SCRIPT
-
-_LEAST = [
-    "--tasks", "1", "--snapshots", "0", "--epochs", "1", "--hidden", "8", "--tickets", "1",
-    "--rounds", "1", "--seeds", "0", "--shifts", "telling,stationary", "--sparsities", "0.5",
-    "--probe-size", "20", "--ntk-examples", "0", "--sharpness-iterations", "0",
-    "--random-masks", "1", "--shuffled-masks", "0", "--reinit-tickets", "0", "--address", "local",
-]  # fmt: skip
+from tests.faults.processes import LEAST, SCRIPT
 
 #: A shift and a metric whose errors hold a secret, and what would steer a terminal.
 _PLUGIN = """
@@ -84,8 +77,8 @@ def test_planted_secrets_are_found_nowhere(tmp_path: Path, ray_folder: Path) -> 
             "RAY_ADDRESS": "",
         }
         done = subprocess.run(
-            [sys.executable, str(SCRIPT), *_LEAST, "--plugin", str(plugin), "--metrics", "loud",
-             "--logger", "mlflow", "--storage", "s3://bucket/study"],
+            [sys.executable, str(SCRIPT), *LEAST, "--plugin", str(plugin), "--metrics", "loud",
+             "--logger", "mlflow", "--shifts", "telling,stationary"],
             env={**os.environ, **environment}, cwd=tmp_path, capture_output=True, check=False,
         )  # fmt: skip
         found = store.download("bucket", tmp_path / "found")

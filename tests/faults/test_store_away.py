@@ -12,14 +12,7 @@ from raylot.command.studies import StudyKind, run_study
 from raylot.sweep import study_spaces
 from raylot.terminal.progress import Progress
 from tests.faults.clusters import ObjectStore
-
-_LEAST = [
-    "--tasks", "1", "--snapshots", "0", "--epochs", "1", "--hidden", "8", "--tickets", "1",
-    "--rounds", "1", "--seeds", "0", "--shifts", "stationary", "--sparsities", "0.5",
-    "--probe-size", "20", "--ntk-examples", "0", "--sharpness-iterations", "0",
-    "--random-masks", "1", "--shuffled-masks", "0", "--reinit-tickets", "0", "--address", "local",
-    "--storage", "s3://bucket/study",
-]  # fmt: skip
+from tests.faults.processes import LEAST
 
 
 @pytest.fixture
@@ -36,7 +29,7 @@ def _goes_away(store: ObjectStore, monkeypatch: pytest.MonkeyPatch, seconds: flo
 
     def away(progress: Progress, name: str) -> None:
         begin(progress, name)
-        store.refuse()
+        store.refuses.set()
         if seconds is not None:
             threading.Timer(seconds, store.answer).start()
 
@@ -44,7 +37,7 @@ def _goes_away(store: ObjectStore, monkeypatch: pytest.MonkeyPatch, seconds: flo
 
 
 def _status(*more: str) -> int:
-    return run_study(StudyKind("study", "", {}), study_spaces, [*_LEAST, *more])
+    return run_study(StudyKind("study", "", {}), study_spaces, [*LEAST, *more])
 
 
 def test_it_is_waited_for(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,7 @@ _NO_TEXTS: tuple[Any, ...] = (
 
 _MANIFESTS = (
     "", "null", "[]", "5", '"text"', "{", "[" * 100_000, '{"a":' * 50_000, '{"tasks": null}',
+    '{"tasks": [-1, "d"]}', '{"tasks": "abc"}',
     '{"tasks": -1}', '{"tasks": 1e999}', '{"tasks": NaN}', '{"tasks": [1]}', '{"tasks": [1, 2, 3]}',
     '{"tasks": ["x", "y"]}', '{"tasks": {"a": 1}}', '{"tasks": true}', '{"": 1}', '{"/": "x"}',
     '{"tasks": ' + "9" * 5000 + "}", '{"unheard": 3}', "\x00", '{"a/b": {"c": []}}',

@@ -21,14 +21,3 @@ def test_commands_are_noted_once_in_the_order_in_which_they_were_first_given(
     firsts = [command.first for command in commands(storage)]
     assert len(firsts) == 2
     assert firsts == sorted(firsts)
-
-
-def test_what_is_no_record_is_left_out(tmp_path: Path) -> None:
-    storage = Storage(tmp_path)
-    record(storage, "python a.py")
-    storage.write("commands/cut.json", b'{"line": "python')
-    storage.write("commands/other.json", b'{"whatever": 1}')
-    storage.write(
-        "commands/null.json", b'{"line": null, "raylot": "1", "python": "3", "first": "2026"}'
-    )
-    assert [command.line for command in commands(storage)] == ["python a.py"]

@@ -11,14 +11,12 @@ import pytest
 
 from raylot import results
 from raylot.command.storage import main
-from raylot.results.integrity import ended_runs, inspect, mend
+from raylot.results.integrity import inspect, mend
 from raylot.results.manifest import Manifest
 from raylot.storage import Storage
-from raylot.sweep.stage import Stage
 from raylot.trials.artifacts import masks_path
-from raylot.trials.stream import StreamTrial
 from tests.unit.results.hostile import OUTSIDE, contents, hostile_files, hostile_states
-from tests.unit.trials.runs import run_all, trial_config
+from tests.unit.trials.runs import run_all
 
 
 @pytest.fixture(scope="module")
@@ -119,16 +117,6 @@ def test_no_path_leaves_the_storage_though_the_row_is_whole(folder: Path, column
     assert row["run_id"] not in results.finished_runs(storage)
 
 
-def test_plans_and_stages_survive_odd_rows(folder: Path) -> None:
-    storage = Storage(folder / "storage")
-    row = _row(storage)
-    run = StreamTrial(trial_config(folder / "storage", seed=0)).run
-    for content in hostile_files(row):
-        storage.write(f"tables/runs/{row['run_id']}.parquet", content)
-        stage = Stage("streams", [run])
-        assert sum(stage.count(ended_runs(storage))) + len(stage.missing(ended_runs(storage))) == 1
-
-
 def test_odd_states_are_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_all(tmp_path)
     capsys.readouterr()  # what the workers log
@@ -174,11 +162,3 @@ def test_a_table_file_whose_name_is_no_run_is_named_and_not_read(
         assert [line for line in lines if "its name is no run_id" in line]
         assert main(["check", "--repair", storage.root]) == 1
     assert main(["check", storage.root]) == 0
-
-
-@pytest.mark.parametrize("files", ['{"tasks": "abc"}', '{"tasks": -5}', '{"tasks": [-1, "d"]}'])
-def test_a_number_of_rows_that_is_none_is_told_as_a_value_error(files: str) -> None:
-    row = {"run_id": "a" * 12, "kind": "stream", "status": "finished", "files": files,
-           "inputs": None}  # fmt: skip
-    with pytest.raises(ValueError, match="tasks must have a number of rows"):
-        Manifest.of(row)

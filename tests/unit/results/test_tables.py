@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -245,14 +243,3 @@ def test_the_options_of_runs_are_written_and_read(storage: Storage) -> None:
         "intervention": "none",
     }
     assert {name: row[name] for name in expected} == expected
-
-
-# ------------------------------------------------------------------ the wall
-
-
-def test_reading_needs_neither_torch_nor_ray() -> None:
-    program = "import sys, raylot, raylot.results; print({'torch', 'ray'} & set(sys.modules))"
-    output = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True
-    )
-    assert output.stdout == "set()\n"

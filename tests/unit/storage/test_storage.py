@@ -27,17 +27,6 @@ from raylot.storage import OutOfReachError, Storage
 
 OLD, NEW = b"old" * 300_000, b"newer" * 300_000
 
-#: Replaces a file over and over until it is killed.
-WRITER = """
-import sys
-from raylot.storage import OutOfReachError, Storage
-storage = Storage(sys.argv[1])
-print("writing", flush=True)
-while True:
-    storage.write("folder/file", b"old" * 300_000)
-    storage.write("folder/file", b"newer" * 300_000)
-"""
-
 #: Writes a table's file once, and kills itself when its bytes are written but not yet in place.
 KILLED_WRITER = """
 import os, signal, sys
@@ -117,23 +106,10 @@ def test_paths_and_uris_name_the_same_files(as_uri: bool, tmp_path: Path) -> Non
     assert storage.path("folder/file") == str(tmp_path / "folder" / "file")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "",
-        ".",
-        "..",
-        "/",
-        "/etc/passwd",
-        "../root/a",
-        "a/../../b",
-        "a/..",
-        "./a",
-        "a//b",
-        "a/",
-        "a/.",
-    ],
-)
+_OUTSIDE = ("..", "/", "/etc/passwd", "../root/a", "a/../../b", "a/..")
+
+
+@pytest.mark.parametrize("path", ["", ".", "./a", "a//b", "a/", "a/.", *_OUTSIDE])
 @pytest.mark.parametrize(
     "operation", ["read", "exists", "names", "delete_file", "delete_folder", "set_aside", "path"]
 )
@@ -224,21 +200,6 @@ def test_a_reader_sees_old_or_new_contents_only(storage: Storage) -> None:
     reader.join()
     assert set(seen) == {"old", "new"}
     assert names == {"file"}
-
-
-@pytest.mark.parametrize("attempt", range(3))
-def test_a_killed_writer_leaves_old_or_new_contents(attempt: int, storage: Storage) -> None:
-    storage.write("folder/file", OLD)
-    with subprocess.Popen(
-        [sys.executable, "-c", WRITER, storage.root], stdout=subprocess.PIPE
-    ) as writer:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == b"writing\n"
-        contents = {storage.read("folder/file") for _ in range(20 + 7 * attempt)}
-        writer.send_signal(signal.SIGKILL)
-        assert writer.wait() == -signal.SIGKILL
-    assert contents | {storage.read("folder/file")} <= {OLD, NEW}
-    assert storage.names("folder") == ["file"]
 
 
 @pytest.mark.parametrize("written_before", [False, True])

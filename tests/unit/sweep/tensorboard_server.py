@@ -11,7 +11,6 @@ import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tests.faults.processes import comes_true
@@ -35,16 +34,11 @@ class TensorBoardServer:
             stderr=subprocess.STDOUT,
         )
         if not comes_true(lambda: bool(self._find_address()), 120):
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise AssertionError("TensorBoard does not start")
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._process.terminate()
         self._process.wait()
         self._log.close()

@@ -29,7 +29,7 @@ from raylot.trials.base import _granted_device
 from raylot.trials.tickets import TicketsTrial
 from tests.support.tables import assert_same_tables
 from tests.unit.sweep.tensorboard_server import TensorBoardServer
-from tests.unit.trials.runs import finish
+from tests.unit.trials.runs import finish, run_config
 
 _TINY = {
     "hidden": "6", "tasks": 3, "snapshots": "0,2", "epochs": 1, "batch_size": 256, "lr": 0.01,
@@ -53,15 +53,8 @@ def cluster() -> Iterator[None]:
 
 
 def _sweep(root: Path, seeds: list[int], sparsities: list[float], **options: Any) -> Sweep:
-    study = Study.checked(
-        **{
-            **_TINY,
-            "shifts": "permuted_pixels",
-            "seeds": seeds,
-            "sparsities": sparsities,
-            **options,
-        }
-    )
+    compared = {"shifts": "permuted_pixels", "seeds": seeds, "sparsities": sparsities}
+    study = Study.checked(**{**_TINY, **compared, **options})
     return Sweep(study, Storage(root), *study_spaces(study))
 
 
@@ -69,16 +62,7 @@ def _computed_here(sweep: Sweep, *stages: int) -> None:
     """Computes the runs of some stages one by one, without Tune, as far as they are missing."""
     for stage in (sweep.stages[index] for index in stages):
         for run in stage.ready(ended_runs(sweep.storage), sweep.storage):
-            finish(
-                execution.TRAINABLES[run.kind](
-                    {
-                        "storage": sweep.storage.root,
-                        "save_interval": 0,
-                        "shared": run.model_dump(mode="json"),
-                        "run": {},
-                    }
-                )
-            )
+            finish(execution.TRAINABLES[run.kind](run_config(run, sweep.storage.root)))
 
 
 def killed_on(run_id: str) -> type[TicketsTrial]:
@@ -167,9 +151,9 @@ def test_a_failed_run_is_recorded_the_rest_goes_on_and_it_can_be_retried(tmp_pat
     assert (again.finished, again.failures) == (3, [])
 
 
-@pytest.mark.parametrize("kept", [0, 100, -1])
-def test_what_is_damaged_is_named_and_computed_again(
-    tmp_path: Path, two_seeds: Path, kept: int, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("kept", [0, -1, None])
+def test_what_is_damaged_or_gone_is_named_and_computed_again(
+    tmp_path: Path, two_seeds: Path, kept: int | None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A table that is read at the start, and a snapshot that is only read when it is needed."""
     root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
@@ -180,7 +164,10 @@ def test_what_is_damaged_is_named_and_computed_again(
     snapshot = snapshot_path(stream.run_id, unsaved.task)  # type: ignore[attr-defined]
     for path in (f"tables/tickets/{ticket.run_id}.parquet", snapshot):
         file = root / path
-        file.write_bytes(file.read_bytes()[:kept])
+        if kept is None:
+            file.unlink()
+        else:
+            file.write_bytes(file.read_bytes()[:kept])
     outcome = sweep.run()
     assert (outcome.finished, outcome.missing, outcome.lost) == (14, 0, [])
     said = capfd.readouterr().err
@@ -188,24 +175,9 @@ def test_what_is_damaged_is_named_and_computed_again(
     assert f"damaged: {snapshot}: " in said
     assert_same_tables(two_seeds, root)
     assert not inspect(sweep.storage, artifacts=True).damages
-    assert {path.name for path in (root / "damaged").rglob("*.*")} == {
-        f"{ticket.run_id}.parquet", Path(snapshot).name,
-    }  # fmt: skip
-
-
-def test_a_snapshot_that_is_gone_is_computed_again(
-    tmp_path: Path, two_seeds: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
-    sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
-    stream = sweep.stages[0].runs[0]
-    searches = [run for run in sweep.stages[1].runs if run.stream.run_id == stream.run_id]
-    results.forget_runs(sweep.storage, {run.run_id for run in searches})
-    (root / snapshot_path(stream.run_id, 2)).unlink()
-    outcome = sweep.run()
-    assert (outcome.finished, outcome.missing, outcome.lost) == (14, 0, [])
-    assert f"damaged: {snapshot_path(stream.run_id, 2)}: is not there" in capfd.readouterr().err
-    assert_same_tables(two_seeds, root)
+    aside = {path.name for path in (root / "damaged").rglob("*.*")}
+    names = {f"{ticket.run_id}.parquet", Path(snapshot).name}
+    assert aside == (set() if kept is None else names)
 
 
 def test_a_run_whose_worker_dies_again_and_again_is_recorded_with_its_reason(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from raylot.config import Study
+from raylot.config import StreamRun, Study
 from raylot.trials.base import RunTrainable
 from raylot.trials.stream import StreamTrial
 from raylot.trials.ticket_stream import TicketStreamTrial
@@ -32,12 +32,13 @@ def trial_config(root: Path | str, save_interval: float = 0.0, **options: Any) -
         run = study.tickets_run(**searched)
     else:
         run = study.stream_run(**searched)
-    return {
-        "storage": str(root),
-        "save_interval": save_interval,
-        "shared": run.model_dump(mode="json"),
-        "run": {},
-    }
+    return run_config(run, root, save_interval)
+
+
+def run_config(run: StreamRun, root: Path | str, save_interval: float = 0.0) -> dict[str, Any]:
+    """The configuration of a run's trial."""
+    shared = run.model_dump(mode="json")
+    return {"storage": str(root), "save_interval": save_interval, "shared": shared, "run": {}}
 
 
 def finish(trial: RunTrainable) -> list[dict[str, Any]]:
