@@ -47,14 +47,17 @@ def record(storage: Storage, line: str) -> None:
 
 def commands(storage: Storage) -> Sequence[Command]:
     """Returns the noted commands, oldest first; leaves out those that cannot be read."""
-    found = (_read(storage, f"{_FOLDER}/{name}") for name in storage.names(_FOLDER))
-    return sorted((command for command in found if command), key=lambda command: command.first)
+    return sorted(filter(None, _noted(storage).values()), key=lambda command: command.first)
 
 
 def unreadable(storage: Storage) -> list[str]:
     """Returns the paths of damaged records."""
+    return [path for path, command in _noted(storage).items() if command is None]
+
+
+def _noted(storage: Storage) -> dict[str, Command | None]:
     paths = [f"{_FOLDER}/{name}" for name in storage.names(_FOLDER)]
-    return [path for path in paths if _read(storage, path) is None]
+    return {path: _read(storage, path) for path in paths}
 
 
 def _read(storage: Storage, path: str) -> Command | None:

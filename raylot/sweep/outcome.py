@@ -82,15 +82,7 @@ def outcome(
     *,
     interrupted: bool = False,
 ) -> Outcome:
-    """Returns how the runs of a sweep stand.
-
-    Args:
-        stages: of the sweep.
-        ended: those of its runs that have ended, by run_id.
-        storage: where their results are.
-        lost: why trials were given up.
-        interrupted: whether the user stopped the sweep before it was done.
-    """
+    """Returns how the runs of a sweep's stages stand, of which some have ended in a storage."""
     planned = {run.run_id: run for stage in stages for run in stage.runs}
     by_status: dict[str, list[Manifest]] = {"finished": [], "diverged": [], "failed": []}
     for end in ended.values():

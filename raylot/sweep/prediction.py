@@ -115,7 +115,7 @@ def _density(run: TicketsRun, round_index: int) -> float:
 def measured_speed(run: StreamRun, density: float) -> Speed:
     """Measures the speed of a run's network, dense or under random masks of a density."""
     middle = run.tasks // 2
-    task = make_task(_dataset(run), run, run.seed, middle)
+    task = make_task(datasets.load(run), run, run.seed, middle)
     most = run.training_steps_per_task
     few, many = max(1, most // 10), most
     _timed(run, task, density, few)  # compiles
@@ -130,15 +130,6 @@ def measured_speed(run: StreamRun, density: float) -> Speed:
     # On a busy machine the longer training may take less time than the shorter.
     step = (longer - shorter) / (many - few) if longer > shorter else longer / many
     return Speed(step, max(0.0, shorter - few * step))
-
-
-@functools.lru_cache(maxsize=1)
-def _loaded(dataset: str, data_root: str | None, scaling: str) -> Task:
-    return datasets.load_dataset(dataset, root=data_root, scaling=scaling)
-
-
-def _dataset(run: StreamRun) -> Task:
-    return _loaded(run.dataset, None if run.data_root is None else str(run.data_root), run.scaling)
 
 
 def _timed(run: StreamRun, task: Task, density: float, steps: int) -> float:

@@ -42,7 +42,7 @@ def points(space: Space, samples: int = 1, seed: int = 0) -> Iterator[dict[str, 
         samples: draws of everything random, each with the whole grid.
         seed: of these draws.
     """
-    if all(_is_plain(value) or _is_grid(value) for value in space.values()):
+    if not any(map(_is_drawn, space.values())):
         for _ in range(samples):
             yield from _grid_points(space)
         return
@@ -55,19 +55,11 @@ def points(space: Space, samples: int = 1, seed: int = 0) -> Iterator[dict[str, 
             yield dict(spec["config"])
 
 
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, bool | int | float | str)
-
-
-def _is_grid(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and list(value) == [_GRID]
-        and isinstance(value[_GRID], list)
-        and all(map(_is_plain, value[_GRID]))
-    )
+def _is_drawn(value: Any) -> bool:
+    """Returns whether Ray Tune draws a value, or a part of it."""
+    if isinstance(value, dict | list | tuple):
+        return any(map(_is_drawn, value.values() if isinstance(value, dict) else value))
+    return type(value).__module__.startswith("ray.")
 
 
 def _grid_points(space: Space) -> Iterator[dict[str, Any]]:
@@ -75,7 +67,8 @@ def _grid_points(space: Space) -> Iterator[dict[str, Any]]:
 
     Tune itself copies the whole space for every point, which takes hours for 100,000 seeds.
     """
-    names = sorted((name for name, value in space.items() if _is_grid(value)), reverse=True)
+    grids = {name for name, value in space.items() if isinstance(value, dict) and _GRID in value}
+    names = sorted(grids, reverse=True)
     for values in itertools.product(*(space[name][_GRID] for name in names)):
         yield {**space, **dict(zip(names, values, strict=True))}
 

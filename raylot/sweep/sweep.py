@@ -10,12 +10,13 @@ nothing to do ends without them.
 from __future__ import annotations
 
 import itertools
-import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import track
 
 from raylot.config import StreamRun, Study, mnist_files
 from raylot.foundation import registry
@@ -37,8 +38,8 @@ Item = TypeVar("Item")
 #: Runs of one sweep: planning that many takes some minutes and some GB.
 MOST_RUNS = 200_000
 
-#: Seconds of planning after which the user is told how far it has come, and between two lines.
-_SILENT, _INTERVAL = 2.0, 10.0
+#: Runs of a kind whose planning takes some seconds, so that the user is shown how far it has come.
+_LONG = 5_000
 
 
 @dataclass(frozen=True)
@@ -79,16 +80,15 @@ class Sweep:
             for space in self._spaces
         )
         self._check_number(len(stream_points) * (1 + len(ticket_points)))
-        planning = _Planning()
         streams = distinct(
             self.study.stream_run(**point)
-            for point in planning.counted("streams", stream_points, len(stream_points))
+            for point in _planned("streams", stream_points, len(stream_points))
         )
         searches = itertools.product(streams, ticket_points)
         number = len(streams) * len(ticket_points)
         tickets = distinct(
             self.study.tickets_run(**stream.model_dump(include=set(self.stream_space)), **point)
-            for stream, point in planning.counted("tickets", searches, number)
+            for stream, point in _planned("tickets", searches, number)
         )
         known = {stream.run_id for stream in streams}
         for run in tickets:
@@ -112,7 +112,7 @@ class Sweep:
             both = itertools.product(continued, ticket_stream_points)
             ticket_streams = distinct(
                 self.study.ticket_stream_run(**ticket.model_dump(include=searched), **point)
-                for ticket, point in planning.counted("ticket streams", both, number)
+                for ticket, point in _planned("ticket streams", both, number)
             )
             stages.append(Stage("ticket streams", ticket_streams))
         return stages
@@ -310,16 +310,13 @@ class Sweep:
         return {run.run_id for stage in self.stages for run in stage.runs}
 
 
-class _Planning:
-    """Says on standard error how far planning has come, once that has taken two seconds."""
-
-    def __init__(self) -> None:
-        self._next = time.monotonic() + _SILENT
-
-    def counted(self, what: str, items: Iterable[Item], number: int) -> Iterator[Item]:
-        """Passes on items, one for each run of a kind."""
-        for done, item in enumerate(items):
-            if time.monotonic() >= self._next:
-                self._next = time.monotonic() + _INTERVAL
-                print(f"planning: {done:,} of {number:,} {what}", file=sys.stderr, flush=True)
-            yield item
+def _planned(what: str, items: Iterable[Item], number: int) -> Iterable[Item]:
+    """Passes on items, one for each run of a kind; a bar shows how far a long planning has come."""
+    return track(
+        items,
+        f"planning {what}",
+        total=number,
+        console=Console(stderr=True),
+        transient=True,
+        disable=number < _LONG,
+    )

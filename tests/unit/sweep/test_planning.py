@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from raylot.config import Study
 from raylot.foundation.errors import OptionError
@@ -20,27 +22,15 @@ def _sweep(root: Path, **options: Any) -> Sweep:
     return Sweep(study, Storage(root), *study_spaces(study))
 
 
-def test_long_planning_says_how_far_it_has_come(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("number", [sweep_module._LONG - 1, sweep_module._LONG])
+def test_long_planning_shows_how_far_it_has_come(
+    monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """On a clock that goes a second with every run: at 2 s, and then every 10 s."""
-    seconds = iter(range(1000))
-    monkeypatch.setattr(sweep_module.time, "monotonic", lambda: float(next(seconds)))
-    told = sweep_module._Planning()
-    assert list(told.counted("streams", [7, 8, 9], 3)) == [7, 8, 9]
-    assert list(told.counted("tickets", iter(range(15)), 15)) == list(range(15))
-    said = capsys.readouterr()
-    assert said.out == ""
-    # the second stream is asked for at 2 s, the tickets from 5 s on
-    assert said.err.splitlines() == [
-        "planning: 1 of 3 streams",
-        "planning: 8 of 15 tickets",
-    ]
-
-
-def test_short_planning_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(_sweep(tmp_path, seeds="0").stages) == 2
-    assert capsys.readouterr().err == ""
+    said = io.StringIO()
+    console = Console(file=said, force_terminal=True)
+    monkeypatch.setattr(sweep_module, "Console", lambda **told: console)
+    assert list(sweep_module._planned("streams", iter(range(number)), number)) == [*range(number)]
+    assert ("planning streams" in said.getvalue()) == (number == sweep_module._LONG)
 
 
 def test_more_runs_than_a_sweep_can_hold_are_refused_before_they_are_planned(
