@@ -164,14 +164,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
 
 def identity_columns(run: StreamRun) -> dict[str, Any]:
     """Returns the columns that begin every row of a run."""
-    return {
-        "run_id": run.run_id,
-        "dataset": run.dataset,
-        "network": run.network,
-        "shift": run.shift,
-        "intervention": run.intervention,
-        "seed": run.seed,
-    }
+    return {name: getattr(run, name) for name in _IDENTITY}
 
 
 def option_values(run: StreamRun) -> dict[str, Any]:

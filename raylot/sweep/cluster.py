@@ -130,14 +130,10 @@ def _runtime_environment(options: SweepOptions) -> dict[str, Any]:
     environment: dict[str, Any] = {}
     if _address(options) not in ("", "local") and not job.keys() & {"working_dir", "py_modules"}:
         environment["py_modules"] = [str(Path(__file__).parents[1])]
-    given = {name: os.environ[name] for name in _FORWARDED if name in os.environ}
+    names = [name for name in _FORWARDED if name not in (job.get("env_vars") or {})]
+    given = {name: os.environ[name] for name in names if name in os.environ}
     # Ray writes these variables into a log that all users of the machine can read.
-    forwarded = {
-        name: value
-        for name, value in given.items()
-        if name not in (job.get("env_vars") or {}) and "@" not in value
-    }
-    if forwarded:
+    if forwarded := {name: value for name, value in given.items() if "@" not in value}:
         environment["env_vars"] = forwarded
     return environment
 

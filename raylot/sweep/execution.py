@@ -260,7 +260,8 @@ class Execution:
         }
         losses = Losses()
         listener = _Listener(self.progress, losses, resources, self.guard)
-        callbacks = [listener, TensorBoard(), *loggers(self.options, self.storage, self.progress)]
+        others = loggers(self.options, self.storage, self.progress)
+        callbacks: list[tune.Callback] = [listener, TensorBoard(), *others]
         # Tune is about to write there, and has no patience: wait for the storage before it starts.
         self.storage.exists("tune")
         try:
@@ -301,64 +302,57 @@ class Execution:
         )
 
 
-class _Listener(tune.Callback):
+@dataclass(eq=False)
+class _Listener(ray_internals.NotPickled, tune.Callback):
     """Passes on what Ray Tune reports: to `Progress`, and to `Losses`."""
 
-    def __init__(
-        self,
-        progress: Progress,
-        losses: Losses,
-        resources: dict[str, float],
-        guard: InterruptGuard,
-    ) -> None:
-        self._progress, self._losses, self._resources = progress, losses, resources
-        self._guard = guard
-        self._last_run = time.monotonic()
-        self._remarks: set[str] = set()  # that the user has seen of any run
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Returns nothing: Tune pickles callbacks into a file that raylot never reads."""
-        return {}
+    progress: Progress
+    losses: Losses
+    resources: dict[str, float]
+    guard: InterruptGuard
+    # When a trial was last running, and remarks that the user has seen of any run.
+    last_run: float = field(default_factory=time.monotonic)
+    remarks: set[str] = field(default_factory=set)
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._progress.run_started(trial.trial_id, str(trial))
+        self.progress.run_started(trial.trial_id, str(trial))
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         for note in result["notes"]:
             remark = note.removeprefix(f"{result['label']}: ")
-            if remark == note or remark not in self._remarks:  # each run's row has its own
-                self._progress.note(note)
-            self._remarks.add(remark)
+            if remark == note or remark not in self.remarks:  # each run's row has its own
+                self.progress.note(note)
+            self.remarks.add(remark)
         if "lost_run" in result:
-            self._losses.inputs[result["lost_run"]] = result["lost"]
-        self._progress.run_advanced(trial.trial_id, result)
+            self.losses.inputs[result["lost_run"]] = result["lost"]
+        self.progress.run_advanced(trial.trial_id, result)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._progress.run_ended(trial.trial_id)
+        self.progress.run_ended(trial.trial_id)
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._progress.note(f"{trial} lost its worker; another takes over what was saved")
+        self.progress.note(f"{trial} lost its worker; another takes over what was saved")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         run_id = _trial_run(trial).run_id
         error = ray_internals.trial_error(trial)
         if OutOfReachError.__name__ in error:
-            self._losses.storage_failed.add(run_id)
-        self._losses.given_up[run_id] = one_line(error, _LONGEST_ERROR)
-        self._progress.run_ended(trial.trial_id, failed=True)
+            self.losses.storage_failed.add(run_id)
+        self.losses.given_up[run_id] = one_line(error, _LONGEST_ERROR)
+        self.progress.run_ended(trial.trial_id, failed=True)
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
-        self._guard.raise_if_interrupted()
+        self.guard.raise_if_interrupted()
         now = time.monotonic()
         if any(trial.status == "RUNNING" for trial in trials):
-            self._last_run = now
-        elif now > self._last_run + _WAITING:
-            self._last_run = now  # look again after as long
+            self.last_run = now
+        elif now > self.last_run + _WAITING:
+            self.last_run = now  # look again after as long
             is_starting = ray_internals.has_placed_trials()
-            self._progress.wait_for(
-                STARTING_WORKERS if is_starting else _a_free_node(self._resources)
+            self.progress.wait_for(
+                STARTING_WORKERS if is_starting else _a_free_node(self.resources)
             )
 
 

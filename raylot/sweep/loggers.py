@@ -71,16 +71,12 @@ def _may_log_to_wandb() -> bool:
     return bool(wandb.login(prompt=False, verify=False))
 
 
-class _Elsewhere(tune.Callback):
+class _Elsewhere(ray_internals.NotPickled, tune.Callback):
     """Passes measures on to a logger, and stops once the logger fails."""
 
     def __init__(self, name: str, logger: tune.Callback, progress: Progress) -> None:
         self._name, self._progress = name, progress
         self._logger: tune.Callback | None = logger
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Returns nothing: Tune pickles callbacks into a file that raylot never reads."""
-        return {}
 
     def setup(self, *args: Any, **info: Any) -> None:
         self._tell("setup", *args, **info)

@@ -28,7 +28,10 @@ _FIRST = (
 )  # fmt: skip
 
 
-class TensorBoard(TBXLoggerCallback):  # so that Tune does not add its own
+class TensorBoard(
+    ray_internals.NotPickled,
+    TBXLoggerCallback,  # so that Tune does not add its own
+):
     """Logs ``measures`` of each report as scalars ``<kind of run>/<measure>``.
 
     The step is the task of a stream, counted from its first, or the round of a search (0: dense
@@ -51,10 +54,6 @@ class TensorBoard(TBXLoggerCallback):  # so that Tune does not add its own
         self._along_stream: dict[Path, dict[int, dict[str, float]]] = {}
         # Trial -> measure -> the step at which it was reported last, and its value there.
         self._reported: dict[Any, dict[str, tuple[int, float]]] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Returns nothing: Tune pickles callbacks into a file that raylot never reads."""
-        return {}
 
     def log_trial_start(self, trial: Any) -> None:
         if trial in self._writers:  # an attempt whose worker was lost

@@ -160,6 +160,13 @@ def set_title(label: str) -> None:
 # -------------------------------------------------- what Tune's callbacks are told of a trial
 
 
+class NotPickled:
+    """A callback that Tune pickles as nothing, into a file that raylot never reads."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
 def trial_kind(trial: Any) -> str:
     """Returns the kind of a trial's run."""
     return str(trial.config["kind"])
