@@ -206,11 +206,7 @@ def _examined(
 def _read(
     data: bytes, path: str, table: str, columns: Sequence[str] | None, run_id: str
 ) -> TableFile:
-    """Reads ``run_id`` and other columns; a column that the file lacks is null.
-
-    Raises:
-        DamagedFileError: the part of the file that was read is damaged.
-    """
+    """Reads ``run_id`` and other columns, and checks them; a column that the file lacks is null."""
     digest = checksum.fingerprint(data)
     in_name = path.removesuffix(_SUFFIX).rpartition("-")[2]
     if not run_id and len(in_name) == _DIGEST and not digest.startswith(in_name):

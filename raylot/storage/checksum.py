@@ -32,9 +32,6 @@ class DamagedFileError(ValueError):
         super().__init__(one_line(f"{path}: damaged ({reason})"))
         self.path, self.reason = path, reason
 
-    def __reduce__(self) -> tuple[type[DamagedFileError], tuple[str, str]]:
-        return type(self), (self.path, self.reason)
-
 
 def with_checksum(data: bytes) -> bytes:
     """Returns a file's contents with their checksum in place of `BLANK`."""

@@ -349,11 +349,7 @@ def _may_pass(error: OSError) -> bool:
 
 
 def _refuse_credentials(uri: str) -> None:
-    """Refuses a URI with credentials: a storage's root is printed, logged and handed to Ray.
-
-    Raises:
-        OptionError: the URI holds a user, a password or a key.
-    """
+    """Refuses a URI with credentials: a storage's root is printed, logged and handed to Ray."""
     if (found := paths.scheme_of(uri)) is None:
         return
     scheme, place = found

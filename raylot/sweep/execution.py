@@ -232,11 +232,7 @@ class Execution:
     # -------------------------------------------------- one Tune experiment
 
     def _experiment(self, stage: Stage, runs: Sequence[StreamRun]) -> Losses:
-        """Runs one Tune experiment to its end.
-
-        Raises:
-            KeyboardInterrupt: the user has interrupted the sweep.
-        """
+        """Runs one Tune experiment to its end, or until the user interrupts the sweep."""
         trainable = TRAINABLES[runs[0].kind]
         shared, points = split(runs, set(self.searched))
         # Loaded here alone: each node's workers share one copy in Ray's object store.

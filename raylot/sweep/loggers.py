@@ -83,7 +83,7 @@ class _Elsewhere(ray_internals.NotPickled, tune.Callback):
 
     def on_trial_start(self, *args: Any, **info: Any) -> None:
         # The process that logs runs on this machine and has its environment.
-        with ray_internals.hidden("WANDB_API_KEY"):
+        with ray_internals.environment("WANDB_API_KEY", None):
             self._tell("on_trial_start", *args, **info)
 
     def on_trial_result(

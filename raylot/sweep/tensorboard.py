@@ -49,17 +49,14 @@ class TensorBoard(
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._writers: dict[Any, SummaryWriter] = {}
-        # Trial -> kind of its run; only of trials that have reported.
-        self._kinds: dict[Any, str] = {}
         self._along_stream: dict[Path, dict[int, dict[str, float]]] = {}
-        # Trial -> measure -> the step at which it was reported last, and its value there.
+        # Trial that has reported -> measure -> the step at which it did so last, and the value.
         self._reported: dict[Any, dict[str, tuple[int, float]]] = {}
 
     def log_trial_start(self, trial: Any) -> None:
         if trial in self._writers:  # an attempt whose worker was lost
             self._writers[trial].close()
         self._writers[trial] = SummaryWriter(str(ray_internals.trial_folder(trial)), flush_secs=30)
-        self._kinds.pop(trial, None)
 
     def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
         if trial not in self._writers:
@@ -69,7 +66,7 @@ class TensorBoard(
             for name, value in result["measures"].items()
             if value is not None and math.isfinite(value)
         }
-        self._kinds[trial] = result["kind"]
+        before = self._reported.setdefault(trial, {})
         writer = self._writers[trial]
         if result["kind"] == TicketsRun.kind and result["done"]:
             found = {f"{'answer' if n in _FIRST else 'found'}/{n}": v for n, v in measures.items()}
@@ -80,7 +77,6 @@ class TensorBoard(
                 self._draw_along_stream(folder, options, found)
         else:
             step = result["timesteps_total"] - 1
-            before = self._reported.setdefault(trial, {})
             reported = {name: (step, value) for name, value in measures.items()}
             if result["done"]:  # repeats measures of earlier tasks: these get no new point
                 for name, (earlier, value) in before.items():
@@ -111,13 +107,13 @@ class TensorBoard(
                 _write(writer, points[task], task)
 
     def log_trial_end(self, trial: Any, failed: bool = False) -> None:
-        if (kind := self._kinds.pop(trial, None)) is not None:
-            self._write_hparams(trial, kind)
+        if self._reported.pop(trial, None) is not None:
+            self._write_hparams(trial)
         if writer := self._writers.pop(trial, None):
             writer.close()
-        self._reported.pop(trial, None)
 
-    def _write_hparams(self, trial: Any, kind: str) -> None:
+    def _write_hparams(self, trial: Any) -> None:
+        kind = ray_internals.trial_kind(trial)
         options = {"kind": kind, **ray_internals.searched_options(trial)}
         if kind == TicketsRun.kind:
             options.setdefault("subnetwork", "search")  # where ticket streams have one

@@ -229,11 +229,7 @@ class RunTrainable(tune.Trainable):
             raise InputLostError(run_id, str(damage)) from None
 
     def _producer(self, run_id: str) -> Manifest:
-        """Reads how a run has ended and what it wrote.
-
-        Raises:
-            InputLostError: it has no readable row in ``runs``.
-        """
+        """Reads how a run has ended and what it wrote; raises `InputLostError` if that is lost."""
         for row in self.read_rows("runs", run_id):
             with suppress(ValueError):
                 return Manifest.of(row)

@@ -57,18 +57,25 @@ def keep_credentials_here() -> None:
 
 
 @contextlib.contextmanager
-def hidden(variable: str) -> Iterator[None]:
-    """Takes a variable out of this process's environment while the context lasts.
+def environment(variable: str, value: str | None) -> Iterator[None]:
+    """Sets a variable of this process's environment while the context lasts; None: takes it out.
 
-    Ray's callback for Weights & Biases would hand the key in it to Ray, which writes it into a log
-    that all users of the machine can read.
+    Ray's callback for Weights & Biases would hand Ray the key that it finds in one, and Ray writes
+    it into a log that all users of the machine can read.
     """
-    value = os.environ.pop(variable, None)
+    before = os.environ.get(variable)
+    _set(variable, value)
     try:
         yield
     finally:
-        if value is not None:
-            os.environ[variable] = value
+        _set(variable, before)
+
+
+def _set(variable: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(variable, None)
+    else:
+        os.environ[variable] = value
 
 
 def finds_running_ray() -> bool:
@@ -83,17 +90,12 @@ def on_loopback() -> Iterator[None]:
     Ray does so by itself on systems where it forms no clusters; one constant and one environment
     variable, which its processes inherit, say whether this is such a system.
     """
-    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
-    forms_clusters, variable = ray_constants.ENABLE_RAY_CLUSTER, os.environ.get(name)
-    ray_constants.ENABLE_RAY_CLUSTER, os.environ[name] = False, "0"
+    forms_clusters, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
     try:
-        yield
+        with environment(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "0"):
+            yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = forms_clusters
-        if variable is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = variable
 
 
 def protect_token() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-
 import pytest
 import safetensors.torch
 import torch
@@ -50,8 +48,3 @@ def test_a_checksum_may_be_missing_where_older_versions_wrote_none() -> None:
     assert not checksum.check(b"PAR1", "path")
     with pytest.raises(DamagedFileError, match="it has no checksum"):
         checksum.check(b"PAR1", "path", is_required=True)
-
-
-def test_damage_travels_between_processes() -> None:
-    damage = pickle.loads(pickle.dumps(DamagedFileError("tables/a", "it is empty")))
-    assert (damage.path, damage.reason) == ("tables/a", "it is empty")

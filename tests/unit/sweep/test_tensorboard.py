@@ -41,7 +41,9 @@ def _log_search(board: TensorBoard, folder: Path, task: int) -> None:
     run = study.tickets_run(shift="stationary", seed=4, task=task, sparsity=0.8)
     searched = {"seed": 4, "task": task, "sparsity": 0.8}
     shared = run.model_dump(mode="json", exclude=set(searched))
-    trial = _Trial(folder / f"tickets_{task}", {"shared": shared, "run": searched})
+    trial = _Trial(
+        folder / f"tickets_{task}", {"kind": "tickets", "shared": shared, "run": searched}
+    )
     for step in range(_ROUNDS + 2):  # dense training, the rounds, random masks
         done = step == _ROUNDS + 1
         measures = {"ticket_count": _COUNTS[task], "density": 0.25} if done else {"density": 0.5}
@@ -54,7 +56,8 @@ def test_what_was_measured_at_a_snapshot_is_a_point_there_and_no_other(tmp_path:
     """A run's last report repeats it, for those who look at ended runs alone."""
     study = Study.checked(tasks=5, snapshots="0,2")
     run = study.stream_run(shift="stationary", seed=4)
-    trial = _Trial(tmp_path / "stream", {"shared": run.model_dump(mode="json"), "run": {"seed": 4}})
+    config = {"kind": "stream", "shared": run.model_dump(mode="json"), "run": {"seed": 4}}
+    trial = _Trial(tmp_path / "stream", config)
     board = TensorBoard()
     for step in range(5):
         measures = {"test_accuracy": 0.5}

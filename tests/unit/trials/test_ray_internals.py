@@ -110,10 +110,10 @@ def test_no_token_is_made_where_ray_uses_none_or_another(
 
 def test_a_hidden_variable_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "a-key")
-    with ray_internals.hidden("WANDB_API_KEY"):
+    with ray_internals.environment("WANDB_API_KEY", None):
         assert "WANDB_API_KEY" not in os.environ
     assert os.environ["WANDB_API_KEY"] == "a-key"
-    with ray_internals.hidden("RAYLOT_NEVER_SET"):
+    with ray_internals.environment("RAYLOT_NEVER_SET", None):
         pass
     assert "RAYLOT_NEVER_SET" not in os.environ
 
