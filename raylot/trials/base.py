@@ -63,9 +63,7 @@ class RunTrainable(tune.Trainable):
     state: RunState
     storage: Storage
     device: torch.device
-    _shared: dict[str, Task]
     _begun: bool
-    _saved_at: float
 
     # -------------------------------------------------- what a kind of run defines
 

@@ -17,9 +17,11 @@ from raylot.trials.state import RunState
 
 Status = Literal["finished", "diverged", "failed"]
 
-# Columns that are no measures.
-_OF_TASKS = {"subnetwork", "stream_run_id", "snapshot", "sparsity", "ticket", "task"}
-_OF_SNAPSHOTS = {"stream_run_id", "task", "sparsity", "protocol", "rounds", "tickets"}
+#: Columns of ``tasks`` and ``snapshots`` that are no measures.
+_NO_MEASURES = {
+    "subnetwork", "stream_run_id", "snapshot", "sparsity", "ticket", "task", "protocol", "rounds",
+    "tickets",
+}  # fmt: skip
 
 
 def now() -> str:
@@ -39,9 +41,9 @@ def closing_measures(state: RunState) -> dict[str, float]:
         for row in state.rows.get("plasticity", [])
         if row["layer"] == WHOLE_NETWORK
     }
-    for table, left_out in (("tasks", _OF_TASKS), ("snapshots", _OF_SNAPSHOTS)):
+    for table in ("tasks", "snapshots"):
         for row in state.rows.get(table, [])[-1:]:
-            closing |= {name: value for name, value in row.items() if name not in left_out}
+            closing |= {name: value for name, value in row.items() if name not in _NO_MEASURES}
     return closing
 
 

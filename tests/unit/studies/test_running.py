@@ -87,6 +87,7 @@ def test_an_interruption_is_raised_and_the_same_call_continues(tmp_path: Path) -
         while not list(tmp_path.glob("tables/tasks/*")):
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)  # the second one ends no kernel
 
     study = raylot.Study(**{**_STUDY, "tasks": 12, "engine": "generic"})
     handler = signal.getsignal(signal.SIGINT)
