@@ -84,20 +84,15 @@ def outcome(
 ) -> Outcome:
     """Returns how the runs of a sweep's stages stand, of which some have ended in a storage."""
     planned = {run.run_id: run for stage in stages for run in stage.runs}
-    by_status: dict[str, list[Manifest]] = {"finished": [], "diverged": [], "failed": []}
-    for end in ended.values():
-        by_status[end.status].append(end)
-    finished = {end.run_id for end in by_status["finished"]}
+    finished = {run_id for run_id, end in ended.items() if end.status == "finished"}
+    failed = [end for end in ended.values() if end.status == "failed"]
     return Outcome(
         finished=len(finished),
         finished_stages=frozenset(
             stage.name for stage in stages if any(run.run_id in finished for run in stage.runs)
         ),
-        diverged=len(by_status["diverged"]),
-        failures=[
-            f"{planned[end.run_id].label} ({end.run_id}): {end.error}"
-            for end in by_status["failed"]
-        ],
+        diverged=len(ended) - len(finished) - len(failed),
+        failures=[f"{planned[end.run_id].label} ({end.run_id}): {end.error}" for end in failed],
         missing=len(planned) - len(ended),
         blocked=sum(
             len(stage.missing(ended)) - len(stage.to_compute(ended, storage)) for stage in stages
