@@ -16,22 +16,12 @@ from raylot.training import TrainingResult, train
 from raylot.trials.artifacts import initial_network, snapshot_path
 from raylot.trials.base import RunTrainable
 
+#: Beginnings of the names of a network's and an optimizer's tensors in a saved state.
 _NETWORK, _OPTIMIZER = "network/", "optimizer/"
 
 #: What a trial measures of each training: columns of ``tasks``.
 _MEASURES = ("train_loss", "online_accuracy", "test_loss", "test_accuracy", "learning_speed")
 Measures = dict[str, float]
-
-
-def pack(network: nn.Module, optimizer_state: dict[str, Tensor] | None) -> dict[str, Tensor]:
-    """Joins a network's and an optimizer's tensors to one dictionary, for the saved state."""
-    tensors = {_NETWORK + name: tensor for name, tensor in network.state_dict().items()}
-    return tensors | {_OPTIMIZER + name: t for name, t in (optimizer_state or {}).items()}
-
-
-def unpack(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
-    """Undoes `pack`: returns a network's state dict, and the optimizer's state or None."""
-    return _part(tensors, _NETWORK), _part(tensors, _OPTIMIZER) or None
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -56,14 +46,15 @@ class LearningTrial(RunTrainable):
         return f"task {self.state.steps + 1} of {self.total_steps}"
 
     def tensors(self) -> dict[str, Tensor]:
-        return pack(self._network, self._optimizer_state)
+        optimizer = self._optimizer_state or {}
+        tensors = {_NETWORK + name: tensor for name, tensor in self._network.state_dict().items()}
+        return tensors | {_OPTIMIZER + name: tensor for name, tensor in optimizer.items()}
 
     def start_from(self, built: nn.Module, state: Mapping[str, Tensor]) -> None:
         """Begins with a state dict, or with the saved state if there is one."""
-        self._built, self._optimizer_state = built, None
-        if self.state.tensors:
-            state, self._optimizer_state = unpack(self.state.tensors)
-        self._network = networks.with_state(built, state)
+        saved = self.state.tensors
+        self._built, self._optimizer_state = built, _part(saved, _OPTIMIZER) or None
+        self._network = networks.with_state(built, _part(saved, _NETWORK) or state)
 
     def renewed(self) -> nn.Module:
         """Returns the network as it was built, with its present state dict."""
