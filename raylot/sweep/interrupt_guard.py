@@ -154,7 +154,7 @@ class InterruptGuard:
                 and now > self._interrupted_at + _ORDERLY
             ):
                 self._end("stopped", INTERRUPTED_STATUS)
-            # A second later Ray ends this process without a word, or waits for ever.
+            # After the raylet's end, Ray soon ends this process without a word, or waits for ever.
             raylet, head = self._raylet, self._head
             if raylet and not _answers(raylet, tries=3) and self._raylet:
                 self._end("Ray's process on this machine (the raylet) has ended", LOST_STATUS)
@@ -180,9 +180,10 @@ class InterruptGuard:
         finally:
             if self._may_end_process:
                 os._exit(status)
-        self._ended.set()
-        self._is_held = False
-        _thread.interrupt_main()
+        if not self._ended.is_set():  # else the sweep has ended meanwhile
+            self._ended.set()
+            self._is_held = False
+            _thread.interrupt_main()
 
 
 def _acknowledge() -> None:
