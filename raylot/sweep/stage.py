@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raylot.config import StreamRun
@@ -32,15 +32,11 @@ class Stage:
 
     def ready(self, ended: Mapping[str, Manifest], storage: Storage) -> list[StreamRun]:
         """Returns the missing runs that can be computed now: the runs they need have ended."""
-        possible = self._possible(ended, storage)
+        possible = self.to_compute(ended, storage)
         return [run for run in possible if run.parent is None or run.parent.run_id in ended]
 
     def to_compute(self, ended: Mapping[str, Manifest], storage: Storage) -> list[StreamRun]:
-        """Returns the missing runs that can be computed now, or once the runs they need end."""
-        return list(self._possible(ended, storage))
-
-    def _possible(self, ended: Mapping[str, Manifest], storage: Storage) -> Iterator[StreamRun]:
-        """Yields the missing runs, without those that can never be computed.
+        """Returns the missing runs that can be computed now, or once the runs they need end.
 
         No run can start from a run that failed. Tickets can start from a stream that diverged, up
         to its last snapshot; ticket streams only from a search that found its tickets.
@@ -64,4 +60,4 @@ class Stage:
                 return snapshot in end.artifacts  # is computed again if it is gone
             return end.status == "finished"
 
-        return filter(can_start, self.missing(ended))
+        return list(filter(can_start, self.missing(ended)))
