@@ -82,13 +82,13 @@ class Sweep:
         self._check_number(len(stream_points) * (1 + len(ticket_points)))
         streams = distinct(
             self.study.stream_run(**point)
-            for point in _planned("streams", stream_points, len(stream_points))
+            for point in _with_progress("streams", stream_points, len(stream_points))
         )
         searches = itertools.product(streams, ticket_points)
         number = len(streams) * len(ticket_points)
         tickets = distinct(
             self.study.tickets_run(**stream.model_dump(include=set(self.stream_space)), **point)
-            for stream, point in _planned("tickets", searches, number)
+            for stream, point in _with_progress("tickets", searches, number)
         )
         known = {stream.run_id for stream in streams}
         for run in tickets:
@@ -112,7 +112,7 @@ class Sweep:
             both = itertools.product(continued, ticket_stream_points)
             ticket_streams = distinct(
                 self.study.ticket_stream_run(**ticket.model_dump(include=searched), **point)
-                for ticket, point in _planned("ticket streams", both, number)
+                for ticket, point in _with_progress("ticket streams", both, number)
             )
             stages.append(Stage("ticket streams", ticket_streams))
         return stages
@@ -310,13 +310,13 @@ class Sweep:
         return {run.run_id for stage in self.stages for run in stage.runs}
 
 
-def _planned(what: str, items: Iterable[Item], number: int) -> Iterable[Item]:
+def _with_progress(what: str, items: Iterable[Item], number: int) -> Iterable[Item]:
     """Passes on items, one for each run of a kind; a bar shows how far a long planning has come."""
     return track(
         items,
         f"planning {what}",
         total=number,
-        console=Console(stderr=True),
+        console=Console(stderr=True, force_jupyter=False),
         transient=True,
         disable=number < _LONG,
     )

@@ -29,7 +29,9 @@ def test_long_planning_shows_how_far_it_has_come(
     said = io.StringIO()
     console = Console(file=said, force_terminal=True)
     monkeypatch.setattr(sweep_module, "Console", lambda **told: console)
-    assert list(sweep_module._planned("streams", iter(range(number)), number)) == [*range(number)]
+    assert list(sweep_module._with_progress("streams", iter(range(number)), number)) == [
+        *range(number)
+    ]
     assert ("planning streams" in said.getvalue()) == (number == sweep_module._LONG)
 
 
