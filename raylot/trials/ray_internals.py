@@ -127,7 +127,7 @@ def job_environment() -> dict[str, Any]:
 
 
 def placement_groups() -> dict[str, str]:
-    """Returns the places that Tune has asked for in this job: id -> state; those given back not."""
+    """Returns the room that Tune holds or waits for in this job: placement group -> its state."""
     if not ray.is_initialized():
         return {}
     job = ray.get_runtime_context().get_job_id()  # the ids end with it
