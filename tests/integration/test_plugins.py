@@ -166,7 +166,7 @@ def test_two_versions_are_told_apart(folder: Path, storage: Path) -> None:
     """Last, as it adds to the results: a changed plugin beside what the old one gave."""
     plugin = folder / "dim.py"
     plugin.write_text(plugin.read_text().replace("0.5", "0.25"))
-    done = _run(folder, "--interventions", "none", "--shifts", "dim", "--seeds", "0")
+    done = _run(folder, "--interventions", "none")
     assert done.returncode == 0, done.stderr
     rows = results.read(storage, "plasticity")
     own = rows[(rows["metric"] == "brightest") & (rows["shift"] == "dim") & (rows["task"] == 2)]
