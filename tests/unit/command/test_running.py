@@ -163,7 +163,8 @@ def test_a_storage_that_goes_away_during_the_analyses_is_no_mistake_of_the_user(
         monkeypatch.setattr(Sweep, "finished", lambda sweep, retry_failed: None)
     said_by_analyses["first"] = lose
     assert _command(tmp_path) == 1
-    error = capsys.readouterr().err.splitlines()[-1]
+    lines = capsys.readouterr().err.splitlines()  # Ray may write among them
+    [error] = [line for line in lines if line.startswith("error: ")]
     assert error.startswith(f"error: storage={tmp_path / 'storage'}: is out of reach (")
     assert error.endswith(f" {CONTINUE}")
 
