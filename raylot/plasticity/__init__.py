@@ -8,11 +8,24 @@ Each file has a table of metrics by name. A metric never fails `measure`: what c
 NaN, with a reason.
 """
 
-from raylot.plasticity.activations import LayerActivations, dormant_units, recorded_activations
+from raylot.plasticity.activations import (
+    LayerActivations,
+    dead_fraction,
+    dormant_fraction,
+    dormant_units,
+    recorded_activations,
+    unit_sign_entropy,
+)
+from raylot.plasticity.curvature import sharpness
+from raylot.plasticity.kernel import condition_number, empirical_ntk
 from raylot.plasticity.measurement import Probe, measure
 from raylot.plasticity.metric import mean, root_sum_of_squares, weighted_mean
+from raylot.plasticity.spectrum import effective_rank, singular_values, srank, stable_rank
+from raylot.plasticity.weights import mean_magnitude, norm, zero_fraction
 
 __all__ = [
-    "LayerActivations", "Probe", "dormant_units", "mean", "measure", "recorded_activations",
-    "root_sum_of_squares", "weighted_mean",
+    "LayerActivations", "Probe", "condition_number", "dead_fraction", "dormant_fraction",
+    "dormant_units", "effective_rank", "empirical_ntk", "mean", "mean_magnitude", "measure", "norm",
+    "recorded_activations", "root_sum_of_squares", "sharpness", "singular_values", "srank",
+    "stable_rank", "unit_sign_entropy", "weighted_mean", "zero_fraction",
 ]  # fmt: skip
