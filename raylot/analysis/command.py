@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -32,12 +33,16 @@ class StorageOptions(Options):
 def parse(
     model: type[AnyOptions], description: str | None, arguments: Sequence[str] | None
 ) -> AnyOptions:
-    """Reads options as ``--name VALUE``, and a first option called ``storage`` by its place.
+    """Reads options as ``--name VALUE``; ``storage`` is positional.
 
     Raises:
         OptionError: an option does not exist or its value is not accepted.
     """
-    parser = OneLineParser(model.model_fields, description=description)
+    parser = OneLineParser(
+        model.model_fields, description=description, formatter_class=RawDescriptionHelpFormatter
+    )
+    if parser.prog == "raylot analyse":
+        parser.prog += " " + model.__module__.rpartition(".")[2]
     for name, field in model.model_fields.items():
         text = f"{field.description}: {accepted(field)}".replace("%", "%%")
         if name == "storage":

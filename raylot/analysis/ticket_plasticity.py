@@ -322,7 +322,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if pairs.empty:
         wanted = "hold tickets that were trained on further tasks, and another network on the same "
         wanted += "tasks; it holds streams, but no such ticket streams (run "
-        wanted += "sweeps/ticket_plasticity.py, or any study with --ticket-tasks)"
+        wanted += "raylot sweep ticket-plasticity, or any study with --ticket-tasks)"
         if tasks.empty:
             wanted = "be the folder or URI of a raylot storage with results"
         raise OptionError(f"storage={storage.root}: must {wanted}")

@@ -21,7 +21,9 @@ from rich.text import Text
 
 from raylot import results
 from raylot.analysis.command import status_of
+from raylot.config.options import did_you_mean
 from raylot.config.parser import OneLineParser
+from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.text import safe
 from raylot.foundation.version import VERSION
 from raylot.results.integrity import inspect
@@ -51,6 +53,9 @@ def analyse(words: Sequence[str]) -> None:
     if words and (name := words[0].replace("-", "_")) in ANALYSES:
         main_of(name)(words[1:])
         return
+    if len(words) > 1 and not words[0].startswith("-") and not words[1].startswith("-"):
+        hint = did_you_mean(words[0], ANALYSES) or f"accepted: {', '.join(ANALYSES)}"
+        raise OptionError(f"{shown(words[0])}: unknown analysis; {hint}")
     parser = OneLineParser(
         description="Draws the figures of a storage and correlates its tables; the answer in words "
         "comes last. With an ANALYSIS, runs that one alone, with options of its own.",
@@ -62,6 +67,11 @@ def analyse(words: Sequence[str]) -> None:
     main_of("figures")([root])
     print(flush=True)
     main_of("correlation")([root])
+
+
+def report(words: Sequence[str]) -> None:
+    """Runs ``raylot report``: always, whether anything has changed or not."""
+    main_of("report")(words)
 
 
 def main_of(name: str) -> Callable[[Sequence[str]], None]:

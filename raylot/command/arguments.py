@@ -57,7 +57,7 @@ def _refuse(error: OptionError, file: str | None, in_file: Collection[str]) -> N
     """
     name, equals, _ = str(error).partition("=")
     if equals and name in in_file:
-        print(f"error: --config={shown(file)}: {error}", file=sys.stderr)
+        print_error(OptionError(f"--config={shown(file)}: {error}"))
     else:
         print_error(error, Study.model_fields)
     sys.exit(2)

@@ -9,6 +9,7 @@ from raylot.command.studies import STUDIES, run_study
 from raylot.config.options import did_you_mean
 from raylot.config.parser import OneLineParser, print_error
 from raylot.foundation.errors import OptionError, shown
+from raylot.foundation.interruption import exits_on_ctrl_c
 from raylot.foundation.version import VERSION
 from raylot.sweep import study_spaces
 
@@ -44,13 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OptionError as error:
         print_error(error)
         return 2
-    # Imported only now: the above need not wait for pandas.
-    from raylot.analysis.command import run
-    from raylot.command import analyses, storage
+    with exits_on_ctrl_c():
+        # Imported only now: the above need not wait for pandas.
+        from raylot.analysis.command import run
+        from raylot.command import analyses, storage
 
     actions: dict[str, Callable[[Sequence[str]], int | None]] = {
         "analyse": analyses.analyse,
-        "report": analyses.main_of("report"),
+        "report": analyses.report,
         "check": storage.check,
         "compact": storage.compact,
     }

@@ -20,6 +20,7 @@ from raylot.storage import Storage
 from raylot.sweep import Space
 from raylot.sweep.interrupt_guard import INTERRUPTED_STATUS
 from raylot.sweep.outcome import CONTINUE
+from raylot.sweep.space import spaces_of
 from raylot.sweep.sweep import Sweep
 
 #: Ray unpacks the files of a submitted job below a folder of this name, and deletes them after it.
@@ -55,7 +56,7 @@ def run(
     storage_was_there = False
     try:
         with exits_on_ctrl_c():
-            sweep = Sweep(command.study, storage, *spaces(command.study))
+            sweep = Sweep(command.study, storage, *spaces_of(command.study, spaces))
             if command.dry_run:
                 if not sweep.study.download:
                     _tell(sweep.check_inputs())

@@ -94,10 +94,10 @@ def _report(storage: Storage, lease: Lease | None = None, *, is_idle: bool = Tru
     if lease:
         lease.check()
         mend(storage, found.damages)
-        told = f"Damaged files were moved to {storage.root}/damaged"
+        told, when = f"Damaged files were moved to {storage.root}/damaged", "now"
     else:
-        told = "check --repair moves damaged files to STORAGE/damaged"
-    _say(told + ("; then repeat the command that computed these runs." if again else "."))
+        told, when = "check --repair moves damaged files to STORAGE/damaged", "then"
+    _say(told + (f"; {when} repeat the command that computed these runs." if again else "."))
     return 1
 
 

@@ -36,6 +36,11 @@ class StudyKind:
     analyses: Mapping[str, str]
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def command(self) -> str:
+        """The study's name on the command line."""
+        return self.name.replace("_", "-")
+
 
 TICKET_COUNT_VS_PLASTICITY = StudyKind(
     "ticket_count_vs_plasticity",
@@ -75,7 +80,7 @@ same command again skips what is finished and continues what was interrupted."""
 
 #: Study on the command line -> what it is.
 STUDIES = {
-    kind.name.replace("_", "-"): kind
+    kind.command: kind
     for kind in (TICKET_COUNT_VS_PLASTICITY, TICKET_PLASTICITY, PLASTIC_PARAMETERS)
 }
 
@@ -105,7 +110,7 @@ def run_study(
     """
     escape_unencodable_output()
     if script is None:
-        name, typed = kind.name, ["raylot", "sweep", kind.name.replace("_", "-")]
+        name, typed = kind.name, ["raylot", "sweep", kind.command]
     else:
         name = Path(script).stem
         typed = ["python", sys.argv[0] if arguments is None else str(script)]

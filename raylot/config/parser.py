@@ -63,7 +63,8 @@ def print_error(
     positional: Collection[str] = (),
 ) -> None:
     """Prints an error in one line on standard error, see `as_typed`."""
-    print("error:", one_line(as_typed(str(error), fields, positional)), file=sys.stderr)
+    text = str(error) if isinstance(error, OptionError) else one_line(error)
+    print("error:", as_typed(text, fields, positional), file=sys.stderr)
 
 
 def as_typed(

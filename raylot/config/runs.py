@@ -37,7 +37,7 @@ CLASS_SIZES = {
 #: Training examples of each data set.
 TRAINING_EXAMPLES = {dataset: sum(sizes) for dataset, sizes in CLASS_SIZES.items()}
 
-#: What of a search the stream of a dense network depends on.
+#: Options of a search that a dense network's own stream depends on.
 _SEARCH_OF_DENSE = {"task", "rewind_steps"}
 
 Subnetwork = Literal["ticket", "dense", "random", "reinit"]

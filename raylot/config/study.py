@@ -77,18 +77,19 @@ class TicketStreamOptions(Options, title="ticket streams"):
     )  # fmt: skip
     subnetworks: Annotated[tuple[Subnetwork, ...], _List, Field(min_length=1)] = option(
         ("ticket", "dense", "random", "reinit"),
-        "which: a ticket, the dense network, a random mask, a ticket freshly initialised",
+        "subnetworks to train: a ticket, the dense network, a random mask, a ticket freshly "
+        "initialised",
         accepts=f"one or more of {', '.join(get_args(Subnetwork))}, each once",
     )
     stream_sparsities: Annotated[
         tuple[Sparsity, ...] | Literal["highest"] | None,
         BeforeValidator(lambda value: value if value == "highest" else parse_list(value)),
     ] = option(
-        None, "sparsities whose tickets are; none given: all",
+        None, "sparsities whose tickets are trained on the new tasks; none given: all",
         accepts="some of the sparsities, each once, as 0.9, or highest, or none",
     )  # fmt: skip
     stream_snapshots: Annotated[tuple[int, ...] | None, Integers] = option(
-        None, "snapshots whose tickets are; none given: all",
+        None, "snapshots whose subnetworks are trained on the new tasks; none given: all",
         accepts="some of the snapshots, each once, as 0,20, or none",
     )  # fmt: skip
 

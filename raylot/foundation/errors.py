@@ -31,5 +31,8 @@ class OptionError(ValueError):
 def shown(value: Any) -> str:
     """Returns a value as messages show it: as the user gave it, but cut to a line."""
     is_container = isinstance(value, list | tuple | dict | set)
-    text = _containers.repr(value) if is_container else str(value)
+    try:
+        text = _containers.repr(value) if is_container else str(value)
+    except ValueError:  # Python writes no whole numbers of thousands of digits
+        return "a huge int"
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."

@@ -337,8 +337,9 @@ def describe_error(error: BaseException, anywhere: bool = False) -> str:
 def code_of(used: Iterable[tuple[str, str]]) -> str | None:
     """Returns what a run uses of plugins, and their code: ``shift:darker:1f2e3d4c5b6a,...``.
 
-    The code is a short hash of what the plugin's file does. Comments, docstrings, formatting and
-    what the file imports do not count; the version of an installed plugin's package does.
+    The code is a short hash of what the plugin's file does. Comments, docstrings and formatting do
+    not count, nor does the code of modules that the file imports. The version of an installed
+    plugin's package does.
 
     Args:
         used: kind and name of everything that a run uses.

@@ -88,8 +88,8 @@ def read(
     Raises:
         OptionError: there is no such table or column, or the folder or URI holds no tables.
     """
-    if table not in SCHEMAS:
-        raise OptionError(f"table={table}: must be one of {', '.join(SCHEMAS)}")
+    if table not in list(SCHEMAS):
+        raise OptionError(f"table={shown(table)}: must be one of {', '.join(SCHEMAS)}")
     if unknown := [name for name in columns or () if name not in SCHEMAS[table]]:
         told = ", ".join(map(shown, unknown))
         raise OptionError(f"columns={told}: must be of {table}: {', '.join(SCHEMAS[table])}")

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from pandas.api.types import is_integer
 
 from raylot import results
 from raylot.config import StreamRun, TicketsRun
-from raylot.foundation.errors import OptionError, shown
+from raylot.foundation.errors import OptionError
 from raylot.results.tables import opened
 from raylot.storage import Storage
 from raylot.storage.checksum import DamagedFileError
@@ -163,14 +164,20 @@ class Results:
         from raylot.trials.artifacts import initial_network, snapshot_path
 
         if ticket is None:
+            of_search = options.keys() & (TicketsRun.model_fields.keys() - StreamRun.model_fields)
+            for name in sorted(of_search):
+                raise OptionError(
+                    f"{name}: must go with ticket, the number of a ticket; without it the network "
+                    "is the snapshot itself"
+                )
             run = the_run(self.runs, StreamRun, options)
-            if task not in run.snapshots:
+            if (task := _whole("task", task)) not in run.snapshots:
                 accepted = ", ".join(map(str, run.snapshots))
-                raise OptionError(f"task={shown(task)}: must be one of the snapshots {accepted}")
+                raise OptionError(f"task={task}: must be one of the snapshots {accepted}")
             snapshot = self._tensors(snapshot_path(run.run_id, task))
             return networks.with_state(initial_network(run, _task(run, task)), snapshot)
         search = self._search(the_run(self.runs, TicketsRun, {"task": task, **options}))
-        if not 0 <= ticket < len(search.masks):
+        if (ticket := _whole("ticket", ticket)) >= len(search.masks):
             raise OptionError(f"ticket={ticket}: must lie in [0, {len(search.masks)})")
         network = search.network_in(search.start_state(ticket))
         if search.options.masked == "zero":
@@ -178,7 +185,7 @@ class Results:
         return network
 
     def task(self, *, task: int, **options: Any) -> Task:
-        """A task of a stream, as the stream's network was trained on it.
+        """A task of a stream; with ``gradual`` without the examples of the task before.
 
         Args:
             task: its number, from 0.
@@ -187,9 +194,8 @@ class Results:
         Raises:
             OptionError: the options name no ended stream, or several; or its data are not here.
         """
-        if not isinstance(task, int) or task < 0:
-            raise OptionError(f"task={shown(task)}: must be a whole number from 0")
-        return _task(the_run(self.runs, StreamRun, options), task)
+        t = _whole("task", task)
+        return _task(the_run(self.runs, StreamRun, options), t)
 
     def _search(self, run: TicketsRun) -> TicketSearch:
         """The finished search of a run, with its masks."""
@@ -223,6 +229,13 @@ class Results:
 
 #: What ``raylot.open`` is: it reads better than the class where a storage is there already.
 open = Results
+
+
+def _whole(name: str, value: Any) -> int:
+    """Returns Python's own number for a whole number from 0, which may be numpy's."""
+    if not is_integer(value) or value < 0:
+        raise OptionError(f"{name}={value!r}: must be a whole number from 0")
+    return int(value)
 
 
 def _task(run: StreamRun, t: int) -> Task:

@@ -14,6 +14,7 @@ from raylot.foundation.text import one_line, safe
 from raylot.storage import Storage
 from raylot.studies.results import Results
 from raylot.sweep import Space, study_spaces
+from raylot.sweep.space import spaces_of
 from raylot.sweep.sweep import Sweep
 
 
@@ -42,14 +43,15 @@ def run(
 
     Raises:
         OptionError: in one line, something asked for cannot be had.
+        OSError: the storage stayed out of reach for longer than the option ``storage_patience``.
         KeyboardInterrupt: the user interrupted it, with Ctrl-C or a notebook's stop button. What
             was saved is kept.
     """
     if not isinstance(study, config.Study):
         raise OptionError(f"study: must be a raylot.Study, not a {type(study).__name__}")
-    place = storage or study.storage or f"results/{study.name or 'study'}"
+    place = storage if storage is not None else study.storage or f"results/{study.name or 'study'}"
     opened = Storage(place, study.storage_patience)
-    sweep = Sweep(study, opened, *spaces(study))
+    sweep = Sweep(study, opened, *spaces_of(study, spaces))
     try:
         outcome = sweep.finished(retry_failed=retry_failed)
         remarks = [] if outcome else sweep.check()
@@ -60,7 +62,8 @@ def run(
     if outcome is None:
         from raylot.sweep.cluster import room_given_back  # imports Ray, which takes seconds
 
-        call = f"raylot.run({study!r}, {str(place)!r})"
+        again = ", retry_failed=True" * retry_failed
+        call = f"raylot.run({study!r}, {str(place)!r}{again})"
         with room_given_back():
             outcome = sweep.run(retry_failed=retry_failed, command=call, may_end_process=False)
     if outcome.interrupted:

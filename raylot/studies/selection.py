@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
+from pandas.api.types import is_numeric_dtype, is_scalar
 
 from raylot.config import StreamRun
 from raylot.config.options import unknown_option
@@ -34,7 +34,8 @@ def the_run(runs: pd.DataFrame, kind: type[AnyRun], options: Mapping[str, Any]) 
         matching = runs[_equal(runs[name], value)]
         if matching.empty:
             what = _listed(runs[name]) or f"an option of a run; no {kind.kind} run has ended yet"
-            raise OptionError(f"{name}={shown(value)}: must be {what}")
+            given = repr(value) if is_numeric_dtype(runs[name]) else shown(value)
+            raise OptionError(f"{name}={given}: must be {what}")
         runs = matching
     if runs.empty:
         raise OptionError(f"no {kind.kind} run has ended yet")
@@ -55,7 +56,7 @@ def _equal(column: pd.Series, value: Any) -> pd.Series:
     if not is_numeric_dtype(column):
         value = ",".join(map(str, value)) if isinstance(value, list | tuple | range) else str(value)
         column = column.map(str)
-    return column.eq(value)
+    return column.eq(value) if is_scalar(value) else pd.Series(False, column.index)
 
 
 def _listed(column: pd.Series) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 from typing import Any
 
 from pydantic import PrivateAttr, ValidationError
@@ -31,7 +32,7 @@ class Study(config.Study):
     _preset: str = PrivateAttr("default")
 
     def __init__(self, preset: str = "default", **options: Any) -> None:
-        if preset not in PRESETS:
+        if preset not in list(PRESETS):
             raise OptionError(f"preset={shown(preset)}: must be one of {', '.join(PRESETS)}")
         given = {name: _plain(value) for name, value in options.items()}
         try:
@@ -44,14 +45,20 @@ class Study(config.Study):
         """The preset, and the options in which the study differs from it."""
         standard = dict(Study(self._preset))
         parts = [] if self._preset == "default" else [repr(self._preset)]
-        parts += [
-            f"{name}={shown(value) if isinstance(value, tuple | dict) else repr(value)}"
-            for name, value in self
-            if value != standard[name]
-        ]
+        parts += [f"{name}={_python(value)}" for name, value in self if value != standard[name]]
         return f"Study({', '.join(parts)})"
 
     __str__ = __repr__
+
+
+def _python(value: Any) -> str:
+    """Returns Python's text for an option's value; many evenly spaced numbers as a range."""
+    if isinstance(value, tuple) and len(value) > 5 and isinstance(value[0], int):
+        first, second, *_, last = value
+        spaced = range(first, last + 1, second - first)
+        if tuple(spaced) == value:
+            return repr(spaced)
+    return repr(str(value) if isinstance(value, Path) else value)
 
 
 def _plain(value: Any) -> Any:

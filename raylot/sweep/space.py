@@ -6,10 +6,11 @@ A space that holds only grids and fixed values is resolved without importing Ray
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from raylot.config import StreamRun, Study
+from raylot.foundation.errors import OptionError, shown
 
 Space = Mapping[str, Any]
 AnyRun = TypeVar("AnyRun", bound=StreamRun)
@@ -32,6 +33,25 @@ def study_spaces(study: Study) -> tuple[Space, Space, Space]:
     tickets = {"task": grid(study.snapshots), "sparsity": grid(study.sparsities)}
     ticket_streams = {"subnetwork": grid(study.subnetworks)}
     return streams, tickets, ticket_streams
+
+
+def spaces_of(
+    study: Study, spaces: Callable[[Study], tuple[Space, Space, Space]]
+) -> tuple[Space, Space, Space]:
+    """Returns the search spaces that a user's function makes of a study.
+
+    Raises:
+        OptionError: the function returned something else.
+    """
+    made = spaces(study)
+    if not (
+        isinstance(made, tuple | list) and [isinstance(s, Mapping) for s in made] == [True] * 3
+    ):
+        raise OptionError(
+            "spaces: must return three search spaces (of streams, tickets and ticket streams), "
+            f"not {shown(made)}"
+        )
+    return made
 
 
 def points(space: Space, samples: int = 1, seed: int = 0) -> Iterator[dict[str, Any]]:

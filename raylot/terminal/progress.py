@@ -94,6 +94,7 @@ class Progress:
     _running: dict[str, _Running] = field(default_factory=dict)
     _steps_ended: int = 0
     _steps_here: int = 0
+    _first_report: tuple[float, int] | None = None
     _said_at: float = float("-inf")
     _answered_at: float = float("-inf")
     _live: Live | None = None
@@ -106,8 +107,6 @@ class Progress:
             progress.BarColumn(bar_width=None),
             progress.TextColumn("{task.description}"),
             console=self.console,
-            get_time=self.clock,
-            speed_estimate_period=float("inf"),  # a trial may report only once in many minutes
         )
         self._bar.add_task("")
         self._task = self._bar.tasks[0]
@@ -198,7 +197,7 @@ class Progress:
         running.label, running.doing = result["label"], one_line(result["doing"]) or "ending"
         running.steps, running.failed = result["training_steps"], result["failed"]
         self._steps_here += result["new_training_steps"]
-        self._measure()
+        self._first_report = self._first_report or (self.clock(), self._steps_here)
         if result["done"]:
             self.answer.add(result["run_id"], result["measures"])
         self._say()
@@ -238,9 +237,10 @@ class Progress:
         return self._task.percentage / 100 if self._task.total else 1.0
 
     def seconds_left(self) -> float | None:
-        """Estimates from the speed since the first report; None while there is none."""
-        self._measure()
-        return self._task.time_remaining
+        """Estimates from the speed since the first report; None until steps have followed it."""
+        begun_at, steps_then = self._first_report or (0.0, self._steps_here)
+        steps, seconds = self._steps_here - steps_then, self.clock() - begun_at
+        return max(0, self.total_steps - self.steps_done) * seconds / steps if steps else None
 
     def summary(self) -> str:
         """How far the stage is in runs, all of this command in steps, and how long it takes."""
@@ -272,7 +272,7 @@ class Progress:
         return Group(*stages, *(line for part in parts[1:] for line in [*gap, *part]))
 
     def _measure(self) -> None:
-        """Tells rich's bar, which estimates the time left, how far this command is."""
+        """Tells rich's bar how far this command is."""
         to_do = max(0, self.total_steps - self.steps_done)
         self._bar.update(self._task.id, total=self._steps_here + to_do, completed=self._steps_here)
 

@@ -22,9 +22,19 @@ Graph = Mapping[str, set[str]]
 
 
 def read(package: Path) -> Graph:
-    """The imports of each file of a package, those in functions and for types included."""
+    """The imports of each file of a package, those in functions and for types included.
+
+    Raises:
+        ValueError: an import is relative, so that its text does not name the module.
+    """
     names = {_name(file, package.parent): file for file in sorted(package.rglob("*.py"))}
-    return {name: set(_imports(ast.parse(file.read_text()), names)) for name, file in names.items()}
+    graph: dict[str, set[str]] = {}
+    for name, file in names.items():
+        text = file.read_text()
+        graph[name] = set(_imports(ast.parse(text), names))
+        if 'import_module(f"{__name__}.' in text:  # imports each of its own files
+            graph[name] |= {other for other in names if other.startswith(f"{name}.")}
+    return graph
 
 
 def _name(file: Path, root: Path) -> str:
@@ -37,6 +47,8 @@ def _imports(tree: ast.AST, modules: Iterable[str]) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(f"relative import: {ast.unparse(node)}")
             for alias in node.names:
                 module = f"{node.module}.{alias.name}"
                 yield module if module in modules else str(node.module)

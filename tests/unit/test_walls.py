@@ -56,25 +56,29 @@ def test_only_the_fast_engine_imports_numba() -> None:
         assert {module.rpartition(".")[0] for module in importers} == {"raylot.training.fast"}
 
 
-def test_what_reads_results_imports_no_torch() -> None:
-    light = {"foundation", "config", "storage", "results", "analysis", "terminal", "command"}
-    assert not _importers("torch") & light
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        "raylot",
-        "raylot.config",
-        "raylot.results",
-        "raylot.analysis.correlation",
-        "raylot.analysis.figures.figures",
-        "raylot.analysis.report.report",
-        "raylot.studies.running",
-        "raylot.plugins",
-    ],
-)
-def test_it_loads_neither_ray_nor_torch(module: str) -> None:
-    code = f"import sys, {module}; print({{'ray', 'torch'}} & {{*sys.modules}} or 'neither')"
+def test_the_light_folders_load_neither_ray_nor_torch() -> None:
+    heavy = set(import_graph.FLOORS[3:10]) | {"trials", "sweep", "__main__"}
+    light = set(import_graph.FLOORS) - heavy
+    modules = sorted(module for module in _GRAPH if import_graph.floor(module) in light)
+    code = (
+        f"import importlib, sys; [importlib.import_module(name) for name in {modules}]; "
+        "print({'ray', 'torch'} & {*sys.modules} or 'neither')"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "neither\n"
+
+
+def test_a_folder_that_imports_its_files_by_name_is_seen_to(tmp_path: Path) -> None:
+    folder = tmp_path / "p" / "shifts"
+    folder.mkdir(parents=True)
+    by_name = 'from importlib import import_module\nimport_module(f"{__name__}.noise")\n'
+    (folder / "__init__.py").write_text(by_name)
+    (folder / "noise.py").write_text("from p.shifts import make")
+    graph = import_graph.read(tmp_path / "p")
+    assert import_graph.circles(graph) == [["p.shifts", "p.shifts.noise"]]
+
+
+def test_relative_imports_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("from . import b")
+    with pytest.raises(ValueError, match=r"^relative import: from \. import b$"):
+        import_graph.read(tmp_path)

@@ -94,7 +94,7 @@ def correlation_matrix(material: Material, part: str = "", *, statistic: str) ->
     labels = [textwrap.fill(measure(name).label, 20) for name in columns]
     for axes in grid[-1]:
         axes.set_xticks(range(len(columns)), labels, rotation=90, fontsize=6.5)
-    left_out = f"{counted(material.left_out, 'measure')} left out: analysis/figures.py STORAGE "
+    left_out = f"{counted(material.left_out, 'measure')} left out: raylot analyse figures STORAGE "
     style.note(
         figure,
         material.title,

@@ -133,7 +133,7 @@ class Material:
         return sum(len(own) - len(self._shown(own)) for own in (self.tickets, self.measures))
 
     def correlations(self, statistic: str) -> pd.DataFrame:
-        """Its correlations of one kind, as analysis/correlation.py writes them."""
+        """Its correlations of one kind, as `raylot analyse correlation` writes them."""
         tickets, measures = self.shown_tickets, self._shown(self.measures)
         return correlate(self.frame, measures, tickets=tickets, statistics=[statistic])
 

@@ -15,7 +15,7 @@ from raylot.analysis.tables.measures import STATIONARY, Measure
 from raylot.analysis.tables.observations import groups, search_labels
 from raylot.analysis.words import p_value
 
-#: Share of a measure's changes along the stream.
+#: From this share of a measure's total change on, one step counts as nearly all of it.
 _NEARLY_ALL = 0.8
 
 

@@ -219,7 +219,7 @@ def run_columns(runs: pd.DataFrame, unfinished: Iterable[Unfinished]) -> Columns
 
 
 def correlation_columns(correlations: pd.DataFrame) -> Columns:
-    """Returns the correlations that analysis/correlation.py writes."""
+    """Returns the correlations that `raylot analyse correlation` writes."""
     return columns(correlations.assign(label=_labels(correlations)), list(_CORRELATIONS))
 
 

@@ -43,7 +43,7 @@ PLACE: dict[str, pa.DataType] = {name: SCHEMAS["snapshots"][name] for name in (*
 #: A sparsity and its number of pruning rounds.
 Search = tuple[float, int | None]
 
-#: How an option reads that was left out.
+#: The text for an option that was not given.
 NOT_GIVEN = "not given"
 
 
@@ -102,7 +102,7 @@ def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
     if snapshots.empty:
         raise OptionError(
             f"storage={storage.root}: must be the folder or URI of a raylot storage "
-            "that holds searched snapshots (tables/snapshots has none)"
+            "in which a ticket search has ended (tables/snapshots has no rows)"
         )
     runs = tables.read(storage, "runs")
     snapshots = label_plugin_versions(snapshots, runs)

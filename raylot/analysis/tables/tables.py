@@ -98,7 +98,8 @@ def _between(low: float, high: float) -> Holds:
     return lambda values: values.between(low - _ROUNDING, high + _ROUNDING).to_numpy()
 
 
-#: Column -> what its values must be, in words, and which of some values are so; null always is.
+#: Column -> what its values must be, in words, and a function that marks the values that comply;
+#: missing values always do.
 _CHECKS: dict[str, tuple[str, Holds]] = {
     **dict.fromkeys(_WORDS, ("a short name", _matching(_WORD))),
     "layer": ("a printable name", _matching(_TEXT)),

@@ -323,6 +323,22 @@ def test_a_home_in_the_path_of_a_file_is_found(
     assert command("--config=~/mine.yaml").study.epochs == 7
 
 
+def test_a_file_s_name_cannot_steer_a_terminal_or_show_a_secret(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "token=abcdefgh\n\x1b[2J.yaml"
+    file.write_text("epochs: 0")
+    message = refusal(capsys, "--config", str(file))
+    assert message.isprintable()
+    assert "abcdefgh" not in message
+
+
+def test_spaces_in_a_path_are_shown_as_they_were_typed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert "=/no  where:" in refusal(capsys, "--config", "/no  where")
+
+
 def test_a_mistake_is_named_where_it_was_made(
     options_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

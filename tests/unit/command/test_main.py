@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from raylot.command import analyses, main, studies
 from raylot.command.arguments import parse
 from raylot.command.main import COMMANDS
 from raylot.command.studies import STUDIES
+from raylot.config import Study
 from raylot.foundation.version import VERSION
 
 _SWEEPS = Path(__file__).parents[3] / "sweeps"
@@ -54,7 +56,7 @@ def test_it_lists_what_there_is(
         (["analyse"], "the following arguments are required: STORAGE"),
         (["analyse", "/nowhere"], "STORAGE=/nowhere: must be"),
         (["analyse", "correlation", "/nowhere", "--pairing", "x"], "--pairing=x: must be one of"),
-        (["analyse", "correlaton", "/nowhere"], "unrecognized arguments: /nowhere"),
+        (["analyse", "correlaton", "/nowhere"], "correlaton: unknown analysis; did you mean corr"),
         (["report", "/nowhere"], "STORAGE=/nowhere: must be"),
         (["check", "/nowhere"], "STORAGE=/nowhere: must be"),
         (["compact", "/nowhere", "--repair"], "unrecognized arguments: --repair"),
@@ -68,6 +70,31 @@ def test_a_mistake_is_one_line(
     assert said.out == ""
     assert said.err.startswith(f"error: {message}")
     assert said.err.count("\n") == 1
+
+
+def test_spaces_that_are_none_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def wrong(study: Study) -> Any:
+        return {"lr": 1e-3}
+
+    with pytest.raises(SystemExit) as ended:
+        studies.run_study(STUDIES["plastic-parameters"], wrong, [f"--storage={tmp_path}"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: spaces: must return three search spaces (of streams, tickets and ticket streams), "
+        "not {'lr': 0.001}\n"
+    )
+
+
+def test_the_usage_of_an_analysis_can_be_typed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["analyse", "correlation", "--help"]
+    monkeypatch.setattr("sys.argv", ["raylot", *words])
+    with pytest.raises(SystemExit):
+        main.main(words)
+    assert capsys.readouterr().out.startswith("usage: raylot analyse correlation [-h]")
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -559,7 +559,7 @@ def test_a_run_whose_table_was_set_aside_awaits_computing(
     )
     assert main(["check", "--repair", storage.root]) == 1
     assert capsys.readouterr().out.endswith(
-        f"Damaged files were moved to {storage.root}/damaged; then repeat the command that "
+        f"Damaged files were moved to {storage.root}/damaged; now repeat the command that "
         "computed these runs.\n"
     )
     assert main(["check", storage.root]) == 0

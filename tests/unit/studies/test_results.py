@@ -169,8 +169,14 @@ def test_a_ticket_s_pruned_weights_are_zero_or_frozen(found: raylot.Results) -> 
         (lambda r: r.tickets(sead=0), "sead=0: unknown option; did you mean seed"),
         (lambda r: r.tickets(hidden=[6, 6]), r"hidden=\[6, 6\]: must be one of 6"),
         (lambda r: r.network(seed=0, task=1), "task=1: must be one of the snapshots 0, 2, 3"),
+        (lambda r: r.network(seed=0, task=0, sparsity=0.5), "sparsity: must go with ticket, the"),
         (lambda r: r.network(seed=0, task=0, ticket=2), r"ticket=2: must lie in \[0, 2\)"),
+        (lambda r: r.network(seed=0, task=0, ticket="0"), "ticket='0': must be a whole number"),
+        (lambda r: r.network(seed=0, task=2.0), "task=2.0: must be a whole number from 0"),
+        (lambda r: r.tickets(seed="0"), "seed='0': must be one of 0, 1, 2"),
+        (lambda r: r.tickets(seed=[0]), r"seed=\[0\]: must be one of 0, 1, 2"),
         (lambda r: r.task(seed=0, task=-1), "task=-1: must be a whole number from 0"),
+        (lambda r: r.table(["runs"]), r"table=\['runs'\]: must be one of runs, tasks"),
         (lambda r: r.table("ticket"), "table=ticket: must be one of runs, tasks"),
         (lambda r: r.correlation("next"), "pairing=next: must be one of same, previous"),
         (lambda r: r.figure("along"), "figure=along: must be one of "),
@@ -182,6 +188,12 @@ def test_a_mistake_is_one_line(
     with pytest.raises(raylot.OptionError, match=f"^{message}") as refused:
         ask(found)
     assert "\n" not in str(refused.value)
+
+
+def test_a_task_may_be_a_number_of_a_table(found: raylot.Results) -> None:
+    task = found.table("snapshots")["task"].unique()[0]  # numpy's
+    ours, own = (found.task(seed=0, task=t) for t in (task, int(task)))
+    assert ours.train_inputs.equal(own.train_inputs)
 
 
 def test_a_list_names_a_run_as_well_as_its_text(found: raylot.Results) -> None:

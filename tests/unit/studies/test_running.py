@@ -49,7 +49,7 @@ def _a_ray_of_the_user() -> Iterator[None]:
     ray.shutdown()
 
 
-def _run(root: Path, **options: Any) -> raylot.Results:
+def _run(root: str | Path, **options: Any) -> raylot.Results:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         return raylot.run(raylot.Study(**{**_STUDY, **options}), root)
@@ -128,8 +128,9 @@ def test_a_mistake_is_one_line_before_anything_starts(
     (tmp_path / "file").touch()
     with pytest.raises(raylot.OptionError, match=r"^study: must be a raylot\.Study, not a dict$"):
         raylot.run(_STUDY, tmp_path)  # type: ignore[arg-type]
-    with pytest.raises(raylot.OptionError, match=r"^storage=.*: must be a folder"):
-        _run(tmp_path / "file")
+    for storage in (tmp_path / "file", ""):
+        with pytest.raises(raylot.OptionError, match=r"^storage=.*: must be a folder"):
+            _run(storage)
     with pytest.raises(raylot.OptionError, match=r"^data_root is not given: "):
         _run(tmp_path, dataset="mnist")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

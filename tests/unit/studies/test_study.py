@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,8 @@ def test_it_equals_the_command_line(options: dict[str, Any], typed: str) -> None
         ({"tasks": True}, "tasks=True: must be a whole number"),
         ({"seed": 0}, "seed=0: unknown option; did you mean seeds"),
         ({"preset": "orignal"}, "preset=orignal: must be one of default, original"),
+        ({"preset": ["stationary"]}, r"preset=\['stationary'\]: must be one of default, original"),
+        ({"tasks": 10**5000}, "tasks=a huge int: must be"),
         ({"shifts": ["permuted"]}, "shifts=permuted: must be one or more of class_split"),
         ({"preset": "original", "sparsities": [0.5]}, r"sparsities=\[0.5\]: must go with rounds"),
         ({"device": "cuda"}, "device=cuda: must go with gpus_per_trial"),
@@ -59,11 +62,16 @@ def test_a_mistake_is_one_line(options: dict[str, Any], message: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-def test_it_shows_what_differs_from_the_preset() -> None:
+def test_it_shows_what_differs_from_the_preset(tmp_path: Path) -> None:
     assert repr(raylot.Study()) == "Study()"
     study = raylot.Study("original", seeds=range(2), data_root=None, tasks=101)
     assert str(study) == "Study('original', tasks=101, snapshots=(0, 50, 100), seeds=(0, 1))"
     assert eval(repr(study), {"Study": raylot.Study}) == study
+    wide = raylot.Study(seeds=range(100), snapshots=[0, 1, 3], data_root=tmp_path)
+    assert repr(wide) == (
+        f"Study(snapshots=(0, 1, 3), data_root={str(tmp_path)!r}, seeds=range(0, 100))"
+    )
+    assert eval(repr(wide), {"Study": raylot.Study}) == wide
     assert pickle.loads(pickle.dumps(study)) == study
 
 

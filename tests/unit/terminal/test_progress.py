@@ -156,6 +156,10 @@ def test_steps_of_an_earlier_sweep_do_not_make_this_one_fast(watched: Watched) -
         watched.advance("a", new, total)
     # 10 steps in 10 seconds; 480 are left
     assert watched.progress.seconds_left() == pytest.approx(480.0)
+    watched.clock.now = 20.0
+    watched.advance("b", 10, 110)  # another run goes on: 100 steps less to do
+    # 20 steps in 20 seconds; 370 are left
+    assert watched.progress.seconds_left() == pytest.approx(370.0)
 
 
 @pytest.mark.parametrize(
