@@ -64,6 +64,11 @@ def check_parameters(network: nn.Module) -> None:
                 f"network: {name} is {_words(parameter.dtype)}; trainable parameters must be "
                 "float32 (network.float() converts them)"
             )
+        if parameter._post_accumulate_grad_hooks:
+            raise OptionError(
+                f"network: {name} has a hook (register_post_accumulate_grad_hook), which training "
+                "never calls; remove it"
+            )
 
 
 @torch.enable_grad()
