@@ -61,24 +61,24 @@ def ray_session(
         OptionError: the cluster cannot be reached, or can never grant what a trial asks for.
         StartError: Ray could not be started.
     """
-    ray_internals.leave_terminal_and_signals_alone()
     ray_internals.keep_credentials_here()
     is_ours = not ray.is_initialized()
-    try:
-        if is_ours:
-            # An interrupted start would leave Ray's processes behind, and crash this one later.
-            with guard.held() if guard else contextlib.nullcontext():
-                _connect(options)
-        if guard:
-            guard.listen()
-            guard.watch_cluster()
-        _check_resources(options, say, is_local=is_ours and _address(options) in ("", "local"))
-        yield
-    finally:
-        if guard:
-            guard.leave_cluster()
-        if is_ours and ray.is_initialized():
-            ray.shutdown()
+    with ray_internals.terminal_and_signals_left_alone():
+        try:
+            if is_ours:
+                # An interrupted start would leave Ray's processes behind, and crash this one later.
+                with guard.held() if guard else contextlib.nullcontext():
+                    _connect(options)
+            if guard:
+                guard.listen()
+                guard.watch_cluster()
+            _check_resources(options, say, is_local=is_ours and _address(options) in ("", "local"))
+            yield
+        finally:
+            if guard:
+                guard.leave_cluster()
+            if is_ours and ray.is_initialized():
+                ray.shutdown()
 
 
 def check_address(options: SweepOptions) -> None:
