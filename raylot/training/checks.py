@@ -46,6 +46,8 @@ def check_parameters(network: nn.Module) -> None:
             raise OptionError(
                 f"network: {name} has no shape yet; call the network on a batch of inputs first"
             )
+        if tensor.is_meta:
+            raise OptionError(f"network: {name} is on the device meta, so it has no values")
     for name, module in network.named_modules():
         for hook in module._forward_pre_hooks.values():
             for kind, remover in _REPARAMETRISATIONS.items():

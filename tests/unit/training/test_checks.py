@@ -102,6 +102,10 @@ _REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.Linear(8, 3)),
         "network: 0.weight has no shape yet; call the network on a batch of inputs first",
     ),
+    "meta": (
+        lambda: small_network().to("meta"),
+        "network: 0.weight is on the device meta, so it has no values",
+    ),
     "frozen": (
         lambda: small_network().requires_grad_(False),
         "network: must have trainable parameters",
@@ -200,7 +204,7 @@ def test_a_network_that_cannot_be_trained_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [(name, _REFUSED[name][1]) for name in
-     ("float64", "lazy", "frozen", "old weight norm", "hook on an accumulated gradient")],
+     ("float64", "lazy", "meta", "frozen", "old weight norm", "hook on an accumulated gradient")],
 )  # fmt: skip
 @pytest.mark.parametrize("engine", ["auto", "generic"])
 @pytest.mark.filterwarnings("ignore:.*weight_norm")
