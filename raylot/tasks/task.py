@@ -151,9 +151,9 @@ def _as_tensor(name: str, values: object) -> Tensor:
             raise OptionError(
                 f"{name}: must be an array of numbers, not of {shown(values.dtype)}"
             ) from None
-    if not isinstance(values, Tensor) or values.layout != torch.strided:
-        given = values.layout if isinstance(values, Tensor) else type(values).__name__
+    if given := _why_not_dense(values):
         raise OptionError(f"{name}: must be a dense tensor or a numpy array, not {given}")
+    assert isinstance(values, Tensor)
     if values.requires_grad:
         values = values.detach()
     if not name.endswith("_labels"):
@@ -167,6 +167,16 @@ def _as_tensor(name: str, values: object) -> Tensor:
             f"{name}: must be whole numbers, not {values.dtype}; convert them with .long()"
         )
     return values.to(torch.int64)
+
+
+def _why_not_dense(values: object) -> str:
+    """Names what a caller gave in place of a dense tensor; empty if it is one."""
+    if not isinstance(values, Tensor):
+        return type(values).__name__
+    if values.layout != torch.strided:
+        return str(values.layout)
+    kinds = {"nested": values.is_nested, "quantised": values.is_quantized, "meta": values.is_meta}
+    return next((f"a {kind} tensor" for kind, applies in kinds.items() if applies), "")
 
 
 def _check_split(split: str, inputs: Tensor, labels: Tensor, classes: int) -> None:
