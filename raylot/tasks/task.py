@@ -57,11 +57,11 @@ class Task:
         devices = sorted({str(getattr(self, name).device) for name in TENSORS})
         if len(devices) > 1:
             raise OptionError(f"{', '.join(TENSORS)}: must be on one device, not {devices}")
-        if not isinstance(self.classes, Integral) or self.classes < 1:
+        if not _is_a(Integral, self.classes) or self.classes < 1:
             raise OptionError(f"classes={shown(self.classes)}: must be a whole number, at least 1")
         for name in ("offset", "divisor"):
             value = getattr(self, name)
-            if not isinstance(value, Real) or not abs(value) <= _LARGEST_FLOAT:
+            if not _is_a(Real, value) or not abs(value) <= _LARGEST_FLOAT:
                 raise OptionError(f"{name}={shown(value)}: must be a finite number, as float32")
         if self.divisor == 0:
             raise OptionError("divisor=0: must not be 0")
@@ -137,6 +137,11 @@ def check_task(task: object) -> None:
             f"task: must be a raylot.Task, as Task({', '.join(TENSORS)}, classes), not a "
             f"{type(task).__name__}"
         )
+
+
+def _is_a(kind: type, value: object) -> bool:
+    """Whether a value is a number of a kind; Python counts True and False among the numbers."""
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _as_tensor(name: str, values: object) -> Tensor:
