@@ -177,7 +177,8 @@ def _check_resources(options: SweepOptions, say: Callable[[str], None], is_local
             f"a node for a trial with {trial}, if it can"
         )
     there = {f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes}
-    name = "cpus" if any(_holds(node, {"GPU": wanted["GPU"]}) for node in nodes) else "gpus"
+    has_gpus = any(_holds(node, {"GPU": wanted["GPU"]}) for node in nodes)
+    name = "gpus" if wanted["GPU"] and not has_gpus else "cpus"
     raise OptionError(
         f"{name}_per_trial={getattr(options, f'{name}_per_trial'):g}: must fit on one node of this "
         f"cluster, with {trial}; its nodes have {', '.join(sorted(there)) or 'nothing'}"
