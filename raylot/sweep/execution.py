@@ -108,7 +108,7 @@ class Execution:
     def run(self) -> list[str]:
         """Computes what can be computed; returns why the rest was given up."""
         self._show_earlier_answers()
-        for repairs_left in reversed(range(_TRIES)):
+        for repairs_left in reversed(range(_TRIES + 1)):
             self.progress.total_steps += sum(
                 run.training_steps
                 for stage in self.stages
