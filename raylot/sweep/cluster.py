@@ -61,24 +61,24 @@ def ray_session(
         OptionError: the cluster cannot be reached, or can never grant what a trial asks for.
         StartError: Ray could not be started.
     """
-    ray_internals.leave_terminal_and_signals_alone()
     ray_internals.keep_credentials_here()
     is_ours = not ray.is_initialized()
-    try:
-        if is_ours:
-            # An interrupted start would leave Ray's processes behind, and crash this one later.
-            with guard.held() if guard else contextlib.nullcontext():
-                _connect(options)
-        if guard:
-            guard.listen()
-            guard.watch_cluster()
-        _check_resources(options, say, is_local=is_ours and _address(options) in ("", "local"))
-        yield
-    finally:
-        if guard:
-            guard.leave_cluster()
-        if is_ours and ray.is_initialized():
-            ray.shutdown()
+    with ray_internals.terminal_and_signals_left_alone():
+        try:
+            if is_ours:
+                # An interrupted start would leave Ray's processes behind, and crash this one later.
+                with guard.held() if guard else contextlib.nullcontext():
+                    _connect(options)
+            if guard:
+                guard.listen()
+                guard.watch_cluster()
+            _check_resources(options, say, is_local=is_ours and _address(options) in ("", "local"))
+            yield
+        finally:
+            if guard:
+                guard.leave_cluster()
+            if is_ours and ray.is_initialized():
+                ray.shutdown()
 
 
 def check_address(options: SweepOptions) -> None:
@@ -177,7 +177,8 @@ def _check_resources(options: SweepOptions, say: Callable[[str], None], is_local
             f"a node for a trial with {trial}, if it can"
         )
     there = {f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes}
-    name = "cpus" if any(_holds(node, {"GPU": wanted["GPU"]}) for node in nodes) else "gpus"
+    has_gpus = any(_holds(node, {"GPU": wanted["GPU"]}) for node in nodes)
+    name = "gpus" if wanted["GPU"] and not has_gpus else "cpus"
     raise OptionError(
         f"{name}_per_trial={getattr(options, f'{name}_per_trial'):g}: must fit on one node of this "
         f"cluster, with {trial}; its nodes have {', '.join(sorted(there)) or 'nothing'}"

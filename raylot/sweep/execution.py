@@ -108,7 +108,7 @@ class Execution:
     def run(self) -> list[str]:
         """Computes what can be computed; returns why the rest was given up."""
         self._show_earlier_answers()
-        for repairs_left in reversed(range(_TRIES)):
+        for repairs_left in reversed(range(_TRIES + 1)):
             self.progress.total_steps += sum(
                 run.training_steps
                 for stage in self.stages
@@ -118,8 +118,7 @@ class Execution:
                 self._count(stage)
             lost: dict[str, str] = {}
             for stage in self.stages:
-                if lost := self._run_stage(stage):
-                    break
+                self._run_stage(stage, lost)
             damages = [_lost(run_id, why) for run_id, why in lost.items()]
             if self._has_repaired and not damages:
                 # What was computed again may differ from what other runs started from.
@@ -156,23 +155,25 @@ class Execution:
     def _planned(self) -> set[str]:
         return {run.run_id for stage in self.stages for run in stage.runs}
 
-    def _run_stage(self, stage: Stage) -> dict[str, str]:
+    def _run_stage(self, stage: Stage, lost_inputs: dict[str, str]) -> None:
         """Computes a stage's runs, in as many Tune experiments as that takes.
 
-        Returns:
-            The ended runs of which something is gone that this stage needs: run_id -> what.
+        Args:
+            stage: of the sweep.
+            lost_inputs: ended runs of which something is gone: run_id -> what. Runs that need them
+                are left out; those that this stage finds are added.
         """
         self.progress.begin_stage(stage.name)
-        losses = Losses()
         tries = _TRIES
-        while not losses.inputs and (runs := self._left(stage)):
+        while runs := self._left(stage, lost_inputs):
             losses = self._experiment(stage, runs)
+            lost_inputs |= losses.inputs
             self.ended = ended_runs(self.storage, self._planned)
             # A worker may have been lost after it had ended its run.
             lost = [r for r in stage.missing(self.ended) if r.run_id in losses.given_up]
             advanced = [self._give_up(run, losses) for run in lost]
             self._count(stage)
-            if any(advanced) or len(self._left(stage)) < len(runs):
+            if any(advanced) or len(self._left(stage, lost_inputs)) < len(runs):
                 tries = _TRIES
                 continue
             tries -= 1
@@ -183,12 +184,14 @@ class Execution:
                 self.progress.note(f"Ray Tune gave up ({losses.error}); trying again")
                 time.sleep(_PAUSE)
         self.progress.end_stage()
-        return losses.inputs
 
-    def _left(self, stage: Stage) -> list[StreamRun]:
-        """Runs that can be computed now and were not given up."""
-        ready = stage.ready(self.ended, self.storage)
-        return [run for run in ready if run.run_id not in self._given_up]
+    def _left(self, stage: Stage, lost_inputs: Collection[str]) -> list[StreamRun]:
+        """Runs that can be computed now, were not given up, and need no lost input."""
+        return [
+            run
+            for run in stage.ready(self.ended, self.storage)
+            if run.run_id not in self._given_up and not _needs(run, lost_inputs)
+        ]
 
     def _count(self, stage: Stage) -> None:
         self.progress.count_stage(stage.name, len(stage.runs), *stage.count(self.ended))
@@ -356,6 +359,11 @@ def _a_free_node(resources: dict[str, float]) -> str:
     wanted = " and ".join(f"{n:g} {name.upper()}s" for name, n in resources.items() if n)
     alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     return f"no trial is running: waiting for a node with {wanted} free ({len(alive)} nodes are up)"
+
+
+def _needs(run: StreamRun, lost: Collection[str]) -> bool:
+    parent = run.parent
+    return parent is not None and (parent.run_id in lost or _needs(parent, lost))
 
 
 def _lost(run_id: str, reason: str) -> Damage:

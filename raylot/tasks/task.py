@@ -57,11 +57,11 @@ class Task:
         devices = sorted({str(getattr(self, name).device) for name in TENSORS})
         if len(devices) > 1:
             raise OptionError(f"{', '.join(TENSORS)}: must be on one device, not {devices}")
-        if not isinstance(self.classes, Integral) or self.classes < 1:
+        if not _is_a(Integral, self.classes) or self.classes < 1:
             raise OptionError(f"classes={shown(self.classes)}: must be a whole number, at least 1")
         for name in ("offset", "divisor"):
             value = getattr(self, name)
-            if not isinstance(value, Real) or not abs(value) <= _LARGEST_FLOAT:
+            if not _is_a(Real, value) or not abs(value) <= _LARGEST_FLOAT:
                 raise OptionError(f"{name}={shown(value)}: must be a finite number, as float32")
         if self.divisor == 0:
             raise OptionError("divisor=0: must not be 0")
@@ -139,6 +139,11 @@ def check_task(task: object) -> None:
         )
 
 
+def _is_a(kind: type, value: object) -> bool:
+    """Whether a value is a number of a kind; Python counts True and False among the numbers."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def _as_tensor(name: str, values: object) -> Tensor:
     """Returns a task's inputs or labels in a type that fits: a tensor itself, if possible."""
     if isinstance(values, np.ndarray):
@@ -151,9 +156,9 @@ def _as_tensor(name: str, values: object) -> Tensor:
             raise OptionError(
                 f"{name}: must be an array of numbers, not of {shown(values.dtype)}"
             ) from None
-    if not isinstance(values, Tensor) or values.layout != torch.strided:
-        given = values.layout if isinstance(values, Tensor) else type(values).__name__
+    if given := _why_not_dense(values):
         raise OptionError(f"{name}: must be a dense tensor or a numpy array, not {given}")
+    assert isinstance(values, Tensor)
     if values.requires_grad:
         values = values.detach()
     if not name.endswith("_labels"):
@@ -167,6 +172,16 @@ def _as_tensor(name: str, values: object) -> Tensor:
             f"{name}: must be whole numbers, not {values.dtype}; convert them with .long()"
         )
     return values.to(torch.int64)
+
+
+def _why_not_dense(values: object) -> str:
+    """Names what a caller gave in place of a dense tensor; empty if it is one."""
+    if not isinstance(values, Tensor):
+        return type(values).__name__
+    if values.layout != torch.strided:
+        return str(values.layout)
+    kinds = {"nested": values.is_nested, "quantised": values.is_quantized, "meta": values.is_meta}
+    return next((f"a {kind} tensor" for kind, applies in kinds.items() if applies), "")
 
 
 def _check_split(split: str, inputs: Tensor, labels: Tensor, classes: int) -> None:

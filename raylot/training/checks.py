@@ -46,6 +46,8 @@ def check_parameters(network: nn.Module) -> None:
             raise OptionError(
                 f"network: {name} has no shape yet; call the network on a batch of inputs first"
             )
+        if tensor.is_meta:
+            raise OptionError(f"network: {name} is on the device meta, so it has no values")
     for name, module in network.named_modules():
         for hook in module._forward_pre_hooks.values():
             for kind, remover in _REPARAMETRISATIONS.items():
@@ -63,6 +65,11 @@ def check_parameters(network: nn.Module) -> None:
             raise OptionError(
                 f"network: {name} is {_words(parameter.dtype)}; trainable parameters must be "
                 "float32 (network.float() converts them)"
+            )
+        if parameter._post_accumulate_grad_hooks:
+            raise OptionError(
+                f"network: {name} has a hook (register_post_accumulate_grad_hook), which training "
+                "never calls; remove it"
             )
 
 

@@ -33,17 +33,25 @@ _TOLD_ELSEWHERE = re.compile("worker died|Workers|killed|marked dead|Raylet is")
 _OTHER_TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
-def leave_terminal_and_signals_alone() -> None:
+@contextlib.contextmanager
+def terminal_and_signals_left_alone() -> Iterator[None]:
     """Stops Ray and Tune from writing to the terminal and from handling Ctrl-C.
 
     `Progress` shows the state of a sweep; Tune's tables and the raylet's lines would garble it.
     `InterruptGuard` ends a sweep at once; Tune's own handler first waits for the steps under way.
+    If the user has chosen which of the raylet's lines to skip, that stays. The user's own Ray may
+    go on afterwards, so it shows all lines again.
     """
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-    ray_logging.stdout_deduplicator.skip_re = _TOLD_ELSEWHERE
     for name in ("ray.tune", "ray.train"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    lines = ray_logging.stdout_deduplicator
+    before, lines.skip_re = lines.skip_re, lines.skip_re or _TOLD_ELSEWHERE
+    try:
+        yield
+    finally:
+        lines.skip_re = before
 
 
 def keep_credentials_here() -> None:

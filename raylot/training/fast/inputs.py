@@ -42,14 +42,16 @@ def nonzero_inputs(inputs: Tensor) -> NonzeroInputs | None:
     """
     if inputs.is_inference():  # PyTorch does not count its changes
         return _listed(inputs)
-    known: tuple[int, NonzeroInputs | None] | None = _KNOWN.get(inputs)
-    if known is None or known[0] != inputs._version:
-        known = (inputs._version, _listed(inputs))
+    # PyTorch counts changes of a tensor's numbers, but not that `data` has given it others.
+    state = (inputs._version, inputs.data_ptr(), inputs.shape)
+    known: tuple[object, NonzeroInputs | None] | None = _KNOWN.get(inputs)
+    if known is None or known[0] != state:
+        known = (state, _listed(inputs))
         _KNOWN[inputs] = known
     return known[1]
 
 
-#: Tensor -> its number of changes when it was examined, and the result.
+#: Tensor -> its state when it was examined, and the result.
 _KNOWN = WeakTensorKeyDictionary()
 
 

@@ -92,6 +92,18 @@ def test_a_trial_must_fit_on_one_node(
     assert str(told.value) == refused + nodes
 
 
+@pytest.mark.parametrize(("gpus", "name"), [(0, "cpus_per_trial=1"), (1, "gpus_per_trial=1")])
+def test_a_cluster_without_nodes_lacks_what_a_trial_wants(
+    gpus: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "nodes", list)
+    monkeypatch.setattr("raylot.trials.ray_internals.is_autoscaling", lambda: False)
+    options = SweepOptions(gpus_per_trial=gpus, node_patience=0)
+    with pytest.raises(OptionError, match=f"^{name}: must .* its nodes have nothing$"):
+        ray_session(options).__enter__()
+
+
 def test_a_jobs_own_environment_is_added_to_and_never_contradicted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

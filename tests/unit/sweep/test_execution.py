@@ -17,6 +17,7 @@ from raylot.results.integrity import Damage
 from raylot.storage import Storage
 from raylot.sweep.execution import Execution, Losses, _Listener
 from raylot.sweep.interrupt_guard import InterruptGuard
+from raylot.sweep.outcome import outcome
 from raylot.sweep.stage import Stage
 from raylot.terminal.progress import Progress
 from raylot.trials.artifacts import snapshot_path
@@ -163,6 +164,41 @@ def test_what_started_from_something_repaired_is_computed_again_if_that_came_out
     execution.repair([Damage("tables/tasks", "is not there", (stream.run_id,), is_file=False)])
     assert execution.run() == []
     assert computed == [stream, tickets]
+
+
+def test_an_input_that_is_always_lost_stops_only_the_runs_that_need_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage(tmp_path)
+    study = Study.checked(tasks=3, snapshots="0", sparsities="0.5", ticket_tasks=1)
+    streams = [study.stream_run(seed=seed) for seed in (0, 1)]
+    tickets = [study.tickets_run(seed=seed, task=0, sparsity=0.5) for seed in (0, 1)]
+    ticket_streams = [
+        study.ticket_stream_run(seed=seed, task=0, sparsity=0.5, subnetwork="ticket")
+        for seed in (0, 1)
+    ]
+    computed: list[StreamRun] = []
+
+    def scripted(self: Execution, stage: Stage, runs: Sequence[StreamRun]) -> Losses:
+        computed.extend(runs)
+        _finished(storage, [run for run in runs if run is not tickets[0]])
+        reason = f"{snapshot_path(streams[0].run_id, 0)}: is not there"
+        return Losses(inputs={streams[0].run_id: reason} if tickets[0] in runs else {})
+
+    monkeypatch.setattr(Execution, "_experiment", scripted)
+    stages = [
+        Stage(name, runs)
+        for name, runs in zip("abc", (streams, tickets, ticket_streams), strict=True)
+    ]
+    progress = Progress(console=Console(file=io.StringIO()))
+    execution = Execution(stages, storage, study, {"seed"}, "", progress, InterruptGuard(""))
+    given_up = execution.run()
+    assert given_up == [f"{snapshot_path(streams[0].run_id, 0)}: is not there"]
+    # What is lost is computed once, and again after each of 5 repairs.
+    counts = [computed.count(run) for run in (*streams, *tickets, *ticket_streams)]
+    assert counts == [6, 1, 6, 1, 0, 1]
+    told = outcome(stages, execution.ended, storage, given_up)
+    assert (told.finished, told.missing, told.blocked) == (4, 2, 0)
 
 
 def test_what_several_runs_remark_is_told_once() -> None:

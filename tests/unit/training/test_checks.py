@@ -102,6 +102,10 @@ _REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.Linear(8, 3)),
         "network: 0.weight has no shape yet; call the network on a batch of inputs first",
     ),
+    "meta": (
+        lambda: small_network().to("meta"),
+        "network: 0.weight is on the device meta, so it has no values",
+    ),
     "frozen": (
         lambda: small_network().requires_grad_(False),
         "network: must have trainable parameters",
@@ -125,6 +129,13 @@ _REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: _changed(lambda net: net[0].weight.register_hook(lambda gradient: gradient * 0)),
         "network: 0.weight has a hook (register_hook), which copies of the network do not have; "
         "remove it, or do its work in a forward or backward hook of a module",
+    ),
+    "hook on an accumulated gradient": (
+        lambda: _changed(
+            lambda net: net[0].weight.register_post_accumulate_grad_hook(lambda weight: None)
+        ),
+        "network: 0.weight has a hook (register_post_accumulate_grad_hook), which training never "
+        "calls; remove it",
     ),
     "hook that knows the network": (
         lambda: _changed(
@@ -193,7 +204,7 @@ def test_a_network_that_cannot_be_trained_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [(name, _REFUSED[name][1]) for name in
-     ("float64", "lazy", "frozen", "old weight norm")],
+     ("float64", "lazy", "meta", "frozen", "old weight norm", "hook on an accumulated gradient")],
 )  # fmt: skip
 @pytest.mark.parametrize("engine", ["auto", "generic"])
 @pytest.mark.filterwarnings("ignore:.*weight_norm")

@@ -27,6 +27,7 @@ from raylot.config import OptimizerOptions
 from raylot.foundation.randomness import RandomKey
 from raylot.tasks import Task
 from raylot.training import Masks, TrainingResult, train
+from raylot.training.fast.inputs import nonzero_inputs
 from tests.support.tasks import random_task
 from tests.unit.training.networks import mlp, random_masks
 
@@ -322,6 +323,18 @@ def test_inputs_that_change_are_looked_at_again(inference: bool) -> None:
         with torch.inference_mode(inference):
             task.train_inputs.copy_(task.train_inputs.flip(1))
             task.test_inputs.copy_(task.test_inputs.flip(1))
+
+
+def test_inputs_that_are_other_tensors_by_now_are_looked_at_again() -> None:
+    task = _sparse_task(60, 64, 3, share=0.2)
+    first = nonzero_inputs(task.train_inputs)
+    assert nonzero_inputs(task.train_inputs) is first
+    task.train_inputs.data = task.train_inputs.flip(1)
+    second = nonzero_inputs(task.train_inputs)
+    assert first is not None
+    assert second is not None
+    assert first.codes.sum() == second.codes.sum()
+    assert first.pixels.tolist() != second.pixels.tolist()
 
 
 def test_memory_may_lie_in_any_order() -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import ray
 from ray._private import ray_logging, utils
+from ray._private.ray_logging import LogDeduplicator
 from ray.experimental import internal_kv
 from ray.train._internal.storage import StorageContext
 from ray.tune import tune as tune_module
@@ -50,15 +51,30 @@ def test_the_raylets_lines_on_lost_workers_are_skipped(monkeypatch: pytest.Monke
     for name in ("RAY_AIR_NEW_OUTPUT", "TUNE_DISABLE_SIGINT_HANDLER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(ray_logging.stdout_deduplicator, "skip_re", None)
-    ray_internals.leave_terminal_and_signals_alone()
     told = {"lines": ["A worker died or was killed", "something else"], "pid": "raylet"}
-    (shown,) = ray_logging.stdout_deduplicator.deduplicate({**told, "ip": "", "is_err": False})
+    with ray_internals.terminal_and_signals_left_alone():
+        (shown,) = ray_logging.stdout_deduplicator.deduplicate({**told, "ip": "", "is_err": False})
     assert shown["lines"] == ["something else"]
+    # Else a user's own Ray, which goes on, would hide these lines for good.
+    assert ray_logging.stdout_deduplicator.skip_re is None
     # Else Tune draws tables, and takes Ctrl-C until the steps under way have ended.
     assert get_air_verbosity(0) is None
     handler = signal.getsignal(signal.SIGINT)
     assert not tune_module._setup_signal_catching().is_set()
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_lines_that_the_user_has_chosen_to_skip_stay_skipped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ray reads RAY_DEDUP_LOGS_SKIP_REGEX once, when it is imported."""
+    chosen = LogDeduplicator(5, None, "my own").skip_re
+    monkeypatch.setattr(ray_logging.stdout_deduplicator, "skip_re", chosen)
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 1.0}}])
+    with ray_session(SweepOptions()):
+        assert ray_logging.stdout_deduplicator.skip_re is chosen
+    assert ray_logging.stdout_deduplicator.skip_re is chosen
 
 
 def test_no_session_copies_credentials_to_workers(monkeypatch: pytest.MonkeyPatch) -> None:
