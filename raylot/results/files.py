@@ -93,7 +93,7 @@ def small_path(table: str, run_id: str) -> str:
     """Returns the path of a run's small file.
 
     Raises:
-        DamagedFileError: the run_id has not the form of one.
+        DamagedFileError: the text does not have the form of a run_id.
     """
     path = f"tables/{table}/{run_id}{_SUFFIX}"
     if not RUN_ID.fullmatch(run_id):

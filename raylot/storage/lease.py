@@ -250,12 +250,15 @@ class Lease:
 
 
 def _place() -> str:
-    """Returns a text that exactly the processes share that can see each other."""
+    """Returns a text that two processes have in common if and only if they can see each other.
+
+    Where the system is not Linux, each call returns another text.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         # The user's number belongs to it: some systems hide the processes of other users.
         return f"{boot} {Path('/proc/self/ns/pid').readlink()} {os.getuid()}"
-    except OSError:  # not Linux: only the lease's count shows that its owner lives
+    except OSError:
         return uuid.uuid4().hex
 
 

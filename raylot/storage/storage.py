@@ -341,7 +341,8 @@ class Storage:
 
 
 def _reason(error: Exception) -> str:
-    return one_line(getattr(error, "strerror", None) or error, _LONGEST_REASON)
+    # The beginning of an error of an object store names its bucket and key.
+    return one_line(getattr(error, "strerror", None) or error)[:_LONGEST_REASON]
 
 
 def _may_pass(error: OSError) -> bool:

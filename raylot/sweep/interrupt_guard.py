@@ -86,7 +86,7 @@ class InterruptGuard:
             self._handlers.setdefault(number, before)
 
     def watch_cluster(self) -> None:
-        """Begins to end the process if Ray's head or this machine's raylet cannot be reached."""
+        """Starts to watch Ray: ends the process if its head or this machine's raylet is gone."""
         import ray  # not at the top: a command with nothing to do ends without it
 
         own = ray.get_runtime_context().get_node_id()
@@ -97,7 +97,7 @@ class InterruptGuard:
                 self._raylet = node["NodeManagerAddress"], node["NodeManagerPort"]
 
     def leave_cluster(self) -> None:
-        """Stops to watch Ray, which is about to end."""
+        """Stops watching Ray, which is about to end."""
         self._head = self._raylet = None
 
     def lost_storage(self) -> None:
@@ -188,7 +188,7 @@ class InterruptGuard:
 
 def _acknowledge() -> None:
     with suppress(OSError):
-        os.write(2, b"\nending in order; once more ends at once\n")
+        os.write(2, b"\nending in order; once more stops at once\n")
 
 
 def _answers(place: tuple[str, int], tries: int = 1) -> bool:

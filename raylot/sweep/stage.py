@@ -50,9 +50,8 @@ class Stage:
             if end is None:
                 return can_start(parent)
             if parent.parent is None and end.status == "diverged":
-                from raylot.trials.artifacts import (
-                    snapshot_path,
-                )  # imports torch, which takes seconds
+                # Imports torch, which takes seconds.
+                from raylot.trials.artifacts import snapshot_path
 
                 snapshot = snapshot_path(parent.run_id, getattr(run, "task", 0))
                 if not end.tells:

@@ -181,7 +181,8 @@ class Sweep:
         """Checks that the data set is there, and that plugins' networks can be trained and pruned.
 
         Returns:
-            Which weights of these networks are not pruned, a line per network.
+            Remarks for the user: that the fast engine is missing, and which weights of these
+            networks are not pruned.
 
         Raises:
             OptionError: they are not.

@@ -108,9 +108,8 @@ def check_network(
 def _try(network: nn.Module, task: Task) -> None:
     """Tries two training steps, as the second may need tensors that the first has freed."""
     trial, constants = copied_with_constants(network)
-    inputs = task.scale(
-        task.train_inputs[:_EXAMPLES].clone()
-    )  # the task's may be of inference mode
+    # A copy, as the task's own tensors may be of inference mode.
+    inputs = task.scale(task.train_inputs[:_EXAMPLES].clone())
     for constant in constants:  # moving the network would copy them
         constant.requires_grad_()
     trial = trial.to(inputs.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -104,5 +105,13 @@ def _trained_alone(job: TrainingJob, engine: str) -> TrainingResult:
             raise OptionError(f"engine=fast: must be auto or generic here, as {reason}")
         if reason == fast.why_missing():
             for remark in check_engine(engine):
-                warnings.warn(remark, stacklevel=4)
+                _warn(remark)
     return generic.train(job)
+
+
+def _warn(remark: str) -> None:
+    """Warns at the line that called raylot: the first outside raylot and PyTorch's decorators."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_globals["__name__"].split(".")[0] in ("raylot", "torch"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(remark, stacklevel=level)

@@ -48,10 +48,10 @@ class InputLostError(Exception):
 class RunTrainable(tune.Trainable):
     """Computes one run of one kind, a step at a time.
 
-    Its configuration holds ``storage`` (the root), ``patience`` (seconds, see `Storage`), ``lease``
-    (path of the file that says that the trial's sweep is in charge of the storage; None: not
-    checked), ``save_interval`` (seconds), ``shared`` and ``run`` (together the options of
-    ``run_model``).
+    Its configuration holds ``kind`` (of run, for callbacks), ``storage`` (the root), ``patience``
+    (seconds, see `Storage`), ``lease`` (path of the file that says that the trial's sweep is in
+    charge of the storage; None: not checked), ``save_interval`` (seconds), ``shared`` and ``run``
+    (together the options of ``run_model``).
 
     The storage alone knows how far a run has come: a trial continues from the state saved there
     under its run_id, no matter which process saved it. `_start` makes everything that belongs to

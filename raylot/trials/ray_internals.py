@@ -1,7 +1,7 @@
-"""Every part of Ray in use that Ray does not promise to keep: names, variables, attributes.
+"""Every private part of Ray in use: names, variables, attributes.
 
-``pyproject.toml`` bounds Ray's version because of this file; one test each in
-``tests/unit/trials/test_ray_internals.py`` says what breaks without it.
+``pyproject.toml`` bounds Ray's version because of this file. Tests of it, most of them in
+``tests/unit/trials/test_ray_internals.py``, say what breaks without each part.
 """
 
 from __future__ import annotations

@@ -57,7 +57,8 @@ def linear_layers(network: nn.Module) -> list[nn.Linear] | None:
         len(layers) >= 2
         and len(modules) == 2 * len(layers) - 1
         and all(type(module) is nn.ReLU for module in modules[1::2])
-        and len(parameters) == 2 * len(layers)  # each has a bias, and none shares a parameter
+        and all(layer.bias is not None for layer in layers)
+        and len(parameters) == 2 * len(layers)  # none shares a parameter
         and all(p.requires_grad and p.dtype == torch.float32 for p in parameters)
         and all(p.device.type == "cpu" for p in parameters)
         and not has_hooks(network)

@@ -400,3 +400,8 @@ def test_a_name_that_python_reads_as_ascii_only_is_one_line() -> None:
     """As with LC_ALL=C and PYTHONUTF8=0, where bytes beyond ASCII become surrogates."""
     with pytest.raises(OptionError, match=r"storage=/tmp/\\udcc3\\udcbc: .*set PYTHONUTF8=1"):
         Storage("/tmp/\udcc3\udcbc")
+
+
+def test_a_long_error_of_the_storage_keeps_its_beginning(tmp_path: Path) -> None:
+    error = OSError(f"reading key 'a' in bucket 'mine': {'x' * 500}")
+    assert "(reading key 'a' in bucket 'mine': xxx" in str(Storage(tmp_path).unusable(error))

@@ -140,7 +140,7 @@ def test_a_ray_that_does_not_start_loses_nothing(
     assert not list(Path(tmp_path, "drivers").iterdir())
 
 
-def test_who_lacks_the_cluster_s_token_is_told_so() -> None:
+def test_a_missing_token_is_named() -> None:
     """As Ray raises it, whose last error says that it could not connect, and no more."""
     try:
         try:

@@ -1,4 +1,4 @@
-"""A sweep that is told to stop, or has lost Ray, ends: whatever its terminal does."""
+"""A sweep ends when a user stops it or Ray is gone, even if its terminal hangs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 import pytest
 
 #: What is said at once to the first signal.
-_HEARD = "\nending in order; once more ends at once\n"
+_HEARD = "\nending in order; once more stops at once\n"
 
 #: Watches, says so, and does not let itself be interrupted. As a kernel, it must not be ended, and
 #: holds signals back.

@@ -1,4 +1,4 @@
-"""What the user is told at the end, whatever stands in the rows of failed runs."""
+"""The final summary stays safe to print, even if rows of failed runs hold control characters."""
 
 from __future__ import annotations
 

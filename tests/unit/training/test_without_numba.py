@@ -22,7 +22,7 @@ with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     for t in range(3):
         task = make_task(dataset, ShiftOptions(), 0, t)
-        result = train(
+        result = train(  # line 16
             network, task, epochs=1, batch_size=256, optimizer=OptimizerOptions(),
             key=RandomKey((0, t)),
         )
@@ -30,7 +30,7 @@ with warnings.catch_warnings(record=True) as said:
     tickets = find_tickets(network, dataset, sparsity=0.5, rounds=1, count=2, device="cpu")
     assert len(tickets.masks) == 2
     assert check_engine("auto") == check_engine("generic") == []
-print(*(warning.message for warning in said))
+print(*(f"{warning.filename}:{warning.lineno}: {warning.message}" for warning in said))
 for call in (
     lambda: find_tickets(network, dataset, sparsity=0.5, engine="fast", device="cpu"),
     lambda: check_engine("fast"),
@@ -51,7 +51,8 @@ def test_a_stream_and_a_ticket_search(tmp_path: Path) -> None:
     missing = "numba cannot be imported (ImportError: no numba here)"
     refused = f"engine=fast: must be auto or generic here, as {missing}"
     assert done.stdout.splitlines() == [
-        f"training is slower than it could be: {missing}, so the generic engine trains",
+        f"<string>:16: training is slower than it could be: {missing}, so the generic engine "
+        "trains",
         refused,
         refused,
     ]
