@@ -129,7 +129,7 @@ def test_all_measures_are_shown_on_request(tmp_path: Path) -> None:
     columns, said = shown(all_measures=False)
     assert columns == ["ticket count"]
     assert said.endswith(
-        "2 measures left out: analysis/figures.py STORAGE --measures all shows all."
+        "2 measures left out: raylot analyse figures STORAGE --measures all shows all."
     )
     columns, said = shown(all_measures=True)
     assert columns == ["ticket count", "winning ticket count", "mean pairwise\noverlap"]
