@@ -82,7 +82,7 @@ def test_weights_and_biases_keeps_every_run_for_later(
         return [run for name in names for run in runs if name in run]
 
     # W&B's own process writes a file as it ends, which it may do after the sweep.
-    assert comes_true(lambda: len(written()) == 2, 60)
+    assert comes_true(lambda: len(written()) == 2, 180)
     stream, search = written()
     for accuracy in accuracies:
         assert repr(accuracy).encode() in stream
