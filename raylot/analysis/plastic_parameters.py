@@ -72,7 +72,7 @@ DEGREES: tuple[tuple[float, str], ...] = (
 class PlasticParametersOptions(command.StorageOptions):
     """The options of this analysis."""
 
-    confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1)
+    confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1, role="verdict")
 
 
 def measured(storage: Storage) -> list[Setting]:

@@ -117,7 +117,7 @@ _STREAM = ["stream_run_id", "snapshot", "task"]
 class TicketPlasticityOptions(command.StorageOptions):
     """The options of this analysis."""
 
-    confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1)
+    confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1, role="verdict")
 
 
 # ------------------------------------------------------------------ pairing

@@ -17,7 +17,8 @@ from raylot.analysis.tables import tables
 from raylot.analysis.tables.measures import ALL_SHIFTS, STATIONARY, TICKET_MEASURES, in_order
 from raylot.analysis.words import counted
 from raylot.config import PROTOCOL_EXCLUDES, StreamRun, TicketsRun, TicketStreamRun
-from raylot.config.options import is_marked
+from raylot.config.concepts import KINDS, unused_parameters
+from raylot.config.options import role_of
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
@@ -232,20 +233,23 @@ def _with_previous_performance(frame: pd.DataFrame, tasks: pd.DataFrame) -> pd.D
 
 
 def options_by_protocol(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Protocol -> its options as text, those that cannot change results left out."""
+    """Protocol -> its options as text, those that cannot change its results left out."""
     fields = {**StreamRun.model_fields, **TicketStreamRun.model_fields}
     compared = [
         name
         for name, field in fields.items()
-        if name not in PROTOCOL_EXCLUDES and name in runs and is_marked(field, "identity")
+        if name not in PROTOCOL_EXCLUDES and name in runs and role_of(field) != "where"
     ]
-    first = runs.drop_duplicates("protocol").set_index("protocol")[compared]
+    first = runs.drop_duplicates("protocol").set_index("protocol")
     if "plugins" in first:
         first["plugins"] = first["plugins"].map(_of_protocol)
-    return {
-        str(protocol): {str(k): option_text(v) for k, v in row.items()}
-        for protocol, row in first.to_dict("index").items()
-    }
+    found = {}
+    for protocol, row in first.to_dict("index").items():
+        # An older raylot wrote values of these too.
+        not_used = unused_parameters(row) if {*KINDS} <= row.keys() else frozenset()
+        names = [name for name in compared if name not in not_used]
+        found[str(protocol)] = {name: option_text(row[name]) for name in names}
+    return found
 
 
 def _of_protocol(code: Any) -> Any:
