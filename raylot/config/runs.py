@@ -24,6 +24,8 @@ from raylot.config.concepts import (
     TrainingOptions,
     names_in,
     naming_fields,
+    parameters,
+    parameters_used,
     unused_parameters,
 )
 from raylot.config.options import Options, is_marked, option
@@ -210,6 +212,13 @@ class StreamRun(
         return _short_hash(values)
 
     @property
+    def dose(self) -> dict[str, Any]:
+        """Shift and intervention, and their parameters as far as they use them."""
+        kinds = ("shift", "intervention")
+        used = [name for kind in kinds for name in parameters_used(kind, getattr(self, kind))]
+        return {name: getattr(self, name) for name in (*kinds, *used)}
+
+    @property
     def label(self) -> str:
         name = f"{self.kind} seed={self.seed} {self.shift}"
         return name if self.intervention == "none" else f"{name} {self.intervention}"
@@ -326,10 +335,11 @@ class TicketStreamRun(TicketsRun):
         return f"{place}{at} {self.subnetwork}"
 
 
-#: What a study compares; runs that differ in anything else are not comparable.
-PROTOCOL_EXCLUDES = {
-    n for n, field in TicketStreamRun.model_fields.items() if is_marked(field, "compared")
-}
+_COMPARED = {n for n, field in TicketStreamRun.model_fields.items() if is_marked(field, "compared")}
+
+#: What a study compares, doses of shifts and interventions among it; runs that differ in anything
+#: else are not comparable.
+PROTOCOL_EXCLUDES = _COMPARED.union(*(parameters(kind) for kind in KINDS if kind in _COMPARED))
 
 
 def _short_hash(values: Mapping[str, Any]) -> str:

@@ -227,6 +227,16 @@ def test_what_a_sweep_compares_shares_a_protocol(name: str, value: Any) -> None:
     assert TicketStreamRun(**{name: value}).protocol == TicketStreamRun().protocol
 
 
+@pytest.mark.parametrize("name", [*parameters("shift"), *parameters("intervention")])
+def test_doses_share_a_protocol_and_are_runs_of_their_own(name: str) -> None:
+    chosen = TicketsRun(**USED_WITH.get(name, {}))
+    dose = TicketsRun(**{**USED_WITH.get(name, {}), name: CHANGED[name]})
+    assert dose.protocol == chosen.protocol == TicketsRun().protocol
+    assert dose.run_id != chosen.run_id
+    assert dose.dose.keys() == chosen.dose.keys() >= {"shift", "intervention", name}
+    assert dose.dose != chosen.dose
+
+
 def test_a_dense_ticket_stream_has_no_options_of_the_search() -> None:
     plain = TicketStreamRun(subnetwork="dense")
     changed = TicketStreamRun(subnetwork="dense", tickets=8, masked="freeze", sparsity=0.9)
@@ -240,7 +250,7 @@ def test_a_dense_ticket_stream_has_no_options_of_the_search() -> None:
 @pytest.mark.parametrize(
     "name",
     ["lr", "epochs", "hidden", "dataset", "tickets", "snapshots", "criterion", "network",
-     "fraction", "redo_interval", "width", "momentum"],
+     "width", "momentum"],
 )  # fmt: skip
 def test_everything_else_makes_another_protocol(name: str) -> None:
     chosen = TicketsRun(**USED_WITH.get(name, {}))
