@@ -26,7 +26,7 @@ class StorageOptions(Options):
     """The options of every analysis."""
 
     storage: str = option(
-        ..., "storage of a sweep", accepts="folder or URI, as given to the sweep"
+        ..., "storage of a sweep", accepts="folder or URI, as given to the sweep", role="where"
     )  # fmt: skip
 
 

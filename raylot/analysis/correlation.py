@@ -89,23 +89,28 @@ class CorrelationOptions(command.StorageOptions):
         "test_accuracy",
         "plasticity measure that is printed; the files hold all",
         accepts="test_accuracy, or another of the storage's plasticity measures",
+        role="verdict",
     )
     tickets: str = option(
         "ticket_count",
         "ticket measure that is printed; the files hold all",
         accepts=f"one of {', '.join(TICKET_MEASURES)}",
+        role="verdict",
     )
     pairing: Pairing = option(
         "same",
         "task whose performance a snapshot is paired with: the one it is about to train on, or the "
         "one before, as in the original study's plots, which slipped by one task",
+        role="verdict",
     )
     center: Literal["mean", "iqm"] = option(
-        "mean", "center over seeds in the trends: mean, or interquartile mean"
+        "mean", "center over seeds in the trends: mean, or interquartile mean", role="verdict"
     )
-    confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1)
-    resamples: int = option(2000, "bootstrap resamples of the seeds", ge=10, le=100_000)
-    seed: int = option(0, "seed of the bootstrap's draws", ge=0, le=2**63 - 1)
+    confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1, role="verdict")
+    resamples: int = option(
+        2000, "bootstrap resamples of the seeds", ge=10, le=100_000, role="verdict"
+    )
+    seed: int = option(0, "seed of the bootstrap's draws", ge=0, le=2**63 - 1, role="verdict")
 
 
 def correlate(

@@ -22,11 +22,12 @@ from raylot.analysis.output import plain_table, print_answers
 from raylot.analysis.statistics.intervals import ENOUGH_SEEDS, Mean, mean_interval
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.observations import (
+    DOSE,
     PLACE,
     Observations,
     Setting,
     groups,
-    label_plugin_versions,
+    label_variants,
     observe,
     settings,
 )
@@ -72,7 +73,7 @@ DEGREES: tuple[tuple[float, str], ...] = (
 class PlasticParametersOptions(command.StorageOptions):
     """The options of this analysis."""
 
-    confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1)
+    confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1, role="verdict")
 
 
 def measured(storage: Storage) -> list[Setting]:
@@ -87,7 +88,7 @@ def measured(storage: Storage) -> list[Setting]:
             f"storage={storage.root}: must be the folder or URI of a raylot storage that holds "
             "plastic parameters (tables/plastic_parameters has none)"
         )
-    rows = label_plugin_versions(rows, tables.read(storage, "runs", ["run_id", "plugins"]))
+    rows = label_variants(rows, tables.read(storage, "runs", ["run_id", "plugins", *DOSE]))
     return settings(Observations(rows, [], [], observe(storage).options))
 
 

@@ -78,7 +78,7 @@ _BOUNDS = dict.fromkeys(QUANTITIES, (0.0, 1.0)) | dict.fromkeys((PAIRED, SHIFTED
 class ReproductionOptions(command.StorageOptions):
     """The options of this analysis."""
 
-    confidence: float = option(0.95, "confidence of the ranges", gt=0, lt=1)
+    confidence: float = option(0.95, "confidence of the ranges", gt=0, lt=1, role="verdict")
 
 
 @dataclass(frozen=True)

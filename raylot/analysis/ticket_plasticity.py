@@ -29,7 +29,7 @@ from raylot.analysis.tables.observations import (
     Observations,
     Setting,
     groups,
-    label_plugin_versions,
+    label_variants,
     options_by_protocol,
     settings,
 )
@@ -117,7 +117,7 @@ _STREAM = ["stream_run_id", "snapshot", "task"]
 class TicketPlasticityOptions(command.StorageOptions):
     """The options of this analysis."""
 
-    confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1)
+    confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1, role="verdict")
 
 
 # ------------------------------------------------------------------ pairing
@@ -315,9 +315,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = command.parse(TicketPlasticityOptions, __doc__, arguments)
     storage = Storage(options.storage)
     runs = tables.read(storage, "runs")
-    tasks, tickets = (
-        label_plugin_versions(tables.read(storage, t), runs) for t in ("tasks", "tickets")
-    )
+    tasks, tickets = (label_variants(tables.read(storage, t), runs) for t in ("tasks", "tickets"))
     pairs = paired_tasks(tasks, runs)
     if pairs.empty:
         wanted = "hold tickets that were trained on further tasks, and another network on the same "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,14 @@ from typing import Any, NoReturn
 import yaml
 
 from raylot.config import PRESETS, Study
-from raylot.config.options import Options, accepted, did_you_mean, is_marked, takes_several
+from raylot.config.options import (
+    Options,
+    accepted,
+    did_you_mean,
+    is_marked,
+    role_of,
+    takes_several,
+)
 from raylot.config.parser import OneLineParser, dashed, print_error, words_of
 from raylot.config.presets import preset_with
 from raylot.foundation import registry
@@ -135,6 +143,11 @@ def _parser(
     """Returns what reads every option; see `parse`. Of ``own`` the short help shows all."""
     shows_all = "--help-all" in words
     more = "These are the options that most studies need; --help-all lists every option."
+    roles = (
+        "The word in brackets says what an option decides: how networks are trained, the extent of "
+        "what is computed, how tickets are searched, what is measured (measurement), what the "
+        "analysis concludes (verdict), or where and how fast all of that is computed."
+    )
     parser = OneLineParser(
         Study.model_fields,
         prog=prog,
@@ -143,7 +156,7 @@ def _parser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="%(prog)s [--preset NAME] [--config FILE.yaml] [--plugin FILE.py] "
         "[--OPTION VALUE ...] [--dry-run]",
-        epilog=None if shows_all else more,
+        epilog=textwrap.fill(roles) if shows_all else more,
     )
     parser.add_argument(
         "-h", "--help", action="help", help="list the options that most studies need"
@@ -179,6 +192,8 @@ def _parser(
             text = f"{field.description}; {accepted(field)}"
             if default is not None:
                 text += f" (default: {_shown(default)})"
+            if shows_all:
+                text += f" [{role_of(field)}]"
             # Read as text: the models check and convert, with one wording for files and here.
             is_bool = field.annotation is bool
             is_shown = shows_all or is_marked(field, "common") or option_name in own

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,6 +20,8 @@ from raylot.config.options import (
     OneOf,
     Options,
     accepted,
+    is_parameter,
+    is_used_by,
     named_by,
     option,
     parse_integers,
@@ -26,6 +29,7 @@ from raylot.config.options import (
 )
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
+from raylot.foundation.names import BUILT_IN
 from raylot.foundation.paths import why_refused
 
 Integers = BeforeValidator(parse_integers)
@@ -69,20 +73,20 @@ class DataOptions(Options, title="data"):
 
     dataset: Literal["digits", "mnist"] = option(
         "digits", "data set: scikit-learn's 8x8 digits (embedded) or MNIST (needs data_root)",
-        common=True,
+        common=True, role="training",
     )  # fmt: skip
     scaling: Literal["raw", "unit", "standardize"] = option(
         "raw", "inputs as stored (0-16 for digits, 0-255 for mnist), divided by their maximum, or "
-        "with the training split's mean 0 and standard deviation 1",
+        "with the training split's mean 0 and standard deviation 1", role="training",
     )  # fmt: skip
     data_root: Path | None = option(
         None, "folder that holds MNIST in torchvision's layout (MNIST/raw/...)",
         accepts="a folder that holds MNIST/raw/train-images-idx3-ubyte and its three siblings",
-        identity=False,
+        role="where",
     )  # fmt: skip
     download: bool = option(
         False, "download MNIST into data_root if it is not there; on the command line only, a "
-        "configuration file cannot ask for it", identity=False,
+        "configuration file cannot ask for it", role="where",
     )  # fmt: skip
 
     @field_validator("data_root", mode="before")
@@ -111,32 +115,35 @@ class DataOptions(Options, title="data"):
 
 
 class ShiftParameters(Options, title="shifts"):
-    """How far tasks of a stream differ; each option says which shift types it is for."""
+    """How far tasks of a stream differ."""
 
     fraction: float = option(
-        1.0, "permuted_pixels: share of the pixels that are permuted among themselves",
-        gt=0, le=1, off=1.0,
+        1.0, "share of the pixels that are permuted among themselves", gt=0, le=1, off=1.0,
+        role="training", used_by=("permuted_pixels",),
     )  # fmt: skip
     first_task_identity: bool = option(
-        False, "permuted_pixels, permuted_labels, random_labels, rotation: task 0 is the data set "
-        "itself", off=False,
+        False, "task 0 is the data set itself", off=False, role="training",
+        used_by=("permuted_pixels", "permuted_labels", "random_labels", "rotation"),
     )  # fmt: skip
     rotation_range: float = option(
-        360.0, "rotation: each task's angle is drawn from 0 to this, in degrees",
-        gt=0, le=360, off=360.0,
+        360.0, "each task's angle is drawn from 0 to this, in degrees", gt=0, le=360, off=360.0,
+        role="training", used_by=("rotation",),
     )  # fmt: skip
-    classes_per_task: int = option(2, "class_split: classes of each task", ge=2, le=10, off=2)
+    classes_per_task: int = option(
+        2, "classes of each task", ge=2, le=10, off=2, role="training", used_by=("class_split",)
+    )
     noise_step: float = option(
-        0.02, "noise: share of the pixels replaced by random values, times the task's number",
-        gt=0, le=1, off=0.02,
+        0.02, "share of the pixels replaced by random values, times the task's number",
+        gt=0, le=1, off=0.02, role="training", used_by=("noise",),
     )  # fmt: skip
     period: int = option(
         0, "tasks after which the stream starts over with its first task; 0: never",
-        ge=0, le=1_000_000, off=0,
+        ge=0, le=1_000_000, off=0, role="training", unused_by=("stationary",),
     )  # fmt: skip
     gradual: float = option(
         0.0, "share of a task's training over which the previous task's examples fade out; "
         "0: tasks change at once; tickets are searched on the new task alone", ge=0, le=1, off=0.0,
+        role="training", unused_by=("stationary",),
     )  # fmt: skip
 
 
@@ -145,34 +152,37 @@ class ShiftOptions(ShiftParameters, NamingOptions):
 
     shift: Annotated[str, OneOf("shift")] = option(
         "permuted_pixels", "what changes from task to task; stationary is the control",
-        compared=True,
+        compared=True, role="training",
     )  # fmt: skip
 
 
 class InterventionParameters(Options, title="interventions"):
-    """How strongly a method acts; each option says which interventions it is for."""
+    """How strongly a method acts."""
 
     l2_strength: float = option(
-        1e-4, "l2, l2_init: factor of the sum of squares that is added to the loss (without 1/2)",
-        ge=0, le=100, off=1e-4,
+        1e-4, "factor of the sum of squares that is added to the loss (without 1/2)",
+        ge=0, le=100, off=1e-4, role="training", used_by=("l2", "l2_init"),
     )  # fmt: skip
     shrink: float = option(
-        0.8, "shrink_and_perturb: factor by which weights shrink", ge=0, le=1, off=0.8
-    )
+        0.8, "factor by which weights shrink", ge=0, le=1, off=0.8,
+        role="training", used_by=("shrink_and_perturb",),
+    )  # fmt: skip
     perturb: float = option(
-        0.1, "shrink_and_perturb: share of a fresh initialisation that is then added",
-        ge=0, le=100, off=0.1,
+        0.1, "share of a fresh initialisation that is then added", ge=0, le=100, off=0.1,
+        role="training", used_by=("shrink_and_perturb",),
     )  # fmt: skip
     perturb_every: Literal["task", "step"] = option(
-        "task", "shrink_and_perturb: after each task, or after each training step", off="task"
-    )
+        "task", "after each task, or after each training step", off="task",
+        role="training", used_by=("shrink_and_perturb",),
+    )  # fmt: skip
     redo_threshold: float = option(
-        0.025, "redo: a unit is reset if its mean |activation| is at most this share of its "
-        "layer's mean", ge=0, le=1, off=0.025,
+        0.025, "a unit is reset if its mean |activation| is at most this share of its layer's mean",
+        ge=0, le=1, off=0.025, role="training", used_by=("redo",),
     )  # fmt: skip
     redo_interval: int = option(
-        100, "redo: training steps between resets", ge=1, le=1_000_000_000, off=100
-    )
+        100, "training steps between resets", ge=1, le=1_000_000_000, off=100,
+        role="training", used_by=("redo",),
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _small_steps_shrink_little(self) -> Self:
@@ -188,40 +198,46 @@ class InterventionOptions(InterventionParameters, NamingOptions):
     """Options that choose a method to keep plasticity."""
 
     intervention: Annotated[str, OneOf("intervention")] = option(
-        "none", "method that is meant to keep plasticity", compared=True, off="none"
-    )
+        "none", "method that is meant to keep plasticity", compared=True, off="none",
+        role="training",
+    )  # fmt: skip
 
 
 class NetworkOptions(NamingOptions, title="network"):
     """Options that choose the network."""
 
     network: Annotated[str, OneOf("network")] = option(
-        "mlp", "architecture; those built in have ReLU activations"
+        "mlp", "architecture; those built in have ReLU activations", role="training"
     )
     hidden: Annotated[
         tuple[Annotated[int, Field(ge=1, le=65536)], ...], Integers, Field(min_length=1)
     ] = option(
-        (64,), "mlp: units of each hidden layer, first to last", common=True,
+        (64,), "units of each hidden layer, first to last", common=True,
         accepts="one or more whole numbers in [1, 65536], as 256 or 100,100",
+        role="training", used_by=("mlp",),
     )  # fmt: skip
     width: int = option(
-        16, "vgg, resnet: channels of the first stage; each later one doubles them",
-        ge=1, le=4096, off=16,
+        16, "channels of the first stage; each later one doubles them",
+        ge=1, le=4096, off=16, role="training", used_by=("vgg", "resnet"),
     )  # fmt: skip
     norm: Literal["none", "batch", "layer"] = option(
-        "none", "vgg, resnet: normalisation after each convolution", off="none"
-    )
+        "none", "normalisation after each convolution", off="none",
+        role="training", used_by=("vgg", "resnet"),
+    )  # fmt: skip
 
 
 class OptimizerOptions(Options):
     """How weights move."""
 
-    optimizer: Literal["adam", "sgd"] = option("adam", "optimizer")
-    lr: float = option(1e-3, "learning rate", common=True, gt=0, le=100)
-    momentum: float = option(0.0, "momentum of sgd", ge=0, lt=1)
+    optimizer: Literal["adam", "sgd"] = option("adam", "optimizer", role="training")
+    lr: float = option(1e-3, "learning rate", common=True, gt=0, le=100, role="training")
+    momentum: float = option(
+        0.0, "momentum", ge=0, lt=1, role="training", used_by=("sgd",)
+    )  # fmt: skip
     weight_decay: float = option(
-        0.0, "weight decay, added to the gradient as torch.optim does", ge=0, le=100
-    )
+        0.0, "weight decay, added to the gradient as torch.optim does", ge=0, le=100,
+        role="training",
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _momentum_needs_sgd(self) -> Self:
@@ -234,33 +250,37 @@ class TrainingOptions(OptimizerOptions, title="training"):
     """How one network is trained on one task."""
 
     epochs: int = option(
-        10, "passes over each task's training split", common=True, ge=1, le=100_000
+        10, "passes over each task's training split", common=True, ge=1, le=100_000, role="training"
     )
-    batch_size: int = option(32, "examples per training step", ge=1, le=1_000_000)
+    batch_size: int = option(32, "examples per training step", ge=1, le=1_000_000, role="training")
     drop_last: bool = option(
-        False, "leave out the last batch of an epoch if it is smaller than batch_size", off=False
-    )
+        False, "leave out the last batch of an epoch if it is smaller than batch_size", off=False,
+        role="training",
+    )  # fmt: skip
     device: Literal["auto", "cpu", "cuda"] = option(
-        "auto", "where to train; auto is a GPU if the trial was granted one", identity=False
+        "auto", "where to train; auto is a GPU if the trial was granted one", role="where"
     )
     engine: Literal["auto", "generic", "fast", "stacked"] = option(
         "auto", "how networks are trained: by a loop for any network, by compiled code for ReLU "
         "MLPs with adam on the CPU, or all tickets of a search as one computation, for GPUs; "
-        "results differ by rounding; auto takes the fastest that applies", identity=False,
+        "results differ by rounding; auto takes the fastest that applies", role="where",
     )  # fmt: skip
 
 
 class StreamOptions(Options, title="stream"):
     """How long the stream is, and when snapshots are taken."""
 
-    tasks: int = option(31, "tasks in the stream", common=True, ge=1, le=1_000_000)
+    tasks: int = option(31, "tasks in the stream", common=True, ge=1, le=1_000_000, role="extent")
     snapshots: Annotated[tuple[int, ...], Integers, Field(min_length=1)] = option(
         "0-:10", "tasks before which a snapshot is taken; its tickets are searched on that task",
         common=True,
         accepts="task numbers from 0 to tasks - 1, each once, as 0,10,20 or 0-20:10 or 0-:10",
+        role="extent",
     )  # fmt: skip
     carry_optimizer: bool = option(
-        False, "carry the optimizer's state from task to task instead of starting it afresh"
+        False,
+        "carry the optimizer's state from task to task instead of starting it afresh",
+        role="training",
     )
 
     @field_validator("snapshots", mode="before")
@@ -285,25 +305,30 @@ class PlasticityOptions(NamingOptions, title="plasticity"):
     """How a snapshot's plasticity is measured."""
 
     probe_size: int = option(
-        512, "training inputs of the new task on which activations are measured", ge=2, le=60000
-    )
+        512, "training inputs of the new task on which activations are measured", ge=2, le=60000,
+        role="measurement",
+    )  # fmt: skip
     dormant_threshold: float = option(
         0.025, "tau: a unit is dormant if its mean |activation| is at most this share of "
-        "its layer's mean (Sokar et al. 2023)", ge=0, le=1,
+        "its layer's mean (Sokar et al. 2023)", ge=0, le=1, role="measurement",
     )  # fmt: skip
     trainability_gap: bool = option(
-        True, "train a fresh network on each snapshot's task too, to measure the trainability gap"
+        True,
+        "train a fresh network on each snapshot's task too, to measure the trainability gap",
+        role="measurement",
     )
     ntk_examples: int = option(
         32, "inputs of the probe (at most probe_size) between which the empirical NTK is measured; "
-        "0: not measured", ge=0, le=4096, off=32,
+        "0: not measured", ge=0, le=4096, off=32, role="measurement",
     )  # fmt: skip
     sharpness_iterations: int = option(
         20, "power iterations towards the largest Hessian eigenvalue; 0: not measured",
-        ge=0, le=10_000, off=20,
+        ge=0, le=10_000, off=20, role="measurement",
     )  # fmt: skip
     metrics: Annotated[tuple[str, ...] | None, BeforeValidator(parse_list), OneOf("metric")] = (
-        option(None, "metrics of plugins, measured beside those built in", off=None)
+        option(
+            None, "metrics of plugins, measured beside those built in", off=None, role="measurement"
+        )
     )
 
     @field_validator("metrics")
@@ -321,22 +346,24 @@ class PruningOptions(Options):
     """How a ticket is searched (iterative magnitude pruning)."""
 
     scope: Literal["layer", "global"] = option(
-        "layer", "rank weights within each layer, or over all layers"
+        "layer", "rank weights within each layer, or over all layers", role="search"
     )
     masked: Literal["zero", "freeze"] = option(
-        "zero", "pruned weights are 0 for good, or stay at the value to which they are rewound"
+        "zero",
+        "pruned weights are 0 for good, or stay at the value to which they are rewound",
+        role="search",
     )
     criterion: Literal["magnitude", "magnitude_increase", "movement", "random"] = option(
         "magnitude", "what a weight's survival is ranked by: |w| after training, its increase, the "
-        "distance |w - w0| it moved, or chance (Zhou et al. 2019)", off="magnitude",
+        "distance |w - w0| it moved, or chance (Zhou et al. 2019)", off="magnitude", role="search",
     )  # fmt: skip
     rewind_steps: int = option(
         0, "training steps after the snapshot to whose state weights are rewound; 0: the snapshot",
-        ge=0, le=1_000_000_000, off=0,
+        ge=0, le=1_000_000_000, off=0, role="search",
     )  # fmt: skip
     output_rate: float = option(
         1.0, "rate at which the output layer is pruned per round, as a share of the others' rate "
-        "(with scope layer)", ge=0, le=1, off=1.0,
+        "(with scope layer)", ge=0, le=1, off=1.0, role="search",
     )  # fmt: skip
 
     @model_validator(mode="after")
@@ -351,37 +378,41 @@ class TicketOptions(PruningOptions, title="tickets"):
 
     tickets: int = option(
         4, "tickets per snapshot and sparsity; they differ in data order", common=True,
-        ge=1, le=1000,
+        ge=1, le=1000, role="extent",
     )  # fmt: skip
     random_masks: int | None = option(
         None, "random masks of the same layer densities, as control; none given: as many as "
-        "tickets", ge=0, le=1000,
+        "tickets", ge=0, le=1000, role="extent",
     )  # fmt: skip
     random_density: float | None = option(
         None, "random masks keep each weight independently with this probability instead",
         accepts="a number in (0, 1], or none for the tickets' layer densities",
-        gt=0, le=1, off=None,
+        gt=0, le=1, off=None, role="search",
     )  # fmt: skip
     shuffled_masks: int = option(
-        0, "tickets' masks shuffled within each layer, as control", ge=0, le=1000, off=0
-    )
+        0, "tickets' masks shuffled within each layer, as control", ge=0, le=1000, off=0,
+        role="extent",
+    )  # fmt: skip
     reinit_tickets: int = option(
-        0, "tickets trained from a fresh initialisation, as control", ge=0, le=1000, off=0
-    )
+        0, "tickets trained from a fresh initialisation, as control", ge=0, le=1000, off=0,
+        role="extent",
+    )  # fmt: skip
     tolerance: float = option(
         0.01, "a ticket wins if its test accuracy is at most this much (as a fraction of 1) "
         "below the dense network's, and above every random or shuffled mask's of its layer "
-        "densities, if there are any", ge=0, le=1,
+        "densities, if there are any", ge=0, le=1, role="verdict",
     )  # fmt: skip
 
 
 class TicketSearchOptions(TrainingOptions, TicketOptions):
     """The whole search for the tickets of one snapshot at one sparsity."""
 
-    sparsity: Sparsity = option(0.8, "target fraction of the weights removed", compared=True)
+    sparsity: Sparsity = option(
+        0.8, "target fraction of the weights removed", compared=True, role="search"
+    )
     rounds: int | None = option(
         None, "pruning rounds; none given: 20% of the survivors per round", compared=True,
-        ge=1, le=1000,
+        ge=1, le=1000, role="search",
     )  # fmt: skip
 
     @field_validator("rounds")
@@ -416,18 +447,65 @@ class PlasticParameterOptions(Options, title="plastic parameters"):
 
     plastic_task: Literal["same", "unshifted"] = option(
         "same", "plastic parameters are measured on the snapshot's task, or (as the original study "
-        "did) on the data set itself", off="same",
+        "did) on the data set itself", off="same", role="measurement",
     )  # fmt: skip
     plastic_scaling: Literal["same", "raw", "unit", "standardize"] = option(
         "same", "scaling of the inputs there; the original study standardised them there only",
-        off="same",
+        off="same", role="measurement",
     )  # fmt: skip
     plastic_density: Literal["layer", "overall"] = option(
         "layer", "plastic parameters are as many as the ticket's in each layer, or (as in the "
-        "original study) its overall share of each layer", off="layer",
+        "original study) its overall share of each layer", off="layer", role="measurement",
     )  # fmt: skip
 
 
 def customary_rounds(sparsity: float) -> int:
     """Rounds that remove about 20% of the survivors each (Frankle & Carbin 2019); at least 1."""
     return max(1, round(math.log(1 - sparsity) / math.log(0.8)))
+
+
+#: Option that chooses one of several -> the model that declares what these use.
+_PARAMETERS: dict[str, type[Options]] = {
+    "shift": ShiftParameters,
+    "network": NetworkOptions,
+    "intervention": InterventionParameters,
+    "optimizer": OptimizerOptions,
+}
+
+#: Options that choose what has parameters of its own.
+KINDS = tuple(_PARAMETERS)
+
+
+@functools.cache
+def parameters(kind: str) -> tuple[str, ...]:
+    """The parameters of a kind of choice, ``shift``, ``network``, ``intervention`` or
+    ``optimizer``."""
+    declared = _PARAMETERS[kind].model_fields
+    return tuple(name for name, field in declared.items() if is_parameter(field))
+
+
+@functools.cache
+def parameters_used(kind: str, name: str) -> tuple[str, ...]:
+    """The parameters that a shift, network, intervention or optimizer uses.
+
+    A plugin's may read every parameter of its kind.
+    """
+    declared = _PARAMETERS[kind].model_fields
+    is_plugin = name not in BUILT_IN.get(kind, (name,))
+    return tuple(p for p in parameters(kind) if is_plugin or is_used_by(declared[p], name))
+
+
+def unused_parameters(choices: Mapping[Any, Any]) -> frozenset[str]:
+    """The parameters that nothing uses.
+
+    Args:
+        choices: the chosen shift, network, intervention and optimizer, by their kind.
+    """
+    return _unused(tuple(choices[kind] for kind in KINDS))
+
+
+@functools.cache
+def _unused(names: tuple[str, ...]) -> frozenset[str]:
+    """The parameters that are not used by what is named, in the order of `KINDS`."""
+    used = {p for kind, name in zip(KINDS, names, strict=True) for p in parameters_used(kind, name)}
+    return frozenset(p for kind in KINDS for p in parameters(kind) if p not in used)

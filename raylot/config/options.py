@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_origin
@@ -22,6 +22,10 @@ _LONGEST_RANGE = 100_000
 
 #: ``3``, ``0-9`` or ``0-40:10``.
 _SPAN = re.compile("([0-9]+)(?:-([0-9]+)(?::([0-9]+))?)?")
+
+#: What an option decides: how networks are trained, how much is computed, how tickets are searched,
+#: what is measured, what the analysis concludes, or where and how fast all of that is computed.
+Role = Literal["training", "extent", "search", "measurement", "verdict", "where"]
 
 # ------------------------------------------------------------------ reading values as users write
 
@@ -92,8 +96,10 @@ def option(
     default: Any,
     help: str,
     *,
+    role: Role,
+    used_by: Sequence[str] = (),
+    unused_by: Sequence[str] = (),
     accepts: str | None = None,
-    identity: bool = True,
     off: Any = PydanticUndefined,
     common: bool = False,
     compared: bool = False,
@@ -104,16 +110,25 @@ def option(
     Args:
         default: Its value when not given.
         help: What it does, with units.
+        role: What it decides. An option with the role ``where`` cannot change results, and is no
+            part of a run's identity.
+        used_by: Of a parameter of shifts, networks, interventions or optimizers: those that use it,
+            by name; plugins may always use it. They begin the help text.
+        unused_by: The same for a parameter that nearly all use: those that do not.
         accepts: What is accepted, in words; left out, it is derived from type and range.
-        identity: Whether it can change results and so belongs to a run's identity.
         off: The value that leaves a run's identity as it was before the option existed.
         common: Whether most studies need it, so that ``--help`` shows it.
         compared: Whether a study compares its values, so that runs that differ in it alone share a
             protocol.
         **constraints: pydantic's ``ge``, ``gt``, ``le``, ``lt``, ``min_length``.
     """
-    extra = {"accepts": accepts, "identity": identity, "off": off}
+    extra: dict[str, Any] = {"role": role, "accepts": accepts, "off": off}
     extra |= {"common": common, "compared": compared}
+    extra |= {"used_by": tuple(used_by), "unused_by": tuple(unused_by)}
+    if used_by:
+        help = f"{', '.join(used_by)}: {help}"
+    if unused_by:
+        help = f"all but {', '.join(unused_by)}: {help}"
     return Field(default, description=help, json_schema_extra=extra, **constraints)
 
 
@@ -151,7 +166,7 @@ class Options(BaseModel):
         values = self.model_dump(mode="json")
         for name, field in type(self).model_fields.items():
             is_off = getattr(self, name) == _extra(field).get("off", PydanticUndefined)
-            if is_off or not is_marked(field, "identity"):
+            if is_off or role_of(field) == "where":
                 del values[name]
         return values
 
@@ -164,8 +179,25 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
 
 
 def is_marked(field: FieldInfo, mark: str) -> bool:
-    """Whether an option was declared as ``common``, ``compared`` or ``identity``, see `option`."""
+    """Whether an option was declared as ``common`` or ``compared``, see `option`."""
     return bool(_extra(field).get(mark))
+
+
+def role_of(field: FieldInfo) -> Role:
+    """Returns the role with which an option was declared, see `option`."""
+    role: Role = _extra(field)["role"]
+    return role
+
+
+def is_parameter(field: FieldInfo) -> bool:
+    """Whether an option was declared with those that use it, see `option`."""
+    return bool(_extra(field).get("used_by") or _extra(field).get("unused_by"))
+
+
+def is_used_by(field: FieldInfo, name: str) -> bool:
+    """Whether something built in uses a parameter, see `option`."""
+    used_by, unused_by = _extra(field)["used_by"], _extra(field)["unused_by"]
+    return name in used_by if used_by else name not in unused_by
 
 
 def takes_several(field: FieldInfo) -> bool:

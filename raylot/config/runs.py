@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import field_validator, model_validator
 
 from raylot.config.concepts import (
+    KINDS,
     DataOptions,
     InterventionOptions,
     NetworkOptions,
@@ -23,6 +24,9 @@ from raylot.config.concepts import (
     TrainingOptions,
     names_in,
     naming_fields,
+    parameters,
+    parameters_used,
+    unused_parameters,
 )
 from raylot.config.options import Options, is_marked, option
 from raylot.foundation import registry
@@ -46,7 +50,9 @@ Subnetwork = Literal["ticket", "dense", "random", "reinit"]
 class SeedOptions(Options):
     """The option that decides every random draw."""
 
-    seed: int = option(0, "seed of every random draw", compared=True, ge=0, le=2**63 - 1)
+    seed: int = option(
+        0, "seed of every random draw", compared=True, ge=0, le=2**63 - 1, role="training"
+    )
 
 
 class StreamRun(
@@ -65,8 +71,17 @@ class StreamRun(
 
     plugins: str | None = option(
         None, "what the run uses of plugins, as kind:name:code with a short hash of the plugin's "
-        "code; filled in", off=None,
+        "code; filled in", off=None, role="training",
     )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _unused_parameters_do_nothing(self) -> Self:
+        """Puts parameters that the run does not use at their defaults.
+
+        So nothing can depend on them, and runs that differ in them alone are one run.
+        """
+        self.__dict__.update({n: type(self).model_fields[n].default for n in self._not_used})
+        return self
 
     @field_validator("plugins")
     @classmethod
@@ -180,16 +195,28 @@ class StreamRun(
     @property
     def unused_options(self) -> set[str]:
         """Options that play no part in this run; the ``runs`` table has null for them."""
-        return set()
+        return {*self._not_used}
+
+    @property
+    def _not_used(self) -> frozenset[str]:
+        return unused_parameters({kind: getattr(self, kind) for kind in KINDS})
 
     @property
     def protocol(self) -> str:
         """Short hash of all options but those that a sweep compares: equal for comparable runs."""
-        left_out = PROTOCOL_EXCLUDES | self.unused_options | {"plugins"}
+        # Parameters that are not used stay, at their defaults: as in rows of older versions.
+        left_out = PROTOCOL_EXCLUDES | (self.unused_options - self._not_used) | {"plugins"}
         values = {n: value for n, value in self.identity().items() if n not in left_out}
         if plugins := registry.without(self.plugins, PROTOCOL_EXCLUDES):
             values["plugins"] = plugins
         return _short_hash(values)
+
+    @property
+    def dose(self) -> dict[str, Any]:
+        """Shift and intervention, and their parameters as far as they use them."""
+        kinds = ("shift", "intervention")
+        used = [name for kind in kinds for name in parameters_used(kind, getattr(self, kind))]
+        return {name: getattr(self, name) for name in (*kinds, *used)}
 
     @property
     def label(self) -> str:
@@ -202,7 +229,7 @@ class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
 
     kind: ClassVar[str] = "tickets"
 
-    task: int = option(0, "the snapshot's task", compared=True, ge=0)
+    task: int = option(0, "the snapshot's task", compared=True, ge=0, role="search")
 
     @model_validator(mode="after")
     def _search_fits_its_stream(self) -> Self:
@@ -255,12 +282,14 @@ class TicketStreamRun(TicketsRun):
 
     subnetwork: Subnetwork = option(
         "ticket", "a ticket, the dense network, a random mask (as the search's control), or the "
-        "ticket from a fresh initialisation", compared=True,
+        "ticket from a fresh initialisation", compared=True, role="search",
     )  # fmt: skip
     ticket: int = option(
-        0, "which ticket of the snapshot, or which random draw", compared=True, ge=0
+        0, "which ticket of the snapshot, or which random draw", compared=True, ge=0, role="search"
     )
-    ticket_tasks: int = option(10, "new tasks, from the one after the snapshot's", ge=1)
+    ticket_tasks: int = option(
+        10, "new tasks, from the one after the snapshot's", ge=1, role="extent"
+    )
 
     @model_validator(mode="after")
     def _ticket_was_searched(self) -> Self:
@@ -287,9 +316,9 @@ class TicketStreamRun(TicketsRun):
     @property
     def unused_options(self) -> set[str]:
         if self.subnetwork != "dense":
-            return set()
+            return super().unused_options
         of_search = set(TicketsRun.model_fields) - set(StreamRun.model_fields)
-        return of_search - _SEARCH_OF_DENSE | {"ticket"}
+        return super().unused_options | of_search - _SEARCH_OF_DENSE | {"ticket"}
 
     @property
     def parent(self) -> StreamRun:
@@ -306,10 +335,11 @@ class TicketStreamRun(TicketsRun):
         return f"{place}{at} {self.subnetwork}"
 
 
-#: What a study compares; runs that differ in anything else are not comparable.
-PROTOCOL_EXCLUDES = {
-    n for n, field in TicketStreamRun.model_fields.items() if is_marked(field, "compared")
-}
+_COMPARED = {n for n, field in TicketStreamRun.model_fields.items() if is_marked(field, "compared")}
+
+#: What a study compares, doses of shifts and interventions among it; runs that differ in anything
+#: else are not comparable.
+PROTOCOL_EXCLUDES = _COMPARED.union(*(parameters(kind) for kind in KINDS if kind in _COMPARED))
 
 
 def _short_hash(values: Mapping[str, Any]) -> str:

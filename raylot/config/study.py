@@ -39,17 +39,17 @@ class SearchOptions(NamingOptions, title="what is varied"):
 
     seeds: Annotated[tuple[_Seed, ...], Integers, Field(min_length=1)] = option(
         "0-4", "seeds, each a replicate", common=True,
-        accepts="whole numbers from 0, each once, as 0-9 or 0,3,5",
+        accepts="whole numbers from 0, each once, as 0-9 or 0,3,5", role="training",
     )  # fmt: skip
     shifts: Annotated[tuple[str, ...], _List, OneOf("shift"), Field(min_length=1)] = option(
-        ("permuted_pixels", "stationary"), "shift types to compare", common=True
+        ("permuted_pixels", "stationary"), "shift types to compare", common=True, role="training"
     )
     interventions: Annotated[tuple[str, ...], _List, OneOf("intervention"), Field(min_length=1)] = (
-        option(("none",), "interventions to compare", common=True)
+        option(("none",), "interventions to compare", common=True, role="training")
     )
     sparsities: Annotated[tuple[Sparsity, ...], _List, Field(min_length=1)] = option(
         (0.8, 0.9), "target fractions of weights removed", common=True,
-        accepts="one or more numbers in [0, 1), each once, as 0.8,0.9",
+        accepts="one or more numbers in [0, 1), each once, as 0.8,0.9", role="search",
     )  # fmt: skip
     rounds: Annotated[_Rounds | dict[Sparsity, _Rounds] | None, BeforeValidator(parse_rounds)] = (
         option(
@@ -57,6 +57,7 @@ class SearchOptions(NamingOptions, title="what is varied"):
             "pruning rounds, for all sparsities or one per sparsity; auto: 20% of the survivors "
             "per round",
             accepts="a whole number in [1, 1000], one per sparsity as 0.8:3,0.9:5, or auto",
+            role="search",
         )
     )
 
@@ -73,24 +74,25 @@ class TicketStreamOptions(Options, title="ticket streams"):
 
     ticket_tasks: int = option(
         0, "new tasks on which subnetworks of each snapshot are then trained one after another; "
-        "0: none", ge=0, le=1_000_000,
+        "0: none", ge=0, le=1_000_000, role="extent",
     )  # fmt: skip
     subnetworks: Annotated[tuple[Subnetwork, ...], _List, Field(min_length=1)] = option(
         ("ticket", "dense", "random", "reinit"),
         "subnetworks to train: a ticket, the dense network, a random mask, a ticket freshly "
         "initialised",
         accepts=f"one or more of {', '.join(get_args(Subnetwork))}, each once",
+        role="extent",
     )
     stream_sparsities: Annotated[
         tuple[Sparsity, ...] | Literal["highest"] | None,
         BeforeValidator(lambda value: value if value == "highest" else parse_list(value)),
     ] = option(
         None, "sparsities whose tickets are trained on the new tasks; none given: all",
-        accepts="some of the sparsities, each once, as 0.9, or highest, or none",
+        accepts="some of the sparsities, each once, as 0.9, or highest, or none", role="extent",
     )  # fmt: skip
     stream_snapshots: Annotated[tuple[int, ...] | None, Integers] = option(
         None, "snapshots whose subnetworks are trained on the new tasks; none given: all",
-        accepts="some of the snapshots, each once, as 0,20, or none",
+        accepts="some of the snapshots, each once, as 0,20, or none", role="extent",
     )  # fmt: skip
 
     @field_validator("subnetworks", "stream_sparsities", "stream_snapshots")
@@ -107,46 +109,50 @@ class SweepOptions(Options, title="where it runs"):
     storage: str | None = option(
         None, "where all results go; not given: results/NAME, below the working directory",
         common=True, accepts="a folder that can be written, or a URI as s3://bucket/folder",
-        min_length=1,
+        min_length=1, role="where",
     )  # fmt: skip
     name: str | None = option(
         None, "name of the study, part of its folder's name",
         accepts="at most 100 letters, digits, '-', '_' and '.'",
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100, role="where",
     )  # fmt: skip
     address: str | None = option(
         None, "where Ray runs: auto, host:port, or local for a Ray of its own; none given: as Ray "
         "decides, that is RAY_ADDRESS, a cluster running on this machine, or a new one",
         accepts="auto, local, or host:port of a Ray cluster",
-        pattern=r"^(auto|local|(ray://)?[A-Za-z0-9_.\[\]:-]+:[0-9]{1,5})$",
+        pattern=r"^(auto|local|(ray://)?[A-Za-z0-9_.\[\]:-]+:[0-9]{1,5})$", role="where",
     )  # fmt: skip
     # Ray reckons in units of 1/10000, and refuses what rounds down to none.
-    cpus_per_trial: float = option(1, "CPU cores that a trial reserves", ge=0.0001, le=4096)
+    cpus_per_trial: float = option(
+        1, "CPU cores that a trial reserves", ge=0.0001, le=4096, role="where"
+    )
     gpus_per_trial: float = option(
         0, "GPUs that a trial reserves; fractions share one",
         accepts="0, a number in [0.0001, 1], or a whole number in [1, 4096]", ge=0, le=4096,
+        role="where",
     )  # fmt: skip
     max_concurrent: int | None = option(
-        None, "trials running at once; none given: as many as fit", ge=1
+        None, "trials running at once; none given: as many as fit", ge=1, role="where"
     )
     max_failures: int = option(
-        3, "times a run is continued after its worker or node was lost", ge=0, le=1000
+        3, "times a run is continued after its worker or node was lost", ge=0, le=1000, role="where"
     )
     save_interval: float = option(
-        5.0, "seconds between saves of a running trial's state; 0: after every step", ge=0, le=86400
-    )
+        5.0, "seconds between saves of a running trial's state; 0: after every step",
+        ge=0, le=86400, role="where",
+    )  # fmt: skip
     storage_patience: float = option(
         600.0, "seconds for which a full disk, or an object store that refuses, is tried again",
-        ge=0, le=604_800,
+        ge=0, le=604_800, role="where",
     )  # fmt: skip
     node_patience: float = option(
         600.0, "seconds to wait for an autoscaling cluster to add a node that can hold a trial; "
-        "another cluster's nodes may take 20 s", ge=0, le=604_800,
+        "another cluster's nodes may take 20 s", ge=0, le=604_800, role="where",
     )  # fmt: skip
 
     logger: Literal["none", "mlflow", "wandb"] = option(
         "none", "where measures are logged beside TensorBoard: mlflow (MLFLOW_TRACKING_URI, or "
-        "STORAGE/mlflow.db), or wandb (Weights & Biases)",
+        "STORAGE/mlflow.db), or wandb (Weights & Biases)", role="where",
     )  # fmt: skip
 
     @field_validator("gpus_per_trial")

@@ -137,6 +137,7 @@ class Unfinished:
     of: int
     protocol: str = ""
     plugins: str | None = None
+    dose: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.label} ({self.run_id}), {self.steps} of {self.of} steps saved"

@@ -290,7 +290,7 @@ class RunTrainable(tune.Trainable):
         self.state.tensors = self.tensors()
         self.state.kind, self.state.label = self.run.kind, self.run.label
         self.state.protocol, self.state.plugins = self.run.protocol, self.run.plugins
-        self.state.of = self.total_steps
+        self.state.dose, self.state.of = self.run.dose, self.total_steps
         # the state first: rows without a state would look like those of a lost run
         self.storage.write(state_path(self.run.run_id), self.state.to_bytes())
         self._write_tables()

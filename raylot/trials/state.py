@@ -35,10 +35,11 @@ class RunState:
         plasticity_seconds: of these, measuring plasticity in the structure.
         engines: which engines have trained.
         started: when the first attempt began, ISO 8601, UTC.
-        kind: of the run. This and the next three describe the run to readers of the file.
+        kind: of the run. This and the next four describe the run to readers of the file.
         label: of the run.
         protocol: of the run: see `raylot.config.StreamRun.protocol`.
         plugins: code of plugins that the run uses, or None.
+        dose: of the run: see `raylot.config.StreamRun.dose`.
         of: steps of the whole run.
         diverged: whether a loss was not finite.
         tables: tables that the run has written: name -> rows there, digest of the file.
@@ -60,6 +61,7 @@ class RunState:
     label: str = ""
     protocol: str = ""
     plugins: str | None = None
+    dose: dict[str, Any] = field(default_factory=dict)
     of: int = 0
     engines: list[str] = field(default_factory=list)
     tables: dict[str, tuple[int, str]] = field(default_factory=dict)

@@ -79,7 +79,9 @@ COMPARISONS: dict[str, Callable[[Sequence[Material]], Figure]] = {
 class FiguresOptions(command.StorageOptions):
     """The options of this analysis."""
 
-    measures: Literal["main", "all"] = option("main", "measures in the matrices of correlations")
+    measures: Literal["main", "all"] = option(
+        "main", "measures in the matrices of correlations", role="verdict"
+    )
 
 
 def names(storage: Storage) -> list[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 from raylot.analysis.correlation import correlate
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.measures import STATIONARY, main_measures
-from raylot.analysis.tables.observations import Observations, Setting, label_plugin_versions
+from raylot.analysis.tables.observations import Observations, Setting, label_variants
 from raylot.analysis.tables.ticket_streams import found_by
 from raylot.storage import Storage
 
@@ -21,7 +21,7 @@ class NothingToDrawError(Exception):
 
 @dataclass(frozen=True)
 class Tables:
-    """A storage's tables, with the versions of plugins labelled."""
+    """A storage's tables, with the variants of shifts and interventions labelled."""
 
     runs: pd.DataFrame
     tasks: pd.DataFrame
@@ -33,7 +33,7 @@ class Tables:
         """Reads them all."""
         runs = tables.read(storage, "runs")
         names = ("tasks", "snapshots", "plastic_parameters")
-        return cls(runs, *(label_plugin_versions(tables.read(storage, n), runs) for n in names))
+        return cls(runs, *(label_variants(tables.read(storage, n), runs) for n in names))
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Material:
     def suffix_of_interventions(self) -> str:
         """The setting's suffix without the intervention, which all settings share that differ in it
         only."""
-        return self.setting.suffix.removesuffix(f"_{self.setting.intervention}")
+        return self.setting.suffix_of_interventions
 
     @cached_property
     def _streams(self) -> set[str]:

@@ -34,7 +34,7 @@ from raylot.analysis.tables.measures import main_measures
 from raylot.analysis.tables.observations import (
     SETTING,
     Setting,
-    label_plugin_versions,
+    label_variants,
     observe,
     settings,
 )
@@ -87,8 +87,8 @@ def report(storage: Storage) -> str:
     runs = tables.read(storage, "runs")
     unfinished = unfinished_runs(storage, set(runs["run_id"]))
     begun = report_data.begun(runs, unfinished)
-    tasks = label_plugin_versions(tables.read(storage, "tasks"), begun)
-    runs = label_plugin_versions(runs, begun)
+    tasks = label_variants(tables.read(storage, "tasks"), begun)
+    runs = label_variants(runs, begun)
     known = report_data.streams(begun, tasks)
     if known.empty:
         raise OptionError(
@@ -97,7 +97,7 @@ def report(storage: Storage) -> str:
         )
     snapshots = tables.read(storage, "snapshots")
     plastic = tables.read(storage, "plastic_parameters")
-    observed = None if snapshots.empty else observe(storage)
+    observed = None if snapshots.empty else observe(storage, begun=begun)
     correlations = correlate_all(observed) if observed else pd.DataFrame(columns=list(COLUMNS))
     searches = report_data.searches(known, observed, snapshots) if observed else {}
     # without an intervention first: what all others are compared with

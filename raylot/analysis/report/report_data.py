@@ -12,6 +12,7 @@ from raylot.analysis.figures.panels import means_over_seeds
 from raylot.analysis.figures.tickets_and_controls import NETWORKS
 from raylot.analysis.tables.measures import TICKET_MEASURES, in_order, measure
 from raylot.analysis.tables.observations import (
+    DOSE,
     NOT_GIVEN,
     SETTING,
     Observations,
@@ -55,11 +56,12 @@ Columns = dict[str, Any]
 
 
 def begun(runs: pd.DataFrame, unfinished: Iterable[Unfinished]) -> pd.DataFrame:
-    """Returns kind, protocol and plugins of all runs, those that have not ended included."""
-    columns = ["run_id", "kind", "protocol", "plugins"]
-    rows = [{name: getattr(run, name) for name in columns} for run in unfinished]
+    """Returns kind, protocol, plugins and doses of all runs, those that have not ended included."""
+    named = ["run_id", "kind", "protocol", "plugins"]
+    rows = [run.dose | {name: getattr(run, name) for name in named} for run in unfinished]
+    columns = [*named, *DOSE]
     under_way = pd.DataFrame(rows, columns=columns, dtype=object)
-    return pd.concat([runs[columns].astype(object), under_way], ignore_index=True)
+    return pd.concat([runs.reindex(columns=columns).astype(object), under_way], ignore_index=True)
 
 
 def streams(known: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:

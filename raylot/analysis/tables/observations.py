@@ -5,11 +5,14 @@ Two protocols are never mixed: everything downstream works on one `Setting` at a
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -17,7 +20,13 @@ from raylot.analysis.tables import tables
 from raylot.analysis.tables.measures import ALL_SHIFTS, STATIONARY, TICKET_MEASURES, in_order
 from raylot.analysis.words import counted
 from raylot.config import PROTOCOL_EXCLUDES, StreamRun, TicketsRun, TicketStreamRun
-from raylot.config.options import is_marked
+from raylot.config.concepts import (
+    KINDS,
+    parameters,
+    parameters_used,
+    unused_parameters,
+)
+from raylot.config.options import role_of
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
@@ -39,6 +48,14 @@ GROUP = ["shift", "sparsity", "rounds"]
 
 #: The same columns with their types: those of every table that an analysis writes.
 PLACE: dict[str, pa.DataType] = {name: SCHEMAS["snapshots"][name] for name in (*SETTING, *GROUP)}
+
+#: What a study compares and labels by its doses.
+_VARYING = ("shift", "intervention")
+
+#: Columns of ``runs`` that tell doses apart.
+DOSE = [*_VARYING, *(name for kind in _VARYING for name in parameters(kind))]
+
+_DEFAULTS = {name: field.default for name, field in StreamRun.model_fields.items()}
 
 #: A sparsity and its number of pruning rounds.
 Search = tuple[float, int | None]
@@ -74,18 +91,22 @@ class Setting:
         frame: their rows.
         title: names them, with the options that tell them from the storage's other settings.
         suffix: ends the names of their files; empty if the storage has one setting only.
+        suffix_of_interventions: the same without the intervention, for what compares several.
     """
 
     frame: pd.DataFrame
     title: str
     suffix: str
+    suffix_of_interventions: str = ""
 
     @property
     def intervention(self) -> str:
         return str(self.frame["intervention"].iloc[0])
 
 
-def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
+def observe(
+    storage: Storage, pairing: Pairing = "same", begun: pd.DataFrame | None = None
+) -> Observations:
     """Reads and joins ``snapshots`` and ``plasticity``, and the options from ``runs``.
 
     Args:
@@ -94,6 +115,7 @@ def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
             train on. ``previous`` takes the performance on the task before from ``tasks``, as the
             original study's plots did; the snapshot of task 0 has none, and the trainability gap,
             which is measured at snapshots only, falls away. Structure stays the snapshot's own.
+        begun: runs whose variants are labelled, see `label_variants`; None: those in ``runs``.
 
     Raises:
         OptionError: there is nothing to analyse.
@@ -105,7 +127,7 @@ def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
             "in which a ticket search has ended (tables/snapshots has no rows)"
         )
     runs = tables.read(storage, "runs")
-    snapshots = label_plugin_versions(snapshots, runs)
+    snapshots = label_variants(snapshots, runs if begun is None else begun)
     columns = ["run_id", "task", "layer", "metric", "value"]
     metrics = whole_network_metrics(tables.read(storage, "plasticity", columns))
     frame = snapshots.merge(
@@ -134,27 +156,67 @@ def observe(storage: Storage, pairing: Pairing = "same") -> Observations:
     )
 
 
-def label_plugin_versions(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Tells apart the versions of a plugin's shift or intervention whose code has changed.
+def label_variants(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Tells apart the variants of a shift or intervention, so that none are averaged.
 
-    If runs used a shift ``darker`` in two versions, each becomes ``darker@<code>``: they are two
-    shifts. Networks and metrics of two versions stand in two protocols anyway.
+    If runs used a plugin's shift ``darker`` in two versions of its code, each becomes
+    ``darker@<code>``: they are two shifts. (Networks and metrics of two versions stand in two
+    protocols anyway.) If they used an intervention at several doses, that is with several values
+    of its parameters, each becomes ``l2_init(1e-3)``, or ``shrink_and_perturb(shrink=0.8,
+    perturb=0.1)`` if several parameters vary. What has no parameters keeps its name, so that one
+    control stands beside all doses.
 
     Args:
         rows: of a table that has ``run_id``, ``shift`` and ``intervention``.
-        runs: rows of ``runs``.
+        runs: rows of ``runs``, with the columns `DOSE`.
     """
     used = {text: registry.listed(text) for text in runs["plugins"].dropna().unique()}
     versions = Counter(key for key, _ in {use for one in used.values() for use in one.items()})
-    plugins = rows["run_id"].map(runs.set_index("run_id")["plugins"])
-    for kind in ("shift", "intervention"):
+    known = runs.set_index("run_id")
+    plugins = rows["run_id"].map(known["plugins"])
+    for kind in _VARYING:
         changed = {name for (of, name), count in versions.items() if of == kind and count > 1}
         where = rows[kind].isin(changed) & plugins.notna()
-        if where.any():
-            names = rows.loc[where, kind]
-            told = [f"{n}@{used[t][kind, n]}" for n, t in zip(names, plugins[where], strict=True)]
-            rows = rows.assign(**{kind: rows[kind].mask(where, pd.Series(told, names.index))})
+        doses = _doses(known, kind)
+        if where.any() or doses:
+            told = [
+                name + (f"@{used[text][kind, name]}" if is_changed else "") + doses.get(run_id, "")
+                for run_id, name, text, is_changed in zip(
+                    rows["run_id"], rows[kind], plugins, where, strict=True
+                )
+            ]
+            rows = rows.assign(**{kind: pd.Series(told, rows.index, dtype=rows[kind].dtype)})
     return rows
+
+
+def _doses(known: pd.DataFrame, kind: str) -> dict[Any, str]:
+    """Run -> ``(1e-3)``, of the runs whose shift, or intervention, was used at several doses."""
+    found = {}
+    for name, own in known.groupby(kind) if kind in known else ():
+        # Rows of an older raylot lack parameters that were not there: they were at their defaults.
+        values = {
+            parameter: own[parameter].astype(object).where(own[parameter].notna(), default)
+            for parameter in parameters_used(kind, str(name))
+            if parameter in own
+            for default in (_DEFAULTS[parameter],)
+        }
+        varied = {name: given for name, given in values.items() if given.nunique() > 1}
+        for run_id in own.index if varied else ():
+            texts = {parameter: dose_text(given[run_id]) for parameter, given in varied.items()}
+            parts = [f"{name}={text}" for name, text in texts.items()]
+            found[run_id] = f"({', '.join(parts if len(parts) > 1 else texts.values())})"
+    return found
+
+
+def dose_text(value: Any) -> str:
+    """Returns a parameter's value, short and exact: ``1e-3``, ``0.5``, ``100``, ``true``."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value)).lower()
+    plain = repr(float(value)).removesuffix(".0")
+    power = f"{Decimal(plain):e}"
+    return power if abs(value) < 1 and len(power) < len(plain) else plain
 
 
 def settings(observations: Observations) -> list[Setting]:
@@ -175,9 +237,15 @@ def settings(observations: Observations) -> list[Setting]:
         given = [(name, options[name]) for name in differing if name in options]
         own = [f"{n} {text}" if text == NOT_GIVEN else f"{n}={text}" for n, text in given]
         suffix = f"_{protocol}" if several_protocols else ""
-        suffix += f"_{intervention}" if several_interventions else ""
-        found.append(Setting(part, ", ".join([title, *own]), suffix))
+        of_intervention = f"_{_in_file_names(intervention)}" if several_interventions else ""
+        whole = f"{suffix}{of_intervention}"
+        found.append(Setting(part, ", ".join([title, *own]), whole, suffix))
     return found
+
+
+def _in_file_names(label: str) -> str:
+    """``l2_init(1e-3)`` -> ``l2_init_1e-3``."""
+    return re.sub(r"[^\w.@=-]+", "_", label).strip("_")
 
 
 def groups(
@@ -232,20 +300,23 @@ def _with_previous_performance(frame: pd.DataFrame, tasks: pd.DataFrame) -> pd.D
 
 
 def options_by_protocol(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Protocol -> its options as text, those that cannot change results left out."""
+    """Protocol -> its options as text, those that cannot change its results left out."""
     fields = {**StreamRun.model_fields, **TicketStreamRun.model_fields}
     compared = [
         name
         for name, field in fields.items()
-        if name not in PROTOCOL_EXCLUDES and name in runs and is_marked(field, "identity")
+        if name not in PROTOCOL_EXCLUDES and name in runs and role_of(field) != "where"
     ]
-    first = runs.drop_duplicates("protocol").set_index("protocol")[compared]
+    first = runs.drop_duplicates("protocol").set_index("protocol")
     if "plugins" in first:
         first["plugins"] = first["plugins"].map(_of_protocol)
-    return {
-        str(protocol): {str(k): option_text(v) for k, v in row.items()}
-        for protocol, row in first.to_dict("index").items()
-    }
+    found = {}
+    for protocol, row in first.to_dict("index").items():
+        # An older raylot wrote values of these too.
+        not_used = unused_parameters(row) if {*KINDS} <= row.keys() else frozenset()
+        names = [name for name in compared if name not in not_used]
+        found[str(protocol)] = {name: option_text(row[name]) for name in names}
+    return found
 
 
 def _of_protocol(code: Any) -> Any:

@@ -22,6 +22,7 @@ from raylot.config import (
     Study,
     TicketsRun,
 )
+from raylot.config.concepts import unused_parameters
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import WHOLE_NETWORK
 from raylot.storage import Storage
@@ -111,7 +112,9 @@ def _differences(row: Mapping[Any, Any], study: Study) -> str:
     if is_search and row["sparsity"] not in study.sparsities:
         return f"sparsity={row['sparsity']:g}"
     original = _original_options(study, row["sparsity"] if is_search else study.sparsities[0])
-    names = [n for n in model.model_fields if n not in _IRRELEVANT and n not in EXTENT]
+    not_used = unused_parameters(row) | unused_parameters(original)
+    skipped = {*_IRRELEVANT, *EXTENT, *not_used}
+    names = [n for n in model.model_fields if n not in skipped]
     return ", ".join(
         f"{name}={_text(_given(row, name))}"
         for name in names

@@ -16,7 +16,7 @@ import pytest
 from raylot import plugins
 from raylot.command.arguments import Command, parse
 from raylot.config import PRESETS, Study
-from raylot.config.options import accepted
+from raylot.config.options import accepted, role_of
 from raylot.config.parser import as_typed, dashed
 from raylot.foundation.errors import OptionError
 
@@ -192,7 +192,12 @@ def test_help_shows_every_option_what_it_accepts_and_its_default(
         default = PRESETS["default"].get(name)
         words = f"{field.description};{accepted(field)}" + f"(default:{default})" * bool(default)
         values = r"(VALUE|\[VALUE\]|VALUE\[VALUE\.\.\.\])"
-        assert re.search(f"{dashed(name)}{values}{re.escape(''.join(words.split()))}", shown)
+        pattern = f"{dashed(name)}{values}{re.escape(''.join(words.split()))}"
+        found = re.search(rf"{pattern}(\(default:[^)]*\))?(\[\w+\])", shown)
+        assert found
+        assert found[3] == f"[{role_of(field)}]"
+    assert "The word in brackets says what an option decides" in text
+    assert "[training]" not in _help(capsys, "--help")
     for name in ("--preset", "--config", "--plugin", "--dry-run", "--retry-failed"):
         assert name in shown
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BeforeValidator, Field
 
+from raylot.config import Study, TicketsRun, TicketStreamRun
 from raylot.config.options import (
     Options,
     accepted,
@@ -16,6 +17,7 @@ from raylot.config.options import (
     parse_integers,
     parse_list,
     parse_rounds,
+    role_of,
 )
 from raylot.foundation.errors import OptionError
 
@@ -25,14 +27,14 @@ one_line_breaks = st.sampled_from(["\n", "\r", "\v", "\f", "\x85", "\u2028"])
 class Sample(Options):
     """One option of each kind."""
 
-    count: int = option(3, "a count", ge=1, le=10)
-    share: float = option(0.5, "a share", ge=0, lt=1)
-    rate: float = option(1.0, "a rate", gt=0)
-    kind: Literal["one", "two"] = option("one", "a kind")
-    flag: bool = option(False, "a flag")
-    text: str = option("x", "a text", identity=False)
+    count: int = option(3, "a count", ge=1, le=10, role="training")
+    share: float = option(0.5, "a share", ge=0, lt=1, role="training")
+    rate: float = option(1.0, "a rate", gt=0, role="training")
+    kind: Literal["one", "two"] = option("one", "a kind", role="training")
+    flag: bool = option(False, "a flag", role="training")
+    text: str = option("x", "a text", role="where")
     numbers: Annotated[tuple[int, ...], BeforeValidator(parse_integers), Field(min_length=1)] = (
-        option("0-2", "numbers", accepts="whole numbers, as 0-2")
+        option("0-2", "numbers", accepts="whole numbers, as 0-2", role="training")
     )
 
 
@@ -203,17 +205,17 @@ def test_options_cannot_be_changed_later() -> None:
 class Before(Options):
     """Options as they were."""
 
-    count: int = option(3, "a count")
+    count: int = option(3, "a count", role="training")
 
 
 class Grown(Before):
     """The same, and options that came later and do nothing unless they are given."""
 
-    noise: float = option(0.0, "later", off=0.0)
-    method: str = option("none", "later", off="none")
-    extra: int | None = option(None, "later", off=None)
-    layers: tuple[int, ...] = option((), "later", off=())
-    place: str = option("here", "later", identity=False)
+    noise: float = option(0.0, "later", off=0.0, role="training")
+    method: str = option("none", "later", off="none", role="training")
+    extra: int | None = option(None, "later", off=None, role="training")
+    layers: tuple[int, ...] = option((), "later", off=(), role="training")
+    place: str = option("here", "later", role="where")
 
 
 def test_an_option_that_is_off_leaves_the_identity_alone() -> None:
@@ -237,3 +239,52 @@ def test_identity_holds_json_values() -> None:
         "flag": False,
         "numbers": [0, 1, 2],
     }
+
+
+# ------------------------------------------------------------------ roles
+
+ROLES = {
+    "training": """
+        dataset scaling shift shifts fraction first_task_identity rotation_range classes_per_task
+        noise_step period gradual intervention interventions l2_strength shrink perturb
+        perturb_every redo_threshold redo_interval network hidden width norm optimizer lr momentum
+        weight_decay epochs batch_size drop_last carry_optimizer seed seeds plugins""",
+    "extent": """
+        tasks snapshots tickets random_masks shuffled_masks reinit_tickets ticket_tasks subnetworks
+        stream_sparsities stream_snapshots""",
+    "search": """
+        sparsity sparsities rounds scope masked criterion rewind_steps output_rate random_density
+        task subnetwork ticket""",
+    "measurement": """
+        metrics probe_size dormant_threshold trainability_gap ntk_examples sharpness_iterations
+        plastic_task plastic_scaling plastic_density""",
+    "verdict": "tolerance",
+    "where": """
+        data_root download device engine storage name address cpus_per_trial gpus_per_trial
+        max_concurrent max_failures save_interval storage_patience node_patience logger""",
+}
+
+
+@pytest.mark.parametrize("model", [Study, TicketStreamRun])
+def test_the_role_of_every_option_is_pinned(model: type[Options]) -> None:
+    pinned = {name: role for role, names in ROLES.items() for name in names.split()}
+    found = {name: role_of(field) for name, field in model.model_fields.items()}
+    assert found == {name: pinned[name] for name in found}
+    declared = {*Study.model_fields, *TicketStreamRun.model_fields}
+    assert declared == {*pinned}
+
+
+def test_only_where_a_run_is_computed_is_no_part_of_its_identity() -> None:
+    """Nothing grows yet: the extent of a run, and what it measures, are part of its identity."""
+    changed: dict[str, Any] = {
+        "tasks": 32, "snapshots": (0, 10), "tickets": 5, "tolerance": 0.02, "probe_size": 100
+    }  # fmt: skip
+    for name, value in changed.items():
+        assert TicketsRun(**{name: value}).identity() != TicketsRun().identity()
+    for name, value in {"device": "cpu", "engine": "generic", "data_root": "/data"}.items():
+        assert TicketsRun(**{name: value}).identity() == TicketsRun().identity()
+
+
+def test_an_option_has_one_role_wherever_it_is_declared() -> None:
+    for name in Study.model_fields.keys() & TicketStreamRun.model_fields.keys():
+        assert role_of(Study.model_fields[name]) == role_of(TicketStreamRun.model_fields[name])

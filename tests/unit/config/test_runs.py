@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from raylot import plugins
 from raylot.config import PRESETS, StreamRun, Study, TicketsRun, TicketStreamRun
+from raylot.config.concepts import parameters, parameters_used
+from raylot.foundation.names import BUILT_IN
 from raylot.results import option_values
 from tests.unit.config.refused import refusal
 
@@ -120,14 +125,32 @@ CHANGED: dict[str, Any] = {
 }
 
 
+_PERTURBED = {"intervention": "shrink_and_perturb"}
+
+#: What must be chosen for a parameter to be used, if the defaults do not use it.
+USED_WITH: dict[str, dict[str, Any]] = {
+    "rotation_range": {"shift": "rotation"},
+    "classes_per_task": {"shift": "class_split"},
+    "noise_step": {"shift": "noise"},
+    "l2_strength": {"intervention": "l2_init"},
+    "shrink": _PERTURBED,
+    "perturb": _PERTURBED,
+    "perturb_every": {**_PERTURBED, "shrink": 0.995},
+    "redo_threshold": {"intervention": "redo"},
+    "redo_interval": {"intervention": "redo"},
+    "width": {"network": "vgg"},
+    "norm": {"network": "resnet"},
+    "momentum": {"optimizer": "sgd"},
+}
+
+
 def test_every_option_is_looked_at() -> None:
     assert set(CHANGED) == set(TicketsRun.model_fields)
 
 
 @pytest.mark.parametrize(("name", "value"), [(n, v) for n, v in CHANGED.items() if v is not None])
 def test_every_other_option_changes_the_identity(name: str, value: Any) -> None:
-    of_step, of_sgd = {"shrink": 0.995}, {"optimizer": "sgd"}
-    companions: Any = {"perturb_every": of_step, "momentum": of_sgd}.get(name, {})
+    companions = USED_WITH.get(name, {})
     for model in (TicketsRun, StreamRun):
         if name in model.model_fields:
             assert model(**companions, **{name: value}).run_id != model(**companions).run_id
@@ -204,6 +227,16 @@ def test_what_a_sweep_compares_shares_a_protocol(name: str, value: Any) -> None:
     assert TicketStreamRun(**{name: value}).protocol == TicketStreamRun().protocol
 
 
+@pytest.mark.parametrize("name", [*parameters("shift"), *parameters("intervention")])
+def test_doses_share_a_protocol_and_are_runs_of_their_own(name: str) -> None:
+    chosen = TicketsRun(**USED_WITH.get(name, {}))
+    dose = TicketsRun(**{**USED_WITH.get(name, {}), name: CHANGED[name]})
+    assert dose.protocol == chosen.protocol == TicketsRun().protocol
+    assert dose.run_id != chosen.run_id
+    assert dose.dose.keys() == chosen.dose.keys() >= {"shift", "intervention", name}
+    assert dose.dose != chosen.dose
+
+
 def test_a_dense_ticket_stream_has_no_options_of_the_search() -> None:
     plain = TicketStreamRun(subnetwork="dense")
     changed = TicketStreamRun(subnetwork="dense", tickets=8, masked="freeze", sparsity=0.9)
@@ -217,10 +250,171 @@ def test_a_dense_ticket_stream_has_no_options_of_the_search() -> None:
 @pytest.mark.parametrize(
     "name",
     ["lr", "epochs", "hidden", "dataset", "tickets", "snapshots", "criterion", "network",
-     "fraction", "redo_interval"],
+     "width", "momentum"],
 )  # fmt: skip
 def test_everything_else_makes_another_protocol(name: str) -> None:
-    assert TicketsRun(**{name: CHANGED[name]}).protocol != TicketsRun().protocol
+    chosen = TicketsRun(**USED_WITH.get(name, {}))
+    changed = {**USED_WITH.get(name, {}), name: CHANGED[name]}
+    assert TicketsRun(**changed).protocol != chosen.protocol
+
+
+# ------------------------------------------------------------------ parameters that are not used
+
+#: A choice, and parameters that it does not use.
+UNUSED: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (
+        {"shift": "stationary"},
+        {"fraction": 0.5, "first_task_identity": True, "rotation_range": 90, "noise_step": 0.1,
+         "classes_per_task": 5, "period": 2, "gradual": 0.5},
+    ),
+    (
+        {"shift": "permuted_pixels"},
+        {"rotation_range": 90, "noise_step": 0.1, "classes_per_task": 5},
+    ),
+    (
+        {"shift": "permuted_labels"},
+        {"fraction": 0.5, "rotation_range": 90, "noise_step": 0.1, "classes_per_task": 5},
+    ),
+    (
+        {"shift": "random_labels"},
+        {"fraction": 0.5, "rotation_range": 90, "noise_step": 0.1, "classes_per_task": 5},
+    ),
+    ({"shift": "rotation"}, {"fraction": 0.5, "noise_step": 0.1, "classes_per_task": 5}),
+    (
+        {"shift": "class_split"},
+        {"fraction": 0.5, "first_task_identity": True, "rotation_range": 90, "noise_step": 0.1},
+    ),
+    (
+        {"shift": "noise"},
+        {"fraction": 0.5, "first_task_identity": True, "rotation_range": 90, "classes_per_task": 5},
+    ),
+    (
+        {"intervention": "none"},
+        {"l2_strength": 1e-3, "shrink": 0.9, "perturb": 0.2, "redo_threshold": 0.1,
+         "redo_interval": 7},
+    ),
+    (
+        {"intervention": "l2_init"},
+        {"shrink": 0.995, "perturb": 0.2, "perturb_every": "step", "redo_threshold": 0.1,
+         "redo_interval": 7},
+    ),
+    ({"intervention": "l2"}, {"shrink": 0.9, "perturb": 0.2, "redo_threshold": 0.1}),
+    ({"intervention": "shrink_and_perturb"}, {"l2_strength": 1e-3, "redo_interval": 7}),
+    ({"intervention": "redo"}, {"l2_strength": 1e-3, "shrink": 0.9, "perturb": 0.2}),
+    ({"intervention": "reset"}, {"l2_strength": 1e-3, "shrink": 0.9, "redo_threshold": 0.1}),
+    ({"network": "mlp"}, {"width": 8, "norm": "batch"}),
+    ({"network": "lenet"}, {"hidden": (8,), "width": 8, "norm": "batch"}),
+    ({"network": "vgg"}, {"hidden": (8,)}),
+    ({"network": "resnet"}, {"hidden": (8,)}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("chosen", "unused"), UNUSED)
+def test_a_parameter_that_a_run_does_not_use_is_no_part_of_it(
+    chosen: dict[str, Any], unused: dict[str, Any]
+) -> None:
+    """The run is the same, one by one and together; its row has null for them."""
+    for model in (StreamRun, TicketsRun, TicketStreamRun):
+        plain = model(**chosen)
+        for given in (unused, *({name: value} for name, value in unused.items())):
+            if given.get("perturb_every") == "step":
+                given = {"shrink": 0.995, **given}
+            run = model(**chosen, **given)
+            assert run == plain
+            assert (run.run_id, run.protocol) == (plain.run_id, plain.protocol)
+            assert option_values(run) == option_values(plain)
+        values = option_values(plain)
+        assert {values[name] for name in unused} <= {None}
+
+
+def test_every_parameter_of_every_choice_is_looked_at() -> None:
+    """Those that `UNUSED` does not name are used, but for adam's momentum, which must be 0."""
+    looked_at = {(*chosen.items(),)[0]: {*unused} for chosen, unused in UNUSED}
+    for kind, name in looked_at:
+        used = set(parameters_used(kind, name))
+        assert not used & looked_at[kind, name]
+    assert {name for kind, name in looked_at if kind == "shift"} == {*BUILT_IN["shift"]}
+    assert {name for kind, name in looked_at if kind == "network"} == {*BUILT_IN["network"]}
+    methods = {name for kind, name in looked_at if kind == "intervention"}
+    assert methods == {*BUILT_IN["intervention"]}
+    used = {
+        "permuted_pixels": {"fraction", "first_task_identity", "period", "gradual"},
+        "permuted_labels": {"first_task_identity", "period", "gradual"},
+        "random_labels": {"first_task_identity", "period", "gradual"},
+        "rotation": {"rotation_range", "first_task_identity", "period", "gradual"},
+        "class_split": {"classes_per_task", "period", "gradual"},
+        "noise": {"noise_step", "period", "gradual"},
+        "stationary": set(),
+    }  # fmt: skip
+    assert {name: {*parameters_used("shift", name)} for name in BUILT_IN["shift"]} == used
+
+
+def test_a_used_parameter_stands_in_the_row() -> None:
+    run = TicketStreamRun(shift="noise", intervention="redo", subnetwork="dense")
+    values = option_values(run)
+    assert (values["noise_step"], values["redo_interval"], values["hidden"]) == (0.02, 100, "64")
+    assert values["fraction"] is values["l2_strength"] is values["width"] is None
+    assert values["momentum"] is values["sparsity"] is None
+
+
+def test_searches_that_differ_in_an_unused_parameter_stand_on_one_stream() -> None:
+    run = TicketsRun(shift="stationary", fraction=0.5, intervention="l2", l2_strength=1e-3)
+    assert run.stream == StreamRun(shift="stationary", intervention="l2", l2_strength=1e-3)
+    assert run.stream.run_id == StreamRun(
+        shift="stationary", fraction=0.25, intervention="l2", l2_strength=1e-3
+    ).run_id  # fmt: skip
+
+
+def test_an_engine_is_not_refused_for_a_parameter_that_is_not_used() -> None:
+    assert StreamRun.checked(shift="stationary", gradual=0.5, engine="stacked").gradual == 0
+
+
+@pytest.fixture
+def own_choices(tmp_path: Path) -> Iterator[None]:
+    """A shift, a network and an intervention of a plugin."""
+    file = tmp_path / "own.py"
+    file.write_text(
+        "from raylot import plugins\n"
+        'plugins.shift("dim")(lambda dataset, options, key, t: 0)\n'
+        'plugins.network("mine")(lambda shape, options, classes: 0)\n'
+        'plugins.intervention("clip")(lambda options: 0)\n'
+    )
+    plugins.load(file)
+    yield
+    plugins.forget()
+
+
+@pytest.mark.usefixtures("own_choices")
+@pytest.mark.parametrize("kind", ["shift", "network", "intervention"])
+def test_a_plugins_own_may_use_every_parameter_of_its_kind(kind: str) -> None:
+    chosen: Any = {kind: {"shift": "dim", "network": "mine", "intervention": "clip"}[kind]}
+    values = option_values(StreamRun(**chosen))
+    for name in parameters(kind):
+        given = {"shrink": 0.995} if name == "perturb_every" else {}
+        run = StreamRun(**chosen, **given)
+        assert StreamRun(**chosen, **{**given, name: CHANGED[name]}).run_id != run.run_id
+        assert values[name] is not None
+
+
+@pytest.mark.parametrize(
+    ("run_id", "options"),
+    [
+        ("5acb02b50566", {"network": "lenet"}),
+        ("06f13f420ff2", {"network": "resnet", "norm": "batch", "width": 8}),
+        ("45d02741846f", {"shift": "stationary"}),
+        ("2cb9dc93847a", {"shift": "rotation", "rotation_range": 90.0}),
+        ("4470eebd7779", {"shift": "noise", "noise_step": 0.1}),
+        ("bedaec7349a7", {"shift": "permuted_labels", "period": 3}),
+        ("eafec9368ba0", {"intervention": "l2", "l2_strength": 1e-3}),
+        ("43d24127da33", {"intervention": "redo"}),
+        ("59fff05a7d86", {"optimizer": "sgd"}),
+    ],
+)
+def test_what_is_not_used_and_at_its_default_has_left_identities_alone(
+    run_id: str, options: dict[str, Any]
+) -> None:
+    """Computed when every parameter was still part of every run's identity."""
+    assert TicketsRun(**options).run_id == run_id
 
 
 # ------------------------------------------------------------------ engines

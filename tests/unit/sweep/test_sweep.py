@@ -16,6 +16,7 @@ import torch
 from ray import tune
 
 from raylot import results
+from raylot.analysis import correlation
 from raylot.config import StreamRun, Study
 from raylot.foundation.errors import OptionError
 from raylot.results.integrity import ended_runs, inspect
@@ -490,3 +491,30 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
     }
     expected = snapshots.set_index(["seed", "task", "sparsity"])["ticket_count"].to_dict()
     assert found == pytest.approx(expected)
+
+
+def test_doses_stand_beside_one_control(tmp_path: Path) -> None:
+    """Searched over, an intervention's parameter multiplies only the runs that use it."""
+    study = Study.checked(
+        **_TINY, shifts="permuted_pixels", seeds="0-2", sparsities="0.5",
+        interventions="none,l2_init",
+    )  # fmt: skip
+    streams, *others = study_spaces(study)
+    doses = {**streams, "l2_strength": tune.grid_search([1e-4, 1e-3])}
+    sweep = Sweep(study, Storage(tmp_path), doses, *others)
+    assert [len(stage.runs) for stage in sweep.stages] == [9, 18]  # 3 seeds, once and twice
+    assert sweep.plan().splitlines()[1].split()[:4] == ["streams", "9", "0", "9"]
+    outcome = sweep.run()
+    assert (outcome.finished, outcome.missing) == (27, 0)
+    assert not outcome.failures
+    runs = results.read(tmp_path, "runs")
+    assert len(runs[(runs["kind"] == "stream") & (runs["intervention"] == "none")]) == 3
+    assert runs.loc[runs["intervention"] == "none", "l2_strength"].isna().all()
+    strengths = runs.loc[runs["intervention"] == "l2_init", "l2_strength"]
+    assert strengths.value_counts().to_dict() == {1e-4: 9, 1e-3: 9}
+    table = correlation.table(Storage(tmp_path))
+    labels = {"none", "l2_init(1e-4)", "l2_init(1e-3)"}
+    assert set(table["intervention"]) == labels
+    assert table["protocol"].nunique() == 1
+    answer = correlation.answer(Storage(tmp_path))
+    assert all(f"intervention={label}" in answer for label in labels)

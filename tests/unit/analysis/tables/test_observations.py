@@ -11,9 +11,18 @@ import pandas as pd
 import pytest
 
 from raylot import plugins, results
-from raylot.analysis.tables.observations import NOT_GIVEN, observe, options_by_protocol, settings
+from raylot.analysis.report import report_data
+from raylot.analysis.tables.observations import (
+    NOT_GIVEN,
+    dose_text,
+    label_variants,
+    observe,
+    options_by_protocol,
+    settings,
+)
 from raylot.analysis.tables.ticket_streams import search_protocols
 from raylot.config import TicketStreamRun
+from raylot.results.integrity import Unfinished
 from raylot.storage import Storage
 from tests.unit.analysis.studies import write_study
 
@@ -171,3 +180,106 @@ def test_an_option_that_one_protocol_lacks_is_said_in_words(tmp_path: Path) -> N
     titles = {part.frame["protocol"].iloc[0]: part.title for part in settings(observed)}
     assert titles[first].endswith(", random_masks=1")
     assert titles[second].endswith(", random_masks not given")
+
+
+# ------------------------------------------------------------------ doses
+
+
+def _labels(root: Path) -> dict[str, set[str]]:
+    """Intervention -> the shifts beside it, all of one protocol."""
+    found = settings(observe(Storage(root)))
+    assert len({setting.frame["protocol"].iloc[0] for setting in found}) == 1
+    return {setting.intervention: {*setting.frame["shift"]} for setting in found}
+
+
+def test_doses_of_an_intervention_are_told_apart_beside_one_control(tmp_path: Path) -> None:
+    """The control is written twice and is there once, as it does not use the strength."""
+    for strength in (1e-4, 1e-3):
+        for intervention in ("none", "l2_init"):
+            write_study(
+                tmp_path, at, shifts=("noise", "stationary"), seeds=(0,), tasks=(0, 10),
+                intervention=intervention, l2_strength=strength,
+            )  # fmt: skip
+    both = {"noise", "stationary"}
+    assert _labels(tmp_path) == {"none": both, "l2_init(1e-4)": both, "l2_init(1e-3)": both}
+    found = settings(observe(Storage(tmp_path)))
+    assert {len(setting.frame) for setting in found} == {4}  # two shifts, two snapshots
+    assert {setting.suffix for setting in found} == {"_none", "_l2_init_1e-4", "_l2_init_1e-3"}
+    assert {setting.suffix_of_interventions for setting in found} == {""}
+    assert all("strength" not in setting.title for setting in found)
+
+
+def test_one_dose_goes_by_its_name(tmp_path: Path) -> None:
+    write_study(tmp_path, at, seeds=(0,), intervention="l2_init", l2_strength=1e-3)
+    write_study(tmp_path, at, seeds=(0,), intervention="l2", l2_strength=1e-4)
+    assert _labels(tmp_path) == {"l2_init": {"permuted_pixels"}, "l2": {"permuted_pixels"}}
+
+
+def test_doses_of_a_shift_are_told_apart_beside_one_control(tmp_path: Path) -> None:
+    for fraction in (1.0, 0.5):
+        shifts = ("permuted_pixels", "stationary", "rotation")
+        write_study(tmp_path, at, shifts=shifts, seeds=(0,), fraction=fraction)
+    doses = {"permuted_pixels(1)", "permuted_pixels(0.5)"}
+    assert _labels(tmp_path) == {"none": {*doses, "stationary", "rotation"}}
+
+
+def test_parameters_that_vary_are_named_if_there_are_several(tmp_path: Path) -> None:
+    for shrink, perturb in ((0.8, 0.1), (0.9, 0.1), (0.8, 0.01)):
+        write_study(
+            tmp_path, at, seeds=(0,), intervention="shrink_and_perturb",
+            shrink=shrink, perturb=perturb,
+        )  # fmt: skip
+    assert {*_labels(tmp_path)} == {
+        "shrink_and_perturb(shrink=0.8, perturb=0.1)",
+        "shrink_and_perturb(shrink=0.9, perturb=0.1)",
+        "shrink_and_perturb(shrink=0.8, perturb=0.01)",
+    }
+
+
+def test_versions_of_a_plugin_have_doses_too(
+    tmp_path: Path, version: Callable[[int], None]
+) -> None:
+    for number, strength in ((1, 1e-3), (1, 1e-4), (2, 1e-4)):
+        version(number)
+        write_study(tmp_path, at, seeds=(0,), intervention="clip", l2_strength=strength)
+    plugins.forget()
+    names = sorted(_labels(tmp_path))
+    assert [name.partition("(")[2] for name in names].count("1e-4)") == 2
+    assert len({name.partition("(")[0] for name in names}) == 2
+    assert all(name.startswith("clip@") for name in names)
+
+
+def test_an_old_row_without_a_parameter_is_at_its_default() -> None:
+    """No other dose than a row of today, whose parameter is at its default too."""
+    runs = pd.DataFrame({
+        "run_id": ["old", "new", "other"], "plugins": None, "shift": "noise",
+        "intervention": "redo", "redo_threshold": 0.025, "redo_interval": [None, 100.0, 7.0],
+        "l2_strength": [1e-3, None, None],  # an older raylot wrote what was not used too
+    })  # fmt: skip
+    labelled = label_variants(runs[["run_id", "shift", "intervention"]], runs)
+    assert labelled["intervention"].tolist() == ["redo(100)", "redo(100)", "redo(7)"]
+    assert set(labelled["shift"]) == {"noise"}
+
+
+def test_doses_of_runs_that_have_not_ended_are_told_apart(tmp_path: Path) -> None:
+    write_study(tmp_path, at, seeds=(0,), intervention="l2", l2_strength=1e-3)
+    dose = {"shift": "permuted_pixels", "intervention": "l2", "l2_strength": 1e-4}
+    unfinished = Unfinished("f" * 12, "stream", "stream seed=0", 1, 2, "p", None, dose)
+    runs = results.read(tmp_path, "runs")
+    begun = report_data.begun(runs, [unfinished])
+    observed = observe(Storage(tmp_path), begun=begun)
+    assert set(observed.frame["intervention"]) == {"l2(1e-3)"}
+    row = pd.DataFrame([{"run_id": "f" * 12, "shift": "permuted_pixels", "intervention": "l2"}])
+    assert label_variants(row, begun)["intervention"].tolist() == ["l2(1e-4)"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1e-3, "1e-3"), (0.5, "0.5"), (0.01, "0.01"), (0.0025, "0.0025"), (1e-7, "1e-7"),
+        (0.0, "0"), (100, "100"), (100.0, "100"), (1.5, "1.5"), (True, "true"), ("task", "task"),
+        (0.12345678, "0.12345678"), (1e-4, "1e-4"), (np.True_, "true"),
+    ],
+)  # fmt: skip
+def test_a_dose_reads_as_a_user_writes_it(value: Any, text: str) -> None:
+    assert dose_text(value) == text
