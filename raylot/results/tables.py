@@ -88,7 +88,7 @@ def read(
     Raises:
         OptionError: there is no such table or column, or the folder or URI holds no tables.
     """
-    if table not in list(SCHEMAS):
+    if table not in list(SCHEMAS):  # a list may be asked for a value that has no hash
         raise OptionError(f"table={shown(table)}: must be one of {', '.join(SCHEMAS)}")
     if unknown := [name for name in columns or () if name not in SCHEMAS[table]]:
         told = ", ".join(map(shown, unknown))

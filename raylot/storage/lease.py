@@ -252,7 +252,7 @@ class Lease:
 def _place() -> str:
     """Returns a text that two processes have in common if and only if they can see each other.
 
-    Where the system is not Linux, each call returns another text.
+    Each call returns another text on systems other than Linux.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

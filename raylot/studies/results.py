@@ -164,11 +164,11 @@ class Results:
         from raylot.trials.artifacts import initial_network, snapshot_path
 
         if ticket is None:
-            of_search = options.keys() & (TicketsRun.model_fields.keys() - StreamRun.model_fields)
-            for name in sorted(of_search):
+            of_search = TicketsRun.model_fields.keys() - StreamRun.model_fields
+            if given := sorted(options.keys() & of_search):
                 raise OptionError(
-                    f"{name}: must go with ticket, the number of a ticket; without it the network "
-                    "is the snapshot itself"
+                    f"{given[0]}: must go with ticket, the number of a ticket; without it the "
+                    "network is the snapshot itself"
                 )
             run = the_run(self.runs, StreamRun, options)
             if (task := _whole("task", task)) not in run.snapshots:

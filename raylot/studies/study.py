@@ -32,7 +32,7 @@ class Study(config.Study):
     _preset: str = PrivateAttr("default")
 
     def __init__(self, preset: str = "default", **options: Any) -> None:
-        if preset not in list(PRESETS):
+        if preset not in list(PRESETS):  # a list may be asked for a value that has no hash
             raise OptionError(f"preset={shown(preset)}: must be one of {', '.join(PRESETS)}")
         given = {name: _plain(value) for name, value in options.items()}
         try:

@@ -40,8 +40,8 @@ class InterruptGuard:
     end, ends the process at once. So does a Ray that cannot be reached. Nothing is lost by that:
     the storage holds all that was saved.
 
-    Where the process must go on, as a notebook's kernel must, a second signal and the loss of Ray
-    raise `KeyboardInterrupt` at once, in a held block too.
+    A notebook's kernel must go on: with ``may_end_process=False`` a second signal and the loss of
+    Ray raise `KeyboardInterrupt` at once, in a held block too.
 
     Args:
         advice: tells the user how to continue, where the process ends at once.

@@ -44,9 +44,8 @@ def spaces_of(
         OptionError: the function returned something else.
     """
     made = spaces(study)
-    if not (
-        isinstance(made, tuple | list) and [isinstance(s, Mapping) for s in made] == [True] * 3
-    ):
+    are_spaces = isinstance(made, tuple | list) and all(isinstance(one, Mapping) for one in made)
+    if not are_spaces or len(made) != 3:
         raise OptionError(
             "spaces: must return three search spaces (of streams, tickets and ticket streams), "
             f"not {shown(made)}"

@@ -1,4 +1,4 @@
-"""What several tests of the analysis share."""
+"""Fixtures that several tests of the analysis use."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def read_analysis(root: Path, name: str) -> pd.DataFrame:
 
 
 def materials(root: Path) -> list[Material]:
-    """What figures are drawn from: one per setting of the storage in a folder."""
+    """Reads the data that figures draw: one `Material` per setting of the storage in a folder."""
     storage = Storage(root)
     observations, tables = observe(storage), Tables.read(storage)
     return [Material(setting, tables, observations) for setting in settings(observations)]

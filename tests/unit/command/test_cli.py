@@ -171,7 +171,7 @@ def test_a_scripts_own_defaults_are_below_what_is_given(options_file: Path) -> N
 
 
 def _help(capsys: pytest.CaptureFixture[str], *words: str, **own: Any) -> str:
-    """What a command line prints that asks for help."""
+    """Returns the text that a command line prints if it asks for help."""
     with pytest.raises(SystemExit) as caught:
         parse("What it is for.", "my_study", words, own)
     assert caught.value.code == 0

@@ -194,7 +194,7 @@ def test_an_input_that_is_always_lost_stops_only_the_runs_that_need_it(
     execution = Execution(stages, storage, study, {"seed"}, "", progress, InterruptGuard(""))
     given_up = execution.run()
     assert given_up == [f"{snapshot_path(streams[0].run_id, 0)}: is not there"]
-    # What is lost is computed once, and again after each of 5 repairs.
+    # The sweep computes a lost run once, and again after each of 5 repairs.
     counts = [computed.count(run) for run in (*streams, *tickets, *ticket_streams)]
     assert counts == [6, 1, 6, 1, 0, 1]
     told = outcome(stages, execution.ended, storage, given_up)
