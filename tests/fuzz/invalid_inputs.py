@@ -382,10 +382,10 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
     "_is_no_slip": ("data_root", "--data-root= --dataset mnist"),
 }
 
-#: Checks that no contradiction belongs to: two prepare values or ask the others, and a study fills
+#: Checks that no contradiction belongs to: some prepare values or ask the others, and a study fills
 #: in a run's rounds and plugins.
 _NO_CONTRADICTION = {
-    "_as_users_mean_it", "_runs_are_valid",
+    "_as_users_mean_it", "_unused_parameters_do_nothing", "_runs_are_valid",
     "_customary_rounds", "_code_of_plugins",
 }  # fmt: skip
 
