@@ -422,6 +422,11 @@ class TicketSearchOptions(TrainingOptions, TicketOptions):
             return customary_rounds(info.data["sparsity"])
         return value
 
+    @field_validator("random_masks")
+    @classmethod
+    def _as_many_as_tickets(cls, value: int | None, info: Any) -> int | None:
+        return info.data.get("tickets") if value is None else value
+
     @property
     def round_count(self) -> int:
         assert self.rounds is not None, "filled in when the options were validated"
@@ -429,7 +434,8 @@ class TicketSearchOptions(TrainingOptions, TicketOptions):
 
     @property
     def random_mask_count(self) -> int:
-        return self.tickets if self.random_masks is None else self.random_masks
+        assert self.random_masks is not None, "filled in when the options were validated"
+        return self.random_masks
 
     @property
     def control_count(self) -> int:

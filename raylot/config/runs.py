@@ -20,6 +20,7 @@ from raylot.config.concepts import (
     PlasticParameterOptions,
     ShiftOptions,
     StreamOptions,
+    TicketOptions,
     TicketSearchOptions,
     TrainingOptions,
     names_in,
@@ -28,7 +29,7 @@ from raylot.config.concepts import (
     parameters_used,
     unused_parameters,
 )
-from raylot.config.options import Options, is_marked, option
+from raylot.config.options import Options, is_marked, option, role_of
 from raylot.foundation import registry
 
 #: Pixels of each image.
@@ -68,6 +69,9 @@ class StreamRun(
     """One network, trained along one stream of tasks."""
 
     kind: ClassVar[str] = "stream"
+
+    #: Options that say how far the run goes, or how it is judged: no part of its identity.
+    growing: ClassVar[frozenset[str]] = frozenset()
 
     plugins: str | None = option(
         None, "what the run uses of plugins, as kind:name:code with a short hash of the plugin's "
@@ -196,6 +200,24 @@ class StreamRun(
         return (self.tasks + fresh) * self.training_steps_per_task
 
     @property
+    def extent(self) -> dict[str, Any]:
+        """How far the run goes, and how it is judged: the `growing` options and their values."""
+        return {name: getattr(self, name) for name in sorted(self.growing)}
+
+    def is_covered_by(self, extent: Mapping[str, Any]) -> bool:
+        """Whether a run of the same identity with this extent holds all that this run asks for."""
+        return True
+
+    def widened(self, extent: Mapping[str, Any]) -> Self:
+        """Returns this run with at least this extent."""
+        return self
+
+    def steps_beyond(self, extent: Mapping[str, Any]) -> int:
+        """Training steps of this run if a run of the same identity has ended with this extent."""
+        there = self.model_copy(update=dict(extent)).training_steps if extent else 0
+        return self.training_steps - there
+
+    @property
     def unused_options(self) -> set[str]:
         """Options that play no part in this run; the ``runs`` table has null for them."""
         return {*self._not_used}
@@ -209,6 +231,7 @@ class StreamRun(
         """Short hash of all options but those that a sweep compares: equal for comparable runs."""
         # Parameters that are not used stay, at their defaults: as in rows of older versions.
         left_out = PROTOCOL_EXCLUDES | (self.unused_options - self._not_used) | {"plugins"}
+        left_out |= self.growing
         values = {n: value for n, value in self.identity().items() if n not in left_out}
         if plugins := registry.without(self.plugins, PROTOCOL_EXCLUDES):
             values["plugins"] = plugins
@@ -228,9 +251,17 @@ class StreamRun(
 
 
 class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
-    """All tickets of one snapshot of one stream at one sparsity."""
+    """All tickets of one snapshot of one stream at one sparsity.
+
+    Ticket k and network k of a control depend on k alone, so that more can be added later.
+    """
 
     kind: ClassVar[str] = "tickets"
+    growing: ClassVar[frozenset[str]] = frozenset(
+        name
+        for name, field in TicketOptions.model_fields.items()
+        if role_of(field) in ("extent", "verdict")
+    )
 
     task: int = option(0, "the snapshot's task", compared=True, ge=0, role="search")
 
@@ -247,6 +278,30 @@ class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
             raise ValueError("plastic_task=unshifted: must be same with shift class_split")
         return self
 
+    @model_validator(mode="after")
+    def _controls_follow_their_tickets(self) -> Self:
+        """Refuses a network of a control that would follow another ticket in a wider search."""
+        follow = ["shuffled_masks", "reinit_tickets"]
+        if self.scope == "global" or self.rewind_steps:  # else all tickets have equal densities
+            follow.append("random_masks")
+        for name in follow:
+            if getattr(self, name) > self.tickets:
+                raise ValueError(
+                    f"{name}={getattr(self, name)}: must be at most tickets={self.tickets}, as "
+                    "each of them follows a ticket of its own"
+                )
+        return self
+
+    def is_covered_by(self, extent: Mapping[str, Any]) -> bool:
+        own = self.extent
+        return own.pop("tolerance") == extent["tolerance"] and all(
+            extent[name] >= count for name, count in own.items()
+        )
+
+    def widened(self, extent: Mapping[str, Any]) -> Self:
+        counts = {n: max(count, extent[n]) for n, count in self.extent.items() if n in extent}
+        return self.model_copy(update=counts | {"tolerance": self.tolerance})
+
     @functools.cached_property
     def stream(self) -> StreamRun:
         """The stream run whose snapshot this run starts from."""
@@ -255,7 +310,8 @@ class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
 
     @functools.cached_property
     def run_id(self) -> str:
-        own = {k: v for k, v in self.identity().items() if k not in StreamRun.model_fields}
+        others = StreamRun.model_fields.keys() | self.growing
+        own = {k: v for k, v in self.identity().items() if k not in others}
         return _short_hash({"kind": self.kind, "stream": self.stream.run_id, **own})
 
     @property
@@ -282,6 +338,7 @@ class TicketStreamRun(TicketsRun):
     """Continual learning of one subnetwork of a snapshot, on the tasks that follow it."""
 
     kind: ClassVar[str] = "ticket_stream"
+    growing: ClassVar[frozenset[str]] = frozenset()
 
     subnetwork: Subnetwork = option(
         "ticket", "a ticket, the dense network, a random mask (as the search's control), or the "
@@ -318,10 +375,11 @@ class TicketStreamRun(TicketsRun):
 
     @property
     def unused_options(self) -> set[str]:
+        not_used = super().unused_options | TicketsRun.growing
         if self.subnetwork != "dense":
-            return super().unused_options
+            return not_used
         of_search = set(TicketsRun.model_fields) - set(StreamRun.model_fields)
-        return super().unused_options | of_search - _SEARCH_OF_DENSE | {"ticket"}
+        return not_used | of_search - _SEARCH_OF_DENSE | {"ticket"}
 
     @property
     def parent(self) -> StreamRun:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, model_validator
 
+from raylot.config import TicketsRun
 from raylot.foundation.errors import shown
 from raylot.results.files import RUN_ID, TableFile
 from raylot.results.schemas import SCHEMAS
@@ -30,6 +31,7 @@ class Manifest(BaseModel):
         files: table -> rows that the run wrote, and the digest of its file; artifact that it left
             for others -> fingerprint. Older versions wrote no digest of tables, the oldest nothing.
         inputs: artifact of another run that the run started from -> fingerprint.
+        tickets, random_masks, shuffled_masks, reinit_tickets, tolerance: of a ticket search.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,6 +43,11 @@ class Manifest(BaseModel):
     error: str | None = None
     seconds: float | None = None
     plasticity_seconds: float | None = None
+    tickets: int | None = None
+    random_masks: int | None = None
+    shuffled_masks: int | None = None
+    reinit_tickets: int | None = None
+    tolerance: float | None = None
 
     @model_validator(mode="after")
     def _leaves_own_artifacts(self) -> Self:
@@ -67,6 +74,13 @@ class Manifest(BaseModel):
             first = error.errors()[0]
             name = str(first["loc"][0]) if first["loc"] else "files"
             raise ValueError(f"{name}={shown(row[name])}: {first['msg']}") from None
+
+    @property
+    def extent(self) -> dict[str, Any]:
+        """How far the run goes, see `raylot.config.StreamRun.extent`."""
+        if self.kind != TicketsRun.kind:
+            return {}
+        return {name: getattr(self, name) for name in TicketsRun.growing}
 
     @property
     def tells(self) -> bool:

@@ -11,7 +11,8 @@ from raylot.config import StreamRun, TicketsRun, TicketStreamRun
 from raylot.config.options import Options
 from raylot.foundation.names import PERFORMANCE
 
-_IDENTITY = {
+#: Columns that begin every row of every table.
+IDENTITY = {
     "run_id": pa.string(),
     "dataset": pa.string(),
     "network": pa.string(),
@@ -27,7 +28,7 @@ def _option_columns(*models: type[Options]) -> dict[str, pa.DataType]:
     """Returns a column for each option: numbers, also optional ones, by their type; else text."""
     columns = {}
     for name, field in (item for model in models for item in model.model_fields.items()):
-        if name not in _IDENTITY:
+        if name not in IDENTITY:
             declared = field.annotation
             kinds = {*get_args(declared)} if isinstance(declared, UnionType) else {declared}
             numbers = [_NUMBERS.get(kind) for kind in kinds - {type(None)}]
@@ -64,7 +65,7 @@ _LIKENESS = {
 #: accuracies among them, lie in [0, 1]; losses are in nats.
 SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "runs": {
-        **_IDENTITY,
+        **IDENTITY,
         "kind": pa.string(),  # stream, tickets, ticket_stream
         "status": pa.string(),  # finished, diverged, failed
         "error": pa.string(),  # why it failed
@@ -88,7 +89,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "ray_version": pa.string(),
     },
     "tasks": {
-        **_IDENTITY,
+        **IDENTITY,
         "task": pa.int64(),
         **_LEARNER,
         "train_loss": pa.float64(),
@@ -98,7 +99,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "learning_speed": pa.float64(),
     },
     "plasticity": {
-        **_IDENTITY,
+        **IDENTITY,
         "task": pa.int64(),
         **_LEARNER,
         "layer": pa.string(),
@@ -106,7 +107,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "value": pa.float64(),
     },
     "tickets": {
-        **_IDENTITY,
+        **IDENTITY,
         **_SNAPSHOT,
         "control": pa.string(),  # ticket (no control), dense, random, shuffled, reinit
         "ticket": pa.int64(),
@@ -119,7 +120,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "wins": pa.bool_(),  # last round of a ticket only
     },
     "overlaps": {
-        **_IDENTITY,
+        **IDENTITY,
         **_SNAPSHOT,
         "layer": pa.string(),  # all: over the whole network
         "ticket_a": pa.int64(),
@@ -127,10 +128,11 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         **_LIKENESS,
     },
     "plastic_parameters": {
-        **_IDENTITY,
+        **IDENTITY,
         **_SNAPSHOT,
         "protocol": pa.string(),
         "rounds": pa.int64(),
+        "tickets": pa.int64(),  # K
         "layer": pa.string(),  # all: over the whole network
         "selection": pa.string(),  # of the K tickets: first, union, intersection
         "density": pa.float64(),  # of the plastic parameters
@@ -138,12 +140,13 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         **_LIKENESS,
     },
     "snapshots": {
-        **_IDENTITY,
+        **IDENTITY,
         **_SNAPSHOT,
         "protocol": pa.string(),
         "rounds": pa.int64(),
         "density": pa.float64(),
         "tickets": pa.int64(),
+        "tolerance": pa.float64(),  # of the verdict which tickets win
         "winning_tickets": pa.int64(),
         "ticket_count": pa.float64(),
         "winning_ticket_count": pa.float64(),
@@ -164,7 +167,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
 
 def identity_columns(run: StreamRun) -> dict[str, Any]:
     """Returns the columns that begin every row of a run."""
-    return {name: getattr(run, name) for name in _IDENTITY}
+    return {name: getattr(run, name) for name in IDENTITY}
 
 
 def option_values(run: StreamRun) -> dict[str, Any]:

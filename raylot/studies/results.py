@@ -205,8 +205,10 @@ class Results:
 
         snapshot = self._tensors(snapshot_path(run.stream.run_id, run.task))
         search = start_search(run, load(run), snapshot)
-        saved = self._tensors(masks_path(run.run_id))
-        search.masks = masks_from_tensors(saved, like=search.masks[0])
+        like = search.masks[0]
+        for ticket in search.tickets:
+            saved = self._tensors(masks_path(run.run_id, ticket))
+            search.masks[ticket] = masks_from_tensors(saved, like)[ticket]
         return search
 
     def _tensors(self, path: str) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from raylot.config import StreamRun
 from raylot.foundation.text import one_line
 from raylot.results.manifest import Manifest
 from raylot.storage import Storage
-from raylot.sweep.stage import Stage
+from raylot.sweep.stage import Stage, has_ended
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ def outcome(
 ) -> Outcome:
     """Returns how the runs of a sweep's stages stand, of which some have ended in a storage."""
     planned = {run.run_id: run for stage in stages for run in stage.runs}
+    ended = {id_: ended[id_] for id_, run in planned.items() if has_ended(run, ended)}
     finished = {run_id for run_id, end in ended.items() if end.status == "finished"}
     failed = [end for end in ended.values() if end.status == "failed"]
     return Outcome(

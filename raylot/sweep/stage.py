@@ -10,6 +10,15 @@ from raylot.results.manifest import Manifest
 from raylot.storage import Storage
 
 
+def has_ended(run: StreamRun, ended: Mapping[str, Manifest]) -> bool:
+    """Returns whether nothing is left to compute of a run.
+
+    A finished run may still have to grow: it has fewer tickets than are asked for.
+    """
+    end = ended.get(run.run_id)
+    return end is not None and (end.status != "finished" or run.is_covered_by(end.extent))
+
+
 @dataclass(frozen=True)
 class Stage:
     """Runs of one kind, all of which could run at once.
@@ -22,18 +31,18 @@ class Stage:
     runs: Sequence[StreamRun]
 
     def missing(self, ended: Mapping[str, Manifest]) -> list[StreamRun]:
-        """Returns the runs that have not ended."""
-        return [run for run in self.runs if run.run_id not in ended]
+        """Returns the runs that have not ended, or have to grow."""
+        return [run for run in self.runs if not has_ended(run, ended)]
 
     def count(self, ended: Mapping[str, Manifest]) -> tuple[int, int]:
         """Returns how many runs have ended well, or diverged, and how many have failed."""
-        ends = [ended[run.run_id].status for run in self.runs if run.run_id in ended]
+        ends = [ended[run.run_id].status for run in self.runs if has_ended(run, ended)]
         return len(ends) - ends.count("failed"), ends.count("failed")
 
     def ready(self, ended: Mapping[str, Manifest], storage: Storage) -> list[StreamRun]:
         """Returns the missing runs that can be computed now: the runs they need have ended."""
         possible = self.to_compute(ended, storage)
-        return [run for run in possible if run.parent is None or run.parent.run_id in ended]
+        return [run for run in possible if run.parent is None or has_ended(run.parent, ended)]
 
     def to_compute(self, ended: Mapping[str, Manifest], storage: Storage) -> list[StreamRun]:
         """Returns the missing runs that can be computed now, or once the runs they need end.
@@ -46,9 +55,9 @@ class Stage:
             parent = run.parent
             if parent is None:
                 return True
-            end = ended.get(parent.run_id)
-            if end is None:
+            if not has_ended(parent, ended):
                 return can_start(parent)
+            end = ended[parent.run_id]
             if parent.parent is None and end.status == "diverged":
                 # Imports torch, which takes seconds.
                 from raylot.trials.artifacts import snapshot_path
@@ -60,3 +69,10 @@ class Stage:
             return end.status == "finished"
 
         return list(filter(can_start, self.missing(ended)))
+
+    def steps_left(self, ended: Mapping[str, Manifest], storage: Storage) -> int:
+        """Returns the training steps of the runs `to_compute`."""
+        return sum(
+            run.steps_beyond(ended[run.run_id].extent if run.run_id in ended else {})
+            for run in self.to_compute(ended, storage)
+        )

@@ -126,7 +126,7 @@ class Sweep:
             missing = stage.to_compute(ended, self.storage)
             costs = sorted({run.training_steps for run in stage.runs})
             per_run = f"{costs[0]:,}" + (f"-{costs[-1]:,}" if len(costs) > 1 else "")
-            todo = sum(run.training_steps for run in missing)
+            todo = stage.steps_left(ended, self.storage)
             lines.append(
                 f"{stage.name:<15}{len(stage.runs):>8,}{stage.count(ended)[0]:>10,}"
                 f"{len(missing):>8,}{per_run:>21}{todo:>16,}"

@@ -171,13 +171,13 @@ def _mean_or_nan(values: Sequence[float]) -> float:
     return statistics.fmean(values) if values else float("nan")
 
 
-def masks_to_tensors(masks: Sequence[Masks]) -> dict[str, Tensor]:
-    """Returns masks under one name each, such as ``3/hidden1.weight``, for a file."""
-    return {f"{k}/{name}": mask for k, m in enumerate(masks) for name, mask in m.items()}
+def masks_to_tensors(masks: Mapping[int, Masks]) -> dict[str, Tensor]:
+    """Returns tickets' masks under one name each, such as ``3/hidden1.weight``, for a file."""
+    return {f"{k}/{name}": mask for k, m in masks.items() for name, mask in m.items()}
 
 
-def masks_from_tensors(tensors: Mapping[str, Tensor], like: Masks) -> list[Masks]:
-    """Undoes `masks_to_tensors`.
+def masks_from_tensors(tensors: Mapping[str, Tensor], like: Masks) -> dict[int, Masks]:
+    """Undoes `masks_to_tensors`; returns masks by their ticket, in order.
 
     Args:
         tensors: tensors from a file, in any order.
@@ -185,4 +185,4 @@ def masks_from_tensors(tensors: Mapping[str, Tensor], like: Masks) -> list[Masks
             for the output layer.
     """
     tickets = sorted({int(name.partition("/")[0]) for name in tensors})
-    return [{name: tensors[f"{k}/{name}"].to(torch.bool) for name in like} for k in tickets]
+    return {k: {name: tensors[f"{k}/{name}"].to(torch.bool) for name in like} for k in tickets}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,8 +55,8 @@ class TicketSearch:
 
     Round 0 trains the dense network, each later round the network under the masks so far. Every
     training starts from the snapshot (or its state some steps later). All rounds but the last end
-    by pruning. The controls follow. ``masks``, ``round`` and ``gradient_magnitudes`` are the whole
-    state.
+    by pruning. The controls follow. ``masks``, ``tickets``, ``round`` and ``gradient_magnitudes``
+    are the whole state.
     """
 
     def __init__(
@@ -88,6 +88,8 @@ class TicketSearch:
         """
         self.options = options
         self.round = 0
+        #: The tickets that rounds train: all, or those that are added to others found before.
+        self.tickets = range(options.tickets)
         self.masks: list[Masks] = [pruning.full_masks(network, prunable)] * options.tickets
         if options.reinit_tickets and (reason := why_not_reinitialised(network)):
             raise OptionError(
@@ -161,15 +163,15 @@ class TicketSearch:
         return networks.with_state(self.network, state)
 
     def train_round(self) -> list[Trained]:
-        """Trains every ticket once and prunes it, except after the last round."""
+        """Trains each of ``tickets`` once and prunes it, except after the last round."""
         plans = [
             _Plan(
                 ticket,
                 self._key.child("ticket", ticket, "round", self.round),
                 self.start_state(ticket),
-                masks,
+                self.masks[ticket],
             )
-            for ticket, masks in enumerate(self.masks)
+            for ticket in self.tickets
         ]
         trained = []
         for plan, network, result in self._train(plans, dense=self.round == 0):
@@ -182,23 +184,24 @@ class TicketSearch:
         self.round += 1
         return trained
 
-    def train_control(self, control: str) -> list[Trained]:
-        """Trains all networks of one control; network k follows ticket k, and so on in turn.
+    def train_control(self, control: str, indices: Iterable[int] | None = None) -> list[Trained]:
+        """Trains networks of one control; network k follows ticket k, and so on in turn.
 
         Args:
+            indices: which of its networks; None: all.
             control: ``"random"``: random masks with as many survivors per layer (or each weight
                 kept with the probability ``random_density``); ``"shuffled"``: the ticket's masks
                 shuffled within each layer; ``"reinit"``: its masks on a fresh initialisation.
         """
         plans = []
-        for index in range(self.controls[control]):
+        for index in range(self.controls[control]) if indices is None else indices:
             key, masks = self._key.child(control, index), self.control_masks(control, index)
             if control == REINIT:
                 fresh = reinitialised(self.network, self._key.child("reinit weights", index))
                 state = fresh.state_dict()
                 plans.append(_Plan(index, key, state, masks, state))
             else:
-                plans.append(_Plan(index, key, self.start_state(index % len(self.masks)), masks))
+                plans.append(_Plan(index, key, self.start_state(self._followed(index)), masks))
         return [
             self._row(control, plan.index, plan.masks, result)
             for plan, _, result in self._train(plans)
@@ -206,7 +209,7 @@ class TicketSearch:
 
     def control_masks(self, control: str, index: int) -> Masks:
         """Returns the masks of one network of a control."""
-        like = self.masks[index % len(self.masks)]
+        like = self.masks[self._followed(index)]
         if control == REINIT:
             return like
         key = self._key.child(f"{control} mask", index)
@@ -215,6 +218,10 @@ class TicketSearch:
         if self.options.random_density is not None:
             return pruning.independent_masks(like, self.options.random_density, key)
         return pruning.random_masks_like(like, key)
+
+    def _followed(self, index: int) -> int:
+        """Returns the ticket that a network of a control follows."""
+        return index % self.tickets.stop
 
     def measure_gradients(self, task: Task) -> TrainingResult:
         """Trains the dense network on another task for its ``gradient_magnitudes``."""

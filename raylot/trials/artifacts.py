@@ -18,9 +18,14 @@ def snapshot_path(stream_run_id: str, task: int) -> str:
     return f"artifacts/{stream_run_id}/snapshot-{task}.safetensors"
 
 
-def masks_path(run_id: str) -> str:
-    """Returns the path of the masks of a tickets run."""
-    return f"artifacts/{run_id}/masks.safetensors"
+def masks_path(run_id: str, ticket: int) -> str:
+    """Returns the path of the masks of one ticket of a tickets run."""
+    return f"artifacts/{run_id}/masks-{ticket}.safetensors"
+
+
+def gradients_path(run_id: str) -> str:
+    """Returns the path of the gradients that a tickets run has measured for plastic parameters."""
+    return f"artifacts/{run_id}/gradients.safetensors"
 
 
 def initial_network(run: StreamRun, task: Task) -> nn.Module:

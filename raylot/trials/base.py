@@ -160,6 +160,7 @@ class RunTrainable(tune.Trainable):
         self._notes: list[str] = []
         self._has_failed = False  # in another attempt
         self.state = self._saved_state() or RunState(now())
+        self._widen()
         self._save_interval: float = config["save_interval"]
         self._saved_at = time.monotonic()
         self._begun = False
@@ -168,6 +169,19 @@ class RunTrainable(tune.Trainable):
     @property
     def _run_name(self) -> str:
         return f"{self.run.label} ({self.run.run_id})"
+
+    def _widen(self) -> None:
+        """Asks for no less than what is there or was begun; what is new becomes a target."""
+        for extent in (self.state.extent, *self.state.targets):
+            self.run = self.run.widened(extent)
+        wanted = self.run.extent
+        if not self.state.targets or self.state.targets[-1] != wanted:
+            self.state.targets.append(wanted)
+
+    def _start_anew(self) -> None:
+        """Forgets what was done so far, but not which inputs the run has."""
+        self.state = RunState(now(), inputs=self.state.inputs)
+        self._widen()
 
     def _saved_state(self) -> RunState | None:
         try:
@@ -195,24 +209,39 @@ class RunTrainable(tune.Trainable):
             InputLostError: the tensors are missing, damaged, or not what that run wrote.
         """
         run_id = path.split("/")[1]  # artifacts/<run_id>/...
-        content = self.storage.read(path)
-        if content is None:
-            raise InputLostError(run_id, f"{path}: is not there")
         producer = self._producer(run_id)
-        found = checksum.fingerprint(content)
         try:
-            checksum.check(content, path)
-            if producer.tells and producer.artifacts.get(path) != found:
-                raise DamagedFileError(path, "it is not what the run wrote")
-            tensors = tensors_from_bytes(content)
-        except DamagedFileError as damage:
+            tensors, found = self._read_tensors(path, producer.artifacts, checks=producer.tells)
+        except ValueError as damage:
             raise InputLostError(run_id, str(damage)) from None
-        except ValueError as error:
-            raise InputLostError(run_id, f"{path}: damaged ({error})") from None
         if self.state.inputs.get(path, found) != found:
-            self.state = RunState(now(), inputs=self.state.inputs)
+            self._start_anew()
         self.state.inputs[path] = found
         return {name: tensor.to(self.device) for name, tensor in tensors.items()}
+
+    def read_own(self, path: str) -> dict[str, Tensor]:
+        """Reads tensors that this run has left, before it grew.
+
+        Raises:
+            ValueError: they are missing, damaged, or not what the run wrote.
+        """
+        return self._read_tensors(path, self.state.artifacts)[0]
+
+    def _read_tensors(
+        self, path: str, written: Mapping[str, str], *, checks: bool = True
+    ) -> tuple[dict[str, Tensor], str]:
+        """Reads tensors, and the fingerprint of their file, which ``written`` must hold."""
+        content = self.storage.read(path)
+        if content is None:
+            raise ValueError(f"{path}: is not there")
+        checksum.check(content, path)
+        found = checksum.fingerprint(content)
+        if checks and written.get(path) != found:
+            raise DamagedFileError(path, "it is not what the run wrote")
+        try:
+            return tensors_from_bytes(content), found
+        except ValueError as error:
+            raise DamagedFileError(path, str(error)) from None
 
     def read_rows(self, table: str, run_id: str) -> list[dict[str, Any]]:
         """Reads rows that an ended run has left.
@@ -325,6 +354,7 @@ class RunTrainable(tune.Trainable):
         failed: bool = False,
     ) -> dict[str, Any]:
         notes, self._notes = self._notes, []
+        before_it_grew = self.run.training_steps - self.run.steps_beyond(self.state.extent)
         return {
             "measures": measures,
             "timesteps_total": self.state.steps,  # Tune's name for the place on a curve
@@ -332,7 +362,7 @@ class RunTrainable(tune.Trainable):
             "kind": self.run.kind,
             "label": self.run.label,
             "doing": "" if done else self.doing(),
-            "training_steps": self.state.training_steps,
+            "training_steps": self.state.training_steps - before_it_grew,
             "new_training_steps": training_steps,
             "failed": failed,
             "notes": notes,

@@ -46,6 +46,9 @@ class RunState:
         artifacts: files that it has left for other runs: path in the storage -> fingerprint.
         inputs: files of other runs that it started from: path in the storage -> fingerprint.
         notes: what could not be measured or done, and why; each once.
+        extent: of the ended run that grows, see `raylot.config.StreamRun.extent`; empty if none had
+            ended.
+        targets: the extents that the run has been asked to reach since, one after another.
         rows: rows of its tables so far, without identity columns.
         tensors: network, optimizer state or masks.
     """
@@ -68,6 +71,8 @@ class RunState:
     artifacts: dict[str, str] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    extent: dict[str, Any] = field(default_factory=dict)
+    targets: list[dict[str, Any]] = field(default_factory=list)
     rows: Rows = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
 

@@ -64,11 +64,12 @@ class TicketStreamTrial(LearningTrial):
         """Returns the masks of the subnetwork; None for the dense network."""
         if self.run.subnetwork == "dense":
             return None
-        tensors = self.read_input(masks_path(self.run.search.run_id))
-        search.masks = masks_from_tensors(tensors, like=search.masks[0])
+        ticket = self.run.ticket
+        tensors = self.read_input(masks_path(self.run.search.run_id, ticket))
+        search.masks[ticket] = masks_from_tensors(tensors, like=search.masks[0])[ticket]
         if self.run.subnetwork == RANDOM:
-            return search.control_masks(RANDOM, self.run.ticket)
-        return search.masks[self.run.ticket]
+            return search.control_masks(RANDOM, ticket)
+        return search.masks[ticket]
 
     def _place(self) -> dict[str, Any]:
         dense = self.run.subnetwork == "dense"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -14,6 +15,7 @@ from raylot.masks.plastic_parameters import plastic_overlaps
 from raylot.masks.pruning import density
 from raylot.tasks import Task, make_task
 from raylot.tickets import (
+    DENSE,
     RANDOM,
     REINIT,
     SHUFFLED,
@@ -23,25 +25,53 @@ from raylot.tickets import (
     masks_from_tensors,
     masks_to_tensors,
 )
-from raylot.trials.artifacts import masks_path, snapshot_path, start_search
+from raylot.trials.artifacts import gradients_path, masks_path, snapshot_path, start_search
 from raylot.trials.base import InputLostError, RunTrainable
-from raylot.trials.state import RunState
 
 #: Mean |gradient| of each weight, among the tensors of a saved state.
 _GRADIENTS = "gradient/"
 
-_CONTROL_NAMES = {
-    RANDOM: "random masks",
-    SHUFFLED: "shuffled masks",
-    REINIT: "re-initialised tickets",
+#: Option that says how many networks a control has -> the control, and what training them is.
+_CONTROLS = {
+    "random_masks": (RANDOM, "random masks"),
+    "shuffled_masks": (SHUFFLED, "shuffled masks"),
+    "reinit_tickets": (REINIT, "re-initialised tickets"),
 }
+
+#: Options that count what a search trains.
+_COUNTS = ("tickets", *_CONTROLS)
+
+#: Rows of ``tickets`` are in this order, however the search has grown.
+_ORDER = (DENSE, TICKET, RANDOM, SHUFFLED, REINIT)
+
+_PLASTIC = "plastic parameters"
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One step of a search.
+
+    Attributes:
+        doing: says what it does.
+        of: tickets, one of the controls, or `_PLASTIC`.
+        indices: which tickets or networks of the control it trains.
+        tickets: the tickets that are trained up to here; `indices` are among them or follow them.
+        round: of the tickets.
+    """
+
+    doing: str
+    of: str
+    indices: range
+    tickets: range
+    round: int
 
 
 class TicketsTrial(RunTrainable):
     """One step is one round of iterative magnitude pruning of all tickets, or one control.
 
     The first step trains the dense network. After the last round, each control takes one more step,
-    and so do plastic parameters unless the dense training measures them.
+    and so do plastic parameters unless the dense training measures them. A search that grows does
+    the same for the tickets and controls that are new.
     """
 
     run_model = TicketsRun
@@ -50,90 +80,103 @@ class TicketsTrial(RunTrainable):
     _search: TicketSearch
 
     @property
-    def _steps(self) -> list[str]:
-        """Says what each step does."""
-        rounds = [
-            f"round {r} of {self.run.round_count}" for r in range(1, self.run.round_count + 1)
-        ]
-        counts = (self.run.random_mask_count, self.run.shuffled_masks, self.run.reinit_tickets)
-        names = zip(_CONTROL_NAMES.values(), counts, strict=True)
-        apart = ["plastic parameters"] if self.run.measures_plasticity_apart else []
-        return ["dense training", *rounds, *(name for name, count in names if count), *apart]
+    def _steps(self) -> list[_Step]:
+        """The steps towards each target."""
+        rounds, steps, there = self.run.round_count, list[_Step](), self.state.extent
+        for target in self.state.targets:
+            new = {name: range(there.get(name, 0), target[name]) for name in _COUNTS}
+            tickets = new["tickets"]
+            for r in range(rounds + 1) if tickets else ():
+                doing = f"round {r} of {rounds}" if r else "dense training"
+                steps.append(_Step(doing, TICKET, tickets, tickets, r))
+            known = range(target["tickets"])
+            for count, (control, doing) in _CONTROLS.items():
+                if new[count]:
+                    steps.append(_Step(doing, control, new[count], known, rounds + 1))
+            there = target
+        if self.run.measures_plasticity_apart and not self.state.extent:
+            every = range(self.run.tickets)
+            steps.append(_Step(_PLASTIC, _PLASTIC, every, every, rounds + 1))
+        return steps
 
     @property
     def total_steps(self) -> int:
-        return len(self._steps)
+        return max(1, len(self._steps))  # judging the tickets anew takes a step of its own
 
     def doing(self) -> str:
-        return self._steps[self.state.steps]
-
-    def _saved_state(self) -> RunState | None:
-        """Reads the saved state, also one that an older version saved.
-
-        States from before plastic parameters existed lack them: the run starts anew.
-        """
-        state = super()._saved_state()
-        if state is None or not any(name.startswith(_GRADIENTS) for name in state.tensors):
-            return None
-        for row in state.rows.get("tickets", []):
-            row["control"] = TICKET if row["control"] == "none" else row["control"]
-        return state
+        steps = self._steps
+        return steps[self.state.steps].doing if steps else "judging the tickets"
 
     def begin(self) -> None:
         self._dataset = self.dataset()
         snapshot = self.read_input(snapshot_path(self.run.stream.run_id, self.run.task))
         self._search = start_search(self.run, self._dataset, snapshot)
-        self._note_remarks()
-        if not self.state.tensors:
-            return
+        if self.state.extent and not self.state.tensors:
+            self.state.tensors = self._found_tensors()
         saved = {n: t.to(self.device) for n, t in self.state.tensors.items()}
-        gradients = {
-            n.removeprefix(_GRADIENTS): saved.pop(n)
-            for n in list(saved)
-            if n.startswith(_GRADIENTS)
-        }
-        self._search.masks = masks_from_tensors(saved, like=self._search.masks[0])
-        self._search.gradient_magnitudes = gradients
-        self._search.round = min(self.state.steps, self.run.round_count + 1)
+        if gradients := {n: saved.pop(n) for n in list(saved) if n.startswith(_GRADIENTS)}:
+            known = {n.removeprefix(_GRADIENTS): tensor for n, tensor in gradients.items()}
+            self._search.gradient_magnitudes = known
+        found = masks_from_tensors(saved, like=self._search.masks[0])
+        self._search.masks[: len(found)] = found.values()
+        self._note_remarks()
+
+    def _found_tensors(self) -> dict[str, Tensor]:
+        """Reads what the search has left before it grows; without that it starts anew."""
+        try:
+            tensors = self.read_own(gradients_path(self.run.run_id))
+            tensors = {_GRADIENTS + name: tensor for name, tensor in tensors.items()}
+            for ticket in range(self.state.extent["tickets"]):
+                tensors |= self.read_own(masks_path(self.run.run_id, ticket))
+            return tensors
+        except ValueError as error:
+            self._start_anew()
+            self.note(f"{error}; the search starts anew")
+            return {}
 
     def tensors(self) -> dict[str, Tensor]:
-        gradients = self._search.gradient_magnitudes or {}
-        return masks_to_tensors(self._search.masks) | {
-            _GRADIENTS + name: tensor for name, tensor in gradients.items()
+        return masks_to_tensors(dict(enumerate(self._search.masks))) | {
+            _GRADIENTS + name: tensor for name, tensor in self._gradients().items()
         }
 
     def advance(self) -> dict[str, float]:
-        search = self._search
         measures: dict[str, float] = {}
-        if self.doing() == "plastic parameters":
-            self.note_training(search.measure_gradients(self._plastic_task()))
-        else:
-            if search.rounds_left:
-                is_dense = not search.round
-                measures = {} if is_dense else self._overlap()
-                trained = search.train_round()
-                self.state.training_steps += search.rewinding_steps if is_dense else 0
-                # Weights that are not finite cannot be ranked. Once all rounds are done, a training
-                # that diverges is a result like any other.
-                self.state.diverged = search.rounds_left > 0 and any(
-                    training.diverged for _, training in trained
-                )
-            else:
-                control = next(c for c, name in _CONTROL_NAMES.items() if name == self.doing())
-                trained = search.train_control(control)
-            for _, training in trained:
-                self.note_training(training)
-            rows = [row for row, _ in trained]
-            self.state.add_rows("tickets", [{**self._place(), **row} for row in rows])
-            accuracies = [row["test_accuracy"] for row in rows]
-            measures[f"{rows[0]['control']}_accuracy"] = statistics.fmean(accuracies)
+        if steps := self._steps:
+            measures = self._do(steps[self.state.steps])
         if self.state.steps + 1 == self.total_steps and not self.state.diverged:
             self._conclude()
         return measures
 
+    def _do(self, step: _Step) -> dict[str, float]:
+        search = self._search
+        if step.of == _PLASTIC:
+            self.note_training(search.measure_gradients(self._plastic_task()))
+            return {}
+        measures: dict[str, float] = {}
+        search.tickets, search.round = step.tickets, step.round
+        if step.of == TICKET:
+            measures = self._overlap() if step.round else {}
+            rewinding = search.rewinding_steps
+            trained = search.train_round()
+            self.state.training_steps += 0 if step.round else search.rewinding_steps - rewinding
+            # Weights that are not finite cannot be ranked. Once all rounds are done, a training
+            # that diverges is a result like any other.
+            self.state.diverged = search.rounds_left > 0 and any(
+                training.diverged for _, training in trained
+            )
+        else:
+            trained = search.train_control(step.of, step.indices)
+        for _, training in trained:
+            self.note_training(training)
+        rows = [row for row, _ in trained]
+        self.state.add_rows("tickets", [{**self._place(), **row} for row in rows])
+        accuracies = [row["test_accuracy"] for row in rows]
+        measures[f"{rows[0]['control']}_accuracy"] = statistics.fmean(accuracies)
+        return measures
+
     def _overlap(self) -> dict[str, float]:
         """Measures how dense the tickets are so far, and how alike if there are several."""
-        masks = self._search.masks
+        masks = self._search.masks[: self._search.tickets.stop]
         measures = {"density": statistics.fmean(density(each) for each in masks)}
         if len(masks) > 1:
             overlaps = pairwise_overlaps(masks)
@@ -151,9 +194,10 @@ class TicketsTrial(RunTrainable):
         return make_task(dataset, self.run, self.run.seed, self.run.task)
 
     def _conclude(self) -> None:
-        """Saves the masks, and adds the rows that compare them."""
+        """Saves masks and gradients, and makes the rows that compare the tickets."""
         self._note_remarks()
         rows = self.state.rows["tickets"]
+        rows.sort(key=lambda row: (_ORDER.index(row["control"]), row["round"], row["ticket"]))
         found = Tickets.from_rows(self._search.masks, rows, self.run)
         last_round = [
             row for row in rows
@@ -161,19 +205,25 @@ class TicketsTrial(RunTrainable):
         ]  # fmt: skip
         for row, wins in zip(last_round, found.wins, strict=True):
             row["wins"] = wins
-        self.write_artifact(masks_path(self.run.run_id), masks_to_tensors(found.masks))
-        overlaps: list[dict[str, Any]] = found.overlaps(per_layer=True).to_dict("records")  # type: ignore[assignment]
-        self.state.add_rows("overlaps", [self._place() | row for row in overlaps])
-        summary = found.summary()
+        left = {masks_path(self.run.run_id, k): {k: m} for k, m in enumerate(found.masks)}
+        for path in left.keys() - self.state.artifacts.keys():
+            self.write_artifact(path, masks_to_tensors(left[path]))
+        gradients = {name: tensor.cpu() for name, tensor in self._gradients().items()}
+        self.write_artifact(gradients_path(self.run.run_id), gradients)
         setting = {**self._place(), "protocol": self.run.protocol, "rounds": self.run.rounds}
-        self.state.add_rows("snapshots", [{**setting, **summary, **self._stream_performance()}])
-        assert self._search.gradient_magnitudes is not None
-        plastic = plastic_overlaps(
-            {name: g.cpu() for name, g in self._search.gradient_magnitudes.items()},
-            found.masks,
-            self.run.plastic_density == "layer",
-        )
-        self.state.add_rows("plastic_parameters", [{**setting, **row} for row in plastic])
+        overlaps: list[dict[str, Any]] = found.overlaps(per_layer=True).to_dict("records")  # type: ignore[assignment]
+        summary = found.summary() | {"tolerance": self.run.tolerance}
+        plastic = plastic_overlaps(gradients, found.masks, self.run.plastic_density == "layer")
+        self.state.rows |= {
+            "overlaps": [self._place() | row for row in overlaps],
+            "snapshots": [{**setting, **summary, **self._stream_performance()}],
+            "plastic_parameters": [
+                {**setting, "tickets": self.run.tickets, **row} for row in plastic
+            ],
+        }
+
+    def _gradients(self) -> dict[str, Tensor]:
+        return self._search.gradient_magnitudes or {}
 
     def _note_remarks(self) -> None:
         for remark in self._search.remarks():
