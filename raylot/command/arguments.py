@@ -200,6 +200,7 @@ def _parser(
             group.add_argument(
                 dashed(option_name),
                 metavar="VALUE",
+                action="extend" if is_marked(field, "repeated") else "store",
                 nargs="?" if is_bool else "+" if takes_several(field) else None,
                 const="true" if is_bool else None,
                 help=text.replace("%", "%%") if is_shown else argparse.SUPPRESS,

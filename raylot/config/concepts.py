@@ -184,15 +184,6 @@ class InterventionParameters(Options, title="interventions"):
         role="training", used_by=("redo",),
     )  # fmt: skip
 
-    @model_validator(mode="after")
-    def _small_steps_shrink_little(self) -> Self:
-        if self.perturb_every == "step" and self.shrink < 0.99:
-            raise ValueError(
-                f"shrink={self.shrink:g}: must be in [0.99, 1] with perturb_every=step, where it "
-                "acts after every training step (as shrink=0.9999 with perturb=0.0001)"
-            )
-        return self
-
 
 class InterventionOptions(InterventionParameters, NamingOptions):
     """Options that choose a method to keep plasticity."""
@@ -471,7 +462,7 @@ def customary_rounds(sparsity: float) -> int:
 
 
 #: Option that chooses one of several -> the model that declares what these use.
-_PARAMETERS: dict[str, type[Options]] = {
+PARAMETERS: dict[str, type[Options]] = {
     "shift": ShiftParameters,
     "network": NetworkOptions,
     "intervention": InterventionParameters,
@@ -479,14 +470,17 @@ _PARAMETERS: dict[str, type[Options]] = {
 }
 
 #: Options that choose what has parameters of its own.
-KINDS = tuple(_PARAMETERS)
+KINDS = tuple(PARAMETERS)
+
+#: Those whose parameters are doses: a study compares several values of them.
+DOSED = ("shift", "intervention")
 
 
 @functools.cache
 def parameters(kind: str) -> tuple[str, ...]:
     """The parameters of a kind of choice, ``shift``, ``network``, ``intervention`` or
     ``optimizer``."""
-    declared = _PARAMETERS[kind].model_fields
+    declared = PARAMETERS[kind].model_fields
     return tuple(name for name, field in declared.items() if is_parameter(field))
 
 
@@ -496,7 +490,7 @@ def parameters_used(kind: str, name: str) -> tuple[str, ...]:
 
     A plugin's may read every parameter of its kind.
     """
-    declared = _PARAMETERS[kind].model_fields
+    declared = PARAMETERS[kind].model_fields
     is_plugin = name not in BUILT_IN.get(kind, (name,))
     return tuple(p for p in parameters(kind) if is_plugin or is_used_by(declared[p], name))
 

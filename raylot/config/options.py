@@ -23,6 +23,9 @@ _LONGEST_RANGE = 100_000
 #: ``3``, ``0-9`` or ``0-40:10``.
 _SPAN = re.compile("([0-9]+)(?:-([0-9]+)(?::([0-9]+))?)?")
 
+#: ``NAME=``, at the start or after what separates values.
+_NAME = re.compile(r"(?:^|[\s,]+)([\w-]+)=")
+
 #: What an option decides: how networks are trained, how much is computed, how tickets are searched,
 #: what is measured, what the analysis concludes, or where and how fast all of that is computed.
 Role = Literal["training", "extent", "search", "measurement", "verdict", "where"]
@@ -76,6 +79,26 @@ def parse_rounds(value: Any) -> Any:
     return dict(pairs)
 
 
+def parse_search(value: Any) -> Any:
+    """``"shrink=0.8,0.9 perturb=1"`` -> ``{"shrink": ["0.8", "0.9"], "perturb": ["1"]}``."""
+    if isinstance(value, str):
+        before, *rest = _NAME.split(value)
+        if before.strip():
+            raise ValueError("values of no parameter")
+        pairs = list(zip(rest[::2], map(parse_list, rest[1::2]), strict=True))
+    elif isinstance(value, dict):
+        pairs = [(str(name), parse_list(values)) for name, values in value.items()]
+    else:
+        return value
+    found = {
+        name.replace("-", "_"): values if isinstance(values, list | tuple | range) else [values]
+        for name, values in pairs
+    }
+    if not pairs or len(found) < len(pairs):
+        raise ValueError("no parameter, or one given twice")
+    return found
+
+
 @dataclass(frozen=True)
 class OneOf:
     """In an option's annotation: it takes names of one kind, as ``shift``; plugins can add some."""
@@ -103,6 +126,7 @@ def option(
     off: Any = PydanticUndefined,
     common: bool = False,
     compared: bool = False,
+    repeated: bool = False,
     **constraints: Any,
 ) -> Any:
     """Declares one option.
@@ -120,10 +144,11 @@ def option(
         common: Whether most studies need it, so that ``--help`` shows it.
         compared: Whether a study compares its values, so that runs that differ in it alone share a
             protocol.
+        repeated: Whether a command line may give it several times, each time with more values.
         **constraints: pydantic's ``ge``, ``gt``, ``le``, ``lt``, ``min_length``.
     """
     extra: dict[str, Any] = {"role": role, "accepts": accepts, "off": off}
-    extra |= {"common": common, "compared": compared}
+    extra |= {"common": common, "compared": compared, "repeated": repeated}
     extra |= {"used_by": tuple(used_by), "unused_by": tuple(unused_by)}
     if used_by:
         help = f"{', '.join(used_by)}: {help}"
@@ -179,7 +204,7 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
 
 
 def is_marked(field: FieldInfo, mark: str) -> bool:
-    """Whether an option was declared as ``common`` or ``compared``, see `option`."""
+    """Whether an option was declared as ``common``, ``compared`` or ``repeated``, see `option`."""
     return bool(_extra(field).get(mark))
 
 
@@ -257,11 +282,11 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
     name = next((str(part) for part in location), "")
     if first["type"] == "extra_forbidden":
         return unknown_option(name, first["input"], model.model_fields)
-    field = model.model_fields.get(name)
-    if field is None:  # a check of the model, which names option and value itself
-        return str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
-    if first["type"] == "value_error" and str(first["ctx"]["error"]).startswith("must be"):
-        return f"{name}={shown(first['input'])}: {first['ctx']['error']}"
+    field, mistake = model.model_fields.get(name), first.get("ctx", {}).get("error")
+    if field is None or isinstance(mistake, OptionError):  # it names option and value itself
+        return first["msg"] if mistake is None else str(mistake)
+    if first["type"] == "value_error" and str(mistake).startswith("must be"):
+        return f"{name}={shown(first['input'])}: {mistake}"
     return f"{name}={shown(first['input'])}: must be {accepted(field)}"
 
 

@@ -90,8 +90,9 @@ def as_typed(
         given = dashed(name)
     else:
         given = f"{dashed(name)}={value}"
-    # A plugin's own words stay as they are.
-    return given + colon + (reason if name == "plugin" else _dashed_names(reason, fields or {}))
+    # A plugin's own words stay as they are, and so do the names that --search takes.
+    is_kept = name in ("plugin", "search")
+    return given + colon + (reason if is_kept else _dashed_names(reason, fields or {}))
 
 
 def dashed(name: str) -> str:

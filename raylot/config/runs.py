@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import field_validator, model_validator
 
 from raylot.config.concepts import (
+    DOSED,
     KINDS,
     DataOptions,
     InterventionOptions,
@@ -145,6 +146,15 @@ class StreamRun(
         return self
 
     @model_validator(mode="after")
+    def _small_steps_shrink_little(self) -> Self:
+        if self.perturb_every == "step" and self.shrink < 0.99:
+            raise ValueError(
+                f"shrink={self.shrink:g}: must be in [0.99, 1] with perturb_every=step, where it "
+                "acts after every training step (as shrink=0.9999 with perturb=0.0001)"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _recycling_happens(self) -> Self:
         """Refuses ``redo`` where it cannot follow a unit's weights, or where it would never act."""
         if self.intervention == "redo" and self.network == "resnet":
@@ -240,9 +250,8 @@ class StreamRun(
     @property
     def dose(self) -> dict[str, Any]:
         """Shift and intervention, and their parameters as far as they use them."""
-        kinds = ("shift", "intervention")
-        used = [name for kind in kinds for name in parameters_used(kind, getattr(self, kind))]
-        return {name: getattr(self, name) for name in (*kinds, *used)}
+        used = [name for kind in DOSED for name in parameters_used(kind, getattr(self, kind))]
+        return {name: getattr(self, name) for name in (*DOSED, *used)}
 
     @property
     def label(self) -> str:
@@ -400,7 +409,7 @@ _COMPARED = {n for n, field in TicketStreamRun.model_fields.items() if is_marked
 
 #: What a study compares, doses of shifts and interventions among it; runs that differ in anything
 #: else are not comparable.
-PROTOCOL_EXCLUDES = _COMPARED.union(*(parameters(kind) for kind in KINDS if kind in _COMPARED))
+PROTOCOL_EXCLUDES = _COMPARED.union(*map(parameters, DOSED))
 
 
 def _short_hash(values: Mapping[str, Any]) -> str:

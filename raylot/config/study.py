@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from raylot.config.concepts import (
+    DOSED,
+    PARAMETERS,
     DataOptions,
     Integers,
     InterventionParameters,
@@ -24,14 +26,28 @@ from raylot.config.concepts import (
     TicketOptions,
     TrainingOptions,
     customary_rounds,
+    parameters,
+    parameters_used,
 )
-from raylot.config.options import OneOf, Options, option, parse_list, parse_rounds
+from raylot.config.options import (
+    OneOf,
+    Options,
+    accepted,
+    option,
+    parse_list,
+    parse_rounds,
+    parse_search,
+)
 from raylot.config.runs import StreamRun, Subnetwork, TicketsRun, TicketStreamRun
+from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
 
 _List = BeforeValidator(parse_list)
 _Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 _Rounds = Annotated[int, Field(ge=1, le=1000)]
+
+#: Parameter whose values can be searched -> whether it is one of shifts or of interventions.
+_KIND = {name: kind for kind in DOSED for name in parameters(kind)}
 
 
 class SearchOptions(NamingOptions, title="what is varied"):
@@ -60,6 +76,17 @@ class SearchOptions(NamingOptions, title="what is varied"):
             role="search",
         )
     )
+    search: Annotated[dict[str, tuple[Any, ...]] | None, BeforeValidator(parse_search)] = option(
+        None, "values to try of parameters of shifts and interventions, each with every shift and "
+        "intervention that uses it; may be given several times", repeated=True,
+        accepts="parameters, each once, with their values, as l2_strength=1e-4,1e-3, or none",
+        role="training",
+    )  # fmt: skip
+
+    @field_validator("search")
+    @classmethod
+    def _searched_values_are_accepted(cls, value: Mapping[str, Any] | None) -> Any:
+        return value and {name: _searched_values(name, given) for name, given in value.items()}
 
     @field_validator("seeds", "shifts", "interventions", "sparsities")
     @classmethod
@@ -67,6 +94,31 @@ class SearchOptions(NamingOptions, title="what is varied"):
         if len(set(value)) < len(value):
             raise ValueError("given twice")
         return value
+
+
+def _searched_values(name: str, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Reads the values of a parameter as its own option reads each of them."""
+    if name not in _KIND:
+        raise OptionError(
+            f"{_searched(name, given)}: must be a parameter of a shift or an intervention: "
+            f"{', '.join(_KIND)}"
+        )
+    model = PARAMETERS[_KIND[name]]
+    try:
+        values = tuple(getattr(model.checked(**{name: one}), name) for one in given)
+    except OptionError as error:
+        raise OptionError(f"search={error}") from None
+    if not values or len(set(values)) < len(values):
+        what = accepted(model.model_fields[name])
+        raise OptionError(
+            f"{_searched(name, given)}: must be one or more values, each once: {what}"
+        )
+    return values
+
+
+def _searched(name: str, values: Iterable[Any]) -> str:
+    """How messages name the values of a parameter that are searched."""
+    return f"search={shown(name)}={shown(','.join(map(shown, values)))}"
 
 
 class TicketStreamOptions(Options, title="ticket streams"):
@@ -184,15 +236,39 @@ class Study(
     """
 
     @model_validator(mode="after")
+    def _searched_parameters_are_used(self) -> Self:
+        for name, values in (self.search or {}).items():
+            if name in self.model_fields_set:
+                raise OptionError(
+                    f"{_searched(name, values)}: must be given without {name}={getattr(self, name)}"
+                )
+            kind = _KIND[name]
+            if not any(name in parameters_used(kind, one) for one in getattr(self, f"{kind}s")):
+                users = [one for one in registry.names(kind) if name in parameters_used(kind, one)]
+                raise OptionError(
+                    f"{_searched(name, values)}: must go with {kind} {' or '.join(users)}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _runs_are_valid(self) -> Self:
         first = {"task": self.snapshots[0], "sparsity": self.sparsities[0], "rounds": None}
         for shift, intervention in itertools.product(self.shifts, self.interventions):
-            try:
-                self.tickets_run(shift=shift, intervention=intervention, **first)
-            except OptionError as error:  # a run calls these options shift and intervention
-                told = re.sub("^(shift|intervention)=", r"\1s=", str(error))
-                raise OptionError(told) from None
+            for dose in self._doses(shift, intervention):
+                try:
+                    self.tickets_run(shift=shift, intervention=intervention, **dose, **first)
+                except OptionError as error:  # a run has one value where a study has several
+                    told = re.sub("^(shift|intervention)=", r"\1s=", str(error))
+                    is_searched = told.partition("=")[0] in dose
+                    raise OptionError(f"search={told}" if is_searched else told) from None
         return self
+
+    def _doses(self, shift: str, intervention: str) -> Iterator[dict[str, Any]]:
+        """Yields the searched values that these two use, each with all others."""
+        used = {*parameters_used("shift", shift), *parameters_used("intervention", intervention)}
+        searched = {name: given for name, given in (self.search or {}).items() if name in used}
+        for values in itertools.product(*searched.values()):
+            yield dict(zip(searched, values, strict=True))
 
     @model_validator(mode="after")
     def _trials_get_what_they_compute_on(self) -> Self:

@@ -62,7 +62,9 @@ def _python(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Turns an array or a number of numpy into Python's own."""
+    """Turns arrays and numbers of numpy, also in a mapping, into Python's own."""
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
     return value.tolist() if hasattr(value, "tolist") else value
 
 

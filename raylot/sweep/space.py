@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from raylot.config import StreamRun, Study
+from raylot.config.concepts import KINDS, parameters, parameters_used
 from raylot.foundation.errors import OptionError, shown
 
 Space = Mapping[str, Any]
@@ -29,6 +30,7 @@ def study_spaces(study: Study) -> tuple[Space, Space, Space]:
         "seed": grid(study.seeds),
         "shift": grid(study.shifts),
         "intervention": grid(study.interventions),
+        **{name: grid(values) for name, values in (study.search or {}).items()},
     }
     tickets = {"task": grid(study.snapshots), "sparsity": grid(study.sparsities)}
     ticket_streams = {"subnetwork": grid(study.subnetworks)}
@@ -55,6 +57,9 @@ def spaces_of(
 
 def points(space: Space, samples: int = 1, seed: int = 0) -> Iterator[dict[str, Any]]:
     """Yields the points of a search space, the same at every call.
+
+    A parameter that a point's shift, network, intervention or optimizer does not use is tried at
+    the first value of its grid only: with any other, the run is the same.
 
     Args:
         space: option name -> value, ``tune.grid_search(...)``, ``tune.choice(...)``, ...
@@ -88,8 +93,14 @@ def _grid_points(space: Space) -> Iterator[dict[str, Any]]:
     """
     grids = {name for name, value in space.items() if isinstance(value, dict) and _GRID in value}
     names = sorted(grids, reverse=True)
+    tried = [(kind, n) for kind in KINDS if kind in space for n in parameters(kind) if n in grids]
     for values in itertools.product(*(space[name][_GRID] for name in names)):
-        yield {**space, **dict(zip(names, values, strict=True))}
+        point = {**space, **dict(zip(names, values, strict=True))}
+        if all(
+            point[name] is space[name][_GRID][0] or name in parameters_used(kind, str(point[kind]))
+            for kind, name in tried
+        ):
+            yield point
 
 
 def distinct(runs: Iterable[AnyRun]) -> list[AnyRun]:

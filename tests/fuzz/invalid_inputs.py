@@ -233,6 +233,13 @@ _WRONG_TOO = {
         "1_0", "0.8:1_0", "0.8:\u0663", "0.8:3,0.9", "0.8:3,0.8:4", "0.8:3,0.80:4", "0.8:",
         ":3", "0.8:3:4", "0.8=3", "0.5:3", "x:3",
     ),
+    "search": (
+        "fraction", "=0.5", "0.5", "fraction=", "fraction=,", "fraction=0.5,,x", "fraction=0",
+        "fraction=1.5", "fraction=0.5,1.5", "fraction=nan", "fraction=0.5,none", "fraction=true",
+        "fraction=0.5,0.50", "fraction=0.5 fraction=1", "fraction=0.5=1", "fraction:0.5",
+        "fraktion=0.5", "Fraction=0.5", "lr=0.1,0.2", "seeds=0,1", "width=8,16", "search=fraction",
+        "fraction=0.5 lr=0.1", "first_task_identity=2", "period=1.5", "period=1-3",
+    ),
     "cpus_per_trial": ("0", "0.00005", "0.00009999", "1e-5", "1e-300", "5e-324"),
     "gpus_per_trial": (
         "0.00005", "0.00009999", "1e-300", "1.5", "1.0001", "2.5", "3.9999", "4095.5", "1.00000001",
@@ -259,8 +266,37 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
     ),
     "_small_steps_shrink_little": (
         "shrink",
-        "--perturb-every step --shrink 0",
-        "--perturb-every step --shrink 0.98",
+        "--interventions shrink_and_perturb --perturb-every step --shrink 0",
+        "--interventions none,shrink_and_perturb --perturb-every step --shrink 0.98",
+        "--interventions shrink_and_perturb --search perturb_every=task,step --shrink 0.8",
+    ),
+    "_searched_values_are_accepted": (
+        "search",
+        "--interventions l2 --search l2_strength=1e-4,101",
+        "--interventions l2 --search l2_strength=-1",
+        "--interventions l2 --search l2_strength=1e-4,x",
+        "--interventions l2_init --search l2_strength=1e-4,0.0001",
+        "--interventions l2_init --search l2_strength=1e-4 --search l2_strength=1e-3",
+        "--interventions l2_init --search l2_strength=1e-4 l2-strength=1e-3",
+        "--interventions l2_init --search l2_strenght=1e-4,1e-3",
+        "--interventions shrink_and_perturb --search perturb_every=task,epoch",
+        "--interventions redo --search redo_interval=10,1.5",
+    ),
+    "_searched_parameters_are_used": (
+        "search",
+        "--search l2_strength=1e-4,1e-3",
+        "--interventions none,redo,reset --search l2_strength=1e-4,1e-3",
+        "--interventions l2,redo --search shrink=0.8 redo_interval=10",
+        "--shifts stationary --search fraction=0.5,1",
+        "--shifts stationary,rotation --search period=2 --search noise_step=0.1",
+        "--interventions l2 --search l2_strength=1e-4 --l2-strength 1e-4",
+        "--interventions l2 --l2-strength 1e-3 --search l2_strength=1e-4,1e-3",
+    ),
+    "_runs_are_valid": (
+        "search",
+        "--search fraction=0.5,0.022",
+        "--interventions redo --batch-size 32 --epochs 1 --search redo_interval=45,46",
+        "--interventions shrink_and_perturb --perturb-every step --search shrink=0.999,0.98",
     ),
     # 45 batches of 32 digits an epoch
     "_search_fits_its_stream": (
@@ -382,11 +418,10 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
     "_is_no_slip": ("data_root", "--data-root= --dataset mnist"),
 }
 
-#: Checks that no contradiction belongs to: some prepare values or ask the others, and a study fills
-#: in a run's rounds and plugins.
+#: Checks that no contradiction belongs to: some prepare values, and a study fills in a run's rounds
+#: and plugins.
 _NO_CONTRADICTION = {
-    "_as_users_mean_it", "_unused_parameters_do_nothing", "_runs_are_valid",
-    "_customary_rounds", "_code_of_plugins",
+    "_as_users_mean_it", "_unused_parameters_do_nothing", "_customary_rounds", "_code_of_plugins",
 }  # fmt: skip
 
 

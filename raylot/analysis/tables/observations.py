@@ -21,6 +21,7 @@ from raylot.analysis.tables.measures import ALL_SHIFTS, STATIONARY, TICKET_MEASU
 from raylot.analysis.words import counted
 from raylot.config import PROTOCOL_EXCLUDES, StreamRun, TicketsRun, TicketStreamRun
 from raylot.config.concepts import (
+    DOSED,
     KINDS,
     parameters,
     parameters_used,
@@ -49,11 +50,8 @@ GROUP = ["shift", "sparsity", "rounds"]
 #: The same columns with their types: those of every table that an analysis writes.
 PLACE: dict[str, pa.DataType] = {name: SCHEMAS["snapshots"][name] for name in (*SETTING, *GROUP)}
 
-#: What a study compares and labels by its doses.
-_VARYING = ("shift", "intervention")
-
 #: Columns of ``runs`` that tell doses apart.
-DOSE = [*_VARYING, *(name for kind in _VARYING for name in parameters(kind))]
+DOSE = [*DOSED, *(name for kind in DOSED for name in parameters(kind))]
 
 _DEFAULTS = {name: field.default for name, field in StreamRun.model_fields.items()}
 
@@ -174,7 +172,7 @@ def label_variants(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     versions = Counter(key for key, _ in {use for one in used.values() for use in one.items()})
     known = runs.set_index("run_id")
     plugins = rows["run_id"].map(known["plugins"])
-    for kind in _VARYING:
+    for kind in DOSED:
         changed = {name for (of, name), count in versions.items() if of == kind and count > 1}
         where = rows[kind].isin(changed) & plugins.notna()
         doses = _doses(known, kind)

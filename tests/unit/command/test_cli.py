@@ -81,6 +81,14 @@ def test_the_command_line_overrides_the_file_and_the_file_the_preset(options_fil
         (["--data-root", "/with/two words"], "data_root", Path("/with/two words")),
         (["--interventions", "none,redo", "reset"], "interventions", ("none", "redo", "reset")),
         (["--stream-snapshots", "0", "20"], "stream_snapshots", (0, 20)),
+        (["--search", "fraction=0.5,1"], "search", {"fraction": (0.5, 1.0)}),
+        (["--search", "fraction=0.5", "1"], "search", {"fraction": (0.5, 1.0)}),
+        (
+            ["--search", "fraction=0.5", "--lr", "1", "--search=period=2,3"],
+            "search",
+            {"fraction": (0.5,), "period": (2, 3)},
+        ),
+        (["--search", "first-task-identity=yes"], "search", {"first_task_identity": (True,)}),
     ],
 )
 def test_values_as_users_write_them(arguments: list[str], name: str, value: Any) -> None:
@@ -93,6 +101,14 @@ def test_values_as_users_write_them(arguments: list[str], name: str, value: Any)
         ("sparsities: [0.5, 0.7]", "sparsities", (0.5, 0.7)),
         ("rounds: {0.8: 3, 0.9: 5}", "rounds", {0.8: 3, 0.9: 5}),
         ("carry-optimizer: yes", "carry_optimizer", True),
+        ("search: {fraction: [0.5, 1]}", "search", {"fraction": (0.5, 1.0)}),
+        (
+            "search:\n  fraction: 0.5,1\n  period: 2",
+            "search",
+            {"fraction": (0.5, 1.0), "period": (2,)},
+        ),
+        ("search: fraction=0.5,1", "search", {"fraction": (0.5, 1.0)}),
+        ("search: null", "search", None),
         # text is read as on the command line, not as YAML 1.1 reads it: 8, a date, an error
         ("epochs: 010", "epochs", 10),
         ("epochs: !!int 10", "epochs", 10),
@@ -145,6 +161,19 @@ def test_a_table_of_rounds_is_for_all_sparsities_and_no_other(
     message = refusal(capsys, "--preset", "original", "--sparsities", "1.5")
     assert message.startswith("--sparsities=1.5: must be")
     assert "rounds" not in message
+
+
+def test_what_the_command_line_searches_overrides_what_the_file_searches(
+    options_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options_file.write_text("search: {fraction: [0.5, 1]}\nperiod: 3\n")
+    given = ["--config", str(options_file)]
+    assert command(*given, "--search", "gradual=0.5").study.search == {"gradual": (0.5,)}
+    assert command(*given, "--search", "none").study.search is None
+    told = "search=fraction=0.5,1.0: must be given without fraction=0.7"
+    assert refusal(capsys, *given, "--fraction", "0.7") == f"--config={options_file}: {told}"
+    told = "--search=period=2: must be given without period=3"
+    assert refusal(capsys, *given, "--search", "period=2") == told
 
 
 def test_what_a_plugin_says_is_left_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -255,11 +284,24 @@ def test_the_short_help_shows_what_most_studies_need_and_their_defaults(
         ),
         (["--stream-sparsities", "0.7"], "--stream-sparsities=0.7: must be one of 0.8, 0.9"),
         (
-            ["--perturb-every", "step"],
+            ["--perturb-every", "step", "--interventions", "shrink_and_perturb"],
             "--shrink=0.8: must be in [0.99, 1] with --perturb-every=step, where it acts after "
             "every training step (as --shrink=0.9999 with --perturb=0.0001)",
         ),
         (["--device", "cuda"], "--device=cuda: must go with --gpus-per-trial greater than 0"),
+        (
+            ["--search"],
+            "--search=: must be parameters, each once, with their values, as "
+            "l2_strength=1e-4,1e-3, or none",
+        ),
+        (
+            ["--search", "first_task_identity=2"],
+            "--search=first_task_identity=2: must be true or false",
+        ),
+        (
+            ["--search", "period=2", "--period", "2"],
+            "--search=period=2: must be given without period=2",
+        ),
         (["stray"], "stray: must follow an --option"),
         (["--dry-run", "stray"], "stray: must follow an --option"),
         (["-e", "3"], "-e: must follow an --option"),
@@ -294,6 +336,7 @@ def test_a_mistake_is_one_line(
             f"null=3: unknown option; accepted: {', '.join(sorted(Study.model_fields))}",
         ),
         ("tasks: {epochs: 3}", "tasks={'epochs': '3'}: must be a whole number in [1, 1000000]"),
+        ("search: {period: [2, x]}", "search=period=x: must be a whole number in [0, 1000000]"),
         ("lr: null", "lr=None: must be a number in (0, 100]"),
     ],
 )

@@ -43,6 +43,9 @@ from tests.unit.config.refused import refusal
         ("stream_sparsities", "highest", "highest"),
         ("stream_snapshots", "30,0", (30, 0)),
         ("stream_snapshots", 10, (10,)),
+        ("search", "fraction=0.5,1 period=2", {"fraction": (0.5, 1.0), "period": (2,)}),
+        ("search", {"first-task-identity": ["no", True]}, {"first_task_identity": (False, True)}),
+        ("search", "none", None),
     ],
 )
 def test_lists_are_read(name: str, value: Any, read: Any) -> None:
@@ -149,6 +152,81 @@ def test_any_text_is_accepted_or_refused_in_one_line(name: str, text: str) -> No
 )
 def test_contradictions_are_refused(values: dict[str, Any], message: str) -> None:
     assert refusal(lambda: Study.checked(**values)) == message
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"search": "fraktion=0.5"},
+            "search=fraktion=0.5: must be a parameter of a shift or an intervention: fraction, "
+            "first_task_identity, rotation_range, classes_per_task, noise_step, period, gradual, "
+            "l2_strength, shrink, perturb, perturb_every, redo_threshold, redo_interval",
+        ),
+        (
+            {"search": {"lr": [0.1, 0.2]}},
+            "search=lr=0.1,0.2: must be a parameter of a shift or an intervention: fraction, ",
+        ),
+        ({"search": "fraction=0.5,2"}, "search=fraction=2: must be a number in (0, 1]"),
+        ({"search": {"fraction": [None]}}, "search=fraction=None: must be a number in (0, 1]"),
+        (
+            {"search": "perturb_every=epoch"},
+            "search=perturb_every=epoch: must be one of task, step",
+        ),
+        (
+            {"search": {"fraction": []}},
+            "search=fraction=: must be one or more values, each once: a number in (0, 1]",
+        ),
+        (
+            {"search": "fraction=0.5,0.50"},
+            "search=fraction=0.5,0.50: must be one or more values, each once: a number in (0, 1]",
+        ),
+        (
+            {"search": "fraction=0.5 fraction=1"},
+            "search=fraction=0.5 fraction=1: must be parameters, each once, with their values, as "
+            "l2_strength=1e-4,1e-3, or none",
+        ),
+        (
+            {"search": "l2_strength=1e-4,1e-3", "interventions": "none,redo"},
+            "search=l2_strength=0.0001,0.001: must go with intervention l2 or l2_init",
+        ),
+        (
+            {"search": "noise_step=0.1", "shifts": "stationary"},
+            "search=noise_step=0.1: must go with shift noise",
+        ),
+        (
+            {"search": "fraction=0.5", "fraction": 1.0},
+            "search=fraction=0.5: must be given without fraction=1.0",
+        ),
+        # what a run refuses
+        (
+            {"search": "fraction=0.5,0.02"},
+            "search=fraction=0.02: must be at least 0.023, so that 2 of the 64 pixels",
+        ),
+        (
+            {"search": "redo_interval=450,451", "interventions": "redo"},
+            "search=redo_interval=451: must be at most 450, the training steps on each task",
+        ),
+        (
+            {"search": "gradual=0,0.5", "engine": "stacked"},
+            "engine=stacked: must be auto or generic with gradual",
+        ),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(values: dict[str, Any], message: str) -> None:
+    assert refusal(lambda: Study.checked(**values)).startswith(message)
+
+
+def test_searched_values_are_checked_in_place_of_the_default() -> None:
+    """The default, shrink=0.8, would be refused if weights shrank after every step."""
+    given = {"interventions": "shrink_and_perturb", "perturb_every": "step"}
+    study = Study.checked(**given, search="shrink=0.999,0.9999")
+    assert study.search == {"shrink": (0.999, 0.9999)}
+    told = refusal(lambda: Study.checked(**given, search="shrink=0.999,0.98"))
+    assert told.startswith("search=shrink=0.98: must be in [0.99, 1] with perturb_every=step")
+    search = "shrink=0.999 perturb_every=task,step"
+    both = Study.checked(interventions="none,shrink_and_perturb", search=search)
+    assert both.search == {"shrink": (0.999,), "perturb_every": ("task", "step")}
 
 
 def test_contradictions_of_a_run_alone_are_refused() -> None:

@@ -33,6 +33,10 @@ from raylot.command.arguments import parse
             "--sparsities 0.8 0.9 --rounds 0.8:3,0.9:5 --hidden 32,16",
         ),
         ({"preset": "original", "sparsities": 0.9}, "--preset original --sparsities 0.9"),
+        (
+            {"search": {"fraction": np.array([0.5, 1]), "period": range(2, 4), "gradual": 0.5}},
+            "--search fraction=0.5,1 --search period=2,3 gradual=0.5",
+        ),
         ({"trainability_gap": False, "random_masks": None}, "--trainability-gap false"),
     ],
 )
@@ -54,6 +58,8 @@ def test_it_equals_the_command_line(options: dict[str, Any], typed: str) -> None
         ({"shifts": ["permuted"]}, "shifts=permuted: must be one or more of class_split"),
         ({"preset": "original", "sparsities": [0.5]}, r"sparsities=\[0.5\]: must go with rounds"),
         ({"device": "cuda"}, "device=cuda: must go with gpus_per_trial"),
+        ({"search": {"shrink": [0.8]}}, "search=shrink=0.8: must go with intervention shrink_and"),
+        ({"search": {"lr": [0.1, 1]}}, "search=lr=0.1,1: must be a parameter of a shift or an int"),
     ],
 )
 def test_a_mistake_is_one_line(options: dict[str, Any], message: str) -> None:
@@ -72,6 +78,9 @@ def test_it_shows_what_differs_from_the_preset(tmp_path: Path) -> None:
         f"Study(snapshots=(0, 1, 3), data_root={str(tmp_path)!r}, seeds=range(0, 100))"
     )
     assert eval(repr(wide), {"Study": raylot.Study}) == wide
+    doses = raylot.Study(search={"fraction": np.array([0.5, 0.25])})
+    assert repr(doses) == "Study(search={'fraction': (0.5, 0.25)})"
+    assert eval(repr(doses), {"Study": raylot.Study}) == doses
     assert pickle.loads(pickle.dumps(study)) == study
 
 

@@ -49,6 +49,17 @@ def test_more_runs_than_a_sweep_can_hold_are_refused_before_they_are_planned(
     )
 
 
+def test_values_that_are_not_used_do_not_count(tmp_path: Path) -> None:
+    """Of 2 shifts with 5 interventions and 4 parameters of 5 values each, 6,250 points."""
+    values = ",".join(f"0.{digit}" for digit in range(1, 6))
+    search = [f"{name}={values}" for name in ("l2_strength", "shrink", "perturb", "redo_threshold")]
+    interventions = "none,l2,l2_init,shrink_and_perturb,redo"
+    sweep = _sweep(tmp_path, seeds="0", interventions=interventions, search=" ".join(search))
+    streams = 2 * (1 + 5 + 5 + 5 * 5 + 5)
+    assert [len(stage.runs) for stage in sweep.stages] == [streams, streams * 4 * 2]
+    assert sweep.plan().splitlines()[1].split()[:4] == ["streams", "82", "0", "82"]
+
+
 def test_ticket_streams_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # 2 streams, 4 snapshots of each at 2 sparsities; 4 networks of each at the highest sparsity
     monkeypatch.setattr(sweep_module, "MOST_RUNS", 2 + 16 + 32)

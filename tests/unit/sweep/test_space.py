@@ -65,6 +65,36 @@ def test_a_study_is_the_grid_of_all_it_compares() -> None:
     assert ticket_streams == [{"subnetwork": "ticket"}, {"subnetwork": "dense"}]
 
 
+def test_searched_values_are_tried_by_what_uses_them() -> None:
+    """Those of two interventions do not multiply each other."""
+    study = Study.checked(
+        seeds="0", shifts="stationary,permuted_pixels", interventions="none,l2,shrink_and_perturb",
+        search="fraction=0.5,1 l2_strength=1e-4,1e-3,1e-2 shrink=0.5,0.6 perturb=0,1",
+    )  # fmt: skip
+    streams, *_ = study_spaces(study)
+    assert streams["l2_strength"] == tune.grid_search([1e-4, 1e-3, 1e-2])
+    found = list(points(streams))
+    assert len(found) == (1 + 2) * (1 + 3 + 2 * 2)
+    assert len(distinct(study.stream_run(**point) for point in found)) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("space", "number"),
+    [
+        ({"l2_strength": [1, 2, 3]}, 3),  # the intervention is the study's
+        ({"intervention": ["none", "l2"], "l2_strength": [3, 2]}, 1 + 2),
+        ({"intervention": ["of_a_plugin"], "l2_strength": [1, 2], "shrink": [0.5, 0.6]}, 4),
+        ({"intervention": [["no", "name"]], "l2_strength": [1, 2]}, 2),
+        ({"network": ["mlp", "vgg"], "width": [1, 2], "hidden": [(8,), (9,)]}, 2 + 2),
+        ({"intervention": ["none", "l2"], "l2_strength": []}, 0),
+    ],
+)
+def test_a_value_that_is_not_used_is_no_point_of_its_own(
+    space: dict[str, list[Any]], number: int
+) -> None:
+    assert len(list(points({name: grid(values) for name, values in space.items()}))) == number
+
+
 def test_each_run_is_there_once() -> None:
     study = Study()
     runs = [study.stream_run(seed=seed) for seed in (0, 1, 0)]

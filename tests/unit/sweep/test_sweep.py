@@ -495,13 +495,8 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
 
 def test_doses_stand_beside_one_control(tmp_path: Path) -> None:
     """Searched over, an intervention's parameter multiplies only the runs that use it."""
-    study = Study.checked(
-        **_TINY, shifts="permuted_pixels", seeds="0-2", sparsities="0.5",
-        interventions="none,l2_init",
-    )  # fmt: skip
-    streams, *others = study_spaces(study)
-    doses = {**streams, "l2_strength": tune.grid_search([1e-4, 1e-3])}
-    sweep = Sweep(study, Storage(tmp_path), doses, *others)
+    searched = {"interventions": "none,l2_init", "search": "l2_strength=1e-4,1e-3"}
+    sweep = _sweep(tmp_path, [0, 1, 2], [0.5], **searched)
     assert [len(stage.runs) for stage in sweep.stages] == [9, 18]  # 3 seeds, once and twice
     assert sweep.plan().splitlines()[1].split()[:4] == ["streams", "9", "0", "9"]
     outcome = sweep.run()
