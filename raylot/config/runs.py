@@ -46,6 +46,9 @@ TRAINING_EXAMPLES = {dataset: sum(sizes) for dataset, sizes in CLASS_SIZES.items
 #: Options of a search that a dense network's own stream depends on.
 _SEARCH_OF_DENSE = {"task", "rewind_steps"}
 
+#: Options that only judge what a run has found.
+_VERDICTS = {n for n, f in TicketOptions.model_fields.items() if role_of(f) == "verdict"}
+
 Subnetwork = Literal["ticket", "dense", "random", "reinit"]
 
 
@@ -216,11 +219,16 @@ class StreamRun(
 
     def is_covered_by(self, extent: Mapping[str, Any]) -> bool:
         """Whether a run of the same identity with this extent holds all that this run asks for."""
-        return True
+        return all(
+            extent[name] == wanted if name in _VERDICTS else extent[name] >= wanted
+            for name, wanted in self.extent.items()
+        )
 
     def widened(self, extent: Mapping[str, Any]) -> Self:
-        """Returns this run with at least this extent."""
-        return self
+        """Returns this run with at least this extent, and with its own verdict."""
+        own = self.extent
+        more = {n: value for n, value in extent.items() if n not in _VERDICTS and value > own[n]}
+        return self.model_copy(update=more)
 
     def steps_beyond(self, extent: Mapping[str, Any]) -> int:
         """Training steps of this run if a run of the same identity has ended with this extent."""
@@ -300,16 +308,6 @@ class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
                     "each of them follows a ticket of its own"
                 )
         return self
-
-    def is_covered_by(self, extent: Mapping[str, Any]) -> bool:
-        own = self.extent
-        return own.pop("tolerance") == extent["tolerance"] and all(
-            extent[name] >= count for name, count in own.items()
-        )
-
-    def widened(self, extent: Mapping[str, Any]) -> Self:
-        counts = {n: max(count, extent[n]) for n, count in self.extent.items() if n in extent}
-        return self.model_copy(update=counts | {"tolerance": self.tolerance})
 
     @functools.cached_property
     def stream(self) -> StreamRun:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +20,6 @@ from raylot.foundation.text import one_line
 from raylot.results.integrity import Damage, ended_runs, inspect, mend
 from raylot.results.manifest import Manifest
 from raylot.storage import OutOfReachError, Storage
-from raylot.storage.checksum import DamagedFileError
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.loggers import loggers
 from raylot.sweep.space import split
@@ -31,7 +30,8 @@ from raylot.terminal.preliminary import AnswerSoFar
 from raylot.terminal.progress import STARTING_WORKERS, Progress
 from raylot.trials import ray_internals
 from raylot.trials.base import RunTrainable
-from raylot.trials.record import now, reopened, run_row
+from raylot.trials.growth import reopen
+from raylot.trials.record import now, run_row
 from raylot.trials.state import RunState, state_path
 from raylot.trials.stream import StreamTrial
 from raylot.trials.ticket_stream import TicketStreamTrial
@@ -111,7 +111,7 @@ class Execution:
         self._show_earlier_answers()
         for repairs_left in reversed(range(_TRIES + 1)):
             self.progress.total_steps += sum(
-                stage.steps_left(self.ended, self.storage) for stage in self.stages
+                left for stage in self.stages for _, left in stage.work(self.ended, self.storage)
             )
             for stage in self.stages:
                 self._count(stage)
@@ -150,20 +150,6 @@ class Execution:
         for run_id in failed:
             del self.ended[run_id]
 
-    def _reopen(self, runs: Iterable[StreamRun]) -> None:
-        """Makes ended runs that have to grow count as begun, with what they found as their state.
-
-        The state is written first: a sweep that is killed in between does the same again.
-        """
-        growing = [run.run_id for run in runs if run.run_id in self.ended]
-        for run_id in growing:
-            with suppress(DamagedFileError):  # without a state the run starts anew
-                state = reopened(self.storage, run_id)
-                self.storage.write(state_path(run_id), state.to_bytes())
-        results.forget_runs(self.storage, growing, tables=["runs"])
-        for run_id in growing:
-            del self.ended[run_id]
-
     @property
     def _planned(self) -> set[str]:
         return {run.run_id for stage in self.stages for run in stage.runs}
@@ -179,7 +165,10 @@ class Execution:
         self.progress.begin_stage(stage.name)
         tries = _TRIES
         while runs := self._left(stage, lost_inputs):
-            self._reopen(runs)
+            growing = [run.run_id for run in runs if run.run_id in self.ended]
+            reopen(self.storage, growing)
+            for run_id in growing:
+                del self.ended[run_id]
             losses = self._experiment(stage, runs)
             lost_inputs |= losses.inputs
             self.ended = ended_runs(self.storage, self._planned)

@@ -46,11 +46,12 @@ class Speed:
         return steps * self.step + evaluations * self.evaluation
 
 
-def predicted(stages: Iterable[Sequence[StreamRun]], trials_at_once: int) -> str:
+def predicted(stages: Iterable[Sequence[tuple[StreamRun, int]]], trials_at_once: int) -> str:
     """Says how long runs will take, and what that is measured from.
 
     Args:
-        stages: the runs that are left to compute, in one list for each stage.
+        stages: the runs that are left to compute and the training steps left of each, in one list
+            for each stage.
         trials_at_once: how many trials run at the same time.
     """
     known: dict[tuple[object, ...], Speed] = {}
@@ -64,7 +65,14 @@ def predicted(stages: Iterable[Sequence[StreamRun]], trials_at_once: int) -> str
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as trials do
     try:
-        times = [[_seconds(run, functools.partial(speed, run)) for run in runs] for runs in stages]
+        times = [
+            [
+                _seconds(run, functools.partial(speed, run)) * left / run.training_steps
+                for run, left in runs
+                if left
+            ]
+            for runs in stages
+        ]
     finally:
         torch.set_num_threads(threads)
     # A stage takes as long as its longest run, at least.

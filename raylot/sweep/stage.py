@@ -70,9 +70,9 @@ class Stage:
 
         return list(filter(can_start, self.missing(ended)))
 
-    def steps_left(self, ended: Mapping[str, Manifest], storage: Storage) -> int:
-        """Returns the training steps of the runs `to_compute`."""
-        return sum(
-            run.steps_beyond(ended[run.run_id].extent if run.run_id in ended else {})
+    def work(self, ended: Mapping[str, Manifest], storage: Storage) -> list[tuple[StreamRun, int]]:
+        """Returns the runs `to_compute`, and the training steps that are left of each."""
+        return [
+            (run, run.steps_beyond(ended[run.run_id].extent if run.run_id in ended else {}))
             for run in self.to_compute(ended, storage)
-        )
+        ]

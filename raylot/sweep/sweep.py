@@ -123,13 +123,12 @@ class Sweep:
                  f"{'steps to run':>16}"]  # fmt: skip
         ended = self._inspection.undamaged
         for stage in self.stages:
-            missing = stage.to_compute(ended, self.storage)
+            left = stage.work(ended, self.storage)
             costs = sorted({run.training_steps for run in stage.runs})
             per_run = f"{costs[0]:,}" + (f"-{costs[-1]:,}" if len(costs) > 1 else "")
-            todo = stage.steps_left(ended, self.storage)
             lines.append(
                 f"{stage.name:<15}{len(stage.runs):>8,}{stage.count(ended)[0]:>10,}"
-                f"{len(missing):>8,}{per_run:>21}{todo:>16,}"
+                f"{len(left):>8,}{per_run:>21}{sum(steps for _, steps in left):>16,}"
             )
         if failed := sum(run.status == "failed" for run in ended.values()):
             lines.append(f"{failed} runs have failed: --retry-failed computes them again.")
@@ -140,9 +139,11 @@ class Sweep:
     def prediction(self) -> str:
         """Says how long the missing runs take on this machine; trains for seconds to measure it."""
         ended = self._inspection.undamaged
-        runs = [stage.to_compute(ended, self.storage) for stage in self.stages]
-        if not any(runs):
+        work = [stage.work(ended, self.storage) for stage in self.stages]
+        if not any(work):
             return "Nothing is left to compute."
+        if not any(steps for left in work for _, steps in left):
+            return "Nothing is left to train."
         if self.study.download and self.study.dataset != "digits":
             return "Not predicted: the data set might have to be downloaded."
         if self.study.gpus_per_trial:
@@ -151,7 +152,7 @@ class Sweep:
 
         at_once = trials_on_this_machine(self.study.cpus_per_trial, self.study.max_concurrent)
         try:
-            return predicted(runs, at_once)
+            return predicted(work, at_once)
         except OptionError:
             raise
         except BaseException as error:  # of a plugin: its runs alone would fail

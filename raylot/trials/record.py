@@ -13,9 +13,6 @@ from raylot import results
 from raylot.config import StreamRun
 from raylot.foundation.names import WHOLE_NETWORK
 from raylot.foundation.version import VERSION
-from raylot.results.manifest import Manifest
-from raylot.results.schemas import IDENTITY
-from raylot.storage import Storage
 from raylot.trials.state import RunState
 
 Status = Literal["finished", "diverged", "failed"]
@@ -48,35 +45,6 @@ def closing_measures(state: RunState) -> dict[str, float]:
         for row in state.rows.get(table, [])[-1:]:
             closing |= {name: value for name, value in row.items() if name not in _NO_MEASURES}
     return closing
-
-
-def reopened(storage: Storage, run_id: str) -> RunState:
-    """Returns the state from which an ended run grows: all that it has found.
-
-    Raises:
-        DamagedFileError: its rows are damaged, or not those that it wrote.
-    """
-    (row,) = results.read_run(storage, "runs", run_id) or []
-    end = Manifest.of(row)
-    rows = {
-        table: [
-            {name: value for name, value in row.items() if name not in IDENTITY}
-            for row in results.read_run(storage, table, run_id, end) or []
-        ]
-        for table in end.tables
-    }
-    return RunState(
-        started=row["started"].isoformat(),
-        training_steps=row["training_steps"],
-        seconds=row["seconds"],
-        training_seconds=row["training_seconds"],
-        plasticity_seconds=row["plasticity_seconds"],
-        engines=row["engine_used"].split(",") if row["engine_used"] else [],
-        artifacts=end.artifacts,
-        inputs=dict(end.inputs or {}),
-        extent=end.extent,
-        rows=rows,
-    )
 
 
 def run_row(
