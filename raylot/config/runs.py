@@ -31,6 +31,7 @@ from raylot.config.concepts import (
     unused_parameters,
 )
 from raylot.config.options import Options, is_marked, option, role_of
+from raylot.config.stream_steps import stream_steps
 from raylot.foundation import registry
 
 #: Pixels of each image.
@@ -75,7 +76,7 @@ class StreamRun(
     kind: ClassVar[str] = "stream"
 
     #: Options that say how far the run goes, or how it is judged: no part of its identity.
-    growing: ClassVar[frozenset[str]] = frozenset()
+    growing: ClassVar[frozenset[str]] = frozenset({"tasks", "snapshots"})
 
     plugins: str | None = option(
         None, "what the run uses of plugins, as kind:name:code with a short hash of the plugin's "
@@ -176,7 +177,8 @@ class StreamRun(
 
     @functools.cached_property
     def run_id(self) -> str:
-        return _short_hash({"kind": self.kind, **self.identity()})
+        own = {k: v for k, v in self.identity().items() if k not in StreamRun.growing}
+        return _short_hash({"kind": self.kind, **own})
 
     @property
     def parent(self) -> StreamRun | None:
@@ -214,31 +216,41 @@ class StreamRun(
 
     @property
     def extent(self) -> dict[str, Any]:
-        """How far the run goes, and how it is judged: the `growing` options and their values."""
-        return {name: getattr(self, name) for name in sorted(self.growing)}
+        """How far the run goes, and how it is judged: the `growing` options as JSON values."""
+        values = {name: getattr(self, name) for name in sorted(self.growing)}
+        return {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
 
     def is_covered_by(self, extent: Mapping[str, Any]) -> bool:
         """Whether a run of the same identity with this extent holds all that this run asks for."""
-        return all(
-            extent[name] == wanted if name in _VERDICTS else extent[name] >= wanted
-            for name, wanted in self.extent.items()
-        )
+        return self.widened(extent).extent == dict(extent)
 
     def widened(self, extent: Mapping[str, Any]) -> Self:
         """Returns this run with at least this extent, and with its own verdict."""
-        own = self.extent
-        more = {n: value for n, value in extent.items() if n not in _VERDICTS and value > own[n]}
-        return self.model_copy(update=more)
+        wider: dict[str, Any] = {}
+        for name, there in extent.items():
+            if isinstance(there, list):
+                wider[name] = tuple(sorted({*there, *getattr(self, name)}))
+            elif name not in _VERDICTS:
+                wider[name] = max(there, getattr(self, name))
+        return self.model_copy(update=wider)
 
     def steps_beyond(self, extent: Mapping[str, Any]) -> int:
         """Training steps of this run if a run of the same identity has ended with this extent."""
-        there = self.model_copy(update=dict(extent)).training_steps if extent else 0
-        return self.training_steps - there
+        if not extent:
+            return self.training_steps
+        wider = self.widened(extent)
+        there = self.model_copy(update=dict(extent)).training_steps
+        return wider.training_steps - there + self._steps_again(extent, wider.extent)
+
+    def _steps_again(self, extent: Mapping[str, Any], wanted: Mapping[str, Any]) -> int:
+        """Training steps on tasks of a stream that are trained again to reach a wider extent."""
+        steps = stream_steps(extent, [wanted], keeps_optimizer=self.carry_optimizer)
+        return sum(s.is_again and s.trains for s in steps) * self.training_steps_per_task
 
     @property
     def unused_options(self) -> set[str]:
         """Options that play no part in this run; the ``runs`` table has null for them."""
-        return {*self._not_used}
+        return {*self._not_used} if self.kind == "stream" else {*self._not_used} | StreamRun.growing
 
     @property
     def _not_used(self) -> frozenset[str]:
@@ -249,7 +261,7 @@ class StreamRun(
         """Short hash of all options but those that a sweep compares: equal for comparable runs."""
         # Parameters that are not used stay, at their defaults: as in rows of older versions.
         left_out = PROTOCOL_EXCLUDES | (self.unused_options - self._not_used) | {"plugins"}
-        left_out |= self.growing
+        left_out |= self.growing | StreamRun.growing
         values = {n: value for n, value in self.identity().items() if n not in left_out}
         if plugins := registry.without(self.plugins, PROTOCOL_EXCLUDES):
             values["plugins"] = plugins
@@ -309,6 +321,9 @@ class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
                 )
         return self
 
+    def _steps_again(self, extent: Mapping[str, Any], wanted: Mapping[str, Any]) -> int:
+        return 0
+
     @functools.cached_property
     def stream(self) -> StreamRun:
         """The stream run whose snapshot this run starts from."""
@@ -323,7 +338,8 @@ class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
 
     @property
     def parent(self) -> StreamRun:
-        return self.stream
+        """The stream, as far as this run needs it."""
+        return self.stream.model_copy(update={"tasks": 1, "snapshots": (self.task,)})
 
     @property
     def measures_plasticity_apart(self) -> bool:
@@ -339,6 +355,16 @@ class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
     @property
     def label(self) -> str:
         return f"{super().label} task={self.task} sparsity={self.sparsity:g}"
+
+
+def stream_of_search(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns tasks and snapshots of a stream with which a search's options are complete.
+
+    A search does not depend on them, so its row of ``runs`` lacks them.
+    """
+    if "task" not in options:
+        return {}
+    return {"tasks": options["task"] + 1, "snapshots": (options["task"],)}
 
 
 class TicketStreamRun(TicketsRun):
@@ -390,7 +416,7 @@ class TicketStreamRun(TicketsRun):
 
     @property
     def parent(self) -> StreamRun:
-        return self.stream if self.subnetwork == "dense" else self.search
+        return super().parent if self.subnetwork == "dense" else self.search
 
     @property
     def training_steps(self) -> int:

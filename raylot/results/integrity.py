@@ -15,7 +15,7 @@ import pydantic.dataclasses
 from raylot.foundation.text import one_line
 from raylot.results import commands, files
 from raylot.results.files import RUN_ID, TableFile
-from raylot.results.manifest import COLUMNS, Manifest
+from raylot.results.manifest import COLUMNS, LATEST, Manifest
 from raylot.results.schemas import SCHEMAS
 from raylot.results.tables import finished_runs, forget_runs
 from raylot.storage import Storage, checksum
@@ -182,7 +182,10 @@ def mend(storage: Storage, damages: Sequence[Damage]) -> None:
     """
     for path in dict.fromkeys(damage.path for damage in damages if damage.is_file):
         storage.set_aside(path)
-    forget_runs(storage, {run_id for damage in damages for run_id in damage.run_ids})
+    again = {run_id for damage in damages for run_id in damage.run_ids}
+    forget_runs(storage, again)
+    for run_id in again:  # of one that was about to grow
+        storage.delete_folder(f"state/{run_id}")
 
 
 # ------------------------------------------------------------------ tables
@@ -307,9 +310,15 @@ def _wrong_artifacts(
         except DamagedFileError as damage:
             return damage.reason
 
+    def can_be_done_without(path: str) -> bool:
+        return path.endswith(f"/{LATEST}")
+
     with ThreadPoolExecutor(files.AT_ONCE) as threads:
         for path, reason in zip(paths, threads.map(wrong, paths), strict=True):
+            if reason == _GONE and can_be_done_without(path):
+                continue
             if reason:
                 owner = path.split("/")[1]
-                again = (owner,) if owner in found.runs and path.startswith("artifacts/") else ()
+                is_needed = path.startswith("artifacts/") and not can_be_done_without(path)
+                again = (owner,) if owner in found.runs and is_needed else ()
                 yield Damage(path, reason, again, reason != _GONE)

@@ -13,10 +13,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, model_validator
 
-from raylot.config import TicketsRun
+from raylot.config import StreamRun, TicketsRun
 from raylot.foundation.errors import shown
 from raylot.results.files import RUN_ID, TableFile
 from raylot.results.schemas import SCHEMAS
+
+#: Name of the artifact with a stream's state after its last task. The stream can grow without it.
+LATEST = "latest.safetensors"
 
 # A file's name, without ``/``, that does not begin with a dot.
 _NAME = "[0-9A-Za-z_-][.0-9A-Za-z_-]*"
@@ -31,6 +34,7 @@ class Manifest(BaseModel):
         files: table -> rows that the run wrote, and the digest of its file; artifact that it left
             for others -> fingerprint. Older versions wrote no digest of tables, the oldest nothing.
         inputs: artifact of another run that the run started from -> fingerprint.
+        tasks, snapshots: of a stream, the latter as ``0,10,20``.
         tickets, random_masks, shuffled_masks, reinit_tickets, tolerance: of a ticket search.
     """
 
@@ -43,6 +47,8 @@ class Manifest(BaseModel):
     error: str | None = None
     seconds: float | None = None
     plasticity_seconds: float | None = None
+    tasks: int | None = None
+    snapshots: str | None = None
     tickets: int | None = None
     random_masks: int | None = None
     shuffled_masks: int | None = None
@@ -78,9 +84,12 @@ class Manifest(BaseModel):
     @property
     def extent(self) -> dict[str, Any]:
         """How far the run goes, see `raylot.config.StreamRun.extent`."""
-        if self.kind != TicketsRun.kind:
-            return {}
-        return {name: getattr(self, name) for name in TicketsRun.growing}
+        if self.kind == TicketsRun.kind:
+            return {name: getattr(self, name) for name in TicketsRun.growing}
+        if self.kind == StreamRun.kind and self.snapshots:
+            snapshots = [int(task) for task in self.snapshots.split(",")]
+            return {"tasks": self.tasks, "snapshots": snapshots}
+        return {}
 
     @property
     def tells(self) -> bool:

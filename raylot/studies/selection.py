@@ -10,6 +10,7 @@ from pandas.api.types import is_numeric_dtype, is_scalar
 
 from raylot.config import StreamRun
 from raylot.config.options import unknown_option
+from raylot.config.runs import stream_of_search
 from raylot.foundation.errors import OptionError, shown
 
 AnyRun = TypeVar("AnyRun", bound=StreamRun)
@@ -46,7 +47,8 @@ def the_run(runs: pd.DataFrame, kind: type[AnyRun], options: Mapping[str, Any]) 
             f"{', '.join(differing)}: must be given, as {len(runs)} runs match ({values})"
         )
     row = runs.iloc[0]
-    return kind.checked(**{name: row[name] for name in kind.model_fields if not pd.isna(row[name])})
+    given = {name: row[name] for name in kind.model_fields if not pd.isna(row[name])}
+    return kind.checked(**given, **stream_of_search(given))
 
 
 def _equal(column: pd.Series, value: Any) -> pd.Series:

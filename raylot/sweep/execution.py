@@ -67,12 +67,14 @@ class Losses:
         given_up: runs whose worker was lost too often, or could not use the storage: run_id -> why.
         storage_failed: those of them that could not use the storage.
         inputs: ended runs of which something that others need is gone: run_id -> what.
+        kept: ended runs that cannot grow here: run_id -> why.
         error: why Tune itself failed; empty if it did not.
     """
 
     given_up: dict[str, str] = field(default_factory=dict)
     storage_failed: set[str] = field(default_factory=set)
     inputs: dict[str, str] = field(default_factory=dict)
+    kept: dict[str, str] = field(default_factory=dict)
     error: str = ""
 
 
@@ -171,6 +173,7 @@ class Execution:
                 del self.ended[run_id]
             losses = self._experiment(stage, runs)
             lost_inputs |= losses.inputs
+            self._given_up |= losses.kept
             self.ended = ended_runs(self.storage, self._planned)
             # A worker may have been lost after it had ended its run.
             lost = [r for r in stage.missing(self.ended) if r.run_id in losses.given_up]
@@ -327,6 +330,8 @@ class _Listener(ray_internals.NotPickled, tune.Callback):
             if remark == note or remark not in self.remarks:  # each run's row has its own
                 self.progress.note(note)
             self.remarks.add(remark)
+        if "kept" in result:
+            self.losses.kept[result["run_id"]] = result["kept"]
         if "lost_run" in result:
             self.losses.inputs[result["lost_run"]] = result["lost"]
         self.progress.run_advanced(trial.trial_id, result)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from raylot import interventions, networks
 from raylot.config import StreamRun, TicketsRun
 from raylot.foundation.randomness import RandomKey
+from raylot.results.manifest import LATEST
 from raylot.tasks import Task, make_task
 from raylot.tickets import TicketSearch
 
@@ -16,6 +17,11 @@ from raylot.tickets import TicketSearch
 def snapshot_path(stream_run_id: str, task: int) -> str:
     """Returns the path of a stream's snapshot before a task."""
     return f"artifacts/{stream_run_id}/snapshot-{task}.safetensors"
+
+
+def latest_path(stream_run_id: str) -> str:
+    """Returns the path of a stream's state after its last task, from which it can grow."""
+    return f"artifacts/{stream_run_id}/{LATEST}"
 
 
 def masks_path(run_id: str, ticket: int) -> str:

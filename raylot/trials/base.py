@@ -45,6 +45,10 @@ class InputLostError(Exception):
         self.run_id = run_id
 
 
+class NotReproducedError(Exception):
+    """Training again gives other numbers than those in the storage."""
+
+
 class RunTrainable(tune.Trainable):
     """Computes one run of one kind, a step at a time.
 
@@ -116,7 +120,7 @@ class RunTrainable(tune.Trainable):
         ray_internals.set_title(self.run.label)
         if not self._begun and self._is_out_of_date():
             return self._report({}, training_steps=0, done=True, failed=self._has_failed)
-        before = self.state.training_steps
+        before = self.state.training_steps + self.state.steps_again
         started = time.perf_counter()
         error = ""
         measures: dict[str, float] = {}
@@ -128,6 +132,8 @@ class RunTrainable(tune.Trainable):
             self.state.steps += 1
         except OutOfReachError:
             raise  # Tune tries again from the last saved state
+        except NotReproducedError as different:
+            return self._report({}, 0, done=True) | {"kept": self._keep_as_it_was(different)}
         except InputLostError as lost:  # the sweep computes the input again, then this run
             return self._report({}, 0, done=True) | {"lost_run": lost.run_id, "lost": str(lost)}
         except BaseException as exception:  # a plugin may raise any, and call sys.exit too
@@ -148,7 +154,8 @@ class RunTrainable(tune.Trainable):
             measures |= closing_measures(self.state)
         if done:
             log(f"{self._run_name} ends" + (f": {error}" if error else ""))
-        return self._report(measures, self.state.training_steps - before, done, bool(error))
+        new_steps = self.state.training_steps + self.state.steps_again - before
+        return self._report(measures, new_steps, done, bool(error))
 
     # -------------------------------------------------- its own workings
 
@@ -346,6 +353,22 @@ class RunTrainable(tune.Trainable):
         if not error:  # a retry of a failed run continues from its state
             self.storage.delete_folder(f"state/{self.run.run_id}")
 
+    def reached(self) -> dict[str, Any]:
+        """Returns the extent that a run has reached which cannot grow any further here."""
+        return self.state.extent
+
+    def _keep_as_it_was(self, error: NotReproducedError) -> str:
+        """Ends a run that cannot grow here as far as it has come; returns why it cannot."""
+        wanted, engines = self.run, ", ".join(self.state.engines)
+        extent = {n: tuple(v) if isinstance(v, list) else v for n, v in self.reached().items()}
+        self.run = self.run.model_copy(update=extent)
+        self._finish("")
+        return (
+            f"{wanted.label}: {error}. Its rows come from another machine, device or engine "
+            f"({engines}), whose numbers this one does not reproduce, so it is left as it was; "
+            "repeat the command there, or compute all of it in another storage"
+        )
+
     def _report(
         self,
         measures: dict[str, float],
@@ -354,7 +377,8 @@ class RunTrainable(tune.Trainable):
         failed: bool = False,
     ) -> dict[str, Any]:
         notes, self._notes = self._notes, []
-        before_it_grew = self.run.training_steps - self.run.steps_beyond(self.state.extent)
+        there = self.state.extent
+        before_it_grew = self.run.model_copy(update=there).training_steps if there else 0
         return {
             "measures": measures,
             "timesteps_total": self.state.steps,  # Tune's name for the place on a curve
@@ -362,7 +386,7 @@ class RunTrainable(tune.Trainable):
             "kind": self.run.kind,
             "label": self.run.label,
             "doing": "" if done else self.doing(),
-            "training_steps": self.state.training_steps - before_it_grew,
+            "training_steps": self.state.training_steps + self.state.steps_again - before_it_grew,
             "new_training_steps": training_steps,
             "failed": failed,
             "notes": notes,

@@ -6,11 +6,15 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from raylot import results
+from raylot.config import StreamRun
 from raylot.results.manifest import Manifest
 from raylot.results.schemas import IDENTITY
 from raylot.storage import Storage
 from raylot.storage.checksum import DamagedFileError
 from raylot.trials.state import RunState, state_path
+
+#: Stands between two notes in a row of ``runs``.
+_BETWEEN = "; "
 
 
 def reopen(storage: Storage, run_ids: Collection[str]) -> None:
@@ -49,6 +53,8 @@ def _found_so_far(storage: Storage, run_id: str) -> RunState:
         engines=row["engine_used"].split(",") if row["engine_used"] else [],
         artifacts=end.artifacts,
         inputs=dict(end.inputs or {}),
+        # A search makes its remarks again, as they depend on the number of tickets.
+        notes=row["notes"].split(_BETWEEN) if row["notes"] and end.kind == StreamRun.kind else [],
         extent=end.extent,
         rows=rows,
     )

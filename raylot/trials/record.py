@@ -70,7 +70,7 @@ def run_row(
         "kind": run.kind,
         "status": status,
         "error": error or None,
-        "notes": "; ".join(state.notes) or None,
+        "notes": "; ".join(sorted(state.notes)) or None,
         "stream_run_id": run.stream.run_id,
         "protocol": run.protocol,
         "training_steps": state.training_steps,

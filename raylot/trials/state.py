@@ -29,7 +29,8 @@ class RunState:
 
     Attributes:
         steps: steps of the trial done (tasks of a stream, rounds of a ticket search).
-        training_steps: optimizer steps taken.
+        training_steps: optimizer steps behind the rows.
+        steps_again: optimizer steps on tasks that a stream had passed, for a later snapshot.
         seconds: wall-clock spent in the trial, all attempts together.
         training_seconds: of these, inside the training loop.
         plasticity_seconds: of these, measuring plasticity in the structure.
@@ -56,6 +57,7 @@ class RunState:
     started: str
     steps: int = 0
     training_steps: int = 0
+    steps_again: int = 0
     seconds: float = 0.0
     training_seconds: float = 0.0
     plasticity_seconds: float = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,12 +10,13 @@ from torch import Tensor, nn
 
 from raylot import interventions, networks
 from raylot.config import StreamRun
+from raylot.config.stream_steps import StreamStep, stream_steps
 from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
 from raylot.foundation.randomness import RandomKey
 from raylot.tasks import Task, make_task
 from raylot.training import TrainingResult, train
-from raylot.trials.artifacts import initial_network, snapshot_path
-from raylot.trials.base import RunTrainable
+from raylot.trials.artifacts import initial_network, latest_path, snapshot_path
+from raylot.trials.base import NotReproducedError, RunTrainable
 
 #: Beginnings of the names of a network's and an optimizer's tensors in a saved state.
 _NETWORK, _OPTIMIZER = "network/", "optimizer/"
@@ -85,15 +87,12 @@ class LearningTrial(RunTrainable):
         self.note_training(result)
         return result
 
-    def learn(
-        self, t: int, task: Task, key: RandomKey, learner: Mapping[str, Any], **options: Any
-    ) -> Measures:
-        """Trains the trial's network on task t; adds the row of ``tasks``.
+    def learn(self, t: int, task: Task, key: RandomKey, **options: Any) -> Measures:
+        """Trains the trial's network on task t; returns the measures of its row in ``tasks``.
 
         Args:
             t, task: the task's number, and its data.
             key: of the data order.
-            learner: the columns that name the learner.
             options: of the training.
         """
         self._network = self.renewed()
@@ -111,24 +110,37 @@ class LearningTrial(RunTrainable):
         self.state.diverged = result.diverged
         if self.run.carry_optimizer:
             self._optimizer_state = result.optimizer_state
-        measures = {name: getattr(result, name) for name in _MEASURES}
-        self.state.add_rows("tasks", [{**learner, "task": t, **measures}])
-        return measures
+        return {name: getattr(result, name) for name in _MEASURES}
 
 
 class StreamTrial(LearningTrial):
     """One step trains on one task.
 
     Before a task with a snapshot, it saves the network and measures its plasticity; on that task
-    it also trains a freshly initialised network, for the trainability gap.
+    it also trains a freshly initialised network, for the trainability gap. After the last task it
+    saves its state, from which it can grow: see `raylot.config.stream_steps`. Rows of tasks that it
+    trains on again must come out as they are.
     """
 
     run_model = StreamRun
     run: StreamRun
 
     @property
+    def _steps(self) -> list[StreamStep]:
+        return stream_steps(
+            self.state.extent,
+            self.state.targets,
+            has_latest=latest_path(self.run.run_id) in self.state.artifacts,
+            keeps_optimizer=self.run.carry_optimizer,
+        )
+
+    @property
     def total_steps(self) -> int:
-        return self.run.tasks
+        return len(self._steps)
+
+    def doing(self) -> str:
+        step = self._steps[self.state.steps]
+        return f"task {step.task + 1} of {self.run.tasks}" + ", again" * step.is_again
 
     def begin(self) -> None:
         self._dataset = self.dataset()
@@ -137,28 +149,109 @@ class StreamTrial(LearningTrial):
         self.start_from(built, self._initial)
 
     def advance(self) -> Measures:
-        t = self.state.steps
-        task, key = self.task(t), RandomKey((self.run.seed, "stream", t))
-        learner = {"subnetwork": "dense", "stream_run_id": self.run.run_id}
-        if t not in self.run.snapshots:
-            return self.learn(t, task, key, learner)
-        self.write_artifact(snapshot_path(self.run.run_id, t), self._network.state_dict())
+        if self._steps[self.state.steps].restart:
+            self._restart(self._steps[self.state.steps].task)
+        step = self._steps[self.state.steps]  # another one if the last state was lost
+        task = self.task(step.task)
+        structure, fresh = self._snapshot(step.task, task) if step.has_snapshot else ([], None)
+        learned = self._learn(step, task) if step.trains else self._found(step.task)
+        if step.has_snapshot:
+            structure += self._performance(learned, fresh)
+            place = {**self._learner, "task": step.task}
+            self.state.add_rows("plasticity", [{**place, **row} for row in structure])
+        if self.state.steps + 1 == self.total_steps and not self.state.diverged:
+            self._conclude(step)
+        whole = {row["metric"]: row["value"] for row in structure if row["layer"] == WHOLE_NETWORK}
+        return {**whole, **learned}
+
+    @property
+    def _learner(self) -> dict[str, Any]:
+        return {"subnetwork": "dense", "stream_run_id": self.run.run_id}
+
+    def _restart(self, t: int) -> None:
+        """Takes the network to where it stood before task t."""
+        path, state = latest_path(self.run.run_id), self._initial
+        if t == self.state.extent["tasks"] and path in self.state.artifacts:
+            try:
+                tensors = self.read_own(path)
+            except ValueError as error:
+                del self.state.artifacts[path]
+                self.note(f"{error}, so the stream goes on from an earlier snapshot")
+                return self._restart(self._steps[self.state.steps].task)
+            state, self._optimizer_state = _part(tensors, _NETWORK), _part(tensors, _OPTIMIZER)
+        else:
+            self._optimizer_state = {}
+            if t:
+                state = self.read_own(snapshot_path(self.run.run_id, t))
+        self._optimizer_state = self._optimizer_state or None
+        self._network = networks.with_state(self._built, state)
+        return None
+
+    def _snapshot(self, t: int, task: Task) -> tuple[list[dict[str, Any]], TrainingResult | None]:
+        """Saves the network and measures its structure; trains a fresh one if that is asked for."""
+        path = snapshot_path(self.run.run_id, t)
+        self.write_artifact(path, self._network.state_dict())
         structure = self.measure_structure(self.renewed(), task, self._initial, None)
-        fresh: TrainingResult | None = None
-        if self.run.trainability_gap:
-            fresh_key = RandomKey((self.run.seed, "fresh network", t))
-            network = networks.build(self.run, task.input_shape, task.classes, fresh_key)
-            fresh = self.train_on(t, task, network, key)
-        learned = self.learn(t, task, key, learner)
+        if not self.run.trainability_gap:
+            return structure, None
+        fresh_key = RandomKey((self.run.seed, "fresh network", t))
+        network = networks.build(self.run, task.input_shape, task.classes, fresh_key)
+        return structure, self.train_on(t, task, network, self._key(t))
+
+    def _learn(self, step: StreamStep, task: Task) -> Measures:
+        """Trains on a task; adds its row, or compares it with the row that is there."""
+        before = self.state.training_steps
+        learned = self.learn(step.task, task, self._key(step.task))
+        if not step.is_again:
+            self.state.add_rows("tasks", [{**self._learner, "task": step.task, **learned}])
+            return learned
+        self.state.steps_again += self.state.training_steps - before
+        self.state.training_steps = before
+        found = self._found(step.task)
+        for name, value in learned.items():
+            if found[name] != value and not (math.isnan(found[name]) and math.isnan(value)):
+                raise NotReproducedError(
+                    f"trained again on task {step.task}, it does not find its row: {name} is "
+                    f"{value!r}, not {found[name]!r}"
+                )
+        return learned
+
+    def _found(self, t: int) -> Measures:
+        """Returns the measures in the row of ``tasks`` that is there."""
+        (row,) = (row for row in self.state.rows["tasks"] if row["task"] == t)
+        return {name: row[name] for name in _MEASURES}
+
+    def _performance(self, learned: Measures, fresh: TrainingResult | None) -> list[dict[str, Any]]:
+        """Returns rows of ``plasticity``: how well the stream's network learned the task."""
         performance = {name: learned[name] for name in PERFORMANCE if name in learned}
         if fresh:
             performance["trainability_gap"] = fresh.test_accuracy - learned["test_accuracy"]
             if fresh.diverged:
                 self.note("trainability_gap: NaN, as the training of a fresh network diverged")
-        structure += [
+        return [
             {"layer": WHOLE_NETWORK, "metric": name, "value": value}
             for name, value in performance.items()
         ]
-        self.state.add_rows("plasticity", [{**learner, "task": t, **row} for row in structure])
-        whole = {row["metric"]: row["value"] for row in structure if row["layer"] == WHOLE_NETWORK}
-        return {**whole, **learned}
+
+    def _key(self, t: int) -> RandomKey:
+        return RandomKey((self.run.seed, "stream", t))
+
+    def reached(self) -> dict[str, Any]:
+        steps, extent = self._steps[: self.state.steps], self.state.extent
+        self._sort_rows()
+        tasks = max([extent["tasks"], *(step.task + 1 for step in steps if not step.is_again)])
+        if tasks > extent["tasks"]:
+            self.state.artifacts.pop(latest_path(self.run.run_id), None)  # it is out of date
+        added = {step.task for step in steps if step.has_snapshot}
+        return {"tasks": tasks, "snapshots": sorted({*extent["snapshots"], *added})}
+
+    def _sort_rows(self) -> None:
+        """Sorts the rows as if the stream had passed each task once."""
+        for rows in self.state.rows.values():
+            rows.sort(key=lambda row: row["task"])
+
+    def _conclude(self, last: StreamStep) -> None:
+        """Sorts the rows, and saves the state from which the stream can grow."""
+        self._sort_rows()
+        if last.task == self.run.tasks - 1 and last.trains:
+            self.write_artifact(latest_path(self.run.run_id), self.tensors())

@@ -57,7 +57,8 @@ class TicketStreamTrial(LearningTrial):
             self.state.add_rows("plasticity", [{**self._place(), "task": t, **row} for row in rows])
             structure = {r["metric"]: r["value"] for r in rows if r["layer"] == WHOLE_NETWORK}
         key = RandomKey((self.run.seed, "ticket stream", t, self.run.ticket))
-        learned = self.learn(t, task, key, self._place(), masks=self._masks, masked=self.run.masked)
+        learned = self.learn(t, task, key, masks=self._masks, masked=self.run.masked)
+        self.state.add_rows("tasks", [{**self._place(), "task": t, **learned}])
         return {**structure, **learned}
 
     def _subnetwork_masks(self, search: TicketSearch) -> Masks | None:

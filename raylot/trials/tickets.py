@@ -131,7 +131,7 @@ class TicketsTrial(RunTrainable):
             return tensors
         except ValueError as error:
             self._start_anew()
-            self.note(f"{error}; the search starts anew")
+            self.note(f"{error}, so the search starts anew")
             return {}
 
     def tensors(self) -> dict[str, Tensor]:

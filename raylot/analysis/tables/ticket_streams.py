@@ -6,6 +6,7 @@ import pandas as pd
 
 from raylot.analysis.tables import tables
 from raylot.config import TicketsRun, TicketStreamRun
+from raylot.config.runs import stream_of_search
 from raylot.foundation.errors import OptionError
 
 
@@ -50,7 +51,8 @@ def search_protocols(runs: pd.DataFrame) -> dict[str, str]:
     for run in runs.drop_duplicates("protocol").to_dict("records"):
         options = {n: run[n] for n in TicketsRun.model_fields if not pd.isna(run.get(n))}
         try:
-            found[str(run["protocol"])] = TicketsRun.checked(**options).protocol
+            search = TicketsRun.checked(**options, **stream_of_search(options))
+            found[str(run["protocol"])] = search.protocol
         except OptionError as error:
             tables.report_once(f"protocol {run['protocol']}: left out, as {error}")
     return found
