@@ -31,6 +31,7 @@ from raylot.analysis.tables.observations import (
     observe,
     settings,
 )
+from raylot.analysis.tables.verdicts import read_plastic_parameters
 from raylot.analysis.words import counted, figure, listed
 from raylot.config.options import option
 from raylot.foundation.errors import OptionError
@@ -82,7 +83,7 @@ def measured(storage: Storage) -> list[Setting]:
     Raises:
         OptionError: there are none.
     """
-    rows = tables.read(storage, "plastic_parameters")
+    rows = read_plastic_parameters(storage)
     if rows.empty:
         raise OptionError(
             f"storage={storage.root}: must be the folder or URI of a raylot storage that holds "

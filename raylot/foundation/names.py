@@ -11,6 +11,9 @@ WHOLE_NETWORK = "all"
 #: of ``metric`` in ``plasticity``.
 PERFORMANCE = ("test_accuracy", "online_accuracy", "learning_speed", "trainability_gap")
 
+#: Values of the column ``control`` of the table ``tickets``.
+TICKET, DENSE, RANDOM, SHUFFLED, REINIT = "ticket", "dense", "random", "shuffled", "reinit"
+
 #: A figure from fewer seeds than this comes with a warning.
 ENOUGH_SEEDS = 3
 

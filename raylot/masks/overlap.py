@@ -1,11 +1,10 @@
-"""How alike tickets are: overlap of their masks, its chance level, and how many are distinct."""
+"""How alike tickets are: overlap of their masks, and its chance level."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from raylot.foundation.names import WHOLE_NETWORK
@@ -55,32 +54,6 @@ def pairwise_overlaps(masks: Sequence[Masks]) -> pd.DataFrame:
             rows.append((layer, a, b, overlap, chance, corrected_for_chance(overlap, chance)))
     columns = ["layer", "ticket_a", "ticket_b", "jaccard", "chance", "corrected"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def overlap_matrix(overlaps: pd.DataFrame, count: int) -> np.ndarray:
-    """Returns the ``count x count`` matrix of whole-network Jaccard overlaps; its diagonal is 1."""
-    matrix = np.eye(count)
-    whole = overlaps[overlaps["layer"] == WHOLE_NETWORK]
-    for a, b, value in zip(whole["ticket_a"], whole["ticket_b"], whole["jaccard"], strict=True):
-        matrix[a, b] = matrix[b, a] = value
-    return matrix
-
-
-def effective_count(matrix: np.ndarray) -> float:
-    """Returns the effective number of distinct items, the Vendi score (Friedman & Dieng 2023).
-
-    Args:
-        matrix: ``K x K`` similarities in [0, 1] with ones on the diagonal.
-
-    Returns:
-        exp(-sum(x log x)) over the eigenvalues x of matrix / K: 1 if all items are the same, K if
-        no two items have anything in common, 0 for no items.
-    """
-    if not len(matrix):
-        return 0.0
-    eigenvalues = np.linalg.eigvalsh(matrix / len(matrix))
-    positive = eigenvalues[eigenvalues > 0]
-    return float(np.exp(-np.sum(positive * np.log(positive))))
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -47,8 +47,8 @@ def the_run(runs: pd.DataFrame, kind: type[AnyRun], options: Mapping[str, Any]) 
             f"{', '.join(differing)}: must be given, as {len(runs)} runs match ({values})"
         )
     row = runs.iloc[0]
-    given = {name: row[name] for name in kind.model_fields if not pd.isna(row[name])}
-    return kind.checked(**given, **stream_of_search(given))
+    own = {name: row[name] for name in kind.model_fields if not pd.isna(row[name])}
+    return kind.checked(**own, **stream_of_search(own))
 
 
 def _equal(column: pd.Series, value: Any) -> pd.Series:

@@ -2,9 +2,9 @@
 
 from raylot.tickets.find import choose_device, find_tickets
 from raylot.tickets.found import Tickets, masks_from_tensors, masks_to_tensors
-from raylot.tickets.search import DENSE, RANDOM, REINIT, SHUFFLED, TICKET, TicketSearch
+from raylot.tickets.search import TicketSearch
 
 __all__ = [
-    "DENSE", "RANDOM", "REINIT", "SHUFFLED", "TICKET", "TicketSearch", "Tickets", "choose_device",
-    "find_tickets", "masks_from_tensors", "masks_to_tensors",
+    "TicketSearch", "Tickets", "choose_device", "find_tickets", "masks_from_tensors",
+    "masks_to_tensors",
 ]  # fmt: skip

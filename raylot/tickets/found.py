@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import functools
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
 from raylot.config import TicketSearchOptions
-from raylot.foundation.names import WHOLE_NETWORK
-from raylot.masks.overlap import effective_count, overlap_matrix, pairwise_overlaps
+from raylot.foundation import verdicts
+from raylot.foundation.names import DENSE, RANDOM, REINIT, SHUFFLED, TICKET, WHOLE_NETWORK
+from raylot.foundation.verdicts import Accuracies
+from raylot.masks.overlap import pairwise_overlaps
 from raylot.masks.pruning import density, prunable_share
-from raylot.tickets.search import DENSE, RANDOM, REINIT, SHUFFLED, TICKET
 from raylot.training import Masks
 
 
@@ -90,20 +89,8 @@ class Tickets:
 
     @property
     def wins(self) -> list[bool]:
-        """Per ticket, whether it wins.
-
-        A ticket wins if its test accuracy is at most ``tolerance`` below the dense networks' mean,
-        and above that of every random mask with a ticket's layer densities. These are the shuffled
-        masks, and the random masks unless they have a density of their own.
-        """
-        required = statistics.fmean(self.dense_accuracies) - self.tolerance
-        chance = [
-            *self.shuffled_accuracies,
-            *(self.random_accuracies if self.comparable_random_masks else ()),
-        ]
-        finite = [accuracy for accuracy in chance if math.isfinite(accuracy)]
-        best_random = max(finite, default=float("-inf"))
-        return [accuracy >= required and accuracy > best_random for accuracy in self.accuracies]
+        """Per ticket, whether it wins: see `raylot.foundation.verdicts.wins`."""
+        return verdicts.wins(self._verdict_accuracies, self.tolerance)
 
     @property
     def density(self) -> float:
@@ -118,13 +105,12 @@ class Tickets:
     @property
     def ticket_count(self) -> float:
         """Effective number of distinct tickets, from 1 (all the same) to their number."""
-        return effective_count(self._matrix())
+        return float(self.summary()["ticket_count"])
 
     @property
     def winning_ticket_count(self) -> float:
         """Effective number of distinct tickets among those that win; 0 if none does."""
-        winners = [ticket for ticket, wins in enumerate(self.wins) if wins]
-        return effective_count(self._matrix()[winners][:, winners])
+        return float(self.summary()["winning_ticket_count"])
 
     def overlaps(self, *, per_layer: bool = False) -> pd.DataFrame:
         """Returns the overlap of each pair of masks, and its chance level.
@@ -141,34 +127,19 @@ class Tickets:
 
     def summary(self) -> dict[str, Any]:
         """Returns the columns of the ``snapshots`` table that come from these tickets."""
-        overlaps = self.overlaps()
-        return {
-            "density": self.density,
-            "tickets": len(self.masks),
-            "winning_tickets": sum(self.wins),
-            "ticket_count": self.ticket_count,
-            "winning_ticket_count": self.winning_ticket_count,
-            "overlap_mean": overlaps["jaccard"].mean(),
-            "overlap_std": overlaps["jaccard"].std(),
-            "overlap_chance": overlaps["chance"].mean(),
-            "overlap_corrected": overlaps["corrected"].mean(),
-            "dense_accuracy": statistics.fmean(self.dense_accuracies),
-            "ticket_accuracy": statistics.fmean(self.accuracies),
-            "random_accuracy": _mean_or_nan(self.random_accuracies),
-            "shuffled_accuracy": _mean_or_nan(self.shuffled_accuracies),
-            "reinit_accuracy": _mean_or_nan(self.reinit_accuracies),
-        }
+        accuracies, overlaps = self._verdict_accuracies, self.overlaps()
+        return {"density": self.density} | verdicts.summary(accuracies, overlaps, self.tolerance)
+
+    @property
+    def _verdict_accuracies(self) -> Accuracies:
+        return Accuracies(
+            self.accuracies, self.dense_accuracies, self.random_accuracies,
+            self.shuffled_accuracies, self.reinit_accuracies, self.comparable_random_masks,
+        )  # fmt: skip
 
     @functools.cached_property
     def _pairs(self) -> pd.DataFrame:
         return pairwise_overlaps(self.masks)
-
-    def _matrix(self) -> np.ndarray:
-        return overlap_matrix(self._pairs, len(self.masks))
-
-
-def _mean_or_nan(values: Sequence[float]) -> float:
-    return statistics.fmean(values) if values else float("nan")
 
 
 def masks_to_tensors(masks: Mapping[int, Masks]) -> dict[str, Tensor]:

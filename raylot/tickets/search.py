@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from raylot import networks
 from raylot.config import TicketSearchOptions
 from raylot.foundation.errors import OptionError
+from raylot.foundation.names import DENSE, RANDOM, REINIT, SHUFFLED, TICKET
 from raylot.foundation.randomness import RandomKey
 from raylot.masks import pruning
 from raylot.masks.criteria import CRITERIA
@@ -29,9 +30,6 @@ from raylot.training import (
     train_all,
     trains_together,
 )
-
-#: Values of the ``control`` column of the ``tickets`` table.
-TICKET, DENSE, RANDOM, SHUFFLED, REINIT = "ticket", "dense", "random", "shuffled", "reinit"
 
 _NOT_FINITE = "the network's loss on the task's test split is not finite before any training"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from raylot.config import TicketStreamRun
-from raylot.foundation.names import WHOLE_NETWORK
+from raylot.foundation.names import RANDOM, REINIT, WHOLE_NETWORK
 from raylot.foundation.randomness import RandomKey
 from raylot.masks.pruning import remarks_on_emptied, zero_pruned
 from raylot.networks.initialisation import reinitialised
-from raylot.tickets import RANDOM, REINIT, TicketSearch, masks_from_tensors
+from raylot.tickets import TicketSearch, masks_from_tensors
 from raylot.training import Masks
 from raylot.trials.artifacts import masks_path, snapshot_path, start_search
 from raylot.trials.stream import LearningTrial, Measures

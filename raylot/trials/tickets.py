@@ -9,22 +9,20 @@ from typing import Any
 from torch import Tensor
 
 from raylot.config import TicketsRun
-from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
-from raylot.masks.overlap import pairwise_overlaps
-from raylot.masks.plastic_parameters import plastic_overlaps
-from raylot.masks.pruning import density
-from raylot.tasks import Task, make_task
-from raylot.tickets import (
+from raylot.foundation.names import (
     DENSE,
+    PERFORMANCE,
     RANDOM,
     REINIT,
     SHUFFLED,
     TICKET,
-    Tickets,
-    TicketSearch,
-    masks_from_tensors,
-    masks_to_tensors,
+    WHOLE_NETWORK,
 )
+from raylot.masks.overlap import pairwise_overlaps
+from raylot.masks.plastic_parameters import plastic_overlaps
+from raylot.masks.pruning import density
+from raylot.tasks import Task, make_task
+from raylot.tickets import Tickets, TicketSearch, masks_from_tensors, masks_to_tensors
 from raylot.trials.artifacts import gradients_path, masks_path, snapshot_path, start_search
 from raylot.trials.base import InputLostError, RunTrainable
 
@@ -212,7 +210,7 @@ class TicketsTrial(RunTrainable):
         self.write_artifact(gradients_path(self.run.run_id), gradients)
         setting = {**self._place(), "protocol": self.run.protocol, "rounds": self.run.rounds}
         overlaps: list[dict[str, Any]] = found.overlaps(per_layer=True).to_dict("records")  # type: ignore[assignment]
-        summary = found.summary() | {"tolerance": self.run.tolerance}
+        summary = found.summary()
         plastic = plastic_overlaps(gradients, found.masks, self.run.plastic_density == "layer")
         self.state.rows |= {
             "overlaps": [self._place() | row for row in overlaps],

@@ -12,6 +12,7 @@ from raylot.analysis.tables import tables
 from raylot.analysis.tables.measures import STATIONARY, main_measures
 from raylot.analysis.tables.observations import Observations, Setting, label_variants
 from raylot.analysis.tables.ticket_streams import found_by
+from raylot.analysis.tables.verdicts import read_plastic_parameters, read_snapshots
 from raylot.storage import Storage
 
 
@@ -32,8 +33,12 @@ class Tables:
     def read(cls, storage: Storage) -> Tables:
         """Reads them all."""
         runs = tables.read(storage, "runs")
-        names = ("tasks", "snapshots", "plastic_parameters")
-        return cls(runs, *(label_variants(tables.read(storage, n), runs) for n in names))
+        every = (
+            tables.read(storage, "tasks"),
+            read_snapshots(storage),
+            read_plastic_parameters(storage),
+        )
+        return cls(runs, *(label_variants(table, runs) for table in every))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.measures import ALL_SHIFTS, STATIONARY, TICKET_MEASURES, in_order
+from raylot.analysis.tables.verdicts import read_snapshots
 from raylot.analysis.words import counted
 from raylot.config import PROTOCOL_EXCLUDES, StreamRun, TicketsRun, TicketStreamRun
 from raylot.config.concepts import (
@@ -118,7 +119,7 @@ def observe(
     Raises:
         OptionError: there is nothing to analyse.
     """
-    snapshots = tables.read(storage, "snapshots")
+    snapshots = read_snapshots(storage)
     if snapshots.empty:
         raise OptionError(
             f"storage={storage.root}: must be the folder or URI of a raylot storage "

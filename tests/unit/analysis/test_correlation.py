@@ -391,7 +391,7 @@ def test_protocols_are_never_mixed(tmp_path: Path, printed: Any) -> None:
 def test_a_sweep_that_is_still_running_can_be_analysed(tmp_path: Path) -> None:
     """Nothing has a row in ``runs`` yet, as just before the first run is marked as finished."""
     write_study(tmp_path, falling, seeds=range(3), finished=False)
-    write_study(tmp_path, falling, seeds=range(3), tickets=7)
+    write_study(tmp_path, falling, seeds=range(3), lr=0.01)
     parts = settings(observe(Storage(tmp_path)))
     assert [len(part.frame) for part in parts] == [12, 12]
     assert run(str(tmp_path)) == 0

@@ -1,11 +1,10 @@
-"""Overlap of masks, its chance level, and the effective number of distinct tickets."""
+"""Overlap of masks, and its chance level."""
 
 from __future__ import annotations
 
 import math
 
 import hypothesis.strategies as st
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -14,8 +13,6 @@ from raylot.foundation.randomness import RandomKey
 from raylot.masks.overlap import (
     chance_jaccard,
     corrected_for_chance,
-    effective_count,
-    overlap_matrix,
     pairwise_overlaps,
 )
 from raylot.masks.pruning import Masks, random_masks_like
@@ -78,27 +75,3 @@ def test_pairs_are_compared_in_each_layer_and_over_all() -> None:
     assert table["all", 0, 1] == pytest.approx(2 / 4)
     assert table["all", 0, 2] == 0
     assert table["all", 1, 2] == pytest.approx(1 / 5)
-    matrix = overlap_matrix(pairwise_overlaps(masks), 3)
-    np.testing.assert_allclose(matrix, [[1, 0.5, 0], [0.5, 1, 0.2], [0, 0.2, 1]])
-
-
-def test_effective_count_by_hand() -> None:
-    assert effective_count(np.ones((4, 4))) == pytest.approx(1)
-    assert effective_count(np.eye(4)) == pytest.approx(4)
-    assert effective_count(np.zeros((0, 0))) == 0
-    # two of similarity s: eigenvalues (1 + s) / 2 and (1 - s) / 2
-    s = 0.5
-    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
-    assert effective_count(np.array([[1, s], [s, 1]])) == pytest.approx(math.exp(entropy))
-    # two groups of identical tickets count as two
-    groups = np.kron(np.eye(2), np.ones((3, 3)))
-    assert effective_count(groups) == pytest.approx(2)
-
-
-@given(st.lists(_bits, min_size=1, max_size=6))
-def test_effective_count_of_any_tickets_lies_between_1_and_their_number(
-    tickets: list[torch.Tensor],
-) -> None:
-    table = pairwise_overlaps([{"w": bits} for bits in tickets])
-    count = effective_count(overlap_matrix(table, len(tickets)))
-    assert 1 - 1e-9 <= count <= len(tickets) + 1e-9

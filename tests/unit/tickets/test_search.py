@@ -10,16 +10,9 @@ import torch
 from torch import Tensor
 
 from raylot.config import OptimizerOptions
+from raylot.foundation.names import RANDOM, REINIT, SHUFFLED
 from raylot.foundation.randomness import RandomKey
-from raylot.tickets import (
-    RANDOM,
-    REINIT,
-    SHUFFLED,
-    TicketSearch,
-    masks_from_tensors,
-    masks_to_tensors,
-    search,
-)
+from raylot.tickets import TicketSearch, masks_from_tensors, masks_to_tensors, search
 from raylot.training import Masks, TrainingJob, TrainingResult, train, train_all
 from tests.support.tasks import random_task, small_network
 from tests.unit.tickets.searches import begin_search

@@ -1,0 +1,111 @@
+"""Rows of searches that can be compared, though some searches have grown and others have not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from raylot.analysis.tables import tables
+from raylot.foundation.names import DENSE, RANDOM, REINIT, SHUFFLED, TICKET, WHOLE_NETWORK
+from raylot.foundation.verdicts import Accuracies, summary
+from raylot.storage import Storage
+
+#: What a search trains -> the option that says how many of it.
+_COUNT_OF = {
+    TICKET: "tickets",
+    DENSE: "tickets",
+    RANDOM: "random_masks",
+    SHUFFLED: "shuffled_masks",
+    REINIT: "reinit_tickets",
+}
+
+_COUNTS = list(dict.fromkeys(_COUNT_OF.values()))
+
+
+def read_snapshots(storage: Storage) -> pd.DataFrame:
+    """Reads ``snapshots``; makes verdicts again where searches of one protocol differ.
+
+    A search that has more tickets or controls than others is judged by as many as all have. The
+    tolerance is the one at which most searches were judged.
+    """
+    snapshots = tables.read(storage, "snapshots")
+    if snapshots.empty:
+        return snapshots
+    runs = tables.read(storage, "runs", ["run_id", *_COUNTS, "random_density"])
+    counts = runs.set_index("run_id")
+    known = snapshots[["run_id", "protocol", "tolerance"]].join(counts, on="run_id")
+    again: dict[str, dict[str, float]] = {}
+    # A search that is growing has no row in ``runs``: its verdict stays as it is.
+    for protocol, part in known.dropna(subset=[*_COUNTS, "tolerance"]).groupby("protocol"):
+        same: dict[str, float] = {name: int(part[name].min()) for name in _COUNTS}
+        same["tolerance"] = float(part["tolerance"].mode().iloc[0])
+        others = (part[[*same]] != pd.Series(same)).any(axis=1)
+        again |= dict.fromkeys(part.loc[others, "run_id"], same)
+        if differing := [name for name in same if part[name].nunique() > 1]:
+            told = ", ".join(f"{name}={same[name]:g}" for name in differing)
+            tables.report_once(
+                f"protocol {protocol}: searches differ in {', '.join(differing)}; all are judged "
+                f"with {told}"
+            )
+    if not again:
+        return snapshots
+    judged = pd.DataFrame(_judged(storage, again, counts["random_density"])).set_index("run_id")
+    columns = list(snapshots)
+    snapshots = snapshots.set_index("run_id")
+    snapshots.loc[judged.index, list(judged)] = judged
+    return snapshots.reset_index()[columns]
+
+
+def read_plastic_parameters(storage: Storage) -> pd.DataFrame:
+    """Reads ``plastic_parameters``; of each protocol, the rows about the usual number of tickets.
+
+    Unions and intersections of other numbers of tickets cannot be compared with them.
+    """
+    rows = tables.read(storage, "plastic_parameters")
+    usual = rows.groupby("protocol")["tickets"].agg(lambda counts: counts.mode().iloc[0])
+    is_usual = rows["tickets"] == rows["protocol"].map(usual)
+    for protocol, other in rows[~is_usual].groupby("protocol"):
+        tables.report_once(
+            f"protocol {protocol}: plastic parameters of {other['run_id'].nunique()} searches are "
+            f"left out, as these have another number of tickets than {usual[protocol]}"
+        )
+    return rows[is_usual]
+
+
+def _judged(
+    storage: Storage, again: Mapping[str, Mapping[str, float]], densities: pd.Series
+) -> Iterator[dict[str, object]]:
+    """Yields columns of ``snapshots`` for searches.
+
+    Args:
+        storage: of the sweep.
+        again: run_id -> with how many tickets and controls, and at which tolerance.
+        densities: run_id -> of random masks that have a density of their own.
+    """
+    trained = tables.read(storage, "tickets").sort_values("ticket")
+    by_run = dict(iter(trained.groupby("run_id")))
+    overlaps = tables.read(storage, "overlaps")
+    overlaps = overlaps[overlaps["layer"] == WHOLE_NETWORK]
+    pairs_by_run = dict(iter(overlaps.groupby("run_id")))
+    for run_id, wanted in again.items():
+        rows = by_run[run_id]
+        rows = rows[(rows["round"] == rows["round"].max()) | (rows["control"] == DENSE)]
+        first = {
+            control: rows[rows["control"] == control].head(int(wanted[count]))
+            for control, count in _COUNT_OF.items()
+        }
+        found = {control: own["test_accuracy"].tolist() for control, own in first.items()}
+        is_comparable = bool(pd.isna(densities[run_id]))
+        accuracies = Accuracies(
+            found[TICKET],
+            found[DENSE],
+            found[RANDOM],
+            found[SHUFFLED],
+            found[REINIT],
+            is_comparable,
+        )
+        pairs = pairs_by_run.get(run_id, overlaps.head(0))
+        pairs = pairs[(pairs[["ticket_a", "ticket_b"]] < wanted["tickets"]).all(axis=1)]
+        verdict = summary(accuracies, pairs, wanted["tolerance"])
+        yield {"run_id": run_id, "density": first[TICKET]["density"].mean(), **verdict}

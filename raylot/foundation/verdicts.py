@@ -1,0 +1,114 @@
+"""The verdict on the tickets of a snapshot, from accuracies and overlaps alone.
+
+It says which tickets win and how many are distinct. Searches make it when they end; the analysis
+makes it again for fewer tickets, or at another tolerance.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Accuracies:
+    """Test accuracies of everything that a search has trained, in [0, 1].
+
+    Attributes:
+        tickets: per ticket, trained from the snapshot.
+        dense: of the dense network, per ticket's data order.
+        random: per random mask.
+        shuffled: per mask shuffled within its layers.
+        reinit: per ticket trained from a fresh initialisation.
+        comparable_random: whether random masks have the tickets' layer densities.
+    """
+
+    tickets: Sequence[float]
+    dense: Sequence[float]
+    random: Sequence[float] = ()
+    shuffled: Sequence[float] = ()
+    reinit: Sequence[float] = ()
+    comparable_random: bool = True
+
+
+def wins(accuracies: Accuracies, tolerance: float) -> list[bool]:
+    """Returns for each ticket whether it wins.
+
+    A ticket wins if its test accuracy is at most ``tolerance`` below the dense networks' mean, and
+    above that of every random mask with a ticket's layer densities. These are the shuffled masks,
+    and the random masks unless they have a density of their own.
+    """
+    required = statistics.fmean(accuracies.dense) - tolerance
+    chance = [*accuracies.shuffled, *(accuracies.random if accuracies.comparable_random else ())]
+    best_random = max(filter(math.isfinite, chance), default=float("-inf"))
+    return [accuracy >= required and accuracy > best_random for accuracy in accuracies.tickets]
+
+
+def overlap_matrix(overlaps: pd.DataFrame, count: int) -> np.ndarray:
+    """Returns the ``count x count`` matrix of Jaccard overlaps; its diagonal is 1.
+
+    Args:
+        overlaps: of whole networks: ticket_a, ticket_b, jaccard, a row for each pair.
+        count: of tickets.
+    """
+    matrix = np.eye(count)
+    pairs = zip(overlaps["ticket_a"], overlaps["ticket_b"], overlaps["jaccard"], strict=True)
+    for a, b, value in pairs:
+        matrix[a, b] = matrix[b, a] = value
+    return matrix
+
+
+def effective_count(matrix: np.ndarray) -> float:
+    """Returns the effective number of distinct items, the Vendi score (Friedman & Dieng 2023).
+
+    Args:
+        matrix: ``K x K`` similarities in [0, 1] with ones on the diagonal.
+
+    Returns:
+        exp(-sum(x log x)) over the eigenvalues x of matrix / K: 1 if all items are the same, K if
+        no two items have anything in common, 0 for no items.
+    """
+    if not len(matrix):
+        return 0.0
+    eigenvalues = np.linalg.eigvalsh(matrix / len(matrix))
+    positive = eigenvalues[eigenvalues > 0]
+    return float(np.exp(-np.sum(positive * np.log(positive))))
+
+
+def summary(accuracies: Accuracies, overlaps: pd.DataFrame, tolerance: float) -> dict[str, Any]:
+    """Returns columns of the table ``snapshots``.
+
+    Args:
+        accuracies: of the search.
+        overlaps: of whole networks: ticket_a, ticket_b, jaccard, chance, corrected, a row for each
+            pair.
+        tolerance: see `wins`.
+    """
+    count, winning = len(accuracies.tickets), wins(accuracies, tolerance)
+    matrix, winners = overlap_matrix(overlaps, count), np.flatnonzero(winning)
+    return {
+        "tickets": count,
+        "tolerance": tolerance,
+        "winning_tickets": sum(winning),
+        "ticket_count": effective_count(matrix),
+        "winning_ticket_count": effective_count(matrix[winners][:, winners]),
+        "overlap_mean": overlaps["jaccard"].mean(),
+        "overlap_std": overlaps["jaccard"].std(),
+        "overlap_chance": overlaps["chance"].mean(),
+        "overlap_corrected": overlaps["corrected"].mean(),
+        "dense_accuracy": statistics.fmean(accuracies.dense),
+        "ticket_accuracy": statistics.fmean(accuracies.tickets),
+        "random_accuracy": _mean_or_nan(accuracies.random),
+        "shuffled_accuracy": _mean_or_nan(accuracies.shuffled),
+        "reinit_accuracy": _mean_or_nan(accuracies.reinit),
+    }
+
+
+def _mean_or_nan(values: Sequence[float]) -> float:
+    return statistics.fmean(values) if values else float("nan")
