@@ -14,7 +14,7 @@ from raylot.command.main import main
 from raylot.results.integrity import inspect, mend
 from raylot.results.manifest import Manifest
 from raylot.storage import Storage
-from raylot.trials.artifacts import masks_path
+from raylot.trials.artifacts import gradients_path, masks_path
 from tests.unit.results.hostile import OUTSIDE, contents, hostile_files, hostile_states
 from tests.unit.trials.runs import run_all
 
@@ -101,7 +101,9 @@ def test_no_path_leaves_the_storage_though_the_row_is_whole(folder: Path, column
         if path == ("artifacts/other/kept" if column == "inputs" else "artifacts\\..\\kept"):
             # an artifact that another run may well have left; a table that nobody has heard of
             ended = Manifest.of({**row, column: text})
-            assert set(ended.artifacts) <= {masks_path(str(row["run_id"]))}
+            run_id = str(row["run_id"])
+            own = {masks_path(run_id, 0), masks_path(run_id, 1), gradients_path(run_id)}
+            assert set(ended.artifacts) <= own
             continue
         with pytest.raises(ValueError, match=f"^{column}="):
             Manifest.of({**row, column: text})

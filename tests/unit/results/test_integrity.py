@@ -131,7 +131,7 @@ def test_damaged_artifacts_are_found_when_asked_for(
 ) -> None:
     paths = {
         snapshot_path(run_ids["stream"], 2): run_ids["stream"],
-        masks_path(run_ids["tickets"]): run_ids["tickets"],
+        masks_path(run_ids["tickets"], 1): run_ids["tickets"],
     }
     for path in paths:
         _damage(storage, path, kept)

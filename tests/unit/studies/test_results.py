@@ -111,7 +111,9 @@ def test_tickets_are_those_of_the_tables(study: Path, found: raylot.Results) -> 
     tickets = found.tickets(**ONE)
     assert repr(tickets).startswith("Tickets(2, of which ")
     run = TicketsTrial(trial_config(study, **ONE)).run
-    saved = tensors_from_bytes(Storage(study).read(masks_path(run.run_id)) or b"")
+    files = [Storage(study).read(masks_path(run.run_id, k)) or b"" for k in range(2)]
+    saved = tensors_from_bytes(files[0]) | tensors_from_bytes(files[1])
+    assert len(saved) == 2 * 2
     assert list(tickets.masks[0]) == ["hidden1.weight", "output.weight"]
     for name, mask in saved.items():
         ticket, _, weight = name.partition("/")

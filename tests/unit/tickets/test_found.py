@@ -91,8 +91,9 @@ def test_masks_come_back_from_a_file_in_the_order_of_layers() -> None:
     """A file keeps no order, but the output layer is the last."""
     names = ["hidden10.weight", "hidden2.weight", "output.weight", "block.weight"]
     masks = [{name: torch.rand(3, 2) < 0.5 for name in names} for _ in range(11)]
-    tensors = masks_to_tensors(masks)
+    tensors = masks_to_tensors(dict(enumerate(masks)))
     for order in (sorted(tensors), sorted(tensors, reverse=True)):
         again = masks_from_tensors({name: tensors[name] for name in order}, like=masks[0])
-        assert [list(m) for m in again] == [names] * 11
+        assert list(again) == list(range(11))
+        assert [list(m) for m in again.values()] == [names] * 11
         assert all(torch.equal(again[k][name], masks[k][name]) for k in range(11) for name in names)

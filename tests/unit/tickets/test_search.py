@@ -170,7 +170,8 @@ def test_a_search_continued_from_its_masks_ends_the_same(options: dict[str, obje
     whole, first, second = (begin_search(**options) for _ in range(3))
     rows = [[row for row, _ in whole.train_round()] for _ in range(3)]
     first.train_round()
-    second.masks = masks_from_tensors(masks_to_tensors(first.masks), like=second.masks[0])
+    saved = masks_to_tensors(dict(enumerate(first.masks)))
+    second.masks = [*masks_from_tensors(saved, like=second.masks[0]).values()]
     second.round = 1
     assert [[row for row, _ in second.train_round()] for _ in range(2)] == rows[1:]
     assert second.rounds_left == 0

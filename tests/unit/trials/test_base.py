@@ -76,7 +76,8 @@ def test_a_run_interrupted_after_every_step_equals_an_uninterrupted_one(
     assert statuses.tolist() == ["finished"] * (2 + len(subnetworks))
     assert_same_tables(whole, pieces)
     artifacts = [path.relative_to(whole) for path in (whole / "artifacts").rglob("*.safetensors")]
-    assert len(artifacts) == 3 + 1
+    # snapshots and the latest state; masks of 2 tickets and gradients
+    assert len(artifacts) == (3 + 1) + (2 + 1)
     for path in artifacts:
         assert (whole / path).read_bytes() == (pieces / path).read_bytes()
     # what a finished run has done is what was planned

@@ -75,8 +75,9 @@ def _load(folder: Path, source: str, prune: str = "") -> None:
 def _masks(root: Path) -> dict[str, torch.Tensor]:
     """Of the first ticket."""
     runs = results.read(root, "runs").set_index("kind")
-    tensors = tensors_from_bytes(Storage(root).read(masks_path(runs["run_id"]["tickets"])) or b"")
-    return {n.removeprefix("0/"): mask for n, mask in tensors.items() if n.startswith("0/")}
+    path = masks_path(runs["run_id"]["tickets"], 0)
+    tensors = tensors_from_bytes(Storage(root).read(path) or b"")
+    return {name.removeprefix("0/"): mask for name, mask in tensors.items()}
 
 
 @pytest.mark.parametrize("intervention", ["reset", "shrink_and_perturb"])

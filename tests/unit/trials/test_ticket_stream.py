@@ -22,6 +22,7 @@ from raylot.trials.artifacts import masks_path, snapshot_path
 from raylot.trials.state import tensors_from_bytes
 from raylot.trials.stream import StreamTrial
 from raylot.trials.ticket_stream import TicketStreamTrial
+from raylot.trials.tickets import TicketsTrial
 from tests.unit.trials.runs import finish, run_all, trial_config
 
 _SUBNETWORKS = ("ticket", "dense", "random", "reinit")
@@ -104,7 +105,7 @@ def test_subnetworks_are_what_they_are_called(searched: dict[str, Path]) -> None
     for trial in trials.values():
         trial.begin()
     found = tensors_from_bytes(
-        Storage(root).read(masks_path(trials["ticket"].run.search.run_id)) or b""
+        Storage(root).read(masks_path(trials["ticket"].run.search.run_id, 0)) or b""
     )
     snapshot = _snapshot(root, trials["ticket"])
     states = {name: trial._network.state_dict() for name, trial in trials.items()}
@@ -181,17 +182,24 @@ def test_a_pruned_network_is_measured_pruned(tmp_path: Path, searched: dict[str,
 
 def test_without_its_tickets_it_names_the_search_that_should_have_left_them(tmp_path: Path) -> None:
     finish(StreamTrial(trial_config(tmp_path)))
-    trial = _trial(tmp_path, "ticket")
+    trial = _trial(tmp_path, "ticket", ticket=1)
+    search = trial.run.search.run_id
     (report,) = finish(trial)
-    assert report["lost_run"] == trial.run.search.run_id
-    assert report["lost"] == f"{masks_path(trial.run.search.run_id)}: is not there"
+    assert report["lost_run"] == search
+    assert report["lost"] == f"tables/runs: has no valid row of {search}"
+    finish(TicketsTrial(trial_config(tmp_path, task=2)))
+    Storage(tmp_path).delete_file(masks_path(search, 1))
+    (report,) = finish(_trial(tmp_path, "ticket", ticket=1))
+    assert (report["lost_run"], report["lost"]) == (
+        search, f"{masks_path(search, 1)}: is not there"
+    )  # fmt: skip
     assert not finish(_trial(tmp_path, "dense"))[-1]["failed"], "it needs its stream alone"
 
 
 def test_the_dense_network_needs_no_search_and_is_the_same_for_all_of_them(tmp_path: Path) -> None:
     finish(StreamTrial(trial_config(tmp_path)))
     one = finish(_trial(tmp_path, "dense", sparsity=0.5))
-    again = finish(_trial(tmp_path, "dense", sparsity=0.9, shuffled_masks=3))
+    again = finish(_trial(tmp_path, "dense", sparsity=0.9, shuffled_masks=2))
     assert (len(one), len(again)) == (3, 1)
     assert again[0]["run_id"] == one[0]["run_id"]
     assert again[0]["new_training_steps"] == 0
