@@ -10,6 +10,7 @@ from raylot.foundation.errors import shown
 from raylot.foundation.text import one_line
 from raylot.results.compaction import compact_each
 from raylot.results.integrity import begun_runs, inspect, mend, unfinished_runs
+from raylot.results.outdated import outdated_runs
 from raylot.results.tables import opened
 from raylot.storage import Storage
 from raylot.storage.lease import Lease, holders
@@ -84,6 +85,9 @@ def _report(storage: Storage, lease: Lease | None = None, *, is_idle: bool = Tru
         print("While a sweep runs, lost rows of tables/runs are not looked for.")
     elif begun := begun_runs(storage) - found.runs.keys() - again - {run.run_id for run in running}:
         print(f"{len(begun)} runs await computing: repeat the command that computed them.")
+    for change, count in Counter(outdated_runs(storage).values()).items():
+        _say(f"outdated: {count} runs were computed before a fix ({change}); analyses leave them "
+             "out, and the command that computed them computes them anew")  # fmt: skip
     for damage in found.damages:
         of = f" (run {damage.run_ids[0]})" if len(damage.run_ids) == 1 else ""
         _say(f"damaged: {damage}{of}")

@@ -33,6 +33,7 @@ from raylot.config.concepts import (
 from raylot.config.options import Options, is_marked, option, role_of
 from raylot.config.stream_steps import stream_steps
 from raylot.foundation import registry
+from raylot.foundation.science import versions_of
 
 #: Pixels of each image.
 PIXELS = {"digits": 8 * 8, "mnist": 28 * 28}
@@ -51,6 +52,18 @@ _SEARCH_OF_DENSE = {"task", "rewind_steps"}
 _VERDICTS = {n for n, f in TicketOptions.model_fields.items() if role_of(f) == "verdict"}
 
 Subnetwork = Literal["ticket", "dense", "random", "reinit"]
+
+
+#: Options that name what computes a run: a fix in it raises its version.
+KINDS_OF_CONCEPTS = ("shift", "network", "intervention", "optimizer", "criterion")
+
+
+def concepts_of(kind: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Returns what computes a run of a kind, see `raylot.foundation.science.VERSIONS`."""
+    used = [(name, str(options[name])) for name in KINDS_OF_CONCEPTS if options.get(name)]
+    if kind == "stream" or options.get("subnetwork") == "dense":  # it needs no search
+        return [concept for concept in used if concept[0] != "criterion"]
+    return [*used, ("search", "tickets")]
 
 
 class SeedOptions(Options):
@@ -82,6 +95,15 @@ class StreamRun(
         None, "what the run uses of plugins, as kind:name:code with a short hash of the plugin's "
         "code; filled in", off=None, role="training",
     )  # fmt: skip
+    versions: str | None = option(
+        None, "versions of what raylot computes, where a fix has raised them, as kind:name:number; "
+        "filled in", off=None, role="training",
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _versions_are_those_of_this_raylot(self) -> Self:
+        self.__dict__["versions"] = versions_of(concepts_of(self.kind, self.__dict__))
+        return self
 
     @model_validator(mode="after")
     def _unused_parameters_do_nothing(self) -> Self:
@@ -260,11 +282,12 @@ class StreamRun(
     def protocol(self) -> str:
         """Short hash of all options but those that a sweep compares: equal for comparable runs."""
         # Parameters that are not used stay, at their defaults: as in rows of older versions.
-        left_out = PROTOCOL_EXCLUDES | (self.unused_options - self._not_used) | {"plugins"}
-        left_out |= self.growing | StreamRun.growing
+        left_out = PROTOCOL_EXCLUDES | (self.unused_options - self._not_used)
+        left_out |= {"plugins", "versions", *self.growing, *StreamRun.growing}
         values = {n: value for n, value in self.identity().items() if n not in left_out}
-        if plugins := registry.without(self.plugins, PROTOCOL_EXCLUDES):
-            values["plugins"] = plugins
+        for name in ("plugins", "versions"):
+            if used := registry.without(getattr(self, name), PROTOCOL_EXCLUDES):
+                values[name] = used
         return _short_hash(values)
 
     @property
@@ -328,11 +351,13 @@ class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
     def stream(self) -> StreamRun:
         """The stream run whose snapshot this run starts from."""
         # Not validated again: that takes most of the time in which a large sweep is planned.
-        return StreamRun.model_construct(**{n: getattr(self, n) for n in StreamRun.model_fields})
+        options = {name: getattr(self, name) for name in StreamRun.model_fields}
+        options["versions"] = versions_of(concepts_of(StreamRun.kind, options))
+        return StreamRun.model_construct(**options)
 
     @functools.cached_property
     def run_id(self) -> str:
-        others = StreamRun.model_fields.keys() | self.growing
+        others = (StreamRun.model_fields.keys() | self.growing) - {"versions"}
         own = {k: v for k, v in self.identity().items() if k not in others}
         return _short_hash({"kind": self.kind, "stream": self.stream.run_id, **own})
 

@@ -378,6 +378,13 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--sparsities 0.8,0.9 --rounds 0.8:3",
         "--sparsities 0.8 --rounds 0.8:3,0.9:5",
     ),
+    "_controls_follow_their_tickets": (
+        "random_masks shuffled_masks reinit_tickets",
+        "--tickets 2 --shuffled-masks 3",
+        "--tickets 1 --reinit-tickets 2",
+        "--tickets 2 --random-masks 3 --scope global",
+        "--tickets 2 --random-masks 1000 --rewind-steps 5",
+    ),
     "_streams_are_searched": (
         "stream_snapshots stream_sparsities",
         "--sparsities 0.8 --stream-sparsities 0.9",
@@ -422,6 +429,7 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
 #: and plugins.
 _NO_CONTRADICTION = {
     "_as_users_mean_it", "_unused_parameters_do_nothing", "_customary_rounds", "_code_of_plugins",
+    "_as_many_as_tickets", "_versions_are_those_of_this_raylot",
 }  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from raylot.analysis.words import counted
 from raylot.config import StreamRun, TicketsRun, TicketStreamRun
 from raylot.foundation.errors import shown
 from raylot.foundation.text import one_line
+from raylot.results.outdated import outdated_runs
 from raylot.storage import Storage
 
 _log = logging.getLogger(__name__)
@@ -133,6 +134,13 @@ def read(storage: Storage, table: str, columns: Sequence[str] | None = None) -> 
         if again.any():
             said.append(f"run_id={frame.loc[again, 'run_id'].iloc[0]}: twice ({_rows(again)})")
             kept &= ~again
+    if old := outdated_runs(storage):
+        own = ["run_id", *({"stream_run_id"} & {*frame})]
+        is_old = kept & frame[own].isin(old.keys()).any(axis=1).to_numpy()
+        if is_old.any():
+            changes = ", and ".join(dict.fromkeys(old.values()))
+            said.append(f"computed before a fix ({changes}; {_rows(is_old)})")
+            kept &= ~is_old
     if said:
         where = f"{storage.root.rstrip('/')}/tables/{table}"
         report_once(one_line(f"{where}: {_rows(~kept)} left out: {'; '.join(said)}"))

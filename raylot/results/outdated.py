@@ -1,0 +1,29 @@
+"""Finds the runs that an older version of the science has computed."""
+
+from __future__ import annotations
+
+from raylot.config.runs import KINDS_OF_CONCEPTS, concepts_of
+from raylot.foundation.science import VERSIONS, versions_of
+from raylot.results import tables
+from raylot.storage import Storage
+
+
+def outdated_runs(storage: Storage) -> dict[str, str]:
+    """Returns ended runs whose results a fix has changed since: run_id -> what has changed.
+
+    Runs that stand on such a stream are among them.
+    """
+    if not VERSIONS:
+        return {}
+    columns = ["run_id", "kind", "stream_run_id", "subnetwork", "versions", *KINDS_OF_CONCEPTS]
+    runs = tables.read(storage, "runs", columns).astype(object)
+    runs = runs.where(runs.notna(), None)
+    found: dict[str, str] = {}
+    for row in runs.sort_values("kind").to_dict("records"):  # streams come before tickets
+        now = versions_of(concepts_of(str(row["kind"]), {str(n): v for n, v in row.items()}))
+        was = row["versions"]
+        if now != was:
+            found[row["run_id"]] = f"{was or 'version 1'}, now {now or 'version 1'}"
+        elif row["stream_run_id"] in found:
+            found[row["run_id"]] = found[row["stream_run_id"]]
+    return found
