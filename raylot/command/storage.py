@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from raylot.config.parser import OneLineParser
 from raylot.foundation.errors import shown
 from raylot.foundation.text import one_line
-from raylot.results.compaction import compact_each
+from raylot.results.compaction import compact_each, drop_latest
 from raylot.results.integrity import begun_runs, inspect, mend, unfinished_runs
 from raylot.results.outdated import outdated_runs
 from raylot.results.tables import opened
@@ -22,13 +22,25 @@ def compact(words: Sequence[str]) -> None:
         "Gathers the small files of ended runs in few large ones. While a sweep runs there it "
         "refuses, and a sweep refuses to start while it runs."
     )
-    storage = opened(parser.parse_args(words).storage)
+    parser.add_argument(
+        "--drop-latest",
+        action="store_true",
+        help="also delete the states from which streams grow; a stream that gets more tasks then "
+        "trains again from its last snapshot",
+    )
+    given = parser.parse_args(words)
+    storage = opened(given.storage)
     changed = False
     for number, table in enumerate(compact_each(storage, _say)):
         if number == 0:
             print(f"{'table':<20}{'files before':>14}{'after':>10}")
         print(f"{table.table:<20}{table.before:>14,}{table.after:>10,}", flush=True)
         changed |= table.before != table.after
+    if given.drop_latest:
+        with Lease(storage, _say):
+            dropped = drop_latest(storage)
+        print(f"Dropped the latest states of {dropped} streams.")
+        changed |= dropped > 0
     print("Done." if changed else "There was nothing to do.")
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from raylot.results import files
 from raylot.results.integrity import ended_runs
-from raylot.results.manifest import Manifest
+from raylot.results.manifest import LATEST, Manifest
 from raylot.results.schemas import SCHEMAS
 from raylot.results.tables import opened
 from raylot.storage import Storage
@@ -103,3 +103,15 @@ def _batches(small: Iterable[files.TableFile]) -> Iterator[list[files.TableFile]
 
 def _count(storage: Storage, table: str) -> int:
     return len(files.small_runs(storage, table)) + len(files.large_names(storage, table))
+
+
+def drop_latest(storage: Storage) -> int:
+    """Deletes the states after streams' last tasks; returns how many were there.
+
+    The caller must hold the storage's lease.
+    """
+    paths = [f"artifacts/{run_id}/{LATEST}" for run_id in storage.names("artifacts")]
+    present = [path for path in paths if storage.exists(path)]
+    for path in present:
+        storage.delete_file(path)
+    return len(present)

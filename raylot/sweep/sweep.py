@@ -118,17 +118,22 @@ class Sweep:
         return stages
 
     def plan(self) -> str:
-        """Says what would run: per stage its runs, those that ended well, and the steps left."""
-        lines = [f"{'stage':<15}{'runs':>8}{'finished':>10}{'to run':>8}{'steps per run':>21}"
-                 f"{'steps to run':>16}"]  # fmt: skip
+        """Says what would run: per stage what is there, new or to grow, and the steps to train.
+
+        A ticket search that only gets another verdict grows by no step.
+        """
+        lines = [f"{'stage':<15}{'runs':>8}{'finished':>10}{'new':>8}{'to grow':>9}"
+                 f"{'steps per run':>20}{'steps to train':>16}"]  # fmt: skip
         ended = self._inspection.undamaged
         for stage in self.stages:
             left = stage.work(ended, self.storage)
+            growing = sum(run.run_id in ended for run, _ in left)
             costs = sorted({run.training_steps for run in stage.runs})
             per_run = f"{costs[0]:,}" + (f"-{costs[-1]:,}" if len(costs) > 1 else "")
             lines.append(
                 f"{stage.name:<15}{len(stage.runs):>8,}{stage.count(ended)[0]:>10,}"
-                f"{len(left):>8,}{per_run:>21}{sum(steps for _, steps in left):>16,}"
+                f"{len(left) - growing:>8,}{growing:>9,}{per_run:>20}"
+                f"{sum(steps for _, steps in left):>16,}"
             )
         if failed := sum(run.status == "failed" for run in ended.values()):
             lines.append(f"{failed} runs have failed: --retry-failed computes them again.")
