@@ -85,6 +85,7 @@ CHANGED: dict[str, Any] = {
     "hidden": (65,),
     "metrics": None,  # of a plugin only; see tests/unit/foundation/test_plugins.py
     "plugins": None,  # filled in from what a run names
+    "versions": None,  # see tests/unit/results/test_outdated.py
     "optimizer": "sgd",
     "lr": 0.002,
     "momentum": 0.9,
