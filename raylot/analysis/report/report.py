@@ -88,7 +88,6 @@ def report(storage: Storage) -> str:
     unfinished = unfinished_runs(storage, set(runs["run_id"]))
     begun = report_data.begun(runs, unfinished)
     tasks = label_variants(tables.read(storage, "tasks"), begun)
-    runs = label_variants(runs, begun)
     known = report_data.streams(begun, tasks)
     if known.empty:
         raise OptionError(
@@ -117,7 +116,7 @@ def report(storage: Storage) -> str:
         "ticket_streams": report_data.ticket_streams(known, runs, tasks),
         "plastic_parameters": report_data.plastic_parameters(known, plastic),
         "correlations": report_data.correlation_columns(correlations),
-        "runs": report_data.run_columns(runs, unfinished),
+        "runs": report_data.run_columns(label_variants(runs, begun), unfinished),
         "protocols": report_data.protocols(runs),
         "measures": report_data.labels([*tickets, *measures, *along["lines"]]),
         "main": [*main_measures(tickets), *main_measures(measures)],

@@ -132,6 +132,21 @@ def test_without_dense_ticket_streams_the_stream_itself_is_compared(tmp_path: Pa
     assert len(by_start) == 4
 
 
+def test_ticket_streams_of_each_dose_are_drawn(tmp_path: Path) -> None:
+    for strength, accuracy in ((1e-4, 0.5), (1e-3, 0.25)):
+        options = {"rounds": 3, "l2_strength": strength}
+        write_study(tmp_path, falling, seeds=(0,), tasks=(0, 3), intervention="l2", **options)
+        study = Study.checked(tasks=4, snapshots="0,3", ticket_tasks=1, **options)
+        write_ticket_stream(tmp_path, study, [accuracy], seed=0, task=0, intervention="l2")
+    data = held(tmp_path)
+    names = data["streams"]["intervention"]
+    found = {
+        names[line["stream"]]: line["mean"] for line in data["ticket_streams"]["lines"]
+        if line["seed"] == "0" and line["subnetwork"] == "ticket"
+    }  # fmt: skip
+    assert found == {"l2(1e-4)": [0.5], "l2(1e-3)": [0.25]}
+
+
 def test_streams_of_which_the_protocol_is_not_known_are_never_averaged(tmp_path: Path) -> None:
     """Those that have not ended tell theirs in their saved state."""
     write_study(tmp_path, falling, seeds=(0, 1), finished=False)
