@@ -14,6 +14,7 @@ import pytest
 
 from raylot import results
 from raylot.config import StreamRun, TicketsRun, TicketStreamRun
+from raylot.config.concepts import InterventionParameters, ShiftParameters
 from raylot.foundation.errors import OptionError
 from raylot.results import SCHEMAS
 from raylot.storage import Storage
@@ -172,9 +173,18 @@ def test_finished_runs_can_be_forgotten(storage: Storage) -> None:
 
 @pytest.mark.parametrize("table", SCHEMAS)
 def test_every_table_says_whose_its_rows_are(table: str) -> None:
-    identity = list(results.identity_columns(StreamRun()))
-    assert identity == ["run_id", "dataset", "network", "shift", "intervention", "seed"]
-    assert list(SCHEMAS[table])[:6] == identity
+    doses = (*ShiftParameters.model_fields, "intervention", *InterventionParameters.model_fields)
+    identity = ["run_id", "dataset", "network", "shift", *doses, "seed"]
+    assert list(results.identity_columns(StreamRun())) == identity
+    assert list(SCHEMAS[table])[: len(identity)] == identity
+
+
+def test_a_row_has_the_parameters_that_its_shift_and_intervention_use() -> None:
+    run = TicketsRun(shift="noise", noise_step=0.1, intervention="l2", l2_strength=1e-3)
+    row = results.identity_columns(run)
+    names = (*ShiftParameters.model_fields, *InterventionParameters.model_fields)
+    given = {name: row[name] for name in names if row[name] is not None}
+    assert given == {"noise_step": 0.1, "period": 0, "gradual": 0.0, "l2_strength": 1e-3}
 
 
 @pytest.mark.parametrize("model", [StreamRun, TicketsRun, TicketStreamRun])
