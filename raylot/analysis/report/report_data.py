@@ -56,10 +56,11 @@ Columns = dict[str, Any]
 
 
 def begun(runs: pd.DataFrame, unfinished: Iterable[Unfinished]) -> pd.DataFrame:
-    """Returns kind, protocol, plugins and doses of all runs, those that have not ended included."""
+    """Returns kind, protocol, plugins and doses of all runs; those that have not ended have no
+    status."""
     named = ["run_id", "kind", "protocol", "plugins"]
     rows = [run.dose | {name: getattr(run, name) for name in named} for run in unfinished]
-    columns = [*named, *DOSE]
+    columns = [*named, "status", *DOSE]
     under_way = pd.DataFrame(rows, columns=columns, dtype=object)
     return pd.concat([runs.reindex(columns=columns).astype(object), under_way], ignore_index=True)
 

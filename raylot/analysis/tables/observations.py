@@ -53,8 +53,6 @@ PLACE: dict[str, pa.DataType] = {name: SCHEMAS["snapshots"][name] for name in (*
 #: Columns of ``runs`` that tell doses apart.
 DOSE = [*DOSED, *(name for kind in DOSED for name in parameters(kind))]
 
-_DEFAULTS = {name: field.default for name, field in StreamRun.model_fields.items()}
-
 #: A sparsity and its number of pruning rounds.
 Search = tuple[float, int | None]
 
@@ -159,55 +157,58 @@ def label_variants(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
     If runs used a plugin's shift ``darker`` in two versions of its code, each becomes
     ``darker@<code>``: they are two shifts. (Networks and metrics of two versions stand in two
-    protocols anyway.) If they used an intervention at several doses, that is with several values
+    protocols anyway.) If runs used an intervention at several doses, that is with several values
     of its parameters, each becomes ``l2_init(1e-3)``, or ``shrink_and_perturb(shrink=0.8,
     perturb=0.1)`` if several parameters vary. What has no parameters keeps its name, so that one
-    control stands beside all doses.
+    control stands beside all doses. A dose that only failed runs have leaves the others' names
+    alone.
 
     Args:
-        rows: of a table that has ``run_id``, ``shift`` and ``intervention``.
-        runs: rows of ``runs``, with the columns `DOSE`.
+        rows: of a table.
+        runs: rows of ``runs``: ``run_id``, ``status``, ``plugins`` and the columns `DOSE`.
     """
+    each = rows.drop_duplicates("run_id").set_index("run_id")
+    plugins = each.index.to_series().map(runs.set_index("run_id")["plugins"])
     used = {text: registry.listed(text) for text in runs["plugins"].dropna().unique()}
     versions = Counter(key for key, _ in {use for one in used.values() for use in one.items()})
-    known = runs.set_index("run_id")
-    plugins = rows["run_id"].map(known["plugins"])
+    # A run that is about to end has rows here before it has one in ``runs``.
+    begun = [runs[runs["status"] != "failed"], each[~each.index.isin(runs["run_id"])]]
+    doses = pd.concat([part[DOSE].astype(object) for part in begun])
     for kind in DOSED:
-        changed = {name for (of, name), count in versions.items() if of == kind and count > 1}
-        where = rows[kind].isin(changed) & plugins.notna()
-        doses = _doses(known, kind)
-        if where.any() or doses:
-            told = [
-                name + (f"@{used[text][kind, name]}" if is_changed else "") + doses.get(run_id, "")
-                for run_id, name, text, is_changed in zip(
-                    rows["run_id"], rows[kind], plugins, where, strict=True
-                )
-            ]
-            rows = rows.assign(**{kind: pd.Series(told, rows.index, dtype=rows[kind].dtype)})
+        labels = {
+            run_id: name
+            + (f"@{used[code][kind, name]}" if versions[kind, name] > 1 and code in used else "")
+            + dose
+            for run_id, name, code, dose in zip(
+                each.index, each[kind], plugins, _doses(each, doses, kind), strict=True
+            )
+        }
+        if list(labels.values()) != list(each[kind]):
+            rows = rows.assign(**{kind: rows["run_id"].map(labels).astype(rows[kind].dtype)})
     return rows
 
 
-def _doses(known: pd.DataFrame, kind: str) -> dict[Any, str]:
-    """Run -> ``(1e-3)``, of the runs whose shift, or intervention, was used at several doses."""
-    found = {}
-    for name, own in known.groupby(kind) if kind in known else ():
-        # Rows of an older raylot lack parameters that were not there: they were at their defaults.
-        values = {
-            parameter: own[parameter].astype(object).where(own[parameter].notna(), default)
-            for parameter in parameters_used(kind, str(name))
-            if parameter in own
-            for default in (_DEFAULTS[parameter],)
-        }
-        varied = {name: given for name, given in values.items() if given.nunique() > 1}
-        for run_id in own.index if varied else ():
-            texts = {parameter: dose_text(given[run_id]) for parameter, given in varied.items()}
-            parts = [f"{name}={text}" for name, text in texts.items()]
-            found[run_id] = f"({', '.join(parts if len(parts) > 1 else texts.values())})"
-    return found
+def _doses(each: pd.DataFrame, doses: pd.DataFrame, kind: str) -> pd.Series[str]:
+    """Returns ``(1e-3)`` for each run with one of several doses, or with another than `doses`."""
+    told: dict[Any, str] = {}
+    for name, own in each.groupby(kind):
+        texts = {}
+        for parameter in parameters_used(kind, str(name)):
+            known = doses.loc[doses[kind] == name, parameter].unique()
+            is_told = ~own[parameter].isin(known) | (len(known) > 1)
+            if is_told.any():
+                texts[parameter] = own[parameter].map(dose_text).where(is_told)
+        for run_id, *values in zip(own.index, *texts.values(), strict=True):
+            given = {p: text for p, text in zip(texts, values, strict=True) if pd.notna(text)}
+            parts = [text if len(texts) == 1 else f"{p}={text}" for p, text in given.items()]
+            told[run_id] = f"({', '.join(parts)})" * bool(parts)
+    return pd.Series(told, each.index, dtype=str)
 
 
 def dose_text(value: Any) -> str:
     """Returns a parameter's value, short and exact: ``1e-3``, ``0.5``, ``100``, ``true``."""
+    if pd.isna(value):
+        return NOT_GIVEN
     if isinstance(value, str):
         return value
     if isinstance(value, bool | np.bool_):
