@@ -25,6 +25,7 @@ from raylot.foundation.text import is_exit_request
 from raylot.results.commands import record
 from raylot.results.integrity import Inspection, ended_runs, inspect, inspect_ends
 from raylot.results.manifest import Manifest
+from raylot.results.tables import check_version
 from raylot.storage import OutOfReachError, Storage
 from raylot.storage.lease import Lease
 from raylot.sweep.interrupt_guard import InterruptGuard
@@ -119,6 +120,7 @@ class Sweep:
 
     def plan(self) -> str:
         """Says what would run: per stage its runs, those that ended well, and the steps left."""
+        check_version(self.storage)
         lines = [f"{'stage':<15}{'runs':>8}{'finished':>10}{'to run':>8}{'steps per run':>21}"
                  f"{'steps to run':>16}"]  # fmt: skip
         ended = self._inspection.undamaged
@@ -202,6 +204,7 @@ class Sweep:
             retry_failed: whether runs that ended with an error count as missing.
         """
         storage = Storage.again(self.storage.root)  # what it holds now, without waiting for it
+        check_version(storage)
         found = inspect_ends(storage, self._planned)
         is_retrying = retry_failed and any(run.status == "failed" for run in found.runs.values())
         if is_retrying or any(stage.ready(found.runs, storage) for stage in self.stages):

@@ -16,6 +16,7 @@ from raylot import results
 from raylot.config import StreamRun, TicketsRun, TicketStreamRun
 from raylot.config.concepts import InterventionParameters, ShiftParameters
 from raylot.foundation.errors import OptionError
+from raylot.foundation.version import VERSION
 from raylot.results import SCHEMAS
 from raylot.storage import Storage
 
@@ -151,6 +152,29 @@ def test_a_table_written_before_a_column_existed_is_read(storage: Storage) -> No
     frame = results.read(storage, "tasks").set_index("run_id")
     assert frame["task"].to_dict() == {"new": 1, "old": 0}
     assert frame["learning_speed"].isna().to_dict() == {"new": False, "old": True}
+
+
+# ------------------------------------------------------------------ versions
+
+
+@pytest.mark.parametrize("version", ["0.0.9", "0.1.0", "0.1.10"])
+@pytest.mark.parametrize(
+    "call", [lambda root: results.read(root, "runs", ["seed"]), results.compact]
+)
+def test_runs_of_an_older_raylot_are_refused_by_its_number(
+    call: Any, version: str, storage: Storage
+) -> None:
+    for run_id, written in (("a", version), ("b", VERSION)):
+        results.write(storage, "runs", run_id, [{"run_id": run_id, "raylot_version": written}])
+    with pytest.raises(OptionError, match=f"^storage={storage.root}: .*, not {version}: "):
+        call(storage.root)
+    assert results.read(storage, "tasks").empty
+
+
+@pytest.mark.parametrize("version", ["0.2.0", "0.10.0", "1.0.0", VERSION, None, "not one"])
+def test_runs_of_this_raylot_and_newer_ones_are_read(version: str | None, storage: Storage) -> None:
+    results.write(storage, "runs", "a", [{"run_id": "a", "raylot_version": version}])
+    assert list(results.read(storage, "runs", ["seed"])) == ["seed"]
 
 
 # ------------------------------------------------------------------ finished runs
