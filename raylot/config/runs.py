@@ -13,7 +13,6 @@ from pydantic import field_validator, model_validator
 
 from raylot.config.concepts import (
     DOSED,
-    KINDS,
     DataOptions,
     InterventionOptions,
     NetworkOptions,
@@ -81,7 +80,7 @@ class StreamRun(
 
         So nothing can depend on them, and runs that differ in them alone are one run.
         """
-        self.__dict__.update({n: type(self).model_fields[n].default for n in self._not_used})
+        self.__dict__.update(unused_parameters(self.__dict__))
         return self
 
     @field_validator("plugins")
@@ -208,17 +207,12 @@ class StreamRun(
     @property
     def unused_options(self) -> set[str]:
         """Options that play no part in this run; the ``runs`` table has null for them."""
-        return {*self._not_used}
-
-    @property
-    def _not_used(self) -> frozenset[str]:
-        return unused_parameters({kind: getattr(self, kind) for kind in KINDS})
+        return {*unused_parameters(self.__dict__)}
 
     @property
     def protocol(self) -> str:
         """Short hash of all options but those that a sweep compares: equal for comparable runs."""
-        # Parameters that are not used stay, at their defaults: as in rows of older versions.
-        left_out = PROTOCOL_EXCLUDES | (self.unused_options - self._not_used) | {"plugins"}
+        left_out = PROTOCOL_EXCLUDES | self.unused_options | {"plugins"}
         values = {n: value for n, value in self.identity().items() if n not in left_out}
         if plugins := registry.without(self.plugins, PROTOCOL_EXCLUDES):
             values["plugins"] = plugins

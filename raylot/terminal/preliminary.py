@@ -16,7 +16,7 @@ import pandas as pd
 
 from raylot import results
 from raylot.config import StreamRun, TicketsRun
-from raylot.config.concepts import unused_parameters
+from raylot.config.concepts import KINDS, unused_parameters
 from raylot.foundation.names import ENOUGH_SEEDS, STATIONARY
 from raylot.storage import Storage
 
@@ -138,8 +138,9 @@ class AnswerSoFar:
 
 def _setting(run: StreamRun, shift: str, varied: Iterable[str]) -> str:
     """Names what a run is compared by, under its own shift or another; without what is not used."""
-    words, not_used = [shift], unused_parameters({**dict(run), "shift": shift})
-    for name in (name for name in varied if name not in not_used):
+    choices = {kind: getattr(run, kind) for kind in KINDS} | {"shift": shift}
+    words, unused = [shift], unused_parameters(choices)
+    for name in (name for name in varied if name not in unused):
         value = getattr(run, name)
         words.append(str(value) if name in _KNOWN_BY_VALUE else f"{name}={value}")
     return " ".join(words)

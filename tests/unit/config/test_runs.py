@@ -47,7 +47,7 @@ def test_identities_are_pinned() -> None:
         **dict(zip(("f1dcd3de404c", "0cd8e1a91b27"), _of_preset("original"), strict=True)),
     }
     assert [run.run_id for run in pinned.values()] == [*pinned]
-    assert (StreamRun().protocol, TicketsRun().protocol) == ("5a814197a7c1", "412f944640f1")
+    assert (StreamRun().protocol, TicketsRun().protocol) == ("6fa3a82eeb71", "427284c377e9")
 
 
 @pytest.mark.parametrize("model", [StreamRun, TicketsRun])
