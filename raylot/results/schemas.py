@@ -82,8 +82,8 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "started": pa.timestamp("us", tz="UTC"),
         "device_used": pa.string(),
         "engine_used": pa.string(),  # generic, fast, stacked; several with a comma between them
-        # JSON: table -> [rows that the run has there, digest of its file there] (older versions:
-        # rows); artifact -> its fingerprint (raylot/storage/checksum.py)
+        # JSON: table -> [rows that the run has there, digest of its file there]; artifact -> its
+        # fingerprint (raylot/storage/checksum.py)
         "files": pa.string(),
         "inputs": pa.string(),  # JSON: artifact of another run it started from -> its fingerprint
         "raylot_version": pa.string(),

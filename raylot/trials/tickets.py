@@ -25,7 +25,6 @@ from raylot.tickets import (
 )
 from raylot.trials.artifacts import masks_path, snapshot_path, start_search
 from raylot.trials.base import InputLostError, RunTrainable
-from raylot.trials.state import RunState
 
 #: Mean |gradient| of each weight, among the tensors of a saved state.
 _GRADIENTS = "gradient/"
@@ -66,18 +65,6 @@ class TicketsTrial(RunTrainable):
 
     def doing(self) -> str:
         return self._steps[self.state.steps]
-
-    def _saved_state(self) -> RunState | None:
-        """Reads the saved state, also one that an older version saved.
-
-        States from before plastic parameters existed lack them: the run starts anew.
-        """
-        state = super()._saved_state()
-        if state is None or not any(name.startswith(_GRADIENTS) for name in state.tensors):
-            return None
-        for row in state.rows.get("tickets", []):
-            row["control"] = TICKET if row["control"] == "none" else row["control"]
-        return state
 
     def begin(self) -> None:
         self._dataset = self.dataset()

@@ -213,7 +213,7 @@ def _provenance(storage: Storage, runs: pd.DataFrame) -> str:
         f"<code>{html.escape(storage.root)}</code>.</p>"
     ]
     listed = "\n".join(html.escape(command.line) for command in commands(storage))
-    not_recorded = "<p>The commands were not recorded (an older raylot).</p>"
+    not_recorded = "<p>No command is recorded.</p>"
     lines.append(f"<pre tabindex=0>{listed}</pre>" if listed else not_recorded)
     rows = "".join(
         f"<tr><th scope=row>{name.replace('_', ' ')}<td>{html.escape(', '.join(values))}</tr>"

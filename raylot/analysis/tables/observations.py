@@ -22,7 +22,6 @@ from raylot.analysis.words import counted
 from raylot.config import PROTOCOL_EXCLUDES, StreamRun, TicketsRun, TicketStreamRun
 from raylot.config.concepts import (
     DOSED,
-    KINDS,
     parameters,
     parameters_used,
     unused_parameters,
@@ -311,8 +310,7 @@ def options_by_protocol(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
         first["plugins"] = first["plugins"].map(_of_protocol)
     found = {}
     for protocol, row in first.to_dict("index").items():
-        # An older raylot wrote values of these too.
-        not_used = unused_parameters(row) if {*KINDS} <= row.keys() else frozenset()
+        not_used = unused_parameters(row)
         names = [name for name in compared if name not in not_used]
         found[str(protocol)] = {name: option_text(row[name]) for name in names}
     return found

@@ -170,7 +170,6 @@ def test_tickets_of_plugins_are_found_again(version: Callable[[int], None]) -> N
 
 
 def test_an_option_that_one_protocol_lacks_is_said_in_words(tmp_path: Path) -> None:
-    """As those that an older raylot did not have."""
     for lr in (0.001, 0.002):
         write_study(tmp_path, at, seeds=(0,), lr=lr)
     observed = observe(Storage(tmp_path))
