@@ -28,6 +28,7 @@ from raylot.config.concepts import (
     parameters_used,
     unused_parameters,
 )
+from raylot.config.doses import labelled
 from raylot.config.options import Options, is_marked, option
 from raylot.foundation import registry
 
@@ -226,8 +227,10 @@ class StreamRun(
 
     @property
     def label(self) -> str:
-        name = f"{self.kind} seed={self.seed} {self.shift}"
-        return name if self.intervention == "none" else f"{name} {self.intervention}"
+        name = f"{self.kind} seed={self.seed} {labelled('shift', self.dose)}"
+        if self.intervention == "none":
+            return name
+        return f"{name} {labelled('intervention', self.dose)}"
 
 
 class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):

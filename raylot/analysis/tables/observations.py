@@ -5,14 +5,12 @@ Two protocols are never mixed: everything downstream works on one `Setting` at a
 
 from __future__ import annotations
 
-import re
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -26,6 +24,7 @@ from raylot.config.concepts import (
     parameters_used,
     unused_parameters,
 )
+from raylot.config.doses import NOT_GIVEN, in_file_names, labelled
 from raylot.config.options import role_of
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
@@ -54,9 +53,6 @@ DOSE = [*DOSED, *(name for kind in DOSED for name in parameters(kind))]
 
 #: A sparsity and its number of pruning rounds.
 Search = tuple[float, int | None]
-
-#: The text for an option that was not given.
-NOT_GIVEN = "not given"
 
 
 @dataclass(frozen=True)
@@ -157,10 +153,9 @@ def label_variants(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     If runs used a plugin's shift ``darker`` in two versions of its code, each becomes
     ``darker@<code>``: they are two shifts. (Networks and metrics of two versions stand in two
     protocols anyway.) If runs used an intervention at several doses, that is with several values
-    of its parameters, each becomes ``l2_init(1e-3)``, or ``shrink_and_perturb(shrink=0.8,
-    perturb=0.1)`` if several parameters vary. What has no parameters keeps its name, so that one
-    control stands beside all doses. A dose that only failed runs have leaves the others' names
-    alone.
+    of its parameters, each becomes ``l2_init(1e-3)``; so does a single dose other than the default
+    one. What has no parameters keeps its name, so that one control stands beside all doses. A dose
+    that only failed runs have leaves the others' names alone.
 
     Args:
         rows: of a table.
@@ -177,9 +172,9 @@ def label_variants(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         labels = {
             run_id: name
             + (f"@{used[code][kind, name]}" if versions[kind, name] > 1 and code in used else "")
-            + dose
-            for run_id, name, code, dose in zip(
-                each.index, each[kind], plugins, _doses(each, doses, kind), strict=True
+            + label.removeprefix(name)
+            for run_id, name, code, label in zip(
+                each.index, each[kind], plugins, _labels(each, doses, kind), strict=True
             )
         }
         if list(labels.values()) != list(each[kind]):
@@ -187,34 +182,20 @@ def label_variants(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def _doses(each: pd.DataFrame, doses: pd.DataFrame, kind: str) -> pd.Series[str]:
-    """Returns ``(1e-3)`` for each run with one of several doses, or with another than `doses`."""
-    told: dict[Any, str] = {}
-    for name, own in each.groupby(kind):
-        texts = {}
-        for parameter in parameters_used(kind, str(name)):
-            known = doses.loc[doses[kind] == name, parameter].unique()
-            is_told = ~own[parameter].isin(known) | (len(known) > 1)
-            if is_told.any():
-                texts[parameter] = own[parameter].map(dose_text).where(is_told)
-        for run_id, *values in zip(own.index, *texts.values(), strict=True):
-            given = {p: text for p, text in zip(texts, values, strict=True) if pd.notna(text)}
-            parts = [text if len(texts) == 1 else f"{p}={text}" for p, text in given.items()]
-            told[run_id] = f"({', '.join(parts)})" * bool(parts)
-    return pd.Series(told, each.index, dtype=str)
+def _labels(each: pd.DataFrame, doses: pd.DataFrame, kind: str) -> list[str]:
+    """Labels each row's shift or intervention; `doses` decide which parameters vary."""
+    columns = [kind, *parameters(kind)]
+    varied = {
+        name: {p for p in parameters_used(kind, str(name)) if own[p].nunique() > 1}
+        for name, own in doses.groupby(kind)
+    }
+    own = each[columns].astype(object).where(each[columns].notna(), None)
 
+    @functools.cache
+    def label(*dose: Any) -> str:
+        return labelled(kind, dict(zip(columns, dose, strict=True)), varied.get(dose[0], ()))
 
-def dose_text(value: Any) -> str:
-    """Returns a parameter's value, short and exact: ``1e-3``, ``0.5``, ``100``, ``true``."""
-    if pd.isna(value):
-        return NOT_GIVEN
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool | np.bool_):
-        return str(bool(value)).lower()
-    plain = repr(float(value)).removesuffix(".0")
-    power = f"{Decimal(plain):e}"
-    return power if abs(value) < 1 and len(power) < len(plain) else plain
+    return [label(*dose) for dose in own.itertuples(index=False, name=None)]
 
 
 def settings(observations: Observations) -> list[Setting]:
@@ -229,21 +210,16 @@ def settings(observations: Observations) -> list[Setting]:
     found = []
     for (protocol, dataset, network, intervention), part in parts:
         title = f"{dataset}, {network}, protocol {protocol}"
-        if several_interventions:
+        if several_interventions or intervention != "none":
             title += f", intervention={intervention}"
         options = observations.options.get(protocol, {})
         given = [(name, options[name]) for name in differing if name in options]
         own = [f"{n} {text}" if text == NOT_GIVEN else f"{n}={text}" for n, text in given]
         suffix = f"_{protocol}" if several_protocols else ""
-        of_intervention = f"_{_in_file_names(intervention)}" if several_interventions else ""
+        of_intervention = f"_{in_file_names(intervention)}" if several_interventions else ""
         whole = f"{suffix}{of_intervention}"
         found.append(Setting(part, ", ".join([title, *own]), whole, suffix))
     return found
-
-
-def _in_file_names(label: str) -> str:
-    """``l2_init(1e-3)`` -> ``l2_init_1e-3``."""
-    return re.sub(r"[^\w.@=-]+", "_", label).strip("_")
 
 
 def groups(

@@ -237,6 +237,16 @@ def test_doses_share_a_protocol_and_are_runs_of_their_own(name: str) -> None:
     assert dose.dose != chosen.dose
 
 
+def test_runs_of_different_doses_have_labels_of_their_own() -> None:
+    assert TicketsRun(shift="noise").label == "tickets seed=0 noise task=0 sparsity=0.8"
+    dose: dict[str, Any] = {"fraction": 0.5, "intervention": "l2_init", "l2_strength": 1e-3}
+    place = "seed=0 permuted_pixels(0.5) l2_init(1e-3)"
+    assert StreamRun(**dose).label == f"stream {place}"
+    assert (
+        TicketStreamRun(**dose, subnetwork="dense").label == f"ticket_stream {place} task=0 dense"
+    )
+
+
 def test_a_dense_ticket_stream_has_no_options_of_the_search() -> None:
     plain = TicketStreamRun(subnetwork="dense")
     changed = TicketStreamRun(subnetwork="dense", tickets=8, masked="freeze", sparsity=0.9)

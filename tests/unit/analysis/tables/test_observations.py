@@ -13,8 +13,6 @@ import pytest
 from raylot import plugins, results
 from raylot.analysis.report import report_data
 from raylot.analysis.tables.observations import (
-    NOT_GIVEN,
-    dose_text,
     label_variants,
     observe,
     options_by_protocol,
@@ -22,6 +20,7 @@ from raylot.analysis.tables.observations import (
 )
 from raylot.analysis.tables.ticket_streams import search_protocols
 from raylot.config import TicketStreamRun
+from raylot.config.doses import NOT_GIVEN
 from raylot.results.integrity import Unfinished
 from raylot.storage import Storage
 from tests.unit.analysis.studies import write_study
@@ -203,15 +202,19 @@ def test_doses_of_an_intervention_are_told_apart_beside_one_control(tmp_path: Pa
     assert _labels(tmp_path) == {"none": both, "l2_init(1e-4)": both, "l2_init(1e-3)": both}
     found = settings(observe(Storage(tmp_path)))
     assert {len(setting.frame) for setting in found} == {4}  # two shifts, two snapshots
-    assert {setting.suffix for setting in found} == {"_none", "_l2_init_1e-4", "_l2_init_1e-3"}
+    assert {setting.suffix for setting in found} == {"_none", "_l2_init=1e-4", "_l2_init=1e-3"}
     assert {setting.suffix_of_interventions for setting in found} == {""}
     assert all("strength" not in setting.title for setting in found)
 
 
-def test_one_dose_goes_by_its_name(tmp_path: Path) -> None:
-    write_study(tmp_path, at, seeds=(0,), intervention="l2_init", l2_strength=1e-3)
-    write_study(tmp_path, at, seeds=(0,), intervention="l2", l2_strength=1e-4)
-    assert _labels(tmp_path) == {"l2_init": {"permuted_pixels"}, "l2": {"permuted_pixels"}}
+def test_one_dose_is_told_unless_it_is_the_default(tmp_path: Path) -> None:
+    write_study(tmp_path, at, seeds=(0,), intervention="l2_init", l2_strength=1e-3, fraction=0.5)
+    (setting,) = settings(observe(Storage(tmp_path)))
+    assert setting.title.endswith(", intervention=l2_init(1e-3)")
+    assert setting.suffix == ""
+    write_study(tmp_path, at, seeds=(0,), intervention="l2", l2_strength=1e-4, fraction=0.5)
+    shifts = {"permuted_pixels(0.5)"}
+    assert _labels(tmp_path) == {"l2_init(1e-3)": shifts, "l2": shifts}
 
 
 def test_doses_of_a_shift_are_told_apart_beside_one_control(tmp_path: Path) -> None:
@@ -278,16 +281,3 @@ def test_doses_of_runs_that_have_not_ended_are_told_apart(tmp_path: Path) -> Non
     observed = observe(Storage(tmp_path), begun=begun)
     assert set(observed.frame["intervention"]) == {"l2(1e-3)"}
     assert label_variants(begun, begun)["intervention"].iloc[-1] == "l2(1e-4)"
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (1e-3, "1e-3"), (0.5, "0.5"), (0.01, "0.01"), (0.0025, "0.0025"), (1e-7, "1e-7"),
-        (0.0, "0"), (100, "100"), (100.0, "100"), (1.5, "1.5"), (True, "true"), ("task", "task"),
-        (0.12345678, "0.12345678"), (1e-4, "1e-4"), (np.True_, "true"),
-        (None, "not given"), (np.nan, "not given"),
-    ],
-)  # fmt: skip
-def test_a_dose_reads_as_a_user_writes_it(value: Any, text: str) -> None:
-    assert dose_text(value) == text
