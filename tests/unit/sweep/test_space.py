@@ -113,3 +113,18 @@ def test_what_runs_share_and_what_is_their_own_are_all_their_options() -> None:
     assert [options["rounds"] for options in own] == [7, 10]
     for run, options in zip(runs, own, strict=True):
         assert type(run)(**shared, **options) == run
+
+
+def test_a_run_is_logged_without_what_it_does_not_use() -> None:
+    study = Study()
+    runs = [
+        study.stream_run(seed=0, intervention=intervention, l2_strength=strength)
+        for intervention, strength in (("none", 1e-3), ("l2", 1e-4), ("l2", 1e-3))
+    ]
+    shared, own = split(runs, searched={"intervention", "l2_strength"})
+    assert own == [
+        {"intervention": "none"},
+        {"intervention": "l2", "l2_strength": 1e-4}, {"intervention": "l2", "l2_strength": 1e-3},
+    ]  # fmt: skip
+    assert "shrink" not in shared
+    assert [type(run)(**shared, **options) for run, options in zip(runs, own, strict=True)] == runs
