@@ -108,6 +108,19 @@ def distinct(runs: Iterable[AnyRun]) -> list[AnyRun]:
     return list({run.run_id: run for run in runs}.values())
 
 
+def remarks_on_unused(study: Study, runs: Sequence[StreamRun]) -> list[str]:
+    """Names the parameters that a study sets and that none of its runs use."""
+    chosen = {tuple(getattr(run, kind) for kind in KINDS) for run in runs}
+    unused = [unused_parameters(dict(zip(KINDS, names, strict=True))) for names in chosen]
+    return [
+        f"{name}: used by none of the chosen {kind}s, so it changes nothing"
+        for kind in KINDS
+        for name in parameters(kind)
+        if getattr(study, name) != StreamRun.model_fields[name].default
+        and all(name in one for one in unused)
+    ]
+
+
 def split(
     runs: Sequence[StreamRun], searched: set[str]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:

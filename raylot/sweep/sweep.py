@@ -30,7 +30,7 @@ from raylot.storage import OutOfReachError, Storage
 from raylot.storage.lease import Lease
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.outcome import CONTINUE, Outcome, outcome
-from raylot.sweep.space import Space, distinct, points
+from raylot.sweep.space import Space, distinct, points, remarks_on_unused
 from raylot.sweep.stage import Stage
 from raylot.terminal.progress import Progress
 
@@ -183,8 +183,8 @@ class Sweep:
         """Checks that the data set is there, and that plugins' networks can be trained and pruned.
 
         Returns:
-            Remarks for the user: that the fast engine is missing, and which weights of these
-            networks are not pruned.
+            Remarks for the user: which parameters are not used, that the fast engine is missing,
+            and which weights of these networks are not pruned.
 
         Raises:
             OptionError: they are not.
@@ -195,7 +195,9 @@ class Sweep:
         from raylot.training import check_engine
 
         datasets.check_available(self.study)
-        return [*check_engine(self.study.engine), *check_plugin_networks(self.stages[0].runs)]
+        streams = self.stages[0].runs
+        remarks = [*remarks_on_unused(self.study, streams), *check_engine(self.study.engine)]
+        return [*remarks, *check_plugin_networks(streams)]
 
     def finished(self, *, retry_failed: bool = False) -> Outcome | None:
         """Returns how the runs stand if nothing is left to compute, else None.
