@@ -89,7 +89,9 @@ def measured(storage: Storage) -> list[Setting]:
             f"storage={storage.root}: must be the folder or URI of a raylot storage that holds "
             "plastic parameters (tables/plastic_parameters has none)"
         )
-    rows = label_variants(rows, tables.read(storage, "runs", ["run_id", "plugins", *DOSE]))
+    rows = label_variants(
+        rows, tables.read(storage, "runs", ["run_id", "status", "plugins", *DOSE])
+    )
     return settings(Observations(rows, [], [], observe(storage).options))
 
 

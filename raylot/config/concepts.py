@@ -495,8 +495,8 @@ def parameters_used(kind: str, name: str) -> tuple[str, ...]:
     return tuple(p for p in parameters(kind) if is_plugin or is_used_by(declared[p], name))
 
 
-def unused_parameters(choices: Mapping[Any, Any]) -> frozenset[str]:
-    """The parameters that nothing uses.
+def unused_parameters(choices: Mapping[Any, Any]) -> Mapping[str, Any]:
+    """Maps each parameter that no choice uses to its default.
 
     Args:
         choices: the chosen shift, network, intervention and optimizer, by their kind.
@@ -505,7 +505,12 @@ def unused_parameters(choices: Mapping[Any, Any]) -> frozenset[str]:
 
 
 @functools.cache
-def _unused(names: tuple[str, ...]) -> frozenset[str]:
-    """The parameters that are not used by what is named, in the order of `KINDS`."""
+def _unused(names: tuple[str, ...]) -> Mapping[str, Any]:
+    """As `unused_parameters`, of choices in the order of `KINDS`."""
     used = {p for kind, name in zip(KINDS, names, strict=True) for p in parameters_used(kind, name)}
-    return frozenset(p for kind in KINDS for p in parameters(kind) if p not in used)
+    return {
+        name: PARAMETERS[kind].model_fields[name].default
+        for kind in KINDS
+        for name in parameters(kind)
+        if name not in used
+    }

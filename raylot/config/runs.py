@@ -13,7 +13,6 @@ from pydantic import field_validator, model_validator
 
 from raylot.config.concepts import (
     DOSED,
-    KINDS,
     DataOptions,
     InterventionOptions,
     NetworkOptions,
@@ -30,6 +29,7 @@ from raylot.config.concepts import (
     parameters_used,
     unused_parameters,
 )
+from raylot.config.doses import labelled
 from raylot.config.options import Options, is_marked, option, role_of
 from raylot.config.stream_steps import stream_steps
 from raylot.foundation import registry
@@ -111,7 +111,7 @@ class StreamRun(
 
         So nothing can depend on them, and runs that differ in them alone are one run.
         """
-        self.__dict__.update({n: type(self).model_fields[n].default for n in self._not_used})
+        self.__dict__.update(unused_parameters(self.__dict__))
         return self
 
     @field_validator("plugins")
@@ -281,17 +281,13 @@ class StreamRun(
     @property
     def unused_options(self) -> set[str]:
         """Options that play no part in this run; the ``runs`` table has null for them."""
-        return {*self._not_used} if self.kind == "stream" else {*self._not_used} | StreamRun.growing
-
-    @property
-    def _not_used(self) -> frozenset[str]:
-        return unused_parameters({kind: getattr(self, kind) for kind in KINDS})
+        unused = {*unused_parameters(self.__dict__)}
+        return unused if self.kind == StreamRun.kind else unused | StreamRun.growing
 
     @property
     def protocol(self) -> str:
         """Short hash of all options but those that a sweep compares: equal for comparable runs."""
-        # Parameters that are not used stay, at their defaults: as in rows of older versions.
-        left_out = PROTOCOL_EXCLUDES | (self.unused_options - self._not_used)
+        left_out = PROTOCOL_EXCLUDES | self.unused_options
         left_out |= {"plugins", "versions", *self.growing, *StreamRun.growing}
         values = {n: value for n, value in self.identity().items() if n not in left_out}
         for name in ("plugins", "versions"):
@@ -307,8 +303,10 @@ class StreamRun(
 
     @property
     def label(self) -> str:
-        name = f"{self.kind} seed={self.seed} {self.shift}"
-        return name if self.intervention == "none" else f"{name} {self.intervention}"
+        name = f"{self.kind} seed={self.seed} {labelled('shift', self.dose)}"
+        if self.intervention == "none":
+            return name
+        return f"{name} {labelled('intervention', self.dose)}"
 
 
 class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):

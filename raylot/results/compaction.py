@@ -15,7 +15,7 @@ from raylot.results import files
 from raylot.results.integrity import ended_runs
 from raylot.results.manifest import LATEST, Manifest
 from raylot.results.schemas import SCHEMAS
-from raylot.results.tables import opened
+from raylot.results.tables import check_version, opened
 from raylot.storage import Storage
 from raylot.storage.lease import Lease
 
@@ -39,7 +39,8 @@ def compact(root: str | Path | Storage) -> list[Compacted]:
     of failed runs, which may be tried again, and damaged files.
 
     Raises:
-        OptionError: there are no tables, or a sweep is in charge of the storage.
+        OptionError: there are no tables, an older raylot has written them, or a sweep is in charge
+            of the storage.
     """
     return list(compact_each(opened(root)))
 
@@ -53,6 +54,7 @@ def compact_each(
         storage: to compact.
         say: tells the user what the compaction waits for.
     """
+    check_version(storage)
     with Lease(Storage.again(storage.root), say) as lease:
         runs = ended_runs(storage)
         ended = {run_id: run for run_id, run in runs.items() if run.status != "failed"}

@@ -11,8 +11,7 @@ row is lost or counted twice. Large files never change: to take runs out of one,
 file with the other runs and deletes the old one. Only the holder of the storage's lease does that.
 
 Parquet's page checksums protect the values; a mark in the metadata protects the names of the
-columns. A large file's name holds its digest, the table ``runs`` those of small files. Files of
-older versions have a checksum inside (`raylot.storage.checksum`), or none.
+columns. A large file's name holds its digest, the table ``runs`` those of small files.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ RUN_ID = re.compile("[0-9A-Za-z_]{1,64}")
 _SUFFIX = ".parquet"
 # In a file's metadata: digest of the names of its table and columns, see `_mark`.
 _MARK = b"raylot.columns"
-# Characters of a digest in a large file's name; names of older versions have no digest.
+# Characters of a digest in a large file's name.
 _DIGEST = 32
 #: Files that are read at the same time where each of them takes a round trip.
 AT_ONCE = 16
@@ -209,7 +208,7 @@ def _read(
     """Reads ``run_id`` and other columns, and checks them; a column that the file lacks is null."""
     digest = checksum.fingerprint(data)
     in_name = path.removesuffix(_SUFFIX).rpartition("-")[2]
-    if not run_id and len(in_name) == _DIGEST and not digest.startswith(in_name):
+    if not run_id and digest[:_DIGEST] != in_name:
         raise DamagedFileError(path, "its checksum does not fit")
     schema = schema_of(table)
     if columns is not None:
@@ -229,12 +228,10 @@ def _read(
             else pa.nulls(found.num_rows, field.type)
             for field in schema
         ]
-        rows = _in_present_words(pa.Table.from_arrays(arrays, schema=schema), table)
+        rows = pa.Table.from_arrays(arrays, schema=schema)
         rows.validate(full=True)
     except _UNREADABLE as error:
         raise DamagedFileError(path, str(error)) from None
-    # older versions put a checksum into the file, or wrote none
-    has_checksum = mark is not None or checksum.check(data, path)
     values = pc.value_counts(rows["run_id"].combine_chunks()).to_pylist()
     counts = {value["values"]: value["counts"] for value in values}
     if run_id and counts.keys() - {run_id}:
@@ -242,13 +239,4 @@ def _read(
     if not all(found_id and RUN_ID.fullmatch(found_id) for found_id in counts):
         raise DamagedFileError(path, "it holds rows of no run")
     counts = {run_id: rows.num_rows} if run_id else counts
-    return TableFile(path, table, counts, rows, digest if has_checksum else None)
-
-
-def _in_present_words(rows: pa.Table, table: str) -> pa.Table:
-    """Renames the value of ``control`` that older versions wrote for a ticket."""
-    if table != "tickets" or "control" not in rows.schema.names:
-        return rows
-    old = rows["control"]
-    new = pc.if_else(pc.equal(old, "none"), "ticket", old)
-    return rows.set_column(rows.schema.get_field_index("control"), "control", new)
+    return TableFile(path, table, counts, rows, digest if mark else None)

@@ -32,7 +32,7 @@ class Manifest(BaseModel):
     Attributes:
         run_id, kind, status, error, seconds, plasticity_seconds: as in ``runs``.
         files: table -> rows that the run wrote, and the digest of its file; artifact that it left
-            for others -> fingerprint. Older versions wrote no digest of tables, the oldest nothing.
+            for others -> fingerprint.
         inputs: artifact of another run that the run started from -> fingerprint.
         tasks, snapshots: of a stream, the latter as ``0,10,20``.
         tickets, random_masks, shuffled_masks, reinit_tickets, tolerance: of a ticket search.
@@ -42,7 +42,7 @@ class Manifest(BaseModel):
     run_id: Annotated[str, Field(pattern=f"^{RUN_ID.pattern}$")]
     kind: str
     status: Literal["finished", "diverged", "failed"]
-    files: Json[dict[str, tuple[int, str] | int | str]] | None = None
+    files: Json[dict[str, tuple[int, str] | str]] | None = None
     inputs: Json[dict[_Artifact, str]] | None = None
     error: str | None = None
     seconds: float | None = None
@@ -59,9 +59,10 @@ class Manifest(BaseModel):
     def _leaves_own_artifacts(self) -> Self:
         for table in SCHEMAS.keys() & (self.files or {}).keys():
             told = (self.files or {})[table]
-            rows = told[0] if isinstance(told, tuple) else told
-            if not isinstance(rows, int) or rows < 0:
-                raise ValueError(f"{table} must have a number of rows, not {shown(told)}")
+            if isinstance(told, str) or told[0] < 0:
+                raise ValueError(
+                    f"{table} must have a number of rows and a digest, not {shown(told)}"
+                )
         for path in self.artifacts:
             if not re.fullmatch(f"artifacts/{self.run_id}/{_NAME}", path):
                 raise ValueError(f"{shown(path)} must be artifacts/{self.run_id}/NAME")
@@ -97,11 +98,10 @@ class Manifest(BaseModel):
         return self.files is not None and self.status != "failed"
 
     @cached_property
-    def tables(self) -> dict[str, tuple[int, str | None]]:
-        """Table -> number of rows, and the digest of its file if the run noted one."""
+    def tables(self) -> dict[str, tuple[int, str]]:
+        """Table -> number of rows, and the digest of its file."""
         told = (self.files or {}) if self.tells else {}
-        rows = {table: told[table] for table in SCHEMAS.keys() & told.keys()}
-        return {table: n if isinstance(n, tuple) else (int(n), None) for table, n in rows.items()}
+        return {table: own for table, own in told.items() if isinstance(own, tuple)}
 
     @cached_property
     def artifacts(self) -> dict[str, str]:
@@ -122,7 +122,7 @@ class Manifest(BaseModel):
         rows, digest = self.tables[table]
         if file.rows.num_rows != rows:
             return f"{file.rows.num_rows} of the run's {rows} rows are there"
-        return None if digest in (None, file.digest) else "it is not what the run wrote"
+        return None if digest == file.digest else "it is not what the run wrote"
 
 
 #: The columns of ``runs`` that a manifest is made of.

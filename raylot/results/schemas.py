@@ -8,18 +8,9 @@ from typing import Any, get_args
 import pyarrow as pa
 
 from raylot.config import StreamRun, TicketsRun, TicketStreamRun
+from raylot.config.concepts import InterventionParameters, ShiftParameters
 from raylot.config.options import Options
 from raylot.foundation.names import PERFORMANCE
-
-#: Columns that begin every row of every table.
-IDENTITY = {
-    "run_id": pa.string(),
-    "dataset": pa.string(),
-    "network": pa.string(),
-    "shift": pa.string(),
-    "intervention": pa.string(),
-    "seed": pa.int64(),
-}
 
 _NUMBERS: dict[Any, pa.DataType] = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
@@ -28,13 +19,24 @@ def _option_columns(*models: type[Options]) -> dict[str, pa.DataType]:
     """Returns a column for each option: numbers, also optional ones, by their type; else text."""
     columns = {}
     for name, field in (item for model in models for item in model.model_fields.items()):
-        if name not in IDENTITY:
-            declared = field.annotation
-            kinds = {*get_args(declared)} if isinstance(declared, UnionType) else {declared}
-            numbers = [_NUMBERS.get(kind) for kind in kinds - {type(None)}]
-            columns[name] = numbers[0] if len(numbers) == 1 and numbers[0] else pa.string()
+        declared = field.annotation
+        kinds = {*get_args(declared)} if isinstance(declared, UnionType) else {declared}
+        numbers = [_NUMBERS.get(kind) for kind in kinds - {type(None)}]
+        columns[name] = numbers[0] if len(numbers) == 1 and numbers[0] else pa.string()
     return columns
 
+
+#: What tells a run from those that it is compared with: without parameters, two doses look alike.
+IDENTITY = {
+    "run_id": pa.string(),
+    "dataset": pa.string(),
+    "network": pa.string(),
+    "shift": pa.string(),
+    **_option_columns(ShiftParameters),  # null where the shift does not use them
+    "intervention": pa.string(),
+    **_option_columns(InterventionParameters),  # null where the intervention does not use them
+    "seed": pa.int64(),
+}
 
 #: The snapshot that a ticket, overlap or ticket stream comes from.
 _SNAPSHOT = {
@@ -80,8 +82,8 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "started": pa.timestamp("us", tz="UTC"),
         "device_used": pa.string(),
         "engine_used": pa.string(),  # generic, fast, stacked; several with a comma between them
-        # JSON: table -> [rows that the run has there, digest of its file there] (older versions:
-        # rows); artifact -> its fingerprint (raylot/storage/checksum.py)
+        # JSON: table -> [rows that the run has there, digest of its file there]; artifact -> its
+        # fingerprint (raylot/storage/checksum.py)
         "files": pa.string(),
         "inputs": pa.string(),  # JSON: artifact of another run it started from -> its fingerprint
         "raylot_version": pa.string(),
@@ -167,7 +169,8 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
 
 def identity_columns(run: StreamRun) -> dict[str, Any]:
     """Returns the columns that begin every row of a run."""
-    return {name: getattr(run, name) for name in IDENTITY}
+    unused = run.unused_options
+    return {name: None if name in unused else getattr(run, name) for name in IDENTITY}
 
 
 def option_values(run: StreamRun) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ from raylot.results.manifest import Manifest
 from raylot.results.schemas import SCHEMAS
 from raylot.storage import Storage, checksum
 from raylot.storage.checksum import DamagedFileError
+
+#: The first version of raylot whose storages this one works on.
+_OLDEST = "0.2.0"
+
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
 def opened(root: str | Path | Storage) -> Storage:
@@ -86,7 +92,8 @@ def read(
         columns: of the table; None: all. Few columns take less time and memory.
 
     Raises:
-        OptionError: there is no such table or column, or the folder or URI holds no tables.
+        OptionError: there is no such table or column, the folder or URI holds no tables, or
+            (``runs`` alone says so) an older raylot has written them.
     """
     if table not in list(SCHEMAS):  # a list may be asked for a value that has no hash
         raise OptionError(f"table={shown(table)}: must be one of {', '.join(SCHEMAS)}")
@@ -94,23 +101,52 @@ def read(
         told = ", ".join(map(shown, unknown))
         raise OptionError(f"columns={told}: must be of {table}: {', '.join(SCHEMAS[table])}")
     storage = opened(root)
+    read_too = columns if columns is None or table != "runs" else [*columns, "raylot_version"]
     counted: set[str] = set()
 
     def small() -> Iterator[pa.Table]:
         run_ids = files.small_runs(storage, table)
-        for own in files.undamaged(files.small_files(storage, table, run_ids, columns)):
+        for own in files.undamaged(files.small_files(storage, table, run_ids, read_too)):
             counted.add(own.run_id)
             yield own.rows
 
     parts = files.gathered(small())
-    for file in files.undamaged(files.large_files(storage, table, columns)):
+    for file in files.undamaged(files.large_files(storage, table, read_too)):
         parts.append(file.without(counted))
         counted |= file.counts.keys()
     if not parts:
         parts.append(files.schema_of(table).empty_table())
-    found = pa.concat_tables(parts).select(list(SCHEMAS[table] if columns is None else columns))
-    frame: pd.DataFrame = found.to_pandas()
+    found = pa.concat_tables(parts)
+    if table == "runs":
+        _check_versions(storage, found["raylot_version"].unique().to_pylist())
+    chosen = found.select(list(SCHEMAS[table] if columns is None else columns))
+    frame: pd.DataFrame = chosen.to_pandas()
     return frame
+
+
+def check_version(storage: Storage) -> None:
+    """Refuses a storage that an older raylot has written: today's runs would not match its runs.
+
+    Raises:
+        OptionError: it has runs of a version before `_OLDEST`.
+    """
+    read(storage, "runs", ["run_id"])
+
+
+def _check_versions(storage: Storage, versions: Iterable[str | None]) -> None:
+    for version in versions:
+        if _numbers(version or "") < _numbers(_OLDEST):
+            raise OptionError(
+                f"storage={storage.root}: must have been written by raylot {_OLDEST} or newer, not "
+                f"{version}: runs of before had other identities; read it with raylot {version}, "
+                "or choose another folder"
+            )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """``0.10.0`` -> 0, 10, 0; what is no version counts as the newest of all."""
+    found = _VERSION.fullmatch(version)
+    return tuple(map(int, found.groups())) if found else (10**9,)
 
 
 def finished_runs(storage: Storage) -> set[str]:

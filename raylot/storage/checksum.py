@@ -1,8 +1,7 @@
 """A checksum inside a file of tensors: snapshots, masks and saved states each carry their own.
 
 A writer puts `BLANK` among the file's metadata; `with_checksum` replaces it by the SHA-256 of the
-whole file. Older versions of raylot wrote tables like this too, before these had page checksums
-(`raylot.results.files`).
+whole file. Tables have page checksums instead (`raylot.results.files`).
 """
 
 from __future__ import annotations
@@ -51,15 +50,14 @@ def fingerprint(data: bytes) -> str:
     return digest.hexdigest()
 
 
-def check(data: bytes, path: str, *, is_required: bool = False) -> bool:
-    """Returns whether a file has a checksum; files of older versions have none.
+def check(data: bytes, path: str) -> None:
+    """Checks a file's contents.
 
     Raises:
-        DamagedFileError: the checksum does not fit the contents, or is missing though required.
+        DamagedFileError: the checksum does not fit them, or is missing.
     """
     found = _CHECKSUM.search(data)
-    if found is None and is_required:
+    if found is None:
         raise DamagedFileError(path, "it has no checksum")
-    if found is not None and found[1].decode() != fingerprint(data):
+    if found[1].decode() != fingerprint(data):
         raise DamagedFileError(path, "its checksum does not fit")
-    return found is not None

@@ -207,7 +207,7 @@ class Storage:
         """
 
         def checked(data: bytes) -> bytes:
-            checksum.check(data, relative, is_required=True)
+            checksum.check(data, relative)
             return data
 
         return self.read_whole(relative, checked)

@@ -14,7 +14,7 @@ from pandas.api.types import is_integer
 from raylot import results
 from raylot.config import StreamRun, TicketsRun
 from raylot.foundation.errors import OptionError
-from raylot.results.tables import opened
+from raylot.results.tables import check_version, opened
 from raylot.storage import Storage
 from raylot.storage.checksum import DamagedFileError
 from raylot.studies.selection import the_run
@@ -39,11 +39,12 @@ class Results:
         root: the storage's folder or URI; or the storage itself, which may be empty still.
 
     Raises:
-        OptionError: no raylot results are there.
+        OptionError: no raylot results are there, or an older raylot has written them.
     """
 
     def __init__(self, root: str | Path | Storage) -> None:
         self._storage = opened(root)
+        check_version(self._storage)
 
     def __repr__(self) -> str:
         ended = len(results.finished_runs(self._storage))

@@ -15,6 +15,7 @@ from ray import tune
 
 from raylot import results
 from raylot.config import StreamRun, SweepOptions
+from raylot.config.doses import in_file_names
 from raylot.foundation import registry
 from raylot.foundation.text import one_line
 from raylot.results.integrity import Damage, ended_runs, inspect, mend
@@ -390,4 +391,4 @@ def _trial_name(trial: Any) -> str:
 
 def _trial_folder(trial: Any) -> str:
     run = _trial_run(trial)
-    return f"{run.label} {run.run_id}".replace(" ", "_")
+    return in_file_names(f"{run.label} {run.run_id}")

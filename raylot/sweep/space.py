@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from raylot.config import StreamRun, Study
-from raylot.config.concepts import KINDS, parameters, parameters_used
+from raylot.config.concepts import KINDS, parameters, parameters_used, unused_parameters
 from raylot.foundation.errors import OptionError, shown
 
 Space = Mapping[str, Any]
@@ -108,15 +108,32 @@ def distinct(runs: Iterable[AnyRun]) -> list[AnyRun]:
     return list({run.run_id: run for run in runs}.values())
 
 
+def remarks_on_unused(study: Study, runs: Sequence[StreamRun]) -> list[str]:
+    """Names the parameters that a study sets and that none of its runs use."""
+    chosen = {tuple(getattr(run, kind) for kind in KINDS) for run in runs}
+    unused = [unused_parameters(dict(zip(KINDS, names, strict=True))) for names in chosen]
+    return [
+        f"{name}: used by none of the chosen {kind}s, so it changes nothing"
+        for kind in KINDS
+        for name in parameters(kind)
+        if getattr(study, name) != StreamRun.model_fields[name].default
+        and all(name in one for one in unused)
+    ]
+
+
 def split(
     runs: Sequence[StreamRun], searched: set[str]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Returns the options that all runs share, and for each run those that are searched or vary."""
-    everything = [run.model_dump(mode="json") for run in runs]
+    """Returns the options that all runs share, and for each run those that are searched or vary;
+    without parameters that a run does not use, so that no logger shows them."""
+    everything = [
+        run.model_dump(mode="json", exclude={*unused_parameters(run.__dict__)}) for run in runs
+    ]
     first = everything[0]
     varied = {
-        name for name in first
-        if name in searched or any(options[name] != first[name] for options in everything)
+        name for name in set().union(*everything)
+        if name in searched or any(options.get(name) != first.get(name) for options in everything)
     }  # fmt: skip
     shared = {name: value for name, value in first.items() if name not in varied}
-    return shared, [{name: options[name] for name in varied} for options in everything]
+    each = [{name: options[name] for name in varied & options.keys()} for options in everything]
+    return shared, each

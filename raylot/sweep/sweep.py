@@ -25,11 +25,12 @@ from raylot.foundation.text import is_exit_request
 from raylot.results.commands import record
 from raylot.results.integrity import Inspection, ended_runs, inspect, inspect_ends
 from raylot.results.manifest import Manifest
+from raylot.results.tables import check_version
 from raylot.storage import OutOfReachError, Storage
 from raylot.storage.lease import Lease
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.outcome import CONTINUE, Outcome, outcome
-from raylot.sweep.space import Space, distinct, points
+from raylot.sweep.space import Space, distinct, points, remarks_on_unused
 from raylot.sweep.stage import Stage
 from raylot.terminal.progress import Progress
 
@@ -122,6 +123,7 @@ class Sweep:
 
         A ticket search that only gets another verdict grows by no step.
         """
+        check_version(self.storage)
         lines = [f"{'stage':<15}{'runs':>8}{'finished':>10}{'new':>8}{'to grow':>9}"
                  f"{'steps per run':>20}{'steps to train':>16}"]  # fmt: skip
         ended = self._inspection.undamaged
@@ -187,8 +189,8 @@ class Sweep:
         """Checks that the data set is there, and that plugins' networks can be trained and pruned.
 
         Returns:
-            Remarks for the user: that the fast engine is missing, and which weights of these
-            networks are not pruned.
+            Remarks for the user: which parameters are not used, that the fast engine is missing,
+            and which weights of these networks are not pruned.
 
         Raises:
             OptionError: they are not.
@@ -199,7 +201,9 @@ class Sweep:
         from raylot.training import check_engine
 
         datasets.check_available(self.study)
-        return [*check_engine(self.study.engine), *check_plugin_networks(self.stages[0].runs)]
+        streams = self.stages[0].runs
+        remarks = [*remarks_on_unused(self.study, streams), *check_engine(self.study.engine)]
+        return [*remarks, *check_plugin_networks(streams)]
 
     def finished(self, *, retry_failed: bool = False) -> Outcome | None:
         """Returns how the runs stand if nothing is left to compute, else None.
@@ -208,6 +212,7 @@ class Sweep:
             retry_failed: whether runs that ended with an error count as missing.
         """
         storage = Storage.again(self.storage.root)  # what it holds now, without waiting for it
+        check_version(storage)
         found = inspect_ends(storage, self._planned)
         is_retrying = retry_failed and any(run.status == "failed" for run in found.runs.values())
         if is_retrying or any(stage.ready(found.runs, storage) for stage in self.stages):

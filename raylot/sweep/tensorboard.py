@@ -18,6 +18,7 @@ from tensorboardX import SummaryWriter
 from tensorboardX.summary import hparams
 
 from raylot.config import TicketsRun
+from raylot.config.doses import in_file_names
 from raylot.trials import ray_internals
 
 #: What TensorBoard shows first of a search, as ``answer/<measure>``. Its HParams begins with five
@@ -95,7 +96,8 @@ class TensorBoard(
         these points of earlier files.
         """
         first = TicketsRun(**{**options, "task": TicketsRun(**options).snapshots[0]})
-        name = f"{first.stream.label} sparsity={first.sparsity:g} {first.run_id}".replace(" ", "_")
+        label = f"{first.stream.label} sparsity={first.sparsity:g} {first.run_id}"
+        name = in_file_names(label)
         points = self._along_stream.setdefault(experiment / name, {})
         points[options["task"]] = found
         with SummaryWriter(

@@ -16,7 +16,8 @@ import pandas as pd
 
 from raylot import results
 from raylot.config import StreamRun, TicketsRun
-from raylot.config.concepts import unused_parameters
+from raylot.config.concepts import DOSED, KINDS, parameters, unused_parameters
+from raylot.config.doses import labelled
 from raylot.foundation.names import ENOUGH_SEEDS, STATIONARY
 from raylot.storage import Storage
 
@@ -31,8 +32,8 @@ _MEASURES = ("test_accuracy", "ticket_count")
 #: Options that never name a setting: seeds are replicates, and tasks lie along the stream.
 _ALONG = ("seed", "task")
 
-#: Options whose values name a setting without the option's own name.
-_KNOWN_BY_VALUE = ("intervention", "sparsity")
+#: Options that one label tells: see `labelled`.
+_DOSES = {*DOSED, *(name for kind in DOSED for name in parameters(kind))}
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class AnswerSoFar:
         """
         searches = [run for run in runs if isinstance(run, TicketsRun)]
         own = set(searched) & TicketsRun.model_fields.keys() - {"shift", *_ALONG}
-        names = [*_KNOWN_BY_VALUE, *sorted(own - set(_KNOWN_BY_VALUE))]
+        names = ["intervention", "sparsity", *sorted(own - {"intervention", "sparsity"})]
         varied = [name for name in names if len({str(getattr(r, name)) for r in searches}) > 1]
         settings = {run.run_id: _setting(run, run.shift, varied) for run in searches}
         return cls(
@@ -136,12 +137,17 @@ class AnswerSoFar:
         return before[1]
 
 
-def _setting(run: StreamRun, shift: str, varied: Iterable[str]) -> str:
+def _setting(run: StreamRun, shift: str, varied: Collection[str]) -> str:
     """Names what a run is compared by, under its own shift or another; without what is not used."""
-    words, not_used = [shift], unused_parameters({**dict(run), "shift": shift})
-    for name in (name for name in varied if name not in not_used):
-        value = getattr(run, name)
-        words.append(str(value) if name in _KNOWN_BY_VALUE else f"{name}={value}")
+    dose = run.dose | {"shift": shift}
+    words = [labelled("shift", dose, varied)]
+    if not {"intervention", *parameters("intervention")}.isdisjoint(varied):
+        words.append(labelled("intervention", dose, varied))
+    unused = unused_parameters({kind: getattr(run, kind) for kind in KINDS} | dose)
+    for name in varied:
+        if name not in _DOSES and name not in unused:
+            value = getattr(run, name)
+            words.append(str(value) if name == "sparsity" else f"{name}={value}")
     return " ".join(words)
 
 

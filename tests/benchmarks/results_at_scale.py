@@ -32,6 +32,7 @@ from raylot.config import StreamRun, Study, TicketsRun
 from raylot.config.parser import OneLineParser
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
+from raylot.foundation.version import VERSION
 from raylot.storage import Storage
 
 ANALYSIS = Path(__file__).parents[2] / "analysis"
@@ -105,7 +106,7 @@ def _write_run(storage: Storage, run: StreamRun, tables: dict[str, list[dict[str
         "plasticity_seconds": 0.2,
         "started": datetime(2025, 3, 4, 5, 6, 7, run.seed, UTC),
         "device_used": "cpu",
-        "raylot_version": "0.1.0",
+        "raylot_version": VERSION,
         "torch_version": "2.6.0",
         "ray_version": "2.60.0",
     }

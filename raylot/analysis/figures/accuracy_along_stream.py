@@ -43,7 +43,7 @@ def accuracy_along_stream(materials: Sequence[Material]) -> Figure:
     window = smoothing_window(int(tasks["task"].max()) + 1)
     shifts = [shift for m in materials for shift in m.shifts if shift in set(tasks["shift"])]
     shifts = list(dict.fromkeys(shifts))
-    colours = style.shift_colours(shifts)
+    colours = {shift: c for m in materials for shift, c in m.shift_colours.items()}
     together = len(materials) == 1 and len(shifts) <= _MOST_TOGETHER
     names = [""] if together else shifts
     figure, panels = panel_grid(names, 1, 1.7, "Task of the stream", colours)
@@ -51,9 +51,9 @@ def accuracy_along_stream(materials: Sequence[Material]) -> Figure:
     for name, [axes] in panels.items():
         own = tasks if together else tasks[tasks["shift"] == name]
         if len(materials) == 1:
-            line_of, own_colours = "shift", {name: colours[name]} if name else colours
+            line_of, own_colours = "shift", {s: colours[s] for s in ([name] if name else shifts)}
         else:
-            line_of, own_colours = "intervention", style.intervention_colours(own["intervention"])
+            line_of, own_colours = "intervention", materials[0].intervention_colours
         for line, colour in own_colours.items():
             label = _draw(axes, own[own[line_of] == line], window, colour, line)
             labels += [] if line == name else label

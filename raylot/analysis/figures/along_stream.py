@@ -16,7 +16,7 @@ from raylot.analysis.figures.panels import (
     seeds_note,
     share_y,
 )
-from raylot.analysis.figures.style import Label, label_rows, note, shift_colours
+from raylot.analysis.figures.style import Label, label_rows, note
 from raylot.analysis.tables.observations import groups
 
 
@@ -25,7 +25,7 @@ def along_stream(material: Material) -> Figure:
     mean pairwise overlap of the tickets, and its chance level (dashed). Means over seeds with 95%
     t intervals."""
     frame, tasks = material.frame, material.tasks
-    colours, searches = shift_colours(material.shifts), search_colours(frame)
+    colours, searches = material.shift_colours, search_colours(frame)
     figure, panels = panel_grid(material.shifts, 2, 1.5, "Task of the stream", colours)
     labels: list[Label] = []
     for shift, (upper, lower) in panels.items():

@@ -69,7 +69,6 @@ def correlation_matrix(material: Material, part: str = "", *, statistic: str) ->
     grid = figure.subplots(
         lines * len(searches), per_line, sharex=True, sharey=True, squeeze=False
     )  # fmt: skip
-    colours = style.shift_colours(shift for shift in shifts if shift != ALL_SHIFTS)
     parts = dict(groups(found, with_all_shifts=False))
     blocks = np.split(grid, len(searches))
     for ((sparsity, rounds), name), block in zip(searches.items(), blocks, strict=True):
@@ -87,7 +86,7 @@ def correlation_matrix(material: Material, part: str = "", *, statistic: str) ->
             axes.set_title(
                 "all shifts" if shift == ALL_SHIFTS else shift,
                 fontsize=min(7.0, 7.0 * cell * len(columns) / 0.9),
-                color=colours.get(shift, "black"),
+                color=material.shift_colours.get(shift, "black"),
             )
     for axes in grid[:, 0]:
         axes.set_yticks(range(len(rows)), [measure(name).label for name in rows])

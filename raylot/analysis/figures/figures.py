@@ -38,6 +38,7 @@ from raylot.analysis.figures.ticket_count_vs_plasticity import ticket_count_vs_p
 from raylot.analysis.figures.ticket_streams import streamed_shifts, ticket_streams
 from raylot.analysis.figures.tickets_and_controls import tickets_and_controls
 from raylot.analysis.tables.observations import observe, settings
+from raylot.config.doses import in_file_names
 from raylot.config.options import option
 from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
@@ -163,5 +164,7 @@ def _drawings(storage: Storage, *, all_measures: bool = False) -> dict[str, Call
                 found[full] = partial(draw, material)
                 continue
             for part in PARTS[name](material):
-                found["_".join(filter(None, [full, part]))] = partial(draw, material, part)
+                found["_".join(filter(None, [full, in_file_names(part)]))] = partial(
+                    draw, material, part
+                )
     return found

@@ -19,7 +19,7 @@ from raylot.analysis.figures.panels import (
     seeds_note,
     share_y,
 )
-from raylot.analysis.figures.style import GREY, Label, label_rows, note, shift_colours
+from raylot.analysis.figures.style import GREY, Label, label_rows, note
 from raylot.analysis.tables.observations import GROUP
 
 _TICKETS = ("overlap_mean", "ticket_count")
@@ -40,7 +40,7 @@ def first_differences(material: Material) -> Figure:
     changes = differences(material.frame, list(_ROWS))
     if changes.empty:
         raise NothingToDrawError("no stream has two neighbouring snapshots")
-    colours = shift_colours(material.shifts)
+    colours = material.shift_colours
     figure, panels = panel_grid(material.shifts, len(_ROWS), 1.2, "Task of the stream", colours)
     labels: list[Label] = []
     for shift, own in panels.items():

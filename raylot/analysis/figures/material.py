@@ -8,6 +8,7 @@ from functools import cached_property
 import pandas as pd
 
 from raylot.analysis.correlation import correlate
+from raylot.analysis.figures import style
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.measures import STATIONARY, main_measures
 from raylot.analysis.tables.observations import Observations, Setting, label_variants
@@ -87,6 +88,26 @@ class Material:
         """Its shifts, the control last."""
         shifts = self.frame["shift"].unique()
         return sorted(shifts, key=lambda shift: (shift == STATIONARY, shift))
+
+    @property
+    def shift_colours(self) -> dict[str, str]:
+        """The colours of its shifts: the same in all figures of the storage."""
+        colours = style.shift_colours(self._of_storage("shift"))
+        return {shift: colours[shift] for shift in self.shifts}
+
+    @property
+    def shift_markers(self) -> dict[str, str]:
+        """The markers of its shifts: the same in all figures of the storage."""
+        markers = style.shift_markers(self._of_storage("shift"))
+        return {shift: markers[shift] for shift in self.shifts}
+
+    @property
+    def intervention_colours(self) -> dict[str, str]:
+        """The colours of the storage's interventions."""
+        return style.intervention_colours(self._of_storage("intervention"))
+
+    def _of_storage(self, column: str) -> list[str]:
+        return sorted(self.observations.frame[column].unique())
 
     @cached_property
     def measures(self) -> list[str]:

@@ -76,7 +76,7 @@ def label_row(panels: Mapping[str, Sequence[Axes]], row: int, text: str) -> None
 
 def search_grid(
     rows: pd.DataFrame,
-    shifts: Sequence[str],
+    colours: Mapping[str, str],
     row_height: float,
     x_label: str,
     y_label: str,
@@ -84,12 +84,17 @@ def search_grid(
 ) -> tuple[Figure, list[tuple[Axes, str, pd.DataFrame]]]:
     """A column of panels per shift, with a panel per sparsity: see `panel_grid`.
 
+    Args:
+        rows: what is drawn.
+        colours: of the shifts, in their order.
+        row_height, x_label, share_x: as for `panel_grid`.
+        y_label: follows each sparsity.
+
     Returns:
         The figure, and each panel with the shift and the rows that are drawn there.
     """
     names = search_labels(rows)
-    colours = style.shift_colours(shifts)
-    figure, panels = panel_grid(shifts, len(names), row_height, x_label, colours, share_x)
+    figure, panels = panel_grid(list(colours), len(names), row_height, x_label, colours, share_x)
     for row, name in enumerate(names.values()):
         label_row(panels, row, f"{name}\n{y_label}")
     parts = groups(rows, with_all_shifts=False)

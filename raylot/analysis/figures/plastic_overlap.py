@@ -38,8 +38,9 @@ def plastic_overlap(material: Material) -> Figure:
     rows = rows[rows["layer"] == WHOLE_NETWORK]
     if not np.isfinite(rows["jaccard"].astype(float)).any():
         raise NothingToDrawError("no overlaps with plastic parameters in this storage")
-    shifts = [shift for shift in material.shifts if shift in set(rows["shift"])]
-    figure, parts = search_grid(rows, shifts, 1.35, "Task of the stream", "Jaccard index")
+    measured = set(rows["shift"])
+    colours = {shift: c for shift, c in material.shift_colours.items() if shift in measured}
+    figure, parts = search_grid(rows, colours, 1.35, "Task of the stream", "Jaccard index")
     labels: list[Label] = []
     for axes, _, part in parts:
         for selection, (name, colour, marker) in _SELECTIONS.items():

@@ -14,8 +14,6 @@ from raylot.analysis.figures.style import (
     grid_place,
     label_rows,
     note,
-    shift_colours,
-    shift_markers,
 )
 from raylot.analysis.statistics.intervals import Mean
 from raylot.analysis.tables.measures import measure
@@ -35,7 +33,7 @@ def plasticity_along_stream(material: Material) -> Figure:
     if not material.measures:
         raise NothingToDrawError("no measure of plasticity has a value")
     once = material.frame.drop_duplicates(["shift", "seed", "task"])
-    colours, markers = shift_colours(material.shifts), shift_markers(material.shifts)
+    colours, markers = material.shift_colours, material.shift_markers
     figure, panels = panel_grid(material.measures, 1, 1.15, "Task of the stream", {})
     labels: list[Label] = []
     for name, [axes] in panels.items():

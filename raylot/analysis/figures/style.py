@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.transforms import Bbox
@@ -71,13 +71,30 @@ RC: dict[str, Any] = {
 
 
 def shift_colours(shifts: Iterable[str]) -> dict[str, str]:
-    """A colour per shift; a known shift has the same in every figure."""
-    return _each(shifts, _SHIFT_COLOURS, SPARSITY_COLOURS)
+    """A colour per shift; a known shift has the same in every figure, its doses shades of it."""
+    return _shades(shifts, _SHIFT_COLOURS)
 
 
 def intervention_colours(interventions: Iterable[str]) -> dict[str, str]:
-    """A colour per intervention; a known one has the same in every figure."""
-    return _each(interventions, _INTERVENTION_COLOURS, SPARSITY_COLOURS)
+    """A colour per intervention; a known one has the same in every figure, its doses shades of
+    it."""
+    return _shades(interventions, _INTERVENTION_COLOURS)
+
+
+def _shades(labels: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:
+    """Gives each name a colour, and its doses, ``l2(1e-4)`` and ``l2(1e-3)``, shades from dark to
+    light."""
+    doses: dict[str, list[str]] = {}
+    for label in dict.fromkeys(labels):
+        doses.setdefault(label.partition("(")[0], []).append(label)
+    colours = _each(doses, known, SPARSITY_COLOURS)
+    found = {}
+    for name, own in doses.items():
+        for label, light in zip(own, np.linspace(-0.5, 0.5, len(own)), strict=True):
+            end = np.full(3, float(light > 0))
+            mixed = to_rgb(colours[name]) + abs(light) * (end - to_rgb(colours[name]))
+            found[label] = colours[name] if len(own) == 1 else to_hex(mixed)
+    return found
 
 
 def _each(names: Iterable[str], known: Mapping[str, str], others: Sequence[str]) -> dict[str, str]:

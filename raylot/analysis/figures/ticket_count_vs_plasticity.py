@@ -35,11 +35,11 @@ def ticket_count_vs_plasticity(material: Material) -> Figure:
     both ways, joined in the order of tasks; the first and the last are labelled."""
     frame = material.frame
     drawn: dict[Axes, list[tuple[str, list[Snapshot]]]] = {}
-    colours, x_label = style.shift_colours(material.shifts), measure(_X).axis_label
+    colours, x_label = material.shift_colours, measure(_X).axis_label
     if len(material.shifts) <= _MOST_TOGETHER:
         figure, parts = _panel_per_search(material, colours)
     else:  # in one panel they would hide one another
-        figure, parts = search_grid(frame, material.shifts, 1.4, x_label, "Ticket count", False)
+        figure, parts = search_grid(frame, colours, 1.4, x_label, "Ticket count", False)
     for axes, shift, part in parts:
         drawn.setdefault(axes, []).append((colours[shift], _draw(axes, part, colours[shift])))
     for axes in drawn:

@@ -48,7 +48,9 @@ def tickets_and_controls(material: Material) -> Figure:
     drawn = [name for name in NETWORKS if np.isfinite(rows[name].astype(float)).any()]
     if not drawn:
         raise NothingToDrawError("no tickets or controls with an accuracy")
-    figure, parts = search_grid(rows, material.shifts, 1.35, "Task of the stream", "Test accuracy")
+    figure, parts = search_grid(
+        rows, material.shift_colours, 1.35, "Task of the stream", "Test accuracy"
+    )
     labels: list[style.Label] = []
     for axes, _, part in parts:
         for column in drawn:

@@ -89,7 +89,6 @@ def report(storage: Storage) -> str:
     unfinished = unfinished_runs(storage, set(runs["run_id"]))
     begun = report_data.begun(runs, unfinished)
     tasks = label_variants(tables.read(storage, "tasks"), begun)
-    runs = label_variants(runs, begun)
     known = report_data.streams(begun, tasks)
     if known.empty:
         raise OptionError(
@@ -118,7 +117,7 @@ def report(storage: Storage) -> str:
         "ticket_streams": report_data.ticket_streams(known, runs, tasks),
         "plastic_parameters": report_data.plastic_parameters(known, plastic),
         "correlations": report_data.correlation_columns(correlations),
-        "runs": report_data.run_columns(runs, unfinished),
+        "runs": report_data.run_columns(label_variants(runs, begun), unfinished),
         "protocols": report_data.protocols(runs),
         "measures": report_data.labels([*tickets, *measures, *along["lines"]]),
         "main": [*main_measures(tickets), *main_measures(measures)],
@@ -215,7 +214,7 @@ def _provenance(storage: Storage, runs: pd.DataFrame) -> str:
         f"<code>{html.escape(storage.root)}</code>.</p>"
     ]
     listed = "\n".join(html.escape(command.line) for command in commands(storage))
-    not_recorded = "<p>The commands were not recorded (an older raylot).</p>"
+    not_recorded = "<p>No command is recorded.</p>"
     lines.append(f"<pre tabindex=0>{listed}</pre>" if listed else not_recorded)
     rows = "".join(
         f"<tr><th scope=row>{name.replace('_', ' ')}<td>{html.escape(', '.join(values))}</tr>"

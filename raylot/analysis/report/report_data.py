@@ -13,7 +13,6 @@ from raylot.analysis.figures.tickets_and_controls import NETWORKS
 from raylot.analysis.tables.measures import TICKET_MEASURES, in_order, measure
 from raylot.analysis.tables.observations import (
     DOSE,
-    NOT_GIVEN,
     SETTING,
     Observations,
     options_by_protocol,
@@ -22,6 +21,7 @@ from raylot.analysis.tables.observations import (
 )
 from raylot.analysis.tables.ticket_streams import dense_from_stream, found_by, without_dense
 from raylot.config import StreamRun, TicketsRun
+from raylot.config.doses import NOT_GIVEN
 from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
 from raylot.results.integrity import Unfinished
 
@@ -56,10 +56,11 @@ Columns = dict[str, Any]
 
 
 def begun(runs: pd.DataFrame, unfinished: Iterable[Unfinished]) -> pd.DataFrame:
-    """Returns kind, protocol, plugins and doses of all runs, those that have not ended included."""
+    """Returns kind, protocol, plugins and doses of all runs; those that have not ended have no
+    status."""
     named = ["run_id", "kind", "protocol", "plugins"]
     rows = [run.dose | {name: getattr(run, name) for name in named} for run in unfinished]
-    columns = [*named, *DOSE]
+    columns = [*named, "status", *DOSE]
     under_way = pd.DataFrame(rows, columns=columns, dtype=object)
     return pd.concat([runs.reindex(columns=columns).astype(object), under_way], ignore_index=True)
 

@@ -5,14 +5,12 @@ Two protocols are never mixed: everything downstream works on one `Setting` at a
 
 from __future__ import annotations
 
-import re
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -23,11 +21,11 @@ from raylot.analysis.words import counted
 from raylot.config import PROTOCOL_EXCLUDES, StreamRun, TicketsRun, TicketStreamRun
 from raylot.config.concepts import (
     DOSED,
-    KINDS,
     parameters,
     parameters_used,
     unused_parameters,
 )
+from raylot.config.doses import NOT_GIVEN, in_file_names, labelled
 from raylot.config.options import role_of
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
@@ -54,13 +52,8 @@ PLACE: dict[str, pa.DataType] = {name: SCHEMAS["snapshots"][name] for name in (*
 #: Columns of ``runs`` that tell doses apart.
 DOSE = [*DOSED, *(name for kind in DOSED for name in parameters(kind))]
 
-_DEFAULTS = {name: field.default for name, field in StreamRun.model_fields.items()}
-
 #: A sparsity and its number of pruning rounds.
 Search = tuple[float, int | None]
-
-#: The text for an option that was not given.
-NOT_GIVEN = "not given"
 
 
 @dataclass(frozen=True)
@@ -160,62 +153,50 @@ def label_variants(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
     If runs used a plugin's shift ``darker`` in two versions of its code, each becomes
     ``darker@<code>``: they are two shifts. (Networks and metrics of two versions stand in two
-    protocols anyway.) If they used an intervention at several doses, that is with several values
-    of its parameters, each becomes ``l2_init(1e-3)``, or ``shrink_and_perturb(shrink=0.8,
-    perturb=0.1)`` if several parameters vary. What has no parameters keeps its name, so that one
-    control stands beside all doses.
+    protocols anyway.) If runs used an intervention at several doses, that is with several values
+    of its parameters, each becomes ``l2_init(1e-3)``; so does a single dose other than the default
+    one. What has no parameters keeps its name, so that one control stands beside all doses. A dose
+    that only failed runs have leaves the others' names alone.
 
     Args:
-        rows: of a table that has ``run_id``, ``shift`` and ``intervention``.
-        runs: rows of ``runs``, with the columns `DOSE`.
+        rows: of a table.
+        runs: rows of ``runs``: ``run_id``, ``status``, ``plugins`` and the columns `DOSE`.
     """
+    each = rows.drop_duplicates("run_id").set_index("run_id")
+    plugins = each.index.to_series().map(runs.set_index("run_id")["plugins"])
     used = {text: registry.listed(text) for text in runs["plugins"].dropna().unique()}
     versions = Counter(key for key, _ in {use for one in used.values() for use in one.items()})
-    known = runs.set_index("run_id")
-    plugins = rows["run_id"].map(known["plugins"])
+    # A run that is about to end has rows here before it has one in ``runs``.
+    begun = [runs[runs["status"] != "failed"], each[~each.index.isin(runs["run_id"])]]
+    doses = pd.concat([part[DOSE].astype(object) for part in begun])
     for kind in DOSED:
-        changed = {name for (of, name), count in versions.items() if of == kind and count > 1}
-        where = rows[kind].isin(changed) & plugins.notna()
-        doses = _doses(known, kind)
-        if where.any() or doses:
-            told = [
-                name + (f"@{used[text][kind, name]}" if is_changed else "") + doses.get(run_id, "")
-                for run_id, name, text, is_changed in zip(
-                    rows["run_id"], rows[kind], plugins, where, strict=True
-                )
-            ]
-            rows = rows.assign(**{kind: pd.Series(told, rows.index, dtype=rows[kind].dtype)})
+        labels = {
+            run_id: name
+            + (f"@{used[code][kind, name]}" if versions[kind, name] > 1 and code in used else "")
+            + label.removeprefix(name)
+            for run_id, name, code, label in zip(
+                each.index, each[kind], plugins, _labels(each, doses, kind), strict=True
+            )
+        }
+        if list(labels.values()) != list(each[kind]):
+            rows = rows.assign(**{kind: rows["run_id"].map(labels).astype(rows[kind].dtype)})
     return rows
 
 
-def _doses(known: pd.DataFrame, kind: str) -> dict[Any, str]:
-    """Run -> ``(1e-3)``, of the runs whose shift, or intervention, was used at several doses."""
-    found = {}
-    for name, own in known.groupby(kind) if kind in known else ():
-        # Rows of an older raylot lack parameters that were not there: they were at their defaults.
-        values = {
-            parameter: own[parameter].astype(object).where(own[parameter].notna(), default)
-            for parameter in parameters_used(kind, str(name))
-            if parameter in own
-            for default in (_DEFAULTS[parameter],)
-        }
-        varied = {name: given for name, given in values.items() if given.nunique() > 1}
-        for run_id in own.index if varied else ():
-            texts = {parameter: dose_text(given[run_id]) for parameter, given in varied.items()}
-            parts = [f"{name}={text}" for name, text in texts.items()]
-            found[run_id] = f"({', '.join(parts if len(parts) > 1 else texts.values())})"
-    return found
+def _labels(each: pd.DataFrame, doses: pd.DataFrame, kind: str) -> list[str]:
+    """Labels each row's shift or intervention; `doses` decide which parameters vary."""
+    columns = [kind, *parameters(kind)]
+    varied = {
+        name: {p for p in parameters_used(kind, str(name)) if own[p].nunique() > 1}
+        for name, own in doses.groupby(kind)
+    }
+    own = each[columns].astype(object).where(each[columns].notna(), None)
 
+    @functools.cache
+    def label(*dose: Any) -> str:
+        return labelled(kind, dict(zip(columns, dose, strict=True)), varied.get(dose[0], ()))
 
-def dose_text(value: Any) -> str:
-    """Returns a parameter's value, short and exact: ``1e-3``, ``0.5``, ``100``, ``true``."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool | np.bool_):
-        return str(bool(value)).lower()
-    plain = repr(float(value)).removesuffix(".0")
-    power = f"{Decimal(plain):e}"
-    return power if abs(value) < 1 and len(power) < len(plain) else plain
+    return [label(*dose) for dose in own.itertuples(index=False, name=None)]
 
 
 def settings(observations: Observations) -> list[Setting]:
@@ -230,21 +211,16 @@ def settings(observations: Observations) -> list[Setting]:
     found = []
     for (protocol, dataset, network, intervention), part in parts:
         title = f"{dataset}, {network}, protocol {protocol}"
-        if several_interventions:
+        if several_interventions or intervention != "none":
             title += f", intervention={intervention}"
         options = observations.options.get(protocol, {})
         given = [(name, options[name]) for name in differing if name in options]
         own = [f"{n} {text}" if text == NOT_GIVEN else f"{n}={text}" for n, text in given]
         suffix = f"_{protocol}" if several_protocols else ""
-        of_intervention = f"_{_in_file_names(intervention)}" if several_interventions else ""
+        of_intervention = f"_{in_file_names(intervention)}" if several_interventions else ""
         whole = f"{suffix}{of_intervention}"
         found.append(Setting(part, ", ".join([title, *own]), whole, suffix))
     return found
-
-
-def _in_file_names(label: str) -> str:
-    """``l2_init(1e-3)`` -> ``l2_init_1e-3``."""
-    return re.sub(r"[^\w.@=-]+", "_", label).strip("_")
 
 
 def groups(
@@ -311,8 +287,7 @@ def options_by_protocol(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
         first["plugins"] = first["plugins"].map(_of_protocol)
     found = {}
     for protocol, row in first.to_dict("index").items():
-        # An older raylot wrote values of these too.
-        not_used = unused_parameters(row) if {*KINDS} <= row.keys() else frozenset()
+        not_used = unused_parameters(row)
         names = [name for name in compared if name not in not_used]
         found[str(protocol)] = {name: option_text(row[name]) for name in names}
     return found

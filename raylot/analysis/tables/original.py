@@ -112,8 +112,7 @@ def _differences(row: Mapping[Any, Any], study: Study) -> str:
     if is_search and row["sparsity"] not in study.sparsities:
         return f"sparsity={row['sparsity']:g}"
     original = _original_options(study, row["sparsity"] if is_search else study.sparsities[0])
-    not_used = unused_parameters(row) | unused_parameters(original)
-    skipped = {*_IRRELEVANT, *EXTENT, *not_used}
+    skipped = {*_IRRELEVANT, *EXTENT, *unused_parameters(row), *unused_parameters(original)}
     names = [n for n in model.model_fields if n not in skipped]
     return ", ".join(
         f"{name}={_text(_given(row, name))}"
@@ -128,9 +127,8 @@ def _original_options(study: Study, sparsity: float) -> dict[str, Any]:
 
 
 def _given(row: Mapping[Any, Any], name: str) -> Any:
-    """A run's option; one that a storage of an older raylot lacks is at its default, off."""
-    missing = pd.isna(row[name])
-    return TicketsRun.model_fields[name].default if missing else row[name]
+    """A run's option, None where the table has null."""
+    return None if pd.isna(row[name]) else row[name]
 
 
 def _unfinished_streams(tasks: pd.DataFrame, runs: pd.DataFrame, study: Study) -> set[str]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 
 from raylot.analysis import command, reproduction
@@ -269,20 +268,6 @@ def test_a_stream_that_is_still_running(tmp_path: Path) -> None:
     assert rows[ACCURACY, 0]["here"] == pytest.approx(0.952)
     (note,) = original_rows(Storage(tmp_path)).notes
     assert note.startswith("1 stream used without a row in tables/runs (still running)")
-
-
-def test_tables_of_an_older_raylot(tmp_path: Path) -> None:
-    """Columns that came later are missing: their options were off."""
-    write_stream(tmp_path, lambda task: 0.952)
-    write_search(tmp_path, 0, 0.95, tickets=(0.96, 0.97), random_density=None)
-    newest = {"random_density", "criterion", "rewind_steps", "gradual", "norm", "perturb_every"}
-    for path in (tmp_path / "tables/runs").iterdir():
-        table = pq.ParquetFile(path).read()
-        older = table.drop_columns(sorted(newest)).replace_schema_metadata(None)  # no checksum
-        pq.write_table(older, path)
-    rows = found(tmp_path)
-    assert rows[TICKETS, 0]["here"] == pytest.approx(0.965)
-    assert rows[ACCURACY, 0]["seeds"] == 1
 
 
 # ------------------------------------------------------------------ the script

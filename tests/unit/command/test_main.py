@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from raylot.command.main import COMMANDS
 from raylot.command.studies import STUDIES
 from raylot.config import Study
 from raylot.foundation.version import VERSION
+from tests.unit.analysis.studies import falling, write_rows, write_study
 
 _SWEEPS = Path(__file__).parents[3] / "sweeps"
 
@@ -70,6 +72,42 @@ def test_a_mistake_is_one_line(
     assert said.out == ""
     assert said.err.startswith(f"error: {message}")
     assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sweep", "plastic-parameters", "--storage"],
+        ["sweep", "plastic-parameters", "--dry-run", "--storage"],
+        ["analyse"],
+        *(["analyse", name] for name in analyses.ANALYSES),
+        ["report"],
+        ["compact"],
+    ],
+)
+def test_a_storage_of_an_older_raylot_is_refused(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing in it is changed."""
+    write_study(tmp_path, falling, seeds=(0,), tasks=(0,))
+    study = Study.checked(tasks=1, snapshots="0", rounds=3, ticket_tasks=1)
+    run = study.tickets_run(seed=0, shift="permuted_pixels", task=0, sparsity=0.8)
+    overlap = {"task": 0, "sparsity": 0.8, "protocol": run.protocol, "layer": "all"}
+    write_rows(tmp_path, "plastic_parameters", run, [{**overlap, "selection": "first"}])
+    row = {"kind": "stream", "status": "finished", "raylot_version": "0.1.0"}
+    write_rows(tmp_path, "runs", run.stream, [row])
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with suppress(SystemExit):
+        assert main.main([*words, str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.partition("=")[2] == (
+        f"{tmp_path}: must have been written by raylot 0.2.0 or newer, not 0.1.0: runs of before "
+        "had other identities; read it with raylot 0.1.0, or choose another folder\n"
+    )
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert main.main(["check", str(tmp_path)]) in (0, 1)
+    assert " running " in capsys.readouterr().out
 
 
 def test_spaces_that_are_none_are_one_line(

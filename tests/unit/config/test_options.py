@@ -317,8 +317,3 @@ def test_only_where_a_run_is_computed_is_no_part_of_its_identity() -> None:
         assert TicketsRun(**{name: value}).identity() != TicketsRun().identity()
     for name, value in {"device": "cpu", "engine": "generic", "data_root": "/data"}.items():
         assert TicketsRun(**{name: value}).identity() == TicketsRun().identity()
-
-
-def test_an_option_has_one_role_wherever_it_is_declared() -> None:
-    for name in Study.model_fields.keys() & TicketStreamRun.model_fields.keys():
-        assert role_of(Study.model_fields[name]) == role_of(TicketStreamRun.model_fields[name])

@@ -10,8 +10,7 @@ import pytest
 
 from raylot import plugins
 from raylot.config import PRESETS, StreamRun, Study, TicketsRun, TicketStreamRun
-from raylot.config.concepts import parameters, parameters_used
-from raylot.foundation.names import BUILT_IN
+from raylot.config.concepts import parameters
 from raylot.results import option_values
 from tests.unit.config.refused import refusal
 
@@ -262,6 +261,16 @@ def test_doses_share_a_protocol_and_are_runs_of_their_own(name: str) -> None:
     assert dose.dose != chosen.dose
 
 
+def test_runs_of_different_doses_have_labels_of_their_own() -> None:
+    assert TicketsRun(shift="noise").label == "tickets seed=0 noise task=0 sparsity=0.8"
+    dose: dict[str, Any] = {"fraction": 0.5, "intervention": "l2_init", "l2_strength": 1e-3}
+    place = "seed=0 permuted_pixels(0.5) l2_init(1e-3)"
+    assert StreamRun(**dose).label == f"stream {place}"
+    assert (
+        TicketStreamRun(**dose, subnetwork="dense").label == f"ticket_stream {place} task=0 dense"
+    )
+
+
 def test_a_dense_ticket_stream_has_no_options_of_the_search() -> None:
     plain = TicketStreamRun(subnetwork="dense")
     changed = TicketStreamRun(subnetwork="dense", tickets=8, masked="freeze", sparsity=0.9)
@@ -347,28 +356,6 @@ def test_a_parameter_that_a_run_does_not_use_is_no_part_of_it(
             assert option_values(run) == option_values(plain)
         values = option_values(plain)
         assert {values[name] for name in unused} <= {None}
-
-
-def test_every_parameter_of_every_choice_is_looked_at() -> None:
-    """Those that `UNUSED` does not name are used, but for adam's momentum, which must be 0."""
-    looked_at = {(*chosen.items(),)[0]: {*unused} for chosen, unused in UNUSED}
-    for kind, name in looked_at:
-        used = set(parameters_used(kind, name))
-        assert not used & looked_at[kind, name]
-    assert {name for kind, name in looked_at if kind == "shift"} == {*BUILT_IN["shift"]}
-    assert {name for kind, name in looked_at if kind == "network"} == {*BUILT_IN["network"]}
-    methods = {name for kind, name in looked_at if kind == "intervention"}
-    assert methods == {*BUILT_IN["intervention"]}
-    used = {
-        "permuted_pixels": {"fraction", "first_task_identity", "period", "gradual"},
-        "permuted_labels": {"first_task_identity", "period", "gradual"},
-        "random_labels": {"first_task_identity", "period", "gradual"},
-        "rotation": {"rotation_range", "first_task_identity", "period", "gradual"},
-        "class_split": {"classes_per_task", "period", "gradual"},
-        "noise": {"noise_step", "period", "gradual"},
-        "stationary": set(),
-    }  # fmt: skip
-    assert {name: {*parameters_used("shift", name)} for name in BUILT_IN["shift"]} == used
 
 
 def test_a_used_parameter_stands_in_the_row() -> None:

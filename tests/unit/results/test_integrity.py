@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -16,7 +14,7 @@ from raylot import results
 from raylot.command.main import main
 from raylot.results import commands
 from raylot.results.integrity import Damage, inspect, mend
-from raylot.storage import Storage, checksum
+from raylot.storage import Storage
 from raylot.storage.checksum import DamagedFileError
 from raylot.storage.lease import Lease
 from raylot.trials.artifacts import masks_path, snapshot_path
@@ -296,7 +294,7 @@ def test_a_compacted_table_in_place_of_another_is_no_data(storage: Storage, tmp_
 def test_a_table_that_the_run_did_not_write_is_set_aside(
     storage: Storage, run_ids: dict[str, str]
 ) -> None:
-    """As older versions left it of a run that was forgotten, and then diverged."""
+    """As a killed repair leaves it of a run that it was forgetting."""
     results.write(storage, "overlaps", run_ids["stream"], [{"run_id": run_ids["stream"]}])
     (damage,) = inspect(storage).damages
     assert damage.reason == "the run did not write it"
@@ -345,142 +343,6 @@ def test_a_flipped_byte_is_reported_or_changes_nothing(tmp_path: Path, place: st
             reported += 1
             pd.testing.assert_frame_equal(found, others.reset_index(drop=True), check_dtype=False)
     assert reported > (599 if place == "large" else 300)
-
-
-# ------------------------------------------------------------------ storages of older versions
-
-
-def _as_older(storage: Storage, *, has_checksum: bool) -> None:
-    """Turns all files into what older versions wrote, with a checksum in tables or without any."""
-    for path in sorted(Path(storage.root).glob("tables/*/*.parquet")):
-        rows = pq.read_table(path).replace_schema_metadata(None)
-        if path.parts[-2] == "runs":
-            (row,) = rows.to_pylist()
-            told = json.loads(row["files"])
-            told = {name: n[0] if isinstance(n, list) else n for name, n in told.items()}
-            changes = (
-                {"files": json.dumps(told)} if has_checksum else {"files": None, "inputs": None}
-            )
-            rows = pa.Table.from_pylist([{**row, **changes}], schema=rows.schema)
-        if path.parts[-2] == "tickets":
-            old = [
-                {**r, "control": r["control"].replace("ticket", "none")} for r in rows.to_pylist()
-            ]
-            rows = pa.Table.from_pylist(old, schema=rows.schema)
-        _write_older(path, rows, has_checksum=has_checksum)
-    if not has_checksum:
-        for path in Path(storage.root).glob("artifacts/*/*"):
-            path.write_bytes(path.read_bytes().replace(b"raylot-sha256:", b"raylot-shaxxx:"))
-
-
-def _write_older(path: Path, rows: pa.Table, *, has_checksum: bool) -> None:
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, rows.schema) as writer:
-        writer.write_table(rows)
-        if has_checksum:
-            writer.add_key_value_metadata({checksum.KEY: checksum.BLANK})
-    path.write_bytes(checksum.with_checksum(sink.getvalue().to_pybytes()))
-
-
-@pytest.mark.parametrize("has_checksum", [False, True])
-def test_results_of_an_older_raylot_are_whole_and_read_the_same(
-    storage: Storage, whole: Path, run_ids: dict[str, str], has_checksum: bool
-) -> None:
-    _as_older(storage, has_checksum=has_checksum)
-    assert inspect(storage, artifacts=True).damages == []
-    for table in results.SCHEMAS:
-        one, other = results.read(whole, table), results.read(storage, table)
-        columns = [column for column in one if column not in ("files", "inputs")]
-        pd.testing.assert_frame_equal(one[columns], other[columns])
-    # and their snapshots are started from
-    results.forget_runs(storage, {run_ids["tickets"]})
-    assert not finish(TicketsTrial(trial_config(Path(storage.root), task=2)))[-1]["failed"]
-    assert inspect(storage, artifacts=True).damages == []
-    # and compacted together with new ones
-    run_all(Path(storage.root), seed=1)
-    results.compact(storage)
-    assert not list(Path(storage.root).glob("tables/*/*.parquet"))
-    assert inspect(storage, artifacts=True).damages == []
-    assert len(results.read(storage, "tasks")) == 8
-
-
-def test_a_table_with_a_checksum_of_an_older_raylot_that_is_damaged_is_named(
-    storage: Storage, run_ids: dict[str, str]
-) -> None:
-    _as_older(storage, has_checksum=True)
-    path = Path(storage.root) / "tables" / "tasks" / f"{run_ids['stream']}.parquet"
-    whole = path.read_bytes()
-    for position in range(0, len(whole), 97):
-        changed = bytearray(whole)
-        changed[position] ^= 1
-        path.write_bytes(changed)
-        (damage,) = inspect(storage).damages
-        assert damage.run_ids == (run_ids["stream"],)
-
-
-@pytest.mark.parametrize("has_checksum", [False, True])
-def test_a_compacted_table_of_an_older_raylot_is_read_and_checked(
-    storage: Storage, has_checksum: bool
-) -> None:
-    run_all(Path(storage.root), seed=1)
-    before = results.read(storage, "tickets")
-    paths = list(Path(storage.root).glob("tables/tickets/*.parquet"))
-    names = sorted(path.stem for path in paths)
-    old = (
-        Path(storage.root) / "tables/tickets/compacted" / f"{names[0]}-{names[1]}-0123abcd.parquet"
-    )
-    old.parent.mkdir()
-    rows = pa.concat_tables([pq.read_table(path) for path in sorted(paths)])
-    counts = {b"raylot.runs": json.dumps(dict.fromkeys(names, len(rows) // 2)).encode()}
-    _write_older(old, rows.replace_schema_metadata(counts), has_checksum=has_checksum)
-    for path in paths:
-        path.unlink()
-    pd.testing.assert_frame_equal(results.read(storage, "tickets"), before)
-    assert results.read_run(storage, "tickets", names[1])
-    assert inspect(storage).damages == []
-    content = bytearray(old.read_bytes())
-    content[10:200] = b"\xff" * 190
-    old.write_bytes(content)
-    assert len(results.read(storage, "tickets")) == 0
-    assert {damage.path for damage in inspect(storage).damages} == {
-        f"tables/tickets/compacted/{old.name}"
-    }
-    assert set(inspect(storage).to_compute_again) == set(names)
-
-
-def test_damage_in_a_large_file_without_a_digest_is_reported_wherever_it_is_read(
-    storage: Storage, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Only reading the damaged column finds it; the names of the runs are whole."""
-    run_all(Path(storage.root), seed=1)
-    results.compact(storage)
-    (path,) = Path(storage.root).glob("tables/tasks/compacted/*")
-    old = path.rename(path.with_name("-".join([*path.stem.split("-")[:2], "0123abcd.parquet"])))
-    names = pq.ParquetFile(old).schema_arrow.names
-    chunk = pq.ParquetFile(old).metadata.row_group(0).column(names.index("test_accuracy"))
-    whole = old.read_bytes()
-    content = bytearray(whole)
-    content[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
-    old.write_bytes(content)
-
-    relative = f"tables/tasks/compacted/{old.name}"
-    run_ids = set(results.read(storage, "tasks", ["run_id"])["run_id"])
-    assert len(run_ids) == 2
-    (old.parent / "z-z-whole.parquet").write_bytes(whole)
-    results.compact(storage)
-    assert set(results.read(storage, "tasks")["run_id"]) == run_ids, (
-        "the damaged one does not count"
-    )
-    (old.parent / "z-z-whole.parquet").unlink()
-    assert len(results.read(storage, "tasks")) == 0
-    assert results.read_run(storage, "tasks", min(run_ids)) is None
-    assert relative in {damage.path for damage in inspect(storage, artifacts=True).damages}
-    results.write(storage, "tasks", min(run_ids), [{"run_id": min(run_ids), "task": 0}])
-    caplog.clear()
-    results.compact(storage)
-    results.forget_runs(storage, run_ids)
-    assert f"{relative}: damaged (" in caplog.text
-    assert old.read_bytes() == content
 
 
 # ------------------------------------------------------------------ messages

@@ -14,7 +14,9 @@ import pytest
 
 from raylot import results
 from raylot.config import StreamRun, TicketsRun, TicketStreamRun
+from raylot.config.concepts import InterventionParameters, ShiftParameters
 from raylot.foundation.errors import OptionError
+from raylot.foundation.version import VERSION
 from raylot.results import SCHEMAS
 from raylot.storage import Storage
 
@@ -152,6 +154,29 @@ def test_a_table_written_before_a_column_existed_is_read(storage: Storage) -> No
     assert frame["learning_speed"].isna().to_dict() == {"new": False, "old": True}
 
 
+# ------------------------------------------------------------------ versions
+
+
+@pytest.mark.parametrize("version", ["0.0.9", "0.1.0", "0.1.10"])
+@pytest.mark.parametrize(
+    "call", [lambda root: results.read(root, "runs", ["seed"]), results.compact]
+)
+def test_runs_of_an_older_raylot_are_refused_by_its_number(
+    call: Any, version: str, storage: Storage
+) -> None:
+    for run_id, written in (("a", version), ("b", VERSION)):
+        results.write(storage, "runs", run_id, [{"run_id": run_id, "raylot_version": written}])
+    with pytest.raises(OptionError, match=f"^storage={storage.root}: .*, not {version}: "):
+        call(storage.root)
+    assert results.read(storage, "tasks").empty
+
+
+@pytest.mark.parametrize("version", ["0.2.0", "0.10.0", "1.0.0", VERSION, None, "not one"])
+def test_runs_of_this_raylot_and_newer_ones_are_read(version: str | None, storage: Storage) -> None:
+    results.write(storage, "runs", "a", [{"run_id": "a", "raylot_version": version}])
+    assert list(results.read(storage, "runs", ["seed"])) == ["seed"]
+
+
 # ------------------------------------------------------------------ finished runs
 
 
@@ -172,9 +197,18 @@ def test_finished_runs_can_be_forgotten(storage: Storage) -> None:
 
 @pytest.mark.parametrize("table", SCHEMAS)
 def test_every_table_says_whose_its_rows_are(table: str) -> None:
-    identity = list(results.identity_columns(StreamRun()))
-    assert identity == ["run_id", "dataset", "network", "shift", "intervention", "seed"]
-    assert list(SCHEMAS[table])[:6] == identity
+    doses = (*ShiftParameters.model_fields, "intervention", *InterventionParameters.model_fields)
+    identity = ["run_id", "dataset", "network", "shift", *doses, "seed"]
+    assert list(results.identity_columns(StreamRun())) == identity
+    assert list(SCHEMAS[table])[: len(identity)] == identity
+
+
+def test_a_row_has_the_parameters_that_its_shift_and_intervention_use() -> None:
+    run = TicketsRun(shift="noise", noise_step=0.1, intervention="l2", l2_strength=1e-3)
+    row = results.identity_columns(run)
+    names = (*ShiftParameters.model_fields, *InterventionParameters.model_fields)
+    given = {name: row[name] for name in names if row[name] is not None}
+    assert given == {"noise_step": 0.1, "period": 0, "gradual": 0.0, "l2_strength": 1e-3}
 
 
 @pytest.mark.parametrize("model", [StreamRun, TicketsRun, TicketStreamRun])

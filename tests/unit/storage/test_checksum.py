@@ -17,7 +17,7 @@ def content() -> bytes:
 
 
 def test_every_flipped_bit_is_noticed(content: bytes) -> None:
-    assert checksum.check(content, "path", is_required=True)
+    checksum.check(content, "path")
     for position in range(len(content)):
         for bit in range(8):
             changed = bytearray(content)
@@ -25,13 +25,13 @@ def test_every_flipped_bit_is_noticed(content: bytes) -> None:
             with pytest.raises(
                 DamagedFileError, match=r"^path: damaged \((its|it has no) checksum"
             ):
-                checksum.check(bytes(changed), "path", is_required=True)
+                checksum.check(bytes(changed), "path")
 
 
 def test_every_cut_is_noticed(content: bytes) -> None:
     for length in range(len(content)):
         with pytest.raises(DamagedFileError):
-            checksum.check(content[:length], "path", is_required=True)
+            checksum.check(content[:length], "path")
 
 
 def test_a_fingerprint_tells_files_apart_and_equals_the_checksum(content: bytes) -> None:
@@ -44,7 +44,6 @@ def test_files_with_a_checksum_are_ordinary_files(content: bytes) -> None:
     assert safetensors.torch.load(content)["a"].tolist() == [0, 1, 2, 3, 4]
 
 
-def test_a_checksum_may_be_missing_where_older_versions_wrote_none() -> None:
-    assert not checksum.check(b"PAR1", "path")
+def test_a_file_without_a_checksum_is_damaged() -> None:
     with pytest.raises(DamagedFileError, match="it has no checksum"):
-        checksum.check(b"PAR1", "path", is_required=True)
+        checksum.check(b"PAR1", "path")

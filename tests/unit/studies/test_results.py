@@ -52,6 +52,18 @@ def found(study: Path) -> raylot.Results:
     return raylot.open(study)
 
 
+@pytest.mark.parametrize("call", [raylot.open, lambda root: raylot.run(raylot.Study(), root)])
+def test_a_storage_of_an_older_raylot_is_refused(
+    call: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    row = {"run_id": "abc", "raylot_version": "0.1.9"}
+    results.write(Storage(tmp_path), "runs", "abc", [row])
+    with pytest.raises(
+        raylot.OptionError, match=r"must have been written by raylot .*, not 0\.1\.9:"
+    ):
+        call(tmp_path)
+
+
 def test_it_has_a_short_repr(found: raylot.Results, study: Path) -> None:
     assert repr(found) == f"Results('{study}', 14 runs ended)"
 

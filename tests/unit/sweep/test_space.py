@@ -9,7 +9,7 @@ from ray import tune
 from ray.tune.search.variant_generator import generate_variants
 
 from raylot.config import Study
-from raylot.sweep.space import distinct, grid, points, split, study_spaces
+from raylot.sweep.space import distinct, grid, points, remarks_on_unused, split, study_spaces
 
 
 def test_a_space_resolves_the_same_way_each_time() -> None:
@@ -113,3 +113,41 @@ def test_what_runs_share_and_what_is_their_own_are_all_their_options() -> None:
     assert [options["rounds"] for options in own] == [7, 10]
     for run, options in zip(runs, own, strict=True):
         assert type(run)(**shared, **options) == run
+
+
+@pytest.mark.parametrize(
+    ("options", "unused"),
+    [
+        ({}, []),
+        ({"shifts": "stationary", "fraction": 0.5, "period": 2}, ["fraction", "period"]),
+        ({"shifts": "stationary,noise", "fraction": 0.5, "period": 2}, ["fraction"]),
+        ({"shifts": "stationary", "fraction": 1.0}, []),
+        ({"interventions": "none,l2", "l2_strength": 1e-3, "shrink": 0.5}, ["shrink"]),
+        ({"interventions": "none", "perturb_every": "step"}, ["perturb_every"]),
+        ({"network": "lenet", "hidden": 8, "width": 8}, ["hidden", "width"]),
+    ],
+)
+def test_parameters_that_nothing_uses_are_remarked_upon(
+    options: dict[str, Any], unused: list[str]
+) -> None:
+    study = Study.checked(**options)
+    runs = [study.stream_run(**point) for point in points(study_spaces(study)[0])]
+    said = remarks_on_unused(study, runs)
+    assert [line.partition(":")[0] for line in said] == unused
+    if "fraction" in unused:
+        assert said[0] == "fraction: used by none of the chosen shifts, so it changes nothing"
+
+
+def test_a_run_is_logged_without_what_it_does_not_use() -> None:
+    study = Study()
+    runs = [
+        study.stream_run(seed=0, intervention=intervention, l2_strength=strength)
+        for intervention, strength in (("none", 1e-3), ("l2", 1e-4), ("l2", 1e-3))
+    ]
+    shared, own = split(runs, searched={"intervention", "l2_strength"})
+    assert own == [
+        {"intervention": "none"},
+        {"intervention": "l2", "l2_strength": 1e-4}, {"intervention": "l2", "l2_strength": 1e-3},
+    ]  # fmt: skip
+    assert "shrink" not in shared
+    assert [type(run)(**shared, **options) for run, options in zip(runs, own, strict=True)] == runs

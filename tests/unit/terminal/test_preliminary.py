@@ -59,6 +59,22 @@ def test_other_options_are_named_and_interventions_known_by_their_value() -> Non
     ]
 
 
+def test_doses_are_named_as_the_analysis_names_them() -> None:
+    """The control has no dose of the shift, and the same one of the intervention."""
+    runs = [
+        _STUDY.tickets_run(seed=0, intervention="l2", l2_strength=strength, fraction=0.5,
+                           shift=shift, sparsity=0.8, task=0)
+        for strength in (1e-4, 1e-3)
+        for shift in ("permuted_pixels", "stationary")
+    ]  # fmt: skip
+    answer = AnswerSoFar.of(runs, {"shift", "l2_strength"})
+    assert [name for name, _, _ in answer.places.values()] == [
+        "permuted_pixels(0.5) l2(1e-4)", "stationary l2(1e-4)",
+        "permuted_pixels(0.5) l2(1e-3)", "stationary l2(1e-3)",
+    ]  # fmt: skip
+    assert answer.controls["permuted_pixels(0.5) l2(1e-3)"] == "stationary l2(1e-3)"
+
+
 def test_from_first_to_last_snapshot_over_the_seeds_that_have_both() -> None:
     answer = _answer(seeds=3)
     assert answer.known() == []

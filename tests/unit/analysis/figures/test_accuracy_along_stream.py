@@ -54,6 +54,20 @@ def test_a_seed_that_diverged_leaves_the_others(tmp_path: Path) -> None:
     assert line.get_ydata() == pytest.approx([0.55, 0.55, 0.5, 0.5])
 
 
+def test_a_dose_has_one_colour_in_all_panels(tmp_path: Path) -> None:
+    """Also where another one is missing."""
+    for strength, shifts in ((1e-4, ["noise"]), (1e-3, ["noise", "rotation"])):
+        for seed in (0, 1):
+            write_study(
+                tmp_path, values, seeds=(seed,), tasks=range(4), shifts=shifts,
+                intervention="l2", l2_strength=strength,
+            )  # fmt: skip
+    noise, rotation = accuracy_along_stream(materials(tmp_path)).axes
+    weaker, stronger = (line.get_color() for line in noise.get_lines())
+    assert [line.get_color() for line in rotation.get_lines()] in ([weaker], [stronger])
+    assert weaker != stronger
+
+
 def test_a_line_per_intervention(tmp_path: Path) -> None:
     for intervention in ("none", "redo"):
         write_study(

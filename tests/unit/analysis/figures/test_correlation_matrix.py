@@ -49,7 +49,7 @@ def material(shifts: tuple[str, ...], sparsities: tuple[float, ...], tickets: in
     found = pd.DataFrame(rows())
     return SimpleNamespace(
         correlations=lambda _: found, frame=frame, title="", left_out=0,
-        shown_tickets=list(found["ticket_measure"].unique()),
+        shown_tickets=list(found["ticket_measure"].unique()), shift_colours={},
     )  # fmt: skip
 
 

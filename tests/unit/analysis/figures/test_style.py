@@ -31,6 +31,18 @@ def test_names_of_plugins_look_like_nothing_else() -> None:
         assert len(set(found.values())) == len(names)
 
 
+def test_doses_are_shades_of_their_names_colour() -> None:
+    names = ["none", "l2(1e-3)", "l2(1e-4)", "redo"]
+    found = intervention_colours(names)
+    alone = intervention_colours(["none", "l2", "redo"])
+    assert intervention_colours(["l2(1e-3)"]) == {"l2(1e-3)": alone["l2"]}
+    assert (found["none"], found["redo"]) == (alone["none"], alone["redo"])
+    # #0072b2, half way to black and half way to white: (0 + 255) / 2 = 127.5 is 80 in hex
+    assert (found["l2(1e-3)"], found["l2(1e-4)"]) == ("#003959", "#80b9d8")
+    many = [f"l2(0.{number})" for number in range(1, 10)]
+    assert len({*intervention_colours(many).values()}) == 9
+
+
 def test_more_names_than_there_are_colours() -> None:
     names = [f"mine_{number}" for number in range(30)]
     for found in (shift_colours(names), shift_markers(names), intervention_colours(names)):

@@ -16,9 +16,12 @@ from raylot import results
 from raylot.analysis import command
 from raylot.analysis.report import report, report_data
 from raylot.config import Study
-from raylot.results.integrity import Unfinished
+from raylot.results.integrity import Unfinished, unfinished_runs
 from raylot.storage import Storage
+from raylot.trials.stream import StreamTrial
+from raylot.trials.tickets import TicketsTrial
 from tests.unit.analysis.studies import falling, falling_metrics, write_study, write_ticket_stream
+from tests.unit.trials.runs import finish, trial_config
 
 
 def write(root: Path) -> int:
@@ -132,6 +135,21 @@ def test_without_dense_ticket_streams_the_stream_itself_is_compared(tmp_path: Pa
     assert len(by_start) == 4
 
 
+def test_ticket_streams_of_each_dose_are_drawn(tmp_path: Path) -> None:
+    for strength, accuracy in ((1e-4, 0.5), (1e-3, 0.25)):
+        options = {"rounds": 3, "l2_strength": strength}
+        write_study(tmp_path, falling, seeds=(0,), tasks=(0, 3), intervention="l2", **options)
+        study = Study.checked(tasks=4, snapshots="0,3", ticket_tasks=1, **options)
+        write_ticket_stream(tmp_path, study, [accuracy], seed=0, task=0, intervention="l2")
+    data = held(tmp_path)
+    names = data["streams"]["intervention"]
+    found = {
+        names[line["stream"]]: line["mean"] for line in data["ticket_streams"]["lines"]
+        if line["seed"] == "0" and line["subnetwork"] == "ticket"
+    }  # fmt: skip
+    assert found == {"l2(1e-4)": [0.5], "l2(1e-3)": [0.25]}
+
+
 def test_streams_of_which_the_protocol_is_not_known_are_never_averaged(tmp_path: Path) -> None:
     """Those that have not ended tell theirs in their saved state."""
     write_study(tmp_path, falling, seeds=(0, 1), finished=False)
@@ -145,6 +163,21 @@ def test_streams_of_which_the_protocol_is_not_known_are_never_averaged(tmp_path:
     begun = report_data.begun(results.read(tmp_path, "runs"), unfinished)
     known = report_data.streams(begun, tasks)
     assert known["protocol"].tolist() == ["abc", "def"]
+
+
+def test_a_stream_that_has_not_ended_tells_its_dose_in_its_saved_state(tmp_path: Path) -> None:
+    """So the one that has ended is named by its dose everywhere."""
+    plain = {"intervention": "l2"}
+    finish(StreamTrial(trial_config(tmp_path, **plain)))
+    for task in (0, 2, 3):
+        finish(TicketsTrial(trial_config(tmp_path, **plain, task=task)))
+    running = StreamTrial(trial_config(tmp_path, **plain, l2_strength=1e-3))
+    assert not running.step()["done"]
+    (unfinished,) = unfinished_runs(Storage(tmp_path), results.finished_runs(Storage(tmp_path)))
+    assert unfinished.dose == running.run.dose
+    data = held(tmp_path)
+    assert data["filters"]["intervention"] == ["l2(1e-3)", "l2(1e-4)"]
+    assert data["correlations"]["intervention"]["texts"] == ["l2(1e-4)"]
 
 
 def test_sparsities_with_many_digits_are_offered_as_they_stand_in_the_rows(tmp_path: Path) -> None:

@@ -13,8 +13,6 @@ import pytest
 from raylot import plugins, results
 from raylot.analysis.report import report_data
 from raylot.analysis.tables.observations import (
-    NOT_GIVEN,
-    dose_text,
     label_variants,
     observe,
     options_by_protocol,
@@ -22,6 +20,7 @@ from raylot.analysis.tables.observations import (
 )
 from raylot.analysis.tables.ticket_streams import search_protocols
 from raylot.config import TicketStreamRun
+from raylot.config.doses import NOT_GIVEN
 from raylot.results.integrity import Unfinished
 from raylot.storage import Storage
 from tests.unit.analysis.studies import write_study
@@ -170,7 +169,6 @@ def test_tickets_of_plugins_are_found_again(version: Callable[[int], None]) -> N
 
 
 def test_an_option_that_one_protocol_lacks_is_said_in_words(tmp_path: Path) -> None:
-    """As those that an older raylot did not have."""
     for lr in (0.001, 0.002):
         write_study(tmp_path, at, seeds=(0,), lr=lr)
     observed = observe(Storage(tmp_path))
@@ -204,15 +202,19 @@ def test_doses_of_an_intervention_are_told_apart_beside_one_control(tmp_path: Pa
     assert _labels(tmp_path) == {"none": both, "l2_init(1e-4)": both, "l2_init(1e-3)": both}
     found = settings(observe(Storage(tmp_path)))
     assert {len(setting.frame) for setting in found} == {4}  # two shifts, two snapshots
-    assert {setting.suffix for setting in found} == {"_none", "_l2_init_1e-4", "_l2_init_1e-3"}
+    assert {setting.suffix for setting in found} == {"_none", "_l2_init=1e-4", "_l2_init=1e-3"}
     assert {setting.suffix_of_interventions for setting in found} == {""}
     assert all("strength" not in setting.title for setting in found)
 
 
-def test_one_dose_goes_by_its_name(tmp_path: Path) -> None:
-    write_study(tmp_path, at, seeds=(0,), intervention="l2_init", l2_strength=1e-3)
-    write_study(tmp_path, at, seeds=(0,), intervention="l2", l2_strength=1e-4)
-    assert _labels(tmp_path) == {"l2_init": {"permuted_pixels"}, "l2": {"permuted_pixels"}}
+def test_one_dose_is_told_unless_it_is_the_default(tmp_path: Path) -> None:
+    write_study(tmp_path, at, seeds=(0,), intervention="l2_init", l2_strength=1e-3, fraction=0.5)
+    (setting,) = settings(observe(Storage(tmp_path)))
+    assert setting.title.endswith(", intervention=l2_init(1e-3)")
+    assert setting.suffix == ""
+    write_study(tmp_path, at, seeds=(0,), intervention="l2", l2_strength=1e-4, fraction=0.5)
+    shifts = {"permuted_pixels(0.5)"}
+    assert _labels(tmp_path) == {"l2_init(1e-3)": shifts, "l2": shifts}
 
 
 def test_doses_of_a_shift_are_told_apart_beside_one_control(tmp_path: Path) -> None:
@@ -249,37 +251,33 @@ def test_versions_of_a_plugin_have_doses_too(
     assert all(name.startswith("clip@") for name in names)
 
 
-def test_an_old_row_without_a_parameter_is_at_its_default() -> None:
-    """No other dose than a row of today, whose parameter is at its default too."""
-    runs = pd.DataFrame({
-        "run_id": ["old", "new", "other"], "plugins": None, "shift": "noise",
-        "intervention": "redo", "redo_threshold": 0.025, "redo_interval": [None, 100.0, 7.0],
-        "l2_strength": [1e-3, None, None],  # an older raylot wrote what was not used too
-    })  # fmt: skip
-    labelled = label_variants(runs[["run_id", "shift", "intervention"]], runs)
-    assert labelled["intervention"].tolist() == ["redo(100)", "redo(100)", "redo(7)"]
-    assert set(labelled["shift"]) == {"noise"}
+def test_only_runs_that_have_not_failed_decide_which_doses_are_told(tmp_path: Path) -> None:
+    for strength in (1e-4, 1e-3):
+        write_study(tmp_path, at, seeds=(0,), intervention="l2", l2_strength=strength)
+    runs = results.read(tmp_path, "runs")
+    failed = runs.assign(status=runs["status"].mask(runs["l2_strength"] == 1e-3, "failed"))
+    labels = label_variants(runs, failed)["intervention"]
+    assert {*labels[runs["l2_strength"] == 1e-4]} == {"l2"}
+    assert {*labels[runs["l2_strength"] == 1e-3]} == {"l2(1e-3)"}, "never averaged with the others"
+
+
+def test_a_run_without_a_row_in_runs_has_its_dose(tmp_path: Path) -> None:
+    """A sweep writes the row in ``runs`` last; or it was lost."""
+    for strength in (1e-4, 1e-3):
+        write_study(tmp_path, at, seeds=(0,), intervention="l2", l2_strength=strength)
+    runs = results.read(tmp_path, "runs")
+    for name in ("snapshots", "tasks"):
+        rows = results.read(tmp_path, name)
+        labelled = label_variants(rows, runs[runs["l2_strength"] == 1e-4])["intervention"]
+        assert {*labelled} == {"l2(1e-4)", "l2(1e-3)"}
+        assert labelled.equals(label_variants(rows, runs)["intervention"])
 
 
 def test_doses_of_runs_that_have_not_ended_are_told_apart(tmp_path: Path) -> None:
     write_study(tmp_path, at, seeds=(0,), intervention="l2", l2_strength=1e-3)
     dose = {"shift": "permuted_pixels", "intervention": "l2", "l2_strength": 1e-4}
     unfinished = Unfinished("f" * 12, "stream", "stream seed=0", 1, 2, "p", None, dose)
-    runs = results.read(tmp_path, "runs")
-    begun = report_data.begun(runs, [unfinished])
+    begun = report_data.begun(results.read(tmp_path, "runs"), [unfinished])
     observed = observe(Storage(tmp_path), begun=begun)
     assert set(observed.frame["intervention"]) == {"l2(1e-3)"}
-    row = pd.DataFrame([{"run_id": "f" * 12, "shift": "permuted_pixels", "intervention": "l2"}])
-    assert label_variants(row, begun)["intervention"].tolist() == ["l2(1e-4)"]
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (1e-3, "1e-3"), (0.5, "0.5"), (0.01, "0.01"), (0.0025, "0.0025"), (1e-7, "1e-7"),
-        (0.0, "0"), (100, "100"), (100.0, "100"), (1.5, "1.5"), (True, "true"), ("task", "task"),
-        (0.12345678, "0.12345678"), (1e-4, "1e-4"), (np.True_, "true"),
-    ],
-)  # fmt: skip
-def test_a_dose_reads_as_a_user_writes_it(value: Any, text: str) -> None:
-    assert dose_text(value) == text
+    assert label_variants(begun, begun)["intervention"].iloc[-1] == "l2(1e-4)"

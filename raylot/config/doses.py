@@ -1,0 +1,51 @@
+"""How doses of shifts and interventions are written: ``l2_init(1e-3)``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from decimal import Decimal
+from typing import Any
+
+from raylot.config.concepts import PARAMETERS, parameters_used
+
+#: The text for an option that was not given.
+NOT_GIVEN = "not given"
+
+
+def labelled(kind: str, dose: Mapping[str, Any], varied: Collection[str] = ()) -> str:
+    """Names a shift or intervention with its dose: the parameters that vary, or differ from their
+    defaults.
+
+    The value alone stands for the first parameter, as in ``permuted_pixels(0.5)``; others have
+    their names, as in ``permuted_pixels(gradual=0.5)``.
+
+    Args:
+        kind: ``shift`` or ``intervention``.
+        dose: its name, and the values of the parameters that it uses.
+        varied: parameters that are written even at their defaults.
+    """
+    name, declared = str(dose[kind]), PARAMETERS[kind].model_fields
+    used = parameters_used(kind, name)
+    told = [p for p in used if p in varied or dose[p] != declared[p].default]
+    parts = [f"{parameter}={dose_text(dose[parameter])}" for parameter in told]
+    if told == [*used[:1]]:
+        parts = [dose_text(dose[parameter]) for parameter in told]
+    return f"{name}({', '.join(parts)})" if parts else name
+
+
+def dose_text(value: Any) -> str:
+    """Returns a parameter's value, short and exact: ``1e-3``, ``0.5``, ``100``, ``true``."""
+    if value is None:
+        return NOT_GIVEN
+    if isinstance(value, str):
+        return value
+    if str(value) in ("True", "False"):  # also numpy's
+        return str(value).lower()
+    plain = repr(float(value)).removesuffix(".0")
+    power = f"{Decimal(plain):e}"
+    return power if abs(value) < 1 and len(power) < len(plain) else plain
+
+
+def in_file_names(label: str) -> str:
+    """``redo(redo_interval=50)`` -> ``redo=redo_interval=50``: no plugin's name has a ``=``."""
+    return label.replace("(", "=").replace(", ", "=").replace(")", "").replace(" ", "_")

@@ -1,0 +1,68 @@
+"""What is declared to use a parameter is what reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import nn
+
+from raylot import interventions, networks, tasks
+from raylot.config import OptimizerOptions, StreamRun
+from raylot.config.concepts import PARAMETERS, parameters, parameters_used
+from raylot.foundation.names import BUILT_IN
+from raylot.foundation.randomness import RandomKey
+from raylot.tasks import datasets
+from raylot.training.generic import build_optimizer
+
+#: Built-in choices by kind.
+CHOICES = BUILT_IN | {"optimizer": get_args(OptimizerOptions.model_fields["optimizer"].annotation)}
+
+
+class Recorded:
+    """Passes on a run's options, and remembers which were read."""
+
+    def __init__(self, run: StreamRun) -> None:
+        self._run = run
+        self.read: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        self.read.add(name)
+        return getattr(self._run, name)
+
+
+def _make_tasks(options: Any) -> None:
+    for t in (0, 1):
+        tasks.make_task(datasets.load(StreamRun()), options, 0, t)
+
+
+#: Kind -> what builds the chosen one.
+BUILD: dict[str, Callable[[Any], object]] = {
+    "shift": _make_tasks,
+    "network": lambda options: networks.build(options, (1, 8, 8), 10, RandomKey((0,))),
+    "intervention": interventions.make,
+    "optimizer": lambda options: build_optimizer(nn.Parameter(torch.zeros(2)), options, None),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind in PARAMETERS for name in CHOICES[kind]]
+)
+def test_what_is_built_reads_the_parameters_that_it_uses(kind: str, name: str) -> None:
+    """Apart from ``period``, which repeats the tasks of any shift (the stationary one's anyway),
+    and ``gradual``, which mixes any two."""
+    recorded = Recorded(StreamRun(**{kind: name}))  # type: ignore[arg-type]
+    BUILD[kind](recorded)
+    used, apart = {*parameters_used(kind, name)}, {"period", "gradual"}
+    assert recorded.read & {*parameters(kind)} - apart == used - apart
+    assert used & apart == (apart if kind == "shift" and name != "stationary" else set())
+
+
+def test_only_what_is_built_in_is_declared_to_use_parameters() -> None:
+    """A misspelt name would be nobody's."""
+    for kind, model in PARAMETERS.items():
+        for parameter in parameters(kind):
+            declared: Any = model.model_fields[parameter].json_schema_extra
+            assert {*declared["used_by"], *declared["unused_by"]} <= {*CHOICES[kind]}
