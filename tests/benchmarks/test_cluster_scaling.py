@@ -7,6 +7,7 @@ import pytest
 from tests.benchmarks import cluster_scaling
 
 
+@pytest.mark.slow  # a minute, and no promise depends on it
 def test_it_prints_a_line_for_each_sweep(capsys: pytest.CaptureFixture[str]) -> None:
     cluster_scaling.main(["--trials", "2", "--sleeping", "2", "--sleep", "0.1", "--nodes", "1"])
     said = capsys.readouterr().out.splitlines()

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from raylot import results
 
 SCRIPT = Path(__file__).with_name("results_at_scale.py")
@@ -17,6 +19,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow  # a minute, and no promise depends on it
 def test_it_measures_what_it_says(tmp_path: Path) -> None:
     done = run("--runs", "1", "--small-files", "--storage", str(tmp_path))
     assert done.stderr == ""

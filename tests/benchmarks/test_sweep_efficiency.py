@@ -7,6 +7,7 @@ import pytest
 from tests.benchmarks import sweep_efficiency
 
 
+@pytest.mark.slow  # a minute, and no promise depends on it
 def test_it_prints_what_one_more_trial_costs(capsys: pytest.CaptureFixture[str]) -> None:
     assert sweep_efficiency.main(["--only", "short", "--trials", "1"]) == 0
     said = capsys.readouterr().out

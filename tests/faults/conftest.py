@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import fcntl
 from pathlib import Path
 
 import pytest
 
-from tests.faults.processes import Driver
+from raylot.command.arguments import parse
+from raylot.results.integrity import ended_runs
+from raylot.storage import Storage
+from raylot.sweep import study_spaces
+from raylot.sweep.execution import TRAINABLES
+from raylot.sweep.sweep import Sweep
+from tests.faults.processes import TINY
+from tests.unit.trials.runs import finish, run_config
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A storage with the tiny sweep; computed once for all test processes."""
-    own = tmp_path_factory.getbasetemp()
-    shared = own if worker_id == "master" else own.parent
-    storage, done = shared / "undisturbed", shared / "undisturbed.done"
-    with (shared / "undisturbed.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists():
-            with Driver(storage, "--address", "local") as driver:
-                driver.finishes()
-            done.touch()
-    return storage
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A storage with the tiny sweep, computed run by run in this process, without Ray."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    study, storage = parse("", "undisturbed", TINY).study, Storage(root)
+    for stage in Sweep(study, storage, *study_spaces(study)).stages:
+        for run in stage.ready(ended_runs(storage), storage):
+            finish(TRAINABLES[run.kind](run_config(run, storage.root)))
+    return root

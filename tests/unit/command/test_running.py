@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +169,15 @@ def test_a_storage_that_goes_away_during_the_analyses_is_no_mistake_of_the_user(
     assert error.endswith(f" {CONTINUE}")
 
 
+@pytest.fixture
+def pythons_handler() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where a shell has started the tests with ``&``."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("pythons_handler")
 def test_ctrl_c_ends_an_analysis_too(
     tmp_path: Path,
     said_by_analyses: dict[str, Callable[[str], object]],
