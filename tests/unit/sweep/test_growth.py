@@ -502,11 +502,12 @@ def test_a_search_that_has_lost_a_mask_starts_anew(tmp_path: Path, damage: str) 
 # ------------------------------------------------------------------ what the dry run says
 
 
-def left(root: Path, **options: Any) -> dict[str, tuple[int, int]]:
-    """Stage -> runs and steps that the dry run says are left."""
-    lines = sweep_of(root, **options).plan().splitlines()[1:]
-    numbers = {line[:15].strip(): line[15:].replace(",", "").split() for line in lines}
-    return {stage: (int(words[2]), int(words[-1])) for stage, words in numbers.items()}
+def left(root: Path, **options: Any) -> dict[str, tuple[int, int, int]]:
+    """Stage -> new runs, runs to grow, and training steps that the dry run says are left."""
+    lines = sweep_of(root, **options).plan().splitlines()
+    assert lines[0].split()[2:5] == ["finished", "new", "to"]
+    numbers = {line[:15].strip(): line[15:].replace(",", "").split() for line in lines[1:]}
+    return {name: (int(of[2]), int(of[3]), int(of[-1])) for name, of in numbers.items()}
 
 
 @pytest.fixture(scope="module")
@@ -519,31 +520,36 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     ("wider", "streams", "tickets"),
+    # For each: new runs, runs to grow, trainings.
     [
-        ({}, (0, 0), (0, 0)),
+        ({}, (0, 0, 0), (0, 0, 0)),
         # Each of 2 more tickets is trained densely and in 2 rounds, and has its random mask.
-        ({"tickets": 4}, (0, 0), (2, 2 * 2 * 4)),
-        ({"tickets": 4, "random_masks": 2}, (0, 0), (2, 2 * 2 * 3)),
-        ({"reinit_tickets": 2}, (0, 0), (2, 2 * 2)),
-        ({"random_masks": 1}, (0, 0), (0, 0)),
-        ({"tolerance": 0.1}, (0, 0), (2, 0)),
-        ({"tasks": 7}, (1, 3), (0, 0)),
-        ({"tasks": 2, "snapshots": "0"}, (0, 0), (0, 0)),
-        # From snapshot 0 to 2 again; a search has 2 tickets, each thrice, and 2 random masks.
-        ({"snapshots": "0,2,3"}, (1, 2), (1, 8)),
-        # From snapshot 0 to 1, and on to 2.
-        ({"snapshots": "0,1,2,3"}, (1, 2), (2, 16)),
-        ({"tasks": 6, "snapshots": "0,2,3,5"}, (1, 2 + 2), (2, 16)),
+        ({"tickets": 4}, (0, 0, 0), (0, 2, 2 * 2 * 4)),
+        ({"tickets": 4, "random_masks": 2}, (0, 0, 0), (0, 2, 2 * 2 * 3)),
+        ({"reinit_tickets": 2}, (0, 0, 0), (0, 2, 2 * 2)),
+        ({"tickets": 1, "random_masks": 1}, (0, 0, 0), (0, 0, 0)),
+        ({"tolerance": 0.1}, (0, 0, 0), (0, 2, 0)),
+        ({"tasks": 7}, (0, 1, 3), (0, 0, 0)),
+        ({"tasks": 2, "snapshots": "0"}, (0, 0, 0), (0, 0, 0)),
+        # Tasks 0 and 1 again; a search trains 2 tickets thrice, and 2 random masks.
+        ({"snapshots": "0,2,3"}, (0, 1, 2), (1, 0, 8)),
+        # Task 0 again for one snapshot, and on with task 1 for the other.
+        ({"snapshots": "0,1,2,3"}, (0, 1, 2), (2, 0, 16)),
+        ({"tasks": 6, "snapshots": "0,2,3,5"}, (0, 1, 2 + 2), (2, 0, 16)),
         # 4 tasks, and 2 searches.
-        ({"seeds": "0-1"}, (1, 4), (2, 16)),
-        ({"seeds": "0-1", "tasks": 5}, (2, 1 + 5), (2, 16)),
+        ({"seeds": "0-1"}, (1, 0, 4), (2, 0, 16)),
+        ({"seeds": "0-1", "tasks": 5, "tickets": 3}, (1, 1, 5 + 1), (2, 2, 2 * 12 + 2 * 4)),
     ],
     ids=str,
 )
 def test_the_dry_run_says_what_is_left_in_training_steps(
-    asked: Path, wider: dict[str, Any], streams: tuple[int, int], tickets: tuple[int, int]
+    asked: Path,
+    wider: dict[str, Any],
+    streams: tuple[int, int, int],
+    tickets: tuple[int, int, int],
 ) -> None:
     expected = {"streams": streams, "tickets": tickets}
     assert left(asked, **{"tasks": 4, "snapshots": "0,3", **wider}) == {
-        stage: (runs, trainings * STEPS) for stage, (runs, trainings) in expected.items()
+        stage: (new, growing, trainings * STEPS)
+        for stage, (new, growing, trainings) in expected.items()
     }
