@@ -265,17 +265,27 @@ class StreamRun(
                 wider[name] = max(there, getattr(self, name))
         return self.model_copy(update=wider)
 
-    def steps_beyond(self, extent: Mapping[str, Any]) -> int:
-        """Training steps of this run if a run of the same identity has ended with this extent."""
+    def steps_beyond(self, extent: Mapping[str, Any], *, has_latest: bool = True) -> int:
+        """Training steps of this run if a run of the same identity has ended with this extent.
+
+        Args:
+            extent: of the run that has ended.
+            has_latest: whether it has left the state from which a stream goes on.
+        """
         if not extent:
             return self.training_steps
         wider = self.widened(extent)
         there = self.model_copy(update=dict(extent)).training_steps
-        return wider.training_steps - there + self._steps_again(extent, wider.extent)
+        again = self._steps_again(extent, wider.extent, has_latest)
+        return wider.training_steps - there + again
 
-    def _steps_again(self, extent: Mapping[str, Any], wanted: Mapping[str, Any]) -> int:
+    def _steps_again(
+        self, extent: Mapping[str, Any], wanted: Mapping[str, Any], has_latest: bool
+    ) -> int:
         """Training steps on tasks of a stream that are trained again to reach a wider extent."""
-        steps = stream_steps(extent, [wanted], keeps_optimizer=self.carry_optimizer)
+        steps = stream_steps(
+            extent, [wanted], has_latest=has_latest, keeps_optimizer=self.carry_optimizer
+        )
         return sum(s.is_again and s.trains for s in steps) * self.training_steps_per_task
 
     @property
@@ -351,7 +361,9 @@ class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
                 )
         return self
 
-    def _steps_again(self, extent: Mapping[str, Any], wanted: Mapping[str, Any]) -> int:
+    def _steps_again(
+        self, extent: Mapping[str, Any], wanted: Mapping[str, Any], has_latest: bool
+    ) -> int:
         return 0
 
     @functools.cached_property

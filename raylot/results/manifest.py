@@ -48,7 +48,7 @@ class Manifest(BaseModel):
     seconds: float | None = None
     plasticity_seconds: float | None = None
     tasks: int | None = None
-    snapshots: str | None = None
+    snapshots: Annotated[str, Field(pattern=r"^\d+(,\d+)*$")] | None = None
     tickets: int | None = None
     random_masks: int | None = None
     shuffled_masks: int | None = None
@@ -91,6 +91,11 @@ class Manifest(BaseModel):
             snapshots = [int(task) for task in self.snapshots.split(",")]
             return {"tasks": self.tasks, "snapshots": snapshots}
         return {}
+
+    @property
+    def has_latest(self) -> bool:
+        """Whether a stream has left its state after its last task."""
+        return f"artifacts/{self.run_id}/{LATEST}" in self.artifacts
 
     @property
     def tells(self) -> bool:

@@ -168,10 +168,10 @@ class Execution:
         self.progress.begin_stage(stage.name)
         tries = _TRIES
         while runs := self._left(stage, lost_inputs):
-            growing = [run.run_id for run in runs if run.run_id in self.ended]
+            growing = [run for run in runs if run.run_id in self.ended]
             reopen(self.storage, growing)
-            for run_id in growing:
-                del self.ended[run_id]
+            for run in growing:
+                del self.ended[run.run_id]
             losses = self._experiment(stage, runs)
             lost_inputs |= losses.inputs
             self._given_up |= losses.kept

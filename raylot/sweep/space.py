@@ -104,8 +104,12 @@ def _grid_points(space: Space) -> Iterator[dict[str, Any]]:
 
 
 def distinct(runs: Iterable[AnyRun]) -> list[AnyRun]:
-    """Returns each run once: random draws of a search space may repeat."""
-    return list({run.run_id: run for run in runs}.values())
+    """Returns each run once, as wide as it is asked for: a search space may repeat runs."""
+    found: dict[str, AnyRun] = {}
+    for run in runs:
+        known = found.get(run.run_id)
+        found[run.run_id] = run.widened(known.extent) if known else run
+    return list(found.values())
 
 
 def remarks_on_unused(study: Study, runs: Sequence[StreamRun]) -> list[str]:

@@ -72,7 +72,9 @@ class Stage:
 
     def work(self, ended: Mapping[str, Manifest], storage: Storage) -> list[tuple[StreamRun, int]]:
         """Returns the runs `to_compute`, and the training steps that are left of each."""
-        return [
-            (run, run.steps_beyond(ended[run.run_id].extent if run.run_id in ended else {}))
-            for run in self.to_compute(ended, storage)
-        ]
+        return [(run, _steps_left(run, ended)) for run in self.to_compute(ended, storage)]
+
+
+def _steps_left(run: StreamRun, ended: Mapping[str, Manifest]) -> int:
+    end = ended.get(run.run_id)
+    return run.steps_beyond(end.extent, has_latest=end.has_latest) if end else run.training_steps

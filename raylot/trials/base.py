@@ -68,6 +68,7 @@ class RunTrainable(tune.Trainable):
     storage: Storage
     device: torch.device
     _begun: bool
+    _counted: int  # training steps that have been reported
 
     # -------------------------------------------------- what a kind of run defines
 
@@ -120,7 +121,7 @@ class RunTrainable(tune.Trainable):
         ray_internals.set_title(self.run.label)
         if not self._begun and self._is_out_of_date():
             return self._report({}, training_steps=0, done=True, failed=self._has_failed)
-        before = self.state.training_steps + self.state.steps_again
+        self._counted = self.state.training_steps + self.state.steps_again
         started = time.perf_counter()
         error = ""
         measures: dict[str, float] = {}
@@ -154,7 +155,7 @@ class RunTrainable(tune.Trainable):
             measures |= closing_measures(self.state)
         if done:
             log(f"{self._run_name} ends" + (f": {error}" if error else ""))
-        new_steps = self.state.training_steps + self.state.steps_again - before
+        new_steps = self.state.training_steps + self.state.steps_again - self._counted
         return self._report(measures, new_steps, done, bool(error))
 
     # -------------------------------------------------- its own workings
@@ -188,6 +189,7 @@ class RunTrainable(tune.Trainable):
     def _start_anew(self) -> None:
         """Forgets what was done so far, but not which inputs the run has."""
         self.state = RunState(now(), inputs=self.state.inputs)
+        self._counted = 0
         self._widen()
 
     def _saved_state(self) -> RunState | None:
@@ -281,7 +283,11 @@ class RunTrainable(tune.Trainable):
         text = one_line(text)
         if text not in self.state.notes:
             self.state.notes.append(text)
-            self._notes.append(f"{self.run.label}: {text}")
+            self.tell(text)
+
+    def tell(self, text: str) -> None:
+        """Tells the user what happened, which changes no result."""
+        self._notes.append(f"{self.run.label}: {one_line(text)}")
 
     def note_training(self, result: TrainingResult) -> None:
         """Counts one training's steps and time."""
@@ -324,9 +330,8 @@ class RunTrainable(tune.Trainable):
         if self._is_out_of_date():
             return False
         self.state.tensors = self.tensors()
-        self.state.kind, self.state.label = self.run.kind, self.run.label
-        self.state.protocol, self.state.plugins = self.run.protocol, self.run.plugins
-        self.state.dose, self.state.of = self.run.dose, self.total_steps
+        self.state.describe(self.run)
+        self.state.of = self.total_steps
         # the state first: rows without a state would look like those of a lost run
         self.storage.write(state_path(self.run.run_id), self.state.to_bytes())
         self._write_tables()
@@ -340,7 +345,7 @@ class RunTrainable(tune.Trainable):
             digest = results.write(self.storage, table, self.run.run_id, complete)
             self.state.tables[table] = len(rows), digest
 
-    def _finish(self, error: str) -> None:
+    def _finish(self, error: str, computed_by: Mapping[str, Any] | None = None) -> None:
         if self._is_out_of_date():
             return
         self._write_tables()
@@ -349,6 +354,7 @@ class RunTrainable(tune.Trainable):
             self.storage.delete_file(files.small_path(table, self.run.run_id))
         status: Status = "failed" if error else "diverged" if self.state.diverged else "finished"
         row = run_row(self.run, self.state, status, error, _device_name(self.device))
+        row |= computed_by or {}
         results.write(self.storage, "runs", self.run.run_id, [row])
         if not error:  # a retry of a failed run continues from its state
             self.storage.delete_folder(f"state/{self.run.run_id}")
@@ -359,13 +365,15 @@ class RunTrainable(tune.Trainable):
 
     def _keep_as_it_was(self, error: NotReproducedError) -> str:
         """Ends a run that cannot grow here as far as it has come; returns why it cannot."""
-        wanted, engines = self.run, ", ".join(self.state.engines)
-        extent = {n: tuple(v) if isinstance(v, list) else v for n, v in self.reached().items()}
+        before, reached = self.state.computed_by, self.reached()
+        by = [str(before[name]) for name in ("device_used", "engine_used") if before.get(name)]
+        told = f" ({', '.join(by)})" if by else ""
+        extent = {n: tuple(v) if isinstance(v, list) else v for n, v in reached.items()}
         self.run = self.run.model_copy(update=extent)
-        self._finish("")
+        self._finish("", before if reached == self.state.extent else None)
         return (
-            f"{wanted.label}: {error}. Its rows come from another machine, device or engine "
-            f"({engines}), whose numbers this one does not reproduce, so it is left as it was; "
+            f"{self.run.label}: {error}. Its rows come from another machine, device or engine"
+            f"{told}, whose numbers this one does not reproduce, so it is left as it was; "
             "repeat the command there, or compute all of it in another storage"
         )
 

@@ -11,22 +11,25 @@ from raylot.results.manifest import Manifest
 from raylot.results.schemas import IDENTITY
 from raylot.storage import Storage
 from raylot.storage.checksum import DamagedFileError
+from raylot.trials.record import COMPUTED_BY
 from raylot.trials.state import RunState, state_path
 
 #: Stands between two notes in a row of ``runs``.
 _BETWEEN = "; "
 
 
-def reopen(storage: Storage, run_ids: Collection[str]) -> None:
+def reopen(storage: Storage, runs: Collection[StreamRun]) -> None:
     """Makes ended runs count as begun, so that trials continue them.
 
     The caller must hold the storage's lease. A run whose rows are damaged starts anew.
     """
-    for run_id in run_ids:
+    for run in runs:
         with suppress(DamagedFileError):
-            storage.write(state_path(run_id), _found_so_far(storage, run_id).to_bytes())
+            state = _found_so_far(storage, run.run_id)
+            state.describe(run)
+            storage.write(state_path(run.run_id), state.to_bytes())
     # Only now: if this process is killed before, the next one reopens the runs once more.
-    results.forget_runs(storage, run_ids, tables=["runs"])
+    results.forget_runs(storage, [run.run_id for run in runs], tables=["runs"])
 
 
 def _found_so_far(storage: Storage, run_id: str) -> RunState:
@@ -56,5 +59,7 @@ def _found_so_far(storage: Storage, run_id: str) -> RunState:
         # A search makes its remarks again, as they depend on the number of tickets.
         notes=row["notes"].split(_BETWEEN) if row["notes"] and end.kind == StreamRun.kind else [],
         extent=end.extent,
+        has_latest=end.has_latest,
+        computed_by={name: row[name] for name in COMPUTED_BY},
         rows=rows,
     )

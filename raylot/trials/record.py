@@ -23,6 +23,12 @@ _NO_MEASURES = {
     "tickets", "tolerance",
 }  # fmt: skip
 
+#: Columns of ``runs`` that say what computed a run, and in what time.
+COMPUTED_BY = (
+    "seconds", "training_seconds", "plasticity_seconds", "device_used", "engine_used",
+    "raylot_version", "torch_version", "ray_version",
+)  # fmt: skip
+
 
 def now() -> str:
     """Returns the time in ISO 8601, UTC."""

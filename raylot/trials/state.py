@@ -10,6 +10,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
+from raylot.config import StreamRun
 from raylot.results.integrity import metadata
 from raylot.storage import checksum
 
@@ -50,6 +51,8 @@ class RunState:
         extent: of the ended run that grows, see `raylot.config.StreamRun.extent`; empty if none had
             ended.
         targets: the extents that the run has been asked to reach since, one after another.
+        has_latest: of a stream, whether its state after the last task of ``extent`` can be read.
+        computed_by: what computed the run before it grew: see `raylot.trials.record.COMPUTED_BY`.
         rows: rows of its tables so far, without identity columns.
         tensors: network, optimizer state or masks.
     """
@@ -75,11 +78,18 @@ class RunState:
     notes: list[str] = field(default_factory=list)
     extent: dict[str, Any] = field(default_factory=dict)
     targets: list[dict[str, Any]] = field(default_factory=list)
+    has_latest: bool = True
+    computed_by: dict[str, Any] = field(default_factory=dict)
     rows: Rows = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
     def add_rows(self, table: str, rows: list[dict[str, Any]]) -> None:
         self.rows.setdefault(table, []).extend(rows)
+
+    def describe(self, run: StreamRun) -> None:
+        """Says whose state it is, for readers of the file."""
+        self.kind, self.label, self.dose = run.kind, run.label, run.dose
+        self.protocol, self.plugins = run.protocol, run.plugins
 
     def to_bytes(self) -> bytes:
         """Returns a safetensors file; its metadata holds everything but the tensors as JSON."""

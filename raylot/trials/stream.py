@@ -130,9 +130,14 @@ class StreamTrial(LearningTrial):
         return stream_steps(
             self.state.extent,
             self.state.targets,
-            has_latest=latest_path(self.run.run_id) in self.state.artifacts,
+            has_latest=self.state.has_latest,
             keeps_optimizer=self.run.carry_optimizer,
         )
+
+    @property
+    def _ends(self) -> set[int]:
+        """The numbers of tasks after which the stream saves its state, so that it can go on."""
+        return {target["tasks"] for target in self.state.targets}
 
     @property
     def total_steps(self) -> int:
@@ -150,8 +155,8 @@ class StreamTrial(LearningTrial):
 
     def advance(self) -> Measures:
         if self._steps[self.state.steps].restart:
-            self._restart(self._steps[self.state.steps].task)
-        step = self._steps[self.state.steps]  # another one if the last state was lost
+            self._restart()
+        step = self._steps[self.state.steps]  # another one if a file was lost
         task = self.task(step.task)
         structure, fresh = self._snapshot(step.task, task) if step.has_snapshot else ([], None)
         learned = self._learn(step, task) if step.trains else self._found(step.task)
@@ -159,8 +164,11 @@ class StreamTrial(LearningTrial):
             structure += self._performance(learned, fresh)
             place = {**self._learner, "task": step.task}
             self.state.add_rows("plasticity", [{**place, **row} for row in structure])
-        if self.state.steps + 1 == self.total_steps and not self.state.diverged:
-            self._conclude(step)
+        if not self.state.diverged:
+            if step.trains and not step.is_again and step.task + 1 in self._ends:
+                self.write_artifact(latest_path(self.run.run_id), self.tensors())
+            if self.state.steps + 1 == self.total_steps:
+                self._sort_rows()
         whole = {row["metric"]: row["value"] for row in structure if row["layer"] == WHOLE_NETWORK}
         return {**whole, **learned}
 
@@ -168,22 +176,27 @@ class StreamTrial(LearningTrial):
     def _learner(self) -> dict[str, Any]:
         return {"subnetwork": "dense", "stream_run_id": self.run.run_id}
 
-    def _restart(self, t: int) -> None:
-        """Takes the network to where it stood before task t."""
-        path, state = latest_path(self.run.run_id), self._initial
-        if t == self.state.extent["tasks"] and path in self.state.artifacts:
-            try:
-                tensors = self.read_own(path)
-            except ValueError as error:
-                del self.state.artifacts[path]
-                self.note(f"{error}, so the stream goes on from an earlier snapshot")
-                return self._restart(self._steps[self.state.steps].task)
-            state, self._optimizer_state = _part(tensors, _NETWORK), _part(tensors, _OPTIMIZER)
-        else:
-            self._optimizer_state = {}
-            if t:
-                state = self.read_own(snapshot_path(self.run.run_id, t))
-        self._optimizer_state = self._optimizer_state or None
+    def _restart(self) -> None:
+        """Takes the network to where it stood before the next step's task."""
+        steps = self._steps
+        t = steps[self.state.steps].task
+        is_latest = self.state.has_latest and t == self.state.extent.get("tasks")
+        # Once it has trained on this task, a snapshot is what it was.
+        is_latest &= all(step.task < t for step in steps[: self.state.steps])
+        run_id = self.run.run_id
+        path = latest_path(run_id) if is_latest else snapshot_path(run_id, t)
+        try:
+            saved = self.read_own(path) if t else self._initial
+        except ValueError as error:
+            if is_latest:
+                self.state.has_latest = False
+                self.tell(f"{error}, so the stream goes on from an earlier snapshot")
+                return self._restart()
+            self.tell(f"{error}, so the stream starts anew")
+            self._start_anew()
+            saved = self._initial
+        self._optimizer_state = (_part(saved, _OPTIMIZER) or None) if is_latest else None
+        state = _part(saved, _NETWORK) if is_latest else saved
         self._network = networks.with_state(self._built, state)
         return None
 
@@ -210,6 +223,7 @@ class StreamTrial(LearningTrial):
         found = self._found(step.task)
         for name, value in learned.items():
             if found[name] != value and not (math.isnan(found[name]) and math.isnan(value)):
+                self.state.diverged = False  # the stream that is there has not
                 raise NotReproducedError(
                     f"trained again on task {step.task}, it does not find its row: {name} is "
                     f"{value!r}, not {found[name]!r}"
@@ -239,19 +253,14 @@ class StreamTrial(LearningTrial):
     def reached(self) -> dict[str, Any]:
         steps, extent = self._steps[: self.state.steps], self.state.extent
         self._sort_rows()
-        tasks = max([extent["tasks"], *(step.task + 1 for step in steps if not step.is_again)])
-        if tasks > extent["tasks"]:
+        first = extent.get("tasks", 0)
+        tasks = max([first, *(step.task + 1 for step in steps if not step.is_again)])
+        if tasks not in self._ends | {first}:
             self.state.artifacts.pop(latest_path(self.run.run_id), None)  # it is out of date
         added = {step.task for step in steps if step.has_snapshot}
-        return {"tasks": tasks, "snapshots": sorted({*extent["snapshots"], *added})}
+        return {"tasks": tasks, "snapshots": sorted({*extent.get("snapshots", ()), *added})}
 
     def _sort_rows(self) -> None:
         """Sorts the rows as if the stream had passed each task once."""
         for rows in self.state.rows.values():
             rows.sort(key=lambda row: row["task"])
-
-    def _conclude(self, last: StreamStep) -> None:
-        """Sorts the rows, and saves the state from which the stream can grow."""
-        self._sort_rows()
-        if last.task == self.run.tasks - 1 and last.trains:
-            self.write_artifact(latest_path(self.run.run_id), self.tensors())

@@ -129,7 +129,7 @@ class TicketsTrial(RunTrainable):
             return tensors
         except ValueError as error:
             self._start_anew()
-            self.note(f"{error}, so the search starts anew")
+            self.tell(f"{error}, so the search starts anew")
             return {}
 
     def tensors(self) -> dict[str, Tensor]:

@@ -1,0 +1,555 @@
+"""Studies that are widened: what is there grows, and the result is that of asking once.
+
+Stages are computed one after another in this process, without Ray, as a sweep would.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from raylot import results
+from raylot.config import StreamRun, Study
+from raylot.results.integrity import ended_runs, inspect
+from raylot.storage import Storage
+from raylot.sweep.execution import TRAINABLES
+from raylot.sweep.space import study_spaces
+from raylot.sweep.stage import has_ended
+from raylot.sweep.sweep import Sweep
+from raylot.trials.artifacts import latest_path, masks_path, snapshot_path
+from raylot.trials.growth import reopen
+from raylot.trials.stream import StreamTrial
+from tests.support.tables import read_sorted
+from tests.unit.trials.runs import finish, run_config
+
+#: One stream, and the searches of two snapshots. Every training takes 6 steps.
+BASE = {
+    "hidden": "6", "tasks": 3, "snapshots": "0,2", "epochs": 1, "batch_size": 256, "lr": 0.01,
+    "tickets": 2, "rounds": 2, "probe_size": 20, "ntk_examples": 0, "sharpness_iterations": 0,
+    "shifts": "permuted_pixels", "seeds": "0", "sparsities": "0.8", "trainability_gap": False,
+}  # fmt: skip
+STEPS = 6
+
+#: Trials save their state after every step.
+SAVE_INTERVAL = 0.0
+
+#: Searches that take few steps, where the stream alone matters: a dense training and a round.
+SHORT = {"tickets": 1, "random_masks": 0, "rounds": 1, "sparsities": "0.5"}
+
+#: A study, and a wider one, whose stream grows in both ways; its searches are new or the same.
+LONGER_STREAM = (
+    {**SHORT, "tasks": 4, "snapshots": "0,3"}, {**SHORT, "tasks": 6, "snapshots": "0,2,3,5"}
+)  # fmt: skip
+#: A study, and a wider one, whose only search grows in every way.
+LARGER_SEARCH = (
+    {"tasks": 1, "snapshots": "0", "tickets": 1, "random_masks": 1},
+    {"tasks": 1, "snapshots": "0", "tickets": 3, "random_masks": 2, "shuffled_masks": 2,
+     "reinit_tickets": 1, "tolerance": 0.3},
+)  # fmt: skip
+
+
+def sweep_of(root: Path, **options: Any) -> Sweep:
+    study = Study.checked(**{**BASE, **options})
+    return Sweep(study, Storage(root), *study_spaces(study))
+
+
+def compute(root: Path, **options: Any) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Computes what a study lacks; yields each run's predicted steps, and its trial's reports."""
+    sweep = sweep_of(root, **options)
+    for stage in sweep.stages:
+        ended = ended_runs(sweep.storage)
+        ready = stage.ready(ended, sweep.storage)
+        reopen(sweep.storage, [run for run in ready if run.run_id in ended])
+        for run, predicted in stage.work(ended, sweep.storage):
+            if run in ready:
+                trial = TRAINABLES[run.kind](run_config(run, root, SAVE_INTERVAL))
+                yield predicted, finish(trial)
+
+
+def ask(root: Path, **options: Any) -> int:
+    """Computes what a study lacks; returns the training steps that this took.
+
+    Each run takes as many as a dry run says.
+    """
+    taken = 0
+    for predicted, reports in compute(root, **options):
+        assert not {"kept", "lost_run"} & reports[-1].keys(), reports[-1]
+        steps = sum(report["new_training_steps"] for report in reports)
+        assert steps == predicted, f"{reports[-1]['label']} takes {steps} steps, not {predicted}"
+        taken += steps
+    return taken
+
+
+def try_to_compute(root: Path, **options: Any) -> list[dict[str, Any]]:
+    """Computes what a study lacks, however that goes; returns each run's last report."""
+    return [reports[-1] for _, reports in compute(root, **options)]
+
+
+def assert_whole(root: Path) -> None:
+    """Every file is as it was written, and no run is under way."""
+    storage = Storage(root)
+    assert inspect(storage, artifacts=True).damages == []
+    assert not list((root / "state").rglob("*.safetensors"))
+
+
+def assert_same(expected: Path, found: Path) -> None:
+    """All tables are equal, cell by cell; with one ticket there are no overlaps."""
+    for table in results.SCHEMAS:
+        one, other = read_sorted(expected, table), read_sorted(found, table)
+        pd.testing.assert_frame_equal(one, other, check_exact=True, obj=table)
+    assert not read_sorted(expected, "tickets").empty
+
+
+def counted_steps(root: Path) -> int:
+    return int(results.read(root, "runs")["training_steps"].sum())
+
+
+# ------------------------------------------------------------------ in any order
+
+
+@st.composite
+def studies(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A study, and commands that each ask for a part of it; the last asks for all."""
+
+    def some(values: list[Any], least: int = 1, most: int | None = None) -> list[Any]:
+        chosen = draw(st.sets(st.sampled_from(values), min_size=least, max_size=most))
+        return [value for value in values if value in chosen]
+
+    def count(most: int, least: int = 0) -> int:
+        return draw(st.integers(least, most))
+
+    fixed = draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "trainability_gap": st.just(True),
+                "carry_optimizer": st.just(True),
+                "rewind_steps": st.just(2),
+                "plastic_scaling": st.just("unit"),
+                "scope": st.just("global"),
+                "random_density": st.just(0.3),
+            },
+        )
+    )
+    widest = draw(st.sampled_from(["seeds", "shifts", "interventions", "doses", "sparsities"]))
+
+    def command(of: Mapping[str, Any] | None) -> dict[str, Any]:
+        """A study, or a part of one."""
+
+        def part(name: str, values: list[Any]) -> list[Any]:
+            return some(values if of is None else of[name], most=2)
+
+        snapshots = part("snapshots", list(range(5)))
+        most = 6 if of is None else of["tasks"]
+        tickets = count(3 if of is None else of["tickets"], 1)
+        found: dict[str, Any] = {
+            "snapshots": snapshots,
+            "tasks": count(most, snapshots[-1] + 1),
+            "tickets": tickets,
+        }
+        for name, largest in (("random_masks", 3), ("shuffled_masks", 2), ("reinit_tickets", 2)):
+            found[name] = count(min(tickets, largest if of is None else of[name]))
+        everything = {
+            "seeds": [0, 1], "shifts": ["permuted_pixels", "stationary"], "sparsities": [0.5, 0.8],
+            "interventions": ["none", "shrink_and_perturb"], "doses": [0.001, 0.1],
+        }  # fmt: skip
+        for name, values in everything.items():
+            found[name] = part(name, values if name == widest else values[:1])
+        found["tolerance"] = draw(st.sampled_from([0.01, 0.5])) if of is None else of["tolerance"]
+        return found
+
+    whole = command(None)
+    parts = [command(whole) for _ in range(draw(st.integers(1, 4)))]
+    for number, each in enumerate(parts):
+        each["tolerance"] = (0.01, 0.2)[number % 2]
+
+    def options(asked: Mapping[str, Any]) -> dict[str, Any]:
+        asked = {**fixed, **asked}
+        doses = asked.pop("doses")
+        if widest == "doses":
+            asked |= {"interventions": ["none", "l2_init"], "search": {"l2_strength": doses}}
+        return asked
+
+    return options(whole), [*map(options, parts), options(whole)]
+
+
+def check_order_does_not_matter(
+    folder: Path, study: Mapping[str, Any], commands: list[dict[str, Any]], compacts: bool
+) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    taken = 0
+    for command in commands:
+        taken += ask(folder / "widened", **command)
+        if compacts:
+            results.compact(Storage(folder / "widened"))
+    at_once = ask(folder / "once", **study)
+    assert ask(folder / "widened", **study) == 0, "nothing is left to compute"
+    assert_same(folder / "once", folder / "widened")
+    assert_whole(folder / "widened")
+    assert counted_steps(folder / "widened") == counted_steps(folder / "once") == at_once
+    assert taken >= at_once
+
+
+_IN_ANY_ORDER: dict[str, Any] = {
+    "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+}
+
+
+@settings(max_examples=10, **_IN_ANY_ORDER)
+@given(asked=studies(), compacts=st.booleans())
+def test_a_study_that_was_widened_equals_the_study_asked_for_at_once(
+    tmp_path: Path, asked: tuple[dict[str, Any], list[dict[str, Any]]], compacts: bool
+) -> None:
+    check_order_does_not_matter(tmp_path / "study", *asked, compacts)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
+@settings(max_examples=200, **_IN_ANY_ORDER)
+@given(asked=studies(), compacts=st.booleans())
+def test_many_studies_that_were_widened_equal_those_asked_for_at_once(
+    tmp_path: Path, asked: tuple[dict[str, Any], list[dict[str, Any]]], compacts: bool
+) -> None:
+    check_order_does_not_matter(tmp_path / "study", *asked, compacts)
+
+
+# ------------------------------------------------------------------ killed while it grows
+
+
+class Killer:
+    """Ends the command at a storage operation that changes something, as SIGKILL would."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left = -1  # operations until the kill
+        self.count = 0
+        for name in ("write", "delete_file", "delete_folder", "set_aside"):
+            monkeypatch.setattr(Storage, name, self._counted(getattr(Storage, name)))
+
+    def _counted(self, change: Any) -> Any:
+        def counted(storage: Storage, *arguments: Any) -> None:
+            self.count += 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+            self.left -= 1
+            change(storage, *arguments)
+
+        return counted
+
+
+@pytest.mark.parametrize(
+    ("first", "then"), [LONGER_STREAM, LARGER_SEARCH], ids=["stream", "search"]
+)
+@pytest.mark.parametrize("save_interval", [0.0, 1000.0], ids=["saving", "not saving"])
+def test_a_kill_at_any_storage_operation_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: dict[str, Any], then: dict[str, Any],
+    save_interval: float,
+) -> None:  # fmt: skip
+    monkeypatch.setitem(globals(), "SAVE_INTERVAL", save_interval)
+    ask(tmp_path / "once", **then)
+    ask(tmp_path / "first", **first)
+    killer = Killer(monkeypatch)
+    shutil.copytree(tmp_path / "first", tmp_path / "undisturbed")
+    ask(tmp_path / "undisturbed", **then)
+    operations, every = killer.count, 1 if save_interval else 3
+    assert operations > 8
+    for operation in range(0, operations, every):
+        root = tmp_path / f"killed at {operation}"
+        shutil.copytree(tmp_path / "first", root)
+        killer.left = operation
+        with pytest.raises(KeyboardInterrupt):
+            try_to_compute(root, **then)
+        killer.left = -1
+        try_to_compute(root, **then)
+        assert_same(tmp_path / "once", root)
+        assert inspect(Storage(root), artifacts=True).damages == []
+        assert ask(root, **then) == 0
+        shutil.rmtree(root)
+
+
+@pytest.mark.parametrize(
+    ("first", "then"), [LONGER_STREAM, LARGER_SEARCH], ids=["stream", "search"]
+)
+def test_a_new_trial_for_every_step_changes_nothing(
+    tmp_path: Path, first: dict[str, Any], then: dict[str, Any]
+) -> None:
+    ask(tmp_path / "once", **then)
+    ask(tmp_path / "pieces", **first)
+    sweep = sweep_of(tmp_path / "pieces", **then)
+    trials = 0
+    for stage in sweep.stages:
+        ended = ended_runs(sweep.storage)
+        runs = stage.ready(ended, sweep.storage)
+        reopen(sweep.storage, [run for run in runs if run.run_id in ended])
+        for run in runs:
+            while not TRAINABLES[run.kind](run_config(run, tmp_path / "pieces")).step()["done"]:
+                trials += 1
+    assert trials > 4
+    assert_same(tmp_path / "once", tmp_path / "pieces")
+    assert_whole(tmp_path / "pieces")
+
+
+@pytest.mark.parametrize("other", ["more", "fewer", "the same"])
+@pytest.mark.parametrize("steps", [1, 3, 5])
+@pytest.mark.parametrize("is_new", [False, True], ids=["growing", "new"])
+def test_a_run_that_was_interrupted_may_be_asked_for_other_counts(
+    tmp_path: Path, steps: int, other: str, is_new: bool
+) -> None:
+    """What was begun is completed, and then what is new; fewer is no less than was begun."""
+    begun = {**LONGER_STREAM[1], "tickets": 3, "shuffled_masks": 1}
+    others = {
+        "more": {**begun, "tasks": 8, "snapshots": "0,1,2,3,5", "tickets": 4, "reinit_tickets": 2},
+        "fewer": {**begun, "tasks": 5, "snapshots": "0,1,3", "tickets": 2, "shuffled_masks": 0},
+        "the same": begun,
+    }  # fmt: skip
+    root = tmp_path / "interrupted"
+    if not is_new:
+        ask(root, **LONGER_STREAM[0])
+    sweep = sweep_of(root, **begun)
+    for stage in sweep.stages:
+        ended = ended_runs(sweep.storage)
+        runs = [run for run in stage.ready(ended, sweep.storage) if is_new or run.run_id in ended]
+        reopen(sweep.storage, [run for run in runs if run.run_id in ended])
+        for run in runs:
+            trial = TRAINABLES[run.kind](run_config(run, root))
+            for _ in range(steps):
+                if trial.step()["done"]:
+                    break
+    try_to_compute(root, **others[other])
+    assert ask(root, **others[other]) == 0
+    ask(root, **begun)
+    ask(root, **others[other])
+    whole = others["more"] if other == "more" else {**begun, "snapshots": "0,1,2,3,5"}
+    ask(root, **whole)
+    ask(tmp_path / "once", **whole)
+    assert_same(tmp_path / "once", root)
+    assert_whole(root)
+    # It can grow further.
+    further = {**whole, "tasks": 10}
+    ask(root, **further)
+    ask(tmp_path / "once", **further)
+    assert_same(tmp_path / "once", root)
+
+
+# ------------------------------------------------------------------ not reproduced
+
+
+def changed_row(root: Path, task: int) -> StreamRun:
+    """Changes a cell of the stream's ``tasks`` as another machine's numbers would differ."""
+    storage = Storage(root)
+    stream = sweep_of(root, **LONGER_STREAM[0]).stages[0].runs[0]
+    rows = results.read_run(storage, "tasks", stream.run_id) or []
+    rows[task]["test_loss"] += 1e-9
+    digest = results.write(storage, "tasks", stream.run_id, rows)
+    (end,) = results.read_run(storage, "runs", stream.run_id) or []
+    files = {**json.loads(end["files"]), "tasks": (len(rows), digest)}
+    other = {"files": json.dumps(files), "device_used": "another", "torch_version": "another"}
+    results.write(storage, "runs", stream.run_id, [{**end, **other}])
+    assert inspect(storage, artifacts=True).damages == []
+    return stream
+
+
+def test_a_stream_that_is_not_reproduced_is_left_as_it_was(tmp_path: Path) -> None:
+    root, first, then = tmp_path / "here", *LONGER_STREAM
+    ask(root, **first)
+    stream = changed_row(root, 1)
+    shutil.copytree(root, tmp_path / "before")
+    (report, *searches) = try_to_compute(root, **then)
+    assert report["done"]
+    assert not report["failed"]
+    told = report["kept"]
+    assert told.startswith(
+        f"{stream.label}: trained again on task 1, it does not find its row: test_loss is "
+    )
+    assert "so it is left as it was; repeat the command there" in told
+    assert len(told.splitlines()) == 1
+    assert not searches, "those that are there need nothing, and the others lack their snapshot"
+    assert_same(tmp_path / "before", root)
+    assert_whole(root)
+    for name in ("seconds", "started"):
+        one, other = (results.read(folder, "runs")[name] for folder in (root, tmp_path / "before"))
+        assert one.tolist() == other.tolist()
+    (end,) = (end for end in ended_runs(Storage(root)).values() if end.kind == "stream")
+    assert (end.status, end.extent) == ("finished", {"tasks": 4, "snapshots": [0, 3]})
+    assert has_ended(stream, {stream.run_id: end})
+
+
+def test_a_stream_that_diverges_when_it_is_trained_again_is_left_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, first, then = tmp_path / "here", *LONGER_STREAM
+    ask(root, **first)
+    shutil.copytree(root, tmp_path / "before")
+    learn = StreamTrial.learn
+
+    def diverging(trial: StreamTrial, t: int, *arguments: Any) -> dict[str, float]:
+        learned = learn(trial, t, *arguments)
+        trial.state.diverged = True
+        return {**learned, "test_loss": float("nan")}
+
+    monkeypatch.setattr(StreamTrial, "learn", diverging)
+    (report,) = try_to_compute(root, **then)
+    assert "test_loss is nan, not " in report["kept"]
+    assert_same(tmp_path / "before", root)
+    assert_whole(root)
+
+
+def test_what_a_stream_has_added_before_it_is_not_reproduced_stays(tmp_path: Path) -> None:
+    """It went on by two tasks, and is then asked for a snapshot whose past is another machine's."""
+    root, (first, _) = tmp_path / "here", LONGER_STREAM
+    ask(root, **first)
+    stream = changed_row(root, 1)
+    longer = {**first, "tasks": 6, "snapshots": "0,3,5"}
+    sweep = sweep_of(root, **longer)
+    (run,) = sweep.stages[0].runs
+    reopen(sweep.storage, [run])
+    TRAINABLES["stream"](run_config(run, root)).step()
+    (report, *searches) = try_to_compute(root, **{**longer, "snapshots": "0,2,3,5"})
+    assert "kept" in report
+    assert [search["kind"] for search in searches] == ["tickets"]
+    end = ended_runs(Storage(root))[stream.run_id]
+    assert (end.status, end.extent) == ("finished", {"tasks": 6, "snapshots": [0, 3, 5]})
+    assert results.read(root, "tasks")["task"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert_whole(root)
+    # It goes on from where it is, not from an older state.
+    ask(root, **{**longer, "tasks": 7})
+    ask(tmp_path / "once", **{**longer, "tasks": 7})
+    kept = read_sorted(root, "tasks").query("task != 1")
+    assert kept.equals(read_sorted(tmp_path / "once", "tasks").query("task != 1"))
+
+
+# ------------------------------------------------------------------ lost and damaged files
+
+
+def _damage(root: Path, path: str, damage: str) -> None:
+    if damage == "gone":
+        (root / path).unlink()
+    else:
+        data = (root / path).read_bytes()
+        (root / path).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+@pytest.mark.parametrize("damage", ["gone", "damaged"])
+def test_without_its_latest_state_a_stream_goes_on_from_a_snapshot(
+    tmp_path: Path, damage: str
+) -> None:
+    first, then = LONGER_STREAM
+    root = tmp_path / "damaged"
+    ask(root, **first)
+    stream = sweep_of(root, **first).stages[0].runs[0]
+    path = latest_path(stream.run_id)
+    _damage(root, path, damage)
+    found = inspect(Storage(root), artifacts=True)
+    assert [(each.path, each.run_ids) for each in found.damages] == (
+        [] if damage == "gone" else [(path, ())]
+    )
+    longer = {**first, "tasks": 6}
+    reports = [reports for _, reports in compute(root, **longer)]
+    # Task 3 is trained again from its snapshot, then tasks 4 and 5.
+    assert [report["new_training_steps"] for report in reports[0]] == [STEPS] * 3
+    (note,) = (note for report in reports[0] for note in report["notes"])
+    assert path in note
+    assert note.endswith("so the stream goes on from an earlier snapshot")
+    ask(tmp_path / "once", **longer)
+    assert_same(tmp_path / "once", root)
+    assert_whole(root)
+    ask(root, **then)
+    ask(tmp_path / "once", **then)
+    assert_same(tmp_path / "once", root)
+
+
+@pytest.mark.parametrize("damage", ["gone", "damaged"])
+def test_without_the_snapshot_from_which_it_would_go_on_a_stream_starts_anew(
+    tmp_path: Path, damage: str
+) -> None:
+    root, (first, _) = tmp_path / "damaged", LONGER_STREAM
+    ask(root, **first)
+    stream = sweep_of(root, **first).stages[0].runs[0]
+    _damage(root, latest_path(stream.run_id), damage)
+    _damage(root, snapshot_path(stream.run_id, 3), damage)
+    longer = {**first, "tasks": 6}
+    reports = try_to_compute(root, **longer)
+    assert not reports[0]["failed"]
+    ask(tmp_path / "once", **longer)
+    assert_same(tmp_path / "once", root)
+    assert_whole(root)
+
+
+@pytest.mark.parametrize("damage", ["gone", "damaged"])
+def test_a_search_that_has_lost_a_mask_starts_anew(tmp_path: Path, damage: str) -> None:
+    first, then = LARGER_SEARCH
+    root = tmp_path / "damaged"
+    ask(root, **first)
+    search = sweep_of(root, **first).stages[1].runs[0]
+    _damage(root, masks_path(search.run_id, 0), damage)
+    (reports,) = (reports for _, reports in compute(root, **then))
+    whole = sweep_of(root, **then).stages[1].runs[0].training_steps
+    assert sum(report["new_training_steps"] for report in reports) == whole
+    notes = [note for report in reports for note in report["notes"]]
+    assert [note for note in notes if note.endswith("so the search starts anew")]
+    ask(tmp_path / "once", **then)
+    assert_same(tmp_path / "once", root)
+    assert_whole(root)
+
+
+# ------------------------------------------------------------------ what the dry run says
+
+
+def left(root: Path, **options: Any) -> dict[str, tuple[int, int, int]]:
+    """Stage -> new runs, runs to grow, and training steps that the dry run says are left."""
+    lines = sweep_of(root, **options).plan().splitlines()
+    assert lines[0].split()[2:5] == ["finished", "new", "to"]
+    numbers = {line[:15].strip(): line[15:].replace(",", "").split() for line in lines[1:]}
+    return {name: (int(of[2]), int(of[3]), int(of[-1])) for name, of in numbers.items()}
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stream of 4 tasks with 2 snapshots, and 2 tickets of each; not to be written to."""
+    root = tmp_path_factory.mktemp("asked")
+    ask(root, tasks=4, snapshots="0,3")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("wider", "streams", "tickets"),
+    # For each: new runs, runs to grow, trainings.
+    [
+        ({}, (0, 0, 0), (0, 0, 0)),
+        # Each of 2 more tickets is trained densely and in 2 rounds, and has its random mask.
+        ({"tickets": 4}, (0, 0, 0), (0, 2, 2 * 2 * 4)),
+        ({"tickets": 4, "random_masks": 2}, (0, 0, 0), (0, 2, 2 * 2 * 3)),
+        ({"reinit_tickets": 2}, (0, 0, 0), (0, 2, 2 * 2)),
+        ({"tickets": 1, "random_masks": 1}, (0, 0, 0), (0, 0, 0)),
+        ({"tolerance": 0.1}, (0, 0, 0), (0, 2, 0)),
+        ({"tasks": 7}, (0, 1, 3), (0, 0, 0)),
+        ({"tasks": 2, "snapshots": "0"}, (0, 0, 0), (0, 0, 0)),
+        # Tasks 0 and 1 again; a search trains 2 tickets thrice, and 2 random masks.
+        ({"snapshots": "0,2,3"}, (0, 1, 2), (1, 0, 8)),
+        # Task 0 again for one snapshot, and on with task 1 for the other.
+        ({"snapshots": "0,1,2,3"}, (0, 1, 2), (2, 0, 16)),
+        ({"tasks": 6, "snapshots": "0,2,3,5"}, (0, 1, 2 + 2), (2, 0, 16)),
+        # 4 tasks, and 2 searches.
+        ({"seeds": "0-1"}, (1, 0, 4), (2, 0, 16)),
+        ({"seeds": "0-1", "tasks": 5, "tickets": 3}, (1, 1, 5 + 1), (2, 2, 2 * 12 + 2 * 4)),
+    ],
+    ids=str,
+)
+def test_the_dry_run_says_what_is_left_in_training_steps(
+    asked: Path,
+    wider: dict[str, Any],
+    streams: tuple[int, int, int],
+    tickets: tuple[int, int, int],
+) -> None:
+    expected = {"streams": streams, "tickets": tickets}
+    assert left(asked, **{"tasks": 4, "snapshots": "0,3", **wider}) == {
+        stage: (new, growing, trainings * STEPS)
+        for stage, (new, growing, trainings) in expected.items()
+    }
