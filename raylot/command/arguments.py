@@ -15,6 +15,7 @@ import yaml
 
 from raylot.config import PRESETS, Study
 from raylot.config.options import (
+    ROLES,
     Options,
     accepted,
     did_you_mean,
@@ -143,11 +144,8 @@ def _parser(
     """Returns what reads every option; see `parse`. Of ``own`` the short help shows all."""
     shows_all = "--help-all" in words
     more = "These are the options that most studies need; --help-all lists every option."
-    roles = (
-        "The word in brackets says what an option decides: how networks are trained, the extent of "
-        "what is computed, how tickets are searched, what is measured (measurement), what the "
-        "analysis concludes (verdict), or where and how fast all of that is computed."
-    )
+    roles = "; ".join(f"{role}: {what}" for role, what in ROLES.items())
+    roles = f"The word in brackets says what an option decides; {roles}."
     parser = OneLineParser(
         Study.model_fields,
         prog=prog,

@@ -470,7 +470,7 @@ PARAMETERS: dict[str, type[Options]] = {
 }
 
 #: Options that choose what has parameters of its own.
-KINDS = tuple(PARAMETERS)
+CHOICES = tuple(PARAMETERS)
 
 #: Those whose parameters are doses: a study compares several values of them.
 DOSED = ("shift", "intervention")
@@ -501,16 +501,18 @@ def unused_parameters(choices: Mapping[Any, Any]) -> Mapping[str, Any]:
     Args:
         choices: the chosen shift, network, intervention and optimizer, by their kind.
     """
-    return _unused(tuple(choices[kind] for kind in KINDS))
+    return _unused(tuple(choices[kind] for kind in CHOICES))
 
 
 @functools.cache
 def _unused(names: tuple[str, ...]) -> Mapping[str, Any]:
-    """As `unused_parameters`, of choices in the order of `KINDS`."""
-    used = {p for kind, name in zip(KINDS, names, strict=True) for p in parameters_used(kind, name)}
+    """As `unused_parameters`, of choices in the order of `CHOICES`."""
+    used = {
+        p for kind, name in zip(CHOICES, names, strict=True) for p in parameters_used(kind, name)
+    }
     return {
         name: PARAMETERS[kind].model_fields[name].default
-        for kind in KINDS
+        for kind in CHOICES
         for name in parameters(kind)
         if name not in used
     }

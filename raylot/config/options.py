@@ -26,9 +26,17 @@ _SPAN = re.compile("([0-9]+)(?:-([0-9]+)(?::([0-9]+))?)?")
 #: ``NAME=``, at the start or after what separates values.
 _NAME = re.compile(r"(?:^|[\s,]+)([\w-]+)=")
 
-#: What an option decides: how networks are trained, how much is computed, how tickets are searched,
-#: what is measured, what the analysis concludes, or where and how fast all of that is computed.
 Role = Literal["training", "extent", "search", "measurement", "verdict", "where"]
+
+#: Role -> what options with that role decide.
+ROLES: dict[Role, str] = {
+    "training": "how networks are trained",
+    "extent": "how much is computed",
+    "search": "how tickets are searched",
+    "measurement": "what is measured",
+    "verdict": "what the analysis concludes",
+    "where": "where and how fast all of that is computed",
+}
 
 # ------------------------------------------------------------------ reading values as users write
 
@@ -134,11 +142,11 @@ def option(
     Args:
         default: Its value when not given.
         help: What it does, with units.
-        role: What it decides. An option with the role ``where`` cannot change results, and is no
-            part of a run's identity.
-        used_by: Of a parameter of shifts, networks, interventions or optimizers: those that use it,
-            by name; plugins may always use it. They begin the help text.
-        unused_by: The same for a parameter that nearly all use: those that do not.
+        role: What it decides, one of `ROLES`. An option with the role ``where`` cannot change
+            results, and is no part of a run's identity.
+        used_by: The built-in shifts, networks, interventions or optimizers that use this parameter;
+            the help text begins with them. Plugins may use every parameter.
+        unused_by: Instead of ``used_by``, the built-in ones that do not use it, if they are fewer.
         accepts: What is accepted, in words; left out, it is derived from type and range.
         off: The value that leaves a run's identity as it was before the option existed.
         common: Whether most studies need it, so that ``--help`` shows it.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from raylot.config import StreamRun, Study
-from raylot.config.concepts import KINDS, parameters, parameters_used, unused_parameters
+from raylot.config.concepts import CHOICES, parameters, parameters_used, unused_parameters
 from raylot.foundation.errors import OptionError, shown
 
 Space = Mapping[str, Any]
@@ -93,7 +93,7 @@ def _grid_points(space: Space) -> Iterator[dict[str, Any]]:
     """
     grids = {name for name, value in space.items() if isinstance(value, dict) and _GRID in value}
     names = sorted(grids, reverse=True)
-    tried = [(kind, n) for kind in KINDS if kind in space for n in parameters(kind) if n in grids]
+    tried = [(kind, n) for kind in CHOICES if kind in space for n in parameters(kind) if n in grids]
     for values in itertools.product(*(space[name][_GRID] for name in names)):
         point = {**space, **dict(zip(names, values, strict=True))}
         if all(
@@ -114,11 +114,11 @@ def distinct(runs: Iterable[AnyRun]) -> list[AnyRun]:
 
 def remarks_on_unused(study: Study, runs: Sequence[StreamRun]) -> list[str]:
     """Names the parameters that a study sets and that none of its runs use."""
-    chosen = {tuple(getattr(run, kind) for kind in KINDS) for run in runs}
-    unused = [unused_parameters(dict(zip(KINDS, names, strict=True))) for names in chosen]
+    chosen = {tuple(getattr(run, kind) for kind in CHOICES) for run in runs}
+    unused = [unused_parameters(dict(zip(CHOICES, names, strict=True))) for names in chosen]
     return [
         f"{name}: used by none of the chosen {kind}s, so it changes nothing"
-        for kind in KINDS
+        for kind in CHOICES
         for name in parameters(kind)
         if getattr(study, name) != StreamRun.model_fields[name].default
         and all(name in one for one in unused)

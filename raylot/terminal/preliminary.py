@@ -16,7 +16,7 @@ import pandas as pd
 
 from raylot import results
 from raylot.config import StreamRun, TicketsRun
-from raylot.config.concepts import DOSED, KINDS, parameters, unused_parameters
+from raylot.config.concepts import CHOICES, DOSED, parameters, unused_parameters
 from raylot.config.doses import labelled
 from raylot.foundation.names import ENOUGH_SEEDS, STATIONARY
 from raylot.storage import Storage
@@ -143,7 +143,7 @@ def _setting(run: StreamRun, shift: str, varied: Collection[str]) -> str:
     words = [labelled("shift", dose, varied)]
     if not {"intervention", *parameters("intervention")}.isdisjoint(varied):
         words.append(labelled("intervention", dose, varied))
-    unused = unused_parameters({kind: getattr(run, kind) for kind in KINDS} | dose)
+    unused = unused_parameters({kind: getattr(run, kind) for kind in CHOICES} | dose)
     for name in varied:
         if name not in _DOSES and name not in unused:
             value = getattr(run, name)

@@ -37,11 +37,8 @@ class RunState:
         plasticity_seconds: of these, measuring plasticity in the structure.
         engines: which engines have trained.
         started: when the first attempt began, ISO 8601, UTC.
-        kind: of the run. This and the next four describe the run to readers of the file.
-        label: of the run.
-        protocol: of the run: see `raylot.config.StreamRun.protocol`.
-        plugins: code of plugins that the run uses, or None.
-        dose: of the run: see `raylot.config.StreamRun.dose`.
+        kind, label, protocol, plugins, dose: of the run (`raylot.config.StreamRun`), for readers
+            of the file.
         of: steps of the whole run.
         diverged: whether a loss was not finite.
         tables: tables that the run has written: name -> rows there, digest of the file.

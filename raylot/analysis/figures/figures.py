@@ -152,7 +152,7 @@ def _drawings(storage: Storage, *, all_measures: bool = False) -> dict[str, Call
     materials = [Material(setting, tables, observations, all_measures) for setting in parts]
     alike: dict[str, list[Material]] = {}
     for material in materials:
-        alike.setdefault(material.suffix_of_interventions, []).append(material)
+        alike.setdefault(material.setting.suffix_of_interventions, []).append(material)
     found: dict[str, Callable[[], Figure]] = {}
     for suffix, group in alike.items():
         for name, compare in COMPARISONS.items():

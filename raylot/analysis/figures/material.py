@@ -73,12 +73,6 @@ class Material:
         """The protocol of the searches."""
         return str(self.frame["protocol"].iloc[0])
 
-    @property
-    def suffix_of_interventions(self) -> str:
-        """The setting's suffix without the intervention, which all settings share that differ in it
-        only."""
-        return self.setting.suffix_of_interventions
-
     @cached_property
     def _streams(self) -> set[str]:
         return set(self.frame["stream_run_id"])

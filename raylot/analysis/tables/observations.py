@@ -83,13 +83,14 @@ class Setting:
         frame: their rows.
         title: names them, with the options that tell them from the storage's other settings.
         suffix: ends the names of their files; empty if the storage has one setting only.
-        suffix_of_interventions: the same without the intervention, for what compares several.
+        suffix_of_interventions: the same without the intervention: all settings share it that
+            differ in their intervention only.
     """
 
     frame: pd.DataFrame
     title: str
     suffix: str
-    suffix_of_interventions: str = ""
+    suffix_of_interventions: str
 
     @property
     def intervention(self) -> str:

@@ -16,24 +16,29 @@ from raylot.analysis.tables.observations import option_text
 from raylot.analysis.words import counted, listed
 from raylot.config import (
     PRESETS,
-    PlasticityOptions,
-    PlasticParameterOptions,
     StreamRun,
     Study,
     TicketsRun,
 )
 from raylot.config.concepts import unused_parameters
+from raylot.config.options import role_of
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import WHOLE_NETWORK
 from raylot.storage import Storage
 
-#: Options that say how much was run, not how: runs that differ in them can be compared.
-EXTENT = ("tasks", "snapshots", "tickets", "random_masks", "random_density")
+_ROLES = {name: role_of(field) for name, field in TicketsRun.model_fields.items()}
+#: Controls that the original lacks.
+_CONTROLS = {"shuffled_masks", "reinit_tickets"}
+#: Options that say how much was run, not how: runs that differ in them can be compared. The density
+#: of random masks is among them, as random masks of each density are compared on their own.
+EXTENT = (
+    *(name for name, role in _ROLES.items() if role == "extent" and name not in _CONTROLS),
+    "random_density",
+)
 #: Options that do not change the compared numbers.
 _IRRELEVANT = {
-    "seed", "task", "data_root", "download", "device", "tolerance", "shuffled_masks",
-    "reinit_tickets", "plugins",
-    *PlasticityOptions.model_fields, *PlasticParameterOptions.model_fields,
+    "seed", "task", "plugins", *_CONTROLS,
+    *(name for name, role in _ROLES.items() if role in ("measurement", "verdict", "where")),
 }  # fmt: skip
 _MOST_NAMED = 5
 

@@ -17,8 +17,8 @@ from raylot.foundation.randomness import RandomKey
 from raylot.tasks import datasets
 from raylot.training.generic import build_optimizer
 
-#: Built-in choices by kind.
-CHOICES = BUILT_IN | {"optimizer": get_args(OptimizerOptions.model_fields["optimizer"].annotation)}
+#: Built-in names by kind.
+NAMES = BUILT_IN | {"optimizer": get_args(OptimizerOptions.model_fields["optimizer"].annotation)}
 
 
 class Recorded:
@@ -48,12 +48,12 @@ BUILD: dict[str, Callable[[Any], object]] = {
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(kind, name) for kind in PARAMETERS for name in CHOICES[kind]]
+    ("kind", "name"), [(kind, name) for kind in PARAMETERS for name in NAMES[kind]]
 )
 def test_what_is_built_reads_the_parameters_that_it_uses(kind: str, name: str) -> None:
     """Apart from ``period``, which repeats the tasks of any shift (the stationary one's anyway),
     and ``gradual``, which mixes any two."""
-    recorded = Recorded(StreamRun(**{kind: name}))  # type: ignore[arg-type]
+    recorded = Recorded(StreamRun(**{kind: name}))
     BUILD[kind](recorded)
     used, apart = {*parameters_used(kind, name)}, {"period", "gradual"}
     assert recorded.read & {*parameters(kind)} - apart == used - apart
@@ -65,4 +65,4 @@ def test_only_what_is_built_in_is_declared_to_use_parameters() -> None:
     for kind, model in PARAMETERS.items():
         for parameter in parameters(kind):
             declared: Any = model.model_fields[parameter].json_schema_extra
-            assert {*declared["used_by"], *declared["unused_by"]} <= {*CHOICES[kind]}
+            assert {*declared["used_by"], *declared["unused_by"]} <= {*NAMES[kind]}
