@@ -164,3 +164,10 @@ def test_a_table_file_whose_name_is_no_run_is_named_and_not_read(
         assert [line for line in lines if "its name is no run_id" in line]
         assert main(["check", "--repair", storage.root]) == 1
     assert main(["check", storage.root]) == 0
+
+
+@pytest.mark.parametrize("snapshots", ["", "0,", "0, 2", "-1", "x", "0,2\n"])
+def test_snapshots_of_a_row_are_numbers(folder: Path, snapshots: str) -> None:
+    row = _row(Storage(folder / "storage"), "stream")
+    with pytest.raises(ValueError, match=r"^snapshots="):
+        Manifest.of({**row, "snapshots": snapshots})

@@ -29,6 +29,7 @@ from raylot.trials.artifacts import snapshot_path
 from raylot.trials.base import _granted_device
 from raylot.trials.tickets import TicketsTrial
 from tests.support.tables import assert_same_tables
+from tests.unit.sweep.other_machine import change_row
 from tests.unit.sweep.tensorboard_server import TensorBoardServer
 from tests.unit.trials.runs import finish, run_config
 
@@ -513,3 +514,32 @@ def test_doses_stand_beside_one_control(tmp_path: Path) -> None:
     assert table["protocol"].nunique() == 1
     answer = correlation.answer(Storage(tmp_path))
     assert all(f"intervention={label}" in answer for label in labels)
+
+
+def test_a_stream_that_this_machine_does_not_reproduce_is_named_and_left_as_it_was(
+    tmp_path: Path,
+) -> None:
+    sweep = _sweep(tmp_path / "here", [0], [0.5])
+    _computed_here(sweep, 0, 1)
+    (stream,) = sweep.stages[0].runs
+    change_row(sweep.storage, stream.run_id, 0)
+    shutil.copytree(tmp_path / "here", tmp_path / "before")
+    wider = _sweep(tmp_path / "here", [0], [0.5], snapshots="0,1,2")
+    told = wider.run().summary().splitlines()
+    assert told[0] == "2 runs finished, 2 missing", "the stream, and the search of its snapshot"
+    (given_up,) = (line for line in told if "given up" in line)
+    assert given_up.startswith(f"  given up: {stream.label}: trained again on task 0, it does not")
+    assert "Its rows come from another machine, device or engine (another, fast)" in given_up
+    assert_same_tables(tmp_path / "before", tmp_path / "here")
+    assert ended_runs(sweep.storage)[stream.run_id].extent == {"tasks": 3, "snapshots": [0, 2]}
+    assert inspect(sweep.storage, artifacts=True).damages == []
+    assert sweep.finished(), "what was asked for first is there"
+
+
+def test_a_sweep_that_was_widened_equals_one_that_was_asked_for_at_once(tmp_path: Path) -> None:
+    assert _sweep(tmp_path / "widened", [0], [0.5]).run().missing == 0
+    wider = {"tasks": 4, "snapshots": "0,1,2,3", "tickets": 3, "reinit_tickets": 1}
+    for name in ("widened", "once"):
+        assert _sweep(tmp_path / name, [0], [0.5], **wider).run().missing == 0
+    assert_same_tables(tmp_path / "once", tmp_path / "widened")
+    assert inspect(Storage(tmp_path / "widened"), artifacts=True).damages == []
