@@ -282,7 +282,8 @@ ROLES = {
         dataset scaling shift shifts fraction first_task_identity rotation_range classes_per_task
         noise_step period gradual intervention interventions l2_strength shrink perturb
         perturb_every redo_threshold redo_interval network hidden width norm optimizer lr momentum
-        weight_decay epochs batch_size drop_last carry_optimizer seed seeds search plugins""",
+        weight_decay epochs batch_size drop_last carry_optimizer seed seeds search plugins
+        versions""",
     "extent": """
         tasks snapshots tickets random_masks shuffled_masks reinit_tickets ticket_tasks subnetworks
         stream_sparsities stream_snapshots""",

@@ -46,7 +46,7 @@ def test_identities_are_pinned() -> None:
         **dict(zip(("c30ca1a97e1a", "c9907bc3f715"), _of_preset("original"), strict=True)),
     }
     assert [run.run_id for run in pinned.values()] == [*pinned]
-    assert (StreamRun().protocol, TicketsRun().protocol) == ("b34e4192452f", "cd2056381b38")
+    assert (StreamRun().protocol, TicketsRun().protocol) == ("383d41e44e86", "20158cba0c88")
 
 
 @pytest.mark.parametrize("model", [StreamRun, TicketsRun])
