@@ -84,10 +84,11 @@ class Manifest(BaseModel):
 
     @property
     def extent(self) -> dict[str, Any]:
-        """How far the run goes, see `raylot.config.StreamRun.extent`."""
+        """How far the run goes, see `raylot.config.StreamRun.extent`; empty if it does not say."""
         if self.kind == TicketsRun.kind:
-            return {name: getattr(self, name) for name in TicketsRun.growing}
-        if self.kind == StreamRun.kind and self.snapshots:
+            counts = {name: getattr(self, name) for name in TicketsRun.growing}
+            return {} if None in counts.values() else counts
+        if self.kind == StreamRun.kind and self.snapshots and self.tasks is not None:
             snapshots = [int(task) for task in self.snapshots.split(",")]
             return {"tasks": self.tasks, "snapshots": snapshots}
         return {}

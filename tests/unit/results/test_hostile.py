@@ -166,6 +166,17 @@ def test_a_table_file_whose_name_is_no_run_is_named_and_not_read(
     assert main(["check", storage.root]) == 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "column"), [("stream", "tasks"), ("stream", "snapshots"), ("tickets", "tickets")]
+)
+def test_a_row_that_does_not_say_how_far_its_run_goes_is_taken_as_it_is(
+    folder: Path, kind: str, column: str
+) -> None:
+    row = _row(Storage(folder / "storage"), kind)
+    assert Manifest.of(row).extent
+    assert Manifest.of({**row, column: None}).extent == {}
+
+
 @pytest.mark.parametrize("snapshots", ["", "0,", "0, 2", "-1", "x", "0,2\n"])
 def test_snapshots_of_a_row_are_numbers(folder: Path, snapshots: str) -> None:
     row = _row(Storage(folder / "storage"), "stream")
