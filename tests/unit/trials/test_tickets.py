@@ -15,7 +15,6 @@ from raylot.trials.artifacts import masks_path, snapshot_path
 from raylot.trials.state import RunState, tensors_from_bytes
 from raylot.trials.stream import StreamTrial
 from raylot.trials.tickets import TicketsTrial
-from tests.support.tables import assert_same_tables
 from tests.unit.trials.runs import finish, run_all, trial_config
 
 
@@ -143,30 +142,6 @@ def test_what_plastic_parameters_are_measured_on(tmp_path: Path) -> None:
     shifted.step()
     assert shifted._plastic_task().train_inputs.equal(shifted._search._task.train_inputs)
     assert not shifted._plastic_task().train_inputs.equal(task.train_inputs)
-
-
-@pytest.mark.parametrize("has_gradients", [False, True])
-def test_a_search_that_an_older_version_saved_ends_as_an_undisturbed_one(
-    tmp_path: Path, has_gradients: bool
-) -> None:
-    """Before plastic parameters existed it starts anew; later it called tickets otherwise."""
-    whole, old = tmp_path / "whole", tmp_path / "old"
-    run_all(whole)
-    finish(StreamTrial(trial_config(old)))
-    settings = trial_config(old, task=2)
-    trial = TicketsTrial(settings)
-    trial.step()
-    trial.step()
-    path = f"state/{trial.run.run_id}/state.safetensors"
-    state = RunState.from_bytes(trial.storage.read(path) or b"")
-    for row in state.rows["tickets"]:
-        row["control"] = row["control"].replace("ticket", "none")
-    if not has_gradients:
-        state.tensors = {n: t for n, t in state.tensors.items() if not n.startswith("gradient/")}
-    trial.storage.write(path, state.to_bytes())
-    reports = finish(TicketsTrial(settings))
-    assert len(reports) == trial.total_steps - (2 if has_gradients else 0)
-    assert_same_tables(whole, old)
 
 
 def test_a_resumed_search_knows_which_layer_is_the_output(
