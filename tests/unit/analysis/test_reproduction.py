@@ -246,6 +246,12 @@ def test_other_runs_are_not_used(tmp_path: Path, options: dict[str, Any], words:
     assert words.split(" (")[0] in notes
 
 
+def test_where_and_what_is_measured_makes_no_difference(tmp_path: Path) -> None:
+    write_stream(tmp_path, lambda task: 0.952, engine="generic", device="cpu", probe_size=100)
+    assert found(tmp_path)[ACCURACY, 0]["seeds"] == 1
+    assert "Not used" not in " ".join(original_rows(Storage(tmp_path)).notes)
+
+
 def test_less_counts_and_is_named(tmp_path: Path) -> None:
     """The same stream twice, once longer: one seed still. Fewer tickets count."""
     write_stream(tmp_path, lambda task: 0.952)
