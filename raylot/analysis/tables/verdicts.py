@@ -32,8 +32,8 @@ def read_snapshots(storage: Storage) -> pd.DataFrame:
     snapshots = tables.read(storage, "snapshots")
     if snapshots.empty:
         return snapshots
-    runs = tables.read(storage, "runs", ["run_id", *_COUNTS, "random_density"])
-    counts = runs.set_index("run_id")
+    runs = tables.read(storage, "runs")
+    counts = runs.set_index("run_id")[[*_COUNTS, "random_density"]]
     known = snapshots[["run_id", "protocol", "tolerance"]].join(counts, on="run_id")
     again: dict[str, dict[str, float]] = {}
     # A search that is growing has no row in ``runs``: its verdict stays as it is.
