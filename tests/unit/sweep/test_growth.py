@@ -247,7 +247,13 @@ class Killer:
 @pytest.mark.parametrize(
     ("first", "then"), [LONGER_STREAM, LARGER_SEARCH], ids=["stream", "search"]
 )
-@pytest.mark.parametrize("save_interval", [0.0, 1000.0], ids=["saving", "not saving"])
+@pytest.mark.parametrize(
+    "save_interval",
+    [
+        pytest.param(0.0, id="saving", marks=pytest.mark.slow),  # faster: a new trial for each step
+        pytest.param(1000.0, id="not saving"),
+    ],
+)
 def test_a_kill_at_any_storage_operation_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: dict[str, Any], then: dict[str, Any],
     save_interval: float,
