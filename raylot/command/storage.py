@@ -79,7 +79,7 @@ def _parser(description: str) -> OneLineParser:
 def _report(storage: Storage, lease: Lease | None = None, *, is_idle: bool = True) -> int:
     """Prints the findings; repairs damages under a lease."""
     found = inspect(storage, artifacts=True, is_idle=is_idle)
-    running = unfinished_runs(storage, found.runs)
+    running = unfinished_runs(storage, found.runs.keys() - found.growing)
     again = set(found.to_compute_again)
     counts: Counter[tuple[str, str]] = Counter(
         (run.kind, "damaged" if run_id in again else run.status)

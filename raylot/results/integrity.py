@@ -51,10 +51,13 @@ class Inspection:
     Attributes:
         runs: the ended runs, by run_id, without those whose row in ``runs`` is damaged.
         damages: what is not as it was written.
+        growing: ended runs that have a saved state, as they have begun to grow: a kill may have
+            left some of their new rows beside old ones.
     """
 
     runs: dict[str, Manifest] = field(default_factory=dict)
     damages: list[Damage] = field(default_factory=list)
+    growing: set[str] = field(default_factory=set)
 
     @property
     def to_compute_again(self) -> list[str]:
@@ -111,6 +114,7 @@ def inspect(
     """
     chosen = None if run_ids is None else set(run_ids)
     found = ends or inspect_ends(storage, chosen, None if artifacts else COLUMNS)
+    found.growing = found.runs.keys() & storage.names("state")
     begun = set[str]()
     for table in filter("runs".__ne__, SCHEMAS):
         rows = _inspect_table(storage, table, chosen, found, None if artifacts else ["run_id"])
@@ -230,7 +234,7 @@ def _wrong(table: str, own: TableFile | DamagedFileError, found: Inspection) -> 
             return f"holds {own.rows.num_rows} rows; must hold one"
         if reason := _add_end(own.rows.select(COLUMNS).to_pylist()[0], found):
             return reason
-    ended = found.runs.get(own.run_id)
+    ended = None if own.run_id in found.growing else found.runs.get(own.run_id)
     return ended.wrong(table, own) if ended else None
 
 
@@ -252,6 +256,8 @@ def _missing_rows(table: str, found: Inspection, rows: Mapping[str, int]) -> Ite
         (expected, _), there = manifest.tables.get(table, (0, None)), rows.get(run_id, 0)
         path = files.small_path(table, run_id)
         if not manifest.tells or there == expected or path in reported:
+            continue
+        if run_id in found.growing:
             continue
         if lost:
             incomplete.append(run_id)
@@ -315,10 +321,10 @@ def _wrong_artifacts(
 
     with ThreadPoolExecutor(files.AT_ONCE) as threads:
         for path, reason in zip(paths, threads.map(wrong, paths), strict=True):
-            if reason == _GONE and can_be_done_without(path):
+            owner = path.split("/")[1]
+            if can_be_done_without(path) and (reason == _GONE or owner in found.growing):
                 continue
             if reason:
-                owner = path.split("/")[1]
                 is_needed = path.startswith("artifacts/") and not can_be_done_without(path)
                 again = (owner,) if owner in found.runs and is_needed else ()
                 yield Damage(path, reason, again, reason != _GONE)

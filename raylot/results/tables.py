@@ -158,20 +158,15 @@ def finished_runs(storage: Storage) -> set[str]:
     return set(files.small_runs(storage, "runs")).union(*(file.counts for file in large))
 
 
-def forget_runs(
-    storage: Storage, run_ids: Collection[str], tables: Iterable[str] = tuple(SCHEMAS)
-) -> None:
+def forget_runs(storage: Storage, run_ids: Collection[str]) -> None:
     """Deletes all rows of some runs, so that the next sweep computes them again.
 
     The caller must hold the storage's lease, as large files are rewritten.
-
-    Args:
-        tables: where they are deleted; in ``runs`` alone to let saved states continue them.
     """
     if not run_ids:
         return
     # ``runs`` comes first: even if this is killed, no ended run lacks rows
-    for table in tables:
+    for table in SCHEMAS:
         for run_id in set(files.small_runs(storage, table)).intersection(run_ids):
             storage.delete_file(files.small_path(table, run_id))
         for file in files.undamaged(files.large_files(storage, table)):

@@ -31,7 +31,6 @@ from raylot.terminal.preliminary import AnswerSoFar
 from raylot.terminal.progress import STARTING_WORKERS, Progress
 from raylot.trials import ray_internals
 from raylot.trials.base import RunTrainable
-from raylot.trials.growth import reopen
 from raylot.trials.record import now, run_row
 from raylot.trials.state import RunState, state_path
 from raylot.trials.stream import StreamTrial
@@ -168,10 +167,6 @@ class Execution:
         self.progress.begin_stage(stage.name)
         tries = _TRIES
         while runs := self._left(stage, lost_inputs):
-            growing = [run for run in runs if run.run_id in self.ended]
-            reopen(self.storage, growing)
-            for run in growing:
-                del self.ended[run.run_id]
             losses = self._experiment(stage, runs)
             lost_inputs |= losses.inputs
             self._given_up |= losses.kept
@@ -233,6 +228,8 @@ class Execution:
             self._steps_saved[run.run_id] = state.steps
             return True
         self._given_up[run.run_id] = f"{run.label}: {why}"
+        if run.run_id in self.ended:  # it was about to grow, and stays as it was
+            return False
         row = run_row(run, state, "failed", f"its worker was lost too often: {why}")
         with suppress(OutOfReachError):
             results.write(self.storage, "runs", run.run_id, [row])

@@ -29,6 +29,7 @@ from raylot.tasks import Task
 from raylot.tasks.datasets import from_arrays, load, scaled
 from raylot.training import Masks, TrainingResult
 from raylot.trials import ray_internals
+from raylot.trials.growth import grown_from
 from raylot.trials.record import Status, closing_measures, log, now, run_row
 from raylot.trials.state import RunState, state_path, tensors_from_bytes, tensors_to_bytes
 
@@ -126,15 +127,17 @@ class RunTrainable(tune.Trainable):
         error = ""
         measures: dict[str, float] = {}
         try:
-            if not self._begun:
-                self.begin()
-                self._begun = True
-            measures = self.advance()
-            self.state.steps += 1
+            if self.state.steps < self.total_steps:  # else it was killed as it ended
+                if not self._begun:
+                    self.begin()
+                    self._begun = True
+                measures = self.advance()
+                self.state.steps += 1
         except OutOfReachError:
             raise  # Tune tries again from the last saved state
         except NotReproducedError as different:
-            return self._report({}, 0, done=True) | {"kept": self._keep_as_it_was(different)}
+            self._end_as_far_as_it_has_come()
+            return self._report({}, 0, done=True) | {"kept": self._why_not_reproduced(different)}
         except InputLostError as lost:  # the sweep computes the input again, then this run
             return self._report({}, 0, done=True) | {"lost_run": lost.run_id, "lost": str(lost)}
         except BaseException as exception:  # a plugin may raise any, and call sys.exit too
@@ -144,6 +147,9 @@ class RunTrainable(tune.Trainable):
             print(safe(_traceback(exception)), file=sys.stderr)  # in the worker's log
         self.state.seconds += time.perf_counter() - started
         done = bool(error) or self.state.diverged or self.state.steps >= self.total_steps
+        if error and self.state.extent:
+            told = f"{self.run.label}: cannot grow, and is left as it was ({error})"
+            return self._report({}, 0, done=True, failed=True) | {"kept": told}
         if done:
             self._finish(error)
             if error and self.device.type == "cuda":
@@ -167,7 +173,7 @@ class RunTrainable(tune.Trainable):
         self._lease: str | None = config.get("lease")
         self._notes: list[str] = []
         self._has_failed = False  # in another attempt
-        self.state = self._saved_state() or RunState(now())
+        self.state = self._saved_state() or self._ended_state() or RunState(now())
         self._widen()
         self._save_interval: float = config["save_interval"]
         self._saved_at = time.monotonic()
@@ -197,6 +203,13 @@ class RunTrainable(tune.Trainable):
             saved = self.storage.read_checked(state_path(self.run.run_id))
             return None if saved is None else RunState.from_bytes(saved)
         except ValueError as error:  # damaged: the run can be computed again
+            self._notes.append(f"{error}; {self.run.label} starts anew")
+            return None
+
+    def _ended_state(self) -> RunState | None:
+        try:
+            return grown_from(self.storage, self.run)
+        except ValueError as error:
             self._notes.append(f"{error}; {self.run.label} starts anew")
             return None
 
@@ -318,23 +331,36 @@ class RunTrainable(tune.Trainable):
             ended = results.read_run(self.storage, "runs", self.run.run_id)
         except DamagedFileError:
             return False
-        if not ended:
+        if not ended or self._grows_from(ended[0]):
             return False
         self._has_failed = ended[0]["status"] == "failed"
         if not self._has_failed:  # a retry of a failed run continues from its state
             self.storage.delete_folder(f"state/{self.run.run_id}")
         return True
 
+    def _grows_from(self, row: Mapping[str, Any]) -> bool:
+        """Returns whether a row of ``runs`` says that this run has ended with less."""
+        try:
+            end = Manifest.of(row)
+        except ValueError:
+            return False
+        return end.status == "finished" and not self.run.is_covered_by(end.extent)
+
     def _save(self) -> bool:
-        """Saves state and rows; returns whether this attempt may still do so."""
+        """Saves state and rows; returns whether this attempt may still do so.
+
+        The rows of a run that grows stay those of before until it ends.
+        """
         if self._is_out_of_date():
             return False
-        self.state.tensors = self.tensors()
+        if self._begun:
+            self.state.tensors = self.tensors()
         self.state.describe(self.run)
         self.state.of = self.total_steps
         # the state first: rows without a state would look like those of a lost run
         self.storage.write(state_path(self.run.run_id), self.state.to_bytes())
-        self._write_tables()
+        if not self.state.extent:
+            self._write_tables()
         self._saved_at = time.monotonic()
         return True
 
@@ -345,7 +371,10 @@ class RunTrainable(tune.Trainable):
             digest = results.write(self.storage, table, self.run.run_id, complete)
             self.state.tables[table] = len(rows), digest
 
-    def _finish(self, error: str, computed_by: Mapping[str, Any] | None = None) -> None:
+    def _finish(self, error: str) -> None:
+        # The rows of a run that grows change in several files: a kill in between must not lose it.
+        if self.state.extent and not self._save():
+            return
         if self._is_out_of_date():
             return
         self._write_tables()
@@ -354,7 +383,6 @@ class RunTrainable(tune.Trainable):
             self.storage.delete_file(files.small_path(table, self.run.run_id))
         status: Status = "failed" if error else "diverged" if self.state.diverged else "finished"
         row = run_row(self.run, self.state, status, error, _device_name(self.device))
-        row |= computed_by or {}
         results.write(self.storage, "runs", self.run.run_id, [row])
         if not error:  # a retry of a failed run continues from its state
             self.storage.delete_folder(f"state/{self.run.run_id}")
@@ -363,18 +391,20 @@ class RunTrainable(tune.Trainable):
         """Returns the extent that a run has reached which cannot grow any further here."""
         return self.state.extent
 
-    def _keep_as_it_was(self, error: NotReproducedError) -> str:
-        """Ends a run that cannot grow here as far as it has come; returns why it cannot."""
-        before, reached = self.state.computed_by, self.reached()
+    def _end_as_far_as_it_has_come(self) -> None:
+        """Ends a run that cannot grow any further here with the extent that it has reached."""
+        reached = {n: tuple(v) if isinstance(v, list) else v for n, v in self.reached().items()}
+        self.run = self.run.model_copy(update=reached)
+        self._finish("")
+
+    def _why_not_reproduced(self, error: NotReproducedError) -> str:
+        before = self.state.computed_by
         by = [str(before[name]) for name in ("device_used", "engine_used") if before.get(name)]
         told = f" ({', '.join(by)})" if by else ""
-        extent = {n: tuple(v) if isinstance(v, list) else v for n, v in reached.items()}
-        self.run = self.run.model_copy(update=extent)
-        self._finish("", before if reached == self.state.extent else None)
         return (
-            f"{self.run.label}: {error}. Its rows come from another machine, device or engine"
-            f"{told}, whose numbers this one does not reproduce, so it is left as it was; "
-            "repeat the command there, or compute all of it in another storage"
+            f"{self.run.label}: {error}. This machine, device, engine or version of torch computes "
+            f"other numbers than those of its rows{told}; repeat the command where they were "
+            "computed, or compute all of it in another storage"
         )
 
     def _report(

@@ -1,49 +1,44 @@
-"""Lets ended runs grow: what they have found becomes the state from which they continue."""
+"""Lets ended runs grow: what they have found is the state from which their trials go on.
+
+While a run grows, its rows and its row in ``runs`` stay those of before: what is new lies in the
+saved state, until the run has reached what is asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Mapping
+from typing import Any
 
 from raylot import results
 from raylot.config import StreamRun
 from raylot.results.manifest import Manifest
 from raylot.results.schemas import IDENTITY
 from raylot.storage import Storage
-from raylot.storage.checksum import DamagedFileError
 from raylot.trials.record import COMPUTED_BY
-from raylot.trials.state import RunState, state_path
+from raylot.trials.state import RunState
 
 #: Stands between two notes in a row of ``runs``.
 _BETWEEN = "; "
 
 
-def reopen(storage: Storage, runs: Collection[StreamRun]) -> None:
-    """Makes ended runs count as begun, so that trials continue them.
-
-    The caller must hold the storage's lease. A run whose rows are damaged starts anew.
-    """
-    for run in runs:
-        with suppress(DamagedFileError):
-            state = _found_so_far(storage, run.run_id)
-            state.describe(run)
-            storage.write(state_path(run.run_id), state.to_bytes())
-    # Only now: if this process is killed before, the next one reopens the runs once more.
-    results.forget_runs(storage, [run.run_id for run in runs], tables=["runs"])
-
-
-def _found_so_far(storage: Storage, run_id: str) -> RunState:
-    """Returns an ended run's state: its rows, files and times.
+def grown_from(storage: Storage, run: StreamRun) -> RunState | None:
+    """Returns the state from which a run grows; None if there is nothing to grow from.
 
     Raises:
-        DamagedFileError: its rows are damaged, or not those that it wrote.
+        DamagedFileError: what the run has found is damaged, or not what it wrote.
     """
-    (row,) = results.read_run(storage, "runs", run_id) or []
-    end = Manifest.of(row)
+    for row in results.read_run(storage, "runs", run.run_id) or []:
+        end = Manifest.of(row)
+        if end.status == "finished" and not run.is_covered_by(end.extent):
+            return _found_so_far(storage, row, end)
+    return None
+
+
+def _found_so_far(storage: Storage, row: Mapping[str, Any], end: Manifest) -> RunState:
     rows = {
         table: [
             {name: value for name, value in row.items() if name not in IDENTITY}
-            for row in results.read_run(storage, table, run_id, end) or []
+            for row in results.read_run(storage, table, end.run_id, end) or []
         ]
         for table in end.tables
     }

@@ -44,6 +44,9 @@ _ORDER = (DENSE, TICKET, RANDOM, SHUFFLED, REINIT)
 
 _PLASTIC = "plastic parameters"
 
+#: Tables with rows about all tickets of a search.
+_ABOUT_ALL = {"overlaps", "snapshots", "plastic_parameters"}
+
 
 @dataclass(frozen=True)
 class _Step:
@@ -162,6 +165,8 @@ class TicketsTrial(RunTrainable):
             self.state.diverged = search.rounds_left > 0 and any(
                 training.diverged for _, training in trained
             )
+            if self.state.diverged:  # a search that grew had rows about fewer tickets
+                self.state.rows |= {table: [] for table in _ABOUT_ALL & self.state.rows.keys()}
         else:
             trained = search.train_control(step.of, step.indices)
         for _, training in trained:

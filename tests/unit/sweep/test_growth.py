@@ -5,6 +5,7 @@ Stages are computed one after another in this process, without Ray, as a sweep w
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,8 +24,8 @@ from raylot.sweep.execution import TRAINABLES
 from raylot.sweep.space import grid, study_spaces
 from raylot.sweep.stage import has_ended
 from raylot.sweep.sweep import Sweep
+from raylot.tickets import TicketSearch
 from raylot.trials.artifacts import latest_path, masks_path, snapshot_path
-from raylot.trials.growth import reopen
 from raylot.trials.stream import StreamTrial
 from tests.support.tables import read_sorted
 from tests.unit.sweep.other_machine import change_row
@@ -67,7 +68,6 @@ def compute(root: Path, **options: Any) -> Iterator[tuple[int, list[dict[str, An
     for stage in sweep.stages:
         ended = ended_runs(sweep.storage)
         ready = stage.ready(ended, sweep.storage)
-        reopen(sweep.storage, [run for run in ready if run.run_id in ended])
         for run, predicted in stage.work(ended, sweep.storage):
             if run in ready:
                 trial = TRAINABLES[run.kind](run_config(run, root, SAVE_INTERVAL))
@@ -293,7 +293,6 @@ def test_a_new_trial_for_every_step_changes_nothing(
     for stage in sweep.stages:
         ended = ended_runs(sweep.storage)
         runs = stage.ready(ended, sweep.storage)
-        reopen(sweep.storage, [run for run in runs if run.run_id in ended])
         for run in runs:
             while not TRAINABLES[run.kind](run_config(run, tmp_path / "pieces")).step()["done"]:
                 trials += 1
@@ -322,7 +321,6 @@ def test_a_run_that_was_interrupted_may_be_asked_for_other_counts(
     for stage in sweep.stages:
         ended = ended_runs(sweep.storage)
         runs = [run for run in stage.ready(ended, sweep.storage) if is_new or run.run_id in ended]
-        reopen(sweep.storage, [run for run in runs if run.run_id in ended])
         for run in runs:
             trial = TRAINABLES[run.kind](run_config(run, root))
             for _ in range(steps):
@@ -330,8 +328,8 @@ def test_a_run_that_was_interrupted_may_be_asked_for_other_counts(
                     break
     try_to_compute(root, **others[other])
     assert ask(root, **others[other]) == 0
-    ask(root, **begun)
-    ask(root, **others[other])
+    try_to_compute(root, **begun)
+    try_to_compute(root, **others[other])
     whole = others["more"] if other == "more" else {**begun, "snapshots": "0,1,2,3,5"}
     ask(root, **whole)
     ask(tmp_path / "once", **whole)
@@ -366,7 +364,7 @@ def test_a_stream_that_is_not_reproduced_is_left_as_it_was(tmp_path: Path) -> No
     assert told.startswith(
         f"{stream.label}: trained again on task 1, it does not find its row: test_loss is "
     )
-    assert "so it is left as it was; repeat the command there" in told
+    assert "repeat the command where they were computed" in told
     assert len(told.splitlines()) == 1
     assert not searches, "those that are there need nothing, and the others lack their snapshot"
     assert_same(tmp_path / "before", root)
@@ -407,7 +405,6 @@ def test_what_a_stream_has_added_before_it_is_not_reproduced_stays(tmp_path: Pat
     longer = {**first, "tasks": 6, "snapshots": "0,3,5"}
     sweep = sweep_of(root, **longer)
     (run,) = sweep.stages[0].runs
-    reopen(sweep.storage, [run])
     TRAINABLES["stream"](run_config(run, root)).step()
     (report, *searches) = try_to_compute(root, **{**longer, "snapshots": "0,2,3,5"})
     assert "kept" in report
@@ -553,14 +550,67 @@ def test_the_dry_run_says_what_is_left_in_training_steps(
     }
 
 
-def test_a_run_that_waits_to_grow_is_listed_by_its_name(tmp_path: Path) -> None:
+def test_a_run_that_is_growing_counts_as_it_was_and_is_listed(tmp_path: Path) -> None:
     ask(tmp_path, **LONGER_STREAM[0])
     storage = Storage(tmp_path)
+    before = {table: results.read(tmp_path, table) for table in results.SCHEMAS}
+    for stage in sweep_of(tmp_path, **{**LONGER_STREAM[1], "tickets": 3}).stages:
+        for run in stage.runs:
+            if run.run_id in ended_runs(storage):
+                TRAINABLES[run.kind](run_config(run, tmp_path)).step()
+    for table, rows in before.items():
+        pd.testing.assert_frame_equal(results.read(tmp_path, table), rows)
+    found = inspect(storage, artifacts=True)
+    assert found.damages == []
+    assert len(found.growing) == 3
+    listed = unfinished_runs(storage, found.runs.keys() - found.growing)
     (stream,) = sweep_of(tmp_path, **LONGER_STREAM[1]).stages[0].runs
-    reopen(storage, [stream])
-    (waiting,) = unfinished_runs(storage, ended_runs(storage))
-    assert (waiting.label, waiting.protocol) == (stream.label, stream.protocol)
-    assert inspect(storage, artifacts=True).damages == []
+    assert (stream.label, stream.protocol) in {(run.label, run.protocol) for run in listed}
+    assert ask(tmp_path, **LONGER_STREAM[0]) == 0, "what it asks for is there"
+
+
+def test_a_growth_that_fails_leaves_the_run_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, then = LONGER_STREAM
+    ask(tmp_path, **first)
+    before = {table: results.read(tmp_path, table) for table in results.SCHEMAS}
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("too little memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StreamTrial, "_learn", fails)
+        (report,) = try_to_compute(tmp_path, **{**then, "snapshots": first["snapshots"]})
+    assert report["failed"]
+    assert "cannot grow, and is left as it was (RuntimeError: too little memory" in report["kept"]
+    for table, rows in before.items():
+        pd.testing.assert_frame_equal(results.read(tmp_path, table), rows)
+    assert ask(tmp_path, **first) == 0
+    ask(tmp_path, **then)
+    ask(tmp_path / "once", **then)
+    assert_same(tmp_path / "once", tmp_path)
+
+
+def test_a_search_that_diverges_as_it_grows_has_no_verdict_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, then = LARGER_SEARCH
+    ask(tmp_path, **first)
+    results.compact(Storage(tmp_path))
+    train_round = TicketSearch.train_round
+
+    def diverges(search: TicketSearch) -> Any:
+        trained = train_round(search)
+        return [(row, dataclasses.replace(result, diverged=True)) for row, result in trained]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TicketSearch, "train_round", diverges)
+        try_to_compute(tmp_path, **then)
+    assert set(results.read(tmp_path, "runs")["status"]) == {"finished", "diverged"}
+    for table in ("snapshots", "overlaps", "plastic_parameters"):
+        assert results.read(tmp_path, table).empty
+    assert inspect(Storage(tmp_path), artifacts=True).damages == []
 
 
 def test_a_run_that_a_space_asks_for_twice_is_computed_as_wide_as_either_wants(
