@@ -49,7 +49,7 @@ TRAINING_EXAMPLES = {dataset: sum(sizes) for dataset, sizes in CLASS_SIZES.items
 _SEARCH_OF_DENSE = {"task", "rewind_steps"}
 
 #: Options that only judge what a run has found.
-_VERDICTS = {n for n, f in TicketOptions.model_fields.items() if role_of(f) == "verdict"}
+VERDICTS = {n for n, f in TicketOptions.model_fields.items() if role_of(f) == "verdict"}
 
 Subnetwork = Literal["ticket", "dense", "random", "reinit"]
 
@@ -250,7 +250,7 @@ class StreamRun(
             if isinstance(there, list):
                 is_there = set(there).issuperset(wanted)
             else:
-                is_there = wanted == there if name in _VERDICTS else wanted <= there
+                is_there = wanted == there if name in VERDICTS else wanted <= there
             if not is_there:
                 return False
         return True
@@ -261,7 +261,7 @@ class StreamRun(
         for name, there in extent.items():
             if isinstance(there, list):
                 wider[name] = tuple(sorted({*there, *getattr(self, name)}))
-            elif name not in _VERDICTS:
+            elif name not in VERDICTS:
                 wider[name] = max(there, getattr(self, name))
         return self.model_copy(update=wider)
 

@@ -52,7 +52,8 @@ def stream_steps(
     known = set(extent.get("snapshots", ()))
 
     def nearest(task: int) -> int:
-        return 0 if keeps_optimizer else max(s for s in {0, *known} if s <= task)
+        there = 0 if keeps_optimizer else max(s for s in {0, *known} if s <= task)
+        return at_hand if at_hand is not None and there <= at_hand <= task else there
 
     def go(start: int, end: int, snapshots: Collection[int] = ()) -> None:
         steps.extend(

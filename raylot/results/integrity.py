@@ -188,7 +188,7 @@ def mend(storage: Storage, damages: Sequence[Damage]) -> None:
         storage.set_aside(path)
     again = {run_id for damage in damages for run_id in damage.run_ids}
     forget_runs(storage, again)
-    for run_id in again:  # of one that was about to grow
+    for run_id in again:  # a run that was about to grow has a state
         storage.delete_folder(f"state/{run_id}")
 
 

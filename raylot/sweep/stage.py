@@ -13,7 +13,7 @@ from raylot.storage import Storage
 def has_ended(run: StreamRun, ended: Mapping[str, Manifest]) -> bool:
     """Returns whether nothing is left to compute of a run.
 
-    A finished run may still have to grow: it has fewer tickets than are asked for.
+    A finished run may still have to grow, as one with fewer tasks or tickets than are asked for.
     """
     end = ended.get(run.run_id)
     return end is not None and (end.status != "finished" or run.is_covered_by(end.extent))

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import track
 
 from raylot.config import StreamRun, Study, mnist_files
+from raylot.config.runs import VERDICTS
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
 from raylot.foundation.text import is_exit_request
@@ -75,6 +76,12 @@ class Sweep:
             for name in sorted(set(one) & set(other)):
                 raise OptionError(
                     f"{name}={other[name]}: must be searched in one of the spaces only"
+                )
+        for space in self._spaces:
+            for name in sorted(set(space) & VERDICTS):
+                raise OptionError(
+                    f"{name}={space[name]}: must be an option of the study, not searched, as it "
+                    "judges all searches alike"
                 )
         stream_points, ticket_points, ticket_stream_points = (
             list(itertools.islice(points(space, self.samples), MOST_RUNS + 1))

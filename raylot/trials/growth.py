@@ -14,11 +14,8 @@ from raylot.config import StreamRun
 from raylot.results.manifest import Manifest
 from raylot.results.schemas import IDENTITY
 from raylot.storage import Storage
-from raylot.trials.record import COMPUTED_BY
+from raylot.trials.record import BETWEEN_NOTES, COMPUTED_BY
 from raylot.trials.state import RunState
-
-#: Stands between two notes in a row of ``runs``.
-_BETWEEN = "; "
 
 
 def grown_from(storage: Storage, run: StreamRun) -> RunState | None:
@@ -42,6 +39,8 @@ def _found_so_far(storage: Storage, row: Mapping[str, Any], end: Manifest) -> Ru
         ]
         for table in end.tables
     }
+    # A search makes its remarks again, as they depend on the number of tickets.
+    notes = (row["notes"] or "") if end.kind == StreamRun.kind else ""
     return RunState(
         started=row["started"].isoformat(),
         training_steps=row["training_steps"],
@@ -52,7 +51,9 @@ def _found_so_far(storage: Storage, row: Mapping[str, Any], end: Manifest) -> Ru
         artifacts=end.artifacts,
         inputs=dict(end.inputs or {}),
         # A search makes its remarks again, as they depend on the number of tickets.
-        notes=row["notes"].split(_BETWEEN) if row["notes"] and end.kind == StreamRun.kind else [],
+        notes=row["notes"].split(BETWEEN_NOTES)
+        if row["notes"] and end.kind == StreamRun.kind
+        else [],
         extent=end.extent,
         has_latest=end.has_latest,
         computed_by={name: row[name] for name in COMPUTED_BY},

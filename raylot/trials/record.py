@@ -30,6 +30,10 @@ COMPUTED_BY = (
 )  # fmt: skip
 
 
+#: Stands between two notes in a row of ``runs``.
+BETWEEN_NOTES = "; "
+
+
 def now() -> str:
     """Returns the time in ISO 8601, UTC."""
     return datetime.now(UTC).isoformat()
@@ -76,7 +80,7 @@ def run_row(
         "kind": run.kind,
         "status": status,
         "error": error or None,
-        "notes": "; ".join(sorted(state.notes)) or None,
+        "notes": BETWEEN_NOTES.join(sorted(state.notes)) or None,
         "stream_run_id": run.stream.run_id,
         "protocol": run.protocol,
         "training_steps": state.training_steps,

@@ -135,7 +135,7 @@ class StreamTrial(LearningTrial):
         )
 
     @property
-    def _ends(self) -> set[int]:
+    def _target_tasks(self) -> set[int]:
         """The numbers of tasks after which the stream saves its state, so that it can go on."""
         return {target["tasks"] for target in self.state.targets}
 
@@ -165,7 +165,7 @@ class StreamTrial(LearningTrial):
             place = {**self._learner, "task": step.task}
             self.state.add_rows("plasticity", [{**place, **row} for row in structure])
         if not self.state.diverged:
-            if step.trains and not step.is_again and step.task + 1 in self._ends:
+            if step.trains and not step.is_again and step.task + 1 in self._target_tasks:
                 self.write_artifact(latest_path(self.run.run_id), self.tensors())
             if self.state.steps + 1 == self.total_steps:
                 self._sort_rows()
@@ -255,7 +255,7 @@ class StreamTrial(LearningTrial):
         self._sort_rows()
         first = extent.get("tasks", 0)
         tasks = max([first, *(step.task + 1 for step in steps if not step.is_again)])
-        if tasks not in self._ends | {first}:
+        if tasks not in self._target_tasks | {first}:
             self.state.artifacts.pop(latest_path(self.run.run_id), None)  # it is out of date
         added = {step.task for step in steps if step.has_snapshot}
         return {"tasks": tasks, "snapshots": sorted({*extent.get("snapshots", ()), *added})}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Mapping
 
 import pandas as pd
@@ -50,7 +51,8 @@ def read_snapshots(storage: Storage) -> pd.DataFrame:
             )
     if not again:
         return snapshots
-    judged = pd.DataFrame(_judged(storage, again, counts["random_density"])).set_index("run_id")
+    found = list(_judged(storage, again, counts["random_density"]))
+    judged = pd.DataFrame(found, columns=[*found[0]] if found else ["run_id"]).set_index("run_id")
     columns = list(snapshots)
     snapshots = snapshots.set_index("run_id")
     snapshots.loc[judged.index, list(judged)] = judged
@@ -89,6 +91,9 @@ def _judged(
     overlaps = overlaps[overlaps["layer"] == WHOLE_NETWORK]
     pairs_by_run = dict(iter(overlaps.groupby("run_id")))
     for run_id, wanted in again.items():
+        if run_id not in by_run:
+            tables.report_once(f"run {run_id}: its verdict stays, as its rows of tickets are lost")
+            continue
         rows = by_run[run_id]
         rows = rows[(rows["round"] == rows["round"].max()) | (rows["control"] == DENSE)]
         first = {
@@ -108,4 +113,5 @@ def _judged(
         pairs = pairs_by_run.get(run_id, overlaps.head(0))
         pairs = pairs[(pairs[["ticket_a", "ticket_b"]] < wanted["tickets"]).all(axis=1)]
         verdict = summary(accuracies, pairs, wanted["tolerance"])
-        yield {"run_id": run_id, "density": first[TICKET]["density"].mean(), **verdict}
+        density = statistics.fmean(first[TICKET]["density"])
+        yield {"run_id": run_id, "density": density, **verdict}
