@@ -50,10 +50,7 @@ def _found_so_far(storage: Storage, row: Mapping[str, Any], end: Manifest) -> Ru
         engines=row["engine_used"].split(",") if row["engine_used"] else [],
         artifacts=end.artifacts,
         inputs=dict(end.inputs or {}),
-        # A search makes its remarks again, as they depend on the number of tickets.
-        notes=row["notes"].split(BETWEEN_NOTES)
-        if row["notes"] and end.kind == StreamRun.kind
-        else [],
+        notes=notes.split(BETWEEN_NOTES) if notes else [],
         extent=end.extent,
         has_latest=end.has_latest,
         computed_by={name: row[name] for name in COMPUTED_BY},
