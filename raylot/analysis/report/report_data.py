@@ -254,9 +254,10 @@ def is_whole(known: pd.DataFrame, runs: pd.DataFrame) -> bool:
     diverged = runs.loc[runs["status"] == "diverged", "run_id"]
     lasting = known[~known["run_id"].isin(diverged)]
     searches = runs[(runs["kind"] == TicketsRun.kind) & ~runs["stream_run_id"].isin(diverged)]
-    of_protocols = searches.groupby("protocol")
-    snapshots = of_protocols["snapshots"].first().str.count(",") + 1
-    planned = of_protocols["stream_run_id"].nunique() * snapshots
+    snapshots = runs[runs["kind"] == StreamRun.kind].set_index("run_id")["snapshots"]
+    searched = searches.drop_duplicates(["protocol", "stream_run_id"]).set_index("protocol")
+    of_streams = searched["stream_run_id"].map(snapshots.str.count(",") + 1)
+    planned = of_streams.groupby(level="protocol").sum(min_count=1)
     at_each = searches.groupby(["protocol", "sparsity", "rounds"], dropna=False).size()
     return bool(
         (runs["status"] != "failed").all()

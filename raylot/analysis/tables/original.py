@@ -128,7 +128,8 @@ def _differences(row: Mapping[Any, Any], study: Study) -> str:
 
 def _original_options(study: Study, sparsity: float) -> dict[str, Any]:
     shift = study.shifts[0]
-    return results.option_values(study.tickets_run(shift=shift, sparsity=sparsity))
+    search = study.tickets_run(shift=shift, sparsity=sparsity)
+    return results.option_values(search) | results.option_values(search.stream)
 
 
 def _given(row: Mapping[Any, Any], name: str) -> Any:

@@ -65,8 +65,9 @@ def read_plastic_parameters(storage: Storage) -> pd.DataFrame:
     Unions and intersections of other numbers of tickets cannot be compared with them.
     """
     rows = tables.read(storage, "plastic_parameters")
-    usual = rows.groupby("protocol")["tickets"].agg(lambda counts: counts.mode().iloc[0])
-    is_usual = rows["tickets"] == rows["protocol"].map(usual)
+    known = rows.dropna(subset=["tickets"]).groupby("protocol")["tickets"]
+    usual = known.agg(lambda counts: counts.mode().iloc[0])
+    is_usual = rows["tickets"].isna() | (rows["tickets"] == rows["protocol"].map(usual))
     for protocol, other in rows[~is_usual].groupby("protocol"):
         tables.report_once(
             f"protocol {protocol}: plastic parameters of {other['run_id'].nunique()} searches are "

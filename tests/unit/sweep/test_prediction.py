@@ -31,6 +31,11 @@ def speeds(monkeypatch: pytest.MonkeyPatch) -> None:
 _TICKETS = {**_SHORT, "sparsity": 0.75, "rounds": 2, "tickets": 3, "random_masks": 1}
 
 
+def _whole(*runs: StreamRun) -> list[tuple[StreamRun, int]]:
+    """Runs of which nothing is there yet."""
+    return [(run, run.training_steps) for run in runs]
+
+
 @pytest.mark.parametrize(
     ("run", "seconds"),
     [
@@ -45,7 +50,7 @@ _TICKETS = {**_SHORT, "sparsity": 0.75, "rounds": 2, "tickets": 3, "random_masks
     ],
 )
 def test_a_run_takes_as_long_as_its_trainings(run: StreamRun, seconds: float) -> None:
-    text = predicted([[run]], 1)
+    text = predicted([_whole(run)], 1)
     assert text.startswith(f"Predicted: {prediction.duration(seconds)} of training")
     assert "with 1 trials at once" in text
     assert f"{seconds / 3600:.2g} core-hours" in text
@@ -53,14 +58,16 @@ def test_a_run_takes_as_long_as_its_trainings(run: StreamRun, seconds: float) ->
 
 def test_a_stage_takes_as_long_as_its_longest_run_at_least() -> None:
     short, long = StreamRun(**_SHORT), StreamRun(**{**_SHORT, "tasks": 4})  # 65 s and 109 s
-    assert "Predicted: 109 s" not in predicted([[short, long]], 1)
-    assert predicted([[short, long]], 1).startswith("Predicted: 3 min")  # 174 s
-    assert predicted([[short, long]], 2).startswith("Predicted: 2 min")  # 109 s
-    assert predicted([[short], [long]], 2).startswith("Predicted: 3 min")  # one after the other
+    assert "Predicted: 109 s" not in predicted([_whole(short, long)], 1)
+    assert predicted([_whole(short, long)], 1).startswith("Predicted: 3 min")  # 174 s
+    assert predicted([_whole(short, long)], 2).startswith("Predicted: 2 min")  # 109 s
+    assert predicted([_whole(short), _whole(long)], 2).startswith(
+        "Predicted: 3 min"
+    )  # one after the other
 
 
 def test_the_speeds_are_told() -> None:
-    assert "2e+03 to 1e+04 ms per training step" in predicted([[TicketsRun(**_TICKETS)]], 1)
+    assert "2e+03 to 1e+04 ms per training step" in predicted([_whole(TicketsRun(**_TICKETS))], 1)
 
 
 def test_each_setting_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +79,7 @@ def test_each_setting_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(prediction, "measured_speed", measure)
     runs = [StreamRun(**_SHORT, hidden=(units,), seed=seed) for units in (3, 4) for seed in (0, 1)]
-    predicted([runs], 1)
+    predicted([_whole(*runs)], 1)
     assert measured == [((3,), 1.0), ((4,), 1.0)]
 
 
@@ -152,3 +159,10 @@ def test_a_speed_is_measured_by_real_training(
     # 64 x 64 + 64 x 10 weights are kept with that probability each: 0.1 +- 0.0044
     assert densities == pytest.approx([density] * len(steps), abs=5 * 0.0044)
     assert speed.step > 0
+
+
+def test_of_a_run_that_grows_the_rest_counts() -> None:
+    run = StreamRun(**_SHORT, trainability_gap=False)
+    whole, half = predicted([_whole(run)], 1), predicted([[(run, run.training_steps // 2)]], 1)
+    assert whole.startswith("Predicted: 44 s")
+    assert half.startswith("Predicted: 22 s")

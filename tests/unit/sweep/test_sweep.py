@@ -314,10 +314,10 @@ def test_the_plan_counts_runs_and_steps(two_seeds: Path) -> None:
     """6 steps per training; a stream trains 3 tasks and 2 fresh networks, tickets 2 x 2 + 2."""
     sweep = _sweep(two_seeds, [0, 1, 2], [0.5, 0.8], **_THREE_STAGES)
     rows = [line.split() for line in sweep.plan().splitlines()]
-    assert rows[1] == ["streams", "3", "2", "1", "30", "30"]
-    assert rows[2] == ["tickets", "12", "8", "4", "36", "144"]
+    assert rows[1] == ["streams", "3", "2", "1", "0", "30", "30"]
+    assert rows[2] == ["tickets", "12", "8", "4", "0", "36", "144"]
     # 2 tasks; of each seed a ticket and the dense network
-    assert rows[3] == ["ticket", "streams", "6", "4", "2", "12", "24"]
+    assert rows[3] == ["ticket", "streams", "6", "4", "2", "0", "12", "24"]
 
 
 def test_the_plan_does_not_count_failed_runs_as_finished(tmp_path: Path, two_seeds: Path) -> None:
@@ -327,8 +327,8 @@ def test_the_plan_does_not_count_failed_runs_as_finished(tmp_path: Path, two_see
     (row,) = results.read_run(sweep.storage, "runs", failed.run_id) or []
     results.write(sweep.storage, "runs", failed.run_id, [{**row, "status": "failed"}])
     lines = sweep.plan().splitlines()
-    assert lines[1].split() == ["streams", "2", "2", "0", "30", "0"]
-    assert lines[2].split() == ["tickets", "8", "7", "0", "36", "0"]
+    assert lines[1].split() == ["streams", "2", "2", "0", "0", "30", "0"]
+    assert lines[2].split() == ["tickets", "8", "7", "0", "0", "36", "0"]
     assert lines[-1] == "1 runs have failed: --retry-failed computes them again."
 
 
@@ -341,8 +341,8 @@ def test_the_plan_counts_damaged_runs_as_to_run(tmp_path: Path, two_seeds: Path)
     search = sweep.stages[1].runs[4]
     (root / f"tables/tickets/{search.run_id}.parquet").write_bytes(b"cut off")
     lines = sweep.plan().splitlines()
-    assert lines[1].split() == ["streams", "2", "1", "1", "30", "30"]
-    assert lines[2].split() == ["tickets", "8", "6", "2", "36", "72"]
+    assert lines[1].split() == ["streams", "2", "1", "1", "0", "30", "30"]
+    assert lines[2].split() == ["tickets", "8", "6", "2", "0", "36", "72"]
     assert lines[-1] == "3 runs had ended, and are damaged: they run again."
     assert sweep.prediction() != "Nothing is left to compute."
 

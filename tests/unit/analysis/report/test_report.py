@@ -162,7 +162,7 @@ def test_streams_of_which_the_protocol_is_not_known_are_never_averaged(tmp_path:
     ]
     begun = report_data.begun(results.read(tmp_path, "runs"), unfinished)
     known = report_data.streams(begun, tasks)
-    assert known["protocol"].tolist() == ["abc", "def"]
+    assert known.set_index("run_id")["protocol"].to_dict() == {first: "abc", second: "def"}
 
 
 def test_a_stream_that_has_not_ended_tells_its_dose_in_its_saved_state(tmp_path: Path) -> None:

@@ -499,7 +499,7 @@ def test_two_protocols_keep_their_own_correlations_and_intervals(
 ) -> None:
     """Their snapshots are taken at other tasks: what follows what differs."""
     write_study(tmp_path, falling, tasks=(0, 10, 20, 30), shifts=SHIFTS)
-    write_study(tmp_path, falling, tasks=(0, 5, 10, 15, 20, 25, 30), seeds=range(5, 9))
+    write_study(tmp_path, falling, tasks=(0, 5, 10, 15, 20, 25, 30), seeds=range(5, 9), lr=0.01)
     correlation.main([str(tmp_path)])
     table = pd.read_parquet(tmp_path / "analysis" / "correlation.parquet")
     with shown(browser, written(tmp_path), viewport=DESKTOP) as found:
