@@ -61,9 +61,8 @@ def test_a_stage_takes_as_long_as_its_longest_run_at_least() -> None:
     assert "Predicted: 109 s" not in predicted([_whole(short, long)], 1)
     assert predicted([_whole(short, long)], 1).startswith("Predicted: 3 min")  # 174 s
     assert predicted([_whole(short, long)], 2).startswith("Predicted: 2 min")  # 109 s
-    assert predicted([_whole(short), _whole(long)], 2).startswith(
-        "Predicted: 3 min"
-    )  # one after the other
+    one_after_the_other = [_whole(short), _whole(long)]
+    assert predicted(one_after_the_other, 2).startswith("Predicted: 3 min")
 
 
 def test_the_speeds_are_told() -> None:

@@ -272,7 +272,7 @@ def test_figures_stand_in_tables_too(desktop: Shown) -> None:
 def test_it_says_where_it_comes_from(desktop: Shown) -> None:
     told = desktop.page.locator("main").inner_text()
     assert f"python sweeps/study.py --seeds '{EVIL}'" in told
-    assert "snapshots=0,10,20,30" in told
+    assert "batch_size=32" in told
 
 
 def test_it_is_used_by_keyboard(browser: Browser, page_file: Path) -> None:
