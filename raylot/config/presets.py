@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from raylot.config.options import parse_rounds
@@ -49,12 +50,17 @@ PRESETS: dict[str, dict[str, Any]] = {
 def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a preset's options, overridden by those that are given.
 
-    If fewer sparsities are given, the preset's table of rounds keeps theirs alone.
+    If fewer sparsities are given, the preset's table of rounds keeps theirs alone; if fewer tickets
+    are given, the preset has no more controls that follow tickets.
 
     Raises:
         OptionError: sparsities are given that are none, or that the preset's table of rounds lacks.
     """
     values = {**preset, **given}
+    for name in {"shuffled_masks", "reinit_tickets"} & preset.keys() - given.keys():
+        # Not given, or no number: that is refused later.
+        with suppress(KeyError, TypeError, ValueError):
+            values[name] = min(preset[name], int(values["tickets"]))
     table = parse_rounds(preset.get("rounds"))
     if isinstance(table, dict) and "rounds" not in given:
         wanted = SearchOptions.checked(sparsities=values["sparsities"]).sparsities

@@ -6,11 +6,19 @@ nor Ray.
 
 from raylot.results.compaction import compact
 from raylot.results.schemas import SCHEMAS, identity_columns, option_values
-from raylot.results.tables import finished_runs, forget_runs, read, read_run, write
+from raylot.results.tables import (
+    drop_replaced,
+    finished_runs,
+    forget_runs,
+    read,
+    read_run,
+    write,
+)
 
 __all__ = [
     "SCHEMAS",
     "compact",
+    "drop_replaced",
     "finished_runs",
     "forget_runs",
     "identity_columns",

@@ -158,6 +158,17 @@ def finished_runs(storage: Storage) -> set[str]:
     return set(files.small_runs(storage, "runs")).union(*(file.counts for file in large))
 
 
+def drop_replaced(storage: Storage, run_ids: Collection[str]) -> None:
+    """Deletes rows in large files of runs that have grown since, so that plain pandas reads none.
+
+    The caller must hold the storage's lease, as large files are rewritten.
+    """
+    for table in SCHEMAS:
+        replaced = set(files.small_runs(storage, table)).intersection(run_ids)
+        for file in files.undamaged(files.large_files(storage, table)) if replaced else ():
+            files.drop(storage, file, replaced)
+
+
 def forget_runs(storage: Storage, run_ids: Collection[str]) -> None:
     """Deletes all rows of some runs, so that the next sweep computes them again.
 

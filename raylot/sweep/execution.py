@@ -167,7 +167,9 @@ class Execution:
         self.progress.begin_stage(stage.name)
         tries = _TRIES
         while runs := self._left(stage, lost_inputs):
+            growing = {run.run_id for run in runs} & self.ended.keys()
             losses = self._experiment(stage, runs)
+            results.drop_replaced(self.storage, growing)
             lost_inputs |= losses.inputs
             self._given_up |= losses.kept
             self.ended = ended_runs(self.storage, self._planned)

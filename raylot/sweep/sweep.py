@@ -157,7 +157,8 @@ class Sweep:
         if not any(work):
             return "Nothing is left to compute."
         if not any(steps for left in work for _, steps in left):
-            return "Nothing is left to train."
+            searches = sum(map(len, work))
+            return f"Nothing is left to train: {searches} searches judge their tickets again."
         if self.study.download and self.study.dataset != "digits":
             return "Not predicted: the data set might have to be downloaded."
         if self.study.gpus_per_trial:

@@ -102,3 +102,12 @@ def test_sparsities_that_a_presets_rounds_lack_need_rounds(sparsities: Any, lack
     for wrong in ("most", None, "1.5"):
         told = refusal(lambda wrong=wrong: preset_with(PRESETS["original"], {"sparsities": wrong}))  # type: ignore[misc]
         assert told.startswith(f"sparsities={wrong}: must be one or more numbers in [0, 1)")
+
+
+def test_with_fewer_tickets_a_preset_has_no_more_controls() -> None:
+    values = preset_with(PRESETS["default"], {"tickets": "1"})
+    assert (values["shuffled_masks"], values["reinit_tickets"]) == (1, 1)
+    assert Study.checked(**values).tickets_run(task=0, sparsity=0.8).shuffled_masks == 1
+    values = preset_with(PRESETS["default"], {"tickets": 1, "shuffled_masks": 2})
+    assert values["shuffled_masks"] == 2, "what the user gives is refused, not changed"
+    assert preset_with(PRESETS["default"], {"tickets": "x"})["shuffled_masks"] == 2

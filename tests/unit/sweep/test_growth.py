@@ -550,6 +550,20 @@ def test_the_dry_run_says_what_is_left_in_training_steps(
     }
 
 
+def test_plain_pandas_reads_no_row_of_before_a_compacted_run_has_grown(tmp_path: Path) -> None:
+    first, then = LARGER_SEARCH
+    ask(tmp_path, **first)
+    results.compact(Storage(tmp_path))
+    ask(tmp_path, **then)
+    results.drop_replaced(Storage(tmp_path), list(ended_runs(Storage(tmp_path))))
+    for table in results.SCHEMAS:
+        rows = results.read(tmp_path, table)
+        assert len(pd.read_parquet(tmp_path / "tables" / table)) == len(rows), table
+    ask(tmp_path / "once", **then)
+    assert_same(tmp_path / "once", tmp_path)
+    assert_whole(tmp_path)
+
+
 def test_a_run_that_is_growing_counts_as_it_was_and_is_listed(tmp_path: Path) -> None:
     ask(tmp_path, **LONGER_STREAM[0])
     storage = Storage(tmp_path)
