@@ -244,16 +244,11 @@ class Killer:
         return counted
 
 
+@pytest.mark.slow  # faster: a new trial for each step
 @pytest.mark.parametrize(
     ("first", "then"), [LONGER_STREAM, LARGER_SEARCH], ids=["stream", "search"]
 )
-@pytest.mark.parametrize(
-    "save_interval",
-    [
-        pytest.param(0.0, id="saving", marks=pytest.mark.slow),  # faster: a new trial for each step
-        pytest.param(1000.0, id="not saving"),
-    ],
-)
+@pytest.mark.parametrize("save_interval", [0.0, 1000.0], ids=["saving", "not saving"])
 def test_a_kill_at_any_storage_operation_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: dict[str, Any], then: dict[str, Any],
     save_interval: float,
@@ -302,7 +297,7 @@ def test_a_new_trial_for_every_step_changes_nothing(
 
 
 @pytest.mark.parametrize("other", ["more", "fewer", "the same"])
-@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize("is_new", [False, True], ids=["growing", "new"])
 def test_a_run_that_was_interrupted_may_be_asked_for_other_counts(
     tmp_path: Path, steps: int, other: str, is_new: bool
