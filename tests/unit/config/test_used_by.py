@@ -1,4 +1,4 @@
-"""What is declared to use a parameter is what reads it."""
+"""Each shift, network, intervention and optimizer reads the parameters it is declared to use."""
 
 from __future__ import annotations
 

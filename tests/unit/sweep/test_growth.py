@@ -302,7 +302,7 @@ def test_a_new_trial_for_every_step_changes_nothing(
 def test_a_run_that_was_interrupted_may_be_asked_for_other_counts(
     tmp_path: Path, steps: int, other: str, is_new: bool
 ) -> None:
-    """What was begun is completed, and then what is new; fewer is no less than was begun."""
+    """The trial completes what it has begun, and then computes what is new."""
     begun = {**LONGER_STREAM[1], "tickets": 3, "shuffled_masks": 1}
     others = {
         "more": {**begun, "tasks": 8, "snapshots": "0,1,2,3,5", "tickets": 4, "reinit_tickets": 2},
