@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import threading
@@ -47,6 +48,11 @@ def _a_ray_of_the_user() -> Iterator[None]:
     yield
     assert ray.is_initialized()
     ray.shutdown()
+    with warnings.catch_warnings():
+        # Tune leaves files of an interrupted experiment open. Collected later, they would fail a
+        # test that takes warnings for errors.
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def _run(root: str | Path, **options: Any) -> raylot.Results:
