@@ -31,7 +31,7 @@ from raylot.analysis.tables.observations import (
     observe,
     settings,
 )
-from raylot.analysis.tables.verdicts import read_plastic_parameters
+from raylot.analysis.tables.verdicts import of_usual_number
 from raylot.analysis.words import counted, figure, listed
 from raylot.config.options import option
 from raylot.foundation.errors import OptionError
@@ -83,7 +83,7 @@ def measured(storage: Storage) -> list[Setting]:
     Raises:
         OptionError: there are none.
     """
-    rows = read_plastic_parameters(storage)
+    rows = of_usual_number(tables.read(storage, "plastic_parameters"))
     if rows.empty:
         raise OptionError(
             f"storage={storage.root}: must be the folder or URI of a raylot storage that holds "

@@ -255,9 +255,9 @@ def _missing_rows(table: str, found: Inspection, rows: Mapping[str, int]) -> Ite
     for run_id, manifest in found.runs.items():
         (expected, _), there = manifest.tables.get(table, (0, None)), rows.get(run_id, 0)
         path = files.small_path(table, run_id)
-        if not manifest.tells or there == expected or path in reported:
+        if not manifest.tells or run_id in found.growing:
             continue
-        if run_id in found.growing:
+        if there == expected or path in reported:
             continue
         if lost:
             incomplete.append(run_id)

@@ -163,7 +163,7 @@ def drop_replaced(storage: Storage, run_ids: Collection[str]) -> None:
 
     The caller must hold the storage's lease, as large files are rewritten.
     """
-    for table in SCHEMAS:
+    for table in SCHEMAS if run_ids else ():
         replaced = set(files.small_runs(storage, table)).intersection(run_ids)
         for file in files.undamaged(files.large_files(storage, table)) if replaced else ():
             files.drop(storage, file, replaced)

@@ -13,7 +13,7 @@ from raylot.analysis.tables import tables
 from raylot.analysis.tables.measures import STATIONARY, main_measures
 from raylot.analysis.tables.observations import Observations, Setting, label_variants
 from raylot.analysis.tables.ticket_streams import found_by
-from raylot.analysis.tables.verdicts import read_plastic_parameters, read_snapshots
+from raylot.analysis.tables.verdicts import judged_alike, of_usual_number
 from raylot.storage import Storage
 
 
@@ -36,8 +36,8 @@ class Tables:
         runs = tables.read(storage, "runs")
         every = (
             tables.read(storage, "tasks"),
-            read_snapshots(storage),
-            read_plastic_parameters(storage),
+            judged_alike(storage, tables.read(storage, "snapshots"), runs),
+            of_usual_number(tables.read(storage, "plastic_parameters")),
         )
         return cls(runs, *(label_variants(table, runs) for table in every))
 

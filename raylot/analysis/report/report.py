@@ -38,7 +38,7 @@ from raylot.analysis.tables.observations import (
     observe,
     settings,
 )
-from raylot.analysis.tables.verdicts import read_plastic_parameters, read_snapshots
+from raylot.analysis.tables.verdicts import judged_alike, of_usual_number
 from raylot.foundation.errors import OptionError
 from raylot.foundation.version import VERSION
 from raylot.results.commands import commands
@@ -95,8 +95,8 @@ def report(storage: Storage) -> str:
             f"storage={storage.root}: must be the folder or URI of a raylot storage in which a "
             "stream has learned a task (tables/tasks has none)"
         )
-    snapshots = read_snapshots(storage)
-    plastic = read_plastic_parameters(storage)
+    snapshots = judged_alike(storage, tables.read(storage, "snapshots"), runs)
+    plastic = of_usual_number(tables.read(storage, "plastic_parameters"))
     observed = None if snapshots.empty else observe(storage, begun=begun)
     correlations = correlate_all(observed) if observed else pd.DataFrame(columns=list(COLUMNS))
     searches = report_data.searches(known, observed, snapshots) if observed else {}

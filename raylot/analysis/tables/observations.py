@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.measures import ALL_SHIFTS, STATIONARY, TICKET_MEASURES, in_order
-from raylot.analysis.tables.verdicts import read_snapshots
+from raylot.analysis.tables.verdicts import judged_alike
 from raylot.analysis.words import counted
 from raylot.config import PROTOCOL_EXCLUDES, StreamRun, TicketsRun, TicketStreamRun
 from raylot.config.concepts import (
@@ -113,13 +113,14 @@ def observe(
     Raises:
         OptionError: there is nothing to analyse.
     """
-    snapshots = read_snapshots(storage)
+    snapshots = tables.read(storage, "snapshots")
     if snapshots.empty:
         raise OptionError(
             f"storage={storage.root}: must be the folder or URI of a raylot storage "
             "in which a ticket search has ended (tables/snapshots has no rows)"
         )
     runs = tables.read(storage, "runs")
+    snapshots = judged_alike(storage, snapshots, runs)
     snapshots = label_variants(snapshots, runs if begun is None else begun)
     columns = ["run_id", "task", "layer", "metric", "value"]
     metrics = whole_network_metrics(tables.read(storage, "plasticity", columns))

@@ -24,20 +24,20 @@ _COUNT_OF = {
 _COUNTS = list(dict.fromkeys(_COUNT_OF.values()))
 
 
-def read_snapshots(storage: Storage) -> pd.DataFrame:
-    """Reads ``snapshots``; makes verdicts again where searches of one protocol differ.
+def judged_alike(storage: Storage, snapshots: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Returns rows of ``snapshots`` with verdicts made again where searches of a protocol differ.
 
     A search that has more tickets or controls than others is judged by as many as all have. The
     tolerance is the one at which most searches were judged.
+
+    Args:
+        storage: where the tickets of searches that differ are read.
+        snapshots, runs: the tables.
     """
-    snapshots = tables.read(storage, "snapshots")
-    if snapshots.empty:
-        return snapshots
-    runs = tables.read(storage, "runs")
     counts = runs.set_index("run_id")[[*_COUNTS, "random_density"]]
     known = snapshots[["run_id", "protocol", "tolerance"]].join(counts, on="run_id")
     again: dict[str, dict[str, float]] = {}
-    # A search that is growing has no row in ``runs``: its verdict stays as it is.
+    # A search whose row of ``runs`` is lost keeps its verdict.
     for protocol, part in known.dropna(subset=[*_COUNTS, "tolerance"]).groupby("protocol"):
         same: dict[str, float] = {name: int(part[name].min()) for name in _COUNTS}
         same["tolerance"] = float(part["tolerance"].mode().iloc[0])
@@ -49,22 +49,20 @@ def read_snapshots(storage: Storage) -> pd.DataFrame:
                 f"protocol {protocol}: searches differ in {', '.join(differing)}; all are judged "
                 f"with {told}"
             )
-    if not again:
+    found = list(_judged(storage, again, counts["random_density"])) if again else []
+    if not found:
         return snapshots
-    found = list(_judged(storage, again, counts["random_density"]))
-    judged = pd.DataFrame(found, columns=[*found[0]] if found else ["run_id"]).set_index("run_id")
-    columns = list(snapshots)
+    judged, columns = pd.DataFrame(found).set_index("run_id"), list(snapshots)
     snapshots = snapshots.set_index("run_id")
     snapshots.loc[judged.index, list(judged)] = judged
     return snapshots.reset_index()[columns]
 
 
-def read_plastic_parameters(storage: Storage) -> pd.DataFrame:
-    """Reads ``plastic_parameters``; of each protocol, the rows about the usual number of tickets.
+def of_usual_number(rows: pd.DataFrame) -> pd.DataFrame:
+    """Returns the rows of ``plastic_parameters`` about each protocol's usual number of tickets.
 
     Unions and intersections of other numbers of tickets cannot be compared with them.
     """
-    rows = tables.read(storage, "plastic_parameters")
     known = rows.dropna(subset=["tickets"]).groupby("protocol")["tickets"]
     usual = known.agg(lambda counts: counts.mode().iloc[0])
     is_usual = rows["tickets"].isna() | (rows["tickets"] == rows["protocol"].map(usual))

@@ -10,7 +10,7 @@ import pytest
 
 from raylot import results
 from raylot.analysis.tables import tables
-from raylot.analysis.tables.verdicts import read_plastic_parameters, read_snapshots
+from raylot.analysis.tables.verdicts import judged_alike, of_usual_number
 from raylot.storage import Storage
 from raylot.trials.stream import StreamTrial
 from raylot.trials.tickets import TicketsTrial
@@ -24,6 +24,10 @@ def _search(root: Path, seed: int, **options: Any) -> None:
     """A stream, and one search on it."""
     for trial, place in ((StreamTrial, {}), (TicketsTrial, {"task": 2})):
         finish(trial(trial_config(root, seed=seed, **place, **options)))
+
+
+def _judged(root: Path) -> pd.DataFrame:
+    return judged_alike(Storage(root), results.read(root, "snapshots"), results.read(root, "runs"))
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +45,8 @@ def test_all_are_judged_alike(
     tables.report_once.cache_clear()
     _search(tmp_path, 1, **_FEW)
     stored = results.read(mixed, "snapshots").set_index("run_id")
-    found = read_snapshots(Storage(mixed)).set_index("run_id")
-    (expected,) = read_snapshots(Storage(tmp_path)).to_dict("records")
+    found = _judged(mixed).set_index("run_id")
+    (expected,) = _judged(tmp_path).to_dict("records")
     run_id = expected.pop("run_id")
     assert stored.loc[run_id, "tickets"] == 4
     assert found.loc[run_id].to_dict() == pytest.approx(expected, nan_ok=True, abs=0)
@@ -57,12 +61,12 @@ def test_all_are_judged_alike(
 def test_alike_ones_are_left_as_they_are(tmp_path: Path) -> None:
     for seed in range(2):
         _search(tmp_path, seed, **_MANY)
-    found = read_snapshots(Storage(tmp_path))
+    found = _judged(tmp_path)
     pd.testing.assert_frame_equal(found, results.read(tmp_path, "snapshots"))
 
 
 def test_plastic_parameters_of_other_numbers_of_tickets_are_left_out(mixed: Path) -> None:
     assert set(results.read(mixed, "plastic_parameters")["tickets"]) == {2, 4}
-    found = read_plastic_parameters(Storage(mixed))
+    found = of_usual_number(results.read(mixed, "plastic_parameters"))
     assert set(found["tickets"]) == {2}
     assert found["run_id"].nunique() == 2
