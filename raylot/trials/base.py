@@ -215,12 +215,14 @@ class RunTrainable(tune.Trainable):
 
     # -------------------------------------------------- files between runs
 
-    def write_artifact(self, path: str, tensors: Mapping[str, Tensor]) -> None:
-        """Leaves tensors in the storage for other runs."""
-        content = tensors_to_bytes(tensors)
-        if not self._is_out_of_date():
-            self.storage.write(path, content)
-        self.state.artifacts[path] = checksum.fingerprint(content)
+    def write_artifacts(self, artifacts: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Leaves tensors, by their path in the storage, for other runs or for this one to grow."""
+        may_write = not self._is_out_of_date()
+        for path, tensors in artifacts.items():
+            content = tensors_to_bytes(tensors)
+            if may_write:
+                self.storage.write(path, content)
+            self.state.artifacts[path] = checksum.fingerprint(content)
 
     def read_input(self, path: str) -> dict[str, Tensor]:
         """Reads tensors that an ended run has left, to this run's device.
@@ -398,9 +400,7 @@ class RunTrainable(tune.Trainable):
         self._finish("")
 
     def _why_not_reproduced(self, error: NotReproducedError) -> str:
-        before = self.state.computed_by
-        by = [str(before[name]) for name in ("device_used", "engine_used") if before.get(name)]
-        told = f" ({', '.join(by)})" if by else ""
+        told = f" ({self.state.computed_by})" if self.state.computed_by else ""
         return (
             f"{self.run.label}: {error}. This machine, device, engine or version of torch computes "
             f"other numbers than those of its rows{told}; repeat the command where they were "

@@ -14,7 +14,7 @@ from raylot.config import StreamRun
 from raylot.results.manifest import Manifest
 from raylot.results.schemas import IDENTITY
 from raylot.storage import Storage
-from raylot.trials.record import BETWEEN_NOTES, COMPUTED_BY
+from raylot.trials.record import BETWEEN_NOTES
 from raylot.trials.state import RunState
 
 
@@ -53,6 +53,6 @@ def _found_so_far(storage: Storage, row: Mapping[str, Any], end: Manifest) -> Ru
         notes=notes.split(BETWEEN_NOTES) if notes else [],
         extent=end.extent,
         has_latest=end.has_latest,
-        computed_by={name: row[name] for name in COMPUTED_BY},
+        computed_by=", ".join(filter(None, (row["device_used"], row["engine_used"]))),
         rows=rows,
     )

@@ -23,13 +23,6 @@ _NO_MEASURES = {
     "tickets", "tolerance",
 }  # fmt: skip
 
-#: Columns of ``runs`` that say what computed a run, and in what time.
-COMPUTED_BY = (
-    "seconds", "training_seconds", "plasticity_seconds", "device_used", "engine_used",
-    "raylot_version", "torch_version", "ray_version",
-)  # fmt: skip
-
-
 #: Stands between two notes in a row of ``runs``.
 BETWEEN_NOTES = "; "
 

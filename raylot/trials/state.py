@@ -49,7 +49,7 @@ class RunState:
             ended.
         targets: the extents that the run has been asked to reach since, one after another.
         has_latest: of a stream, whether its state after the last task of ``extent`` can be read.
-        computed_by: what computed the run before it grew: see `raylot.trials.record.COMPUTED_BY`.
+        computed_by: the device and engine that computed the run before it grew.
         rows: rows of its tables so far, without identity columns.
         tensors: network, optimizer state or masks.
     """
@@ -76,7 +76,7 @@ class RunState:
     extent: dict[str, Any] = field(default_factory=dict)
     targets: list[dict[str, Any]] = field(default_factory=list)
     has_latest: bool = True
-    computed_by: dict[str, Any] = field(default_factory=dict)
+    computed_by: str = ""
     rows: Rows = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
 

@@ -124,10 +124,15 @@ class StreamTrial(LearningTrial):
 
     run_model = StreamRun
     run: StreamRun
+    _steps: list[StreamStep]
 
-    @property
-    def _steps(self) -> list[StreamStep]:
-        return stream_steps(
+    def _widen(self) -> None:
+        super()._widen()
+        self._plan()
+
+    def _plan(self) -> None:
+        """Plans all steps, once: a stream may have many thousands."""
+        self._steps = stream_steps(
             self.state.extent,
             self.state.targets,
             has_latest=self.state.has_latest,
@@ -166,7 +171,7 @@ class StreamTrial(LearningTrial):
             self.state.add_rows("plasticity", [{**place, **row} for row in structure])
         if not self.state.diverged:
             if step.trains and not step.is_again and step.task + 1 in self._target_tasks:
-                self.write_artifact(latest_path(self.run.run_id), self.tensors())
+                self.write_artifacts({latest_path(self.run.run_id): self.tensors()})
             if self.state.steps + 1 == self.total_steps:
                 self._sort_rows()
         whole = {row["metric"]: row["value"] for row in structure if row["layer"] == WHOLE_NETWORK}
@@ -190,6 +195,7 @@ class StreamTrial(LearningTrial):
         except ValueError as error:
             if is_latest:
                 self.state.has_latest = False
+                self._plan()
                 self.tell(f"{error}, so the stream goes on from an earlier snapshot")
                 return self._restart()
             self.tell(f"{error}, so the stream starts anew")
@@ -202,8 +208,7 @@ class StreamTrial(LearningTrial):
 
     def _snapshot(self, t: int, task: Task) -> tuple[list[dict[str, Any]], TrainingResult | None]:
         """Saves the network and measures its structure; trains a fresh one if that is asked for."""
-        path = snapshot_path(self.run.run_id, t)
-        self.write_artifact(path, self._network.state_dict())
+        self.write_artifacts({snapshot_path(self.run.run_id, t): self._network.state_dict()})
         structure = self.measure_structure(self.renewed(), task, self._initial, None)
         if not self.run.trainability_gap:
             return structure, None

@@ -208,11 +208,12 @@ class TicketsTrial(RunTrainable):
         ]  # fmt: skip
         for row, wins in zip(last_round, found.wins, strict=True):
             row["wins"] = wins
-        left = {masks_path(self.run.run_id, k): {k: m} for k, m in enumerate(found.masks)}
-        for path in left.keys() - self.state.artifacts.keys():
-            self.write_artifact(path, masks_to_tensors(left[path]))
         gradients = {name: tensor.cpu() for name, tensor in self._gradients().items()}
-        self.write_artifact(gradients_path(self.run.run_id), gradients)
+        left = {gradients_path(self.run.run_id): gradients}
+        for ticket, masks in enumerate(found.masks):
+            left[masks_path(self.run.run_id, ticket)] = masks_to_tensors({ticket: masks})
+        new = {path: own for path, own in left.items() if path not in self.state.artifacts}
+        self.write_artifacts(new)
         setting = {**self._place(), "protocol": self.run.protocol, "rounds": self.run.rounds}
         overlaps: list[dict[str, Any]] = found.overlaps(per_layer=True).to_dict("records")  # type: ignore[assignment]
         summary = found.summary()
