@@ -14,13 +14,14 @@ from raylot.config.concepts import ShiftOptions as ShiftOptions
 from raylot.config.concepts import TicketSearchOptions as TicketSearchOptions
 from raylot.config.concepts import TrainingOptions as TrainingOptions
 from raylot.config.concepts import customary_rounds as customary_rounds
+from raylot.config.measurement_run import MeasurementRun as MeasurementRun
 from raylot.config.presets import PRESETS as PRESETS
 from raylot.config.runs import CLASS_SIZES as CLASS_SIZES
-from raylot.config.runs import PROTOCOL_EXCLUDES as PROTOCOL_EXCLUDES
 from raylot.config.runs import TRAINING_EXAMPLES as TRAINING_EXAMPLES
 from raylot.config.runs import SeedOptions as SeedOptions
 from raylot.config.runs import StreamRun as StreamRun
-from raylot.config.runs import TicketsRun as TicketsRun
-from raylot.config.runs import TicketStreamRun as TicketStreamRun
 from raylot.config.study import Study as Study
 from raylot.config.study import SweepOptions as SweepOptions
+from raylot.config.ticket_runs import PROTOCOL_EXCLUDES as PROTOCOL_EXCLUDES
+from raylot.config.ticket_runs import TicketsRun as TicketsRun
+from raylot.config.ticket_runs import TicketStreamRun as TicketStreamRun

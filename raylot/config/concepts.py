@@ -292,7 +292,17 @@ class StreamOptions(Options, title="stream"):
         return tuple(sorted(value))
 
 
-class PlasticityOptions(NamingOptions, title="plasticity"):
+class FreshNetworkOptions(Options):
+    """Whether snapshots are compared with fresh networks."""
+
+    trainability_gap: bool = option(
+        True,
+        "train a fresh network on each snapshot's task too, to measure the trainability gap",
+        role="extent",
+    )
+
+
+class PlasticityOptions(NamingOptions, FreshNetworkOptions, title="plasticity"):
     """How a snapshot's plasticity is measured."""
 
     probe_size: int = option(
@@ -303,11 +313,6 @@ class PlasticityOptions(NamingOptions, title="plasticity"):
         0.025, "tau: a unit is dormant if its mean |activation| is at most this share of "
         "its layer's mean (Sokar et al. 2023)", ge=0, le=1, role="measurement",
     )  # fmt: skip
-    trainability_gap: bool = option(
-        True,
-        "train a fresh network on each snapshot's task too, to measure the trainability gap",
-        role="measurement",
-    )
     ntk_examples: int = option(
         32, "inputs of the probe (at most probe_size) between which the empirical NTK is measured; "
         "0: not measured", ge=0, le=4096, off=32, role="measurement",
@@ -331,6 +336,37 @@ class PlasticityOptions(NamingOptions, title="plasticity"):
         if not value or len(set(value)) < len(value):
             raise ValueError("none, or one given twice")
         return tuple(sorted(value))
+
+
+#: What is measured, each of it by a run of its own -> the options that decide how. A plugin's
+#: metric may read the first two.
+MEASURED_WITH: dict[str, tuple[str, ...]] = {
+    "structure": ("probe_size", "dormant_threshold"),
+    "sharpness": ("probe_size", "sharpness_iterations"),
+    "ntk": ("probe_size", "ntk_examples"),
+    "metric": ("probe_size", "dormant_threshold", "metrics"),
+    "fresh_network": ("trainability_gap",),
+}
+
+#: Values at which these options measure nothing.
+_NOTHING = {
+    "ntk_examples": 0,
+    "sharpness_iterations": 0,
+    "metrics": None,
+    "trainability_gap": False,
+}
+
+
+def measured_alone(measured: str) -> Mapping[str, Any]:
+    """Maps each option of `PlasticityOptions` that a measurement does not use to where it does
+    nothing.
+
+    Args:
+        measured: one of `MEASURED_WITH`.
+    """
+    fields = PlasticityOptions.model_fields
+    used = MEASURED_WITH[measured]
+    return {n: _NOTHING.get(n, f.default) for n, f in fields.items() if n not in used}
 
 
 class PruningOptions(Options):

@@ -1,4 +1,4 @@
-"""The kinds of runs, one per trial: their options, identity and cost."""
+"""The run that trains a stream, and what all runs share: options, identity and cost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import field_validator, model_validator
 
@@ -16,12 +16,9 @@ from raylot.config.concepts import (
     DataOptions,
     InterventionOptions,
     NetworkOptions,
-    PlasticityOptions,
-    PlasticParameterOptions,
     ShiftOptions,
     StreamOptions,
     TicketOptions,
-    TicketSearchOptions,
     TrainingOptions,
     names_in,
     naming_fields,
@@ -45,14 +42,8 @@ CLASS_SIZES = {
 #: Training examples of each data set.
 TRAINING_EXAMPLES = {dataset: sum(sizes) for dataset, sizes in CLASS_SIZES.items()}
 
-#: Options of a search that a dense network's own stream depends on.
-_SEARCH_OF_DENSE = {"task", "rewind_steps"}
-
 #: Options that only judge what a run has found.
 VERDICTS = {n for n, f in TicketOptions.model_fields.items() if role_of(f) == "verdict"}
-
-Subnetwork = Literal["ticket", "dense", "random", "reinit"]
-
 
 #: Options that name what computes a run: a fix in it raises its version.
 KINDS_OF_CONCEPTS = ("shift", "network", "intervention", "optimizer", "criterion")
@@ -61,9 +52,10 @@ KINDS_OF_CONCEPTS = ("shift", "network", "intervention", "optimizer", "criterion
 def concepts_of(kind: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Returns what computes a run of a kind, see `raylot.foundation.science.VERSIONS`."""
     used = [(name, str(options[name])) for name in KINDS_OF_CONCEPTS if options.get(name)]
-    if kind == "stream" or options.get("subnetwork") == "dense":  # it needs no search
-        return [concept for concept in used if concept[0] != "criterion"]
-    return [*used, ("search", "tickets")]
+    if kind in ("tickets", "ticket_stream") and options.get("subnetwork") != "dense":
+        return [*used, ("search", "tickets")]
+    used = [concept for concept in used if concept[0] != "criterion"]  # it needs no search
+    return [*used, ("measurement", str(options["measured"]))] if kind == "measurement" else used
 
 
 class SeedOptions(Options):
@@ -82,7 +74,6 @@ class StreamRun(
     InterventionOptions,
     TrainingOptions,
     StreamOptions,
-    PlasticityOptions,
 ):
     """One network, trained along one stream of tasks."""
 
@@ -124,13 +115,8 @@ class StreamRun(
         return registry.code_of(used)
 
     @model_validator(mode="after")
-    def _data_set_is_large_enough(self) -> Self:
-        examples, pixels = TRAINING_EXAMPLES[self.dataset], PIXELS[self.dataset]
-        if self.probe_size > examples:
-            raise ValueError(
-                f"probe_size={self.probe_size}: must be at most {examples}, "
-                f"the training examples of {self.dataset}"
-            )
+    def _pixels_are_permuted(self) -> Self:
+        pixels = PIXELS[self.dataset]
         if self.shift == "permuted_pixels" and round(self.fraction * pixels) < 2:
             raise ValueError(
                 f"fraction={self.fraction:g}: must be at least {1.5 / pixels:.2g}, so that 2 of "
@@ -200,7 +186,7 @@ class StreamRun(
     @functools.cached_property
     def run_id(self) -> str:
         own = {k: v for k, v in self.identity().items() if k not in StreamRun.growing}
-        return _short_hash({"kind": self.kind, **own})
+        return short_hash({"kind": self.kind, **own})
 
     @property
     def parent(self) -> StreamRun | None:
@@ -232,9 +218,8 @@ class StreamRun(
 
     @property
     def training_steps(self) -> int:
-        """Training steps of the whole run, the fresh networks' included."""
-        fresh = len(self.snapshots) if self.trainability_gap else 0
-        return (self.tasks + fresh) * self.training_steps_per_task
+        """Training steps of the whole run."""
+        return self.tasks * self.training_steps_per_task
 
     @property
     def extent(self) -> dict[str, Any]:
@@ -297,13 +282,14 @@ class StreamRun(
     @property
     def protocol(self) -> str:
         """Short hash of all options but those that a sweep compares: equal for comparable runs."""
-        left_out = PROTOCOL_EXCLUDES | self.unused_options
+        compared = compared_options(type(self))
+        left_out = compared | self.unused_options
         left_out |= {"plugins", "versions", *self.growing, *StreamRun.growing}
         values = {n: value for n, value in self.identity().items() if n not in left_out}
         for name in ("plugins", "versions"):
-            if used := registry.without(getattr(self, name), PROTOCOL_EXCLUDES):
+            if used := registry.without(getattr(self, name), compared):
                 values[name] = used
-        return _short_hash(values)
+        return short_hash(values)
 
     @property
     def dose(self) -> dict[str, Any]:
@@ -319,47 +305,8 @@ class StreamRun(
         return f"{name} {labelled('intervention', self.dose)}"
 
 
-class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
-    """All tickets of one snapshot of one stream at one sparsity.
-
-    Ticket k and network k of a control depend on k alone, so that more can be added later.
-    """
-
-    kind: ClassVar[str] = "tickets"
-    growing: ClassVar[frozenset[str]] = frozenset(
-        name
-        for name, field in TicketOptions.model_fields.items()
-        if role_of(field) in ("extent", "verdict")
-    )
-
-    task: int = option(0, "the snapshot's task", compared=True, ge=0, role="search")
-
-    @model_validator(mode="after")
-    def _search_fits_its_stream(self) -> Self:
-        if self.task not in self.snapshots:
-            raise ValueError(f"task={self.task}: must be one of the snapshots {self.snapshots}")
-        if self.rewind_steps > self.fewest_steps_per_task:
-            raise ValueError(
-                f"rewind_steps={self.rewind_steps}: must be at most "
-                f"{self.fewest_steps_per_task}, the training steps of one task"
-            )
-        if self.plastic_task == "unshifted" and self.shift == "class_split":
-            raise ValueError("plastic_task=unshifted: must be same with shift class_split")
-        return self
-
-    @model_validator(mode="after")
-    def _controls_follow_their_tickets(self) -> Self:
-        """Refuses a network of a control that would follow another ticket in a wider search."""
-        follow = ["shuffled_masks", "reinit_tickets"]
-        if self.scope == "global" or self.rewind_steps:  # else all tickets have equal densities
-            follow.append("random_masks")
-        for name in follow:
-            if getattr(self, name) > self.tickets:
-                raise ValueError(
-                    f"{name}={getattr(self, name)}: must be at most tickets={self.tickets}, as "
-                    "each of them follows a ticket of its own"
-                )
-        return self
+class RunOnStream(StreamRun):
+    """Base of the runs that start from snapshots of a stream."""
 
     def _steps_again(
         self, extent: Mapping[str, Any], wanted: Mapping[str, Any], has_latest: bool
@@ -368,118 +315,25 @@ class TicketsRun(StreamRun, TicketSearchOptions, PlasticParameterOptions):
 
     @functools.cached_property
     def stream(self) -> StreamRun:
-        """The stream run whose snapshot this run starts from."""
+        """The stream run whose snapshots this run starts from."""
         # Not validated again: that takes most of the time in which a large sweep is planned.
         options = {name: getattr(self, name) for name in StreamRun.model_fields}
+        options["plugins"] = registry.without(self.plugins, {"metric"})
         options["versions"] = versions_of(concepts_of(StreamRun.kind, options))
         return StreamRun.model_construct(**options)
 
-    @functools.cached_property
-    def run_id(self) -> str:
-        others = (StreamRun.model_fields.keys() | self.growing) - {"versions"}
-        own = {k: v for k, v in self.identity().items() if k not in others}
-        return _short_hash({"kind": self.kind, "stream": self.stream.run_id, **own})
 
-    @functools.cached_property
-    def parent(self) -> StreamRun:
-        """The stream, as far as this run needs it."""
-        return self.stream.model_copy(update={"tasks": 1, "snapshots": (self.task,)})
+@functools.cache
+def compared_options(model: type[Options]) -> frozenset[str]:
+    """The options of a run whose values a study compares, doses of shifts and interventions too.
 
-    @property
-    def measures_plasticity_apart(self) -> bool:
-        """Whether plastic parameters need a dense training of their own."""
-        return self.plastic_task != "same" or self.plastic_scaling not in ("same", self.scaling)
-
-    @property
-    def training_steps(self) -> int:
-        rewinding = self.rewind_steps * self.tickets
-        trainings = self.trainings + self.measures_plasticity_apart
-        return trainings * self.training_steps_per_task + rewinding
-
-    @property
-    def label(self) -> str:
-        return f"{super().label} task={self.task} sparsity={self.sparsity:g}"
-
-
-def stream_of_search(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns tasks and snapshots of a stream with which a search's options are complete.
-
-    A search does not depend on them, so its row of ``runs`` lacks them.
+    Runs that differ in anything else are not comparable.
     """
-    if "task" not in options:
-        return {}
-    return {"tasks": options["task"] + 1, "snapshots": (options["task"],)}
+    marked = {n for n, field in model.model_fields.items() if is_marked(field, "compared")}
+    return frozenset(marked.union(*map(parameters, DOSED)))
 
 
-class TicketStreamRun(TicketsRun):
-    """Continual learning of one subnetwork of a snapshot, on the tasks that follow it."""
-
-    kind: ClassVar[str] = "ticket_stream"
-    growing: ClassVar[frozenset[str]] = frozenset()
-
-    subnetwork: Subnetwork = option(
-        "ticket", "a ticket, the dense network, a random mask (as the search's control), or the "
-        "ticket from a fresh initialisation", compared=True, role="search",
-    )  # fmt: skip
-    ticket: int = option(
-        0, "which ticket of the snapshot, or which random draw", compared=True, ge=0, role="search"
-    )
-    ticket_tasks: int = option(
-        10, "new tasks, from the one after the snapshot's", ge=1, role="extent"
-    )
-
-    @model_validator(mode="after")
-    def _ticket_was_searched(self) -> Self:
-        if self.ticket >= self.tickets:
-            raise ValueError(f"ticket={self.ticket}: must be less than tickets={self.tickets}")
-        return self
-
-    @functools.cached_property
-    def search(self) -> TicketsRun:
-        """The run that found the ticket."""
-        return TicketsRun(**self.model_dump(include=set(TicketsRun.model_fields)))
-
-    @functools.cached_property
-    def run_id(self) -> str:
-        identity = self.identity()
-        own = {k: v for k, v in identity.items() if k not in TicketsRun.model_fields}
-        if self.subnetwork == "dense":  # it does not depend on the search
-            found_in = {k: v for k, v in identity.items() if k in _SEARCH_OF_DENSE}
-            found_in["stream"] = self.stream.run_id
-        else:
-            found_in = {"tickets": self.search.run_id}
-        return _short_hash({"kind": self.kind, **found_in, **own})
-
-    @property
-    def unused_options(self) -> set[str]:
-        not_used = super().unused_options | TicketsRun.growing
-        if self.subnetwork != "dense":
-            return not_used
-        of_search = set(TicketsRun.model_fields) - set(StreamRun.model_fields)
-        return not_used | of_search - _SEARCH_OF_DENSE | {"ticket"}
-
-    @property
-    def parent(self) -> StreamRun:
-        return super().parent if self.subnetwork == "dense" else self.search
-
-    @property
-    def training_steps(self) -> int:
-        return self.ticket_tasks * self.training_steps_per_task
-
-    @property
-    def label(self) -> str:
-        place = self.parent.label.replace(self.parent.kind, self.kind, 1)
-        at = f" task={self.task}" if self.subnetwork == "dense" else ""
-        return f"{place}{at} {self.subnetwork}"
-
-
-_COMPARED = {n for n, field in TicketStreamRun.model_fields.items() if is_marked(field, "compared")}
-
-#: What a study compares, doses of shifts and interventions among it; runs that differ in anything
-#: else are not comparable.
-PROTOCOL_EXCLUDES = _COMPARED.union(*map(parameters, DOSED))
-
-
-def _short_hash(values: Mapping[str, Any]) -> str:
+def short_hash(values: Mapping[str, Any]) -> str:
+    """Returns an identity of 12 hexadecimal digits for options as JSON values."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -29,6 +29,7 @@ from raylot.config.concepts import (
     parameters,
     parameters_used,
 )
+from raylot.config.measurement_run import MeasurementRun, measurements
 from raylot.config.options import (
     OneOf,
     Options,
@@ -38,7 +39,8 @@ from raylot.config.options import (
     parse_rounds,
     parse_search,
 )
-from raylot.config.runs import StreamRun, Subnetwork, TicketsRun, TicketStreamRun
+from raylot.config.runs import StreamRun
+from raylot.config.ticket_runs import Subnetwork, TicketsRun, TicketStreamRun
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
 
@@ -256,7 +258,8 @@ class Study(
         for shift, intervention in itertools.product(self.shifts, self.interventions):
             for dose in self._doses(shift, intervention):
                 try:
-                    self.tickets_run(shift=shift, intervention=intervention, **dose, **first)
+                    run = self.tickets_run(shift=shift, intervention=intervention, **dose, **first)
+                    self.measurement_runs(run.stream)
                 except OptionError as error:  # a run has one value where a study has several
                     told = re.sub("^(shift|intervention)=", r"\1s=", str(error))
                     is_searched = told.partition("=")[0] in dose
@@ -337,6 +340,10 @@ class Study(
         """The stream run with these searched options."""
         return StreamRun.checked(**{**self._of_every_stream, **searched})
 
+    def measurement_runs(self, stream: StreamRun) -> list[MeasurementRun]:
+        """The runs that measure a stream's snapshots."""
+        return measurements(stream, self)
+
     def tickets_run(self, **searched: Any) -> TicketsRun:
         """The tickets run with these searched options."""
         if "rounds" not in searched:
@@ -347,5 +354,7 @@ class Study(
         """The ticket stream run with these searched options."""
         search = {k: v for k, v in searched.items() if k in TicketsRun.model_fields}
         own = {k: v for k, v in searched.items() if k not in search}
-        found = self.tickets_run(**search).model_dump()
-        return TicketStreamRun.checked(**{**found, "ticket_tasks": self.ticket_tasks, **own})
+        found = self.tickets_run(**search).model_dump(exclude={"plugins"})
+        measured = self.model_dump(include=set(PlasticityOptions.model_fields))
+        of_study = {**measured, "ticket_tasks": self.ticket_tasks}
+        return TicketStreamRun.checked(**{**found, **of_study, **own})

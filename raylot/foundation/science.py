@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 #: Concept, as kind and name -> its version, where a fix has changed what it computes. All others
-#: are at version 1. Kinds are shift, network, intervention, optimizer, criterion, and search.
+#: are at version 1. Kinds are shift, network, intervention, optimizer, criterion,
+#: measurement and search.
 VERSIONS: dict[tuple[str, str], int] = {}
 
 

@@ -85,6 +85,7 @@ def measure(
     initial: Mapping[str, Tensor] | None = None,
     masks: Masks | None = None,
     note: Note | None = None,
+    built_in: bool = True,
 ) -> list[Row]:
     """Measures a network's structure on a probe of a task's training split.
 
@@ -100,6 +101,7 @@ def measure(
             all other weights. A layer without survivors has norms of 0, and NaN for means.
         note: called with a line for everything that cannot be computed, which says why. None: each
             line becomes a Python warning.
+        built_in: whether to measure raylot's own metrics of activations, weights and gradients.
 
     Returns:
         Rows with layer, metric and value: per layer, named after its weight's module, and for
@@ -120,7 +122,7 @@ def measure(
         inputs, labels = task.scale(task.train_inputs[index]), task.train_labels[index]
         measured = copied(network).float().eval()
         probe = Probe(measured, inputs, labels, options, _placed(measured, masks), initial)
-        found = _measured(probe, key, reasons.append)
+        found = _measured(probe, key, reasons.append, built_in)
     for reason in dict.fromkeys(reasons):
         if note is None:
             warnings.warn(reason, stacklevel=2)
@@ -129,34 +131,36 @@ def measure(
     return found
 
 
-def _measured(probe: Probe, key: RandomKey, note: Note) -> list[Row]:
+def _measured(probe: Probe, key: RandomKey, note: Note, built_in: bool) -> list[Row]:
     """Measures everything on a probe; may change the probe's network."""
-    weights = _weights(probe.network, note)
+    of_activations = _metrics(ACTIVATION_METRICS, "activations", probe.options, built_in)
+    of_weights = _metrics(WEIGHT_METRICS, "weights", probe.options, built_in)
+    of_gradients = _metrics(GRADIENT_METRICS, "gradients", probe.options, built_in)
+    weights = _weights(probe.network, note) if of_weights or of_gradients else {}
     values = {name: weight.detach() for name, weight in weights.items()}
-    moved = {} if probe.initial is None else _moved(values, probe.initial)
     with recorded_activations(probe.network) as layers:
         loss = F.cross_entropy(probe.network(probe.inputs), probe.labels)
-    if not layers:
+    if of_activations and not layers:
         note(
             "metrics of activations: left out, as no activation function of PyTorch's and no "
             "recurrent module computed anything"
         )
-    gradients = _gradients(loss, weights, note)
+    gradients = _gradients(loss, weights, note) if of_gradients else {}
     curvature = [*_sharpness_rows(probe, loss, key, note), *_kernel_rows(probe, note)]
     added = list(_network_rows(probe, note))
-    outputs = [layer.outputs for layer in layers.values()]
-    return [
-        *rows(
-            _with_added(ACTIVATION_METRICS, "activations", probe.options), layers,
-            [output.shape[1] for output in outputs], _are_finite("activations", outputs, note),
-            probe.options, note,
-        ),
-        *_weight_rows("weights", WEIGHT_METRICS, values, probe, note),
-        *_weight_rows(None, DISTANCE_METRICS, moved, probe, note),
-        *_weight_rows("gradients", GRADIENT_METRICS, gradients, probe, note),
-        *curvature,
-        *added,
-    ]  # fmt: skip
+    found: list[Row] = []
+    if of_activations:
+        outputs = [layer.outputs for layer in layers.values()]
+        found += rows(
+            of_activations, layers, [output.shape[1] for output in outputs],
+            _are_finite("activations", outputs, note), probe.options, note,
+        )  # fmt: skip
+    found += _weight_rows("weights", of_weights, values, probe, note)
+    if built_in and probe.initial is not None:
+        moved = _moved(values, probe.initial)
+        found += _weight_rows("weights", DISTANCE_METRICS, moved, probe, note)
+    found += _weight_rows("gradients", of_gradients, gradients, probe, note)
+    return [*found, *curvature, *added]
 
 
 def _weights(network: nn.Module, note: Note) -> dict[str, nn.Parameter]:
@@ -228,22 +232,22 @@ def _are_finite(observed: str, tensors: Iterable[Tensor], note: Note) -> bool:
 
 
 def _weight_rows(
-    observed: registry.Observed | None,
+    observed: registry.Observed,
     metrics: Mapping[str, Metric[Tensor]],
     tensors: Mapping[str, Tensor],
     probe: Probe,
     note: Note,
-) -> Iterator[Row]:
-    """Yields rows of layers' live weights or gradients; with ``observed`` also plugins' metrics."""
+) -> list[Row]:
+    """Returns rows of layers' live weights or gradients."""
+    if not metrics:
+        return []
     live = {
         name.removesuffix(".weight"): tensor[probe.masks[name]] if name in probe.masks else tensor
         for name, tensor in tensors.items()
     }
     sizes = [tensor.numel() for tensor in live.values()]
-    finite = _are_finite(observed or "weights", live.values(), note)
-    if observed:
-        metrics = _with_added(metrics, observed, probe.options)
-    return rows(metrics, live, sizes, finite, probe.options, note)
+    finite = _are_finite(observed, live.values(), note)
+    return list(rows(metrics, live, sizes, finite, probe.options, note))
 
 
 def _sharpness_rows(probe: Probe, loss: Tensor, key: RandomKey, note: Note) -> Iterator[Row]:
@@ -296,8 +300,11 @@ def _added(of: registry.Observed, options: PlasticityOptions) -> dict[str, regis
     return {name: metric for name, metric in found.items() if metric.of == of}
 
 
-def _with_added(
-    metrics: Mapping[str, Metric[Layer]], of: registry.Observed, options: PlasticityOptions
+def _metrics(
+    metrics: Mapping[str, Metric[Layer]],
+    of: registry.Observed,
+    options: PlasticityOptions,
+    built_in: bool,
 ) -> dict[str, Metric[Layer]]:
     """Returns built-in metrics, and those of plugins that look at the same kind of thing."""
     added = {
@@ -307,7 +314,7 @@ def _with_added(
         )
         for name, metric in _added(of, options).items()
     }
-    return {**metrics, **added}
+    return {**(metrics if built_in else {}), **added}
 
 
 def _of_copy(name: str, function: Callable[..., Any], layer: Any, options: Any) -> float:

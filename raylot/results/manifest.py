@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, model_validator
 
-from raylot.config import StreamRun, TicketsRun
+from raylot.config import MeasurementRun, StreamRun, TicketsRun
 from raylot.foundation.errors import shown
 from raylot.results.files import RUN_ID, TableFile
 from raylot.results.schemas import SCHEMAS
@@ -34,8 +34,10 @@ class Manifest(BaseModel):
         files: table -> rows that the run wrote, and the digest of its file; artifact that it left
             for others -> fingerprint.
         inputs: artifact of another run that the run started from -> fingerprint.
-        tasks, snapshots: of a stream, the latter as ``0,10,20``.
-        tickets, random_masks, shuffled_masks, reinit_tickets, tolerance: of a ticket search.
+        tasks: of a stream.
+        snapshots: of a stream or of a measurement, as ``0,10,20``.
+        tickets, random_masks, shuffled_masks, reinit_tickets, tolerance, trainability_gap: of a
+            ticket search.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,6 +56,7 @@ class Manifest(BaseModel):
     shuffled_masks: int | None = None
     reinit_tickets: int | None = None
     tolerance: float | None = None
+    trainability_gap: bool | None = None
 
     @model_validator(mode="after")
     def _leaves_own_artifacts(self) -> Self:
@@ -88,9 +91,11 @@ class Manifest(BaseModel):
         if self.kind == TicketsRun.kind:
             counts = {name: getattr(self, name) for name in TicketsRun.growing}
             return {} if None in counts.values() else counts
-        if self.kind == StreamRun.kind and self.snapshots and self.tasks is not None:
-            snapshots = [int(task) for task in self.snapshots.split(",")]
-            return {"tasks": self.tasks, "snapshots": snapshots}
+        snapshots = [int(task) for task in (self.snapshots or "").split(",") if task]
+        if self.kind == MeasurementRun.kind and snapshots:
+            return {"snapshots": snapshots}
+        if self.kind == StreamRun.kind and snapshots and self.tasks is not None:
+            return {"snapshots": snapshots, "tasks": self.tasks}
         return {}
 
     @property

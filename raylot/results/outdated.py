@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raylot.config import StreamRun
 from raylot.config.runs import KINDS_OF_CONCEPTS, concepts_of
 from raylot.foundation.science import VERSIONS, versions_of
 from raylot.results import tables
@@ -15,11 +16,13 @@ def outdated_runs(storage: Storage) -> dict[str, str]:
     """
     if not VERSIONS:
         return {}
-    columns = ["run_id", "kind", "stream_run_id", "subnetwork", "versions", *KINDS_OF_CONCEPTS]
+    columns = ["run_id", "kind", "stream_run_id", "subnetwork", "measured", "versions"]
+    columns += KINDS_OF_CONCEPTS
     runs = tables.read(storage, "runs", columns).astype(object)
     runs = runs.where(runs.notna(), None)
     found: dict[str, str] = {}
-    for row in runs.sort_values("kind").to_dict("records"):  # streams come before tickets
+    others = runs["kind"] != StreamRun.kind
+    for row in runs.assign(others=others).sort_values("others").to_dict("records"):
         now = versions_of(concepts_of(str(row["kind"]), {str(n): v for n, v in row.items()}))
         was = row["versions"]
         if now != was:

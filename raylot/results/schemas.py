@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pyarrow as pa
 
-from raylot.config import StreamRun, TicketsRun, TicketStreamRun
+from raylot.config import MeasurementRun, StreamRun, TicketsRun, TicketStreamRun
 from raylot.config.concepts import InterventionParameters, ShiftParameters
 from raylot.config.options import Options
 from raylot.foundation.names import PERFORMANCE
@@ -68,17 +68,17 @@ _LIKENESS = {
 SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "runs": {
         **IDENTITY,
-        "kind": pa.string(),  # stream, tickets, ticket_stream
+        "kind": pa.string(),  # stream, measurement, tickets, ticket_stream
         "status": pa.string(),  # finished, diverged, failed
         "error": pa.string(),  # why it failed
         "notes": pa.string(),  # what could not be measured or done, and why; "; " between two
         "stream_run_id": pa.string(),  # its own run_id for a stream
         "protocol": pa.string(),  # equal for runs that can be compared: see config/runs.py
-        **_option_columns(StreamRun, TicketsRun, TicketStreamRun),
+        **_option_columns(StreamRun, MeasurementRun, TicketsRun, TicketStreamRun),
         "training_steps": pa.int64(),
         "seconds": pa.float64(),  # wall-clock in the trial, all attempts together
         "training_seconds": pa.float64(),  # of these, inside the training loop
-        "plasticity_seconds": pa.float64(),  # of these, measuring plasticity in the structure
+        "plasticity_seconds": pa.float64(),  # of these, measuring plasticity
         "started": pa.timestamp("us", tz="UTC"),
         "device_used": pa.string(),
         "engine_used": pa.string(),  # generic, fast, stacked; several with a comma between them
@@ -106,6 +106,9 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         **_LEARNER,
         "layer": pa.string(),
         "metric": pa.string(),
+        # options with which it was measured, as "probe_size=512, ntk_examples=32"; null for the
+        # performance on the stream's own tasks
+        "setting": pa.string(),
         "value": pa.float64(),
     },
     "tickets": {

@@ -10,7 +10,7 @@ from pandas.api.types import is_numeric_dtype, is_scalar
 
 from raylot.config import StreamRun
 from raylot.config.options import unknown_option
-from raylot.config.runs import stream_of_search
+from raylot.config.ticket_runs import stream_of_search
 from raylot.foundation.errors import OptionError, shown
 
 AnyRun = TypeVar("AnyRun", bound=StreamRun)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from raylot.config import StreamRun
+from raylot.config import MeasurementRun, StreamRun
 from raylot.foundation.text import one_line
 from raylot.results.manifest import Manifest
 from raylot.storage import Storage
@@ -23,8 +23,8 @@ class Outcome:
         failures: runs that ended with an error, and why.
         missing: runs that have not ended.
         blocked: of these, runs that need another run, which diverged or failed too early.
-        plasticity_share: share of the streams' time spent on measuring plasticity in the
-            structure; None if no stream has ended.
+        plasticity_share: seconds spent on measuring the streams' plasticity, beside those spent on
+            the streams; None if no stream has ended.
         lost: why trials were given up whose worker or storage failed too often.
         interrupted: whether the user stopped the sweep before it was done.
     """
@@ -58,7 +58,7 @@ class Outcome:
             )
         if self.plasticity_share is not None:
             lines.append(
-                f"Measuring plasticity took {self.plasticity_share:.1%} of the streams' time."
+                f"Measuring plasticity took {self.plasticity_share:.1%} of the streams' own time."
             )
         if self.interrupted:
             lines.append(f"Interrupted. {CONTINUE}")
@@ -105,7 +105,11 @@ def outcome(
 
 
 def _plasticity_share(ended: Iterable[Manifest]) -> float | None:
-    streams = [end for end in ended if end.kind == StreamRun.kind]
-    measured = [end for end in streams if end.plasticity_seconds is not None]
-    seconds = sum(end.seconds or 0.0 for end in measured)
-    return sum(end.plasticity_seconds or 0.0 for end in measured) / seconds if seconds else None
+    seconds = dict.fromkeys((StreamRun.kind, MeasurementRun.kind), 0.0)
+    for end in ended:
+        if end.kind == StreamRun.kind:
+            seconds[end.kind] += end.seconds or 0.0
+        elif end.kind == MeasurementRun.kind:
+            seconds[end.kind] += end.plasticity_seconds or 0.0
+    streams, measured = seconds.values()
+    return measured / streams if streams else None

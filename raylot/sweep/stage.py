@@ -47,26 +47,30 @@ class Stage:
     def to_compute(self, ended: Mapping[str, Manifest], storage: Storage) -> list[StreamRun]:
         """Returns the missing runs that can be computed now, or once the runs they need end.
 
-        No run can start from a run that failed. Tickets can start from a stream that diverged, up
-        to its last snapshot; ticket streams only from a search that found its tickets.
+        No run can start from a run that failed. Measurements and tickets can start from a stream
+        that diverged, up to its last snapshot; ticket streams only from a search that found its
+        tickets.
         """
 
         def can_start(run: StreamRun) -> bool:
-            parent = run.parent
-            if parent is None:
-                return True
-            if not has_ended(parent, ended):
-                return can_start(parent)
-            end = ended[parent.run_id]
-            if parent.parent is None and end.status == "diverged":
-                # Imports torch, which takes seconds.
-                from raylot.trials.artifacts import snapshot_path
+            above = run.parent
+            while above is not None:
+                if has_ended(above, ended) and not has_left(above, min(above.snapshots)):
+                    return False
+                above = above.parent
+            return True
 
-                snapshot = snapshot_path(parent.run_id, getattr(run, "task", 0))
-                if not end.tells:
-                    return storage.exists(snapshot)
-                return snapshot in end.artifacts  # is computed again if it is gone
-            return end.status == "finished"
+        def has_left(run: StreamRun, first_snapshot: int) -> bool:
+            end = ended[run.run_id]
+            if run.parent is not None or end.status != "diverged":
+                return end.status == "finished"
+            # Imports torch, which takes seconds.
+            from raylot.trials.artifacts import snapshot_path
+
+            snapshot = snapshot_path(run.run_id, first_snapshot)
+            if not end.tells:
+                return storage.exists(snapshot)
+            return snapshot in end.artifacts  # is computed again if it is gone
 
         return list(filter(can_start, self.missing(ended)))
 

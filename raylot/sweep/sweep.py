@@ -46,7 +46,8 @@ _LONG = 5_000
 
 @dataclass(frozen=True)
 class Sweep:
-    """Streams, the tickets of their snapshots, and the tickets' own streams if asked for.
+    """Streams, measurements and tickets of their snapshots, and the tickets' own streams if asked
+    for.
 
     Attributes:
         study: the options that are not searched over.
@@ -87,7 +88,7 @@ class Sweep:
             list(itertools.islice(points(space, self.samples), MOST_RUNS + 1))
             for space in self._spaces
         )
-        self._check_number(len(stream_points) * (1 + len(ticket_points)))
+        self._check_number(len(stream_points) * (2 + len(ticket_points)))
         streams = distinct(
             self.study.stream_run(**point)
             for point in _with_progress("streams", stream_points, len(stream_points))
@@ -106,7 +107,13 @@ class Sweep:
                     f"ticket_space={', '.join(names)}: must not hold options of a stream; "
                     "search these in stream_space"
                 )
-        stages = [Stage("streams", streams), Stage("tickets", tickets)]
+        measurements = [run for stream in streams for run in self.study.measurement_runs(stream)]
+        self._check_number(len(streams) + len(measurements) + len(tickets))
+        stages = [
+            Stage("streams", streams),
+            Stage("measurements", measurements),
+            Stage("tickets", tickets),
+        ]
         if self.study.ticket_tasks:
             searched = {*self.stream_space, *self.ticket_space}
             snapshots = set(self.study.stream_snapshots or self.study.snapshots)
@@ -116,7 +123,7 @@ class Sweep:
                 if ticket.task in snapshots and ticket.sparsity in self.study.streamed_sparsities
             ]
             number = len(continued) * len(ticket_stream_points)
-            self._check_number(len(streams) + len(tickets) + number)
+            self._check_number(len(streams) + len(measurements) + len(tickets) + number)
             both = itertools.product(continued, ticket_stream_points)
             ticket_streams = distinct(
                 self.study.ticket_stream_run(**ticket.model_dump(include=searched), **point)
@@ -128,7 +135,8 @@ class Sweep:
     def plan(self) -> str:
         """Says what would run: per stage what is there, new or to grow, and the steps to train.
 
-        A ticket search that only gets another verdict grows by no step.
+        A ticket search that only gets another verdict grows by no step, and only fresh networks
+        make a measurement train.
         """
         check_version(self.storage)
         lines = [f"{'stage':<15}{'runs':>8}{'finished':>10}{'new':>8}{'to grow':>9}"
@@ -157,8 +165,9 @@ class Sweep:
         if not any(work):
             return "Nothing is left to compute."
         if not any(steps for left in work for _, steps in left):
-            searches = sum(map(len, work))
-            return f"Nothing is left to train: {searches} searches judge their tickets again."
+            stages = zip(self.stages, work, strict=True)
+            counts = [f"{len(left)} {stage.name}" for stage, left in stages if left]
+            return f"Nothing is left to train; runs without training: {', '.join(counts)}."
         if self.study.download and self.study.dataset != "digits":
             return "Not predicted: the data set might have to be downloaded."
         if self.study.gpus_per_trial:

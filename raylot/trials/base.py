@@ -17,7 +17,7 @@ from ray import tune
 from torch import Tensor, nn
 
 from raylot import plasticity, results
-from raylot.config import StreamRun
+from raylot.config import PlasticityOptions, StreamRun
 from raylot.foundation import registry
 from raylot.foundation.randomness import RandomKey
 from raylot.foundation.text import is_exit_request, one_line, safe
@@ -27,7 +27,7 @@ from raylot.storage import OutOfReachError, Storage, checksum
 from raylot.storage.checksum import DamagedFileError
 from raylot.tasks import Task
 from raylot.tasks.datasets import from_arrays, load, scaled
-from raylot.training import Masks, TrainingResult
+from raylot.training import TrainingResult
 from raylot.trials import ray_internals
 from raylot.trials.growth import grown_from
 from raylot.trials.record import Status, closing_measures, log, now, run_row
@@ -233,7 +233,7 @@ class RunTrainable(tune.Trainable):
             InputLostError: the tensors are missing, damaged, or not what that run wrote.
         """
         run_id = path.split("/")[1]  # artifacts/<run_id>/...
-        producer = self._producer(run_id)
+        producer = self.producer(run_id)
         try:
             tensors, found = self._read_tensors(path, producer.artifacts, checks=producer.tells)
         except ValueError as damage:
@@ -274,12 +274,12 @@ class RunTrainable(tune.Trainable):
             InputLostError: the rows are damaged, or not what that run wrote.
         """
         try:
-            ended = None if table == "runs" else self._producer(run_id)
+            ended = None if table == "runs" else self.producer(run_id)
             return results.read_run(self.storage, table, run_id, ended) or []
         except DamagedFileError as damage:
             raise InputLostError(run_id, str(damage)) from None
 
-    def _producer(self, run_id: str) -> Manifest:
+    def producer(self, run_id: str) -> Manifest:
         """Reads how a run has ended and what it wrote; raises `InputLostError` if that is lost."""
         for row in self.read_rows("runs", run_id):
             with suppress(ValueError):
@@ -310,14 +310,18 @@ class RunTrainable(tune.Trainable):
         self.state.training_seconds += result.seconds
         self.state.engines = sorted({*self.state.engines, result.engine})
 
-    def measure_structure(
-        self, network: nn.Module, task: Task, initial: Mapping[str, Tensor], masks: Masks | None
+    def measure(
+        self, network: nn.Module, task: Task, initial: Mapping[str, Tensor], **how: Any
     ) -> list[dict[str, Any]]:
-        """Measures plasticity in a network's structure; returns rows, and counts the time."""
+        """Measures plasticity as `raylot.plasticity.measure` does, and counts the time."""
         started = time.perf_counter()
         probe = RandomKey((self.run.seed, "probe"))
+        # Not the whole run: what a plugin's metric finds must not depend on how far the run goes.
+        options = PlasticityOptions.model_construct(
+            **{name: getattr(self.run, name) for name in PlasticityOptions.model_fields}
+        )
         rows = plasticity.measure(
-            network, task, self.run, probe, initial=initial, masks=masks, note=self.note
+            network, task, options, probe, initial=initial, note=self.note, **how
         )
         self.state.plasticity_seconds += time.perf_counter() - started
         return rows

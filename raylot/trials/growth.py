@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from raylot import results
-from raylot.config import StreamRun
+from raylot.config import StreamRun, TicketsRun
 from raylot.results.manifest import Manifest
 from raylot.results.schemas import IDENTITY
 from raylot.storage import Storage
@@ -40,7 +40,7 @@ def _found_so_far(storage: Storage, row: Mapping[str, Any], end: Manifest) -> Ru
         for table in end.tables
     }
     # A search makes its remarks again, as they depend on the number of tickets.
-    notes = (row["notes"] or "") if end.kind == StreamRun.kind else ""
+    notes = "" if end.kind == TicketsRun.kind else row["notes"] or ""
     return RunState(
         started=row["started"].isoformat(),
         training_steps=row["training_steps"],

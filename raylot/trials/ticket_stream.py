@@ -12,7 +12,7 @@ from raylot.networks.initialisation import reinitialised
 from raylot.tickets import TicketSearch, masks_from_tensors
 from raylot.training import Masks
 from raylot.trials.artifacts import masks_path, snapshot_path, start_search
-from raylot.trials.stream import LearningTrial, Measures
+from raylot.trials.learning import LearningTrial, Measures
 
 
 class TicketStreamTrial(LearningTrial):
@@ -53,7 +53,7 @@ class TicketStreamTrial(LearningTrial):
         task = self.task(t)
         structure: Measures = {}
         if self.state.steps in (0, self.run.ticket_tasks - 1):
-            rows = self.measure_structure(self.renewed(), task, self._initial, self._masks)
+            rows = self.measure(self.renewed(), task, self._initial, masks=self._masks)
             self.state.add_rows("plasticity", [{**self._place(), "task": t, **row} for row in rows])
             structure = {r["metric"]: r["value"] for r in rows if r["layer"] == WHOLE_NETWORK}
         key = RandomKey((self.run.seed, "ticket stream", t, self.run.ticket))

@@ -11,7 +11,6 @@ from torch import Tensor
 from raylot.config import TicketsRun
 from raylot.foundation.names import (
     DENSE,
-    PERFORMANCE,
     RANDOM,
     REINIT,
     SHUFFLED,
@@ -242,14 +241,13 @@ class TicketsTrial(RunTrainable):
 
     def _stream_performance(self) -> dict[str, float]:
         """Returns the performance of the stream's network on this snapshot's task."""
-        stream = self.run.stream.run_id
-        found = {
-            row["metric"]: row["value"]
-            for row in self.read_rows("plasticity", stream)
-            if row["task"] == self.run.task
-            and row["layer"] == WHOLE_NETWORK
-            and row["metric"] in PERFORMANCE
-        }
-        if not found:
-            raise InputLostError(stream, f"tables/plasticity: no rows of task {self.run.task}")
+        found: dict[str, float] = {}
+        producers = [self.run.stream.run_id]
+        if self.run.trainability_gap:
+            producers.append(self.run.fresh_network.run_id)
+        for run_id in producers:
+            rows = [r for r in self.read_rows("plasticity", run_id) if r["task"] == self.run.task]
+            if not rows:
+                raise InputLostError(run_id, f"tables/plasticity: no rows of task {self.run.task}")
+            found |= {row["metric"]: row["value"] for row in rows}
         return found

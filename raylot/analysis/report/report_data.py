@@ -94,7 +94,7 @@ def along_stream(known: pd.DataFrame, tasks: pd.DataFrame, plasticity: pd.DataFr
     learned, width = _binned(tasks[tasks["run_id"].isin(known["run_id"])], "task", len(known))
     learned = learned.assign(line=_lines_of(known, learned["run_id"]))
     found = {name: lines(learned, [], name, "middle") for name in CURVES}
-    wide = whole_network_metrics(plasticity[plasticity["run_id"].isin(known["run_id"])])
+    wide = whole_network_metrics(plasticity[plasticity["stream_run_id"].isin(known["run_id"])])
     names = in_order(set(wide.columns) - {"stream_run_id", "task"})
     wide = wide.assign(
         line=_lines_of(known, wide["stream_run_id"]),

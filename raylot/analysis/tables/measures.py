@@ -7,7 +7,7 @@ way is up.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from raylot.foundation.names import STATIONARY as STATIONARY
@@ -100,16 +100,22 @@ ALL_SHIFTS = "all"
 
 
 def measure(name: str) -> Measure:
-    """The measure of a column; an unlisted one gets its own name as label."""
-    known = TICKET_MEASURES.get(name) or _PLASTICITY_MEASURES.get(name)
-    return known or Measure(name, name.replace("_", " "))
+    """The measure of a column; an unlisted one gets its own name as label.
+
+    ``sharpness(sharpness_iterations=50)`` is the sharpness measured with that setting.
+    """
+    base, bracket, setting = name.partition("(")
+    known = TICKET_MEASURES.get(base) or _PLASTICITY_MEASURES.get(base)
+    known = known or Measure(base, base.replace("_", " "))
+    return replace(known, name=name, label=f"{known.label} ({setting}") if bracket else known
 
 
 def main_measures(names: Iterable[str]) -> list[str]:
     """Picks the main measures and the user's own; all measures, if that leaves none."""
     names = list(names)
     listed = {*TICKET_MEASURES, *_PLASTICITY_MEASURES}
-    return [name for name in names if name in MAIN_MEASURES or name not in listed] or names
+    bases = {name: name.partition("(")[0] for name in names}
+    return [n for n, base in bases.items() if base in MAIN_MEASURES or base not in listed] or names
 
 
 def in_order(names: set[str]) -> list[str]:

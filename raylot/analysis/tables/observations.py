@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -122,14 +122,14 @@ def observe(
     runs = tables.read(storage, "runs")
     snapshots = judged_alike(storage, snapshots, runs)
     snapshots = label_variants(snapshots, runs if begun is None else begun)
-    columns = ["run_id", "task", "layer", "metric", "value"]
+    columns = ["stream_run_id", "snapshot", "task", "layer", "metric", "setting", "value"]
     metrics = whole_network_metrics(tables.read(storage, "plasticity", columns))
     frame = snapshots.merge(
         metrics, on=["stream_run_id", "task"], how="left", suffixes=("", " metric")
     )
     for name in [str(column) for column in frame if str(column).endswith(" metric")]:
         own = name.removesuffix(" metric")
-        frame[own] = frame[own].fillna(frame.pop(name))
+        frame[own] = frame.pop(name).fillna(frame[own])
     if pairing == "previous":
         frame = _with_previous_performance(frame, tables.read(storage, "tasks"))
     for name, other in (("ticket_advantage", "dense"), ("advantage_over_random", "random")):
@@ -154,11 +154,11 @@ def label_variants(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Tells apart the variants of a shift or intervention, so that none are averaged.
 
     If runs used a plugin's shift ``darker`` in two versions of its code, each becomes
-    ``darker@<code>``: they are two shifts. (Networks and metrics of two versions stand in two
-    protocols anyway.) If runs used an intervention at several doses, that is with several values
-    of its parameters, each becomes ``l2_init(1e-3)``; so does a single dose other than the default
-    one. What has no parameters keeps its name, so that one control stands beside all doses. A dose
-    that only failed runs have leaves the others' names alone.
+    ``darker@<code>``: they are two shifts. (Networks of two versions stand in two protocols
+    anyway, and metrics in two columns.) If runs used an intervention at several doses, that is with
+    several values of its parameters, each becomes ``l2_init(1e-3)``; so does a single dose other
+    than the default one. What has no parameters keeps its name, so that one control stands beside
+    all doses. A dose that only failed runs have leaves the others' names alone.
 
     Args:
         rows: of a table.
@@ -258,10 +258,32 @@ def search_labels(frame: pd.DataFrame) -> dict[Search, str]:
 
 
 def whole_network_metrics(plasticity: pd.DataFrame) -> pd.DataFrame:
-    """A row per stream and task, a column per metric of the whole network."""
-    whole = plasticity[plasticity["layer"] == WHOLE_NETWORK]
-    wide = whole.pivot_table(index=["run_id", "task"], columns="metric", values="value")
-    return wide.rename_axis(columns=None).reset_index().rename(columns={"run_id": "stream_run_id"})
+    """A row per stream and task, a column per metric of the whole network.
+
+    A metric that was measured with several settings has a column for each:
+    ``sharpness(sharpness_iterations=50)``.
+    """
+    is_of_stream = plasticity["snapshot"].isna() & (plasticity["layer"] == WHOLE_NETWORK)
+    whole = plasticity[is_of_stream]
+    names = {
+        (metric, setting): f"{metric}({differing})" if differing else metric
+        for metric, own in whole.groupby("metric")["setting"].unique().items()
+        for setting, differing in _differing(own).items()
+    }
+    columns = zip(whole["metric"], whole["setting"], strict=True)
+    whole = whole.assign(metric=[names.get(one, one[0]) for one in columns])
+    wide = whole.pivot_table(index=["stream_run_id", "task"], columns="metric", values="value")
+    return wide.rename_axis(columns=None).reset_index()
+
+
+def _differing(settings: Iterable[str | None]) -> dict[str, str]:
+    """Maps each setting to the part that not all settings share."""
+    parts = {text: text.split(", ") for text in settings if not pd.isna(text)}
+    counts = Counter(part for own in parts.values() for part in own)
+    return {
+        text: ", ".join(part for part in own if counts[part] < len(parts))
+        for text, own in parts.items()
+    }
 
 
 def _with_previous_performance(frame: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from raylot import results
 from raylot.analysis.words import counted
-from raylot.config import StreamRun, TicketsRun, TicketStreamRun
+from raylot.config import MeasurementRun, StreamRun, TicketsRun, TicketStreamRun
 from raylot.foundation.errors import shown
 from raylot.foundation.text import one_line
 from raylot.results.outdated import outdated_runs
@@ -37,7 +37,7 @@ _PLUGINS = re.compile(f"({_PLUGIN}(,{_PLUGIN})*)?")
 #: How far a fraction may lie outside [0, 1] by rounding.
 _ROUNDING = 1e-9
 
-_KINDS = (StreamRun.kind, TicketsRun.kind, TicketStreamRun.kind)
+_KINDS = (StreamRun.kind, MeasurementRun.kind, TicketsRun.kind, TicketStreamRun.kind)
 _STATUS = ("finished", "diverged", "failed")
 
 _WORDS = (
@@ -70,7 +70,7 @@ _SEARCH = (*_IDENTITY, "task", "sparsity")
 _NEEDED: dict[str, tuple[str, ...]] = {
     "runs": (*_IDENTITY, "kind", "status"),
     "tasks": (*_IDENTITY, "task", "subnetwork"),
-    "plasticity": (*_IDENTITY, "task", "layer", "metric"),
+    "plasticity": (*_IDENTITY, "stream_run_id", "task", "layer", "metric"),
     "tickets": (*_SEARCH, "control", "round"),
     "overlaps": (*_SEARCH, "layer", "ticket_a", "ticket_b"),
     "plastic_parameters": (*_SEARCH, "stream_run_id", "protocol", "layer", "selection"),

@@ -6,7 +6,7 @@ import pandas as pd
 
 from raylot.analysis.tables import tables
 from raylot.config import TicketsRun, TicketStreamRun
-from raylot.config.runs import stream_of_search
+from raylot.config.ticket_runs import stream_of_search
 from raylot.foundation.errors import OptionError
 
 

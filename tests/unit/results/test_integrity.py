@@ -93,7 +93,7 @@ def test_rows_that_are_gone_or_too_few_are_missed(
     (damage,) = inspect(storage).damages
     assert damage.reason == f"{len(rows) - 1} of the run's {len(rows)} rows are there"
     mend(storage, [damage])
-    assert results.finished_runs(storage) == {run_ids["stream"]}
+    assert results.finished_runs(storage) == set(run_ids.values()) - {run_id}
 
 
 def test_a_damaged_large_file_takes_its_runs_with_it(
@@ -155,14 +155,13 @@ def test_a_run_that_started_from_something_else_is_computed_again(
     while not trial.step()["done"]:
         for name, tensor in trial._network.named_parameters():
             tensor.data += 0.01 if name else 0.0
-    (damage,) = inspect(storage).damages
-    assert (damage.path, damage.run_ids) == (path, (run_ids["tickets"],))
-    assert damage.reason == f"is not what tickets {run_ids['tickets']} started from"
-    mend(storage, [damage])
+    damages = inspect(storage).damages
+    for kind in ("tickets", "measurement"):
+        told = {damage.path: damage for damage in damages if damage.run_ids == (run_ids[kind],)}
+        assert told[path].reason == f"is not what {kind} {run_ids[kind]} started from"
+    mend(storage, damages)
     assert storage.read(path), "the file itself is good"
-    config = trial_config(Path(storage.root), task=2)
-    while not TicketsTrial(config).step()["done"]:
-        pass
+    run_all(Path(storage.root))
     assert inspect(storage, artifacts=True).damages == []
 
 
@@ -172,9 +171,9 @@ def test_check_lists_what_is_finished_running_and_damaged(
     assert main(["check", storage.root]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0].split() == ["runs", "finished", "diverged", "failed", "running", "damaged"]
-    assert said[1].split() == ["stream", "1", "0", "0", "0", "0"]
-    assert said[2].split() == ["tickets", "1", "0", "0", "0", "0"]
-    assert said[3] == "Every file is as it was written."
+    for line, kind in zip(said[1:], ("measurement", "stream", "tickets"), strict=False):
+        assert line.split() == [kind, "1", "0", "0", "0", "0"]
+    assert said[4] == "Every file is as it was written."
 
     running = StreamTrial(trial_config(Path(storage.root), seed=7))
     running.step()
@@ -184,19 +183,20 @@ def test_check_lists_what_is_finished_running_and_damaged(
     capsys.readouterr()  # what the worker logs
     assert main(["check", storage.root]) == 1
     said = capsys.readouterr().out.splitlines()
-    assert said[1].split() == ["stream", "0", "0", "0", "1", "1"]
-    assert said[2].split() == ["tickets", "0", "0", "0", "0", "1"]
-    assert said[3] == (
+    assert said[1].split() == ["measurement", "1", "0", "0", "0", "0"]
+    assert said[2].split() == ["stream", "0", "0", "0", "1", "1"]
+    assert said[3].split() == ["tickets", "0", "0", "0", "0", "1"]
+    assert said[4] == (
         f"running: stream seed=7 permuted_pixels ({running.run.run_id}), 1 of 4 steps saved"
     )
-    assert [line.split(":")[0] for line in said[4:6]] == ["damaged", "damaged"]
-    assert said[6] == "2 damaged, 2 ended runs to compute again."
+    assert [line.split(":")[0] for line in said[5:7]] == ["damaged", "damaged"]
+    assert said[7] == "2 damaged, 2 ended runs to compute again."
     assert before == {p: p.read_bytes() for p in Path(storage.root).rglob("*") if p.is_file()}
 
     assert main(["check", "--repair", storage.root]) == 1
     assert main(["check", storage.root]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "Every file is as it was written."
-    assert not results.finished_runs(storage)
+    assert results.finished_runs(storage) == {run_ids["measurement"]}
 
 
 def test_a_damaged_state_is_named_and_no_run_of_its_own(
@@ -376,12 +376,12 @@ def test_a_storage_without_its_table_of_runs_is_not_whole(
     assert main(["check", storage.root]) == 1
     said = capsys.readouterr().out
     assert (
-        "damaged: tables/runs: 2 runs have rows in other tables, but neither one here nor" in said
+        "damaged: tables/runs: 3 runs have rows in other tables, but neither one here nor" in said
     )
     assert main(["check", "--repair", storage.root]) == 1
     assert main(["check", storage.root]) == 0
     said = capsys.readouterr().out
-    assert "\n2 runs await computing: repeat the command that computed them.\n" in said
+    assert "\n3 runs await computing: repeat the command that computed them.\n" in said
     run_all(Path(storage.root))
     assert_same_tables(whole, Path(storage.root))
     assert main(["check", storage.root]) == 0

@@ -24,7 +24,7 @@ def _run(root: Path, **options: Any) -> None:
 
 @pytest.fixture(scope="module")
 def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stream, a search and two ticket streams under noise, and the same of the control."""
+    """A stream, a measurement, a search and two ticket streams under noise, and the same of the control."""
     root = tmp_path_factory.mktemp("computed")
     for shift in ("noise", "stationary"):
         _run(root, shift=shift)
@@ -40,7 +40,12 @@ def _kinds(root: Path) -> set[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("concept", "outdated"),
     [
-        (("shift", "noise"), {("noise", k) for k in ("stream", "tickets", "ticket_stream")}),
+        (
+            ("shift", "noise"),
+            {("noise", k) for k in ("stream", "measurement", "tickets", "ticket_stream")},
+        ),
+        (("measurement", "structure"), {(s, "measurement") for s in ("noise", "stationary")}),
+        (("measurement", "ntk"), set()),
         (("shift", "rotation"), set()),
         (("network", "lenet"), set()),
         (("criterion", "movement"), set()),
@@ -81,7 +86,7 @@ def test_the_analysis_leaves_it_out_with_one_line_and_check_lists_it(
     assert "computed before a fix (version 1, now shift:noise:2; 1 row)" in caplog.text
     assert command.check([str(computed)]) == 0
     said = capsys.readouterr().out
-    assert "outdated: 4 runs were computed before a fix (version 1, now shift:noise:2)" in said
+    assert "outdated: 5 runs were computed before a fix (version 1, now shift:noise:2)" in said
 
 
 def test_it_is_computed_anew_and_the_control_is_not(

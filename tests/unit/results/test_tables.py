@@ -248,7 +248,6 @@ def test_the_options_of_runs_are_written_and_read(storage: Storage) -> None:
         "lr": 0.001,
         "epochs": 10,
         "carry_optimizer": True,
-        "trainability_gap": True,
     }
     assert {name: row[name] for name in expected} == expected
     assert all(pd.isna(row[name]) for name in ("sparsity", "rounds", "tickets", "task"))

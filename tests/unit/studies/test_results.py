@@ -212,7 +212,7 @@ def test_a_task_may_be_a_number_of_a_table(found: raylot.Results) -> None:
 
 def test_a_list_names_a_run_as_well_as_its_text(found: raylot.Results) -> None:
     assert repr(found.network(seed=0, task=2, hidden=[6])) == repr(
-        found.network(seed=0, task=2, hidden="6", intervention="none", metrics=None)
+        found.network(seed=0, task=2, hidden="6", intervention="none", plugins=None)
     )
 
 
@@ -246,7 +246,7 @@ def test_results_in_an_object_store(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         run_all("s3://bucket/study")
         run_all(tmp_path)
         away, here = raylot.open("s3://bucket/study"), raylot.open(tmp_path)
-        assert repr(away) == "Results('s3://bucket/study', 2 runs ended)"
+        assert repr(away) == "Results('s3://bucket/study', 3 runs ended)"
         assert_same_tables(away.root, here.root)
         assert repr(away.tickets()) == repr(here.tickets())
         states = [each.network(task=2, ticket=1).state_dict() for each in (away, here)]

@@ -7,6 +7,7 @@ from typing import Any
 
 from raylot.config import StreamRun, Study
 from raylot.trials.base import RunTrainable
+from raylot.trials.measurement import MeasurementTrial
 from raylot.trials.stream import StreamTrial
 from raylot.trials.ticket_stream import TicketStreamTrial
 from raylot.trials.tickets import TicketsTrial
@@ -14,22 +15,32 @@ from raylot.trials.tickets import TicketsTrial
 TINY = {
     "hidden": "6", "tasks": 4, "snapshots": "0,2,3", "epochs": 1, "batch_size": 256,
     "lr": 0.01, "tickets": 2, "rounds": 2, "probe_size": 20, "ntk_examples": 0,
-    "sharpness_iterations": 0, "ticket_tasks": 3,
+    "sharpness_iterations": 0, "trainability_gap": False, "ticket_tasks": 3,
 }  # fmt: skip
 
-_SEARCHED = ("seed", "shift", "intervention", "task", "sparsity", "subnetwork", "ticket")
+_SEARCHED = (
+    "seed", "shift", "intervention", "measured", "task", "sparsity", "subnetwork", "ticket",
+)  # fmt: skip
 
 
 def trial_config(root: Path | str, save_interval: float = 0.0, **options: Any) -> dict[str, Any]:
-    """The configuration of a stream's trial, given a task a search's, given a subnetwork its."""
+    """The configuration of a stream's trial.
+
+    Given what is measured, it is that measurement's; given a task a search's, given a subnetwork
+    a ticket stream's.
+    """
     searched = {name: options.pop(name) for name in _SEARCHED if name in options}
     study = Study.checked(**{**TINY, **options})
     if "task" in searched:
         searched.setdefault("sparsity", 0.5)
+    run: StreamRun
     if "subnetwork" in searched:
         run = study.ticket_stream_run(**searched)
     elif "task" in searched:
         run = study.tickets_run(**searched)
+    elif measured := searched.pop("measured", None):
+        runs = study.measurement_runs(study.stream_run(**searched))
+        (run,) = (run for run in runs if run.measured == measured)
     else:
         run = study.stream_run(**searched)
     return run_config(run, root, save_interval)
@@ -49,10 +60,14 @@ def finish(trial: RunTrainable) -> list[dict[str, Any]]:
     return reports
 
 
-def chain(*subnetworks: str) -> list[tuple[type[RunTrainable], dict[str, Any]]]:
-    """A stream, the tickets of one of its snapshots, and ticket streams from there."""
+def chain(
+    *subnetworks: str, trainability_gap: bool = False
+) -> list[tuple[type[RunTrainable], dict[str, Any]]]:
+    """A stream, its measurements, the tickets of one of its snapshots, and ticket streams."""
     return [
         (StreamTrial, {}),
+        (MeasurementTrial, {"measured": "structure"}),
+        *[(MeasurementTrial, {"measured": "fresh_network"})] * trainability_gap,
         (TicketsTrial, {"task": 2}),
         *((TicketStreamTrial, {"task": 2, "subnetwork": name}) for name in subnetworks),
     ]
@@ -63,7 +78,8 @@ def run_all(
     **options: Any,
 ) -> None:  # fmt: skip
     """Runs a `chain`; interrupted, each step is done by a trial of its own."""
-    for kind, extra in chain(*subnetworks):
+    gap = options.get("trainability_gap", False)
+    for kind, extra in chain(*subnetworks, trainability_gap=gap):
         settings = trial_config(root, save_interval, **options, **extra)
         if not interrupt:
             finish(kind(settings))

@@ -15,7 +15,6 @@ from raylot import plugins, results
 from raylot.results.integrity import ended_runs
 from raylot.storage import OutOfReachError, Storage
 from raylot.trials.stream import StreamTrial
-from raylot.trials.ticket_stream import TicketStreamTrial
 from raylot.trials.tickets import TicketsTrial
 from tests.support.tables import assert_same_tables
 from tests.unit.trials.runs import chain, finish, run_all, trial_config
@@ -23,7 +22,7 @@ from tests.unit.trials.runs import chain, finish, run_all, trial_config
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A storage with an undisturbed stream and its tickets; not to be written to."""
+    """A storage with an undisturbed stream, its tickets and what was measured; to be read only."""
     root = tmp_path_factory.mktemp("whole")
     run_all(root)
     return root
@@ -38,7 +37,8 @@ _EVERY_SUBNETWORK = ("ticket", "dense", "random", "reinit")
         pytest.param(
             _EVERY_SUBNETWORK,
             {"carry_optimizer": True, "shuffled_masks": 1, "reinit_tickets": 1, "hidden": "6,5",
-             "output_rate": 0.5, "ntk_examples": 4, "sharpness_iterations": 2},
+             "output_rate": 0.5, "ntk_examples": 4, "sharpness_iterations": 2,
+             "trainability_gap": True},
             id="every control",
         ),
         pytest.param(
@@ -73,7 +73,8 @@ def test_a_run_interrupted_after_every_step_equals_an_uninterrupted_one(
     run_all(whole, *subnetworks, save_interval=1000, **options)
     run_all(pieces, *subnetworks, interrupt=True, **options)
     statuses = results.read(whole, "runs")["status"]
-    assert statuses.tolist() == ["finished"] * (2 + len(subnetworks))
+    measurements = 1 + options.get("trainability_gap", False)
+    assert statuses.tolist() == ["finished"] * (2 + measurements + len(subnetworks))
     assert_same_tables(whole, pieces)
     artifacts = [path.relative_to(whole) for path in (whole / "artifacts").rglob("*.safetensors")]
     # snapshots and the latest state; masks of 2 tickets and gradients
@@ -81,15 +82,11 @@ def test_a_run_interrupted_after_every_step_equals_an_uninterrupted_one(
     for path in artifacts:
         assert (whole / path).read_bytes() == (pieces / path).read_bytes()
     # what a finished run has done is what was planned
-    runs = results.read(whole, "runs").set_index("kind")
-    planned = {
-        StreamTrial: trial_config(whole, **options),
-        TicketsTrial: trial_config(whole, task=2, **options),
-        TicketStreamTrial: trial_config(whole, task=2, subnetwork="ticket", **options),
-    }
-    for kind, settings in planned.items():
-        run = kind(settings).run
-        assert set(runs["training_steps"][[run.kind]]) == {run.training_steps}
+    runs = results.read(whole, "runs").set_index("run_id")
+    gap = options.get("trainability_gap", False)
+    for kind, extra in chain(*subnetworks, trainability_gap=gap):
+        run = kind(trial_config(whole, **options, **extra)).run
+        assert runs["training_steps"][run.run_id] == run.training_steps
 
 
 _REMEMBERING = """
@@ -166,14 +163,17 @@ def test_a_smaller_last_batch_is_left_out_everywhere(tmp_path: Path) -> None:
     )
     plugins.load(file)
     try:
-        run_all(tmp_path, "ticket", network="normalised", batch_size=359, drop_last=True)
+        run_all(
+            tmp_path, "ticket", network="normalised", batch_size=359, drop_last=True,
+            trainability_gap=True,
+        )  # fmt: skip
     finally:
         plugins.forget()
     runs = results.read(tmp_path, "runs").set_index("kind")
     assert set(runs["status"]) == {"finished"}
-    # 4 tasks and 3 fresh networks; 2 tickets in 3 rounds and 2 random masks; 3 tasks
-    assert runs["training_steps"].to_dict() == {
-        "stream": 4 * 7, "tickets": 4 * 8, "ticket_stream": 4 * 3,
+    # 4 tasks; 3 fresh networks; 2 tickets in 3 rounds and 2 random masks; 3 tasks
+    assert runs.loc[runs["measured"] != "structure", "training_steps"].to_dict() == {
+        "stream": 4 * 4, "measurement": 4 * 3, "tickets": 4 * 8, "ticket_stream": 4 * 3,
     }  # fmt: skip
 
 
@@ -187,7 +187,7 @@ def test_steps_after_the_last_save_are_done_again_and_not_twice_recorded(
     trial.step()
     trial.step()  # lost
     assert finish(StreamTrial(config))[0]["timesteps_total"] == 2
-    finish(TicketsTrial(trial_config(tmp_path / "lost", task=2)))
+    run_all(tmp_path / "lost")
     assert_same_tables(whole, tmp_path / "lost")
 
 
@@ -211,7 +211,7 @@ def test_a_slow_attempt_cannot_undo_what_another_has_finished(tmp_path: Path, wh
     finish(StreamTrial(trial_config(tmp_path / "twice")))
     assert slow.step()["done"], "it saves nothing now"
     assert len(results.read(tmp_path / "twice", "tasks")) == 4
-    finish(TicketsTrial(trial_config(tmp_path / "twice", task=2)))
+    run_all(tmp_path / "twice")
     assert_same_tables(whole, tmp_path / "twice")
     assert not list((tmp_path / "twice" / "state").rglob("*.safetensors"))
 
@@ -413,5 +413,5 @@ def test_a_retry_continues_where_the_error_was(
     assert other["failed"]
     results.forget_runs(Storage(tmp_path / "retried"), {run["run_id"]})
     assert finish(StreamTrial(trial_config(tmp_path / "retried")))[0]["timesteps_total"] == 3
-    finish(TicketsTrial(trial_config(tmp_path / "retried", task=2)))
+    run_all(tmp_path / "retried")
     assert_same_tables(whole, tmp_path / "retried")

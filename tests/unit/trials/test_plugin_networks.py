@@ -91,7 +91,8 @@ def test_weights_of_its_own_can_be_drawn_anew_in_every_way(
     )  # fmt: skip
     runs = results.read(tmp_path, "runs")
     assert runs["error"].isna().all()
-    assert sorted(runs["kind"]) == ["stream", "ticket_stream", "ticket_stream", "tickets"]
+    kinds = ["measurement", "stream", "ticket_stream", "ticket_stream", "tickets"]
+    assert sorted(runs["kind"]) == kinds
     assert set(runs["status"]) == {"finished"}
 
 

@@ -198,7 +198,9 @@ def test_long_curves_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
     )  # fmt: skip
     monkeypatch.setattr(report_data, "MOST_VALUES", 6)  # for two streams of 5 tasks
-    nothing = pd.DataFrame(columns=["run_id", "task", "layer", "metric", "value"])
+    nothing = pd.DataFrame(
+        columns=["stream_run_id", "snapshot", "task", "layer", "metric", "setting", "value"]
+    )
     found = report_data.along_stream(known, rows, nothing)
     assert found["width"] == 2
     assert list(found["lines"]) == ["test_accuracy", "learning_speed"]

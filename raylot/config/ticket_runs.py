@@ -1,0 +1,202 @@
+"""The runs that search tickets, and that train them on further tasks: identity and cost."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from raylot.config.concepts import (
+    FreshNetworkOptions,
+    PlasticityOptions,
+    PlasticParameterOptions,
+    TicketOptions,
+    TicketSearchOptions,
+    measured_alone,
+)
+from raylot.config.measurement_run import MeasurementRun, check_probe
+from raylot.config.options import option, role_of
+from raylot.config.runs import (
+    RunOnStream,
+    StreamRun,
+    compared_options,
+    concepts_of,
+    short_hash,
+)
+from raylot.foundation import registry
+from raylot.foundation.science import versions_of
+
+Subnetwork = Literal["ticket", "dense", "random", "reinit"]
+
+#: Options of a search that a dense network's own stream depends on.
+_SEARCH_OF_DENSE = {"task", "rewind_steps"}
+
+
+class TicketsRun(RunOnStream, TicketSearchOptions, PlasticParameterOptions, FreshNetworkOptions):
+    """All tickets of one snapshot of one stream at one sparsity.
+
+    Ticket k and network k of a control depend on k alone, so that more can be added later.
+    """
+
+    kind: ClassVar[str] = "tickets"
+    growing: ClassVar[frozenset[str]] = frozenset(
+        name
+        for name, field in {
+            **TicketOptions.model_fields,
+            **FreshNetworkOptions.model_fields,
+        }.items()
+        if role_of(field) in ("extent", "verdict")
+    )
+
+    task: int = option(0, "the snapshot's task", compared=True, ge=0, role="search")
+
+    @model_validator(mode="after")
+    def _search_fits_its_stream(self) -> Self:
+        if self.task not in self.snapshots:
+            raise ValueError(f"task={self.task}: must be one of the snapshots {self.snapshots}")
+        if self.rewind_steps > self.fewest_steps_per_task:
+            raise ValueError(
+                f"rewind_steps={self.rewind_steps}: must be at most "
+                f"{self.fewest_steps_per_task}, the training steps of one task"
+            )
+        if self.plastic_task == "unshifted" and self.shift == "class_split":
+            raise ValueError("plastic_task=unshifted: must be same with shift class_split")
+        return self
+
+    @model_validator(mode="after")
+    def _controls_follow_their_tickets(self) -> Self:
+        """Refuses a network of a control that would follow another ticket in a wider search."""
+        follow = ["shuffled_masks", "reinit_tickets"]
+        if self.scope == "global" or self.rewind_steps:  # else all tickets have equal densities
+            follow.append("random_masks")
+        for name in follow:
+            if getattr(self, name) > self.tickets:
+                raise ValueError(
+                    f"{name}={getattr(self, name)}: must be at most tickets={self.tickets}, as "
+                    "each of them follows a ticket of its own"
+                )
+        return self
+
+    @functools.cached_property
+    def run_id(self) -> str:
+        others = (StreamRun.model_fields.keys() | self.growing) - {"versions"}
+        own = {k: v for k, v in self.identity().items() if k not in others}
+        return short_hash({"kind": self.kind, "stream": self.stream.run_id, **own})
+
+    @functools.cached_property
+    def parent(self) -> StreamRun:
+        """The fresh network's measurement, whose gap the search notes, or else the stream."""
+        return self.fresh_network if self.trainability_gap else self.snapshot_stream
+
+    @property
+    def snapshot_stream(self) -> StreamRun:
+        """The stream, as far as this run needs it."""
+        return self.stream.model_copy(update={"tasks": self.task + 1, "snapshots": (self.task,)})
+
+    @functools.cached_property
+    def fresh_network(self) -> MeasurementRun:
+        """The measurement of the snapshot's trainability gap."""
+        options = {**self.snapshot_stream.__dict__, **measured_alone("fresh_network")}
+        options |= {"measured": "fresh_network", "trainability_gap": True}
+        options["versions"] = versions_of(concepts_of(MeasurementRun.kind, options))
+        return MeasurementRun.model_construct(**options)
+
+    @property
+    def measures_plasticity_apart(self) -> bool:
+        """Whether plastic parameters need a dense training of their own."""
+        return self.plastic_task != "same" or self.plastic_scaling not in ("same", self.scaling)
+
+    @property
+    def training_steps(self) -> int:
+        rewinding = self.rewind_steps * self.tickets
+        trainings = self.trainings + self.measures_plasticity_apart
+        return trainings * self.training_steps_per_task + rewinding
+
+    @property
+    def label(self) -> str:
+        return f"{super().label} task={self.task} sparsity={self.sparsity:g}"
+
+
+def stream_of_search(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns tasks and snapshots of a stream with which a search's options are complete.
+
+    A search does not depend on them, so its row of ``runs`` lacks them.
+    """
+    if "task" not in options:
+        return {}
+    return {"tasks": options["task"] + 1, "snapshots": (options["task"],)}
+
+
+class TicketStreamRun(TicketsRun, PlasticityOptions):
+    """Continual learning of one subnetwork of a snapshot, on the tasks that follow it."""
+
+    kind: ClassVar[str] = "ticket_stream"
+    growing: ClassVar[frozenset[str]] = frozenset()
+
+    subnetwork: Subnetwork = option(
+        "ticket", "a ticket, the dense network, a random mask (as the search's control), or the "
+        "ticket from a fresh initialisation", compared=True, role="search",
+    )  # fmt: skip
+    ticket: int = option(
+        0, "which ticket of the snapshot, or which random draw", compared=True, ge=0, role="search"
+    )
+    ticket_tasks: int = option(
+        10, "new tasks, from the one after the snapshot's", ge=1, role="extent"
+    )
+
+    @model_validator(mode="after")
+    def _ticket_was_searched(self) -> Self:
+        if self.ticket >= self.tickets:
+            raise ValueError(f"ticket={self.ticket}: must be less than tickets={self.tickets}")
+        return self
+
+    @model_validator(mode="after")
+    def _probe_fits(self) -> Self:
+        check_probe(self.probe_size, self.dataset)
+        return self
+
+    @functools.cached_property
+    def search(self) -> TicketsRun:
+        """The run that found the ticket."""
+        own = self.model_dump(include=set(TicketsRun.model_fields))
+        own["plugins"] = registry.without(self.plugins, {"metric"})
+        return TicketsRun(**own)
+
+    @functools.cached_property
+    def run_id(self) -> str:
+        identity = self.identity()
+        own = {k: v for k, v in identity.items() if k not in TicketsRun.model_fields}
+        if self.subnetwork == "dense":  # it does not depend on the search
+            found_in = {k: v for k, v in identity.items() if k in _SEARCH_OF_DENSE}
+            found_in["stream"] = self.stream.run_id
+        else:
+            found_in = {"tickets": self.search.run_id}
+        return short_hash({"kind": self.kind, **found_in, **own})
+
+    @property
+    def unused_options(self) -> set[str]:
+        not_used = super().unused_options | TicketsRun.growing
+        if self.subnetwork != "dense":
+            return not_used
+        of_search = set(TicketsRun.model_fields) - set(StreamRun.model_fields)
+        return not_used | of_search - _SEARCH_OF_DENSE | {"ticket"}
+
+    @property
+    def parent(self) -> StreamRun:
+        return self.snapshot_stream if self.subnetwork == "dense" else self.search
+
+    @property
+    def training_steps(self) -> int:
+        return self.ticket_tasks * self.training_steps_per_task
+
+    @property
+    def label(self) -> str:
+        place = self.parent.label.replace(self.parent.kind, self.kind, 1)
+        at = f" task={self.task}" if self.subnetwork == "dense" else ""
+        return f"{place}{at} {self.subnetwork}"
+
+
+#: What a study compares; runs that differ in anything else are not comparable.
+PROTOCOL_EXCLUDES = compared_options(TicketStreamRun)

@@ -1,0 +1,209 @@
+"""The measurement trial: what it finds in snapshots, and the fresh network beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from raylot import networks, plasticity, plugins, results
+from raylot.config import StreamRun
+from raylot.foundation.randomness import RandomKey
+from raylot.storage import Storage
+from raylot.trials.artifacts import initial_network, snapshot_path
+from raylot.trials.measurement import MeasurementTrial
+from raylot.trials.state import tensors_from_bytes
+from raylot.trials.stream import StreamTrial
+from raylot.trials.tickets import TicketsTrial
+from tests.unit.trials.runs import finish, trial_config
+
+_ALL = {"ntk_examples": 4, "sharpness_iterations": 2, "trainability_gap": True}
+
+
+def _measured(root: Path, measured: str, **options: Any) -> pd.DataFrame:
+    """Measures, and returns what is new in ``plasticity``."""
+    config = trial_config(root, measured=measured, **{**_ALL, **options})
+    finish(MeasurementTrial(config))
+    rows = results.read(root, "plasticity")
+    return rows[rows["run_id"] == MeasurementTrial(config).run.run_id]
+
+
+@pytest.fixture
+def stream(tmp_path: Path) -> StreamRun:
+    """A stream in ``tmp_path`` with snapshots 0, 2 and 3."""
+    trial = StreamTrial(trial_config(tmp_path))
+    finish(trial)
+    run = trial.run
+    assert isinstance(run, StreamRun)
+    return run
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Iterator[None]:
+    (tmp_path / "mine.py").write_text(
+        "from raylot import plugins\n"
+        "@plugins.metric('broken')\n"
+        "def broken(probe):\n"
+        "    return 1 / 0\n"
+        "@plugins.metric('units', of='activations')\n"
+        "def units(layer, options):\n"
+        "    return layer.outputs.shape[1] + options.probe_size + hasattr(options, 'tasks')\n"
+    )
+    plugins.load(tmp_path / "mine.py")
+    yield
+    plugins.forget()
+
+
+def test_all_measurements_together_are_what_measure_finds(
+    tmp_path: Path, stream: StreamRun
+) -> None:
+    parts = [_measured(tmp_path, name) for name in ("structure", "sharpness", "ntk")]
+    found = pd.concat(parts)
+    trial = MeasurementTrial(trial_config(tmp_path, measured="ntk", **_ALL))
+    trial.begin()
+    saved = tensors_from_bytes(Storage(tmp_path).read(snapshot_path(stream.run_id, 2)) or b"")
+    initial = initial_network(stream, trial.task(0))
+    network = networks.with_state(initial, saved)
+    options = trial.run.model_copy(update={"sharpness_iterations": 2, "dormant_threshold": 0.025})
+    expected = plasticity.measure(
+        network, trial.task(2), options, RandomKey((stream.seed, "probe")),
+        initial=initial.state_dict(),
+    )  # fmt: skip
+    rows = found[found["task"] == 2].set_index(["layer", "metric"])["value"]
+    assert len(rows) == len(expected)
+    for row in expected:
+        assert rows[row["layer"], row["metric"]] == row["value"]
+
+
+@pytest.mark.parametrize(
+    ("measured", "settings"),
+    [
+        ("structure", ["probe_size=20, dormant_threshold=0.025"]),
+        ("sharpness", ["probe_size=20, sharpness_iterations=2"]),
+        ("ntk", ["probe_size=20, ntk_examples=4"]),
+        ("fresh_network", []),
+    ],
+)
+@pytest.mark.usefixtures("stream")
+def test_rows_say_how_they_were_measured(
+    tmp_path: Path, measured: str, settings: list[str]
+) -> None:
+    rows = _measured(tmp_path, measured)
+    assert rows["setting"].dropna().unique().tolist() == settings
+    assert rows["task"].unique().tolist() == [0, 2, 3]
+
+
+@pytest.mark.usefixtures("stream", "plugin")
+def test_a_plugin_measures_alone_and_cannot_see_how_far_the_run_goes(tmp_path: Path) -> None:
+    rows = _measured(tmp_path, "metric", metrics="units")
+    assert set(rows["metric"]) == {"units"}
+    assert set(rows["value"]) == {6.0 + 20}  # the option ``tasks`` is not there
+    assert rows["setting"].str.fullmatch("probe_size=20, .*code=[0-9a-f]{12}").all()
+
+
+def test_the_gap_is_that_of_a_fresh_network_on_the_same_task_and_searches_note_it(
+    tmp_path: Path, stream: StreamRun
+) -> None:
+    finish(TicketsTrial(trial_config(tmp_path, task=2)))
+    gaps = _measured(tmp_path, "fresh_network").set_index("task")["value"]
+    snapshots = results.read(tmp_path, "snapshots")
+    assert snapshots["trainability_gap"].isna().tolist() == [True]
+    again = TicketsTrial(trial_config(tmp_path, task=2, trainability_gap=True))
+    assert len(finish(again)) == 1, "it grows by no step"
+    (snapshot,) = results.read(tmp_path, "snapshots").to_dict("records")
+    assert snapshot["trainability_gap"] == gaps[2]
+    runs = results.read(tmp_path, "runs").set_index("kind")
+    assert runs["training_steps"]["measurement"] == 3 * stream.training_steps_per_task
+
+
+@pytest.mark.usefixtures("stream")
+def test_a_search_waits_for_the_gap_that_it_notes(tmp_path: Path) -> None:
+    search = TicketsTrial(trial_config(tmp_path, task=2, trainability_gap=True))
+    report = finish(search)[-1]
+    assert report["lost_run"] == search.run.fresh_network.run_id
+
+
+@pytest.mark.usefixtures("stream")
+def test_a_diverging_fresh_network_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = networks.build
+
+    def broken(run: StreamRun, shape: Any, classes: int, key: RandomKey) -> torch.nn.Module:
+        network = build(run, shape, classes, key)
+        if "fresh network" in key.path:
+            torch.nn.init.constant_(next(network.parameters()), math.inf)
+        return network
+
+    monkeypatch.setattr(networks, "build", broken)
+    gaps = _measured(tmp_path, "fresh_network")
+    assert gaps["value"].isna().tolist() == [True] * 3
+    (run,) = results.read(tmp_path, "runs").query("kind == 'measurement'").to_dict("records")
+    assert run["status"] == "finished"
+    assert run["notes"] == "trainability_gap: NaN, as the training of a fresh network diverged"
+
+
+def test_snapshots_that_a_diverged_stream_lacks_are_left_out(tmp_path: Path) -> None:
+    options = {"optimizer": "sgd", "lr": 100.0, "weight_decay": 100.0}
+    finish(StreamTrial(trial_config(tmp_path, **options)))
+    assert results.read(tmp_path, "tasks")["task"].max() < 3
+    rows = _measured(tmp_path, "structure", **options)
+    left = Storage(tmp_path).names(f"artifacts/{rows['stream_run_id'].iloc[0]}")
+    assert left == [f"snapshot-{task}.safetensors" for task in rows["task"].unique()]
+    assert set(results.read(tmp_path, "runs")["status"]) == {"diverged", "finished"}
+
+
+@pytest.mark.usefixtures("stream")
+def test_later_snapshots_are_added(tmp_path: Path) -> None:
+    _measured(tmp_path, "structure", snapshots="2")
+    there = results.read(tmp_path, "plasticity").query("task == 2 and setting.notna()")
+    grown = MeasurementTrial(trial_config(tmp_path, measured="structure", **_ALL))
+    assert len(finish(grown)) == 2
+    rows = results.read(tmp_path, "plasticity").query("setting.notna()")
+    assert rows["task"].unique().tolist() == [0, 2, 3]
+    kept = rows[rows["task"] == 2].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, there.reset_index(drop=True))
+
+
+def test_another_snapshot_than_it_began_with_is_measured_anew(
+    tmp_path: Path, stream: StreamRun
+) -> None:
+    config = trial_config(tmp_path, measured="structure", **_ALL)
+    begun = MeasurementTrial(config)
+    begun.step()
+    results.forget_runs(Storage(tmp_path), {stream.run_id})
+    Storage(tmp_path).delete_folder(f"artifacts/{stream.run_id}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "build", _otherwise_initialised(networks.build))
+        finish(StreamTrial(trial_config(tmp_path)))
+    assert finish(MeasurementTrial(config))[-1]["timesteps_total"] == 3
+    rows = results.read(tmp_path, "plasticity").query("setting.notna()")
+    assert rows["task"].unique().tolist() == [0, 2, 3]
+    (run,) = results.read(tmp_path, "runs").query("kind == 'measurement'").to_dict("records")
+    assert run["status"] == "finished"
+
+
+def _otherwise_initialised(build: Any) -> Any:
+    def built(run: StreamRun, shape: Any, classes: int, key: RandomKey) -> torch.nn.Module:
+        network: torch.nn.Module = build(run, shape, classes, key.child("other"))
+        return network
+
+    return built
+
+
+@pytest.mark.usefixtures("stream", "plugin")
+def test_a_metric_that_fails_is_noted_and_its_run_finishes(tmp_path: Path) -> None:
+    config = trial_config(tmp_path, measured="metric", metrics="broken")
+    reports = finish(MeasurementTrial(config))
+    reason = "broken: NaN, as computing it raised ZeroDivisionError: division by zero"
+    (run,) = results.read(tmp_path, "runs").query("kind == 'measurement'").to_dict("records")
+    assert (run["status"], run["notes"]) == ("finished", f"{reason} (at mine.py:4)")
+    rows = results.read(tmp_path, "plasticity").query("metric == 'broken'")
+    assert rows["value"].isna().tolist() == [True] * 3
+    told = [note for report in reports for note in report["notes"]]
+    assert [reason in note for note in told] == [True]  # three snapshots, told once
