@@ -46,6 +46,8 @@ class MeasurementRun(RunOnStream, PlasticityOptions):
     @model_validator(mode="after")
     def _other_options_do_nothing(self) -> Self:
         self.__dict__.update(measured_alone(self.measured))
+        if not self.metrics:
+            self.__dict__["plugins"] = registry.without(self.plugins, {"metric"})
         return self
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ import pandas as pd
 from raylot.analysis.tables import tables
 from raylot.config import TicketsRun, TicketStreamRun
 from raylot.config.ticket_runs import stream_of_search
+from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
 
 
@@ -50,6 +51,7 @@ def search_protocols(runs: pd.DataFrame) -> dict[str, str]:
     found = {}
     for run in runs.drop_duplicates("protocol").to_dict("records"):
         options = {n: run[n] for n in TicketsRun.model_fields if not pd.isna(run.get(n))}
+        options["plugins"] = registry.without(options.get("plugins"), {"metric"})
         try:
             search = TicketsRun.checked(**options, **stream_of_search(options))
             found[str(run["protocol"])] = search.protocol

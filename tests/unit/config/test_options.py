@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BeforeValidator, Field
 
-from raylot.config import Study, TicketsRun, TicketStreamRun
+from raylot.config import MeasurementRun, Study, TicketsRun, TicketStreamRun
 from raylot.config.options import (
     Options,
     accepted,
@@ -286,12 +286,12 @@ ROLES = {
         versions""",
     "extent": """
         tasks snapshots tickets random_masks shuffled_masks reinit_tickets ticket_tasks subnetworks
-        stream_sparsities stream_snapshots""",
+        stream_sparsities stream_snapshots trainability_gap""",
     "search": """
         sparsity sparsities rounds scope masked criterion rewind_steps output_rate random_density
         task subnetwork ticket""",
     "measurement": """
-        metrics probe_size dormant_threshold trainability_gap ntk_examples sharpness_iterations
+        measured metrics probe_size dormant_threshold ntk_examples sharpness_iterations
         plastic_task plastic_scaling plastic_density""",
     "verdict": "tolerance",
     "where": """
@@ -300,21 +300,22 @@ ROLES = {
 }
 
 
-@pytest.mark.parametrize("model", [Study, TicketStreamRun])
+@pytest.mark.parametrize("model", [Study, TicketStreamRun, MeasurementRun])
 def test_the_role_of_every_option_is_pinned(model: type[Options]) -> None:
     pinned = {name: role for role, names in ROLES.items() for name in names.split()}
     found = {name: role_of(field) for name, field in model.model_fields.items()}
     assert found == {name: pinned[name] for name in found}
-    declared = {*Study.model_fields, *TicketStreamRun.model_fields}
+    models = (Study, TicketStreamRun, MeasurementRun)
+    declared = {name for one in models for name in one.model_fields}
     assert declared == {*pinned}
 
 
 def test_only_where_a_run_is_computed_is_no_part_of_its_identity() -> None:
-    """Nothing grows yet: the extent of a run, and what it measures, are part of its identity."""
     changed: dict[str, Any] = {
-        "tasks": 32, "snapshots": (0, 10), "tickets": 5, "tolerance": 0.02, "probe_size": 100
+        "tasks": 32, "snapshots": (0, 10), "tickets": 5, "tolerance": 0.02, "lr": 0.1
     }  # fmt: skip
     for name, value in changed.items():
         assert TicketsRun(**{name: value}).identity() != TicketsRun().identity()
+    assert MeasurementRun(probe_size=100).identity() != MeasurementRun().identity()
     for name, value in {"device": "cpu", "engine": "generic", "data_root": "/data"}.items():
         assert TicketsRun(**{name: value}).identity() == TicketsRun().identity()

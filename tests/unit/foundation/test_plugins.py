@@ -112,13 +112,13 @@ def test_options_take_the_names_that_a_plugin_adds(tmp_path: Path) -> None:
     names = {"shift": "same", "network": "linear", "intervention": "frozen", "metrics": "biggest"}
     for option, name in names.items():
         with pytest.raises(OptionError, match=f"{option}={name}: must be one .*--plugin FILE.py"):
-            StreamRun.checked(**{option: name})
+            TicketStreamRun.checked(**{option: name})
     _load(tmp_path, _EVERYTHING)
     with pytest.raises(
         OptionError, match=r"shifts=brighter: .*stationary, same, each once; --plug"
     ):
         Study.checked(shifts="same,brighter")
-    run = StreamRun.checked(**names)
+    run = TicketStreamRun.checked(**names)
     assert (run.shift, run.network, run.intervention) == ("same", "linear", "frozen")
     assert run.metrics == ("biggest",)
     study = Study.checked(shifts="same,noise", interventions="none,frozen", network="linear")
@@ -131,11 +131,11 @@ def test_metrics_are_named_in_any_order(tmp_path: Path) -> None:
     for name in ("one", "two"):
         source += f'plugins.metric("{name}")(lambda probe: 1)\n'
     _load(tmp_path, source)
-    assert StreamRun.checked(metrics="two one") == StreamRun.checked(metrics="one,two")
-    assert StreamRun.checked(metrics="none").metrics is None
+    assert Study.checked(metrics="two one") == Study.checked(metrics="one,two")
+    assert Study.checked(metrics="none").metrics is None
     for wrong in ("one,one", "", "srank"):
         with pytest.raises(OptionError, match=r"metrics=.*: must be one or more of one, two, each"):
-            StreamRun.checked(metrics=wrong)
+            Study.checked(metrics=wrong)
 
 
 # ------------------------------------------------------------------ what a plugin does
@@ -479,7 +479,7 @@ def test_runs_that_use_nothing_of_a_plugin_are_what_they_were(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "named",
-    [{"shift": "same"}, {"network": "linear"}, {"intervention": "frozen"}, {"metrics": "biggest"}],
+    [{"shift": "same"}, {"network": "linear"}, {"intervention": "frozen"}],
 )
 def test_changed_code_is_another_run_all_the_way(named: dict[str, str], tmp_path: Path) -> None:
     found = []
@@ -490,6 +490,22 @@ def test_changed_code_is_another_run_all_the_way(named: dict[str, str], tmp_path
     runs_only = 3 if {"shift", "intervention"} & named.keys() else 0
     protocols = found[0] & found[1]
     assert len(protocols) == runs_only  # what a sweep compares belongs to no protocol
+
+
+def test_changed_code_of_a_metric_is_another_measurement_and_nothing_else(tmp_path: Path) -> None:
+    found = []
+    for source in (_EVERYTHING, _EVERYTHING + "\nx = 1\n"):
+        _load(tmp_path, source)
+        study = Study.checked(metrics="biggest")
+        search = study.tickets_run(task=0, sparsity=0.8)
+        others = [*study.measurement_runs(search.stream), search.stream, search]
+        metric = others.pop([run.label.endswith("biggest") for run in others].index(True))
+        assert metric.setting.startswith("probe_size=512, dormant_threshold=0.025, code=")
+        found.append((metric, [run.run_id for run in others]))
+    (before, others_before), (after, others_after) = found
+    assert before.run_id != after.run_id
+    assert before.setting != after.setting
+    assert others_before == others_after
 
 
 def test_a_run_of_another_process_is_known_by_its_code(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def _run(root: Path, **options: Any) -> None:
 
 @pytest.fixture(scope="module")
 def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stream, a measurement, a search and two ticket streams under noise, and the same of the control."""
+    """A stream, a measurement, a search and two ticket streams, under noise and of the control."""
     root = tmp_path_factory.mktemp("computed")
     for shift in ("noise", "stationary"):
         _run(root, shift=shift)
