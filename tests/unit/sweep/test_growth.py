@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from raylot import results
+from raylot import plugins, results
 from raylot.config import StreamRun, Study
 from raylot.results.integrity import ended_runs, inspect, unfinished_runs
 from raylot.storage import Storage
@@ -39,6 +39,14 @@ BASE = {
 }  # fmt: skip
 STEPS = 6
 
+#: What a study may measure beside the structure of its snapshots, from nothing to all.
+MEASURED: dict[str, list[Any]] = {
+    "trainability_gap": [False, True],
+    "ntk_examples": [0, 4],
+    "sharpness_iterations": [0, 2],
+    "metrics": [None, "one", "one,two"],
+}
+
 #: Trials save their state after every step.
 SAVE_INTERVAL = 0.0
 
@@ -55,6 +63,24 @@ LARGER_SEARCH = (
     {"tasks": 1, "snapshots": "0", "tickets": 3, "random_masks": 2, "shuffled_masks": 2,
      "reinit_tickets": 1, "tolerance": 0.3},
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Metrics ``one`` and ``two``."""
+    file = tmp_path_factory.mktemp("plugin") / "mine.py"
+    file.write_text(
+        "from raylot import plugins\n"
+        "@plugins.metric('one', of='weights')\n"
+        "def one(weights, options):\n"
+        "    return weights.abs().max()\n"
+        "@plugins.metric('two', of='activations')\n"
+        "def two(layer, options):\n"
+        "    return layer.outputs.mean() + options.probe_size\n"
+    )
+    plugins.load(file)
+    yield
+    plugins.forget()
 
 
 def sweep_of(root: Path, **options: Any) -> Sweep:
@@ -130,7 +156,6 @@ def studies(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         st.fixed_dictionaries(
             {},
             optional={
-                "trainability_gap": st.just(True),
                 "carry_optimizer": st.just(True),
                 "rewind_steps": st.just(2),
                 "plastic_scaling": st.just("unit"),
@@ -164,6 +189,9 @@ def studies(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         for name, values in everything.items():
             found[name] = part(name, values if name == widest else values[:1])
         found["tolerance"] = draw(st.sampled_from([0.01, 0.5])) if of is None else of["tolerance"]
+        for name, values in MEASURED.items():
+            known = values if of is None else values[: values.index(of[name]) + 1]
+            found[name] = draw(st.sampled_from(known))
         return found
 
     whole = command(None)
@@ -477,10 +505,10 @@ def test_a_search_that_has_lost_a_mask_starts_anew(tmp_path: Path, damage: str) 
     first, then = LARGER_SEARCH
     root = tmp_path / "damaged"
     ask(root, **first)
-    search = sweep_of(root, **first).stages[1].runs[0]
+    search = sweep_of(root, **first).stages[2].runs[0]
     _damage(root, masks_path(search.run_id, 0), damage)
     (reports,) = (reports for _, reports in compute(root, **then))
-    whole = sweep_of(root, **then).stages[1].runs[0].training_steps
+    whole = sweep_of(root, **then).stages[2].runs[0].training_steps
     assert sum(report["new_training_steps"] for report in reports) == whole
     notes = [note for report in reports for note in report["notes"]]
     assert [note for note in notes if note.endswith("so the search starts anew")]
@@ -509,26 +537,35 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("wider", "streams", "tickets"),
+    ("wider", "streams", "measurements", "tickets"),
     # For each: new runs, runs to grow, trainings.
     [
-        ({}, (0, 0, 0), (0, 0, 0)),
+        ({}, (0, 0, 0), (0, 0, 0), (0, 0, 0)),
         # Each of 2 more tickets is trained densely and in 2 rounds, and has its random mask.
-        ({"tickets": 4}, (0, 0, 0), (0, 2, 2 * 2 * 4)),
-        ({"tickets": 4, "random_masks": 2}, (0, 0, 0), (0, 2, 2 * 2 * 3)),
-        ({"reinit_tickets": 2}, (0, 0, 0), (0, 2, 2 * 2)),
-        ({"tickets": 1, "random_masks": 1}, (0, 0, 0), (0, 0, 0)),
-        ({"tolerance": 0.1}, (0, 0, 0), (0, 2, 0)),
-        ({"tasks": 7}, (0, 1, 3), (0, 0, 0)),
-        ({"tasks": 2, "snapshots": "0"}, (0, 0, 0), (0, 0, 0)),
+        ({"tickets": 4}, (0, 0, 0), (0, 0, 0), (0, 2, 2 * 2 * 4)),
+        ({"tickets": 4, "random_masks": 2}, (0, 0, 0), (0, 0, 0), (0, 2, 2 * 2 * 3)),
+        ({"reinit_tickets": 2}, (0, 0, 0), (0, 0, 0), (0, 2, 2 * 2)),
+        ({"tickets": 1, "random_masks": 1}, (0, 0, 0), (0, 0, 0), (0, 0, 0)),
+        ({"tolerance": 0.1}, (0, 0, 0), (0, 0, 0), (0, 2, 0)),
+        ({"tasks": 7}, (0, 1, 3), (0, 0, 0), (0, 0, 0)),
+        ({"tasks": 2, "snapshots": "0"}, (0, 0, 0), (0, 0, 0), (0, 0, 0)),
+        ({"probe_size": 30}, (0, 0, 0), (1, 0, 0), (0, 0, 0)),
+        ({"ntk_examples": 5, "sharpness_iterations": 2}, (0, 0, 0), (2, 0, 0), (0, 0, 0)),
+        # A fresh network on each snapshot's task; the searches get the gap without training.
+        ({"trainability_gap": True}, (0, 0, 0), (1, 0, 2), (0, 2, 0)),
         # Tasks 0 and 1 again; a search trains 2 tickets thrice, and 2 random masks.
-        ({"snapshots": "0,2,3"}, (0, 1, 2), (1, 0, 8)),
+        ({"snapshots": "0,2,3"}, (0, 1, 2), (0, 1, 0), (1, 0, 8)),
         # Task 0 again for one snapshot, and on with task 1 for the other.
-        ({"snapshots": "0,1,2,3"}, (0, 1, 2), (2, 0, 16)),
-        ({"tasks": 6, "snapshots": "0,2,3,5"}, (0, 1, 2 + 2), (2, 0, 16)),
+        ({"snapshots": "0,1,2,3"}, (0, 1, 2), (0, 1, 0), (2, 0, 16)),
+        ({"tasks": 6, "snapshots": "0,2,3,5"}, (0, 1, 2 + 2), (0, 1, 0), (2, 0, 16)),
         # 4 tasks, and 2 searches.
-        ({"seeds": "0-1"}, (1, 0, 4), (2, 0, 16)),
-        ({"seeds": "0-1", "tasks": 5, "tickets": 3}, (1, 1, 5 + 1), (2, 2, 2 * 12 + 2 * 4)),
+        ({"seeds": "0-1"}, (1, 0, 4), (1, 0, 0), (2, 0, 16)),
+        (
+            {"seeds": "0-1", "tasks": 5, "tickets": 3},
+            (1, 1, 5 + 1),
+            (1, 0, 0),
+            (2, 2, 2 * 12 + 2 * 4),
+        ),
     ],
     ids=str,
 )
@@ -536,9 +573,10 @@ def test_the_dry_run_says_what_is_left_in_training_steps(
     asked: Path,
     wider: dict[str, Any],
     streams: tuple[int, int, int],
+    measurements: tuple[int, int, int],
     tickets: tuple[int, int, int],
 ) -> None:
-    expected = {"streams": streams, "tickets": tickets}
+    expected = {"streams": streams, "measurements": measurements, "tickets": tickets}
     assert left(asked, **{"tasks": 4, "snapshots": "0,3", **wider}) == {
         stage: (new, growing, trainings * STEPS)
         for stage, (new, growing, trainings) in expected.items()
@@ -571,7 +609,7 @@ def test_a_run_that_is_growing_counts_as_it_was_and_is_listed(tmp_path: Path) ->
         pd.testing.assert_frame_equal(results.read(tmp_path, table), rows)
     found = inspect(storage, artifacts=True)
     assert found.damages == []
-    assert len(found.growing) == 3
+    assert len(found.growing) == 3  # its measurement waits for the stream
     listed = unfinished_runs(storage, found.runs.keys() - found.growing)
     (stream,) = sweep_of(tmp_path, **LONGER_STREAM[1]).stages[0].runs
     assert (stream.label, stream.protocol) in {(run.label, run.protocol) for run in listed}
@@ -628,5 +666,5 @@ def test_a_run_that_a_space_asks_for_twice_is_computed_as_wide_as_either_wants(
     study = Study.checked(**BASE)
     streams, tickets, _ = study_spaces(study)
     both = {**tickets, "tickets": grid([2, 1]), "random_masks": grid([1, 0])}
-    for run in Sweep(study, Storage(tmp_path), streams, both).stages[1].runs:
+    for run in Sweep(study, Storage(tmp_path), streams, both).stages[2].runs:
         assert (run.extent["tickets"], run.extent["random_masks"]) == (2, 1)

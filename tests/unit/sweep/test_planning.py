@@ -42,9 +42,9 @@ def test_more_runs_than_a_sweep_can_hold_are_refused_before_they_are_planned(
     sweep = _sweep(tmp_path, seeds="0-99999", sparsities="0.5", rounds=1)
     with pytest.raises(OptionError) as told:
         _ = sweep.stages
-    # 100,000 seeds under two shifts, each with four snapshots
+    # 100,000 seeds under two shifts, each measured, and with four snapshots
     assert str(told.value) == (
-        "1,000,000 runs or more: must be at most 200,000 in one sweep; search fewer values of "
+        "1,200,000 runs or more: must be at most 200,000 in one sweep; search fewer values of "
         "seed, shift, intervention, task, sparsity, subnetwork"
     )
 
@@ -56,17 +56,21 @@ def test_values_that_are_not_used_do_not_count(tmp_path: Path) -> None:
     interventions = "none,l2,l2_init,shrink_and_perturb,redo"
     sweep = _sweep(tmp_path, seeds="0", interventions=interventions, search=" ".join(search))
     streams = 2 * (1 + 5 + 5 + 5 * 5 + 5)
-    assert [len(stage.runs) for stage in sweep.stages] == [streams, streams * 4 * 2]
+    assert [len(stage.runs) for stage in sweep.stages] == [
+        streams,
+        streams * 4,
+        streams * 4 * 2,
+    ]
     assert sweep.plan().splitlines()[1].split()[:4] == ["streams", "82", "0", "82"]
 
 
 def test_ticket_streams_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # 2 streams, 4 snapshots of each at 2 sparsities; 4 networks of each at the highest sparsity
-    monkeypatch.setattr(sweep_module, "MOST_RUNS", 2 + 16 + 32)
+    # 2 streams with 4 measurements, 4 snapshots of each at 2 sparsities; 4 networks of each at the highest sparsity
+    monkeypatch.setattr(sweep_module, "MOST_RUNS", 2 + 8 + 16 + 32)
     options = {"seeds": "0", "ticket_tasks": 1, "stream_sparsities": "highest"}
     stages = _sweep(tmp_path, **options).stages
     # each of 8 dense networks is one run
-    assert [len(stage.runs) for stage in stages] == [2, 16, 32]
-    monkeypatch.setattr(sweep_module, "MOST_RUNS", 2 + 16 + 31)
-    with pytest.raises(OptionError, match=r"^50 runs or more: must be at most 49 in one sweep"):
+    assert [len(stage.runs) for stage in stages] == [2, 8, 16, 32]
+    monkeypatch.setattr(sweep_module, "MOST_RUNS", 2 + 8 + 16 + 31)
+    with pytest.raises(OptionError, match=r"^58 runs or more: must be at most 57 in one sweep"):
         _ = _sweep(tmp_path, **options).stages

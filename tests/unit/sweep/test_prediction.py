@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from raylot.config import StreamRun, TicketsRun, TicketStreamRun
+from raylot.config import MeasurementRun, StreamRun, TicketsRun, TicketStreamRun
 from raylot.masks.pruning import density as masks_density
 from raylot.sweep import prediction
 from raylot.sweep.prediction import Speed, measured_speed, predicted, trials_on_this_machine
@@ -39,9 +39,10 @@ def _whole(*runs: StreamRun) -> list[tuple[StreamRun, int]]:
 @pytest.mark.parametrize(
     ("run", "seconds"),
     [
-        # Two tasks of 2 steps and 2 evaluations, and a fresh network with one.
-        (StreamRun(**_SHORT), 2 * 22 + 21),
-        (StreamRun(**_SHORT, trainability_gap=False), 2 * 22),
+        # Two tasks of 2 steps and 2 evaluations.
+        (StreamRun(**_SHORT), 2 * 22),
+        # Two fresh networks, with one evaluation each.
+        (MeasurementRun(**{**_SHORT, "snapshots": (0, 1)}, measured="fresh_network"), 2 * 21),
         # 3 dense trainings of 21 s; 3 at density 0.5, a third of the way from 0.25 to 1, of
         # 21 / 3 + 2 x 5 / 3 = 31 / 3 s; 3 at 0.25 and a random mask of 5 s.
         (TicketsRun(**_TICKETS), 3 * 21 + 31 + 3 * 5 + 5),
@@ -57,10 +58,10 @@ def test_a_run_takes_as_long_as_its_trainings(run: StreamRun, seconds: float) ->
 
 
 def test_a_stage_takes_as_long_as_its_longest_run_at_least() -> None:
-    short, long = StreamRun(**_SHORT), StreamRun(**{**_SHORT, "tasks": 4})  # 65 s and 109 s
-    assert "Predicted: 109 s" not in predicted([_whole(short, long)], 1)
-    assert predicted([_whole(short, long)], 1).startswith("Predicted: 3 min")  # 174 s
-    assert predicted([_whole(short, long)], 2).startswith("Predicted: 2 min")  # 109 s
+    short, long = StreamRun(**_SHORT), StreamRun(**{**_SHORT, "tasks": 6})  # 44 s and 132 s
+    assert "Predicted: 132 s" not in predicted([_whole(short, long)], 1)
+    assert predicted([_whole(short, long)], 1).startswith("Predicted: 3 min")  # 176 s
+    assert predicted([_whole(short, long)], 2).startswith("Predicted: 2 min")  # 132 s
     one_after_the_other = [_whole(short), _whole(long)]
     assert predicted(one_after_the_other, 2).startswith("Predicted: 3 min")
 
@@ -161,7 +162,7 @@ def test_a_speed_is_measured_by_real_training(
 
 
 def test_of_a_run_that_grows_the_rest_counts() -> None:
-    run = StreamRun(**_SHORT, trainability_gap=False)
+    run = StreamRun(**_SHORT)
     whole, half = predicted([_whole(run)], 1), predicted([[(run, run.training_steps // 2)]], 1)
     assert whole.startswith("Predicted: 44 s")
     assert half.startswith("Predicted: 22 s")

@@ -89,7 +89,7 @@ def two_seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A storage with a finished sweep over two seeds and two sparsities."""
     root = tmp_path_factory.mktemp("two_seeds")
     outcome = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES).run()
-    assert (outcome.finished, outcome.missing, outcome.interrupted) == (2 + 8 + 4, 0, False)
+    assert (outcome.finished, outcome.missing, outcome.interrupted) == (2 + 4 + 8 + 4, 0, False)
     assert not outcome.failures
     return root
 
@@ -105,7 +105,7 @@ def test_a_storage_in_a_folder_of_any_name_is_opened_again(
     sweep = Sweep(study, Storage("results"), *study_spaces(study))
     assert not sweep.finished()
     outcome = sweep.run()
-    assert (outcome.finished, outcome.missing, list(outcome.lost)) == (3, 0, [])
+    assert (outcome.finished, outcome.missing, list(outcome.lost)) == (1 + 2 + 2, 0, [])
     results.compact(Storage("results"))
     assert sweep.finished()
 
@@ -113,13 +113,13 @@ def test_a_storage_in_a_folder_of_any_name_is_opened_again(
 def test_a_widened_search_space_computes_only_what_is_new(tmp_path: Path, two_seeds: Path) -> None:
     """And neither order, nor concurrency, nor Tune itself changes what that is."""
     first = _sweep(tmp_path, [0], [0.8], **_THREE_STAGES)
-    _computed_here(first, 0, 1, 2)
+    _computed_here(first, 0, 1, 2, 3)
     assert first.finished()
     before = _written(tmp_path)
     again = _sweep(tmp_path, [1, 0], [0.8, 0.5], max_concurrent=1, **_THREE_STAGES)
     ended = ended_runs(again.storage)
-    assert [len(stage.missing(ended)) for stage in again.stages] == [1, 6, 2]
-    assert again.run().finished == 2 + 8 + 4
+    assert [len(stage.missing(ended)) for stage in again.stages] == [1, 2, 6, 2]
+    assert again.run().finished == 2 + 4 + 8 + 4
     after = _written(tmp_path)
     assert {path: after[path] for path in before} == before
     assert_same_tables(two_seeds, tmp_path)
@@ -128,29 +128,29 @@ def test_a_widened_search_space_computes_only_what_is_new(tmp_path: Path, two_se
 def test_a_finished_sweep_starts_nothing(two_seeds: Path) -> None:
     before = _written(two_seeds)
     experiments = list((two_seeds / "tune").iterdir())
-    assert _sweep(two_seeds, [0, 1], [0.5, 0.8], **_THREE_STAGES).run().finished == 14
+    assert _sweep(two_seeds, [0, 1], [0.5, 0.8], **_THREE_STAGES).run().finished == 2 + 4 + 8 + 4
     assert _written(two_seeds) == before
     assert list((two_seeds / "tune").iterdir()) == experiments
 
 
 def test_a_failed_run_is_recorded_the_rest_goes_on_and_it_can_be_retried(tmp_path: Path) -> None:
     sweep = _sweep(tmp_path, [0], [0.5])
-    _computed_here(sweep, 0, 1)
-    failed = sweep.stages[1].runs[1]
+    _computed_here(sweep, 0, 1, 2)
+    failed = sweep.stages[2].runs[1]
     (row,) = results.read_run(sweep.storage, "runs", failed.run_id) or []
     error = "RuntimeError: out of memory"
     results.write(
         sweep.storage, "runs", failed.run_id, [{**row, "status": "failed", "error": error}]
     )
     outcome = sweep.run()
-    assert (outcome.finished, outcome.missing, outcome.interrupted) == (2, 0, False)
+    assert (outcome.finished, outcome.missing, outcome.interrupted) == (4, 0, False)
     assert outcome.failures == [
         f"tickets seed=0 permuted_pixels task=2 sparsity=0.5 ({failed.run_id}): {error}"
     ]
     assert "failed: tickets seed=0" in outcome.summary()
     assert not (tmp_path / "tune").exists(), "a failed run is not tried again unasked"
     again = sweep.run(retry_failed=True)
-    assert (again.finished, again.failures) == (3, [])
+    assert (again.finished, again.failures) == (5, [])
 
 
 @pytest.mark.parametrize("kept", [0, -1, None])
@@ -160,8 +160,8 @@ def test_what_is_damaged_or_gone_is_named_and_computed_again(
     """A table that is read at the start, and a snapshot that is only read when it is needed."""
     root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
     sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
-    stream, ticket = sweep.stages[0].runs[0], sweep.stages[1].runs[-1]
-    unsaved = next(run for run in sweep.stages[1].runs if run.stream.run_id == stream.run_id)
+    stream, ticket = sweep.stages[0].runs[0], sweep.stages[2].runs[-1]
+    unsaved = next(run for run in sweep.stages[2].runs if run.stream.run_id == stream.run_id)
     results.forget_runs(sweep.storage, {unsaved.run_id})  # needs the snapshot again
     snapshot = snapshot_path(stream.run_id, unsaved.task)  # type: ignore[attr-defined]
     for path in (f"tables/tickets/{ticket.run_id}.parquet", snapshot):
@@ -171,7 +171,7 @@ def test_what_is_damaged_or_gone_is_named_and_computed_again(
         else:
             file.write_bytes(file.read_bytes()[:kept])
     outcome = sweep.run()
-    assert (outcome.finished, outcome.missing, outcome.lost) == (14, 0, [])
+    assert (outcome.finished, outcome.missing, outcome.lost) == (2 + 4 + 8 + 4, 0, [])
     said = capfd.readouterr().err
     assert f"damaged: tables/tickets/{ticket.run_id}.parquet: " in said
     assert f"damaged: {snapshot}: " in said
@@ -186,17 +186,17 @@ def test_a_run_whose_worker_dies_again_and_again_is_recorded_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep = _sweep(tmp_path, [0, 1], [0.5], max_failures=1)
-    _computed_here(sweep, 0)
-    deadly = sweep.stages[1].runs[0]
+    _computed_here(sweep, 0, 1)
+    deadly = sweep.stages[2].runs[0]
     monkeypatch.setitem(execution.TRAINABLES, "tickets", killed_on(deadly.run_id))
     sweep = _sweep(tmp_path, [0, 1], [0.5], max_failures=1)
     outcome = sweep.run()
-    assert (outcome.finished, outcome.missing) == (2 + 3, 0)
+    assert (outcome.finished, outcome.missing) == (2 + 4 + 3, 0)
     (failure,) = outcome.failures
     assert failure.startswith(f"{deadly.label} ({deadly.run_id}): its worker was lost too often: ")
     monkeypatch.undo()
     again = _sweep(tmp_path, [0, 1], [0.5]).run(retry_failed=True)
-    assert (again.finished, again.failures) == (6, [])
+    assert (again.finished, again.failures) == (2 + 4 + 4, [])
 
 
 def test_tickets_of_a_diverged_stream_are_left_out_where_it_left_no_snapshot(
@@ -204,10 +204,11 @@ def test_tickets_of_a_diverged_stream_are_left_out_where_it_left_no_snapshot(
 ) -> None:
     options = {"optimizer": "sgd", "lr": 100.0, "weight_decay": 100.0, "ticket_tasks": 2}
     sweep = _sweep(tmp_path, [0], [0.5], subnetworks="ticket", **options)
-    _computed_here(sweep, 0, 1, 2)
+    _computed_here(sweep, 0, 1, 2, 3)
     outcome = sweep.run()
-    # the stream diverges on task 0, as do the tickets there; the snapshot of task 2 is missing
-    assert (outcome.finished, outcome.diverged, outcome.missing) == (0, 2, 3)
+    # The stream diverges on task 0, as do the tickets there; the snapshot of task 2 is missing.
+    # What is left to measure is the snapshot of task 0.
+    assert (outcome.finished, outcome.diverged, outcome.missing) == (2, 2, 3)
     assert outcome.blocked == 3, "these tickets, and the streams of both"
     assert not outcome.failures
     assert not (tmp_path / "tune").exists(), "nothing was there to start"
@@ -222,7 +223,7 @@ def test_any_option_can_be_searched(tmp_path: Path) -> None:
         {"task": 0, "sparsity": 0.8, "criterion": tune.grid_search(["movement", "random"])},
         {"ticket": tune.grid_search([0, 1])},
     )
-    streams, tickets, ticket_streams = (stage.runs for stage in sweep.stages)
+    streams, _, tickets, ticket_streams = (stage.runs for stage in sweep.stages)
     assert [run.hidden for run in streams] == [(6,), (5, 5)]
     found = [(run.hidden, getattr(run, "criterion", "")) for run in tickets]
     assert found == [(h, c) for h in ((6,), (5, 5)) for c in ("movement", "random")]
@@ -264,13 +265,13 @@ def test_a_run_that_is_drawn_twice_is_computed_once(tmp_path: Path) -> None:
     sweep = Sweep(
         Study.checked(**_TINY), Storage(tmp_path), space, {"task": 0, "sparsity": 0.5}, samples=3
     )
-    assert [len(stage.runs) for stage in sweep.stages] == [1, 1]
+    assert [len(stage.runs) for stage in sweep.stages] == [1, 2, 1]
 
 
 def test_tickets_wait_for_a_stream_that_ended_well(tmp_path: Path) -> None:
     """A stream that failed leaves snapshots, on whose task nothing was measured."""
-    sweep = _sweep(tmp_path, [0], [0.5])
-    streams, tickets = sweep.stages
+    sweep = _sweep(tmp_path, [0], [0.5], trainability_gap=False)
+    streams, _, tickets = sweep.stages
     (stream,) = streams.runs
     sweep.storage.write(snapshot_path(stream.run_id, 0), b"")
 
@@ -311,45 +312,46 @@ def test_a_relative_data_root_reaches_the_trials(
 
 
 def test_the_plan_counts_runs_and_steps(two_seeds: Path) -> None:
-    """6 steps per training; a stream trains 3 tasks and 2 fresh networks, tickets 2 x 2 + 2."""
+    """6 steps per training: 3 tasks of a stream, 2 fresh networks, 2 x 2 + 2 for tickets."""
     sweep = _sweep(two_seeds, [0, 1, 2], [0.5, 0.8], **_THREE_STAGES)
     rows = [line.split() for line in sweep.plan().splitlines()]
-    assert rows[1] == ["streams", "3", "2", "1", "0", "30", "30"]
-    assert rows[2] == ["tickets", "12", "8", "4", "0", "36", "144"]
+    assert rows[1] == ["streams", "3", "2", "1", "0", "18", "18"]
+    assert rows[2] == ["measurements", "6", "4", "2", "0", "0-12", "12"]
+    assert rows[3] == ["tickets", "12", "8", "4", "0", "36", "144"]
     # 2 tasks; of each seed a ticket and the dense network
-    assert rows[3] == ["ticket", "streams", "6", "4", "2", "0", "12", "24"]
+    assert rows[4] == ["ticket", "streams", "6", "4", "2", "0", "12", "24"]
 
 
 def test_the_plan_does_not_count_failed_runs_as_finished(tmp_path: Path, two_seeds: Path) -> None:
     root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
     sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
-    failed = sweep.stages[1].runs[3]
+    failed = sweep.stages[2].runs[3]
     (row,) = results.read_run(sweep.storage, "runs", failed.run_id) or []
     results.write(sweep.storage, "runs", failed.run_id, [{**row, "status": "failed"}])
     lines = sweep.plan().splitlines()
-    assert lines[1].split() == ["streams", "2", "2", "0", "0", "30", "0"]
-    assert lines[2].split() == ["tickets", "8", "7", "0", "0", "36", "0"]
+    assert lines[1].split() == ["streams", "2", "2", "0", "0", "18", "0"]
+    assert lines[3].split() == ["tickets", "8", "7", "0", "0", "36", "0"]
     assert lines[-1] == "1 runs have failed: --retry-failed computes them again."
 
 
 def test_the_plan_counts_damaged_runs_as_to_run(tmp_path: Path, two_seeds: Path) -> None:
     root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
     sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
-    for run in (sweep.stages[0].runs[0], sweep.stages[1].runs[3]):
+    for run in (sweep.stages[0].runs[0], sweep.stages[2].runs[3]):
         end = root / f"tables/runs/{run.run_id}.parquet"
         end.write_bytes(end.read_bytes()[:-1])
-    search = sweep.stages[1].runs[4]
+    search = sweep.stages[2].runs[4]
     (root / f"tables/tickets/{search.run_id}.parquet").write_bytes(b"cut off")
     lines = sweep.plan().splitlines()
-    assert lines[1].split() == ["streams", "2", "1", "1", "0", "30", "30"]
-    assert lines[2].split() == ["tickets", "8", "6", "2", "0", "36", "72"]
+    assert lines[1].split() == ["streams", "2", "1", "1", "0", "18", "18"]
+    assert lines[3].split() == ["tickets", "8", "6", "2", "0", "36", "72"]
     assert lines[-1] == "3 runs had ended, and are damaged: they run again."
     assert sweep.prediction() != "Nothing is left to compute."
 
 
 def test_the_dense_network_is_trained_once_whatever_was_pruned(tmp_path: Path) -> None:
     options = {**_THREE_STAGES, "stream_sparsities": "0.5,0.8"}
-    streams = _sweep(tmp_path, [0, 1], [0.5, 0.8], **options).stages[2].runs
+    streams = _sweep(tmp_path, [0, 1], [0.5, 0.8], **options).stages[3].runs
     names = [run.subnetwork for run in streams]  # type: ignore[attr-defined]
     assert {name: names.count(name) for name in names} == {"ticket": 2 * 2, "dense": 2}
 
@@ -357,15 +359,15 @@ def test_the_dense_network_is_trained_once_whatever_was_pruned(tmp_path: Path) -
 def test_ticket_streams_are_of_the_snapshots_and_sparsities_asked_for(tmp_path: Path) -> None:
     asked = {"ticket_tasks": 1, "stream_snapshots": "2", "stream_sparsities": "highest"}
     sweep = _sweep(tmp_path, [0, 1], [0.5, 0.8], **asked)
-    streams = sweep.stages[2].runs
+    streams = sweep.stages[3].runs
     assert {(run.task, run.sparsity) for run in streams} == {(2, 0.8)}  # type: ignore[attr-defined]
     assert len(streams) == 2 * 4
-    assert len(_sweep(tmp_path, [0, 1], [0.5, 0.8]).stages) == 2, "none unless asked for"
+    assert len(_sweep(tmp_path, [0, 1], [0.5, 0.8]).stages) == 3, "none unless asked for"
 
 
 def test_ticket_streams_wait_for_their_tickets(tmp_path: Path) -> None:
-    sweep = _sweep(tmp_path, [0], [0.5], **_THREE_STAGES)
-    streams, tickets, ticket_streams = sweep.stages
+    sweep = _sweep(tmp_path, [0], [0.5], trainability_gap=False, **_THREE_STAGES)
+    streams, _, tickets, ticket_streams = sweep.stages
     (stream,) = streams.runs
     search = next(run for run in tickets.runs if run.task == 2)  # type: ignore[attr-defined]
 
@@ -430,9 +432,9 @@ def test_workers_are_called_by_the_kind_of_run_and_their_processes_by_the_run(
     Telling.__name__ = TicketsTrial.__name__
     monkeypatch.setitem(execution.TRAINABLES, "tickets", Telling)
     sweep = _sweep(tmp_path, [3], [0.5], max_concurrent=1)
-    _computed_here(sweep, 0)
-    assert sweep.run().finished == 3
-    for run in sweep.stages[1].runs:
+    _computed_here(sweep, 0, 1)
+    assert sweep.run().finished == 1 + 2 + 2
+    for run in sweep.stages[2].runs:
         title = (tmp_path / "titles" / run.run_id).read_text().rstrip("\0")
         assert title == f"ray::{run.label}"
     assert not _title_of(os.getpid()).startswith(b"ray::"), "the driver keeps its name"
@@ -449,7 +451,7 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
     tasks, snapshots = results.read(two_seeds, "tasks"), results.read(two_seeds, "snapshots")
     with TensorBoardServer(two_seeds / "tune") as board:
         along = 2 * 2  # a stream's searches at one sparsity, together
-        tags = board.tags(runs=2 + 8 + 4 + along)
+        tags = board.tags(runs=2 + 4 + 8 + 4 + along)
         for name in tags:
             if "/stream_" in name and "_sparsity=" in name:
                 along -= 1
@@ -463,11 +465,15 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
             run_id = name.rpartition("_")[2]
             own = tasks[tasks["run_id"] == run_id].sort_values("task")
             kind = name.split("/")[1].partition("_seed")[0]
+            if kind == "measurement":
+                measured = "trainability_gap" if "_fresh_network_" in name else "effective_rank"
+                assert list(board.scalars(name, f"measurement/{measured}")) == [0, 1]
+                continue
             if kind != "tickets":
                 for measure in ("test_accuracy", "test_loss"):
                     curve = board.scalars(name, f"{kind}/{measure}")
                     assert curve == pytest.approx(dict(enumerate(own[measure])))
-                assert f"{kind}/effective_rank" in tags[name]
+                assert (f"{kind}/effective_rank" in tags[name]) is (kind == "ticket_stream")
                 continue
             # dense training, a round with its overlap, controls
             assert list(board.scalars(name, "tickets/dense_accuracy")) == [0]
@@ -480,7 +486,7 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
             )
         assert along == 0
         compared = board.hparams()
-    assert len(compared) == 2 + 8 + 4
+    assert len(compared) == 2 + 4 + 8 + 4
     # TensorBoard begins with the first five: runs that have them are what it shows
     names = sorted({name for _, measures in compared for name in measures})[:5]
     with_these = [options["kind"] for options, own in compared if set(names) <= own.keys()]
@@ -498,16 +504,16 @@ def test_doses_stand_beside_one_control(tmp_path: Path) -> None:
     """Searched over, an intervention's parameter multiplies only the runs that use it."""
     searched = {"interventions": "none,l2_init", "search": "l2_strength=1e-4,1e-3"}
     sweep = _sweep(tmp_path, [0, 1, 2], [0.5], **searched)
-    assert [len(stage.runs) for stage in sweep.stages] == [9, 18]  # 3 seeds, once and twice
+    assert [len(stage.runs) for stage in sweep.stages] == [9, 18, 18]  # 3 seeds, once and twice
     assert sweep.plan().splitlines()[1].split()[:4] == ["streams", "9", "0", "9"]
     outcome = sweep.run()
-    assert (outcome.finished, outcome.missing) == (27, 0)
+    assert (outcome.finished, outcome.missing) == (9 + 18 + 18, 0)
     assert not outcome.failures
     runs = results.read(tmp_path, "runs")
     assert len(runs[(runs["kind"] == "stream") & (runs["intervention"] == "none")]) == 3
     assert runs.loc[runs["intervention"] == "none", "l2_strength"].isna().all()
     strengths = runs.loc[runs["intervention"] == "l2_init", "l2_strength"]
-    assert strengths.value_counts().to_dict() == {1e-4: 9, 1e-3: 9}
+    assert strengths.value_counts().to_dict() == {1e-4: 3 * 5, 1e-3: 3 * 5}
     table = correlation.table(Storage(tmp_path))
     labels = {"none", "l2_init(1e-4)", "l2_init(1e-3)"}
     assert set(table["intervention"]) == labels
@@ -520,13 +526,14 @@ def test_a_stream_that_this_machine_does_not_reproduce_is_named_and_left_as_it_w
     tmp_path: Path,
 ) -> None:
     sweep = _sweep(tmp_path / "here", [0], [0.5])
-    _computed_here(sweep, 0, 1)
+    _computed_here(sweep, 0, 1, 2)
     (stream,) = sweep.stages[0].runs
     change_row(sweep.storage, stream.run_id, 0)
     shutil.copytree(tmp_path / "here", tmp_path / "before")
     wider = _sweep(tmp_path / "here", [0], [0.5], snapshots="0,1,2")
     told = wider.run().summary().splitlines()
-    assert told[0] == "2 runs finished, 2 missing", "the stream, and the search of its snapshot"
+    # the stream, and two measurements and a search that need its new snapshot
+    assert told[0] == "2 runs finished, 4 missing"
     (given_up,) = (line for line in told if "given up" in line)
     assert given_up.startswith(f"  given up: {stream.label}: trained again on task 0, it does not")
     assert "other numbers than those of its rows (another, fast)" in given_up
