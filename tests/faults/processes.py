@@ -15,7 +15,7 @@ from typing import Self
 
 SCRIPT = Path(__file__).with_name("sweep_alone.py")
 
-#: Two streams, four searches and two ticket streams, slow enough to be disturbed.
+#: Two streams with two measurements each, four searches and two ticket streams, slow enough to be disturbed.
 TINY = [
     "--tasks", "8", "--snapshots", "0,7", "--epochs", "2", "--hidden", "16", "--tickets", "2",
     "--rounds", "2", "--seeds", "0-1", "--shifts", "permuted_pixels", "--sparsities", "0.8",
@@ -23,7 +23,7 @@ TINY = [
     "--ticket-tasks", "3", "--subnetworks", "ticket", "--stream-snapshots", "7",
     "--save-interval", "0", "--engine", "generic", "--max-failures", "50",
 ]  # fmt: skip
-RUNS = 2 + 4 + 2
+RUNS = 2 + 4 + 4 + 2
 
 #: A stream and one search, as small as they can be, on a Ray of their own.
 LEAST = [

@@ -19,7 +19,7 @@ import annotated_types
 import yaml
 from pydantic.fields import FieldInfo
 
-from raylot.config import Study, TicketsRun
+from raylot.config import MeasurementRun, Study, TicketsRun
 from raylot.config.options import accepted, named_by
 
 #: Options of the command line that do not belong to the study.
@@ -252,10 +252,9 @@ _WRONG_TOO = {
 #: options that the message may begin with, and command lines that it must refuse.
 _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
     "_momentum_needs_sgd": ("momentum", "--momentum 0.01", "--momentum 0.99 --optimizer adam"),
-    "_data_set_is_large_enough": (
-        "probe_size fraction",
-        "--probe-size 1438",
-        "--probe-size 60000",
+    "_probe_fits": ("probe_size", "--probe-size 1438", "--probe-size 60000"),
+    "_pixels_are_permuted": (
+        "fraction",
         "--fraction 0.022",
         "--fraction 1e-9 --shifts permuted_pixels",
     ),
@@ -429,13 +428,13 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
 #: and plugins.
 _NO_CONTRADICTION = {
     "_as_users_mean_it", "_unused_parameters_do_nothing", "_customary_rounds", "_code_of_plugins",
-    "_as_many_as_tickets", "_versions_are_those_of_this_raylot",
+    "_as_many_as_tickets", "_versions_are_those_of_this_raylot", "_other_options_do_nothing",
 }  # fmt: skip
 
 
 def unlisted_checks() -> set[str]:
     """Checks of a study and of its runs that no contradiction here is for."""
-    decorators = [model.__pydantic_decorators__ for model in (Study, TicketsRun)]
+    decorators = [model.__pydantic_decorators__ for model in (Study, MeasurementRun, TicketsRun)]
     found = {name for of in decorators for name in (*of.model_validators, *of.field_validators)}
     return found - _NO_CONTRADICTION - set(_CONTRADICTIONS)
 

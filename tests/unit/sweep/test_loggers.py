@@ -38,14 +38,14 @@ def cluster() -> Iterator[None]:
 
 @pytest.fixture
 def logged_with(cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Computes a stream and its tickets with a logger; returns the folder and the `tasks`."""
+    """Computes a stream, its measurements and tickets; returns the folder and accuracies."""
 
     def run(logger: str) -> tuple[Path, list[float]]:
         root = tmp_path / "study"
         study = Study.checked(**_TINY, logger=logger)
         sweep = Sweep(study, Storage(root), {"seed": 3}, {"task": 2, "sparsity": 0.5})
         sweep.check()
-        assert sweep.run().finished == 2
+        assert sweep.run().finished == 1 + 2 + 1
         tasks = results.read(root, "tasks").sort_values("task")
         return root, tasks["test_accuracy"].tolist()
 
@@ -59,14 +59,18 @@ def test_mlflow_has_options_curves_and_measures_of_every_run(logged_with: Any) -
     client = mlflow.MlflowClient(f"sqlite:///{root}/mlflow.db")
     experiment = client.get_experiment_by_name("study")
     assert experiment is not None
-    stream, search = sorted(
+    fresh, structure, stream, search = sorted(
         client.search_runs([experiment.experiment_id]), key=lambda run: run.info.run_name
     )
     assert stream.info.run_name == "stream seed=3 permuted_pixels"
     assert (stream.info.status, stream.data.params["run/seed"]) == ("FINISHED", "3")
     curve = client.get_metric_history(stream.info.run_id, "stream/test_accuracy")
     assert {m.step: m.value for m in curve} == dict(enumerate(accuracies, start=1))
+    assert structure.info.run_name == "measurement seed=3 permuted_pixels structure"
     (row,) = results.read(root, "snapshots").to_dict("records")
+    assert structure.data.metrics["measurement/effective_rank"] >= 1
+    gap = fresh.data.metrics["measurement/trainability_gap"]
+    assert gap == pytest.approx(row["trainability_gap"])
     assert search.data.metrics["tickets/ticket_count"] == row["ticket_count"]
 
 
