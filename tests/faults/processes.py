@@ -15,7 +15,7 @@ from typing import Self
 
 SCRIPT = Path(__file__).with_name("sweep_alone.py")
 
-#: Two streams with two measurements each, four searches and two ticket streams, slow enough to be disturbed.
+#: Two streams, four measurements, four searches and two ticket streams, slow enough to disturb.
 TINY = [
     "--tasks", "8", "--snapshots", "0,7", "--epochs", "2", "--hidden", "16", "--tickets", "2",
     "--rounds", "2", "--seeds", "0-1", "--shifts", "permuted_pixels", "--sparsities", "0.8",
