@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 import signal
 import socket
@@ -183,7 +182,10 @@ class InterruptGuard:
         if not self._ended.is_set():  # else the sweep has ended meanwhile
             self._ended.set()
             self._is_held = False
-            _thread.interrupt_main()
+            # Not `_thread.interrupt_main`: it leaves a main thread that sleeps asleep.
+            main = threading.main_thread().ident
+            assert main
+            signal.pthread_kill(main, signal.SIGINT)
 
 
 def _acknowledge() -> None:

@@ -27,7 +27,7 @@ def test_a_cluster_that_changes_and_an_object_store_that_refuses_lose_nothing(
     tmp_path: Path, undisturbed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = "s3://bucket/study"
-    with ObjectStore() as store, RayCluster(4, store.environment) as cluster:
+    with ObjectStore() as store, RayCluster(2, store.environment) as cluster:
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
         storage = Storage(root)
@@ -36,7 +36,7 @@ def test_a_cluster_that_changes_and_an_object_store_that_refuses_lose_nothing(
             cluster.remove_node()
             driver.wait_until(lambda: len(results.finished_runs(storage)) >= 1)
             with store.refusing():
-                time.sleep(8)
+                time.sleep(4)
             cluster.add_node()
             driver.finishes()
         assert store.refused > 0
