@@ -65,7 +65,8 @@ def test_values_that_are_not_used_do_not_count(tmp_path: Path) -> None:
 
 
 def test_ticket_streams_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # 2 streams with 4 measurements, 4 snapshots of each at 2 sparsities; 4 networks of each at the highest sparsity
+    # 2 streams with 4 measurements, 4 snapshots of each at 2 sparsities; 4 networks of each at the
+    # highest sparsity
     monkeypatch.setattr(sweep_module, "MOST_RUNS", 2 + 8 + 16 + 32)
     options = {"seeds": "0", "ticket_tasks": 1, "stream_sparsities": "highest"}
     stages = _sweep(tmp_path, **options).stages
