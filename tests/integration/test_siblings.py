@@ -44,7 +44,7 @@ def test_the_siblings_answer_their_questions_and_compute_nothing_twice(
 ) -> None:
     assert _main("ticket_plasticity", tmp_path, *_TICKET_TASKS) == 0
     said = capfd.readouterr()
-    assert "14 runs finished" in said.out
+    assert "18 runs finished" in said.out
     assert "re-initialised ticket" in said.out
     assert "Traceback" not in said.err
     tasks = results.read(tmp_path, "tasks")
@@ -59,7 +59,7 @@ def test_the_siblings_answer_their_questions_and_compute_nothing_twice(
     assert len(experiments) == 3
     assert _main("plastic_parameters", tmp_path) == 0
     said = capfd.readouterr()
-    assert "6 runs finished" in said.out
+    assert "10 runs finished" in said.out
     assert "the union of all tickets" in said.out
     overlaps = pd.read_parquet(tmp_path / "analysis" / "plastic_parameters.parquet")
     assert set(overlaps["selection"]) == {"first", "union", "intersection"}

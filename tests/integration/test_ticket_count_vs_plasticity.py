@@ -48,7 +48,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
 
 def test_it_ends_with_the_answer_and_where_things_lie(finished: tuple[Path, str, str]) -> None:
     storage, said, progress = finished
-    assert "12 runs finished" in said
+    assert "20 runs finished" in said
     assert "Pearson" in said
     assert "permuted_pixels" in said
     assert "stationary" in said
