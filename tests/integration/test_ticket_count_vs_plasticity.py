@@ -157,16 +157,17 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(
     storage = tmp_path / "new"
     assert _main(storage, "--dry-run", "--ticket-tasks", "3", "--subnetworks", "dense,reinit") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    # 90 steps a task (45 batches, 2 epochs): 12 tasks and 2 fresh networks; 2 x 2 + 2 + 1 trainings
-    assert rows[1] == ["streams", "4", "0", "4", "0", "1,260", "5,040"]
-    assert rows[2] == ["tickets", "8", "0", "8", "0", "630", "5,040"]
-    assert rows[3] == ["ticket", "streams", "16", "0", "16", "0", "270", "4,320"]
-    assert rows[4][0] == "Predicted:"
+    # 90 steps a task (45 batches, 2 epochs): 12 tasks; 2 fresh networks; 2 x 2 + 2 + 1 trainings
+    assert rows[1] == ["streams", "4", "0", "4", "0", "1,080", "4,320"]
+    assert rows[2] == ["measurements", "8", "0", "8", "0", "0-180", "720"]
+    assert rows[3] == ["tickets", "8", "0", "8", "0", "630", "5,040"]
+    assert rows[4] == ["ticket", "streams", "16", "0", "16", "0", "270", "4,320"]
+    assert rows[5][0] == "Predicted:"
     assert not storage.exists()
     assert _main(finished[0], "--dry-run") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert rows[2] == ["tickets", "8", "8", "0", "0", "630", "0"]
-    assert rows[3:] == [["Nothing", "is", "left", "to", "compute."]], "no third stage unless asked"
+    assert rows[3] == ["tickets", "8", "8", "0", "0", "630", "0"]
+    assert rows[4:] == [["Nothing", "is", "left", "to", "compute."]], "no fourth stage unless asked"
 
 
 def test_a_cluster_that_is_not_there_is_one_line_and_status_2(
