@@ -69,5 +69,5 @@ def test_the_siblings_answer_their_questions_and_compute_nothing_twice(
 
     assert _main("ticket_plasticity", tmp_path, *_TICKET_TASKS, "--dry-run") == 0
     plan = [line.split() for line in capfd.readouterr().out.splitlines()]
-    assert [row[-4:-2] for row in plan[1:4]] == [["0", "0"]] * 3, "nothing is new or to grow"
-    assert " ".join(plan[4]) == "Nothing is left to compute."
+    assert [row[-4:-2] for row in plan[1:5]] == [["0", "0"]] * 4, "nothing is new or to grow"
+    assert " ".join(plan[5]) == "Nothing is left to compute."
