@@ -338,37 +338,6 @@ class PlasticityOptions(NamingOptions, FreshNetworkOptions, title="plasticity"):
         return tuple(sorted(value))
 
 
-#: What is measured, each of it by a run of its own -> the options that decide how. A plugin's
-#: metric may read the first two.
-MEASURED_WITH: dict[str, tuple[str, ...]] = {
-    "structure": ("probe_size", "dormant_threshold"),
-    "sharpness": ("probe_size", "sharpness_iterations"),
-    "ntk": ("probe_size", "ntk_examples"),
-    "metric": ("probe_size", "dormant_threshold", "metrics"),
-    "fresh_network": ("trainability_gap",),
-}
-
-#: Values at which these options measure nothing.
-_NOTHING = {
-    "ntk_examples": 0,
-    "sharpness_iterations": 0,
-    "metrics": None,
-    "trainability_gap": False,
-}
-
-
-def measured_alone(measured: str) -> Mapping[str, Any]:
-    """Maps each option of `PlasticityOptions` that a measurement does not use to where it does
-    nothing.
-
-    Args:
-        measured: one of `MEASURED_WITH`.
-    """
-    fields = PlasticityOptions.model_fields
-    used = MEASURED_WITH[measured]
-    return {n: _NOTHING.get(n, f.default) for n, f in fields.items() if n not in used}
-
-
 class PruningOptions(Options):
     """How a ticket is searched (iterative magnitude pruning)."""
 

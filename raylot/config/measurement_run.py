@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from raylot.config.concepts import (
-    MEASURED_WITH,
-    PlasticityOptions,
-    measured_alone,
-    unused_parameters,
-)
+from raylot.config.concepts import PlasticityOptions, unused_parameters
 from raylot.config.options import option
 from raylot.config.runs import (
     KINDS_OF_CONCEPTS,
@@ -25,11 +21,56 @@ from raylot.foundation import registry
 
 Measured = Literal["structure", "sharpness", "ntk", "metric", "fresh_network"]
 
+#: What is measured, each of it by a run of its own -> the options that decide how. A plugin's
+#: metric may read the first two.
+MEASURED_WITH: dict[str, tuple[str, ...]] = {
+    "structure": ("probe_size", "dormant_threshold"),
+    "sharpness": ("probe_size", "sharpness_iterations"),
+    "ntk": ("probe_size", "ntk_examples"),
+    "metric": ("probe_size", "dormant_threshold", "metrics"),
+    "fresh_network": ("trainability_gap",),
+}
+
+#: Values at which these options measure nothing.
+_NOTHING = {
+    "ntk_examples": 0,
+    "sharpness_iterations": 0,
+    "metrics": None,
+    "trainability_gap": False,
+}
+
+
+def measured_alone(measured: str) -> Mapping[str, Any]:
+    """Maps each option of `PlasticityOptions` that a measurement does not use to a value at which
+    it does nothing.
+
+    Args:
+        measured: one of `MEASURED_WITH`.
+    """
+    fields = PlasticityOptions.model_fields
+    used = MEASURED_WITH[measured]
+    return {n: _NOTHING.get(n, f.default) for n, f in fields.items() if n not in used}
+
+
 #: Options of a measurement that say what is measured, which the name of its metric says too.
 _SAY_WHAT = {"metrics", "trainability_gap"}
 
 
-class MeasurementRun(RunOnStream, PlasticityOptions):
+class MeasuringRun(RunOnStream, PlasticityOptions):
+    """Base of the runs that measure plasticity."""
+
+    @model_validator(mode="after")
+    def _probe_fits(self) -> Self:
+        examples = TRAINING_EXAMPLES[self.dataset]
+        if self.probe_size > examples:
+            raise ValueError(
+                f"probe_size={self.probe_size}: must be at most {examples}, the training examples "
+                f"of {self.dataset}"
+            )
+        return self
+
+
+class MeasurementRun(MeasuringRun):
     """One measurement of all snapshots of a stream.
 
     Each is a run of its own: to measure something else later touches nothing that is there.
@@ -50,14 +91,9 @@ class MeasurementRun(RunOnStream, PlasticityOptions):
             self.__dict__["plugins"] = registry.without(self.plugins, {"metric"})
         return self
 
-    @model_validator(mode="after")
-    def _probe_fits(self) -> Self:
-        check_probe(self.probe_size, self.dataset)
-        return self
-
     @functools.cached_property
     def run_id(self) -> str:
-        own = {n: v for n, v in self.identity().items() if n in self._own_options}
+        own = self.identity(self._own_options)
         for name in ("plugins", "versions"):
             if used := registry.without(getattr(self, name), {*KINDS_OF_CONCEPTS}):
                 own[name] = used
@@ -111,14 +147,7 @@ def measurements(stream: StreamRun, options: PlasticityOptions) -> list[Measurem
     which += [{"measured": "ntk"}] if options.ntk_examples else []
     which += [{"measured": "fresh_network"}] if options.trainability_gap else []
     which += [{"measured": "metric", "metrics": (name,)} for name in options.metrics or ()]
-    return [MeasurementRun.checked(**{**of_stream, **chosen, **one}) for one in which]
-
-
-def check_probe(probe_size: int, dataset: str) -> None:
-    """Raises ValueError if a data set has fewer training inputs than a probe shall hold."""
-    examples = TRAINING_EXAMPLES[dataset]
-    if probe_size > examples:
-        raise ValueError(
-            f"probe_size={probe_size}: must be at most {examples}, the training examples of "
-            f"{dataset}"
-        )
+    runs = [MeasurementRun.checked(**{**of_stream, **chosen, **one}) for one in which]
+    for run in runs:
+        run.__dict__["stream"] = stream  # so that its identity is computed once for all
+    return runs

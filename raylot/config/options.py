@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_origin
@@ -194,10 +194,15 @@ class Options(BaseModel):
         except ValidationError as error:
             raise OptionError(explain(cls, error)) from None
 
-    def identity(self) -> dict[str, Any]:
-        """The options that can change results, as JSON values; those that are off are left out."""
-        values = self.model_dump(mode="json")
-        for name, field in type(self).model_fields.items():
+    def identity(self, names: Collection[str] | None = None) -> dict[str, Any]:
+        """The options that can change results, as JSON values; those that are off are left out.
+
+        Args:
+            names: the options to look at; None: all.
+        """
+        values = self.model_dump(mode="json", include=None if names is None else set(names))
+        for name in list(values):
+            field = type(self).model_fields[name]
             is_off = getattr(self, name) == _extra(field).get("off", PydanticUndefined)
             if is_off or role_of(field) == "where":
                 del values[name]

@@ -10,13 +10,11 @@ from pydantic import model_validator
 
 from raylot.config.concepts import (
     FreshNetworkOptions,
-    PlasticityOptions,
     PlasticParameterOptions,
     TicketOptions,
     TicketSearchOptions,
-    measured_alone,
 )
-from raylot.config.measurement_run import MeasurementRun, check_probe
+from raylot.config.measurement_run import MeasurementRun, MeasuringRun, measured_alone
 from raylot.config.options import option, role_of
 from raylot.config.runs import (
     RunOnStream,
@@ -82,7 +80,7 @@ class TicketsRun(RunOnStream, TicketSearchOptions, PlasticParameterOptions, Fres
     @functools.cached_property
     def run_id(self) -> str:
         others = (StreamRun.model_fields.keys() | self.growing) - {"versions"}
-        own = {k: v for k, v in self.identity().items() if k not in others}
+        own = self.identity(type(self).model_fields.keys() - others)
         return short_hash({"kind": self.kind, "stream": self.stream.run_id, **own})
 
     @functools.cached_property
@@ -101,7 +99,9 @@ class TicketsRun(RunOnStream, TicketSearchOptions, PlasticParameterOptions, Fres
         options = {**self.snapshot_stream.__dict__, **measured_alone("fresh_network")}
         options |= {"measured": "fresh_network", "trainability_gap": True}
         options["versions"] = versions_of(concepts_of(MeasurementRun.kind, options))
-        return MeasurementRun.model_construct(**options)
+        run = MeasurementRun.model_construct(**options)
+        run.__dict__["stream"] = self.stream  # so that its identity is computed once for all
+        return run
 
     @property
     def measures_plasticity_apart(self) -> bool:
@@ -129,7 +129,7 @@ def stream_of_search(options: Mapping[str, Any]) -> dict[str, Any]:
     return {"tasks": options["task"] + 1, "snapshots": (options["task"],)}
 
 
-class TicketStreamRun(TicketsRun, PlasticityOptions):
+class TicketStreamRun(TicketsRun, MeasuringRun):
     """Continual learning of one subnetwork of a snapshot, on the tasks that follow it."""
 
     kind: ClassVar[str] = "ticket_stream"
@@ -150,11 +150,6 @@ class TicketStreamRun(TicketsRun, PlasticityOptions):
     def _ticket_was_searched(self) -> Self:
         if self.ticket >= self.tickets:
             raise ValueError(f"ticket={self.ticket}: must be less than tickets={self.tickets}")
-        return self
-
-    @model_validator(mode="after")
-    def _probe_fits(self) -> Self:
-        check_probe(self.probe_size, self.dataset)
         return self
 
     @functools.cached_property

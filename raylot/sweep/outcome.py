@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from raylot.config import MeasurementRun, StreamRun
@@ -104,12 +104,9 @@ def outcome(
     )
 
 
-def _plasticity_share(ended: Iterable[Manifest]) -> float | None:
-    seconds = dict.fromkeys((StreamRun.kind, MeasurementRun.kind), 0.0)
-    for end in ended:
-        if end.kind == StreamRun.kind:
-            seconds[end.kind] += end.seconds or 0.0
-        elif end.kind == MeasurementRun.kind:
-            seconds[end.kind] += end.plasticity_seconds or 0.0
-    streams, measured = seconds.values()
-    return measured / streams if streams else None
+def _plasticity_share(ended: Collection[Manifest]) -> float | None:
+    of_streams = [end for end in ended if end.kind == StreamRun.kind]
+    measurements = [end for end in ended if end.kind == MeasurementRun.kind]
+    seconds = sum(end.seconds or 0.0 for end in of_streams)
+    measured = sum(end.plasticity_seconds or 0.0 for end in measurements)
+    return measured / seconds if seconds else None

@@ -1,4 +1,4 @@
-"""What trials share that train on tasks of a stream."""
+"""Base classes of the trials that train networks on a stream's tasks."""
 
 from __future__ import annotations
 

@@ -7,8 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from raylot.config import MeasurementRun, PlasticityOptions, StreamRun, Study, TicketsRun
-from raylot.config.concepts import MEASURED_WITH
-from raylot.config.measurement_run import Measured, measurements
+from raylot.config.measurement_run import MEASURED_WITH, Measured, measurements
 from raylot.foundation.errors import OptionError
 
 #: A value other than the default for each option that decides how something is measured.

@@ -207,7 +207,7 @@ def test_tickets_of_a_diverged_stream_are_left_out_where_it_left_no_snapshot(
     _computed_here(sweep, 0, 1, 2, 3)
     outcome = sweep.run()
     # The stream diverges on task 0, as do the tickets there; the snapshot of task 2 is missing.
-    # What is left to measure is the snapshot of task 0.
+    # Both measurements measure the snapshot of task 0.
     assert (outcome.finished, outcome.diverged, outcome.missing) == (2, 2, 3)
     assert outcome.blocked == 3, "these tickets, and the streams of both"
     assert not outcome.failures
