@@ -23,5 +23,6 @@ from raylot.config.runs import StreamRun as StreamRun
 from raylot.config.study import Study as Study
 from raylot.config.study import SweepOptions as SweepOptions
 from raylot.config.ticket_runs import PROTOCOL_EXCLUDES as PROTOCOL_EXCLUDES
+from raylot.config.ticket_runs import TicketMeasurementRun as TicketMeasurementRun
 from raylot.config.ticket_runs import TicketsRun as TicketsRun
 from raylot.config.ticket_runs import TicketStreamRun as TicketStreamRun

@@ -444,6 +444,33 @@ class TicketSearchOptions(TrainingOptions, TicketOptions):
         return self.tickets * (self.round_count + 1) + self.control_count
 
 
+class TicketSnapshotOptions(Options):
+    """When the plasticity of ticket streams is measured."""
+
+    ticket_snapshots: Annotated[tuple[int, ...] | None, Integers] = option(
+        None, "new tasks, counted from 0, before which the plasticity of subnetworks is measured; "
+        "none given: before the first, the 10th, the 100th ...",
+        accepts="numbers of new tasks from 0 to ticket_tasks - 1, each once, as 0,9,99 or 0-90:10, "
+        "or none", role="extent",
+    )  # fmt: skip
+
+    @field_validator("ticket_snapshots")
+    @classmethod
+    def _each_snapshot_once(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is None:
+            return None
+        if not value or len(set(value)) < len(value) or min(value) < 0:
+            raise ValueError("none, one given twice, or a negative one")
+        return tuple(sorted(value))
+
+    @model_validator(mode="after")
+    def _ticket_streams_are_long_enough(self) -> Self:
+        last, tasks = max(self.ticket_snapshots or (0,)), getattr(self, "ticket_tasks", 0)
+        if self.ticket_snapshots and last >= tasks:
+            raise ValueError(f"ticket_snapshots={last}: must be less than ticket_tasks={tasks}")
+        return self
+
+
 class PlasticParameterOptions(Options, title="plastic parameters"):
     """How the most plastic weights are found: those with the largest mean |gradient|."""
 

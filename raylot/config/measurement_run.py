@@ -1,14 +1,14 @@
-"""The run that measures the snapshots of a stream, and which of them a study needs."""
+"""The runs that measure the snapshots of a stream, and which of them a study needs."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import model_validator
 
-from raylot.config.concepts import PlasticityOptions, unused_parameters
+from raylot.config.concepts import PlasticityOptions
 from raylot.config.options import option
 from raylot.config.runs import (
     KINDS_OF_CONCEPTS,
@@ -57,7 +57,15 @@ _SAY_WHAT = {"metrics", "trainability_gap"}
 
 
 class MeasuringRun(RunOnStream, PlasticityOptions):
-    """Base of the runs that measure plasticity."""
+    """One measurement of all snapshots of a stream or ticket stream.
+
+    Each is a run of its own: to measure something else later touches nothing that is there.
+    """
+
+    measured: Measured = option(
+        "structure", "activations, weights and gradients; the sharpness; the empirical NTK; a "
+        "plugin's metric; or how a fresh network learns the snapshots' tasks", role="measurement",
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _probe_fits(self) -> Self:
@@ -68,21 +76,6 @@ class MeasuringRun(RunOnStream, PlasticityOptions):
                 f"of {self.dataset}"
             )
         return self
-
-
-class MeasurementRun(MeasuringRun):
-    """One measurement of all snapshots of a stream.
-
-    Each is a run of its own: to measure something else later touches nothing that is there.
-    """
-
-    kind: ClassVar[str] = "measurement"
-    growing: ClassVar[frozenset[str]] = frozenset({"snapshots"})
-
-    measured: Measured = option(
-        "structure", "activations, weights and gradients; the sharpness; the empirical NTK; a "
-        "plugin's metric; or how a fresh network learns the snapshots' tasks", role="measurement",
-    )  # fmt: skip
 
     @model_validator(mode="after")
     def _other_options_do_nothing(self) -> Self:
@@ -95,9 +88,9 @@ class MeasurementRun(MeasuringRun):
     def run_id(self) -> str:
         own = self.identity(self._own_options)
         for name in ("plugins", "versions"):
-            if used := registry.without(getattr(self, name), {*KINDS_OF_CONCEPTS}):
+            if used := registry.without(getattr(self, name), {*KINDS_OF_CONCEPTS, "search"}):
                 own[name] = used
-        return short_hash({"kind": self.kind, "stream": self.stream.run_id, **own})
+        return short_hash({"kind": self.kind, "stream": self.learner.run_id, **own})
 
     @property
     def _own_options(self) -> set[str]:
@@ -114,19 +107,18 @@ class MeasurementRun(MeasuringRun):
 
     @property
     def parent(self) -> StreamRun:
-        """The stream, as far as this run needs it."""
-        last = max(self.snapshots)
-        return self.stream.model_copy(update={"tasks": last + 1, "snapshots": self.snapshots})
+        """The stream or ticket stream, as far as this run needs it."""
+        snapshots = getattr(self, f"{self.prefix}snapshots")
+        needed = {"tasks": max(snapshots) + 1, "snapshots": snapshots}
+        return self.learner.model_copy(
+            update={self.prefix + name: value for name, value in needed.items()}
+        )
 
     @property
     def unused_options(self) -> set[str]:
-        unused = {*unused_parameters(self.__dict__), "tasks"}
-        return unused | PlasticityOptions.model_fields.keys() - self._own_options
-
-    @property
-    def training_steps(self) -> int:
-        """Training steps of the fresh networks."""
-        return len(self.snapshots) * self.trainability_gap * self.training_steps_per_task
+        unused = super().unused_options | {f"{self.prefix}tasks"}
+        others = PlasticityOptions.model_fields.keys() - self._own_options
+        return (unused | others) - self.growing
 
     @property
     def label(self) -> str:
@@ -134,20 +126,44 @@ class MeasurementRun(MeasuringRun):
         return f"{super().label} {what}"
 
 
-def measurements(stream: StreamRun, options: PlasticityOptions) -> list[MeasurementRun]:
-    """Returns the runs that measure a stream's snapshots as options say.
+class MeasurementRun(MeasuringRun):
+    """One measurement of all snapshots of a stream."""
+
+    kind: ClassVar[str] = "measurement"
+    growing: ClassVar[frozenset[str]] = frozenset({"snapshots"})
+
+    @property
+    def training_steps(self) -> int:
+        """Training steps of the fresh networks."""
+        return len(self.snapshots) * self.trainability_gap * self.training_steps_per_task
+
+
+AnyMeasuring = TypeVar("AnyMeasuring", bound=MeasuringRun)
+
+
+def measurements(
+    model: type[AnyMeasuring], learner: StreamRun, options: PlasticityOptions
+) -> list[AnyMeasuring]:
+    """Returns the runs that measure the snapshots of a stream or ticket stream as options say.
+
+    Args:
+        model: of these runs.
+        learner: the stream or ticket stream.
+        options: of the study. Fresh networks are trained for streams only.
 
     Raises:
         OptionError: the options do not fit the stream.
     """
     chosen = {name: getattr(options, name) for name in PlasticityOptions.model_fields}
-    of_stream = stream.model_dump(exclude={"plugins"})
+    of_learner = learner.model_dump(exclude={"plugins"})
+    has_fresh = options.trainability_gap and learner is learner.stream
     which: list[dict[str, Any]] = [{"measured": "structure"}]
     which += [{"measured": "sharpness"}] if options.sharpness_iterations else []
     which += [{"measured": "ntk"}] if options.ntk_examples else []
-    which += [{"measured": "fresh_network"}] if options.trainability_gap else []
+    which += [{"measured": "fresh_network"}] if has_fresh else []
     which += [{"measured": "metric", "metrics": (name,)} for name in options.metrics or ()]
-    runs = [MeasurementRun.checked(**{**of_stream, **chosen, **one}) for one in which]
+    runs = [model.checked(**{**of_learner, **chosen, **one}) for one in which]
     for run in runs:
-        run.__dict__["stream"] = stream  # so that its identity is computed once for all
+        # So that their identities are computed once for all.
+        run.__dict__ |= {"learner": learner, "stream": learner.stream}
     return runs

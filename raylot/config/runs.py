@@ -52,10 +52,12 @@ KINDS_OF_CONCEPTS = ("shift", "network", "intervention", "optimizer", "criterion
 def concepts_of(kind: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Returns what computes a run of a kind, see `raylot.foundation.science.VERSIONS`."""
     used = [(name, str(options[name])) for name in KINDS_OF_CONCEPTS if options.get(name)]
-    if kind in ("tickets", "ticket_stream") and options.get("subnetwork") != "dense":
-        return [*used, ("search", "tickets")]
-    used = [concept for concept in used if concept[0] != "criterion"]  # it needs no search
-    return [*used, ("measurement", str(options["measured"]))] if kind == "measurement" else used
+    if kind in ("stream", "measurement") or options.get("subnetwork") == "dense":
+        used = [concept for concept in used if concept[0] != "criterion"]  # it needs no search
+    else:
+        used.append(("search", "tickets"))
+    is_measurement = kind in ("measurement", "ticket_measurement")
+    return [*used, ("measurement", str(options["measured"]))] if is_measurement else used
 
 
 class SeedOptions(Options):
@@ -81,6 +83,9 @@ class StreamRun(
 
     #: Options that say how far the run goes, or how it is judged: no part of its identity.
     growing: ClassVar[frozenset[str]] = frozenset({"tasks", "snapshots"})
+
+    #: What the names of ``tasks`` and ``snapshots`` of the stream that it trains begin with.
+    prefix: ClassVar[str] = ""
 
     plugins: str | None = option(
         None, "what the run uses of plugins, as kind:name:code with a short hash of the plugin's "
@@ -183,6 +188,21 @@ class StreamRun(
         """The stream run that this run stands on: itself."""
         return self
 
+    @property
+    def learner(self) -> StreamRun:
+        """The stream or ticket stream whose snapshots this run uses: itself if it trains one."""
+        return self
+
+    @property
+    def first_task(self) -> int:
+        """The task from which ``tasks`` and ``snapshots`` of the learner are counted."""
+        return 0
+
+    @classmethod
+    def along(cls, extent: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns ``tasks`` and ``snapshots`` in the extent of a stream or ticket stream."""
+        return {name.removeprefix(cls.prefix): value for name, value in extent.items()}
+
     @functools.cached_property
     def run_id(self) -> str:
         own = {k: v for k, v in self.identity().items() if k not in StreamRun.growing}
@@ -268,8 +288,13 @@ class StreamRun(
         self, extent: Mapping[str, Any], wanted: Mapping[str, Any], has_latest: bool
     ) -> int:
         """Training steps on tasks of a stream that are trained again to reach a wider extent."""
+        if self.learner is not self:
+            return 0
         steps = stream_steps(
-            extent, [wanted], has_latest=has_latest, keeps_optimizer=self.carry_optimizer
+            self.along(extent),
+            [self.along(wanted)],
+            has_latest=has_latest,
+            keeps_optimizer=self.carry_optimizer,
         )
         return sum(s.is_again and s.trains for s in steps) * self.training_steps_per_task
 
@@ -308,10 +333,9 @@ class StreamRun(
 class RunOnStream(StreamRun):
     """Base of the runs that start from snapshots of a stream."""
 
-    def _steps_again(
-        self, extent: Mapping[str, Any], wanted: Mapping[str, Any], has_latest: bool
-    ) -> int:
-        return 0
+    @functools.cached_property
+    def learner(self) -> StreamRun:
+        return self.stream
 
     @functools.cached_property
     def stream(self) -> StreamRun:

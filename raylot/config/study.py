@@ -24,6 +24,7 @@ from raylot.config.concepts import (
     Sparsity,
     StreamOptions,
     TicketOptions,
+    TicketSnapshotOptions,
     TrainingOptions,
     customary_rounds,
     parameters,
@@ -40,7 +41,7 @@ from raylot.config.options import (
     parse_search,
 )
 from raylot.config.runs import StreamRun
-from raylot.config.ticket_runs import Subnetwork, TicketsRun, TicketStreamRun
+from raylot.config.ticket_runs import Subnetwork, TicketMeasurementRun, TicketsRun, TicketStreamRun
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
 
@@ -123,7 +124,7 @@ def _searched(name: str, values: Iterable[Any]) -> str:
     return f"search={shown(name)}={shown(','.join(map(shown, values)))}"
 
 
-class TicketStreamOptions(Options, title="ticket streams"):
+class TicketStreamOptions(TicketSnapshotOptions, title="ticket streams"):
     """Options that choose the subnetworks to train on further tasks."""
 
     ticket_tasks: int = option(
@@ -342,7 +343,7 @@ class Study(
 
     def measurement_runs(self, stream: StreamRun) -> list[MeasurementRun]:
         """The runs that measure a stream's snapshots."""
-        return measurements(stream, self)
+        return measurements(MeasurementRun, stream, self)
 
     def tickets_run(self, **searched: Any) -> TicketsRun:
         """The tickets run with these searched options."""
@@ -355,6 +356,9 @@ class Study(
         search = {k: v for k, v in searched.items() if k in TicketsRun.model_fields}
         own = {k: v for k, v in searched.items() if k not in search}
         found = self.tickets_run(**search).model_dump(exclude={"plugins"})
-        measured = self.model_dump(include=set(PlasticityOptions.model_fields))
-        of_study = {**measured, "ticket_tasks": self.ticket_tasks}
+        of_study = {name: getattr(self, name) for name in TicketStreamRun.growing}
         return TicketStreamRun.checked(**{**found, **of_study, **own})
+
+    def ticket_measurement_runs(self, learner: TicketStreamRun) -> list[TicketMeasurementRun]:
+        """The runs that measure a ticket stream's snapshots."""
+        return measurements(TicketMeasurementRun, learner, self)

@@ -13,6 +13,7 @@ from raylot.config.concepts import (
     PlasticParameterOptions,
     TicketOptions,
     TicketSearchOptions,
+    TicketSnapshotOptions,
 )
 from raylot.config.measurement_run import MeasurementRun, MeasuringRun, measured_alone
 from raylot.config.options import option, role_of
@@ -129,11 +130,20 @@ def stream_of_search(options: Mapping[str, Any]) -> dict[str, Any]:
     return {"tasks": options["task"] + 1, "snapshots": (options["task"],)}
 
 
-class TicketStreamRun(TicketsRun, MeasuringRun):
+def customary_ticket_snapshots(tasks: int) -> tuple[int, ...]:
+    """Returns the first, the 10th, the 100th ... of a number of new tasks, counted from 0.
+
+    A longer ticket stream has the snapshots of a shorter one, so that it can grow from it.
+    """
+    return tuple(10**power - 1 for power in range(len(str(tasks))))
+
+
+class TicketStreamRun(TicketsRun, TicketSnapshotOptions):
     """Continual learning of one subnetwork of a snapshot, on the tasks that follow it."""
 
     kind: ClassVar[str] = "ticket_stream"
-    growing: ClassVar[frozenset[str]] = frozenset()
+    growing: ClassVar[frozenset[str]] = frozenset({"ticket_tasks", "ticket_snapshots"})
+    prefix: ClassVar[str] = "ticket_"
 
     subnetwork: Subnetwork = option(
         "ticket", "a ticket, the dense network, a random mask (as the search's control), or the "
@@ -145,6 +155,13 @@ class TicketStreamRun(TicketsRun, MeasuringRun):
     ticket_tasks: int = option(
         10, "new tasks, from the one after the snapshot's", ge=1, role="extent"
     )
+
+    @model_validator(mode="after")
+    def _customary_snapshots(self) -> Self:
+        if self.ticket_snapshots is None:
+            tasks = customary_ticket_snapshots(self.ticket_tasks)
+            self.__dict__["ticket_snapshots"] = tasks
+        return self
 
     @model_validator(mode="after")
     def _ticket_was_searched(self) -> Self:
@@ -159,16 +176,22 @@ class TicketStreamRun(TicketsRun, MeasuringRun):
         own["plugins"] = registry.without(self.plugins, {"metric"})
         return TicketsRun(**own)
 
+    @property
+    def learner(self) -> StreamRun:
+        return self
+
+    @property
+    def first_task(self) -> int:
+        return self.task + 1
+
     @functools.cached_property
     def run_id(self) -> str:
-        identity = self.identity()
-        own = {k: v for k, v in identity.items() if k not in TicketsRun.model_fields}
+        own = self.identity({"subnetwork", "ticket"})
         if self.subnetwork == "dense":  # it does not depend on the search
-            found_in = {k: v for k, v in identity.items() if k in _SEARCH_OF_DENSE}
-            found_in["stream"] = self.stream.run_id
+            own |= self.identity(_SEARCH_OF_DENSE) | {"stream": self.stream.run_id}
         else:
-            found_in = {"tickets": self.search.run_id}
-        return short_hash({"kind": self.kind, **found_in, **own})
+            own["tickets"] = self.search.run_id
+        return short_hash({"kind": self.kind, **own})
 
     @property
     def unused_options(self) -> set[str]:
@@ -188,9 +211,28 @@ class TicketStreamRun(TicketsRun, MeasuringRun):
 
     @property
     def label(self) -> str:
-        place = self.parent.label.replace(self.parent.kind, self.kind, 1)
-        at = f" task={self.task}" if self.subnetwork == "dense" else ""
-        return f"{place}{at} {self.subnetwork}"
+        if self.subnetwork == "dense":
+            place = f"{self.stream.label} task={self.task}"
+        else:
+            place = self.search.label
+        return f"{self.kind} {place.partition(' ')[2]} {self.subnetwork}"
+
+
+class TicketMeasurementRun(MeasuringRun, TicketStreamRun):
+    """One measurement of all snapshots of a ticket stream."""
+
+    kind: ClassVar[str] = "ticket_measurement"
+    growing: ClassVar[frozenset[str]] = frozenset({"ticket_snapshots"})
+
+    @functools.cached_property
+    def learner(self) -> StreamRun:
+        options = {name: getattr(self, name) for name in TicketStreamRun.model_fields}
+        options["plugins"] = registry.without(self.plugins, {"metric"})
+        return TicketStreamRun(**options)
+
+    @property
+    def training_steps(self) -> int:
+        return 0
 
 
 #: What a study compares; runs that differ in anything else are not comparable.

@@ -13,7 +13,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, model_validator
 
-from raylot.config import MeasurementRun, StreamRun, TicketsRun
+from raylot.config import (
+    MeasurementRun,
+    StreamRun,
+    TicketMeasurementRun,
+    TicketsRun,
+    TicketStreamRun,
+)
 from raylot.foundation.errors import shown
 from raylot.results.files import RUN_ID, TableFile
 from raylot.results.schemas import SCHEMAS
@@ -23,7 +29,15 @@ LATEST = "latest.safetensors"
 
 # A file's name, without ``/``, that does not begin with a dot.
 _NAME = "[0-9A-Za-z_-][.0-9A-Za-z_-]*"
+_Tasks = Annotated[str, Field(pattern=r"^\d+(,\d+)*$")]
 _Artifact = Annotated[str, Field(pattern=f"^artifacts/{RUN_ID.pattern}/{_NAME}$")]
+
+
+#: Kind of run -> the options that say how far a run goes.
+_GROWING = {
+    run.kind: run.growing
+    for run in (StreamRun, MeasurementRun, TicketsRun, TicketStreamRun, TicketMeasurementRun)
+}
 
 
 class Manifest(BaseModel):
@@ -38,6 +52,8 @@ class Manifest(BaseModel):
         snapshots: of a stream or of a measurement, as ``0,10,20``.
         tickets, random_masks, shuffled_masks, reinit_tickets, tolerance, trainability_gap: of a
             ticket search.
+        ticket_tasks: of a ticket stream.
+        ticket_snapshots: of a ticket stream or of its measurement, as ``0,9``.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,13 +66,15 @@ class Manifest(BaseModel):
     seconds: float | None = None
     plasticity_seconds: float | None = None
     tasks: int | None = None
-    snapshots: Annotated[str, Field(pattern=r"^\d+(,\d+)*$")] | None = None
+    snapshots: _Tasks | None = None
     tickets: int | None = None
     random_masks: int | None = None
     shuffled_masks: int | None = None
     reinit_tickets: int | None = None
     tolerance: float | None = None
     trainability_gap: bool | None = None
+    ticket_tasks: int | None = None
+    ticket_snapshots: _Tasks | None = None
 
     @model_validator(mode="after")
     def _leaves_own_artifacts(self) -> Self:
@@ -88,15 +106,12 @@ class Manifest(BaseModel):
     @property
     def extent(self) -> dict[str, Any]:
         """How far the run goes, see `raylot.config.StreamRun.extent`; empty if it does not say."""
-        if self.kind == TicketsRun.kind:
-            counts = {name: getattr(self, name) for name in TicketsRun.growing}
-            return {} if None in counts.values() else counts
-        snapshots = [int(task) for task in (self.snapshots or "").split(",") if task]
-        if self.kind == MeasurementRun.kind and snapshots:
-            return {"snapshots": snapshots}
-        if self.kind == StreamRun.kind and snapshots and self.tasks is not None:
-            return {"snapshots": snapshots, "tasks": self.tasks}
-        return {}
+        extent = {name: getattr(self, name) for name in _GROWING.get(self.kind, ())}
+        if None in extent.values():
+            return {}
+        for name in extent.keys() & {"snapshots", "ticket_snapshots"}:
+            extent[name] = [int(task) for task in extent[name].split(",")]
+        return extent
 
     @property
     def has_latest(self) -> bool:

@@ -68,7 +68,8 @@ _LIKENESS = {
 SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "runs": {
         **IDENTITY,
-        "kind": pa.string(),  # stream, measurement, tickets, ticket_stream
+        # stream, measurement, tickets, ticket_stream, ticket_measurement
+        "kind": pa.string(),
         "status": pa.string(),  # finished, diverged, failed
         "error": pa.string(),  # why it failed
         "notes": pa.string(),  # what could not be measured or done, and why; "; " between two

@@ -31,7 +31,7 @@ from raylot.terminal.preliminary import AnswerSoFar
 from raylot.terminal.progress import STARTING_WORKERS, Progress
 from raylot.trials import ray_internals
 from raylot.trials.base import RunTrainable
-from raylot.trials.measurement import MeasurementTrial
+from raylot.trials.measurement import MeasurementTrial, TicketMeasurementTrial
 from raylot.trials.record import now, run_row
 from raylot.trials.state import RunState, state_path
 from raylot.trials.stream import StreamTrial
@@ -41,7 +41,13 @@ from raylot.trials.tickets import TicketsTrial
 #: Kind of run -> what computes it.
 TRAINABLES: dict[str, type[RunTrainable]] = {
     trainable.run_model.kind: trainable
-    for trainable in (StreamTrial, MeasurementTrial, TicketsTrial, TicketStreamTrial)
+    for trainable in (
+        StreamTrial,
+        MeasurementTrial,
+        TicketsTrial,
+        TicketStreamTrial,
+        TicketMeasurementTrial,
+    )
 }
 
 #: Times that Tune may fail in a row without any run ending, and that damage may be repaired.

@@ -48,26 +48,27 @@ class Stage:
         """Returns the missing runs that can be computed now, or once the runs they need end.
 
         No run can start from a run that failed. Measurements and tickets can start from a stream
-        that diverged, up to its last snapshot; ticket streams only from a search that found its
-        tickets.
+        or ticket stream that diverged, up to its last snapshot; ticket streams only from a search
+        that found its tickets.
         """
 
         def can_start(run: StreamRun) -> bool:
             above = run.parent
             while above is not None:
-                if has_ended(above, ended) and not has_left(above, min(above.snapshots)):
+                if has_ended(above, ended) and not has_left(above):
                     return False
                 above = above.parent
             return True
 
-        def has_left(run: StreamRun, first_snapshot: int) -> bool:
+        def has_left(run: StreamRun) -> bool:
             end = ended[run.run_id]
-            if run.parent is not None or end.status != "diverged":
+            if run.learner is not run or end.status != "diverged":
                 return end.status == "finished"
             # Imports torch, which takes seconds.
             from raylot.trials.artifacts import snapshot_path
 
-            snapshot = snapshot_path(run.run_id, first_snapshot)
+            first = run.first_task + min(run.along(run.extent)["snapshots"])
+            snapshot = snapshot_path(run.run_id, first)
             if not end.tells:
                 return storage.exists(snapshot)
             return snapshot in end.artifacts  # is computed again if it is gone

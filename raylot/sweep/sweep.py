@@ -123,13 +123,19 @@ class Sweep:
                 if ticket.task in snapshots and ticket.sparsity in self.study.streamed_sparsities
             ]
             number = len(continued) * len(ticket_stream_points)
-            self._check_number(len(streams) + len(measurements) + len(tickets) + number)
+            self._check_number(len(streams) + len(measurements) + len(tickets) + 2 * number)
             both = itertools.product(continued, ticket_stream_points)
             ticket_streams = distinct(
                 self.study.ticket_stream_run(**ticket.model_dump(include=searched), **point)
                 for ticket, point in _with_progress("ticket streams", both, number)
             )
-            stages.append(Stage("ticket streams", ticket_streams))
+            measured = [
+                run for each in ticket_streams for run in self.study.ticket_measurement_runs(each)
+            ]
+            stages += [
+                Stage("ticket streams", ticket_streams),
+                Stage("ticket measurements", measured),
+            ]
         return stages
 
     def plan(self) -> str:
@@ -139,7 +145,7 @@ class Sweep:
         make a measurement train.
         """
         check_version(self.storage)
-        lines = [f"{'stage':<15}{'runs':>8}{'finished':>10}{'new':>8}{'to grow':>9}"
+        lines = [f"{'stage':<20}{'runs':>8}{'finished':>10}{'new':>8}{'to grow':>9}"
                  f"{'steps per run':>20}{'steps to train':>16}"]  # fmt: skip
         ended = self._inspection.undamaged
         for stage in self.stages:
@@ -148,7 +154,7 @@ class Sweep:
             costs = sorted({run.training_steps for run in stage.runs})
             per_run = f"{costs[0]:,}" + (f"-{costs[-1]:,}" if len(costs) > 1 else "")
             lines.append(
-                f"{stage.name:<15}{len(stage.runs):>8,}{stage.count(ended)[0]:>10,}"
+                f"{stage.name:<20}{len(stage.runs):>8,}{stage.count(ended)[0]:>10,}"
                 f"{len(left) - growing:>8,}{growing:>9,}{per_run:>20}"
                 f"{sum(steps for _, steps in left):>16,}"
             )

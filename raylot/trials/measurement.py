@@ -1,17 +1,22 @@
-"""The measurement trial: measures snapshots of a stream, or trains fresh networks beside them."""
+"""The trials that measure snapshots of a stream or ticket stream.
+
+To measure the trainability gap, a trial trains fresh networks beside the snapshots.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from raylot import networks
-from raylot.config import MeasurementRun
+from raylot.config import MeasurementRun, TicketMeasurementRun
+from raylot.config.measurement_run import MeasuringRun
 from raylot.foundation.names import WHOLE_NETWORK
 from raylot.foundation.randomness import RandomKey
-from raylot.trials.artifacts import initial_network, snapshot_path
+from raylot.trials.artifacts import snapshot_path
 from raylot.trials.learning import OnTasks, data_order
+from raylot.trials.subnetwork import OnSubnetwork
 
 
 class MeasurementTrial(OnTasks):
@@ -20,18 +25,18 @@ class MeasurementTrial(OnTasks):
     A stream that diverged has left fewer snapshots than were asked for: the others are left out.
     """
 
-    run_model = MeasurementRun
-    run: MeasurementRun
-    _built: nn.Module
+    run_model: ClassVar[type[MeasuringRun]] = MeasurementRun
+    run: MeasurementRun | TicketMeasurementRun
 
     @property
     def _tasks(self) -> list[int]:
         """The tasks whose snapshots are measured, in the order in which they were asked for."""
-        tasks, known = list[int](), set(self.state.extent.get("snapshots", ()))
+        snapshots = list[int]()
+        known = set(self.run.along(self.state.extent).get("snapshots", ()))
         for target in self.state.targets:
-            tasks += sorted(set(target["snapshots"]) - known)
-            known |= set(tasks)
-        return tasks
+            snapshots += sorted(set(self.run.along(target)["snapshots"]) - known)
+            known |= set(snapshots)
+        return [self.run.first_task + snapshot for snapshot in snapshots]
 
     @property
     def total_steps(self) -> int:
@@ -41,9 +46,7 @@ class MeasurementTrial(OnTasks):
         return f"snapshot {self.state.steps + 1} of {self.total_steps}"
 
     def begin(self) -> None:
-        self._dataset = self.dataset()
-        self._built = initial_network(self.run, self.task(0)).to(self.device)
-        self._initial = self._built.state_dict()
+        self.prepare()
         for t in self._tasks[: self.state.steps]:  # what was measured may have changed since
             self._read_snapshot(t)
 
@@ -60,9 +63,10 @@ class MeasurementTrial(OnTasks):
         else:
             network = networks.with_state(self._built, snapshot)
             is_structure = self.run.measured == "structure"
-            rows = self.measure(network, self.task(t), self._initial, built_in=is_structure)
-        place = {"subnetwork": "dense", "stream_run_id": self.run.stream.run_id, "task": t}
-        place["setting"] = self.run.setting or None
+            rows = self.measure(
+                network, self.task(t), self._initial, masks=self._masks, built_in=is_structure
+            )
+        place = {**self.whose(), "task": t, "setting": self.run.setting or None}
         self.state.add_rows("plasticity", [{**place, **row} for row in rows])
         if self.state.steps + 1 == self.total_steps:
             self.state.rows["plasticity"].sort(key=lambda row: row["task"])
@@ -70,9 +74,9 @@ class MeasurementTrial(OnTasks):
 
     def _read_snapshot(self, t: int) -> dict[str, Tensor] | None:
         """Reads the snapshot before task t; None if the stream diverged before it."""
-        path = snapshot_path(self.run.stream.run_id, t)
-        stream = self.producer(self.run.stream.run_id)
-        if stream.status == "diverged" and path not in stream.artifacts:
+        path = snapshot_path(self.run.learner.run_id, t)
+        learner = self.producer(self.run.learner.run_id)
+        if learner.status == "diverged" and path not in learner.artifacts:
             return None
         return self.read_input(path)
 
@@ -88,3 +92,10 @@ class MeasurementTrial(OnTasks):
             self.note("trainability_gap: NaN, as the training of a fresh network diverged")
         gap = fresh.test_accuracy - learned["test_accuracy"]
         return {"layer": WHOLE_NETWORK, "metric": "trainability_gap", "value": gap}
+
+
+class TicketMeasurementTrial(OnSubnetwork, MeasurementTrial):
+    """One step measures one snapshot of a ticket stream."""
+
+    run_model = TicketMeasurementRun
+    run: TicketMeasurementRun

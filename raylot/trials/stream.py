@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
-from raylot import networks
+from torch import Tensor, nn
+
+from raylot import interventions, networks
 from raylot.config import StreamRun
 from raylot.config.stream_steps import StreamStep, stream_steps
 from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
+from raylot.foundation.randomness import RandomKey
 from raylot.tasks import Task
-from raylot.trials.artifacts import initial_network, latest_path, snapshot_path
+from raylot.trials.artifacts import latest_path, snapshot_path
 from raylot.trials.base import NotReproducedError
-from raylot.trials.learning import (
-    MEASURES,
-    NETWORK,
-    OPTIMIZER,
-    LearningTrial,
-    Measures,
-    data_order,
-    part,
-)
+from raylot.trials.learning import OnTasks, data_order
+
+#: Beginnings of the names of a network's and an optimizer's tensors in a saved state.
+_NETWORK, _OPTIMIZER = "network/", "optimizer/"
+
+#: What a trial measures of each training: columns of ``tasks``.
+MEASURES = ("train_loss", "online_accuracy", "test_loss", "test_accuracy", "learning_speed")
+Measures = dict[str, float]
 
 
-class StreamTrial(LearningTrial):
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Returns the tensors whose names begin with a prefix, without it."""
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+class StreamTrial(OnTasks):
     """One step trains on one task.
 
     Before a task with a snapshot, it saves the network. After the last task it saves its state,
@@ -34,6 +42,33 @@ class StreamTrial(LearningTrial):
     run_model = StreamRun
     run: StreamRun
     _steps: list[StreamStep]
+    _network: nn.Module
+    _optimizer_state: dict[str, Tensor] | None
+
+    # -------------------------------------------------- what a ticket stream does differently
+
+    def start_state(self) -> Mapping[str, Tensor]:
+        """Returns the state dict with which the network begins."""
+        return self._initial
+
+    def order(self, t: int) -> RandomKey:
+        """Returns the key of the data order on task t."""
+        return data_order(self.run, t)
+
+    def how_to_train(self) -> dict[str, Any]:
+        """Returns further options of each training."""
+        return {}
+
+    def performance(self, t: int, learned: Measures) -> list[dict[str, Any]]:
+        """Returns rows of ``plasticity``: how well the network learned a snapshot's task."""
+        place = {**self.whose(), "task": t, "layer": WHOLE_NETWORK}
+        return [
+            {**place, "metric": name, "value": learned[name]}
+            for name in PERFORMANCE
+            if name in learned
+        ]
+
+    # --------------------------------------------------
 
     def _widen(self) -> None:
         super()._widen()
@@ -42,8 +77,8 @@ class StreamTrial(LearningTrial):
     def _plan(self) -> None:
         """Plans all steps, once: a stream may have many thousands."""
         self._steps = stream_steps(
-            self.state.extent,
-            self.state.targets,
+            self._extent,
+            self._targets,
             has_latest=self.state.has_latest,
             keeps_optimizer=self.run.carry_optimizer,
         )
@@ -51,7 +86,15 @@ class StreamTrial(LearningTrial):
     @property
     def _target_tasks(self) -> set[int]:
         """The numbers of tasks after which the stream saves its state, so that it can go on."""
-        return {target["tasks"] for target in self.state.targets}
+        return {target["tasks"] for target in self._targets}
+
+    @property
+    def _extent(self) -> dict[str, Any]:
+        return self.run.along(self.state.extent)
+
+    @property
+    def _targets(self) -> list[dict[str, Any]]:
+        return list(map(self.run.along, self.state.targets))
 
     @property
     def total_steps(self) -> int:
@@ -59,25 +102,34 @@ class StreamTrial(LearningTrial):
 
     def doing(self) -> str:
         step = self._steps[self.state.steps]
-        return f"task {step.task + 1} of {self.run.tasks}" + ", again" * step.is_again
+        of = self.run.along(self.run.extent)["tasks"]
+        return f"task {step.task + 1} of {of}" + ", again" * step.is_again
+
+    def tensors(self) -> dict[str, Tensor]:
+        optimizer = self._optimizer_state or {}
+        tensors = {_NETWORK + name: tensor for name, tensor in self._network.state_dict().items()}
+        return tensors | {_OPTIMIZER + name: tensor for name, tensor in optimizer.items()}
 
     def begin(self) -> None:
-        self._dataset = self.dataset()
-        built = initial_network(self.run, self.task(0)).to(self.device)
-        self._initial = built.state_dict()
-        self.start_from(built, self._initial)
+        self.prepare()
+        saved = self.state.tensors
+        self._optimizer_state = _part(saved, _OPTIMIZER) or None
+        state = _part(saved, _NETWORK)
+        if not state and not self.state.extent:  # else its first step takes it to where it stood
+            state = dict(self.start_state())
+        self._network = networks.with_state(self._built, state or self._built.state_dict())
 
     def advance(self) -> Measures:
         if self._steps[self.state.steps].restart:
             self._restart()
         step = self._steps[self.state.steps]  # another one if a file was lost
-        task = self.task(step.task)
+        t = self.run.first_task + step.task
         if step.has_snapshot:
-            path = snapshot_path(self.run.run_id, step.task)
+            path = snapshot_path(self.run.run_id, t)
             self.write_artifacts({path: self._network.state_dict()})
-        learned = self._learn(step, task) if step.trains else self._found(step.task)
-        if step.has_snapshot:
-            self.state.add_rows("plasticity", self._performance(step.task, learned))
+        learned = self._learn(step, t) if step.trains else self._found(t)
+        if step.has_snapshot and (rows := self.performance(t, learned)):
+            self.state.add_rows("plasticity", rows)
         if not self.state.diverged:
             if step.trains and not step.is_again and step.task + 1 in self._target_tasks:
                 self.write_artifacts({latest_path(self.run.run_id): self.tensors()})
@@ -85,21 +137,19 @@ class StreamTrial(LearningTrial):
                 self._sort_rows()
         return learned
 
-    @property
-    def _learner(self) -> dict[str, Any]:
-        return {"subnetwork": "dense", "stream_run_id": self.run.run_id}
-
     def _restart(self) -> None:
         """Takes the network to where it stood before the next step's task."""
         steps = self._steps
         t = steps[self.state.steps].task
-        is_latest = self.state.has_latest and t == self.state.extent.get("tasks")
+        is_latest = self.state.has_latest and t == self._extent.get("tasks")
         # Once it has trained on this task, a snapshot is what it was.
         is_latest &= all(step.task < t for step in steps[: self.state.steps])
         run_id = self.run.run_id
-        path = latest_path(run_id) if is_latest else snapshot_path(run_id, t)
+        path = latest_path(run_id)
+        if not is_latest:
+            path = snapshot_path(run_id, self.run.first_task + t)
         try:
-            saved = self.read_own(path) if t else self._initial
+            saved = self.read_own(path) if t else self.start_state()
         except ValueError as error:
             if is_latest:
                 self.state.has_latest = False
@@ -108,27 +158,46 @@ class StreamTrial(LearningTrial):
                 return self._restart()
             self.tell(f"{error}, so the stream starts anew")
             self._start_anew()
-            saved = self._initial
-        self._optimizer_state = (part(saved, OPTIMIZER) or None) if is_latest else None
-        state = part(saved, NETWORK) if is_latest else saved
+            saved = self.start_state()
+        self._optimizer_state = (_part(saved, _OPTIMIZER) or None) if is_latest else None
+        state = _part(saved, _NETWORK) if is_latest else saved
         self._network = networks.with_state(self._built, state)
         return None
 
-    def _learn(self, step: StreamStep, task: Task) -> Measures:
-        """Trains on a task; adds its row, or compares it with the row that is there."""
+    def learn(self, t: int, task: Task) -> Measures:
+        """Trains the network on task t; returns the measures of its row in ``tasks``."""
+        self._network = networks.with_state(self._built, self._network.state_dict())
+        result = self.train_on(
+            t,
+            task,
+            self._network,
+            self.order(t),
+            optimizer_state=self._optimizer_state,
+            learning_curve=True,
+            intervention=interventions.make(self.run),
+            whole_task=True,
+            **self.how_to_train(),
+        )
+        self.state.diverged = result.diverged
+        if self.run.carry_optimizer:
+            self._optimizer_state = result.optimizer_state
+        return {name: getattr(result, name) for name in MEASURES}
+
+    def _learn(self, step: StreamStep, t: int) -> Measures:
+        """Trains on task t; adds its row, or compares it with the row that is there."""
         before = self.state.training_steps
-        learned = self.learn(step.task, task, data_order(self.run, step.task))
+        learned = self.learn(t, self.task(t))
         if not step.is_again:
-            self.state.add_rows("tasks", [{**self._learner, "task": step.task, **learned}])
+            self.state.add_rows("tasks", [{**self.whose(), "task": t, **learned}])
             return learned
         self.state.steps_again += self.state.training_steps - before
         self.state.training_steps = before
-        found = self._found(step.task)
+        found = self._found(t)
         for name, value in learned.items():
             if found[name] != value and not (math.isnan(found[name]) and math.isnan(value)):
                 self.state.diverged = False  # the stream that is there has not
                 raise NotReproducedError(
-                    f"trained again on task {step.task}, it does not find its row: {name} is "
+                    f"trained again on task {t}, it does not find its row: {name} is "
                     f"{value!r}, not {found[name]!r}"
                 )
         return learned
@@ -138,24 +207,16 @@ class StreamTrial(LearningTrial):
         (row,) = (row for row in self.state.rows["tasks"] if row["task"] == t)
         return {name: row[name] for name in MEASURES}
 
-    def _performance(self, t: int, learned: Measures) -> list[dict[str, Any]]:
-        """Returns rows of ``plasticity``: how well the stream's network learned a task."""
-        place = {**self._learner, "task": t, "layer": WHOLE_NETWORK}
-        return [
-            {**place, "metric": name, "value": learned[name]}
-            for name in PERFORMANCE
-            if name in learned
-        ]
-
     def reached(self) -> dict[str, Any]:
-        steps, extent = self._steps[: self.state.steps], self.state.extent
+        steps, extent = self._steps[: self.state.steps], self._extent
         self._sort_rows()
         first = extent.get("tasks", 0)
         tasks = max([first, *(step.task + 1 for step in steps if not step.is_again)])
         if tasks not in self._target_tasks | {first}:
             self.state.artifacts.pop(latest_path(self.run.run_id), None)  # it is out of date
         added = {step.task for step in steps if step.has_snapshot}
-        return {"tasks": tasks, "snapshots": sorted({*extent.get("snapshots", ()), *added})}
+        reached = {"tasks": tasks, "snapshots": sorted({*extent.get("snapshots", ()), *added})}
+        return {self.run.prefix + name: value for name, value in reached.items()}
 
     def _sort_rows(self) -> None:
         """Sorts the rows as if the stream had passed each task once."""

@@ -19,7 +19,13 @@ import pyarrow as pa
 
 from raylot import results
 from raylot.analysis.words import counted
-from raylot.config import MeasurementRun, StreamRun, TicketsRun, TicketStreamRun
+from raylot.config import (
+    MeasurementRun,
+    StreamRun,
+    TicketMeasurementRun,
+    TicketsRun,
+    TicketStreamRun,
+)
 from raylot.foundation.errors import shown
 from raylot.foundation.text import one_line
 from raylot.results.outdated import outdated_runs
@@ -37,7 +43,10 @@ _PLUGINS = re.compile(f"({_PLUGIN}(,{_PLUGIN})*)?")
 #: How far a fraction may lie outside [0, 1] by rounding.
 _ROUNDING = 1e-9
 
-_KINDS = (StreamRun.kind, MeasurementRun.kind, TicketsRun.kind, TicketStreamRun.kind)
+_KINDS = tuple(
+    run.kind
+    for run in (StreamRun, MeasurementRun, TicketsRun, TicketStreamRun, TicketMeasurementRun)
+)
 _STATUS = ("finished", "diverged", "failed")
 
 _WORDS = (

@@ -85,7 +85,7 @@ def test_a_search_stands_on_the_fresh_network_of_its_snapshot_as_a_study_measure
     search = TicketsRun(seed=1, task=10)
     fresh = search.fresh_network
     assert search.parent is fresh
-    of_study = measurements(search.stream, PlasticityOptions())
+    of_study = measurements(MeasurementRun, search.stream, PlasticityOptions())
     assert fresh.run_id in [run.run_id for run in of_study]
     assert fresh.extent == {"snapshots": [10]}
     without = TicketsRun(seed=1, task=10, trainability_gap=False)

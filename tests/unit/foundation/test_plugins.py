@@ -20,6 +20,7 @@ from raylot.config import (
     ShiftOptions,
     StreamRun,
     Study,
+    TicketMeasurementRun,
     TicketsRun,
     TicketStreamRun,
 )
@@ -112,13 +113,13 @@ def test_options_take_the_names_that_a_plugin_adds(tmp_path: Path) -> None:
     names = {"shift": "same", "network": "linear", "intervention": "frozen", "metrics": "biggest"}
     for option, name in names.items():
         with pytest.raises(OptionError, match=f"{option}={name}: must be one .*--plugin FILE.py"):
-            TicketStreamRun.checked(**{option: name})
+            TicketMeasurementRun.checked(**{option: name})
     _load(tmp_path, _EVERYTHING)
     with pytest.raises(
         OptionError, match=r"shifts=brighter: .*stationary, same, each once; --plug"
     ):
         Study.checked(shifts="same,brighter")
-    run = TicketStreamRun.checked(**names)
+    run = TicketMeasurementRun.checked(**names, measured="metric")
     assert (run.shift, run.network, run.intervention) == ("same", "linear", "frozen")
     assert run.metrics == ("biggest",)
     study = Study.checked(shifts="same,noise", interventions="none,frozen", network="linear")
@@ -486,10 +487,13 @@ def test_changed_code_is_another_run_all_the_way(named: dict[str, str], tmp_path
     for source in (_EVERYTHING, _EVERYTHING + "\nx = 1\n"):
         _load(tmp_path, source)
         runs = [model.checked(**named) for model in (StreamRun, TicketsRun, TicketStreamRun)]
-        found.append({run.run_id for run in runs} | {run.protocol for run in runs})
-    runs_only = 3 if {"shift", "intervention"} & named.keys() else 0
-    protocols = found[0] & found[1]
-    assert len(protocols) == runs_only  # what a sweep compares belongs to no protocol
+        found.append(({run.run_id for run in runs}, {run.protocol for run in runs}))
+    (before, protocols_before), (after, protocols_after) = found
+    assert not before & after
+    if {"shift", "intervention"} & named.keys():
+        assert protocols_before == protocols_after  # they hold nothing that a sweep compares
+    else:
+        assert not protocols_before & protocols_after
 
 
 def test_changed_code_of_a_metric_is_another_measurement_and_nothing_else(tmp_path: Path) -> None:
@@ -510,13 +514,15 @@ def test_changed_code_of_a_metric_is_another_measurement_and_nothing_else(tmp_pa
 
 def test_a_run_of_another_process_is_known_by_its_code(tmp_path: Path) -> None:
     _load(tmp_path, _EVERYTHING)
-    run = TicketStreamRun.checked(shift="same", network="linear", metrics="biggest")
+    run = TicketMeasurementRun.checked(
+        shift="same", network="linear", metrics="biggest", measured="metric"
+    )
     plugins.forget()
-    again = TicketStreamRun.checked(**run.model_dump())
+    again = TicketMeasurementRun.checked(**run.model_dump())
     assert (again.run_id, again.protocol) == (run.run_id, run.protocol)
-    assert again.search.run_id == run.search.run_id
+    assert (again.learner.run_id, again.search.run_id) == (run.learner.run_id, run.search.run_id)
     with pytest.raises(OptionError, match="intervention=frozen: must be one of"):
-        TicketStreamRun.checked(**{**run.model_dump(), "intervention": "frozen"})
+        TicketMeasurementRun.checked(**{**run.model_dump(), "intervention": "frozen"})
     with pytest.raises(OptionError, match="network=linear: must be of a plugin that is loaded"):
         networks.build(again, (1, 8, 8), 10, RandomKey((0,)))
 

@@ -63,6 +63,16 @@ LARGER_SEARCH = (
     {"tasks": 1, "snapshots": "0", "tickets": 3, "random_masks": 2, "shuffled_masks": 2,
      "reinit_tickets": 1, "tolerance": 0.3},
 )  # fmt: skip
+#: A study, and a wider one, whose only ticket stream grows in both ways.
+LONGER_TICKET_STREAM = (
+    {**SHORT, "tasks": 1, "snapshots": "0", "subnetworks": "ticket", "ticket_tasks": 2},
+    {**SHORT, "tasks": 1, "snapshots": "0", "subnetworks": "ticket", "ticket_tasks": 5,
+     "ticket_snapshots": "0,1,4"},
+)  # fmt: skip
+#: Studies and wider ones, by what grows.
+GROWING = {
+    "stream": LONGER_STREAM, "search": LARGER_SEARCH, "ticket stream": LONGER_TICKET_STREAM,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -192,6 +202,17 @@ def studies(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         for name, values in MEASURED.items():
             known = values if of is None else values[: values.index(of[name]) + 1]
             found[name] = draw(st.sampled_from(known))
+        found["subnetworks"] = part("subnetworks", ["ticket", "dense", "random", "reinit"])
+        lengths = [0, 1, 3, 11]
+        found["ticket_tasks"] = draw(
+            st.sampled_from([n for n in lengths if of is None or n <= of["ticket_tasks"]])
+        )
+        found["ticket_snapshots"] = None  # as customary
+        if of is None and found["ticket_tasks"] and draw(st.booleans()):
+            found["ticket_snapshots"] = some(list(range(min(3, found["ticket_tasks"]))))
+        elif of is not None and of["ticket_snapshots"] and found["ticket_tasks"]:
+            possible = [n for n in of["ticket_snapshots"] if n < found["ticket_tasks"]]
+            found |= {"ticket_snapshots": some(possible)} if possible else {"ticket_tasks": 0}
         return found
 
     whole = command(None)
@@ -273,9 +294,7 @@ class Killer:
 
 
 @pytest.mark.slow  # faster: a new trial for each step
-@pytest.mark.parametrize(
-    ("first", "then"), [LONGER_STREAM, LARGER_SEARCH], ids=["stream", "search"]
-)
+@pytest.mark.parametrize(("first", "then"), GROWING.values(), ids=GROWING)
 @pytest.mark.parametrize("save_interval", [0.0, 1000.0], ids=["saving", "not saving"])
 def test_a_kill_at_any_storage_operation_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: dict[str, Any], then: dict[str, Any],
@@ -303,9 +322,7 @@ def test_a_kill_at_any_storage_operation_changes_nothing(
         shutil.rmtree(root)
 
 
-@pytest.mark.parametrize(
-    ("first", "then"), [LONGER_STREAM, LARGER_SEARCH], ids=["stream", "search"]
-)
+@pytest.mark.parametrize(("first", "then"), GROWING.values(), ids=GROWING)
 def test_a_new_trial_for_every_step_changes_nothing(
     tmp_path: Path, first: dict[str, Any], then: dict[str, Any]
 ) -> None:

@@ -66,12 +66,12 @@ def test_values_that_are_not_used_do_not_count(tmp_path: Path) -> None:
 
 def test_ticket_streams_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # 2 streams with 4 measurements, 4 snapshots of each at 2 sparsities; 4 networks of each at the
-    # highest sparsity
-    monkeypatch.setattr(sweep_module, "MOST_RUNS", 2 + 8 + 16 + 32)
+    # highest sparsity, with at least one measurement of each
+    monkeypatch.setattr(sweep_module, "MOST_RUNS", 2 + 8 + 16 + 2 * 32)
     options = {"seeds": "0", "ticket_tasks": 1, "stream_sparsities": "highest"}
     stages = _sweep(tmp_path, **options).stages
     # each of 8 dense networks is one run
-    assert [len(stage.runs) for stage in stages] == [2, 8, 16, 32]
-    monkeypatch.setattr(sweep_module, "MOST_RUNS", 2 + 8 + 16 + 31)
-    with pytest.raises(OptionError, match=r"^58 runs or more: must be at most 57 in one sweep"):
+    assert [len(stage.runs) for stage in stages] == [2, 8, 16, 32, 3 * 32]
+    monkeypatch.setattr(sweep_module, "MOST_RUNS", 2 + 8 + 16 + 2 * 32 - 1)
+    with pytest.raises(OptionError, match=r"^90 runs or more: must be at most 89 in one sweep"):
         _ = _sweep(tmp_path, **options).stages

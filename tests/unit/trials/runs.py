@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from raylot.config import StreamRun, Study
+from raylot.config.measurement_run import MeasuringRun
 from raylot.trials.base import RunTrainable
-from raylot.trials.measurement import MeasurementTrial
+from raylot.trials.measurement import MeasurementTrial, TicketMeasurementTrial
 from raylot.trials.stream import StreamTrial
 from raylot.trials.ticket_stream import TicketStreamTrial
 from raylot.trials.tickets import TicketsTrial
@@ -26,23 +28,26 @@ _SEARCHED = (
 def trial_config(root: Path | str, save_interval: float = 0.0, **options: Any) -> dict[str, Any]:
     """The configuration of a stream's trial.
 
-    Given what is measured, it is that measurement's; given a task a search's, given a subnetwork
-    a ticket stream's.
+    Given a task, it is a search's; given a subnetwork too, a ticket stream's; given what is
+    measured, that measurement's of the stream or ticket stream.
     """
     searched = {name: options.pop(name) for name in _SEARCHED if name in options}
+    measured = searched.pop("measured", None)
     study = Study.checked(**{**TINY, **options})
     if "task" in searched:
         searched.setdefault("sparsity", 0.5)
     run: StreamRun
+    measuring: Sequence[MeasuringRun] = ()
     if "subnetwork" in searched:
         run = study.ticket_stream_run(**searched)
+        measuring = study.ticket_measurement_runs(run)
     elif "task" in searched:
         run = study.tickets_run(**searched)
-    elif measured := searched.pop("measured", None):
-        runs = study.measurement_runs(study.stream_run(**searched))
-        (run,) = (run for run in runs if run.measured == measured)
     else:
         run = study.stream_run(**searched)
+        measuring = study.measurement_runs(run)
+    if measured:
+        (run,) = (each for each in measuring if each.measured == measured)
     return run_config(run, root, save_interval)
 
 
@@ -63,13 +68,17 @@ def finish(trial: RunTrainable) -> list[dict[str, Any]]:
 def chain(
     *subnetworks: str, trainability_gap: bool = False
 ) -> list[tuple[type[RunTrainable], dict[str, Any]]]:
-    """A stream, its measurements, the tickets of one of its snapshots, and ticket streams."""
+    """A stream, the tickets of one of its snapshots, and ticket streams, with measurements."""
     return [
         (StreamTrial, {}),
         (MeasurementTrial, {"measured": "structure"}),
         *[(MeasurementTrial, {"measured": "fresh_network"})] * trainability_gap,
         (TicketsTrial, {"task": 2}),
         *((TicketStreamTrial, {"task": 2, "subnetwork": name}) for name in subnetworks),
+        *(
+            (TicketMeasurementTrial, {"task": 2, "subnetwork": name, "measured": "structure"})
+            for name in subnetworks
+        ),
     ]
 
 

@@ -74,11 +74,11 @@ def test_a_run_interrupted_after_every_step_equals_an_uninterrupted_one(
     run_all(pieces, *subnetworks, interrupt=True, **options)
     statuses = results.read(whole, "runs")["status"]
     measurements = 1 + options.get("trainability_gap", False)
-    assert statuses.tolist() == ["finished"] * (2 + measurements + len(subnetworks))
+    assert statuses.tolist() == ["finished"] * (2 + measurements + 2 * len(subnetworks))
     assert_same_tables(whole, pieces)
     artifacts = [path.relative_to(whole) for path in (whole / "artifacts").rglob("*.safetensors")]
-    # snapshots and the latest state; masks of 2 tickets and gradients
-    assert len(artifacts) == (3 + 1) + (2 + 1)
+    # of streams: snapshots and the latest state; of the search: masks of 2 tickets and gradients
+    assert len(artifacts) == (3 + 1) + (2 + 1) + len(subnetworks) * (1 + 1)
     for path in artifacts:
         assert (whole / path).read_bytes() == (pieces / path).read_bytes()
     # what a finished run has done is what was planned

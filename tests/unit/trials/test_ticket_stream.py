@@ -1,4 +1,4 @@
-"""The ticket stream trial: pairing, masks over tasks, plasticity at both ends, what it needs."""
+"""The ticket stream trial: pairing, masks over tasks, its snapshots, what it needs."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from raylot.tasks import Task
 from raylot.training import TrainingResult, train
 from raylot.trials import learning
 from raylot.trials.artifacts import masks_path, snapshot_path
+from raylot.trials.measurement import TicketMeasurementTrial
 from raylot.trials.state import tensors_from_bytes
 from raylot.trials.stream import StreamTrial
 from raylot.trials.ticket_stream import TicketStreamTrial
@@ -30,6 +31,11 @@ _SUBNETWORKS = ("ticket", "dense", "random", "reinit")
 
 def _trial(root: Path, subnetwork: str, **options: Any) -> TicketStreamTrial:
     return TicketStreamTrial(trial_config(root, task=2, subnetwork=subnetwork, **options))
+
+
+def _measurement(root: Path, subnetwork: str, **options: Any) -> TicketMeasurementTrial:
+    which = {"task": 2, "subnetwork": subnetwork, "measured": "structure"}
+    return TicketMeasurementTrial(trial_config(root, **which, **options))
 
 
 def _snapshot(root: Path, trial: TicketStreamTrial) -> dict[str, Tensor]:
@@ -145,15 +151,22 @@ def test_a_rewound_ticket_goes_on_from_where_it_was_rewound_to(tmp_path: Path) -
     assert not torch.equal(states[0]["output.weight"], snapshot["output.weight"])
 
 
-@pytest.mark.parametrize(("tasks", "measured"), [(1, {3}), (2, {3, 4}), (3, {3, 5})])
-def test_plasticity_is_measured_before_the_first_and_the_last_task(
-    tmp_path: Path, searched: dict[str, Path], tasks: int, measured: set[int]
+@pytest.mark.parametrize(
+    ("options", "measured"),
+    [({"ticket_tasks": 3}, {3}), ({"ticket_tasks": 10}, {3, 12}),
+     ({"ticket_tasks": 3, "ticket_snapshots": "1,2"}, {4, 5})],
+)  # fmt: skip
+def test_plasticity_is_measured_before_the_tasks_asked_for(
+    tmp_path: Path, searched: dict[str, Path], options: dict[str, Any], measured: set[int]
 ) -> None:
     root = _copied(searched["zero"], tmp_path)
-    trial = _trial(root, "ticket", ticket_tasks=tasks)
+    trial = _trial(root, "ticket", **options)
     finish(trial)
+    measurement = _measurement(root, "ticket", **options)
+    finish(measurement)
     rows = results.read(root, "plasticity")
-    rows = rows[rows["run_id"] == trial.run.run_id]
+    assert trial.run.run_id not in set(rows["run_id"])
+    rows = rows[rows["run_id"] == measurement.run.run_id]
     assert set(rows["task"]) == measured
     assert not rows.duplicated(["task", "layer", "metric"]).any()
 
@@ -161,7 +174,8 @@ def test_plasticity_is_measured_before_the_first_and_the_last_task(
 def test_a_pruned_network_is_measured_pruned(tmp_path: Path, searched: dict[str, Path]) -> None:
     """Its first rows too, before any training has put its pruned weights to zero."""
     root = _copied(searched["zero"], tmp_path)
-    trial = _trial(root, "ticket")
+    finish(_trial(root, "ticket"))
+    trial = _measurement(root, "ticket")
     trial.step()
     assert trial._masks is not None
     task = trial.task(3)
@@ -175,7 +189,7 @@ def test_a_pruned_network_is_measured_pruned(tmp_path: Path, searched: dict[str,
         for n in (network, dense)
     )
     whose = {"task": 3, "subnetwork": "ticket", "stream_run_id": trial.run.stream.run_id,
-             "snapshot": 2, "sparsity": 0.5, "ticket": 0}  # fmt: skip
+             "snapshot": 2, "sparsity": 0.5, "ticket": 0, "setting": trial.run.setting}  # fmt: skip
     assert [{**row, **whose} for row in expected] == trial.state.rows["plasticity"]
     assert expected != unmasked
 

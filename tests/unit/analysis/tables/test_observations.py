@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,6 @@ from raylot.analysis.tables.observations import (
     options_by_protocol,
     settings,
 )
-from raylot.analysis.tables.ticket_streams import search_protocols
 from raylot.config import TicketStreamRun
 from raylot.config.doses import NOT_GIVEN
 from raylot.results.integrity import Unfinished
@@ -156,16 +154,16 @@ def test_a_changed_network_is_another_setting(
 
 
 def test_tickets_of_plugins_are_found_again(version: Callable[[int], None]) -> None:
-    """Protocol of a ticket stream -> that of its search, where no plugin is loaded."""
+    """A ticket stream has its search's protocol, which is read where no plugin is loaded."""
     version(1)
-    named: dict[str, Any] = {"shift": "dim", "network": "mine", "metrics": "size"}
-    run = TicketStreamRun.checked(**named, intervention="clip")
+    run = TicketStreamRun.checked(shift="dim", network="mine", intervention="clip")
+    assert run.protocol == run.search.protocol
+    assert run.model_copy(update={"subnetwork": "dense"}).protocol == run.stream.protocol
     plugins.forget()
     row = {**results.option_values(run), "protocol": run.protocol}
-    assert search_protocols(pd.DataFrame([row])) == {run.protocol: run.search.protocol}
     (options,) = options_by_protocol(pd.DataFrame([row])).values()
     kept = [part.rsplit(":", 1)[0] for part in options["plugins"].split(",")]
-    assert kept == ["metric:size", "network:mine"]
+    assert kept == ["network:mine"]
 
 
 def test_an_option_that_one_protocol_lacks_is_said_in_words(tmp_path: Path) -> None:
