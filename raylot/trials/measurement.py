@@ -15,7 +15,7 @@ from raylot.config.measurement_run import MeasuringRun
 from raylot.foundation.names import WHOLE_NETWORK
 from raylot.foundation.randomness import RandomKey
 from raylot.trials.artifacts import snapshot_path
-from raylot.trials.learning import OnTasks, data_order
+from raylot.trials.on_tasks import OnTasks, data_order
 from raylot.trials.subnetwork import OnSubnetwork
 
 

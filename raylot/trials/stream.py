@@ -16,7 +16,7 @@ from raylot.foundation.randomness import RandomKey
 from raylot.tasks import Task
 from raylot.trials.artifacts import latest_path, snapshot_path
 from raylot.trials.base import NotReproducedError
-from raylot.trials.learning import OnTasks, data_order
+from raylot.trials.on_tasks import OnTasks, data_order
 
 #: Beginnings of the names of a network's and an optimizer's tensors in a saved state.
 _NETWORK, _OPTIMIZER = "network/", "optimizer/"

@@ -11,7 +11,7 @@ from raylot.networks.initialisation import reinitialised
 from raylot.tickets import TicketSearch, masks_from_tensors
 from raylot.training import Masks
 from raylot.trials.artifacts import masks_path, snapshot_path, start_search
-from raylot.trials.learning import OnTasks
+from raylot.trials.on_tasks import OnTasks
 
 
 class OnSubnetwork(OnTasks):

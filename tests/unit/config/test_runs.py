@@ -518,6 +518,25 @@ def test_training_steps_of_tickets(options: dict[str, Any], trainings: int, more
     assert run.training_steps == trainings * 450 + more
 
 
+def test_a_longer_ticket_stream_has_the_snapshots_of_a_shorter_one() -> None:
+    found = [TicketStreamRun(ticket_tasks=n).ticket_snapshots for n in (1, 9, 10, 99, 100, 1001)]
+    assert found == [(0,), (0,), (0, 9), (0, 9), (0, 9, 99), (0, 9, 99, 999)]
+
+
+def test_a_measurement_of_a_ticket_stream_needs_it_up_to_its_last_snapshot() -> None:
+    options = {"seed": 1, "task": 10, "ticket_tasks": 20, "ticket_snapshots": (0, 4)}
+    run = TicketMeasurementRun(**options, measured="ntk")
+    learner = TicketStreamRun(**options)
+    assert type(run.learner) is TicketStreamRun
+    assert run.learner.run_id == run.parent.run_id == learner.run_id
+    assert run.parent.extent == {"ticket_tasks": 5, "ticket_snapshots": [0, 4]}
+    assert run.is_covered_by({"ticket_snapshots": [0, 4, 9]})
+    assert (run.training_steps, run.steps_beyond({"ticket_snapshots": [0]})) == (0, 0)
+    other = TicketMeasurementRun(**options, measured="ntk", ntk_examples=8)
+    assert other.run_id != run.run_id
+    assert other.learner.run_id == learner.run_id
+
+
 def test_training_steps_of_a_ticket_stream() -> None:
     assert TicketStreamRun(ticket_tasks=3).training_steps == 3 * 450
 

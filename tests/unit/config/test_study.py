@@ -314,6 +314,19 @@ def test_runs_take_their_options_from_the_study() -> None:
     assert "0.7" in refusal(lambda: study.tickets_run(task=10, sparsity=0.7))
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("0,5", "ticket_snapshots=5: must be less than ticket_tasks=5"),
+        ("0,0", "ticket_snapshots=0,0: must be numbers of new tasks from 0 to ticket_tasks - 1"),
+        ("-1", "ticket_snapshots=-1: must be numbers of new tasks from 0 to ticket_tasks - 1"),
+        ("all", "ticket_snapshots=all: must be numbers of new tasks from 0 to ticket_tasks - 1"),
+    ],
+)
+def test_snapshots_of_ticket_streams_lie_in_them(given: str, told: str) -> None:
+    assert refusal(lambda: Study.checked(ticket_tasks=5, ticket_snapshots=given)).startswith(told)
+
+
 def test_ticket_streams_take_their_options_from_the_study() -> None:
     study = Study.checked(
         ticket_tasks=7, tickets=2, rounds="0.8:4,0.9:5", lr=0.5, criterion="movement"

@@ -89,7 +89,7 @@ def two_seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A storage with a finished sweep over two seeds and two sparsities."""
     root = tmp_path_factory.mktemp("two_seeds")
     outcome = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES).run()
-    assert (outcome.finished, outcome.missing, outcome.interrupted) == (2 + 4 + 8 + 4, 0, False)
+    assert (outcome.finished, outcome.missing, outcome.interrupted) == (2 + 4 + 8 + 4 + 4, 0, False)
     assert not outcome.failures
     return root
 
@@ -113,13 +113,13 @@ def test_a_storage_in_a_folder_of_any_name_is_opened_again(
 def test_a_widened_search_space_computes_only_what_is_new(tmp_path: Path, two_seeds: Path) -> None:
     """And neither order, nor concurrency, nor Tune itself changes what that is."""
     first = _sweep(tmp_path, [0], [0.8], **_THREE_STAGES)
-    _computed_here(first, 0, 1, 2, 3)
+    _computed_here(first, 0, 1, 2, 3, 4)
     assert first.finished()
     before = _written(tmp_path)
     again = _sweep(tmp_path, [1, 0], [0.8, 0.5], max_concurrent=1, **_THREE_STAGES)
     ended = ended_runs(again.storage)
-    assert [len(stage.missing(ended)) for stage in again.stages] == [1, 2, 6, 2]
-    assert again.run().finished == 2 + 4 + 8 + 4
+    assert [len(stage.missing(ended)) for stage in again.stages] == [1, 2, 6, 2, 2]
+    assert again.run().finished == 2 + 4 + 8 + 4 + 4
     after = _written(tmp_path)
     assert {path: after[path] for path in before} == before
     assert_same_tables(two_seeds, tmp_path)
@@ -128,7 +128,9 @@ def test_a_widened_search_space_computes_only_what_is_new(tmp_path: Path, two_se
 def test_a_finished_sweep_starts_nothing(two_seeds: Path) -> None:
     before = _written(two_seeds)
     experiments = list((two_seeds / "tune").iterdir())
-    assert _sweep(two_seeds, [0, 1], [0.5, 0.8], **_THREE_STAGES).run().finished == 2 + 4 + 8 + 4
+    assert (
+        _sweep(two_seeds, [0, 1], [0.5, 0.8], **_THREE_STAGES).run().finished == 2 + 4 + 8 + 4 + 4
+    )
     assert _written(two_seeds) == before
     assert list((two_seeds / "tune").iterdir()) == experiments
 
@@ -171,7 +173,7 @@ def test_what_is_damaged_or_gone_is_named_and_computed_again(
         else:
             file.write_bytes(file.read_bytes()[:kept])
     outcome = sweep.run()
-    assert (outcome.finished, outcome.missing, outcome.lost) == (2 + 4 + 8 + 4, 0, [])
+    assert (outcome.finished, outcome.missing, outcome.lost) == (2 + 4 + 8 + 4 + 4, 0, [])
     said = capfd.readouterr().err
     assert f"damaged: tables/tickets/{ticket.run_id}.parquet: " in said
     assert f"damaged: {snapshot}: " in said
@@ -208,8 +210,8 @@ def test_tickets_of_a_diverged_stream_are_left_out_where_it_left_no_snapshot(
     outcome = sweep.run()
     # The stream diverges on task 0, as do the tickets there; the snapshot of task 2 is missing.
     # Both measurements measure the snapshot of task 0.
-    assert (outcome.finished, outcome.diverged, outcome.missing) == (2, 2, 3)
-    assert outcome.blocked == 3, "these tickets, and the streams of both"
+    assert (outcome.finished, outcome.diverged, outcome.missing) == (2, 2, 5)
+    assert outcome.blocked == 5, "these tickets, the streams of both, and their measurements"
     assert not outcome.failures
     assert not (tmp_path / "tune").exists(), "nothing was there to start"
     assert "2 diverged" in outcome.summary()
@@ -223,7 +225,7 @@ def test_any_option_can_be_searched(tmp_path: Path) -> None:
         {"task": 0, "sparsity": 0.8, "criterion": tune.grid_search(["movement", "random"])},
         {"ticket": tune.grid_search([0, 1])},
     )
-    streams, _, tickets, ticket_streams = (stage.runs for stage in sweep.stages)
+    streams, _, tickets, ticket_streams, _ = (stage.runs for stage in sweep.stages)
     assert [run.hidden for run in streams] == [(6,), (5, 5)]
     found = [(run.hidden, getattr(run, "criterion", "")) for run in tickets]
     assert found == [(h, c) for h in ((6,), (5, 5)) for c in ("movement", "random")]
@@ -367,7 +369,7 @@ def test_ticket_streams_are_of_the_snapshots_and_sparsities_asked_for(tmp_path: 
 
 def test_ticket_streams_wait_for_their_tickets(tmp_path: Path) -> None:
     sweep = _sweep(tmp_path, [0], [0.5], trainability_gap=False, **_THREE_STAGES)
-    streams, _, tickets, ticket_streams = sweep.stages
+    streams, _, tickets, ticket_streams, _ = sweep.stages
     (stream,) = streams.runs
     search = next(run for run in tickets.runs if run.task == 2)  # type: ignore[attr-defined]
 
@@ -451,7 +453,7 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
     tasks, snapshots = results.read(two_seeds, "tasks"), results.read(two_seeds, "snapshots")
     with TensorBoardServer(two_seeds / "tune") as board:
         along = 2 * 2  # a stream's searches at one sparsity, together
-        tags = board.tags(runs=2 + 4 + 8 + 4 + along)
+        tags = board.tags(runs=2 + 4 + 8 + 4 + 4 + along)
         for name in tags:
             if "/stream_" in name and "_sparsity=" in name:
                 along -= 1
@@ -465,6 +467,9 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
             run_id = name.rpartition("_")[2]
             own = tasks[tasks["run_id"] == run_id].sort_values("task")
             kind = name.split("/")[1].partition("_seed")[0]
+            if kind == "ticket_measurement":
+                assert list(board.scalars(name, "ticket_measurement/effective_rank")) == [0]
+                continue
             if kind == "measurement":
                 measured = "trainability_gap" if "_fresh_network_" in name else "effective_rank"
                 assert list(board.scalars(name, f"measurement/{measured}")) == [0, 1]
@@ -473,7 +478,6 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
                 for measure in ("test_accuracy", "test_loss"):
                     curve = board.scalars(name, f"{kind}/{measure}")
                     assert curve == pytest.approx(dict(enumerate(own[measure])))
-                assert (f"{kind}/effective_rank" in tags[name]) is (kind == "ticket_stream")
                 continue
             # dense training, a round with its overlap, controls
             assert list(board.scalars(name, "tickets/dense_accuracy")) == [0]
@@ -486,7 +490,7 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
             )
         assert along == 0
         compared = board.hparams()
-    assert len(compared) == 2 + 4 + 8 + 4
+    assert len(compared) == 2 + 4 + 8 + 4 + 4
     # TensorBoard begins with the first five: runs that have them are what it shows
     names = sorted({name for _, measures in compared for name in measures})[:5]
     with_these = [options["kind"] for options, own in compared if set(names) <= own.keys()]

@@ -17,7 +17,7 @@ from raylot.masks.pruning import zero_pruned
 from raylot.storage import Storage
 from raylot.tasks import Task
 from raylot.training import TrainingResult, train
-from raylot.trials import learning
+from raylot.trials import on_tasks
 from raylot.trials.artifacts import masks_path, snapshot_path
 from raylot.trials.measurement import TicketMeasurementTrial
 from raylot.trials.state import tensors_from_bytes
@@ -62,7 +62,7 @@ def test_all_subnetworks_see_the_same_tasks_in_the_same_order(
             seen.append((options["key"], task))
         return train(network, task, **options)
 
-    monkeypatch.setattr(learning, "train", watched)
+    monkeypatch.setattr(on_tasks, "train", watched)
     run_all(tmp_path, *_SUBNETWORKS)
     assert len(seen) == 4 * 3
     for step in range(3):

@@ -18,9 +18,8 @@ from raylot.analysis import command, correlation, plastic_parameters, ticket_pla
 from raylot.analysis.figures import figures
 from raylot.analysis.report import report
 from raylot.analysis.tables import tables
-from raylot.config import Study
 from raylot.storage import Storage
-from tests.unit.analysis.studies import falling, falling_metrics, finish, write_study
+from tests.unit.analysis.studies import falling, falling_metrics, write_study
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -199,20 +198,6 @@ def test_free_texts_are_printable(study: Path) -> None:
     found = tables.read(Storage(study), "runs").set_index("run_id").loc[row["run_id"]]
     assert found["error"] == "\\x1b[2Jgone\\x07"
     assert found["hidden"].isprintable()
-
-
-def test_ticket_streams_with_options_that_do_not_exist(
-    study: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Their searches cannot be told: they are left out, and all others are reported on."""
-    run = Study.checked(tasks=5, snapshots="0,2,4", ticket_tasks=1).ticket_stream_run(
-        shift="stationary", seed=0, task=4, sparsity=0.8, subnetwork="ticket"
-    )
-    finish(study, run)
-    row = next(iter(results.read_run(Storage(study), "runs", run.run_id) or []))
-    results.write(Storage(study), "runs", run.run_id, [{**row, "lr": -1.0}])
-    assert _run(report.main, study) == 0
-    assert f"protocol {run.protocol}: left out, as lr=-1.0: must be a number in" in caplog.text
 
 
 @pytest.mark.parametrize("main", [ticket_plasticity.main, plastic_parameters.main])
