@@ -128,7 +128,8 @@ def test_a_widened_search_space_computes_only_what_is_new(tmp_path: Path, two_se
 def test_a_finished_sweep_starts_nothing(two_seeds: Path) -> None:
     before = _written(two_seeds)
     experiments = list((two_seeds / "tune").iterdir())
-    assert (
+    expected = 2 + 4 + 8 + 4 + 4
+    assert _sweep(two_seeds, [0, 1], [0.5, 0.8], **_THREE_STAGES).run().finished == expected
         _sweep(two_seeds, [0, 1], [0.5, 0.8], **_THREE_STAGES).run().finished == 2 + 4 + 8 + 4 + 4
     )
     assert _written(two_seeds) == before
