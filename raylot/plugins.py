@@ -123,7 +123,7 @@ def metric(
             `raylot.plasticity.LayerActivations` (``layer.outputs``: ``examples x units``).
             ``"weights"``, ``"gradients"``: the same for each prunable layer, with a tensor of its
             live weights, or of the gradient of the mean loss in them; masked ones come flat.
-            ``options`` are the run's `raylot.config.PlasticityOptions`.
+            ``options`` has the study's ``probe_size`` and ``dormant_threshold``.
         combine: ``combine(values, sizes)``, which returns the whole network's value from the values
             of the layers and their numbers of units or weights; None: the mean of the values,
             weighted with these numbers. Not for ``of="network"``.

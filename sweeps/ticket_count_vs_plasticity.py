@@ -19,8 +19,9 @@ from raylot.sweep import Space, study_spaces
 
 
 def spaces(study: Study) -> tuple[Space, Space, Space]:
-    """The search spaces, in Ray Tune's terms; every option of the configuration can be searched.
+    """The search spaces, in Ray Tune's terms.
 
+    Every option that decides what is trained can be searched.
     ``--search`` adds parameters of shifts and interventions. To search another option, write
     ``from ray import tune`` here (not at the top, where ``--help`` would wait for it), and add it
     to a copy: ``{**streams, "lr": tune.grid_search([0.001, 0.01])}``.

@@ -325,7 +325,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     observations = observe(storage, options.pairing)
     for name, known in (("measure", observations.measures), ("tickets", TICKET_MEASURES)):
         if (given := getattr(options, name)) not in known:
-            raise OptionError(f"{name}={given}: must be one of {', '.join(known)}")
+            settings_of_it = [one for one in known if one.startswith(f"{given}(")]
+            accepted = ", ".join(settings_of_it or known)
+            raise OptionError(f"{name}={given}: must be one of {accepted}")
     pair, confidence = (options.tickets, options.measure), options.confidence
     how = {"resamples": options.resamples, "confidence": confidence, "seed": options.seed}
     correlations = correlate_all(observations, options.pairing, options.tickets, **how)

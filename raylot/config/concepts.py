@@ -292,18 +292,8 @@ class StreamOptions(Options, title="stream"):
         return tuple(sorted(value))
 
 
-class FreshNetworkOptions(Options):
-    """Whether snapshots are compared with fresh networks."""
-
-    trainability_gap: bool = option(
-        True,
-        "train a fresh network on each snapshot's task too, to measure the trainability gap",
-        role="extent",
-    )
-
-
-class PlasticityOptions(NamingOptions, FreshNetworkOptions, title="plasticity"):
-    """How a snapshot's plasticity is measured."""
+class ProbeOptions(Options):
+    """How the units of a snapshot are observed: what metrics of plugins may depend on."""
 
     probe_size: int = option(
         512, "training inputs of the new task on which activations are measured", ge=2, le=60000,
@@ -313,6 +303,11 @@ class PlasticityOptions(NamingOptions, FreshNetworkOptions, title="plasticity"):
         0.025, "tau: a unit is dormant if its mean |activation| is at most this share of "
         "its layer's mean (Sokar et al. 2023)", ge=0, le=1, role="measurement",
     )  # fmt: skip
+
+
+class PlasticityOptions(NamingOptions, ProbeOptions, title="plasticity"):
+    """How a snapshot's plasticity is measured."""
+
     ntk_examples: int = option(
         32, "inputs of the probe (at most probe_size) between which the empirical NTK is measured; "
         "0: not measured", ge=0, le=4096, off=32, role="measurement",
@@ -325,6 +320,12 @@ class PlasticityOptions(NamingOptions, FreshNetworkOptions, title="plasticity"):
         option(
             None, "metrics of plugins, measured beside those built in", off=None, role="measurement"
         )
+    )
+
+    trainability_gap: bool = option(
+        True,
+        "train a fresh network on each snapshot's task too, to measure the trainability gap",
+        role="extent",
     )
 
     @field_validator("metrics")

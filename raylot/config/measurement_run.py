@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import model_validator
@@ -19,14 +18,18 @@ from raylot.config.runs import (
 )
 from raylot.foundation import registry
 
-Measured = Literal["structure", "sharpness", "ntk", "metric", "fresh_network"]
+Measured = Literal[
+    "weights", "structure", "dormant", "sharpness", "ntk", "metric", "fresh_network"
+]  # fmt: skip
 
 #: What is measured, each of it by a run of its own -> the options that decide how. A plugin's
-#: metric may read the first two.
+#: metric may read the first two. The empirical NTK needs no larger probe than its own examples.
 MEASURED_WITH: dict[str, tuple[str, ...]] = {
-    "structure": ("probe_size", "dormant_threshold"),
+    "weights": (),
+    "structure": ("probe_size",),
+    "dormant": ("probe_size", "dormant_threshold"),
     "sharpness": ("probe_size", "sharpness_iterations"),
-    "ntk": ("probe_size", "ntk_examples"),
+    "ntk": ("ntk_examples",),
     "metric": ("probe_size", "dormant_threshold", "metrics"),
     "fresh_network": ("trainability_gap",),
 }
@@ -39,19 +42,6 @@ _NOTHING = {
     "trainability_gap": False,
 }
 
-
-def measured_alone(measured: str) -> Mapping[str, Any]:
-    """Maps each option of `PlasticityOptions` that a measurement does not use to a value at which
-    it does nothing.
-
-    Args:
-        measured: one of `MEASURED_WITH`.
-    """
-    fields = PlasticityOptions.model_fields
-    used = MEASURED_WITH[measured]
-    return {n: _NOTHING.get(n, f.default) for n, f in fields.items() if n not in used}
-
-
 #: Options of a measurement that say what is measured, which the name of its metric says too.
 _SAY_WHAT = {"metrics", "trainability_gap"}
 
@@ -63,8 +53,9 @@ class MeasuringRun(RunOnStream, PlasticityOptions):
     """
 
     measured: Measured = option(
-        "structure", "activations, weights and gradients; the sharpness; the empirical NTK; a "
-        "plugin's metric; or how a fresh network learns the snapshots' tasks", role="measurement",
+        "structure", "weights; activations and gradients (structure); dormant units; the "
+        "sharpness; the empirical NTK; a plugin's metric; or how a fresh network learns the "
+        "snapshots' tasks", role="measurement",
     )  # fmt: skip
 
     @model_validator(mode="after")
@@ -79,7 +70,13 @@ class MeasuringRun(RunOnStream, PlasticityOptions):
 
     @model_validator(mode="after")
     def _other_options_do_nothing(self) -> Self:
-        self.__dict__.update(measured_alone(self.measured))
+        if self.measured == "ntk":
+            self.__dict__["ntk_examples"] = min(self.ntk_examples, self.probe_size)
+        for name, field in PlasticityOptions.model_fields.items():
+            if name not in MEASURED_WITH[self.measured]:
+                self.__dict__[name] = _NOTHING.get(name, field.default)
+        if self.measured == "ntk":
+            self.__dict__["probe_size"] = max(self.ntk_examples, 2)
         if not self.metrics:
             self.__dict__["plugins"] = registry.without(self.plugins, {"metric"})
         return self
@@ -157,7 +154,7 @@ def measurements(
     chosen = {name: getattr(options, name) for name in PlasticityOptions.model_fields}
     of_learner = learner.model_dump(exclude={"plugins"})
     has_fresh = options.trainability_gap and learner is learner.stream
-    which: list[dict[str, Any]] = [{"measured": "structure"}]
+    which: list[dict[str, Any]] = [{"measured": one} for one in ("weights", "structure", "dormant")]
     which += [{"measured": "sharpness"}] if options.sharpness_iterations else []
     which += [{"measured": "ntk"}] if options.ntk_examples else []
     which += [{"measured": "fresh_network"}] if has_fresh else []

@@ -9,23 +9,15 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from raylot.config.concepts import (
-    FreshNetworkOptions,
     PlasticParameterOptions,
     TicketOptions,
     TicketSearchOptions,
     TicketSnapshotOptions,
 )
-from raylot.config.measurement_run import MeasurementRun, MeasuringRun, measured_alone
+from raylot.config.measurement_run import MeasuringRun
 from raylot.config.options import option, role_of
-from raylot.config.runs import (
-    RunOnStream,
-    StreamRun,
-    compared_options,
-    concepts_of,
-    short_hash,
-)
+from raylot.config.runs import RunOnStream, StreamRun, compared_options, short_hash
 from raylot.foundation import registry
-from raylot.foundation.science import versions_of
 
 Subnetwork = Literal["ticket", "dense", "random", "reinit"]
 
@@ -33,7 +25,7 @@ Subnetwork = Literal["ticket", "dense", "random", "reinit"]
 _SEARCH_OF_DENSE = {"task", "rewind_steps"}
 
 
-class TicketsRun(RunOnStream, TicketSearchOptions, PlasticParameterOptions, FreshNetworkOptions):
+class TicketsRun(RunOnStream, TicketSearchOptions, PlasticParameterOptions):
     """All tickets of one snapshot of one stream at one sparsity.
 
     Ticket k and network k of a control depend on k alone, so that more can be added later.
@@ -42,10 +34,7 @@ class TicketsRun(RunOnStream, TicketSearchOptions, PlasticParameterOptions, Fres
     kind: ClassVar[str] = "tickets"
     growing: ClassVar[frozenset[str]] = frozenset(
         name
-        for name, field in {
-            **TicketOptions.model_fields,
-            **FreshNetworkOptions.model_fields,
-        }.items()
+        for name, field in TicketOptions.model_fields.items()
         if role_of(field) in ("extent", "verdict")
     )
 
@@ -84,25 +73,14 @@ class TicketsRun(RunOnStream, TicketSearchOptions, PlasticParameterOptions, Fres
         own = self.identity(type(self).model_fields.keys() - others)
         return short_hash({"kind": self.kind, "stream": self.stream.run_id, **own})
 
-    @functools.cached_property
+    @property
     def parent(self) -> StreamRun:
-        """The fresh network's measurement, whose gap the search notes, or else the stream."""
-        return self.fresh_network if self.trainability_gap else self.snapshot_stream
+        return self.snapshot_stream
 
     @property
     def snapshot_stream(self) -> StreamRun:
         """The stream, as far as this run needs it."""
         return self.stream.model_copy(update={"tasks": self.task + 1, "snapshots": (self.task,)})
-
-    @functools.cached_property
-    def fresh_network(self) -> MeasurementRun:
-        """The measurement of the snapshot's trainability gap."""
-        options = {**self.snapshot_stream.__dict__, **measured_alone("fresh_network")}
-        options |= {"measured": "fresh_network", "trainability_gap": True}
-        options["versions"] = versions_of(concepts_of(MeasurementRun.kind, options))
-        run = MeasurementRun.model_construct(**options)
-        run.__dict__["stream"] = self.stream  # so that its identity is computed once for all
-        return run
 
     @property
     def measures_plasticity_apart(self) -> bool:

@@ -7,9 +7,9 @@ from pathlib import Path
 #: The ``layer`` of a value that is about the whole network.
 WHOLE_NETWORK = "all"
 
-#: Measures of how well a snapshot learns its task: columns of the table ``snapshots``, and values
-#: of ``metric`` in ``plasticity``.
-PERFORMANCE = ("test_accuracy", "online_accuracy", "learning_speed", "trainability_gap")
+#: Measures of how well the stream's network learns a snapshot's task: columns of the table
+#: ``snapshots``, and values of ``metric`` in ``plasticity``.
+PERFORMANCE = ("test_accuracy", "online_accuracy", "learning_speed")
 
 #: Values of the column ``control`` of the table ``tickets``.
 TICKET, DENSE, RANDOM, SHUFFLED, REINIT = "ticket", "dense", "random", "shuffled", "reinit"
@@ -37,7 +37,7 @@ BUILT_IN: dict[str, tuple[str, ...]] = {
         "dead_fraction", "dormant_fraction", "unit_sign_entropy", "effective_rank", "stable_rank",
         "srank", "weight_norm", "weight_magnitude", "distance_from_init", "gradient_norm",
         "gradient_zero_fraction", "sharpness", "ntk_effective_rank", "ntk_condition_number",
-        *PERFORMANCE,
+        *PERFORMANCE, "trainability_gap",
     ),
 }  # fmt: skip
 

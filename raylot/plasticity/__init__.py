@@ -2,7 +2,7 @@
 
 `measure` computes all of them on a copy of the network and a fixed probe of training inputs of the
 next task. How well the network learns that task (test and online accuracy, learning speed,
-trainability gap) shows in training: see ``trials/stream.py``.
+trainability gap) shows in training: see ``trials/``.
 
 Each file has a table of metrics by name. A metric never fails `measure`: what cannot be computed is
 NaN, with a reason.
@@ -18,14 +18,15 @@ from raylot.plasticity.activations import (
 )
 from raylot.plasticity.curvature import sharpness
 from raylot.plasticity.kernel import condition_number, empirical_ntk
-from raylot.plasticity.measurement import Probe, measure
+from raylot.plasticity.measurement import ALL_BUILT_IN, GROUPS, Probe, measure
 from raylot.plasticity.metric import mean, root_sum_of_squares, weighted_mean
 from raylot.plasticity.spectrum import effective_rank, singular_values, srank, stable_rank
 from raylot.plasticity.weights import mean_magnitude, norm, zero_fraction
 
 __all__ = [
-    "LayerActivations", "Probe", "condition_number", "dead_fraction", "dormant_fraction",
-    "dormant_units", "effective_rank", "empirical_ntk", "mean", "mean_magnitude", "measure", "norm",
+    "ALL_BUILT_IN", "GROUPS", "LayerActivations", "Probe", "condition_number", "dead_fraction",
+    "dormant_fraction", "dormant_units", "effective_rank", "empirical_ntk", "mean",
+    "mean_magnitude", "measure", "norm",
     "recorded_activations", "root_sum_of_squares", "sharpness", "singular_values", "srank",
     "stable_rank", "unit_sign_entropy", "weighted_mean", "zero_fraction",
 ]  # fmt: skip

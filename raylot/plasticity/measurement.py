@@ -7,7 +7,7 @@ import copy
 import functools
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from raylot.config import PlasticityOptions
+from raylot.config.concepts import ProbeOptions
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
@@ -43,6 +44,17 @@ from raylot.training import Masks
 
 Row = dict[str, Any]
 
+#: raylot's own metrics of weights, of dormant units, and the other ones of units and gradients.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "weights": (*WEIGHT_METRICS, *DISTANCE_METRICS),
+    "dormant": ("dormant_fraction",),
+    "structure": (
+        *(name for name in ACTIVATION_METRICS if name != "dormant_fraction"),
+        *GRADIENT_METRICS,
+    ),
+}
+ALL_BUILT_IN = tuple(name for group in GROUPS.values() for name in group)
+
 
 @dataclass(frozen=True, eq=False)
 class Probe:
@@ -53,7 +65,7 @@ class Probe:
         inputs: some training inputs of the next task, as the network sees them:
             ``examples x ...``, float32.
         labels: their labels: ``examples``, int64.
-        options: the run's options.
+        options: ``probe_size`` and ``dormant_threshold`` of the study.
         masks: survivors by parameter name; a dense network has none.
         initial: the network's state at initialisation, if known.
     """
@@ -61,7 +73,7 @@ class Probe:
     network: nn.Module
     inputs: Tensor
     labels: Tensor
-    options: PlasticityOptions
+    options: ProbeOptions
     masks: Masks
     initial: Mapping[str, Tensor] | None
 
@@ -85,7 +97,7 @@ def measure(
     initial: Mapping[str, Tensor] | None = None,
     masks: Masks | None = None,
     note: Note | None = None,
-    built_in: bool = True,
+    built_in: Collection[str] = ALL_BUILT_IN,
 ) -> list[Row]:
     """Measures a network's structure on a probe of a task's training split.
 
@@ -101,7 +113,7 @@ def measure(
             all other weights. A layer without survivors has norms of 0, and NaN for means.
         note: called with a line for everything that cannot be computed, which says why. None: each
             line becomes a Python warning.
-        built_in: whether to measure raylot's own metrics of activations, weights and gradients.
+        built_in: which of raylot's own metrics of activations, weights and gradients to measure.
 
     Returns:
         Rows with layer, metric and value: per layer, named after its weight's module, and for
@@ -121,8 +133,11 @@ def measure(
         index = torch.from_numpy(chosen).to(task.train_labels.device)
         inputs, labels = task.scale(task.train_inputs[index]), task.train_labels[index]
         measured = copied(network).float().eval()
-        probe = Probe(measured, inputs, labels, options, _placed(measured, masks), initial)
-        found = _measured(probe, key, reasons.append, built_in)
+        seen = ProbeOptions(
+            probe_size=options.probe_size, dormant_threshold=options.dormant_threshold
+        )
+        probe = Probe(measured, inputs, labels, seen, _placed(measured, masks), initial)
+        found = _measured(probe, options, key, reasons.append, built_in)
     for reason in dict.fromkeys(reasons):
         if note is None:
             warnings.warn(reason, stacklevel=2)
@@ -131,12 +146,15 @@ def measure(
     return found
 
 
-def _measured(probe: Probe, key: RandomKey, note: Note, built_in: bool) -> list[Row]:
+def _measured(
+    probe: Probe, options: PlasticityOptions, key: RandomKey, note: Note, built_in: Collection[str]
+) -> list[Row]:
     """Measures everything on a probe; may change the probe's network."""
-    of_activations = _metrics(ACTIVATION_METRICS, "activations", probe.options, built_in)
-    of_weights = _metrics(WEIGHT_METRICS, "weights", probe.options, built_in)
-    of_gradients = _metrics(GRADIENT_METRICS, "gradients", probe.options, built_in)
-    weights = _weights(probe.network, note) if of_weights or of_gradients else {}
+    of_activations = _metrics(ACTIVATION_METRICS, "activations", options, built_in)
+    of_weights = _metrics(WEIGHT_METRICS, "weights", options, built_in)
+    of_gradients = _metrics(GRADIENT_METRICS, "gradients", options, built_in)
+    of_distances = {n: metric for n, metric in DISTANCE_METRICS.items() if n in built_in}
+    weights = _weights(probe.network, note) if of_weights or of_gradients or of_distances else {}
     values = {name: weight.detach() for name, weight in weights.items()}
     with recorded_activations(probe.network) as layers:
         loss = F.cross_entropy(probe.network(probe.inputs), probe.labels)
@@ -146,8 +164,11 @@ def _measured(probe: Probe, key: RandomKey, note: Note, built_in: bool) -> list[
             "recurrent module computed anything"
         )
     gradients = _gradients(loss, weights, note) if of_gradients else {}
-    curvature = [*_sharpness_rows(probe, loss, key, note), *_kernel_rows(probe, note)]
-    added = list(_network_rows(probe, note))
+    curvature = [
+        *_sharpness_rows(probe, loss, options.sharpness_iterations, key, note),
+        *_kernel_rows(probe, options.ntk_examples, note),
+    ]
+    added = list(_network_rows(probe, options, note))
     found: list[Row] = []
     if of_activations:
         outputs = [layer.outputs for layer in layers.values()]
@@ -156,9 +177,9 @@ def _measured(probe: Probe, key: RandomKey, note: Note, built_in: bool) -> list[
             _are_finite("activations", outputs, note), probe.options, note,
         )  # fmt: skip
     found += _weight_rows("weights", of_weights, values, probe, note)
-    if built_in and probe.initial is not None:
+    if of_distances and probe.initial is not None:
         moved = _moved(values, probe.initial)
-        found += _weight_rows("weights", DISTANCE_METRICS, moved, probe, note)
+        found += _weight_rows("weights", of_distances, moved, probe, note)
     found += _weight_rows("gradients", of_gradients, gradients, probe, note)
     return [*found, *curvature, *added]
 
@@ -250,8 +271,9 @@ def _weight_rows(
     return list(rows(metrics, live, sizes, finite, probe.options, note))
 
 
-def _sharpness_rows(probe: Probe, loss: Tensor, key: RandomKey, note: Note) -> Iterator[Row]:
-    iterations = probe.options.sharpness_iterations
+def _sharpness_rows(
+    probe: Probe, loss: Tensor, iterations: int, key: RandomKey, note: Note
+) -> Iterator[Row]:
     if not iterations:
         return
 
@@ -266,8 +288,8 @@ def _sharpness_rows(probe: Probe, loss: Tensor, key: RandomKey, note: Note) -> I
     yield whole_network_row("sharpness", value)
 
 
-def _kernel_rows(probe: Probe, note: Note) -> Iterator[Row]:
-    inputs = probe.inputs[: probe.options.ntk_examples]
+def _kernel_rows(probe: Probe, examples: int, note: Note) -> Iterator[Row]:
+    inputs = probe.inputs[:examples]
     if not len(inputs):
         return
     both = " and ".join(KERNEL_METRICS)
@@ -284,8 +306,8 @@ def _kernel_rows(probe: Probe, note: Note) -> Iterator[Row]:
         yield whole_network_row(name, None if spectrum is None else of_spectrum(spectrum))
 
 
-def _network_rows(probe: Probe, note: Note) -> Iterator[Row]:
-    metrics = _added("network", probe.options)
+def _network_rows(probe: Probe, options: PlasticityOptions, note: Note) -> Iterator[Row]:
+    metrics = _added("network", options)
     finite = not metrics or _are_finite("parameters", probe.network.parameters(), note)
     for name, metric in metrics.items():
         value = None
@@ -304,9 +326,9 @@ def _metrics(
     metrics: Mapping[str, Metric[Layer]],
     of: registry.Observed,
     options: PlasticityOptions,
-    built_in: bool,
+    built_in: Collection[str],
 ) -> dict[str, Metric[Layer]]:
-    """Returns built-in metrics, and those of plugins that look at the same kind of thing."""
+    """Returns the wanted built-in metrics, and those of plugins that look at the same thing."""
     added = {
         name: Metric[Layer](
             functools.partial(_of_copy, name, metric.function),
@@ -314,7 +336,7 @@ def _metrics(
         )
         for name, metric in _added(of, options).items()
     }
-    return {**(metrics if built_in else {}), **added}
+    return {**{name: own for name, own in metrics.items() if name in built_in}, **added}
 
 
 def _of_copy(name: str, function: Callable[..., Any], layer: Any, options: Any) -> float:

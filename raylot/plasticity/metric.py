@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from raylot.config import PlasticityOptions
+from raylot.config.concepts import ProbeOptions
 from raylot.foundation import registry
 from raylot.foundation.names import WHOLE_NETWORK
 
@@ -27,7 +27,7 @@ class Metric(Generic[Layer]):
         combine: returns the whole network's value from the layers' values and sizes.
     """
 
-    of_layer: Callable[[Layer, PlasticityOptions], float]
+    of_layer: Callable[[Layer, ProbeOptions], float]
     combine: Callable[[Sequence[float], Sequence[int]], float]
 
 
@@ -70,7 +70,7 @@ def rows(
     layers: Mapping[str, Layer],
     sizes: Sequence[int],
     finite: bool,
-    options: PlasticityOptions,
+    options: ProbeOptions,
     note: Note,
 ) -> Iterator[dict[str, Any]]:
     """Yields a row (layer, metric, value) per metric and layer, and per metric for the network.

@@ -44,14 +44,13 @@ class Manifest(BaseModel):
     """An ended run's account of itself; its fields are columns of ``runs``.
 
     Attributes:
-        run_id, kind, status, error, seconds, plasticity_seconds: as in ``runs``.
+        run_id, kind, status, error, seconds: as in ``runs``.
         files: table -> rows that the run wrote, and the digest of its file; artifact that it left
             for others -> fingerprint.
         inputs: artifact of another run that the run started from -> fingerprint.
         tasks: of a stream.
         snapshots: of a stream or of a measurement, as ``0,10,20``.
-        tickets, random_masks, shuffled_masks, reinit_tickets, tolerance, trainability_gap: of a
-            ticket search.
+        tickets, random_masks, shuffled_masks, reinit_tickets, tolerance: of a ticket search.
         ticket_tasks: of a ticket stream.
         ticket_snapshots: of a ticket stream or of its measurement, as ``0,9``.
     """
@@ -64,7 +63,6 @@ class Manifest(BaseModel):
     inputs: Json[dict[_Artifact, str]] | None = None
     error: str | None = None
     seconds: float | None = None
-    plasticity_seconds: float | None = None
     tasks: int | None = None
     snapshots: _Tasks | None = None
     tickets: int | None = None
@@ -72,7 +70,6 @@ class Manifest(BaseModel):
     shuffled_masks: int | None = None
     reinit_tickets: int | None = None
     tolerance: float | None = None
-    trainability_gap: bool | None = None
     ticket_tasks: int | None = None
     ticket_snapshots: _Tasks | None = None
 

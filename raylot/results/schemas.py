@@ -79,7 +79,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "training_steps": pa.int64(),
         "seconds": pa.float64(),  # wall-clock in the trial, all attempts together
         "training_seconds": pa.float64(),  # of these, inside the training loop
-        "plasticity_seconds": pa.float64(),  # of these, measuring plasticity
+        "plasticity_seconds": pa.float64(),  # of these, measuring structure
         "started": pa.timestamp("us", tz="UTC"),
         "device_used": pa.string(),
         "engine_used": pa.string(),  # generic, fast, stacked; several with a comma between them
@@ -107,8 +107,8 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         **_LEARNER,
         "layer": pa.string(),
         "metric": pa.string(),
-        # options with which it was measured, as "probe_size=512, ntk_examples=32"; null for the
-        # performance on the stream's own tasks
+        # options that decide its value, as "probe_size=512, sharpness_iterations=20", and the hash
+        # of a plugin's code as "code=..."; null where none does
         "setting": pa.string(),
         "value": pa.float64(),
     },

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from raylot.config import MeasurementRun, StreamRun
+from raylot.config import MeasurementRun, TicketMeasurementRun
 from raylot.foundation.text import one_line
 from raylot.results.manifest import Manifest
 from raylot.storage import Storage
 from raylot.sweep.stage import Stage, has_ended
+from raylot.terminal.progress import duration
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,7 @@ class Outcome:
         failures: runs that ended with an error, and why.
         missing: runs that have not ended.
         blocked: of these, runs that need another run, which diverged or failed too early.
-        plasticity_share: seconds spent on measuring the streams' plasticity, beside those spent on
-            the streams; None if no stream has ended.
+        measuring_seconds: spent on measurements, all trials together.
         lost: why trials were given up whose worker or storage failed too often.
         interrupted: whether the user stopped the sweep before it was done.
     """
@@ -35,7 +35,7 @@ class Outcome:
     failures: Sequence[str]
     missing: int
     blocked: int
-    plasticity_share: float | None
+    measuring_seconds: float
     lost: Sequence[str]
     interrupted: bool
 
@@ -56,10 +56,9 @@ class Outcome:
                 f"{self.blocked} runs cannot be computed: a run that they need diverged or failed "
                 "too early."
             )
-        if self.plasticity_share is not None:
-            lines.append(
-                f"Measuring plasticity took {self.plasticity_share:.1%} of the streams' own time."
-            )
+        if self.measuring_seconds:
+            took = duration(self.measuring_seconds)
+            lines.append(f"Measuring plasticity took {took}, all trials together.")
         if self.interrupted:
             lines.append(f"Interrupted. {CONTINUE}")
         elif self.missing > self.blocked:
@@ -98,15 +97,11 @@ def outcome(
         blocked=sum(
             len(stage.missing(ended)) - len(stage.to_compute(ended, storage)) for stage in stages
         ),
-        plasticity_share=_plasticity_share(ended.values()),
+        measuring_seconds=sum(
+            end.seconds or 0.0
+            for end in ended.values()
+            if end.kind in (MeasurementRun.kind, TicketMeasurementRun.kind)
+        ),
         lost=lost,
         interrupted=interrupted,
     )
-
-
-def _plasticity_share(ended: Collection[Manifest]) -> float | None:
-    of_streams = [end for end in ended if end.kind == StreamRun.kind]
-    measurements = [end for end in ended if end.kind == MeasurementRun.kind]
-    seconds = sum(end.seconds or 0.0 for end in of_streams)
-    measured = sum(end.plasticity_seconds or 0.0 for end in measurements)
-    return measured / seconds if seconds else None

@@ -18,7 +18,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import track
 
-from raylot.config import StreamRun, Study, mnist_files
+from raylot.config import PlasticityOptions, StreamRun, Study, mnist_files
 from raylot.config.runs import VERDICTS
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
@@ -83,6 +83,11 @@ class Sweep:
                 raise OptionError(
                     f"{name}={space[name]}: must be an option of the study, not searched, as it "
                     "judges all searches alike"
+                )
+            for name in sorted(set(space) & PlasticityOptions.model_fields.keys()):
+                raise OptionError(
+                    f"{name}={space[name]}: must be an option of the study, not searched; another "
+                    "command adds what another value measures, and trains nothing again"
                 )
         stream_points, ticket_points, ticket_stream_points = (
             list(itertools.islice(points(space, self.samples), MOST_RUNS + 1))

@@ -94,6 +94,10 @@ class RunTrainable(tune.Trainable):
     def doing(self) -> str:
         """Says what the next step does, in a few words: ``task 38 of 100``."""
 
+    def place(self) -> int:
+        """Returns the place of the last step on the run's curves, counted from 1."""
+        return self.state.steps
+
     # -------------------------------------------------- what Ray Tune calls
 
     def setup(
@@ -423,7 +427,7 @@ class RunTrainable(tune.Trainable):
         before_it_grew = self.run.model_copy(update=there).training_steps if there else 0
         return {
             "measures": measures,
-            "timesteps_total": self.state.steps,  # Tune's name for the place on a curve
+            "timesteps_total": self.place(),  # Tune's name for the place on a curve
             "run_id": self.run.run_id,
             "kind": self.run.kind,
             "label": self.run.label,

@@ -9,12 +9,13 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from raylot import networks
+from raylot import networks, plasticity
 from raylot.config import MeasurementRun, TicketMeasurementRun
 from raylot.config.measurement_run import MeasuringRun
 from raylot.foundation.names import WHOLE_NETWORK
 from raylot.foundation.randomness import RandomKey
 from raylot.trials.artifacts import snapshot_path
+from raylot.trials.base import InputLostError
 from raylot.trials.on_tasks import OnTasks, data_order
 from raylot.trials.subnetwork import OnSubnetwork
 
@@ -47,24 +48,31 @@ class MeasurementTrial(OnTasks):
 
     def begin(self) -> None:
         self.prepare()
-        for t in self._tasks[: self.state.steps]:  # what was measured may have changed since
+        known = self.run.along(self.state.extent).get("snapshots", ())
+        measured = [self.run.first_task + snapshot for snapshot in known]
+        for t in [*measured, *self._tasks[: self.state.steps]]:  # it may have changed since
             self._read_snapshot(t)
 
     def tensors(self) -> dict[str, Any]:
         return {}
 
+    def place(self) -> int:
+        return max([t + 1 for t in self._tasks[: self.state.steps]][-1:], default=0)
+
     def advance(self) -> dict[str, float]:
         t = self._tasks[self.state.steps]
         snapshot = self._read_snapshot(t)
+        if t != self._tasks[self.state.steps]:  # the snapshot had changed: the run starts anew
+            return self.advance()
         if snapshot is None:
             rows = []
         elif self.run.measured == "fresh_network":
             rows = [self._trainability_gap(t)]
         else:
             network = networks.with_state(self._built, snapshot)
-            is_structure = self.run.measured == "structure"
+            built_in = plasticity.GROUPS.get(self.run.measured, ())
             rows = self.measure(
-                network, self.task(t), self._initial, masks=self._masks, built_in=is_structure
+                network, self.task(t), self._initial, masks=self._masks, built_in=built_in
             )
         place = {**self.whose(), "task": t, "setting": self.run.setting or None}
         self.state.add_rows("plasticity", [{**place, **row} for row in rows])
@@ -77,14 +85,16 @@ class MeasurementTrial(OnTasks):
         path = snapshot_path(self.run.learner.run_id, t)
         learner = self.producer(self.run.learner.run_id)
         if learner.status == "diverged" and path not in learner.artifacts:
+            self.state.inputs[path] = "not there"  # if it is later, this measurement is out of date
             return None
         return self.read_input(path)
 
     def _trainability_gap(self, t: int) -> dict[str, Any]:
         """Trains a fresh network on task t, as the stream's network was trained."""
-        (learned,) = (
-            row for row in self.read_rows("tasks", self.run.stream.run_id) if row["task"] == t
-        )
+        run_id = self.run.stream.run_id
+        learned = next((r for r in self.read_rows("tasks", run_id) if r["task"] == t), None)
+        if learned is None:
+            raise InputLostError(run_id, f"tables/tasks: has no row of task {t}")
         task, key = self.task(t), RandomKey((self.run.seed, "fresh network", t))
         network = networks.build(self.run, task.input_shape, task.classes, key)
         fresh = self.train_on(t, task, network, data_order(self.run, t))

@@ -105,6 +105,9 @@ class StreamTrial(OnTasks):
         of = self.run.along(self.run.extent)["tasks"]
         return f"task {step.task + 1} of {of}" + ", again" * step.is_again
 
+    def place(self) -> int:
+        return max([step.task + 1 for step in self._steps[: self.state.steps]][-1:], default=0)
+
     def tensors(self) -> dict[str, Tensor]:
         optimizer = self._optimizer_state or {}
         tensors = {_NETWORK + name: tensor for name, tensor in self._network.state_dict().items()}

@@ -241,13 +241,8 @@ class TicketsTrial(RunTrainable):
 
     def _stream_performance(self) -> dict[str, float]:
         """Returns the performance of the stream's network on this snapshot's task."""
-        found: dict[str, float] = {}
-        producers = [self.run.stream.run_id]
-        if self.run.trainability_gap:
-            producers.append(self.run.fresh_network.run_id)
-        for run_id in producers:
-            rows = [r for r in self.read_rows("plasticity", run_id) if r["task"] == self.run.task]
-            if not rows:
-                raise InputLostError(run_id, f"tables/plasticity: no rows of task {self.run.task}")
-            found |= {row["metric"]: row["value"] for row in rows}
-        return found
+        run_id, task = self.run.stream.run_id, self.run.task
+        rows = [row for row in self.read_rows("plasticity", run_id) if row["task"] == task]
+        if not rows:
+            raise InputLostError(run_id, f"tables/plasticity: no rows of task {task}")
+        return {row["metric"]: row["value"] for row in rows}

@@ -119,6 +119,14 @@ def main_measures(names: Iterable[str]) -> list[str]:
 
 
 def in_order(names: set[str]) -> list[str]:
-    """Plasticity measures in the order in which they are listed here, then the others by name."""
-    listed = [name for name in _PLASTICITY_MEASURES if name in names]
-    return listed + sorted(names - set(listed))
+    """Plasticity measures in the order in which they are listed here, then the others by name.
+
+    Those of a measure with several settings stand together.
+    """
+    listed = list(_PLASTICITY_MEASURES)
+
+    def place(name: str) -> tuple[int, str]:
+        base = name.partition("(")[0]
+        return (listed.index(base) if base in listed else len(listed), name)
+
+    return sorted(names, key=place)

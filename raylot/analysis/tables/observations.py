@@ -124,12 +124,8 @@ def observe(
     snapshots = label_variants(snapshots, runs if begun is None else begun)
     columns = ["stream_run_id", "snapshot", "task", "layer", "metric", "setting", "value"]
     metrics = whole_network_metrics(tables.read(storage, "plasticity", columns))
-    frame = snapshots.merge(
-        metrics, on=["stream_run_id", "task"], how="left", suffixes=("", " metric")
-    )
-    for name in [str(column) for column in frame if str(column).endswith(" metric")]:
-        own = name.removesuffix(" metric")
-        frame[own] = frame.pop(name).fillna(frame[own])
+    metrics = metrics.drop(columns=list(PERFORMANCE), errors="ignore")  # are in ``snapshots``
+    frame = snapshots.merge(metrics, on=["stream_run_id", "task"], how="left")
     if pairing == "previous":
         frame = _with_previous_performance(frame, tables.read(storage, "tasks"))
     for name, other in (("ticket_advantage", "dense"), ("advantage_over_random", "random")):
@@ -292,9 +288,8 @@ def _with_previous_performance(frame: pd.DataFrame, tasks: pd.DataFrame) -> pd.D
     own = tasks[tasks["snapshot"].isna() & (tasks["subnetwork"] == "dense")]
     following = own.assign(stream_run_id=own["run_id"], task=own["task"] + 1)
     keys = ["stream_run_id", "task"]
-    joined = frame.drop(columns=list(PERFORMANCE)).merge(
-        following[[*keys, *measured]], on=keys, how="left"
-    )
+    without = frame.drop(columns=[*PERFORMANCE, "trainability_gap"], errors="ignore")
+    joined = without.merge(following[[*keys, *measured]], on=keys, how="left")
     return joined.reindex(columns=frame.columns)
 
 

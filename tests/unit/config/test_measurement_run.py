@@ -6,8 +6,8 @@ from typing import Any, get_args
 
 import pytest
 
-from raylot.config import MeasurementRun, PlasticityOptions, StreamRun, Study, TicketsRun
-from raylot.config.measurement_run import MEASURED_WITH, Measured, measurements
+from raylot.config import MeasurementRun, PlasticityOptions, StreamRun, Study
+from raylot.config.measurement_run import MEASURED_WITH, Measured
 from raylot.foundation.errors import OptionError
 
 #: A value other than the default for each option that decides how something is measured.
@@ -25,7 +25,7 @@ def test_each_measurement_knows_its_options() -> None:
     assert used == set(PlasticityOptions.model_fields)
 
 
-@pytest.mark.parametrize("measured", ["structure", "sharpness", "ntk", "fresh_network"])
+@pytest.mark.parametrize("measured", sorted({*MEASURED_WITH} - {"metric"}))
 @pytest.mark.parametrize("name", _CHANGED)
 def test_a_measurement_is_decided_by_its_own_options_alone(measured: Any, name: str) -> None:
     plain = MeasurementRun(measured=measured)
@@ -58,7 +58,7 @@ def test_training_steps_are_those_of_fresh_networks() -> None:
     assert MeasurementRun(measured="fresh_network").training_steps == 4 * 450
     fresh = MeasurementRun(measured="fresh_network", snapshots=(0, 10, 30))
     assert fresh.steps_beyond({"snapshots": [0, 20]}) == 2 * 450
-    for measured in ("structure", "sharpness", "ntk"):
+    for measured in ("weights", "structure", "dormant", "sharpness", "ntk"):
         assert MeasurementRun(measured=measured).training_steps == 0
 
 
@@ -81,16 +81,12 @@ def test_a_study_measures_what_is_not_switched_off(
     assert all(run.stream == stream for run in runs)
 
 
-def test_a_search_stands_on_the_fresh_network_of_its_snapshot_as_a_study_measures_it() -> None:
-    search = TicketsRun(seed=1, task=10)
-    fresh = search.fresh_network
-    assert search.parent is fresh
-    of_study = measurements(MeasurementRun, search.stream, PlasticityOptions())
-    assert fresh.run_id in [run.run_id for run in of_study]
-    assert fresh.extent == {"snapshots": [10]}
-    without = TicketsRun(seed=1, task=10, trainability_gap=False)
-    assert without.parent == without.snapshot_stream
-    assert without.run_id == search.run_id
+def test_the_ntk_needs_no_larger_probe_than_its_own_examples() -> None:
+    plain = MeasurementRun(measured="ntk", ntk_examples=32)
+    assert MeasurementRun(measured="ntk", ntk_examples=32, probe_size=100).run_id == plain.run_id
+    small = MeasurementRun(measured="ntk", ntk_examples=32, probe_size=20)
+    assert small.run_id == MeasurementRun(measured="ntk", ntk_examples=20).run_id
+    assert small.setting == "ntk_examples=20"
 
 
 def test_a_probe_larger_than_the_training_set_is_refused() -> None:

@@ -566,21 +566,22 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"tolerance": 0.1}, (0, 0, 0), (0, 0, 0), (0, 2, 0)),
         ({"tasks": 7}, (0, 1, 3), (0, 0, 0), (0, 0, 0)),
         ({"tasks": 2, "snapshots": "0"}, (0, 0, 0), (0, 0, 0), (0, 0, 0)),
-        ({"probe_size": 30}, (0, 0, 0), (1, 0, 0), (0, 0, 0)),
+        ({"probe_size": 30}, (0, 0, 0), (2, 0, 0), (0, 0, 0)),  # not of weights
+        ({"dormant_threshold": 0.1}, (0, 0, 0), (1, 0, 0), (0, 0, 0)),
         ({"ntk_examples": 5, "sharpness_iterations": 2}, (0, 0, 0), (2, 0, 0), (0, 0, 0)),
-        # A fresh network on each snapshot's task; the searches get the gap without training.
-        ({"trainability_gap": True}, (0, 0, 0), (1, 0, 2), (0, 2, 0)),
+        # A fresh network on each snapshot's task.
+        ({"trainability_gap": True}, (0, 0, 0), (1, 0, 2), (0, 0, 0)),
         # Tasks 0 and 1 again; a search trains 2 tickets thrice, and 2 random masks.
-        ({"snapshots": "0,2,3"}, (0, 1, 2), (0, 1, 0), (1, 0, 8)),
+        ({"snapshots": "0,2,3"}, (0, 1, 2), (0, 3, 0), (1, 0, 8)),
         # Task 0 again for one snapshot, and on with task 1 for the other.
-        ({"snapshots": "0,1,2,3"}, (0, 1, 2), (0, 1, 0), (2, 0, 16)),
-        ({"tasks": 6, "snapshots": "0,2,3,5"}, (0, 1, 2 + 2), (0, 1, 0), (2, 0, 16)),
+        ({"snapshots": "0,1,2,3"}, (0, 1, 2), (0, 3, 0), (2, 0, 16)),
+        ({"tasks": 6, "snapshots": "0,2,3,5"}, (0, 1, 2 + 2), (0, 3, 0), (2, 0, 16)),
         # 4 tasks, and 2 searches.
-        ({"seeds": "0-1"}, (1, 0, 4), (1, 0, 0), (2, 0, 16)),
+        ({"seeds": "0-1"}, (1, 0, 4), (3, 0, 0), (2, 0, 16)),
         (
             {"seeds": "0-1", "tasks": 5, "tickets": 3},
             (1, 1, 5 + 1),
-            (1, 0, 0),
+            (3, 0, 0),
             (2, 2, 2 * 12 + 2 * 4),
         ),
     ],

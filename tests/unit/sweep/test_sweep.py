@@ -130,8 +130,6 @@ def test_a_finished_sweep_starts_nothing(two_seeds: Path) -> None:
     experiments = list((two_seeds / "tune").iterdir())
     expected = 2 + 4 + 8 + 4 + 4
     assert _sweep(two_seeds, [0, 1], [0.5, 0.8], **_THREE_STAGES).run().finished == expected
-        _sweep(two_seeds, [0, 1], [0.5, 0.8], **_THREE_STAGES).run().finished == 2 + 4 + 8 + 4 + 4
-    )
     assert _written(two_seeds) == before
     assert list((two_seeds / "tune").iterdir()) == experiments
 
@@ -246,6 +244,8 @@ def test_any_option_can_be_searched(tmp_path: Path) -> None:
         ({}, {"lr": 0.1}, {}, "ticket_space=lr: must not hold options of a stream; search these"),
         ({}, {}, {"subnetwork": "half"}, "subnetwork=half: must be one of ticket, dense, random"),
         ({}, {}, {"ticket": 2}, "ticket=2: must be less than tickets=2"),
+        ({"probe_size": 30}, {}, {}, "probe_size=30: must be an option of the study, not searched"),
+        ({}, {"trainability_gap": True}, {}, "trainability_gap=True: must be an option of the st"),
     ],
 )
 def test_a_wrong_search_space_is_refused_before_anything_starts(

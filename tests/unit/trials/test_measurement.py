@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +13,15 @@ import pytest
 import torch
 
 from raylot import networks, plasticity, plugins, results
-from raylot.config import StreamRun
+from raylot.config import PlasticityOptions, StreamRun
 from raylot.foundation.randomness import RandomKey
+from raylot.results.files import small_path
+from raylot.results.integrity import inspect
 from raylot.storage import Storage
 from raylot.trials.artifacts import initial_network, snapshot_path
 from raylot.trials.measurement import MeasurementTrial
 from raylot.trials.state import tensors_from_bytes
 from raylot.trials.stream import StreamTrial
-from raylot.trials.tickets import TicketsTrial
 from tests.unit.trials.runs import finish, trial_config
 
 _ALL = {"ntk_examples": 4, "sharpness_iterations": 2, "trainability_gap": True}
@@ -62,14 +64,14 @@ def plugin(tmp_path: Path) -> Iterator[None]:
 def test_all_measurements_together_are_what_measure_finds(
     tmp_path: Path, stream: StreamRun
 ) -> None:
-    parts = [_measured(tmp_path, name) for name in ("structure", "sharpness", "ntk")]
+    parts = [_measured(tmp_path, name) for name in (*plasticity.GROUPS, "sharpness", "ntk")]
     found = pd.concat(parts)
     trial = MeasurementTrial(trial_config(tmp_path, measured="ntk", **_ALL))
     trial.begin()
     saved = tensors_from_bytes(Storage(tmp_path).read(snapshot_path(stream.run_id, 2)) or b"")
     initial = initial_network(stream, trial.task(0))
     network = networks.with_state(initial, saved)
-    options = trial.run.model_copy(update={"sharpness_iterations": 2, "dormant_threshold": 0.025})
+    options = PlasticityOptions(probe_size=20, ntk_examples=4, sharpness_iterations=2)
     expected = plasticity.measure(
         network, trial.task(2), options, RandomKey((stream.seed, "probe")),
         initial=initial.state_dict(),
@@ -83,9 +85,11 @@ def test_all_measurements_together_are_what_measure_finds(
 @pytest.mark.parametrize(
     ("measured", "settings"),
     [
-        ("structure", ["probe_size=20, dormant_threshold=0.025"]),
+        ("weights", []),
+        ("structure", ["probe_size=20"]),
+        ("dormant", ["probe_size=20, dormant_threshold=0.025"]),
         ("sharpness", ["probe_size=20, sharpness_iterations=2"]),
-        ("ntk", ["probe_size=20, ntk_examples=4"]),
+        ("ntk", ["ntk_examples=4"]),
         ("fresh_network", []),
     ],
 )
@@ -106,26 +110,31 @@ def test_a_plugin_measures_alone_and_cannot_see_how_far_the_run_goes(tmp_path: P
     assert rows["setting"].str.fullmatch("probe_size=20, .*code=[0-9a-f]{12}").all()
 
 
-def test_the_gap_is_that_of_a_fresh_network_on_the_same_task_and_searches_note_it(
+def test_the_gap_is_that_of_a_fresh_network_on_the_same_task(
     tmp_path: Path, stream: StreamRun
 ) -> None:
-    finish(TicketsTrial(trial_config(tmp_path, task=2)))
+    trial = MeasurementTrial(trial_config(tmp_path, measured="fresh_network", **_ALL))
     gaps = _measured(tmp_path, "fresh_network").set_index("task")["value"]
-    snapshots = results.read(tmp_path, "snapshots")
-    assert snapshots["trainability_gap"].isna().tolist() == [True]
-    again = TicketsTrial(trial_config(tmp_path, task=2, trainability_gap=True))
-    assert len(finish(again)) == 1, "it grows by no step"
-    (snapshot,) = results.read(tmp_path, "snapshots").to_dict("records")
-    assert snapshot["trainability_gap"] == gaps[2]
+    trial.begin()
+    task = trial.task(2)
+    key = RandomKey((stream.seed, "fresh network", 2))
+    network = networks.build(stream, task.input_shape, task.classes, key)
+    fresh = trial.train_on(2, task, network, RandomKey((stream.seed, "stream", 2)))
+    learned = results.read(tmp_path, "tasks").set_index("task")["test_accuracy"]
+    assert gaps[2] == fresh.test_accuracy - learned[2]
     runs = results.read(tmp_path, "runs").set_index("kind")
     assert runs["training_steps"]["measurement"] == 3 * stream.training_steps_per_task
 
 
-@pytest.mark.usefixtures("stream")
-def test_a_search_waits_for_the_gap_that_it_notes(tmp_path: Path) -> None:
-    search = TicketsTrial(trial_config(tmp_path, task=2, trainability_gap=True))
-    report = finish(search)[-1]
-    assert report["lost_run"] == search.run.fresh_network.run_id
+def test_without_the_row_of_its_task_it_names_the_stream_that_should_have_left_it(
+    tmp_path: Path, stream: StreamRun
+) -> None:
+    Storage(tmp_path).delete_file(small_path("tasks", stream.run_id))
+    config = trial_config(tmp_path, measured="fresh_network", **_ALL)
+    (report,) = finish(MeasurementTrial(config))
+    assert (report["lost_run"], report["lost"]) == (
+        stream.run_id, "tables/tasks: has no row of task 0"
+    )  # fmt: skip
 
 
 @pytest.mark.usefixtures("stream")
@@ -156,6 +165,14 @@ def test_snapshots_that_a_diverged_stream_lacks_are_left_out(tmp_path: Path) -> 
     left = Storage(tmp_path).names(f"artifacts/{rows['stream_run_id'].iloc[0]}")
     assert left == [f"snapshot-{task}.safetensors" for task in rows["task"].unique()]
     assert set(results.read(tmp_path, "runs")["status"]) == {"diverged", "finished"}
+    # A stream that is computed again may come further: then the measurement is out of date.
+    storage, stream_run_id = Storage(tmp_path), rows["stream_run_id"].iloc[0]
+    (row,) = results.read_run(storage, "runs", stream_run_id) or []
+    later = {f"artifacts/{stream_run_id}/snapshot-3.safetensors": "checksum"}
+    row["files"] = json.dumps({**json.loads(row["files"]), **later})
+    results.write(storage, "runs", stream_run_id, [row])
+    (damage,) = inspect(storage).damages
+    assert damage.run_ids == (rows["run_id"].iloc[0],)
 
 
 @pytest.mark.usefixtures("stream")
@@ -170,9 +187,13 @@ def test_later_snapshots_are_added(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(kept, there.reset_index(drop=True))
 
 
+@pytest.mark.parametrize("grows", [False, True])
 def test_another_snapshot_than_it_began_with_is_measured_anew(
-    tmp_path: Path, stream: StreamRun
+    tmp_path: Path, stream: StreamRun, grows: bool
 ) -> None:
+    """Also one that was measured before the run grew."""
+    if grows:
+        _measured(tmp_path, "structure", snapshots="0")
     config = trial_config(tmp_path, measured="structure", **_ALL)
     begun = MeasurementTrial(config)
     begun.step()
@@ -181,11 +202,13 @@ def test_another_snapshot_than_it_began_with_is_measured_anew(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "build", _otherwise_initialised(networks.build))
         finish(StreamTrial(trial_config(tmp_path)))
-    assert finish(MeasurementTrial(config))[-1]["timesteps_total"] == 3
+    assert len(finish(MeasurementTrial(config))) == 3
     rows = results.read(tmp_path, "plasticity").query("setting.notna()")
     assert rows["task"].unique().tolist() == [0, 2, 3]
+    assert not rows.duplicated(["task", "layer", "metric"]).any()
     (run,) = results.read(tmp_path, "runs").query("kind == 'measurement'").to_dict("records")
     assert run["status"] == "finished"
+    assert inspect(Storage(tmp_path), artifacts=True).damages == []
 
 
 def _otherwise_initialised(build: Any) -> Any:

@@ -185,7 +185,15 @@ def test_a_pruned_network_is_measured_pruned(tmp_path: Path, searched: dict[str,
     zero_pruned(network, trial._masks)
     key = RandomKey((trial.run.seed, "probe"))
     expected, unmasked = (
-        plasticity.measure(n, task, trial.run, key, initial=trial._initial, masks=trial._masks)
+        plasticity.measure(
+            n,
+            task,
+            trial.run,
+            key,
+            initial=trial._initial,
+            masks=trial._masks,
+            built_in=plasticity.GROUPS["structure"],
+        )
         for n in (network, dense)
     )
     whose = {"task": 3, "subnetwork": "ticket", "stream_run_id": trial.run.stream.run_id,
