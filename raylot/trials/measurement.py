@@ -57,7 +57,7 @@ class MeasurementTrial(OnTasks):
         return {}
 
     def place(self) -> int:
-        return max([t + 1 for t in self._tasks[: self.state.steps]][-1:], default=0)
+        return max(self._tasks[: self.state.steps][-1:], default=0) - self.run.first_task + 1
 
     def advance(self) -> dict[str, float]:
         t = self._tasks[self.state.steps]

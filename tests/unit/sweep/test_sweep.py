@@ -89,7 +89,11 @@ def two_seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A storage with a finished sweep over two seeds and two sparsities."""
     root = tmp_path_factory.mktemp("two_seeds")
     outcome = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES).run()
-    assert (outcome.finished, outcome.missing, outcome.interrupted) == (2 + 4 + 8 + 4 + 4, 0, False)
+    assert (outcome.finished, outcome.missing, outcome.interrupted) == (
+        2 + 8 + 8 + 4 + 12,
+        0,
+        False,
+    )
     assert not outcome.failures
     return root
 
@@ -105,7 +109,7 @@ def test_a_storage_in_a_folder_of_any_name_is_opened_again(
     sweep = Sweep(study, Storage("results"), *study_spaces(study))
     assert not sweep.finished()
     outcome = sweep.run()
-    assert (outcome.finished, outcome.missing, list(outcome.lost)) == (1 + 2 + 2, 0, [])
+    assert (outcome.finished, outcome.missing, list(outcome.lost)) == (1 + 4 + 2, 0, [])
     results.compact(Storage("results"))
     assert sweep.finished()
 
@@ -118,8 +122,8 @@ def test_a_widened_search_space_computes_only_what_is_new(tmp_path: Path, two_se
     before = _written(tmp_path)
     again = _sweep(tmp_path, [1, 0], [0.8, 0.5], max_concurrent=1, **_THREE_STAGES)
     ended = ended_runs(again.storage)
-    assert [len(stage.missing(ended)) for stage in again.stages] == [1, 2, 6, 2, 2]
-    assert again.run().finished == 2 + 4 + 8 + 4 + 4
+    assert [len(stage.missing(ended)) for stage in again.stages] == [1, 4, 6, 2, 6]
+    assert again.run().finished == 2 + 8 + 8 + 4 + 12
     after = _written(tmp_path)
     assert {path: after[path] for path in before} == before
     assert_same_tables(two_seeds, tmp_path)
@@ -128,7 +132,7 @@ def test_a_widened_search_space_computes_only_what_is_new(tmp_path: Path, two_se
 def test_a_finished_sweep_starts_nothing(two_seeds: Path) -> None:
     before = _written(two_seeds)
     experiments = list((two_seeds / "tune").iterdir())
-    expected = 2 + 4 + 8 + 4 + 4
+    expected = 2 + 8 + 8 + 4 + 12
     assert _sweep(two_seeds, [0, 1], [0.5, 0.8], **_THREE_STAGES).run().finished == expected
     assert _written(two_seeds) == before
     assert list((two_seeds / "tune").iterdir()) == experiments
@@ -144,7 +148,7 @@ def test_a_failed_run_is_recorded_the_rest_goes_on_and_it_can_be_retried(tmp_pat
         sweep.storage, "runs", failed.run_id, [{**row, "status": "failed", "error": error}]
     )
     outcome = sweep.run()
-    assert (outcome.finished, outcome.missing, outcome.interrupted) == (4, 0, False)
+    assert (outcome.finished, outcome.missing, outcome.interrupted) == (1 + 4 + 1, 0, False)
     assert outcome.failures == [
         f"tickets seed=0 permuted_pixels task=2 sparsity=0.5 ({failed.run_id}): {error}"
     ]
@@ -172,7 +176,7 @@ def test_what_is_damaged_or_gone_is_named_and_computed_again(
         else:
             file.write_bytes(file.read_bytes()[:kept])
     outcome = sweep.run()
-    assert (outcome.finished, outcome.missing, outcome.lost) == (2 + 4 + 8 + 4 + 4, 0, [])
+    assert (outcome.finished, outcome.missing, outcome.lost) == (2 + 8 + 8 + 4 + 12, 0, [])
     said = capfd.readouterr().err
     assert f"damaged: tables/tickets/{ticket.run_id}.parquet: " in said
     assert f"damaged: {snapshot}: " in said
@@ -192,12 +196,12 @@ def test_a_run_whose_worker_dies_again_and_again_is_recorded_with_its_reason(
     monkeypatch.setitem(execution.TRAINABLES, "tickets", killed_on(deadly.run_id))
     sweep = _sweep(tmp_path, [0, 1], [0.5], max_failures=1)
     outcome = sweep.run()
-    assert (outcome.finished, outcome.missing) == (2 + 4 + 3, 0)
+    assert (outcome.finished, outcome.missing) == (2 + 8 + 3, 0)
     (failure,) = outcome.failures
     assert failure.startswith(f"{deadly.label} ({deadly.run_id}): its worker was lost too often: ")
     monkeypatch.undo()
     again = _sweep(tmp_path, [0, 1], [0.5]).run(retry_failed=True)
-    assert (again.finished, again.failures) == (2 + 4 + 4, [])
+    assert (again.finished, again.failures) == (2 + 8 + 4, [])
 
 
 def test_tickets_of_a_diverged_stream_are_left_out_where_it_left_no_snapshot(
@@ -208,9 +212,11 @@ def test_tickets_of_a_diverged_stream_are_left_out_where_it_left_no_snapshot(
     _computed_here(sweep, 0, 1, 2, 3)
     outcome = sweep.run()
     # The stream diverges on task 0, as do the tickets there; the snapshot of task 2 is missing.
-    # Both measurements measure the snapshot of task 0.
-    assert (outcome.finished, outcome.diverged, outcome.missing) == (2, 2, 5)
-    assert outcome.blocked == 5, "these tickets, the streams of both, and their measurements"
+    # All 4 measurements measure the snapshot of task 0.
+    assert (outcome.finished, outcome.diverged, outcome.missing) == (4, 2, 1 + 2 + 2 * 3)
+    assert outcome.blocked == 1 + 2 + 2 * 3, (
+        "these tickets, the streams of both, and their measurements"
+    )
     assert not outcome.failures
     assert not (tmp_path / "tune").exists(), "nothing was there to start"
     assert "2 diverged" in outcome.summary()
@@ -268,7 +274,7 @@ def test_a_run_that_is_drawn_twice_is_computed_once(tmp_path: Path) -> None:
     sweep = Sweep(
         Study.checked(**_TINY), Storage(tmp_path), space, {"task": 0, "sparsity": 0.5}, samples=3
     )
-    assert [len(stage.runs) for stage in sweep.stages] == [1, 2, 1]
+    assert [len(stage.runs) for stage in sweep.stages] == [1, 4, 1]
 
 
 def test_tickets_wait_for_a_stream_that_ended_well(tmp_path: Path) -> None:
@@ -436,7 +442,7 @@ def test_workers_are_called_by_the_kind_of_run_and_their_processes_by_the_run(
     monkeypatch.setitem(execution.TRAINABLES, "tickets", Telling)
     sweep = _sweep(tmp_path, [3], [0.5], max_concurrent=1)
     _computed_here(sweep, 0, 1)
-    assert sweep.run().finished == 1 + 2 + 2
+    assert sweep.run().finished == 1 + 4 + 2
     for run in sweep.stages[2].runs:
         title = (tmp_path / "titles" / run.run_id).read_text().rstrip("\0")
         assert title == f"ray::{run.label}"
@@ -454,7 +460,7 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
     tasks, snapshots = results.read(two_seeds, "tasks"), results.read(two_seeds, "snapshots")
     with TensorBoardServer(two_seeds / "tune") as board:
         along = 2 * 2  # a stream's searches at one sparsity, together
-        tags = board.tags(runs=2 + 4 + 8 + 4 + 4 + along)
+        tags = board.tags(runs=2 + 8 + 8 + 4 + 12 + along)
         for name in tags:
             if "/stream_" in name and "_sparsity=" in name:
                 along -= 1
@@ -468,12 +474,14 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
             run_id = name.rpartition("_")[2]
             own = tasks[tasks["run_id"] == run_id].sort_values("task")
             kind = name.split("/")[1].partition("_seed")[0]
-            if kind == "ticket_measurement":
-                assert list(board.scalars(name, "ticket_measurement/effective_rank")) == [0]
-                continue
-            if kind == "measurement":
-                measured = "trainability_gap" if "_fresh_network_" in name else "effective_rank"
-                assert list(board.scalars(name, f"measurement/{measured}")) == [0, 1]
+            if kind.endswith("measurement"):
+                shown = {
+                    "weights": "weight_norm", "structure": "effective_rank",
+                    "dormant": "dormant_fraction", "fresh_network": "trainability_gap",
+                }  # fmt: skip
+                (metric,) = (shown[what] for what in shown if f"_{what}_" in name)
+                places = [0, 2] if kind == "measurement" else [0]
+                assert list(board.scalars(name, f"{kind}/{metric}")) == places
                 continue
             if kind != "tickets":
                 for measure in ("test_accuracy", "test_loss"):
@@ -491,7 +499,7 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
             )
         assert along == 0
         compared = board.hparams()
-    assert len(compared) == 2 + 4 + 8 + 4 + 4
+    assert len(compared) == 2 + 8 + 8 + 4 + 12
     # TensorBoard begins with the first five: runs that have them are what it shows
     names = sorted({name for _, measures in compared for name in measures})[:5]
     with_these = [options["kind"] for options, own in compared if set(names) <= own.keys()]
@@ -509,10 +517,10 @@ def test_doses_stand_beside_one_control(tmp_path: Path) -> None:
     """Searched over, an intervention's parameter multiplies only the runs that use it."""
     searched = {"interventions": "none,l2_init", "search": "l2_strength=1e-4,1e-3"}
     sweep = _sweep(tmp_path, [0, 1, 2], [0.5], **searched)
-    assert [len(stage.runs) for stage in sweep.stages] == [9, 18, 18]  # 3 seeds, once and twice
+    assert [len(stage.runs) for stage in sweep.stages] == [9, 36, 18]  # 3 seeds, once and twice
     assert sweep.plan().splitlines()[1].split()[:4] == ["streams", "9", "0", "9"]
     outcome = sweep.run()
-    assert (outcome.finished, outcome.missing) == (9 + 18 + 18, 0)
+    assert (outcome.finished, outcome.missing) == (9 + 36 + 18, 0)
     assert not outcome.failures
     runs = results.read(tmp_path, "runs")
     assert len(runs[(runs["kind"] == "stream") & (runs["intervention"] == "none")]) == 3
