@@ -199,7 +199,7 @@ def _is_granted(wanted: dict[str, float], patience: float) -> bool:
     group = placement_group([{name: n for name, n in wanted.items() if n}])
     give_up = time.monotonic() + patience
     try:
-        while not group.wait(5):
+        while not group.wait(1):
             if time.monotonic() > give_up:
                 return False
         return True

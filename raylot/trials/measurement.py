@@ -57,7 +57,8 @@ class MeasurementTrial(OnTasks):
         return {}
 
     def place(self) -> int:
-        return max(self._tasks[: self.state.steps][-1:], default=0) - self.run.first_task + 1
+        before = self.run.first_task - 1
+        return max(self._tasks[: self.state.steps][-1:], default=before) - before
 
     def advance(self) -> dict[str, float]:
         t = self._tasks[self.state.steps]

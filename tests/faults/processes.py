@@ -31,7 +31,7 @@ LEAST = [
     "--rounds", "1", "--seeds", "0", "--shifts", "stationary", "--sparsities", "0.5",
     "--probe-size", "20", "--ntk-examples", "0", "--sharpness-iterations", "0",
     "--random-masks", "1", "--shuffled-masks", "0", "--reinit-tickets", "0", "--address", "local",
-    "--storage", "s3://bucket/study",
+    "--storage", "s3://bucket/study", "--max-concurrent", "1",
 ]  # fmt: skip
 
 
@@ -102,7 +102,7 @@ class Driver(Family):
             if self.process.poll() is not None:
                 raise AssertionError(f"it ended too early: {self.process.communicate()}")
             assert time.monotonic() < give_up, "nothing happened for too long"
-            time.sleep(0.02)
+            time.sleep(0.1)
 
     def workers(self) -> list[int]:
         """The processes of its trials, if it has started Ray itself."""

@@ -41,7 +41,7 @@ def _status(*more: str) -> int:
 
 
 def test_it_is_waited_for(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    _goes_away(store, monkeypatch, seconds=4)
+    _goes_away(store, monkeypatch, seconds=3)  # the S3 client itself tries for 2.5
     assert _status("--storage-patience", "120") == 0
     assert store.refused
     assert results.read("s3://bucket/study", "runs")["status"].tolist() == ["finished"] * 4

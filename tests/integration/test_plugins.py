@@ -28,9 +28,10 @@ def broken(dataset, options, key, t):
 
 _LESS = [
     "--address", "local", "--tasks", "3", "--snapshots", "0-2", "--epochs", "1", "--batch-size",
-    "64", "--hidden", "7", "--tickets", "2", "--rounds", "1", "--seeds", "0-1", "--sparsities",
+    "64", "--hidden", "7", "--tickets", "2", "--rounds", "1", "--seeds", "0", "--sparsities",
     "0.8", "--random-masks", "1", "--shuffled-masks", "0", "--reinit-tickets", "0",
     "--probe-size", "400", "--ntk-examples", "0", "--sharpness-iterations", "0",
+    "--max-concurrent", "1",
 ]  # fmt: skip
 
 
@@ -67,14 +68,14 @@ def test_runs_that_a_plugin_fails_are_recorded_and_others_go_on(storage: Path) -
     runs = results.read(storage, "runs")
     failed = runs[runs["status"] == "failed"]
     assert set(failed["shift"]) == {"broken"}
-    assert len(failed) == 4  # of 2 seeds and 2 interventions; no tickets are searched there
+    assert len(failed) == 2  # of 2 interventions; no tickets are searched there
     assert set(failed["error"]) == {"ValueError: no second task (at more.py:11)"}
     finished = runs[runs["status"] == "finished"]
     assert finished.groupby(["shift", "intervention", "kind"]).size().to_dict() == {
         (shift, intervention, kind): count
         for shift in ("dim", "stationary")
         for intervention in ("none", "clip")
-        for kind, count in (("stream", 2), ("measurement", 2 * 4), ("tickets", 6))
+        for kind, count in (("stream", 1), ("measurement", 4), ("tickets", 3))
     }
     trained = finished[finished["kind"] != "measurement"]
     assert set(trained["engine_used"]) == {"generic"}
@@ -109,7 +110,7 @@ def test_values_of_the_metrics_by_hand(storage: Path) -> None:
         assert set(brightest["dim", task]) == {value}
         assert set(brightest["stationary", task]) == {16.0}
     saturated = rows[(rows["metric"] == "saturated") & (rows["shift"] != "broken")]
-    assert len(saturated) == 8 * 3 * 2  # streams, snapshots, the hidden layer and all of them
+    assert len(saturated) == 4 * 3 * 2  # streams, snapshots, the hidden layer and all of them
     assert set(saturated["layer"]) == {"1", "all"}
     assert saturated["value"].between(0, 1).all()
 
@@ -123,7 +124,7 @@ def test_the_intervention_held_the_weights(storage: Path) -> None:
         network = safetensors.torch.load_file(path)
         assert network["1.weight"].shape == (7, 64)
         largest[intervention].append(max(float(w.abs().max()) for w in network.values()))
-    assert largest["clip"] == pytest.approx([0.2, 0.2])
+    assert largest["clip"] == pytest.approx([0.2])
     assert min(largest["none"]) > 0.2
 
 

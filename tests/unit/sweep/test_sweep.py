@@ -36,7 +36,7 @@ from tests.unit.trials.runs import finish, run_config
 _TINY = {
     "hidden": "6", "tasks": 3, "snapshots": "0,2", "epochs": 1, "batch_size": 256, "lr": 0.01,
     "tickets": 2, "rounds": 1, "probe_size": 20, "ntk_examples": 0, "sharpness_iterations": 0,
-    "save_interval": 0,
+    "save_interval": 0, "max_concurrent": 1,
 }  # fmt: skip
 
 #: Tickets of one of two snapshots go on learning, at the highest sparsity.
@@ -86,14 +86,11 @@ def _written(root: Path) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def two_seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A storage with a finished sweep over two seeds and two sparsities."""
+    """A storage with a finished sweep over two seeds and two sparsities, two runs at once."""
     root = tmp_path_factory.mktemp("two_seeds")
-    outcome = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES).run()
-    assert (outcome.finished, outcome.missing, outcome.interrupted) == (
-        2 + 8 + 8 + 4 + 12,
-        0,
-        False,
-    )
+    outcome = _sweep(root, [0, 1], [0.5, 0.8], max_concurrent=2, **_THREE_STAGES).run()
+    assert (outcome.finished, outcome.missing) == (2 + 8 + 8 + 4 + 12, 0)
+    assert not outcome.interrupted
     assert not outcome.failures
     return root
 
@@ -158,9 +155,12 @@ def test_a_failed_run_is_recorded_the_rest_goes_on_and_it_can_be_retried(tmp_pat
     assert (again.finished, again.failures) == (5, [])
 
 
-@pytest.mark.parametrize("kept", [0, -1, None])
+@pytest.mark.parametrize("kept", [(0, -1), (None, None)], ids=["damaged", "gone"])
 def test_what_is_damaged_or_gone_is_named_and_computed_again(
-    tmp_path: Path, two_seeds: Path, kept: int | None, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    two_seeds: Path,
+    kept: tuple[int | None, int | None],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """A table that is read at the start, and a snapshot that is only read when it is needed."""
     root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
@@ -169,12 +169,12 @@ def test_what_is_damaged_or_gone_is_named_and_computed_again(
     unsaved = next(run for run in sweep.stages[2].runs if run.stream.run_id == stream.run_id)
     results.forget_runs(sweep.storage, {unsaved.run_id})  # needs the snapshot again
     snapshot = snapshot_path(stream.run_id, unsaved.task)  # type: ignore[attr-defined]
-    for path in (f"tables/tickets/{ticket.run_id}.parquet", snapshot):
+    for path, end in zip((f"tables/tickets/{ticket.run_id}.parquet", snapshot), kept, strict=True):
         file = root / path
-        if kept is None:
+        if end is None:
             file.unlink()
         else:
-            file.write_bytes(file.read_bytes()[:kept])
+            file.write_bytes(file.read_bytes()[:end])
     outcome = sweep.run()
     assert (outcome.finished, outcome.missing, outcome.lost) == (2 + 8 + 8 + 4 + 12, 0, [])
     said = capfd.readouterr().err
@@ -184,7 +184,7 @@ def test_what_is_damaged_or_gone_is_named_and_computed_again(
     assert not inspect(sweep.storage, artifacts=True).damages
     aside = {path.name for path in (root / "damaged").rglob("*.*")}
     names = {f"{ticket.run_id}.parquet", Path(snapshot).name}
-    assert aside == (set() if kept is None else names)
+    assert aside == (set() if kept == (None, None) else names)
 
 
 def test_a_run_whose_worker_dies_again_and_again_is_recorded_with_its_reason(
@@ -557,9 +557,12 @@ def test_a_stream_that_this_machine_does_not_reproduce_is_named_and_left_as_it_w
 
 
 def test_a_sweep_that_was_widened_equals_one_that_was_asked_for_at_once(tmp_path: Path) -> None:
-    assert _sweep(tmp_path / "widened", [0], [0.5]).run().missing == 0
+    """Tune runs the widening only: another test here shows that it changes no result."""
+    _computed_here(_sweep(tmp_path / "widened", [0], [0.5]), 0, 1, 2)
     wider = {"tasks": 4, "snapshots": "0,1,2,3", "tickets": 3, "reinit_tickets": 1}
-    for name in ("widened", "once"):
-        assert _sweep(tmp_path / name, [0], [0.5], **wider).run().missing == 0
+    once = _sweep(tmp_path / "once", [0], [0.5], **wider)
+    _computed_here(once, 0, 1, 2)
+    assert once.finished()
+    assert _sweep(tmp_path / "widened", [0], [0.5], **wider).run().missing == 0
     assert_same_tables(tmp_path / "once", tmp_path / "widened")
     assert inspect(Storage(tmp_path / "widened"), artifacts=True).damages == []

@@ -39,6 +39,7 @@ _TINY = [
     "--batch-size", "256", "--tickets", "2", "--rounds", "1", "--seeds", "0",
     "--shifts", "permuted_pixels", "--sparsities", "0.8", "--probe-size", "20",
     "--ntk-examples", "0", "--sharpness-iterations", "0", "--engine", "generic",
+    "--max-concurrent", "1",
 ]  # fmt: skip
 
 
