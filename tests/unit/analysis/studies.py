@@ -22,6 +22,9 @@ Values = Callable[[str, int, int, float], Mapping[str, float]]
 Metrics = Callable[[str, int, int], Mapping[str, float]]
 
 
+_GAP = "trainability_gap"
+
+
 def write_study(
     root: Path,
     values: Values,
@@ -35,7 +38,11 @@ def write_study(
     finished: bool = True,
     **options: Any,
 ) -> Path:
-    """Writes the tables of a whole study; ``options`` are the study's own."""
+    """Writes the tables of a whole study; ``options`` are the study's own.
+
+    Values are those of ``snapshots``; a trainability gap among them goes to ``plasticity``, beside
+    the metrics.
+    """
     tasks = list(tasks)
     length = max(tasks) + 1
     given = {"rounds": 3, **options}
@@ -51,13 +58,18 @@ def write_study(
             for t in range(length)
         ]
         write_rows(root, "tasks", stream, learned)
-        if metrics is not None:
-            rows = [
-                {"task": t, "layer": layer, "metric": name, "value": value + shown}
-                for t in tasks
-                for name, value in metrics(shift, seed, t).items()
-                for layer, shown in (("all", 0.0), ("0", 99.0))
-            ]
+        rows = [
+            {"task": t, "layer": layer, "metric": name, "value": value + shown}
+            for t in tasks
+            for name, value in (metrics(shift, seed, t) if metrics else {}).items()
+            for layer, shown in (("all", 0.0), ("0", 99.0))
+        ]
+        rows += [
+            {"task": t, "layer": "all", "metric": _GAP, "value": values(shift, seed, t, 0.8)[_GAP]}
+            for t in tasks
+            if _GAP in values(shift, seed, t, 0.8)
+        ]
+        if rows:
             write_rows(root, "plasticity", stream, rows)
         for task, sparsity in ((task, sparsity) for task in tasks for sparsity in sparsities):
             run = study.tickets_run(**place, task=task, sparsity=sparsity)
@@ -67,6 +79,7 @@ def write_study(
                 "overlap_chance": (1 - sparsity) / (1 + sparsity),
                 **values(shift, seed, task, sparsity),
             }  # fmt: skip
+            row.pop(_GAP, None)
             write_rows(root, "snapshots", run, [row])
             if finished:
                 finish(root, run)

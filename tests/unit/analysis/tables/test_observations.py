@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from raylot import plugins, results
+from raylot.analysis import correlation
 from raylot.analysis.report import report_data
+from raylot.analysis.tables.measures import main_measures, measure
 from raylot.analysis.tables.observations import (
     label_variants,
     observe,
@@ -19,7 +21,9 @@ from raylot.analysis.tables.observations import (
 )
 from raylot.config import TicketStreamRun
 from raylot.config.doses import NOT_GIVEN
+from raylot.foundation.errors import OptionError
 from raylot.results.integrity import Unfinished
+from raylot.results.schemas import IDENTITY
 from raylot.storage import Storage
 from tests.unit.analysis.studies import write_study
 
@@ -73,8 +77,65 @@ def test_previous_pairs_with_the_task_before(tmp_path: Path) -> None:
             assert row["test_accuracy"] == tasks[row["stream_run_id"], row["task"] - 1]
     assert "trainability_gap" in same.measures
     assert "trainability_gap" not in previous.measures
-    columns = list(same.frame)
+    columns = [name for name in same.frame if name != "trainability_gap"]
     assert list(previous.frame) == columns
+
+
+# ------------------------------------------------------------------ settings of measurements
+
+
+def _measured(root: Path, settings_of: dict[str, tuple[str | None, ...]]) -> Storage:
+    """A study whose metrics were each measured with several settings, each 10 larger."""
+    write_study(root, at, seeds=(0,), tasks=(0, 10))
+    storage = Storage(root)
+    for run_id in _streams(root):
+        (first, *_) = results.read_run(storage, "tasks", run_id) or []
+        row = {name: first[name] for name in (*IDENTITY, "subnetwork")}
+        row |= {"run_id": "measurement1", "stream_run_id": run_id, "layer": "all"}
+        rows = [
+            {**row, "task": task, "metric": metric, "setting": setting, "value": 10.0 * index}
+            for task in (0, 10)
+            for metric, measured in settings_of.items()
+            for index, setting in enumerate(measured)
+        ]
+        results.write(storage, "plasticity", "measurement1", rows)
+    return storage
+
+
+def test_each_setting_of_a_metric_is_a_measure_of_its_own(tmp_path: Path) -> None:
+    """They are never averaged, and stand where the measure stands."""
+    iterations = [f"probe_size=512, sharpness_iterations={n}" for n in (20, 50)]
+    observed = observe(
+        _measured(
+            tmp_path,
+            {
+                "sharpness": tuple(iterations),
+                "own": ("probe_size=512, code=a", "probe_size=512, code=b"),
+                "srank": ("probe_size=512",),
+                "weight_norm": (None,),
+            },
+        )
+    )
+    assert observed.measures == [
+        "test_accuracy", "trainability_gap", "srank", "weight_norm", "sharpness(sharpness_iterations=20)",
+        "sharpness(sharpness_iterations=50)", "own(code=a)", "own(code=b)",
+    ]  # fmt: skip
+    assert observed.frame["sharpness(sharpness_iterations=20)"].tolist() == [0.0, 0.0]
+    assert observed.frame["sharpness(sharpness_iterations=50)"].tolist() == [10.0, 10.0]
+    label = measure("sharpness(sharpness_iterations=50)").label
+    assert label == "sharpness (sharpness_iterations=50)"
+    assert main_measures(observed.measures) == [
+        "test_accuracy", "trainability_gap", "weight_norm", "own(code=a)", "own(code=b)"
+    ]  # fmt: skip
+
+
+def test_a_measure_with_several_settings_must_be_asked_for_with_one(tmp_path: Path) -> None:
+    _measured(tmp_path, {"sharpness": ("probe_size=20", "probe_size=50"), "srank": (None,)})
+    with pytest.raises(OptionError) as told:
+        correlation.main([str(tmp_path), "--measure", "sharpness"])
+    assert str(told.value) == (
+        "measure=sharpness: must be one of sharpness(probe_size=20), sharpness(probe_size=50)"
+    )
 
 
 # ------------------------------------------------------------------ plugins
