@@ -117,8 +117,9 @@ def test_each_setting_of_a_metric_is_a_measure_of_its_own(tmp_path: Path) -> Non
         )
     )
     assert observed.measures == [
-        "test_accuracy", "trainability_gap", "srank", "weight_norm", "sharpness(sharpness_iterations=20)",
-        "sharpness(sharpness_iterations=50)", "own(code=a)", "own(code=b)",
+        "test_accuracy", "trainability_gap", "srank", "weight_norm",
+        "sharpness(sharpness_iterations=20)", "sharpness(sharpness_iterations=50)", "own(code=a)",
+        "own(code=b)",
     ]  # fmt: skip
     assert observed.frame["sharpness(sharpness_iterations=20)"].tolist() == [0.0, 0.0]
     assert observed.frame["sharpness(sharpness_iterations=50)"].tolist() == [10.0, 10.0]
