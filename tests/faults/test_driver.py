@@ -89,9 +89,10 @@ def test_workers_that_are_killed_at_random_moments_lose_nothing(
 
 
 def test_a_second_driver_says_what_is_going_on_and_touches_nothing(tmp_path: Path) -> None:
-    with Driver(tmp_path, *_LOCAL) as first:
+    alone = (*_LOCAL, "--max-concurrent", "1")
+    with Driver(tmp_path, *alone) as first:
         first.wait_until(lambda: _saved(tmp_path))
-        with Driver(tmp_path, *_LOCAL) as second:
+        with Driver(tmp_path, *alone) as second:
             status, said, told = second.ends(within=60)
         assert status == 2
         assert said == ""

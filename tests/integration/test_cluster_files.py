@@ -155,6 +155,7 @@ def test_a_submitted_sweep_runs_and_its_cluster_asks_for_the_token(
     )
     submit = [str(clone / "sweeps" / "cluster" / "submit.sh"), head.address, *_TINY]
     submit += ["--storage", str(tmp_path / "study"), "--plugin", "mine.py", "--shifts", "same"]
+    submit += ["--max-concurrent", "1"]  # each worker takes seconds to start
 
     nobody = {k: v for k, v in head.environment.items() if not k.startswith("RAY_AUTH")}
     for credentials, answer in (

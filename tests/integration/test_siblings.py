@@ -17,7 +17,7 @@ _TINY = [
     "--tasks", "4", "--snapshots", "0,3", "--epochs", "1", "--batch-size", "256", "--hidden", "8",
     "--tickets", "2", "--shuffled-masks", "0", "--reinit-tickets", "0", "--rounds", "1",
     "--sparsities", "0.8", "--seeds", "0-1", "--shifts", "permuted_pixels", "--probe-size", "50",
-    "--ntk-examples", "0", "--sharpness-iterations", "0",
+    "--ntk-examples", "0", "--sharpness-iterations", "0", "--max-concurrent", "1",
 ]  # fmt: skip
 _TICKET_TASKS = ["--ticket-tasks", "2", "--stream-snapshots", "3"]
 
