@@ -26,6 +26,7 @@ from tests.faults.processes import comes_true
 _TINY = {
     "hidden": "6", "tasks": 3, "snapshots": "2", "epochs": 1, "batch_size": 256, "tickets": 2,
     "rounds": 1, "probe_size": 20, "ntk_examples": 0, "sharpness_iterations": 0,
+    "max_concurrent": 1,
 }  # fmt: skip
 
 
