@@ -67,9 +67,9 @@ def test_a_sweep_of_which_everything_failed_ends_with_that(
     assert _command(tmp_path) == 1
     said = capsys.readouterr()
     lines = said.out.splitlines()
-    assert lines[0] == "0 runs finished, 2 failed (try again with --retry-failed), 10 missing"
+    assert lines[0] == "0 runs finished, 2 failed (try again with --retry-failed), 14 missing"
     assert [line.split(":")[0].strip() for line in lines[1:3]] == ["failed", "failed"]
-    assert lines[3].startswith("10 runs cannot be computed")
+    assert lines[3].startswith("14 runs cannot be computed")
     assert len(lines) == 4
     assert said.err == ""
     assert not (tmp_path / "storage" / "analysis").exists()
@@ -92,7 +92,7 @@ def test_a_command_with_nothing_to_do_does_nothing(
     _end(tmp_path, streams="finished", measurements="finished", tickets="finished")
     assert _command(tmp_path) == 0
     first = capsys.readouterr().out
-    assert "12 runs finished" in first
+    assert "16 runs finished" in first
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     assert _command(tmp_path) == 0
     again = capsys.readouterr().out

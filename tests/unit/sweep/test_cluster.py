@@ -135,7 +135,7 @@ def test_a_ray_that_does_not_start_loses_nothing(
     study = Study.checked(address="local")
     outcome = Sweep(study, Storage(tmp_path), {"seed": 0}, {"task": 0, "sparsity": 0.5}).run()
     assert outcome.lost == ["Ray could not be started: The current node timed out during startup."]
-    assert outcome.missing == 1 + 4 + 1
+    assert outcome.missing == 1 + 6 + 1
     assert "The same command tries missing runs again." in outcome.summary()
     assert not list(Path(tmp_path, "drivers").iterdir())
 

@@ -46,7 +46,7 @@ def logged_with(cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         study = Study.checked(**_TINY, logger=logger)
         sweep = Sweep(study, Storage(root), {"seed": 3}, {"task": 2, "sparsity": 0.5})
         sweep.check()
-        assert sweep.run().finished == 1 + 2 + 1
+        assert sweep.run().finished == 1 + 4 + 1
         tasks = results.read(root, "tasks").sort_values("task")
         return root, tasks["test_accuracy"].tolist()
 

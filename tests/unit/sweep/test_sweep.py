@@ -152,7 +152,7 @@ def test_a_failed_run_is_recorded_the_rest_goes_on_and_it_can_be_retried(tmp_pat
     assert "failed: tickets seed=0" in outcome.summary()
     assert not (tmp_path / "tune").exists(), "a failed run is not tried again unasked"
     again = sweep.run(retry_failed=True)
-    assert (again.finished, again.failures) == (5, [])
+    assert (again.finished, again.failures) == (1 + 4 + 2, [])
 
 
 @pytest.mark.parametrize("kept", [(0, -1), (None, None)], ids=["damaged", "gone"])
@@ -325,7 +325,7 @@ def test_the_plan_counts_runs_and_steps(two_seeds: Path) -> None:
     sweep = _sweep(two_seeds, [0, 1, 2], [0.5, 0.8], **_THREE_STAGES)
     rows = [line.split() for line in sweep.plan().splitlines()]
     assert rows[1] == ["streams", "3", "2", "1", "0", "18", "18"]
-    assert rows[2] == ["measurements", "6", "4", "2", "0", "0-12", "12"]
+    assert rows[2] == ["measurements", "12", "8", "4", "0", "0-12", "12"]
     assert rows[3] == ["tickets", "12", "8", "4", "0", "36", "144"]
     # 2 tasks; of each seed a ticket and the dense network
     assert rows[4] == ["ticket", "streams", "6", "4", "2", "0", "12", "24"]
@@ -526,7 +526,7 @@ def test_doses_stand_beside_one_control(tmp_path: Path) -> None:
     assert len(runs[(runs["kind"] == "stream") & (runs["intervention"] == "none")]) == 3
     assert runs.loc[runs["intervention"] == "none", "l2_strength"].isna().all()
     strengths = runs.loc[runs["intervention"] == "l2_init", "l2_strength"]
-    assert strengths.value_counts().to_dict() == {1e-4: 3 * 5, 1e-3: 3 * 5}
+    assert strengths.value_counts().to_dict() == {1e-4: 3 * 7, 1e-3: 3 * 7}
     table = correlation.table(Storage(tmp_path))
     labels = {"none", "l2_init(1e-4)", "l2_init(1e-3)"}
     assert set(table["intervention"]) == labels
@@ -545,8 +545,8 @@ def test_a_stream_that_this_machine_does_not_reproduce_is_named_and_left_as_it_w
     shutil.copytree(tmp_path / "here", tmp_path / "before")
     wider = _sweep(tmp_path / "here", [0], [0.5], snapshots="0,1,2")
     told = wider.run().summary().splitlines()
-    # the stream, and two measurements and a search that need its new snapshot
-    assert told[0] == "2 runs finished, 4 missing"
+    # the stream, and four measurements and a search that need its new snapshot
+    assert told[0] == "2 runs finished, 6 missing"
     (given_up,) = (line for line in told if "given up" in line)
     assert given_up.startswith(f"  given up: {stream.label}: trained again on task 0, it does not")
     assert "other numbers than those of its rows (another, fast)" in given_up

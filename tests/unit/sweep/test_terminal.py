@@ -53,7 +53,7 @@ def test_only_whole_lines_and_one_picture_are_left_on_the_screen(tmp_path: Path)
         "━" * 50 + " 100% done",
         "             done run wait fail of",
         "streams         1   0    0    0  1",
-        "measurements    2   0    0    0  2",
+        "measurements    4   0    0    0  4",
         "tickets         2   0    0    0  2",
         "",
         "in all, preliminary (r needs 3 seeds, 3 tasks and a control)",
@@ -68,7 +68,7 @@ def test_only_whole_lines_and_one_picture_are_left_on_the_screen(tmp_path: Path)
     assert set(noise) == {wide[:_WIDTH], "<python>", "<child>"}
     others = set(lines) - set(noise) - {wide[_WIDTH:]} - set(lines[start : start + 9])
     assert others == {
-        "5 runs finished",
+        "7 runs finished",
         next(line for line in lines if line.startswith("Measuring plasticity took")),
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from raylot.config import StreamRun, Study
 from raylot.config.measurement_run import MeasuringRun
+from raylot.plasticity import GROUPS
 from raylot.trials.base import RunTrainable
 from raylot.trials.measurement import MeasurementTrial, TicketMeasurementTrial
 from raylot.trials.stream import StreamTrial
@@ -71,13 +72,14 @@ def chain(
     """A stream, the tickets of one of its snapshots, and ticket streams, with measurements."""
     return [
         (StreamTrial, {}),
-        (MeasurementTrial, {"measured": "structure"}),
+        *((MeasurementTrial, {"measured": measured}) for measured in GROUPS),
         *[(MeasurementTrial, {"measured": "fresh_network"})] * trainability_gap,
         (TicketsTrial, {"task": 2}),
         *((TicketStreamTrial, {"task": 2, "subnetwork": name}) for name in subnetworks),
         *(
-            (TicketMeasurementTrial, {"task": 2, "subnetwork": name, "measured": "structure"})
+            (TicketMeasurementTrial, {"task": 2, "subnetwork": name, "measured": measured})
             for name in subnetworks
+            for measured in GROUPS
         ),
     ]
 
