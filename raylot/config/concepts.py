@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -322,12 +322,6 @@ class PlasticityOptions(NamingOptions, ProbeOptions, title="plasticity"):
         )
     )
 
-    trainability_gap: bool = option(
-        True,
-        "train a fresh network on each snapshot's task too, to measure the trainability gap",
-        role="extent",
-    )
-
     @field_validator("metrics")
     @classmethod
     def _each_measured_once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -337,6 +331,29 @@ class PlasticityOptions(NamingOptions, ProbeOptions, title="plasticity"):
         if not value or len(set(value)) < len(value):
             raise ValueError("none, or one given twice")
         return tuple(sorted(value))
+
+
+class ProbeTaskOptions(NamingOptions, title="probe tasks"):
+    """Unseen tasks on which snapshots are trained beside a fresh network."""
+
+    probe_tasks: int = option(
+        4, "tasks of each seed that none of its streams shows; each snapshot and a fresh network "
+        "are trained on each of them, to measure plasticity; 0: none", common=True, ge=0, le=1000,
+        role="extent",
+    )  # fmt: skip
+    probe_shift: Annotated[str | None, OneOf("shift")] = option(
+        None, "shift that makes the probe tasks, at its default parameters; none given: "
+        "class_split if it is among the shifts, else the first of them but noise and stationary, "
+        "else permuted_pixels", accepts="class_split, permuted_labels, permuted_pixels, "
+        "random_labels, rotation, a plugin's shift, or none", role="measurement",
+    )  # fmt: skip
+
+    @field_validator("probe_shift")
+    @classmethod
+    def _draws_tasks_that_differ(cls, value: str | None) -> str | None:
+        if value in NO_PROBE_SHIFTS:
+            raise ValueError("its tasks do not differ, or get ever harder")
+        return value
 
 
 class PruningOptions(Options):
@@ -492,6 +509,19 @@ class PlasticParameterOptions(Options, title="plastic parameters"):
 def customary_rounds(sparsity: float) -> int:
     """Rounds that remove about 20% of the survivors each (Frankle & Carbin 2019); at least 1."""
     return max(1, round(math.log(1 - sparsity) / math.log(0.8)))
+
+
+#: Shifts that make no probe tasks.
+NO_PROBE_SHIFTS = ("stationary", "noise")
+
+
+def customary_probe_shift(shifts: Sequence[str]) -> str:
+    """Returns the shift that makes the probe tasks of streams with these shifts.
+
+    It is the same for all of them, so that they are compared on the same tasks.
+    """
+    drawn = [shift for shift in shifts if shift not in NO_PROBE_SHIFTS]
+    return "class_split" if "class_split" in drawn else next(iter(drawn), "permuted_pixels")
 
 
 #: Option that chooses one of several -> the model that declares what these use.

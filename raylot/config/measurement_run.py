@@ -18,9 +18,7 @@ from raylot.config.runs import (
 )
 from raylot.foundation import registry
 
-Measured = Literal[
-    "weights", "structure", "dormant", "sharpness", "ntk", "metric", "fresh_network"
-]  # fmt: skip
+Measured = Literal["weights", "structure", "dormant", "sharpness", "ntk", "metric"]
 
 #: What is measured, each of it by a run of its own -> the options that decide how. A plugin's
 #: metric may read the first two. The empirical NTK needs no larger probe than its own examples.
@@ -31,7 +29,6 @@ MEASURED_WITH: dict[str, tuple[str, ...]] = {
     "sharpness": ("probe_size", "sharpness_iterations"),
     "ntk": ("ntk_examples",),
     "metric": ("probe_size", "dormant_threshold", "metrics"),
-    "fresh_network": ("trainability_gap",),
 }
 
 #: Values at which these options measure nothing.
@@ -39,11 +36,7 @@ _NOTHING = {
     "ntk_examples": 0,
     "sharpness_iterations": 0,
     "metrics": None,
-    "trainability_gap": False,
 }
-
-#: Options of a measurement that say what is measured, which the name of its metric says too.
-_SAY_WHAT = {"metrics", "trainability_gap"}
 
 
 class MeasuringRun(RunOnStream, PlasticityOptions):
@@ -54,8 +47,7 @@ class MeasuringRun(RunOnStream, PlasticityOptions):
 
     measured: Measured = option(
         "structure", "weights; activations and gradients (structure); dormant units; the "
-        "sharpness; the empirical NTK; a plugin's metric; or how a fresh network learns the "
-        "snapshots' tasks", role="measurement",
+        "sharpness; the empirical NTK; or a plugin's metric", role="measurement",
     )  # fmt: skip
 
     @model_validator(mode="after")
@@ -96,26 +88,21 @@ class MeasuringRun(RunOnStream, PlasticityOptions):
     @property
     def setting(self) -> str:
         """The options that decide what a value means, and a plugin's code: ``probe_size=512``."""
-        named = [n for n in MEASURED_WITH[self.measured] if n not in _SAY_WHAT]
+        named = [n for n in MEASURED_WITH[self.measured] if n != "metrics"]  # which its name says
         values = [f"{name}={getattr(self, name)}" for name in named]
         code = registry.listed(self.plugins)
         values += [f"code={of}" for (kind, _), of in code.items() if kind == "metric"]
         return ", ".join(values)
 
     @property
-    def parent(self) -> StreamRun:
-        """The stream or ticket stream, as far as this run needs it."""
-        snapshots = getattr(self, f"{self.prefix}snapshots")
-        needed = {"tasks": max(snapshots) + 1, "snapshots": snapshots}
-        return self.learner.model_copy(
-            update={self.prefix + name: value for name, value in needed.items()}
-        )
-
-    @property
     def unused_options(self) -> set[str]:
         unused = super().unused_options | {f"{self.prefix}tasks"}
         others = PlasticityOptions.model_fields.keys() - self._own_options
         return (unused | others) - self.growing
+
+    @property
+    def training_steps(self) -> int:
+        return 0
 
     @property
     def label(self) -> str:
@@ -129,11 +116,6 @@ class MeasurementRun(MeasuringRun):
     kind: ClassVar[str] = "measurement"
     growing: ClassVar[frozenset[str]] = frozenset({"snapshots"})
 
-    @property
-    def training_steps(self) -> int:
-        """Training steps of the fresh networks."""
-        return len(self.snapshots) * self.trainability_gap * self.training_steps_per_task
-
 
 AnyMeasuring = TypeVar("AnyMeasuring", bound=MeasuringRun)
 
@@ -146,18 +128,16 @@ def measurements(
     Args:
         model: of these runs.
         learner: the stream or ticket stream.
-        options: of the study. Fresh networks are trained for streams only.
+        options: of the study.
 
     Raises:
         OptionError: the options do not fit the stream.
     """
     chosen = {name: getattr(options, name) for name in PlasticityOptions.model_fields}
     of_learner = learner.model_dump(exclude={"plugins"})
-    has_fresh = options.trainability_gap and learner is learner.stream
     which: list[dict[str, Any]] = [{"measured": one} for one in ("weights", "structure", "dormant")]
     which += [{"measured": "sharpness"}] if options.sharpness_iterations else []
     which += [{"measured": "ntk"}] if options.ntk_examples else []
-    which += [{"measured": "fresh_network"}] if has_fresh else []
     which += [{"measured": "metric", "metrics": (name,)} for name in options.metrics or ()]
     runs = [model.checked(**{**of_learner, **chosen, **one}) for one in which]
     for run in runs:

@@ -52,10 +52,12 @@ KINDS_OF_CONCEPTS = ("shift", "network", "intervention", "optimizer", "criterion
 def concepts_of(kind: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Returns what computes a run of a kind, see `raylot.foundation.science.VERSIONS`."""
     used = [(name, str(options[name])) for name in KINDS_OF_CONCEPTS if options.get(name)]
-    if kind in ("stream", "measurement") or options.get("subnetwork") == "dense":
+    if kind in ("stream", "measurement", "probes") or options.get("subnetwork") == "dense":
         used = [concept for concept in used if concept[0] != "criterion"]  # it needs no search
     else:
         used.append(("search", "tickets"))
+    if kind == "probes":
+        used.append(("shift", str(options["probe_shift"])))
     is_measurement = kind in ("measurement", "ticket_measurement")
     return [*used, ("measurement", str(options["measured"]))] if is_measurement else used
 
@@ -216,8 +218,12 @@ class StreamRun(
     @property
     def training_steps_per_task(self) -> int:
         """Steps of one training; with class_split on average, as classes differ in size."""
+        return self.steps_on_task_of(self.shift)
+
+    def steps_on_task_of(self, shift: str) -> int:
+        """Steps of one training on a task of a shift; with class_split on average."""
         examples = TRAINING_EXAMPLES[self.dataset]
-        if self.shift == "class_split":
+        if shift == "class_split":
             examples = examples * self.classes_per_task // len(CLASS_SIZES[self.dataset])
         return self._steps_on(examples)
 
@@ -337,12 +343,23 @@ class RunOnStream(StreamRun):
     def learner(self) -> StreamRun:
         return self.stream
 
+    @property
+    def parent(self) -> StreamRun:
+        """The learner, as far as its snapshots that this run uses."""
+        snapshots = getattr(self, f"{self.prefix}snapshots")
+        needed = {"tasks": max(snapshots) + 1, "snapshots": snapshots}
+        return self.learner.model_copy(
+            update={self.prefix + name: value for name, value in needed.items()}
+        )
+
     @functools.cached_property
     def stream(self) -> StreamRun:
         """The stream run whose snapshots this run starts from."""
         # Not validated again: that takes most of the time in which a large sweep is planned.
         options = {name: getattr(self, name) for name in StreamRun.model_fields}
-        options["plugins"] = registry.without(self.plugins, {"metric"})
+        named = naming_fields(StreamRun)
+        used = {(kind, word) for name, _, kind in named for word in names_in(options[name])}
+        options["plugins"] = registry.only(self.plugins, used)
         options["versions"] = versions_of(concepts_of(StreamRun.kind, options))
         return StreamRun.model_construct(**options)
 

@@ -20,12 +20,14 @@ from raylot.config.concepts import (
     NetworkOptions,
     PlasticityOptions,
     PlasticParameterOptions,
+    ProbeTaskOptions,
     ShiftParameters,
     Sparsity,
     StreamOptions,
     TicketOptions,
     TicketSnapshotOptions,
     TrainingOptions,
+    customary_probe_shift,
     customary_rounds,
     parameters,
     parameters_used,
@@ -40,6 +42,7 @@ from raylot.config.options import (
     parse_rounds,
     parse_search,
 )
+from raylot.config.probe_run import ProbeRun, probes
 from raylot.config.runs import StreamRun
 from raylot.config.ticket_runs import Subnetwork, TicketMeasurementRun, TicketsRun, TicketStreamRun
 from raylot.foundation import registry
@@ -227,6 +230,7 @@ class Study(
     InterventionParameters,
     TrainingOptions,
     StreamOptions,
+    ProbeTaskOptions,
     PlasticityOptions,
     TicketOptions,
     PlasticParameterOptions,
@@ -261,6 +265,7 @@ class Study(
                 try:
                     run = self.tickets_run(shift=shift, intervention=intervention, **dose, **first)
                     self.measurement_runs(run.stream)
+                    self.probe_runs(run.stream)
                 except OptionError as error:  # a run has one value where a study has several
                     told = re.sub("^(shift|intervention)=", r"\1s=", str(error))
                     is_searched = told.partition("=")[0] in dose
@@ -344,6 +349,10 @@ class Study(
     def measurement_runs(self, stream: StreamRun) -> list[MeasurementRun]:
         """The runs that measure a stream's snapshots."""
         return measurements(MeasurementRun, stream, self)
+
+    def probe_runs(self, stream: StreamRun) -> list[ProbeRun]:
+        """The run that trains a stream's snapshots on probe tasks, if there are any."""
+        return probes(stream, self, self.probe_shift or customary_probe_shift(self.shifts))
 
     def tickets_run(self, **searched: Any) -> TicketsRun:
         """The tickets run with these searched options."""

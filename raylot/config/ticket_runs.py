@@ -208,10 +208,6 @@ class TicketMeasurementRun(MeasuringRun, TicketStreamRun):
         options["plugins"] = registry.without(self.plugins, {"metric"})
         return TicketStreamRun(**options)
 
-    @property
-    def training_steps(self) -> int:
-        return 0
-
 
 #: What a study compares; runs that differ in anything else are not comparable.
 PROTOCOL_EXCLUDES = compared_options(TicketStreamRun)

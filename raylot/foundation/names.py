@@ -37,7 +37,7 @@ BUILT_IN: dict[str, tuple[str, ...]] = {
         "dead_fraction", "dormant_fraction", "unit_sign_entropy", "effective_rank", "stable_rank",
         "srank", "weight_norm", "weight_magnitude", "distance_from_init", "gradient_norm",
         "gradient_zero_fraction", "sharpness", "ntk_effective_rank", "ntk_condition_number",
-        *PERFORMANCE, "trainability_gap",
+        *PERFORMANCE,
     ),
 }  # fmt: skip
 

@@ -367,6 +367,12 @@ def without(code: str | None, kinds: Collection[str]) -> str | None:
     return ",".join(kept) or None
 
 
+def only(code: str | None, used: Collection[tuple[str, str]]) -> str | None:
+    """Returns what `code_of` returned, of some kinds and names alone."""
+    kept = [part for part in (code or "").split(",") if tuple(part.split(":")[:2]) in used]
+    return ",".join(kept) or None
+
+
 _DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 

@@ -12,5 +12,5 @@ VERSIONS: dict[tuple[str, str], int] = {}
 
 def versions_of(concepts: Iterable[tuple[str, str]]) -> str | None:
     """Returns the versions of concepts, ``shift:noise:2,search:tickets:3``; None: all are at 1."""
-    raised = [(kind, name) for kind, name in concepts if (kind, name) in VERSIONS]
+    raised = {(kind, name) for kind, name in concepts if (kind, name) in VERSIONS}
     return ",".join(sorted(f"{kind}:{n}:{VERSIONS[kind, n]}" for kind, n in raised)) or None

@@ -1,8 +1,7 @@
 """Structural metrics of a snapshot: activations, weights, gradients, curvature.
 
 `measure` computes all of them on a copy of the network and a fixed probe of training inputs of the
-next task. How well the network learns that task (test and online accuracy, learning speed,
-trainability gap) shows in training: see ``trials/``.
+next task. How well the network learns shows in training: see ``raylot/trials/``.
 
 Each file has a table of metrics by name. A metric never fails `measure`: what cannot be computed is
 NaN, with a reason.

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, model_
 
 from raylot.config import (
     MeasurementRun,
+    ProbeRun,
     StreamRun,
     TicketMeasurementRun,
     TicketsRun,
@@ -36,7 +37,14 @@ _Artifact = Annotated[str, Field(pattern=f"^artifacts/{RUN_ID.pattern}/{_NAME}$"
 #: Kind of run -> the options that say how far a run goes.
 _GROWING = {
     run.kind: run.growing
-    for run in (StreamRun, MeasurementRun, TicketsRun, TicketStreamRun, TicketMeasurementRun)
+    for run in (
+        StreamRun,
+        ProbeRun,
+        MeasurementRun,
+        TicketsRun,
+        TicketStreamRun,
+        TicketMeasurementRun,
+    )
 }
 
 
@@ -49,9 +57,10 @@ class Manifest(BaseModel):
             for others -> fingerprint.
         inputs: artifact of another run that the run started from -> fingerprint.
         tasks: of a stream.
-        snapshots: of a stream or of a measurement, as ``0,10,20``.
+        snapshots: of a stream, or of runs on it, as ``0,10,20``.
         tickets, random_masks, shuffled_masks, reinit_tickets, tolerance: of a ticket search.
         ticket_tasks: of a ticket stream.
+        probe_tasks: on which snapshots were trained.
         ticket_snapshots: of a ticket stream or of its measurement, as ``0,9``.
     """
 
@@ -71,6 +80,7 @@ class Manifest(BaseModel):
     reinit_tickets: int | None = None
     tolerance: float | None = None
     ticket_tasks: int | None = None
+    probe_tasks: int | None = None
     ticket_snapshots: _Tasks | None = None
 
     @model_validator(mode="after")

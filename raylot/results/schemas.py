@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pyarrow as pa
 
-from raylot.config import MeasurementRun, StreamRun, TicketsRun, TicketStreamRun
+from raylot.config import MeasurementRun, ProbeRun, StreamRun, TicketsRun, TicketStreamRun
 from raylot.config.concepts import InterventionParameters, ShiftParameters
 from raylot.config.options import Options
 from raylot.foundation.names import PERFORMANCE
@@ -61,21 +61,22 @@ _LIKENESS = {
 }
 
 #: Table name -> column name -> Arrow type. One row per: finished run (runs), run and task
-#: (tasks), snapshot, layer and metric (plasticity), snapshot, sparsity, ticket and round
+#: (tasks), snapshot, layer and metric (plasticity), snapshot or fresh network and probe task
+#: (probes), snapshot, sparsity, ticket and round
 #: (tickets), snapshot, sparsity, pair of tickets and layer (overlaps), snapshot, sparsity,
 #: selection and layer (plastic_parameters), snapshot and sparsity (snapshots). Fractions,
 #: accuracies among them, lie in [0, 1]; losses are in nats.
 SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "runs": {
         **IDENTITY,
-        # stream, measurement, tickets, ticket_stream, ticket_measurement
+        # stream, probes, measurement, tickets, ticket_stream, ticket_measurement
         "kind": pa.string(),
         "status": pa.string(),  # finished, diverged, failed
         "error": pa.string(),  # why it failed
         "notes": pa.string(),  # what could not be measured or done, and why; "; " between two
         "stream_run_id": pa.string(),  # its own run_id for a stream
         "protocol": pa.string(),  # equal for runs that can be compared: see config/runs.py
-        **_option_columns(StreamRun, MeasurementRun, TicketsRun, TicketStreamRun),
+        **_option_columns(StreamRun, ProbeRun, MeasurementRun, TicketsRun, TicketStreamRun),
         "training_steps": pa.int64(),
         "seconds": pa.float64(),  # wall-clock in the trial, all attempts together
         "training_seconds": pa.float64(),  # of these, inside the training loop
@@ -111,6 +112,20 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         # of a plugin's code as "code=..."; null where none does
         "setting": pa.string(),
         "value": pa.float64(),
+    },
+    "probes": {
+        **IDENTITY,
+        "stream_run_id": pa.string(),
+        "task": pa.int64(),  # of the snapshot; null for a fresh network
+        "trained": pa.string(),  # snapshot, fresh
+        "probe_shift": pa.string(),
+        "probe_task": pa.int64(),  # counted from 0
+        "final_train_loss": pa.float64(),  # on the training split, after the training
+        "train_loss": pa.float64(),  # online, over all epochs
+        "online_accuracy": pa.float64(),
+        "test_loss": pa.float64(),
+        "test_accuracy": pa.float64(),
+        "learning_speed": pa.float64(),
     },
     "tickets": {
         **IDENTITY,

@@ -32,6 +32,7 @@ from raylot.terminal.progress import STARTING_WORKERS, Progress
 from raylot.trials import ray_internals
 from raylot.trials.base import RunTrainable
 from raylot.trials.measurement import MeasurementTrial, TicketMeasurementTrial
+from raylot.trials.probes import ProbeTrial
 from raylot.trials.record import now, run_row
 from raylot.trials.state import RunState, state_path
 from raylot.trials.stream import StreamTrial
@@ -43,6 +44,7 @@ TRAINABLES: dict[str, type[RunTrainable]] = {
     trainable.run_model.kind: trainable
     for trainable in (
         StreamTrial,
+        ProbeTrial,
         MeasurementTrial,
         TicketsTrial,
         TicketStreamTrial,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from raylot import interventions, networks
-from raylot.config import MeasurementRun, StreamRun, TicketsRun, TicketStreamRun
+from raylot.config import ProbeRun, StreamRun, TicketsRun, TicketStreamRun
 from raylot.foundation.randomness import RandomKey
 from raylot.masks.pruning import full_masks, independent_masks
 from raylot.tasks import Task, datasets, make_task
@@ -57,7 +57,7 @@ def predicted(stages: Iterable[Sequence[tuple[StreamRun, int]]], trials_at_once:
     known: dict[tuple[object, ...], Speed] = {}
 
     def speed(run: StreamRun, density: float) -> Speed:
-        if isinstance(run, MeasurementRun):  # its networks are trained like the stream's
+        if isinstance(run, ProbeRun):  # its networks are trained like the stream's
             run = run.stream
         kind = (*(getattr(run, name, None) for name in _DECISIVE), density)
         if kind not in known:
@@ -98,8 +98,9 @@ def trials_on_this_machine(cpus_per_trial: float, max_concurrent: int | None) ->
 def _seconds(run: StreamRun, speed: functools.partial[Speed]) -> float:
     """Returns one run's seconds, all its trainings together."""
     steps, dense = run.training_steps_per_task, speed(1.0)
-    if isinstance(run, MeasurementRun):
-        return len(run.snapshots) * dense.training(steps)
+    if isinstance(run, ProbeRun):
+        steps = run.steps_on_task_of(str(run.probe_shift))
+        return run.probe_tasks * (1 + len(run.snapshots)) * dense.training(steps, run.epochs + 1)
     if isinstance(run, TicketStreamRun):
         is_dense = run.subnetwork == "dense"
         own = dense if is_dense else speed(_density(run, run.round_count))

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import track
 
 from raylot.config import PlasticityOptions, StreamRun, Study, mnist_files
+from raylot.config.concepts import ProbeTaskOptions
 from raylot.config.runs import VERDICTS
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
@@ -84,7 +85,8 @@ class Sweep:
                     f"{name}={space[name]}: must be an option of the study, not searched, as it "
                     "judges all searches alike"
                 )
-            for name in sorted(set(space) & PlasticityOptions.model_fields.keys()):
+            measured = PlasticityOptions.model_fields.keys() | ProbeTaskOptions.model_fields.keys()
+            for name in sorted(set(space) & measured):
                 raise OptionError(
                     f"{name}={space[name]}: must be an option of the study, not searched; another "
                     "command adds what another value measures, and trains nothing again"
@@ -112,10 +114,13 @@ class Sweep:
                     f"ticket_space={', '.join(names)}: must not hold options of a stream; "
                     "search these in stream_space"
                 )
+        probes = [run for stream in streams for run in self.study.probe_runs(stream)]
         measurements = [run for stream in streams for run in self.study.measurement_runs(stream)]
-        self._check_number(len(streams) + len(measurements) + len(tickets))
+        number = len(streams) + len(probes) + len(measurements) + len(tickets)
+        self._check_number(number)
         stages = [
             Stage("streams", streams),
+            Stage("probes", probes),
             Stage("measurements", measurements),
             Stage("tickets", tickets),
         ]
@@ -127,12 +132,12 @@ class Sweep:
                 for ticket in tickets
                 if ticket.task in snapshots and ticket.sparsity in self.study.streamed_sparsities
             ]
-            number = len(continued) * len(ticket_stream_points)
-            self._check_number(len(streams) + len(measurements) + len(tickets) + 2 * number)
+            more = len(continued) * len(ticket_stream_points)
+            self._check_number(number + 2 * more)
             both = itertools.product(continued, ticket_stream_points)
             ticket_streams = distinct(
                 self.study.ticket_stream_run(**ticket.model_dump(include=searched), **point)
-                for ticket, point in _with_progress("ticket streams", both, number)
+                for ticket, point in _with_progress("ticket streams", both, more)
             )
             measured = [
                 run for each in ticket_streams for run in self.study.ticket_measurement_runs(each)

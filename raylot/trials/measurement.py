@@ -1,30 +1,19 @@
-"""The trials that measure snapshots of a stream or ticket stream.
-
-To measure the trainability gap, a trial trains fresh networks beside the snapshots.
-"""
+"""The trials that measure the structure of snapshots of a stream or ticket stream."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from torch import Tensor
+from typing import ClassVar
 
 from raylot import networks, plasticity
 from raylot.config import MeasurementRun, TicketMeasurementRun
 from raylot.config.measurement_run import MeasuringRun
 from raylot.foundation.names import WHOLE_NETWORK
-from raylot.foundation.randomness import RandomKey
-from raylot.trials.artifacts import snapshot_path
-from raylot.trials.base import InputLostError
-from raylot.trials.on_tasks import OnTasks, data_order
+from raylot.trials.on_snapshots import OnSnapshots
 from raylot.trials.subnetwork import OnSubnetwork
 
 
-class MeasurementTrial(OnTasks):
-    """One step measures one snapshot.
-
-    A stream that diverged has left fewer snapshots than were asked for: the others are left out.
-    """
+class MeasurementTrial(OnSnapshots):
+    """One step measures one snapshot."""
 
     run_model: ClassVar[type[MeasuringRun]] = MeasurementRun
     run: MeasurementRun | TicketMeasurementRun
@@ -50,11 +39,7 @@ class MeasurementTrial(OnTasks):
         self.prepare()
         known = self.run.along(self.state.extent).get("snapshots", ())
         measured = [self.run.first_task + snapshot for snapshot in known]
-        for t in [*measured, *self._tasks[: self.state.steps]]:  # it may have changed since
-            self._read_snapshot(t)
-
-    def tensors(self) -> dict[str, Any]:
-        return {}
+        self.read_again([*measured, *self._tasks[: self.state.steps]])
 
     def place(self) -> int:
         before = self.run.first_task - 1
@@ -62,13 +47,11 @@ class MeasurementTrial(OnTasks):
 
     def advance(self) -> dict[str, float]:
         t = self._tasks[self.state.steps]
-        snapshot = self._read_snapshot(t)
+        snapshot = self.read_snapshot(t)
         if t != self._tasks[self.state.steps]:  # the snapshot had changed: the run starts anew
             return self.advance()
         if snapshot is None:
             rows = []
-        elif self.run.measured == "fresh_network":
-            rows = [self._trainability_gap(t)]
         else:
             network = networks.with_state(self._built, snapshot)
             built_in = plasticity.GROUPS.get(self.run.measured, ())
@@ -80,29 +63,6 @@ class MeasurementTrial(OnTasks):
         if self.state.steps + 1 == self.total_steps:
             self.state.rows["plasticity"].sort(key=lambda row: row["task"])
         return {row["metric"]: row["value"] for row in rows if row["layer"] == WHOLE_NETWORK}
-
-    def _read_snapshot(self, t: int) -> dict[str, Tensor] | None:
-        """Reads the snapshot before task t; None if the stream diverged before it."""
-        path = snapshot_path(self.run.learner.run_id, t)
-        learner = self.producer(self.run.learner.run_id)
-        if learner.status == "diverged" and path not in learner.artifacts:
-            self.state.inputs[path] = "not there"  # if it is later, this measurement is out of date
-            return None
-        return self.read_input(path)
-
-    def _trainability_gap(self, t: int) -> dict[str, Any]:
-        """Trains a fresh network on task t, as the stream's network was trained."""
-        run_id = self.run.stream.run_id
-        learned = next((r for r in self.read_rows("tasks", run_id) if r["task"] == t), None)
-        if learned is None:
-            raise InputLostError(run_id, f"tables/tasks: has no row of task {t}")
-        task, key = self.task(t), RandomKey((self.run.seed, "fresh network", t))
-        network = networks.build(self.run, task.input_shape, task.classes, key)
-        fresh = self.train_on(t, task, network, data_order(self.run, t))
-        if fresh.diverged:
-            self.note("trainability_gap: NaN, as the training of a fresh network diverged")
-        gap = fresh.test_accuracy - learned["test_accuracy"]
-        return {"layer": WHOLE_NETWORK, "metric": "trainability_gap", "value": gap}
 
 
 class TicketMeasurementTrial(OnSubnetwork, MeasurementTrial):

@@ -68,10 +68,13 @@ TICKET_MEASURES: dict[str, Measure] = {
 _PLASTICITY_MEASURES: dict[str, Measure] = {
     measure.name: measure
     for measure in (
+        Measure("probe_online_gap", "probe gap", "difference of online accuracies", -1),
+        Measure("probe_speed_gap", "probe gap of learning speed", "normalised area", -1),
+        Measure("probe_test_gap", "probe gap of test accuracy", "difference of accuracies", -1),
+        Measure("probe_loss_gap", "probe gap of final training loss", "nats", -1),
         Measure("test_accuracy", "test accuracy", "fraction", 1),
         Measure("online_accuracy", "online accuracy", "fraction", 1),
         Measure("learning_speed", "learning speed", "normalised area", 1),
-        Measure("trainability_gap", "trainability gap", "difference of accuracies", -1),
         Measure("dead_fraction", "dead units", "fraction", -1),
         Measure("dormant_fraction", "dormant units", "fraction", -1),
         Measure("effective_rank", "effective rank", "", 1),
@@ -92,8 +95,8 @@ _PLASTICITY_MEASURES: dict[str, Measure] = {
 #: The main measures: matrices of correlations show these unless the user asks for all. None repeats
 #: another with the other sign, as overlaps repeat the ticket count.
 MAIN_MEASURES = (
-    "ticket_count", "winning_tickets", "ticket_advantage", "test_accuracy", "online_accuracy",
-    "learning_speed", "trainability_gap", "dead_fraction", "effective_rank", "weight_norm",
+    "ticket_count", "winning_tickets", "ticket_advantage", "probe_online_gap", "test_accuracy",
+    "online_accuracy", "learning_speed", "dead_fraction", "effective_rank", "weight_norm",
 )  # fmt: skip
 
 ALL_SHIFTS = "all"

@@ -106,8 +106,8 @@ def observe(
         storage: of a sweep.
         pairing: ``same`` pairs a snapshot with the performance on the task that it is about to
             train on. ``previous`` takes the performance on the task before from ``tasks``, as the
-            original study's plots did; the snapshot of task 0 has none, and the trainability gap,
-            which is measured at snapshots only, falls away. Structure stays the snapshot's own.
+            original study's plots did; the snapshot of task 0 has none. All else stays the
+            snapshot's own.
         begun: runs whose variants are labelled, see `label_variants`; None: those in ``runs``.
 
     Raises:
@@ -126,13 +126,15 @@ def observe(
     metrics = whole_network_metrics(tables.read(storage, "plasticity", columns))
     metrics = metrics.drop(columns=list(PERFORMANCE), errors="ignore")  # are in ``snapshots``
     frame = snapshots.merge(metrics, on=["stream_run_id", "task"], how="left")
+    gaps = probe_gaps(tables.read(storage, "probes"))
+    frame = frame.merge(gaps, on=["stream_run_id", "task"], how="left")
     if pairing == "previous":
         frame = _with_previous_performance(frame, tables.read(storage, "tasks"))
     for name, other in (("ticket_advantage", "dense"), ("advantage_over_random", "random")):
         difference = frame["ticket_accuracy"] - frame[f"{other}_accuracy"]
         # Rounding must not tell apart the snapshots at which the two are equally accurate.
         frame[name] = difference.round(_DIGITS)
-    named = (set(metrics.columns) - {"stream_run_id", "task"}) | set(PERFORMANCE)
+    named = {*metrics.columns, *gaps.columns} - {"stream_run_id", "task"} | {*PERFORMANCE}
     present = {name for name in named if frame[name].notna().any()}
     kept = ["run_id", *PLACE, "seed", "task", "stream_run_id", "density", "overlap_chance"]
     measures = in_order(present - set(kept) - set(TICKET_MEASURES) or set(PERFORMANCE))
@@ -272,6 +274,46 @@ def whole_network_metrics(plasticity: pd.DataFrame) -> pd.DataFrame:
     return wide.rename_axis(columns=None).reset_index()
 
 
+#: Measure of plasticity -> the column of ``probes`` that it compares, and the sign with which a
+#: loss of plasticity is positive.
+_GAPS = {
+    "probe_online_gap": ("online_accuracy", 1),
+    "probe_speed_gap": ("learning_speed", 1),
+    "probe_test_gap": ("test_accuracy", 1),
+    "probe_loss_gap": ("final_train_loss", -1),
+}
+
+
+def probe_gaps(probes: pd.DataFrame) -> pd.DataFrame:
+    """How far each snapshot is behind a fresh network on unseen tasks, paired by probe task.
+
+    Args:
+        probes: the table.
+
+    Returns:
+        A row per stream and task: stream_run_id, task, and `_GAPS`, each the mean over the probe
+        tasks that both have learned; more than 0 where plasticity was lost. With probe tasks of
+        several shifts there is a column for each, as ``probe_online_gap(probe_shift=rotation)``.
+    """
+    keys = ["stream_run_id", "probe_shift", "probe_task"]
+    measured = [column for column, _ in _GAPS.values()]
+    fresh = probes[probes["trained"] == "fresh"][[*keys, *measured]]
+    pairs = probes[probes["trained"] == "snapshot"].merge(fresh, on=keys, suffixes=("", " fresh"))
+    for name, (column, sign) in _GAPS.items():
+        pairs[name] = sign * (pairs[f"{column} fresh"] - pairs[column])
+    places = ["stream_run_id", "task", "probe_shift"]
+    means = pairs.groupby(places, as_index=False)[list(_GAPS)].mean()
+    parts = [
+        own.drop(columns="probe_shift").set_index(places[:2]).rename(
+            columns={name: f"{name}(probe_shift={shift})" for name in _GAPS}
+        )
+        for shift, own in means.groupby("probe_shift")
+    ]  # fmt: skip
+    if len(parts) <= 1:
+        return means.drop(columns="probe_shift")
+    return pd.concat(parts, axis=1).reset_index()
+
+
 def _differing(settings: Iterable[str | None]) -> dict[str, str]:
     """Maps each setting to the part that not all settings share."""
     parts = {text: text.split(", ") for text in settings if not pd.isna(text)}
@@ -288,8 +330,9 @@ def _with_previous_performance(frame: pd.DataFrame, tasks: pd.DataFrame) -> pd.D
     own = tasks[tasks["snapshot"].isna() & (tasks["subnetwork"] == "dense")]
     following = own.assign(stream_run_id=own["run_id"], task=own["task"] + 1)
     keys = ["stream_run_id", "task"]
-    without = frame.drop(columns=[*PERFORMANCE, "trainability_gap"], errors="ignore")
-    joined = without.merge(following[[*keys, *measured]], on=keys, how="left")
+    joined = frame.drop(columns=list(PERFORMANCE)).merge(
+        following[[*keys, *measured]], on=keys, how="left"
+    )
     return joined.reindex(columns=frame.columns)
 
 

@@ -21,6 +21,7 @@ from raylot import results
 from raylot.analysis.words import counted
 from raylot.config import (
     MeasurementRun,
+    ProbeRun,
     StreamRun,
     TicketMeasurementRun,
     TicketsRun,
@@ -45,17 +46,24 @@ _ROUNDING = 1e-9
 
 _KINDS = tuple(
     run.kind
-    for run in (StreamRun, MeasurementRun, TicketsRun, TicketStreamRun, TicketMeasurementRun)
+    for run in (
+        StreamRun,
+        ProbeRun,
+        MeasurementRun,
+        TicketsRun,
+        TicketStreamRun,
+        TicketMeasurementRun,
+    )
 )
 _STATUS = ("finished", "diverged", "failed")
 
 _WORDS = (
     "run_id", "dataset", "network", "shift", "intervention", "stream_run_id", "protocol",
-    "subnetwork", "metric", "control", "selection",
+    "subnetwork", "metric", "control", "selection", "trained", "probe_shift",
 )  # fmt: skip
 _FRACTIONS = [
     name
-    for table in ("tasks", "tickets", "overlaps", "plastic_parameters", "snapshots")
+    for table in ("tasks", "probes", "tickets", "overlaps", "plastic_parameters", "snapshots")
     for name in results.SCHEMAS[table]
     if name.endswith(("_accuracy", "density", "chance")) or name in ("jaccard", "overlap_mean")
 ]
@@ -63,10 +71,11 @@ _FRACTIONS = [
 #: stream as many again.
 _RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("task", "snapshot"), (0, 2_000_000)),
-    **dict.fromkeys(("ticket", "ticket_a", "ticket_b", "round", "tickets"), (0, 1_000_000)),
+    **dict.fromkeys(("ticket_a", "ticket_b", "round", "tickets"), (0, 1_000_000)),
     **dict.fromkeys(("winning_tickets", "ticket_count", "winning_ticket_count"), (0, 1_000_000)),
     **dict.fromkeys(_FRACTIONS, (0, 1)),
-    **dict.fromkeys(("learning_speed", "trainability_gap"), (-1, 1)),
+    **dict.fromkeys(("ticket", "probe_task"), (0, 1_000_000)),
+    "learning_speed": (-1, 1),
     "seed": (0, 2**63),
     "sparsity": (0, 1),
     "rounds": (1, 1000),
@@ -80,6 +89,7 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "runs": (*_IDENTITY, "kind", "status"),
     "tasks": (*_IDENTITY, "task", "subnetwork"),
     "plasticity": (*_IDENTITY, "stream_run_id", "task", "layer", "metric"),
+    "probes": (*_IDENTITY, "stream_run_id", "trained", "probe_shift", "probe_task"),
     "tickets": (*_SEARCH, "control", "round"),
     "overlaps": (*_SEARCH, "layer", "ticket_a", "ticket_b"),
     "plastic_parameters": (*_SEARCH, "stream_run_id", "protocol", "layer", "selection"),

@@ -26,6 +26,26 @@ SHIFTS: dict[str, Shift] = {
 }
 
 
+#: Number of the first probe task: no stream is as long.
+_FIRST_PROBE_TASK = 10_000_000
+
+
+def make_probe_task(dataset: Task, shift: str, classes_per_task: int, seed: int, p: int) -> Task:
+    """Makes probe task p of a seed, which no stream of the seed shows.
+
+    With few classes, class_split has few different tasks: streams may show the same classes.
+
+    Args:
+        dataset: any task; left unchanged.
+        shift: makes the task, at its default parameters.
+        classes_per_task: classes of the task, for class_split.
+        seed: decides every draw.
+        p: number of the probe task, from 0.
+    """
+    options = ShiftOptions(shift=shift, classes_per_task=classes_per_task)
+    return make_task(dataset, options, seed, _FIRST_PROBE_TASK + p)
+
+
 def make_task(dataset: Task, options: ShiftOptions, seed: int, t: int) -> Task:
     """Makes task t of the stream that a data set, a shift type and a seed define.
 

@@ -1,0 +1,76 @@
+"""The run that trains snapshots of a stream, and fresh networks, on unseen tasks."""
+
+from __future__ import annotations
+
+import functools
+from typing import ClassVar, Self
+
+from pydantic import model_validator
+
+from raylot.config.concepts import ProbeTaskOptions, customary_probe_shift
+from raylot.config.runs import RunOnStream, StreamRun, short_hash
+from raylot.foundation import registry
+from raylot.foundation.science import versions_of
+
+
+class ProbeRun(RunOnStream, ProbeTaskOptions):
+    """Each snapshot of a stream, and a fresh network, trained on each probe task of its seed.
+
+    Probe task p depends on the data set, the seed, the shift and p alone, so that more can be
+    added, and all streams of a seed have the same.
+    """
+
+    kind: ClassVar[str] = "probes"
+    growing: ClassVar[frozenset[str]] = frozenset({"snapshots", "probe_tasks"})
+
+    @model_validator(mode="after")
+    def _customary_shift(self) -> Self:
+        if self.probe_shift is None:
+            self.__dict__["probe_shift"] = customary_probe_shift([self.shift])
+        return self
+
+    @model_validator(mode="after")
+    def _networks_have_an_output_for_each_class(self) -> Self:
+        if self.shift == "class_split" and self.probe_shift != "class_split":
+            raise ValueError(
+                f"probe_shift={self.probe_shift}: must be class_split with shift class_split, as "
+                f"its networks have {self.classes_per_task} outputs"
+            )
+        return self
+
+    @functools.cached_property
+    def run_id(self) -> str:
+        own = {"probe_shift": self.probe_shift}
+        shift = [("shift", str(self.probe_shift))]
+        if code := registry.only(self.plugins, shift):
+            own["plugins"] = code
+        if version := versions_of(shift):
+            own["versions"] = version
+        return short_hash({"kind": self.kind, "stream": self.stream.run_id, **own})
+
+    @property
+    def unused_options(self) -> set[str]:
+        return super().unused_options - self.growing
+
+    @property
+    def training_steps(self) -> int:
+        networks = 1 + len(self.snapshots)
+        return self.probe_tasks * networks * self.steps_on_task_of(str(self.probe_shift))
+
+    @property
+    def label(self) -> str:
+        return f"{super().label} on {self.probe_shift}"
+
+
+def probes(stream: StreamRun, options: ProbeTaskOptions, probe_shift: str) -> list[ProbeRun]:
+    """Returns the run that trains a stream's snapshots on probe tasks, if there are any.
+
+    Raises:
+        OptionError: the options do not fit the stream.
+    """
+    if not options.probe_tasks:
+        return []
+    chosen = {"probe_tasks": options.probe_tasks, "probe_shift": probe_shift}
+    run = ProbeRun.checked(**{**stream.model_dump(exclude={"plugins"}), **chosen})
+    run.__dict__["stream"] = stream  # so that its identity is computed once for all
+    return [run]
