@@ -157,9 +157,10 @@ def test_a_run_that_started_from_something_else_is_computed_again(
         for name, tensor in trial._network.named_parameters():
             tensor.data += 0.01 if name else 0.0
     damages = inspect(storage).damages
-    for kind in ("tickets", "weights", "structure", "dormant"):
-        told = {damage.path: damage for damage in damages if damage.run_ids == (run_ids[kind],)}
-        assert told[path].reason == f"is not what {kind} {run_ids[kind]} started from"
+    for name in ("tickets", "weights", "structure", "dormant"):
+        told = {damage.path: damage for damage in damages if damage.run_ids == (run_ids[name],)}
+        kind = "tickets" if name == "tickets" else "measurement"
+        assert told[path].reason == f"is not what {kind} {run_ids[name]} started from"
     mend(storage, damages)
     assert storage.read(path), "the file itself is good"
     run_all(Path(storage.root))
