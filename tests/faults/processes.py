@@ -23,7 +23,7 @@ TINY = [
     "--ticket-tasks", "3", "--subnetworks", "ticket", "--stream-snapshots", "7",
     "--save-interval", "0", "--engine", "generic", "--max-failures", "50",
 ]  # fmt: skip
-RUNS = 2 + 4 + 4 + 2
+RUNS = 2 + 8 + 4 + 2 + 6
 
 #: A stream and one search, as small as they can be, on a Ray of their own.
 LEAST = [

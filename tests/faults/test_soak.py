@@ -28,11 +28,11 @@ _TINIEST = (
     "--seeds", "0", "--ticket-tasks", "0", "--tasks", "20", "--snapshots", "0,19",
     "--stream-snapshots", "0",
 )  # fmt: skip
-_TINIEST_RUNS = 1 + 2 + 2
+_TINIEST_RUNS = 1 + 4 + 2
 
 #: Twelve of all that is in the tiny sweep.
 _LARGER = ("--seeds", "0-11", "--address", "local")
-_LARGER_RUNS = 12 * 6
+_LARGER_RUNS = 12 * 11
 
 
 def _assert_whole(expected: Path, storage: Path) -> None:

@@ -44,7 +44,9 @@ def test_it_is_waited_for(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -
     _goes_away(store, monkeypatch, seconds=3)  # the S3 client itself tries for 2.5
     assert _status("--storage-patience", "120") == 0
     assert store.refused
-    assert results.read("s3://bucket/study", "runs")["status"].tolist() == ["finished"] * 4
+    assert results.read("s3://bucket/study", "runs")["status"].tolist() == ["finished"] * (
+        1 + 4 + 1
+    )
 
 
 def test_without_patience_the_sweep_ends_and_says_how_to_continue(

@@ -402,6 +402,17 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--sparsities 0.5,0.50",
         "--sparsities 0.8 8e-1",
     ),
+    "_each_snapshot_once": (
+        "ticket_snapshots",
+        "--ticket-tasks 5 --ticket-snapshots 0,4,0",
+        "--ticket-tasks 5 --ticket-snapshots 3,3",
+    ),
+    "_ticket_streams_are_long_enough": (
+        "ticket_snapshots",
+        "--ticket-tasks 5 --ticket-snapshots 5",
+        "--ticket-tasks 9 --ticket-snapshots 0,9",
+        "--ticket-tasks 1 --ticket-snapshots 1",
+    ),
     "_each_given_once": (
         "subnetworks stream_sparsities stream_snapshots",
         "--subnetworks dense,ticket,dense",

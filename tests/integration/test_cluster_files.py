@@ -64,7 +64,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 def _assert_finished(storage: Path) -> None:
     runs = results.read(storage, "runs")
-    assert len(runs) == 8, "a stream, two measurements and a search for each of two seeds"
+    assert len(runs) == 12, "a stream, 4 measurements and a search for each of two seeds"
     assert set(runs["status"]) == {"finished"}
     assert results.read(storage, "snapshots")["ticket_count"].between(1, 2).all()
     assert (storage / "analysis" / "correlation.csv").exists()
@@ -177,7 +177,7 @@ def test_a_submitted_sweep_runs_and_its_cluster_asks_for_the_token(
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"Job 'raysubmit_\w+' succeeded", done.stdout + done.stderr)
-    assert "8 runs finished" in done.stdout
+    assert "12 runs finished" in done.stdout
     assert "Traceback" not in done.stdout
     _assert_finished(tmp_path / "study")
     assert set(results.read(tmp_path / "study", "runs")["shift"]) == {"same"}
@@ -255,7 +255,7 @@ def test_a_sweep_on_two_slurm_nodes() -> None:
             _end(process)
         nodes = [(folder / f"node{n}.txt").read_text() for n in range(2)]
         assert process.returncode == 0, "\n".join([said, *nodes])
-        assert "8 runs finished" in nodes[0]
+        assert "12 runs finished" in nodes[0]
         assert "Connecting to Ray cluster at node0:6379" in nodes[1]
         assert "Ray runtime started" in nodes[1]
         _assert_finished(folder / "study")

@@ -109,7 +109,7 @@ def test_the_command_works_from_a_wheel_in_an_empty_folder(
     assert list(empty.iterdir()) == []
     shutil.copy(clone / "sweeps" / "ticket_count_vs_plasticity.py", empty / "mine.py")
     said = run(python, "mine.py", *_TINY)
-    assert "5 runs finished" in said
+    assert "7 runs finished" in said
     answer = said[said.index("Answer") :]
     report = empty / "results" / "analysis" / "report.html"
     assert report.exists()

@@ -75,7 +75,7 @@ def test_runs_that_a_plugin_fails_are_recorded_and_others_go_on(storage: Path) -
         (shift, intervention, kind): count
         for shift in ("dim", "stationary")
         for intervention in ("none", "clip")
-        for kind, count in (("stream", 1), ("measurement", 4), ("tickets", 3))
+        for kind, count in (("stream", 1), ("measurement", 6), ("tickets", 3))
     }
     trained = finished[finished["kind"] != "measurement"]
     assert set(trained["engine_used"]) == {"generic"}

@@ -44,7 +44,7 @@ def test_the_siblings_answer_their_questions_and_compute_nothing_twice(
 ) -> None:
     assert _main("ticket_plasticity", tmp_path, *_TICKET_TASKS) == 0
     said = capfd.readouterr()
-    assert "18 runs finished" in said.out
+    assert "46 runs finished" in said.out
     assert "re-initialised ticket" in said.out
     assert "Traceback" not in said.err
     tasks = results.read(tmp_path, "tasks")
@@ -56,10 +56,10 @@ def test_the_siblings_answer_their_questions_and_compute_nothing_twice(
     assert (tmp_path / "analysis" / "figures" / "ticket_streams.svg").exists()
 
     before, experiments = _written(tmp_path), list((tmp_path / "tune").iterdir())
-    assert len(experiments) == 4
+    assert len(experiments) == 5
     assert _main("plastic_parameters", tmp_path) == 0
     said = capfd.readouterr()
-    assert "10 runs finished" in said.out
+    assert "14 runs finished" in said.out
     assert "the union of all tickets" in said.out
     overlaps = pd.read_parquet(tmp_path / "analysis" / "plastic_parameters.parquet")
     assert set(overlaps["selection"]) == {"first", "union", "intersection"}
@@ -69,5 +69,5 @@ def test_the_siblings_answer_their_questions_and_compute_nothing_twice(
 
     assert _main("ticket_plasticity", tmp_path, *_TICKET_TASKS, "--dry-run") == 0
     plan = [line.split() for line in capfd.readouterr().out.splitlines()]
-    assert [row[-4:-2] for row in plan[1:5]] == [["0", "0"]] * 4, "nothing is new or to grow"
-    assert " ".join(plan[5]) == "Nothing is left to compute."
+    assert [row[-4:-2] for row in plan[1:6]] == [["0", "0"]] * 5, "nothing is new or to grow"
+    assert " ".join(plan[6]) == "Nothing is left to compute."

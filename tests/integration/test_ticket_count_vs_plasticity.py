@@ -48,7 +48,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
 
 def test_it_ends_with_the_answer_and_where_things_lie(finished: tuple[Path, str, str]) -> None:
     storage, said, progress = finished
-    assert "10 runs finished" in said
+    assert "14 runs finished" in said
     assert "Pearson" in said
     assert "permuted_pixels" in said
     assert "stationary" in said
@@ -159,10 +159,11 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     # 90 steps a task (45 batches, 2 epochs): 12 tasks; 2 fresh networks; 2 x 2 + 2 + 1 trainings
     assert rows[1] == ["streams", "2", "0", "2", "0", "1,080", "2,160"]
-    assert rows[2] == ["measurements", "4", "0", "4", "0", "0-180", "360"]
+    assert rows[2] == ["measurements", "8", "0", "8", "0", "0-180", "360"]
     assert rows[3] == ["tickets", "4", "0", "4", "0", "630", "2,520"]
     assert rows[4] == ["ticket", "streams", "8", "0", "8", "0", "270", "2,160"]
-    assert rows[5][0] == "Predicted:"
+    assert rows[5] == ["ticket", "measurements", "24", "0", "24", "0", "0", "0"]
+    assert rows[6][0] == "Predicted:"
     assert not storage.exists()
     assert _main(finished[0], "--dry-run") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]

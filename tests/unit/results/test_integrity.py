@@ -39,8 +39,9 @@ def storage(whole: Path, tmp_path: Path) -> Storage:
 
 @pytest.fixture(scope="module")
 def run_ids(whole: Path) -> dict[str, str]:
+    """Kind of run, or what it measures -> run_id."""
     runs = results.read(whole, "runs")
-    return dict(zip(runs["kind"], runs["run_id"], strict=True))
+    return dict(zip(runs["measured"].fillna(runs["kind"]), runs["run_id"], strict=True))
 
 
 def _damage(storage: Storage, path: str, kept: int = -1) -> None:
@@ -156,9 +157,10 @@ def test_a_run_that_started_from_something_else_is_computed_again(
         for name, tensor in trial._network.named_parameters():
             tensor.data += 0.01 if name else 0.0
     damages = inspect(storage).damages
-    for kind in ("tickets", "measurement"):
-        told = {damage.path: damage for damage in damages if damage.run_ids == (run_ids[kind],)}
-        assert told[path].reason == f"is not what {kind} {run_ids[kind]} started from"
+    for name in ("tickets", "weights", "structure", "dormant"):
+        told = {damage.path: damage for damage in damages if damage.run_ids == (run_ids[name],)}
+        kind = "tickets" if name == "tickets" else "measurement"
+        assert told[path].reason == f"is not what {kind} {run_ids[name]} started from"
     mend(storage, damages)
     assert storage.read(path), "the file itself is good"
     run_all(Path(storage.root))
@@ -168,11 +170,12 @@ def test_a_run_that_started_from_something_else_is_computed_again(
 def test_check_lists_what_is_finished_running_and_damaged(
     storage: Storage, run_ids: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    kinds = {"measurement": "3", "stream": "1", "tickets": "1"}
     assert main(["check", storage.root]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0].split() == ["runs", "finished", "diverged", "failed", "running", "damaged"]
-    for line, kind in zip(said[1:], ("measurement", "stream", "tickets"), strict=False):
-        assert line.split() == [kind, "1", "0", "0", "0", "0"]
+    for line, (kind, count) in zip(said[1:], kinds.items(), strict=False):
+        assert line.split() == [kind, count, "0", "0", "0", "0"]
     assert said[4] == "Every file is as it was written."
 
     running = StreamTrial(trial_config(Path(storage.root), seed=7))
@@ -183,7 +186,7 @@ def test_check_lists_what_is_finished_running_and_damaged(
     capsys.readouterr()  # what the worker logs
     assert main(["check", storage.root]) == 1
     said = capsys.readouterr().out.splitlines()
-    assert said[1].split() == ["measurement", "1", "0", "0", "0", "0"]
+    assert said[1].split() == ["measurement", "3", "0", "0", "0", "0"]
     assert said[2].split() == ["stream", "0", "0", "0", "1", "1"]
     assert said[3].split() == ["tickets", "0", "0", "0", "0", "1"]
     assert said[4] == (
@@ -196,7 +199,10 @@ def test_check_lists_what_is_finished_running_and_damaged(
     assert main(["check", "--repair", storage.root]) == 1
     assert main(["check", storage.root]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "Every file is as it was written."
-    assert results.finished_runs(storage) == {run_ids["measurement"]}
+    assert results.finished_runs(storage) == set(run_ids.values()) - {
+        run_ids["stream"],
+        run_ids["tickets"],
+    }
 
 
 def test_a_damaged_state_is_named_and_no_run_of_its_own(
@@ -376,7 +382,7 @@ def test_a_storage_without_its_table_of_runs_is_not_whole(
     assert main(["check", storage.root]) == 1
     said = capsys.readouterr().out
     assert (
-        "damaged: tables/runs: 3 runs have rows in other tables, but neither one here nor" in said
+        "damaged: tables/runs: 5 runs have rows in other tables, but neither one here nor" in said
     )
     assert main(["check", "--repair", storage.root]) == 1
     assert main(["check", storage.root]) == 0

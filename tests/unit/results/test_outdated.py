@@ -96,7 +96,7 @@ def test_the_analysis_leaves_it_out_with_one_line_and_check_lists_it(
     assert "computed before a fix (version 1, now shift:noise:2; 1 row)" in caplog.text
     assert command.check([str(computed)]) == 0
     said = capsys.readouterr().out
-    assert "outdated: 11 runs were computed before a fix (version 1, now shift:noise:2)" in said
+    assert "outdated: 13 runs were computed before a fix (version 1, now shift:noise:2)" in said
 
 
 def test_it_is_computed_anew_and_the_control_is_not(
