@@ -85,8 +85,8 @@ class Sweep:
                     f"{name}={space[name]}: must be an option of the study, not searched, as it "
                     "judges all searches alike"
                 )
-            measured = PlasticityOptions.model_fields.keys() | ProbeTaskOptions.model_fields.keys()
-            for name in sorted(set(space) & measured):
+            not_searched = {*PlasticityOptions.model_fields, *ProbeTaskOptions.model_fields}
+            for name in sorted(set(space) & not_searched):
                 raise OptionError(
                     f"{name}={space[name]}: must be an option of the study, not searched; another "
                     "command adds what another value measures, and trains nothing again"
