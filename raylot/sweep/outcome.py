@@ -58,7 +58,7 @@ class Outcome:
             )
         if self.measuring_seconds:
             took = duration(self.measuring_seconds)
-            lines.append(f"Measuring plasticity took {took}, all trials together.")
+            lines.append(f"Measuring plasticity took {took}, earlier commands included.")
         if self.interrupted:
             lines.append(f"Interrupted. {CONTINUE}")
         elif self.missing > self.blocked:

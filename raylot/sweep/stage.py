@@ -77,9 +77,12 @@ class Stage:
 
     def work(self, ended: Mapping[str, Manifest], storage: Storage) -> list[tuple[StreamRun, int]]:
         """Returns the runs `to_compute`, and the training steps that are left of each."""
-        return [(run, _steps_left(run, ended)) for run in self.to_compute(ended, storage)]
+        return [(run, _steps_left(run, ended, storage)) for run in self.to_compute(ended, storage)]
 
 
-def _steps_left(run: StreamRun, ended: Mapping[str, Manifest]) -> int:
+def _steps_left(run: StreamRun, ended: Mapping[str, Manifest], storage: Storage) -> int:
     end = ended.get(run.run_id)
-    return run.steps_beyond(end.extent, has_latest=end.has_latest) if end else run.training_steps
+    if end is None:
+        return run.training_steps
+    has_latest = run.learner is run and end.has_latest and storage.exists(end.latest)
+    return run.steps_beyond(end.extent, has_latest=has_latest)

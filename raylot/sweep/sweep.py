@@ -87,7 +87,7 @@ class Sweep:
             for name in sorted(set(space) & PlasticityOptions.model_fields.keys()):
                 raise OptionError(
                     f"{name}={space[name]}: must be an option of the study, not searched; another "
-                    "command adds what another value measures, and trains nothing again"
+                    "command adds what another value measures"
                 )
         stream_points, ticket_points, ticket_stream_points = (
             list(itertools.islice(points(space, self.samples), MOST_RUNS + 1))

@@ -486,8 +486,9 @@ def test_without_its_latest_state_a_stream_goes_on_from_a_snapshot(
         [] if damage == "gone" else [(path, ())]
     )
     longer = {**first, "tasks": 6}
-    reports = [reports for _, reports in compute(root, **longer)]
+    predicted, reports = zip(*compute(root, **longer), strict=True)
     # Task 3 is trained again from its snapshot, then tasks 4 and 5.
+    assert predicted[0] == (3 if damage == "gone" else 2) * STEPS, "damage shows on reading alone"
     assert [report["new_training_steps"] for report in reports[0]] == [STEPS] * 3
     (note,) = (note for report in reports[0] for note in report["notes"])
     assert path in note
