@@ -48,8 +48,8 @@ class Stage:
         """Returns the missing runs that can be computed now, or once the runs they need end.
 
         No run can start from a run that failed. Measurements and tickets can start from a stream
-        or ticket stream that diverged, up to its last snapshot; ticket streams only from a search
-        that found its tickets.
+        or ticket stream that diverged, from the snapshots that it has left; ticket streams only
+        from a search that found its tickets.
         """
 
         def can_start(run: StreamRun) -> bool:
@@ -67,11 +67,13 @@ class Stage:
             # Imports torch, which takes seconds.
             from raylot.trials.artifacts import snapshot_path
 
-            first = run.first_task + min(run.along(run.extent)["snapshots"])
-            snapshot = snapshot_path(run.run_id, first)
+            wanted = [
+                snapshot_path(run.run_id, run.first_task + snapshot)
+                for snapshot in run.along(run.extent)["snapshots"]
+            ]
             if not end.tells:
-                return storage.exists(snapshot)
-            return snapshot in end.artifacts  # is computed again if it is gone
+                return any(map(storage.exists, wanted))
+            return any(path in end.artifacts for path in wanted)  # computed again if gone
 
         return list(filter(can_start, self.missing(ended)))
 

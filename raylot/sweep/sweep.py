@@ -137,6 +137,8 @@ class Sweep:
             measured = [
                 run for each in ticket_streams for run in self.study.ticket_measurement_runs(each)
             ]
+            number = len(streams) + len(measurements) + len(tickets)
+            self._check_number(number + len(ticket_streams) + len(measured))
             stages += [
                 Stage("ticket streams", ticket_streams),
                 Stage("ticket measurements", measured),

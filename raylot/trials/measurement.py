@@ -19,6 +19,9 @@ from raylot.trials.base import InputLostError
 from raylot.trials.on_tasks import OnTasks, data_order
 from raylot.trials.subnetwork import OnSubnetwork
 
+#: In place of the fingerprint of a snapshot that a diverged stream has not left.
+_NOT_THERE = "not there"
+
 
 class MeasurementTrial(OnTasks):
     """One step measures one snapshot.
@@ -82,11 +85,13 @@ class MeasurementTrial(OnTasks):
         return {row["metric"]: row["value"] for row in rows if row["layer"] == WHOLE_NETWORK}
 
     def _read_snapshot(self, t: int) -> dict[str, Tensor] | None:
-        """Reads the snapshot before task t; None if the stream diverged before it."""
+        """Reads the snapshot before task t; None if a stream that diverged has not left it."""
         path = snapshot_path(self.run.learner.run_id, t)
         learner = self.producer(self.run.learner.run_id)
         if learner.status == "diverged" and path not in learner.artifacts:
-            self.state.inputs[path] = "not there"  # if it is later, this measurement is out of date
+            if self.state.inputs.get(path, _NOT_THERE) != _NOT_THERE:
+                self._start_anew()
+            self.state.inputs[path] = _NOT_THERE  # if it is later, the measurement is out of date
             return None
         return self.read_input(path)
 

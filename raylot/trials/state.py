@@ -34,7 +34,7 @@ class RunState:
         steps_again: optimizer steps on tasks that a stream had passed, for a later snapshot.
         seconds: wall-clock spent in the trial, all attempts together.
         training_seconds: of these, inside the training loop.
-        plasticity_seconds: of these, measuring structure.
+        plasticity_seconds: of these, measuring networks; fresh ones are trained beside it.
         engines: which engines have trained.
         started: when the first attempt began, ISO 8601, UTC.
         kind, label, protocol, plugins, dose: of the run (`raylot.config.StreamRun`), for readers

@@ -501,6 +501,22 @@ def test_without_its_latest_state_a_stream_goes_on_from_a_snapshot(
     assert_same(tmp_path / "once", root)
 
 
+def test_without_its_latest_state_a_stream_keeps_the_optimizer_that_is_at_hand(
+    tmp_path: Path,
+) -> None:
+    """It trains again from its start for a snapshot, and goes on from there."""
+    first = {**SHORT, "tasks": 4, "snapshots": "0", "carry_optimizer": True}
+    then = {**first, "tasks": 6, "snapshots": "0,2"}
+    ask(tmp_path / "once", **then)
+    root = tmp_path / "dropped"
+    ask(root, **first)
+    (stream,) = sweep_of(root, **first).stages[0].runs
+    _damage(root, latest_path(stream.run_id), "damaged")  # which it sees as it reads it
+    assert not {"kept"} & {key for report in try_to_compute(root, **then) for key in report}
+    assert_same(tmp_path / "once", root)
+    assert_whole(root)
+
+
 @pytest.mark.parametrize("damage", ["gone", "damaged"])
 def test_without_the_snapshot_from_which_it_would_go_on_a_stream_starts_anew(
     tmp_path: Path, damage: str
