@@ -534,6 +534,20 @@ def test_without_the_snapshot_from_which_it_would_go_on_a_stream_starts_anew(
     assert_whole(root)
 
 
+def test_a_run_that_starts_anew_as_it_grows_keeps_its_rows_until_it_ends(tmp_path: Path) -> None:
+    first = LONGER_STREAM[0]
+    ask(tmp_path, **first)
+    before = {table: results.read(tmp_path, table) for table in results.SCHEMAS}
+    (stream,) = sweep_of(tmp_path, **first).stages[0].runs
+    for path in (latest_path(stream.run_id), snapshot_path(stream.run_id, 3)):
+        _damage(tmp_path, path, "damaged")
+    (longer,) = sweep_of(tmp_path, **{**first, "tasks": 6}).stages[0].runs
+    report = TRAINABLES["stream"](run_config(longer, tmp_path)).step()
+    assert any(note.endswith("so the stream starts anew") for note in report["notes"])
+    for table, rows in before.items():
+        pd.testing.assert_frame_equal(results.read(tmp_path, table), rows)
+
+
 @pytest.mark.parametrize("damage", ["gone", "damaged"])
 def test_a_search_that_has_lost_a_mask_starts_anew(tmp_path: Path, damage: str) -> None:
     first, then = LARGER_SEARCH
