@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from raylot.analysis.words import counted
 from raylot.config.parser import OneLineParser
 from raylot.foundation.errors import shown
 from raylot.foundation.text import one_line
@@ -39,7 +40,7 @@ def compact(words: Sequence[str]) -> None:
     if given.drop_latest:
         with Lease(storage, _say):
             dropped = drop_latest(storage)
-        print(f"Dropped the latest states of {dropped} streams.")
+        print(f"Dropped the latest states of {counted(dropped, 'stream')}.")
         changed |= dropped > 0
     print("Done." if changed else "There was nothing to do.")
 

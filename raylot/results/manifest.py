@@ -122,8 +122,13 @@ class Manifest(BaseModel):
 
     @property
     def has_latest(self) -> bool:
-        """Whether a stream has left its state after its last task."""
-        return f"artifacts/{self.run_id}/{LATEST}" in self.artifacts
+        """Whether a stream has left its state after its last task; it may be gone since."""
+        return self.latest in self.artifacts
+
+    @property
+    def latest(self) -> str:
+        """The path of a stream's state after its last task."""
+        return f"artifacts/{self.run_id}/{LATEST}"
 
     @property
     def tells(self) -> bool:

@@ -80,7 +80,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "training_steps": pa.int64(),
         "seconds": pa.float64(),  # wall-clock in the trial, all attempts together
         "training_seconds": pa.float64(),  # of these, inside the training loop
-        "plasticity_seconds": pa.float64(),  # of these, measuring structure
+        "plasticity_seconds": pa.float64(),  # of these, measuring networks
         "started": pa.timestamp("us", tz="UTC"),
         "device_used": pa.string(),
         "engine_used": pa.string(),  # generic, fast, stacked; several with a comma between them

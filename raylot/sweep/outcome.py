@@ -22,7 +22,8 @@ class Outcome:
         finished_stages: names of the stages with such runs.
         diverged: runs that ended with a loss that was not finite.
         failures: runs that ended with an error, and why.
-        missing: runs that have not ended.
+        missing: runs that have not ended, or not grown.
+        to_grow: of these, runs that have ended with less than is asked for.
         blocked: of these, runs that need another run, which diverged or failed too early.
         measuring_seconds: spent on measurements, all trials together.
         lost: why trials were given up whose worker or storage failed too often.
@@ -34,6 +35,7 @@ class Outcome:
     diverged: int
     failures: Sequence[str]
     missing: int
+    to_grow: int
     blocked: int
     measuring_seconds: float
     lost: Sequence[str]
@@ -46,8 +48,10 @@ class Outcome:
             text += f", {self.diverged} diverged (recorded as such)"
         if self.failures:
             text += f", {len(self.failures)} failed (try again with --retry-failed)"
-        if self.missing:
-            text += f", {self.missing} missing"
+        if self.to_grow:
+            text += f", {self.to_grow} still to grow (what they have found stays)"
+        if self.missing > self.to_grow:
+            text += f", {self.missing - self.to_grow} missing"
         lines = [text]
         lines += [f"  failed: {one_line(failure)}" for failure in self.failures[:5]]
         lines += [f"  given up: {one_line(error)}" for error in self.lost[:5]]
@@ -58,7 +62,7 @@ class Outcome:
             )
         if self.measuring_seconds:
             took = duration(self.measuring_seconds)
-            lines.append(f"Measuring plasticity took {took}, all trials together.")
+            lines.append(f"Measuring plasticity took {took}, earlier commands included.")
         if self.interrupted:
             lines.append(f"Interrupted. {CONTINUE}")
         elif self.missing > self.blocked:
@@ -83,6 +87,7 @@ def outcome(
 ) -> Outcome:
     """Returns how the runs of a sweep's stages stand, of which some have ended in a storage."""
     planned = {run.run_id: run for stage in stages for run in stage.runs}
+    known = ended.keys() & planned.keys()
     ended = {id_: ended[id_] for id_, run in planned.items() if has_ended(run, ended)}
     finished = {run_id for run_id, end in ended.items() if end.status == "finished"}
     failed = [end for end in ended.values() if end.status == "failed"]
@@ -94,6 +99,7 @@ def outcome(
         diverged=len(ended) - len(finished) - len(failed),
         failures=[f"{planned[end.run_id].label} ({end.run_id}): {end.error}" for end in failed],
         missing=len(planned) - len(ended),
+        to_grow=len(known) - len(ended),
         blocked=sum(
             len(stage.missing(ended)) - len(stage.to_compute(ended, storage)) for stage in stages
         ),

@@ -48,8 +48,8 @@ class Stage:
         """Returns the missing runs that can be computed now, or once the runs they need end.
 
         No run can start from a run that failed. Measurements and tickets can start from a stream
-        or ticket stream that diverged, up to its last snapshot; ticket streams only from a search
-        that found its tickets.
+        or ticket stream that diverged, from the snapshots that it has left; ticket streams only
+        from a search that found its tickets.
         """
 
         def can_start(run: StreamRun) -> bool:
@@ -67,19 +67,24 @@ class Stage:
             # Imports torch, which takes seconds.
             from raylot.trials.artifacts import snapshot_path
 
-            first = run.first_task + min(run.along(run.extent)["snapshots"])
-            snapshot = snapshot_path(run.run_id, first)
+            wanted = [
+                snapshot_path(run.run_id, run.first_task + snapshot)
+                for snapshot in run.along(run.extent)["snapshots"]
+            ]
             if not end.tells:
-                return storage.exists(snapshot)
-            return snapshot in end.artifacts  # is computed again if it is gone
+                return any(map(storage.exists, wanted))
+            return any(path in end.artifacts for path in wanted)  # computed again if gone
 
         return list(filter(can_start, self.missing(ended)))
 
     def work(self, ended: Mapping[str, Manifest], storage: Storage) -> list[tuple[StreamRun, int]]:
         """Returns the runs `to_compute`, and the training steps that are left of each."""
-        return [(run, _steps_left(run, ended)) for run in self.to_compute(ended, storage)]
+        return [(run, _steps_left(run, ended, storage)) for run in self.to_compute(ended, storage)]
 
 
-def _steps_left(run: StreamRun, ended: Mapping[str, Manifest]) -> int:
+def _steps_left(run: StreamRun, ended: Mapping[str, Manifest], storage: Storage) -> int:
     end = ended.get(run.run_id)
-    return run.steps_beyond(end.extent, has_latest=end.has_latest) if end else run.training_steps
+    if end is None:
+        return run.training_steps
+    has_latest = run.learner is run and end.has_latest and storage.exists(end.latest)
+    return run.steps_beyond(end.extent, has_latest=has_latest)

@@ -89,7 +89,7 @@ class Sweep:
             for name in sorted(set(space) & not_searched):
                 raise OptionError(
                     f"{name}={space[name]}: must be an option of the study, not searched; another "
-                    "command adds what another value measures, and trains nothing again"
+                    "command adds what another value measures"
                 )
         stream_points, ticket_points, ticket_stream_points = (
             list(itertools.islice(points(space, self.samples), MOST_RUNS + 1))
@@ -142,6 +142,8 @@ class Sweep:
             measured = [
                 run for each in ticket_streams for run in self.study.ticket_measurement_runs(each)
             ]
+            number = len(streams) + len(measurements) + len(tickets)
+            self._check_number(number + len(ticket_streams) + len(measured))
             stages += [
                 Stage("ticket streams", ticket_streams),
                 Stage("ticket measurements", measured),

@@ -151,7 +151,7 @@ class RunTrainable(tune.Trainable):
             print(safe(_traceback(exception)), file=sys.stderr)  # in the worker's log
         self.state.seconds += time.perf_counter() - started
         done = bool(error) or self.state.diverged or self.state.steps >= self.total_steps
-        if error and self.state.extent:
+        if error and self.state.grows:
             told = f"{self.run.label}: cannot grow, and is left as it was ({error})"
             return self._report({}, 0, done=True, failed=True) | {"kept": told}
         if done:
@@ -198,7 +198,7 @@ class RunTrainable(tune.Trainable):
 
     def _start_anew(self) -> None:
         """Forgets what was done so far, but not which inputs the run has."""
-        self.state = RunState(now(), inputs=self.state.inputs)
+        self.state = RunState(now(), inputs=self.state.inputs, grows=self.state.grows)
         self._counted = 0
         self._widen()
 
@@ -369,7 +369,7 @@ class RunTrainable(tune.Trainable):
         self.state.of = self.total_steps
         # the state first: rows without a state would look like those of a lost run
         self.storage.write(state_path(self.run.run_id), self.state.to_bytes())
-        if not self.state.extent:
+        if not self.state.grows:
             self._write_tables()
         self._saved_at = time.monotonic()
         return True
@@ -383,7 +383,7 @@ class RunTrainable(tune.Trainable):
 
     def _finish(self, error: str) -> None:
         # The rows of a run that grows change in several files: a kill in between must not lose it.
-        if self.state.extent and not self._save():
+        if self.state.grows and not self._save():
             return
         if self._is_out_of_date():
             return

@@ -52,6 +52,7 @@ def _found_so_far(storage: Storage, row: Mapping[str, Any], end: Manifest) -> Ru
         inputs=dict(end.inputs or {}),
         notes=notes.split(BETWEEN_NOTES) if notes else [],
         extent=end.extent,
+        grows=True,
         has_latest=end.has_latest,
         computed_by=", ".join(filter(None, (row["device_used"], row["engine_used"]))),
         rows=rows,

@@ -34,7 +34,7 @@ class RunState:
         steps_again: optimizer steps on tasks that a stream had passed, for a later snapshot.
         seconds: wall-clock spent in the trial, all attempts together.
         training_seconds: of these, inside the training loop.
-        plasticity_seconds: of these, measuring structure.
+        plasticity_seconds: of these, measuring networks; fresh ones are trained beside it.
         engines: which engines have trained.
         started: when the first attempt began, ISO 8601, UTC.
         kind, label, protocol, plugins, dose: of the run (`raylot.config.StreamRun`), for readers
@@ -47,6 +47,7 @@ class RunState:
         notes: what could not be measured or done, and why; each once.
         extent: of the ended run that grows, see `raylot.config.StreamRun.extent`; empty if none had
             ended.
+        grows: whether a run has ended whose rows this one will replace when it ends.
         targets: the extents that the run has been asked to reach since, one after another.
         has_latest: of a stream, whether its state after the last task of ``extent`` can be read.
         computed_by: the device and engine that computed the run before it grew.
@@ -74,6 +75,7 @@ class RunState:
     inputs: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     extent: dict[str, Any] = field(default_factory=dict)
+    grows: bool = False
     targets: list[dict[str, Any]] = field(default_factory=list)
     has_latest: bool = True
     computed_by: str = ""

@@ -133,11 +133,11 @@ class StreamTrial(OnTasks):
         learned = self._learn(step, t) if step.trains else self._found(t)
         if step.has_snapshot and (rows := self.performance(t, learned)):
             self.state.add_rows("plasticity", rows)
-        if not self.state.diverged:
-            if step.trains and not step.is_again and step.task + 1 in self._target_tasks:
-                self.write_artifacts({latest_path(self.run.run_id): self.tensors()})
-            if self.state.steps + 1 == self.total_steps:
-                self._sort_rows()
+        is_new = step.trains and not step.is_again
+        if is_new and step.task + 1 in self._target_tasks and not self.state.diverged:
+            self.write_artifacts({latest_path(self.run.run_id): self.tensors()})
+        if self.state.diverged or self.state.steps + 1 == self.total_steps:
+            self._sort_rows()
         return learned
 
     def _restart(self) -> None:
@@ -158,7 +158,8 @@ class StreamTrial(OnTasks):
                 self.state.has_latest = False
                 self._plan()
                 self.tell(f"{error}, so the stream goes on from an earlier snapshot")
-                return self._restart()
+                # By the new plan the network at hand, with its optimizer, may be the right one.
+                return self._restart() if self._steps[self.state.steps].restart else None
             self.tell(f"{error}, so the stream starts anew")
             self._start_anew()
             saved = self.start_state()

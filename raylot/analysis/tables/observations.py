@@ -337,21 +337,31 @@ def _with_previous_performance(frame: pd.DataFrame, tasks: pd.DataFrame) -> pd.D
 
 
 def options_by_protocol(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Protocol -> its options as text, those that cannot change its results left out."""
+    """Protocol -> its options as text, those that cannot change its results left out.
+
+    Runs of a protocol may have grown differently: then all values are named, as ``3 or 5``.
+    """
     fields = {**StreamRun.model_fields, **TicketStreamRun.model_fields}
     compared = [
         name
         for name, field in fields.items()
         if name not in PROTOCOL_EXCLUDES and name in runs and role_of(field) != "where"
     ]
-    first = runs.drop_duplicates("protocol").set_index("protocol")
+    # A ticket stream has its search's protocol, but lacks some of its options.
+    first = runs.groupby("protocol", sort=False).first()
     if "plugins" in first:
         first["plugins"] = first["plugins"].map(_of_protocol)
     found = {}
     for protocol, row in first.to_dict("index").items():
         not_used = unused_parameters(row)
-        names = [name for name in compared if name not in not_used]
-        found[str(protocol)] = {name: option_text(row[name]) for name in names}
+        own = runs[runs["protocol"] == protocol]
+        found[str(protocol)] = {
+            name: " or ".join(map(option_text, sorted(own[name].dropna().unique())))
+            if name in TicketsRun.growing and own[name].nunique() > 1
+            else option_text(row[name])
+            for name in compared
+            if name not in not_used
+        }
     return found
 
 

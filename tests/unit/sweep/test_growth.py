@@ -486,8 +486,9 @@ def test_without_its_latest_state_a_stream_goes_on_from_a_snapshot(
         [] if damage == "gone" else [(path, ())]
     )
     longer = {**first, "tasks": 6}
-    reports = [reports for _, reports in compute(root, **longer)]
+    predicted, reports = zip(*compute(root, **longer), strict=True)
     # Task 3 is trained again from its snapshot, then tasks 4 and 5.
+    assert predicted[0] == (3 if damage == "gone" else 2) * STEPS, "damage shows on reading alone"
     assert [report["new_training_steps"] for report in reports[0]] == [STEPS] * 3
     (note,) = (note for report in reports[0] for note in report["notes"])
     assert path in note
@@ -498,6 +499,22 @@ def test_without_its_latest_state_a_stream_goes_on_from_a_snapshot(
     ask(root, **then)
     ask(tmp_path / "once", **then)
     assert_same(tmp_path / "once", root)
+
+
+def test_without_its_latest_state_a_stream_keeps_the_optimizer_that_is_at_hand(
+    tmp_path: Path,
+) -> None:
+    """It trains again from its start for a snapshot, and goes on from there."""
+    first = {**SHORT, "tasks": 4, "snapshots": "0", "carry_optimizer": True}
+    then = {**first, "tasks": 6, "snapshots": "0,2"}
+    ask(tmp_path / "once", **then)
+    root = tmp_path / "dropped"
+    ask(root, **first)
+    (stream,) = sweep_of(root, **first).stages[0].runs
+    _damage(root, latest_path(stream.run_id), "damaged")  # which it sees as it reads it
+    assert not {"kept"} & {key for report in try_to_compute(root, **then) for key in report}
+    assert_same(tmp_path / "once", root)
+    assert_whole(root)
 
 
 @pytest.mark.parametrize("damage", ["gone", "damaged"])
@@ -515,6 +532,20 @@ def test_without_the_snapshot_from_which_it_would_go_on_a_stream_starts_anew(
     ask(tmp_path / "once", **longer)
     assert_same(tmp_path / "once", root)
     assert_whole(root)
+
+
+def test_a_run_that_starts_anew_as_it_grows_keeps_its_rows_until_it_ends(tmp_path: Path) -> None:
+    first = LONGER_STREAM[0]
+    ask(tmp_path, **first)
+    before = {table: results.read(tmp_path, table) for table in results.SCHEMAS}
+    (stream,) = sweep_of(tmp_path, **first).stages[0].runs
+    for path in (latest_path(stream.run_id), snapshot_path(stream.run_id, 3)):
+        _damage(tmp_path, path, "damaged")
+    (longer,) = sweep_of(tmp_path, **{**first, "tasks": 6}).stages[0].runs
+    report = TRAINABLES["stream"](run_config(longer, tmp_path)).step()
+    assert any(note.endswith("so the stream starts anew") for note in report["notes"])
+    for table, rows in before.items():
+        pd.testing.assert_frame_equal(results.read(tmp_path, table), rows)
 
 
 @pytest.mark.parametrize("damage", ["gone", "damaged"])

@@ -211,6 +211,26 @@ def test_another_snapshot_than_it_began_with_is_measured_anew(
     assert inspect(Storage(tmp_path), artifacts=True).damages == []
 
 
+def test_a_snapshot_that_is_gone_from_a_stream_that_diverged_since_leaves_no_rows(
+    tmp_path: Path, stream: StreamRun
+) -> None:
+    config = trial_config(tmp_path, measured="structure", **_ALL)
+    begun = MeasurementTrial(config)
+    begun.step()
+    begun.step()
+    storage = Storage(tmp_path)
+    (row,) = results.read_run(storage, "runs", stream.run_id) or []
+    files = json.loads(row["files"])
+    gone = ("-2.safetensors", "-3.safetensors")
+    left = {name: of for name, of in files.items() if not name.endswith(gone)}
+    assert len(left) == len(files) - 2
+    row |= {"status": "diverged", "files": json.dumps(left)}
+    results.write(storage, "runs", stream.run_id, [row])
+    finish(MeasurementTrial(config))
+    rows = results.read(tmp_path, "plasticity").query("setting.notna()")
+    assert rows["task"].unique().tolist() == [0]
+
+
 def _otherwise_initialised(build: Any) -> Any:
     def built(run: StreamRun, shape: Any, classes: int, key: RandomKey) -> torch.nn.Module:
         network: torch.nn.Module = build(run, shape, classes, key.child("other"))

@@ -262,6 +262,7 @@ def test_figures_stand_in_tables_too(desktop: Shown) -> None:
     section = desktop.page.locator("#ticket-streams")
     section.scroll_into_view_if_needed()
     section.locator("summary").click()
+    section.locator("tbody tr").first.wait_for()  # the browser tells of the click a little later
     told = section.locator("tbody tr").all_inner_texts()
     assert [line.split("\t")[1:4] for line in told] == [
         ["dense", "1", "0.8"], ["dense", "2", "0.7"], ["ticket", "1", "0.8"], ["ticket", "2", "0.7"]

@@ -240,6 +240,17 @@ def test_an_option_that_one_protocol_lacks_is_said_in_words(tmp_path: Path) -> N
     assert titles[second].endswith(", random_masks not given")
 
 
+def test_options_in_which_searches_of_a_protocol_have_grown_apart_are_all_named(
+    tmp_path: Path,
+) -> None:
+    for seed, tickets in ((0, 5), (1, 3)):
+        write_study(tmp_path, at, seeds=(seed,), tasks=(0,), tickets=tickets)
+    runs = results.read(tmp_path, "runs")
+    (searched,) = options_by_protocol(runs[runs["kind"] == "tickets"]).values()
+    assert (searched["tickets"], searched["random_masks"]) == ("3 or 5", "3 or 5")
+    assert searched["tolerance"] == "0.01"
+
+
 # ------------------------------------------------------------------ doses
 
 
