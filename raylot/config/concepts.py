@@ -344,8 +344,8 @@ class ProbeTaskOptions(NamingOptions, title="probe tasks"):
     probe_shift: Annotated[str | None, OneOf("shift")] = option(
         None, "shift that makes the probe tasks, at its default parameters; none given: "
         "class_split if it is among the shifts, else the first of them but noise and stationary, "
-        "else permuted_pixels", accepts="class_split, permuted_labels, permuted_pixels, "
-        "random_labels, rotation, a plugin's shift, or none", role="measurement",
+        "else permuted_pixels", accepts="one of class_split, permuted_labels, permuted_pixels, "
+        "random_labels, rotation, none, or a plugin's shift", role="measurement",
     )  # fmt: skip
 
     @field_validator("probe_shift")

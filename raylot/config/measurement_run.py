@@ -12,7 +12,7 @@ from raylot.config.options import option
 from raylot.config.runs import (
     KINDS_OF_CONCEPTS,
     TRAINING_EXAMPLES,
-    RunOnStream,
+    RunOnSnapshots,
     StreamRun,
     short_hash,
 )
@@ -39,7 +39,7 @@ _NOTHING = {
 }
 
 
-class MeasuringRun(RunOnStream, PlasticityOptions):
+class MeasuringRun(RunOnSnapshots, PlasticityOptions):
     """One measurement of all snapshots of a stream or ticket stream.
 
     Each is a run of its own: to measure something else later touches nothing that is there.

@@ -1,4 +1,4 @@
-"""The run that trains snapshots of a stream, and fresh networks, on unseen tasks."""
+"""The run that trains a stream's snapshots, and a fresh network beside them, on unseen tasks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import ClassVar, Self
 from pydantic import model_validator
 
 from raylot.config.concepts import ProbeTaskOptions, customary_probe_shift
-from raylot.config.runs import RunOnStream, StreamRun, short_hash
+from raylot.config.runs import RunOnSnapshots, StreamRun, short_hash
 from raylot.foundation import registry
 from raylot.foundation.science import versions_of
 
 
-class ProbeRun(RunOnStream, ProbeTaskOptions):
+class ProbeRun(RunOnSnapshots, ProbeTaskOptions):
     """Each snapshot of a stream, and a fresh network, trained on each probe task of its seed.
 
     Probe task p depends on the data set, the seed, the shift and p alone, so that more can be
@@ -54,7 +54,7 @@ class ProbeRun(RunOnStream, ProbeTaskOptions):
 
     @property
     def training_steps(self) -> int:
-        networks = 1 + len(self.snapshots)
+        networks = len({0, *self.snapshots})  # snapshot 0 is the fresh network
         return self.probe_tasks * networks * self.steps_on_task_of(str(self.probe_shift))
 
     @property

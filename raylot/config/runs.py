@@ -343,15 +343,6 @@ class RunOnStream(StreamRun):
     def learner(self) -> StreamRun:
         return self.stream
 
-    @property
-    def parent(self) -> StreamRun:
-        """The learner, as far as its snapshots that this run uses."""
-        snapshots = getattr(self, f"{self.prefix}snapshots")
-        needed = {"tasks": max(snapshots) + 1, "snapshots": snapshots}
-        return self.learner.model_copy(
-            update={self.prefix + name: value for name, value in needed.items()}
-        )
-
     @functools.cached_property
     def stream(self) -> StreamRun:
         """The stream run whose snapshots this run starts from."""
@@ -362,6 +353,19 @@ class RunOnStream(StreamRun):
         options["plugins"] = registry.only(self.plugins, used)
         options["versions"] = versions_of(concepts_of(StreamRun.kind, options))
         return StreamRun.model_construct(**options)
+
+
+class RunOnSnapshots(RunOnStream):
+    """A run that starts from all snapshots of a stream or ticket stream."""
+
+    @property
+    def parent(self) -> StreamRun:
+        """The learner, as far as its snapshots that this run uses."""
+        snapshots = getattr(self, f"{self.prefix}snapshots")
+        needed = {"tasks": max(snapshots) + 1, "snapshots": snapshots}
+        return self.learner.model_copy(
+            update={self.prefix + name: value for name, value in needed.items()}
+        )
 
 
 @functools.cache

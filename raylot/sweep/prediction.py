@@ -100,7 +100,8 @@ def _seconds(run: StreamRun, speed: functools.partial[Speed]) -> float:
     steps, dense = run.training_steps_per_task, speed(1.0)
     if isinstance(run, ProbeRun):
         steps = run.steps_on_task_of(str(run.probe_shift))
-        return run.probe_tasks * (1 + len(run.snapshots)) * dense.training(steps, run.epochs + 1)
+        trainings = run.training_steps // steps
+        return trainings * dense.training(steps, run.epochs + 2)
     if isinstance(run, TicketStreamRun):
         is_dense = run.subnetwork == "dense"
         own = dense if is_dense else speed(_density(run, run.round_count))

@@ -120,7 +120,7 @@ class Sweep:
         self._check_number(number)
         stages = [
             Stage("streams", streams),
-            Stage("probes", probes),
+            *([Stage("probes", probes)] if probes else []),
             Stage("measurements", measurements),
             Stage("tickets", tickets),
         ]

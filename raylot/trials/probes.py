@@ -1,4 +1,4 @@
-"""The trial of probe tasks: trains snapshots and fresh networks on unseen tasks."""
+"""The trial of probe tasks: trains snapshots, and a fresh network beside them, on unseen tasks."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from torch import nn
 from raylot import interventions, networks
 from raylot.config import ProbeRun
 from raylot.foundation.randomness import RandomKey
-from raylot.tasks import Task, make_probe_task
+from raylot.tasks import make_probe_task
 from raylot.training import evaluate
 from raylot.trials.on_snapshots import OnSnapshots
 from raylot.trials.stream import MEASURES
 
-#: A fresh network in place of a snapshot's task.
+#: The fresh network, in place of a snapshot's task.
 _FRESH = -1
+
+#: Tasks before which a stream's network is as it was initialised.
+_INITIAL = (_FRESH, 0)
 
 
 class ProbeTrial(OnSnapshots):
     """One step trains one network on one probe task.
 
-    On a probe task all networks train in the same data order, with the stream's intervention.
+    On a probe task all networks train in the same data order, with the stream's intervention. The
+    fresh network is the one with which the stream begins, so snapshot 0 is not trained again.
     """
 
     run_model = ProbeRun
@@ -52,43 +56,37 @@ class ProbeTrial(OnSnapshots):
         self.prepare()
         done = self._plan[: self.state.steps]
         known = [*_pairs(self.state.extent), *done]
-        self.read_again(sorted({t for t, _ in known if t != _FRESH}))
+        self.read_again(sorted({t for t, _ in known} - {*_INITIAL}))
 
     def advance(self) -> dict[str, float]:
         t, p = self._plan[self.state.steps]
-        snapshot = self._built.state_dict() if t == _FRESH else self.read_snapshot(t)
+        snapshot = None if t in _INITIAL else self.read_snapshot(t)
         if (t, p) != self._plan[self.state.steps]:  # the snapshot had changed: the run starts anew
             return self.advance()
-        row = {
-            "stream_run_id": self.run.stream.run_id,
-            "task": None if t == _FRESH else t,
-            "trained": "fresh" if t == _FRESH else "snapshot",
-            "probe_shift": self.run.probe_shift,
-            "probe_task": p,
-        }
-        if snapshot is not None:
-            task = make_probe_task(
-                self._dataset, str(self.run.probe_shift), self.run.classes_per_task,
-                self.run.seed, p,
-            )  # fmt: skip
-            network = networks.with_state(self._built, snapshot)
-            if t == _FRESH:
-                network = self._fresh(p)
-            self.state.add_rows("probes", [{**row, **self._trained(network, task, t, p)}])
-        if self.state.steps + 1 == self.total_steps and "probes" in self.state.rows:
+        if t == 0:  # it is the fresh network
+            (fresh,) = (row for row in self._rows_of(_FRESH) if row["probe_task"] == p)
+            rows = [{**fresh, "task": 0, "trained": "snapshot"}]
+        elif t == _FRESH or snapshot is not None:
+            place = {
+                "stream_run_id": self.run.stream.run_id,
+                "task": None if t == _FRESH else t,
+                "trained": "fresh" if t == _FRESH else "snapshot",
+                "probe_shift": self.run.probe_shift,
+                "probe_task": p,
+            }
+            network = networks.with_state(self._built, snapshot or self._initial)
+            rows = [{**place, **self._trained(network, p)}]
+        else:
+            rows = []
+        self.state.add_rows("probes", rows)
+        if self.state.steps + 1 == self.total_steps:
             self.state.rows["probes"].sort(key=_place)
         return self._gap(t) if t != _FRESH else {}
 
-    def _fresh(self, p: int) -> nn.Module:
-        first = self.task(0)
-        key = RandomKey((self.run.seed, "fresh network", p))
-        return networks.build(self.run, first.input_shape, first.classes, key).to(self.device)
-
-    def _trained(self, network: nn.Module, task: Task, t: int, p: int) -> dict[str, float]:
+    def _trained(self, network: nn.Module, p: int) -> dict[str, float]:
         """Trains a network on probe task p; returns the measures of its row."""
-        stream_began_with = self._initial
-        if t == _FRESH:
-            self._initial = {name: own.clone() for name, own in network.state_dict().items()}
+        shift, classes = str(self.run.probe_shift), self.run.classes_per_task
+        task = make_probe_task(self._dataset, shift, classes, self.run.seed, p)
         result = self.train_on(
             0,  # no task comes before
             task,
@@ -96,9 +94,7 @@ class ProbeTrial(OnSnapshots):
             RandomKey((self.run.seed, "probe task", p)),
             learning_curve=True,
             intervention=interventions.make(self.run),
-            whole_task=True,
         )
-        self._initial = stream_began_with
         if result.diverged:
             self.note("probe tasks: NaN where a training diverged")
         on_training_split = replace(
@@ -107,11 +103,15 @@ class ProbeTrial(OnSnapshots):
         measures = {name: getattr(result, name) for name in MEASURES}
         return {"final_train_loss": evaluate(network, on_training_split).loss, **measures}
 
+    def _rows_of(self, t: int) -> list[dict[str, Any]]:
+        task = None if t == _FRESH else t
+        return [row for row in self.state.rows.get("probes", []) if row["task"] == task]
+
     def _gap(self, t: int) -> dict[str, float]:
         """Returns how far a snapshot is below the fresh networks, as far as it has been trained."""
-        rows = self.state.rows.get("probes", [])
-        fresh = {r["probe_task"]: r["online_accuracy"] for r in rows if r["trained"] == "fresh"}
-        gaps = [fresh[r["probe_task"]] - r["online_accuracy"] for r in rows if r["task"] == t]
+        fresh = {row["probe_task"]: row["online_accuracy"] for row in self._rows_of(_FRESH)}
+        rows = self._rows_of(t)
+        gaps = [fresh[row["probe_task"]] - row["online_accuracy"] for row in rows]
         return {"probe_online_gap": sum(gaps) / len(gaps)} if gaps else {}
 
 

@@ -49,7 +49,7 @@ _STARTING = 10.0
 #: A stream that takes a fraction of a second.
 _SHORT = {
     "hidden": "16", "tasks": 4, "snapshots": "0", "epochs": 2, "shifts": "stationary",
-    "probe_size": 50, "ntk_examples": 0, "sharpness_iterations": 0, "trainability_gap": False,
+    "probe_size": 50, "ntk_examples": 0, "sharpness_iterations": 0, "probe_tasks": 0,
     "engine": "generic",
 }  # fmt: skip
 

@@ -35,7 +35,7 @@ TRAINING = {
 SHORT = {
     "tasks": "1", "snapshots": "0", "epochs": "1", "batch-size": "1000", "hidden": "4",
     "tickets": "1", "random-masks": "0", "shuffled-masks": "0", "reinit-tickets": "0",
-    "trainability-gap": "false", "ntk-examples": "0", "sharpness-iterations": "0",
+    "probe-tasks": "0", "ntk-examples": "0", "sharpness-iterations": "0",
     "shifts": "stationary", "sparsities": "0.8", "rounds": "1",
 }  # fmt: skip
 

@@ -157,7 +157,8 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(
     storage = tmp_path / "new"
     assert _main(storage, "--dry-run", "--ticket-tasks", "3", "--subnetworks", "dense,reinit") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    # 90 steps a task (45 batches, 2 epochs): 12 tasks; 2 fresh networks; 2 x 2 + 2 + 1 trainings
+    # 90 steps a task (45 batches, 2 epochs): 12 tasks; 2 networks on 4 probe tasks; 2 x 2 + 3
+    # trainings
     assert rows[1] == ["streams", "2", "0", "2", "0", "1,080", "2,160"]
     assert rows[2] == ["measurements", "8", "0", "8", "0", "0-180", "360"]
     assert rows[3] == ["tickets", "4", "0", "4", "0", "630", "2,520"]

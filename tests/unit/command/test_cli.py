@@ -76,7 +76,7 @@ def test_the_command_line_overrides_the_file_and_the_file_the_preset(options_fil
         (["--download"], "download", True),
         (["--download", "--lr", "2"], "download", True),
         (["--download", "false"], "download", False),
-        (["--trainability-gap", "no"], "trainability_gap", False),
+        (["--carry-optimizer", "no"], "carry_optimizer", False),
         (["--lr", "1", "--lr", "2"], "lr", 2.0),
         (["--data-root", "/with/two words"], "data_root", Path("/with/two words")),
         (["--interventions", "none,redo", "reset"], "interventions", ("none", "redo", "reset")),
@@ -241,7 +241,7 @@ def test_the_short_help_shows_what_most_studies_need_and_their_defaults(
     shown = {word.replace("-", "_") for word in re.findall(r"(?m)^  --([a-z0-9-]+) ", text)}
     assert shown & {*Study.model_fields} == {
         "seeds", "shifts", "interventions", "sparsities", "dataset", "hidden", "lr", "epochs",
-        "tasks", "snapshots", "tickets", "storage",
+        "tasks", "snapshots", "probe_tasks", "tickets", "storage",
     }  # fmt: skip
     for name, default in {"seeds": "0-4", "sparsities": "0.8,0.9", "lr": 0.005}.items():
         (own,) = re.findall(rf"--{name} VALUE(.*?)(?=\n  --|\n\n)", text, re.DOTALL)

@@ -78,7 +78,9 @@ def test_a_sweep_of_which_everything_failed_ends_with_that(
 def test_an_analysis_whose_stage_has_no_finished_run_is_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _end(tmp_path, streams="finished", measurements="finished", tickets="diverged")
+    _end(
+        tmp_path, streams="finished", probes="finished", measurements="finished", tickets="diverged"
+    )
     assert _command(tmp_path) == 0
     said = capsys.readouterr()
     assert "this is first" in said.out
@@ -89,7 +91,9 @@ def test_an_analysis_whose_stage_has_no_finished_run_is_left_out(
 def test_a_command_with_nothing_to_do_does_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _end(tmp_path, streams="finished", measurements="finished", tickets="finished")
+    _end(
+        tmp_path, streams="finished", probes="finished", measurements="finished", tickets="finished"
+    )
     assert _command(tmp_path) == 0
     first = capsys.readouterr().out
     assert "16 runs finished" in first
@@ -121,7 +125,9 @@ def _command_without_ray_and_torch(
 def test_it_does_nothing_without_ray_and_torch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _end(tmp_path, streams="finished", measurements="finished", tickets="finished")
+    _end(
+        tmp_path, streams="finished", probes="finished", measurements="finished", tickets="finished"
+    )
     assert _command_without_ray_and_torch(tmp_path, monkeypatch) == 0
 
 
@@ -158,7 +164,9 @@ def test_a_storage_that_goes_away_during_the_analyses_is_no_mistake_of_the_user(
         Path(root).rename(f"{root}_elsewhere")
         Path(root).touch()  # so that nobody makes the folder again
 
-    _end(tmp_path, streams="finished", measurements="finished", tickets="finished")
+    _end(
+        tmp_path, streams="finished", probes="finished", measurements="finished", tickets="finished"
+    )
     if when == "just now":
         monkeypatch.setattr(Sweep, "finished", lambda sweep, retry_failed: None)
     said_by_analyses["first"] = lose
@@ -187,7 +195,9 @@ def test_ctrl_c_ends_an_analysis_too(
         signal.raise_signal(signal.SIGINT)
         time.sleep(60)
 
-    _end(tmp_path, streams="finished", measurements="finished", tickets="finished")
+    _end(
+        tmp_path, streams="finished", probes="finished", measurements="finished", tickets="finished"
+    )
     said_by_analyses["first"] = sleep
     assert _command(tmp_path) == 130
     said = capsys.readouterr().out

@@ -12,6 +12,7 @@ from raylot import plugins
 from raylot.config import (
     PRESETS,
     MeasurementRun,
+    ProbeRun,
     StreamRun,
     Study,
     TicketMeasurementRun,
@@ -55,7 +56,8 @@ def test_identities_are_pinned() -> None:
         "b02abafba119": MeasurementRun(measured="dormant"),
         "f70010ca4233": MeasurementRun(measured="sharpness"),
         "20aebb43db19": MeasurementRun(measured="ntk"),
-        "001fd6fe1972": MeasurementRun(measured="fresh_network"),
+        "a27982d953fc": ProbeRun(),
+        "708193c3d961": ProbeRun(seed=1, shift="stationary", probe_shift="rotation"),
         "f773b7bb0f8d": TicketMeasurementRun(),
         "07c3de95ba5c": TicketMeasurementRun(subnetwork="dense", measured="ntk"),
         **dict(zip(("01099d5c4229", "5fcde33a8ada"), _of_preset("default"), strict=True)),

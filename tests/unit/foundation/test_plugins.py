@@ -103,7 +103,7 @@ def _code(folder: Path, source: str) -> str | None:
 def test_what_is_built_in_is_listed() -> None:
     measured = [
         *ACTIVATION_METRICS, *WEIGHT_METRICS, *DISTANCE_METRICS, *GRADIENT_METRICS,
-        "sharpness", *KERNEL_METRICS, *PERFORMANCE, "trainability_gap",
+        "sharpness", *KERNEL_METRICS, *PERFORMANCE,
     ]  # fmt: skip
     assert sorted(BUILT_IN["metric"]) == sorted(measured)
     # Those of the other kinds: test_shifts.py, test_networks.py, test_interventions.py.

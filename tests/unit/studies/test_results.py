@@ -246,7 +246,7 @@ def test_results_in_an_object_store(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         run_all("s3://bucket/study")
         run_all(tmp_path)
         away, here = raylot.open("s3://bucket/study"), raylot.open(tmp_path)
-        assert repr(away) == "Results('s3://bucket/study', 5 runs ended)"
+        assert repr(away) == "Results('s3://bucket/study', 6 runs ended)"
         assert_same_tables(away.root, here.root)
         assert repr(away.tickets()) == repr(here.tickets())
         states = [each.network(task=2, ticket=1).state_dict() for each in (away, here)]

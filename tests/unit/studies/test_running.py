@@ -74,15 +74,15 @@ def test_a_thread_and_an_event_loop_may_run_it_one_after_the_other(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with ThreadPoolExecutor(1) as thread:
-        assert len(thread.submit(_run, tmp_path).result(timeout=300).runs) == 5
+        assert len(thread.submit(_run, tmp_path).result(timeout=300).runs) == 6
     assert "tickets: 1 of 1 runs finished" in capsys.readouterr().err
 
     async def cell() -> raylot.Results:
         return _run(tmp_path, seeds=range(2))
 
     found = asyncio.run(cell())
-    assert sorted(found.runs["seed"]) == [0] * 5 + [1] * 5
-    assert len(_run(tmp_path, seeds=range(2)).runs) == 2 * 5
+    assert sorted(found.runs["seed"]) == [0] * 6 + [1] * 6
+    assert len(_run(tmp_path, seeds=range(2)).runs) == 2 * 6
 
 
 def test_an_interruption_is_raised_and_the_same_call_continues(tmp_path: Path) -> None:
@@ -102,10 +102,10 @@ def test_an_interruption_is_raised_and_the_same_call_continues(tmp_path: Path) -
     with pytest.raises(KeyboardInterrupt, match="the same call continues"):
         raylot.run(study, tmp_path, spaces=spaces)
     assert signal.getsignal(signal.SIGINT) is handler
-    assert len(raylot.open(tmp_path).runs) < 2 * 5
+    assert len(raylot.open(tmp_path).runs) < 2 * 6
     found = raylot.run(study, tmp_path, spaces=spaces)
     assert set(found.runs["status"]) == {"finished"}
-    assert sorted(found.runs["lr"]) == [0.01] * 5 + [0.02] * 5
+    assert sorted(found.runs["lr"]) == [0.01] * 6 + [0.02] * 6
     with pytest.raises(raylot.OptionError, match=r"^lr: must be given, as 2 runs match \(lr: one"):
         found.tickets()
 
@@ -116,7 +116,7 @@ def test_failed_runs_are_a_warning(tmp_path: Path) -> None:
     plugins.load(plugin)
     study = raylot.Study(**{**_STUDY, "shifts": ["stationary", "broken"]})
     with pytest.warns(
-        UserWarning, match=r"^1 runs failed and 4 are missing \(the first: stream .*no such task"
+        UserWarning, match=r"^1 runs failed and 5 are missing \(the first: stream .*no such task"
     ) as of:
         found = raylot.run(study, tmp_path / "study")
     # Importing Ray may warn too, of things of its own.

@@ -37,7 +37,7 @@ from raylot.command.arguments import parse
             {"search": {"fraction": np.array([0.5, 1]), "period": range(2, 4), "gradual": 0.5}},
             "--search fraction=0.5,1 --search period=2,3 gradual=0.5",
         ),
-        ({"trainability_gap": False, "random_masks": None}, "--trainability-gap false"),
+        ({"carry_optimizer": True, "random_masks": None}, "--carry-optimizer true"),
     ],
 )
 def test_it_equals_the_command_line(options: dict[str, Any], typed: str) -> None:

@@ -138,7 +138,7 @@ def test_what_started_from_something_repaired_is_computed_again_if_that_came_out
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = Storage(tmp_path)
-    study = Study.checked(tasks=3, snapshots="0", sparsities="0.5", trainability_gap=False)
+    study = Study.checked(tasks=3, snapshots="0", sparsities="0.5", probe_tasks=0)
     stream, tickets = study.stream_run(seed=0), study.tickets_run(seed=0, task=0, sparsity=0.5)
     snapshot = snapshot_path(stream.run_id, 0)
 
@@ -170,9 +170,7 @@ def test_an_input_that_is_always_lost_stops_only_the_runs_that_need_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = Storage(tmp_path)
-    study = Study.checked(
-        tasks=3, snapshots="0", sparsities="0.5", trainability_gap=False, ticket_tasks=1
-    )
+    study = Study.checked(tasks=3, snapshots="0", sparsities="0.5", probe_tasks=0, ticket_tasks=1)
     streams = [study.stream_run(seed=seed) for seed in (0, 1)]
     tickets = [study.tickets_run(seed=seed, task=0, sparsity=0.5) for seed in (0, 1)]
     ticket_streams = [

@@ -35,13 +35,13 @@ from tests.unit.trials.runs import finish, run_config
 BASE = {
     "hidden": "6", "tasks": 3, "snapshots": "0,2", "epochs": 1, "batch_size": 256, "lr": 0.01,
     "tickets": 2, "rounds": 2, "probe_size": 20, "ntk_examples": 0, "sharpness_iterations": 0,
-    "shifts": "permuted_pixels", "seeds": "0", "sparsities": "0.8", "trainability_gap": False,
+    "shifts": "permuted_pixels", "seeds": "0", "sparsities": "0.8", "probe_tasks": 0,
 }  # fmt: skip
 STEPS = 6
 
 #: What a study may measure beside the structure of its snapshots, from nothing to all.
 MEASURED: dict[str, list[Any]] = {
-    "trainability_gap": [False, True],
+    "probe_tasks": [0, 1, 2],
     "ntk_examples": [0, 4],
     "sharpness_iterations": [0, 2],
     "metrics": [None, "one", "one,two"],
@@ -600,8 +600,6 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"probe_size": 30}, (0, 0, 0), (2, 0, 0), (0, 0, 0)),  # not of weights
         ({"dormant_threshold": 0.1}, (0, 0, 0), (1, 0, 0), (0, 0, 0)),
         ({"ntk_examples": 5, "sharpness_iterations": 2}, (0, 0, 0), (2, 0, 0), (0, 0, 0)),
-        # A fresh network on each snapshot's task.
-        ({"trainability_gap": True}, (0, 0, 0), (1, 0, 2), (0, 0, 0)),
         # Tasks 0 and 1 again; a search trains 2 tickets thrice, and 2 random masks.
         ({"snapshots": "0,2,3"}, (0, 1, 2), (0, 3, 0), (1, 0, 8)),
         # Task 0 again for one snapshot, and on with task 1 for the other.
@@ -630,6 +628,15 @@ def test_the_dry_run_says_what_is_left_in_training_steps(
         stage: (new, growing, trainings * STEPS)
         for stage, (new, growing, trainings) in expected.items()
     }
+
+
+def test_the_dry_run_says_which_networks_are_left_to_train_on_probe_tasks(asked: Path) -> None:
+    """Snapshot 0 is the fresh network."""
+    there = {"tasks": 4, "snapshots": "0,3"}
+    assert left(asked, **there, probe_tasks=2)["probes"] == (1, 0, 2 * 2 * STEPS)
+    assert left(asked, **there, probe_tasks=2, probe_shift="rotation")["probes"] == (
+        1, 0, 2 * 2 * STEPS
+    )  # fmt: skip
 
 
 def test_plain_pandas_reads_no_row_of_before_a_compacted_run_has_grown(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from tests.faults.processes import comes_true
 _TINY = {
     "hidden": "6", "tasks": 3, "snapshots": "2", "epochs": 1, "batch_size": 256, "tickets": 2,
     "rounds": 1, "probe_size": 20, "ntk_examples": 0, "sharpness_iterations": 0,
-    "max_concurrent": 1,
+    "max_concurrent": 1, "probe_tasks": 1,
 }  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def test_mlflow_has_options_curves_and_measures_of_every_run(logged_with: Any) -
     client = mlflow.MlflowClient(f"sqlite:///{root}/mlflow.db")
     experiment = client.get_experiment_by_name("study")
     assert experiment is not None
-    _, fresh, structure, _, stream, search = sorted(
+    _, structure, _, probes, stream, search = sorted(
         client.search_runs([experiment.experiment_id]), key=lambda run: run.info.run_name
     )
     assert stream.info.run_name == "stream seed=3 permuted_pixels"
@@ -70,8 +70,8 @@ def test_mlflow_has_options_curves_and_measures_of_every_run(logged_with: Any) -
     assert structure.info.run_name == "measurement seed=3 permuted_pixels structure"
     (row,) = results.read(root, "snapshots").to_dict("records")
     assert structure.data.metrics["measurement/effective_rank"] >= 1
-    assert fresh.info.run_name == "measurement seed=3 permuted_pixels fresh network"
-    assert -1 < fresh.data.metrics["measurement/trainability_gap"] < 1
+    assert probes.info.run_name == "probes seed=3 permuted_pixels on permuted_pixels"
+    assert -1 < probes.data.metrics["probes/probe_online_gap"] < 1
     assert search.data.metrics["tickets/ticket_count"] == row["ticket_count"]
 
 

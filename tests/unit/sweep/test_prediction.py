@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from raylot.config import MeasurementRun, StreamRun, TicketsRun, TicketStreamRun
+from raylot.config import ProbeRun, StreamRun, TicketsRun, TicketStreamRun
 from raylot.masks.pruning import density as masks_density
 from raylot.sweep import prediction
 from raylot.sweep.prediction import Speed, measured_speed, predicted, trials_on_this_machine
@@ -41,8 +41,8 @@ def _whole(*runs: StreamRun) -> list[tuple[StreamRun, int]]:
     [
         # Two tasks of 2 steps and 2 evaluations.
         (StreamRun(**_SHORT), 2 * 22),
-        # Two fresh networks, with one evaluation each.
-        (MeasurementRun(**{**_SHORT, "snapshots": (0, 1)}, measured="fresh_network"), 2 * 21),
+        # A fresh network and a snapshot on each of 3 tasks, with 3 evaluations each.
+        (ProbeRun(**{**_SHORT, "snapshots": (0, 1)}, probe_tasks=3), 3 * 2 * 23),
         # 3 dense trainings of 21 s; 3 at density 0.5, a third of the way from 0.25 to 1, of
         # 21 / 3 + 2 x 5 / 3 = 31 / 3 s; 3 at 0.25 and a random mask of 5 s.
         (TicketsRun(**_TICKETS), 3 * 21 + 31 + 3 * 5 + 5),

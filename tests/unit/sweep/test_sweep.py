@@ -36,7 +36,7 @@ from tests.unit.trials.runs import finish, run_config
 _TINY = {
     "hidden": "6", "tasks": 3, "snapshots": "0,2", "epochs": 1, "batch_size": 256, "lr": 0.01,
     "tickets": 2, "rounds": 1, "probe_size": 20, "ntk_examples": 0, "sharpness_iterations": 0,
-    "save_interval": 0, "max_concurrent": 1,
+    "save_interval": 0, "max_concurrent": 1, "probe_tasks": 1,
 }  # fmt: skip
 
 #: Tickets of one of two snapshots go on learning, at the highest sparsity.
@@ -138,7 +138,7 @@ def test_a_finished_sweep_starts_nothing(two_seeds: Path) -> None:
 def test_a_failed_run_is_recorded_the_rest_goes_on_and_it_can_be_retried(tmp_path: Path) -> None:
     sweep = _sweep(tmp_path, [0], [0.5])
     _computed_here(sweep, 0, 1, 2)
-    failed = sweep.stages[2].runs[1]
+    failed = sweep.stages[3].runs[1]
     (row,) = results.read_run(sweep.storage, "runs", failed.run_id) or []
     error = "RuntimeError: out of memory"
     results.write(
@@ -165,8 +165,8 @@ def test_what_is_damaged_or_gone_is_named_and_computed_again(
     """A table that is read at the start, and a snapshot that is only read when it is needed."""
     root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
     sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
-    stream, ticket = sweep.stages[0].runs[0], sweep.stages[2].runs[-1]
-    unsaved = next(run for run in sweep.stages[2].runs if run.stream.run_id == stream.run_id)
+    stream, ticket = sweep.stages[0].runs[0], sweep.stages[3].runs[-1]
+    unsaved = next(run for run in sweep.stages[3].runs if run.stream.run_id == stream.run_id)
     results.forget_runs(sweep.storage, {unsaved.run_id})  # needs the snapshot again
     snapshot = snapshot_path(stream.run_id, unsaved.task)  # type: ignore[attr-defined]
     for path, end in zip((f"tables/tickets/{ticket.run_id}.parquet", snapshot), kept, strict=True):
@@ -192,7 +192,7 @@ def test_a_run_whose_worker_dies_again_and_again_is_recorded_with_its_reason(
 ) -> None:
     sweep = _sweep(tmp_path, [0, 1], [0.5], max_failures=1)
     _computed_here(sweep, 0, 1)
-    deadly = sweep.stages[2].runs[0]
+    deadly = sweep.stages[3].runs[0]
     monkeypatch.setitem(execution.TRAINABLES, "tickets", killed_on(deadly.run_id))
     sweep = _sweep(tmp_path, [0, 1], [0.5], max_failures=1)
     outcome = sweep.run()
@@ -251,7 +251,7 @@ def test_any_option_can_be_searched(tmp_path: Path) -> None:
         ({}, {}, {"subnetwork": "half"}, "subnetwork=half: must be one of ticket, dense, random"),
         ({}, {}, {"ticket": 2}, "ticket=2: must be less than tickets=2"),
         ({"probe_size": 30}, {}, {}, "probe_size=30: must be an option of the study, not searched"),
-        ({}, {"trainability_gap": True}, {}, "trainability_gap=True: must be an option of the st"),
+        ({}, {"probe_tasks": 1}, {}, "probe_tasks=1: must be an option of the study, not searched"),
     ],
 )
 def test_a_wrong_search_space_is_refused_before_anything_starts(
@@ -274,12 +274,12 @@ def test_a_run_that_is_drawn_twice_is_computed_once(tmp_path: Path) -> None:
     sweep = Sweep(
         Study.checked(**_TINY), Storage(tmp_path), space, {"task": 0, "sparsity": 0.5}, samples=3
     )
-    assert [len(stage.runs) for stage in sweep.stages] == [1, 4, 1]
+    assert [len(stage.runs) for stage in sweep.stages] == [1, 1, 3, 1]
 
 
 def test_tickets_wait_for_a_stream_that_ended_well(tmp_path: Path) -> None:
     """A stream that failed leaves snapshots, on whose task nothing was measured."""
-    sweep = _sweep(tmp_path, [0], [0.5], trainability_gap=False)
+    sweep = _sweep(tmp_path, [0], [0.5], probe_tasks=0)
     streams, _, tickets = sweep.stages
     (stream,) = streams.runs
     sweep.storage.write(snapshot_path(stream.run_id, 0), b"")
@@ -310,7 +310,7 @@ def test_a_relative_data_root_reaches_the_trials(
     (tmp_path / "data").symlink_to(mnist_root.resolve())
     sweep = _sweep(
         tmp_path / "storage", [0], [0.5], dataset="mnist", data_root="data", tasks=1,
-        snapshots="0", batch_size=10_000, trainability_gap=False,
+        snapshots="0", batch_size=10_000, probe_tasks=0,
     )  # fmt: skip
     sweep.check()
     elsewhere = tmp_path / "elsewhere"
@@ -321,46 +321,47 @@ def test_a_relative_data_root_reaches_the_trials(
 
 
 def test_the_plan_counts_runs_and_steps(two_seeds: Path) -> None:
-    """6 steps per training: 3 tasks of a stream, 2 fresh networks, 2 x 2 + 2 for tickets."""
+    """6 steps per training: 3 tasks; 2 networks on a probe task; 2 x 2 + 2 for tickets."""
     sweep = _sweep(two_seeds, [0, 1, 2], [0.5, 0.8], **_THREE_STAGES)
     rows = [line.split() for line in sweep.plan().splitlines()]
     assert rows[1] == ["streams", "3", "2", "1", "0", "18", "18"]
-    assert rows[2] == ["measurements", "12", "8", "4", "0", "0-12", "12"]
-    assert rows[3] == ["tickets", "12", "8", "4", "0", "36", "144"]
+    assert rows[2] == ["probes", "3", "2", "1", "0", "12", "12"]
+    assert rows[3] == ["measurements", "9", "6", "3", "0", "0", "0"]
+    assert rows[4] == ["tickets", "12", "8", "4", "0", "36", "144"]
     # 2 tasks; of each seed a ticket and the dense network
-    assert rows[4] == ["ticket", "streams", "6", "4", "2", "0", "12", "24"]
+    assert rows[5] == ["ticket", "streams", "6", "4", "2", "0", "12", "24"]
 
 
 def test_the_plan_does_not_count_failed_runs_as_finished(tmp_path: Path, two_seeds: Path) -> None:
     root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
     sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
-    failed = sweep.stages[2].runs[3]
+    failed = sweep.stages[3].runs[3]
     (row,) = results.read_run(sweep.storage, "runs", failed.run_id) or []
     results.write(sweep.storage, "runs", failed.run_id, [{**row, "status": "failed"}])
     lines = sweep.plan().splitlines()
     assert lines[1].split() == ["streams", "2", "2", "0", "0", "18", "0"]
-    assert lines[3].split() == ["tickets", "8", "7", "0", "0", "36", "0"]
+    assert lines[4].split() == ["tickets", "8", "7", "0", "0", "36", "0"]
     assert lines[-1] == "1 runs have failed: --retry-failed computes them again."
 
 
 def test_the_plan_counts_damaged_runs_as_to_run(tmp_path: Path, two_seeds: Path) -> None:
     root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
     sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
-    for run in (sweep.stages[0].runs[0], sweep.stages[2].runs[3]):
+    for run in (sweep.stages[0].runs[0], sweep.stages[3].runs[3]):
         end = root / f"tables/runs/{run.run_id}.parquet"
         end.write_bytes(end.read_bytes()[:-1])
-    search = sweep.stages[2].runs[4]
+    search = sweep.stages[3].runs[4]
     (root / f"tables/tickets/{search.run_id}.parquet").write_bytes(b"cut off")
     lines = sweep.plan().splitlines()
     assert lines[1].split() == ["streams", "2", "1", "1", "0", "18", "18"]
-    assert lines[3].split() == ["tickets", "8", "6", "2", "0", "36", "72"]
+    assert lines[4].split() == ["tickets", "8", "6", "2", "0", "36", "72"]
     assert lines[-1] == "3 runs had ended, and are damaged: they run again."
     assert sweep.prediction() != "Nothing is left to compute."
 
 
 def test_the_dense_network_is_trained_once_whatever_was_pruned(tmp_path: Path) -> None:
     options = {**_THREE_STAGES, "stream_sparsities": "0.5,0.8"}
-    streams = _sweep(tmp_path, [0, 1], [0.5, 0.8], **options).stages[3].runs
+    streams = _sweep(tmp_path, [0, 1], [0.5, 0.8], **options).stages[4].runs
     names = [run.subnetwork for run in streams]  # type: ignore[attr-defined]
     assert {name: names.count(name) for name in names} == {"ticket": 2 * 2, "dense": 2}
 
@@ -368,14 +369,14 @@ def test_the_dense_network_is_trained_once_whatever_was_pruned(tmp_path: Path) -
 def test_ticket_streams_are_of_the_snapshots_and_sparsities_asked_for(tmp_path: Path) -> None:
     asked = {"ticket_tasks": 1, "stream_snapshots": "2", "stream_sparsities": "highest"}
     sweep = _sweep(tmp_path, [0, 1], [0.5, 0.8], **asked)
-    streams = sweep.stages[3].runs
+    streams = sweep.stages[4].runs
     assert {(run.task, run.sparsity) for run in streams} == {(2, 0.8)}  # type: ignore[attr-defined]
     assert len(streams) == 2 * 4
-    assert len(_sweep(tmp_path, [0, 1], [0.5, 0.8]).stages) == 3, "none unless asked for"
+    assert len(_sweep(tmp_path, [0, 1], [0.5, 0.8]).stages) == 4, "none unless asked for"
 
 
 def test_ticket_streams_wait_for_their_tickets(tmp_path: Path) -> None:
-    sweep = _sweep(tmp_path, [0], [0.5], trainability_gap=False, **_THREE_STAGES)
+    sweep = _sweep(tmp_path, [0], [0.5], probe_tasks=0, **_THREE_STAGES)
     streams, _, tickets, ticket_streams, _ = sweep.stages
     (stream,) = streams.runs
     search = next(run for run in tickets.runs if run.task == 2)  # type: ignore[attr-defined]
@@ -443,7 +444,7 @@ def test_workers_are_called_by_the_kind_of_run_and_their_processes_by_the_run(
     sweep = _sweep(tmp_path, [3], [0.5], max_concurrent=1)
     _computed_here(sweep, 0, 1)
     assert sweep.run().finished == 1 + 4 + 2
-    for run in sweep.stages[2].runs:
+    for run in sweep.stages[3].runs:
         title = (tmp_path / "titles" / run.run_id).read_text().rstrip("\0")
         assert title == f"ray::{run.label}"
     assert not _title_of(os.getpid()).startswith(b"ray::"), "the driver keeps its name"
@@ -477,11 +478,14 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
             if kind.endswith("measurement"):
                 shown = {
                     "weights": "weight_norm", "structure": "effective_rank",
-                    "dormant": "dormant_fraction", "fresh_network": "trainability_gap",
+                    "dormant": "dormant_fraction",
                 }  # fmt: skip
                 (metric,) = (shown[what] for what in shown if f"_{what}_" in name)
                 places = [0, 2] if kind == "measurement" else [0]
                 assert list(board.scalars(name, f"{kind}/{metric}")) == places
+                continue
+            if kind == "probes":
+                assert list(board.scalars(name, "probes/probe_online_gap")) == [0, 2]
                 continue
             if kind != "tickets":
                 for measure in ("test_accuracy", "test_loss"):

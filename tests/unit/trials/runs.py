@@ -11,6 +11,7 @@ from raylot.config.measurement_run import MeasuringRun
 from raylot.plasticity import GROUPS
 from raylot.trials.base import RunTrainable
 from raylot.trials.measurement import MeasurementTrial, TicketMeasurementTrial
+from raylot.trials.probes import ProbeTrial
 from raylot.trials.stream import StreamTrial
 from raylot.trials.ticket_stream import TicketStreamTrial
 from raylot.trials.tickets import TicketsTrial
@@ -18,7 +19,7 @@ from raylot.trials.tickets import TicketsTrial
 TINY = {
     "hidden": "6", "tasks": 4, "snapshots": "0,2,3", "epochs": 1, "batch_size": 256,
     "lr": 0.01, "tickets": 2, "rounds": 2, "probe_size": 20, "ntk_examples": 0,
-    "sharpness_iterations": 0, "trainability_gap": False, "ticket_tasks": 3,
+    "sharpness_iterations": 0, "probe_tasks": 1, "ticket_tasks": 3,
 }  # fmt: skip
 
 _SEARCHED = (
@@ -30,7 +31,7 @@ def trial_config(root: Path | str, save_interval: float = 0.0, **options: Any) -
     """The configuration of a stream's trial.
 
     Given a task, it is a search's; given a subnetwork too, a ticket stream's; given what is
-    measured, that measurement's of the stream or ticket stream.
+    measured, that measurement's of the stream or ticket stream, or that of probe tasks.
     """
     searched = {name: options.pop(name) for name in _SEARCHED if name in options}
     measured = searched.pop("measured", None)
@@ -47,7 +48,9 @@ def trial_config(root: Path | str, save_interval: float = 0.0, **options: Any) -
     else:
         run = study.stream_run(**searched)
         measuring = study.measurement_runs(run)
-    if measured:
+    if measured == "probes":
+        (run,) = study.probe_runs(run)
+    elif measured:
         (run,) = (each for each in measuring if each.measured == measured)
     return run_config(run, root, save_interval)
 
@@ -66,14 +69,12 @@ def finish(trial: RunTrainable) -> list[dict[str, Any]]:
     return reports
 
 
-def chain(
-    *subnetworks: str, trainability_gap: bool = False
-) -> list[tuple[type[RunTrainable], dict[str, Any]]]:
+def chain(*subnetworks: str) -> list[tuple[type[RunTrainable], dict[str, Any]]]:
     """A stream, the tickets of one of its snapshots, and ticket streams, with measurements."""
     return [
         (StreamTrial, {}),
+        (ProbeTrial, {"measured": "probes"}),
         *((MeasurementTrial, {"measured": measured}) for measured in GROUPS),
-        *[(MeasurementTrial, {"measured": "fresh_network"})] * trainability_gap,
         (TicketsTrial, {"task": 2}),
         *((TicketStreamTrial, {"task": 2, "subnetwork": name}) for name in subnetworks),
         *(
@@ -89,8 +90,7 @@ def run_all(
     **options: Any,
 ) -> None:  # fmt: skip
     """Runs a `chain`; interrupted, each step is done by a trial of its own."""
-    gap = options.get("trainability_gap", False)
-    for kind, extra in chain(*subnetworks, trainability_gap=gap):
+    for kind, extra in chain(*subnetworks):
         settings = trial_config(root, save_interval, **options, **extra)
         if not interrupt:
             finish(kind(settings))

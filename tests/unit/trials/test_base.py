@@ -38,7 +38,7 @@ _EVERY_SUBNETWORK = ("ticket", "dense", "random", "reinit")
             _EVERY_SUBNETWORK,
             {"carry_optimizer": True, "shuffled_masks": 1, "reinit_tickets": 1, "hidden": "6,5",
              "output_rate": 0.5, "ntk_examples": 4, "sharpness_iterations": 2,
-             "trainability_gap": True},
+             "probe_tasks": 2},
             id="every control",
         ),
         pytest.param(
@@ -73,8 +73,7 @@ def test_a_run_interrupted_after_every_step_equals_an_uninterrupted_one(
     run_all(whole, *subnetworks, save_interval=1000, **options)
     run_all(pieces, *subnetworks, interrupt=True, **options)
     statuses = results.read(whole, "runs")["status"]
-    measurements = 3 + options.get("trainability_gap", False)
-    assert statuses.tolist() == ["finished"] * (2 + measurements + (1 + 3) * len(subnetworks))
+    assert statuses.tolist() == ["finished"] * (2 + 1 + 3 + (1 + 3) * len(subnetworks))
     assert_same_tables(whole, pieces)
     artifacts = [path.relative_to(whole) for path in (whole / "artifacts").rglob("*.safetensors")]
     # of streams: snapshots and the latest state; of the search: masks of 2 tickets and gradients
@@ -83,8 +82,7 @@ def test_a_run_interrupted_after_every_step_equals_an_uninterrupted_one(
         assert (whole / path).read_bytes() == (pieces / path).read_bytes()
     # what a finished run has done is what was planned
     runs = results.read(whole, "runs").set_index("run_id")
-    gap = options.get("trainability_gap", False)
-    for kind, extra in chain(*subnetworks, trainability_gap=gap):
+    for kind, extra in chain(*subnetworks):
         run = kind(trial_config(whole, **options, **extra)).run
         assert runs["training_steps"][run.run_id] == run.training_steps
 
@@ -165,15 +163,14 @@ def test_a_smaller_last_batch_is_left_out_everywhere(tmp_path: Path) -> None:
     try:
         run_all(
             tmp_path, "ticket", network="normalised", batch_size=359, drop_last=True,
-            trainability_gap=True,
         )  # fmt: skip
     finally:
         plugins.forget()
     runs = results.read(tmp_path, "runs").set_index("kind")
     assert set(runs["status"]) == {"finished"}
-    # 4 tasks; 3 fresh networks; 2 tickets in 3 rounds and 2 random masks; 3 tasks
+    # 4 tasks; 3 networks on a probe task; 2 tickets in 3 rounds and 2 random masks; 3 tasks
     assert runs.loc[runs["training_steps"] > 0, "training_steps"].to_dict() == {
-        "stream": 4 * 4, "measurement": 4 * 3, "tickets": 4 * 8, "ticket_stream": 4 * 3,
+        "stream": 4 * 4, "probes": 4 * 3, "tickets": 4 * 8, "ticket_stream": 4 * 3,
     }  # fmt: skip
 
 

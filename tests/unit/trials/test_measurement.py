@@ -1,9 +1,8 @@
-"""The measurement trial: what it finds in snapshots, and the fresh network beside them."""
+"""The measurement trial: what it finds in snapshots."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import torch
 from raylot import networks, plasticity, plugins, results
 from raylot.config import PlasticityOptions, StreamRun
 from raylot.foundation.randomness import RandomKey
-from raylot.results.files import small_path
 from raylot.results.integrity import inspect
 from raylot.storage import Storage
 from raylot.trials.artifacts import initial_network, snapshot_path
@@ -24,7 +22,7 @@ from raylot.trials.state import tensors_from_bytes
 from raylot.trials.stream import StreamTrial
 from tests.unit.trials.runs import finish, trial_config
 
-_ALL = {"ntk_examples": 4, "sharpness_iterations": 2, "trainability_gap": True}
+_ALL = {"ntk_examples": 4, "sharpness_iterations": 2}
 
 
 def _measured(root: Path, measured: str, **options: Any) -> pd.DataFrame:
@@ -90,7 +88,6 @@ def test_all_measurements_together_are_what_measure_finds(
         ("dormant", ["probe_size=20, dormant_threshold=0.025"]),
         ("sharpness", ["probe_size=20, sharpness_iterations=2"]),
         ("ntk", ["ntk_examples=4"]),
-        ("fresh_network", []),
     ],
 )
 @pytest.mark.usefixtures("stream")
@@ -108,53 +105,6 @@ def test_a_plugin_measures_alone_and_cannot_see_how_far_the_run_goes(tmp_path: P
     assert set(rows["metric"]) == {"units"}
     assert set(rows["value"]) == {6.0 + 20}  # the option ``tasks`` is not there
     assert rows["setting"].str.fullmatch("probe_size=20, .*code=[0-9a-f]{12}").all()
-
-
-def test_the_gap_is_that_of_a_fresh_network_on_the_same_task(
-    tmp_path: Path, stream: StreamRun
-) -> None:
-    trial = MeasurementTrial(trial_config(tmp_path, measured="fresh_network", **_ALL))
-    gaps = _measured(tmp_path, "fresh_network").set_index("task")["value"]
-    trial.begin()
-    task = trial.task(2)
-    key = RandomKey((stream.seed, "fresh network", 2))
-    network = networks.build(stream, task.input_shape, task.classes, key)
-    fresh = trial.train_on(2, task, network, RandomKey((stream.seed, "stream", 2)))
-    learned = results.read(tmp_path, "tasks").set_index("task")["test_accuracy"]
-    assert gaps[2] == fresh.test_accuracy - learned[2]
-    runs = results.read(tmp_path, "runs").set_index("kind")
-    assert runs["training_steps"]["measurement"] == 3 * stream.training_steps_per_task
-
-
-def test_without_the_row_of_its_task_it_names_the_stream_that_should_have_left_it(
-    tmp_path: Path, stream: StreamRun
-) -> None:
-    Storage(tmp_path).delete_file(small_path("tasks", stream.run_id))
-    config = trial_config(tmp_path, measured="fresh_network", **_ALL)
-    (report,) = finish(MeasurementTrial(config))
-    assert (report["lost_run"], report["lost"]) == (
-        stream.run_id, "tables/tasks: has no row of task 0"
-    )  # fmt: skip
-
-
-@pytest.mark.usefixtures("stream")
-def test_a_diverging_fresh_network_is_noted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    build = networks.build
-
-    def broken(run: StreamRun, shape: Any, classes: int, key: RandomKey) -> torch.nn.Module:
-        network = build(run, shape, classes, key)
-        if "fresh network" in key.path:
-            torch.nn.init.constant_(next(network.parameters()), math.inf)
-        return network
-
-    monkeypatch.setattr(networks, "build", broken)
-    gaps = _measured(tmp_path, "fresh_network")
-    assert gaps["value"].isna().tolist() == [True] * 3
-    (run,) = results.read(tmp_path, "runs").query("kind == 'measurement'").to_dict("records")
-    assert run["status"] == "finished"
-    assert run["notes"] == "trainability_gap: NaN, as the training of a fresh network diverged"
 
 
 def test_snapshots_that_a_diverged_stream_lacks_are_left_out(tmp_path: Path) -> None:

@@ -92,7 +92,8 @@ def test_weights_of_its_own_can_be_drawn_anew_in_every_way(
     runs = results.read(tmp_path, "runs")
     assert runs["error"].isna().all()
     assert runs["kind"].value_counts().to_dict() == {
-        "stream": 1, "measurement": 3, "tickets": 1, "ticket_stream": 2, "ticket_measurement": 6,
+        "stream": 1, "probes": 1, "measurement": 3, "tickets": 1, "ticket_stream": 2,
+        "ticket_measurement": 6,
     }  # fmt: skip
     assert set(runs["status"]) == {"finished"}
 

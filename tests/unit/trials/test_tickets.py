@@ -25,9 +25,9 @@ def test_tables_of_a_finished_run(tmp_path: Path) -> None:
     assert set(runs["status"]) == {"finished"}
     assert runs["stream_run_id"].nunique() == 1
     assert runs["stream_run_id"]["stream"] == runs["run_id"]["stream"]
-    # 1437 examples in batches of 256: 6 steps per epoch; 4 tasks; 2 tickets in 3 rounds and 2
-    # random masks
-    steps = {"stream": 24, "measurement": 0, "tickets": 48}
+    # 1437 examples in batches of 256: 6 steps per epoch; 4 tasks; 3 networks on a probe task; 2
+    # tickets in 3 rounds and 2 random masks
+    steps = {"stream": 24, "probes": 18, "measurement": 0, "tickets": 48}
     assert runs["training_steps"].to_dict() == steps
     assert results.read(tmp_path, "tasks")["task"].tolist() == [0, 1, 2, 3]
     tickets = results.read(tmp_path, "tickets")
