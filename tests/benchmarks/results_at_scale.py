@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from raylot import results
-from raylot.config import StreamRun, Study, TicketsRun
+from raylot.config import ProbeRun, StreamRun, Study, TicketsRun
 from raylot.config.parser import OneLineParser
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
@@ -82,6 +82,8 @@ def write_seed(storage: Storage, seed: int) -> None:
         stream = options.stream_run(shift=shift, seed=seed, intervention=intervention)
         tables, performance = _stream_tables(stream)
         _write_run(storage, stream, tables)
+        for probe in options.probe_runs(stream):
+            _write_run(storage, probe, {"probes": _probe_rows(probe, performance)})
         for task, sparsity in itertools.product(SNAPSHOTS, SPARSITIES):
             run = options.tickets_run(
                 shift=shift, seed=seed, intervention=intervention, task=task, sparsity=sparsity
@@ -138,13 +140,29 @@ def _stream_tables(
             for layer, n in zip(_LAYERS, row, strict=True)
         ]
         performance[task] = {name: tasks[task][name] for name in PERFORMANCE[:3]}
-        performance[task]["trainability_gap"] = 0.96 - tasks[task]["test_accuracy"]
         values += [(WHOLE_NETWORK, name, value) for name, value in performance[task].items()]
         plasticity += [
             {**own, "task": task, "layer": layer, "metric": metric, "value": value}
             for layer, metric, value in values
         ]
     return {"tasks": tasks, "plasticity": plasticity}, performance
+
+
+def _probe_rows(run: ProbeRun, performance: dict[int, dict[str, float]]) -> list[dict[str, Any]]:
+    """Rows of the fresh network and of the snapshots, which learn as well as their own task."""
+    own = {"stream_run_id": run.stream.run_id, "probe_shift": run.probe_shift}
+    networks: list[tuple[int | None, float]] = [(None, 0.95)]
+    networks += [(task, measures["test_accuracy"]) for task, measures in performance.items()]
+    return [
+        {
+            **own, "task": task, "trained": "fresh" if task is None else "snapshot",
+            "probe_task": p, "final_train_loss": 1 - accuracy, "train_loss": 1 - accuracy,
+            "online_accuracy": accuracy - 0.05, "test_loss": 1.1 - accuracy,
+            "test_accuracy": accuracy, "learning_speed": accuracy - 0.1,
+        }
+        for task, accuracy in networks
+        for p in range(run.probe_tasks)
+    ]  # fmt: skip
 
 
 def _trend(run: StreamRun) -> np.ndarray[Any, np.dtype[np.float64]]:
