@@ -333,19 +333,14 @@ class PlasticityOptions(NamingOptions, ProbeOptions, title="plasticity"):
         return tuple(sorted(value))
 
 
-class ProbeTaskOptions(NamingOptions, title="probe tasks"):
-    """Unseen tasks on which snapshots are trained beside a fresh network."""
+class ProbeShiftOptions(NamingOptions):
+    """Which unseen tasks a seed has."""
 
-    probe_tasks: int = option(
-        4, "tasks of each seed that none of its streams shows; each snapshot and a fresh network "
-        "are trained on each of them, to measure plasticity; 0: none", common=True, ge=0, le=1000,
-        role="extent",
-    )  # fmt: skip
     probe_shift: Annotated[str | None, OneOf("shift")] = option(
         None, "shift that makes the probe tasks, at its default parameters; none given: "
         "class_split if it is among the shifts, else the first of them but noise and stationary, "
         "else permuted_pixels", accepts="one of class_split, permuted_labels, permuted_pixels, "
-        "random_labels, rotation, none, or a plugin's shift", role="measurement",
+        "random_labels, rotation, none, or a plugin's shift", off=None, role="measurement",
     )  # fmt: skip
 
     @field_validator("probe_shift")
@@ -354,6 +349,26 @@ class ProbeTaskOptions(NamingOptions, title="probe tasks"):
         if value in NO_PROBE_SHIFTS:
             raise ValueError("its tasks do not differ, or get ever harder")
         return value
+
+
+class ProbeTaskOptions(ProbeShiftOptions, title="probe tasks"):
+    """Unseen tasks on which snapshots are trained beside a fresh network."""
+
+    probe_tasks: int = option(
+        4, "tasks of each seed that none of its streams shows; each snapshot and a fresh network "
+        "are trained on each of them, to measure plasticity; 0: none", common=True, ge=0, le=1000,
+        role="extent",
+    )  # fmt: skip
+
+
+class SearchTaskOptions(Options, title="search task"):
+    """The task on which a snapshot's tickets are searched."""
+
+    search_task: Literal["own", "probe"] = option(
+        "own", "task on which tickets are searched: the snapshot's own next task, or the first "
+        "probe task of its seed, which is the same for all streams", off="own", common=True,
+        role="search",
+    )  # fmt: skip
 
 
 class PruningOptions(Options):

@@ -13,7 +13,14 @@ from raylot.foundation.errors import OptionError, shown
 PRESETS: dict[str, dict[str, Any]] = {
     # Small enough for a laptop; with this learning rate, the options' own defaults (raw pixels, 64
     # units, 31 tasks) lose plasticity with each of seeds 0 to 4.
-    "default": {"lr": 0.005, "epochs": 4, "shuffled_masks": 2, "reinit_tickets": 2, "rounds": 3},
+    "default": {
+        "lr": 0.005,
+        "epochs": 4,
+        "search_task": "probe",
+        "shuffled_masks": 2,
+        "reinit_tickets": 2,
+        "rounds": 3,
+    },
     # The protocol of "Loss of Plasticity and Winning Lottery Tickets" (ETH Zürich, 2024-2025;
     # GitHub: benny-lo/loss-of-plasticity). Shuffled masks are added: its random masks are as dense
     # as its sparsest tickets only, so they cannot tell whether the others win.

@@ -3,48 +3,26 @@
 from __future__ import annotations
 
 import functools
-from typing import ClassVar, Self
+from typing import ClassVar
 
-from pydantic import model_validator
-
-from raylot.config.concepts import ProbeTaskOptions, customary_probe_shift
+from raylot.config.concepts import ProbeTaskOptions
+from raylot.config.on_probe_tasks import OnProbeTasks
 from raylot.config.runs import RunOnSnapshots, StreamRun, short_hash
-from raylot.foundation import registry
 from raylot.foundation.science import versions_of
 
 
-class ProbeRun(RunOnSnapshots, ProbeTaskOptions):
-    """Each snapshot of a stream, and a fresh network, trained on each probe task of its seed.
-
-    Probe task p depends on the data set, the seed, the shift and p alone, so that more can be
-    added, and all streams of a seed have the same.
-    """
+class ProbeRun(RunOnSnapshots, OnProbeTasks, ProbeTaskOptions):
+    """Each snapshot of a stream, and a fresh network, trained on each probe task of its seed."""
 
     kind: ClassVar[str] = "probes"
     growing: ClassVar[frozenset[str]] = frozenset({"snapshots", "probe_tasks"})
 
-    @model_validator(mode="after")
-    def _customary_shift(self) -> Self:
-        if self.probe_shift is None:
-            self.__dict__["probe_shift"] = customary_probe_shift([self.shift])
-        return self
-
-    @model_validator(mode="after")
-    def _networks_have_an_output_for_each_class(self) -> Self:
-        if self.shift == "class_split" and self.probe_shift != "class_split":
-            raise ValueError(
-                f"probe_shift={self.probe_shift}: must be class_split with shift class_split, as "
-                f"its networks have {self.classes_per_task} outputs"
-            )
-        return self
-
     @functools.cached_property
     def run_id(self) -> str:
         own = {"probe_shift": self.probe_shift}
-        shift = [("shift", str(self.probe_shift))]
-        if code := registry.only(self.plugins, shift):
+        if code := self.code_of_probe_shift:
             own["plugins"] = code
-        if version := versions_of(shift):
+        if version := versions_of([("shift", str(self.probe_shift))]):
             own["versions"] = version
         return short_hash({"kind": self.kind, "stream": self.stream.run_id, **own})
 
@@ -55,7 +33,7 @@ class ProbeRun(RunOnSnapshots, ProbeTaskOptions):
     @property
     def training_steps(self) -> int:
         networks = len({0, *self.snapshots})  # snapshot 0 is the fresh network
-        return self.probe_tasks * networks * self.steps_on_task_of(str(self.probe_shift))
+        return self.probe_tasks * networks * self.steps_on_task_of(self.trained_shift)
 
     @property
     def label(self) -> str:

@@ -56,7 +56,7 @@ def concepts_of(kind: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
         used = [concept for concept in used if concept[0] != "criterion"]  # it needs no search
     else:
         used.append(("search", "tickets"))
-    if kind == "probes":
+    if options.get("probe_shift"):
         used.append(("shift", str(options["probe_shift"])))
     is_measurement = kind in ("measurement", "ticket_measurement")
     return [*used, ("measurement", str(options["measured"]))] if is_measurement else used
@@ -159,8 +159,9 @@ class StreamRun(
     def _a_batch_is_left(self) -> Self:
         if not self.fewest_steps_per_task:
             raise ValueError(
-                f"batch_size={self.batch_size}: must be at most {self._fewest_examples} with "
-                "drop_last, the training examples of the smallest task"
+                f"batch_size={self.batch_size}: must be at most "
+                f"{self._fewest_examples(self.shift)} with drop_last, the training examples of the "
+                "smallest task"
             )
         return self
 
@@ -230,15 +231,18 @@ class StreamRun(
     @property
     def fewest_steps_per_task(self) -> int:
         """Steps of one training; with class_split on the smallest task that may be drawn."""
-        return self._steps_on(self._fewest_examples)
+        return self.fewest_steps_on_task_of(self.shift)
+
+    def fewest_steps_on_task_of(self, shift: str) -> int:
+        """Steps of one training on the smallest task that a shift may draw."""
+        return self._steps_on(self._fewest_examples(shift))
 
     def _steps_on(self, examples: int) -> int:
         batches = examples / self.batch_size
         return self.epochs * (math.floor(batches) if self.drop_last else math.ceil(batches))
 
-    @property
-    def _fewest_examples(self) -> int:
-        if self.shift == "class_split":
+    def _fewest_examples(self, shift: str) -> int:
+        if shift == "class_split":
             return sum(sorted(CLASS_SIZES[self.dataset])[: self.classes_per_task])
         return TRAINING_EXAMPLES[self.dataset]
 

@@ -21,6 +21,7 @@ from raylot.config.concepts import (
     PlasticityOptions,
     PlasticParameterOptions,
     ProbeTaskOptions,
+    SearchTaskOptions,
     ShiftParameters,
     Sparsity,
     StreamOptions,
@@ -231,6 +232,7 @@ class Study(
     TrainingOptions,
     StreamOptions,
     ProbeTaskOptions,
+    SearchTaskOptions,
     PlasticityOptions,
     TicketOptions,
     PlasticParameterOptions,
@@ -334,13 +336,18 @@ class Study(
             raise self._rounds_do_not_fit(self.rounds, [sparsity])
         return self.rounds[sparsity]
 
+    @property
+    def _probe_shift(self) -> str:
+        return self.probe_shift or customary_probe_shift(self.shifts)
+
     @functools.cached_property
     def _of_every_stream(self) -> dict[str, Any]:
         return self.model_dump(include=set(StreamRun.model_fields))
 
     @functools.cached_property
     def _of_every_search(self) -> dict[str, Any]:
-        return self.model_dump(include=set(TicketsRun.model_fields) - {"rounds"})
+        own = self.model_dump(include=set(TicketsRun.model_fields) - {"rounds"})
+        return {**own, "probe_shift": self._probe_shift}
 
     def stream_run(self, **searched: Any) -> StreamRun:
         """The stream run with these searched options."""
@@ -352,7 +359,7 @@ class Study(
 
     def probe_runs(self, stream: StreamRun) -> list[ProbeRun]:
         """The run that trains a stream's snapshots on probe tasks, if there are any."""
-        return probes(stream, self, self.probe_shift or customary_probe_shift(self.shifts))
+        return probes(stream, self, self._probe_shift)
 
     def tickets_run(self, **searched: Any) -> TicketsRun:
         """The tickets run with these searched options."""

@@ -10,22 +10,26 @@ from pydantic import model_validator
 
 from raylot.config.concepts import (
     PlasticParameterOptions,
+    SearchTaskOptions,
     TicketOptions,
     TicketSearchOptions,
     TicketSnapshotOptions,
 )
 from raylot.config.measurement_run import MeasuringRun
+from raylot.config.on_probe_tasks import OnProbeTasks
 from raylot.config.options import option, role_of
-from raylot.config.runs import RunOnStream, StreamRun, compared_options, short_hash
+from raylot.config.runs import StreamRun, compared_options, short_hash
 from raylot.foundation import registry
 
 Subnetwork = Literal["ticket", "dense", "random", "reinit"]
 
-#: Options of a search that a dense network's own stream depends on.
+#: Options of a search that a dense network's own stream depends on, and those on which it depends
+#: if it begins some steps after the snapshot.
 _SEARCH_OF_DENSE = {"task", "rewind_steps"}
+_REWINDING = {"search_task", "probe_shift"}
 
 
-class TicketsRun(RunOnStream, TicketSearchOptions, PlasticParameterOptions):
+class TicketsRun(OnProbeTasks, TicketSearchOptions, SearchTaskOptions, PlasticParameterOptions):
     """All tickets of one snapshot of one stream at one sparsity.
 
     Ticket k and network k of a control depend on k alone, so that more can be added later.
@@ -44,12 +48,13 @@ class TicketsRun(RunOnStream, TicketSearchOptions, PlasticParameterOptions):
     def _search_fits_its_stream(self) -> Self:
         if self.task not in self.snapshots:
             raise ValueError(f"task={self.task}: must be one of the snapshots {self.snapshots}")
-        if self.rewind_steps > self.fewest_steps_per_task:
+        fewest = self.fewest_steps_on_task_of(self.trained_shift)
+        if self.rewind_steps > fewest:
             raise ValueError(
-                f"rewind_steps={self.rewind_steps}: must be at most "
-                f"{self.fewest_steps_per_task}, the training steps of one task"
+                f"rewind_steps={self.rewind_steps}: must be at most {fewest}, the training steps "
+                "of one task"
             )
-        if self.plastic_task == "unshifted" and self.shift == "class_split":
+        if self.plastic_task == "unshifted" and self.trained_shift == "class_split":
             raise ValueError("plastic_task=unshifted: must be same with shift class_split")
         return self
 
@@ -71,6 +76,8 @@ class TicketsRun(RunOnStream, TicketSearchOptions, PlasticParameterOptions):
     def run_id(self) -> str:
         others = (StreamRun.model_fields.keys() | self.growing) - {"versions"}
         own = self.identity(type(self).model_fields.keys() - others)
+        if code := self.code_of_probe_shift:
+            own["plugins"] = code
         return short_hash({"kind": self.kind, "stream": self.stream.run_id, **own})
 
     @property
@@ -83,6 +90,10 @@ class TicketsRun(RunOnStream, TicketSearchOptions, PlasticParameterOptions):
         return self.stream.model_copy(update={"tasks": self.task + 1, "snapshots": (self.task,)})
 
     @property
+    def uses_probe_tasks(self) -> bool:
+        return self.search_task == "probe"
+
+    @property
     def measures_plasticity_apart(self) -> bool:
         """Whether plastic parameters need a dense training of their own."""
         return self.plastic_task != "same" or self.plastic_scaling not in ("same", self.scaling)
@@ -91,7 +102,7 @@ class TicketsRun(RunOnStream, TicketSearchOptions, PlasticParameterOptions):
     def training_steps(self) -> int:
         rewinding = self.rewind_steps * self.tickets
         trainings = self.trainings + self.measures_plasticity_apart
-        return trainings * self.training_steps_per_task + rewinding
+        return trainings * self.steps_on_task_of(self.trained_shift) + rewinding
 
     @property
     def label(self) -> str:
@@ -166,10 +177,16 @@ class TicketStreamRun(TicketsRun, TicketSnapshotOptions):
     def run_id(self) -> str:
         own = self.identity({"subnetwork", "ticket"})
         if self.subnetwork == "dense":  # it does not depend on the search
-            own |= self.identity(_SEARCH_OF_DENSE) | {"stream": self.stream.run_id}
+            own |= self.identity(self._search_of_dense) | {"stream": self.stream.run_id}
+            if self.rewind_steps and (code := self.code_of_probe_shift):
+                own["plugins"] = code
         else:
             own["tickets"] = self.search.run_id
         return short_hash({"kind": self.kind, **own})
+
+    @property
+    def _search_of_dense(self) -> set[str]:
+        return _SEARCH_OF_DENSE | (_REWINDING if self.rewind_steps else set())
 
     @property
     def unused_options(self) -> set[str]:
@@ -177,7 +194,7 @@ class TicketStreamRun(TicketsRun, TicketSnapshotOptions):
         if self.subnetwork != "dense":
             return not_used
         of_search = set(TicketsRun.model_fields) - set(StreamRun.model_fields)
-        return not_used | of_search - _SEARCH_OF_DENSE | {"ticket"}
+        return not_used | of_search - self._search_of_dense | {"ticket"}
 
     @property
     def parent(self) -> StreamRun:

@@ -43,6 +43,7 @@ _SNAPSHOT = {
     "stream_run_id": pa.string(),
     "task": pa.int64(),  # of the snapshot
     "sparsity": pa.float64(),  # target fraction of the weights removed
+    "search_task": pa.string(),  # own, probe: on which task its tickets were searched
 }
 
 #: The stream or ticket stream whose continual learning a row describes.

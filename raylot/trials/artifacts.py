@@ -10,7 +10,7 @@ from raylot import interventions, networks
 from raylot.config import StreamRun, TicketsRun
 from raylot.foundation.randomness import RandomKey
 from raylot.results.manifest import LATEST
-from raylot.tasks import Task, make_task
+from raylot.tasks import Task, make_probe_task, make_task
 from raylot.tickets import TicketSearch
 
 
@@ -40,14 +40,23 @@ def initial_network(run: StreamRun, task: Task) -> nn.Module:
     return networks.build(run, task.input_shape, task.classes, key)
 
 
+def task_of_search(run: TicketsRun, dataset: Task) -> Task:
+    """Makes the task on which a run searches tickets."""
+    if run.uses_probe_tasks:
+        return make_probe_task(dataset, run.trained_shift, run.classes_per_task, run.seed, 0)
+    return make_task(dataset, run, run.seed, run.task)
+
+
 def start_search(run: TicketsRun, dataset: Task, snapshot: Mapping[str, Tensor]) -> TicketSearch:
     """Returns a run's search before its first step, from the snapshot of its stream."""
-    task = make_task(dataset, run, run.seed, run.task)
-    key = RandomKey((run.seed, "tickets", run.task))
-    network = networks.build(run, task.input_shape, task.classes, key)
+    task = task_of_search(run, dataset)
+    own = make_task(dataset, run, run.seed, run.task)  # may have more classes
+    # On the probe task the tickets of all snapshots train in the same data orders.
+    key = RandomKey((run.seed, "tickets", "probe" if run.uses_probe_tasks else run.task))
+    network = networks.build(run, own.input_shape, own.classes, key)
     network.load_state_dict(snapshot)
     device = task.train_labels.device
-    initial = initial_network(run, task).to(device).state_dict()
+    initial = initial_network(run, own).to(device).state_dict()
     return TicketSearch(
         network.to(device),
         task,

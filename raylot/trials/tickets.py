@@ -20,9 +20,15 @@ from raylot.foundation.names import (
 from raylot.masks.overlap import pairwise_overlaps
 from raylot.masks.plastic_parameters import plastic_overlaps
 from raylot.masks.pruning import density
-from raylot.tasks import Task, make_task
+from raylot.tasks import Task
 from raylot.tickets import Tickets, TicketSearch, masks_from_tensors, masks_to_tensors
-from raylot.trials.artifacts import gradients_path, masks_path, snapshot_path, start_search
+from raylot.trials.artifacts import (
+    gradients_path,
+    masks_path,
+    snapshot_path,
+    start_search,
+    task_of_search,
+)
 from raylot.trials.base import InputLostError, RunTrainable
 
 #: Mean |gradient| of each weight, among the tensors of a saved state.
@@ -193,7 +199,7 @@ class TicketsTrial(RunTrainable):
             dataset = self.dataset(self.run.plastic_scaling)
         if self.run.plastic_task == "unshifted":
             return dataset
-        return make_task(dataset, self.run, self.run.seed, self.run.task)
+        return task_of_search(self.run, dataset)
 
     def _conclude(self) -> None:
         """Saves masks and gradients, and makes the rows that compare the tickets."""
@@ -237,6 +243,7 @@ class TicketsTrial(RunTrainable):
             "stream_run_id": self.run.stream.run_id,
             "task": self.run.task,
             "sparsity": self.run.sparsity,
+            "search_task": self.run.search_task,
         }
 
     def _stream_performance(self) -> dict[str, float]:

@@ -59,7 +59,7 @@ _STATUS = ("finished", "diverged", "failed")
 
 _WORDS = (
     "run_id", "dataset", "network", "shift", "intervention", "stream_run_id", "protocol",
-    "subnetwork", "metric", "control", "selection", "trained", "probe_shift",
+    "subnetwork", "metric", "control", "selection", "trained", "probe_shift", "search_task",
 )  # fmt: skip
 _FRACTIONS = [
     name
@@ -89,7 +89,7 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "runs": (*_IDENTITY, "kind", "status"),
     "tasks": (*_IDENTITY, "task", "subnetwork"),
     "plasticity": (*_IDENTITY, "stream_run_id", "task", "layer", "metric"),
-    "probes": (*_IDENTITY, "stream_run_id", "trained", "probe_shift", "probe_task"),
+    "probes": (*_IDENTITY, "stream_run_id", "trained", "probe_shift", "search_task", "probe_task"),
     "tickets": (*_SEARCH, "control", "round"),
     "overlaps": (*_SEARCH, "layer", "ticket_a", "ticket_b"),
     "plastic_parameters": (*_SEARCH, "stream_run_id", "protocol", "layer", "selection"),

@@ -288,8 +288,8 @@ ROLES = {
         tasks snapshots tickets random_masks shuffled_masks reinit_tickets ticket_tasks
         ticket_snapshots subnetworks stream_sparsities stream_snapshots probe_tasks""",
     "search": """
-        sparsity sparsities rounds scope masked criterion rewind_steps output_rate random_density
-        task subnetwork ticket""",
+        search_task sparsity sparsities rounds scope masked criterion rewind_steps output_rate
+        random_density task subnetwork ticket""",
     "measurement": """
         measured probe_shift metrics probe_size dormant_threshold ntk_examples sharpness_iterations
         plastic_task plastic_scaling plastic_density""",

@@ -60,7 +60,7 @@ def test_identities_are_pinned() -> None:
         "708193c3d961": ProbeRun(seed=1, shift="stationary", probe_shift="rotation"),
         "f773b7bb0f8d": TicketMeasurementRun(),
         "07c3de95ba5c": TicketMeasurementRun(subnetwork="dense", measured="ntk"),
-        **dict(zip(("01099d5c4229", "5fcde33a8ada"), _of_preset("default"), strict=True)),
+        **dict(zip(("01099d5c4229", "b2b00b5f473f"), _of_preset("default"), strict=True)),
         **dict(zip(("be1330009c48", "250a637080c5"), _of_preset("original"), strict=True)),
     }
     assert [run.run_id for run in pinned.values()] == [*pinned]
@@ -130,6 +130,8 @@ CHANGED: dict[str, Any] = {
     "sparsity": 0.9,
     "rounds": 2,
     "task": 10,
+    "search_task": "probe",
+    "probe_shift": "rotation",
     "data_root": None,
     "device": None,
     "engine": None,
@@ -141,6 +143,7 @@ _PERTURBED = {"intervention": "shrink_and_perturb"}
 
 #: What must be chosen for a parameter to be used, if the defaults do not use it.
 USED_WITH: dict[str, dict[str, Any]] = {
+    "probe_shift": {"search_task": "probe"},
     "rotation_range": {"shift": "rotation"},
     "classes_per_task": {"shift": "class_split"},
     "noise_step": {"shift": "noise"},
@@ -567,3 +570,56 @@ def test_drop_last_must_leave_a_batch_of_the_smallest_task(
     )
     StreamRun(drop_last=True, batch_size=most, **options)
     StreamRun(batch_size=most + 1, **options)
+
+
+def test_a_search_on_the_probe_task_is_another_run_and_protocol() -> None:
+    own, probe = TicketsRun(), TicketsRun(search_task="probe")
+    assert probe.probe_shift == "permuted_pixels"
+    assert own.probe_shift is None
+    assert TicketsRun(probe_shift="rotation").run_id == own.run_id
+    others = [own, probe, TicketsRun(search_task="probe", probe_shift="rotation")]
+    assert len({run.run_id for run in others}) == len({run.protocol for run in others}) == 3
+    assert {run.stream.run_id for run in others} == {StreamRun().run_id}
+
+
+def test_the_dense_network_depends_on_the_search_task_only_if_it_is_rewound() -> None:
+    def dense(**options: Any) -> str:
+        return TicketStreamRun(subnetwork="dense", **options).run_id
+
+    assert dense() == dense(search_task="probe")
+    assert dense(rewind_steps=5) != dense(rewind_steps=5, search_task="probe")
+    assert TicketStreamRun().run_id != TicketStreamRun(search_task="probe").run_id
+
+
+def test_a_search_on_a_smaller_probe_task_takes_fewer_steps() -> None:
+    split = TicketsRun(search_task="probe", probe_shift="class_split")
+    # 2 of 10 classes: 287 examples on average are 9 batches of 32; 10 epochs
+    assert split.training_steps == split.trainings * 90
+    probe: dict[str, Any] = {"search_task": "probe"}
+    assert "rewind_steps=100: must be at most" in refusal(
+        lambda: TicketsRun.checked(**probe, probe_shift="class_split", rewind_steps=100)
+    )
+    assert "probe_shift=rotation: must be class_split with shift class_split" in refusal(
+        lambda: TicketsRun.checked(**probe, probe_shift="rotation", shift="class_split")
+    )
+    TicketsRun(search_task="own", probe_shift="rotation", shift="class_split")
+
+
+def test_a_plugins_shift_that_makes_probe_tasks_is_part_of_a_search(tmp_path: Path) -> None:
+    def search(change: int) -> TicketsRun:
+        (tmp_path / "mine.py").write_text(
+            "from raylot import plugins\n"
+            "from raylot.tasks import map_inputs\n"
+            "@plugins.shift('mine')\n"
+            "def mine(dataset, options, key, t):\n"
+            f"    return map_inputs(dataset, lambda x: x + {change})\n"
+        )
+        plugins.load(tmp_path / "mine.py")
+        try:
+            return TicketsRun(search_task="probe", probe_shift="mine")
+        finally:
+            plugins.forget()
+
+    one, other = search(1), search(2)
+    assert one.run_id == search(1).run_id != other.run_id
+    assert one.stream.run_id == other.stream.run_id == StreamRun().run_id

@@ -170,6 +170,7 @@ def studies(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
                 "rewind_steps": st.just(2),
                 "plastic_scaling": st.just("unit"),
                 "scope": st.just("global"),
+                "search_task": st.just("probe"),
                 "random_density": st.just(0.3),
             },
         )

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from raylot import results
 from raylot.storage import Storage
+from raylot.tasks import make_probe_task
 from raylot.tickets import TicketSearch
 from raylot.trials.artifacts import masks_path, snapshot_path
 from raylot.trials.state import RunState, tensors_from_bytes
@@ -185,3 +187,41 @@ def test_a_diverging_control_is_data(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (snapshot,) = results.read(tmp_path, "snapshots").to_dict("records")
     assert math.isnan(snapshot["random_accuracy"])
     assert snapshot["ticket_count"] >= 1
+
+
+def test_streams_of_a_seed_search_the_same_probe_task_in_the_same_orders(tmp_path: Path) -> None:
+    """The snapshot before task 0 is the same network in both, so they find the same."""
+    found = {}
+    for shift in ("permuted_pixels", "stationary"):
+        options = {"shift": shift, "task": 0, "probe_shift": "rotation", "snapshots": "0"}
+        finish(StreamTrial(trial_config(tmp_path, shift=shift, snapshots="0")))
+        for search_task in ("own", "probe"):
+            trial = TicketsTrial(trial_config(tmp_path, search_task=search_task, **options))
+            finish(trial)
+            rows = results.read(tmp_path, "tickets")
+            own = rows[rows["run_id"] == trial.run.run_id]
+            assert set(own["search_task"]) == {search_task}
+            found[shift, search_task] = own["test_loss"].tolist()
+    assert found["permuted_pixels", "probe"] == found["stationary", "probe"]
+    assert found["permuted_pixels", "own"] != found["stationary", "own"]
+    assert found["permuted_pixels", "own"] != found["permuted_pixels", "probe"]
+    snapshots = results.read(tmp_path, "snapshots")
+    assert snapshots.groupby("search_task")["protocol"].nunique().to_dict() == {
+        "own": 1, "probe": 1
+    }  # fmt: skip
+    assert snapshots["protocol"].nunique() == 2
+
+
+def test_the_probe_task_of_a_search_is_the_first_of_its_seed(tmp_path: Path) -> None:
+    finish(StreamTrial(trial_config(tmp_path)))
+    trial = TicketsTrial(trial_config(tmp_path, task=2, search_task="probe"))
+    trial.begin()
+    expected = make_probe_task(trial.dataset(), "permuted_pixels", 2, 0, 0)
+    assert torch.equal(trial._search._task.train_inputs, expected.train_inputs)
+    # A probe task with fewer classes leaves the network as it is.
+    trial = TicketsTrial(
+        trial_config(tmp_path, task=2, search_task="probe", probe_shift="class_split")
+    )
+    trial.begin()
+    assert trial._search.network.state_dict()["output.weight"].shape[0] == 10
+    assert int(trial._search._task.train_labels.max()) == 1

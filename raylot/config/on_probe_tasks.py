@@ -1,0 +1,46 @@
+"""The base of the runs that train on probe tasks, which no stream of their seed shows."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import model_validator
+
+from raylot.config.concepts import ProbeShiftOptions, customary_probe_shift
+from raylot.config.runs import RunOnStream
+from raylot.foundation import registry
+
+
+class OnProbeTasks(RunOnStream, ProbeShiftOptions):
+    """A run that trains networks of a stream on probe tasks.
+
+    Probe task p depends on the data set, the seed, the shift and p alone: all streams of a seed
+    have the same.
+    """
+
+    @property
+    def uses_probe_tasks(self) -> bool:
+        return True
+
+    @model_validator(mode="after")
+    def _probe_shift_is_that_in_use(self) -> Self:
+        if not self.uses_probe_tasks:
+            self.__dict__["probe_shift"] = None
+        elif self.probe_shift is None:
+            self.__dict__["probe_shift"] = customary_probe_shift([self.shift])
+        if self.probe_shift not in (None, "class_split") and self.shift == "class_split":
+            raise ValueError(
+                f"probe_shift={self.probe_shift}: must be class_split with shift class_split, as "
+                f"its networks have {self.classes_per_task} outputs"
+            )
+        return self
+
+    @property
+    def code_of_probe_shift(self) -> str | None:
+        """The code of a plugin's shift that makes the probe tasks."""
+        return registry.only(self.plugins, [("shift", str(self.probe_shift))])
+
+    @property
+    def trained_shift(self) -> str:
+        """The shift of the tasks on which it trains."""
+        return self.probe_shift or self.shift
