@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from torch import nn
+
 from raylot.foundation.errors import OptionError
 from raylot.networks.initialisation import why_not_reinitialised
-from raylot.training import Intervention, Training
+from raylot.training import Intervention
 
 
 class Redrawing(Intervention):
@@ -14,13 +16,13 @@ class Redrawing(Intervention):
 
     name: ClassVar[str]
 
-    def on_task_start(self, training: Training) -> None:
-        """Refuses a network that cannot be initialised anew, before it is trained.
+    def check(self, network: nn.Module) -> None:
+        """Refuses a network that cannot be initialised anew.
 
         Raises:
             OptionError: the network cannot be initialised anew.
         """
-        if reason := why_not_reinitialised(training.network):
+        if reason := why_not_reinitialised(network):
             raise OptionError(
                 f"intervention={self.name}: must go with a network that can be initialised anew; "
                 f"here {reason}"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from raylot.config import InterventionOptions
-from raylot.training import Intervention, Training
+from raylot.training import QuadraticPenalty
 
 
-class L2(Intervention):
+class L2(QuadraticPenalty):
     """Adds strength x (sum of squared parameters) to the loss.
 
     Without the factor 1/2: the gradient is 2 x strength x parameter, twice that of PyTorch's
@@ -16,10 +14,7 @@ class L2(Intervention):
     """
 
     def __init__(self, options: InterventionOptions) -> None:
-        self._strength = options.l2_strength
-
-    def loss_term(self, training: Training) -> Tensor:
-        return self._strength * training.flat.vector.square().sum()
+        self.strength = options.l2_strength
 
 
 make = L2

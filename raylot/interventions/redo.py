@@ -32,10 +32,10 @@ class ReDo(Redrawing):
     def __init__(self, options: InterventionOptions) -> None:
         self._threshold, self._interval = options.redo_threshold, options.redo_interval
 
-    def on_task_start(self, training: Training) -> None:
+    def check(self, network: nn.Module) -> None:
         """Refuses a network that is no chain, or that cannot be initialised anew."""
-        super().on_task_start(training)
-        _hidden_layers(training.network)
+        super().check(network)
+        _hidden_layers(network)
 
     def after_step(self, training: Training) -> None:
         """Recycles dormant units, if it is time to.

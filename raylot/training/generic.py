@@ -36,7 +36,7 @@ def train(job: TrainingJob) -> TrainingResult:
     latest: Evaluation | None = None
     begin_training(network)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_own_random_state(task.train_labels.device, key))
+        stack.enter_context(own_random_state(task.train_labels.device, key))
         stack.enter_context(flushed_denormals())
         flat = stack.enter_context(FlatParameters(network))
         guard = MaskGuard(flat, job.masks, job.masked)
@@ -45,6 +45,7 @@ def train(job: TrainingJob) -> TrainingResult:
         act = job.intervention or Intervention()
         training = Training(network, task, flat, stepper, key.child("intervention"), job.initial)
         if job.whole_task:
+            act.check(network)
             act.on_task_start(training)
             guard.restore()
         if job.learning_curve:
@@ -101,6 +102,8 @@ def train(job: TrainingJob) -> TrainingResult:
         guard.restore()  # a NaN gradient times 0 is NaN
         final = latest or evaluate(network, task)
         if job.whole_task:
+            training.inputs = torch.empty(0)
+            flat.gradient.zero_()
             act.on_task_end(training)
             guard.restore()
         return record.result(
@@ -205,7 +208,7 @@ def bare_step(stepper: torch.optim.Optimizer) -> Callable[[], None]:
 
 
 @contextlib.contextmanager
-def _own_random_state(device: torch.device, key: RandomKey) -> Iterator[None]:
+def own_random_state(device: torch.device, key: RandomKey) -> Iterator[None]:
     """Lets the key alone decide the network's own draws, and restores the random state after."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):

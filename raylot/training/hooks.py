@@ -29,7 +29,8 @@ class Training:
         key: for the intervention's own draws.
         initial: the network's state at the start of its life, if known.
         step: steps taken in this training.
-        inputs: the batch of this step, scaled.
+        inputs: the batch of this step, scaled; empty at the start and end of a task, when the
+            gradient is 0.
     """
 
     network: nn.Module
@@ -48,9 +49,7 @@ class Training:
         Raises:
             ValueError: ``initial`` is not known.
         """
-        if self.initial is None:
-            raise ValueError("initial: must be given, as this intervention draws weights to it")
-        return self.flat.flatten(self.initial).to(self.flat.vector)
+        return flat_initial(self.flat, self.initial)
 
     def fresh_network(self, key: RandomKey) -> nn.Module:
         """Returns a freshly initialised network, as `raylot.networks.initialisation` makes it.
@@ -93,6 +92,9 @@ class Intervention:
     def __init__(self, options: InterventionOptions | None = None) -> None:
         pass
 
+    def check(self, network: nn.Module) -> None:
+        """Refuses, by an OptionError, a network with which a task of a stream cannot go well."""
+
     def on_task_start(self, training: Training) -> None:
         """Acts before the first step of a task of a stream."""
 
@@ -108,3 +110,40 @@ class Intervention:
 
     def on_task_end(self, training: Training) -> None:
         """Acts after a task of a stream and its evaluation, before the next snapshot."""
+
+
+class QuadraticPenalty(Intervention):
+    """Base of methods that add strength x (squared distance from a centre) to the loss.
+
+    The distance is that of all trainable parameters. Compiled engines compute its gradient
+    themselves, except in a subclass with a ``loss_term`` of its own.
+
+    Attributes:
+        strength: of the penalty, without the factor 1/2.
+        to_initial: whether the centre is the network's initial state; if not, it is 0.
+    """
+
+    strength: float
+    to_initial: bool = False
+
+    def loss_term(self, training: Training) -> Tensor | None:
+        distance: Tensor = training.flat.vector
+        if self.to_initial:
+            distance = distance - training.initial_vector
+        return self.strength * distance.square().sum()
+
+
+def flat_initial(flat: FlatParameters, initial: Mapping[str, Tensor] | None) -> Tensor:
+    """Returns a network's initial state in the order of ``flat.vector``.
+
+    Raises:
+        ValueError: it is not known.
+    """
+    if initial is None:
+        raise ValueError("initial: must be given, as this intervention draws weights to it")
+    return flat.flatten(initial).to(flat.vector)
+
+
+def overrides(method: Intervention, place: str) -> bool:
+    """Whether a method acts at a place, by its class or by itself."""
+    return getattr(getattr(method, place), "__func__", None) is not getattr(Intervention, place)

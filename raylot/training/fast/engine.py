@@ -8,13 +8,23 @@ import time
 from collections.abc import Iterator
 
 from threadpoolctl import ThreadpoolController
+from torch import Tensor
 
 from raylot.training.evaluation import Evaluation, begin_training, evaluate
 from raylot.training.fast import kernels
 from raylot.training.fast.inputs import are_sparse, nonzero_inputs, scaled_codes
 from raylot.training.fast.layout import aligned
 from raylot.training.fast.state import State
-from raylot.training.generic import Examples, flushed_denormals
+from raylot.training.flat import FlatParameters
+from raylot.training.generic import (
+    Examples,
+    MaskGuard,
+    build_optimizer,
+    flushed_denormals,
+    optimizer_tensors,
+    own_random_state,
+)
+from raylot.training.hooks import Intervention, Training, overrides
 from raylot.training.job import TrainingJob, TrainingResult, epoch_order
 from raylot.training.record import Record
 
@@ -26,6 +36,8 @@ def train(job: TrainingJob) -> TrainingResult:
     """Trains a job that `raylot.training.fast.why_not` has no reason against."""
     record, seconds = Record(), 0.0
     begin_training(job.network)
+    if job.whole_task and job.intervention:
+        job.intervention.check(job.network)
     with flushed_denormals(), _one_blas_thread():
         state = State(job)
         epochs = _SparseEpochs(job, state) if _is_sparse(job) else _DenseEpochs(job, state)
@@ -46,14 +58,33 @@ def train(job: TrainingJob) -> TrainingResult:
                 break
         final = latest or epochs.evaluated()
         state.store()
+        optimizer_state = state.optimizer_state()
+        if job.whole_task and job.intervention and overrides(job.intervention, "on_task_end"):
+            optimizer_state = _end_task(job, job.intervention, state.steps, optimizer_state)
         return record.result(
             final,
             steps=state.steps,
             seconds=seconds,
-            optimizer_state=state.optimizer_state(),
+            optimizer_state=optimizer_state,
             gradient_magnitudes=state.gradient_magnitudes(),
             engine="fast",
         )
+
+
+def _end_task(
+    job: TrainingJob, method: Intervention, steps: int, optimizer_state: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """Lets a method act at a task's end; returns what the optimizer's state is then."""
+    device = job.task.train_labels.device
+    with own_random_state(device, job.key), FlatParameters(job.network) as flat:
+        guard = MaskGuard(flat, job.masks, job.masked)
+        optimizer = build_optimizer(flat.vector, job.optimizer, optimizer_state)
+        key = job.key.child("intervention")
+        method.on_task_end(
+            Training(job.network, job.task, flat, optimizer, key, job.initial, steps)
+        )
+        guard.restore()
+        return optimizer_tensors(optimizer, flat.vector)
 
 
 def _is_sparse(job: TrainingJob) -> bool:
@@ -84,7 +115,7 @@ class _SparseEpochs:
             self._job.batch_size, state.options, state.step, state.widths,
             *state.arguments_of_first(), state.mask_kind, state.keep,
             state.list_starts, state.columns,
-            state.listed, state.listed_mean, state.listed_square,
+            state.listed, state.listed_mean, state.listed_square, state.listed_centre,
             *state.arguments_of_rest(), *self._room,
         )  # fmt: skip
         state.count(len(order))

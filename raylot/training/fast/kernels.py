@@ -42,7 +42,7 @@ def _adam(weights, mean, square, masked, keep, at, size, gradient, rate, root, h
 
     If ``masked``, ignores gradients except where ``keep``, so moments of 0 stay 0 there.
     """
-    decay, mean_share, square_kept, square_share, epsilon = hyper
+    decay, mean_share, square_kept, square_share, epsilon, _ = hyper
     for j in range(_U(size)):
         k = _U(at) + j
         g = gradient[j] + decay * weights[k]
@@ -53,6 +53,18 @@ def _adam(weights, mean, square, masked, keep, at, size, gradient, rate, root, h
         mean[k] = m
         square[k] = v
         weights[k] -= rate * m / (math.sqrt(v) * root + epsilon)
+
+
+@njit(fastmath=_RELAXED, error_model="numpy")
+def _add_pull(gradient, weights, centre, at, size, pull):
+    """Adds a penalty's gradient for [at, at + size); the centre is 0 if the array is empty."""
+    if centre.shape[0]:
+        for j in range(_U(size)):
+            k = _U(at) + j
+            gradient[j] += pull * (weights[k] - centre[k])
+    else:
+        for j in range(_U(size)):
+            gradient[j] += pull * weights[_U(at) + j]
 
 
 @njit(error_model="numpy")
@@ -269,12 +281,12 @@ def _move_on(weights, mean, square, at, size, mean_kept, square_kept, rate, fact
 
 @njit(error_model="numpy")
 def _step_first(
-    first, first_mean, first_square, first_magnitude, measured, mask_kind, keep,
-    list_starts, columns, listed, listed_mean, listed_square, listed_gradient,
+    first, first_mean, first_square, first_centre, first_magnitude, measured, mask_kind, keep,
+    list_starts, columns, listed, listed_mean, listed_square, listed_centre, listed_gradient,
     ends, examples, grouped, deltas, gradient, puts_off, rate, root, hyper,
 ):  # fmt: skip
     """Computes the gradient of each row of ``first``, and takes Adam's step on it at once."""
-    units, start = gradient.shape[0], 0
+    units, start, pull = gradient.shape[0], 0, hyper[5]
     for p in range(ends.shape[0]):
         stop = ends[p]
         if mask_kind == SURVIVOR_LIST:
@@ -290,6 +302,8 @@ def _step_first(
             _clear(gradient, 0, units)
             add_rows(gradient, 0, deltas, units, examples, grouped, start, stop)
             at = p * units
+            if pull > 0:
+                _add_pull(gradient, first, first_centre, at, units, pull)
             if measured:
                 _add_magnitudes(first_magnitude, at, gradient)
             _adam(
@@ -298,6 +312,8 @@ def _step_first(
             )  # fmt: skip
         start = stop
     if mask_kind == SURVIVOR_LIST:
+        if pull > 0:
+            _add_pull(listed_gradient, listed, listed_centre, 0, listed.shape[0], pull)
         _adam(
             listed, listed_mean, listed_square, False, keep, 0, listed.shape[0], listed_gradient,
             rate, root, hyper,
@@ -322,8 +338,8 @@ def _add_magnitudes(magnitudes, at, gradient):
 
 @njit(error_model="numpy")
 def _finish_step(
-    activations, deltas, labels, rest, rest_mean, rest_square, rest_magnitude, rest_keep,
-    rest_gradient, measured, widths, batch, rate, root, hyper,
+    activations, deltas, labels, rest, rest_mean, rest_square, rest_centre, rest_magnitude,
+    rest_keep, rest_gradient, measured, widths, batch, rate, root, hyper,
 ):  # fmt: skip
     """Does all of a step except the first layer's weights; returns loss and hits."""
     _forward_rest(activations, rest, widths, batch)
@@ -335,6 +351,8 @@ def _finish_step(
         deltas[before:end].reshape(batch, widths[-1]),
     )
     _backward_rest(activations, deltas, rest, rest_gradient, widths, batch)
+    if hyper[5] > 0:
+        _add_pull(rest_gradient, rest, rest_centre, 0, rest.shape[0], hyper[5])
     if measured:
         _add_magnitudes(rest_magnitude, 0, rest_gradient)
     _adam(
@@ -354,16 +372,18 @@ def _rates(options, step):
 
 @njit(error_model="numpy")
 def _hyper(options):
-    """Returns weight decay, shares of mean and square, and epsilon, as `_adam` takes them."""
-    _, mean_kept, square_kept, epsilon, decay = options
-    return _F(decay), _F(1 - mean_kept), _F(square_kept), _F(1 - square_kept), _F(epsilon)
+    """Returns weight decay, shares of mean and square, epsilon, and a penalty's pull."""
+    _, mean_kept, square_kept, epsilon, decay, pull = options
+    return (
+        _F(decay), _F(1 - mean_kept), _F(square_kept), _F(1 - square_kept), _F(epsilon), _F(pull),
+    )  # fmt: skip
 
 
 def _train_sparse(
     starts, pixels, codes, scale, labels, order, batch_size, options, step, widths,
-    first, first_mean, first_square, first_magnitude, mask_kind, keep,
-    list_starts, columns, listed, listed_mean, listed_square,
-    rest, rest_mean, rest_square, rest_magnitude, rest_keep, measured,
+    first, first_mean, first_square, first_centre, first_magnitude, mask_kind, keep,
+    list_starts, columns, listed, listed_mean, listed_square, listed_centre,
+    rest, rest_mean, rest_square, rest_centre, rest_magnitude, rest_keep, measured,
     activations, deltas, gradient,
 ):  # fmt: skip
     units, most = widths[0], 0
@@ -388,21 +408,23 @@ def _train_sparse(
         step += 1
         rate, root = _rates(options, step)
         _read_batch(starts, pixels, codes, scale, chosen, where, values, ends)
-        puts_off = mask_kind != SURVIVOR_LIST and hyper[0] == 0 and step > PUT_OFF_FROM
+        is_still = hyper[0] == hyper[5] == 0  # without a gradient of the examples
+        puts_off = mask_kind != SURVIVOR_LIST and is_still and step > PUT_OFF_FROM
         if puts_off:
             _catch_up(late, ends, False, first, first_mean, first_square, units, hyper[4])
         _hidden_sparse(starts, chosen, where, values, first, rest, units, activations)
         batch_loss, hits = _finish_step(
             activations, deltas, labels[begin : begin + batch_size],
-            rest, rest_mean, rest_square, rest_magnitude, rest_keep, rest_gradient,
+            rest, rest_mean, rest_square, rest_centre, rest_magnitude, rest_keep, rest_gradient,
             measured, widths, batch, rate, root, hyper,
         )  # fmt: skip
         loss += batch_loss
         correct += hits
         _group_by_pixel(starts, chosen, where, values, ends, examples, grouped)
         _step_first(
-            first, first_mean, first_square, first_magnitude, measured, mask_kind, keep,
-            list_starts, columns, listed, listed_mean, listed_square, listed_gradient,
+            first, first_mean, first_square, first_centre, first_magnitude, measured, mask_kind,
+            keep, list_starts, columns, listed, listed_mean, listed_square, listed_centre,
+            listed_gradient,
             ends, examples, grouped, deltas, gradient, puts_off, rate, root, hyper,
         )  # fmt: skip
         if puts_off:
@@ -414,8 +436,8 @@ def _train_sparse(
 
 def _train_dense(
     inputs, labels, batch_size, options, step, widths,
-    first, first_mean, first_square, first_magnitude, mask_kind, keep,
-    rest, rest_mean, rest_square, rest_magnitude, rest_keep, measured,
+    first, first_mean, first_square, first_centre, first_magnitude, mask_kind, keep,
+    rest, rest_mean, rest_square, rest_centre, rest_magnitude, rest_keep, measured,
 ):  # fmt: skip
     units = widths[0]
     activations = np.empty(batch_size * np.sum(widths), np.float32)
@@ -437,12 +459,14 @@ def _train_dense(
         _rectify(activations[: batch * units])
         batch_loss, hits = _finish_step(
             activations, deltas, labels[begin : begin + batch_size],
-            rest, rest_mean, rest_square, rest_magnitude, rest_keep, rest_gradient,
+            rest, rest_mean, rest_square, rest_centre, rest_magnitude, rest_keep, rest_gradient,
             measured, widths, batch, rate, root, hyper,
         )  # fmt: skip
         loss += batch_loss
         correct += hits
         np.dot(x.T, deltas[: batch * units].reshape(batch, units), gradient)
+        if hyper[5] > 0:
+            _add_pull(gradient.reshape(-1), first, first_centre, 0, first.shape[0], hyper[5])
         if measured:
             _add_magnitudes(first_magnitude, 0, gradient.reshape(-1))
         _adam(
@@ -480,20 +504,21 @@ _INT = "int64[::1]"
 _ROW, _ROWS = "float32[::1]", "float32[:,::1]"
 _FLAGS = "boolean[::1]"
 _INPUTS = [_INT, "uint16[::1]", "uint8[::1]", _ROW]
-_OPTIONS = ["int64", "UniTuple(float64, 5)", "int64", _INT]
-_FIRST = [_ROW] * 4
-_REST = [_ROW] * 4 + [_FLAGS, "boolean"]
+_OPTIONS = ["int64", "UniTuple(float64, 6)", "int64", _INT]
+_FIRST = [_ROW] * 5
+_REST = [_ROW] * 5 + [_FLAGS, "boolean"]
 
 
 #: Trains for an epoch, or its beginning; returns the sum of losses and the hits. ``order`` lists
-#: the examples, ``labels`` their labels. ``options`` are lr, beta1, beta2, epsilon and weight
-#: decay; ``step`` counts the steps taken before. The last three arrays are working memory: a
-#: batch's activations of all layers, their gradients, and one row's gradient.
+#: the examples, ``labels`` their labels. ``options`` are lr, beta1, beta2, epsilon, weight decay
+#: and a penalty's pull, the factor of the distance in its gradient; ``step`` counts the steps taken
+#: before. Arrays of centres are empty if a penalty draws to 0. The last three arrays are working
+#: memory: a batch's activations of all layers, their gradients, and one row's gradient.
 train_sparse = Kernel(
     _train_sparse,
     _RESULT,
     [*_INPUTS, _INT, _INT, *_OPTIONS, *_FIRST, "int64", _FLAGS,
-     _INT, "uint16[::1]", _ROW, _ROW, _ROW, *_REST, _ROW, _ROW, _ROW],
+     _INT, "uint16[::1]", _ROW, _ROW, _ROW, _ROW, *_REST, _ROW, _ROW, _ROW],
 )  # fmt: skip
 
 #: Does the same with scaled inputs as a matrix, ``examples x pixels``.

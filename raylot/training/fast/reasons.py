@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import torch
 from torch import nn
 
+from raylot.training.hooks import Intervention, QuadraticPenalty, overrides
 from raylot.training.job import TrainingJob, flattens_examples, has_hooks
 
 
@@ -19,14 +22,29 @@ def why_not(job: TrainingJob) -> str | None:
         return "the task's inputs or labels do not fit the network"
     if job.optimizer.optimizer != "adam":
         return "it is for optimizer adam"
-    if job.intervention is not None:
-        return "it has no place for interventions"
+    if job.intervention is not None and _acts_within_steps(job.intervention):
+        return "it is for interventions that act at the end of a task or by an L2 penalty"
     if job.masks is not None and job.gradient_magnitudes:
         return "it measures gradients of dense networks only"
     biases = {name for name, p in job.network.named_parameters() if p.dim() == 1}
     if biases & set(job.masks or ()):
         return "it prunes weights only"
     return None
+
+
+def _acts_within_steps(method: Intervention) -> bool:
+    """Whether a method may act on steps otherwise than by a quadratic penalty."""
+    places = ["on_task_start", "after_gradient", "after_step"]  # a start may change the optimizer
+    if not is_penalty(method):
+        places.append("loss_term")
+    return any(overrides(method, place) for place in places)
+
+
+def is_penalty(method: Intervention | None) -> TypeGuard[QuadraticPenalty]:
+    """Whether a method's term of the loss is that of `QuadraticPenalty`."""
+    if not isinstance(method, QuadraticPenalty):
+        return False
+    return getattr(method.loss_term, "__func__", None) is QuadraticPenalty.loss_term
 
 
 def _fit(job: TrainingJob, inputs: int, outputs: int) -> bool:

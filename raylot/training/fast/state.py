@@ -11,8 +11,9 @@ from torch import Tensor
 
 from raylot.training.fast import kernels
 from raylot.training.fast.layout import Layout
-from raylot.training.fast.reasons import linear_layers
+from raylot.training.fast.reasons import is_penalty, linear_layers
 from raylot.training.flat import FlatParameters
+from raylot.training.hooks import flat_initial
 from raylot.training.job import TrainingJob
 
 #: Adam's other options, as in torch.optim.Adam.
@@ -45,8 +46,11 @@ class State:
             if job.masked == "zero":
                 for name, mask in survivors.items():
                     self._named[name].detach().masked_fill_(~mask, 0)
-        # Decay and old moments move weights without a gradient.
-        is_still = not carried and not job.optimizer.weight_decay
+        penalty = job.intervention if is_penalty(job.intervention) else None
+        #: Factor of the distance in the penalty's gradient.
+        self._pull = 2 * penalty.strength if penalty else 0.0
+        # Decay, a penalty and old moments move weights without a gradient of the examples.
+        is_still = not carried and not job.optimizer.weight_decay and not self._pull
         self.layout = Layout.of(job.network, layers, job.masks, compact=is_still)
         self.widths = self.layout.widths
         self.steps = 0
@@ -60,6 +64,11 @@ class State:
         (self.first_mean, self.rest_mean), (self.first_square, self.rest_square) = (
             self._split(moment) for moment in moments
         )
+        #: The centre to which a penalty draws; empty if that is 0.
+        self._first_centre = self._rest_centre = np.empty(0, np.float32)
+        if penalty is not None and penalty.to_initial:
+            centre = self._flat.unflatten(flat_initial(self._flat, job.initial))
+            self._first_centre, self._rest_centre = self._split(centre)
         measured = job.gradient_magnitudes
         self.first_magnitude = np.zeros(self.first.shape if measured else 0, np.float32)
         self.rest_magnitude = np.zeros(self.rest.shape if measured else 0, np.float32)
@@ -90,6 +99,7 @@ class State:
         self._places = np.empty(0, dtype=np.intp)
         self.list_starts, self.columns = np.zeros(1, np.int64), np.empty(0, np.uint16)
         self.listed = self.listed_mean = self.listed_square = np.empty(0, np.float32)
+        self.listed_centre = self.listed
 
     def list_survivors(self) -> None:
         """Lists the first layer's survivors for the kernels, if they are few."""
@@ -104,12 +114,14 @@ class State:
         self.list_starts = np.concatenate([[0], per_row.cumsum()]).astype(np.int64)
         arrays = (self.first, self.first_mean, self.first_square)
         self.listed, self.listed_mean, self.listed_square = (a[self._places] for a in arrays)
+        if len(self._first_centre):
+            self.listed_centre = self._first_centre[self._places]
 
     @property
-    def options(self) -> tuple[float, float, float, float, float]:
-        """Learning rate, betas, epsilon and weight decay."""
+    def options(self) -> tuple[float, float, float, float, float, float]:
+        """Learning rate, betas, epsilon, weight decay and a penalty's pull."""
         options = self._job.optimizer
-        return (options.lr, *_BETAS, _EPSILON, options.weight_decay)
+        return (options.lr, *_BETAS, _EPSILON, options.weight_decay, self._pull)
 
     @property
     def step(self) -> int:
@@ -164,10 +176,13 @@ class State:
         return self._flat.flatten(named)
 
     def arguments_of_first(self) -> tuple[np.ndarray, ...]:
-        return self.first, self.first_mean, self.first_square, self.first_magnitude
+        return (
+            self.first, self.first_mean, self.first_square, self._first_centre,
+            self.first_magnitude,
+        )  # fmt: skip
 
     def arguments_of_rest(self) -> tuple[np.ndarray | bool, ...]:
         return (
-            self.rest, self.rest_mean, self.rest_square, self.rest_magnitude, self.rest_keep,
-            self._job.gradient_magnitudes,
+            self.rest, self.rest_mean, self.rest_square, self._rest_centre, self.rest_magnitude,
+            self.rest_keep, self._job.gradient_magnitudes,
         )  # fmt: skip

@@ -12,13 +12,15 @@ import torch
 from torch import nn
 
 from raylot import networks
-from raylot.config import OptimizerOptions
+from raylot.config import InterventionOptions, OptimizerOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
+from raylot.interventions.l2 import L2
 from raylot.masks.pruning import full_masks
 from raylot.tasks import Task
 from raylot.training import (
     Intervention,
+    Training,
     TrainingJob,
     TrainingResult,
     engines,
@@ -28,6 +30,7 @@ from raylot.training import (
 )
 from raylot.training.stacked.members import Members
 from tests.support.tasks import random_task, small_network
+from tests.unit.interventions.trainings import make
 
 
 def _trained(network: nn.Module, task: Task, **options: Any) -> TrainingResult:
@@ -72,6 +75,12 @@ def test_relu_mlps_are_for_the_fast_engine(name: str) -> None:
         {"optimizer": OptimizerOptions(weight_decay=0.1)},
         {"whole_task": True},
         {"batch_size": 2000},
+        {"intervention": Intervention()},
+        {"intervention": make("l2")},
+        {"intervention": make("l2_init"), "initial": small_network().state_dict()},
+        {"intervention": make("reset"), "whole_task": True},
+        {"intervention": make("shrink_and_perturb"), "whole_task": True},
+        {"intervention": make("shrink_and_perturb")},
     ],
     ids=lambda options: "+".join(options),
 )
@@ -181,19 +190,45 @@ def test_other_networks_are_not(name: str) -> None:
     )
 
 
+class _PenaltyOfItsOwn(L2):
+    def loss_term(self, training: Training) -> torch.Tensor:
+        return training.flat.vector.abs().sum()
+
+
+def _acting(place: str, method: Intervention | None = None) -> Intervention:
+    """A method with a function of its own at a place, which does nothing there."""
+    method = method or Intervention()
+    setattr(method, place, lambda training: None)
+    return method
+
+
+_NO_PLACE = "it is for interventions that act at the end of a task or by an L2 penalty"
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
         ({"optimizer": OptimizerOptions(optimizer="sgd")}, "it is for optimizer adam"),
-        ({"intervention": Intervention()}, "it has no place for interventions"),
+        ({"intervention": _acting("on_task_start")}, _NO_PLACE),
+        ({"intervention": _acting("after_gradient")}, _NO_PLACE),
+        ({"intervention": _acting("after_step")}, _NO_PLACE),
+        ({"intervention": _acting("loss_term")}, _NO_PLACE),
+        ({"intervention": _PenaltyOfItsOwn(InterventionOptions())}, _NO_PLACE),
+        ({"intervention": _acting("after_step", L2(InterventionOptions()))}, _NO_PLACE),
+        ({"intervention": make("redo")}, _NO_PLACE),
+        ({"intervention": make("shrink_and_perturb", perturb_every="step")}, _NO_PLACE),
         (
             {"masks": full_masks(small_network()), "gradient_magnitudes": True},
             "it measures gradients of dense networks only",
         ),
         ({"masks": {"0.bias": torch.ones(8, dtype=torch.bool)}}, "it prunes weights only"),
     ],
-    ids=["sgd", "intervention", "masked gradients", "pruned biases"],
-)
+    ids=[
+        "sgd", "start of a task", "gradient", "step", "loss term", "loss term of a penalty",
+        "step of a penalty", "redo", "shrink and perturb per step", "masked gradients",
+        "pruned biases",
+    ],
+)  # fmt: skip
 def test_options_that_the_fast_engine_lacks(options: dict[str, Any], reason: str) -> None:
     _assert_generic(reason, small_network(), random_task(), **options)
 
@@ -283,7 +318,8 @@ def test_auto_trains_jobs_on_a_gpu_together() -> None:
 @pytest.mark.parametrize(
     ("changes", "engine", "reason"),
     [
-        ({"intervention": Intervention()}, "generic", "an intervention"),
+        ({"intervention": _acting("after_step")}, "generic", "an intervention"),
+        ({"intervention": make("l2")}, "fast", "an intervention"),
         ({"previous": random_task(seed=1), "gradual": 0.5}, "fast", "a task that fades out"),
         ({"network": small_network()}, "fast", "one network in several jobs"),
     ],

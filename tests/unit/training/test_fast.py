@@ -1,18 +1,12 @@
-"""The fast engine: its weights are the generic engine's, but for rounding.
-
-float32 sums in another order differ in the last bit. Adam makes more of that where a gradient is
-nothing but rounding noise: it divides by the gradient's size. So single weights may differ more
-(at most 1 in 1000 of a network's), a layer as a whole may not.
-"""
+"""The fast engine: its weights are the generic engine's, but for rounding."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-import functools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,154 +18,41 @@ from torch import Tensor, nn
 
 import raylot
 from raylot.config import OptimizerOptions
-from raylot.foundation.randomness import RandomKey
 from raylot.tasks import Task
-from raylot.training import Masks, TrainingResult, train
+from raylot.training import Masks
 from raylot.training.fast.inputs import nonzero_inputs
-from tests.support.tasks import random_task
-from tests.unit.training.networks import mlp, random_masks
-
-_KEY = RandomKey((0, "test"))
-_CLOSE = 1e-5
-_DENSITIES = [1.0, 0.8, 0.2, 0.05]
-_load_digits = functools.cache(raylot.load_dataset)
-
-
-def _sparse_task(examples: int, pixels: int, classes: int, share: float, seed: int = 0) -> Task:
-    """A random task with this share of its inputs kept and the others 0."""
-    task = random_task(examples, pixels, classes, seed)
-    generator = torch.Generator().manual_seed(seed)
-
-    def thinned(inputs: Tensor) -> Tensor:
-        return inputs * (torch.rand(inputs.shape, generator=generator) < share)
-
-    return dataclasses.replace(
-        task, train_inputs=thinned(task.train_inputs), test_inputs=thinned(task.test_inputs)
-    )
-
-
-_TASKS = {
-    "digits": lambda: _load_digits(),
-    "digits, unit": lambda: _load_digits(scaling="unit"),
-    "digits, standardized": lambda: _load_digits(scaling="standardize"),
-    "6 pixels, 3 classes": lambda: random_task(600),
-    "64 pixels, 10 classes": lambda: random_task(600, 64, 10),
-    "784 pixels, a tenth of them set": lambda: _sparse_task(600, 784, 3, share=0.1),
-    # most pixels are idle for many steps, some for all
-    "784 pixels, 1 in 1000 set": lambda: _sparse_task(600, 784, 3, share=0.001),
-}
-
-
-def _network(task: Task, *hidden: int, seed: int = 0) -> nn.Module:
-    return mlp(task.train_inputs[0].numel(), *hidden, task.classes, seed=seed)
-
-
-def _trained(
-    engine: str, network: nn.Module, task: Task, **options: Any
-) -> tuple[nn.Module, TrainingResult]:
-    """A trained copy after 50 steps, unless options say otherwise, and the result."""
-    network = copy.deepcopy(network)
-    usual: dict[str, Any] = {
-        "epochs": 50, "max_steps": 50, "batch_size": 32, "optimizer": OptimizerOptions(),
-        "key": _KEY,
-    }  # fmt: skip
-    result = train(network, task, engine=engine, **{**usual, **options})
-    assert result.engine == engine
-    return network, result
-
-
-def _are_close(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> bool:
-    """Each tensor as a whole, and single entries all but 1 in 1000, rounded up."""
-    assert found.keys() == expected.keys()
-    stray, entries, are_whole = 0, 0, True
-    for name, tensor in expected.items():
-        difference, size = (found[name] - tensor).double(), tensor.double().norm()
-        assert difference.norm() <= 0.02 * size, name  # whatever a unit does, see _assert_agree
-        are_whole &= bool(difference.norm() <= _CLOSE * size)
-        stray += int((difference.abs() > _CLOSE * tensor.abs().max()).sum())
-        entries += tensor.numel()
-    return are_whole and stray <= math.ceil(entries / 1000)
-
-
-def _assert_agree(network: nn.Module, task: Task, **options: Any) -> TrainingResult:
-    """Both engines train a network to the same weights and measures; returns the fast result.
-
-    In a few of 1000 trainings the last bit decides whether a unit is on for an example; which ones
-    depends on the processor. Where weights are not the same, they must be so in two of four other
-    data orders.
-    """
-    key = options.pop("key", _KEY)
-    agrees, result = _compared(network, task, key=key, **options)
-    if not agrees:
-        others = (
-            _compared(network, task, key=key.child("other", other), **options)[0]
-            for other in range(1, 5)
-        )
-        assert sum(others) >= 2
-    return result
-
-
-def _compared(network: nn.Module, task: Task, **options: Any) -> tuple[bool, TrainingResult]:
-    """Whether both engines train a network to the same weights; other measures must agree."""
-    expected, reference = _trained("generic", network, task, **options)
-    found, result = _trained("fast", network, task, **options)
-    assert result.steps == reference.steps
-    assert result.diverged is reference.diverged is False
-    for name in ("train_loss", "test_loss"):
-        assert getattr(result, name) == pytest.approx(getattr(reference, name), rel=1e-3), name
-    # a few examples may be on the edge
-    for name in ("online_accuracy", "test_accuracy", "learning_speed"):
-        assert getattr(result, name) == pytest.approx(getattr(reference, name), abs=5e-3), name
-    agrees = _are_close(found.state_dict(), expected.state_dict())
-    if reference.gradient_magnitudes is None:
-        assert result.gradient_magnitudes is None
-    else:
-        assert result.gradient_magnitudes is not None
-        agrees &= _are_close(result.gradient_magnitudes, reference.gradient_magnitudes)
-    moments, reference_moments = (
-        _moments(expected, options.get("masks") or {}, each.optimizer_state)
-        for each in (result, reference)
-    )
-    for name, moment in reference_moments.items():
-        agrees &= bool((moments[name] - moment).norm() <= 1e-4 * moment.norm())
-    assert result.optimizer_state.keys() == reference.optimizer_state.keys()
-    step = reference.optimizer_state["step"]
-    assert result.optimizer_state["step"].dtype == step.dtype
-    assert torch.equal(result.optimizer_state["step"], step)
-    return agrees, result
-
-
-def _moments(network: nn.Module, masks: Masks, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Adam's moments of each parameter; those of pruned weights, which nothing asks for, are 0."""
-    named = dict(network.named_parameters())
-    moments = {}
-    for moment in ("exp_avg", "exp_avg_sq"):
-        parts = state[moment].split([p.numel() for p in named.values()])
-        for (name, parameter), part in zip(named.items(), parts, strict=True):
-            survives = masks.get(name, torch.ones_like(parameter, dtype=torch.bool))
-            moments[f"{name} {moment}"] = part.view(parameter.shape) * survives
-    return moments
-
+from tests.unit.training.agreement import (
+    CLOSE,
+    DENSITIES,
+    KEY,
+    TASKS,
+    assert_agree,
+    load_digits,
+    network_for,
+    sparse_task,
+    trained,
+)
+from tests.unit.training.networks import random_masks
 
 # ------------------------------------------------------------------ sizes, masks, scalings
 
 
-@pytest.mark.parametrize("density", _DENSITIES)
+@pytest.mark.parametrize("density", DENSITIES)
 @pytest.mark.parametrize("hidden", [(100,), (7,), (64,), (64, 64), (20, 33)])
-@pytest.mark.parametrize("name", _TASKS)
+@pytest.mark.parametrize("name", TASKS)
 def test_weights_agree_after_50_steps(name: str, hidden: tuple[int, ...], density: float) -> None:
-    task = _TASKS[name]()
-    network = _network(task, *hidden)
+    task = TASKS[name]()
+    network = network_for(task, *hidden)
     masks = None if density == 1 else random_masks(network, density)
-    _assert_agree(network, task, masks=masks)
+    assert_agree(network, task, masks=masks)
 
 
 #: Hidden layers and the density of each layer; None has no mask.
 _DIFFERENTLY_PRUNED: list[tuple[tuple[int, ...], tuple[float | None, ...]]] = [
     *[((64,), pair) for pair in
       ((0.9, 0.05), (0.05, 1.0), (1.0, 0.2), (0.3, 0.0), (0.0, 0.3), (0.0, 0.0))],
-    *[((100,), (density,) * 2) for density in _DENSITIES],
-    *[((20, 33), (density,) * 3) for density in _DENSITIES],
+    *[((100,), (density,) * 2) for density in DENSITIES],
+    *[((20, 33), (density,) * 3) for density in DENSITIES],
     ((20, 33), (0.2, None, None)), ((20, 33), (None, 0.2, None)), ((20, 33), (None, None, 0.2)),
 ]  # fmt: skip
 
@@ -183,32 +64,32 @@ def test_layers_may_be_pruned_differently(
     name: str, hidden: tuple[int, ...], densities: Sequence[float | None], masked: str
 ) -> None:
     """Up to whole layers, or not at all. The passes must know of frozen weights."""
-    task = _TASKS[name]()
-    network = _network(task, *hidden)
+    task = TASKS[name]()
+    network = network_for(task, *hidden)
     masks = random_masks(network, [density or 0.0 for density in densities])
     kept = {
         layer: mask
         for (layer, mask), density in zip(masks.items(), densities, strict=True)
         if density is not None
     }
-    _assert_agree(network, task, masks=kept, masked=masked)
+    assert_agree(network, task, masks=kept, masked=masked)
 
 
 @pytest.mark.parametrize("masked", ["zero", "freeze"])
 @pytest.mark.parametrize("name", ["digits", "digits, standardized"])
 def test_units_cut_off_from_the_output_change_nothing(name: str, masked: str) -> None:
     """Units without survivors above; among them some that only such units listen to."""
-    task = _TASKS[name]()
+    task = TASKS[name]()
     for hidden, layer in (((100,), "output.weight"), ((40, 33), "hidden2.weight")):
-        network = _network(task, *hidden)
+        network = network_for(task, *hidden)
         masks = random_masks(network, 0.3)
         masks["output.weight"][:, ::2] = False
         masks[layer][:, 5:30] = False
         for cut in (masks, {layer: masks[layer]}):
-            _assert_agree(network, task, masks=cut, masked=masked)
+            assert_agree(network, task, masks=cut, masked=masked)
             # Decay still moves what no gradient reaches.
             decayed = OptimizerOptions(weight_decay=0.01)
-            _assert_agree(network, task, masks=cut, masked=masked, optimizer=decayed)
+            assert_agree(network, task, masks=cut, masked=masked, optimizer=decayed)
 
 
 # ------------------------------------------------------------------ all else that a job can ask for
@@ -218,63 +99,67 @@ def test_units_cut_off_from_the_output_change_nothing(name: str, masked: str) ->
 @pytest.mark.parametrize("batch_size", [1, 7, 32, 1024, 1025, 2000])
 def test_any_batch_size(batch_size: int, density: float) -> None:
     """1,437 examples: the last batch is a smaller one, or the only one."""
-    task = _load_digits()
-    network = _network(task, 64)
+    task = load_digits()
+    network = network_for(task, 64)
     masks = None if density == 1 else random_masks(network, density)
-    _assert_agree(network, task, batch_size=batch_size, masks=masks)
+    assert_agree(network, task, batch_size=batch_size, masks=masks)
 
 
 @pytest.mark.parametrize("name", ["digits", "digits, standardized"])
 @pytest.mark.parametrize("steps", [1, 44, 45, 46, 1000])
 def test_any_number_of_steps(name: str, steps: int) -> None:
     """45 are an epoch; more than there are change nothing."""
-    task = _TASKS[name]()
+    task = TASKS[name]()
     options: dict[str, Any] = {"epochs": 2, "max_steps": steps, "learning_curve": True}
-    result = _assert_agree(_network(task, 64), task, **options)
+    result = assert_agree(network_for(task, 64), task, **options)
     assert result.steps == min(steps, 90)
 
 
 @pytest.mark.parametrize("density", [1.0, 0.8, 0.2])
-@pytest.mark.parametrize("name", _TASKS)
+@pytest.mark.parametrize("name", TASKS)
 def test_weight_decay_and_carried_moments(name: str, density: float) -> None:
     """Which move weights that have no gradient; carried from either engine to either."""
-    task = _TASKS[name]()
-    network = _network(task, 64)
+    task = TASKS[name]()
+    network = network_for(task, 64)
     masks = None if density == 1 else random_masks(network, density)
     for decay in (0.0, 0.1):
         options: dict[str, Any] = {"optimizer": OptimizerOptions(weight_decay=decay)}
         for engine in ("generic", "fast"):
-            before, first = _trained(engine, network, task, max_steps=10, **options)
-            _assert_agree(before, task, masks=masks, optimizer_state=first.optimizer_state,
-                          key=_KEY.child("later"), **options)  # fmt: skip
+            before, first = trained(engine, network, task, max_steps=10, **options)
+            assert_agree(before, task, masks=masks, optimizer_state=first.optimizer_state,
+                          key=KEY.child("later"), **options)  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.int16])
 def test_inputs_of_other_types(kind: torch.dtype) -> None:
-    digits = _load_digits()
+    digits = load_digits()
     task = dataclasses.replace(
         digits, train_inputs=digits.train_inputs.to(kind) / 2, test_inputs=digits.test_inputs / 2
     )
-    network = _network(task, 64)
+    network = network_for(task, 64)
     for masks in (None, random_masks(network, 0.2)):
-        _assert_agree(network, task, masks=masks)
+        assert_agree(network, task, masks=masks)
 
 
 @pytest.mark.parametrize("gradual", [0.3, 1.0])
 def test_an_earlier_task_fades_out(gradual: float) -> None:
-    task, previous = _load_digits(), raylot.permute_pixels(_load_digits(), torch.arange(64).flip(0))
-    network = _network(task, 64)
+    task, previous = load_digits(), raylot.permute_pixels(load_digits(), torch.arange(64).flip(0))
+    network = network_for(task, 64)
     options: dict[str, Any] = {"previous": previous, "gradual": gradual, "epochs": 2}
     for masks in (None, random_masks(network, 0.2)):
-        _assert_agree(network, task, masks=masks, **options)
+        assert_agree(network, task, masks=masks, **options)
 
 
-@pytest.mark.parametrize("name", _TASKS)
+@pytest.mark.parametrize("name", TASKS)
 def test_gradient_magnitudes_and_learning_curve(name: str) -> None:
-    task = _TASKS[name]()
+    task = TASKS[name]()
     for hidden in ((64,), (20, 33)):
-        result = _assert_agree(
-            _network(task, *hidden), task, epochs=3, gradient_magnitudes=True, learning_curve=True
+        result = assert_agree(
+            network_for(task, *hidden),
+            task,
+            epochs=3,
+            gradient_magnitudes=True,
+            learning_curve=True,
         )
         assert result.gradient_magnitudes is not None
         assert result.learning_speed is not None
@@ -298,17 +183,17 @@ def test_weights_agree_whatever_is_asked_for(
     pixels: int, hidden: list[int], classes: int, share: float, densities: list[float] | None,
     masked: str, batch_size: int, steps: int, decay: float, carried: bool, seed: int,
 ) -> None:  # fmt: skip
-    task = _sparse_task(60, pixels, classes, share, seed)
-    network = _network(task, *hidden, seed=seed)
+    task = sparse_task(60, pixels, classes, share, seed)
+    network = network_for(task, *hidden, seed=seed)
     options: dict[str, Any] = {
         "batch_size": batch_size, "optimizer": OptimizerOptions(weight_decay=decay),
     }  # fmt: skip
     state = None
     if carried:
-        network, result = _trained("generic", network, task, max_steps=3, **options)
+        network, result = trained("generic", network, task, max_steps=3, **options)
         state = result.optimizer_state
     masks = None if densities is None else random_masks(network, densities[: len(hidden) + 1], seed)
-    _assert_agree(network, task, max_steps=steps, masks=masks, masked=masked,
+    assert_agree(network, task, max_steps=steps, masks=masks, masked=masked,
                   optimizer_state=state, learning_curve=True, **options)  # fmt: skip
 
 
@@ -316,17 +201,17 @@ def test_weights_agree_whatever_is_asked_for(
 def test_inputs_that_change_are_looked_at_again(inference: bool) -> None:
     """Although the list of their nonzero ones is kept; also where PyTorch counts no changes."""
     with torch.inference_mode(inference):
-        task = _sparse_task(60, 64, 3, share=0.2)
-        network = _network(task, 8)
+        task = sparse_task(60, 64, 3, share=0.2)
+        network = network_for(task, 8)
     for _ in range(2):
-        _assert_agree(network, task, max_steps=5)
+        assert_agree(network, task, max_steps=5)
         with torch.inference_mode(inference):
             task.train_inputs.copy_(task.train_inputs.flip(1))
             task.test_inputs.copy_(task.test_inputs.flip(1))
 
 
 def test_inputs_that_are_other_tensors_by_now_are_looked_at_again() -> None:
-    task = _sparse_task(60, 64, 3, share=0.2)
+    task = sparse_task(60, 64, 3, share=0.2)
     first = nonzero_inputs(task.train_inputs)
     assert nonzero_inputs(task.train_inputs) is first
     task.train_inputs.data = task.train_inputs.flip(1)
@@ -338,7 +223,7 @@ def test_inputs_that_are_other_tensors_by_now_are_looked_at_again() -> None:
 
 
 def test_memory_may_lie_in_any_order() -> None:
-    task = _sparse_task(60, 64, 3, share=0.2)
+    task = sparse_task(60, 64, 3, share=0.2)
     for kind in (torch.uint8, torch.float32):
         strided = dataclasses.replace(
             task,
@@ -347,11 +232,11 @@ def test_memory_may_lie_in_any_order() -> None:
             train_labels=task.train_labels.repeat_interleave(2)[::2],
             test_labels=task.test_labels.repeat_interleave(2)[::2],
         )
-        network = _network(task, 8)
+        network = network_for(task, 8)
         for parameter in network.parameters():
             if parameter.dim() == 2:
                 parameter.data = parameter.data.t().contiguous().t()
-        _assert_agree(network, strided)
+        assert_agree(network, strided)
 
 
 # ------------------------------------------------------------------ what does not go well
@@ -372,9 +257,9 @@ def _spoilt(task: Task, value: float, pixel: int | slice = slice(None)) -> Task:
 @pytest.mark.parametrize("masked", ["zero", "freeze"])
 @pytest.mark.parametrize("case", ["inf", "nan", "huge weights", "huge inputs", "lr"])
 def test_both_engines_diverge_alike(case: str, masked: str, density: float) -> None:
-    digits = _load_digits()
+    digits = load_digits()
     for hidden in ((64,), (20, 33)):
-        task, network = digits, _network(digits, *hidden)
+        task, network = digits, network_for(digits, *hidden)
         options: dict[str, Any] = {"epochs": 2, "max_steps": None, "learning_curve": True}
         if case == "inf":
             task = _spoilt(task, math.inf, 20)
@@ -389,7 +274,7 @@ def test_both_engines_diverge_alike(case: str, masked: str, density: float) -> N
             options["optimizer"] = OptimizerOptions(lr=100, weight_decay=100)
         masks = None if density == 1 else random_masks(network, density)
         (expected, reference), (found, result) = (
-            _trained(engine, network, task, masks=masks, masked=masked, **options)
+            trained(engine, network, task, masks=masks, masked=masked, **options)
             for engine in ("generic", "fast")
         )
         assert result.diverged is reference.diverged
@@ -415,15 +300,15 @@ def test_both_engines_diverge_alike(case: str, masked: str, density: float) -> N
 @pytest.mark.parametrize("name", ["digits", "digits, standardized"])
 def test_pruned_weights_of_any_value_stay_frozen(name: str, value: float, density: float) -> None:
     """Also denormal ones, which arithmetic takes for 0 inside, and those that are not finite."""
-    task = _TASKS[name]()
-    network = _network(task, 20, 33)
+    task = TASKS[name]()
+    network = network_for(task, 20, 33)
     masks = random_masks(network, density)
     for weight in masks:
         network.get_parameter(weight).data[~masks[weight]] = value
     before = copy.deepcopy(network.state_dict())
-    trained, _ = _trained("fast", network, task, masks=masks, masked="freeze")
+    after, _ = trained("fast", network, task, masks=masks, masked="freeze")
     for weight, mask in masks.items():
-        bits = trained.get_parameter(weight).detach().view(torch.int32)
+        bits = after.get_parameter(weight).detach().view(torch.int32)
         assert torch.equal(bits[~mask], before[weight].view(torch.int32)[~mask])
 
 
@@ -440,12 +325,12 @@ def mnist(mnist_root: Path) -> Task:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("density", _DENSITIES)
+@pytest.mark.parametrize("density", DENSITIES)
 def test_weights_agree_on_mnist(mnist: Task, density: float) -> None:
     task = dataclasses.replace(mnist, divisor=255.0)
-    network = _network(task, 256)
+    network = network_for(task, 256)
     masks = None if density == 1 else random_masks(network, density)
-    _assert_agree(network, task, masks=masks)
+    assert_agree(network, task, masks=masks)
 
 
 #: One in how many weights may stray, and what a parameter's difference may be (its norm over its
@@ -469,7 +354,7 @@ def _reordered(
     return network, masks
 
 
-@pytest.mark.parametrize("density", _DENSITIES)
+@pytest.mark.parametrize("density", DENSITIES)
 def test_on_raw_mnist_engines_differ_no_more_than_sums_in_another_order(
     mnist: Task, density: float
 ) -> None:
@@ -478,15 +363,15 @@ def test_on_raw_mnist_engines_differ_no_more_than_sums_in_another_order(
     first."""
     by_engine, by_order, stray = [], [], []
     for seed in range(7):
-        network = _network(mnist, 256, seed=seed)
+        network = network_for(mnist, 256, seed=seed)
         masks = None if density == 1 else random_masks(network, density, seed)
-        expected, _ = _trained("generic", network, mnist, masks=masks)
-        found, _ = _trained("fast", network, mnist, masks=masks)
+        expected, _ = trained("generic", network, mnist, masks=masks)
+        found, _ = trained("fast", network, mnist, masks=masks)
         by_engine.append(_differences(found, expected))
-        stray.append(sum(int((d > _CLOSE).sum()) for d in by_engine[-1].values()))
+        stray.append(sum(int((d > CLOSE).sum()) for d in by_engine[-1].values()))
         order = torch.randperm(256, generator=torch.Generator().manual_seed(seed))
         other, others_masks = _reordered(network, masks, order)
-        other, _ = _trained("generic", other, mnist, masks=others_masks)
+        other, _ = trained("generic", other, mnist, masks=others_masks)
         by_order.append(_differences(_reordered(other, None, order.argsort())[0], expected))
 
     assert statistics.median(stray) <= 203_530 / _STRAY
@@ -512,9 +397,9 @@ def late() -> dict[str, tuple[nn.Module, dict[str, Tensor]]]:
     """Per task, a network after 980 steps, and the optimizer's state."""
     networks = {}
     for name in ("digits", "784 pixels, 1 in 1000 set"):
-        task = _TASKS[name]()
+        task = TASKS[name]()
         options: dict[str, Any] = {"batch_size": 8, "max_steps": 980}
-        network, result = _trained("generic", _network(task, 64), task, **options)
+        network, result = trained("generic", network_for(task, 64), task, **options)
         networks[name] = network, result.optimizer_state
     return networks
 
@@ -530,8 +415,8 @@ def test_weights_agree_late_in_training(
     masks = None if density == 1 else random_masks(network, density)
     for steps in (10, 50, 100):
         for decay in (0.0, 0.01):
-            _assert_agree(
-                network, _TASKS[name](), masks=masks, optimizer_state=state, max_steps=steps,
+            assert_agree(
+                network, TASKS[name](), masks=masks, optimizer_state=state, max_steps=steps,
                 batch_size=batch_size, optimizer=OptimizerOptions(weight_decay=decay),
                 learning_curve=True,
             )  # fmt: skip
