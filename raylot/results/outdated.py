@@ -17,7 +17,7 @@ def outdated_runs(storage: Storage) -> dict[str, str]:
     if not VERSIONS:
         return {}
     columns = ["run_id", "kind", "stream_run_id", "subnetwork", "measured", "versions"]
-    columns += KINDS_OF_CONCEPTS
+    columns += [*KINDS_OF_CONCEPTS, "probe_shift"]
     runs = tables.read(storage, "runs", columns).astype(object)
     runs = runs.where(runs.notna(), None)
     found: dict[str, str] = {}

@@ -142,7 +142,6 @@ class Sweep:
             measured = [
                 run for each in ticket_streams for run in self.study.ticket_measurement_runs(each)
             ]
-            number = len(streams) + len(measurements) + len(tickets)
             self._check_number(number + len(ticket_streams) + len(measured))
             stages += [
                 Stage("ticket streams", ticket_streams),
@@ -153,8 +152,8 @@ class Sweep:
     def plan(self) -> str:
         """Says what would run: per stage what is there, new or to grow, and the steps to train.
 
-        A ticket search that only gets another verdict grows by no step, and only fresh networks
-        make a measurement train.
+        A ticket search that only gets another verdict grows by no step, and a measurement never
+        trains.
         """
         check_version(self.storage)
         lines = [f"{'stage':<20}{'runs':>8}{'finished':>10}{'new':>8}{'to grow':>9}"

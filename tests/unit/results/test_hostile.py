@@ -129,7 +129,7 @@ def test_odd_states_are_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[st
         said, told = capsys.readouterr()
         assert told == ""
         assert said.replace("\n", "").isprintable()
-        assert len(said.splitlines()) <= 6
+        assert len(said.splitlines()) <= 7
 
 
 def test_folders_in_place_of_files_are_no_files(folder: Path) -> None:

@@ -55,7 +55,8 @@ def _damage(storage: Storage, path: str, kept: int = -1) -> None:
 def test_a_damaged_table_is_found_and_its_run_computed_again(
     storage: Storage, whole: Path, run_ids: dict[str, str], table: str, kept: int
 ) -> None:
-    run_id = run_ids["stream" if table in ("tasks", "plasticity") else "tickets"]
+    writer = {"tasks": "stream", "plasticity": "stream", "probes": "probes"}
+    run_id = run_ids[writer.get(table, "tickets")]
     path = f"tables/{table}/{run_id}.parquet"
     _damage(storage, path, kept)
     (damage,) = inspect(storage).damages
@@ -170,13 +171,13 @@ def test_a_run_that_started_from_something_else_is_computed_again(
 def test_check_lists_what_is_finished_running_and_damaged(
     storage: Storage, run_ids: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kinds = {"measurement": "3", "stream": "1", "tickets": "1"}
+    kinds = {"measurement": "3", "probes": "1", "stream": "1", "tickets": "1"}
     assert main(["check", storage.root]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0].split() == ["runs", "finished", "diverged", "failed", "running", "damaged"]
     for line, (kind, count) in zip(said[1:], kinds.items(), strict=False):
         assert line.split() == [kind, count, "0", "0", "0", "0"]
-    assert said[4] == "Every file is as it was written."
+    assert said[5] == "Every file is as it was written."
 
     running = StreamTrial(trial_config(Path(storage.root), seed=7))
     running.step()
@@ -187,13 +188,13 @@ def test_check_lists_what_is_finished_running_and_damaged(
     assert main(["check", storage.root]) == 1
     said = capsys.readouterr().out.splitlines()
     assert said[1].split() == ["measurement", "3", "0", "0", "0", "0"]
-    assert said[2].split() == ["stream", "0", "0", "0", "1", "1"]
-    assert said[3].split() == ["tickets", "0", "0", "0", "0", "1"]
-    assert said[4] == (
+    assert said[3].split() == ["stream", "0", "0", "0", "1", "1"]
+    assert said[4].split() == ["tickets", "0", "0", "0", "0", "1"]
+    assert said[5] == (
         f"running: stream seed=7 permuted_pixels ({running.run.run_id}), 1 of 4 steps saved"
     )
-    assert [line.split(":")[0] for line in said[5:7]] == ["damaged", "damaged"]
-    assert said[7] == "2 damaged, 2 ended runs to compute again."
+    assert [line.split(":")[0] for line in said[6:8]] == ["damaged", "damaged"]
+    assert said[8] == "2 damaged, 2 ended runs to compute again."
     assert before == {p: p.read_bytes() for p in Path(storage.root).rglob("*") if p.is_file()}
 
     assert main(["check", "--repair", storage.root]) == 1
@@ -382,7 +383,7 @@ def test_a_storage_without_its_table_of_runs_is_not_whole(
     assert main(["check", storage.root]) == 1
     said = capsys.readouterr().out
     assert (
-        "damaged: tables/runs: 5 runs have rows in other tables, but neither one here nor" in said
+        "damaged: tables/runs: 6 runs have rows in other tables, but neither one here nor" in said
     )
     assert main(["check", "--repair", storage.root]) == 1
     assert main(["check", storage.root]) == 0

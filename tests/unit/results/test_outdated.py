@@ -45,8 +45,9 @@ def _kinds(root: Path) -> set[tuple[str, str]]:
     [
         (
             ("shift", "noise"),
-            {("noise", kind) for kind in ("stream", "measurement", *_OF_SEARCHES)},
+            {("noise", kind) for kind in ("stream", "probes", "measurement", *_OF_SEARCHES)},
         ),
+        (("shift", "permuted_pixels"), {("noise", "probes"), ("stationary", "probes")}),
         (
             ("measurement", "structure"),
             {
@@ -96,7 +97,7 @@ def test_the_analysis_leaves_it_out_with_one_line_and_check_lists_it(
     assert "computed before a fix (version 1, now shift:noise:2; 1 row)" in caplog.text
     assert command.check([str(computed)]) == 0
     said = capsys.readouterr().out
-    assert "outdated: 13 runs were computed before a fix (version 1, now shift:noise:2)" in said
+    assert "outdated: 14 runs were computed before a fix (version 1, now shift:noise:2)" in said
 
 
 def test_it_is_computed_anew_and_the_control_is_not(

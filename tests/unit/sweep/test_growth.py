@@ -648,7 +648,8 @@ def test_plain_pandas_reads_no_row_of_before_a_compacted_run_has_grown(tmp_path:
     results.drop_replaced(Storage(tmp_path), list(ended_runs(Storage(tmp_path))))
     for table in results.SCHEMAS:
         rows = results.read(tmp_path, table)
-        assert len(pd.read_parquet(tmp_path / "tables" / table)) == len(rows), table
+        files = tmp_path / "tables" / table  # without probe tasks there are none of these
+        assert (len(pd.read_parquet(files)) if files.exists() else 0) == len(rows), table
     ask(tmp_path / "once", **then)
     assert_same(tmp_path / "once", tmp_path)
     assert_whole(tmp_path)

@@ -58,20 +58,21 @@ def test_values_that_are_not_used_do_not_count(tmp_path: Path) -> None:
     streams = 2 * (1 + 5 + 5 + 5 * 5 + 5)
     assert [len(stage.runs) for stage in sweep.stages] == [
         streams,
-        streams * 6,
+        streams,
+        streams * 5,
         streams * 4 * 2,
     ]
     assert sweep.plan().splitlines()[1].split()[:4] == ["streams", "82", "0", "82"]
 
 
 def test_ticket_streams_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # 2 streams with 6 measurements, 4 snapshots of each at 2 sparsities; 4 networks of each at the
-    # highest sparsity, with 5 measurements of each
+    # 2 streams, each with a run of probe tasks and 5 measurements, and 4 snapshots at 2 sparsities;
+    # 4 networks of each at the highest sparsity, with 5 measurements of each
     monkeypatch.setattr(sweep_module, "MOST_RUNS", 2 + 12 + 16 + 6 * 32)
     options = {"seeds": "0", "ticket_tasks": 1, "stream_sparsities": "highest"}
     stages = _sweep(tmp_path, **options).stages
     # each of 8 dense networks is one run
-    assert [len(stage.runs) for stage in stages] == [2, 12, 16, 32, 5 * 32]
+    assert [len(stage.runs) for stage in stages] == [2, 2, 10, 16, 32, 5 * 32]
     monkeypatch.setattr(sweep_module, "MOST_RUNS", 2 + 12 + 16 + 6 * 32 - 1)
     with pytest.raises(OptionError, match=r"^222 runs or more: must be at most 221 in one sweep"):
         _ = _sweep(tmp_path, **options).stages

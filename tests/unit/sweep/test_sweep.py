@@ -114,12 +114,12 @@ def test_a_storage_in_a_folder_of_any_name_is_opened_again(
 def test_a_widened_search_space_computes_only_what_is_new(tmp_path: Path, two_seeds: Path) -> None:
     """And neither order, nor concurrency, nor Tune itself changes what that is."""
     first = _sweep(tmp_path, [0], [0.8], **_THREE_STAGES)
-    _computed_here(first, 0, 1, 2, 3, 4)
+    _computed_here(first, 0, 1, 2, 3, 4, 5)
     assert first.finished()
     before = _written(tmp_path)
     again = _sweep(tmp_path, [1, 0], [0.8, 0.5], max_concurrent=1, **_THREE_STAGES)
     ended = ended_runs(again.storage)
-    assert [len(stage.missing(ended)) for stage in again.stages] == [1, 4, 6, 2, 6]
+    assert [len(stage.missing(ended)) for stage in again.stages] == [1, 1, 3, 6, 2, 6]
     assert again.run().finished == 2 + 8 + 8 + 4 + 12
     after = _written(tmp_path)
     assert {path: after[path] for path in before} == before
@@ -137,7 +137,7 @@ def test_a_finished_sweep_starts_nothing(two_seeds: Path) -> None:
 
 def test_a_failed_run_is_recorded_the_rest_goes_on_and_it_can_be_retried(tmp_path: Path) -> None:
     sweep = _sweep(tmp_path, [0], [0.5])
-    _computed_here(sweep, 0, 1, 2)
+    _computed_here(sweep, 0, 1, 2, 3)
     failed = sweep.stages[3].runs[1]
     (row,) = results.read_run(sweep.storage, "runs", failed.run_id) or []
     error = "RuntimeError: out of memory"
@@ -230,7 +230,7 @@ def test_any_option_can_be_searched(tmp_path: Path) -> None:
         {"task": 0, "sparsity": 0.8, "criterion": tune.grid_search(["movement", "random"])},
         {"ticket": tune.grid_search([0, 1])},
     )
-    streams, _, tickets, ticket_streams, _ = (stage.runs for stage in sweep.stages)
+    streams, _, _, tickets, ticket_streams, _ = (stage.runs for stage in sweep.stages)
     assert [run.hidden for run in streams] == [(6,), (5, 5)]
     found = [(run.hidden, getattr(run, "criterion", "")) for run in tickets]
     assert found == [(h, c) for h in ((6,), (5, 5)) for c in ("movement", "random")]
@@ -521,7 +521,7 @@ def test_doses_stand_beside_one_control(tmp_path: Path) -> None:
     """Searched over, an intervention's parameter multiplies only the runs that use it."""
     searched = {"interventions": "none,l2_init", "search": "l2_strength=1e-4,1e-3"}
     sweep = _sweep(tmp_path, [0, 1, 2], [0.5], **searched)
-    assert [len(stage.runs) for stage in sweep.stages] == [9, 36, 18]  # 3 seeds, once and twice
+    assert [len(stage.runs) for stage in sweep.stages] == [9, 9, 27, 18]  # 3 seeds, once and twice
     assert sweep.plan().splitlines()[1].split()[:4] == ["streams", "9", "0", "9"]
     outcome = sweep.run()
     assert (outcome.finished, outcome.missing) == (9 + 36 + 18, 0)
@@ -543,13 +543,13 @@ def test_a_stream_that_this_machine_does_not_reproduce_is_named_and_left_as_it_w
     tmp_path: Path,
 ) -> None:
     sweep = _sweep(tmp_path / "here", [0], [0.5])
-    _computed_here(sweep, 0, 1, 2)
+    _computed_here(sweep, 0, 1, 2, 3)
     (stream,) = sweep.stages[0].runs
     change_row(sweep.storage, stream.run_id, 0)
     shutil.copytree(tmp_path / "here", tmp_path / "before")
     wider = _sweep(tmp_path / "here", [0], [0.5], snapshots="0,1,2")
     told = wider.run().summary().splitlines()
-    # the stream, and four measurements and a search that need its new snapshot
+    # the stream, its probe tasks and three measurements, and a search that need its new snapshot
     grow = "5 still to grow (what they have found stays)"
     assert told[0] == f"2 runs finished, {grow}, 1 missing"
     (given_up,) = (line for line in told if "given up" in line)
@@ -563,10 +563,10 @@ def test_a_stream_that_this_machine_does_not_reproduce_is_named_and_left_as_it_w
 
 def test_a_sweep_that_was_widened_equals_one_that_was_asked_for_at_once(tmp_path: Path) -> None:
     """Tune runs the widening only: another test here shows that it changes no result."""
-    _computed_here(_sweep(tmp_path / "widened", [0], [0.5]), 0, 1, 2)
+    _computed_here(_sweep(tmp_path / "widened", [0], [0.5]), 0, 1, 2, 3)
     wider = {"tasks": 4, "snapshots": "0,1,2,3", "tickets": 3, "reinit_tickets": 1}
     once = _sweep(tmp_path / "once", [0], [0.5], **wider)
-    _computed_here(once, 0, 1, 2)
+    _computed_here(once, 0, 1, 2, 3)
     assert once.finished()
     assert _sweep(tmp_path / "widened", [0], [0.5], **wider).run().missing == 0
     assert_same_tables(tmp_path / "once", tmp_path / "widened")

@@ -53,20 +53,21 @@ def test_only_whole_lines_and_one_picture_are_left_on_the_screen(tmp_path: Path)
         "━" * 50 + " 100% done",
         "             done run wait fail of",
         "streams         1   0    0    0  1",
-        "measurements    4   0    0    0  4",
+        "probes          1   0    0    0  1",
+        "measurements    3   0    0    0  3",
         "tickets         2   0    0    0  2",
         "",
         "in all, preliminary (r needs 3 seeds, 3 tasks and a control)",
     ]
     heads = ["accuracy", "tickets", "r", "(control)"]
     start = lines.index(picture[0])
-    assert lines[start : start + 7] == picture
-    assert lines[start + 7].split() == heads
-    assert re.fullmatch(r"permuted_pixels +0\.\d{3}→0\.\d{3} +\d\.\d→\d\.\d +-", lines[start + 8])
+    assert lines[start : start + 8] == picture
+    assert lines[start + 8].split() == heads
+    assert re.fullmatch(r"permuted_pixels +0\.\d{3}→0\.\d{3} +\d\.\d→\d\.\d +-", lines[start + 9])
     noise = [line for line in lines if line.startswith("<")]
     wide = "<compiled parts of Ray write such lines, wider than the screen is>"
     assert set(noise) == {wide[:_WIDTH], "<python>", "<child>"}
-    others = set(lines) - set(noise) - {wide[_WIDTH:]} - set(lines[start : start + 9])
+    others = set(lines) - set(noise) - {wide[_WIDTH:]} - set(lines[start : start + 10])
     assert others == {
         "7 runs finished",
         next(line for line in lines if line.startswith("Measuring plasticity took")),
