@@ -34,12 +34,11 @@ from torch import nn
 from torch.optim.adam import adam
 from torch.utils.data import DataLoader, TensorDataset
 
-from raylot import interventions
-from raylot.config import InterventionOptions, OptimizerOptions
+from raylot import interventions, networks
+from raylot.config import InterventionOptions, NetworkOptions, OptimizerOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
 from raylot.masks.pruning import full_masks, prune
-from raylot.networks import mlp
 from raylot.networks.prunable import prunable_weights
 from raylot.tasks import Task, load_dataset, permute_pixels
 from raylot.training import Masks, train
@@ -121,9 +120,8 @@ def contenders_by_method(mnist: Task) -> dict[tuple[str, str], Contender]:
 
 
 def _trained_for_an_epoch(task: Task, units: int) -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = mlp(task.input_shape, [units], task.classes)
+    options = NetworkOptions(hidden=(units,))
+    network = networks.build(options, task.input_shape, task.classes, KEY.child("network"))
     train(
         network, task, epochs=1, batch_size=BATCH, optimizer=OptimizerOptions(),
         key=KEY.child("start"), engine="generic",
