@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks import training_speed
-from tests.benchmarks.training_speed import LIMIT, USUAL
+from tests.benchmarks.training_speed import LIMIT, METHODS, USUAL
 
 
 def test_it_measures_every_contender(mnist_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,6 +22,20 @@ def test_it_measures_every_contender(mnist_root: Path, capsys: pytest.CaptureFix
         *(f"fast engine, {what}" for what in ("dense", *masked, "dense, standardised")),
         LIMIT,
     ]
+
+
+def test_it_measures_every_method(mnist_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data-root", str(mnist_root), "--steps", "2", "--repeats", "1"]
+    assert training_speed.main([*arguments, "--interventions"]) == 0
+    _, _, head, *lines = capsys.readouterr().out.splitlines()
+    assert tuple(head.split()[-len(METHODS) :]) == METHODS
+    assert [line.split("  ")[0] for line in lines] == [
+        f"{sizes}, {density} density, {engine}"
+        for sizes in ("64-64-10", "784-256-10")
+        for density in ("100%", "20%")
+        for engine in ("generic", "fast")
+    ]
+    assert {len(line.split()) for line in lines} == {4 + 2 * len(METHODS)}
 
 
 def test_ratios_are_those_of_minima() -> None:

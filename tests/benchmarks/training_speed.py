@@ -8,6 +8,10 @@ Adam. Every training starts from the same network, which was trained for an epoc
 that survivors are spread over pixels and units much as a ticket's are. Only the training loop is
 timed, on one core, all contenders in turn, over and over.
 
+With --interventions it compares the methods that keep plasticity instead, by engine, network and
+density: processor time of whole tasks of a stream, of as many steps as studies train, with what a
+method does at their end.
+
 Absolute times mean little on a machine that others use: compare minima, as ratios, of one run.
 """
 
@@ -15,23 +19,26 @@ from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
 import functools
+import itertools
 import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import nn
 from torch.optim.adam import adam
 from torch.utils.data import DataLoader, TensorDataset
 
-from raylot.config import OptimizerOptions
+from raylot import interventions, networks
+from raylot.config import InterventionOptions, NetworkOptions, OptimizerOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
 from raylot.masks.pruning import full_masks, prune
-from raylot.networks import mlp
 from raylot.networks.prunable import prunable_weights
 from raylot.tasks import Task, load_dataset, permute_pixels
 from raylot.training import Masks, train
@@ -39,6 +46,9 @@ from raylot.training import Masks, train
 BATCH, HIDDEN = 32, 256
 KEY = RandomKey((0, "benchmark"))
 USUAL, LIMIT = "usual loop", "library limit"
+METHODS = ("none", "l2", "l2_init", "shrink_and_perturb", "reset")
+
+Name = TypeVar("Name", bound=Hashable)
 
 #: Takes so many training steps; returns the seconds of its loop.
 Contender = Callable[[int], float]
@@ -64,7 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 2
     print(f"{options.repeats} x {options.steps} steps, one core, torch {torch.__version__}\n")
-    print(table(measure(contenders(raw, standardised), options.steps, options.repeats)))
+    if options.interventions:
+        rows = contenders_by_method(raw)
+        print(table_by_method(measure(rows, options.steps, options.repeats)))
+    else:
+        print(table(measure(contenders(raw, standardised), options.steps, options.repeats)))
     return 0
 
 
@@ -72,13 +86,7 @@ def contenders(raw: Task, standardised: Task) -> dict[str, Contender]:
     """What is compared, by the name of its row, given MNIST in both scalings."""
     permutation = KEY.child("pixels").generator().permutation(math.prod(raw.input_shape))
     raw, standardised = (permute_pixels(task, permutation) for task in (raw, standardised))
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = mlp(raw.input_shape, [HIDDEN], raw.classes)
-    train(
-        network, raw, epochs=1, batch_size=BATCH, optimizer=OptimizerOptions(),
-        key=KEY.child("start"), engine="generic",
-    )  # fmt: skip
+    network = _trained_for_an_epoch(raw, HIDDEN)
     rows: dict[str, Contender] = {USUAL: functools.partial(usual_loop, network, raw)}
     for engine, densities in (("generic", (0.2,)), ("fast", (0.2, 0.05))):
         trained = functools.partial(engine_seconds, network, engine=engine)
@@ -92,6 +100,33 @@ def contenders(raw: Task, standardised: Task) -> dict[str, Contender]:
         rows[f"{engine} engine, dense, standardised"] = functools.partial(trained, standardised)
     rows[LIMIT] = functools.partial(library_limit, network)
     return rows
+
+
+def contenders_by_method(mnist: Task) -> dict[tuple[str, str], Contender]:
+    """What is compared, by the names of its row and its method."""
+    rows: dict[tuple[str, str], Contender] = {}
+    digits = load_dataset("digits")
+    for task, units, epochs in ((digits, 64, 4), (mnist, HIDDEN, 1)):
+        network = _trained_for_an_epoch(task, units)
+        sizes = f"{math.prod(task.input_shape)}-{units}-{task.classes}"
+        for density, engine in itertools.product((1.0, 0.2), ("generic", "fast")):
+            masks = None if density == 1 else _magnitude_masks(network, density)
+            for method in METHODS:
+                rows[f"{sizes}, {density:.0%} density, {engine}", method] = functools.partial(
+                    stream_seconds, network, task, epochs=epochs, engine=engine, masks=masks,
+                    method=method,
+                )  # fmt: skip
+    return rows
+
+
+def _trained_for_an_epoch(task: Task, units: int) -> nn.Module:
+    options = NetworkOptions(hidden=(units,))
+    network = networks.build(options, task.input_shape, task.classes, KEY.child("network"))
+    train(
+        network, task, epochs=1, batch_size=BATCH, optimizer=OptimizerOptions(),
+        key=KEY.child("start"), engine="generic",
+    )  # fmt: skip
+    return network
 
 
 def usual_loop(network: nn.Module, task: Task, steps: int) -> float:
@@ -145,9 +180,9 @@ def library_limit(network: nn.Module, steps: int) -> float:
     return time.perf_counter() - started
 
 
-def measure(rows: Mapping[str, Contender], steps: int, repeats: int) -> dict[str, list[float]]:
+def measure(rows: Mapping[Name, Contender], steps: int, repeats: int) -> dict[Name, list[float]]:
     """Milliseconds per step of each contender, once per repeat, after one more to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in rows}
+    times: dict[Name, list[float]] = {name: [] for name in rows}
     for repeat in range(repeats + 1):
         for name, contender in rows.items():
             seconds = contender(steps)
@@ -170,6 +205,16 @@ def table(times: Mapping[str, Sequence[float]]) -> str:
     return "\n".join(lines)
 
 
+def table_by_method(times: Mapping[tuple[str, str], Sequence[float]]) -> str:
+    """A line per network, density and engine: minima, and their ratio to the one without method."""
+    lines = [f"{'ms/step, and ratio to none':36}" + "".join(f"{m:>20}" for m in METHODS)]
+    for row in dict.fromkeys(row for row, _ in times):
+        least = [min(times[row, method]) for method in METHODS]
+        cells = (f"{value:14.4f}{value / least[0]:6.2f}" for value in least)
+        lines.append(f"{row:36}" + "".join(cells))
+    return "\n".join(lines)
+
+
 def _magnitude_masks(network: nn.Module, density: float) -> Masks:
     scores = {name: weight.abs() for name, weight in prunable_weights(network).items()}
     return prune(scores, full_masks(network), sparsity=1 - density, round_index=1, rounds=1)
@@ -187,6 +232,28 @@ def engine_seconds(
     ).seconds  # fmt: skip
 
 
+def stream_seconds(
+    network: nn.Module, task: Task, steps: int, *, epochs: int, engine: str, masks: Masks | None,
+    method: str,
+) -> float:  # fmt: skip
+    """Processor time of tasks of so many epochs, one after another, tested on a single example."""
+    network = copy.deepcopy(network)
+    task = dataclasses.replace(
+        task, test_inputs=task.test_inputs[:1], test_labels=task.test_labels[:1]
+    )
+    initial = copy.deepcopy(network.state_dict())
+    made = interventions.make(InterventionOptions(intervention=method))
+    left = steps
+    started = time.process_time()
+    while left:
+        left -= train(
+            network, task, epochs=epochs, batch_size=BATCH, optimizer=OptimizerOptions(),
+            key=KEY.child(left), masks=masks, max_steps=left, intervention=made, initial=initial,
+            whole_task=True, engine=engine,
+        ).steps  # fmt: skip
+    return time.process_time() - started
+
+
 def _epochs(task: Task, steps: int) -> int:
     return math.ceil(steps * BATCH / len(task.train_labels))
 
@@ -199,6 +266,9 @@ def _parser() -> argparse.ArgumentParser:
         "--steps", type=_positive, default=1875, help="per training and repeat (default: an epoch)"
     )
     parser.add_argument("--repeats", type=_positive, default=5)
+    parser.add_argument(
+        "--interventions", action="store_true", help="compare methods that keep plasticity"
+    )
     return parser
 
 

@@ -9,18 +9,23 @@ with a planted mistake are not.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 import raylot
 from raylot.config import OptimizerOptions
 from raylot.foundation.randomness import RandomKey
-from raylot.training import TrainingJob, TrainingResult, fast, train
+from raylot.tasks import Task
+from raylot.training import Intervention, TrainingJob, TrainingResult, fast, train
+from tests.unit.interventions.trainings import make
 from tests.unit.training.networks import mlp
 
 #: Measure -> by how much means may differ. One network's accuracies have a standard deviation of
@@ -31,19 +36,31 @@ _TICKET_MARGINS = {"dense_accuracy": 0.015, "ticket_accuracy": 0.015, "jaccard":
 _Measures = dict[str, np.ndarray]
 
 
-def _trainings(engine: str, orders: str) -> _Measures:
-    """Measures of 40 networks trained for three epochs, in orders of this name: one per seed."""
+def _trainings(engine: str, orders: str, method: Intervention | None = None) -> _Measures:
+    """Measures of 40 networks trained for three epochs, in orders of this name: one per seed.
+
+    With a method, those of the second of two tasks.
+    """
     measures: dict[str, list[float]] = {name: [] for name in _TRAINING_MARGINS}
     task = raylot.load_dataset()
     for seed in range(40):
-        result = train(
-            mlp(64, 64, 10, seed=seed), task, epochs=3, batch_size=32, engine=engine,
-            optimizer=OptimizerOptions(lr=0.005), key=RandomKey((seed, orders)),
-        )  # fmt: skip
-        assert result.engine == engine
+        network = mlp(64, 64, 10, seed=seed)
+        initial = copy.deepcopy(network.state_dict())
+        for t, of_stream in enumerate([_first_task(), task] if method else [task]):
+            result = train(
+                network, of_stream, epochs=3, batch_size=32, engine=engine,
+                optimizer=OptimizerOptions(lr=0.005), key=RandomKey((seed, orders, t)),
+                intervention=method, initial=initial, whole_task=method is not None,
+            )  # fmt: skip
+            assert result.engine == engine
         for name, values in measures.items():
             values.append(getattr(result, name))
     return {name: np.array(values) for name, values in measures.items()}
+
+
+@functools.cache
+def _first_task() -> Task:
+    return raylot.permute_pixels(raylot.load_dataset(), torch.arange(64).flip(0))
 
 
 def _searches(engine: str, orders: int) -> _Measures:
@@ -98,6 +115,25 @@ def _plant(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
     """Lets the fast engine train another job than it is given."""
     right: Callable[[TrainingJob], TrainingResult] = fast.train
     monkeypatch.setattr(fast, "train", lambda job: right(dataclasses.replace(job, **changes)))
+
+
+_METHODS = {
+    "l2": make("l2", l2_strength=3e-2),
+    "l2_init": make("l2_init", l2_strength=3e-2),
+    "shrink_and_perturb": make("shrink_and_perturb", shrink=0.5, perturb=0.5),
+    "reset": make("reset"),
+}
+
+
+@pytest.mark.parametrize("method", _METHODS)
+def test_streams_with_a_method_are_equivalent_and_those_without_are_not(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = _trainings("generic", "first", _METHODS[method])
+    found = _trainings("fast", "second", _METHODS[method])
+    assert _differ(found, expected, _TRAINING_MARGINS) == []
+    _plant(monkeypatch, intervention=None)
+    assert _differ(_trainings("fast", "second", _METHODS[method]), expected, _TRAINING_MARGINS)
 
 
 @pytest.mark.parametrize("mistake", ["learning rate", "first moment", "second moment"])
