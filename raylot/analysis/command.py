@@ -49,7 +49,9 @@ def parse(
             parser.add_argument(name, metavar="STORAGE", help=text)
         else:
             parser.add_argument(
-                f"--{name}", metavar=name.upper(), help=f"{text} (default: {field.default})"
+                f"--{name.replace('_', '-')}",
+                metavar=name.upper(),
+                help=f"{text} (default: {field.default})",
             )
     given = vars(parser.parse_args(words_of(arguments)))
     return model.checked(**{name: value for name, value in given.items() if value is not None})

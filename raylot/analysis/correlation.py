@@ -1,10 +1,10 @@
 """Correlates the tickets of snapshots with their plasticity, and says what was found.
 
-Reads the tables of a raylot storage; writes STORAGE/analysis/correlation.csv and .parquet (with
+Reads the tables of a raylot storage. Writes STORAGE/analysis/primary.csv and .parquet: the declared
+pair of measures, what it says, and how sure that is. Writes correlation.csv and .parquet (with
 --pairing previous: correlation_pairing_previous) with every pair of a ticket measure and a
-plasticity measure, for each protocol, shift and sparsity; prints one pair, and last the answer in
-words. Seeds are the unit of replication, never rows: intervals resample seeds, and p is of a t test
-over seeds, corrected for all tests in the file.
+plasticity measure, for each protocol, shift and sparsity, to explore. Prints the primary pair,
+another pair, and last the answer in words. Seeds are the unit of replication, never rows.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from raylot.analysis import command, output
+from raylot.analysis import command, output, primary, primary_table
 from raylot.analysis.output import print_answers
-from raylot.analysis.prose.findings import Findings, findings
+from raylot.analysis.prose.answer import caveats
 from raylot.analysis.prose.headline import headline
 from raylot.analysis.prose.printed import print_setting
 from raylot.analysis.statistics.coefficients import STATISTICS, Series, Statistic, is_constant
@@ -27,7 +27,6 @@ from raylot.analysis.statistics.intervals import (
     CENTERS,
     ENOUGH_SEEDS,
     Array,
-    Center,
     percentile_intervals,
     seed_resamples,
 )
@@ -37,14 +36,13 @@ from raylot.analysis.statistics.significance import (
     p_over_seeds,
     repeated_measures_p,
 )
-from raylot.analysis.tables.measures import TICKET_MEASURES, measure
+from raylot.analysis.tables.measures import TICKET_MEASURES
 from raylot.analysis.tables.observations import (
     GROUP,
     PLACE,
     SETTING,
     Observations,
     Pairing,
-    Setting,
     groups,
     observe,
     settings,
@@ -60,11 +58,13 @@ COLUMNS: dict[str, pa.DataType] = {
     "ticket_measure": pa.string(),
     "plasticity_measure": pa.string(),
     "statistic": pa.string(),
+    "exploratory": pa.bool_(),  # every pair but the declared one: see primary.csv
     "estimate": pa.float64(),  # null if it does not exist; the note says why
     "low": pa.float64(),
     "high": pa.float64(),
     "p": pa.float64(),  # two-sided, of a t test over seeds
-    "p_corrected": pa.float64(),  # for all tests of the file, Benjamini-Hochberg
+    # for all exploratory tests of the file, or for all others: Benjamini-Hochberg
+    "p_corrected": pa.float64(),
     "p_holm": pa.float64(),  # the same, Holm
     "tests": pa.int64(),  # how many p were corrected for
     # repeated_measures only: rm_corr's own test, which takes the snapshots of a stream for
@@ -79,7 +79,7 @@ COLUMNS: dict[str, pa.DataType] = {
 
 # Numbers held in memory at once: one per pair and resample.
 _AT_ONCE = 4_000_000
-_OF_THE_FILE = {"pairing", "p_corrected", "p_holm", "tests"}
+_OF_THE_FILE = {"pairing", "exploratory", "p_corrected", "p_holm", "tests"}
 
 
 class CorrelationOptions(command.StorageOptions):
@@ -104,9 +104,19 @@ class CorrelationOptions(command.StorageOptions):
         role="verdict",
     )
     center: Literal["mean", "iqm"] = option(
-        "mean", "center over seeds in the trends: mean, or interquartile mean", role="verdict"
+        "mean", "center over seeds of the changes along streams: mean, or interquartile mean",
+        role="verdict",
+    )  # fmt: skip
+    equivalence_margin: float = option(
+        primary.EQUIVALENCE_MARGIN,
+        "share of the shift's change by which the control's may differ and still be the same",
+        gt=0,
+        lt=1,
+        role="verdict",
     )
-    confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1, role="verdict")
+    confidence: float = option(
+        0.95, "confidence of the intervals and verdicts", gt=0, lt=1, role="verdict"
+    )
     resamples: int = option(
         2000, "bootstrap resamples of the seeds", ge=10, le=100_000, role="verdict"
     )
@@ -164,12 +174,17 @@ def correlate(
 
 
 def completed(frames: Iterable[pd.DataFrame], pairing: Pairing) -> pd.DataFrame:
-    """Joins what `correlate` found in all settings, and corrects the p-values together."""
+    """Joins what `correlate` found in all settings, and corrects the p-values together; those of
+    the primary pair by themselves."""
     frame = pd.concat(frames, ignore_index=True)
     p = frame["p"].to_numpy(dtype=float)
-    frame["p_corrected"] = corrected(p, "fdr_bh")
-    frame["p_holm"] = corrected(p, "holm")
-    frame["tests"] = int(np.isfinite(p).sum())
+    is_primary = frame["plasticity_measure"].astype(str).str.partition("(")[0] == primary.PLASTICITY
+    frame["exploratory"] = ~is_primary | (frame["ticket_measure"] != primary.TICKETS)
+    for _, rows in frame.groupby("exploratory").groups.items():
+        frame.loc[rows, "p_corrected"] = corrected(p[rows], "fdr_bh")
+        frame.loc[rows, "p_holm"] = corrected(p[rows], "holm")
+        frame.loc[rows, "tests"] = int(np.isfinite(p[rows]).sum())
+    frame["tests"] = frame["tests"].astype("Int64")
     frame["pairing"] = pairing
     return frame[list(COLUMNS)]
 
@@ -277,45 +292,19 @@ def correlate_all(
     return completed(frames, pairing)
 
 
-def find(
-    setting: Setting,
-    correlations: pd.DataFrame,
-    tickets: str = "ticket_count",
-    plasticity: str = "test_accuracy",
-    confidence: float = 0.95,
-    center: Center = CENTERS["mean"],
-) -> tuple[pd.DataFrame, Findings]:
-    """Picks one pair's correlations within a setting, and finds what they say.
-
-    Args:
-        setting: of the storage.
-        correlations: of all its settings, from `correlate_all`.
-        tickets, plasticity: names of the pair's measures.
-        confidence, center: see `findings`.
-    """
-    rows = correlations[
-        (correlations[SETTING] == setting.frame[SETTING].iloc[0]).all(axis=1)
-        & (correlations["ticket_measure"] == tickets)
-        & (correlations["plasticity_measure"] == plasticity)
-    ]
-    pair = (TICKET_MEASURES[tickets], measure(plasticity))
-    return rows, findings(setting.frame, rows, *pair, confidence, center)
-
-
 def table(storage: Storage, pairing: Pairing = "same") -> pd.DataFrame:
     """Returns all correlations of a storage: the rows of ``correlation.csv``, see `COLUMNS`."""
     return correlate_all(observe(storage, pairing), pairing)
 
 
 def answer(storage: Storage) -> str:
-    """Returns the answer to raylot's question: a few sentences per setting, under its title if
-    there are several settings."""
-    observations = observe(storage)
-    correlations, parts = correlate_all(observations), settings(observations)
-    texts = {part.title: headline(find(part, correlations)[1]) for part in parts}
-    if len(parts) == 1:
-        return texts[parts[0].title]
-    return "\n\n".join(f"{title}\n{text}" for title, text in texts.items())
+    """Returns the answer to raylot's question: a sentence per setting, under its title if there are
+    several settings. Only the primary pair is computed."""
+    parts = settings(observe(storage))
+    texts = [(part.title, headline(primary.find(part))) for part in parts]
+    if len(texts) == 1:
+        return texts[0][1]
+    return "\n\n".join(f"{title}\n{text}" for title, text in texts)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -328,16 +317,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
             settings_of_it = [one for one in known if one.startswith(f"{given}(")]
             accepted = ", ".join(settings_of_it or known)
             raise OptionError(f"{name}={given}: must be one of {accepted}")
-    pair, confidence = (options.tickets, options.measure), options.confidence
+    confidence, margin = options.confidence, options.equivalence_margin
     how = {"resamples": options.resamples, "confidence": confidence, "seed": options.seed}
     correlations = correlate_all(observations, options.pairing, options.tickets, **how)
     name = "correlation" if options.pairing == "same" else "correlation_pairing_previous"
+    parts = settings(observations)
+    found = [
+        (part, center, primary.find(part, confidence=confidence, margin=margin, center=of))
+        for part in parts
+        for center, of in CENTERS.items()
+    ]
+    output.write(storage, "primary", primary_table.table(found), primary_table.COLUMNS)
     output.write(storage, name, correlations, COLUMNS)
-    console, center = command.terminal(), CENTERS[options.center]
+    console = command.terminal()
     answers = []
-    for setting in settings(observations):
-        rows, found = find(setting, correlations, *pair, confidence, center)
-        print_setting(console, setting, rows, found, center)
-        answers.append((setting.title, headline(found)))
+    for part, center, own in found:
+        if center != options.center:
+            continue
+        rows = correlations[
+            (correlations[SETTING] == part.frame[SETTING].iloc[0]).all(axis=1)
+            & (correlations["ticket_measure"] == options.tickets)
+            & (correlations["plasticity_measure"] == options.measure)
+        ]
+        print_setting(console, part, rows, own, CENTERS[center])
+        said = [headline(own), *(f"- {caveat}" for caveat in caveats(own))]
+        answers.append((part.title, "\n".join(said)))
     print_answers(console, answers)
-    output.print_where(console, storage, name)
+    output.print_where(console, storage, "primary", name)

@@ -347,7 +347,7 @@ class Progress:
             "accuracy": f"{accuracy.first:.3f}{to}{accuracy.last:.3f}" if accuracy else "-",
             "tickets": f"{tickets.first:.1f}{to}{tickets.last:.1f}" if tickets else "-",
             "r (control)": " ".join(r) or "-",
-            "seeds": str(tickets.change.seeds) if tickets else "-",
+            "seeds": str(tickets.seeds) if tickets else "-",
         }
 
     def _one_line(self, text: str) -> Text:

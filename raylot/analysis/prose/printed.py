@@ -1,4 +1,4 @@
-"""Prints one setting's correlations, at most 80 columns wide: a table, and what it says."""
+"""Prints one setting's figures, at most 80 columns wide: of the primary pair, and of another."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from raylot.analysis.output import plain_table
-from raylot.analysis.prose.answer import answer
-from raylot.analysis.prose.findings import Findings
+from raylot.analysis.primary import Findings
+from raylot.analysis.prose.answer import headings, lines
 from raylot.analysis.statistics.coefficients import STATISTICS
 from raylot.analysis.statistics.intervals import CENTERS, MANY_SEEDS, Center
-from raylot.analysis.statistics.significance import smallest_p
-from raylot.analysis.tables.measures import ALL_SHIFTS
+from raylot.analysis.tables.measures import ALL_SHIFTS, measure
 from raylot.analysis.tables.observations import Setting, groups, search_labels
 from raylot.analysis.words import correlation, counted, p_value
 
@@ -27,26 +26,39 @@ def print_setting(
     found: Findings,
     center: Center = CENTERS["mean"],
 ) -> None:
-    """Prints heading, table, notes and the findings in words.
+    """Prints the figures behind the answer, and the correlations of one pair with their notes.
 
     Args:
         console: where to.
-        setting: what the rows are about.
-        rows, found: one pair's rows of `correlation.completed`, and the findings about it.
+        setting: what all of it is about.
+        rows: of one pair, of `correlation.completed`.
+        found: about the primary pair.
         center: mean or interquartile mean over seeds.
     """
     console.print(setting.title, style="bold")
+    if found.plasticity is not None:
+        console.print(
+            f"Primary: changes are the {center.label} over seeds of the mean over later snapshots "
+            f"minus the first, with {100 * found.confidence:g}% t intervals. The link is the "
+            "correlation left after removing stream and task effects, with jackknife interval over "
+            "seeds; its p permutes seeds, and is corrected for all shifts and sparsities (Holm)\n"
+        )
+        console.print(_primary(found))
+        console.print()
+    pair = rows.iloc[0]
+    tickets, plasticity = measure(pair["ticket_measure"]), measure(pair["plasticity_measure"])
+    kind = "Exploratory: correlation" if pair["exploratory"] else "Correlation"
     console.print(
-        f"Correlation of {found.tickets.label} with {found.plasticity.label}, with "
-        f"{100 * found.confidence:g}% bootstrap interval over seeds, and p of a t test over seeds, "
-        f"corrected for {rows['tests'].max()} tests (Benjamini-Hochberg)\n"
+        f"{kind} of {tickets.label} with {plasticity.label}, with {100 * found.confidence:g}% "
+        "bootstrap interval over seeds, and p of a t test over seeds, corrected for "
+        f"{rows['tests'].max()} tests (Benjamini-Hochberg). All but Spearman's and Pearson's "
+        "remove a trend only if it is a straight line\n"
     )
     if (rows["pairing"] == "previous").any():
         console.print("Performance is that on the task before each snapshot's.\n")
     console.print(_table(rows))
     for note, places in _notes(rows).items():
         console.print(f"- {note}: {places}")
-    console.print(f"\n{answer(found)}")
     console.print(f"\n{winners(setting.frame, center)}")
     console.print(f"\n{_reading(found.seeds, center)}\n")
 
@@ -63,19 +75,25 @@ def cell(row: Mapping[Any, Any]) -> str:
     return "\n".join(lines)
 
 
+def _primary(found: Findings) -> Table:
+    """A line per shift and sparsity, an interval below its figure."""
+    table = plain_table(padding=1)
+    for heading in headings(found):
+        table.add_column(heading, overflow="fold")
+    for cells in lines(found):
+        table.add_row(*(cell.replace(" [", "\n[").replace("] p", "]\np") for cell in cells))
+    return table
+
+
 def _reading(seeds: int, center: Center) -> str:
-    """Explains the intervals and p-values, and their limits."""
+    """Explains the intervals, and their limits."""
     text = (
         "Intervals: of correlations by bootstrap over seeds; of changes along the stream, "
         f"{center.interval_label} intervals of the {center.label} over seeds. Another kind of "
         "processor rounds differently, which moves results as other seeds would."
     )
     if 1 < seeds < MANY_SEEDS:
-        text += (
-            f" With {seeds} seeds a bootstrap interval comes out too narrow. p of the t test "
-            f"leans on the t distribution: a sign-flip test, which assumes none, reaches "
-            f"{smallest_p(seeds):.3g} at best with {seeds} seeds, before any correction."
-        )
+        text += f" With {seeds} seeds a bootstrap interval comes out too narrow."
     return text
 
 

@@ -12,23 +12,21 @@ import gzip
 import html
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from raylot.analysis import command
-from raylot.analysis.correlation import COLUMNS, correlate_all, find
+from raylot.analysis import command, primary
+from raylot.analysis.correlation import COLUMNS, correlate_all
 from raylot.analysis.figures import style
-from raylot.analysis.prose.answer import answer
-from raylot.analysis.prose.findings import Search
+from raylot.analysis.prose.answer import caveats, headings, lines
 from raylot.analysis.prose.headline import headline
 from raylot.analysis.prose.printed import winners
 from raylot.analysis.report import report_data
 from raylot.analysis.statistics.coefficients import STATISTICS
-from raylot.analysis.statistics.trends import Change
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.measures import main_measures
 from raylot.analysis.tables.observations import (
@@ -50,15 +48,6 @@ PAGE = Path(__file__).with_name("page")
 
 #: Its scripts, in the order in which they need each other.
 _SCRIPTS = ("data.js", "colours.js", "charts.js", "figures.js", "runs.js", "main.js")
-
-#: The columns of figures behind the answer.
-_FIGURES = (
-    "test accuracy, first to last snapshot",
-    "ticket count, first to last snapshot",
-    "Pearson correlation",
-    "of first differences",
-    "given the task",
-)
 
 _NO_SEARCHES = (
     "<section class=answer><p class=headline>Open: no tickets have been searched yet.</p></section>"
@@ -134,7 +123,7 @@ def report(storage: Storage) -> str:
     is_final = report_data.is_whole(known, runs) and not (unfinished or holders(storage))
     filled = {
         "answer_title": "Answer" if is_final else "Answer so far",
-        "answers": "\n".join(_answers(parts, correlations)) or _NO_SEARCHES,
+        "answers": "\n".join(_answer(part, len(parts) > 1) for part in parts) or _NO_SEARCHES,
         "provenance": _provenance(storage, runs),
         "style": (PAGE / "page.css").read_text(encoding="utf-8"),
         "plotly": get_plotlyjs(),
@@ -148,41 +137,38 @@ def report(storage: Storage) -> str:
 # ------------------------------------------------------------------ the answer, as HTML
 
 
-def _answers(parts: Sequence[Setting], correlations: pd.DataFrame) -> Iterator[str]:
-    """A section per setting: the answer in a sentence, its figures, and in full."""
-    for setting in parts:
-        _, found = find(setting, correlations)
-        first = setting.frame.iloc[0]
-        places = " ".join(f'data-{name}="{html.escape(str(first[name]))}"' for name in SETTING)
-        paragraphs = "".join(f"<p>{_text(text)}</p>" for text in answer(found).split("\n\n"))
-        heads = "".join(f"<th scope=col>{name}" for name in ("shift", "search", *_FIGURES))
-        title = f"<p class=setting>{html.escape(setting.title)}</p>" if len(parts) > 1 else ""
-        rows = "".join(
-            _row(shift.shift, search, shift.plasticity)
-            for shift in [*found.shifts, *([found.control] if found.control else [])]
-            for search in shift.searches
+def _answer(setting: Setting, with_title: bool) -> str:
+    """A setting's section: the answer in a sentence, what limits it, and its figures."""
+    found = primary.find(setting)
+    first = setting.frame.iloc[0]
+    places = " ".join(f'data-{name}="{html.escape(str(first[name]))}"' for name in SETTING)
+    title = f"<p class=setting>{html.escape(setting.title)}</p>" if with_title else ""
+    limits = "".join(f"<li>{_text(caveat)}" for caveat in caveats(found))
+    return f"""<section class=answer {places}>{title}
+<p class=headline>{_text(headline(found))}</p>
+<ul>{limits}</ul>
+{_figures(found)}
+<p>{_text(winners(setting.frame))}</p></section>"""
+
+
+def _figures(found: primary.Findings) -> str:
+    """The figures behind the answer, a row per shift and sparsity."""
+    heads = headings(found)
+    if not heads:
+        return ""
+    rows = "".join(
+        f"<tr><th scope=row>{html.escape(place)}"
+        + "".join(
+            f'<td data-head="{html.escape(head)}">{_text(cell)}'
+            for head, cell in zip(heads[1:], cells, strict=True)
         )
-        sentence = _text(headline(found))
-        yield f"""<section class=answer {places}>{title}
-<p class=headline>{sentence}</p>
-<p>{_text(winners(setting.frame))}</p>
-<div class=scroll tabindex=0 role=region aria-label="Figures behind the answer"><table>
-<thead><tr>{heads}</tr></thead>
-<tbody>{rows}</tbody></table></div>
-<details><summary>The answer in full</summary>{paragraphs}</details></section>"""
-
-
-def _row(shift: str, search: Search, plasticity: Change | None) -> str:
-    cells = [
-        _moved(plasticity),
-        _moved(search.tickets),
-        *(search.figure(name) for name in ("pearson", "first_differences", "partial")),
-    ]
-    listed = "".join(
-        f'<td data-head="{head}">{_text(cell)}' for head, cell in zip(_FIGURES, cells, strict=True)
+        + "</tr>"
+        for place, *cells in lines(found)
     )
-    place = f'<td data-head="search">{html.escape(search.place)}'
-    return f"<tr><th scope=row>{html.escape(shift)}{place}{listed}</tr>"
+    listed = "".join(f"<th scope=col>{html.escape(head)}" for head in heads)
+    return f"""<div class=scroll tabindex=0 role=region aria-label="Figures behind the answer">
+<table><thead><tr>{listed}</tr></thead>
+<tbody>{rows}</tbody></table></div>"""
 
 
 def _text(text: str) -> str:
@@ -191,16 +177,6 @@ def _text(text: str) -> str:
         r"\[[^\[\]]*\]|\bp (?=[<.\d])", lambda found: found[0].replace(" ", "\xa0"), text
     )
     return html.escape(whole)
-
-
-def _moved(found: Change | None) -> str:
-    """``0.951 to 0.883: -0.068 [-0.080, -0.056]``."""
-    if found is None:
-        return "not known yet"
-    ends = f"{found.first:.3g} to {found.last:.3g}: {found.change.mean:+.3g}"
-    if found.change.low is None:
-        return f"{ends} (no interval)"
-    return f"{ends} [{found.change.low:+.3g}, {found.change.high:+.3g}]"
 
 
 # ------------------------------------------------------------------ where it comes from, as HTML

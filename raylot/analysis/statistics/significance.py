@@ -5,9 +5,6 @@ independent, so a textbook p-value of all rows would be far too small. Each seed
 covariance is one number, and a t test asks whether these numbers differ from 0 on average. This
 is the score form of a test with cluster-robust errors (Liang & Zeger 1986), and holds its level
 for few clusters that differ in variance (Ibragimov & Müller 2010).
-
-A t test has no smallest p-value, but leans on the t distribution to go low: a test that only flips
-the signs of the seeds' shares, and assumes no distribution, cannot go below `smallest_p`.
 """
 
 from __future__ import annotations
@@ -22,11 +19,6 @@ from raylot.analysis.statistics.intervals import Array
 
 #: Least number of streams of a repeated-measures correlation, as in pingouin.
 LEAST_STREAMS = 3
-
-
-def smallest_p(seeds: int) -> float:
-    """The smallest two-sided p-value of a sign-flip test over so many seeds: 0.0625 for 5."""
-    return float(min(1.0, 2.0 ** (1 - seeds)))
 
 
 def p_over_seeds(scores: Series) -> Array:

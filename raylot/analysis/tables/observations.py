@@ -8,9 +8,10 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -18,7 +19,7 @@ from raylot.analysis.tables import tables
 from raylot.analysis.tables.measures import ALL_SHIFTS, STATIONARY, TICKET_MEASURES, in_order
 from raylot.analysis.tables.verdicts import judged_alike
 from raylot.analysis.words import counted
-from raylot.config import PROTOCOL_EXCLUDES, StreamRun, TicketsRun, TicketStreamRun
+from raylot.config import PROTOCOL_EXCLUDES, ProbeRun, StreamRun, TicketsRun, TicketStreamRun
 from raylot.config.concepts import (
     DOSED,
     parameters,
@@ -52,6 +53,9 @@ PLACE: dict[str, pa.DataType] = {name: SCHEMAS["snapshots"][name] for name in (*
 #: Columns of ``runs`` that tell doses apart.
 DOSE = [*DOSED, *(name for kind in DOSED for name in parameters(kind))]
 
+#: Columns of the runs behind a setting.
+_ENDED = ["run_id", "kind", "status", "stream_run_id", *SETTING, "shift", "seed"]
+
 #: A sparsity and its number of pruning rounds.
 Search = tuple[float, int | None]
 
@@ -67,12 +71,14 @@ class Observations:
             performance.
         tickets: the ticket measures that have a value somewhere; if none has, all of them.
         options: protocol -> the options in which protocols may differ.
+        runs: the streams, probe tasks and ticket searches that have ended: a row each.
     """
 
     frame: pd.DataFrame
     measures: list[str]
     tickets: list[str]
     options: dict[str, dict[str, str]]
+    runs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_ENDED))
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,8 @@ class Setting:
 
     Attributes:
         frame: their rows.
+        runs: the streams, probe tasks and ticket searches behind them that have ended, also those
+            that failed or diverged: columns `_ENDED`.
         title: names them, with the options that tell them from the storage's other settings.
         suffix: ends the names of their files; empty if the storage has one setting only.
         suffix_of_interventions: the same without the intervention: all settings share it that
@@ -88,6 +96,7 @@ class Setting:
     """
 
     frame: pd.DataFrame
+    runs: pd.DataFrame
     title: str
     suffix: str
     suffix_of_interventions: str
@@ -145,6 +154,10 @@ def observe(
         measures=measures,
         tickets=tickets or list(TICKET_MEASURES),
         options=options_by_protocol(runs[runs["kind"] == TicketsRun.kind]),
+        runs=label_variants(
+            runs[runs["kind"].isin([StreamRun.kind, ProbeRun.kind, TicketsRun.kind])],
+            runs if begun is None else begun,
+        )[_ENDED],
     )
 
 
@@ -219,8 +232,22 @@ def settings(observations: Observations) -> list[Setting]:
         suffix = f"_{protocol}" if several_protocols else ""
         of_intervention = f"_{in_file_names(intervention)}" if several_interventions else ""
         whole = f"{suffix}{of_intervention}"
-        found.append(Setting(part, ", ".join([title, *own]), whole, suffix))
+        runs = _behind(part, observations.runs)
+        found.append(Setting(part, runs, ", ".join([title, *own]), whole, suffix))
     return found
+
+
+def _behind(part: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Picks the runs that belong to a setting: its searches, its streams, and those like them."""
+    first = part.iloc[0]
+    alike = runs[(runs[SETTING[1:]] == first[SETTING[1:]]).all(axis=1)]
+    is_search = alike["kind"] == TicketsRun.kind
+    of_stream = alike["stream_run_id"].isin(part["stream_run_id"])
+    protocols = alike.loc[of_stream & ~is_search, "protocol"]
+    own = alike["protocol"] == first["protocol"]
+    belongs = (is_search & own) | (~is_search & (of_stream | alike["protocol"].isin(protocols)))
+    behind: pd.DataFrame = alike[belongs]
+    return behind
 
 
 def groups(
@@ -292,7 +319,8 @@ def probe_gaps(probes: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A row per stream and task: stream_run_id, task, and `_GAPS`, each the mean over the probe
-        tasks that both have learned; more than 0 where plasticity was lost. With probe tasks of
+        tasks of both; more than 0 where plasticity was lost, and infinite where the snapshot's
+        training diverged but not the fresh network's. With probe tasks of
         several shifts there is a column for each, as ``probe_online_gap(probe_shift=rotation)``.
     """
     keys = ["stream_run_id", "probe_shift", "probe_task"]
@@ -300,7 +328,9 @@ def probe_gaps(probes: pd.DataFrame) -> pd.DataFrame:
     fresh = probes[probes["trained"] == "fresh"][[*keys, *measured]]
     pairs = probes[probes["trained"] == "snapshot"].merge(fresh, on=keys, suffixes=("", " fresh"))
     for name, (column, sign) in _GAPS.items():
-        pairs[name] = sign * (pairs[f"{column} fresh"] - pairs[column])
+        gaps = sign * (pairs[f"{column} fresh"] - pairs[column])
+        diverged = pairs[column].isna() & pairs[f"{column} fresh"].notna()
+        pairs[name] = gaps.mask(diverged, np.inf)
     places = ["stream_run_id", "task", "probe_shift"]
     means = pairs.groupby(places, as_index=False)[list(_GAPS)].mean()
     parts = [

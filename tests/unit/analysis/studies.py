@@ -23,6 +23,7 @@ Metrics = Callable[[str, int, int], Mapping[str, float]]
 
 
 _GAP = "trainability_gap"
+_PROBE_GAP = "probe_online_gap"
 
 
 def write_study(
@@ -41,7 +42,7 @@ def write_study(
     """Writes the tables of a whole study; ``options`` are the study's own.
 
     Values are those of ``snapshots``; a trainability gap among them goes to ``plasticity``, beside
-    the metrics.
+    the metrics, and a probe gap below a fresh network's accuracy of 0.8 to ``probes``.
     """
     tasks = list(tasks)
     length = max(tasks) + 1
@@ -71,6 +72,12 @@ def write_study(
         ]
         if rows:
             write_rows(root, "plasticity", stream, rows)
+        if gaps := {t: own[_PROBE_GAP] for t in tasks
+                    if _PROBE_GAP in (own := values(shift, seed, t, 0.8))}:  # fmt: skip
+            [run] = study.probe_runs(stream)
+            write_rows(root, "probes", run, _probes(gaps))
+            if finished:
+                finish(root, run)
         for task, sparsity in ((task, sparsity) for task in tasks for sparsity in sparsities):
             run = study.tickets_run(**place, task=task, sparsity=sparsity)
             row = {
@@ -79,11 +86,21 @@ def write_study(
                 "overlap_chance": (1 - sparsity) / (1 + sparsity),
                 **values(shift, seed, task, sparsity),
             }  # fmt: skip
-            row.pop(_GAP, None)
+            for name in (_GAP, _PROBE_GAP):
+                row.pop(name, None)
             write_rows(root, "snapshots", run, [row])
             if finished:
                 finish(root, run)
     return root
+
+
+def _probes(gaps: Mapping[int, float]) -> list[dict[str, Any]]:
+    """The rows of one probe task: of a fresh network, and of the snapshot at each task."""
+    common = {"probe_shift": "permuted_pixels", "probe_task": 0}
+    return [{**common, "trained": "fresh", "online_accuracy": 0.8}] + [
+        {**common, "trained": "snapshot", "task": task, "online_accuracy": 0.8 - gap}
+        for task, gap in gaps.items()
+    ]
 
 
 def _between(curve: Mapping[int, float], task: int, seed: int) -> float:
@@ -98,9 +115,9 @@ def write_rows(root: Path, table: str, run: Any, rows: Iterable[Mapping[str, Any
     results.write(Storage(root), table, run.run_id, [{**identity, **row} for row in rows])
 
 
-def finish(root: Path, run: Any) -> None:
-    """Marks a run as finished."""
-    row = {"kind": run.kind, "status": "finished", "protocol": run.protocol}
+def finish(root: Path, run: Any, status: str = "finished") -> None:
+    """Marks a run as finished, or as what else has become of it."""
+    row = {"kind": run.kind, "status": status, "protocol": run.protocol}
     write_rows(root, "runs", run, [{**results.option_values(run), **row}])
 
 
@@ -140,6 +157,8 @@ def falling(shift: str, seed: int, task: int, sparsity: float) -> dict[str, floa
         "online_accuracy": accuracy - 0.05,
         "learning_speed": accuracy - 0.1,
         "trainability_gap": 0.96 - accuracy,
+        "probe_online_gap": 0.96 - accuracy,
+        "overlap_corrected": 0.7 - 0.2 * count,
     }
 
 

@@ -95,7 +95,7 @@ def _ends(answer: AnswerSoFar) -> list[tuple[float, ...]]:
     """First and last task, the means there and the number of seeds, of both measures."""
     found = answer.so_far("permuted_pixels")
     return [
-        (own.first_task, own.last_task, own.first, own.last, own.change.seeds)
+        (own.first_task, own.last_task, own.first, own.last, own.seeds)
         for own in (found.test_accuracy, found.ticket_count)
         if own is not None
     ]

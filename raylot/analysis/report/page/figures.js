@@ -160,7 +160,7 @@ const FIGURES = [
     id: "correlations",
     isMeasured: (study) => study.searches.stream.length > 0,
     title: "Correlation matrix",
-    text: "Ticket measures with plasticity measures over the snapshots of one shift and sparsity, of all seeds, as `raylot analyse correlation` finds them; hovering gives the intervals and corrected p-values.",
+    text: "Exploratory, but for the pair that the answer is about: ticket measures with plasticity measures over the snapshots of one shift and sparsity, of all seeds, as `raylot analyse correlation` finds them; hovering gives the intervals and corrected p-values.",
     className: "matrix",
     controls(study, selection) {
       const cells = selection.correlations();

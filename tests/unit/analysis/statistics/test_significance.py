@@ -19,7 +19,6 @@ from raylot.analysis.statistics.significance import (
     corrected,
     p_over_seeds,
     repeated_measures_p,
-    smallest_p,
 )
 from raylot.analysis.tables.observations import observe, settings
 from raylot.storage import Storage
@@ -118,11 +117,6 @@ def test_no_p_of_one_seed_or_of_equal_seeds() -> None:
     assert np.isnan(p_over_seeds(one)).all()
     equal = series([1, 2, 3] * 2, [1, 3, 2] * 2, [0, 0, 0, 1, 1, 1], [0, 1, 2] * 2)
     assert np.isnan(p_over_seeds(equal)).all()
-
-
-def test_smallest_p() -> None:
-    """Of 2^5 ways to flip five signs, the given one and its opposite are the most extreme."""
-    assert [smallest_p(seeds) for seeds in (1, 2, 5)] == [1.0, 0.5, 2 / 32]
 
 
 # ------------------------------------------------------------------ repeated measures

@@ -1,0 +1,228 @@
+"""The declared question: do tickets run out as plasticity is lost?
+
+One pair of measures is declared, and tested as a family of its own: what it says does not depend
+on how many other measures were computed. All else that is correlated is exploratory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+from raylot.analysis import verdicts
+from raylot.analysis.statistics.changes import Comparison, changes, compare
+from raylot.analysis.statistics.intervals import CENTERS, Array, Center, Mean
+from raylot.analysis.statistics.link import Link, link
+from raylot.analysis.tables.measures import (
+    ALL_SHIFTS,
+    STATIONARY,
+    TICKET_MEASURES,
+    Measure,
+    measure,
+)
+from raylot.analysis.tables.observations import Setting, groups, search_labels
+from raylot.analysis.tables.panels import Panels
+from raylot.analysis.verdicts import Verdicts
+
+#: The primary measure of plasticity: how far a snapshot is behind a fresh network on unseen tasks.
+PLASTICITY = "probe_online_gap"
+
+#: The primary measure of tickets. It needs no number of tickets, as a count of them does.
+TICKETS = "overlap_corrected"
+
+#: Share of the shift's change by which the control's may differ and still count as the same.
+EQUIVALENCE_MARGIN = 0.2
+
+#: Shift, sparsity and rounds.
+Key = tuple[str, float, int | None]
+
+
+@dataclass(frozen=True)
+class Search:
+    """The figures about one shift at one sparsity.
+
+    Attributes:
+        shift, sparsity, rounds: which.
+        place: ``sparsity 0.8``.
+        plasticity: how much plasticity was lost along the stream; None if that is not known.
+        tickets: how much worse the ticket measure got; None if that is not known.
+        link: of the two, beyond the changes that all seeds share.
+        p_link: its p, corrected (Holm); None for the control, of which nothing is claimed.
+        against_control: the tickets' change beside the control's; None without a control.
+        kept: the same of plasticity; ``p_equivalent`` asks whether the control lost nothing.
+        verdicts: None for the control.
+    """
+
+    shift: str
+    sparsity: float
+    rounds: int | None
+    place: str
+    plasticity: Mean | None
+    tickets: Mean | None
+    link: Link
+    p_link: float | None = None
+    against_control: Comparison | None = None
+    kept: Comparison | None = None
+    verdicts: Verdicts | None = None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one setting says about the primary pair.
+
+    Attributes:
+        tickets: the ticket measure.
+        plasticity: its other; None if the two were nowhere measured together.
+        seeds: in the whole setting.
+        confidence: of intervals and verdicts.
+        margin: of equivalence.
+        ended: status -> how many of the runs behind the setting ended so.
+        searches: one per shift that changes the task, and sparsity.
+        controls: one per sparsity of the stationary stream.
+        pooled: the link over all streams of a sparsity; a description that nothing is concluded
+            from.
+        missing: snapshots that lack one of the two measures.
+        collapsed: of these, snapshots that streams have not left as they diverged.
+        snapshots: how many there should be.
+    """
+
+    tickets: Measure
+    plasticity: Measure | None
+    seeds: int
+    confidence: float
+    margin: float
+    ended: Mapping[str, int]
+    searches: Sequence[Search] = ()
+    controls: Sequence[Search] = ()
+    pooled: Mapping[Key, Link] = field(default_factory=dict)
+    missing: int = 0
+    collapsed: int = 0
+    snapshots: int = 0
+
+
+@dataclass(frozen=True)
+class _Panels:
+    """A search's panels: plasticity as measured, and with collapsed streams at their worst."""
+
+    measured: Array
+    plasticity: Array
+    tickets: Array
+
+
+def find(
+    setting: Setting,
+    *,
+    confidence: float = 0.95,
+    margin: float = EQUIVALENCE_MARGIN,
+    center: Center = CENTERS["mean"],
+) -> Findings:
+    """Tests the primary pair within one setting.
+
+    Args:
+        setting: of a storage.
+        confidence: of intervals and verdicts, in (0, 1).
+        margin: of equivalence, as a share of the shift's change, in (0, 1).
+        center: of changes over seeds.
+    """
+    frame, tickets = setting.frame, TICKET_MEASURES[TICKETS]
+    plasticity = _plasticity(frame)
+    ended = {str(name): int(count) for name, count in setting.runs["status"].value_counts().items()}
+    seeds = int(frame["seed"].nunique())
+    found = Findings(tickets, plasticity, seeds, confidence, margin, ended)
+    if plasticity is None:
+        return found
+    make = Panels.of(setting, plasticity, tickets)
+    parts = dict(groups(frame, with_all_shifts=False))
+    panels = {
+        key: _Panels(
+            make.panel(part, plasticity),
+            make.with_collapse(part, plasticity),
+            make.panel(part, tickets),
+        )
+        for key, part in parts.items()
+    }
+    lacking = [np.isnan(own.measured) | np.isnan(own.tickets) for own in panels.values()]
+    collapsed = [
+        lacks & make.collapsed(part) for lacks, part in zip(lacking, parts.values(), strict=True)
+    ]
+    searches = _searches(panels, search_labels(frame), confidence, margin, center)
+    return replace(
+        found,
+        searches=[search for search in searches if search.shift != STATIONARY],
+        controls=[search for search in searches if search.shift == STATIONARY],
+        pooled=_pooled(panels, confidence),
+        missing=sum(int(lacks.sum()) for lacks in lacking),
+        collapsed=sum(int(lacks.sum()) for lacks in collapsed),
+        snapshots=sum(lacks.size for lacks in lacking),
+    )
+
+
+def _plasticity(frame: pd.DataFrame) -> Measure | None:
+    """The primary measure, or the first of them if probe tasks of several shifts were measured."""
+    for name in frame.columns:
+        if (
+            name.partition("(")[0] == PLASTICITY
+            and frame[[name, TICKETS]].notna().all(axis=1).any()
+        ):
+            return measure(name)
+    return None
+
+
+def _searches(
+    panels: Mapping[Key, _Panels],
+    labels: Mapping[tuple[float, int | None], str],
+    confidence: float,
+    margin: float,
+    center: Center,
+) -> list[Search]:
+    alpha = 1 - confidence
+    lost = {key: center.of(changes(own.plasticity), confidence) for key, own in panels.items()}
+    fewer = {key: center.of(changes(own.tickets), confidence) for key, own in panels.items()}
+    links = {key: link([(own.measured, own.tickets)], confidence) for key, own in panels.items()}
+    controls = {key[1:]: own for key, own in panels.items() if key[0] == STATIONARY}
+    ours = {key: own for key, own in panels.items() if key[0] != STATIONARY}
+    against: dict[Key, Comparison | None] = dict.fromkeys(ours)
+    kept: dict[Key, Comparison | None] = dict.fromkeys(ours)
+    for key, own in ours.items():
+        if control := controls.get(key[1:]):
+            same, none = (1 - margin, 1 + margin), (-margin, margin)
+            against[key] = compare(own.tickets, control.tickets, same, center, confidence)
+            kept[key] = compare(own.plasticity, control.plasticity, none, center, confidence)
+    p_link = verdicts.holm({key: links[key].p for key in ours})
+    # A stream's plasticity is the same at each sparsity, so it is tested once.
+    shifts = {key[0]: key for key in ours}
+    is_lost = verdicts.changes({shift: lost[key] for shift, key in shifts.items()}, alpha)
+    is_fewer = verdicts.changes({key: fewer[key] for key in ours}, alpha)
+    is_linked = verdicts.links({key: links[key] for key in ours}, p_link, alpha)
+    versus = verdicts.against_control(against, alpha)
+    of_control = next((lost[key] for key in panels if key[0] == STATIONARY), None)
+    of_shifts = {shift: kept[key] for shift, key in shifts.items()}
+    is_kept = verdicts.control(of_control, of_shifts, alpha)
+    found = []
+    for key in panels:
+        figures = Search(*key, labels[key[1:]], lost[key], fewer[key], links[key])
+        if key in ours:
+            said = Verdicts(
+                is_lost[key[0]], is_fewer[key], versus[key], is_kept[key[0]], is_linked[key]
+            )
+            figures = replace(
+                figures, p_link=p_link[key], against_control=against[key], kept=kept[key],
+                verdicts=said,
+            )  # fmt: skip
+        found.append(figures)
+    return found
+
+
+def _pooled(panels: Mapping[Key, _Panels], confidence: float) -> dict[Key, Link]:
+    """Links over all shifts of each sparsity that has several."""
+    by_search: dict[tuple[float, int | None], list[_Panels]] = {}
+    for key, own in panels.items():
+        by_search.setdefault(key[1:], []).append(own)
+    return {
+        (ALL_SHIFTS, *search): link([(one.measured, one.tickets) for one in own], confidence)
+        for search, own in by_search.items()
+        if len(own) > 1
+    }
