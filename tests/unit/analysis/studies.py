@@ -22,8 +22,7 @@ Values = Callable[[str, int, int, float], Mapping[str, float]]
 Metrics = Callable[[str, int, int], Mapping[str, float]]
 
 
-_GAP = "trainability_gap"
-_PROBE_GAP = "probe_online_gap"
+_GAP = "probe_online_gap"
 
 
 def write_study(
@@ -41,8 +40,8 @@ def write_study(
 ) -> Path:
     """Writes the tables of a whole study; ``options`` are the study's own.
 
-    Values are those of ``snapshots``; a trainability gap among them goes to ``plasticity``, beside
-    the metrics, and a probe gap below a fresh network's accuracy of 0.8 to ``probes``.
+    Values are those of ``snapshots``; a probe gap among them, below a fresh network's accuracy of
+    0.8, goes to ``probes``.
     """
     tasks = list(tasks)
     length = max(tasks) + 1
@@ -65,15 +64,10 @@ def write_study(
             for name, value in (metrics(shift, seed, t) if metrics else {}).items()
             for layer, shown in (("all", 0.0), ("0", 99.0))
         ]
-        rows += [
-            {"task": t, "layer": "all", "metric": _GAP, "value": values(shift, seed, t, 0.8)[_GAP]}
-            for t in tasks
-            if _GAP in values(shift, seed, t, 0.8)
-        ]
         if rows:
             write_rows(root, "plasticity", stream, rows)
-        if gaps := {t: own[_PROBE_GAP] for t in tasks
-                    if _PROBE_GAP in (own := values(shift, seed, t, 0.8))}:  # fmt: skip
+        if gaps := {t: own[_GAP] for t in tasks
+                    if _GAP in (own := values(shift, seed, t, 0.8))}:  # fmt: skip
             [run] = study.probe_runs(stream)
             write_rows(root, "probes", run, _probes(gaps))
             if finished:
@@ -86,8 +80,7 @@ def write_study(
                 "overlap_chance": (1 - sparsity) / (1 + sparsity),
                 **values(shift, seed, task, sparsity),
             }  # fmt: skip
-            for name in (_GAP, _PROBE_GAP):
-                row.pop(name, None)
+            row.pop(_GAP, None)
             write_rows(root, "snapshots", run, [row])
             if finished:
                 finish(root, run)
@@ -156,7 +149,6 @@ def falling(shift: str, seed: int, task: int, sparsity: float) -> dict[str, floa
         "test_accuracy": accuracy,
         "online_accuracy": accuracy - 0.05,
         "learning_speed": accuracy - 0.1,
-        "trainability_gap": 0.96 - accuracy,
         "probe_online_gap": 0.96 - accuracy,
         "overlap_corrected": 0.7 - 0.2 * count,
     }

@@ -280,7 +280,7 @@ def test_files_and_terminal(storage: Path, capsys: pytest.CaptureFixture[str]) -
     table = read_analysis(storage, "correlation")
     assert list(table) == list(correlation.COLUMNS)
     # (2 shifts + all) x 2 sparsities x 4 ticket measures x 8 plasticity measures x 5 statistics
-    assert len(table) == 3 * 2 * 4 * 8 * 5
+    assert len(table) == 3 * 2 * 4 * 7 * 5
     pair = (table["ticket_measure"] == "overlap_corrected") & (
         table["plasticity_measure"] == "probe_online_gap"
     )
@@ -308,7 +308,7 @@ def test_the_primary_pair_has_a_table_of_its_own(storage: Path) -> None:
         (0.8, "mean"), (0.9, "mean"), (0.8, "iqm"), (0.9, "iqm")
     ]  # fmt: skip
     assert set(shifting["plasticity_verdict"]) == {"worse"}
-    assert shifting["link_p"] * 2 == pytest.approx(shifting["link_p_holm"])
+    assert (2 * shifting["link_p"]).tolist() == pytest.approx(shifting["link_p_holm"].tolist())
     control = table[table["shift"] == "stationary"]
     assert control["link_p_holm"].isna().all()
     assert control["link"].notna().all()

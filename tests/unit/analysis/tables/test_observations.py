@@ -32,7 +32,7 @@ def at(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float]:
     return {
         "ticket_count": 2.0, "test_accuracy": 0.9 - task / 100 + seed / 1000,
         "ticket_accuracy": 0.8, "dense_accuracy": 0.85, "random_accuracy": 0.5,
-        "trainability_gap": 0.1,
+        "probe_online_gap": 0.1,
     }  # fmt: skip
 
 
@@ -75,10 +75,9 @@ def test_previous_pairs_with_the_task_before(tmp_path: Path) -> None:
             assert np.isnan(row["test_accuracy"])
         else:
             assert row["test_accuracy"] == tasks[row["stream_run_id"], row["task"] - 1]
-    assert "trainability_gap" in same.measures
-    assert "trainability_gap" not in previous.measures
-    columns = [name for name in same.frame if name != "trainability_gap"]
-    assert list(previous.frame) == columns
+    assert list(previous.frame) == list(same.frame)
+    gaps = previous.frame["probe_online_gap"]
+    assert gaps.tolist() == same.frame["probe_online_gap"].tolist(), "the snapshot's own"
 
 
 # ------------------------------------------------------------------ settings of measurements
@@ -117,7 +116,7 @@ def test_each_setting_of_a_metric_is_a_measure_of_its_own(tmp_path: Path) -> Non
         )
     )
     assert observed.measures == [
-        "test_accuracy", "trainability_gap", "srank", "weight_norm",
+        "probe_online_gap", "test_accuracy", "srank", "weight_norm",
         "sharpness(sharpness_iterations=20)", "sharpness(sharpness_iterations=50)", "own(code=a)",
         "own(code=b)",
     ]  # fmt: skip
@@ -126,7 +125,7 @@ def test_each_setting_of_a_metric_is_a_measure_of_its_own(tmp_path: Path) -> Non
     label = measure("sharpness(sharpness_iterations=50)").label
     assert label == "sharpness (sharpness_iterations=50)"
     assert main_measures(observed.measures) == [
-        "test_accuracy", "trainability_gap", "weight_norm", "own(code=a)", "own(code=b)"
+        "probe_online_gap", "test_accuracy", "weight_norm", "own(code=a)", "own(code=b)"
     ]  # fmt: skip
 
 

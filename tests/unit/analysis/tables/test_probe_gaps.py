@@ -39,10 +39,14 @@ def test_a_gap_is_positive_where_plasticity_was_lost_and_paired_by_task() -> Non
     assert gaps["probe_online_gap"].tolist() == pytest.approx([0, 0.1])
 
 
-def test_a_training_that_diverged_leaves_the_gap_open() -> None:
+def test_a_snapshot_whose_training_diverged_has_lost_all() -> None:
     rows = pd.DataFrame(_ROWS)
     rows.loc[rows["task"] == 10, "online_accuracy"] = float("nan")
-    assert probe_gaps(rows).set_index("task")["probe_online_gap"].isna().tolist() == [False, True]
+    assert probe_gaps(rows).set_index("task")["probe_online_gap"].tolist() == [0, float("inf")]
+    # of a fresh network that diverged nothing can be said
+    rows = pd.DataFrame(_ROWS)
+    rows.loc[rows["trained"] == "fresh", "online_accuracy"] = float("nan")
+    assert probe_gaps(rows)["probe_online_gap"].isna().all()
 
 
 def test_probe_tasks_of_several_shifts_are_measures_of_their_own() -> None:
