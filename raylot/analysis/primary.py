@@ -7,7 +7,7 @@ on how many other measures were computed. All else that is correlated is explora
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -82,8 +82,6 @@ class Findings:
         ended: status -> how many of the runs behind the setting ended so.
         searches: one per shift that changes the task, and sparsity.
         controls: one per sparsity of the stationary stream.
-        pooled: the link over all streams of a sparsity; a description that nothing is concluded
-            from.
         missing: snapshots that lack one of the two measures.
         collapsed: of these, snapshots that streams have not left as they diverged.
         snapshots: how many there should be.
@@ -97,7 +95,6 @@ class Findings:
     ended: Mapping[str, int]
     searches: Sequence[Search] = ()
     controls: Sequence[Search] = ()
-    pooled: Mapping[Key, Link] = field(default_factory=dict)
     missing: int = 0
     collapsed: int = 0
     snapshots: int = 0
@@ -110,6 +107,15 @@ class _Panels:
     measured: Array
     plasticity: Array
     tickets: Array
+
+    @classmethod
+    def of(cls, make: Panels, part: pd.DataFrame, plasticity: Measure, tickets: Measure) -> _Panels:
+        """Makes those of a search from its rows."""
+        return cls(
+            make.panel(part, plasticity),
+            make.with_collapse(part, plasticity),
+            make.panel(part, tickets),
+        )
 
 
 def find(
@@ -134,16 +140,9 @@ def find(
     found = Findings(tickets, plasticity, seeds, confidence, margin, ended)
     if plasticity is None:
         return found
-    make = Panels.of(setting, plasticity, tickets)
+    make = Panels(setting, plasticity, tickets)
     parts = dict(groups(frame, with_all_shifts=False))
-    panels = {
-        key: _Panels(
-            make.panel(part, plasticity),
-            make.with_collapse(part, plasticity),
-            make.panel(part, tickets),
-        )
-        for key, part in parts.items()
-    }
+    panels = {key: _Panels.of(make, part, plasticity, tickets) for key, part in parts.items()}
     lacking = [np.isnan(own.measured) | np.isnan(own.tickets) for own in panels.values()]
     collapsed = [
         lacks & make.collapsed(part) for lacks, part in zip(lacking, parts.values(), strict=True)
@@ -153,7 +152,6 @@ def find(
         found,
         searches=[search for search in searches if search.shift != STATIONARY],
         controls=[search for search in searches if search.shift == STATIONARY],
-        pooled=_pooled(panels, confidence),
         missing=sum(int(lacks.sum()) for lacks in lacking),
         collapsed=sum(int(lacks.sum()) for lacks in collapsed),
         snapshots=sum(lacks.size for lacks in lacking),
@@ -216,13 +214,21 @@ def _searches(
     return found
 
 
-def _pooled(panels: Mapping[Key, _Panels], confidence: float) -> dict[Key, Link]:
-    """Links over all shifts of each sparsity that has several."""
-    by_search: dict[tuple[float, int | None], list[_Panels]] = {}
-    for key, own in panels.items():
-        by_search.setdefault(key[1:], []).append(own)
+def pooled(setting: Setting, confidence: float = 0.95) -> dict[Key, Link]:
+    """Returns the link over all streams of each sparsity that was searched under several shifts.
+
+    It describes; nothing is concluded from it.
+    """
+    tickets, plasticity = TICKET_MEASURES[TICKETS], _plasticity(setting.frame)
+    if plasticity is None:
+        return {}
+    make = Panels(setting, plasticity, tickets)
+    by_search: dict[tuple[float, int | None], list[tuple[Array, Array]]] = {}
+    for key, part in groups(setting.frame, with_all_shifts=False):
+        pair = (make.panel(part, plasticity), make.panel(part, tickets))
+        by_search.setdefault(key[1:], []).append(pair)
     return {
-        (ALL_SHIFTS, *search): link([(one.measured, one.tickets) for one in own], confidence)
-        for search, own in by_search.items()
-        if len(own) > 1
+        (ALL_SHIFTS, *search): link(pairs, confidence)
+        for search, pairs in by_search.items()
+        if len(pairs) > 1
     }

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from raylot.analysis import output
-from raylot.analysis.primary import Findings, Search
+from raylot.analysis.primary import Findings, Search, pooled
 from raylot.analysis.statistics.intervals import Mean
 from raylot.analysis.statistics.link import Link
 from raylot.analysis.tables.observations import PLACE, SETTING, Setting
@@ -67,7 +67,7 @@ def table(found: Iterable[tuple[Setting, str, Findings]]) -> pd.DataFrame:
             }
         for search in [*findings.searches, *findings.controls]:
             rows.append(place | _of(search))
-        for (shift, sparsity, rounds), link in findings.pooled.items():
+        for (shift, sparsity, rounds), link in pooled(setting, findings.confidence).items():
             which = {"shift": shift, "sparsity": sparsity, "rounds": rounds}
             rows.append(place | which | _link(link))
     return output.frame_of(rows, COLUMNS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import fill
 from typing import Any
 
 import pandas as pd
@@ -17,6 +18,9 @@ from raylot.analysis.statistics.intervals import CENTERS, MANY_SEEDS, Center
 from raylot.analysis.tables.measures import ALL_SHIFTS, measure
 from raylot.analysis.tables.observations import Setting, groups, search_labels
 from raylot.analysis.words import correlation, counted, p_value
+
+#: Width of a column of the primary pair's table.
+_COLUMN = 16
 
 
 def print_setting(
@@ -51,8 +55,8 @@ def print_setting(
     console.print(
         f"{kind} of {tickets.label} with {plasticity.label}, with {100 * found.confidence:g}% "
         "bootstrap interval over seeds, and p of a t test over seeds, corrected for "
-        f"{rows['tests'].max()} tests (Benjamini-Hochberg). All but Spearman's and Pearson's "
-        "remove a trend only if it is a straight line\n"
+        f"{rows['tests'].max()} tests (Benjamini-Hochberg). A bend that all seeds share makes any "
+        "two measures correlate in all these ways\n"
     )
     if (rows["pairing"] == "previous").any():
         console.print("Performance is that on the task before each snapshot's.\n")
@@ -77,12 +81,16 @@ def cell(row: Mapping[Any, Any]) -> str:
 
 def _primary(found: Findings) -> Table:
     """A line per shift and sparsity, an interval below its figure."""
-    table = plain_table(padding=1)
-    for heading in headings(found):
-        table.add_column(heading, overflow="fold")
-    for cells in lines(found):
-        table.add_row(*(cell.replace(" [", "\n[").replace("] p", "]\np") for cell in cells))
+    table = plain_table(*(fill(heading, _COLUMN) for heading in headings(found)), padding=1)
+    for place, *cells in lines(found):
+        table.add_row(fill(place, _COLUMN), *map(_below_each_other, cells))
     return table
+
+
+def _below_each_other(cell: str) -> str:
+    """``+.040``, ``[+.029, +.051]`` and ``p .150``, each on a line."""
+    lines = cell.replace(" [", "\n[").replace("] p", "]\np")
+    return lines.replace("+0.", "+.").replace("-0.", "-.")
 
 
 def _reading(seeds: int, center: Center) -> str:
