@@ -394,6 +394,10 @@ class TicketOptions(PruningOptions, title="tickets"):
         4, "tickets per snapshot and sparsity; they differ in data order", common=True,
         ge=1, le=1000, role="extent",
     )  # fmt: skip
+    untrained_masks: int = option(
+        1, "masks of the snapshot's own largest magnitudes at a ticket's layer densities, chosen "
+        "without training, as control", ge=0, le=1000, role="extent",
+    )  # fmt: skip
     random_masks: int | None = option(
         None, "random masks of the same layer densities, as control; none given: as many as "
         "tickets", ge=0, le=1000, role="extent",
@@ -454,7 +458,8 @@ class TicketSearchOptions(TrainingOptions, TicketOptions):
     @property
     def control_count(self) -> int:
         """Networks trained as controls, beside the dense ones."""
-        return self.random_mask_count + self.shuffled_masks + self.reinit_tickets
+        others = self.untrained_masks + self.shuffled_masks + self.reinit_tickets
+        return self.random_mask_count + others
 
     @property
     def trainings(self) -> int:

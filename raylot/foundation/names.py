@@ -13,6 +13,7 @@ PERFORMANCE = ("test_accuracy", "online_accuracy", "learning_speed")
 
 #: Values of the column ``control`` of the table ``tickets``.
 TICKET, DENSE, RANDOM, SHUFFLED, REINIT = "ticket", "dense", "random", "shuffled", "reinit"
+UNTRAINED = "untrained"
 
 #: A figure from fewer seeds than this comes with a warning.
 ENOUGH_SEEDS = 3

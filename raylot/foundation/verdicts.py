@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from raylot.foundation.names import UNTRAINED
+
 
 @dataclass(frozen=True)
 class Accuracies:
@@ -23,6 +25,7 @@ class Accuracies:
     Attributes:
         tickets: per ticket, trained from the snapshot.
         dense: of the dense network, per ticket's data order.
+        untrained: per mask of the snapshot's own largest magnitudes.
         random: per random mask.
         shuffled: per mask shuffled within its layers.
         reinit: per ticket trained from a fresh initialisation.
@@ -31,6 +34,7 @@ class Accuracies:
 
     tickets: Sequence[float]
     dense: Sequence[float]
+    untrained: Sequence[float] = ()
     random: Sequence[float] = ()
     shuffled: Sequence[float] = ()
     reinit: Sequence[float] = ()
@@ -86,10 +90,13 @@ def summary(accuracies: Accuracies, overlaps: pd.DataFrame, tolerance: float) ->
 
     Args:
         accuracies: of the search.
-        overlaps: of whole networks: ticket_a, ticket_b, jaccard, chance, corrected, a row for each
-            pair.
+        overlaps: of whole networks: compared_with, ticket_a, ticket_b, jaccard, chance, corrected,
+            beyond_untrained (may be missing); a row for each pair of tickets, and for each ticket
+            and its untrained mask.
         tolerance: see `wins`.
     """
+    is_untrained = overlaps["compared_with"] == UNTRAINED
+    untrained, overlaps = overlaps[is_untrained], overlaps[~is_untrained]
     count, winning = len(accuracies.tickets), wins(accuracies, tolerance)
     matrix, winners = overlap_matrix(overlaps, count), np.flatnonzero(winning)
     return {
@@ -102,12 +109,18 @@ def summary(accuracies: Accuracies, overlaps: pd.DataFrame, tolerance: float) ->
         "overlap_std": overlaps["jaccard"].std(),
         "overlap_chance": overlaps["chance"].mean(),
         "overlap_corrected": overlaps["corrected"].mean(),
+        "overlap_untrained": untrained["jaccard"].mean(),
+        "overlap_beyond_untrained": overlaps.get("beyond_untrained", _NONE).mean(),
         "dense_accuracy": statistics.fmean(accuracies.dense),
         "ticket_accuracy": statistics.fmean(accuracies.tickets),
+        "untrained_accuracy": _mean_or_nan(accuracies.untrained),
         "random_accuracy": _mean_or_nan(accuracies.random),
         "shuffled_accuracy": _mean_or_nan(accuracies.shuffled),
         "reinit_accuracy": _mean_or_nan(accuracies.reinit),
     }
+
+
+_NONE = pd.Series(dtype=float)
 
 
 def _mean_or_nan(values: Sequence[float]) -> float:

@@ -143,6 +143,19 @@ def keep_highest(scores: Tensor, mask: Tensor, survivors: int) -> Tensor:
     return kept.view_as(mask)
 
 
+def magnitude_masks(weights: Mapping[str, Tensor], like: Masks) -> Masks:
+    """Returns masks of the largest |w| of each layer, as many as other masks keep there.
+
+    Args:
+        weights: values by name, in the shapes of the masks; others are ignored.
+        like: decides how many weights of each layer survive.
+    """
+    return {
+        name: keep_highest(weights[name].abs(), torch.ones_like(mask), int(mask.sum()))
+        for name, mask in like.items()
+    }
+
+
 def random_masks_like(masks: Masks, key: RandomKey) -> Masks:
     """Returns random masks with exactly as many survivors in each layer."""
 

@@ -63,7 +63,7 @@ _LIKENESS = {
 #: Table name -> column name -> Arrow type. One row per: finished run (runs), run and task
 #: (tasks), snapshot, layer and metric (plasticity), snapshot or fresh network and probe task
 #: (probes), snapshot, sparsity, ticket and round
-#: (tickets), snapshot, sparsity, pair of tickets and layer (overlaps), snapshot, sparsity,
+#: (tickets), snapshot, sparsity, pair of masks and layer (overlaps), snapshot, sparsity,
 #: selection and layer (plastic_parameters), snapshot and sparsity (snapshots). Fractions,
 #: accuracies among them, lie in [0, 1]; losses are in nats.
 SCHEMAS: dict[str, dict[str, pa.DataType]] = {
@@ -130,7 +130,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "tickets": {
         **IDENTITY,
         **_SNAPSHOT,
-        "control": pa.string(),  # ticket (no control), dense, random, shuffled, reinit
+        "control": pa.string(),  # ticket (no control), dense, untrained, random, reinit
         "ticket": pa.int64(),
         "round": pa.int64(),  # times its mask was pruned
         "density": pa.float64(),
@@ -144,9 +144,13 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         **IDENTITY,
         **_SNAPSHOT,
         "layer": pa.string(),  # all: over the whole network
+        "compared_with": pa.string(),  # ticket b; or untrained: the untrained mask of ticket b
         "ticket_a": pa.int64(),
         "ticket_b": pa.int64(),
         **_LIKENESS,
+        # of two tickets: chance level of what each shares with its untrained mask
+        "chance_untrained": pa.float64(),
+        "beyond_untrained": pa.float64(),  # (jaccard - this) / (1 - this)
     },
     "plastic_parameters": {
         **IDENTITY,
@@ -175,8 +179,11 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "overlap_std": pa.float64(),
         "overlap_chance": pa.float64(),
         "overlap_corrected": pa.float64(),
+        "overlap_untrained": pa.float64(),
+        "overlap_beyond_untrained": pa.float64(),
         "dense_accuracy": pa.float64(),
         "ticket_accuracy": pa.float64(),
+        "untrained_accuracy": pa.float64(),
         "random_accuracy": pa.float64(),
         "shuffled_accuracy": pa.float64(),
         "reinit_accuracy": pa.float64(),

@@ -15,6 +15,7 @@ from raylot.foundation.names import (
     REINIT,
     SHUFFLED,
     TICKET,
+    UNTRAINED,
     WHOLE_NETWORK,
 )
 from raylot.masks.overlap import pairwise_overlaps
@@ -30,6 +31,7 @@ _GRADIENTS = "gradient/"
 
 #: Option that says how many networks a control has -> the control, and what training them is.
 _CONTROLS = {
+    "untrained_masks": (UNTRAINED, "untrained masks"),
     "random_masks": (RANDOM, "random masks"),
     "shuffled_masks": (SHUFFLED, "shuffled masks"),
     "reinit_tickets": (REINIT, "re-initialised tickets"),
@@ -39,7 +41,7 @@ _CONTROLS = {
 _COUNTS = ("tickets", *_CONTROLS)
 
 #: Rows of ``tickets`` are in this order, however the search has grown.
-_ORDER = (DENSE, TICKET, RANDOM, SHUFFLED, REINIT)
+_ORDER = (DENSE, TICKET, UNTRAINED, RANDOM, SHUFFLED, REINIT)
 
 _PLASTIC = "plastic parameters"
 
@@ -200,7 +202,9 @@ class TicketsTrial(RunTrainable):
         self._note_remarks()
         rows = self.state.rows["tickets"]
         rows.sort(key=lambda row: (_ORDER.index(row["control"]), row["round"], row["ticket"]))
-        found = Tickets.from_rows(self._search.masks, rows, self.run)
+        search = self._search
+        untrained = [search.untrained_masks(ticket) for ticket in range(self.run.tickets)]
+        found = Tickets.from_rows(search.masks, rows, self.run, untrained=untrained)
         last_round = [
             row for row in rows
             if row["control"] == TICKET and row["round"] == self.run.round_count
@@ -214,7 +218,7 @@ class TicketsTrial(RunTrainable):
         new = {path: own for path, own in left.items() if path not in self.state.artifacts}
         self.write_artifacts(new)
         setting = {**self._place(), "protocol": self.run.protocol, "rounds": self.run.rounds}
-        overlaps: list[dict[str, Any]] = found.overlaps(per_layer=True).to_dict("records")  # type: ignore[assignment]
+        overlaps: list[dict[str, Any]] = found.overlap_rows.to_dict("records")  # type: ignore[assignment]
         summary = found.summary()
         plastic = plastic_overlaps(gradients, found.masks, self.run.plastic_density == "layer")
         self.state.rows |= {

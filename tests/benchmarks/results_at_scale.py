@@ -200,7 +200,14 @@ def _tickets_tables(
                 "corrected": (jaccard - chance) / (1 - chance)}  # fmt: skip
 
     overlaps: list[dict[str, Any]] = [
-        {**place, "layer": layer, "ticket_a": a, "ticket_b": b, **overlap()}
+        {
+            **place,
+            "layer": layer,
+            "compared_with": "ticket",
+            "ticket_a": a,
+            "ticket_b": b,
+            **overlap(),
+        }
         for a, b in itertools.combinations(range(run.tickets), 2)
         for layer in _WEIGHTS
     ]

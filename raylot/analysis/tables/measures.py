@@ -48,6 +48,12 @@ TICKET_MEASURES: dict[str, Measure] = {
                 "variety of winning tickets"),
         Measure("overlap_mean", "mean pairwise overlap", "Jaccard index", -1, _VARIETY),
         Measure("overlap_corrected", "chance-corrected overlap", "1 = same mask", -1, _VARIETY),
+        # Late in a stream the snapshot's own magnitudes decide most of a ticket's mask, and so how
+        # alike tickets are: the first says how far, the second what remains without that.
+        Measure("overlap_untrained", "overlap with the untrained mask", "Jaccard index", -1,
+                "share of the masks that training chooses"),
+        Measure("overlap_beyond_untrained", "overlap beyond the untrained mask's", "1 = same mask",
+                -1, _VARIETY),
         Measure("winning_tickets", "winning tickets", "number", 1, "number of winning tickets"),
         Measure("ticket_accuracy", "ticket accuracy", "fraction", 1, "accuracy of tickets"),
         Measure("ticket_advantage", "ticket minus dense accuracy", "difference of accuracies", 1,

@@ -59,13 +59,14 @@ _STATUS = ("finished", "diverged", "failed")
 
 _WORDS = (
     "run_id", "dataset", "network", "shift", "intervention", "stream_run_id", "protocol",
-    "subnetwork", "metric", "control", "selection", "trained", "probe_shift",
+    "subnetwork", "metric", "control", "compared_with", "selection", "trained", "probe_shift",
 )  # fmt: skip
 _FRACTIONS = [
     name
     for table in ("tasks", "probes", "tickets", "overlaps", "plastic_parameters", "snapshots")
     for name in results.SCHEMAS[table]
-    if name.endswith(("_accuracy", "density", "chance")) or name in ("jaccard", "overlap_mean")
+    if name.endswith(("_accuracy", "density", "chance"))
+    or name in ("jaccard", "overlap_mean", "overlap_untrained", "chance_untrained")
 ]
 #: Column -> its least and its largest value. A stream has a million tasks at most, and a ticket
 #: stream as many again.

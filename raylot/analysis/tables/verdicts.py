@@ -8,7 +8,15 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from raylot.analysis.tables import tables
-from raylot.foundation.names import DENSE, RANDOM, REINIT, SHUFFLED, TICKET, WHOLE_NETWORK
+from raylot.foundation.names import (
+    DENSE,
+    RANDOM,
+    REINIT,
+    SHUFFLED,
+    TICKET,
+    UNTRAINED,
+    WHOLE_NETWORK,
+)
 from raylot.foundation.verdicts import Accuracies, summary
 from raylot.storage import Storage
 
@@ -16,6 +24,7 @@ from raylot.storage import Storage
 _COUNT_OF = {
     TICKET: "tickets",
     DENSE: "tickets",
+    UNTRAINED: "untrained_masks",
     RANDOM: "random_masks",
     SHUFFLED: "shuffled_masks",
     REINIT: "reinit_tickets",
@@ -104,6 +113,7 @@ def _judged(
         accuracies = Accuracies(
             found[TICKET],
             found[DENSE],
+            found[UNTRAINED],
             found[RANDOM],
             found[SHUFFLED],
             found[REINIT],

@@ -24,8 +24,9 @@ from raylot.masks.overlap import pairwise_overlaps
 _bits = st.lists(st.booleans(), min_size=12, max_size=12).map(lambda bits: torch.tensor(bits))
 
 _PAIRS = pd.DataFrame({
-    "ticket_a": [0, 0, 1], "ticket_b": [1, 2, 2], "jaccard": [0.5, 0.0, 0.2],
-    "chance": [0.1, 0.1, 0.1], "corrected": [0.4, -0.1, 0.1],
+    "compared_with": ["ticket"] * 3, "ticket_a": [0, 0, 1], "ticket_b": [1, 2, 2],
+    "jaccard": [0.5, 0.0, 0.2], "chance": [0.1, 0.1, 0.1], "corrected": [0.4, -0.1, 0.1],
+    "beyond_untrained": [0.3, math.nan, 0.1],
 })  # fmt: skip
 
 
@@ -49,6 +50,23 @@ def test_a_summary_by_hand() -> None:
     assert found["winning_ticket_count"] == pytest.approx(math.exp(entropy))
     assert found["random_accuracy"] == 0.5
     assert math.isnan(found["shuffled_accuracy"])
+
+
+def test_overlaps_with_untrained_masks_are_no_pairs_of_tickets() -> None:
+    untrained = pd.DataFrame(
+        {"compared_with": "untrained", "ticket_a": [0, 1, 2], "ticket_b": [0, 1, 2]}
+    ).assign(jaccard=[0.6, 0.7, 0.8])
+    accuracies = Accuracies([0.9] * 3, [0.9], untrained=[0.7, 0.9])
+    found = summary(accuracies, pd.concat([_PAIRS, untrained]), 0.02)
+    plain = summary(accuracies, _PAIRS, 0.02)
+    assert found["overlap_untrained"] == pytest.approx(0.7)
+    assert math.isnan(plain["overlap_untrained"])
+    assert found["overlap_beyond_untrained"] == pytest.approx(0.2)
+    assert found["untrained_accuracy"] == pytest.approx(0.8)
+    rest = found.keys() - {"overlap_untrained"}
+    assert {name: found[name] for name in rest} == pytest.approx(
+        {name: plain[name] for name in rest}, nan_ok=True
+    )
 
 
 def test_no_ticket_may_win() -> None:

@@ -102,13 +102,14 @@ def test_every_round_and_control_has_its_rows() -> None:
     assert seen == (
         [("dense", 0, k) for k in range(3)]
         + [("ticket", r, k) for r in (1, 2) for k in range(3)]
+        + [("untrained", 2, 0)]
         + [("random", 2, k) for k in range(2)]
         + [("shuffled", 2, 0)]
         + [("reinit", 2, k) for k in range(4)]
     )
     densities = [row["density"] for row in found.rows]
     # 72 weights in all: round 1 keeps round(48 * 0.707) + round(24 * 0.707) = 34 + 17
-    assert densities == pytest.approx([1] * 3 + [51 / 72] * 3 + [0.5] * 3 + [0.5] * 7)
+    assert densities == pytest.approx([1] * 3 + [51 / 72] * 3 + [0.5] * 3 + [0.5] * 8)
     assert [len(found.shuffled_accuracies), len(found.reinit_accuracies)] == [1, 4]
 
 

@@ -13,13 +13,14 @@ from raylot.tickets import Tickets, masks_from_tensors, masks_to_tensors
 
 def _tickets(
     accuracies: Sequence[float], *, dense: Sequence[float], random: Sequence[float] = (),
-    shuffled: Sequence[float] = (), reinit: Sequence[float] = (), **options: object,
+    shuffled: Sequence[float] = (), reinit: Sequence[float] = (),
+    untrained: Sequence[float] = (), **options: object,
 ) -> Tickets:  # fmt: skip
     """Tickets with masks that have nothing in common, put together from rows."""
     masks = [{"w": torch.tensor([k == i for i in range(4)])} for k in range(len(accuracies))]
     trainings = {
         ("dense", 0): dense, ("ticket", 1): accuracies, ("random", 1): random,
-        ("shuffled", 1): shuffled, ("reinit", 1): reinit,
+        ("shuffled", 1): shuffled, ("untrained", 1): untrained, ("reinit", 1): reinit,
     }  # fmt: skip
     rows = [
         {"control": control, "round": round_index, "ticket": k, "test_accuracy": accuracy}
@@ -70,12 +71,18 @@ def test_tickets_print_as_one_short_line() -> None:
 
 def test_the_summary_is_means_by_hand() -> None:
     found = _tickets(
-        [0.9, 0.7], dense=[0.6, 0.8], random=[0.1, 0.3], shuffled=[0.2], reinit=[0.4, 0.6]
+        [0.9, 0.7],
+        dense=[0.6, 0.8],
+        random=[0.1, 0.3],
+        shuffled=[0.2],
+        reinit=[0.4, 0.6],
+        untrained=[0.5],
     )
     summary = found.summary()
     assert {name: summary[name] for name in summary if name.endswith("accuracy")} == {
         "dense_accuracy": pytest.approx(0.7),
         "ticket_accuracy": pytest.approx(0.8),
+        "untrained_accuracy": pytest.approx(0.5),
         "random_accuracy": pytest.approx(0.2),
         "shuffled_accuracy": pytest.approx(0.2),
         "reinit_accuracy": pytest.approx(0.5),
