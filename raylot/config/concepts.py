@@ -407,9 +407,9 @@ class TicketOptions(PruningOptions, title="tickets"):
         accepts="a number in (0, 1], or none for the tickets' layer densities",
         gt=0, le=1, off=None, role="search",
     )  # fmt: skip
-    shuffled_masks: int = option(
-        0, "tickets' masks shuffled within each layer, as control", ge=0, le=1000, off=0,
-        role="extent",
+    rewired_masks: int = option(
+        0, "random masks in which each unit keeps its ticket's number of incoming and outgoing "
+        "weights, as control", ge=0, le=1000, role="extent",
     )  # fmt: skip
     reinit_tickets: int = option(
         0, "tickets trained from a fresh initialisation, as control", ge=0, le=1000, off=0,
@@ -417,7 +417,7 @@ class TicketOptions(PruningOptions, title="tickets"):
     )  # fmt: skip
     tolerance: float = option(
         0.01, "a ticket wins if its test accuracy is at most this much (as a fraction of 1) "
-        "below the dense network's, and above every random or shuffled mask's of its layer "
+        "below the dense network's, and above every random mask's of its layer "
         "densities, if there are any", ge=0, le=1, role="verdict",
     )  # fmt: skip
 
@@ -458,7 +458,7 @@ class TicketSearchOptions(TrainingOptions, TicketOptions):
     @property
     def control_count(self) -> int:
         """Networks trained as controls, beside the dense ones."""
-        others = self.untrained_masks + self.shuffled_masks + self.reinit_tickets
+        others = self.untrained_masks + self.rewired_masks + self.reinit_tickets
         return self.random_mask_count + others
 
     @property

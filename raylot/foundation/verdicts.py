@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from raylot.foundation.names import UNTRAINED
+from raylot.foundation.names import (
+    DENSE,
+    RANDOM,
+    REINIT,
+    REWIRED,
+    SHUFFLED,
+    TICKET,
+    UNTRAINED,
+)
 
 
 @dataclass(frozen=True)
@@ -27,30 +35,49 @@ class Accuracies:
         dense: of the dense network, per ticket's data order.
         untrained: per mask of the snapshot's own largest magnitudes.
         random: per random mask.
-        shuffled: per mask shuffled within its layers.
+        comparable: per random mask with a ticket's layer densities.
+        rewired: per random mask that keeps each unit's degrees.
         reinit: per ticket trained from a fresh initialisation.
-        comparable_random: whether random masks have the tickets' layer densities.
     """
 
     tickets: Sequence[float]
     dense: Sequence[float]
     untrained: Sequence[float] = ()
     random: Sequence[float] = ()
-    shuffled: Sequence[float] = ()
+    comparable: Sequence[float] = ()
+    rewired: Sequence[float] = ()
     reinit: Sequence[float] = ()
-    comparable_random: bool = True
+
+    @classmethod
+    def of(cls, found: Mapping[str, Sequence[float]], random_density: float | None) -> Accuracies:
+        """Sorts accuracies by what was trained.
+
+        Args:
+            found: value of ``control`` in the table ``tickets`` -> accuracies.
+            random_density: of random masks, None if they have the tickets' layer densities.
+        """
+        own = [*found.get(RANDOM, ())]
+        # Earlier commits wrote a second control of the same distribution.
+        comparable = [*(own if random_density is None else ()), *found.get(SHUFFLED, ())]
+        return cls(
+            tickets=found[TICKET],
+            dense=found[DENSE],
+            untrained=found.get(UNTRAINED, ()),
+            random=comparable if random_density is None else own,
+            comparable=comparable,
+            rewired=found.get(REWIRED, ()),
+            reinit=found.get(REINIT, ()),
+        )
 
 
 def wins(accuracies: Accuracies, tolerance: float) -> list[bool]:
     """Returns for each ticket whether it wins.
 
     A ticket wins if its test accuracy is at most ``tolerance`` below the dense networks' mean, and
-    above that of every random mask with a ticket's layer densities. These are the shuffled masks,
-    and the random masks unless they have a density of their own.
+    above that of every random mask with a ticket's layer densities.
     """
     required = statistics.fmean(accuracies.dense) - tolerance
-    chance = [*accuracies.shuffled, *(accuracies.random if accuracies.comparable_random else ())]
-    best_random = max(filter(math.isfinite, chance), default=float("-inf"))
+    best_random = max(filter(math.isfinite, accuracies.comparable), default=float("-inf"))
     return [accuracy >= required and accuracy > best_random for accuracy in accuracies.tickets]
 
 
@@ -115,7 +142,7 @@ def summary(accuracies: Accuracies, overlaps: pd.DataFrame, tolerance: float) ->
         "ticket_accuracy": statistics.fmean(accuracies.tickets),
         "untrained_accuracy": _mean_or_nan(accuracies.untrained),
         "random_accuracy": _mean_or_nan(accuracies.random),
-        "shuffled_accuracy": _mean_or_nan(accuracies.shuffled),
+        "rewired_accuracy": _mean_or_nan(accuracies.rewired),
         "reinit_accuracy": _mean_or_nan(accuracies.reinit),
     }
 

@@ -167,11 +167,6 @@ def random_masks_like(masks: Masks, key: RandomKey) -> Masks:
     return _drawn(masks, key, draw)
 
 
-def shuffled_masks(masks: Masks, key: RandomKey) -> Masks:
-    """Permutes the entries of each mask at random."""
-    return _drawn(masks, key, lambda mask, generator: mask[generator.permutation(len(mask))])
-
-
 def independent_masks(masks: Masks, density: float, key: RandomKey) -> Masks:
     """Returns random masks that keep each weight independently of the others.
 

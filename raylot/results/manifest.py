@@ -78,7 +78,7 @@ class Manifest(BaseModel):
     tickets: int | None = None
     untrained_masks: int = 0
     random_masks: int | None = None
-    shuffled_masks: int | None = None
+    rewired_masks: int = 0
     reinit_tickets: int | None = None
     tolerance: float | None = None
     ticket_tasks: int | None = None

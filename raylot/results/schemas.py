@@ -130,7 +130,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "tickets": {
         **IDENTITY,
         **_SNAPSHOT,
-        "control": pa.string(),  # ticket (no control), dense, untrained, random, reinit
+        "control": pa.string(),  # ticket (no control), dense, untrained, random, rewired, reinit
         "ticket": pa.int64(),
         "round": pa.int64(),  # times its mask was pruned
         "density": pa.float64(),
@@ -185,7 +185,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "ticket_accuracy": pa.float64(),
         "untrained_accuracy": pa.float64(),
         "random_accuracy": pa.float64(),
-        "shuffled_accuracy": pa.float64(),
+        "rewired_accuracy": pa.float64(),
         "reinit_accuracy": pa.float64(),
         # the stream's own performance on the snapshot's task
         **dict.fromkeys(PERFORMANCE, pa.float64()),

@@ -47,7 +47,7 @@ def find_tickets(
     untrained_masks: int = 1,
     random_masks: int | None = None,
     random_density: float | None = None,
-    shuffled_masks: int = 0,
+    rewired_masks: int = 0,
     reinit_tickets: int = 0,
     tolerance: float = 0.01,
     seed: int = 0,
@@ -93,7 +93,8 @@ def find_tickets(
         random_masks: how many random masks of the same layer densities to train for comparison;
             None: as many as tickets.
         random_density: random masks keep each weight with this probability instead.
-        shuffled_masks: how many tickets to train with masks shuffled within each layer.
+        rewired_masks: how many random masks to train in which each unit keeps its ticket's number
+            of incoming and outgoing weights, at most ``count``.
         reinit_tickets: how many tickets to train from a fresh initialisation, which each module's
             ``reset_parameters`` draws.
         tolerance: see `Tickets.wins`.
@@ -115,7 +116,7 @@ def find_tickets(
         momentum=momentum, weight_decay=weight_decay, criterion=criterion,
         rewind_steps=rewind_steps, output_rate=output_rate,
         untrained_masks=untrained_masks, random_masks=random_masks,
-        random_density=random_density, shuffled_masks=shuffled_masks,
+        random_density=random_density, rewired_masks=rewired_masks,
         reinit_tickets=reinit_tickets, tolerance=tolerance, device=device, engine=engine,
     )  # fmt: skip
     check_task(task)

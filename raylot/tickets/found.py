@@ -15,15 +15,7 @@ from torch import Tensor
 from raylot.config import TicketSearchOptions
 from raylot.foundation import verdicts
 from raylot.foundation.errors import OptionError, shown
-from raylot.foundation.names import (
-    DENSE,
-    RANDOM,
-    REINIT,
-    SHUFFLED,
-    TICKET,
-    UNTRAINED,
-    WHOLE_NETWORK,
-)
+from raylot.foundation.names import DENSE, TICKET, UNTRAINED, WHOLE_NETWORK
 from raylot.foundation.verdicts import Accuracies
 from raylot.masks.overlap import overlaps_with_untrained, pairwise_overlaps
 from raylot.masks.pruning import density, prunable_share
@@ -36,13 +28,7 @@ class Tickets:
 
     Attributes:
         masks: per ticket, ``{parameter name: boolean tensor}``, True for survivors, on the CPU.
-        accuracies: test accuracy per ticket, trained from the snapshot, in [0, 1].
-        dense_accuracies: test accuracy of the dense network, per ticket's data order.
-        untrained_accuracies: test accuracy per mask of the snapshot's own largest magnitudes.
-        random_accuracies: test accuracy per random mask.
-        shuffled_accuracies: test accuracy per mask shuffled within its layers.
-        reinit_accuracies: test accuracy per ticket trained from a fresh initialisation.
-        comparable_random_masks: whether random masks have the tickets' layer densities.
+        trained: test accuracies of the tickets, the dense network and the controls.
         tolerance: how far below the dense network's mean accuracy a ticket may be and still win.
         rows: every training, as rows of the ``tickets`` table without identity.
         untrained: per ticket, the masks of the largest magnitudes of the state that it starts from,
@@ -51,13 +37,7 @@ class Tickets:
     """
 
     masks: list[Masks]
-    accuracies: list[float]
-    dense_accuracies: list[float]
-    untrained_accuracies: list[float]
-    random_accuracies: list[float]
-    shuffled_accuracies: list[float]
-    reinit_accuracies: list[float]
-    comparable_random_masks: bool
+    trained: Accuracies
     tolerance: float
     rows: list[dict[str, Any]]
     untrained: list[Masks] = field(default_factory=list)
@@ -75,23 +55,14 @@ class Tickets:
     ) -> Tickets:
         """Makes tickets from the rows that a finished `TicketSearch` returned."""
         last = max(row["round"] for row in rows)
-
-        def accuracies(control: str, round_index: int) -> list[float]:
-            return [
-                row["test_accuracy"]
-                for row in rows
-                if row["control"] == control and row["round"] == round_index
-            ]
+        found: dict[str, list[float]] = {}
+        for row in rows:
+            if row["round"] == (0 if row["control"] == DENSE else last):
+                found.setdefault(row["control"], []).append(row["test_accuracy"])
 
         return cls(
             masks=_on_cpu(masks),
-            accuracies=accuracies(TICKET, last),
-            dense_accuracies=accuracies(DENSE, 0),
-            untrained_accuracies=accuracies(UNTRAINED, last),
-            random_accuracies=accuracies(RANDOM, last),
-            shuffled_accuracies=accuracies(SHUFFLED, last),
-            reinit_accuracies=accuracies(REINIT, last),
-            comparable_random_masks=options.random_density is None,
+            trained=Accuracies.of(found, options.random_density),
             tolerance=options.tolerance,
             rows=[dict(row) for row in rows],
             untrained=_on_cpu(untrained),
@@ -106,9 +77,39 @@ class Tickets:
         )
 
     @property
+    def accuracies(self) -> list[float]:
+        """Test accuracy per ticket, trained from the snapshot, in [0, 1]."""
+        return list(self.trained.tickets)
+
+    @property
+    def dense_accuracies(self) -> list[float]:
+        """Test accuracy of the dense network, per ticket's data order."""
+        return list(self.trained.dense)
+
+    @property
+    def untrained_accuracies(self) -> list[float]:
+        """Test accuracy per mask of the snapshot's own largest magnitudes."""
+        return list(self.trained.untrained)
+
+    @property
+    def random_accuracies(self) -> list[float]:
+        """Test accuracy per random mask."""
+        return list(self.trained.random)
+
+    @property
+    def rewired_accuracies(self) -> list[float]:
+        """Test accuracy per random mask that keeps each unit's degrees."""
+        return list(self.trained.rewired)
+
+    @property
+    def reinit_accuracies(self) -> list[float]:
+        """Test accuracy per ticket trained from a fresh initialisation."""
+        return list(self.trained.reinit)
+
+    @property
     def wins(self) -> list[bool]:
         """Per ticket, whether it wins: see `raylot.foundation.verdicts.wins`."""
-        return verdicts.wins(self._verdict_accuracies, self.tolerance)
+        return verdicts.wins(self.trained, self.tolerance)
 
     @property
     def density(self) -> float:
@@ -159,16 +160,8 @@ class Tickets:
     def summary(self) -> dict[str, Any]:
         """Returns the columns of the ``snapshots`` table that come from these tickets."""
         whole = self.overlap_rows[self.overlap_rows["layer"] == WHOLE_NETWORK]
-        verdict = verdicts.summary(self._verdict_accuracies, whole, self.tolerance)
+        verdict = verdicts.summary(self.trained, whole, self.tolerance)
         return {"density": self.density} | verdict
-
-    @property
-    def _verdict_accuracies(self) -> Accuracies:
-        return Accuracies(
-            self.accuracies, self.dense_accuracies, self.untrained_accuracies,
-            self.random_accuracies, self.shuffled_accuracies, self.reinit_accuracies,
-            self.comparable_random_masks,
-        )  # fmt: skip
 
     @functools.cached_property
     def overlap_rows(self) -> pd.DataFrame:

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from raylot import networks
 from raylot.config import TicketSearchOptions
 from raylot.foundation.errors import OptionError
-from raylot.foundation.names import DENSE, RANDOM, REINIT, SHUFFLED, TICKET, UNTRAINED
+from raylot.foundation.names import DENSE, RANDOM, REINIT, REWIRED, TICKET, UNTRAINED
 from raylot.foundation.randomness import RandomKey
 from raylot.masks import pruning
 from raylot.masks.criteria import CRITERIA
+from raylot.masks.rewiring import rewired_masks
 from raylot.networks.initialisation import reinitialised, why_not_reinitialised
 from raylot.networks.prunable import Prunable
 from raylot.tasks import Task
@@ -119,7 +120,7 @@ class TicketSearch:
         counts = {
             UNTRAINED: self.options.untrained_masks,
             RANDOM: self.options.random_mask_count,
-            SHUFFLED: self.options.shuffled_masks,
+            REWIRED: self.options.rewired_masks,
             REINIT: self.options.reinit_tickets,
         }
         return {control: count for control, count in counts.items() if count}
@@ -190,8 +191,8 @@ class TicketSearch:
             indices: which of its networks; None: all.
             control: ``"untrained"``: the largest magnitudes that the ticket starts from, as many
                 per layer as it keeps; ``"random"``: random masks with as many survivors per layer
-                (or each weight kept with the probability ``random_density``); ``"shuffled"``: the
-                ticket's masks shuffled within each layer; ``"reinit"``: its masks on a fresh
+                (or each weight kept with the probability ``random_density``); ``"rewired"``: random
+                masks in which each unit keeps its degrees; ``"reinit"``: its masks on a fresh
                 initialisation.
         """
         plans = []
@@ -216,8 +217,8 @@ class TicketSearch:
         if control == UNTRAINED:
             return self.untrained_masks(self._followed(index))
         key = self._key.child(f"{control} mask", index)
-        if control == SHUFFLED:
-            return pruning.shuffled_masks(like, key)
+        if control == REWIRED:
+            return rewired_masks(like, key)
         if self.options.random_density is not None:
             return pruning.independent_masks(like, self.options.random_density, key)
         return pruning.random_masks_like(like, key)

@@ -13,6 +13,7 @@ from raylot.foundation.names import (
     DENSE,
     RANDOM,
     REINIT,
+    REWIRED,
     SHUFFLED,
     TICKET,
     UNTRAINED,
@@ -33,7 +34,7 @@ _GRADIENTS = "gradient/"
 _CONTROLS = {
     "untrained_masks": (UNTRAINED, "untrained masks"),
     "random_masks": (RANDOM, "random masks"),
-    "shuffled_masks": (SHUFFLED, "shuffled masks"),
+    "rewired_masks": (REWIRED, "rewired masks"),
     "reinit_tickets": (REINIT, "re-initialised tickets"),
 }
 
@@ -41,7 +42,7 @@ _CONTROLS = {
 _COUNTS = ("tickets", *_CONTROLS)
 
 #: Rows of ``tickets`` are in this order, however the search has grown.
-_ORDER = (DENSE, TICKET, UNTRAINED, RANDOM, SHUFFLED, REINIT)
+_ORDER = (DENSE, TICKET, UNTRAINED, RANDOM, SHUFFLED, REWIRED, REINIT)
 
 _PLASTIC = "plastic parameters"
 

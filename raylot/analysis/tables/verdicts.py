@@ -8,27 +8,12 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from raylot.analysis.tables import tables
-from raylot.foundation.names import (
-    DENSE,
-    RANDOM,
-    REINIT,
-    SHUFFLED,
-    TICKET,
-    UNTRAINED,
-    WHOLE_NETWORK,
-)
+from raylot.foundation.names import DENSE, RANDOM, TICKET, WHOLE_NETWORK
 from raylot.foundation.verdicts import Accuracies, summary
 from raylot.storage import Storage
 
-#: What a search trains -> the option that says how many of it.
-_COUNT_OF = {
-    TICKET: "tickets",
-    DENSE: "tickets",
-    UNTRAINED: "untrained_masks",
-    RANDOM: "random_masks",
-    SHUFFLED: "shuffled_masks",
-    REINIT: "reinit_tickets",
-}
+#: What a search trains -> the option that says how many of it, where verdicts depend on that.
+_COUNT_OF = {TICKET: "tickets", DENSE: "tickets", RANDOM: "random_masks"}
 
 _COUNTS = list(dict.fromkeys(_COUNT_OF.values()))
 
@@ -36,7 +21,7 @@ _COUNTS = list(dict.fromkeys(_COUNT_OF.values()))
 def judged_alike(storage: Storage, snapshots: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Returns rows of ``snapshots`` with verdicts made again where searches of a protocol differ.
 
-    A search that has more tickets or controls than others is judged by as many as all have. The
+    A search that has more tickets or random masks than others is judged by as many as all have. The
     tolerance is the one at which most searches were judged.
 
     Args:
@@ -90,7 +75,7 @@ def _judged(
 
     Args:
         storage: of the sweep.
-        again: run_id -> with how many tickets and controls, and at which tolerance.
+        again: run_id -> with how many tickets and random masks, and at which tolerance.
         densities: run_id -> of random masks that have a density of their own.
     """
     trained = tables.read(storage, "tickets").sort_values("ticket")
@@ -105,20 +90,12 @@ def _judged(
         rows = by_run[run_id]
         rows = rows[(rows["round"] == rows["round"].max()) | (rows["control"] == DENSE)]
         first = {
-            control: rows[rows["control"] == control].head(int(wanted[count]))
-            for control, count in _COUNT_OF.items()
+            control: own.head(int(wanted[_COUNT_OF[control]])) if control in _COUNT_OF else own
+            for control, own in rows.groupby("control")
         }
-        found = {control: own["test_accuracy"].tolist() for control, own in first.items()}
-        is_comparable = bool(pd.isna(densities[run_id]))
-        accuracies = Accuracies(
-            found[TICKET],
-            found[DENSE],
-            found[UNTRAINED],
-            found[RANDOM],
-            found[SHUFFLED],
-            found[REINIT],
-            is_comparable,
-        )
+        found = {str(control): own["test_accuracy"].tolist() for control, own in first.items()}
+        own_density = None if pd.isna(densities[run_id]) else float(densities[run_id])
+        accuracies = Accuracies.of(found, own_density)
         pairs = pairs_by_run.get(run_id, overlaps.head(0))
         pairs = pairs[(pairs[["ticket_a", "ticket_b"]] < wanted["tickets"]).all(axis=1)]
         verdict = summary(accuracies, pairs, wanted["tolerance"])

@@ -285,7 +285,7 @@ ROLES = {
         weight_decay epochs batch_size drop_last carry_optimizer seed seeds search plugins
         versions""",
     "extent": """
-        tasks snapshots tickets untrained_masks random_masks shuffled_masks reinit_tickets
+        tasks snapshots tickets untrained_masks random_masks rewired_masks reinit_tickets
         ticket_tasks ticket_snapshots subnetworks stream_sparsities stream_snapshots
         probe_tasks""",
     "search": """

@@ -122,7 +122,7 @@ CHANGED: dict[str, Any] = {
     "untrained_masks": 0,
     "random_masks": 1,
     "random_density": 0.05,
-    "shuffled_masks": 1,
+    "rewired_masks": 1,
     "reinit_tickets": 1,
     "plastic_task": "unshifted",
     "plastic_scaling": "standardize",
@@ -173,7 +173,7 @@ def test_every_option_but_those_that_grow_changes_the_identity(name: str, value:
 
 
 def test_what_grows_is_how_much_of_a_kind_there_is_and_how_it_is_judged() -> None:
-    counts = {"tickets", "untrained_masks", "random_masks", "shuffled_masks", "reinit_tickets"}
+    counts = {"tickets", "untrained_masks", "random_masks", "rewired_masks", "reinit_tickets"}
     assert StreamRun.growing == {"tasks", "snapshots"}
     assert TicketsRun.growing == {*counts, "tolerance"}
     assert MeasurementRun.growing == {"snapshots"}
@@ -210,7 +210,7 @@ def test_where_a_ticket_stream_starts_and_what_it_learns_is_its_identity(
 @pytest.mark.parametrize("subnetwork", ["dense", "ticket", "random", "reinit"])
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("tickets", 5), ("untrained_masks", 0), ("shuffled_masks", 1), ("tolerance", 0.02),
+    [("tickets", 5), ("untrained_masks", 0), ("rewired_masks", 1), ("tolerance", 0.02),
      ("tasks", 41), ("ticket_tasks", 4), ("ticket_snapshots", (3,))],
 )  # fmt: skip
 def test_a_ticket_stream_is_the_same_however_far_it_its_search_and_its_stream_have_grown(
@@ -506,7 +506,7 @@ def test_training_steps_of_a_stream(options: dict[str, Any], per_task: int, stre
         ({"tickets": 4, "rounds": 3}, 4 * 4 + 1 + 4, 0),
         ({"tickets": 10, "rounds": 10, "untrained_masks": 3}, 10 * 11 + 3 + 10, 0),
         (
-            {"tickets": 5, "rounds": 1, "shuffled_masks": 3, "reinit_tickets": 5},
+            {"tickets": 5, "rounds": 1, "rewired_masks": 3, "reinit_tickets": 5},
             10 + 1 + 5 + 3 + 5,
             0,
         ),

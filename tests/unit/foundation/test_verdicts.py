@@ -34,11 +34,11 @@ def test_a_ticket_wins_near_the_dense_network_and_above_chance() -> None:
     tickets, dense = [0.89, 0.91, 0.95], [0.90, 0.94]
     assert wins(Accuracies(tickets, dense), 0.02) == [False, True, True]
     assert wins(Accuracies(tickets, dense), 0.04) == [True, True, True]
-    assert wins(Accuracies(tickets, dense, random=[0.5, 0.92]), 0.02) == [False, False, True]
-    assert wins(Accuracies(tickets, dense, shuffled=[0.95]), 0.02) == [False, False, False]
-    denser = Accuracies(tickets, dense, random=[0.99], comparable_random=False)
+    assert wins(Accuracies(tickets, dense, comparable=[0.5, 0.92]), 0.02) == [False, False, True]
+    assert wins(Accuracies(tickets, dense, comparable=[0.95]), 0.02) == [False, False, False]
+    denser = Accuracies(tickets, dense, random=[0.99])
     assert wins(denser, 0.02) == [False, True, True]
-    assert wins(Accuracies(tickets, dense, random=[math.nan]), 0.02) == [False, True, True]
+    assert wins(Accuracies(tickets, dense, comparable=[math.nan]), 0.02) == [False, True, True]
 
 
 def test_a_summary_by_hand() -> None:
@@ -49,7 +49,7 @@ def test_a_summary_by_hand() -> None:
     entropy = -(0.6 * math.log(0.6) + 0.4 * math.log(0.4))
     assert found["winning_ticket_count"] == pytest.approx(math.exp(entropy))
     assert found["random_accuracy"] == 0.5
-    assert math.isnan(found["shuffled_accuracy"])
+    assert math.isnan(found["rewired_accuracy"])
 
 
 def test_overlaps_with_untrained_masks_are_no_pairs_of_tickets() -> None:

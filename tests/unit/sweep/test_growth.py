@@ -63,7 +63,7 @@ LONGER_STREAM = (
 LARGER_SEARCH = (
     {"tasks": 1, "snapshots": "0", "tickets": 1, "random_masks": 1},
     {"tasks": 1, "snapshots": "0", "tickets": 3, "untrained_masks": 2, "random_masks": 2,
-     "shuffled_masks": 2, "reinit_tickets": 1, "tolerance": 0.3},
+     "rewired_masks": 2, "reinit_tickets": 1, "tolerance": 0.3},
 )  # fmt: skip
 #: A study, and a wider one, whose only ticket stream grows in both ways.
 LONGER_TICKET_STREAM = (
@@ -193,7 +193,7 @@ def studies(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             "tickets": tickets,
         }
         largest = {
-            "untrained_masks": 2, "random_masks": 3, "shuffled_masks": 2, "reinit_tickets": 2,
+            "untrained_masks": 2, "random_masks": 3, "rewired_masks": 2, "reinit_tickets": 2,
         }  # fmt: skip
         for name, most in largest.items():
             found[name] = count(min(tickets, most if of is None else of[name]))
@@ -353,10 +353,10 @@ def test_a_run_that_was_interrupted_may_be_asked_for_other_counts(
     tmp_path: Path, steps: int, other: str, is_new: bool
 ) -> None:
     """The trial completes what it has begun, and then computes what is new."""
-    begun = {**LONGER_STREAM[1], "tickets": 3, "shuffled_masks": 1}
+    begun = {**LONGER_STREAM[1], "tickets": 3, "rewired_masks": 1}
     others = {
         "more": {**begun, "tasks": 8, "snapshots": "0,1,2,3,5", "tickets": 4, "reinit_tickets": 2},
-        "fewer": {**begun, "tasks": 5, "snapshots": "0,1,3", "tickets": 2, "shuffled_masks": 0},
+        "fewer": {**begun, "tasks": 5, "snapshots": "0,1,3", "tickets": 2, "rewired_masks": 0},
         "the same": begun,
     }  # fmt: skip
     root = tmp_path / "interrupted"

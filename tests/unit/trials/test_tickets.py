@@ -93,13 +93,13 @@ def test_a_damaged_snapshot_is_no_data_and_its_stream_is_named(tmp_path: Path, l
 
 def test_controls_have_their_rows_and_means(tmp_path: Path) -> None:
     run_all(
-        tmp_path, tickets=3, untrained_masks=2, random_masks=1, shuffled_masks=2, reinit_tickets=3
+        tmp_path, tickets=3, untrained_masks=2, random_masks=1, rewired_masks=2, reinit_tickets=3
     )
     tickets = results.read(tmp_path, "tickets")
     controls = tickets[~tickets["control"].isin(["ticket", "dense"])]
     assert (
         controls["control"].tolist()
-        == ["untrained"] * 2 + ["random"] + ["shuffled"] * 2 + ["reinit"] * 3
+        == ["untrained"] * 2 + ["random"] + ["rewired"] * 2 + ["reinit"] * 3
     )
     assert set(controls["round"]) == {2}
     assert controls["wins"].isna().all()

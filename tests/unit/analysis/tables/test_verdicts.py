@@ -16,8 +16,8 @@ from raylot.trials.stream import StreamTrial
 from raylot.trials.tickets import TicketsTrial
 from tests.unit.trials.runs import finish, trial_config
 
-_FEW = {"tickets": 2, "shuffled_masks": 1, "tolerance": 0.2}
-_MANY = {"tickets": 4, "shuffled_masks": 2, "reinit_tickets": 1, "tolerance": 0.0}
+_FEW = {"tickets": 2, "rewired_masks": 1, "tolerance": 0.2}
+_MANY = {"tickets": 4, "rewired_masks": 1, "tolerance": 0.0}
 
 
 def _search(root: Path, seed: int, **options: Any) -> None:
@@ -52,9 +52,8 @@ def test_all_are_judged_alike(
     assert found.loc[run_id].to_dict() == pytest.approx(expected, nan_ok=True, abs=0)
     pd.testing.assert_frame_equal(found.drop(index=run_id), stored.drop(index=run_id))
     assert (
-        "searches differ in tickets, random_masks, shuffled_masks, reinit_tickets, tolerance; all "
-        "are judged with tickets=2, random_masks=2, shuffled_masks=1, reinit_tickets=0, "
-        "tolerance=0.2"
+        "searches differ in tickets, random_masks, tolerance; all are judged with tickets=2, "
+        "random_masks=2, tolerance=0.2"
     ) in caplog.text
 
 
