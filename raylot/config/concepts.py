@@ -416,9 +416,9 @@ class TicketOptions(PruningOptions, title="tickets"):
         role="extent",
     )  # fmt: skip
     tolerance: float = option(
-        0.01, "a ticket wins if its test accuracy is at most this much (as a fraction of 1) "
-        "below the dense network's, and above every random mask's of its layer "
-        "densities, if there are any", ge=0, le=1, role="verdict",
+        0.01, "a ticket wins if its test accuracy is at most this much (as a fraction of 1), or "
+        "one standard error, below the dense network's, and clearly above that of random masks of "
+        "its layer densities, of which at least 3 are needed", ge=0, le=1, role="verdict",
     )  # fmt: skip
 
 

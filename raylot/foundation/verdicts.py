@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from raylot.foundation.names import (
     DENSE,
@@ -38,6 +39,7 @@ class Accuracies:
         comparable: per random mask with a ticket's layer densities.
         rewired: per random mask that keeps each unit's degrees.
         reinit: per ticket trained from a fresh initialisation.
+        test_examples: on how many examples each was measured; None: unknown.
     """
 
     tickets: Sequence[float]
@@ -47,14 +49,21 @@ class Accuracies:
     comparable: Sequence[float] = ()
     rewired: Sequence[float] = ()
     reinit: Sequence[float] = ()
+    test_examples: int | None = None
 
     @classmethod
-    def of(cls, found: Mapping[str, Sequence[float]], random_density: float | None) -> Accuracies:
+    def of(
+        cls,
+        found: Mapping[str, Sequence[float]],
+        random_density: float | None,
+        test_examples: int | None,
+    ) -> Accuracies:
         """Sorts accuracies by what was trained.
 
         Args:
             found: value of ``control`` in the table ``tickets`` -> accuracies.
             random_density: of random masks, None if they have the tickets' layer densities.
+            test_examples: on how many examples each was measured; None: unknown.
         """
         own = [*found.get(RANDOM, ())]
         # Earlier commits wrote a second control of the same distribution.
@@ -67,18 +76,60 @@ class Accuracies:
             comparable=comparable,
             rewired=found.get(REWIRED, ()),
             reinit=found.get(REINIT, ()),
+            test_examples=test_examples,
         )
 
 
-def wins(accuracies: Accuracies, tolerance: float) -> list[bool]:
-    """Returns for each ticket whether it wins.
+#: With fewer comparable random masks, it is not judged which tickets win.
+FEWEST_RANDOM_MASKS = 3
 
-    A ticket wins if its test accuracy is at most ``tolerance`` below the dense networks' mean, and
-    above that of every random mask with a ticket's layer densities.
+_CONFIDENCE = 0.95
+
+
+def wins(accuracies: Accuracies, tolerance: float) -> list[bool] | None:
+    """Returns for each ticket whether it wins; None if that cannot be judged.
+
+    A ticket wins if it is
+
+    - not worse than the dense networks' mean by more than the tolerance, or by one binomial
+      standard error of that accuracy on the test split if this is larger; and
+    - better than random masks with a ticket's layer densities: its accuracy is above each of theirs
+      and above their mean by more than one binomial standard error of it, and above
+      `prediction_limit`.
+
+    It cannot be judged with fewer than `FEWEST_RANDOM_MASKS` such masks, not counting those that
+    diverged, nor without the number of test examples.
+
+    A ticket no better than a random mask wins in at most 5% of cases if accuracies of random masks
+    are normal, binomial or have their longer tail below, as near a ceiling; whatever their
+    distribution, in at most 1 / (n + 1) beside n masks. With a longer tail *above* (exponential)
+    it may be 11% beside up to 6 masks; such accuracies were not seen.
     """
-    required = statistics.fmean(accuracies.dense) - tolerance
-    best_random = max(filter(math.isfinite, accuracies.comparable), default=float("-inf"))
-    return [accuracy >= required and accuracy > best_random for accuracy in accuracies.tickets]
+    masks = [accuracy for accuracy in accuracies.comparable if math.isfinite(accuracy)]
+    examples = accuracies.test_examples
+    if len(masks) < FEWEST_RANDOM_MASKS or not examples:
+        return None
+    dense, chance = statistics.fmean(accuracies.dense), statistics.fmean(masks)
+    required = dense - max(tolerance, _standard_error(dense, examples))
+    to_beat = max(prediction_limit(masks), chance + _standard_error(chance, examples), *masks)
+    return [accuracy >= required and accuracy > to_beat for accuracy in accuracies.tickets]
+
+
+def prediction_limit(values: Sequence[float]) -> float:
+    """Returns the upper one-sided 95% prediction limit for one more value, if they are normal.
+
+    That is mean + t s sqrt(1 + 1 / n) of n values with standard deviation s, with the 0.95 quantile
+    t of Student's distribution with n - 1 degrees of freedom: one more value and the mean differ
+    with the variance s^2 (1 + 1 / n).
+    """
+    n = len(values)
+    spread = statistics.stdev(values) * math.sqrt(1 + 1 / n)
+    return statistics.fmean(values) + float(stdtrit(n - 1, _CONFIDENCE)) * spread
+
+
+def _standard_error(accuracy: float, examples: int) -> float:
+    """Returns the binomial standard error of an accuracy on so many examples."""
+    return math.sqrt(max(0.0, accuracy * (1 - accuracy)) / examples)
 
 
 def overlap_matrix(overlaps: pd.DataFrame, count: int) -> np.ndarray:
@@ -125,13 +176,15 @@ def summary(accuracies: Accuracies, overlaps: pd.DataFrame, tolerance: float) ->
     is_untrained = overlaps["compared_with"] == UNTRAINED
     untrained, overlaps = overlaps[is_untrained], overlaps[~is_untrained]
     count, winning = len(accuracies.tickets), wins(accuracies, tolerance)
-    matrix, winners = overlap_matrix(overlaps, count), np.flatnonzero(winning)
+    matrix, winners = overlap_matrix(overlaps, count), np.flatnonzero(winning or ())
+    is_judged = winning is not None
     return {
         "tickets": count,
         "tolerance": tolerance,
-        "winning_tickets": sum(winning),
+        "test_examples": accuracies.test_examples,
+        "winning_tickets": len(winners) if is_judged else None,
         "ticket_count": effective_count(matrix),
-        "winning_ticket_count": effective_count(matrix[winners][:, winners]),
+        "winning_ticket_count": effective_count(matrix[winners][:, winners]) if is_judged else None,
         "overlap_mean": overlaps["jaccard"].mean(),
         "overlap_std": overlaps["jaccard"].std(),
         "overlap_chance": overlaps["chance"].mean(),

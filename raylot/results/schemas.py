@@ -138,7 +138,9 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "online_accuracy": pa.float64(),
         "test_loss": pa.float64(),
         "test_accuracy": pa.float64(),
-        "wins": pa.bool_(),  # last round of a ticket only
+        "test_examples": pa.int64(),
+        # last round of a ticket only; null where it is not judged
+        "wins": pa.bool_(),
     },
     "overlaps": {
         **IDENTITY,
@@ -172,7 +174,8 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "density": pa.float64(),
         "tickets": pa.int64(),
         "tolerance": pa.float64(),  # of the verdict which tickets win
-        "winning_tickets": pa.int64(),
+        "test_examples": pa.int64(),  # which that verdict needs
+        "winning_tickets": pa.int64(),  # null where it is not judged
         "ticket_count": pa.float64(),
         "winning_ticket_count": pa.float64(),
         "overlap_mean": pa.float64(),

@@ -91,7 +91,7 @@ def find_tickets(
         untrained_masks: how many masks of the network's own largest magnitudes to train for
             comparison, at most ``count``; they differ only in data order.
         random_masks: how many random masks of the same layer densities to train for comparison;
-            None: as many as tickets.
+            None: as many as tickets. With fewer than 3 it is not judged which tickets win.
         random_density: random masks keep each weight with this probability instead.
         rewired_masks: how many random masks to train in which each unit keeps its ticket's number
             of incoming and outgoing weights, at most ``count``.

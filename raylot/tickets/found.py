@@ -62,7 +62,7 @@ class Tickets:
 
         return cls(
             masks=_on_cpu(masks),
-            trained=Accuracies.of(found, options.random_density),
+            trained=Accuracies.of(found, options.random_density, rows[0].get("test_examples")),
             tolerance=options.tolerance,
             rows=[dict(row) for row in rows],
             untrained=_on_cpu(untrained),
@@ -71,9 +71,10 @@ class Tickets:
 
     def __repr__(self) -> str:
         own, dense = statistics.fmean(self.accuracies), statistics.fmean(self.dense_accuracies)
+        won = "not judged" if self.wins is None else f"of which {sum(self.wins)} win"
         return (
-            f"Tickets({len(self.masks)}, of which {sum(self.wins)} win; density "
-            f"{self.density:.3g}; accuracy {own:.3f}, dense {dense:.3f})"
+            f"Tickets({len(self.masks)}, {won}; density {self.density:.3g}; accuracy {own:.3f}, "
+            f"dense {dense:.3f})"
         )
 
     @property
@@ -107,8 +108,12 @@ class Tickets:
         return list(self.trained.reinit)
 
     @property
-    def wins(self) -> list[bool]:
-        """Per ticket, whether it wins: see `raylot.foundation.verdicts.wins`."""
+    def wins(self) -> list[bool] | None:
+        """Per ticket, whether it wins; None if that cannot be judged.
+
+        A ticket wins if it is as accurate as the dense network and better than random masks, of
+        which at least 3 are needed: see `raylot.foundation.verdicts.wins`.
+        """
         return verdicts.wins(self.trained, self.tolerance)
 
     @property
@@ -127,9 +132,10 @@ class Tickets:
         return float(self.summary()["ticket_count"])
 
     @property
-    def winning_ticket_count(self) -> float:
-        """Effective number of distinct tickets among those that win; 0 if none does."""
-        return float(self.summary()["winning_ticket_count"])
+    def winning_ticket_count(self) -> float | None:
+        """Effective number of distinct tickets among those that win; None if that is not judged."""
+        count: float | None = self.summary()["winning_ticket_count"]
+        return count
 
     def overlaps(self, *, per_layer: bool = False, compared_with: str = TICKET) -> pd.DataFrame:
         """Returns the overlap of each pair of masks, and its chance levels.

@@ -304,5 +304,6 @@ class TicketSearch:
             "online_accuracy": result.online_accuracy,
             "test_loss": result.test_loss,
             "test_accuracy": result.test_accuracy,
+            "test_examples": len(self._task.test_labels),
         }
         return row, result

@@ -206,12 +206,9 @@ class TicketsTrial(RunTrainable):
         search = self._search
         untrained = [search.untrained_masks(ticket) for ticket in range(self.run.tickets)]
         found = Tickets.from_rows(search.masks, rows, self.run, untrained=untrained)
-        last_round = [
-            row for row in rows
-            if row["control"] == TICKET and row["round"] == self.run.round_count
-        ]  # fmt: skip
-        for row, wins in zip(last_round, found.wins, strict=True):
-            row["wins"] = wins
+        for row in rows:
+            if row["control"] == TICKET and row["round"] == self.run.round_count:
+                row["wins"] = found.wins and found.wins[row["ticket"]]
         gradients = {name: tensor.cpu() for name, tensor in self._gradients().items()}
         left = {gradients_path(self.run.run_id): gradients}
         for ticket, masks in enumerate(found.masks):

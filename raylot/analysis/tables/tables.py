@@ -77,6 +77,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(_FRACTIONS, (0, 1)),
     **dict.fromkeys(("ticket", "probe_task"), (0, 1_000_000)),
     "learning_speed": (-1, 1),
+    "test_examples": (1, math.inf),
     "seed": (0, 2**63),
     "sparsity": (0, 1),
     "rounds": (1, 1000),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from raylot.analysis.tables import tables
 from raylot.foundation.names import DENSE, RANDOM, TICKET, WHOLE_NETWORK
-from raylot.foundation.verdicts import Accuracies, summary
+from raylot.foundation.verdicts import FEWEST_RANDOM_MASKS, Accuracies, summary
 from raylot.storage import Storage
 
 #: What a search trains -> the option that says how many of it, where verdicts depend on that.
@@ -21,21 +21,27 @@ _COUNTS = list(dict.fromkeys(_COUNT_OF.values()))
 def judged_alike(storage: Storage, snapshots: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Returns rows of ``snapshots`` with verdicts made again where searches of a protocol differ.
 
-    A search that has more tickets or random masks than others is judged by as many as all have. The
-    tolerance is the one at which most searches were judged.
+    A search that has more tickets or random masks than others is judged by as many as all have;
+    searches with too few random masks for a verdict are not counted. The tolerance is the one at
+    which most searches were judged. Verdicts by the rule of earlier commits are made again too, or
+    left open.
 
     Args:
         storage: where the tickets of searches that differ are read.
         snapshots, runs: the tables.
     """
     counts = runs.set_index("run_id")[[*_COUNTS, "random_density"]]
-    known = snapshots[["run_id", "protocol", "tolerance"]].join(counts, on="run_id")
+    known = snapshots[["run_id", "protocol", "tolerance", "test_examples"]].join(
+        counts, on="run_id"
+    )
     again: dict[str, dict[str, float]] = {}
     # A search whose row of ``runs`` is lost keeps its verdict.
     for protocol, part in known.dropna(subset=[*_COUNTS, "tolerance"]).groupby("protocol"):
         same: dict[str, float] = {name: int(part[name].min()) for name in _COUNTS}
+        if (enough := part["random_masks"] >= FEWEST_RANDOM_MASKS).any():
+            same["random_masks"] = int(part.loc[enough, "random_masks"].min())
         same["tolerance"] = float(part["tolerance"].mode().iloc[0])
-        others = (part[[*same]] != pd.Series(same)).any(axis=1)
+        others = (part[[*same]] != pd.Series(same)).any(axis=1) | part["test_examples"].isna()
         again |= dict.fromkeys(part.loc[others, "run_id"], same)
         if differing := [name for name in same if part[name].nunique() > 1]:
             told = ", ".join(f"{name}={same[name]:g}" for name in differing)
@@ -47,7 +53,11 @@ def judged_alike(storage: Storage, snapshots: pd.DataFrame, runs: pd.DataFrame) 
     if not found:
         return snapshots
     judged, columns = pd.DataFrame(found).set_index("run_id"), list(snapshots)
+    # Numbers may be missing now, or be means.
+    numbers = ["winning_tickets", "winning_ticket_count"]
     snapshots = snapshots.set_index("run_id")
+    judged[numbers] = judged[numbers].astype(float)
+    snapshots[numbers] = snapshots[numbers].astype(float)
     snapshots.loc[judged.index, list(judged)] = judged
     return snapshots.reset_index()[columns]
 
@@ -95,9 +105,11 @@ def _judged(
         }
         found = {str(control): own["test_accuracy"].tolist() for control, own in first.items()}
         own_density = None if pd.isna(densities[run_id]) else float(densities[run_id])
-        accuracies = Accuracies.of(found, own_density)
+        examples = rows["test_examples"].max()
+        accuracies = Accuracies.of(found, own_density, None if pd.isna(examples) else int(examples))
         pairs = pairs_by_run.get(run_id, overlaps.head(0))
         pairs = pairs[(pairs[["ticket_a", "ticket_b"]] < wanted["tickets"]).all(axis=1)]
         verdict = summary(accuracies, pairs, wanted["tolerance"])
         density = statistics.fmean(first[TICKET]["density"])
+        verdict.pop("test_examples")  # of the rows, not of the verdict
         yield {"run_id": run_id, "density": density, **verdict}

@@ -35,7 +35,8 @@ def test_tables_of_a_finished_run(tmp_path: Path) -> None:
         tickets["control"].tolist()
         == ["dense"] * 2 + ["ticket"] * 4 + ["untrained"] + ["random"] * 2
     )
-    assert tickets["wins"].notna().tolist() == [False] * 4 + [True] * 2 + [False] * 3
+    assert tickets["wins"].isna().all()
+    assert set(tickets["test_examples"]) == {360}
     overlaps = results.read(tmp_path, "overlaps")
     assert overlaps["layer"].tolist() == ["all", "hidden1.weight", "output.weight"] * 3
     assert overlaps["compared_with"].tolist() == ["ticket"] * 3 + ["untrained"] * 6
@@ -46,6 +47,9 @@ def test_tables_of_a_finished_run(tmp_path: Path) -> None:
     assert snapshot["overlap_untrained"] == overlaps["jaccard"][[3, 6]].mean()
     assert snapshot["overlap_beyond_untrained"] == overlaps["beyond_untrained"][0]
     assert 1 <= snapshot["ticket_count"] <= 2
+    assert snapshot["test_examples"] == 360
+    for name in ("winning_tickets", "winning_ticket_count"):
+        assert math.isnan(snapshot[name]), "two random masks are too few to judge"
     paths = [masks_path(runs["run_id"]["tickets"], ticket) for ticket in range(2)]
     first, second = (tensors_from_bytes(Storage(tmp_path).read(path) or b"") for path in paths)
     # 64 x 6 and 6 x 10 weights, half of them kept
@@ -93,18 +97,21 @@ def test_a_damaged_snapshot_is_no_data_and_its_stream_is_named(tmp_path: Path, l
 
 def test_controls_have_their_rows_and_means(tmp_path: Path) -> None:
     run_all(
-        tmp_path, tickets=3, untrained_masks=2, random_masks=1, rewired_masks=2, reinit_tickets=3
+        tmp_path, tickets=3, untrained_masks=2, random_masks=3, rewired_masks=2, reinit_tickets=3
     )
     tickets = results.read(tmp_path, "tickets")
     controls = tickets[~tickets["control"].isin(["ticket", "dense"])]
     assert (
         controls["control"].tolist()
-        == ["untrained"] * 2 + ["random"] + ["rewired"] * 2 + ["reinit"] * 3
+        == ["untrained"] * 2 + ["random"] * 3 + ["rewired"] * 2 + ["reinit"] * 3
     )
     assert set(controls["round"]) == {2}
     assert controls["wins"].isna().all()
+    is_last = (tickets["control"] == "ticket") & (tickets["round"] == 2)
+    assert (tickets["wins"].notna() == is_last).all()
     assert set(controls["density"]) == set(tickets[tickets["round"] == 2]["density"])
     (snapshot,) = results.read(tmp_path, "snapshots").to_dict("records")
+    assert snapshot["winning_tickets"] == tickets["wins"].sum()
     for control, accuracies in controls.groupby("control")["test_accuracy"]:
         assert snapshot[f"{control}_accuracy"] == pytest.approx(accuracies.mean())
 
