@@ -6,9 +6,10 @@ makes it again for fewer tickets, or at another tolerance.
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,32 +164,68 @@ def effective_count(matrix: np.ndarray) -> float:
     return float(np.exp(-np.sum(positive * np.log(positive))))
 
 
-def summary(accuracies: Accuracies, overlaps: pd.DataFrame, tolerance: float) -> dict[str, Any]:
+#: So many subsets of tickets stand for all where there are more.
+_MOST_SUBSETS = 200
+
+
+def rarefied_count(matrix: np.ndarray, size: int, chosen: Collection[int] | None = None) -> float:
+    """Returns the effective number of distinct items to be expected among fewer of them.
+
+    The effective number grows with the number of items, so that it is compared at equal numbers
+    only, as ecologists compare numbers of species at equal numbers of individuals (Hurlbert 1971).
+
+    Args:
+        matrix: ``K x K`` similarities, see `effective_count`.
+        size: of the subsets, in [0, K].
+        chosen: count these items alone, as far as they are in a subset; None: all.
+
+    Returns:
+        The mean of `effective_count` over all subsets of that size; where they are more than 200,
+        over 200 that are drawn in the same way each time.
+    """
+    count = len(matrix)
+    counted = range(count) if chosen is None else chosen
+    if math.comb(count, size) <= _MOST_SUBSETS:
+        subsets: Iterable[Sequence[int]] = itertools.combinations(range(count), size)
+    else:
+        generator = np.random.default_rng(0)
+        subsets = (generator.permutation(count)[:size].tolist() for _ in range(_MOST_SUBSETS))
+    kept = ([item for item in subset if item in counted] for subset in subsets)
+    return statistics.fmean(effective_count(matrix[items][:, items]) for items in kept)
+
+
+def summary(
+    accuracies: Accuracies, overlaps: pd.DataFrame, tolerance: float, tickets: int | None = None
+) -> dict[str, Any]:
     """Returns columns of the table ``snapshots``.
 
     Args:
         accuracies: of the search.
         overlaps: of whole networks: compared_with, ticket_a, ticket_b, jaccard, chance, corrected,
-            beyond_untrained (may be missing); a row for each pair of tickets, and for each ticket
-            and its untrained mask.
+            jaccard_matched and beyond_untrained (may be missing); a row for each pair of tickets,
+            and for each ticket and its untrained mask.
         tolerance: see `wins`.
+        tickets: counts are those to be expected among so many of the tickets; None: all. Means are
+            over all tickets.
     """
     is_untrained = overlaps["compared_with"] == UNTRAINED
     untrained, overlaps = overlaps[is_untrained], overlaps[~is_untrained]
     count, winning = len(accuracies.tickets), wins(accuracies, tolerance)
-    matrix, winners = overlap_matrix(overlaps, count), np.flatnonzero(winning or ())
+    size, matrix = tickets or count, overlap_matrix(overlaps, count)
+    winners = {ticket for ticket, wins_too in enumerate(winning or ()) if wins_too}
     is_judged = winning is not None
     return {
-        "tickets": count,
+        "tickets": size,
         "tolerance": tolerance,
         "test_examples": accuracies.test_examples,
-        "winning_tickets": len(winners) if is_judged else None,
-        "ticket_count": effective_count(matrix),
-        "winning_ticket_count": effective_count(matrix[winners][:, winners]) if is_judged else None,
+        "winning_tickets": _share(len(winners), size, count) if is_judged else None,
+        "ticket_count": rarefied_count(matrix, size),
+        "winning_ticket_count": rarefied_count(matrix, size, winners) if is_judged else None,
         "overlap_mean": overlaps["jaccard"].mean(),
         "overlap_std": overlaps["jaccard"].std(),
         "overlap_chance": overlaps["chance"].mean(),
         "overlap_corrected": overlaps["corrected"].mean(),
+        "overlap_matched": overlaps.get("jaccard_matched", _NONE).mean(),
         "overlap_untrained": untrained["jaccard"].mean(),
         "overlap_beyond_untrained": overlaps.get("beyond_untrained", _NONE).mean(),
         "dense_accuracy": statistics.fmean(accuracies.dense),
@@ -198,6 +235,11 @@ def summary(accuracies: Accuracies, overlaps: pd.DataFrame, tolerance: float) ->
         "rewired_accuracy": _mean_or_nan(accuracies.rewired),
         "reinit_accuracy": _mean_or_nan(accuracies.reinit),
     }
+
+
+def _share(part: int, size: int, count: int) -> float:
+    """Returns how many of a part to expect among ``size`` of ``count``; whole if these are all."""
+    return part if size == count else part * size / count
 
 
 _NONE = pd.Series(dtype=float)

@@ -153,6 +153,8 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         # of two tickets: chance level of what each shares with its untrained mask
         "chance_untrained": pa.float64(),
         "beyond_untrained": pa.float64(),  # (jaccard - this) / (1 - this)
+        # of two tickets, whole networks: after the hidden units of one are matched
+        "jaccard_matched": pa.float64(),
     },
     "plastic_parameters": {
         **IDENTITY,
@@ -182,6 +184,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "overlap_std": pa.float64(),
         "overlap_chance": pa.float64(),
         "overlap_corrected": pa.float64(),
+        "overlap_matched": pa.float64(),
         "overlap_untrained": pa.float64(),
         "overlap_beyond_untrained": pa.float64(),
         "dense_accuracy": pa.float64(),

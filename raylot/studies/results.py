@@ -147,7 +147,12 @@ class Results:
         own = [{name: row[name] for name in row.keys() - place} for row in rows]
         untrained = [search.untrained_masks(ticket) for ticket in search.tickets]
         return Tickets.from_rows(
-            search.masks, own, run, untrained=untrained, left_out=search.left_out
+            search.masks,
+            own,
+            run,
+            untrained=untrained,
+            chain=search.chain,
+            left_out=search.left_out,
         )
 
     def network(self, *, task: int, ticket: int | None = None, **options: Any) -> nn.Module:

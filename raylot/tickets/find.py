@@ -145,7 +145,12 @@ def find_tickets(
             warnings.warn(remark, stacklevel=4)
     untrained = [search.untrained_masks(ticket) for ticket in search.tickets]
     return Tickets.from_rows(
-        search.masks, rows, options, untrained=untrained, left_out=search.left_out
+        search.masks,
+        rows,
+        options,
+        untrained=untrained,
+        chain=search.chain,
+        left_out=search.left_out,
     )
 
 

@@ -17,6 +17,7 @@ from raylot.foundation import verdicts
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.names import DENSE, TICKET, UNTRAINED, WHOLE_NETWORK
 from raylot.foundation.verdicts import Accuracies
+from raylot.masks.matching import matched_overlaps
 from raylot.masks.overlap import overlaps_with_untrained, pairwise_overlaps
 from raylot.masks.pruning import density, prunable_share
 from raylot.training import Masks
@@ -33,6 +34,8 @@ class Tickets:
         rows: every training, as rows of the ``tickets`` table without identity.
         untrained: per ticket, the masks of the largest magnitudes of the state that it starts from,
             at its layer densities; none: these are not known.
+        chain: names of the weights in the order in which they act, if the network is a chain (see
+            `raylot.networks.chain`); only then hidden units are matched.
         left_out: counts of trainable weights that are not pruned, by the parameter's name.
     """
 
@@ -41,6 +44,7 @@ class Tickets:
     tolerance: float
     rows: list[dict[str, Any]]
     untrained: list[Masks] = field(default_factory=list)
+    chain: list[str] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -51,6 +55,7 @@ class Tickets:
         options: TicketSearchOptions,
         *,
         untrained: Sequence[Masks] = (),
+        chain: Sequence[str] = (),
         left_out: Mapping[str, int] | None = None,
     ) -> Tickets:
         """Makes tickets from the rows that a finished `TicketSearch` returned."""
@@ -66,6 +71,7 @@ class Tickets:
             tolerance=options.tolerance,
             rows=[dict(row) for row in rows],
             untrained=_on_cpu(untrained),
+            chain=list(chain),
             left_out=dict(left_out or {}),
         )
 
@@ -147,8 +153,9 @@ class Tickets:
 
         Returns:
             Columns ticket_a, ticket_b, jaccard, chance, corrected, chance_untrained,
-            beyond_untrained (see `raylot.masks.overlap`), a row per pair; with per_layer also layer
-            (``"all"`` for the whole network), a row per pair and layer.
+            beyond_untrained (see `raylot.masks.overlap`), jaccard_matched (see
+            `raylot.masks.matching`; NaN if the network is no chain), a row per pair; with per_layer
+            also layer (``"all"`` for the whole network), a row per pair and layer.
 
         Raises:
             OptionError: compared_with is neither.
@@ -172,7 +179,11 @@ class Tickets:
     @functools.cached_property
     def overlap_rows(self) -> pd.DataFrame:
         """All rows of the ``overlaps`` table without identity."""
-        pairs = pairwise_overlaps(self.masks, self.untrained).assign(compared_with=TICKET)
+        pairs = pairwise_overlaps(self.masks, self.untrained)
+        pairs = pairs.assign(compared_with=TICKET, jaccard_matched=float("nan"))
+        if self.chain:
+            matched = matched_overlaps(self.masks, self.chain)
+            pairs.loc[pairs["layer"] == WHOLE_NETWORK, "jaccard_matched"] = matched
         if not self.untrained:
             return pairs
         untrained = overlaps_with_untrained(self.masks, self.untrained)

@@ -19,6 +19,7 @@ from raylot.foundation.randomness import RandomKey
 from raylot.masks import pruning
 from raylot.masks.criteria import CRITERIA
 from raylot.masks.rewiring import rewired_masks
+from raylot.networks.chain import chained_weights
 from raylot.networks.initialisation import reinitialised, why_not_reinitialised
 from raylot.networks.prunable import Prunable
 from raylot.tasks import Task
@@ -96,6 +97,8 @@ class TicketSearch:
             )
         #: Trainable weights that cannot be pruned: name -> how many.
         self.left_out = pruning.left_out(network, self.masks[0])
+        #: The names of its weights in the order in which they act, if the network is a chain.
+        self.chain = chained_weights(network, list(self.masks[0]))
         #: Mean |gradient| of each prunable weight in the first ticket's dense training.
         self.gradient_magnitudes: dict[str, Tensor] | None = None
         self.network = network

@@ -205,7 +205,9 @@ class TicketsTrial(RunTrainable):
         rows.sort(key=lambda row: (_ORDER.index(row["control"]), row["round"], row["ticket"]))
         search = self._search
         untrained = [search.untrained_masks(ticket) for ticket in range(self.run.tickets)]
-        found = Tickets.from_rows(search.masks, rows, self.run, untrained=untrained)
+        found = Tickets.from_rows(
+            search.masks, rows, self.run, untrained=untrained, chain=search.chain
+        )
         for row in rows:
             if row["control"] == TICKET and row["round"] == self.run.round_count:
                 row["wins"] = found.wins and found.wins[row["ticket"]]

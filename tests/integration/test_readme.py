@@ -30,7 +30,7 @@ def test_the_library_example_runs_as_written() -> None:
     assert isinstance(overlaps, pd.DataFrame)
     assert list(overlaps) == [
         "ticket_a", "ticket_b", "jaccard", "chance", "corrected", "chance_untrained",
-        "beyond_untrained",
+        "beyond_untrained", "jaccard_matched",
     ]  # fmt: skip
     assert "jaccard" in printed.getvalue()
 

@@ -66,7 +66,8 @@ _FRACTIONS = [
     for table in ("tasks", "probes", "tickets", "overlaps", "plastic_parameters", "snapshots")
     for name in results.SCHEMAS[table]
     if name.endswith(("_accuracy", "density", "chance"))
-    or name in ("jaccard", "overlap_mean", "overlap_untrained", "chance_untrained")
+    or name in ("jaccard", "jaccard_matched", "chance_untrained")
+    or name in ("overlap_mean", "overlap_matched", "overlap_untrained")
 ]
 #: Column -> its least and its largest value. A stream has a million tasks at most, and a ticket
 #: stream as many again.

@@ -12,19 +12,17 @@ from raylot.foundation.names import DENSE, RANDOM, TICKET, WHOLE_NETWORK
 from raylot.foundation.verdicts import FEWEST_RANDOM_MASKS, Accuracies, summary
 from raylot.storage import Storage
 
-#: What a search trains -> the option that says how many of it, where verdicts depend on that.
-_COUNT_OF = {TICKET: "tickets", DENSE: "tickets", RANDOM: "random_masks"}
-
-_COUNTS = list(dict.fromkeys(_COUNT_OF.values()))
+#: Options that say how many of something a search trains, where verdicts depend on that.
+_COUNTS = ["tickets", "random_masks"]
 
 
 def judged_alike(storage: Storage, snapshots: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Returns rows of ``snapshots`` with verdicts made again where searches of a protocol differ.
+    """Returns rows of ``snapshots``, judged anew where searches of a protocol differ.
 
-    A search that has more tickets or random masks than others is judged by as many as all have;
-    searches with too few random masks for a verdict are not counted. The tolerance is the one at
-    which most searches were judged. Verdicts by the rule of earlier commits are made again too, or
-    left open.
+    Where a search has more tickets than others, its counts become those to be expected among as
+    many as all have (`rarefied_count`), and its means stay over all of them. Of its random masks,
+    the first ones count, as many as all have that have enough for a verdict. The tolerance is the
+    one at which most searches were judged. Verdicts by the rule of earlier commits are left open.
 
     Args:
         storage: where the tickets of searches that differ are read.
@@ -99,17 +97,13 @@ def _judged(
             continue
         rows = by_run[run_id]
         rows = rows[(rows["round"] == rows["round"].max()) | (rows["control"] == DENSE)]
-        first = {
-            control: own.head(int(wanted[_COUNT_OF[control]])) if control in _COUNT_OF else own
-            for control, own in rows.groupby("control")
-        }
-        found = {str(control): own["test_accuracy"].tolist() for control, own in first.items()}
+        found = {str(c): own["test_accuracy"].tolist() for c, own in rows.groupby("control")}
+        found[RANDOM] = found.get(RANDOM, [])[: int(wanted["random_masks"])]
         own_density = None if pd.isna(densities[run_id]) else float(densities[run_id])
         examples = rows["test_examples"].max()
         accuracies = Accuracies.of(found, own_density, None if pd.isna(examples) else int(examples))
         pairs = pairs_by_run.get(run_id, overlaps.head(0))
-        pairs = pairs[(pairs[["ticket_a", "ticket_b"]] < wanted["tickets"]).all(axis=1)]
-        verdict = summary(accuracies, pairs, wanted["tolerance"])
-        density = statistics.fmean(first[TICKET]["density"])
+        verdict = summary(accuracies, pairs, wanted["tolerance"], int(wanted["tickets"]))
+        density = statistics.fmean(rows.loc[rows["control"] == TICKET, "density"])
         verdict.pop("test_examples")  # of the rows, not of the verdict
         yield {"run_id": run_id, "density": density, **verdict}

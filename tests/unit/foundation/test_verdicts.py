@@ -19,6 +19,7 @@ from raylot.foundation.verdicts import (
     effective_count,
     overlap_matrix,
     prediction_limit,
+    rarefied_count,
     summary,
     wins,
 )
@@ -187,6 +188,43 @@ def test_effective_count_by_hand() -> None:
     # two groups of identical tickets count as two
     groups = np.kron(np.eye(2), np.ones((3, 3)))
     assert effective_count(groups) == pytest.approx(2)
+
+
+def test_a_rarefied_count_is_the_mean_over_all_subsets() -> None:
+    """Of three tickets two are the same: pairs count as 1, 2 and 2."""
+    matrix = np.array([[1.0, 1, 0], [1, 1, 0], [0, 0, 1]])
+    assert rarefied_count(matrix, 2) == pytest.approx(5 / 3)
+    assert rarefied_count(matrix, 1) == pytest.approx(1)
+    assert rarefied_count(matrix, 3) == pytest.approx(effective_count(matrix))
+    # of the pairs, two hold the first ticket, and one holds the first and the third
+    assert rarefied_count(matrix, 2, {0}) == pytest.approx(2 / 3)
+    assert rarefied_count(matrix, 2, {0, 2}) == pytest.approx((1 + 2 + 1) / 3)
+    assert rarefied_count(matrix, 2, set()) == 0
+
+
+def test_many_subsets_are_sampled_in_the_same_way_each_time() -> None:
+    """40 tickets with overlap 0.5: every five of them count alike."""
+    alike = np.full((40, 40), 0.5) + 0.5 * np.eye(40)
+    five = effective_count(alike[:5, :5])
+    assert rarefied_count(alike, 5) == pytest.approx(five)
+    assert five < 0.5 * effective_count(alike), "counts at different numbers cannot be compared"
+    groups = np.kron(np.eye(4), np.ones((10, 10)))
+    sampled = rarefied_count(groups, 5)
+    assert sampled == rarefied_count(groups, 5)
+    draws = np.random.default_rng(1).permuted(np.tile(np.arange(40), (2000, 1)), axis=1)[:, :5]
+    every = np.mean([effective_count(groups[d][:, d]) for d in draws])
+    assert sampled == pytest.approx(every, abs=0.15)
+
+
+def test_a_summary_of_fewer_tickets_has_their_counts_and_the_means_of_all() -> None:
+    accuracies = Accuracies([0.9, 0.9, 0.1], [0.9], comparable=[0.2] * 3, test_examples=10_000)
+    found, whole = summary(accuracies, _PAIRS, 0.01, 2), summary(accuracies, _PAIRS, 0.01)
+    assert (whole["winning_tickets"], found["winning_tickets"]) == (2, pytest.approx(4 / 3))
+    assert (whole["tickets"], found["tickets"]) == (3, 2)
+    assert found["ticket_count"] < whole["ticket_count"]
+    assert found["winning_ticket_count"] < whole["winning_ticket_count"]
+    for name in ("overlap_mean", "ticket_accuracy"):
+        assert found[name] == whole[name]
 
 
 @given(st.lists(_bits, min_size=1, max_size=6))

@@ -44,6 +44,8 @@ def test_tables_of_a_finished_run(tmp_path: Path) -> None:
     assert overlaps["chance_untrained"].notna().tolist() == [True] * 3 + [False] * 6
     (snapshot,) = results.read(tmp_path, "snapshots").to_dict("records")
     assert snapshot["overlap_mean"] == overlaps["jaccard"][0]
+    assert overlaps["jaccard_matched"].notna().tolist() == [True] + [False] * 8
+    assert snapshot["overlap_matched"] == overlaps["jaccard_matched"][0] >= overlaps["jaccard"][0]
     assert snapshot["overlap_untrained"] == overlaps["jaccard"][[3, 6]].mean()
     assert snapshot["overlap_beyond_untrained"] == overlaps["beyond_untrained"][0]
     assert 1 <= snapshot["ticket_count"] <= 2
