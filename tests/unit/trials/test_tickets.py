@@ -118,6 +118,18 @@ def test_controls_have_their_rows_and_means(tmp_path: Path) -> None:
         assert snapshot[f"{control}_accuracy"] == pytest.approx(accuracies.mean())
 
 
+@pytest.mark.parametrize(("random_masks", "is_judged"), [(2, False), (3, True)])
+def test_what_is_not_judged_is_not_reported(
+    tmp_path: Path, random_masks: int, is_judged: bool
+) -> None:
+    """Loggers take numbers only."""
+    run_all(tmp_path, random_masks=random_masks)
+    (*_, last) = finish(TicketsTrial(trial_config(tmp_path, task=3, random_masks=random_masks)))
+    for name in ("winning_tickets", "winning_ticket_count"):
+        assert (name in last["measures"]) is is_judged
+    assert all(isinstance(value, int | float) for value in last["measures"].values())
+
+
 @pytest.mark.parametrize(
     ("options", "steps"),
     # 6 steps each: 2 tickets trained densely, twice more, and 3 controls; one apart
