@@ -88,7 +88,7 @@ for t in range(options.tasks):
         print(
             f"{t:>4}{accuracy:>9.3f}{fresh_accuracy:>15.3f}{structure['dead_fraction']:>13.2f}"
             f"{structure['weight_magnitude']:>10.2f}{tickets.ticket_count:>20.2f}"
-            f"{sum(tickets.wins):>5}{np.mean(tickets.accuracies):>10.3f}"
+            f"{sum(tickets.wins or []):>5}{np.mean(tickets.accuracies):>10.3f}"
         )
 
 at, accuracies, fresh_accuracies, counts = zip(*snapshots, strict=True)

@@ -409,6 +409,10 @@ class TicketOptions(PruningOptions, title="tickets"):
         4, "tickets per snapshot and sparsity; they differ in data order", common=True,
         ge=1, le=1000, role="extent",
     )  # fmt: skip
+    untrained_masks: int = option(
+        1, "masks of the snapshot's own largest magnitudes at a ticket's layer densities, chosen "
+        "without training, as control", ge=0, le=1000, role="extent",
+    )  # fmt: skip
     random_masks: int | None = option(
         None, "random masks of the same layer densities, as control; none given: as many as "
         "tickets", ge=0, le=1000, role="extent",
@@ -418,18 +422,18 @@ class TicketOptions(PruningOptions, title="tickets"):
         accepts="a number in (0, 1], or none for the tickets' layer densities",
         gt=0, le=1, off=None, role="search",
     )  # fmt: skip
-    shuffled_masks: int = option(
-        0, "tickets' masks shuffled within each layer, as control", ge=0, le=1000, off=0,
-        role="extent",
+    rewired_masks: int = option(
+        0, "random masks in which each unit keeps its ticket's number of incoming and outgoing "
+        "weights, as control", ge=0, le=1000, role="extent",
     )  # fmt: skip
     reinit_tickets: int = option(
         0, "tickets trained from a fresh initialisation, as control", ge=0, le=1000, off=0,
         role="extent",
     )  # fmt: skip
     tolerance: float = option(
-        0.01, "a ticket wins if its test accuracy is at most this much (as a fraction of 1) "
-        "below the dense network's, and above every random or shuffled mask's of its layer "
-        "densities, if there are any", ge=0, le=1, role="verdict",
+        0.01, "a ticket wins if its test accuracy is at most this much (as a fraction of 1), or "
+        "one standard error, below the dense network's, and clearly above that of random masks of "
+        "its layer densities, of which at least 3 are needed", ge=0, le=1, role="verdict",
     )  # fmt: skip
 
 
@@ -469,7 +473,8 @@ class TicketSearchOptions(TrainingOptions, TicketOptions):
     @property
     def control_count(self) -> int:
         """Networks trained as controls, beside the dense ones."""
-        return self.random_mask_count + self.shuffled_masks + self.reinit_tickets
+        others = self.untrained_masks + self.rewired_masks + self.reinit_tickets
+        return self.random_mask_count + others
 
     @property
     def trainings(self) -> int:

@@ -309,7 +309,16 @@ def unknown_option(name: str, value: Any, known: Iterable[str]) -> str:
     return f"{shown(name)}={shown(value)}: unknown option; {hint}"
 
 
+#: Option that is gone -> the option that does the same, and why.
+_SUCCESSORS = {"shuffled_masks": ("random_masks", "masks shuffled within their layers are random")}
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """``did you mean epochs?`` if a known word is close to this one."""
-    close = difflib.get_close_matches(word, list(known), n=1)
+    """``did you mean epochs?`` if a known word is close to this one, or replaces it."""
+    known = list(known)
+    successor, reason = _SUCCESSORS.get(word.replace("-", "_"), ("", ""))
+    for name in known:
+        if name.replace("-", "_") == successor:
+            return f"did you mean {name}? ({reason})"
+    close = difflib.get_close_matches(word, known, n=1)
     return f"did you mean {close[0]}?" if close else None

@@ -14,16 +14,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     # Small enough for a laptop; with this learning rate, the options' own defaults (raw pixels, 64
     # units, 31 tasks) lose plasticity with each of seeds 0 to 4.
     "default": {
-        "lr": 0.005,
-        "epochs": 4,
-        "search_task": "probe",
-        "shuffled_masks": 2,
-        "reinit_tickets": 2,
-        "rounds": 3,
+        "lr": 0.005, "epochs": 4, "search_task": "probe", "reinit_tickets": 2, "rounds": 3,
     },
     # The protocol of "Loss of Plasticity and Winning Lottery Tickets" (ETH Zürich, 2024-2025;
-    # GitHub: benny-lo/loss-of-plasticity). Shuffled masks are added: its random masks are as dense
-    # as its sparsest tickets only, so they cannot tell whether the others win.
+    # GitHub: benny-lo/loss-of-plasticity). Its random masks are as dense as its sparsest
+    # tickets only, so they cannot tell which tickets win: that is not judged.
     "original": {
         "dataset": "mnist",
         "scaling": "raw",
@@ -38,7 +33,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "tickets": 10,
         "random_masks": 10,
         "random_density": 0.05,
-        "shuffled_masks": 3,
         "scope": "layer",
         "masked": "freeze",
         "sparsities": "0.8,0.9,0.95",
@@ -64,7 +58,7 @@ def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
         OptionError: sparsities are given that are none, or that the preset's table of rounds lacks.
     """
     values = {**preset, **given}
-    for name in {"shuffled_masks", "reinit_tickets"} & preset.keys() - given.keys():
+    for name in {"reinit_tickets"} & preset.keys() - given.keys():
         # Not given, or no number: that is refused later.
         with suppress(KeyError, TypeError, ValueError):
             values[name] = min(preset[name], int(values["tickets"]))

@@ -12,7 +12,10 @@ WHOLE_NETWORK = "all"
 PERFORMANCE = ("test_accuracy", "online_accuracy", "learning_speed")
 
 #: Values of the column ``control`` of the table ``tickets``.
-TICKET, DENSE, RANDOM, SHUFFLED, REINIT = "ticket", "dense", "random", "shuffled", "reinit"
+TICKET, DENSE, UNTRAINED, RANDOM = "ticket", "dense", "untrained", "random"
+REWIRED, REINIT = "rewired", "reinit"
+#: Random masks of rows that raylot wrote before 0.2.0 was released.
+SHUFFLED = "shuffled"
 
 #: A figure from fewer seeds than this comes with a warning.
 ENOUGH_SEEDS = 3

@@ -6,14 +6,26 @@ makes it again for fewer tickets, or at another tolerance.
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
+
+from raylot.foundation.names import (
+    DENSE,
+    RANDOM,
+    REINIT,
+    REWIRED,
+    SHUFFLED,
+    TICKET,
+    UNTRAINED,
+)
 
 
 @dataclass(frozen=True)
@@ -23,31 +35,102 @@ class Accuracies:
     Attributes:
         tickets: per ticket, trained from the snapshot.
         dense: of the dense network, per ticket's data order.
+        untrained: per mask of the snapshot's own largest magnitudes.
         random: per random mask.
-        shuffled: per mask shuffled within its layers.
+        comparable: per random mask with a ticket's layer densities.
+        rewired: per random mask that keeps each unit's degrees.
         reinit: per ticket trained from a fresh initialisation.
-        comparable_random: whether random masks have the tickets' layer densities.
+        test_examples: on how many examples each was measured; None: unknown.
     """
 
     tickets: Sequence[float]
     dense: Sequence[float]
+    untrained: Sequence[float] = ()
     random: Sequence[float] = ()
-    shuffled: Sequence[float] = ()
+    comparable: Sequence[float] = ()
+    rewired: Sequence[float] = ()
     reinit: Sequence[float] = ()
-    comparable_random: bool = True
+    test_examples: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        found: Mapping[str, Sequence[float]],
+        random_density: float | None,
+        test_examples: int | None,
+    ) -> Accuracies:
+        """Sorts accuracies by what was trained.
+
+        Args:
+            found: value of ``control`` in the table ``tickets`` -> accuracies.
+            random_density: of random masks, None if they have the tickets' layer densities.
+            test_examples: on how many examples each was measured; None: unknown.
+        """
+        own = [*found.get(RANDOM, ())]
+        # Earlier commits wrote a second control of the same distribution.
+        comparable = [*(own if random_density is None else ()), *found.get(SHUFFLED, ())]
+        return cls(
+            tickets=found[TICKET],
+            dense=found[DENSE],
+            untrained=found.get(UNTRAINED, ()),
+            random=comparable if random_density is None else own,
+            comparable=comparable,
+            rewired=found.get(REWIRED, ()),
+            reinit=found.get(REINIT, ()),
+            test_examples=test_examples,
+        )
 
 
-def wins(accuracies: Accuracies, tolerance: float) -> list[bool]:
-    """Returns for each ticket whether it wins.
+#: With fewer comparable random masks, it is not judged which tickets win.
+FEWEST_RANDOM_MASKS = 3
 
-    A ticket wins if its test accuracy is at most ``tolerance`` below the dense networks' mean, and
-    above that of every random mask with a ticket's layer densities. These are the shuffled masks,
-    and the random masks unless they have a density of their own.
+_CONFIDENCE = 0.95
+
+
+def wins(accuracies: Accuracies, tolerance: float) -> list[bool] | None:
+    """Returns for each ticket whether it wins; None if that cannot be judged.
+
+    A ticket wins if it is
+
+    - not worse than the dense networks' mean by more than the tolerance, or by one binomial
+      standard error of that accuracy on the test split if this is larger; and
+    - better than random masks with a ticket's layer densities: its accuracy is above each of theirs
+      and above their mean by more than one binomial standard error of it, and above
+      `prediction_limit`.
+
+    It cannot be judged with fewer than `FEWEST_RANDOM_MASKS` such masks, not counting those that
+    diverged, nor without the number of test examples.
+
+    A ticket no better than a random mask wins in at most 5% of cases if accuracies of random masks
+    are normal, binomial or have their longer tail below, as near a ceiling; whatever their
+    distribution, in at most 1 / (n + 1) beside n masks. With a longer tail *above* (exponential)
+    it may be 11% beside up to 6 masks; such accuracies were not seen.
     """
-    required = statistics.fmean(accuracies.dense) - tolerance
-    chance = [*accuracies.shuffled, *(accuracies.random if accuracies.comparable_random else ())]
-    best_random = max(filter(math.isfinite, chance), default=float("-inf"))
-    return [accuracy >= required and accuracy > best_random for accuracy in accuracies.tickets]
+    masks = [accuracy for accuracy in accuracies.comparable if math.isfinite(accuracy)]
+    examples = accuracies.test_examples
+    if len(masks) < FEWEST_RANDOM_MASKS or not examples:
+        return None
+    dense, chance = statistics.fmean(accuracies.dense), statistics.fmean(masks)
+    required = dense - max(tolerance, _standard_error(dense, examples))
+    to_beat = max(prediction_limit(masks), chance + _standard_error(chance, examples), *masks)
+    return [accuracy >= required and accuracy > to_beat for accuracy in accuracies.tickets]
+
+
+def prediction_limit(values: Sequence[float]) -> float:
+    """Returns the upper one-sided 95% prediction limit for one more value, if they are normal.
+
+    That is mean + t s sqrt(1 + 1 / n) of n values with standard deviation s, with the 0.95 quantile
+    t of Student's distribution with n - 1 degrees of freedom: one more value and the mean differ
+    with the variance s^2 (1 + 1 / n).
+    """
+    n = len(values)
+    spread = statistics.stdev(values) * math.sqrt(1 + 1 / n)
+    return statistics.fmean(values) + float(stdtrit(n - 1, _CONFIDENCE)) * spread
+
+
+def _standard_error(accuracy: float, examples: int) -> float:
+    """Returns the binomial standard error of an accuracy on so many examples."""
+    return math.sqrt(max(0.0, accuracy * (1 - accuracy)) / examples)
 
 
 def overlap_matrix(overlaps: pd.DataFrame, count: int) -> np.ndarray:
@@ -81,33 +164,85 @@ def effective_count(matrix: np.ndarray) -> float:
     return float(np.exp(-np.sum(positive * np.log(positive))))
 
 
-def summary(accuracies: Accuracies, overlaps: pd.DataFrame, tolerance: float) -> dict[str, Any]:
+#: So many subsets of tickets stand for all where there are more.
+_MOST_SUBSETS = 200
+
+
+def rarefied_count(matrix: np.ndarray, size: int, chosen: Collection[int] | None = None) -> float:
+    """Returns the effective number of distinct items to be expected among fewer of them.
+
+    The effective number grows with the number of items, so that it is compared at equal numbers
+    only, as ecologists compare numbers of species at equal numbers of individuals (Hurlbert 1971).
+
+    Args:
+        matrix: ``K x K`` similarities, see `effective_count`.
+        size: of the subsets, in [0, K].
+        chosen: count these items alone, as far as they are in a subset; None: all.
+
+    Returns:
+        The mean of `effective_count` over all subsets of that size; where they are more than 200,
+        over 200 that are drawn in the same way each time.
+    """
+    count = len(matrix)
+    counted = range(count) if chosen is None else chosen
+    if math.comb(count, size) <= _MOST_SUBSETS:
+        subsets: Iterable[Sequence[int]] = itertools.combinations(range(count), size)
+    else:
+        generator = np.random.default_rng(0)
+        subsets = (generator.permutation(count)[:size].tolist() for _ in range(_MOST_SUBSETS))
+    kept = ([item for item in subset if item in counted] for subset in subsets)
+    return statistics.fmean(effective_count(matrix[items][:, items]) for items in kept)
+
+
+def summary(
+    accuracies: Accuracies, overlaps: pd.DataFrame, tolerance: float, tickets: int | None = None
+) -> dict[str, Any]:
     """Returns columns of the table ``snapshots``.
 
     Args:
         accuracies: of the search.
-        overlaps: of whole networks: ticket_a, ticket_b, jaccard, chance, corrected, a row for each
-            pair.
+        overlaps: of whole networks: compared_with, ticket_a, ticket_b, jaccard, chance, corrected,
+            jaccard_matched and beyond_untrained (may be missing); a row for each pair of tickets,
+            and for each ticket and its untrained mask.
         tolerance: see `wins`.
+        tickets: counts are those to be expected among so many of the tickets; None: all. Means are
+            over all tickets.
     """
+    is_untrained = overlaps["compared_with"] == UNTRAINED
+    untrained, overlaps = overlaps[is_untrained], overlaps[~is_untrained]
     count, winning = len(accuracies.tickets), wins(accuracies, tolerance)
-    matrix, winners = overlap_matrix(overlaps, count), np.flatnonzero(winning)
+    size, matrix = tickets or count, overlap_matrix(overlaps, count)
+    winners = {ticket for ticket, wins_too in enumerate(winning or ()) if wins_too}
+    is_judged = winning is not None
     return {
-        "tickets": count,
+        "tickets": size,
         "tolerance": tolerance,
-        "winning_tickets": sum(winning),
-        "ticket_count": effective_count(matrix),
-        "winning_ticket_count": effective_count(matrix[winners][:, winners]),
+        "test_examples": accuracies.test_examples,
+        "winning_tickets": _share(len(winners), size, count) if is_judged else None,
+        "ticket_count": rarefied_count(matrix, size),
+        "winning_ticket_count": rarefied_count(matrix, size, winners) if is_judged else None,
         "overlap_mean": overlaps["jaccard"].mean(),
         "overlap_std": overlaps["jaccard"].std(),
         "overlap_chance": overlaps["chance"].mean(),
         "overlap_corrected": overlaps["corrected"].mean(),
+        "overlap_matched": overlaps.get("jaccard_matched", _NONE).mean(),
+        "overlap_untrained": untrained["jaccard"].mean(),
+        "overlap_beyond_untrained": overlaps.get("beyond_untrained", _NONE).mean(),
         "dense_accuracy": statistics.fmean(accuracies.dense),
         "ticket_accuracy": statistics.fmean(accuracies.tickets),
+        "untrained_accuracy": _mean_or_nan(accuracies.untrained),
         "random_accuracy": _mean_or_nan(accuracies.random),
-        "shuffled_accuracy": _mean_or_nan(accuracies.shuffled),
+        "rewired_accuracy": _mean_or_nan(accuracies.rewired),
         "reinit_accuracy": _mean_or_nan(accuracies.reinit),
     }
+
+
+def _share(part: int, size: int, count: int) -> float:
+    """Returns how many of a part to expect among ``size`` of ``count``; whole if these are all."""
+    return part if size == count else part * size / count
+
+
+_NONE = pd.Series(dtype=float)
 
 
 def _mean_or_nan(values: Sequence[float]) -> float:

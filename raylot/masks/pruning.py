@@ -143,6 +143,19 @@ def keep_highest(scores: Tensor, mask: Tensor, survivors: int) -> Tensor:
     return kept.view_as(mask)
 
 
+def magnitude_masks(weights: Mapping[str, Tensor], like: Masks) -> Masks:
+    """Returns masks of the largest |w| of each layer, as many as other masks keep there.
+
+    Args:
+        weights: values by name, in the shapes of the masks; others are ignored.
+        like: decides how many weights of each layer survive.
+    """
+    return {
+        name: keep_highest(weights[name].abs(), torch.ones_like(mask), int(mask.sum()))
+        for name, mask in like.items()
+    }
+
+
 def random_masks_like(masks: Masks, key: RandomKey) -> Masks:
     """Returns random masks with exactly as many survivors in each layer."""
 
@@ -152,11 +165,6 @@ def random_masks_like(masks: Masks, key: RandomKey) -> Masks:
         return drawn
 
     return _drawn(masks, key, draw)
-
-
-def shuffled_masks(masks: Masks, key: RandomKey) -> Masks:
-    """Permutes the entries of each mask at random."""
-    return _drawn(masks, key, lambda mask, generator: mask[generator.permutation(len(mask))])
 
 
 def independent_masks(masks: Masks, density: float, key: RandomKey) -> Masks:

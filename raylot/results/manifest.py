@@ -58,7 +58,8 @@ class Manifest(BaseModel):
         inputs: artifact of another run that the run started from -> fingerprint.
         tasks: of a stream.
         snapshots: of a stream, or of runs on it, as ``0,10,20``.
-        tickets, random_masks, shuffled_masks, reinit_tickets, tolerance: of a ticket search.
+        tickets, tolerance, and the number of each control: of a ticket search; one that ended
+            before raylot had a control has none of it.
         ticket_tasks: of a ticket stream.
         probe_tasks: on which snapshots were trained.
         ticket_snapshots: of a ticket stream or of its measurement, as ``0,9``.
@@ -75,8 +76,9 @@ class Manifest(BaseModel):
     tasks: int | None = None
     snapshots: _Tasks | None = None
     tickets: int | None = None
+    untrained_masks: int = 0
     random_masks: int | None = None
-    shuffled_masks: int | None = None
+    rewired_masks: int = 0
     reinit_tickets: int | None = None
     tolerance: float | None = None
     ticket_tasks: int | None = None

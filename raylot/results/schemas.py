@@ -64,7 +64,7 @@ _LIKENESS = {
 #: Table name -> column name -> Arrow type. One row per: finished run (runs), run and task
 #: (tasks), snapshot, layer and metric (plasticity), snapshot or fresh network and probe task
 #: (probes), snapshot, sparsity, ticket and round
-#: (tickets), snapshot, sparsity, pair of tickets and layer (overlaps), snapshot, sparsity,
+#: (tickets), snapshot, sparsity, pair of masks and layer (overlaps), snapshot, sparsity,
 #: selection and layer (plastic_parameters), snapshot and sparsity (snapshots). Fractions,
 #: accuracies among them, lie in [0, 1]; losses are in nats.
 SCHEMAS: dict[str, dict[str, pa.DataType]] = {
@@ -131,7 +131,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "tickets": {
         **IDENTITY,
         **_SNAPSHOT,
-        "control": pa.string(),  # ticket (no control), dense, random, shuffled, reinit
+        "control": pa.string(),  # ticket (no control), dense, untrained, random, rewired, reinit
         "ticket": pa.int64(),
         "round": pa.int64(),  # times its mask was pruned
         "density": pa.float64(),
@@ -139,15 +139,23 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "online_accuracy": pa.float64(),
         "test_loss": pa.float64(),
         "test_accuracy": pa.float64(),
-        "wins": pa.bool_(),  # last round of a ticket only
+        "test_examples": pa.int64(),
+        # last round of a ticket only; null where it is not judged
+        "wins": pa.bool_(),
     },
     "overlaps": {
         **IDENTITY,
         **_SNAPSHOT,
         "layer": pa.string(),  # all: over the whole network
+        "compared_with": pa.string(),  # ticket b; or untrained: the untrained mask of ticket b
         "ticket_a": pa.int64(),
         "ticket_b": pa.int64(),
         **_LIKENESS,
+        # of two tickets: chance level of what each shares with its untrained mask
+        "chance_untrained": pa.float64(),
+        "beyond_untrained": pa.float64(),  # (jaccard - this) / (1 - this)
+        # of two tickets, whole networks: after the hidden units of one are matched
+        "jaccard_matched": pa.float64(),
     },
     "plastic_parameters": {
         **IDENTITY,
@@ -169,17 +177,22 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "density": pa.float64(),
         "tickets": pa.int64(),
         "tolerance": pa.float64(),  # of the verdict which tickets win
-        "winning_tickets": pa.int64(),
+        "test_examples": pa.int64(),  # which that verdict needs
+        "winning_tickets": pa.int64(),  # null where it is not judged
         "ticket_count": pa.float64(),
         "winning_ticket_count": pa.float64(),
         "overlap_mean": pa.float64(),
         "overlap_std": pa.float64(),
         "overlap_chance": pa.float64(),
         "overlap_corrected": pa.float64(),
+        "overlap_matched": pa.float64(),
+        "overlap_untrained": pa.float64(),
+        "overlap_beyond_untrained": pa.float64(),
         "dense_accuracy": pa.float64(),
         "ticket_accuracy": pa.float64(),
+        "untrained_accuracy": pa.float64(),
         "random_accuracy": pa.float64(),
-        "shuffled_accuracy": pa.float64(),
+        "rewired_accuracy": pa.float64(),
         "reinit_accuracy": pa.float64(),
         # the stream's own performance on the snapshot's task
         **dict.fromkeys(PERFORMANCE, pa.float64()),

@@ -145,7 +145,15 @@ class Results:
         rows = results.read_run(self._storage, "tickets", run.run_id) or []
         place = {*results.identity_columns(run), "stream_run_id", "task", "sparsity"}
         own = [{name: row[name] for name in row.keys() - place} for row in rows]
-        return Tickets.from_rows(search.masks, own, run, search.left_out)
+        untrained = [search.untrained_masks(ticket) for ticket in search.tickets]
+        return Tickets.from_rows(
+            search.masks,
+            own,
+            run,
+            untrained=untrained,
+            chain=search.chain,
+            left_out=search.left_out,
+        )
 
     def network(self, *, task: int, ticket: int | None = None, **options: Any) -> nn.Module:
         """A snapshot: the network as it was before it trained on a task of its stream.

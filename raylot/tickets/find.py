@@ -44,9 +44,10 @@ def find_tickets(
     criterion: str = "magnitude",
     rewind_steps: int = 0,
     output_rate: float = 1.0,
+    untrained_masks: int = 1,
     random_masks: int | None = None,
     random_density: float | None = None,
-    shuffled_masks: int = 0,
+    rewired_masks: int = 0,
     reinit_tickets: int = 0,
     tolerance: float = 0.01,
     seed: int = 0,
@@ -87,10 +88,13 @@ def find_tickets(
             (``"random"``).
         rewind_steps: weights are rewound to their values after so many training steps.
         output_rate: rate at which the last layer is pruned per round, as a share of the others'.
+        untrained_masks: how many masks of the network's own largest magnitudes to train for
+            comparison, at most ``count``; they differ only in data order.
         random_masks: how many random masks of the same layer densities to train for comparison;
-            None: as many as tickets.
+            None: as many as tickets. With fewer than 3 it is not judged which tickets win.
         random_density: random masks keep each weight with this probability instead.
-        shuffled_masks: how many tickets to train with masks shuffled within each layer.
+        rewired_masks: how many random masks to train in which each unit keeps its ticket's number
+            of incoming and outgoing weights, at most ``count``.
         reinit_tickets: how many tickets to train from a fresh initialisation, which each module's
             ``reset_parameters`` draws.
         tolerance: see `Tickets.wins`.
@@ -110,8 +114,9 @@ def find_tickets(
         sparsity=sparsity, rounds=rounds, tickets=count, masked=masked, scope=scope,
         epochs=epochs, batch_size=batch_size, drop_last=drop_last, optimizer=optimizer, lr=lr,
         momentum=momentum, weight_decay=weight_decay, criterion=criterion,
-        rewind_steps=rewind_steps, output_rate=output_rate, random_masks=random_masks,
-        random_density=random_density, shuffled_masks=shuffled_masks,
+        rewind_steps=rewind_steps, output_rate=output_rate,
+        untrained_masks=untrained_masks, random_masks=random_masks,
+        random_density=random_density, rewired_masks=rewired_masks,
         reinit_tickets=reinit_tickets, tolerance=tolerance, device=device, engine=engine,
     )  # fmt: skip
     check_task(task)
@@ -138,7 +143,15 @@ def find_tickets(
     for remark in search.remarks():
         if remark not in told:
             warnings.warn(remark, stacklevel=4)
-    return Tickets.from_rows(search.masks, rows, options, search.left_out)
+    untrained = [search.untrained_masks(ticket) for ticket in search.tickets]
+    return Tickets.from_rows(
+        search.masks,
+        rows,
+        options,
+        untrained=untrained,
+        chain=search.chain,
+        left_out=search.left_out,
+    )
 
 
 @contextlib.contextmanager

@@ -14,9 +14,11 @@ from torch import Tensor
 
 from raylot.config import TicketSearchOptions
 from raylot.foundation import verdicts
-from raylot.foundation.names import DENSE, RANDOM, REINIT, SHUFFLED, TICKET, WHOLE_NETWORK
+from raylot.foundation.errors import OptionError, shown
+from raylot.foundation.names import DENSE, TICKET, UNTRAINED, WHOLE_NETWORK
 from raylot.foundation.verdicts import Accuracies
-from raylot.masks.overlap import pairwise_overlaps
+from raylot.masks.matching import matched_overlaps
+from raylot.masks.overlap import overlaps_with_untrained, pairwise_overlaps
 from raylot.masks.pruning import density, prunable_share
 from raylot.training import Masks
 
@@ -27,26 +29,22 @@ class Tickets:
 
     Attributes:
         masks: per ticket, ``{parameter name: boolean tensor}``, True for survivors, on the CPU.
-        accuracies: test accuracy per ticket, trained from the snapshot, in [0, 1].
-        dense_accuracies: test accuracy of the dense network, per ticket's data order.
-        random_accuracies: test accuracy per random mask.
-        shuffled_accuracies: test accuracy per mask shuffled within its layers.
-        reinit_accuracies: test accuracy per ticket trained from a fresh initialisation.
-        comparable_random_masks: whether random masks have the tickets' layer densities.
+        trained: test accuracies of the tickets, the dense network and the controls.
         tolerance: how far below the dense network's mean accuracy a ticket may be and still win.
         rows: every training, as rows of the ``tickets`` table without identity.
+        untrained: per ticket, the masks of the largest magnitudes of the state that it starts from,
+            at its layer densities; none: these are not known.
+        chain: names of the weights in the order in which they act, if the network is a chain (see
+            `raylot.networks.chain`); only then hidden units are matched.
         left_out: counts of trainable weights that are not pruned, by the parameter's name.
     """
 
     masks: list[Masks]
-    accuracies: list[float]
-    dense_accuracies: list[float]
-    random_accuracies: list[float]
-    shuffled_accuracies: list[float]
-    reinit_accuracies: list[float]
-    comparable_random_masks: bool
+    trained: Accuracies
     tolerance: float
     rows: list[dict[str, Any]]
+    untrained: list[Masks] = field(default_factory=list)
+    chain: list[str] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -55,42 +53,74 @@ class Tickets:
         masks: Sequence[Masks],
         rows: Sequence[Mapping[str, Any]],
         options: TicketSearchOptions,
+        *,
+        untrained: Sequence[Masks] = (),
+        chain: Sequence[str] = (),
         left_out: Mapping[str, int] | None = None,
     ) -> Tickets:
         """Makes tickets from the rows that a finished `TicketSearch` returned."""
         last = max(row["round"] for row in rows)
-
-        def accuracies(control: str, round_index: int) -> list[float]:
-            return [
-                row["test_accuracy"]
-                for row in rows
-                if row["control"] == control and row["round"] == round_index
-            ]
+        found: dict[str, list[float]] = {}
+        for row in rows:
+            if row["round"] == (0 if row["control"] == DENSE else last):
+                found.setdefault(row["control"], []).append(row["test_accuracy"])
 
         return cls(
-            masks=[{name: mask.cpu() for name, mask in m.items()} for m in masks],
-            accuracies=accuracies(TICKET, last),
-            dense_accuracies=accuracies(DENSE, 0),
-            random_accuracies=accuracies(RANDOM, last),
-            shuffled_accuracies=accuracies(SHUFFLED, last),
-            reinit_accuracies=accuracies(REINIT, last),
-            comparable_random_masks=options.random_density is None,
+            masks=_on_cpu(masks),
+            trained=Accuracies.of(found, options.random_density, rows[0].get("test_examples")),
             tolerance=options.tolerance,
             rows=[dict(row) for row in rows],
+            untrained=_on_cpu(untrained),
+            chain=list(chain),
             left_out=dict(left_out or {}),
         )
 
     def __repr__(self) -> str:
         own, dense = statistics.fmean(self.accuracies), statistics.fmean(self.dense_accuracies)
+        won = "not judged" if self.wins is None else f"of which {sum(self.wins)} win"
         return (
-            f"Tickets({len(self.masks)}, of which {sum(self.wins)} win; density "
-            f"{self.density:.3g}; accuracy {own:.3f}, dense {dense:.3f})"
+            f"Tickets({len(self.masks)}, {won}; density {self.density:.3g}; accuracy {own:.3f}, "
+            f"dense {dense:.3f})"
         )
 
     @property
-    def wins(self) -> list[bool]:
-        """Per ticket, whether it wins: see `raylot.foundation.verdicts.wins`."""
-        return verdicts.wins(self._verdict_accuracies, self.tolerance)
+    def accuracies(self) -> list[float]:
+        """Test accuracy per ticket, trained from the snapshot, in [0, 1]."""
+        return list(self.trained.tickets)
+
+    @property
+    def dense_accuracies(self) -> list[float]:
+        """Test accuracy of the dense network, per ticket's data order."""
+        return list(self.trained.dense)
+
+    @property
+    def untrained_accuracies(self) -> list[float]:
+        """Test accuracy per mask of the snapshot's own largest magnitudes."""
+        return list(self.trained.untrained)
+
+    @property
+    def random_accuracies(self) -> list[float]:
+        """Test accuracy per random mask."""
+        return list(self.trained.random)
+
+    @property
+    def rewired_accuracies(self) -> list[float]:
+        """Test accuracy per random mask that keeps each unit's degrees."""
+        return list(self.trained.rewired)
+
+    @property
+    def reinit_accuracies(self) -> list[float]:
+        """Test accuracy per ticket trained from a fresh initialisation."""
+        return list(self.trained.reinit)
+
+    @property
+    def wins(self) -> list[bool] | None:
+        """Per ticket, whether it wins; None if that cannot be judged.
+
+        A ticket wins if it is as accurate as the dense network and better than random masks, of
+        which at least 3 are needed: see `raylot.foundation.verdicts.wins`.
+        """
+        return verdicts.wins(self.trained, self.tolerance)
 
     @property
     def density(self) -> float:
@@ -108,38 +138,60 @@ class Tickets:
         return float(self.summary()["ticket_count"])
 
     @property
-    def winning_ticket_count(self) -> float:
-        """Effective number of distinct tickets among those that win; 0 if none does."""
-        return float(self.summary()["winning_ticket_count"])
+    def winning_ticket_count(self) -> float | None:
+        """Effective number of distinct tickets among those that win; None if that is not judged."""
+        count: float | None = self.summary()["winning_ticket_count"]
+        return count
 
-    def overlaps(self, *, per_layer: bool = False) -> pd.DataFrame:
-        """Returns the overlap of each pair of masks, and its chance level.
+    def overlaps(self, *, per_layer: bool = False, compared_with: str = TICKET) -> pd.DataFrame:
+        """Returns the overlap of each pair of masks, and its chance levels.
+
+        Args:
+            per_layer: whether to compare single layers too.
+            compared_with: ``"ticket"``: pairs of tickets; ``"untrained"``: each ticket with its
+                untrained mask.
 
         Returns:
-            Columns ticket_a, ticket_b, jaccard, chance, corrected, a row per pair; with per_layer
+            Columns ticket_a, ticket_b, jaccard, chance, corrected, chance_untrained,
+            beyond_untrained (see `raylot.masks.overlap`), jaccard_matched (see
+            `raylot.masks.matching`; NaN if the network is no chain), a row per pair; with per_layer
             also layer (``"all"`` for the whole network), a row per pair and layer.
+
+        Raises:
+            OptionError: compared_with is neither.
         """
-        every = self._pairs
-        if per_layer:
-            return every
-        whole = every[every["layer"] == WHOLE_NETWORK]
-        return whole.drop(columns="layer").reset_index(drop=True)
+        if compared_with not in (TICKET, UNTRAINED):
+            told = shown(compared_with)
+            raise OptionError(f"compared_with={told}: must be one of {TICKET}, {UNTRAINED}")
+        every = self.overlap_rows
+        chosen = every["compared_with"] == compared_with
+        if not per_layer:
+            chosen &= every["layer"] == WHOLE_NETWORK
+        left = ["compared_with"] if per_layer else ["layer", "compared_with"]
+        return every[chosen].drop(columns=left).reset_index(drop=True)
 
     def summary(self) -> dict[str, Any]:
         """Returns the columns of the ``snapshots`` table that come from these tickets."""
-        accuracies, overlaps = self._verdict_accuracies, self.overlaps()
-        return {"density": self.density} | verdicts.summary(accuracies, overlaps, self.tolerance)
-
-    @property
-    def _verdict_accuracies(self) -> Accuracies:
-        return Accuracies(
-            self.accuracies, self.dense_accuracies, self.random_accuracies,
-            self.shuffled_accuracies, self.reinit_accuracies, self.comparable_random_masks,
-        )  # fmt: skip
+        whole = self.overlap_rows[self.overlap_rows["layer"] == WHOLE_NETWORK]
+        verdict = verdicts.summary(self.trained, whole, self.tolerance)
+        return {"density": self.density} | verdict
 
     @functools.cached_property
-    def _pairs(self) -> pd.DataFrame:
-        return pairwise_overlaps(self.masks)
+    def overlap_rows(self) -> pd.DataFrame:
+        """All rows of the ``overlaps`` table without identity."""
+        pairs = pairwise_overlaps(self.masks, self.untrained)
+        pairs = pairs.assign(compared_with=TICKET, jaccard_matched=float("nan"))
+        if self.chain:
+            matched = matched_overlaps(self.masks, self.chain)
+            pairs.loc[pairs["layer"] == WHOLE_NETWORK, "jaccard_matched"] = matched
+        if not self.untrained:
+            return pairs
+        untrained = overlaps_with_untrained(self.masks, self.untrained)
+        return pd.concat([pairs, untrained.assign(compared_with=UNTRAINED)], ignore_index=True)
+
+
+def _on_cpu(masks: Sequence[Masks]) -> list[Masks]:
+    return [{name: mask.cpu() for name, mask in each.items()} for each in masks]
 
 
 def masks_to_tensors(masks: Mapping[int, Masks]) -> dict[str, Tensor]:

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from raylot import networks
 from raylot.config import TicketSearchOptions
 from raylot.foundation.errors import OptionError
-from raylot.foundation.names import DENSE, RANDOM, REINIT, SHUFFLED, TICKET
+from raylot.foundation.names import DENSE, RANDOM, REINIT, REWIRED, TICKET, UNTRAINED
 from raylot.foundation.randomness import RandomKey
 from raylot.masks import pruning
 from raylot.masks.criteria import CRITERIA
+from raylot.masks.rewiring import rewired_masks
+from raylot.networks.chain import chained_weights
 from raylot.networks.initialisation import reinitialised, why_not_reinitialised
 from raylot.networks.prunable import Prunable
 from raylot.tasks import Task
@@ -95,6 +97,8 @@ class TicketSearch:
             )
         #: Trainable weights that cannot be pruned: name -> how many.
         self.left_out = pruning.left_out(network, self.masks[0])
+        #: The names of its weights in the order in which they act, if the network is a chain.
+        self.chain = chained_weights(network, list(self.masks[0]))
         #: Mean |gradient| of each prunable weight in the first ticket's dense training.
         self.gradient_magnitudes: dict[str, Tensor] | None = None
         self.network = network
@@ -117,8 +121,9 @@ class TicketSearch:
     def controls(self) -> dict[str, int]:
         """How many networks each control trains, without controls that train none."""
         counts = {
+            UNTRAINED: self.options.untrained_masks,
             RANDOM: self.options.random_mask_count,
-            SHUFFLED: self.options.shuffled_masks,
+            REWIRED: self.options.rewired_masks,
             REINIT: self.options.reinit_tickets,
         }
         return {control: count for control, count in counts.items() if count}
@@ -187,9 +192,11 @@ class TicketSearch:
 
         Args:
             indices: which of its networks; None: all.
-            control: ``"random"``: random masks with as many survivors per layer (or each weight
-                kept with the probability ``random_density``); ``"shuffled"``: the ticket's masks
-                shuffled within each layer; ``"reinit"``: its masks on a fresh initialisation.
+            control: ``"untrained"``: the largest magnitudes that the ticket starts from, as many
+                per layer as it keeps; ``"random"``: random masks with as many survivors per layer
+                (or each weight kept with the probability ``random_density``); ``"rewired"``: random
+                masks in which each unit keeps its degrees; ``"reinit"``: its masks on a fresh
+                initialisation.
         """
         plans = []
         for index in range(self.controls[control]) if indices is None else indices:
@@ -210,12 +217,21 @@ class TicketSearch:
         like = self.masks[self._followed(index)]
         if control == REINIT:
             return like
+        if control == UNTRAINED:
+            return self.untrained_masks(self._followed(index))
         key = self._key.child(f"{control} mask", index)
-        if control == SHUFFLED:
-            return pruning.shuffled_masks(like, key)
+        if control == REWIRED:
+            return rewired_masks(like, key)
         if self.options.random_density is not None:
             return pruning.independent_masks(like, self.options.random_density, key)
         return pruning.random_masks_like(like, key)
+
+    def untrained_masks(self, ticket: int) -> Masks:
+        """Returns the masks that a ticket's start state chooses without any training.
+
+        They keep the largest magnitudes, as many in each layer as the ticket does.
+        """
+        return pruning.magnitude_masks(self.start_state(ticket), self.masks[ticket])
 
     def _followed(self, index: int) -> int:
         """Returns the ticket that a network of a control follows."""
@@ -291,5 +307,6 @@ class TicketSearch:
             "online_accuracy": result.online_accuracy,
             "test_loss": result.test_loss,
             "test_accuracy": result.test_accuracy,
+            "test_examples": len(self._task.test_labels),
         }
         return row, result

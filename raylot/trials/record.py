@@ -20,7 +20,7 @@ Status = Literal["finished", "diverged", "failed"]
 #: Columns of ``tasks`` and ``snapshots`` that are no measures.
 _NO_MEASURES = {
     "subnetwork", "stream_run_id", "snapshot", "sparsity", "ticket", "task", "protocol", "rounds",
-    "tickets", "tolerance",
+    "tickets", "tolerance", "test_examples",
 }  # fmt: skip
 
 #: Stands between two notes in a row of ``runs``.
@@ -46,7 +46,11 @@ def closing_measures(state: RunState) -> dict[str, float]:
     }
     for table in ("tasks", "snapshots"):
         for row in state.rows.get(table, [])[-1:]:
-            closing |= {name: value for name, value in row.items() if name not in _NO_MEASURES}
+            closing |= {
+                name: value
+                for name, value in row.items()
+                if name not in _NO_MEASURES and value is not None  # as winners not judged
+            }
     return closing
 
 

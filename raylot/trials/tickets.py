@@ -13,8 +13,10 @@ from raylot.foundation.names import (
     DENSE,
     RANDOM,
     REINIT,
+    REWIRED,
     SHUFFLED,
     TICKET,
+    UNTRAINED,
     WHOLE_NETWORK,
 )
 from raylot.masks.overlap import pairwise_overlaps
@@ -36,8 +38,9 @@ _GRADIENTS = "gradient/"
 
 #: Option that says how many networks a control has -> the control, and what training them is.
 _CONTROLS = {
+    "untrained_masks": (UNTRAINED, "untrained masks"),
     "random_masks": (RANDOM, "random masks"),
-    "shuffled_masks": (SHUFFLED, "shuffled masks"),
+    "rewired_masks": (REWIRED, "rewired masks"),
     "reinit_tickets": (REINIT, "re-initialised tickets"),
 }
 
@@ -45,7 +48,7 @@ _CONTROLS = {
 _COUNTS = ("tickets", *_CONTROLS)
 
 #: Rows of ``tickets`` are in this order, however the search has grown.
-_ORDER = (DENSE, TICKET, RANDOM, SHUFFLED, REINIT)
+_ORDER = (DENSE, TICKET, UNTRAINED, RANDOM, SHUFFLED, REWIRED, REINIT)
 
 _PLASTIC = "plastic parameters"
 
@@ -206,13 +209,14 @@ class TicketsTrial(RunTrainable):
         self._note_remarks()
         rows = self.state.rows["tickets"]
         rows.sort(key=lambda row: (_ORDER.index(row["control"]), row["round"], row["ticket"]))
-        found = Tickets.from_rows(self._search.masks, rows, self.run)
-        last_round = [
-            row for row in rows
-            if row["control"] == TICKET and row["round"] == self.run.round_count
-        ]  # fmt: skip
-        for row, wins in zip(last_round, found.wins, strict=True):
-            row["wins"] = wins
+        search = self._search
+        untrained = [search.untrained_masks(ticket) for ticket in range(self.run.tickets)]
+        found = Tickets.from_rows(
+            search.masks, rows, self.run, untrained=untrained, chain=search.chain
+        )
+        for row in rows:
+            if row["control"] == TICKET and row["round"] == self.run.round_count:
+                row["wins"] = found.wins and found.wins[row["ticket"]]
         gradients = {name: tensor.cpu() for name, tensor in self._gradients().items()}
         left = {gradients_path(self.run.run_id): gradients}
         for ticket, masks in enumerate(found.masks):
@@ -220,7 +224,7 @@ class TicketsTrial(RunTrainable):
         new = {path: own for path, own in left.items() if path not in self.state.artifacts}
         self.write_artifacts(new)
         setting = {**self._place(), "protocol": self.run.protocol, "rounds": self.run.rounds}
-        overlaps: list[dict[str, Any]] = found.overlaps(per_layer=True).to_dict("records")  # type: ignore[assignment]
+        overlaps: list[dict[str, Any]] = found.overlap_rows.to_dict("records")  # type: ignore[assignment]
         summary = found.summary()
         plastic = plastic_overlaps(gradients, found.masks, self.run.plastic_density == "layer")
         self.state.rows |= {

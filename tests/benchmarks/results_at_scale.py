@@ -187,6 +187,7 @@ def _tickets_tables(
             **place, "control": control, "ticket": ticket, "round": number,
             "density": kept**number, "train_loss": 1 - accuracy, "test_loss": 1.1 - accuracy,
             "online_accuracy": accuracy - 0.05, "test_accuracy": accuracy,
+            "test_examples": 10_000,
             "wins": accuracy > 0.93 if control == "ticket" and number == run.round_count else None,
         }
         for (control, ticket, number), accuracy in zip(trained, accuracies, strict=True)
@@ -200,7 +201,14 @@ def _tickets_tables(
                 "corrected": (jaccard - chance) / (1 - chance)}  # fmt: skip
 
     overlaps: list[dict[str, Any]] = [
-        {**place, "layer": layer, "ticket_a": a, "ticket_b": b, **overlap()}
+        {
+            **place,
+            "layer": layer,
+            "compared_with": "ticket",
+            "ticket_a": a,
+            "ticket_b": b,
+            **overlap(),
+        }
         for a, b in itertools.combinations(range(run.tickets), 2)
         for layer in _WEIGHTS
     ]
@@ -218,6 +226,7 @@ def _tickets_tables(
         **setting,
         "density": 1 - run.sparsity,
         "tickets": run.tickets,
+        "test_examples": 10_000,
         "winning_tickets": wins,
         "ticket_count": count,
         "winning_ticket_count": count * wins / run.tickets,

@@ -28,13 +28,13 @@ SCRIPT = Path(__file__).parents[2] / "sweeps" / "ticket_count_vs_plasticity.py"
 #: Of the original study: fewer tasks, snapshots and tickets, and one seed per core at least.
 TRAINING = {
     "preset": "original", "tasks": "12", "snapshots": "0,6", "tickets": "3", "random-masks": "3",
-    "shuffled-masks": "1", "sparsities": "0.8", "ticket-tasks": "0", "seeds": "0-3",
+    "rewired-masks": "1", "sparsities": "0.8", "ticket-tasks": "0", "seeds": "0-3",
 }  # fmt: skip
 
 #: One training of 2 steps each.
 SHORT = {
     "tasks": "1", "snapshots": "0", "epochs": "1", "batch-size": "1000", "hidden": "4",
-    "tickets": "1", "random-masks": "0", "shuffled-masks": "0", "reinit-tickets": "0",
+    "tickets": "1", "random-masks": "0", "rewired-masks": "0", "reinit-tickets": "0",
     "probe-tasks": "0", "ntk-examples": "0", "sharpness-iterations": "0",
     "shifts": "stationary", "sparsities": "0.8", "rounds": "1",
 }  # fmt: skip

@@ -30,7 +30,7 @@ LEAST = [
     "--tasks", "1", "--snapshots", "0", "--epochs", "1", "--hidden", "8", "--tickets", "1",
     "--rounds", "1", "--seeds", "0", "--shifts", "stationary", "--sparsities", "0.5",
     "--probe-size", "20", "--ntk-examples", "0", "--sharpness-iterations", "0",
-    "--random-masks", "1", "--shuffled-masks", "0", "--reinit-tickets", "0", "--address", "local",
+    "--random-masks", "1", "--rewired-masks", "0", "--reinit-tickets", "0", "--address", "local",
     "--storage", "s3://bucket/study", "--max-concurrent", "1",
 ]  # fmt: skip
 

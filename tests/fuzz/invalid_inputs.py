@@ -378,8 +378,8 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--sparsities 0.8 --rounds 0.8:3,0.9:5",
     ),
     "_controls_follow_their_tickets": (
-        "random_masks shuffled_masks reinit_tickets",
-        "--tickets 2 --shuffled-masks 3",
+        "random_masks rewired_masks reinit_tickets",
+        "--tickets 2 --rewired-masks 3",
         "--tickets 1 --reinit-tickets 2",
         "--tickets 2 --random-masks 3 --scope global",
         "--tickets 2 --random-masks 1000 --rewind-steps 5",

@@ -38,7 +38,7 @@ _SLURM = Path(__file__).parent / "slurm"
 _SCRIPTS = sorted(_CLUSTER.glob("*.sh"))
 _TINY = [
     "--tasks", "2", "--snapshots", "1", "--epochs", "1", "--batch-size", "256", "--hidden", "8",
-    "--tickets", "2", "--shuffled-masks", "0", "--random-masks", "1", "--reinit-tickets", "0",
+    "--tickets", "2", "--rewired-masks", "0", "--random-masks", "1", "--reinit-tickets", "0",
     "--rounds", "1", "--sparsities", "0.8", "--seeds", "0-1", "--shifts", "stationary",
     "--probe-size", "50", "--ntk-examples", "0", "--sharpness-iterations", "0",
 ]  # fmt: skip

@@ -29,7 +29,7 @@ def broken(dataset, options, key, t):
 _LESS = [
     "--address", "local", "--tasks", "3", "--snapshots", "0-2", "--epochs", "1", "--batch-size",
     "64", "--hidden", "7", "--tickets", "2", "--rounds", "1", "--seeds", "0", "--sparsities",
-    "0.8", "--random-masks", "1", "--shuffled-masks", "0", "--reinit-tickets", "0",
+    "0.8", "--random-masks", "1", "--rewired-masks", "0", "--reinit-tickets", "0",
     "--probe-size", "400", "--ntk-examples", "0", "--sharpness-iterations", "0",
     "--max-concurrent", "1",
 ]  # fmt: skip

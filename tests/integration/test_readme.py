@@ -28,7 +28,10 @@ def test_the_library_example_runs_as_written() -> None:
     assert min(tickets.accuracies) > 0.8  # type: ignore[attr-defined]
     overlaps = tickets.overlaps()  # type: ignore[attr-defined]
     assert isinstance(overlaps, pd.DataFrame)
-    assert list(overlaps) == ["ticket_a", "ticket_b", "jaccard", "chance", "corrected"]
+    assert list(overlaps) == [
+        "ticket_a", "ticket_b", "jaccard", "chance", "corrected", "chance_untrained",
+        "beyond_untrained", "jaccard_matched",
+    ]  # fmt: skip
     assert "jaccard" in printed.getvalue()
 
 

@@ -15,7 +15,7 @@ from raylot import results
 _SWEEPS = Path(__file__).parents[2] / "sweeps"
 _TINY = [
     "--tasks", "4", "--snapshots", "0,3", "--epochs", "1", "--batch-size", "256", "--hidden", "8",
-    "--tickets", "2", "--shuffled-masks", "0", "--reinit-tickets", "0", "--rounds", "1",
+    "--tickets", "2", "--rewired-masks", "0", "--reinit-tickets", "0", "--rounds", "1",
     "--sparsities", "0.8", "--seeds", "0-1", "--shifts", "permuted_pixels", "--probe-size", "50",
     "--ntk-examples", "0", "--sharpness-iterations", "0", "--max-concurrent", "1",
 ]  # fmt: skip

@@ -24,13 +24,15 @@ from raylot.analysis.figures.panels import (
 NETWORKS = {
     "dense_accuracy": ("dense", style.BLACK, "s"),
     "ticket_accuracy": ("tickets", style.BLUE, "o"),
+    "untrained_accuracy": ("untrained", style.VERMILION, "P"),
     "random_accuracy": ("random", style.ORANGE, "^"),
-    "shuffled_accuracy": ("shuffled", style.GREEN, "v"),
+    "rewired_accuracy": ("rewired", style.GREEN, "v"),
     "reinit_accuracy": ("reinit", style.PINK, "D"),
 }
 _EXPLAINED = {
+    "untrained_accuracy": "untrained: masks of the snapshots' largest weights;",
     "random_accuracy": "random: random masks;",
-    "shuffled_accuracy": "shuffled: tickets' masks shuffled within each layer;",
+    "rewired_accuracy": "rewired: random masks with each unit's degrees;",
     "reinit_accuracy": "reinit: tickets from a fresh initialisation;",
 }
 # Height of the strip that shows the share of winning tickets, as a share of the panel.

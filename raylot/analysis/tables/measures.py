@@ -43,11 +43,22 @@ _VARIETY = "variety of tickets"
 TICKET_MEASURES: dict[str, Measure] = {
     measure.name: measure
     for measure in (
+        # Counts grow with the number of tickets: the analysis compares them at equal numbers.
         Measure("ticket_count", "ticket count", "effective number", 1, _VARIETY),
         Measure("winning_ticket_count", "winning ticket count", "effective number", 1,
                 "variety of winning tickets"),
         Measure("overlap_mean", "mean pairwise overlap", "Jaccard index", -1, _VARIETY),
         Measure("overlap_corrected", "chance-corrected overlap", "1 = same mask", -1, _VARIETY),
+        # Two tickets that differ in the order of hidden units are one subnetwork. It has no chance
+        # level: compare it at equal densities of one network only.
+        Measure("overlap_matched", "overlap with hidden units matched", "Jaccard index", -1,
+                _VARIETY),
+        # Late in a stream the snapshot's own magnitudes decide most of a ticket's mask, and so how
+        # alike tickets are: the first says how far, the second what remains without that.
+        Measure("overlap_untrained", "overlap with the untrained mask", "Jaccard index", -1,
+                "share of the masks that training chooses"),
+        Measure("overlap_beyond_untrained", "overlap beyond the untrained mask's", "1 = same mask",
+                -1, _VARIETY),
         Measure("winning_tickets", "winning tickets", "number", 1, "number of winning tickets"),
         Measure("ticket_accuracy", "ticket accuracy", "fraction", 1, "accuracy of tickets"),
         Measure("ticket_advantage", "ticket minus dense accuracy", "difference of accuracies", 1,

@@ -23,12 +23,12 @@ from raylot.config import (
 from raylot.config.concepts import unused_parameters
 from raylot.config.options import role_of
 from raylot.foundation.errors import OptionError
-from raylot.foundation.names import WHOLE_NETWORK
+from raylot.foundation.names import UNTRAINED, WHOLE_NETWORK
 from raylot.storage import Storage
 
 _ROLES = {name: role_of(field) for name, field in TicketsRun.model_fields.items()}
 #: Controls that the original lacks.
-_CONTROLS = {"shuffled_masks", "reinit_tickets"}
+_CONTROLS = {"untrained_masks", "rewired_masks", "reinit_tickets"}
 #: Options that say how much was run, not how: runs that differ in them can be compared. The density
 #: of random masks is among them, as random masks of each density are compared on their own.
 EXTENT = (
@@ -97,13 +97,14 @@ def original_rows(storage: Storage) -> OriginalRows:
     search = used.loc[used["kind"] == TicketsRun.kind, ["run_id", "rounds", "random_density"]]
     tickets = tables.read(storage, "tickets").merge(search, on="run_id")
     overlaps = tables.read(storage, "overlaps").merge(search[["run_id"]], on="run_id")
+    between_tickets = overlaps["compared_with"] != UNTRAINED
     place = ["seed", "task", "sparsity"]
     return OriginalRows(
         tasks=finished_first.drop_duplicates(["seed", "task"]),
         tickets=tickets[tickets["round"] == tickets["rounds"]].drop_duplicates(
             [*place, "control", "ticket", "random_density"]
         ),
-        overlaps=overlaps[overlaps["layer"] == WHOLE_NETWORK].drop_duplicates(
+        overlaps=overlaps[between_tickets & (overlaps["layer"] == WHOLE_NETWORK)].drop_duplicates(
             [*place, "ticket_a", "ticket_b"]
         ),
         notes=list(filter(None, notes)),

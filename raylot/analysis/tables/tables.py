@@ -59,13 +59,16 @@ _STATUS = ("finished", "diverged", "failed")
 
 _WORDS = (
     "run_id", "dataset", "network", "shift", "intervention", "stream_run_id", "protocol",
-    "subnetwork", "metric", "control", "selection", "trained", "probe_shift", "search_task",
+    "subnetwork", "metric", "control", "compared_with", "selection", "trained", "probe_shift",
+    "search_task",
 )  # fmt: skip
 _FRACTIONS = [
     name
     for table in ("tasks", "probes", "tickets", "overlaps", "plastic_parameters", "snapshots")
     for name in results.SCHEMAS[table]
-    if name.endswith(("_accuracy", "density", "chance")) or name in ("jaccard", "overlap_mean")
+    if name.endswith(("_accuracy", "density", "chance"))
+    or name in ("jaccard", "jaccard_matched", "chance_untrained")
+    or name in ("overlap_mean", "overlap_matched", "overlap_untrained")
 ]
 #: Column -> its least and its largest value. A stream has a million tasks at most, and a ticket
 #: stream as many again.
@@ -76,6 +79,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     **dict.fromkeys(_FRACTIONS, (0, 1)),
     **dict.fromkeys(("ticket", "probe_task"), (0, 1_000_000)),
     "learning_speed": (-1, 1),
+    "test_examples": (1, math.inf),
     "seed": (0, 2**63),
     "sparsity": (0, 1),
     "rounds": (1, 1000),

@@ -8,40 +8,38 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from raylot.analysis.tables import tables
-from raylot.foundation.names import DENSE, RANDOM, REINIT, SHUFFLED, TICKET, WHOLE_NETWORK
-from raylot.foundation.verdicts import Accuracies, summary
+from raylot.foundation.names import DENSE, RANDOM, TICKET, WHOLE_NETWORK
+from raylot.foundation.verdicts import FEWEST_RANDOM_MASKS, Accuracies, summary
 from raylot.storage import Storage
 
-#: What a search trains -> the option that says how many of it.
-_COUNT_OF = {
-    TICKET: "tickets",
-    DENSE: "tickets",
-    RANDOM: "random_masks",
-    SHUFFLED: "shuffled_masks",
-    REINIT: "reinit_tickets",
-}
-
-_COUNTS = list(dict.fromkeys(_COUNT_OF.values()))
+#: Options that say how many of something a search trains, where verdicts depend on that.
+_COUNTS = ["tickets", "random_masks"]
 
 
 def judged_alike(storage: Storage, snapshots: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Returns rows of ``snapshots`` with verdicts made again where searches of a protocol differ.
+    """Returns rows of ``snapshots``, judged anew where searches of a protocol differ.
 
-    A search that has more tickets or controls than others is judged by as many as all have. The
-    tolerance is the one at which most searches were judged.
+    Where a search has more tickets than others, its counts become those to be expected among as
+    many as all have (`rarefied_count`), and its means stay over all of them. Of its random masks,
+    the first ones count, as many as all have that have enough for a verdict. The tolerance is the
+    one at which most searches were judged. Verdicts by the rule of earlier commits are left open.
 
     Args:
         storage: where the tickets of searches that differ are read.
         snapshots, runs: the tables.
     """
     counts = runs.set_index("run_id")[[*_COUNTS, "random_density"]]
-    known = snapshots[["run_id", "protocol", "tolerance"]].join(counts, on="run_id")
+    known = snapshots[["run_id", "protocol", "tolerance", "test_examples"]].join(
+        counts, on="run_id"
+    )
     again: dict[str, dict[str, float]] = {}
     # A search whose row of ``runs`` is lost keeps its verdict.
     for protocol, part in known.dropna(subset=[*_COUNTS, "tolerance"]).groupby("protocol"):
         same: dict[str, float] = {name: int(part[name].min()) for name in _COUNTS}
+        if (enough := part["random_masks"] >= FEWEST_RANDOM_MASKS).any():
+            same["random_masks"] = int(part.loc[enough, "random_masks"].min())
         same["tolerance"] = float(part["tolerance"].mode().iloc[0])
-        others = (part[[*same]] != pd.Series(same)).any(axis=1)
+        others = (part[[*same]] != pd.Series(same)).any(axis=1) | part["test_examples"].isna()
         again |= dict.fromkeys(part.loc[others, "run_id"], same)
         if differing := [name for name in same if part[name].nunique() > 1]:
             told = ", ".join(f"{name}={same[name]:g}" for name in differing)
@@ -53,7 +51,11 @@ def judged_alike(storage: Storage, snapshots: pd.DataFrame, runs: pd.DataFrame) 
     if not found:
         return snapshots
     judged, columns = pd.DataFrame(found).set_index("run_id"), list(snapshots)
+    # Numbers may be missing now, or be means.
+    numbers = ["winning_tickets", "winning_ticket_count"]
     snapshots = snapshots.set_index("run_id")
+    judged[numbers] = judged[numbers].astype(float)
+    snapshots[numbers] = snapshots[numbers].astype(float)
     snapshots.loc[judged.index, list(judged)] = judged
     return snapshots.reset_index()[columns]
 
@@ -81,7 +83,7 @@ def _judged(
 
     Args:
         storage: of the sweep.
-        again: run_id -> with how many tickets and controls, and at which tolerance.
+        again: run_id -> with how many tickets and random masks, and at which tolerance.
         densities: run_id -> of random masks that have a density of their own.
     """
     trained = tables.read(storage, "tickets").sort_values("ticket")
@@ -95,22 +97,13 @@ def _judged(
             continue
         rows = by_run[run_id]
         rows = rows[(rows["round"] == rows["round"].max()) | (rows["control"] == DENSE)]
-        first = {
-            control: rows[rows["control"] == control].head(int(wanted[count]))
-            for control, count in _COUNT_OF.items()
-        }
-        found = {control: own["test_accuracy"].tolist() for control, own in first.items()}
-        is_comparable = bool(pd.isna(densities[run_id]))
-        accuracies = Accuracies(
-            found[TICKET],
-            found[DENSE],
-            found[RANDOM],
-            found[SHUFFLED],
-            found[REINIT],
-            is_comparable,
-        )
+        found = {str(c): own["test_accuracy"].tolist() for c, own in rows.groupby("control")}
+        found[RANDOM] = found.get(RANDOM, [])[: int(wanted["random_masks"])]
+        own_density = None if pd.isna(densities[run_id]) else float(densities[run_id])
+        examples = rows["test_examples"].max()
+        accuracies = Accuracies.of(found, own_density, None if pd.isna(examples) else int(examples))
         pairs = pairs_by_run.get(run_id, overlaps.head(0))
-        pairs = pairs[(pairs[["ticket_a", "ticket_b"]] < wanted["tickets"]).all(axis=1)]
-        verdict = summary(accuracies, pairs, wanted["tolerance"])
-        density = statistics.fmean(first[TICKET]["density"])
+        verdict = summary(accuracies, pairs, wanted["tolerance"], int(wanted["tickets"]))
+        density = statistics.fmean(rows.loc[rows["control"] == TICKET, "density"])
+        verdict.pop("test_examples")  # of the rows, not of the verdict
         yield {"run_id": run_id, "density": density, **verdict}

@@ -258,6 +258,11 @@ def test_the_short_help_shows_what_most_studies_need_and_their_defaults(
         (["--epoch", "3"], "--epoch=3: unknown option; did you mean --epochs?"),
         (["--batchsize", "3"], "--batchsize=3: unknown option; did you mean --batch-size?"),
         (["--dry-runs"], "--dry-runs: unknown option; did you mean --dry-run?"),
+        (
+            ["--shuffled-masks", "2"],
+            "--shuffled-masks=2: unknown option; did you mean --random-masks? (masks shuffled "
+            "within their layers are random)",
+        ),
         (["--bogus"], "--bogus: unknown option; --help-all lists every option"),
         (["--dry_run"], "--dry_run: must be written --dry-run"),
         (["--batch_size", "3"], "--batch_size: must be written --batch-size"),

@@ -21,7 +21,8 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "probe_size": {"dataset": "mnist"},
     "fraction": {"shifts": "noise"},
     "rewind_steps": {"dataset": "mnist", "epochs": 100_000, "batch_size": 1},
-    "shuffled_masks": {"tickets": 1000},
+    "untrained_masks": {"tickets": 1000},
+    "rewired_masks": {"tickets": 1000},
     "reinit_tickets": {"tickets": 1000},
 }
 

@@ -285,8 +285,9 @@ ROLES = {
         weight_decay epochs batch_size drop_last carry_optimizer seed seeds search plugins
         versions""",
     "extent": """
-        tasks snapshots tickets random_masks shuffled_masks reinit_tickets ticket_tasks
-        ticket_snapshots subnetworks stream_sparsities stream_snapshots probe_tasks""",
+        tasks snapshots tickets untrained_masks random_masks rewired_masks reinit_tickets
+        ticket_tasks ticket_snapshots subnetworks stream_sparsities stream_snapshots
+        probe_tasks""",
     "search": """
         search_task sparsity sparsities rounds scope masked criterion rewind_steps output_rate
         random_density task subnetwork ticket""",

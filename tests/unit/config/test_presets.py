@@ -63,11 +63,12 @@ def test_original_is_the_original_studys_protocol() -> None:
     assert study.streamed_sparsities == (0.95,)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_whether_a_ticket_wins_is_always_known(preset: str) -> None:
-    """Random masks with a density of their own cannot tell; shuffled ones must then be there."""
-    study = Study.checked(**PRESETS[preset])
-    assert study.random_density is None or study.shuffled_masks
+def test_the_default_study_knows_which_tickets_win_and_the_original_does_not() -> None:
+    """At least 3 random masks of the tickets' densities tell; masks of another density do not."""
+    run = Study.checked(**PRESETS["default"]).tickets_run(task=0, sparsity=0.8)
+    assert run.random_density is None
+    assert run.random_mask_count >= 3
+    assert PRESETS["original"]["random_density"] == 0.05
 
 
 def test_original_can_be_narrowed_to_other_sparsities() -> None:
@@ -106,8 +107,8 @@ def test_sparsities_that_a_presets_rounds_lack_need_rounds(sparsities: Any, lack
 
 def test_with_fewer_tickets_a_preset_has_no_more_controls() -> None:
     values = preset_with(PRESETS["default"], {"tickets": "1"})
-    assert (values["shuffled_masks"], values["reinit_tickets"]) == (1, 1)
-    assert Study.checked(**values).tickets_run(task=0, sparsity=0.8).shuffled_masks == 1
-    values = preset_with(PRESETS["default"], {"tickets": 1, "shuffled_masks": 2})
-    assert values["shuffled_masks"] == 2, "what the user gives is refused, not changed"
-    assert preset_with(PRESETS["default"], {"tickets": "x"})["shuffled_masks"] == 2
+    assert values["reinit_tickets"] == 1
+    assert Study.checked(**values).tickets_run(task=0, sparsity=0.8).reinit_tickets == 1
+    values = preset_with(PRESETS["default"], {"tickets": 1, "reinit_tickets": 2})
+    assert values["reinit_tickets"] == 2, "what the user gives is refused, not changed"
+    assert preset_with(PRESETS["default"], {"tickets": "x"})["reinit_tickets"] == 2

@@ -119,9 +119,10 @@ CHANGED: dict[str, Any] = {
     "rewind_steps": 10,
     "output_rate": 0.5,
     "tickets": 5,
+    "untrained_masks": 0,
     "random_masks": 1,
     "random_density": 0.05,
-    "shuffled_masks": 1,
+    "rewired_masks": 1,
     "reinit_tickets": 1,
     "plastic_task": "unshifted",
     "plastic_scaling": "standardize",
@@ -175,7 +176,7 @@ def test_every_option_but_those_that_grow_changes_the_identity(name: str, value:
 
 
 def test_what_grows_is_how_much_of_a_kind_there_is_and_how_it_is_judged() -> None:
-    counts = {"tickets", "random_masks", "shuffled_masks", "reinit_tickets"}
+    counts = {"tickets", "untrained_masks", "random_masks", "rewired_masks", "reinit_tickets"}
     assert StreamRun.growing == {"tasks", "snapshots"}
     assert TicketsRun.growing == {*counts, "tolerance"}
     assert MeasurementRun.growing == {"snapshots"}
@@ -212,8 +213,8 @@ def test_where_a_ticket_stream_starts_and_what_it_learns_is_its_identity(
 @pytest.mark.parametrize("subnetwork", ["dense", "ticket", "random", "reinit"])
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("tickets", 5), ("shuffled_masks", 1), ("tolerance", 0.02), ("tasks", 41),
-     ("ticket_tasks", 4), ("ticket_snapshots", (3,))],
+    [("tickets", 5), ("untrained_masks", 0), ("rewired_masks", 1), ("tolerance", 0.02),
+     ("tasks", 41), ("ticket_tasks", 4), ("ticket_snapshots", (3,))],
 )  # fmt: skip
 def test_a_ticket_stream_is_the_same_however_far_it_its_search_and_its_stream_have_grown(
     subnetwork: str, name: str, value: Any
@@ -504,10 +505,14 @@ def test_training_steps_of_a_stream(options: dict[str, Any], per_task: int, stre
 @pytest.mark.parametrize(
     ("options", "trainings", "more"),
     [
-        # tickets x (the dense training and one after each round), and the random masks
-        ({"tickets": 4, "rounds": 3}, 4 * 4 + 4, 0),
-        ({"tickets": 10, "rounds": 10, "random_masks": 10}, 10 * 11 + 10, 0),
-        ({"tickets": 5, "rounds": 1, "shuffled_masks": 3, "reinit_tickets": 5}, 10 + 5 + 3 + 5, 0),
+        # tickets x (the dense training and one after each round), an untrained and the random masks
+        ({"tickets": 4, "rounds": 3}, 4 * 4 + 1 + 4, 0),
+        ({"tickets": 10, "rounds": 10, "untrained_masks": 3}, 10 * 11 + 3 + 10, 0),
+        (
+            {"tickets": 5, "rounds": 1, "rewired_masks": 3, "reinit_tickets": 5},
+            10 + 1 + 5 + 3 + 5,
+            0,
+        ),
         # 2 tickets trained twice, and what comes on top
         ({"rewind_steps": 7}, 4, 2 * 7),
         ({"plastic_task": "unshifted"}, 4, 450),
@@ -517,7 +522,11 @@ def test_training_steps_of_a_stream(options: dict[str, Any], per_task: int, stre
     ],
 )
 def test_training_steps_of_tickets(options: dict[str, Any], trainings: int, more: int) -> None:
-    few = {} if "tickets" in options else {"tickets": 2, "rounds": 1, "random_masks": 0}
+    few = (
+        {}
+        if "tickets" in options
+        else {"tickets": 2, "rounds": 1, "random_masks": 0, "untrained_masks": 0}
+    )
     run = TicketsRun(**few, **options)
     assert run.trainings == trainings
     assert run.training_steps == trainings * 450 + more

@@ -41,9 +41,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed in range(3):
         finish(StreamTrial(trial_config(root, seed=seed)))
         for task in (0, 2, 3):
-            finish(TicketsTrial(trial_config(root, seed=seed, task=task)))
-    finish(TicketsTrial(trial_config(root, seed=0, task=2, sparsity=0.9)))
-    finish(TicketsTrial(trial_config(root, seed=2, task=2, masked="freeze")))
+            finish(TicketsTrial(trial_config(root, seed=seed, task=task, random_masks=3)))
+    finish(TicketsTrial(trial_config(root, seed=0, task=2, sparsity=0.9, random_masks=3)))
+    finish(TicketsTrial(trial_config(root, seed=2, task=2, masked="freeze", random_masks=3)))
     return root
 
 

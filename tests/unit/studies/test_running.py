@@ -27,7 +27,7 @@ from tests.unit.trials.runs import TINY, run_all
 
 _STUDY = {
     **TINY, "ticket_tasks": 0, "snapshots": [2], "shifts": ["permuted_pixels"], "seeds": [0],
-    "sparsities": 0.5, "shuffled_masks": 0, "reinit_tickets": 0, "save_interval": 0,
+    "sparsities": 0.5, "rewired_masks": 0, "reinit_tickets": 0, "save_interval": 0,
     "max_concurrent": 1,
 }  # fmt: skip
 

@@ -51,7 +51,9 @@ MEASURED: dict[str, list[Any]] = {
 SAVE_INTERVAL = 0.0
 
 #: Searches that take few steps, where the stream alone matters: a dense training and a round.
-SHORT = {"tickets": 1, "random_masks": 0, "rounds": 1, "sparsities": "0.5"}
+SHORT = {
+    "tickets": 1, "untrained_masks": 0, "random_masks": 0, "rounds": 1, "sparsities": "0.5",
+}  # fmt: skip
 
 #: A study, and a wider one, whose stream grows in both ways; its searches are new or the same.
 LONGER_STREAM = (
@@ -60,8 +62,8 @@ LONGER_STREAM = (
 #: A study, and a wider one, whose only search grows in every way.
 LARGER_SEARCH = (
     {"tasks": 1, "snapshots": "0", "tickets": 1, "random_masks": 1},
-    {"tasks": 1, "snapshots": "0", "tickets": 3, "random_masks": 2, "shuffled_masks": 2,
-     "reinit_tickets": 1, "tolerance": 0.3},
+    {"tasks": 1, "snapshots": "0", "tickets": 3, "untrained_masks": 2, "random_masks": 2,
+     "rewired_masks": 2, "reinit_tickets": 1, "tolerance": 0.3},
 )  # fmt: skip
 #: A study, and a wider one, whose only ticket stream grows in both ways.
 LONGER_TICKET_STREAM = (
@@ -191,8 +193,11 @@ def studies(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             "tasks": count(most, snapshots[-1] + 1),
             "tickets": tickets,
         }
-        for name, largest in (("random_masks", 3), ("shuffled_masks", 2), ("reinit_tickets", 2)):
-            found[name] = count(min(tickets, largest if of is None else of[name]))
+        largest = {
+            "untrained_masks": 2, "random_masks": 3, "rewired_masks": 2, "reinit_tickets": 2,
+        }  # fmt: skip
+        for name, most in largest.items():
+            found[name] = count(min(tickets, most if of is None else of[name]))
         everything = {
             "seeds": [0, 1], "shifts": ["permuted_pixels", "stationary"], "sparsities": [0.5, 0.8],
             "interventions": ["none", "shrink_and_perturb"], "doses": [0.001, 0.1],
@@ -349,10 +354,10 @@ def test_a_run_that_was_interrupted_may_be_asked_for_other_counts(
     tmp_path: Path, steps: int, other: str, is_new: bool
 ) -> None:
     """The trial completes what it has begun, and then computes what is new."""
-    begun = {**LONGER_STREAM[1], "tickets": 3, "shuffled_masks": 1}
+    begun = {**LONGER_STREAM[1], "tickets": 3, "rewired_masks": 1}
     others = {
         "more": {**begun, "tasks": 8, "snapshots": "0,1,2,3,5", "tickets": 4, "reinit_tickets": 2},
-        "fewer": {**begun, "tasks": 5, "snapshots": "0,1,3", "tickets": 2, "shuffled_masks": 0},
+        "fewer": {**begun, "tasks": 5, "snapshots": "0,1,3", "tickets": 2, "rewired_masks": 0},
         "the same": begun,
     }  # fmt: skip
     root = tmp_path / "interrupted"
@@ -601,18 +606,18 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"probe_size": 30}, (0, 0, 0), (2, 0, 0), (0, 0, 0)),  # not of weights
         ({"dormant_threshold": 0.1}, (0, 0, 0), (1, 0, 0), (0, 0, 0)),
         ({"ntk_examples": 5, "sharpness_iterations": 2}, (0, 0, 0), (2, 0, 0), (0, 0, 0)),
-        # Tasks 0 and 1 again; a search trains 2 tickets thrice, and 2 random masks.
-        ({"snapshots": "0,2,3"}, (0, 1, 2), (0, 3, 0), (1, 0, 8)),
+        # Tasks 0 and 1 again; a search trains 2 tickets thrice, and 3 controls.
+        ({"snapshots": "0,2,3"}, (0, 1, 2), (0, 3, 0), (1, 0, 9)),
         # Task 0 again for one snapshot, and on with task 1 for the other.
-        ({"snapshots": "0,1,2,3"}, (0, 1, 2), (0, 3, 0), (2, 0, 16)),
-        ({"tasks": 6, "snapshots": "0,2,3,5"}, (0, 1, 2 + 2), (0, 3, 0), (2, 0, 16)),
+        ({"snapshots": "0,1,2,3"}, (0, 1, 2), (0, 3, 0), (2, 0, 18)),
+        ({"tasks": 6, "snapshots": "0,2,3,5"}, (0, 1, 2 + 2), (0, 3, 0), (2, 0, 18)),
         # 4 tasks, and 2 searches.
-        ({"seeds": "0-1"}, (1, 0, 4), (3, 0, 0), (2, 0, 16)),
+        ({"seeds": "0-1"}, (1, 0, 4), (3, 0, 0), (2, 0, 18)),
         (
             {"seeds": "0-1", "tasks": 5, "tickets": 3},
             (1, 1, 5 + 1),
             (3, 0, 0),
-            (2, 2, 2 * 12 + 2 * 4),
+            (2, 2, 2 * 13 + 2 * 4),
         ),
     ],
     ids=str,

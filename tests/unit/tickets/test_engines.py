@@ -45,7 +45,7 @@ def _assert_alike(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -
     "options",
     [
         {},
-        {"rewind_steps": 3, "shuffled_masks": 3, "reinit_tickets": 3, "tickets": 3, "rounds": 4},
+        {"rewind_steps": 3, "rewired_masks": 3, "reinit_tickets": 3, "tickets": 3, "rounds": 4},
         {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.01, "criterion": "movement"},
         {"scope": "global", "random_masks": 5, "random_density": 0.4, "batch_size": 16},
     ],

@@ -91,25 +91,26 @@ def test_tickets_differ_only_by_their_data_order() -> None:
 
 
 def test_the_seed_decides() -> None:
-    every = {"shuffled_masks": 1, "reinit_tickets": 1, "criterion": "random", "rewind_steps": 2}
+    every = {"rewired_masks": 1, "reinit_tickets": 1, "criterion": "random", "rewind_steps": 2}
     assert find(small_network(), **every).rows == find(small_network(), **every).rows
     assert find(small_network()).rows != find(small_network(), seed=1).rows
 
 
 def test_every_round_and_control_has_its_rows() -> None:
-    found = find(small_network(), random_masks=2, shuffled_masks=1, reinit_tickets=4)
+    found = find(small_network(), random_masks=2, rewired_masks=1, reinit_tickets=4)
     seen = [(row["control"], row["round"], row["ticket"]) for row in found.rows]
     assert seen == (
         [("dense", 0, k) for k in range(3)]
         + [("ticket", r, k) for r in (1, 2) for k in range(3)]
+        + [("untrained", 2, 0)]
         + [("random", 2, k) for k in range(2)]
-        + [("shuffled", 2, 0)]
+        + [("rewired", 2, 0)]
         + [("reinit", 2, k) for k in range(4)]
     )
     densities = [row["density"] for row in found.rows]
     # 72 weights in all: round 1 keeps round(48 * 0.707) + round(24 * 0.707) = 34 + 17
-    assert densities == pytest.approx([1] * 3 + [51 / 72] * 3 + [0.5] * 3 + [0.5] * 7)
-    assert [len(found.shuffled_accuracies), len(found.reinit_accuracies)] == [1, 4]
+    assert densities == pytest.approx([1] * 3 + [51 / 72] * 3 + [0.5] * 3 + [0.5] * 8)
+    assert [len(found.rewired_accuracies), len(found.reinit_accuracies)] == [1, 4]
 
 
 def test_global_scope_keeps_the_total() -> None:
@@ -156,7 +157,7 @@ def test_all_of_a_search_is_the_same_however_many_tickets_come_before(
     make: Callable[[], nn.Module],
 ) -> None:
     """Buffers, such as statistics of a norm, must not leak from one training into the next."""
-    options = {"rewind_steps": 2, "shuffled_masks": 1, "random_masks": 1}
+    options = {"rewind_steps": 2, "rewired_masks": 1, "random_masks": 1}
     torch.manual_seed(0)
     network = make()
     one, three = (find(network, count=count, **options) for count in (1, 3))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from raylot.config import OptimizerOptions
-from raylot.foundation.names import RANDOM, REINIT, SHUFFLED
+from raylot.foundation.names import RANDOM, REINIT, REWIRED, UNTRAINED
 from raylot.foundation.randomness import RandomKey
 from raylot.tickets import TicketSearch, masks_from_tensors, masks_to_tensors, search
 from raylot.training import Masks, TrainingJob, TrainingResult, train, train_all
@@ -49,10 +49,10 @@ def _run(found: TicketSearch) -> None:
 
 
 def test_every_training_starts_from_the_snapshot(trainings: list[Trained]) -> None:
-    found = begin_search(shuffled_masks=1)
+    found = begin_search(rewired_masks=1)
     _run(found)
     snapshot = small_network().state_dict()
-    assert len(trainings) == 2 * 3 + 2 + 1
+    assert len(trainings) == 2 * 3 + 1 + 2 + 1
     assert all(_equal(before, snapshot) for before, _, _ in trainings)
 
 
@@ -60,7 +60,7 @@ def test_every_training_starts_from_the_snapshot(trainings: list[Trained]) -> No
 def test_pruned_weights_end_at_zero_or_where_they_began(
     trainings: list[Trained], masked: str
 ) -> None:
-    _run(begin_search(masked=masked, rewind_steps=3, weight_decay=0.1, shuffled_masks=1))
+    _run(begin_search(masked=masked, rewind_steps=3, weight_decay=0.1, rewired_masks=1))
     checked = 0
     for before, after, masks in trainings:
         for name, mask in (masks or {}).items():
@@ -69,13 +69,13 @@ def test_pruned_weights_end_at_zero_or_where_they_began(
             assert not torch.equal(after[name][mask], before[name][mask])
             checked += int((~mask).sum())
     # 21 (34 and 17 of 48 and 24 stay) in round 1, then 36 of 72 weights: 2 tickets in 2 rounds,
-    # 2 random and 1 shuffled mask
-    assert checked == 2 * 21 + 2 * 36 + 3 * 36
+    # 1 untrained, 2 random and 1 rewired mask
+    assert checked == 2 * 21 + 2 * 36 + 4 * 36
 
 
 def test_rewinding_goes_to_the_state_after_so_many_steps(trainings: list[Trained]) -> None:
     """The same steps taken by hand: a dense training of the ticket's own, stopped after three."""
-    found = begin_search(rewind_steps=3, reinit_tickets=1)
+    found = begin_search(rewind_steps=3, untrained_masks=0, reinit_tickets=1)
     _run(found)
     assert found.rewinding_steps == 2 * 3
     for ticket in (0, 1):
@@ -105,16 +105,40 @@ def test_the_reinitialised_control_has_the_tickets_masks_and_other_weights(
     assert not _equal(controls[0][0], controls[2][0]), "one fresh draw for all"
 
 
-def test_controls_keep_each_layers_count_and_nothing_else_of_the_ticket() -> None:
-    found = begin_search(shuffled_masks=1)
+def test_untrained_masks_keep_the_largest_weights_that_their_ticket_starts_from() -> None:
+    """By hand: of 48 and 24 weights the 24 and 12 with the largest |w| after three steps."""
+    found = begin_search(rewind_steps=3, untrained_masks=2)
     _run(found)
-    for control in (RANDOM, SHUFFLED):
+    for ticket in (0, 1):
+        start = found.start_state(ticket)
+        masks = found.control_masks(UNTRAINED, ticket)
+        assert _equal(masks, found.untrained_masks(ticket))
+        for name, mask in masks.items():
+            assert int(mask.sum()) == int(found.masks[ticket][name].sum())
+            assert start[name][mask].abs().min() > start[name][~mask].abs().max()
+    assert not _equal(found.untrained_masks(0), found.untrained_masks(1))
+
+
+def test_controls_keep_each_layers_count_and_nothing_else_of_the_ticket() -> None:
+    found = begin_search(rewired_masks=1)
+    _run(found)
+    for control in (RANDOM, REWIRED):
         masks = found.control_masks(control, 1)
         ticket = found.masks[1]
         assert [int(m.sum()) for m in masks.values()] == [24, 12]
         assert not _equal(masks, ticket)
         assert not _equal(masks, found.control_masks(control, 3)), "each index draws its own"
     assert found.control_masks(REINIT, 1) is found.masks[1]
+
+
+def test_rewired_masks_keep_each_units_degrees_in_their_ticket() -> None:
+    found = begin_search(rewired_masks=2)
+    _run(found)
+    for ticket in (0, 1):
+        for name, mask in found.control_masks(REWIRED, ticket).items():
+            for direction in (0, 1):
+                own = found.masks[ticket][name]
+                assert torch.equal(mask.sum(direction), own.sum(direction))
 
 
 def test_random_masks_of_a_density_of_their_own() -> None:

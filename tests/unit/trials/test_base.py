@@ -36,7 +36,7 @@ _EVERY_SUBNETWORK = ("ticket", "dense", "random", "reinit")
     [
         pytest.param(
             _EVERY_SUBNETWORK,
-            {"carry_optimizer": True, "shuffled_masks": 1, "reinit_tickets": 1, "hidden": "6,5",
+            {"carry_optimizer": True, "rewired_masks": 1, "reinit_tickets": 1, "hidden": "6,5",
              "output_rate": 0.5, "ntk_examples": 4, "sharpness_iterations": 2,
              "probe_tasks": 2},
             id="every control",

@@ -221,7 +221,7 @@ def test_without_its_tickets_it_names_the_search_that_should_have_left_them(tmp_
 def test_the_dense_network_needs_no_search_and_is_the_same_for_all_of_them(tmp_path: Path) -> None:
     finish(StreamTrial(trial_config(tmp_path)))
     one = finish(_trial(tmp_path, "dense", sparsity=0.5))
-    again = finish(_trial(tmp_path, "dense", sparsity=0.9, shuffled_masks=2))
+    again = finish(_trial(tmp_path, "dense", sparsity=0.9, rewired_masks=2))
     assert (len(one), len(again)) == (3, 1)
     assert again[0]["run_id"] == one[0]["run_id"]
     assert again[0]["new_training_steps"] == 0

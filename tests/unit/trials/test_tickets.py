@@ -28,18 +28,32 @@ def test_tables_of_a_finished_run(tmp_path: Path) -> None:
     assert runs["stream_run_id"].nunique() == 1
     assert runs["stream_run_id"]["stream"] == runs["run_id"]["stream"]
     # 1437 examples in batches of 256: 6 steps per epoch; 4 tasks; 3 networks on a probe task; 2
-    # tickets in 3 rounds and 2 random masks
-    steps = {"stream": 24, "probes": 18, "measurement": 0, "tickets": 48}
+    # tickets in 3 rounds, an untrained and 2 random masks
+    steps = {"stream": 24, "probes": 18, "measurement": 0, "tickets": 54}
     assert runs["training_steps"].to_dict() == steps
     assert results.read(tmp_path, "tasks")["task"].tolist() == [0, 1, 2, 3]
     tickets = results.read(tmp_path, "tickets")
-    assert tickets["control"].tolist() == ["dense"] * 2 + ["ticket"] * 4 + ["random"] * 2
-    assert tickets["wins"].notna().tolist() == [False] * 4 + [True] * 2 + [False] * 2
+    assert (
+        tickets["control"].tolist()
+        == ["dense"] * 2 + ["ticket"] * 4 + ["untrained"] + ["random"] * 2
+    )
+    assert tickets["wins"].isna().all()
+    assert set(tickets["test_examples"]) == {360}
     overlaps = results.read(tmp_path, "overlaps")
-    assert overlaps["layer"].tolist() == ["all", "hidden1.weight", "output.weight"]
+    assert overlaps["layer"].tolist() == ["all", "hidden1.weight", "output.weight"] * 3
+    assert overlaps["compared_with"].tolist() == ["ticket"] * 3 + ["untrained"] * 6
+    assert overlaps["ticket_b"].tolist() == [1] * 3 + [0] * 3 + [1] * 3
+    assert overlaps["chance_untrained"].notna().tolist() == [True] * 3 + [False] * 6
     (snapshot,) = results.read(tmp_path, "snapshots").to_dict("records")
     assert snapshot["overlap_mean"] == overlaps["jaccard"][0]
+    assert overlaps["jaccard_matched"].notna().tolist() == [True] + [False] * 8
+    assert snapshot["overlap_matched"] == overlaps["jaccard_matched"][0] >= overlaps["jaccard"][0]
+    assert snapshot["overlap_untrained"] == overlaps["jaccard"][[3, 6]].mean()
+    assert snapshot["overlap_beyond_untrained"] == overlaps["beyond_untrained"][0]
     assert 1 <= snapshot["ticket_count"] <= 2
+    assert snapshot["test_examples"] == 360
+    for name in ("winning_tickets", "winning_ticket_count"):
+        assert math.isnan(snapshot[name]), "two random masks are too few to judge"
     paths = [masks_path(runs["run_id"]["tickets"], ticket) for ticket in range(2)]
     first, second = (tensors_from_bytes(Storage(tmp_path).read(path) or b"") for path in paths)
     # 64 x 6 and 6 x 10 weights, half of them kept
@@ -86,22 +100,42 @@ def test_a_damaged_snapshot_is_no_data_and_its_stream_is_named(tmp_path: Path, l
 
 
 def test_controls_have_their_rows_and_means(tmp_path: Path) -> None:
-    run_all(tmp_path, tickets=3, random_masks=1, shuffled_masks=2, reinit_tickets=3)
+    run_all(
+        tmp_path, tickets=3, untrained_masks=2, random_masks=3, rewired_masks=2, reinit_tickets=3
+    )
     tickets = results.read(tmp_path, "tickets")
     controls = tickets[~tickets["control"].isin(["ticket", "dense"])]
-    assert controls["control"].tolist() == ["random"] + ["shuffled"] * 2 + ["reinit"] * 3
+    assert (
+        controls["control"].tolist()
+        == ["untrained"] * 2 + ["random"] * 3 + ["rewired"] * 2 + ["reinit"] * 3
+    )
     assert set(controls["round"]) == {2}
     assert controls["wins"].isna().all()
+    is_last = (tickets["control"] == "ticket") & (tickets["round"] == 2)
+    assert (tickets["wins"].notna() == is_last).all()
     assert set(controls["density"]) == set(tickets[tickets["round"] == 2]["density"])
     (snapshot,) = results.read(tmp_path, "snapshots").to_dict("records")
+    assert snapshot["winning_tickets"] == tickets["wins"].sum()
     for control, accuracies in controls.groupby("control")["test_accuracy"]:
         assert snapshot[f"{control}_accuracy"] == pytest.approx(accuracies.mean())
 
 
+@pytest.mark.parametrize(("random_masks", "is_judged"), [(2, False), (3, True)])
+def test_what_is_not_judged_is_not_reported(
+    tmp_path: Path, random_masks: int, is_judged: bool
+) -> None:
+    """Loggers take numbers only."""
+    run_all(tmp_path, random_masks=random_masks)
+    (*_, last) = finish(TicketsTrial(trial_config(tmp_path, task=3, random_masks=random_masks)))
+    for name in ("winning_tickets", "winning_ticket_count"):
+        assert (name in last["measures"]) is is_judged
+    assert all(isinstance(value, int | float) for value in last["measures"].values())
+
+
 @pytest.mark.parametrize(
     ("options", "steps"),
-    # 6 steps each: 2 tickets trained densely, twice more, and 2 random masks; one apart
-    [({}, 8 * 6), ({"plastic_task": "unshifted"}, 9 * 6), ({"plastic_scaling": "unit"}, 9 * 6)],
+    # 6 steps each: 2 tickets trained densely, twice more, and 3 controls; one apart
+    [({}, 9 * 6), ({"plastic_task": "unshifted"}, 10 * 6), ({"plastic_scaling": "unit"}, 10 * 6)],
 )
 def test_plastic_parameters_are_compared_with_three_selections(
     tmp_path: Path, options: dict[str, Any], steps: int

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from raylot import results
 from raylot.analysis.tables import tables
+from raylot.analysis.tables.observations import observe
 from raylot.analysis.tables.verdicts import judged_alike, of_usual_number
 from raylot.storage import Storage
 from raylot.trials.stream import StreamTrial
 from raylot.trials.tickets import TicketsTrial
 from tests.unit.trials.runs import finish, trial_config
 
-_FEW = {"tickets": 2, "shuffled_masks": 1, "tolerance": 0.2}
-_MANY = {"tickets": 4, "shuffled_masks": 2, "reinit_tickets": 1, "tolerance": 0.0}
+_FEW = {"tickets": 2, "random_masks": 3, "rewired_masks": 1, "tolerance": 0.2}
+_MANY = {"tickets": 4, "rewired_masks": 1, "tolerance": 0.0}
 
 
 def _search(root: Path, seed: int, **options: Any) -> None:
@@ -39,22 +42,30 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_all_are_judged_alike(
-    mixed: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_all_are_judged_alike(mixed: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Counts are those to be expected among two of the four tickets; means are over all four."""
     tables.report_once.cache_clear()
-    _search(tmp_path, 1, **_FEW)
     stored = results.read(mixed, "snapshots").set_index("run_id")
+    (run_id,) = stored.index[stored["tickets"] == 4]
     found = _judged(mixed).set_index("run_id")
-    (expected,) = _judged(tmp_path).to_dict("records")
-    run_id = expected.pop("run_id")
-    assert stored.loc[run_id, "tickets"] == 4
-    assert found.loc[run_id].to_dict() == pytest.approx(expected, nan_ok=True, abs=0)
-    pd.testing.assert_frame_equal(found.drop(index=run_id), stored.drop(index=run_id))
+    pairs = results.read(mixed, "overlaps").query("run_id == @run_id and layer == 'all'")
+    jaccards = pairs.loc[pairs["compared_with"] == "ticket", "jaccard"].to_numpy()
+    assert len(jaccards) == 6
+    high, low = (1 + jaccards) / 2, (1 - jaccards) / 2  # eigenvalues of two tickets
+    counts = np.exp(-sum(x * np.log(np.where(x > 0, x, 1)) for x in (high, low)))
+    assert found.loc[run_id, "ticket_count"] == pytest.approx(counts.mean())
+    assert found.loc[run_id, "tickets"] == 2
+    assert found.loc[run_id, "tolerance"] == 0.2
+    for name in ("overlap_mean", "ticket_accuracy", "dense_accuracy", "overlap_matched"):
+        assert found.loc[run_id, name] == pytest.approx(stored.loc[run_id, name])
+    random = results.read(mixed, "tickets").query("run_id == @run_id and control == 'random'")
+    first = random.sort_values("ticket")["test_accuracy"].head(3)
+    assert found.loc[run_id, "random_accuracy"] == pytest.approx(first.mean())
+    others = found.drop(index=run_id), stored.drop(index=run_id)
+    pd.testing.assert_frame_equal(*others, check_dtype=False)
     assert (
-        "searches differ in tickets, random_masks, shuffled_masks, reinit_tickets, tolerance; all "
-        "are judged with tickets=2, random_masks=2, shuffled_masks=1, reinit_tickets=0, "
-        "tolerance=0.2"
+        "searches differ in tickets, random_masks, tolerance; all are judged with tickets=2, "
+        "random_masks=3, tolerance=0.2"
     ) in caplog.text
 
 
@@ -63,6 +74,43 @@ def test_alike_ones_are_left_as_they_are(tmp_path: Path) -> None:
         _search(tmp_path, seed, **_MANY)
     found = _judged(tmp_path)
     pd.testing.assert_frame_equal(found, results.read(tmp_path, "snapshots"))
+
+
+def test_a_verdict_by_the_rule_of_before_is_left_open(tmp_path: Path) -> None:
+    """Its rows do not say on how many examples they were measured; its random masks were called
+    shuffled; it has no untrained masks. Means and counts stay."""
+    _search(tmp_path, 0, **_MANY)
+    new = results.read(tmp_path, "snapshots").drop(columns=["winning_tickets", "test_examples"])
+    for table in ("snapshots", "tickets", "overlaps"):
+        rows = results.read(tmp_path, table).assign(test_examples=None, compared_with=None)
+        if table == "tickets":
+            rows["control"] = rows["control"].replace("random", "shuffled")
+            rows = rows[rows["control"] != "untrained"]
+        if table == "overlaps":
+            rows = rows[rows["ticket_a"] != rows["ticket_b"]]
+        rows = rows[[name for name in rows if name in results.SCHEMAS[table]]].astype(object)
+        rows = rows.where(rows.notna(), None)
+        results.write(Storage(tmp_path), table, rows["run_id"].iloc[0], rows.to_dict("records"))
+    (found,) = _judged(tmp_path).to_dict("records")
+    (expected,) = new.to_dict("records")
+    assert math.isnan(found["winning_tickets"])
+    assert math.isnan(found["winning_ticket_count"])
+    for name in ("ticket_count", "overlap_mean", "random_accuracy", "dense_accuracy", "density"):
+        assert found[name] == expected[name]
+    assert math.isnan(found["untrained_accuracy"])
+    observed = observe(Storage(tmp_path))
+    assert "winning_tickets" not in observed.tickets
+    assert "ticket_count" in observed.tickets
+
+
+def test_a_search_with_too_few_random_masks_does_not_stop_others_from_being_judged(
+    tmp_path: Path,
+) -> None:
+    _search(tmp_path, 0, tickets=2, random_masks=2)
+    _search(tmp_path, 1, tickets=2, random_masks=4)
+    _search(tmp_path, 2, tickets=2, random_masks=3)
+    found = _judged(tmp_path).set_index("seed")["winning_tickets"]
+    assert found.isna().to_dict() == {0: True, 1: False, 2: False}
 
 
 def test_plastic_parameters_of_other_numbers_of_tickets_are_left_out(mixed: Path) -> None:
