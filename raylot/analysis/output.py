@@ -44,10 +44,11 @@ def write(
         storage.write(f"analysis/{name}.{ending}", data)
 
 
-def print_where(console: Console, storage: Storage, name: str) -> None:
-    """Prints where `write` has written the files of that name, as an analysis's last line."""
+def print_where(console: Console, storage: Storage, *names: str) -> None:
+    """Prints where `write` has written the files of these names, as an analysis's last line."""
     there = storage.names("analysis")
-    listed = [f"{name}.csv", f"{name}.parquet", *(other for other in _OTHERS if other in there)]
+    listed = [f"{name}.{ending}" for name in names for ending in ("csv", "parquet")]
+    listed += [other for other in _OTHERS if other in there]
     root = storage.root.rstrip("/")
     console.print(
         f"All of it: {root}/analysis/ ({', '.join(listed)}), from {root}/tables/", soft_wrap=True
