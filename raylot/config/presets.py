@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from raylot.config.options import parse_rounds
+from raylot.config.concepts import parameters_used
+from raylot.config.options import parse_rounds, parse_search
 from raylot.config.study import SearchOptions
 from raylot.foundation.errors import OptionError, shown
 
@@ -57,7 +58,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a preset's options, overridden by those that are given.
 
-    If fewer sparsities are given, the preset's table of rounds keeps theirs alone; if fewer tickets
+    The preset's search keeps parameters that are not given and that a chosen intervention uses. If
+    fewer sparsities are given, the preset's table of rounds keeps theirs alone; if fewer tickets
     are given, the preset has no more controls that follow tickets.
 
     Raises:
@@ -68,6 +70,11 @@ def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
         # Not given, or no number: that is refused later.
         with suppress(KeyError, TypeError, ValueError):
             values[name] = min(preset[name], int(values["tickets"]))
+    if "search" in preset.keys() - given.keys():
+        chosen = SearchOptions.checked(interventions=values["interventions"]).interventions
+        used = {name for one in chosen for name in parameters_used("intervention", one)}
+        doses = parse_search(preset["search"])
+        values["search"] = {n: own for n, own in doses.items() if n in used - given.keys()} or None
     table = parse_rounds(preset.get("rounds"))
     if isinstance(table, dict) and "rounds" not in given:
         wanted = SearchOptions.checked(sparsities=values["sparsities"]).sparsities

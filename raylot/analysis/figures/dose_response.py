@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from raylot.analysis.doses.trajectories import Trajectories, method
 from raylot.analysis.figures import style
@@ -42,7 +43,7 @@ def dose_response(materials: Sequence[Material]) -> Figure:
         raise NothingToDrawError("fewer than two methods have probe gaps and overlaps of tickets")
     colours = {s: c for m in materials for s, c in m.shift_colours.items()}
     figure, panels = search_grid(
-        frame, colours, 2.6, measure(_X).axis_label, measure(_Y).axis_label, share_x=False
+        frame, colours, 2.8, measure(_X).axis_label, measure(_Y).axis_label, share_x=False
     )
     shades = materials[0].intervention_colours
     names = list(dict.fromkeys(map(method, shades)))
@@ -51,6 +52,7 @@ def dose_response(materials: Sequence[Material]) -> Figure:
         own = Trajectories.of(part)
         for dose in own.doses:
             _draw(axes, own, dose, shades[dose], markers[method(dose)])
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.margins(0.06, 0.08)
     _key(figure, doses, shades, markers)
     counts = sorted({len(own.snapshots) for _, own in drawn})
@@ -102,5 +104,5 @@ def _key(
     ]  # fmt: skip
     figure.legend(
         handles=handles, loc="outside upper center", ncols=2 if figure.get_figwidth() < 4 else 4,
-        frameon=False, labelcolor="linecolor", handletextpad=0.2, columnspacing=1.2,
+        frameon=False, handletextpad=0.2, columnspacing=1.2,
     )  # fmt: skip
