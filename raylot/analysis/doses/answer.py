@@ -115,14 +115,14 @@ def _lines(found: Comparison) -> Iterator[tuple[str, str]]:
     link = found.link
     assert link.correlation is not None
     yield "correlation over doses", _figure(link.correlation)
-    yield "leaving one method out", _range(link.without)
+    yield "leaving a method out", _range(link.without)
     for name, model in found.models.items():
-        yield f"plasticity, {name}", _of_model(model)
+        yield name, _of_model(model)
 
 
 def _of_model(model: Model) -> str:
     if model.problem:
-        return f"cannot be told: {model.problem}"
+        return f"none: {model.problem}"
     mean = model.terms["plasticity"]
     return f"{mean.mean:+z.2f} [{mean.low:+z.2f}, {mean.high:+z.2f}] sd per sd"
 
@@ -130,9 +130,9 @@ def _of_model(model: Model) -> str:
 def _range(without: Mapping[str, Mean | None]) -> str:
     known = {name: mean.mean for name, mean in without.items() if mean is not None}
     if not known:
-        return "cannot be told: too few doses are left"
+        return "none: too few doses are left"
     ends = [pick(known, key=lambda name: known[name]) for pick in (min, max)]
-    return " to ".join(f"{correlation(known[name])} (without {name})" for name in ends)
+    return " to ".join(f"{correlation(known[name])} ({name})" for name in ends)
 
 
 def _caveats(found: Comparison) -> Iterator[str]:
@@ -156,8 +156,8 @@ def _left_out(found: Comparison) -> str:
         return ""
     return (
         f"{missing} of {counted(found.streams, 'stream')} lack a finite value at some snapshot and "
-        f"are left out, so that {counted(len(found.link.seeds), 'seed')} have all doses; a stream "
-        "that diverged has lost the most."
+        f"are left out, which leaves {counted(len(found.link.seeds), 'whole seed')}; one that "
+        "diverged would have lost the most."
     )
 
 

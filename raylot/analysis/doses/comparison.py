@@ -22,8 +22,8 @@ DESCRIBED = {
 
 #: The models: name -> columns that stand in it beside plasticity, tickets and tasks.
 MODELS = {
-    "given weight norm": ("weight_norm",),
-    "given weight norm and untrained mask": ("weight_norm", "overlap_untrained"),
+    "model given weight norm": ("weight_norm",),
+    "model with untrained mask": ("weight_norm", "overlap_untrained"),
 }
 
 _PLASTICITY = "plasticity"
@@ -109,7 +109,7 @@ def _model(
 ) -> Model:
     for column in (measure, tickets, *covariates):
         if not own.has(column):
-            return Model(problem=f"there are no values of {column}")
+            return Model(problem=f"no values of {column}")
     if tickets in covariates or measure in covariates:
         return Model(problem="its covariate is the measure itself")
     rows = own.frame[own.frame["task"].isin(own.snapshots)]

@@ -166,7 +166,7 @@ def test_a_planted_link_is_found() -> None:
     [_, table, caveats] = text.split("\n\n")
     assert len(table.splitlines()) == 4
     assert caveats.count(".") <= 3
-    given = found.models["given weight norm"].terms["plasticity"]
+    given = found.models["model given weight norm"].terms["plasticity"]
     assert given.low is not None
     assert given.low > 0.5
 
@@ -349,17 +349,17 @@ def test_a_fit_that_fails_is_one_line_of_the_answer(
 ) -> None:
     monkeypatch.setattr("statsmodels.regression.mixed_linear_model.MixedLM.fit", fit)
     found = compared(observed())
-    assert found.models["given weight norm"].problem == problem
+    assert found.models["model given weight norm"].problem == problem
     [line] = [line for line in answer(found).splitlines() if problem in line]
-    assert line.startswith("  plasticity, given weight norm ")
+    assert line.startswith("  model given weight norm ")
 
 
 def test_the_untrained_mask_stands_in_the_model_if_it_is_there() -> None:
-    without = compared(observed()).models["given weight norm and untrained mask"]
-    assert without.problem == "there are no values of overlap_untrained"
+    without = compared(observed()).models["model with untrained mask"]
+    assert without.problem == "no values of overlap_untrained"
     draw = np.random.default_rng(1)
     frame = observed().assign(overlap_untrained=lambda rows: draw.uniform(size=len(rows)))
-    model = compared(frame).models["given weight norm and untrained mask"]
+    model = compared(frame).models["model with untrained mask"]
     assert list(model.terms) == ["plasticity", "log weight norm", "overlap_untrained"]
 
 
