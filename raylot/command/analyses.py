@@ -36,6 +36,7 @@ ANALYSES = {
     "report": "raylot.analysis.report.report",
     "ticket_plasticity": "raylot.analysis.ticket_plasticity",
     "plastic_parameters": "raylot.analysis.plastic_parameters",
+    "dose_response": "raylot.analysis.dose_response",
     "reproduction": "raylot.analysis.reproduction",
 }
 

@@ -78,10 +78,31 @@ same command again skips what is finished and continues what was interrupted."""
     {"figures": "tickets", "plastic_parameters": "tickets"},
 )
 
+DOSE_RESPONSE = StudyKind(
+    "dose_response",
+    """Do tickets follow plasticity when methods keep it at different doses?
+
+Trains networks on one stream of tasks with no method and with methods that keep plasticity, at
+several strengths, so that networks with equally many training steps differ in plasticity by
+design. Searches the tickets of all on the same unseen task, and says whether they follow the
+dose. The default study takes some minutes. The same command again skips what is finished and
+continues what was interrupted.""",
+    {"figures": "tickets", "report": "streams", "dose_response": "tickets"},
+    {
+        "shifts": "permuted_pixels",
+        "interventions": "none,l2_init,shrink_and_perturb,reset",
+        "search": "l2_strength=1e-4,1e-3,1e-2 shrink=0.6,0.8",
+        "seeds": "0-9",
+        "sparsities": "0.8",
+        "tickets": 3,
+        "snapshots": "0-30:10",
+    },
+)
+
 #: Study on the command line -> what it is.
 STUDIES = {
     kind.command: kind
-    for kind in (TICKET_COUNT_VS_PLASTICITY, TICKET_PLASTICITY, PLASTIC_PARAMETERS)
+    for kind in (TICKET_COUNT_VS_PLASTICITY, TICKET_PLASTICITY, PLASTIC_PARAMETERS, DOSE_RESPONSE)
 }
 
 

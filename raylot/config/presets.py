@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from raylot.config.options import parse_rounds
+from raylot.config.concepts import parameters_used
+from raylot.config.options import parse_rounds, parse_search
 from raylot.config.study import SearchOptions
 from raylot.foundation.errors import OptionError, shown
 
@@ -14,7 +15,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     # Small enough for a laptop; with this learning rate, the options' own defaults (raw pixels, 64
     # units, 31 tasks) lose plasticity with each of seeds 0 to 4.
     "default": {
-        "lr": 0.005, "epochs": 4, "search_task": "probe", "reinit_tickets": 2, "rounds": 3,
+        "lr": 0.005,
+        "epochs": 4,
+        "search_task": "probe",
+        "reinit_tickets": 2,
+        "rounds": 3,
     },
     # The protocol of "Loss of Plasticity and Winning Lottery Tickets" (ETH Zürich, 2024-2025;
     # GitHub: benny-lo/loss-of-plasticity). Its random masks are as dense as its sparsest
@@ -51,7 +56,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a preset's options, overridden by those that are given.
 
-    If fewer sparsities are given, the preset's table of rounds keeps theirs alone; if fewer tickets
+    The preset's search keeps parameters that are not given and that a chosen intervention uses. If
+    fewer sparsities are given, the preset's table of rounds keeps theirs alone; if fewer tickets
     are given, the preset has no more controls that follow tickets.
 
     Raises:
@@ -62,6 +68,11 @@ def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
         # Not given, or no number: that is refused later.
         with suppress(KeyError, TypeError, ValueError):
             values[name] = min(preset[name], int(values["tickets"]))
+    if "search" in preset.keys() - given.keys():
+        chosen = SearchOptions.checked(interventions=values["interventions"]).interventions
+        used = {name for one in chosen for name in parameters_used("intervention", one)}
+        doses = parse_search(preset["search"])
+        values["search"] = {n: own for n, own in doses.items() if n in used - given.keys()} or None
     table = parse_rounds(preset.get("rounds"))
     if isinstance(table, dict) and "rounds" not in given:
         wanted = SearchOptions.checked(sparsities=values["sparsities"]).sparsities

@@ -71,3 +71,19 @@ def test_the_siblings_answer_their_questions_and_compute_nothing_twice(
     plan = [line.split() for line in capfd.readouterr().out.splitlines()]
     assert [row[-4:-2] for row in plan[1:6]] == [["0", "0"]] * 5, "nothing is new or to grow"
     assert " ".join(plan[6]) == "Nothing is left to compute."
+
+
+def test_doses_are_compared(
+    tmp_path: Path, cluster: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    doses = ["--interventions", "none,l2_init", "--search", "l2_strength=1e-4,1e-2"]
+    assert _main("dose_response", tmp_path, *doses, "--snapshots", "3", "--probe-tasks", "1") == 0
+    said = capfd.readouterr()
+    assert "Not testable: none, l2_init(1e-4) and l2_init(0.01) are 3 doses" in said.out
+    assert "Traceback" not in said.err
+    found = pd.read_parquet(tmp_path / "analysis" / "dose_response.parquet")
+    assert set(found["intervention"]) == {"none", "l2_init(1e-4)", "l2_init(0.01)"}
+    gaps = found[found["measure"] == "probe_online_gap"]
+    assert (gaps["seeds"] == 2).all()
+    assert (tmp_path / "analysis" / "dose_response_links.parquet").exists()
+    assert (tmp_path / "analysis" / "figures" / "dose_response.svg").exists()

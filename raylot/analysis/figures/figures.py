@@ -8,6 +8,7 @@ first_differences: how accuracy, overlap and ticket count change from snapshot t
 tickets_and_controls: accuracy of tickets, controls and the dense network at the snapshots.
 ticket_streams: tickets that go on learning new tasks, against the dense network.
 plastic_parameters: overlap of tickets with the most plastic parameters.
+dose_response: tickets against plasticity, a colour per method and a shade per dose.
 plasticity_along_stream: every measure of plasticity at the snapshots.
 correlation_matrix: ticket measures against measures of plasticity, one file per statistic; the
     main measures, or with --measures all every one.
@@ -29,6 +30,7 @@ from raylot.analysis import command
 from raylot.analysis.figures.accuracy_along_stream import accuracy_along_stream
 from raylot.analysis.figures.along_stream import along_stream
 from raylot.analysis.figures.correlation_matrix import correlation_matrix, matrix_parts
+from raylot.analysis.figures.dose_response import dose_response
 from raylot.analysis.figures.first_differences import first_differences
 from raylot.analysis.figures.material import Material, NothingToDrawError, Tables
 from raylot.analysis.figures.plastic_overlap import plastic_overlap
@@ -74,6 +76,7 @@ PARTS: dict[str, Callable[[Material], list[str]]] = {
 #: Name -> what draws it from settings that differ in their intervention only.
 COMPARISONS: dict[str, Callable[[Sequence[Material]], Figure]] = {
     "accuracy_along_stream": accuracy_along_stream,
+    "dose_response": dose_response,
 }
 
 

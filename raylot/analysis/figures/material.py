@@ -8,6 +8,7 @@ from functools import cached_property
 import pandas as pd
 
 from raylot.analysis.correlation import correlate
+from raylot.analysis.doses.trajectories import dose_order
 from raylot.analysis.figures import style
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.measures import STATIONARY, main_measures
@@ -97,8 +98,8 @@ class Material:
 
     @property
     def intervention_colours(self) -> dict[str, str]:
-        """The colours of the storage's interventions."""
-        return style.intervention_colours(self._of_storage("intervention"))
+        """The colours of the storage's interventions, in order of method and strength."""
+        return style.intervention_colours(sorted(self._of_storage("intervention"), key=dose_order))
 
     def _of_storage(self, column: str) -> list[str]:
         return sorted(self.observations.frame[column].unique())

@@ -163,3 +163,16 @@ def test_a_study_of_ticket_streams_has_some_by_default() -> None:
     kind = studies.TICKET_PLASTICITY
     study = parse(kind.description, kind.name, [], kind.defaults).study
     assert (study.ticket_tasks, study.snapshots, study.sparsities) == (10, (0, 20), (0.8,))
+
+
+def test_the_study_of_doses_has_one_stream_and_methods_at_several_strengths() -> None:
+    kind = studies.DOSE_RESPONSE
+    study = parse(kind.description, kind.name, [], kind.defaults).study
+    assert study.shifts == ("permuted_pixels",)
+    assert study.interventions == ("none", "l2_init", "shrink_and_perturb", "reset")
+    assert study.search == {"l2_strength": (1e-4, 1e-3, 1e-2), "shrink": (0.6, 0.8)}
+    assert (study.seeds, study.snapshots) == (tuple(range(10)), (0, 10, 20, 30))
+    assert (study.sparsities, study.tickets, study.search_task) == ((0.8,), 3, "probe")
+    assert study.probe_tasks > 0
+    narrowed = parse(kind.description, kind.name, ["--interventions", "none,reset"], kind.defaults)
+    assert narrowed.study.search is None

@@ -112,3 +112,22 @@ def test_with_fewer_tickets_a_preset_has_no_more_controls() -> None:
     values = preset_with(PRESETS["default"], {"tickets": 1, "reinit_tickets": 2})
     assert values["reinit_tickets"] == 2, "what the user gives is refused, not changed"
     assert preset_with(PRESETS["default"], {"tickets": "x"})["reinit_tickets"] == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "search"),
+    [
+        ({"interventions": "none,reset"}, None),
+        ({"interventions": "none,l2_init"}, {"l2_strength": ["1e-4", "1e-3"]}),
+        (
+            {"interventions": ["l2_init", "shrink_and_perturb"], "l2_strength": 1},
+            {"shrink": ["0.6"]},
+        ),
+        ({"interventions": "none", "search": "shrink=0.1"}, "shrink=0.1"),
+    ],
+)
+def test_a_preset_searches_what_the_chosen_interventions_use_and_is_not_given(
+    given: dict[str, Any], search: Any
+) -> None:
+    preset = {**PRESETS["default"], "search": "l2_strength=1e-4,1e-3 shrink=0.6"}
+    assert preset_with(preset, given)["search"] == search

@@ -1,0 +1,1 @@
+"""Dose and response: networks with equally many training steps, methods that keep plasticity."""

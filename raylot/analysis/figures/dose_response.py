@@ -1,0 +1,108 @@
+"""Figure: tickets against plasticity, a colour per method: networks that trained equally long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from raylot.analysis.doses.trajectories import Trajectories, method
+from raylot.analysis.figures import style
+from raylot.analysis.figures.material import Material, NothingToDrawError
+from raylot.analysis.figures.panels import search_grid, seeds_note
+from raylot.analysis.statistics.intervals import Mean, mean_interval
+from raylot.analysis.tables.measures import measure
+from raylot.analysis.tables.observations import groups
+from raylot.analysis.words import counted
+
+_X, _Y = "probe_online_gap", "overlap_corrected"
+_MARKERS = "osD^vP*Xh<>p"
+
+
+def dose_response(materials: Sequence[Material]) -> Figure:
+    """Small points: seeds, each the mean over its snapshots after task 0. Large: means over seeds
+    of each dose, with 95% t intervals both ways. A method has one marker and one colour, its doses
+    shades of it.
+
+    Args:
+        materials: settings that differ in their intervention only.
+
+    Raises:
+        NothingToDrawError: fewer than two doses have both measures.
+    """
+    frame = pd.concat([material.frame for material in materials])
+    drawn = [(key[0], Trajectories.of(part)) for key, part in groups(frame, with_all_shifts=False)]
+    doses = sorted({dose for _, own in drawn for dose in _means(own)})
+    if len(doses) < 2:
+        raise NothingToDrawError("fewer than two methods have probe gaps and overlaps of tickets")
+    colours = {s: c for m in materials for s, c in m.shift_colours.items()}
+    figure, panels = search_grid(
+        frame, colours, 2.8, measure(_X).axis_label, measure(_Y).axis_label, share_x=False
+    )
+    shades = materials[0].intervention_colours
+    names = list(dict.fromkeys(map(method, shades)))
+    markers = dict(zip(names, _MARKERS * len(names), strict=False))
+    for axes, _, part in panels:
+        own = Trajectories.of(part)
+        for dose in own.doses:
+            _draw(axes, own, dose, shades[dose], markers[method(dose)])
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.margins(0.06, 0.08)
+    _key(figure, doses, shades, markers)
+    counts = sorted({len(own.snapshots) for _, own in drawn})
+    snapshots = " or ".join(counted(count, "snapshot") for count in counts)
+    style.note(
+        figure,
+        seeds_note(frame, shown_by="bars"),
+        f"Small: single seeds, each the mean over {snapshots} after task 0.",
+        "All have trained equally many steps. Right: more plasticity was lost; up: tickets are "
+        "more alike.",
+    )
+    return figure
+
+
+def _means(own: Trajectories) -> list[str]:
+    """Returns the doses that have a value of both measures."""
+    if not (own.has(_X) and own.has(_Y)):
+        return []
+    known = own.means(_X).notna() & own.means(_Y).notna()
+    return [str(dose) for dose in known if known[dose].any()]
+
+
+def _draw(axes: Axes, own: Trajectories, dose: str, colour: str, marker: str) -> None:
+    if dose not in _means(own):
+        return
+    both = pd.DataFrame({"x": own.means(_X)[dose], "y": own.means(_Y)[dose]}).dropna()
+    axes.plot(both["x"], both["y"], marker, color=colour, alpha=0.45, markersize=2.8,
+              markeredgewidth=0, zorder=1)  # fmt: skip
+    x, y = mean_interval(both["x"].to_numpy()), mean_interval(both["y"].to_numpy())
+    assert x is not None
+    assert y is not None
+    axes.errorbar(
+        x.mean, y.mean, xerr=_half(x), yerr=_half(y), color=colour, marker=marker, markersize=6.5,
+        markeredgecolor="white", markeredgewidth=0.6, elinewidth=0.8, zorder=3,
+    )  # fmt: skip
+
+
+def _half(mean: Mean) -> float:
+    return np.nan if mean.high is None else mean.high - mean.mean
+
+
+def _key(
+    figure: Figure, doses: Sequence[str], shades: dict[str, str], markers: dict[str, str]
+) -> None:
+    handles: list[Any] = [
+        Line2D([], [], linestyle="none", color=shades[dose], marker=markers[method(dose)],
+               markersize=5, label=dose)
+        for dose in shades if dose in doses
+    ]  # fmt: skip
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=2 if figure.get_figwidth() < 4 else 4,
+        frameon=False, handletextpad=0.2, columnspacing=1.2,
+    )  # fmt: skip

@@ -1,0 +1,523 @@
+"""Doses compared on written tables: links that are there, and links that must not be claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from raylot.analysis import command, dose_response
+from raylot.analysis.doses import mixed_model
+from raylot.analysis.doses.answer import answer, doubts, not_testable
+from raylot.analysis.doses.comparison import Comparison
+from raylot.analysis.doses.cross_lagged import cross_lagged
+from raylot.analysis.doses.link import linked
+from raylot.analysis.doses.trajectories import Trajectories, dose_order
+from raylot.analysis.figures import figures
+from raylot.config import Study
+from raylot.foundation.errors import OptionError
+from raylot.storage import Storage
+from tests.unit.analysis.studies import finish, read_analysis, write_rows
+
+DOSES = [
+    "none", "l2_init(1e-4)", "l2_init(1e-3)", "l2_init(1e-2)", "reset", "shrink_and_perturb(0.6)",
+    "shrink_and_perturb(0.8)",
+]  # fmt: skip
+#: How much plasticity each dose loses.
+LOST = dict(zip(DOSES, (0.24, 0.08, 0.06, 0.03, 0.0, 0.1, 0.15), strict=True))
+
+#: Measures of (dose, what is lost by it, seed, task): columns of the observations.
+Values = Callable[[str, float, np.random.Generator, int], dict[str, float]]
+
+
+def following(dose: str, lost: float, draw: np.random.Generator, task: int) -> dict[str, float]:
+    """Tickets follow the loss of plasticity; the norm grows for reasons of its own."""
+    gap, noise, size = 0.01 * draw.normal(size=3)
+    return {
+        "probe_online_gap": task / 30 * lost + gap,
+        "overlap_corrected": 0.5 + 1.5 * task / 30 * lost + noise,
+        "advantage_over_random": 0.05 - lost,
+        "weight_norm": 5 + task / 10 + 10 * abs(size),
+    }
+
+
+def unrelated(dose: str, lost: float, draw: np.random.Generator, task: int) -> dict[str, float]:
+    """Each dose has an effect of its own on tickets, unrelated to what it lost."""
+    own = np.random.default_rng(list(dose.encode())).normal()
+    other = following(dose, lost, draw, task)
+    return {**other, "overlap_corrected": 0.5 + 0.1 * own * (task > 0) + 0.01 * draw.normal()}
+
+
+def observed(
+    values: Values = following,
+    *,
+    doses: list[str] = DOSES,
+    seeds: int = 5,
+    snapshots: tuple[int, ...] = (0, 10, 20, 30),
+) -> pd.DataFrame:
+    """Returns observations of one protocol, shift and search."""
+    rows: list[dict[str, Any]] = []
+    for dose in doses:
+        for seed in range(seeds):
+            draw = np.random.default_rng([DOSES.index(dose), seed])
+            for task in snapshots:
+                place = {
+                    "protocol": "p", "dataset": "digits", "network": "mlp", "intervention": dose,
+                    "shift": "permuted_pixels", "sparsity": 0.8, "rounds": 3, "seed": seed,
+                    "task": task, "stream_run_id": f"{dose} {seed}",
+                }  # fmt: skip
+                rows.append({**place, **values(dose, LOST[dose], draw, task)})
+    return pd.DataFrame(rows)
+
+
+def compared(frame: pd.DataFrame, **options: Any) -> Comparison:
+    names = {"plasticity": "probe_online_gap", "tickets": "overlap_corrected", **options}
+    ((_, found),) = dose_response.compare_all(frame, **names)
+    return found
+
+
+# ------------------------------------------------------------------ what each seed's value is
+
+
+def test_a_seeds_value_is_the_mean_over_its_later_snapshots() -> None:
+    """Task 0, before which no method has acted, is left out."""
+    frame = observed(lambda dose, lost, draw, task: {"value": float(task)}, seeds=2)
+    own = Trajectories.of(frame)
+    assert own.snapshots == [10, 20, 30]
+    assert own.means("value").to_numpy() == pytest.approx(np.full((2, 7), 20.0))
+
+
+def test_a_stream_that_lacks_a_later_snapshot_has_no_value() -> None:
+    """It may have diverged; its early snapshots would make it look plastic."""
+    frame = observed(seeds=3)
+    gone = (frame["seed"] == 1) & (frame["intervention"] == "none") & (frame["task"] == 30)
+    infinite = (frame["seed"] == 2) & (frame["intervention"] == "reset") & (frame["task"] == 20)
+    frame.loc[infinite, "probe_online_gap"] = np.inf
+    found = compared(frame[~gone])
+    assert found.trajectories.snapshots == [10, 20, 30]
+    means = found.trajectories.means("probe_online_gap")
+    assert [tuple(place) for place in np.argwhere(means.isna())] == [(1, 0), (2, 4)]
+    assert (found.streams, found.complete, found.link.seeds) == (21, 19, [0])
+    assert "2 of 21 streams lack a finite value" in answer(found)
+
+
+def test_doses_stand_in_the_order_of_their_strengths() -> None:
+    mixed = [
+        "redo(100)",
+        "reset",
+        "redo(20)",
+        "none",
+        "l2(0.01)",
+        "l2(1e-3)",
+        "redo(redo_interval=3)",
+    ]
+    assert sorted(mixed, key=dose_order) == [
+        "none", "l2(1e-3)", "l2(0.01)", "redo(20)", "redo(100)", "redo(redo_interval=3)", "reset",
+    ]  # fmt: skip
+
+
+# ------------------------------------------------------------------ the link over doses
+
+
+def test_the_link_by_hand() -> None:
+    """Four doses; the seeds' correlations are 0.8 and 0.6, and 0.4 after a swap."""
+    doses = ["none", "a", "b", "c"]
+    x = pd.DataFrame([[1.0, 2, 3, 4]] * 3, columns=doses)
+    y = pd.DataFrame([[1.0, 3, 2, 4], [2, 1, 4, 3], [1, 4, 2, 3]], columns=doses)
+    found = linked(x, y)
+    z = np.arctanh([0.8, 0.6, 0.4])
+    half = 4.302653 * z.std(ddof=1) / np.sqrt(3)
+    assert found.correlation is not None
+    assert found.correlation.mean == pytest.approx(np.tanh(z.mean()))
+    assert found.correlation.high == pytest.approx(np.tanh(z.mean() + half))
+    assert found.without == dict.fromkeys(doses), "three doses are too few"
+    # Means 4/3, 8/3, 8/3, 10/3: of 24 orders, 1-2-2-3 and 3-2-2-1 (each twice) give as much.
+    assert found.p == pytest.approx(4 / 24)
+    assert found.ranks == pytest.approx(0.9486833)
+
+
+def test_doses_of_a_method_are_not_taken_for_as_many_methods() -> None:
+    """The least p of the study's doses is 1 / (3! x 2! x 2!)."""
+    found = compared(observed()).link
+    assert found.p == pytest.approx(1 / 24)
+    assert found.methods == ["none", "l2_init", "reset", "shrink_and_perturb"]
+
+
+def test_many_doses_are_permuted_at_random() -> None:
+    doses = [f"m{index}" for index in range(9)]
+    x = pd.DataFrame(np.arange(9.0) + np.zeros((3, 1)), columns=doses)
+    assert linked(x, x).p == pytest.approx(1e-4, abs=1e-3)
+
+
+def test_a_planted_link_is_found() -> None:
+    found = compared(observed())
+    text = answer(found)
+    assert text.startswith(
+        "Tickets go with plasticity over the doses: at equal training steps, less variety of "
+        "tickets where more plasticity was lost (the correlation of probe gap and chance-corrected "
+        "overlap over 7 doses of 4 methods is +.9"
+    )
+    assert "5 seeds)" in text
+    [_, table, caveats] = text.split("\n\n")
+    assert len(table.splitlines()) == 4
+    assert caveats.count(".") <= 3
+    given = found.models["model given weight norm"].terms["plasticity"]
+    assert given.low is not None
+    assert given.low > 0.5
+
+
+def test_with_the_other_orientation_the_words_turn_round() -> None:
+    frame = observed().assign(ticket_count=lambda rows: 3 - 2 * rows["overlap_corrected"])
+    text = answer(compared(frame, tickets="ticket_count"))
+    assert "less variety of tickets where more plasticity was lost" in text
+    assert "is -.9" in text
+
+
+def test_effects_of_methods_that_are_unrelated_are_no_link() -> None:
+    """Every seed agrees on the correlation of these doses; that is no link with plasticity."""
+    found = compared(observed(unrelated, seeds=10))
+    assert found.link.correlation is not None
+    assert found.link.correlation.direction != 0
+    text = answer(found)
+    assert "cannot be told" in text.partition("\n")[0]
+    assert "methods with unrelated effects on both would often give as much" in text
+    assert "no evidence" not in text.lower()
+
+
+def test_a_link_that_rests_on_one_method_names_it() -> None:
+    def all_but_none(dose: str, lost: float, draw: Any, task: int) -> dict[str, float]:
+        values = following(dose, lost, draw, task)
+        return (
+            values
+            if dose == "none"
+            else {**values, "overlap_corrected": 0.5 + 0.01 * draw.normal()}
+        )
+
+    text = answer(compared(observed(all_but_none, seeds=10)))
+    assert text.startswith("At equal training steps, these doses show less variety")
+    assert "cannot be told: without none it is " in text
+
+
+def test_seeds_that_disagree_cannot_tell() -> None:
+    def noise(dose: str, lost: float, draw: Any, task: int) -> dict[str, float]:
+        return {**following(dose, lost, draw, task), "overlap_corrected": draw.normal()}
+
+    text = answer(compared(observed(noise)))
+    assert text.startswith("It cannot be told whether tickets follow plasticity over the doses")
+
+
+@pytest.mark.parametrize("seeds", [5, 10])
+@pytest.mark.parametrize("kind", ["noise", "doses", "methods"])
+def test_without_a_link_one_is_claimed_at_most_5_percent_of_the_time(seeds: int, kind: str) -> None:
+    """Doses lose more and more plasticity. Tickets are noise, or have an effect of each dose or
+    method that is unrelated to that. ``noise`` counts the seeds' own interval, too."""
+    draw, claims, sure = np.random.default_rng([seeds, len(kind)]), 0, 0
+    studies = 200
+    methods = [0, 1, 1, 1, 2, 3, 3]
+    for _ in range(studies):
+        x = np.asarray(list(LOST.values())) + 0.02 * draw.normal(size=(seeds, 7))
+        if kind == "methods":
+            x += 0.1 * draw.normal(size=4)[methods]
+        effect = {
+            "noise": np.zeros(7), "doses": draw.normal(size=7),
+            "methods": draw.normal(size=4)[methods],
+        }[kind]  # fmt: skip
+        y = effect + draw.normal(size=(seeds, 1)) + 0.3 * draw.normal(size=(seeds, 7))
+        found = linked(pd.DataFrame(x, columns=DOSES), pd.DataFrame(y, columns=DOSES))
+        assert found.correlation is not None
+        is_sure = found.correlation.direction != 0
+        sure += is_sure
+        claims += is_sure and not doubts(found, 0.95)
+    bound = studies * 0.05 + 2.6 * np.sqrt(studies * 0.05 * 0.95)  # passed in 99.5% at 5%
+    assert claims <= bound
+    if kind == "noise":
+        assert 0 < sure <= bound
+    else:
+        assert sure > bound, "the seeds' interval alone would claim links"
+
+
+# ------------------------------------------------------------------ what cannot be tested
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (observed(doses=DOSES[1:4]), "l2_init is all that has values"),
+        (observed(doses=DOSES[:3]), "none, l2_init(1e-4) and l2_init(1e-3) are 3 doses"),
+        (observed(seeds=2), "2 seeds with values at all of 7 doses"),
+        (observed(snapshots=(0,)), "there is no snapshot after task 0"),
+        (
+            observed().drop(columns="probe_online_gap"),
+            "has no values of probe_online_gap; the same",
+        ),
+        (observed().assign(overlap_corrected=np.nan), "has no values of overlap_corrected"),
+        (observed().assign(overlap_corrected=0.5), "chance-corrected overlap does not vary"),
+        (observed().assign(probe_online_gap=0.1), "the doses do not clearly differ in probe gap"),
+    ],
+)
+def test_what_is_not_testable_says_why(frame: pd.DataFrame, reason: str) -> None:
+    found = compared(frame)
+    assert answer(found).startswith(
+        f"Not testable: the storage {reason}"
+        if reason.startswith("has")
+        else f"Not testable: {reason}"
+    )
+    assert list(dose_response.link_rows(found))
+
+
+def test_tickets_that_follow_noise_in_plasticity_follow_no_dose() -> None:
+    """Seeds agree that both go together, but methods make no difference to plasticity."""
+
+    def shared(dose: str, lost: float, draw: Any, task: int) -> dict[str, float]:
+        gap = 0.1 + 0.02 * draw.normal()
+        return {
+            **following(dose, 0.0, draw, task),
+            "probe_online_gap": gap,
+            "overlap_corrected": gap,
+        }
+
+    found = compared(observed(shared))
+    assert found.link.correlation is not None
+    assert found.link.correlation.direction == 1
+    assert not_testable(found).startswith("the doses do not clearly differ in probe gap (Fri")
+
+
+# ------------------------------------------------------------------ the models
+
+
+def rows_of(seeds: int = 5, **terms: Any) -> pd.DataFrame:
+    draw = np.random.default_rng(0)
+    seed, task = np.repeat(np.arange(seeds), 12), np.tile(np.arange(12) % 3, seeds)
+    rows = pd.DataFrame({"seed": seed, "task": task, "plasticity": draw.normal(size=len(seed))})
+    rows["size"] = rows["plasticity"] + draw.normal(size=len(rows))
+    rows["tickets"] = rows["plasticity"] + rows["seed"] + 0.3 * draw.normal(size=len(rows))
+    return rows.assign(**terms)
+
+
+def test_the_model_parts_plasticity_from_what_goes_with_it() -> None:
+    model = mixed_model.fit(rows_of())
+    assert (model.problem, model.rows) == ("", 60)
+    plasticity, size = model.terms["plasticity"], model.terms["size"]
+    assert (plasticity.direction, size.direction) == (1, 0)
+    rows = rows_of()
+    assert plasticity.mean == pytest.approx(
+        rows["plasticity"].std() / rows["tickets"].std(), abs=0.05
+    )
+
+
+def test_a_seed_that_does_not_differ_from_others_is_no_failure() -> None:
+    rows = rows_of()
+    rows["tickets"] -= rows.groupby("seed")["tickets"].transform("mean")
+    assert mixed_model.fit(rows).problem == ""
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        (rows_of().assign(size=lambda rows: 2 * rows["plasticity"]), "it is singular"),
+        (rows_of().assign(size=1.0), "size does not vary"),
+        (rows_of(2), "fewer than 3 seeds"),
+        (rows_of().assign(size=np.nan), "fewer than 3 seeds"),
+        (rows_of().groupby("seed").head(1), "5 rows are too few"),
+    ],
+)
+def test_a_model_that_cannot_be_fitted_is_one_line(rows: pd.DataFrame, problem: str) -> None:
+    model = mixed_model.fit(rows)
+    assert model.problem.startswith(problem)
+    assert not model.terms
+
+
+def _singular(*given: Any, **how: Any) -> Any:
+    raise np.linalg.LinAlgError("Singular matrix")
+
+
+def _stuck(*given: Any, **how: Any) -> Any:
+    return SimpleNamespace(converged=False, fe_params=np.zeros(5))
+
+
+@pytest.mark.parametrize(
+    ("fit", "problem"),
+    [(_singular, "its fit failed (Singular matrix)"), (_stuck, "its fit did not converge")],
+)
+def test_a_fit_that_fails_is_one_line_of_the_answer(
+    monkeypatch: pytest.MonkeyPatch, fit: Any, problem: str
+) -> None:
+    monkeypatch.setattr("statsmodels.regression.mixed_linear_model.MixedLM.fit", fit)
+    found = compared(observed())
+    assert found.models["model given weight norm"].problem == problem
+    [line] = [line for line in answer(found).splitlines() if problem in line]
+    assert line.startswith("  model given weight norm ")
+
+
+def test_the_untrained_mask_stands_in_the_model_if_it_is_there() -> None:
+    without = compared(observed()).models["model with untrained mask"]
+    assert without.problem == "no values of overlap_untrained"
+    draw = np.random.default_rng(1)
+    frame = observed().assign(overlap_untrained=lambda rows: draw.uniform(size=len(rows)))
+    model = compared(frame).models["model with untrained mask"]
+    assert list(model.terms) == ["plasticity", "log weight norm", "overlap_untrained"]
+
+
+def test_the_models_interval_counts_seeds_and_not_snapshots() -> None:
+    """Both measures wander along each stream with no link; the jackknife holds its level."""
+    draw, claims, studies = np.random.default_rng(3), 0, 60
+    seed, _, task = (
+        own.ravel() for own in np.meshgrid(range(6), range(5), range(4), indexing="ij")
+    )
+    for _ in range(studies):
+        x, y = (draw.normal(size=(6, 5, 4)).cumsum(axis=-1).ravel() for _ in range(2))
+        found = mixed_model.fit(
+            pd.DataFrame({"seed": seed, "task": task, "tickets": y, "plasticity": x})
+        )
+        claims += found.terms["plasticity"].direction != 0
+    assert claims <= studies * 0.05 + 2.6 * np.sqrt(studies * 0.05 * 0.95)
+
+
+# ------------------------------------------------------------------ which comes first
+
+
+def panel(draw: np.random.Generator, lead: float, seeds: int = 6, snapshots: int = 10) -> Any:
+    """Plasticity and tickets with common noise and a common trend of each dose; plasticity leads
+    tickets by so much."""
+    noise = draw.normal(size=(2, seeds, 7, snapshots + 5))
+    noise[1] = 0.6 * noise[0] + 0.8 * noise[1]
+    found = np.zeros_like(noise)
+    for t in range(1, snapshots + 5):
+        found[..., t] = 0.5 * found[..., t - 1] + noise[..., t]
+        found[1, ..., t] += lead * found[0, ..., t - 1]
+    trend = np.linspace(0, 5, 7)[:, None] * np.sqrt(np.arange(snapshots))
+    return found[..., 5:] + trend
+
+
+def test_what_leads_is_found() -> None:
+    found = cross_lagged(*panel(np.random.default_rng(0), 0.5))
+    leads, follows = found.terms.values()
+    assert (leads.direction, follows.direction) == (1, 0)
+
+
+def test_shared_trends_and_shared_noise_lead_to_nothing() -> None:
+    draw, studies = np.random.default_rng(1), 60
+    each = [cross_lagged(*panel(draw, 0.0)).terms.values() for _ in range(studies)]
+    claims = np.sum([[mean.direction != 0 for mean in terms] for terms in each], axis=0)
+    assert (claims <= studies * 0.05 + 2.6 * np.sqrt(studies * 0.05 * 0.95)).all()
+
+
+def test_few_snapshots_say_how_many_are_needed() -> None:
+    assert compared(observed()).order.problem == "8 snapshots after task 0 are needed, here are 3"
+    assert compared(observed(snapshots=tuple(range(0, 30, 3)), seeds=3)).order.terms
+
+
+# ------------------------------------------------------------------ the command
+
+
+def write(root: Path, *, with_probes: bool = True, lr: float = 0.001) -> Path:
+    """A small storage: none, two strengths of l2_init, reset; 3 seeds, tasks 0 and 2."""
+    for dose, options in (
+        ("none", {}), ("l2_init(1e-4)", {"l2_strength": 1e-4}),
+        ("l2_init(1e-2)", {"l2_strength": 1e-2}), ("reset", {}),
+    ):  # fmt: skip
+        study = Study.checked(tasks=3, snapshots="0,2", rounds=3, lr=lr, **options)
+        for seed in range(3):
+            place = {
+                "shift": "permuted_pixels",
+                "seed": seed,
+                "intervention": dose.partition("(")[0],
+            }
+            stream = study.stream_run(**place)
+            finish(root, stream)
+            draw = np.random.default_rng([DOSES.index(dose), seed])
+            for task in (0, 2):
+                values = following(dose, LOST[dose], draw, 15 * task)
+                run = study.tickets_run(**place, task=task, sparsity=0.8)
+                row = {"task": task, "sparsity": 0.8, "protocol": run.protocol, "rounds": 3}
+                row |= {"overlap_corrected": values["overlap_corrected"], "ticket_accuracy": 0.8}
+                write_rows(root, "snapshots", run, [row])
+                finish(root, run)
+                if with_probes and task:
+                    learned = {"fresh": 0.9, "snapshot": 0.9 - values["probe_online_gap"]}
+                    of_probe = {"probe_shift": "permuted_pixels", "probe_task": 0}
+                    rows = [
+                        {**of_probe, "task": task, "trained": trained, "online_accuracy": value}
+                        for trained, value in learned.items()
+                    ]
+                    write_rows(root, "probes", *study.probe_runs(stream), rows)
+    return root
+
+
+def run(root: Path, *arguments: str) -> int:
+    return command.run(lambda: dose_response.main([str(root), *arguments]))
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("doses"))
+
+
+def test_the_command_prints_the_answer_and_writes_both_tables(
+    storage: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(storage) == 0
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.split("All of it")[0].splitlines())) <= 80
+    order = [
+        printed.index(f"\n{dose} ") for dose in ("none", "l2_init(1e-4)", "l2_init(0.01)", "reset")
+    ]
+    assert order == sorted(order), "what has lost most comes first"
+    assert "Answer:\n" in printed
+    doses = read_analysis(storage, "dose_response")
+    found = doses[doses["snapshot"].isna() & (doses["measure"] == "probe_online_gap")]
+    assert found["intervention"].to_list() == ["none", "l2_init(1e-4)", "l2_init(0.01)", "reset"]
+    assert found["mean"].to_numpy() == pytest.approx([0.24, 0.08, 0.03, 0.0], abs=0.02)
+    assert set(doses["snapshot"].dropna()) == {0, 2}
+    links = read_analysis(storage, "dose_response_links").set_index("link")
+    assert links.loc["correlation over doses", "estimate"] > 0.9
+    assert links.loc["without none", "note"] == "too few doses are left"
+    assert links.loc["cross-lagged", "note"].startswith("8 snapshots")
+
+
+def test_two_protocols_are_not_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for lr in (0.001, 0.01):
+        write(tmp_path, lr=lr)
+    assert run(tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("Answer: digits, mlp, protocol") == 2
+    assert "lr=0.01\n" in printed
+
+
+def test_without_probe_tasks_the_answer_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(write(tmp_path, with_probes=False)) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "Not testable: the storage has no values of probe_online_gap; the same sweep with" in said
+    )
+    with pytest.raises(OptionError, match="cannot be drawn, fewer than two methods"):
+        figures.draw(Storage(tmp_path), "dose_response")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("measure", "beauty"), ("tickets", "beauty"), ("confidence", "2")]
+)
+def test_a_mistake_is_one_line(
+    storage: Path, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    assert run(storage, f"--{name}", value) == 2
+    assert capsys.readouterr().err.startswith(f"error: --{name}={value}: must be ")
+
+
+def test_the_figure_has_a_large_point_per_dose_and_a_small_one_per_seed(storage: Path) -> None:
+    figure = figures.draw(Storage(storage), "dose_response")
+    [axes] = figure.axes
+    small = [line for line in axes.get_lines() if line.get_alpha()]
+    assert [len(line.get_xdata()) for line in small] == [3] * 4
+    large = [line for line in axes.get_lines() if line.get_markersize() > 6]
+    means = [float(line.get_xdata()[0]) for line in large]
+    assert sorted(means) == pytest.approx([0.0, 0.03, 0.08, 0.24], abs=0.02)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["none", "l2_init(1e-4)", "l2_init(0.01)", "reset"]
