@@ -91,7 +91,8 @@ continues what was interrupted.""",
     {
         "shifts": "permuted_pixels",
         "interventions": "none,l2_init,shrink_and_perturb,reset",
-        "search": "l2_strength=1e-4,1e-3,1e-2 shrink=0.6,0.8",
+        # On digits these leave probe gaps from 0.01 to 0.16, where no method has 0.23.
+        "search": "l2_strength=1e-9,1e-5,1e-2 shrink=0.6,0.9,0.97",
         "seeds": "0-9",
         "sparsities": "0.8",
         "tickets": 3,

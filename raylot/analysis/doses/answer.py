@@ -29,7 +29,10 @@ def not_testable(found: Comparison) -> str:
     link, own = found.link, found.trajectories
     if not own.has(found.measure):
         what = f"the storage has no values of {found.measure}"
-        if found.measure.startswith("probe_"):
+        variants = [str(name) for name in own.frame if str(name).startswith(f"{found.measure}(")]
+        if variants:
+            what += f"; name one of {', '.join(variants)} with --measure"
+        elif found.measure.startswith("probe_"):
             what += "; the same sweep with --probe-tasks 4 adds them"
         return f"{what}."
     if not own.has(found.tickets):

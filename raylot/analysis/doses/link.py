@@ -37,7 +37,7 @@ class Link:
             vary.
         p: two-sided, of the Pearson correlation of these means, by permuting the doses: how often
             methods that have effects of their own, unrelated in both measures, give as much. With
-            one dose of each of two methods, and two and three of two others, it is 1/24 at least.
+            one dose each of two methods, and three each of two others, it is 1/144 at least.
         differ_p: of Friedman's test of whether the doses differ in plasticity.
         doses: that were compared.
         seeds: that have values at all of these.

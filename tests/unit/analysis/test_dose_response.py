@@ -213,11 +213,13 @@ def test_seeds_that_disagree_cannot_tell() -> None:
 
 @pytest.mark.parametrize("seeds", [5, 10])
 @pytest.mark.parametrize("kind", ["noise", "doses", "methods"])
-def test_without_a_link_one_is_claimed_at_most_5_percent_of_the_time(seeds: int, kind: str) -> None:
+@pytest.mark.parametrize("studies", [200, pytest.param(2000, marks=pytest.mark.slow)])
+def test_without_a_link_one_is_claimed_at_most_5_percent_of_the_time(
+    seeds: int, kind: str, studies: int
+) -> None:
     """Doses lose more and more plasticity. Tickets are noise, or have an effect of each dose or
     method that is unrelated to that. ``noise`` counts the seeds' own interval, too."""
     draw, claims, sure = np.random.default_rng([seeds, len(kind)]), 0, 0
-    studies = 200
     methods = [0, 1, 1, 1, 2, 3, 3]
     for _ in range(studies):
         x = np.asarray(list(LOST.values())) + 0.02 * draw.normal(size=(seeds, 7))
@@ -254,6 +256,10 @@ def test_without_a_link_one_is_claimed_at_most_5_percent_of_the_time(seeds: int,
         (
             observed().drop(columns="probe_online_gap"),
             "has no values of probe_online_gap; the same",
+        ),
+        (
+            observed().rename(columns={"probe_online_gap": "probe_online_gap(probe_shift=noise)"}),
+            "has no values of probe_online_gap; name one of probe_online_gap(probe_shift=noise)",
         ),
         (observed().assign(overlap_corrected=np.nan), "has no values of overlap_corrected"),
         (observed().assign(overlap_corrected=0.5), "chance-corrected overlap does not vary"),

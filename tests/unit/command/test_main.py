@@ -170,7 +170,7 @@ def test_the_study_of_doses_has_one_stream_and_methods_at_several_strengths() ->
     study = parse(kind.description, kind.name, [], kind.defaults).study
     assert study.shifts == ("permuted_pixels",)
     assert study.interventions == ("none", "l2_init", "shrink_and_perturb", "reset")
-    assert study.search == {"l2_strength": (1e-4, 1e-3, 1e-2), "shrink": (0.6, 0.8)}
+    assert study.search == {"l2_strength": (1e-9, 1e-5, 1e-2), "shrink": (0.6, 0.9, 0.97)}
     assert (study.seeds, study.snapshots) == (tuple(range(10)), (0, 10, 20, 30))
     assert (study.sparsities, study.tickets, study.search_task) == ((0.8,), 3, "probe")
     assert study.probe_tasks > 0
