@@ -36,7 +36,11 @@ from raylot.analysis.statistics.significance import (
     p_over_seeds,
     repeated_measures_p,
 )
-from raylot.analysis.tables.measures import TICKET_MEASURES
+from raylot.analysis.tables.measures import (
+    PRIMARY_PLASTICITY,
+    PRIMARY_TICKETS,
+    TICKET_MEASURES,
+)
 from raylot.analysis.tables.observations import (
     GROUP,
     PLACE,
@@ -178,8 +182,8 @@ def completed(frames: Iterable[pd.DataFrame], pairing: Pairing) -> pd.DataFrame:
     the primary pair by themselves."""
     frame = pd.concat(frames, ignore_index=True)
     p = frame["p"].to_numpy(dtype=float)
-    is_primary = frame["plasticity_measure"].astype(str).str.partition("(")[0] == primary.PLASTICITY
-    frame["exploratory"] = ~is_primary | (frame["ticket_measure"] != primary.TICKETS)
+    is_primary = frame["plasticity_measure"].astype(str).str.partition("(")[0] == PRIMARY_PLASTICITY
+    frame["exploratory"] = ~is_primary | (frame["ticket_measure"] != PRIMARY_TICKETS)
     for _, rows in frame.groupby("exploratory").groups.items():
         frame.loc[rows, "p_corrected"] = corrected(p[rows], "fdr_bh")
         frame.loc[rows, "p_holm"] = corrected(p[rows], "holm")

@@ -29,7 +29,12 @@ from raylot.analysis.doses.mixed_model import Model
 from raylot.analysis.doses.trajectories import compared_settings
 from raylot.analysis.output import plain_table, print_answers
 from raylot.analysis.statistics.intervals import Mean
-from raylot.analysis.tables.measures import TICKET_MEASURES, measure
+from raylot.analysis.tables.measures import (
+    PRIMARY_PLASTICITY,
+    PRIMARY_TICKETS,
+    TICKET_MEASURES,
+    measure,
+)
 from raylot.analysis.tables.observations import GROUP, PLACE, observe
 from raylot.analysis.words import correlation, counted, figure, p_value
 from raylot.config.options import option
@@ -38,8 +43,6 @@ from raylot.storage import Storage
 
 _NAME = "dose_response"
 _LINKS = f"{_NAME}_links"
-
-_DEFAULT = "probe_online_gap"
 
 COLUMNS: dict[str, pa.DataType] = {
     **PLACE,
@@ -71,11 +74,12 @@ class DoseResponseOptions(command.StorageOptions):
     """The options of this analysis."""
 
     measure: str = option(
-        _DEFAULT, "plasticity measure",
-        accepts=f"{_DEFAULT}, or another of the storage's plasticity measures", role="verdict",
+        PRIMARY_PLASTICITY, "plasticity measure",
+        accepts=f"{PRIMARY_PLASTICITY}, or another of the storage's plasticity measures",
+        role="verdict",
     )  # fmt: skip
     tickets: str = option(
-        "overlap_corrected", "ticket measure",
+        PRIMARY_TICKETS, "ticket measure",
         accepts=f"one of {', '.join(TICKET_MEASURES)}", role="verdict",
     )  # fmt: skip
     confidence: float = option(0.95, "confidence of the intervals", gt=0, lt=1, role="verdict")
@@ -193,7 +197,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = command.parse(DoseResponseOptions, __doc__, arguments)
     storage = Storage(options.storage)
     observations = observe(storage)
-    known = {"measure": [_DEFAULT, *observations.measures], "tickets": list(TICKET_MEASURES)}
+    known = {
+        "measure": [PRIMARY_PLASTICITY, *observations.measures],
+        "tickets": list(TICKET_MEASURES),
+    }
     for name, accepted in known.items():
         if (given := getattr(options, name)) not in accepted:
             raise OptionError(

@@ -18,6 +18,8 @@ from raylot.analysis.statistics.intervals import CENTERS, Array, Center, Mean
 from raylot.analysis.statistics.link import Link, link
 from raylot.analysis.tables.measures import (
     ALL_SHIFTS,
+    PRIMARY_PLASTICITY,
+    PRIMARY_TICKETS,
     STATIONARY,
     TICKET_MEASURES,
     Measure,
@@ -26,12 +28,6 @@ from raylot.analysis.tables.measures import (
 from raylot.analysis.tables.observations import Setting, groups, search_labels
 from raylot.analysis.tables.panels import Panels
 from raylot.analysis.verdicts import Verdicts
-
-#: The primary measure of plasticity: how far a snapshot is behind a fresh network on unseen tasks.
-PLASTICITY = "probe_online_gap"
-
-#: The primary measure of tickets. It needs no number of tickets, as a count of them does.
-TICKETS = "overlap_corrected"
 
 #: Share of the shift's change by which the control's may differ and still count as the same.
 EQUIVALENCE_MARGIN = 0.2
@@ -133,7 +129,7 @@ def find(
         margin: of equivalence, as a share of the shift's change, in (0, 1).
         center: of changes over seeds.
     """
-    frame, tickets = setting.frame, TICKET_MEASURES[TICKETS]
+    frame, tickets = setting.frame, TICKET_MEASURES[PRIMARY_TICKETS]
     plasticity = _plasticity(frame)
     ended = {str(name): int(count) for name, count in setting.runs["status"].value_counts().items()}
     seeds = int(frame["seed"].nunique())
@@ -162,8 +158,8 @@ def _plasticity(frame: pd.DataFrame) -> Measure | None:
     """The primary measure, or the first of them if probe tasks of several shifts were measured."""
     for name in frame.columns:
         if (
-            name.partition("(")[0] == PLASTICITY
-            and frame[[name, TICKETS]].notna().all(axis=1).any()
+            name.partition("(")[0] == PRIMARY_PLASTICITY
+            and frame[[name, PRIMARY_TICKETS]].notna().all(axis=1).any()
         ):
             return measure(name)
     return None
@@ -219,7 +215,7 @@ def pooled(setting: Setting, confidence: float = 0.95) -> dict[Key, Link]:
 
     It describes; nothing is concluded from it.
     """
-    tickets, plasticity = TICKET_MEASURES[TICKETS], _plasticity(setting.frame)
+    tickets, plasticity = TICKET_MEASURES[PRIMARY_TICKETS], _plasticity(setting.frame)
     if plasticity is None:
         return {}
     make = Panels(setting, plasticity, tickets)

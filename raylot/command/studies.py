@@ -51,6 +51,7 @@ and correlates how many distinct ones there are, and how many win, with how plas
 The default study takes 1-2 minutes. The same command again skips what is finished and continues
 what was interrupted.""",
     {"figures": "tickets", "report": "streams", "correlation": "tickets"},
+    {"interventions": "none,l2_init,reset"},
 )
 
 TICKET_PLASTICITY = StudyKind(

@@ -17,11 +17,11 @@ from raylot.analysis.figures import style
 from raylot.analysis.figures.material import Material, NothingToDrawError
 from raylot.analysis.figures.panels import search_grid, seeds_note
 from raylot.analysis.statistics.intervals import Mean, mean_interval
-from raylot.analysis.tables.measures import measure
+from raylot.analysis.tables.measures import PRIMARY_PLASTICITY, PRIMARY_TICKETS, measure
 from raylot.analysis.tables.observations import groups
 from raylot.analysis.words import counted
 
-_X, _Y = "probe_online_gap", "overlap_corrected"
+_X, _Y = PRIMARY_PLASTICITY, PRIMARY_TICKETS
 _MARKERS = "osD^vP*Xh<>p"
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from raylot.analysis.primary import PLASTICITY, Findings
-from raylot.analysis.tables.measures import Measure, measure
+from raylot.analysis.primary import Findings
+from raylot.analysis.tables.measures import PRIMARY_PLASTICITY, Measure, measure
 from raylot.analysis.verdicts import Verdicts
 from raylot.analysis.words import capitalised, counted, listed
 
@@ -13,7 +13,7 @@ def headline(findings: Findings) -> str:
     if findings.plasticity is None:
         return (
             "Not testable: no snapshot with tickets was trained on probe tasks, so nothing tells "
-            f"how far it is behind a fresh network ({measure(PLASTICITY).label})."
+            f"how far it is behind a fresh network ({measure(PRIMARY_PLASTICITY).label})."
         )
     if not findings.searches:
         return "Not testable: there is no shifting stream, along which plasticity could be lost."

@@ -103,11 +103,21 @@ _PLASTICITY_MEASURES: dict[str, Measure] = {
     )
 }
 
+#: The declared pair, from which the answer follows. Plasticity: how far a snapshot is behind a
+#: fresh network on unseen tasks.
+PRIMARY_PLASTICITY = "probe_online_gap"
+
+#: Tickets: how much better they are than random masks of their layer densities, which is what makes
+#: a winning ticket. It depends neither on how many tickets were searched, as counts do, nor, before
+#: plasticity is lost, on the method that networks train with, as overlaps do.
+PRIMARY_TICKETS = "advantage_over_random"
+
 #: The main measures: matrices of correlations show these unless the user asks for all. None repeats
 #: another with the other sign, as overlaps repeat the ticket count.
 MAIN_MEASURES = (
-    "ticket_count", "winning_tickets", "ticket_advantage", "probe_online_gap", "test_accuracy",
-    "online_accuracy", "learning_speed", "dead_fraction", "effective_rank", "weight_norm",
+    "ticket_count", "winning_tickets", "ticket_advantage", "advantage_over_random",
+    "probe_online_gap", "test_accuracy", "online_accuracy", "learning_speed", "dead_fraction",
+    "effective_rank", "weight_norm",
 )  # fmt: skip
 
 ALL_SHIFTS = "all"

@@ -146,7 +146,8 @@ def _add(
         rows["probes"].append({**place, **probe, **of})
         search = {
             "run_id": f"{stream}_{task}", "task": task, "sparsity": 0.8, "rounds": 3,
-            "protocol": "p", "tickets": 3, "density": 0.2, "overlap_corrected": alike,
+            "protocol": "p", "tickets": 3, "density": 0.2, "ticket_accuracy": 0.9 - alike / 3,
+            "random_accuracy": 0.5,
         }  # fmt: skip
         rows["snapshots"].append({**place, **search})
 

@@ -279,9 +279,9 @@ def test_files_and_terminal(storage: Path, capsys: pytest.CaptureFixture[str]) -
     assert f"{storage}/analysis/ (primary.csv, primary.parquet, correlation.csv" in printed
     table = read_analysis(storage, "correlation")
     assert list(table) == list(correlation.COLUMNS)
-    # (2 shifts + all) x 2 sparsities x 4 ticket measures x 8 plasticity measures x 5 statistics
-    assert len(table) == 3 * 2 * 4 * 7 * 5
-    pair = (table["ticket_measure"] == "overlap_corrected") & (
+    # (2 shifts + all) x 2 sparsities x 5 ticket measures x 7 plasticity measures x 5 statistics
+    assert len(table) == 3 * 2 * 5 * 7 * 5
+    pair = (table["ticket_measure"] == "advantage_over_random") & (
         table["plasticity_measure"] == "probe_online_gap"
     )
     assert (table["exploratory"] == ~pair).all()
@@ -330,8 +330,11 @@ def test_the_margin_of_equivalence_is_an_option(tmp_path: Path, printed: Any) ->
     def at(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float]:
         share = 0.7 if shift == "stationary" else 1.0
         noise = 0.002 * noisy(4)(seed, task + len(shift))
-        overlap = share * task / 100 + noise
-        return {"probe_online_gap": task / 100, "overlap_corrected": overlap, "test_accuracy": 0.9}
+        lost = share * task / 100 + noise
+        return {
+            "probe_online_gap": task / 100, "advantage_over_random": 0.3 - lost,
+            "test_accuracy": 0.9,
+        }  # fmt: skip
 
     write_study(tmp_path, at, shifts=("permuted_pixels", "stationary"))
     assert "falls more than in the stationary control" in printed(tmp_path)
@@ -500,7 +503,7 @@ def test_pairing_and_center_reach_the_output(tmp_path: Path, printed: Any) -> No
         tmp_path,
         lambda sh, s, t, sp: {
             "probe_online_gap": (0.51 if s == 4 else 0.01) * (t > 0),
-            "overlap_corrected": 0.3,
+            "advantage_over_random": 0.3,
             "ticket_count": 9 + noisy(2)(s, t),
             "test_accuracy": 0.5 + noisy(3)(s, t) / 20,
         },

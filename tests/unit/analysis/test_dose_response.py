@@ -441,7 +441,7 @@ def write(root: Path, *, with_probes: bool = True, lr: float = 0.001) -> Path:
                 values = following(dose, LOST[dose], draw, 15 * task)
                 run = study.tickets_run(**place, task=task, sparsity=0.8)
                 row = {"task": task, "sparsity": 0.8, "protocol": run.protocol, "rounds": 3}
-                row |= {"overlap_corrected": values["overlap_corrected"], "ticket_accuracy": 0.8}
+                row |= {"ticket_accuracy": 1 - values["overlap_corrected"], "random_accuracy": 0.4}
                 write_rows(root, "snapshots", run, [row])
                 finish(root, run)
                 if with_probes and task:
@@ -481,7 +481,7 @@ def test_the_command_prints_the_answer_and_writes_both_tables(
     assert found["mean"].to_numpy() == pytest.approx([0.24, 0.08, 0.03, 0.0], abs=0.02)
     assert set(doses["snapshot"].dropna()) == {0, 2}
     links = read_analysis(storage, "dose_response_links").set_index("link")
-    assert links.loc["correlation over doses", "estimate"] > 0.9
+    assert links.loc["correlation over doses", "estimate"] < -0.9
     assert links.loc["without none", "note"] == "too few doses are left"
     assert links.loc["cross-lagged", "note"].startswith("8 snapshots")
 

@@ -43,10 +43,11 @@ def draw(*place: int) -> float:
 
 
 def losing(
-    gap: float = 0.3, overlap: float = 0.3, *, of_gap: float = 0, of_overlap: float = 0,
+    gap: float = 0.3, advantage: float = 0.3, *, of_gap: float = 0, of_advantage: float = 0,
     link: float = 0, noise: float = 0.01,
 ) -> Values:  # fmt: skip
-    """A gap and an overlap that rise so far by task 30, and a share of that in the control."""
+    """A gap that rises so far by task 30, an advantage over random masks that falls so far, and a
+    share of that in the control."""
 
     def at(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float]:
         is_control = shift == "stationary"
@@ -54,8 +55,8 @@ def losing(
         along = task / 30
         return {
             "probe_online_gap": gap * (of_gap if is_control else 1) * along + own,
-            "overlap_corrected": 0.3 + overlap * (of_overlap if is_control else 1) * along
-            + link * own + (1 - abs(link)) * other,
+            "advantage_over_random": 0.15 - advantage * (of_advantage if is_control else 1) * along
+            - link * own - (1 - abs(link)) * other,
         }  # fmt: skip
 
     return at
@@ -64,9 +65,9 @@ def losing(
 def test_a_link_and_a_control_that_kept_its_plasticity(find: Callable[..., Any]) -> None:
     found = find(losing(link=1), shifts=BOTH)
     assert headline(found) == (
-        "Under permuted_pixels plasticity is lost and the variety of tickets falls more than in "
-        "the stationary control, which kept its plasticity, and beyond what changes in all seeds "
-        "alike, more of the one loss goes with more of the other (5 seeds, 95% confidence)."
+        "Under permuted_pixels plasticity is lost and the advantage of tickets over random masks "
+        "falls more than in the stationary control, which kept its plasticity, and beyond what "
+        "changes in all seeds alike, more of the one loss goes with more of the other (5 seeds, 95% confidence)."
     )
     assert caveats(found) == []
 
@@ -74,34 +75,35 @@ def test_a_link_and_a_control_that_kept_its_plasticity(find: Callable[..., Any])
 def test_a_common_trend_is_no_link(find: Callable[..., Any]) -> None:
     told = headline(find(losing(), seeds=range(7)))
     assert told.startswith(
-        "Under permuted_pixels plasticity is lost and the variety of tickets falls, and "
+        "Under permuted_pixels plasticity is lost and the advantage of tickets over random masks "
+        "falls, and "
         f"{CANNOT_TELL_LINK} alike (7 seeds"
     )
 
 
 def test_the_other_way_round(find: Callable[..., Any]) -> None:
-    told = headline(find(losing(overlap=-0.3, link=-1, noise=0.02)))
-    assert "plasticity is lost but the variety of tickets grows" in told
+    told = headline(find(losing(advantage=-0.3, link=-1, noise=0.02)))
+    assert "plasticity is lost but the advantage of tickets over random masks grows" in told
     assert "more of the one loss goes with less of the other" in told
 
 
 @pytest.mark.parametrize(
-    ("of_overlap", "words"),
+    ("of_advantage", "words"),
     [
         (1.0, "falls as far (within 20%) as in the stationary control"),
         (1.5, "falls less than in the stationary control"),
         (0.5, "falls more than in the stationary control"),
     ],
 )
-def test_beside_the_control(find: Callable[..., Any], of_overlap: float, words: str) -> None:
-    assert words in headline(find(losing(of_overlap=of_overlap), shifts=BOTH))
+def test_beside_the_control(find: Callable[..., Any], of_advantage: float, words: str) -> None:
+    assert words in headline(find(losing(of_advantage=of_advantage), shifts=BOTH))
 
 
 def test_beside_the_control_with_too_much_noise(find: Callable[..., Any]) -> None:
-    found = find(losing(of_overlap=0.8, noise=0.06), shifts=BOTH)
+    found = find(losing(of_advantage=0.8, noise=0.06), shifts=BOTH)
     assert "falls, it cannot be told whether more than in the stationary control" in headline(found)
     [search] = found.searches
-    smallest = f"less than {search.against_control.smallest:.2g} in chance-corrected overlap"
+    smallest = f"less than {search.against_control.smallest:.2g} in ticket minus random accuracy"
     assert smallest in caveats(found)[-1]
 
 
@@ -110,7 +112,7 @@ def test_beside_the_control_with_too_much_noise(find: Callable[..., Any]) -> Non
     [
         (1.0, 0.01, "which lost plasticity too", "so it is no control for plasticity"),
         (0.0, 0.01, "which kept its plasticity", None),
-        (0.1, 0.15, "whose plasticity cannot be told", "kept its plasticity cannot be told"),
+        (0.1, 0.1, "whose plasticity cannot be told", "kept its plasticity cannot be told"),
     ],
 )
 def test_what_became_of_the_control(
@@ -139,15 +141,18 @@ def test_without_a_loss_nothing_is_said_of_tickets(
 
 
 def test_tickets_that_stay(find: Callable[..., Any]) -> None:
-    told = headline(find(losing(overlap=0)))
-    assert "is lost, but it cannot be told whether the variety of tickets falls, and" in told
+    told = headline(find(losing(advantage=0)))
+    assert (
+        "is lost, but it cannot be told whether the advantage of tickets over random masks falls, "
+        "and" in told
+    )
 
 
 def test_shifts_that_share_a_verdict_are_named_together(find: Callable[..., Any]) -> None:
     def at(shift: str, seed: int, task: int, sparsity: float) -> Mapping[str, float]:
         gap = 0.0 if shift == "rotation" else 0.3
-        overlap = 0.0 if (shift, sparsity) == ("noise", 0.9) else 0.3
-        return losing(gap, overlap)(shift, seed, task, sparsity)
+        advantage = 0.0 if (shift, sparsity) == ("noise", 0.9) else 0.3
+        return losing(gap, advantage)(shift, seed, task, sparsity)
 
     shifts = ("noise", "permuted_labels", "permuted_pixels", "rotation", "stationary")
     found = find(at, shifts=shifts, sparsities=(0.8, 0.9), probe_shift="permuted_pixels")
@@ -163,11 +168,15 @@ def test_the_table(find: Callable[..., Any]) -> None:
     def exact(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float]:
         return {
             "probe_online_gap": task / 100 * (shift != "stationary"),
-            "overlap_corrected": 0.3 + task / 300,
+            "advantage_over_random": 0.3 - task / 300,
         }
 
     found = find(exact, shifts=BOTH)
-    assert headings(found)[:3] == ["stream", "probe gap, rise", "chance-corrected overlap, rise"]
+    assert headings(found)[:3] == [
+        "stream",
+        "probe gap, rise",
+        "ticket minus random accuracy, fall",
+    ]
     assert lines(found) == [
         # later snapshots have 0.1, 0.2 and 0.3, or a third of that
         ["permuted_pixels", "+0.200 [+0.200, +0.200]", "+0.067 [+0.067, +0.067]",
@@ -195,7 +204,7 @@ def test_few_seeds(find: Callable[..., Any], seeds: int, words: str | None) -> N
 
 
 def test_there_are_three_caveats_at_most(find: Callable[..., Any]) -> None:
-    wide = losing(of_gap=1, of_overlap=0.9, noise=0.05)
+    wide = losing(of_gap=1, of_advantage=0.9, noise=0.05)
     found = find(wide, shifts=BOTH, seeds=range(3))
     told = caveats(found)
     assert len(told) == 3
@@ -218,7 +227,7 @@ def test_only_the_control(find: Callable[..., Any]) -> None:
     assert told.startswith("Not testable: there is no shifting stream")
 
 
-@pytest.mark.parametrize("lacking", ["probe_online_gap", "overlap_corrected"])
+@pytest.mark.parametrize("lacking", ["probe_online_gap", "advantage_over_random"])
 def test_without_the_primary_pair(find: Callable[..., Any], lacking: str) -> None:
     def at(*snapshot: Any) -> dict[str, float]:
         return {name: v for name, v in losing()(*snapshot).items() if name != lacking}

@@ -136,7 +136,9 @@ def test_the_answer_stands_at_the_top_with_its_intervals(desktop: Shown) -> None
     assert answers.count() == 2
     assert answers.first.get_attribute("data-intervention") == "none"
     told = answers.first.inner_text()
-    assert "Under permuted_pixels plasticity is lost and the variety of tickets falls more" in told
+    assert (
+        "Under permuted_pixels plasticity is lost and the advantage of tickets over random" in told
+    )
     assert "(5 seeds, 95% confidence)" in told
     assert "[-0." in told
     assert "Distinct ones that win, mean over seeds: permuted_pixels at sparsity 0.8:" in told
@@ -314,7 +316,7 @@ def test_it_fits_a_phone_in_light_and_dark(browser: Browser, page_file: Path, sc
         ), "nothing of it is cut off"
         cell = answer.locator("td").nth(1)
         named = cell.evaluate("(cell) => getComputedStyle(cell, '::before').content")
-        assert named == '"chance-corrected overlap, rise: "'
+        assert named == '"ticket minus random accuracy, fall: "'
         assert found.complaints == []
 
 
