@@ -67,7 +67,8 @@ def test_a_link_and_a_control_that_kept_its_plasticity(find: Callable[..., Any])
     assert headline(found) == (
         "Under permuted_pixels plasticity is lost and the advantage of tickets over random masks "
         "falls more than in the stationary control, which kept its plasticity, and beyond what "
-        "changes in all seeds alike, more of the one loss goes with more of the other (5 seeds, 95% confidence)."
+        "changes in all seeds alike, more of the one loss goes with more of the other (5 seeds, "
+        "95% confidence)."
     )
     assert caveats(found) == []
 
