@@ -129,10 +129,13 @@ def test_all_measures_are_shown_on_request(tmp_path: Path) -> None:
     columns, said = shown(all_measures=False)
     assert columns == ["ticket count"]
     assert said.endswith(
-        "2 measures left out: raylot analyse figures STORAGE --measures all shows all."
+        "3 measures left out: raylot analyse figures STORAGE --measures all shows all."
     )
     columns, said = shown(all_measures=True)
-    assert columns == ["ticket count", "winning ticket count", "mean pairwise\noverlap"]
+    assert columns == [
+        "ticket count", "winning ticket count", "mean pairwise\noverlap",
+        "chance-corrected\noverlap",
+    ]  # fmt: skip
     assert "left out" not in said
 
 

@@ -174,7 +174,7 @@ def test_the_line_shows_every_task_and_points_mark_the_snapshots(tmp_path: Path)
     [plastic] = [
         axes
         for axes in plasticity_along_stream(material).axes
-        if axes.get_ylabel().startswith("Test accuracy")
+        if axes.get_title().startswith("Test accuracy")
     ]
     for axes in (upper, plastic):
         points, line = axes.get_lines()

@@ -58,7 +58,7 @@ def test_every_run_is_in_it(storage: Path) -> None:
         "dataset": ["digits"], "network": ["mlp"], "intervention": ["none"],
         "shift": ["permuted_pixels", "stationary"], "seed": list("01234"), "sparsity": [0.8, 0.9],
     }  # fmt: skip
-    assert len(data["runs"]["run_id"]) == 10 + 80
+    assert len(data["runs"]["run_id"]) == 10 + 10 + 80
     assert len(data["searches"]["run_id"]) == 80
     snapshots = results.read(storage, "snapshots").set_index("run_id")
     counts = data["searches"]["values"]["ticket_count"]
