@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -98,17 +97,12 @@ def dose_rows(found: Comparison) -> Iterator[dict[str, Any]]:
     """Yields `COLUMNS` of every dose, measure and snapshot, and mean over snapshots."""
     own = found.trajectories
     tasks = sorted(int(task) for task in own.frame["task"].unique())
-    for dose in own.doses:
-        place = {**_place(own.frame), "intervention": dose}
-        for column in found.columns:
-            for snapshot in (*tasks, None):
-                if (mean := found.mean(column, dose, snapshot)) is not None:
-                    yield {
-                        **place,
-                        "snapshot": snapshot,
-                        "measure": column,
-                        **_bounds("mean", mean),
-                    }
+    for column in found.columns:
+        for snapshot in (*tasks, None):
+            for dose, mean in found.means(column, snapshot).items():
+                place = {**_place(own.frame), "intervention": dose}
+                place |= {"snapshot": snapshot, "measure": column}
+                yield {**place, **_bounds("mean", mean)}
 
 
 def link_rows(found: Comparison) -> Iterator[dict[str, Any]]:
@@ -161,8 +155,11 @@ def show(console: Console, where: str, found: Comparison) -> None:
         "over random: their accuracy minus random masks'"
     )
     table = plain_table("dose", *(headings[name] for name in found.columns), padding=1)
-    for dose in sorted(own.doses, key=partial(_loss, found)):
-        table.add_row(dose, *(_cell(found.mean(column, dose)) for column in found.columns))
+    means = {column: found.means(column) for column in found.columns}
+    orientation = measure(found.measure).orientation or 1
+    kept = {dose: orientation * mean.mean for dose, mean in means.get(found.measure, {}).items()}
+    for dose in sorted(own.doses, key=lambda dose: kept.get(dose, math.inf)):
+        table.add_row(dose, *(_cell(means[column].get(dose)) for column in found.columns))
     console.print(table)
     link = found.link
     console.print(
@@ -175,13 +172,6 @@ def show(console: Console, where: str, found: Comparison) -> None:
     for name, model in models.items():
         terms = [f"{term} {figure(mean, '+z.2f')}" for term, mean in model.terms.items()]
         console.print(f"{name}: {'; '.join(terms) or model.problem}")
-
-
-def _loss(found: Comparison, dose: str) -> float:
-    """Sorts doses from little plasticity to much, and those without a value to the end."""
-    has = found.trajectories.has(found.measure)
-    mean = found.mean(found.measure, dose) if has else None
-    return math.inf if mean is None else (measure(found.measure).orientation or 1) * mean.mean
 
 
 def _cell(mean: Mean | None) -> str:

@@ -60,11 +60,16 @@ class Comparison:
         wanted = dict.fromkeys([self.measure, self.tickets, *DESCRIBED])
         return [column for column in wanted if self.trajectories.has(column)]
 
-    def mean(self, column: str, dose: str, snapshot: int | None = None) -> Mean | None:
-        """Returns a dose's mean over seeds, at a snapshot or over each seed's snapshots."""
+    def means(self, column: str, snapshot: int | None = None) -> dict[str, Mean]:
+        """Returns each dose's mean over seeds, at a snapshot or over each seed's snapshots; doses
+        without a value are left out."""
         own = self.trajectories
         wide = own.means(column) if snapshot is None else own.at(column, snapshot)
-        return mean_interval(wide[dose].to_numpy(dtype=float), self.confidence)
+        means = {
+            dose: mean_interval(wide[dose].to_numpy(dtype=float), self.confidence)
+            for dose in own.doses
+        }
+        return {dose: mean for dose, mean in means.items() if mean is not None}
 
 
 def compare(frame: pd.DataFrame, measure: str, tickets: str, confidence: float) -> Comparison:
