@@ -186,16 +186,15 @@ class Execution:
             lost = [r for r in stage.missing(self.ended) if r.run_id in losses.given_up]
             advanced = [self._give_up(run, losses) for run in lost]
             self._count(stage)
-            if any(advanced) or len(self._left(stage, lost_inputs)) < len(runs):
-                tries = _TRIES
-                continue
-            tries -= 1
+            has_advanced = any(advanced) or len(self._left(stage, lost_inputs)) < len(runs)
+            tries = _TRIES if has_advanced else tries - 1
             if not tries:
                 reason = losses.error or "Ray Tune ended without a reason"
                 self._given_up |= dict.fromkeys((run.run_id for run in runs), reason)
             elif losses.error:
                 self.progress.note(f"Ray Tune gave up ({losses.error}); trying again")
-                time.sleep(_PAUSE)
+                if not has_advanced:
+                    time.sleep(_PAUSE)
         self.progress.end_stage()
 
     def _left(self, stage: Stage, lost_inputs: Collection[str]) -> list[StreamRun]:

@@ -49,7 +49,7 @@ def closing_measures(state: RunState) -> dict[str, float]:
             closing |= {
                 name: value
                 for name, value in row.items()
-                if name not in _NO_MEASURES and value is not None  # as winners not judged
+                if name not in _NO_MEASURES and isinstance(value, int | float)
             }
     return closing
 
