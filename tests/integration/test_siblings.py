@@ -18,6 +18,7 @@ _TINY = [
     "--tickets", "2", "--rewired-masks", "0", "--reinit-tickets", "0", "--rounds", "1",
     "--sparsities", "0.8", "--seeds", "0-1", "--shifts", "permuted_pixels", "--probe-size", "50",
     "--ntk-examples", "0", "--sharpness-iterations", "0", "--max-concurrent", "1",
+    "--probe-tasks", "1",
 ]  # fmt: skip
 _TICKET_TASKS = ["--ticket-tasks", "2", "--stream-snapshots", "3"]
 

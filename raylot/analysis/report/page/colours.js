@@ -10,7 +10,8 @@ const ON_DARK = {
 };
 const NAMED = {
   dense: ["#000000", "square"], ticket: ["#0072B2", "circle"], random: ["#E69F00", "triangle-up"],
-  shuffled: ["#009E73", "triangle-down"], reinit: ["#CC79A7", "diamond"],
+  untrained: ["#D55E00", "cross"], rewired: ["#009E73", "triangle-down"],
+  reinit: ["#CC79A7", "diamond"],
   first: ["#0072B2", "circle"], union: ["#D55E00", "triangle-up"], intersection: ["#009E73", "square"],
 };
 

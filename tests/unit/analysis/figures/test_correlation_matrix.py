@@ -110,7 +110,9 @@ def test_each_number_can_be_read_and_red_is_positive() -> None:
 
 def test_the_main_measures_are_few_known_and_a_users_own_is_among_them() -> None:
     tickets = main_measures(TICKET_MEASURES)
-    assert tickets == ["ticket_count", "winning_tickets", "ticket_advantage"]
+    assert tickets == [
+        "ticket_count", "winning_tickets", "ticket_advantage", "advantage_over_random"
+    ]  # fmt: skip
     assert main_measures(["srank", "test_accuracy", "my_metric"]) == ["test_accuracy", "my_metric"]
     assert main_measures(["srank", "sharpness"]) == ["srank", "sharpness"]
     assert all(measure(name).label != name for name in MAIN_MEASURES)
@@ -127,14 +129,14 @@ def test_all_measures_are_shown_on_request(tmp_path: Path) -> None:
         return labels, " ".join(figure.get_supxlabel().split())
 
     columns, said = shown(all_measures=False)
-    assert columns == ["ticket count"]
+    assert columns == ["ticket count", "ticket minus random\naccuracy"]
     assert said.endswith(
         "3 measures left out: raylot analyse figures STORAGE --measures all shows all."
     )
     columns, said = shown(all_measures=True)
     assert columns == [
-        "ticket count", "winning ticket count", "mean pairwise\noverlap",
-        "chance-corrected\noverlap",
+        "ticket count", "winning ticket count", "mean pairwise\noverlap", "ticket accuracy",
+        "ticket minus random\naccuracy",
     ]  # fmt: skip
     assert "left out" not in said
 

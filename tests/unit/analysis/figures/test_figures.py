@@ -201,7 +201,7 @@ def test_one_seed_and_one_snapshot(
     tmp_path: Path, draw: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = draw(write_study(tmp_path, falling, seeds=(0,), tasks=(0,)))
-    assert len(files) == 8
+    assert len(files) == 10
     assert "left out  first_differences: no stream has two neighbouring" in capsys.readouterr().out
     assert b"One seed, so no intervals" in files["along_stream.svg"]
 

@@ -102,7 +102,7 @@ def test_streams_alone_leave_the_question_open(tmp_path: Path) -> None:
     page = (tmp_path / "analysis" / "report.html").read_text()
     assert "Open: no tickets have been searched yet." in page
     assert list(data["along"]["lines"]) == [
-        "probe_online_gap", "test_accuracy", "dead_fraction", "effective_rank", "gradient_norm",
+        "test_accuracy", "dead_fraction", "effective_rank", "gradient_norm",
     ]  # fmt: skip
     seeds = [line["seed"] for line in data["along"]["lines"]["test_accuracy"]]
     assert seeds == ["", "0", "1", "2", "3", "4"]

@@ -18,6 +18,7 @@ from raylot.analysis import command, correlation
 from raylot.analysis.figures.style import CORRELATION_COLOURS, PALE, contrast
 from raylot.analysis.report import report
 from raylot.analysis.statistics.coefficients import STATISTICS
+from raylot.analysis.tables.observations import probe_gaps
 from raylot.config import Study
 from raylot.results.commands import record
 from raylot.storage import Storage
@@ -201,14 +202,16 @@ def test_hover_names_the_run(desktop: Shown, root: Path) -> None:
     points = next(t for t in panels[0]["traces"] if "single runs" in t["name"])
     snapshots = results.read(root, "snapshots").set_index("run_id")
     assert points["hovertemplate"].split("<br>") == [
-        "%{text}", "Test accuracy (fraction): %{x}",
+        "%{text}", "Probe gap (difference of online accuracies): %{x}",
         "Ticket count (effective number): %{y}<extra></extra>",
     ]  # fmt: skip
     label, run = points["text"][0].split("<br>run ")
     row = snapshots.loc[run]
     assert label == f"tickets seed={row['seed']} {row['shift']} task={row['task']} sparsity=0.8"
     assert points["y"][0] == pytest.approx(row["ticket_count"])
-    assert points["x"][0] == pytest.approx(row["test_accuracy"])
+    gaps = probe_gaps(results.read(root, "probes")).set_index(["stream_run_id", "task"])
+    gap = gaps.loc[(row["stream_run_id"], row["task"]), "probe_online_gap"]
+    assert points["x"][0] == pytest.approx(gap)
 
 
 @pytest.mark.parametrize("statistic", list(STATISTICS))
@@ -336,8 +339,10 @@ def test_a_finished_study_has_its_answer(browser: Browser, tmp_path: Path) -> No
         with shown(browser, written(tmp_path), viewport=DESKTOP) as found:
             assert found.page.locator("#protocol").inner_text().startswith("Protocol ")
             assert "given" not in found.page.locator("#protocol").inner_text()
-            assert found.draws() == ["along-stream", "count-and-plasticity", "correlations"]
-            assert found.page.locator(".figure").count() == 3
+            assert found.draws() == [
+                "along-stream", "count-and-plasticity", "correlations", "controls"
+            ]  # fmt: skip
+            assert found.page.locator(".figure").count() == 4
             return found.page.locator("#answer-title").inner_text()
 
     write_study(tmp_path, falling, shifts=SHIFTS, sparsities=(0.8, 0.9))
@@ -462,7 +467,9 @@ def test_numbers_in_the_matrix_can_be_read_and_colours_are_those_of_the_figures(
             ends = CORRELATION_COLOURS[scheme]
             assert [colour for _, colour in drawn["colorscale"]] == list(ends)
             # what else the study has repeats the ticket count
-            assert drawn["x"] == ["ticket count", "ticket minus dense accuracy"]
+            assert drawn["x"] == [
+                "ticket count", "ticket minus dense accuracy", "ticket minus random accuracy"
+            ]  # fmt: skip
             paper = LinearSegmentedColormap.from_list("", ends, N=2001)
             names = {label["label"]: name for name, label in labels.items()}
             for y, values, texts, told in zip(
