@@ -1,6 +1,6 @@
 """Are the most plastic weights of a network the weights of its winning tickets?
 
-    python sweeps/plastic_parameters.py                         # handwritten digits, 1-2 minutes
+    python sweeps/plastic_parameters.py                         # handwritten digits, about a minute
     python sweeps/plastic_parameters.py --seeds 0-9 --sparsities 0.8,0.95 --dry-run
 
 The same as ``raylot sweep plastic-parameters``, to copy and to change: see

@@ -47,8 +47,8 @@ TICKET_COUNT_VS_PLASTICITY = StudyKind(
     """Does the number of distinct lottery tickets fall as a network loses plasticity?
 
 Trains networks on streams of tasks, searches the tickets of their snapshots at several sparsities,
-and correlates how many distinct ones there are, and how many win, with how plastic the network is.
-The default study takes 1-2 minutes. The same command again skips what is finished and continues
+and asks whether they get worse as the network loses plasticity, with no method and with two methods
+that keep it. The default study takes about 2 minutes. The same command again skips what is finished and continues
 what was interrupted.""",
     {"figures": "tickets", "report": "streams", "correlation": "tickets"},
     {"interventions": "none,l2_init,reset"},

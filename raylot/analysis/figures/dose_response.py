@@ -61,8 +61,8 @@ def dose_response(materials: Sequence[Material]) -> Figure:
         figure,
         seeds_note(frame, shown_by="bars"),
         f"Small: single seeds, each the mean over {snapshots} after task 0.",
-        "All have trained equally many steps. Right: more plasticity was lost; up: tickets are "
-        "more alike.",
+        "All have trained equally many steps. Right: more plasticity was lost; down: tickets are "
+        "less of an advantage.",
     )
     return figure
 
