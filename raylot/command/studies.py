@@ -51,7 +51,7 @@ and asks whether they get worse as the network loses plasticity, with no method 
 that keep it. The default study takes about 2 minutes. The same command again skips what is finished and continues
 what was interrupted.""",
     {"figures": "tickets", "report": "streams", "correlation": "tickets"},
-    {"interventions": "none,l2_init,reset"},
+    {"interventions": "none,l2_init,reset", "sparsities": "0.8"},
 )
 
 TICKET_PLASTICITY = StudyKind(
@@ -77,6 +77,7 @@ what chance would give. An overlap at or below chance means: not the same weight
 those of ticket-count-vs-plasticity: with that study's --storage, nothing is computed twice. The
 same command again skips what is finished and continues what was interrupted.""",
     {"figures": "tickets", "plastic_parameters": "tickets"},
+    {"sparsities": "0.8"},
 )
 
 DOSE_RESPONSE = StudyKind(

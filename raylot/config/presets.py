@@ -18,7 +18,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lr": 0.005,
         "epochs": 4,
         "search_task": "probe",
-        "sparsities": "0.8",
         "reinit_tickets": 2,
         "rounds": 3,
     },

@@ -119,7 +119,7 @@ class StreamRun(
             return value
         fields = naming_fields(cls)
         used = [(kind, word) for name, _, kind in fields for word in names_in(info.data.get(name))]
-        return registry.code_of(used)
+        return registry.code_of(list(dict.fromkeys(used)))  # probe tasks may be of the same shift
 
     @model_validator(mode="after")
     def _pixels_are_permuted(self) -> Self:

@@ -57,7 +57,7 @@ def test_the_siblings_answer_their_questions_and_compute_nothing_twice(
     assert (tmp_path / "analysis" / "figures" / "ticket_streams.svg").exists()
 
     before, experiments = _written(tmp_path), list((tmp_path / "tune").iterdir())
-    assert len(experiments) == 5
+    assert len(experiments) == 6
     assert _main("plastic_parameters", tmp_path) == 0
     said = capfd.readouterr()
     assert "14 runs finished" in said.out
@@ -70,8 +70,8 @@ def test_the_siblings_answer_their_questions_and_compute_nothing_twice(
 
     assert _main("ticket_plasticity", tmp_path, *_TICKET_TASKS, "--dry-run") == 0
     plan = [line.split() for line in capfd.readouterr().out.splitlines()]
-    assert [row[-4:-2] for row in plan[1:6]] == [["0", "0"]] * 5, "nothing is new or to grow"
-    assert " ".join(plan[6]) == "Nothing is left to compute."
+    assert [row[-4:-2] for row in plan[1:7]] == [["0", "0"]] * 6, "nothing is new or to grow"
+    assert " ".join(plan[7]) == "Nothing is left to compute."
 
 
 def test_doses_are_compared(

@@ -22,7 +22,8 @@ _TINY = [
     "--address", "local", "--tasks", "12", "--snapshots", "0,11", "--epochs", "2",
     "--hidden", "16", "--tickets", "2", "--rounds", "1", "--seeds", "0", "--sparsities", "0.8",
     "--rewired-masks", "1", "--reinit-tickets", "0", "--probe-size", "50", "--ntk-examples", "0",
-    "--sharpness-iterations", "0", "--interventions", "none", "--probe-tasks", "1", "--save-interval", "0", "--max-concurrent", "1",
+    "--sharpness-iterations", "0",
+    "--interventions", "none", "--probe-tasks", "1", "--save-interval", "0", "--max-concurrent", "1",
     "--engine", "generic",  # slow enough to be disturbed
 ]  # fmt: skip
 
@@ -157,19 +158,20 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(
     storage = tmp_path / "new"
     assert _main(storage, "--dry-run", "--ticket-tasks", "3", "--subnetworks", "dense,reinit") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    # 90 steps a task (45 batches, 2 epochs): 12 tasks; 2 networks on 4 probe tasks; 2 x 2 + 3
-    # trainings
+    # 90 steps a task (45 batches, 2 epochs): 12 tasks; 2 networks on a probe task; 2 tickets, each
+    # dense and pruned, and 4 controls
     assert rows[1] == ["streams", "2", "0", "2", "0", "1,080", "2,160"]
-    assert rows[2] == ["measurements", "8", "0", "8", "0", "0-180", "360"]
-    assert rows[3] == ["tickets", "4", "0", "4", "0", "630", "2,520"]
-    assert rows[4] == ["ticket", "streams", "8", "0", "8", "0", "270", "2,160"]
-    assert rows[5] == ["ticket", "measurements", "24", "0", "24", "0", "0", "0"]
-    assert rows[6][0] == "Predicted:"
+    assert rows[2] == ["probes", "2", "0", "2", "0", "180", "360"]
+    assert rows[3] == ["measurements", "6", "0", "6", "0", "0", "0"]
+    assert rows[4] == ["tickets", "4", "0", "4", "0", "720", "2,880"]
+    assert rows[5] == ["ticket", "streams", "8", "0", "8", "0", "270", "2,160"]
+    assert rows[6] == ["ticket", "measurements", "24", "0", "24", "0", "0", "0"]
+    assert rows[7][0] == "Predicted:"
     assert not storage.exists()
     assert _main(finished[0], "--dry-run") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert rows[3] == ["tickets", "4", "4", "0", "0", "630", "0"]
-    assert rows[4:] == [["Nothing", "is", "left", "to", "compute."]], "no fourth stage unless asked"
+    assert rows[4] == ["tickets", "4", "4", "0", "0", "720", "0"]
+    assert rows[5:] == [["Nothing", "is", "left", "to", "compute."]], "no fifth stage unless asked"
 
 
 def test_a_cluster_that_is_not_there_is_one_line_and_status_2(

@@ -51,7 +51,9 @@ def _command(place: Path, *extra: str) -> int:
 def _end(place: Path, **statuses: str) -> None:
     """Writes that all runs of stages have ended in a way; stage -> how."""
     storage = Storage(place / "storage")
-    base = {"lr": 0.005, "epochs": 4, "tickets": 4, "reinit_tickets": 2}
+    base = {
+        "lr": 0.005, "epochs": 4, "search_task": "probe", "tickets": 4, "reinit_tickets": 2,
+    }  # fmt: skip
     study = Study.checked(**base, **_OPTIONS)
     for stage in Sweep(study, storage, *study_spaces(study)).stages:
         for run in stage.runs if stage.name in statuses else ():

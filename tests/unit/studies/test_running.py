@@ -64,7 +64,10 @@ def _run(root: str | Path, **options: Any) -> raylot.Results:
 
 def test_it_computes_what_the_trials_compute(tmp_path: Path) -> None:
     found = _run(tmp_path / "run")
-    run_all(tmp_path / "alone", **{**TINY, "ticket_tasks": 0, "snapshots": "2", "rounds": 2})
+    run_all(
+        tmp_path / "alone",
+        **{**TINY, "ticket_tasks": 0, "snapshots": "2", "rounds": 2, "search_task": "probe"},
+    )
     assert_same_tables(tmp_path / "alone", found.root)
     (command,) = commands(Storage(found.root))
     assert command.line.startswith("raylot.run(Study(")

@@ -168,9 +168,10 @@ def test_a_smaller_last_batch_is_left_out_everywhere(tmp_path: Path) -> None:
         plugins.forget()
     runs = results.read(tmp_path, "runs").set_index("kind")
     assert set(runs["status"]) == {"finished"}
-    # 4 tasks; 3 networks on a probe task; 2 tickets in 3 rounds and 2 random masks; 3 tasks
+    # 4 tasks; 3 networks on a probe task; 2 tickets in 3 rounds, an
+    # untrained mask and 2 random masks; 3 tasks
     assert runs.loc[runs["training_steps"] > 0, "training_steps"].to_dict() == {
-        "stream": 4 * 4, "probes": 4 * 3, "tickets": 4 * 8, "ticket_stream": 4 * 3,
+        "stream": 4 * 4, "probes": 4 * 3, "tickets": 4 * 9, "ticket_stream": 4 * 3,
     }  # fmt: skip
 
 
