@@ -1,6 +1,6 @@
 """Does the number of distinct lottery tickets fall as a network loses plasticity?
 
-    python sweeps/ticket_count_vs_plasticity.py                 # handwritten digits, about 2 minutes
+    python sweeps/ticket_count_vs_plasticity.py           # handwritten digits, about 2 minutes
     python sweeps/ticket_count_vs_plasticity.py --preset original --data-root FOLDER
     python sweeps/ticket_count_vs_plasticity.py --seeds 0-9 --dry-run
 

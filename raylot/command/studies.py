@@ -48,8 +48,8 @@ TICKET_COUNT_VS_PLASTICITY = StudyKind(
 
 Trains networks on streams of tasks, searches the tickets of their snapshots at several sparsities,
 and asks whether they get worse as the network loses plasticity, with no method and with two methods
-that keep it. The default study takes about 2 minutes. The same command again skips what is finished and continues
-what was interrupted.""",
+that keep it. The default study takes about 2 minutes. The same command again skips what is finished
+and continues what was interrupted.""",
     {"figures": "tickets", "report": "streams", "correlation": "tickets"},
     {"interventions": "none,l2_init,reset", "sparsities": "0.8"},
 )
