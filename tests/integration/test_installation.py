@@ -16,8 +16,8 @@ _TINY = [
     "--address", "local", "--tasks", "3", "--snapshots", "0,2", "--epochs", "1", "--batch-size",
     "256", "--hidden", "8", "--tickets", "2", "--rounds", "1", "--seeds", "0", "--sparsities",
     "0.8", "--shifts", "permuted_pixels", "--probe-size", "50", "--ntk-examples", "0",
-    "--sharpness-iterations", "0",
-    "--interventions", "none", "--probe-tasks", "1", "--storage", "results", "--max-concurrent", "1",
+    "--sharpness-iterations", "0", "--interventions", "none", "--probe-tasks", "1",
+    "--storage", "results", "--max-concurrent", "1",
 ]  # fmt: skip
 
 

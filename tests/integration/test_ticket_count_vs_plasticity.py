@@ -22,8 +22,8 @@ _TINY = [
     "--address", "local", "--tasks", "12", "--snapshots", "0,11", "--epochs", "2",
     "--hidden", "16", "--tickets", "2", "--rounds", "1", "--seeds", "0", "--sparsities", "0.8",
     "--rewired-masks", "1", "--reinit-tickets", "0", "--probe-size", "50", "--ntk-examples", "0",
-    "--sharpness-iterations", "0",
-    "--interventions", "none", "--probe-tasks", "1", "--save-interval", "0", "--max-concurrent", "1",
+    "--sharpness-iterations", "0", "--interventions", "none", "--probe-tasks", "1",
+    "--save-interval", "0", "--max-concurrent", "1",
     "--engine", "generic",  # slow enough to be disturbed
 ]  # fmt: skip
 
