@@ -321,13 +321,13 @@ def test_a_relative_data_root_reaches_the_trials(
 
 
 def test_the_plan_counts_runs_and_steps(two_seeds: Path) -> None:
-    """6 steps per training: 3 tasks; 2 networks on a probe task; 2 x 2 + 2 for tickets."""
+    """6 steps per training: 3 tasks; 2 networks on a probe task; 2 x 2 + 3 for tickets."""
     sweep = _sweep(two_seeds, [0, 1, 2], [0.5, 0.8], **_THREE_STAGES)
     rows = [line.split() for line in sweep.plan().splitlines()]
     assert rows[1] == ["streams", "3", "2", "1", "0", "18", "18"]
     assert rows[2] == ["probes", "3", "2", "1", "0", "12", "12"]
     assert rows[3] == ["measurements", "9", "6", "3", "0", "0", "0"]
-    assert rows[4] == ["tickets", "12", "8", "4", "0", "36", "144"]
+    assert rows[4] == ["tickets", "12", "8", "4", "0", "42", "168"]
     # 2 tasks; of each seed a ticket and the dense network
     assert rows[5] == ["ticket", "streams", "6", "4", "2", "0", "12", "24"]
 
@@ -340,7 +340,7 @@ def test_the_plan_does_not_count_failed_runs_as_finished(tmp_path: Path, two_see
     results.write(sweep.storage, "runs", failed.run_id, [{**row, "status": "failed"}])
     lines = sweep.plan().splitlines()
     assert lines[1].split() == ["streams", "2", "2", "0", "0", "18", "0"]
-    assert lines[4].split() == ["tickets", "8", "7", "0", "0", "36", "0"]
+    assert lines[4].split() == ["tickets", "8", "7", "0", "0", "42", "0"]
     assert lines[-1] == "1 runs have failed: --retry-failed computes them again."
 
 
@@ -354,7 +354,7 @@ def test_the_plan_counts_damaged_runs_as_to_run(tmp_path: Path, two_seeds: Path)
     (root / f"tables/tickets/{search.run_id}.parquet").write_bytes(b"cut off")
     lines = sweep.plan().splitlines()
     assert lines[1].split() == ["streams", "2", "1", "1", "0", "18", "18"]
-    assert lines[4].split() == ["tickets", "8", "6", "2", "0", "36", "72"]
+    assert lines[4].split() == ["tickets", "8", "6", "2", "0", "42", "84"]
     assert lines[-1] == "3 runs had ended, and are damaged: they run again."
     assert sweep.prediction() != "Nothing is left to compute."
 
