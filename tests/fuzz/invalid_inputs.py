@@ -252,6 +252,12 @@ _WRONG_TOO = {
 #: options that the message may begin with, and command lines that it must refuse.
 _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
     "_momentum_needs_sgd": ("momentum", "--momentum 0.01", "--momentum 0.99 --optimizer adam"),
+    "_draws_tasks_that_differ": ("probe_shift", "--probe-shift stationary", "--probe-shift noise"),
+    "_probe_shift_is_that_in_use": (
+        "probe_shift",
+        "--shifts class_split --probe-shift rotation",
+        "--shifts class_split,stationary --probe-shift permuted_pixels",
+    ),
     "_probe_fits": ("probe_size", "--probe-size 1438", "--probe-size 60000"),
     "_pixels_are_permuted": (
         "fraction",
@@ -283,7 +289,7 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
     ),
     "_searched_parameters_are_used": (
         "search",
-        "--search l2_strength=1e-4,1e-3",
+        "--interventions none --search l2_strength=1e-4,1e-3",
         "--interventions none,redo,reset --search l2_strength=1e-4,1e-3",
         "--interventions l2,redo --search shrink=0.8 redo_interval=10",
         "--shifts stationary --search fraction=0.5,1",

@@ -187,10 +187,18 @@ def test_an_analysis_refuses_wrong_options(
     (model,) = own or [StorageOptions]
     options = {name: field for name, field in model.model_fields.items() if name != "storage"}
     lines = [*wrong_arguments(options, random.Random(name))]
-    lines += [((f"--{option}",), option) for option in options]
+    lines += [((_dashed(option),), option) for option in options]
     failures = [
         (words, reason)
         for words, option in lines
-        if (reason := _refused(["analyse", name, "missing", *words], capsys, [f"--{option}="]))
+        if (
+            reason := _refused(
+                ["analyse", name, "missing", *words], capsys, [f"{_dashed(option)}="]
+            )
+        )
     ]
     assert not failures, _told(failures)
+
+
+def _dashed(option: str) -> str:
+    return f"--{option.replace('_', '-')}"

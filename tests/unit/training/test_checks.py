@@ -248,12 +248,15 @@ def test_hooks_of_modules_are_called_in_every_training() -> None:
     network = small_network()
     network[0].register_forward_hook(lambda *given: calls.append("forward"))  # type: ignore[index]
     network[2].register_full_backward_hook(lambda *given: calls.append("backward"))  # type: ignore[index]
-    find(network, count=1, rounds=1, epochs=1, batch_size=40, random_masks=0)
+    find(network, count=1, rounds=1, epochs=1, batch_size=40, random_masks=0,
+         untrained_masks=0)  # fmt: skip
     # Trained densely and once more; each evaluated once, as is the network given. Two steps and an
     # evaluation were tried.
     assert (calls.count("forward"), calls.count("backward")) == (2 + 2 + 1 + 3, 2 + 2)
     network[0].register_forward_hook(lambda module, inputs, outputs: outputs * 0)  # type: ignore[index]
-    still = find(network, count=1, rounds=1, epochs=1, batch_size=40, random_masks=0)
+    still = find(
+        network, count=1, rounds=1, epochs=1, batch_size=40, random_masks=0, untrained_masks=0
+    )
     assert len({row["test_accuracy"] for row in still.rows}) == 1
 
 
