@@ -41,6 +41,7 @@ _TINY = [
     "--tickets", "2", "--rewired-masks", "0", "--random-masks", "1", "--reinit-tickets", "0",
     "--rounds", "1", "--sparsities", "0.8", "--seeds", "0-1", "--shifts", "stationary",
     "--probe-size", "50", "--ntk-examples", "0", "--sharpness-iterations", "0",
+    "--interventions", "none", "--probe-tasks", "1",
 ]  # fmt: skip
 
 
@@ -64,7 +65,9 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 def _assert_finished(storage: Path) -> None:
     runs = results.read(storage, "runs")
-    assert len(runs) == 12, "a stream, 4 measurements and a search for each of two seeds"
+    assert len(runs) == 12, (
+        "a stream, probe tasks, 3 measurements and a search for each of two seeds"
+    )
     assert set(runs["status"]) == {"finished"}
     assert results.read(storage, "snapshots")["ticket_count"].between(1, 2).all()
     assert (storage / "analysis" / "correlation.csv").exists()
