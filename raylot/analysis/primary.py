@@ -67,7 +67,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Findings:
-    """What one setting says about the primary pair.
+    """The findings about the primary pair in one setting.
 
     Attributes:
         tickets: the ticket measure.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from raylot.config import InterventionOptions
 from raylot.foundation.errors import OptionError
 from raylot.interventions._redrawing import Redrawing
+from raylot.networks.chain import in_order
 from raylot.networks.prunable import prunable_weights
 from raylot.plasticity import dormant_units, recorded_activations
 from raylot.training import Training, evaluation_mode
@@ -108,7 +108,7 @@ class _HiddenLayer:
 def _hidden_layers(network: nn.Module) -> list[_HiddenLayer]:
     """Returns the layers of a chain, except the last; refuses other networks."""
     stages: list[list[nn.Module]] = []
-    for module in _in_order(network):
+    for module in in_order(network):
         if next(module.children(), None) is not None:
             raise OptionError(_NO_CHAIN)
         if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
@@ -129,15 +129,6 @@ def _hidden_layers(network: nn.Module) -> list[_HiddenLayer]:
         name = names[id(weight)].removesuffix(".weight")
         layers.append(_HiddenLayer(name, units, own, names[id(following)]))
     return layers
-
-
-def _in_order(network: nn.Module) -> Iterator[nn.Module]:
-    """Yields the modules of nested `nn.Sequential`, in the order in which they act."""
-    if isinstance(network, nn.Sequential) and type(network).forward is nn.Sequential.forward:
-        for module in network:
-            yield from _in_order(module)
-    else:
-        yield network
 
 
 make = ReDo

@@ -21,7 +21,7 @@ def chained_weights(network: nn.Module, weights: Sequence[str]) -> list[str]:
         weights: names of its weights; a chain has no others.
     """
     names = {id(parameter): name for name, parameter in network.named_parameters()}
-    modules = list(_in_order(network))
+    modules = list(in_order(network))
     layers = [module for module in modules if isinstance(module, _LAYERS)]
     fits = all(
         following.weight.shape[1] % len(layer.weight) == 0
@@ -37,10 +37,10 @@ def chained_weights(network: nn.Module, weights: Sequence[str]) -> list[str]:
     return found if is_chain else []
 
 
-def _in_order(network: nn.Module) -> Iterator[nn.Module]:
+def in_order(network: nn.Module) -> Iterator[nn.Module]:
     """Yields the modules of nested ``nn.Sequential``, in the order in which they act."""
     if isinstance(network, nn.Sequential) and type(network).forward is nn.Sequential.forward:
         for module in network:
-            yield from _in_order(module)
+            yield from in_order(module)
     else:
         yield network

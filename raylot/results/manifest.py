@@ -35,7 +35,7 @@ _Artifact = Annotated[str, Field(pattern=f"^artifacts/{RUN_ID.pattern}/{_NAME}$"
 
 
 #: Kind of run -> the options that say how far a run goes.
-_GROWING = {
+GROWING = {
     run.kind: run.growing
     for run in (
         StreamRun,
@@ -115,7 +115,7 @@ class Manifest(BaseModel):
     @property
     def extent(self) -> dict[str, Any]:
         """How far the run goes, see `raylot.config.StreamRun.extent`; empty if it does not say."""
-        extent = {name: getattr(self, name) for name in _GROWING.get(self.kind, ())}
+        extent = {name: getattr(self, name) for name in GROWING.get(self.kind, ())}
         if None in extent.values():
             return {}
         for name in extent.keys() & {"snapshots", "ticket_snapshots"}:

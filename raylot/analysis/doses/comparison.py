@@ -31,7 +31,7 @@ _PLASTICITY = "plasticity"
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found of the doses under one shift and ticket search.
+    """The findings about the doses under one shift and ticket search.
 
     Attributes:
         trajectories: of all doses.

@@ -1,4 +1,4 @@
-"""What belongs to the answer's sentence: a short table of its figures, and what limits it."""
+"""Adds to the answer's sentence a short table of its figures, and caveats."""
 
 from __future__ import annotations
 

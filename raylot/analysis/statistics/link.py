@@ -115,7 +115,7 @@ def _products(pairs: Sequence[tuple[Panel, Panel]]) -> Array | None:
 
 
 def _residuals(values: Panel) -> tuple[Array, Array]:
-    """What stream and task effects leave of a panel, 0 where it is missing, and where it is not."""
+    """Returns the residuals of a panel after stream and task effects, and where it has values."""
     has = ~np.isnan(values)
     if not has.any():
         return np.zeros(values.shape), has.astype(float)

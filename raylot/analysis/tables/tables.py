@@ -19,16 +19,9 @@ import pyarrow as pa
 
 from raylot import results
 from raylot.analysis.words import counted
-from raylot.config import (
-    MeasurementRun,
-    ProbeRun,
-    StreamRun,
-    TicketMeasurementRun,
-    TicketsRun,
-    TicketStreamRun,
-)
 from raylot.foundation.errors import shown
 from raylot.foundation.text import one_line
+from raylot.results.manifest import GROWING
 from raylot.results.outdated import outdated_runs
 from raylot.storage import Storage
 
@@ -44,17 +37,7 @@ _PLUGINS = re.compile(f"({_PLUGIN}(,{_PLUGIN})*)?")
 #: How far a fraction may lie outside [0, 1] by rounding.
 _ROUNDING = 1e-9
 
-_KINDS = tuple(
-    run.kind
-    for run in (
-        StreamRun,
-        ProbeRun,
-        MeasurementRun,
-        TicketsRun,
-        TicketStreamRun,
-        TicketMeasurementRun,
-    )
-)
+_KINDS = tuple(GROWING)
 _STATUS = ("finished", "diverged", "failed")
 
 _WORDS = (
