@@ -7,27 +7,21 @@ defines its figures, and computes intervals and tests once the sweep has ended.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import pandas as pd
+from dataclasses import dataclass, field
+from typing import Any
 
 from raylot import results
-from raylot.config import StreamRun, TicketsRun
+from raylot.config import ProbeRun, StreamRun, TicketsRun
 from raylot.config.concepts import CHOICES, DOSED, parameters, unused_parameters
 from raylot.config.doses import labelled
-from raylot.foundation.names import ENOUGH_SEEDS, STATIONARY
 from raylot.storage import Storage
 
-if TYPE_CHECKING:
-    from raylot.analysis.statistics.trends import Change
+#: A search's measures: their difference says how much better its tickets are than random masks.
+_ACCURACIES = ("ticket_accuracy", "random_accuracy")
 
-#: Snapshots that a stream must have for its seed to count in a correlation.
-ENOUGH_SNAPSHOTS = 3
-
-_MEASURES = ("test_accuracy", "ticket_count")
+_GAP = "probe_online_gap"
 
 #: Options that never name a setting: seeds are replicates, and tasks lie along the stream.
 _ALONG = ("seed", "task")
@@ -37,74 +31,102 @@ _DOSES = {*DOSED, *(name for kind in DOSED for name in parameters(kind))}
 
 
 @dataclass(frozen=True)
+class Change:
+    """A measure at the first and at the last snapshot; nothing is concluded from two of them.
+
+    Attributes:
+        first_task, last_task: the snapshots' tasks.
+        first, last: means over the seeds that have both.
+        seeds: how many have.
+    """
+
+    first_task: int
+    last_task: int
+    first: float
+    last: float
+    seeds: int
+
+
+@dataclass(frozen=True)
 class SoFar:
     """The values so far of searches that differ in seed and snapshot alone.
 
     Attributes:
-        test_accuracy: how the test accuracy on a snapshot's task has changed from the first
+        advantage: how the accuracy of tickets minus that of random masks has changed from the first
             snapshot to the last that has been searched; None until a seed has two snapshots.
-        ticket_count: the same of the ticket count.
-        pearson: correlation of the two over all snapshots of all seeds; None with too few of them,
-            if one of the two is constant, or if the control's is not known.
-        control: the same correlation in the stationary stream that this setting is compared with;
-            None if it is not known, or if this is that stream.
+        probe_gap: by how much the online accuracy of the last snapshot is below a fresh network's
+            on the probe tasks; mean over seeds. None if it is not known.
     """
 
-    test_accuracy: Change | None
-    ticket_count: Change | None
-    pearson: float | None = None
-    control: float | None = None
+    advantage: Change | None
+    probe_gap: float | None = None
 
 
 @dataclass
 class AnswerSoFar:
-    """Gathers what ended ticket searches have measured.
+    """Gathers what ended runs have measured.
 
     Args:
         places: run_id of each search of the sweep -> its setting, seed and task.
-        controls: setting -> the setting that would be its stationary control.
+        probes: run_id of each run that trains on probe tasks -> the settings whose streams'
+            snapshots it trains.
     """
 
     places: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)
-    controls: Mapping[str, str] = field(default_factory=dict)
-    _found: dict[str, dict[tuple[int, int], tuple[float, float]]] = field(default_factory=dict)
-    _computed: dict[str, tuple[Any, SoFar]] = field(default_factory=dict)
+    probes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    _found: dict[str, dict[tuple[int, int], float]] = field(default_factory=dict)
+    _gaps: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, runs: Iterable[StreamRun], searched: Collection[str]) -> AnswerSoFar:
-        """Expects the ticket searches among some runs.
+        """Expects the ticket searches among some runs, and the probe tasks of their streams.
 
         Args:
             runs: of a sweep.
             searched: the options in which they may differ; settings are named by those that do.
         """
+        runs = list(runs)
         searches = [run for run in runs if isinstance(run, TicketsRun)]
         own = set(searched) & TicketsRun.model_fields.keys() - {"shift", *_ALONG}
         names = ["intervention", "sparsity", *sorted(own - {"intervention", "sparsity"})]
         varied = [name for name in names if len({str(getattr(r, name)) for r in searches}) > 1]
-        settings = {run.run_id: _setting(run, run.shift, varied) for run in searches}
+        settings = {run.run_id: _setting(run, varied) for run in searches}
+        of_stream: dict[str, set[str]] = {}
+        for run in searches:
+            of_stream.setdefault(run.stream.run_id, set()).add(settings[run.run_id])
         return cls(
             {run.run_id: (settings[run.run_id], run.seed, run.task) for run in searches},
-            {settings[run.run_id]: _setting(run, STATIONARY, varied) for run in searches},
+            {
+                run.run_id: frozenset(of_stream.get(run.stream.run_id, ()))
+                for run in runs
+                if isinstance(run, ProbeRun)
+            },
         )
 
     def add(self, run_id: str, measures: Mapping[str, Any]) -> None:
-        """Adds an ended run's measures; ignores runs that are no searches or found nothing."""
-        place = self.places.get(run_id)
-        accuracy, count = (measures.get(name) for name in _MEASURES)
-        if place is None or accuracy is None or count is None:
-            return
-        setting, seed, task = place
-        if math.isfinite(accuracy) and math.isfinite(count):
-            self._found.setdefault(setting, {})[seed, task] = accuracy, count
+        """Adds an ended run's measures; ignores those of other runs."""
+        if run_id in self.probes and _is_number(measures.get(_GAP)):
+            self._gaps[run_id] = measures[_GAP]
+        tickets, random = (measures.get(name) for name in _ACCURACIES)
+        if run_id in self.places and _is_number(tickets):
+            setting, seed, task = self.places[run_id]
+            advantage = tickets - random if _is_number(random) else math.nan
+            self._found.setdefault(setting, {})[seed, task] = advantage
 
     def read(self, storage: Storage) -> None:
-        """Adds searches that earlier sweeps have ended, without replacing those added before."""
-        earlier = results.read(storage, "snapshots", ["run_id", *_MEASURES])
+        """Adds what earlier sweeps have measured, without replacing what was added before."""
+        from raylot.analysis.tables.observations import probe_gaps
+
+        earlier = results.read(storage, "snapshots", ["run_id", *_ACCURACIES])
         for row in earlier.to_dict("records"):
             setting, *place = self.places.get(row["run_id"], ("", 0, 0))
             if tuple(place) not in self._found.get(setting, {}):
                 self.add(row["run_id"], {str(name): value for name, value in row.items()})
+        probes = results.read(storage, "probes")
+        for run_id, own in probes[probes["run_id"].isin(set(self.probes))].groupby("run_id"):
+            gaps = probe_gaps(own)
+            if str(run_id) not in self._gaps and len(gaps):
+                self.add(str(run_id), {_GAP: gaps.sort_values("task")[_GAP].iloc[-1]})
 
     @property
     def is_complete(self) -> bool:
@@ -117,57 +139,37 @@ class AnswerSoFar:
         return [setting for setting in order if setting in self._found]
 
     def so_far(self, setting: str) -> SoFar:
-        """The figures so far of a setting.
-
-        Its correlation stands beside its control's, or is left out: a trend along the stream alone
-        makes any two measures correlate.
-        """
-        own, control = self._so_far(setting), self.controls.get(setting, "")
-        if control == setting:
-            return own
-        of_control = self._so_far(control).pearson if control in self._found else None
-        return replace(own, pearson=None if of_control is None else own.pearson, control=of_control)
-
-    def _so_far(self, setting: str) -> SoFar:
-        """Computes figures again only if they have changed: a terminal asks twice a second."""
+        """The figures so far of a setting."""
         found = self._found[setting].copy()  # while others add to it
-        before = self._computed.get(setting)
-        if before is None or before[0] != found:
-            before = self._computed[setting] = (found, _so_far(found))
-        return before[1]
+        of = {run_id for run_id, settings in self.probes.items() if setting in settings}
+        gaps = [gap for run_id, gap in self._gaps.copy().items() if run_id in of]
+        return SoFar(_change(found), statistics.fmean(gaps) if gaps else None)
 
 
-def _setting(run: StreamRun, shift: str, varied: Collection[str]) -> str:
-    """Names what a run is compared by, under its own shift or another; without what is not used."""
-    dose = run.dose | {"shift": shift}
-    words = [labelled("shift", dose, varied)]
+def _change(found: Mapping[tuple[int, int], float]) -> Change | None:
+    """Compares the first snapshot with the last one that a seed with the first has too."""
+    known = {place: value for place, value in found.items() if math.isfinite(value)}
+    first = min((task for _, task in known), default=0)
+    last = max((task for seed, task in known if (seed, first) in known), default=first)
+    seeds = [seed for seed, task in known if task == last and (seed, first) in known]
+    if first == last:
+        return None
+    before, after = (statistics.fmean(known[s, task] for s in seeds) for task in (first, last))
+    return Change(first, last, before, after, len(seeds))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _setting(run: StreamRun, varied: Collection[str]) -> str:
+    """Names what a run is compared by; without what is not used."""
+    words = [labelled("shift", run.dose, varied)]
     if not {"intervention", *parameters("intervention")}.isdisjoint(varied):
-        words.append(labelled("intervention", dose, varied))
-    unused = unused_parameters({kind: getattr(run, kind) for kind in CHOICES} | dose)
+        words.append(labelled("intervention", run.dose, varied))
+    unused = unused_parameters({kind: getattr(run, kind) for kind in CHOICES} | run.dose)
     for name in varied:
         if name not in _DOSES and name not in unused:
             value = getattr(run, name)
             words.append(str(value) if name == "sparsity" else f"{name}={value}")
     return " ".join(words)
-
-
-def _so_far(found: Mapping[tuple[int, int], tuple[float, float]]) -> SoFar:
-    """Asks the analysis; its modules are imported here, as a sweep should not wait for scipy."""
-    from raylot.analysis.statistics.coefficients import Series, pearson
-    from raylot.analysis.statistics.trends import change
-
-    frame = pd.DataFrame(
-        [(*place, *values) for place, values in found.items()], columns=[*_ALONG, *_MEASURES]
-    )
-    # The last snapshot is one that a seed with the first one has too.
-    begun = frame.loc[frame["task"] == frame["task"].min(), "seed"]
-    own = frame[frame["seed"].isin(begun)]
-    accuracy, tickets = (change(own, name) for name in _MEASURES)
-    snapshots = frame.groupby("seed").size()
-    if (snapshots >= ENOUGH_SNAPSHOTS).sum() < ENOUGH_SEEDS:
-        return SoFar(accuracy, tickets)
-    x, y = (frame[[name]].to_numpy(float) for name in _MEASURES)
-    seed = np.unique(frame["seed"], return_inverse=True)[1]
-    series = Series(x, y, frame["task"].to_numpy(float), seed, stream=seed, position=seed)
-    r = float(pearson(series, np.ones((1, len(snapshots))))[0, 0, 0])
-    return SoFar(accuracy, tickets, None if math.isnan(r) else r)

@@ -19,10 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from raylot.analysis.output import plain_table
-from raylot.analysis.words import correlation
-from raylot.foundation.names import ENOUGH_SEEDS
 from raylot.foundation.text import one_line, safe
-from raylot.terminal.preliminary import ENOUGH_SNAPSHOTS, AnswerSoFar, SoFar
+from raylot.terminal.preliminary import AnswerSoFar, SoFar
 from raylot.terminal.stray_output import StrayOutput
 
 #: Seconds between two lines of progress where there is no terminal.
@@ -40,7 +38,7 @@ _REDRAW_INTERVAL = 0.5
 #: Settings whose answer so far is shown.
 _MOST_SETTINGS = 6
 
-_ANSWER_TITLE = f"(r needs {ENOUGH_SEEDS} seeds, {ENOUGH_SNAPSHOTS} tasks and a control)"
+_ANSWER_TITLE = "(probe gap: at the last snapshot)"
 
 #: Characters of a trial's label that are shown, however narrow the terminal.
 _SHORTEST_LABEL = 16
@@ -325,7 +323,7 @@ class Progress:
         if not known:
             return []
         shown = known[: max(1, min(most, _MOST_SETTINGS))]
-        heads = ["accuracy", "tickets", "r (control)"]
+        heads = ["probe gap", "tickets - random"]
         if not self.console.width < _NARROW:
             heads = ["tasks", *heads, "seeds"]
         table = self._table(["", *heads])
@@ -339,14 +337,13 @@ class Progress:
 
     def _answer_cells(self, known: SoFar) -> dict[str, str]:
         to = "->" if self.console.options.ascii_only else "→"
-        accuracy, tickets = known.test_accuracy, known.ticket_count
-        r = [] if known.pearson is None else [correlation(known.pearson)]
-        r += [] if known.control is None else [f"({correlation(known.control)})"]
+        tickets, gap = known.advantage, known.probe_gap
         return {
             "tasks": f"{tickets.first_task}{to}{tickets.last_task}" if tickets else "-",
-            "accuracy": f"{accuracy.first:.3f}{to}{accuracy.last:.3f}" if accuracy else "-",
-            "tickets": f"{tickets.first:.1f}{to}{tickets.last:.1f}" if tickets else "-",
-            "r (control)": " ".join(r) or "-",
+            "probe gap": "-" if gap is None else f"{gap:z.3f}",
+            "tickets - random": f"{tickets.first:+z.3f}{to}{tickets.last:+z.3f}"
+            if tickets
+            else "-",
             "seeds": str(tickets.seeds) if tickets else "-",
         }
 

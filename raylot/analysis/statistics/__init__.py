@@ -1,1 +1,1 @@
-"""Intervals, coefficients, tests and trends: numbers in, numbers out."""
+"""Intervals, coefficients and tests: numbers in, numbers out."""

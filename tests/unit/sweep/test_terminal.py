@@ -57,13 +57,15 @@ def test_only_whole_lines_and_one_picture_are_left_on_the_screen(tmp_path: Path)
         "measurements    3   0    0    0  3",
         "tickets         2   0    0    0  2",
         "",
-        "in all, preliminary (r needs 3 seeds, 3 tasks and a control)",
+        "in all, preliminary (probe gap: at the last snapshot)",
     ]
-    heads = ["accuracy", "tickets", "r", "(control)"]
+    heads = ["probe", "gap", "tickets", "-", "random"]
     start = lines.index(picture[0])
     assert lines[start : start + 8] == picture
     assert lines[start + 8].split() == heads
-    assert re.fullmatch(r"permuted_pixels +0\.\d{3}→0\.\d{3} +\d\.\d→\d\.\d +-", lines[start + 9])
+    assert re.fullmatch(
+        r"permuted_pixels +-?0\.\d{3} +([+-]0\.\d{3})→([+-]0\.\d{3})", lines[start + 9]
+    )
     noise = [line for line in lines if line.startswith("<")]
     wide = "<compiled parts of Ray write such lines, wider than the screen is>"
     assert set(noise) == {wide[:_WIDTH], "<python>", "<child>"}

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from raylot import results
-from raylot.config import Study
+from raylot.config import ProbeRun, StreamRun, Study
+from raylot.config.concepts import ProbeTaskOptions
+from raylot.config.probe_run import probes
 from raylot.storage import Storage
-from raylot.terminal.preliminary import AnswerSoFar, SoFar
+from raylot.terminal.preliminary import AnswerSoFar, Change, SoFar
 
 _STUDY = Study.checked(tasks=11, snapshots="0,5,10")
 
 
-def _answer(
-    seeds: int = 1, tasks: tuple[int, ...] = (0, 5, 10), shift: str = "permuted_pixels"
-) -> AnswerSoFar:
-    """Of one setting; a run is named seed.task."""
-    places = {f"{s}.{t}": (shift, s, t) for s in range(seeds) for t in tasks}
-    return AnswerSoFar(places, {"permuted_pixels": "stationary", "stationary": "stationary"})
+def _answer(seeds: int = 1, tasks: tuple[int, ...] = (0, 5, 10)) -> AnswerSoFar:
+    """Of one setting; a search is named seed.task, and the probe tasks of a seed's stream pSEED."""
+    places = {f"{s}.{t}": ("permuted_pixels", s, t) for s in range(seeds) for t in tasks}
+    return AnswerSoFar(places, {f"p{s}": frozenset({"permuted_pixels"}) for s in range(seeds)})
 
 
-def _add(answer: AnswerSoFar, run_id: str, accuracy: float | None, count: float | None) -> None:
-    answer.add(run_id, {"test_accuracy": accuracy, "ticket_count": count, "density": 0.2})
+def _add(answer: AnswerSoFar, run_id: str, tickets: float | None, random: float | None) -> None:
+    answer.add(run_id, {"ticket_accuracy": tickets, "random_accuracy": random, "density": 0.2})
 
 
 def test_settings_are_named_by_what_varies() -> None:
@@ -67,120 +67,105 @@ def test_doses_are_named_as_the_analysis_names_them() -> None:
         for strength in (1e-4, 1e-3)
         for shift in ("permuted_pixels", "stationary")
     ]  # fmt: skip
-    answer = AnswerSoFar.of(runs, {"shift", "l2_strength"})
-    assert [name for name, _, _ in answer.places.values()] == [
+    places = AnswerSoFar.of(runs, {"shift", "l2_strength"}).places
+    assert [name for name, _, _ in places.values()] == [
         "permuted_pixels(0.5) l2(1e-4)", "stationary l2(1e-4)",
         "permuted_pixels(0.5) l2(1e-3)", "stationary l2(1e-3)",
     ]  # fmt: skip
-    assert answer.controls["permuted_pixels(0.5) l2(1e-3)"] == "stationary l2(1e-3)"
+
+
+def test_probe_tasks_are_shown_with_all_searches_of_their_stream() -> None:
+    """Of two shifts and two sparsities."""
+    runs: list[StreamRun] = []
+    for shift in ("permuted_pixels", "stationary"):
+        searches = [
+            _STUDY.tickets_run(seed=0, shift=shift, sparsity=sparsity, task=0)
+            for sparsity in (0.8, 0.95)
+        ]
+        stream = searches[0].stream
+        runs += [stream, *probes(stream, ProbeTaskOptions(), "permuted_pixels"), *searches]
+    answer = AnswerSoFar.of(runs, {"shift", "sparsity"})
+    of_probes = [run.run_id for run in runs if isinstance(run, ProbeRun)]
+    assert answer.probes == {
+        of_probes[0]: {"permuted_pixels 0.8", "permuted_pixels 0.95"},
+        of_probes[1]: {"stationary 0.8", "stationary 0.95"},
+    }
+    for run in runs:
+        _add(answer, run.run_id, 0.5, 0.4)
+    answer.add(of_probes[1], {"probe_online_gap": 0.25})
+    gaps = {setting: answer.so_far(setting).probe_gap for setting in answer.known()}
+    assert gaps == {
+        "permuted_pixels 0.8": None, "permuted_pixels 0.95": None,
+        "stationary 0.8": 0.25, "stationary 0.95": 0.25,
+    }  # fmt: skip
 
 
 def test_from_first_to_last_snapshot_over_the_seeds_that_have_both() -> None:
     answer = _answer(seeds=3)
     assert answer.known() == []
-    _add(answer, "0.5", 0.8, 2.0)
+    _add(answer, "0.5", 0.8, 0.7)
     assert answer.known() == ["permuted_pixels"]
-    assert answer.so_far("permuted_pixels") == SoFar(None, None), "one snapshot is no trend"
-    _add(answer, "0.0", 0.9, 3.0)
-    _add(answer, "1.0", 0.7, 5.0)
-    _add(answer, "2.10", 0.1, 1.0)  # a last snapshot without a first one
-    assert _ends(answer) == [(0, 5, 0.9, 0.8, 1), (0, 5, 3.0, 2.0, 1)]
-    _add(answer, "1.5", 0.6, 3.0)
-    assert _ends(answer) == [
-        pytest.approx((0, 5, 0.8, 0.7, 2)), pytest.approx((0, 5, 4.0, 2.5, 2)),
-    ]  # fmt: skip
+    assert answer.so_far("permuted_pixels") == SoFar(None), "one snapshot is no trend"
+    _add(answer, "0.0", 0.9, 0.5)
+    _add(answer, "1.0", 0.7, 0.5)
+    _add(answer, "2.10", 0.1, 0.3)  # a last snapshot without a first one
+    assert _ends(answer) == pytest.approx((0, 5, 0.4, 0.1, 1))
+    _add(answer, "1.5", 0.6, 0.7)
+    assert _ends(answer) == pytest.approx((0, 5, 0.3, 0.0, 2))
+    _add(answer, "0.10", 0.5, None)  # without random masks there is nothing to compare with
+    assert _ends(answer) == pytest.approx((0, 5, 0.3, 0.0, 2))
 
 
-def _ends(answer: AnswerSoFar) -> list[tuple[float, ...]]:
-    """First and last task, the means there and the number of seeds, of both measures."""
-    found = answer.so_far("permuted_pixels")
-    return [
-        (own.first_task, own.last_task, own.first, own.last, own.seeds)
-        for own in (found.test_accuracy, found.ticket_count)
-        if own is not None
-    ]
+def _ends(answer: AnswerSoFar) -> tuple[float, ...]:
+    """First and last task, the means there and the number of seeds."""
+    found = answer.so_far("permuted_pixels").advantage
+    assert found is not None
+    return (found.first_task, found.last_task, found.first, found.last, found.seeds)
 
 
-def test_a_correlation_waits_for_three_seeds_with_three_snapshots_each() -> None:
-    answer = _answer(seeds=3, shift="stationary")
-    for number, run_id in enumerate(answer.places):
-        assert not any(answer.so_far(name).pearson for name in answer.known())
-        _add(answer, run_id, 0.9 - number / 100, 3.0 + (number - 4) ** 2)
-    # counts lie symmetrically around the middle
-    assert answer.so_far("stationary").pearson == pytest.approx(0.0, abs=1e-12)
-    _add(answer, "0.0", 0.9, 100.0)
-    accuracies = [0.9 - number / 100 for number in range(9)]
-    counts = [100.0, *(3.0 + (number - 4) ** 2 for number in range(1, 9))]
-    r = np.corrcoef(accuracies, counts)[0, 1]
-    assert answer.so_far("stationary").pearson == pytest.approx(r), "what changes is computed again"
+def test_the_probe_gap_is_the_mean_over_the_seeds_that_have_one() -> None:
+    answer = _answer(seeds=3)
+    _add(answer, "0.0", 0.9, 0.5)
+    for run_id, gap in {"p0": 0.25, "p1": 0.75, "p2": math.nan}.items():
+        answer.add(run_id, {"probe_online_gap": gap})
+    assert answer.so_far("permuted_pixels").probe_gap == 0.5
 
 
-def test_a_correlation_stands_beside_that_of_its_control() -> None:
-    """Of all that a sweep varies, the control shares everything but the shift."""
-    runs = [
-        _STUDY.tickets_run(seed=seed, shift=shift, sparsity=sparsity, task=task)
-        for shift in ("rotation", "stationary")
-        for sparsity in (0.8, 0.95)
-        for seed in range(3)
-        for task in (0, 5, 10)
-    ]
-    answer = AnswerSoFar.of(runs, {"seed", "shift", "sparsity", "task"})
-    counts = {0: 3.0, 5: 1.0, 10: 2.0}
-    for run in runs:
-        falls = run.shift == "rotation"
-        accuracy = 0.9 - run.task / 100 if falls else 0.5 + counts[run.task] * run.sparsity / 10
-        if (run.shift, run.sparsity) != ("stationary", 0.95):
-            _add(answer, run.run_id, accuracy, counts[run.task])
-    each = {name: answer.so_far(name) for name in answer.known()}
-    found = {name: (own.pearson, own.control) for name, own in each.items()}
-    assert found == {
-        # of 3, 1, 2 with 0, -5, -10: 0.5
-        "rotation 0.8": (pytest.approx(0.5), pytest.approx(1)),
-        "rotation 0.95": (None, None),
-        "stationary 0.8": (pytest.approx(1), None),
-    }
-
-
-@pytest.mark.parametrize(("accuracy", "count"), [(0.5, None), (None, 2.0)])
-def test_a_constant_measure_correlates_with_nothing(
-    accuracy: float | None, count: float | None
-) -> None:
-    answer = _answer(seeds=3, shift="stationary")
-    for number, run_id in enumerate(answer.places):
-        _add(answer, run_id, accuracy or number / 10, count or float(number))
-    assert answer.so_far("stationary").pearson is None
-
-
-@pytest.mark.parametrize("count", [None, float("nan"), float("inf")])
-def test_what_is_no_number_or_no_search_of_the_sweep_is_left_out(count: float | None) -> None:
+@pytest.mark.parametrize("accuracy", [None, float("nan")])
+def test_what_is_no_number_or_no_search_of_the_sweep_is_left_out(accuracy: float | None) -> None:
     answer = _answer()
-    _add(answer, "0.0", 0.9, count)
-    _add(answer, "another", 0.9, 2.0)
+    _add(answer, "0.0", accuracy, 0.5)
+    _add(answer, "another", 0.9, 0.5)
     answer.add("0.0", {"test_accuracy": 0.9})  # a stream's measures
+    answer.add("another", {"probe_online_gap": 0.5})
     assert answer.known() == []
 
 
-def test_ended_searches_are_read_and_newer_ones_count_first(tmp_path: Path) -> None:
+def test_ended_runs_are_read_and_newer_ones_count_first(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     runs = [_STUDY.tickets_run(seed=0, sparsity=0.8, task=task) for task in (0, 5, 10)]
     for run in runs:
-        row = {**results.identity_columns(run), "test_accuracy": 0.5, "ticket_count": 1.0}
-        results.write(storage, "snapshots", run.run_id, [row])
+        row = {"ticket_accuracy": 0.75, "random_accuracy": 0.5}
+        results.write(storage, "snapshots", run.run_id, [{**results.identity_columns(run), **row}])
     (tmp_path / "tables" / "snapshots" / f"{runs[2].run_id}.parquet").write_bytes(b"cut off")
-    answer = AnswerSoFar.of(runs[1:], {"task"})
-    answer.add(runs[1].run_id, {"test_accuracy": 0.75, "ticket_count": 2.0})
+    (probed,) = probes(runs[0].stream, ProbeTaskOptions(), "permuted_pixels")
+    rows = [
+        {**results.identity_columns(probed), "stream_run_id": runs[0].stream.run_id,
+         "probe_shift": "permuted_pixels", "probe_task": 0, "task": task,
+         "trained": "fresh" if task is None else "snapshot", "online_accuracy": accuracy}
+        for task, accuracy in {None: 0.75, 0: 0.75, 5: 0.5, 10: 0.25}.items()
+    ]  # fmt: skip
+    results.write(storage, "probes", probed.run_id, rows)
+    answer = AnswerSoFar.of([probed, *runs[1:]], {"task"})
+    newer = {"ticket_accuracy": 0.75, "random_accuracy": 0.25}
+    answer.add(runs[1].run_id, newer)
     answer.read(storage)
-    answer.add(runs[1].run_id, {"test_accuracy": 0.75, "ticket_count": 2.0})
     assert answer.known() == [runs[0].shift]
     assert not answer.is_complete, "one is damaged"
-    assert answer.so_far(runs[0].shift).pearson is None
-    whole = AnswerSoFar.of(runs, {"task"})
+    assert answer.so_far(runs[0].shift) == SoFar(None, 0.5)
+    whole = AnswerSoFar.of([probed, *runs], {"task"})
+    whole.add(runs[1].run_id, newer)
+    whole.add(probed.run_id, {"probe_online_gap": 0.125})
     whole.read(storage)
-    trend = whole.so_far(runs[0].shift).test_accuracy
-    assert trend is not None
-    assert (trend.first_task, trend.last_task) == (0, 5)
-    whole.add(runs[1].run_id, {"test_accuracy": 0.75, "ticket_count": 2.0})
-    whole.read(storage)
-    trend = whole.so_far(runs[0].shift).test_accuracy
-    assert trend is not None
-    assert trend.last == 0.75, "what was added counts first"
+    expected = Change(0, 5, 0.25, 0.5, seeds=1)
+    assert whole.so_far(runs[0].shift) == SoFar(expected, 0.125), "what was added counts first"

@@ -63,9 +63,9 @@ class Watched:
         }  # fmt: skip
         self.progress.run_advanced(trial, result | told)
 
-    def found(self, run_id: str, test_accuracy: float, ticket_count: float) -> None:
+    def found(self, run_id: str, tickets: float, random: float) -> None:
         """A search ends."""
-        measures = {"test_accuracy": test_accuracy, "ticket_count": ticket_count}
+        measures = {"ticket_accuracy": tickets, "random_accuracy": random}
         self.advance(run_id, 1, 1, done=True, run_id=run_id, measures=measures)
         self.progress.run_ended(run_id)
 
@@ -258,17 +258,16 @@ def test_plain_lines_are_plain_and_one_line_each() -> None:
 
 
 def test_a_stage_s_end_is_said_with_the_answer_so_far() -> None:
-    watched = _with_answers(1, control=True)
+    watched = _with_answers(1)
     with watched.progress as progress:
         _find_all(watched)
         assert not [line for line in watched.lines if "so far" in line]
         progress.end_stage()
-    assert [line.rstrip() for line in watched.lines[-5:]] == [
-        "tickets: 18 of 18 runs finished; 2% of the training done",
-        "in all, preliminary (r needs 3 seeds, 3 tasks and a control)",
-        "                      tasks     accuracy  tickets  r (control)  seeds",
-        "permuted_pixels 0.00   0→10  0.901→0.801  3.0→2.0  +1.0 (-.87)      3",
-        "stationary 0.00        0→10  0.900→0.900  3.0→2.5         -.87      3",
+    assert [line.rstrip() for line in watched.lines[-4:]] == [
+        "tickets: 9 of 9 runs finished; 1% of the training done",
+        "in all, preliminary (probe gap: at the last snapshot)",
+        "                      tasks  probe gap  tickets - random  seeds",
+        "permuted_pixels 0.00   0→10          -     +0.100→+0.020      3",
     ]
 
 
@@ -277,7 +276,7 @@ def test_in_a_long_stage_the_answer_so_far_is_said_now_and_then() -> None:
     with watched.progress:
         for minute in range(181):
             watched.clock.now = 60.0 * minute
-            watched.found("permuted_pixels.0.0.0", 0.9, 3.0)
+            watched.found("permuted_pixels.0.0.0", 0.9, 0.8)
     said = sum("so far" in line for line in watched.lines)
     assert said == int(180 * 60 // PLAIN_ANSWER_INTERVAL)
 
@@ -334,57 +333,46 @@ def test_without_unicode_the_picture_is_plain() -> None:
     assert b"seed=92" in written.getvalue()
 
 
-#: Of three seeds, at tasks 0, 5 and 10: test accuracy and ticket count.
+#: Of three seeds, at tasks 0, 5 and 10: the accuracies of tickets and of random masks.
 _FALLING = {
-    (seed, task): (0.9 - task / 100 + seed / 1000, 3 - task / 10)
+    (seed, task): (0.9 - task / 100 + seed / 1000, 0.8 - task / 500 + seed / 1000)
     for seed in range(3)
     for task in (0, 5, 10)
 }
 
 
-#: The same of a stationary stream: r is -sqrt(3) / 2.
-_STATIONARY = {
-    (seed, task): values
-    for seed in range(3)
-    for task, values in {0: (0.9, 3.0), 5: (0.95, 2.0), 10: (0.9, 2.5)}.items()
-}
-
-
-def _with_answers(settings: int, *, control: bool = False, **options: Any) -> Watched:
+def _with_answers(settings: int, **options: Any) -> Watched:
     """A stage of searches in so many settings, one after the other."""
     watched = Watched(**options)
-    shifts = ["permuted_pixels", "stationary"][: 1 + control]
     places = {
-        f"{shift}.{number}.{seed}.{task}": (f"{shift} 0.{number:02}", seed, task)
-        for shift in shifts
+        f"permuted_pixels.{number}.{seed}.{task}": (f"permuted_pixels 0.{number:02}", seed, task)
         for number in range(settings)
         for seed, task in _FALLING
     }
-    names = {setting for setting, _, _ in places.values()}
-    controls = {name: f"stationary {name.split()[1]}" for name in names}
-    watched.progress.answer = AnswerSoFar(places, controls)
+    names = frozenset(setting for setting, _, _ in places.values())
+    watched.progress.answer = AnswerSoFar(places, {"p0": names})
     watched.begin("tickets", len(places), 0)
     return watched
 
 
 def _find_all(watched: Watched) -> None:
-    for run_id, (setting, seed, task) in watched.progress.answer.places.items():
-        values = _STATIONARY if setting.startswith("stationary") else _FALLING
-        watched.found(run_id, *values[seed, task])
+    for run_id, (_, seed, task) in watched.progress.answer.places.items():
+        watched.found(run_id, *_FALLING[seed, task])
 
 
 def test_the_answer_so_far_by_hand() -> None:
     watched = _with_answers(2)
     assert not [line for line in watched.rendered() if "so far" in line], "nothing has ended"
-    watched.found("permuted_pixels.0.0.0", 0.9, 3.0)
-    title = "so far, preliminary (r needs 3 seeds, 3 tasks and a control)"
+    watched.found("permuted_pixels.0.0.0", 0.9, 0.8)
+    title = "so far, preliminary (probe gap: at the last snapshot)"
     assert watched.rendered()[-3] == title
-    assert watched.rendered()[-1].split() == ["permuted_pixels", "0.00", *"-----"]
-    watched.found("permuted_pixels.0.0.5", 0.8, 2.0)
+    assert watched.rendered()[-1].split() == ["permuted_pixels", "0.00", *"----"]
+    watched.progress.answer.add("p0", {"probe_online_gap": 0.125})
+    watched.found("permuted_pixels.0.0.5", 0.8, 0.9)
     assert watched.rendered()[-3:] == [
         title,
-        "                      tasks     accuracy  tickets  r (control)  seeds",
-        "permuted_pixels 0.00    0→5  0.900→0.800  3.0→2.0            -      1",
+        "                      tasks  probe gap  tickets - random  seeds",
+        "permuted_pixels 0.00    0→5      0.125     +0.100→-0.100      1",
     ]
 
 
