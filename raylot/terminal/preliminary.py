@@ -10,7 +10,7 @@ import math
 import statistics
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from raylot import results
 from raylot.config import ProbeRun, StreamRun, TicketsRun
@@ -110,7 +110,8 @@ class AnswerSoFar:
         tickets, random = (measures.get(name) for name in _ACCURACIES)
         if run_id in self.places and _is_number(tickets):
             setting, seed, task = self.places[run_id]
-            advantage = tickets - random if _is_number(random) else math.nan
+            # without random masks: not a number
+            advantage = tickets - (random if _is_number(random) else math.nan)
             self._found.setdefault(setting, {})[seed, task] = advantage
 
     def read(self, storage: Storage) -> None:
@@ -158,7 +159,7 @@ def _change(found: Mapping[tuple[int, int], float]) -> Change | None:
     return Change(first, last, before, after, len(seeds))
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and math.isfinite(value)
 
 

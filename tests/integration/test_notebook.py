@@ -50,7 +50,7 @@ def test_the_notebook_shows_progress_answer_and_figure(
     assert "100% of the training done" in progress
     assert "IPython.core.display.HTML" not in progress  # as Tune shows its own table of trials
     assert _texts(shown["print(results.answer())"]).startswith("Under permuted_pixels")
-    (figure,) = shown['results.figure("ticket_count_vs_plasticity")']
+    (figure,) = shown['results.figure("tickets_vs_plasticity")']
     assert "image/png" in figure.data
     assert not [o for outputs in shown.values() for o in outputs if o.get("name") == "stderr"]
 

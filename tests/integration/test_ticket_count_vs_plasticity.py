@@ -68,7 +68,7 @@ def test_the_same_command_again_draws_nothing_again_and_gives_the_same_answer(
 ) -> None:
     storage, said, _ = finished
     figures = [line.split()[1] for line in said.splitlines() if line.startswith("written   ")]
-    assert {"along_stream", "ticket_count_vs_plasticity"} <= set(figures)
+    assert {"along_stream", "tickets_vs_plasticity"} <= set(figures)
     written = {path: path.stat().st_mtime_ns for path in storage.rglob("*") if path.is_file()}
     again = _run(storage)
     assert again.returncode == 0, again.stderr

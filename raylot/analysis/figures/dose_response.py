@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from raylot.analysis.doses.trajectories import Trajectories, method
 from raylot.analysis.figures import style
 from raylot.analysis.figures.material import Material, NothingToDrawError
-from raylot.analysis.figures.panels import search_grid, seeds_note
+from raylot.analysis.figures.panels import in_two_lines, search_grid, seeds_note
 from raylot.analysis.statistics.intervals import Mean, mean_interval
 from raylot.analysis.tables.measures import PRIMARY_PLASTICITY, PRIMARY_TICKETS, measure
 from raylot.analysis.tables.observations import groups
@@ -43,7 +43,7 @@ def dose_response(materials: Sequence[Material]) -> Figure:
         raise NothingToDrawError("fewer than two methods have probe gaps and overlaps of tickets")
     colours = {s: c for m in materials for s, c in m.shift_colours.items()}
     figure, panels = search_grid(
-        frame, colours, 2.8, measure(_X).axis_label, measure(_Y).axis_label, share_x=False
+        frame, colours, 2.8, measure(_X).axis_label, in_two_lines(_Y), share_x=False
     )
     shades = materials[0].intervention_colours
     names = list(dict.fromkeys(map(method, shades)))

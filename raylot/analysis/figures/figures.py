@@ -12,7 +12,7 @@ dose_response: tickets against plasticity, a colour per method and a shade per d
 plasticity_along_stream: every measure of plasticity at the snapshots.
 correlation_matrix: ticket measures against measures of plasticity, one file per statistic; the
     main measures, or with --measures all every one.
-ticket_count_vs_plasticity: ticket count against test accuracy, one panel per sparsity.
+tickets_vs_plasticity: tickets against plasticity along the stream, one panel per sparsity.
 
 A figure whose data the storage lacks is left out and named; a storage must hold searched snapshots.
 """
@@ -36,9 +36,9 @@ from raylot.analysis.figures.material import Material, NothingToDrawError, Table
 from raylot.analysis.figures.plastic_overlap import plastic_overlap
 from raylot.analysis.figures.plasticity_along_stream import plasticity_along_stream
 from raylot.analysis.figures.style import RC, encoded
-from raylot.analysis.figures.ticket_count_vs_plasticity import ticket_count_vs_plasticity
 from raylot.analysis.figures.ticket_streams import streamed_shifts, ticket_streams
 from raylot.analysis.figures.tickets_and_controls import tickets_and_controls
+from raylot.analysis.figures.tickets_vs_plasticity import tickets_vs_plasticity
 from raylot.analysis.tables.observations import observe, settings
 from raylot.config.doses import in_file_names
 from raylot.config.options import option
@@ -63,7 +63,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "correlation_matrix_first_differences": partial(
         correlation_matrix, statistic="first_differences"
     ),
-    "ticket_count_vs_plasticity": ticket_count_vs_plasticity,
+    "tickets_vs_plasticity": tickets_vs_plasticity,
 }
 
 #: Name -> the parts of a setting that get a figure each; ``""`` for the whole setting.

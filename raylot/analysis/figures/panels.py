@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from raylot.analysis.figures import style
 from raylot.analysis.statistics.intervals import Mean, mean_interval
+from raylot.analysis.tables.measures import measure
 from raylot.analysis.tables.observations import Search, groups, search_labels
 
 _MOST_COLUMNS = 4
@@ -72,6 +73,11 @@ def label_row(panels: Mapping[str, Sequence[Axes]], row: int, text: str) -> None
     for own in panels.values():
         if style.grid_place(own[row]).is_first_col():
             own[row].set_ylabel(text)
+
+
+def in_two_lines(name: str) -> str:
+    """Returns a measure's label with its unit below: a y label that fits beside a low panel."""
+    return measure(name).axis_label.replace(" (", "\n(")
 
 
 def search_grid(

@@ -93,7 +93,7 @@ def test_figures_are_those_of_the_analysis(study: Path, found: raylot.Results) -
     drawn = {path.stem: path for path in (study / "analysis/figures").glob("*.svg")}
     assert set(drawn) <= set(found.figures)
     assert len(drawn) > 8
-    name = next(name for name in drawn if name.startswith("ticket_count_vs_plasticity"))
+    name = next(name for name in drawn if name.startswith("tickets_vs_plasticity"))
     with rc_context(RC):  # type: ignore[arg-type]
         assert encoded(found.figure(name))["svg"] == drawn[name].read_bytes()
 

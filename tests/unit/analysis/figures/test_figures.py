@@ -48,7 +48,7 @@ def test_all_figures(tmp_path: Path, draw: Any, capsys: pytest.CaptureFixture[st
     drawn = [
         "accuracy_along_stream", "along_stream", "correlation_matrix_first_differences",
         "correlation_matrix_pearson", "first_differences", "plasticity_along_stream",
-        "ticket_count_vs_plasticity", "tickets_and_controls",
+        "tickets_and_controls", "tickets_vs_plasticity",
     ]  # fmt: skip
     assert sorted(files) == [f"{name}.{ending}" for name in drawn for ending in ("png", "svg")]
     assert f"figures  {root}/analysis/figures/ (" in printed
@@ -60,9 +60,10 @@ def test_all_figures(tmp_path: Path, draw: Any, capsys: pytest.CaptureFixture[st
                   "Test accuracy", "Mean pairwise overlap", "chance level",
                   "Means over 2 seeds"):  # fmt: skip
         assert label in along
-    scatter = files["ticket_count_vs_plasticity.svg"].decode()
-    for label in ("task 0", "task 30", "permuted_pixels", "Ticket count (effective number)",
-                  "Test accuracy (fraction)", "sparsity 0.8"):  # fmt: skip
+    scatter = files["tickets_vs_plasticity.svg"].decode()
+    for label in ("task 0", "task 30", "permuted_pixels", "sparsity 0.8",
+                  "Ticket minus random accuracy", "(difference of accuracies)",
+                  "Probe gap (difference of online accuracies)"):  # fmt: skip
         assert label in scatter
     width = image.imread(root / "analysis/figures/along_stream.png").shape[1]
     assert width == 3.5 * 200
@@ -88,14 +89,20 @@ def test_which_measures_are_in_the_matrices_is_an_option(
     assert capsys.readouterr().err == "error: --measures=most: must be one of main, all\n"
 
 
-def test_the_figure_says_what_the_control_s_accuracy_does_not_tell(
+def test_without_probe_tasks_the_figure_says_what_the_control_s_accuracy_does_not_tell(
     tmp_path: Path, draw: Any
 ) -> None:
-    root = write_study(tmp_path, falling, shifts=("permuted_pixels", "stationary"), tasks=(0, 3))
-    (_, figure) = sorted(draw(root, "ticket_count_vs_plasticity").items())
-    assert figure[0] == "ticket_count_vs_plasticity.svg"
+    def without_probes(*at: Any) -> dict[str, float]:
+        return {k: v for k, v in falling(*at).items() if k != "probe_online_gap"}
+
+    root = write_study(
+        tmp_path, without_probes, shifts=("permuted_pixels", "stationary"), tasks=(0, 3)
+    )
+    (_, figure) = sorted(draw(root, "tickets_vs_plasticity").items())
+    assert figure[0] == "tickets_vs_plasticity.svg"
     words = " ".join(re.sub(r"<[^>]*>", " ", figure[1].decode()).split())
-    assert "whether it can still learn data that it has not seen, its probe gap tells" in words
+    assert "Test accuracy (fraction)" in words
+    assert "only probe tasks (--probe-tasks) can tell whether it still learns" in words
 
 
 def test_drawing_again_gives_the_same_bytes(tmp_path: Path, draw: Any) -> None:
@@ -118,7 +125,7 @@ def test_only_its_own_figures_of_an_earlier_call_are_removed(tmp_path: Path, dra
     assert "along_stream.png" in draw(tmp_path, "along_stream")
     mine = {
         "mine.png", "along_stream_annotated_by_me.svg", "along_stream_5ba11f8f78ec.png",
-        "ticket_count_vs_plasticity.svg", "along_stream.pdf",
+        "tickets_vs_plasticity.svg", "along_stream.pdf",
     }  # fmt: skip
     for name in mine:
         (tmp_path / "analysis/figures" / name).touch()

@@ -1,10 +1,10 @@
-"""Figure: ticket count against test accuracy, one panel per sparsity."""
+"""Figure: tickets against plasticity along the stream, one panel per sparsity."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,9 @@ from matplotlib.ticker import MaxNLocator
 
 from raylot.analysis.figures import style
 from raylot.analysis.figures.material import Material
-from raylot.analysis.figures.panels import search_grid, seeds_note
+from raylot.analysis.figures.panels import in_two_lines, search_grid, seeds_note
 from raylot.analysis.statistics.intervals import Mean, mean_interval
-from raylot.analysis.tables.measures import STATIONARY, measure
+from raylot.analysis.tables.measures import PRIMARY_PLASTICITY, PRIMARY_TICKETS, STATIONARY, measure
 from raylot.analysis.tables.observations import groups, search_labels
 
 #: A task, and the means of x and y over the seeds of its snapshot.
@@ -26,27 +26,35 @@ Snapshot = tuple[int, Mean, Mean]
 
 # More shifts than this do not share a panel.
 _MOST_TOGETHER = 3
-_X, _Y = "test_accuracy", "ticket_count"
+
+#: The primary pair first; the other measure where a storage lacks probe tasks or random masks.
+_PLASTICITY = (PRIMARY_PLASTICITY, "test_accuracy")
+_TICKETS = (PRIMARY_TICKETS, "ticket_count")
 
 #: What the accuracy in the stationary control does not say.
 _OF_CONTROL = (
-    "The control is measured on data that it had trained on: whether it can still learn data that "
-    "it has not seen, its probe gap tells."
+    "The control is measured on data that it had trained on: only probe tasks (--probe-tasks) can "
+    "tell whether it still learns data that it has not seen."
 )
 
 
-def ticket_count_vs_plasticity(material: Material) -> Figure:
+def tickets_vs_plasticity(material: Material) -> Figure:
     """Faint points: single seeds. Large: means over seeds of each snapshot, with 95% t intervals
     both ways, joined in the order of tasks; the first and the last are labelled."""
     frame = material.frame
     drawn: dict[Axes, list[tuple[str, list[Snapshot]]]] = {}
-    colours, x_label = material.shift_colours, measure(_X).axis_label
+    colours = material.shift_colours
+    x, y = _measured(frame, _PLASTICITY), _measured(frame, _TICKETS)
+    labels = measure(x).axis_label, in_two_lines(y)
     if len(material.shifts) <= _MOST_TOGETHER:
-        figure, parts = _panel_per_search(material, colours)
+        figure, parts = _panel_per_search(material, colours, *labels)
     else:  # in one panel they would hide one another
-        figure, parts = search_grid(frame, colours, 1.4, x_label, "Ticket count", False)
+        figure, parts = search_grid(frame, colours, 1.4, *labels, share_x=False)
     for axes, shift, part in parts:
-        drawn.setdefault(axes, []).append((colours[shift], _draw(axes, part, colours[shift])))
+        points = part[["seed", "task"]].assign(x=part[x], y=part[y])
+        finite = points.replace([np.inf, -np.inf], np.nan).dropna()
+        means = _draw(axes, finite, colours[shift])
+        drawn.setdefault(axes, []).append((colours[shift], means))
     for axes in drawn:
         axes.margins(0.12, 0.12)
         axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -56,21 +64,27 @@ def ticket_count_vs_plasticity(material: Material) -> Figure:
         seeds_note(frame, shown_by="bars"),
         "Faint: single seeds; joined in the order of tasks.",
         "Another kind of processor moves the means as other seeds would.",
-        _OF_CONTROL if STATIONARY in material.shifts else "",
+        _OF_CONTROL if x == "test_accuracy" and STATIONARY in material.shifts else "",
     )
     style.lay_out(figure)
     for axes, lines in drawn.items():
         ends = [
-            (x.mean, y.mean, f"task {task}", colour)
+            (across.mean, up.mean, f"task {task}", colour)
             for colour, means in lines
-            for task, x, y in dict.fromkeys([*means[:1], *means[-1:]])
+            for task, across, up in dict.fromkeys([*means[:1], *means[-1:]])
         ]
         style.place_labels(axes, ends, [point for _, means in lines for point in _covered(means)])
     return figure
 
 
+def _measured(frame: pd.DataFrame, names: Sequence[str]) -> str:
+    """Returns the first measure that has a number; the last one if none has."""
+    has_number = (name for name in names if name in frame and np.isfinite(frame[name]).any())
+    return next(has_number, names[-1])
+
+
 def _panel_per_search(
-    material: Material, colours: Mapping[str, str]
+    material: Material, colours: Mapping[str, str], x_label: str, y_label: str
 ) -> tuple[Figure, list[tuple[Axes, str, pd.DataFrame]]]:
     """Few shifts share a panel, and a key above all panels; returns what `search_grid` does."""
     names = search_labels(material.frame)
@@ -86,10 +100,10 @@ def _panel_per_search(
         panels[search].set_title(name)
     for column in grid.T:
         lowest = [axes for axes in column if axes.get_visible()][-1]
-        lowest.set_xlabel(measure(_X).axis_label)
+        lowest.set_xlabel(x_label)
         lowest.tick_params(labelbottom=True)
     for axes in grid[:, 0]:
-        axes.set_ylabel(measure(_Y).axis_label)
+        axes.set_ylabel(y_label)
     handles: list[Any] = [
         Line2D([], [], color=colour, marker="o", markersize=4, label=shift)
         for shift, colour in colours.items()
@@ -103,10 +117,10 @@ def _panel_per_search(
 
 def _draw(axes: Axes, part: pd.DataFrame, colour: str) -> list[Snapshot]:
     """Draws one shift; returns its means in the order of tasks."""
-    axes.plot(part[_X], part[_Y], ".", color=colour, alpha=0.35, markersize=4, markeredgewidth=0)
+    axes.plot(part["x"], part["y"], ".", color=colour, alpha=0.35, markersize=4, markeredgewidth=0)
     means: list[Snapshot] = []
-    for task, snapshot in part.dropna(subset=[_X, _Y]).groupby("task"):
-        x, y = mean_interval(snapshot[_X]), mean_interval(snapshot[_Y])
+    for task, snapshot in part.groupby("task"):
+        x, y = mean_interval(snapshot["x"]), mean_interval(snapshot["y"])
         if x is not None and y is not None:
             means.append((int(str(task)), x, y))
     if means:
