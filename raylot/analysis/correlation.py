@@ -9,7 +9,7 @@ another pair, and last the answer in words. Seeds are the unit of replication, n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any, Literal
 
@@ -50,6 +50,7 @@ from raylot.analysis.tables.observations import (
     groups,
     observe,
     settings,
+    without_snapshots,
 )
 from raylot.analysis.tables.pairs import Group, pairs
 from raylot.config.options import option
@@ -89,14 +90,15 @@ _OF_THE_FILE = {"pairing", "exploratory", "p_corrected", "p_holm", "tests"}
 class CorrelationOptions(command.StorageOptions):
     """The options of this analysis."""
 
-    measure: str = option(
-        "test_accuracy",
-        "plasticity measure that is printed; the files hold all",
-        accepts="test_accuracy, or another of the storage's plasticity measures",
+    measure: str | None = option(
+        None,
+        "plasticity measure that is printed; the files hold all; default: the probe gap, or "
+        "test_accuracy without probe tasks",
+        accepts="one of the storage's plasticity measures",
         role="verdict",
     )
     tickets: str = option(
-        "ticket_count",
+        PRIMARY_TICKETS,
         "ticket measure that is printed; the files hold all",
         accepts=f"one of {', '.join(TICKET_MEASURES)}",
         role="verdict",
@@ -278,7 +280,10 @@ def _why_undefined(points: Series, x: int, y: int, statistic: str) -> str:
 
 
 def correlate_all(
-    observations: Observations, pairing: Pairing = "same", tickets: str = "ticket_count", **how: Any
+    observations: Observations,
+    pairing: Pairing = "same",
+    tickets: str = PRIMARY_TICKETS,
+    **how: Any,
 ) -> pd.DataFrame:
     """Correlates within each setting of a storage, and corrects all p-values together.
 
@@ -311,13 +316,33 @@ def answer(storage: Storage) -> str:
     return "\n\n".join(f"{title}\n{text}" for title, text in texts)
 
 
+def _said(chosen: primary.Findings, others: Mapping[str, primary.Findings]) -> str:
+    """The answer, what limits it, and which other centers over seeds lead to another one."""
+    sentence = headline(chosen)
+    beside = [
+        f"By the {CENTERS[center].label} over seeds the answer differs (--center {center})."
+        for center, other in others.items()
+        if headline(other) != sentence
+    ]
+    return "\n".join([sentence, *(f"- {text}" for text in (*caveats(chosen), *beside))])
+
+
+def _of_the_primary_kind(measures: Sequence[str]) -> str:
+    """Returns the probe gap, of the first shift if there are several; else the first measure."""
+    gaps = (name for name in measures if name.partition("(")[0] == PRIMARY_PLASTICITY)
+    return next(gaps, "test_accuracy")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Computes, prints and writes what the command line asks for."""
     options = command.parse(CorrelationOptions, __doc__, arguments)
     storage = Storage(options.storage)
     observations = observe(storage, options.pairing)
-    for name, known in (("measure", observations.measures), ("tickets", TICKET_MEASURES)):
-        if (given := getattr(options, name)) not in known:
+    printed = options.measure or _of_the_primary_kind(observations.measures)
+    for name, given, known in (
+        ("measure", printed, observations.measures), ("tickets", options.tickets, TICKET_MEASURES),
+    ):  # fmt: skip
+        if given not in known:
             settings_of_it = [one for one in known if one.startswith(f"{given}(")]
             accepted = ", ".join(settings_of_it or known)
             raise OptionError(f"{name}={given}: must be one of {accepted}")
@@ -327,24 +352,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name = "correlation" if options.pairing == "same" else "correlation_pairing_previous"
     parts = settings(observations)
     found = [
-        (part, center, primary.find(part, confidence=confidence, margin=margin, center=of))
+        {
+            center: primary.find(part, confidence=confidence, margin=margin, center=of)
+            for center, of in CENTERS.items()
+        }
         for part in parts
-        for center, of in CENTERS.items()
     ]
-    output.write(storage, "primary", primary_table.table(found), primary_table.COLUMNS)
+    rows_of_primary = [
+        (part, center, own)
+        for part, each in zip(parts, found, strict=True)
+        for center, own in each.items()
+    ]
+    output.write(storage, "primary", primary_table.table(rows_of_primary), primary_table.COLUMNS)
     output.write(storage, name, correlations, COLUMNS)
     console = command.terminal()
     answers = []
-    for part, center, own in found:
-        if center != options.center:
-            continue
+    for part, each in zip(parts, found, strict=True):
         rows = correlations[
             (correlations[SETTING] == part.frame[SETTING].iloc[0]).all(axis=1)
             & (correlations["ticket_measure"] == options.tickets)
-            & (correlations["plasticity_measure"] == options.measure)
+            & (correlations["plasticity_measure"] == printed)
         ]
-        print_setting(console, part, rows, own, CENTERS[center])
-        said = [headline(own), *(f"- {caveat}" for caveat in caveats(own))]
-        answers.append((part.title, "\n".join(said)))
+        own = each.pop(options.center)
+        print_setting(console, part, rows, own, CENTERS[options.center])
+        answers.append((part.title, _said(own, each)))
     print_answers(console, answers)
+    for text in without_snapshots(observations):
+        console.print(f"Nothing is said of {text}, as no ticket search found anything there.\n")
     output.print_where(console, storage, "primary", name)

@@ -1,7 +1,8 @@
 """The declared question: do tickets run out as plasticity is lost?
 
 One pair of measures is declared, and tested as a family of its own: what it says does not depend
-on how many other measures were computed. All else that is correlated is exploratory.
+on how many other measures were computed. All else that is correlated is exploratory. All settings
+of a storage are one family: see `find`.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Search:
         plasticity: how much plasticity was lost along the stream; None if that is not known.
         tickets: how much worse the ticket measure got; None if that is not known.
         link: of the two, beyond the changes that all seeds share.
-        p_link: its p, corrected (Holm); None for the control, of which nothing is claimed.
+        p_link: its p, corrected as the verdict is; None for the control, of which nothing is
+            claimed.
         against_control: the tickets' change beside the control's; None without a control.
         kept: the same of plasticity; ``p_equivalent`` asks whether the control lost nothing.
         verdicts: None for the control.
@@ -73,6 +75,7 @@ class Findings:
         tickets: the ticket measure.
         plasticity: its other; None if the two were nowhere measured together.
         seeds: in the whole setting.
+        settings: that are corrected for.
         confidence: of intervals and verdicts.
         margin: of equivalence.
         ended: status -> how many of the runs behind the setting ended so.
@@ -86,6 +89,7 @@ class Findings:
     tickets: Measure
     plasticity: Measure | None
     seeds: int
+    settings: int
     confidence: float
     margin: float
     ended: Mapping[str, int]
@@ -123,6 +127,10 @@ def find(
 ) -> Findings:
     """Tests the primary pair within one setting.
 
+    Verdicts are corrected for the shifts and sparsities of the setting (Holm), and for the number
+    of settings in the storage (Bonferroni): that a false claim is made of any is at most as
+    probable as 1 - confidence.
+
     Args:
         setting: of a storage.
         confidence: of intervals and verdicts, in (0, 1).
@@ -131,9 +139,10 @@ def find(
     """
     frame, tickets = setting.frame, TICKET_MEASURES[PRIMARY_TICKETS]
     plasticity = _plasticity(frame)
+    together = setting.together
     ended = {str(name): int(count) for name, count in setting.runs["status"].value_counts().items()}
     seeds = int(frame["seed"].nunique())
-    found = Findings(tickets, plasticity, seeds, confidence, margin, ended)
+    found = Findings(tickets, plasticity, seeds, together, confidence, margin, ended)
     if plasticity is None:
         return found
     make = Panels(setting, plasticity, tickets)
@@ -143,7 +152,7 @@ def find(
     collapsed = [
         lacks & make.collapsed(part) for lacks, part in zip(lacking, parts.values(), strict=True)
     ]
-    searches = _searches(panels, search_labels(frame), confidence, margin, center)
+    searches = _searches(panels, search_labels(frame), together, confidence, margin, center)
     return replace(
         found,
         searches=[search for search in searches if search.shift != STATIONARY],
@@ -155,24 +164,31 @@ def find(
 
 
 def _plasticity(frame: pd.DataFrame) -> Measure | None:
-    """The primary measure, or the first of them if probe tasks of several shifts were measured."""
-    for name in frame.columns:
-        if (
-            name.partition("(")[0] == PRIMARY_PLASTICITY
-            and frame[[name, PRIMARY_TICKETS]].notna().all(axis=1).any()
-        ):
-            return measure(name)
-    return None
+    """The primary measure; if probe tasks of several shifts were measured, that of the shift of
+    which most snapshots of shifting streams know it, and of their own shifts rather than others."""
+    columns = [name for name in map(str, frame) if name.partition("(")[0] == PRIMARY_PLASTICITY]
+    is_shifting = frame["shift"] != STATIONARY
+    own = {
+        f"{PRIMARY_PLASTICITY}(probe_shift={shift})" for shift in frame.loc[is_shifting, "shift"]
+    }
+    known = {name: frame[[name, PRIMARY_TICKETS]].notna().all(axis=1) for name in columns}
+    found = [name for name in columns if known[name].any()]
+    if not found:
+        return None
+    return measure(
+        max(found, key=lambda name: (int((known[name] & is_shifting).sum()), name in own))
+    )
 
 
 def _searches(
     panels: Mapping[Key, _Panels],
     labels: Mapping[tuple[float, int | None], str],
+    settings: int,
     confidence: float,
     margin: float,
     center: Center,
 ) -> list[Search]:
-    alpha = 1 - confidence
+    alpha = (1 - confidence) / settings
     lost = {key: center.of(changes(own.plasticity), confidence) for key, own in panels.items()}
     fewer = {key: center.of(changes(own.tickets), confidence) for key, own in panels.items()}
     links = {key: link([(own.measured, own.tickets)], confidence) for key, own in panels.items()}
@@ -203,8 +219,8 @@ def _searches(
                 is_lost[key[0]], is_fewer[key], versus[key], is_kept[key[0]], is_linked[key]
             )
             figures = replace(
-                figures, p_link=p_link[key], against_control=against[key], kept=kept[key],
-                verdicts=said,
+                figures, p_link=min(1, settings * p_link[key]), against_control=against[key],
+                kept=kept[key], verdicts=said,
             )  # fmt: skip
         found.append(figures)
     return found

@@ -43,7 +43,8 @@ COLUMNS: dict[str, pa.DataType] = {
     # correlation after removing stream and task effects
     "link": pa.float64(),
     **{f"link_{name}": pa.float64() for name in _INTERVAL},  # p: seeds permuted, not corrected
-    "link_p_holm": pa.float64(),  # for all shifts and sparsities of the setting
+    # corrected for shifts and sparsities of the setting (Holm), and for all settings (Bonferroni)
+    "link_p_corrected": pa.float64(),
     "link_verdict": pa.string(),  # linked, opposite, cannot tell
     "snapshots": pa.int64(),  # that the link rests on
 }
@@ -79,7 +80,7 @@ def _of(search: Search) -> dict[str, Any]:
         "seeds": search.plasticity.seeds if search.plasticity else 0,
         **_mean("plasticity", search.plasticity, "plasticity_change"),
         **_mean("tickets", search.tickets, "tickets_change"),
-        **_link(search.link), "link_p_holm": search.p_link,
+        **_link(search.link), "link_p_corrected": search.p_link,
     }  # fmt: skip
     if against := search.against_control:
         row |= {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from raylot.analysis.primary import Findings, Search
 from raylot.analysis.statistics.changes import POWER
 from raylot.analysis.statistics.intervals import ENOUGH_SEEDS
-from raylot.analysis.statistics.link import Link, smallest_p
+from raylot.analysis.statistics.link import smallest_p
 from raylot.analysis.tables.measures import STATIONARY
 from raylot.analysis.words import capitalised, counted, figure, listed, p_value
 
@@ -44,17 +44,19 @@ def _cells(search: Search) -> list[str]:
         figure(search.plasticity),
         figure(search.tickets),
         figure(against.difference) if against else "none",
-        _link(search.link, search.p_link),
+        _link(search),
     ]
 
 
-def _link(link: Link, corrected: float | None) -> str:
+def _link(search: Search) -> str:
+    """The control has no p, as nothing is claimed of it."""
+    link = search.link
     if link.r is None or link.p is None:
         return "none"
     text = f"{link.r:+.2f}"
     if link.low is not None:
         text += f" [{link.low:+.2f}, {link.high:+.2f}]"
-    return f"{text} {p_value(link.p if corrected is None else corrected)}"
+    return text if search.p_link is None else f"{text} {p_value(search.p_link)}"
 
 
 def caveats(findings: Findings) -> list[str]:
@@ -68,17 +70,18 @@ def caveats(findings: Findings) -> list[str]:
 
 
 def _few_seeds(findings: Findings) -> str:
-    seeds, tests = findings.seeds, len(findings.searches)
+    seeds, tests = findings.seeds, len(findings.searches) * findings.settings
     if seeds < ENOUGH_SEEDS:
         return (
             f"{counted(seeds, 'seed')} cannot tell a finding from chance: at least {ENOUGH_SEEDS} "
             "are needed, 5 or more are better."
         )
-    least = tests * smallest_p(min(search.link.seeds for search in findings.searches))
+    linked = min(search.link.seeds for search in findings.searches)
+    least = tests * smallest_p(linked) if linked else 0
     if least > 1 - findings.confidence:
         return (
             f"{counted(seeds, 'seed')} are too few to show a link: no p can come below "
-            f"{least:.2g}, however strong it is."
+            f"{min(1, least):.2g}, however strong it is."
         )
     return ""
 
@@ -129,11 +132,11 @@ def _smallest(findings: Findings) -> str:
         if search.verdicts and search.verdicts.against_control == "inconclusive"
         and search.against_control
     ]  # fmt: skip
-    if not open_ones:
-        return ""
     differences = [
         search.against_control.smallest for search in open_ones if search.against_control
     ]
+    if not any(differences):  # of networks that are the same bit for bit
+        return ""
     return (
         f"With so many seeds, a difference to the control of less than {max(differences):.2g} in "
         f"{findings.tickets.label} is overlooked in more than {100 * (1 - POWER):.0f}% of studies."

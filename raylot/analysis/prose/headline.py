@@ -32,6 +32,8 @@ def headline(findings: Findings) -> str:
         ]
         parts.append(f"under {listed(names)} {said}")
     certainty = f"{counted(findings.seeds, 'seed')}, {100 * findings.confidence:g}% confidence"
+    if shift := findings.plasticity.name.partition("(probe_shift=")[2].rstrip(")"):
+        certainty = f"on probe tasks of {shift}; {certainty}"
     return f"{capitalised('; '.join(parts))} ({certainty})."
 
 

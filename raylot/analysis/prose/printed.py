@@ -45,7 +45,9 @@ def print_setting(
             f"Primary: changes are the {center.label} over seeds of the mean over later snapshots "
             f"minus the first, with {100 * found.confidence:g}% t intervals. The link is the "
             "correlation left after removing stream and task effects, with jackknife interval over "
-            "seeds; its p permutes seeds, and is corrected for all shifts and sparsities (Holm)\n"
+            "seeds; its p permutes seeds, and is corrected for all shifts and sparsities (Holm)"
+            + (f" and {found.settings} settings (Bonferroni)" if found.settings > 1 else "")
+            + "\n"
         )
         console.print(_primary(found))
         console.print()
@@ -64,6 +66,7 @@ def print_setting(
     for note, places in _notes(rows).items():
         console.print(f"- {note}: {places}")
     console.print(f"\n{winners(setting.frame, center)}")
+    console.print(f"\n{of_untrained(setting.frame, center)}")
     console.print(f"\n{_reading(found.seeds, center)}\n")
 
 
@@ -107,20 +110,32 @@ def _reading(seeds: int, center: Center) -> str:
 
 def winners(frame: pd.DataFrame, center: Center = CENTERS["mean"]) -> str:
     """Says how many of the distinct tickets win, as a count of losing masks says little."""
+    return (
+        "Tickets are counted whether they win or not. Distinct ones that win, "
+        f"{center.label} over seeds: {_first_and_last(frame, 'winning_ticket_count', center)}."
+    )
+
+
+def of_untrained(frame: pd.DataFrame, center: Center = CENTERS["mean"]) -> str:
+    """Says how much of the tickets' masks the snapshot's own magnitudes decide."""
+    return (
+        "Tickets overlap the mask of the snapshot's largest weights, without training, by "
+        f"{_first_and_last(frame, 'overlap_untrained', center)}. Their overlap with each other "
+        f"beyond that: {_first_and_last(frame, 'overlap_beyond_untrained', center)}."
+    )
+
+
+def _first_and_last(frame: pd.DataFrame, column: str, center: Center) -> str:
+    """Lists a measure at the first and last snapshot of each shift and sparsity."""
     parts = []
     for (shift, sparsity, _), part in groups(frame, with_all_shifts=False):
-        by_task = part.groupby("task")["winning_ticket_count"]
-        found = {str(task): center.of(values, 0.95) for task, values in by_task}
+        found = {str(task): center.of(own, 0.95) for task, own in part.groupby("task")[column]}
         means = [(task, mean.mean) for task, mean in found.items() if mean is not None]
         if means:
             ends = dict([means[0], means[-1]])
             span = ", ".join(f"{mean:.2g} at task {task}" for task, mean in ends.items())
             parts.append(f"{shift} at sparsity {sparsity:g}: {span}")
-    listed = "; ".join(parts) or "not known"
-    return (
-        "Tickets are counted whether they win or not. Distinct ones that win, "
-        f"{center.label} over seeds: {listed}."
-    )
+    return "; ".join(parts) or "not known"
 
 
 def _table(rows: pd.DataFrame) -> Table:

@@ -24,7 +24,7 @@ from raylot.analysis.correlation import COLUMNS, correlate_all
 from raylot.analysis.figures import style
 from raylot.analysis.prose.answer import caveats, headings, lines
 from raylot.analysis.prose.headline import headline
-from raylot.analysis.prose.printed import winners
+from raylot.analysis.prose.printed import of_untrained, winners
 from raylot.analysis.report import report_data
 from raylot.analysis.statistics.coefficients import STATISTICS
 from raylot.analysis.tables import tables
@@ -148,7 +148,8 @@ def _answer(setting: Setting, with_title: bool) -> str:
 <p class=headline>{_text(headline(found))}</p>
 <ul>{limits}</ul>
 {_figures(found)}
-<p>{_text(winners(setting.frame))}</p></section>"""
+<p>{_text(winners(setting.frame))}</p>
+<p>{_text(of_untrained(setting.frame))}</p></section>"""
 
 
 def _figures(found: primary.Findings) -> str:

@@ -93,6 +93,7 @@ class Setting:
         suffix: ends the names of their files; empty if the storage has one setting only.
         suffix_of_interventions: the same without the intervention: all settings share it that
             differ in their intervention only.
+        together: how many settings the storage has, this one among them.
     """
 
     frame: pd.DataFrame
@@ -100,6 +101,7 @@ class Setting:
     title: str
     suffix: str
     suffix_of_interventions: str
+    together: int = 1
 
     @property
     def intervention(self) -> str:
@@ -141,6 +143,8 @@ def observe(
         frame = _with_previous_performance(frame, tables.read(storage, "tasks"))
     for name, other in (("ticket_advantage", "dense"), ("advantage_over_random", "random")):
         difference = frame["ticket_accuracy"] - frame[f"{other}_accuracy"]
+        if other == "random":
+            difference = difference.where(_as_dense(frame, runs))
         # Rounding must not tell apart the snapshots at which the two are equally accurate.
         frame[name] = difference.round(_DIGITS)
     named = {*metrics.columns, *gaps.columns} - {"stream_run_id", "task"} | {*PERFORMANCE}
@@ -159,6 +163,34 @@ def observe(
             runs if begun is None else begun,
         )[_ENDED],
     )
+
+
+#: By how much densities of masks may differ that are meant to be equally dense: rounding.
+_SAME_DENSITY = 0.005
+
+
+def _as_dense(snapshots: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
+    """Whether random masks keep as many weights as tickets do: they may have a density of their
+    own, as in the original study, and then they are no level of chance."""
+    densities = snapshots["run_id"].map(runs.set_index("run_id")["random_density"])
+    return densities.isna() | ((densities - snapshots["density"]).abs() <= _SAME_DENSITY)
+
+
+def without_snapshots(observations: Observations) -> list[str]:
+    """Describes streams of which no ticket search has found anything, as ``permuted_pixels
+    l2_init(10): 5 runs failed, 5 runs diverged``: no answer is about them."""
+    columns = [*SETTING[1:], "shift"]
+    known = set(observations.frame[columns].itertuples(index=False, name=None))
+    found = []
+    for key, own in observations.runs.groupby(columns, sort=False):
+        counts = own.loc[own["status"].isin(("failed", "diverged")), "status"].value_counts()
+        if key not in known and len(counts):
+            ended = ", ".join(
+                f"{counted(int(count), 'run')} {status}" for status, count in counts.items()
+            )
+            dataset, network, intervention, shift = map(str, key)
+            found.append(f"{dataset}, {network}, {shift} with {intervention}: {ended}")
+    return found
 
 
 def label_variants(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -213,9 +245,9 @@ def _labels(each: pd.DataFrame, doses: pd.DataFrame, kind: str) -> list[str]:
 
 
 def settings(observations: Observations) -> list[Setting]:
-    """Parts the observations into settings, the fullest first."""
+    """Parts the observations into settings, the fullest first, and ``none`` before interventions."""
     parts = [(tuple(map(str, key)), part) for key, part in observations.frame.groupby(SETTING)]
-    parts.sort(key=lambda part: -len(part[1]))
+    parts.sort(key=lambda part: (-len(part[1]), part[0][3] != "none"))
     several_protocols = len({key[0] for key, _ in parts}) > 1
     several_interventions = len({key[3] for key, _ in parts}) > 1
     known = [observations.options.get(protocol, {}) for (protocol, *_), _ in parts]
@@ -233,7 +265,7 @@ def settings(observations: Observations) -> list[Setting]:
         of_intervention = f"_{in_file_names(intervention)}" if several_interventions else ""
         whole = f"{suffix}{of_intervention}"
         runs = _behind(part, observations.runs)
-        found.append(Setting(part, runs, ", ".join([title, *own]), whole, suffix))
+        found.append(Setting(part, runs, ", ".join([title, *own]), whole, suffix, len(parts)))
     return found
 
 

@@ -57,12 +57,13 @@ class Panels:
 
     def collapsed(self, part: pd.DataFrame) -> npt.NDArray[np.bool_]:
         """Whether each snapshot of a search is one that its stream has not left, as it diverged;
-        shape (seeds, tasks)."""
+        shape (seeds, tasks). The first snapshot is never one: from it all changes are reckoned."""
         found = np.zeros((len(self.seeds), len(self.tasks)), dtype=bool)
         diverged = self._diverged.loc[self._diverged["shift"].isin(part["shift"]), "seed"]
         for seed in set(diverged) & set(self.seeds):
             last = part.loc[part["seed"] == seed, "task"].max()
             found[self.seeds == seed] = ~(self.tasks <= last)
+        found[:, :1] = False
         return found
 
 
