@@ -84,6 +84,7 @@ class Findings:
         missing: snapshots that lack one of the two measures.
         collapsed: of these, snapshots that streams have not left as they diverged.
         snapshots: how many there should be.
+        lacks: what was not measured anywhere, and which option adds it.
     """
 
     tickets: Measure
@@ -98,6 +99,7 @@ class Findings:
     missing: int = 0
     collapsed: int = 0
     snapshots: int = 0
+    lacks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def find(
     seeds = int(frame["seed"].nunique())
     found = Findings(tickets, plasticity, seeds, together, confidence, margin, ended)
     if plasticity is None:
-        return found
+        return replace(found, lacks=_lacks(frame))
     make = Panels(setting, plasticity, tickets)
     parts = dict(groups(frame, with_all_shifts=False))
     panels = {key: _Panels.of(make, part, plasticity, tickets) for key, part in parts.items()}
@@ -161,6 +163,16 @@ def find(
         collapsed=sum(int(lacks.sum()) for lacks in collapsed),
         snapshots=sum(lacks.size for lacks in lacking),
     )
+
+
+def _lacks(frame: pd.DataFrame) -> list[str]:
+    gaps = [name for name in map(str, frame) if name.partition("(")[0] == PRIMARY_PLASTICITY]
+    found = []
+    if not frame[gaps].notna().any(axis=None):
+        found.append("no snapshot was trained on probe tasks (--probe-tasks 4 adds them)")
+    if not frame[PRIMARY_TICKETS].notna().any():
+        found.append("no random masks as dense as the tickets were trained (--random-masks 4)")
+    return found or ["no snapshot has both"]
 
 
 def _plasticity(frame: pd.DataFrame) -> Measure | None:

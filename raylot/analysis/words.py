@@ -39,10 +39,17 @@ def p_value(p: float) -> str:
 
 
 def figure(mean: Mean | None, form: str = "+z.3f", *, separator: str = " ") -> str:
-    """``+0.012 [+0.003, +0.021]``, without the interval if there is none; ``none`` for None."""
+    """``+0.012 [+0.003, +0.021]``, without the interval if there is none; ``none`` for None.
+
+    A bound near 0 is not rounded to 0: whether an interval holds 0 is what readers look for.
+    """
     if mean is None:
         return "none"
     text = f"{mean.mean:{form}}"
     if mean.low is None or mean.high is None:
         return text
-    return f"{text}{separator}[{mean.low:{form}}, {mean.high:{form}}]"
+    low, high = (
+        f"{bound:{form}}" if bound == 0 or float(f"{bound:{form}}") else f"{bound:+.1g}"
+        for bound in (mean.low, mean.high)
+    )
+    return f"{text}{separator}[{low}, {high}]"

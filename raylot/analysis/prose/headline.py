@@ -12,8 +12,8 @@ def headline(findings: Findings) -> str:
     """Says what was found about the primary pair; shifts that share their verdicts together."""
     if findings.plasticity is None:
         return (
-            "Not testable: no snapshot with tickets was trained on probe tasks, so nothing tells "
-            f"how far it is behind a fresh network ({measure(PRIMARY_PLASTICITY).label})."
+            f"Not testable, as it takes the {measure(PRIMARY_PLASTICITY).label} and "
+            f"{findings.tickets.label} of the same snapshots: {listed(findings.lacks)}."
         )
     if not findings.searches:
         return "Not testable: there is no shifting stream, along which plasticity could be lost."

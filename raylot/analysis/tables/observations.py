@@ -245,7 +245,7 @@ def _labels(each: pd.DataFrame, doses: pd.DataFrame, kind: str) -> list[str]:
 
 
 def settings(observations: Observations) -> list[Setting]:
-    """Parts the observations into settings, the fullest first, and ``none`` before interventions."""
+    """Parts the observations into settings, the fullest first; ``none`` before interventions."""
     parts = [(tuple(map(str, key)), part) for key, part in observations.frame.groupby(SETTING)]
     parts.sort(key=lambda part: (-len(part[1]), part[0][3] != "none"))
     several_protocols = len({key[0] for key, _ in parts}) > 1

@@ -69,7 +69,7 @@ def write_study(
         if gaps := {t: own[_GAP] for t in tasks
                     if _GAP in (own := values(shift, seed, t, 0.8))}:  # fmt: skip
             [run] = study.probe_runs(stream)
-            write_rows(root, "probes", run, _probes(gaps))
+            write_rows(root, "probes", run, _probes(gaps, run.probe_shift))
             if finished:
                 finish(root, run)
         for task, sparsity in ((task, sparsity) for task in tasks for sparsity in sparsities):
@@ -89,9 +89,9 @@ def write_study(
     return root
 
 
-def _probes(gaps: Mapping[int, float]) -> list[dict[str, Any]]:
+def _probes(gaps: Mapping[int, float], shift: str) -> list[dict[str, Any]]:
     """The rows of one probe task: of a fresh network, and of the snapshot at each task."""
-    common = {"probe_shift": "permuted_pixels", "probe_task": 0}
+    common = {"probe_shift": shift, "probe_task": 0}
     return [{**common, "trained": "fresh", "online_accuracy": 0.8}] + [
         {**common, "trained": "snapshot", "task": task, "online_accuracy": 0.8 - gap}
         for task, gap in gaps.items()

@@ -291,7 +291,7 @@ def test_files_and_terminal(storage: Path, capsys: pytest.CaptureFixture[str]) -
     assert (table["p_corrected"] <= table["p_holm"]).all()
     text = " ".join(printed.split())
     assert f"corrected for {pair.sum()} tests (Benjamini-Hochberg)" in text
-    assert "Exploratory: correlation of ticket count with test accuracy" in text
+    assert "Correlation of ticket minus random accuracy with probe gap" in text
     assert "With 5 seeds a bootstrap interval comes out too narrow" in " ".join(printed.split())
     pd.testing.assert_frame_equal(correlation.table(Storage(storage)), table, check_dtype=False)
     dead = table.query("plasticity_measure == 'dead_fraction' and statistic == 'pearson'")

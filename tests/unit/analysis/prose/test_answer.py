@@ -14,7 +14,7 @@ import pytest
 from raylot.analysis import primary
 from raylot.analysis.prose.answer import MOST_LINES, caveats, headings, lines
 from raylot.analysis.prose.headline import headline
-from raylot.analysis.tables.observations import observe, settings
+from raylot.analysis.tables.observations import observe, settings, without_snapshots
 from raylot.config import Study
 from raylot.storage import Storage
 from tests.unit.analysis.studies import finish, write_rows, write_study
@@ -186,6 +186,96 @@ def test_the_table(find: Callable[..., Any]) -> None:
     ]  # fmt: skip
 
 
+def test_nothing_is_claimed_of_the_control(find: Callable[..., Any]) -> None:
+    own, control = lines(find(losing(), shifts=BOTH))
+    assert " p " in own[-1]
+    assert re.fullmatch(r"[+-]\d\.\d\d \[[+-]\d\.\d\d, [+-]\d\.\d\d\]", control[-1])
+
+
+def test_streams_that_are_the_same_bit_for_bit_leave_no_difference_to_see(
+    find: Callable[..., Any],
+) -> None:
+    """As a network that is reset before each task, under any shift."""
+
+    def same(shift: str, *place: Any) -> Mapping[str, float]:
+        return losing()("permuted_pixels", *place)
+
+    found = find(same, shifts=BOTH)
+    assert not any("overlooked" in caveat for caveat in caveats(found))
+
+
+def test_all_settings_of_a_storage_are_corrected_for(tmp_path: Path) -> None:
+    write_study(tmp_path, losing(link=1), shifts=BOTH)
+    alone = primary.find(*settings(observe(Storage(tmp_path)))).searches[0]
+    for lr in (0.01, 0.1, 1.0):
+        write_study(tmp_path, losing(), shifts=BOTH, lr=lr)
+    first = alone.p_link
+    together = [primary.find(setting) for setting in settings(observe(Storage(tmp_path)))]
+    assert [found.settings for found in together] == [4] * 4
+    (same,) = (
+        search
+        for found in together
+        for search in found.searches
+        if search.link == alone.link
+    )
+    assert same.p_link == pytest.approx(4 * first)
+    assert alone.verdicts.link == "linked"
+    assert same.verdicts.link == "linked"
+    assert "no p can come below" not in " ".join(caveats(together[0]))
+    for lr in (2.0, 3.0, 4.0):
+        write_study(tmp_path, losing(), shifts=BOTH, lr=lr)
+    many = [primary.find(setting) for setting in settings(observe(Storage(tmp_path)))]
+    assert not any(LINKED in headline(found) for found in many), "7 / 120 is above 0.05"
+    assert all("no p can come below 0.058" in caveats(found)[0] for found in many)
+
+
+def test_shifting_streams_decide_which_probe_tasks_count(tmp_path: Path) -> None:
+    """The control was trained on those of an earlier sweep too."""
+    write_study(tmp_path, losing(), shifts=("stationary",), probe_shift="permuted_pixels",
+                search_task="own")  # fmt: skip
+    for shift in ("rotation", "stationary"):
+        write_study(tmp_path, losing(), shifts=(shift,), probe_shift="rotation", search_task="own")
+    (setting,) = settings(observe(Storage(tmp_path)))
+    found = primary.find(setting)
+    assert found.plasticity is not None
+    assert found.plasticity.name == "probe_online_gap(probe_shift=rotation)"
+    assert headline(found).startswith("Under rotation plasticity is lost")
+    assert "(on probe tasks of rotation; 5 seeds" in headline(found)
+
+
+def test_random_masks_of_another_density_are_no_level_of_chance(tmp_path: Path) -> None:
+    write_study(tmp_path, losing(), sparsities=(0.8, 0.95), random_density=0.05)
+    (setting,) = settings(observe(Storage(tmp_path)))
+    known = setting.frame.groupby("sparsity")["advantage_over_random"].count()
+    assert dict(known) == {0.8: 0, 0.95: 20}
+
+
+def test_streams_without_any_snapshot_are_named(tmp_path: Path) -> None:
+    write_study(tmp_path, losing())
+    study = Study.checked(tasks=31, snapshots="0,10,20,30", rounds=3)
+    for seed in range(2):
+        place = {"shift": "permuted_pixels", "seed": seed, "intervention": "l2_init"}
+        finish(tmp_path, study.stream_run(**place), "diverged")
+        finish(tmp_path, study.tickets_run(**place, task=0, sparsity=0.8), "failed")
+    assert without_snapshots(observe(Storage(tmp_path))) == [
+        "digits, mlp, permuted_pixels with l2_init: 2 runs diverged, 2 runs failed"
+    ]
+
+
+def test_a_seed_of_which_only_the_divergence_is_known_has_no_change(tmp_path: Path) -> None:
+    write_study(tmp_path, losing())
+    study = Study.checked(tasks=31, snapshots="0,10,20,30", rounds=3)
+    before = primary.find(*settings(observe(Storage(tmp_path)))).searches[0].plasticity
+    finish(tmp_path, study.stream_run(shift="permuted_pixels", seed=4), "diverged")
+    for task in (0, 10, 20, 30):
+        run = study.tickets_run(shift="permuted_pixels", seed=4, task=task, sparsity=0.8)
+        (tmp_path / f"tables/snapshots/{run.run_id}.parquet").unlink()
+    after = primary.find(*settings(observe(Storage(tmp_path)))).searches[0].plasticity
+    assert before is not None
+    assert after is not None
+    assert after.mean > before.mean - 0.02, "it is no seed that lost nothing"
+
+
 @pytest.mark.parametrize(
     ("seeds", "words"),
     [
@@ -228,13 +318,21 @@ def test_only_the_control(find: Callable[..., Any]) -> None:
     assert told.startswith("Not testable: there is no shifting stream")
 
 
-@pytest.mark.parametrize("lacking", ["probe_online_gap", "advantage_over_random"])
-def test_without_the_primary_pair(find: Callable[..., Any], lacking: str) -> None:
+@pytest.mark.parametrize(
+    ("lacking", "words"),
+    [
+        ("probe_online_gap", "no snapshot was trained on probe tasks (--probe-tasks 4 adds them)."),
+        ("advantage_over_random", "no random masks as dense as the tickets were trained "
+         "(--random-masks 4)."),
+    ],
+)  # fmt: skip
+def test_without_the_primary_pair(find: Callable[..., Any], lacking: str, words: str) -> None:
     def at(*snapshot: Any) -> dict[str, float]:
         return {name: v for name, v in losing()(*snapshot).items() if name != lacking}
 
     found = find(at)
-    assert headline(found).startswith("Not testable: no snapshot with tickets was trained on probe")
+    assert headline(found).startswith("Not testable, as it takes the probe gap and ticket minus")
+    assert headline(found).endswith(words)
     assert (headings(found), lines(found), caveats(found)) == ([], [], [])
 
 
