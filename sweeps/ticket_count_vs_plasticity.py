@@ -1,4 +1,4 @@
-"""Does the number of distinct lottery tickets fall as a network loses plasticity?
+"""Does a network that loses plasticity also run out of winning lottery tickets?
 
     python sweeps/ticket_count_vs_plasticity.py           # handwritten digits, about 2 minutes
     python sweeps/ticket_count_vs_plasticity.py --preset original --data-root FOLDER

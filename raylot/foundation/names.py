@@ -20,6 +20,9 @@ SHUFFLED = "shuffled"
 #: A figure from fewer seeds than this comes with a warning.
 ENOUGH_SEEDS = 3
 
+#: With fewer random masks as dense as the tickets, it is not judged which tickets win.
+FEWEST_RANDOM_MASKS = 3
+
 #: The shift that changes nothing: the control of all others.
 STATIONARY = "stationary"
 

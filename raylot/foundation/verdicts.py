@@ -19,6 +19,7 @@ from scipy.special import stdtrit
 
 from raylot.foundation.names import (
     DENSE,
+    FEWEST_RANDOM_MASKS,
     RANDOM,
     REINIT,
     REWIRED,
@@ -80,9 +81,6 @@ class Accuracies:
             test_examples=test_examples,
         )
 
-
-#: With fewer comparable random masks, it is not judged which tickets win.
-FEWEST_RANDOM_MASKS = 3
 
 _CONFIDENCE = 0.95
 

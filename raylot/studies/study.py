@@ -19,7 +19,8 @@ class Study(config.Study):
 
     ``Study(seeds=range(3), tasks=11)`` asks for what a command line with ``--seeds 0-2 --tasks 11``
     asks for. Values may be Python's own (numbers, lists, ranges, arrays) or texts as typed on the
-    command line (``seeds="0-9"``). Options that are not given have the preset's values.
+    command line (``seeds="0-9"``). Options that are not given have the preset's values; some have
+    other defaults in ``raylot sweep NAME``, as its three interventions: see its ``--help``.
 
     Args:
         preset: the values to start from, ``"default"`` or ``"original"``.

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from raylot.config import StreamRun, Study
 from raylot.config.concepts import CHOICES, parameters, parameters_used, unused_parameters
 from raylot.foundation.errors import OptionError, shown
+from raylot.foundation.names import FEWEST_RANDOM_MASKS
 
 Space = Mapping[str, Any]
 AnyRun = TypeVar("AnyRun", bound=StreamRun)
@@ -112,8 +113,24 @@ def distinct(runs: Iterable[AnyRun]) -> list[AnyRun]:
     return list(found.values())
 
 
-def remarks_on_unused(study: Study, runs: Sequence[StreamRun]) -> list[str]:
-    """Names the parameters that a study sets and that none of its runs use."""
+def remarks(study: Study, runs: Sequence[StreamRun]) -> list[str]:
+    """Says which parameters a study sets that none of its runs use, and what it leaves unknown."""
+    return [*_on_unused(study, runs), *_on_unknown(study)]
+
+
+def _on_unknown(study: Study) -> Iterator[str]:
+    if not study.probe_tasks:
+        yield "probe_tasks=0: how well snapshots learn unseen tasks will not be known"
+    if not study.random_masks:
+        yield "random_masks=0: whether tickets are better than chance will not be known"
+    elif study.random_masks < FEWEST_RANDOM_MASKS:
+        yield (
+            f"random_masks={study.random_masks}: which tickets win will not be known, as that "
+            f"takes {FEWEST_RANDOM_MASKS}"
+        )
+
+
+def _on_unused(study: Study, runs: Sequence[StreamRun]) -> list[str]:
     chosen = {tuple(getattr(run, kind) for kind in CHOICES) for run in runs}
     unused = [unused_parameters(dict(zip(CHOICES, names, strict=True))) for names in chosen]
     return [

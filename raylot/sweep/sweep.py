@@ -32,7 +32,7 @@ from raylot.storage import OutOfReachError, Storage
 from raylot.storage.lease import Lease
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.outcome import CONTINUE, Outcome, outcome
-from raylot.sweep.space import Space, distinct, points, remarks_on_unused
+from raylot.sweep.space import Space, distinct, points, remarks
 from raylot.sweep.stage import Stage
 from raylot.terminal.progress import Progress
 
@@ -236,8 +236,8 @@ class Sweep:
 
         datasets.check_available(self.study)
         streams = self.stages[0].runs
-        remarks = [*remarks_on_unused(self.study, streams), *check_engine(self.study.engine)]
-        return [*remarks, *check_plugin_networks(streams)]
+        said = [*remarks(self.study, streams), *check_engine(self.study.engine)]
+        return [*said, *check_plugin_networks(streams)]
 
     def finished(self, *, retry_failed: bool = False) -> Outcome | None:
         """Returns how the runs stand if nothing is left to compute, else None.

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from raylot.analysis.tables import tables
-from raylot.foundation.names import DENSE, RANDOM, TICKET, WHOLE_NETWORK
-from raylot.foundation.verdicts import FEWEST_RANDOM_MASKS, Accuracies, summary
+from raylot.foundation.names import DENSE, FEWEST_RANDOM_MASKS, RANDOM, TICKET, WHOLE_NETWORK
+from raylot.foundation.verdicts import Accuracies, summary
 from raylot.storage import Storage
 
 #: Options that say how many of something a search trains, where verdicts depend on that.
@@ -19,9 +19,9 @@ _COUNTS = ["tickets", "random_masks"]
 def judged_alike(storage: Storage, snapshots: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Returns rows of ``snapshots``, judged anew where searches of a protocol differ.
 
-    Where a search has more tickets than others, its counts become those to be expected among as
-    many as all have (`rarefied_count`), and its means stay over all of them. Of its random masks,
-    the first ones count, as many as all have that have enough for a verdict. The tolerance is the
+    A search may have more tickets than others. Its counts then become those to be expected among
+    as many as all have (`rarefied_count`); its means stay over all of them. The first of its random
+    masks count, as many as all searches have that have enough for a verdict. The tolerance is the
     one at which most searches were judged. Verdicts by the rule of earlier commits are left open.
 
     Args:

@@ -9,7 +9,7 @@ from ray import tune
 from ray.tune.search.variant_generator import generate_variants
 
 from raylot.config import Study
-from raylot.sweep.space import distinct, grid, points, remarks_on_unused, split, study_spaces
+from raylot.sweep.space import distinct, grid, points, remarks, split, study_spaces
 
 
 def test_a_space_resolves_the_same_way_each_time() -> None:
@@ -125,14 +125,18 @@ def test_what_runs_share_and_what_is_their_own_are_all_their_options() -> None:
         ({"interventions": "none,l2", "l2_strength": 1e-3, "shrink": 0.5}, ["shrink"]),
         ({"interventions": "none", "perturb_every": "step"}, ["perturb_every"]),
         ({"network": "lenet", "hidden": 8, "width": 8}, ["hidden", "width"]),
+        ({"probe_tasks": 0, "random_masks": 0, "search_task": "own"},
+         ["probe_tasks=0", "random_masks=0"]),
+        ({"random_masks": 2}, ["random_masks=2"]),
+        ({"random_masks": 3}, []),
     ],
-)
-def test_parameters_that_nothing_uses_are_remarked_upon(
+)  # fmt: skip
+def test_parameters_that_nothing_uses_and_missing_controls_are_remarked_upon(
     options: dict[str, Any], unused: list[str]
 ) -> None:
     study = Study.checked(**options)
     runs = [study.stream_run(**point) for point in points(study_spaces(study)[0])]
-    said = remarks_on_unused(study, runs)
+    said = remarks(study, runs)
     assert [line.partition(":")[0] for line in said] == unused
     if "fraction" in unused:
         assert said[0] == "fraction: used by none of the chosen shifts, so it changes nothing"
