@@ -155,14 +155,11 @@ def find(
 
 
 def _plasticity(frame: pd.DataFrame) -> Measure | None:
-    """The primary measure, or the first of them if probe tasks of several shifts were measured."""
-    for name in frame.columns:
-        if (
-            name.partition("(")[0] == PRIMARY_PLASTICITY
-            and frame[[name, PRIMARY_TICKETS]].notna().all(axis=1).any()
-        ):
-            return measure(name)
-    return None
+    """The primary measure; of several kinds of probe tasks, that with values in most rows."""
+    names = [name for name in frame.columns if name.partition("(")[0] == PRIMARY_PLASTICITY]
+    rows = {name: frame[[name, PRIMARY_TICKETS]].notna().all(axis=1).sum() for name in names}
+    most = max(rows, key=lambda name: rows[name], default=None)
+    return measure(most) if most and rows[most] else None
 
 
 def _searches(

@@ -125,6 +125,8 @@ def test_what_runs_share_and_what_is_their_own_are_all_their_options() -> None:
         ({"interventions": "none,l2", "l2_strength": 1e-3, "shrink": 0.5}, ["shrink"]),
         ({"interventions": "none", "perturb_every": "step"}, ["perturb_every"]),
         ({"network": "lenet", "hidden": 8, "width": 8}, ["hidden", "width"]),
+        ({"shifts": "noise", "classes_per_task": 5}, ["classes_per_task"]),
+        ({"shifts": "noise", "probe_shift": "class_split", "classes_per_task": 5}, []),
     ],
 )
 def test_parameters_that_nothing_uses_are_remarked_upon(
