@@ -176,20 +176,18 @@ def _lacks(frame: pd.DataFrame) -> list[str]:
 
 
 def _plasticity(frame: pd.DataFrame) -> Measure | None:
-    """The primary measure; if probe tasks of several shifts were measured, that of the shift of
-    which most snapshots of shifting streams know it, and of their own shifts rather than others."""
-    columns = [name for name in map(str, frame) if name.partition("(")[0] == PRIMARY_PLASTICITY]
+    """The primary measure; of several kinds of probe tasks, that which most snapshots of shifting
+    streams have been trained on, and of shifts of these streams rather than others."""
+    names = [name for name in map(str, frame) if name.partition("(")[0] == PRIMARY_PLASTICITY]
     is_shifting = frame["shift"] != STATIONARY
-    own = {
-        f"{PRIMARY_PLASTICITY}(probe_shift={shift})" for shift in frame.loc[is_shifting, "shift"]
+    own = [f"probe_shift={shift}" for shift in frame.loc[is_shifting, "shift"].unique()]
+    known = {name: frame[[name, PRIMARY_TICKETS]].notna().all(axis=1) for name in names}
+    ranks = {
+        name: (int((rows & is_shifting).sum()), any(shift in name for shift in own))
+        for name, rows in known.items()
+        if rows.any()
     }
-    known = {name: frame[[name, PRIMARY_TICKETS]].notna().all(axis=1) for name in columns}
-    found = [name for name in columns if known[name].any()]
-    if not found:
-        return None
-    return measure(
-        max(found, key=lambda name: (int((known[name] & is_shifting).sum()), name in own))
-    )
+    return measure(max(ranks, key=lambda name: ranks[name])) if ranks else None
 
 
 def _searches(

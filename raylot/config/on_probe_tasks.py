@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import model_validator
 
 from raylot.config.concepts import ProbeShiftOptions, customary_probe_shift
+from raylot.config.options import option
 from raylot.config.runs import RunOnStream
 from raylot.foundation import registry
 
@@ -14,9 +15,14 @@ from raylot.foundation import registry
 class OnProbeTasks(RunOnStream, ProbeShiftOptions):
     """A run that trains networks of a stream on probe tasks.
 
-    Probe task p depends on the data set, the seed, the shift and p alone: all streams of a seed
-    have the same.
+    Probe task p depends on the data set, the seed, the shift and p alone, with class_split also on
+    the number of classes: all streams of a seed have the same.
     """
+
+    probe_classes: int | None = option(
+        None, "classes of each probe task that class_split makes; none given: as many as the "
+        "stream's tasks have", ge=2, le=10, off=None, role="measurement",
+    )  # fmt: skip
 
     @property
     def uses_probe_tasks(self) -> bool:
@@ -35,6 +41,19 @@ class OnProbeTasks(RunOnStream, ProbeShiftOptions):
             )
         return self
 
+    @model_validator(mode="after")
+    def _probe_tasks_have_classes(self) -> Self:
+        if self.probe_shift != "class_split":
+            self.__dict__["probe_classes"] = None
+        elif self.probe_classes is None:
+            self.__dict__["probe_classes"] = self.classes_per_task
+        elif self.shift == "class_split" and self.probe_classes > self.classes_per_task:
+            raise ValueError(
+                f"classes_per_task={self.classes_per_task}: must be at least {self.probe_classes}, "
+                "the classes of each probe task"
+            )
+        return self
+
     @property
     def code_of_probe_shift(self) -> str | None:
         """The code of a plugin's shift that makes the probe tasks."""
@@ -44,3 +63,13 @@ class OnProbeTasks(RunOnStream, ProbeShiftOptions):
     def trained_shift(self) -> str:
         """The shift of the tasks on which it trains."""
         return self.probe_shift or self.shift
+
+    @property
+    def trained_classes(self) -> int:
+        """Classes of each of these tasks, with class_split."""
+        return self.probe_classes or self.classes_per_task
+
+    @property
+    def steps_per_training(self) -> int:
+        """Steps of one training on one of these tasks; with class_split on average."""
+        return self.steps_on_task_of(self.trained_shift, self.trained_classes)

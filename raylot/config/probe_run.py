@@ -19,10 +19,10 @@ class ProbeRun(RunOnSnapshots, OnProbeTasks, ProbeTaskOptions):
 
     @functools.cached_property
     def run_id(self) -> str:
-        own = {"probe_shift": self.probe_shift}
+        own = self.identity({"probe_shift", "probe_classes"})
         if code := self.code_of_probe_shift:
             own["plugins"] = code
-        if version := versions_of([("shift", str(self.probe_shift))]):
+        if version := versions_of([("shift", str(self.probe_shift)), ("measurement", self.kind)]):
             own["versions"] = version
         return short_hash({"kind": self.kind, "stream": self.stream.run_id, **own})
 
@@ -33,22 +33,37 @@ class ProbeRun(RunOnSnapshots, OnProbeTasks, ProbeTaskOptions):
     @property
     def training_steps(self) -> int:
         networks = len({0, *self.snapshots})  # snapshot 0 is the fresh network
-        return self.probe_tasks * networks * self.steps_on_task_of(self.trained_shift)
+        return self.probe_tasks * networks * self.steps_per_training
 
     @property
     def label(self) -> str:
         return f"{super().label} on {self.probe_shift}"
 
 
-def probes(stream: StreamRun, options: ProbeTaskOptions, probe_shift: str) -> list[ProbeRun]:
+def probes(
+    stream: StreamRun,
+    options: ProbeTaskOptions,
+    probe_shift: str,
+    probe_classes: int | None = None,
+) -> list[ProbeRun]:
     """Returns the run that trains a stream's snapshots on probe tasks, if there are any.
+
+    Args:
+        stream: whose snapshots.
+        options: say how many probe tasks.
+        probe_shift: makes them.
+        probe_classes: of each that class_split makes; None: as many as the stream's tasks have.
 
     Raises:
         OptionError: the options do not fit the stream.
     """
     if not options.probe_tasks:
         return []
-    chosen = {"probe_tasks": options.probe_tasks, "probe_shift": probe_shift}
+    chosen = {
+        "probe_tasks": options.probe_tasks,
+        "probe_shift": probe_shift,
+        "probe_classes": probe_classes,
+    }
     run = ProbeRun.checked(**{**stream.model_dump(exclude={"plugins"}), **chosen})
     run.__dict__["stream"] = stream  # so that its identity is computed once for all
     return [run]

@@ -56,6 +56,8 @@ def concepts_of(kind: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
         used = [concept for concept in used if concept[0] != "criterion"]  # it needs no search
     else:
         used.append(("search", "tickets"))
+    if kind == "probes":
+        used.append(("measurement", "probes"))
     if options.get("probe_shift"):
         used.append(("shift", str(options["probe_shift"])))
     is_measurement = kind in ("measurement", "ticket_measurement")
@@ -160,8 +162,8 @@ class StreamRun(
         if not self.fewest_steps_per_task:
             raise ValueError(
                 f"batch_size={self.batch_size}: must be at most "
-                f"{self._fewest_examples(self.shift)} with drop_last, the training examples of the "
-                "smallest task"
+                f"{self._fewest_examples(self.shift, self.classes_per_task)} with drop_last, the "
+                "training examples of the smallest task"
             )
         return self
 
@@ -219,31 +221,31 @@ class StreamRun(
     @property
     def training_steps_per_task(self) -> int:
         """Steps of one training; with class_split on average, as classes differ in size."""
-        return self.steps_on_task_of(self.shift)
+        return self.steps_on_task_of(self.shift, self.classes_per_task)
 
-    def steps_on_task_of(self, shift: str) -> int:
+    def steps_on_task_of(self, shift: str, classes_per_task: int) -> int:
         """Steps of one training on a task of a shift; with class_split on average."""
         examples = TRAINING_EXAMPLES[self.dataset]
         if shift == "class_split":
-            examples = examples * self.classes_per_task // len(CLASS_SIZES[self.dataset])
+            examples = examples * classes_per_task // len(CLASS_SIZES[self.dataset])
         return self._steps_on(examples)
 
     @property
     def fewest_steps_per_task(self) -> int:
         """Steps of one training; with class_split on the smallest task that may be drawn."""
-        return self.fewest_steps_on_task_of(self.shift)
+        return self.fewest_steps_on_task_of(self.shift, self.classes_per_task)
 
-    def fewest_steps_on_task_of(self, shift: str) -> int:
+    def fewest_steps_on_task_of(self, shift: str, classes_per_task: int) -> int:
         """Steps of one training on the smallest task that a shift may draw."""
-        return self._steps_on(self._fewest_examples(shift))
+        return self._steps_on(self._fewest_examples(shift, classes_per_task))
 
     def _steps_on(self, examples: int) -> int:
         batches = examples / self.batch_size
         return self.epochs * (math.floor(batches) if self.drop_last else math.ceil(batches))
 
-    def _fewest_examples(self, shift: str) -> int:
+    def _fewest_examples(self, shift: str, classes_per_task: int) -> int:
         if shift == "class_split":
-            return sum(sorted(CLASS_SIZES[self.dataset])[: self.classes_per_task])
+            return sum(sorted(CLASS_SIZES[self.dataset])[:classes_per_task])
         return TRAINING_EXAMPLES[self.dataset]
 
     @property
@@ -321,8 +323,10 @@ class StreamRun(
         left_out = compared | self.unused_options
         left_out |= {"plugins", "versions", *self.growing, *StreamRun.growing}
         values = {n: value for n, value in self.identity().items() if n not in left_out}
+        # A shift that makes the probe tasks is none that is compared.
+        of_probe_tasks = [("shift", str(values.get("probe_shift")))]
         for name in ("plugins", "versions"):
-            if used := registry.without(getattr(self, name), compared):
+            if used := registry.without(getattr(self, name), compared, but=of_probe_tasks):
                 values[name] = used
         return short_hash(values)
 

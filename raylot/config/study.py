@@ -340,6 +340,13 @@ class Study(
     def _probe_shift(self) -> str:
         return self.probe_shift or customary_probe_shift(self.shifts)
 
+    @property
+    def probe_classes(self) -> int | None:
+        """Classes of each probe task, the fewest of those asked for; None without class_split."""
+        if self._probe_shift != "class_split":
+            return None
+        return min((self.search or {}).get("classes_per_task", [self.classes_per_task]))
+
     @functools.cached_property
     def _of_every_stream(self) -> dict[str, Any]:
         return self.model_dump(include=set(StreamRun.model_fields))
@@ -347,7 +354,8 @@ class Study(
     @functools.cached_property
     def _of_every_search(self) -> dict[str, Any]:
         own = self.model_dump(include=set(TicketsRun.model_fields) - {"rounds"})
-        return {**own, "probe_shift": self._probe_shift}
+        probe_tasks = {"probe_shift": self._probe_shift, "probe_classes": self.probe_classes}
+        return {**own, **probe_tasks}
 
     def stream_run(self, **searched: Any) -> StreamRun:
         """The stream run with these searched options."""
@@ -359,7 +367,7 @@ class Study(
 
     def probe_runs(self, stream: StreamRun) -> list[ProbeRun]:
         """The run that trains a stream's snapshots on probe tasks, if there are any."""
-        return probes(stream, self, self._probe_shift)
+        return probes(stream, self, self._probe_shift, self.probe_classes)
 
     def tickets_run(self, **searched: Any) -> TicketsRun:
         """The tickets run with these searched options."""

@@ -26,7 +26,7 @@ Subnetwork = Literal["ticket", "dense", "random", "reinit"]
 #: Options of a search that a dense network's own stream depends on, and those on which it depends
 #: if it begins some steps after the snapshot.
 _SEARCH_OF_DENSE = {"task", "rewind_steps"}
-_REWINDING = {"search_task", "probe_shift"}
+_REWINDING = {"search_task", "probe_shift", "probe_classes"}
 
 
 class TicketsRun(OnProbeTasks, TicketSearchOptions, SearchTaskOptions, PlasticParameterOptions):
@@ -48,7 +48,7 @@ class TicketsRun(OnProbeTasks, TicketSearchOptions, SearchTaskOptions, PlasticPa
     def _search_fits_its_stream(self) -> Self:
         if self.task not in self.snapshots:
             raise ValueError(f"task={self.task}: must be one of the snapshots {self.snapshots}")
-        fewest = self.fewest_steps_on_task_of(self.trained_shift)
+        fewest = self.fewest_steps_on_task_of(self.trained_shift, self.trained_classes)
         if self.rewind_steps > fewest:
             raise ValueError(
                 f"rewind_steps={self.rewind_steps}: must be at most {fewest}, the training steps "
@@ -102,7 +102,7 @@ class TicketsRun(OnProbeTasks, TicketSearchOptions, SearchTaskOptions, PlasticPa
     def training_steps(self) -> int:
         rewinding = self.rewind_steps * self.tickets
         trainings = self.trainings + self.measures_plasticity_apart
-        return trainings * self.steps_on_task_of(self.trained_shift) + rewinding
+        return trainings * self.steps_per_training + rewinding
 
     @property
     def label(self) -> str:

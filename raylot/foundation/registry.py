@@ -361,9 +361,12 @@ def listed(code: str | None) -> dict[tuple[str, str], str]:
     return {(kind, name): of for kind, name, of in parts}
 
 
-def without(code: str | None, kinds: Collection[str]) -> str | None:
-    """Returns what `code_of` returned, without some kinds."""
-    kept = [part for part in (code or "").split(",") if part and part.split(":")[0] not in kinds]
+def without(
+    code: str | None, kinds: Collection[str], but: Collection[tuple[str, str]] = ()
+) -> str | None:
+    """Returns what `code_of` returned, without some kinds; of these, ``but`` names what stays."""
+    kept = [f"{kind}:{n}:{of}" for (kind, n), of in listed(code).items()
+            if kind not in kinds or (kind, n) in but]  # fmt: skip
     return ",".join(kept) or None
 
 

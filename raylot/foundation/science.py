@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 #: Concept, as kind and name -> its version, where a fix has changed what it computes. All others
 #: are at version 1. Kinds are shift, network, intervention, optimizer, criterion,
-#: measurement and search.
+#: measurement (what a measurement measures, or probes: the training on probe tasks) and search.
 VERSIONS: dict[tuple[str, str], int] = {}
 
 

@@ -99,7 +99,7 @@ def _seconds(run: StreamRun, speed: functools.partial[Speed]) -> float:
     """Returns one run's seconds, all its trainings together."""
     steps, dense = run.training_steps_per_task, speed(1.0)
     if isinstance(run, ProbeRun):
-        steps = run.steps_on_task_of(run.trained_shift)
+        steps = run.steps_per_training
         trainings = run.training_steps // steps
         return trainings * dense.training(steps, run.epochs + 2)
     if isinstance(run, TicketStreamRun):
@@ -108,7 +108,7 @@ def _seconds(run: StreamRun, speed: functools.partial[Speed]) -> float:
         return run.ticket_tasks * own.training(steps, run.epochs + 1)
     if not isinstance(run, TicketsRun):
         return run.tasks * dense.training(steps, run.epochs + 1)
-    steps = run.steps_on_task_of(run.trained_shift)
+    steps = run.steps_per_training
     final = _density(run, run.round_count)
     sparse = speed(final)
     measured_apart = run.measures_plasticity_apart

@@ -139,6 +139,7 @@ def _on_unused(study: Study, runs: Sequence[StreamRun]) -> list[str]:
         for name in parameters(kind)
         if getattr(study, name) != StreamRun.model_fields[name].default
         and all(name in one for one in unused)
+        and not (name == "classes_per_task" and study.probe_classes)
     ]
 
 

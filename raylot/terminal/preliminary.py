@@ -116,7 +116,7 @@ class AnswerSoFar:
 
     def read(self, storage: Storage) -> None:
         """Adds what earlier sweeps have measured, without replacing what was added before."""
-        from raylot.analysis.tables.observations import probe_gaps
+        from raylot.analysis.tables.probe_gaps import gaps_of_runs
 
         earlier = results.read(storage, "snapshots", ["run_id", *_ACCURACIES])
         for row in earlier.to_dict("records"):
@@ -124,10 +124,10 @@ class AnswerSoFar:
             if tuple(place) not in self._found.get(setting, {}):
                 self.add(row["run_id"], {str(name): value for name, value in row.items()})
         probes = results.read(storage, "probes")
-        for run_id, own in probes[probes["run_id"].isin(set(self.probes))].groupby("run_id"):
-            gaps = probe_gaps(own)
-            if str(run_id) not in self._gaps and len(gaps):
-                self.add(str(run_id), {_GAP: gaps.sort_values("task")[_GAP].iloc[-1]})
+        gaps = gaps_of_runs(probes[probes["run_id"].isin(set(self.probes))])
+        for run_id, own in gaps.groupby("run_id"):
+            if str(run_id) not in self._gaps:
+                self.add(str(run_id), {_GAP: own.sort_values("task")[_GAP].iloc[-1]})
 
     @property
     def is_complete(self) -> bool:

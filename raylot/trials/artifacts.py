@@ -43,7 +43,7 @@ def initial_network(run: StreamRun, task: Task) -> nn.Module:
 def task_of_search(run: TicketsRun, dataset: Task) -> Task:
     """Makes the task on which a run searches tickets."""
     if run.uses_probe_tasks:
-        return make_probe_task(dataset, run.trained_shift, run.classes_per_task, run.seed, 0)
+        return make_probe_task(dataset, run.trained_shift, run.trained_classes, run.seed, 0)
     return make_task(dataset, run, run.seed, run.task)
 
 

@@ -85,7 +85,7 @@ class ProbeTrial(OnSnapshots):
 
     def _trained(self, network: nn.Module, p: int) -> dict[str, float]:
         """Trains a network on probe task p; returns the measures of its row."""
-        shift, classes = self.run.trained_shift, self.run.classes_per_task
+        shift, classes = self.run.trained_shift, self.run.trained_classes
         task = make_probe_task(self._dataset, shift, classes, self.run.seed, p)
         result = self.train_on(
             0,  # no task comes before

@@ -442,10 +442,11 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
 }
 
 #: Checks that no contradiction belongs to: some prepare values, and a study fills in a run's rounds
-#: and plugins.
+#: and plugins, and how many classes its probe tasks have.
 _NO_CONTRADICTION = {
     "_as_users_mean_it", "_unused_parameters_do_nothing", "_customary_rounds", "_code_of_plugins",
     "_as_many_as_tickets", "_versions_are_those_of_this_raylot", "_other_options_do_nothing",
+    "_probe_tasks_have_classes",
 }  # fmt: skip
 
 

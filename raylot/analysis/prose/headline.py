@@ -32,8 +32,8 @@ def headline(findings: Findings) -> str:
         ]
         parts.append(f"under {listed(names)} {said}")
     certainty = f"{counted(findings.seeds, 'seed')}, {100 * findings.confidence:g}% confidence"
-    if shift := findings.plasticity.name.partition("(probe_shift=")[2].rstrip(")"):
-        certainty = f"on probe tasks of {shift}; {certainty}"
+    if which := findings.plasticity.name.partition("(")[2].rstrip(")"):
+        certainty = f"on probe tasks with {which}; {certainty}"
     return f"{capitalised('; '.join(parts))} ({certainty})."
 
 

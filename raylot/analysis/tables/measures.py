@@ -6,9 +6,12 @@ way is up.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
+
+import pandas as pd
 
 from raylot.foundation.names import STATIONARY as STATIONARY
 
@@ -132,6 +135,16 @@ def measure(name: str) -> Measure:
     known = TICKET_MEASURES.get(base) or _PLASTICITY_MEASURES.get(base)
     known = known or Measure(base, base.replace("_", " "))
     return replace(known, name=name, label=f"{known.label} ({setting}") if bracket else known
+
+
+def differing(settings: Iterable[str | None]) -> dict[str, str]:
+    """Maps each setting of a measure to the part that not all settings share."""
+    parts = {text: text.split(", ") for text in settings if not pd.isna(text)}
+    counts = Counter(part for own in parts.values() for part in own)
+    return {
+        text: ", ".join(part for part in own if counts[part] < len(parts))
+        for text, own in parts.items()
+    }
 
 
 def main_measures(names: Iterable[str]) -> list[str]:

@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from raylot.analysis.tables import tables
-from raylot.analysis.tables.measures import ALL_SHIFTS, STATIONARY, TICKET_MEASURES, in_order
+from raylot.analysis.tables.measures import (
+    ALL_SHIFTS,
+    STATIONARY,
+    TICKET_MEASURES,
+    differing,
+    in_order,
+)
+from raylot.analysis.tables.probe_gaps import probe_gaps
 from raylot.analysis.tables.verdicts import judged_alike
 from raylot.analysis.words import counted
 from raylot.config import PROTOCOL_EXCLUDES, ProbeRun, StreamRun, TicketsRun, TicketStreamRun
@@ -137,7 +143,7 @@ def observe(
     metrics = whole_network_metrics(tables.read(storage, "plasticity", columns))
     metrics = metrics.drop(columns=list(PERFORMANCE), errors="ignore")  # are in ``snapshots``
     frame = snapshots.merge(metrics, on=["stream_run_id", "task"], how="left")
-    gaps = probe_gaps(tables.read(storage, "probes"))
+    gaps = probe_gaps(tables.read(storage, "probes"), runs)
     frame = frame.merge(gaps, on=["stream_run_id", "task"], how="left")
     if pairing == "previous":
         frame = _with_previous_performance(frame, tables.read(storage, "tasks"))
@@ -252,14 +258,14 @@ def settings(observations: Observations) -> list[Setting]:
     several_interventions = len({key[3] for key, _ in parts}) > 1
     known = [observations.options.get(protocol, {}) for (protocol, *_), _ in parts]
     names = dict.fromkeys(name for options in known for name in options)
-    differing = [name for name in names if len({options.get(name) for options in known}) > 1]
+    told = [name for name in names if len({options.get(name) for options in known}) > 1]
     found = []
     for (protocol, dataset, network, intervention), part in parts:
         title = f"{dataset}, {network}, protocol {protocol}"
         if several_interventions or intervention != "none":
             title += f", intervention={intervention}"
         options = observations.options.get(protocol, {})
-        given = [(name, options[name]) for name in differing if name in options]
+        given = [(name, options[name]) for name in told if name in options]
         own = [f"{n} {text}" if text == NOT_GIVEN else f"{n}={text}" for n, text in given]
         suffix = f"_{protocol}" if several_protocols else ""
         of_intervention = f"_{in_file_names(intervention)}" if several_interventions else ""
@@ -323,67 +329,14 @@ def whole_network_metrics(plasticity: pd.DataFrame) -> pd.DataFrame:
     is_of_stream = plasticity["snapshot"].isna() & (plasticity["layer"] == WHOLE_NETWORK)
     whole = plasticity[is_of_stream]
     names = {
-        (metric, setting): f"{metric}({differing})" if differing else metric
+        (metric, setting): f"{metric}({own_part})" if own_part else metric
         for metric, own in whole.groupby("metric")["setting"].unique().items()
-        for setting, differing in _differing(own).items()
+        for setting, own_part in differing(own).items()
     }
     columns = zip(whole["metric"], whole["setting"], strict=True)
     whole = whole.assign(metric=[names.get(one, one[0]) for one in columns])
     wide = whole.pivot_table(index=["stream_run_id", "task"], columns="metric", values="value")
     return wide.rename_axis(columns=None).reset_index()
-
-
-#: Measure of plasticity -> the column of ``probes`` that it compares, and the sign with which a
-#: loss of plasticity is positive.
-_GAPS = {
-    "probe_online_gap": ("online_accuracy", 1),
-    "probe_speed_gap": ("learning_speed", 1),
-    "probe_test_gap": ("test_accuracy", 1),
-    "probe_loss_gap": ("final_train_loss", -1),
-}
-
-
-def probe_gaps(probes: pd.DataFrame) -> pd.DataFrame:
-    """How far each snapshot is behind a fresh network on unseen tasks, paired by probe task.
-
-    Args:
-        probes: the table.
-
-    Returns:
-        A row per stream and task: stream_run_id, task, and `_GAPS`, each the mean over the probe
-        tasks of both; more than 0 where plasticity was lost, and infinite where the snapshot's
-        training diverged but not the fresh network's. With probe tasks of
-        several shifts there is a column for each, as ``probe_online_gap(probe_shift=rotation)``.
-    """
-    keys = ["stream_run_id", "probe_shift", "probe_task"]
-    measured = [column for column, _ in _GAPS.values()]
-    fresh = probes[probes["trained"] == "fresh"][[*keys, *measured]]
-    pairs = probes[probes["trained"] == "snapshot"].merge(fresh, on=keys, suffixes=("", " fresh"))
-    for name, (column, sign) in _GAPS.items():
-        gaps = sign * (pairs[f"{column} fresh"] - pairs[column])
-        diverged = pairs[column].isna() & pairs[f"{column} fresh"].notna()
-        pairs[name] = gaps.mask(diverged, np.inf)
-    places = ["stream_run_id", "task", "probe_shift"]
-    means = pairs.groupby(places, as_index=False)[list(_GAPS)].mean()
-    parts = [
-        own.drop(columns="probe_shift").set_index(places[:2]).rename(
-            columns={name: f"{name}(probe_shift={shift})" for name in _GAPS}
-        )
-        for shift, own in means.groupby("probe_shift")
-    ]  # fmt: skip
-    if len(parts) <= 1:
-        return means.drop(columns="probe_shift")
-    return pd.concat(parts, axis=1).reset_index()
-
-
-def _differing(settings: Iterable[str | None]) -> dict[str, str]:
-    """Maps each setting to the part that not all settings share."""
-    parts = {text: text.split(", ") for text in settings if not pd.isna(text)}
-    counts = Counter(part for own in parts.values() for part in own)
-    return {
-        text: ", ".join(part for part in own if counts[part] < len(parts))
-        for text, own in parts.items()
-    }
 
 
 def _with_previous_performance(frame: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
@@ -411,10 +364,9 @@ def options_by_protocol(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
     ]
     # A ticket stream has its search's protocol, but lacks some of its options.
     first = runs.groupby("protocol", sort=False).first()
-    if "plugins" in first:
-        first["plugins"] = first["plugins"].map(_of_protocol)
     found = {}
     for protocol, row in first.to_dict("index").items():
+        row["plugins"] = _of_protocol(row.get("plugins"), row.get("probe_shift"))
         not_used = unused_parameters(row)
         own = runs[runs["protocol"] == protocol]
         found[str(protocol)] = {
@@ -427,9 +379,11 @@ def options_by_protocol(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
     return found
 
 
-def _of_protocol(code: Any) -> Any:
+def _of_protocol(code: Any, probe_shift: Any) -> Any:
     """Returns the plugins in use, without those in which a protocol's runs may differ."""
-    return code if pd.isna(code) else registry.without(code, PROTOCOL_EXCLUDES)
+    if pd.isna(code):
+        return code
+    return registry.without(code, PROTOCOL_EXCLUDES, but=[("shift", str(probe_shift))])
 
 
 def option_text(value: Any) -> str:

@@ -33,7 +33,8 @@ _FIRST_PROBE_TASK = 10_000_000
 def make_probe_task(dataset: Task, shift: str, classes_per_task: int, seed: int, p: int) -> Task:
     """Makes probe task p of a seed, which no stream of the seed shows.
 
-    With few classes, class_split has few different tasks: streams may show the same classes.
+    class_split has few different tasks: its streams show the classes of many probe tasks, half of
+    them in 31 tasks of 2 classes (docs/method.md).
 
     Args:
         dataset: any task; left unchanged.

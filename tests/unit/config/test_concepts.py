@@ -18,6 +18,7 @@ from tests.unit.config.refused import refusal
 #: What must be given along with an option at the end of its range, to contradict nothing.
 COMPANIONS: dict[str, dict[str, Any]] = {
     "momentum": {"optimizer": "sgd"},
+    "probe_classes": {"search_task": "probe", "probe_shift": "class_split"},
     "probe_size": {"dataset": "mnist"},
     "fraction": {"shifts": "noise"},
     "rewind_steps": {"dataset": "mnist", "epochs": 100_000, "batch_size": 1},

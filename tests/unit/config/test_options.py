@@ -292,7 +292,8 @@ ROLES = {
         search_task sparsity sparsities rounds scope masked criterion rewind_steps output_rate
         random_density task subnetwork ticket""",
     "measurement": """
-        measured probe_shift metrics probe_size dormant_threshold ntk_examples sharpness_iterations
+        measured probe_shift probe_classes metrics probe_size dormant_threshold ntk_examples
+        sharpness_iterations
         plastic_task plastic_scaling plastic_density""",
     "verdict": "tolerance",
     "where": """

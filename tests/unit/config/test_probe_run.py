@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from raylot.config import ProbeRun, StreamRun, Study
+from raylot.foundation import science
 from raylot.foundation.errors import OptionError
 
 
@@ -66,6 +67,56 @@ def test_all_streams_of_a_study_have_probe_tasks_of_one_shift(
     for shift in study.shifts:
         (run,) = study.probe_runs(study.stream_run(seed=0, shift=shift))
         assert run.probe_shift == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"classes_per_task": 5}, 5),
+        ({"search": {"classes_per_task": [5, 3]}}, 3),  # networks with 3 outputs learn no 5 classes
+        ({}, 2),
+    ],
+)
+def test_all_streams_of_a_study_have_probe_tasks_of_as_many_classes(
+    options: dict[str, Any], expected: int
+) -> None:
+    study = Study.checked(shifts="class_split,stationary", search_task="probe", **options)
+    doses = (options.get("search") or {}).get("classes_per_task", [study.classes_per_task])
+    points = [{"shift": "stationary"}]
+    points += [{"shift": "class_split", "classes_per_task": dose} for dose in doses]
+    searches = [study.tickets_run(**at, seed=0, task=0, sparsity=0.8) for at in points]
+    assert len({run.protocol for run in searches}) == 1
+    probed = [run for search in searches for run in study.probe_runs(search.stream)]
+    for run in (*searches, *probed):
+        assert run.trained_classes == expected
+    # 10 epochs on 287, 431 or 718 examples
+    steps = {2: 90, 3: 140, 5: 230}[expected]
+    assert {run.steps_per_training for run in (*searches, *probed)} == {steps}
+
+
+def test_another_number_of_classes_is_another_run() -> None:
+    split: dict[str, Any] = {"shift": "stationary", "probe_shift": "class_split"}
+    two, five = ProbeRun(**split), ProbeRun(**split, probe_classes=5)
+    assert two.run_id == ProbeRun(**split, probe_classes=2).run_id != five.run_id
+    assert two.stream.run_id == five.stream.run_id
+    assert two.protocol != five.protocol
+    # no other shift has a number of classes
+    assert ProbeRun(probe_classes=5).run_id == ProbeRun().run_id
+    with pytest.raises(OptionError, match=r"^classes_per_task=2: must be at least 5, the classes"):
+        ProbeRun.checked(shift="class_split", probe_classes=5)
+
+
+def test_a_fix_of_the_probe_training_makes_another_run_and_protocol(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = ProbeRun()
+    assert before.run_id == "a27982d953fc"
+    monkeypatch.setitem(science.VERSIONS, ("measurement", "probes"), 2)
+    after = ProbeRun()
+    assert after.run_id != before.run_id
+    assert after.protocol != before.protocol
+    assert after.stream.run_id == before.stream.run_id
+    assert after.versions == "measurement:probes:2"
 
 
 def test_a_study_without_probe_tasks_has_no_such_run() -> None:

@@ -133,6 +133,7 @@ CHANGED: dict[str, Any] = {
     "task": 10,
     "search_task": "probe",
     "probe_shift": "rotation",
+    "probe_classes": 3,
     "data_root": None,
     "device": None,
     "engine": None,
@@ -145,6 +146,7 @@ _PERTURBED = {"intervention": "shrink_and_perturb"}
 #: What must be chosen for a parameter to be used, if the defaults do not use it.
 USED_WITH: dict[str, dict[str, Any]] = {
     "probe_shift": {"search_task": "probe"},
+    "probe_classes": {"search_task": "probe", "probe_shift": "class_split"},
     "rotation_range": {"shift": "rotation"},
     "classes_per_task": {"shift": "class_split"},
     "noise_step": {"shift": "noise"},
@@ -298,7 +300,8 @@ def test_a_dense_ticket_stream_has_no_options_of_the_search() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["lr", "epochs", "hidden", "dataset", "criterion", "network", "width", "momentum"],
+    ["lr", "epochs", "hidden", "dataset", "criterion", "network", "width", "momentum",
+     "probe_classes"],
 )  # fmt: skip
 def test_everything_else_makes_another_protocol(name: str) -> None:
     chosen = TicketsRun(**USED_WITH.get(name, {}))
@@ -604,6 +607,9 @@ def test_a_search_on_a_smaller_probe_task_takes_fewer_steps() -> None:
     split = TicketsRun(search_task="probe", probe_shift="class_split")
     # 2 of 10 classes: 287 examples on average are 9 batches of 32; 10 epochs
     assert split.training_steps == split.trainings * 90
+    # 5 of 10: 718 examples are 23 batches
+    more = TicketsRun(search_task="probe", probe_shift="class_split", probe_classes=5)
+    assert more.training_steps == more.trainings * 230
     probe: dict[str, Any] = {"search_task": "probe"}
     assert "rewind_steps=100: must be at most" in refusal(
         lambda: TicketsRun.checked(**probe, probe_shift="class_split", rewind_steps=100)
@@ -632,3 +638,8 @@ def test_a_plugins_shift_that_makes_probe_tasks_is_part_of_a_search(tmp_path: Pa
     one, other = search(1), search(2)
     assert one.run_id == search(1).run_id != other.run_id
     assert one.stream.run_id == other.stream.run_id == StreamRun().run_id
+    assert one.protocol == search(1).protocol != other.protocol
+    dense = [run.model_dump() | {"subnetwork": "dense"} for run in (one, other)]
+    assert len({TicketStreamRun.checked(**run).protocol for run in dense}) == 1
+    rewound = [{**run, "rewind_steps": 3} for run in dense]
+    assert len({TicketStreamRun.checked(**run).protocol for run in rewound}) == 2

@@ -56,6 +56,7 @@ def _kinds(root: Path) -> set[tuple[str, str]]:
                 for kind in ("measurement", "ticket_measurement")
             },
         ),
+        (("measurement", "probes"), {("noise", "probes"), ("stationary", "probes")}),
         (("measurement", "ntk"), set()),
         (("shift", "rotation"), set()),
         (("network", "lenet"), set()),

@@ -129,12 +129,14 @@ def test_what_runs_share_and_what_is_their_own_are_all_their_options() -> None:
          ["probe_tasks=0", "random_masks=0"]),
         ({"random_masks": 2}, ["random_masks=2"]),
         ({"random_masks": 3}, []),
+        ({"shifts": "noise", "classes_per_task": 5}, ["classes_per_task"]),
+        ({"shifts": "noise", "probe_shift": "class_split", "classes_per_task": 5}, []),
     ],
 )  # fmt: skip
 def test_parameters_that_nothing_uses_and_missing_controls_are_remarked_upon(
     options: dict[str, Any], unused: list[str]
 ) -> None:
-    study = Study.checked(**options)
+    study = Study.checked(**{"random_masks": 3, **options})
     runs = [study.stream_run(**point) for point in points(study_spaces(study)[0])]
     said = remarks(study, runs)
     assert [line.partition(":")[0] for line in said] == unused

@@ -163,3 +163,20 @@ def test_its_run_names_the_shift_of_its_tasks(tmp_path: Path) -> None:
     run = ProbeTrial(trial_config(tmp_path, measured="probes", probe_shift="rotation")).run
     assert isinstance(run, ProbeRun)
     assert run.label == "probes seed=0 permuted_pixels on rotation"
+
+
+@pytest.mark.usefixtures("stream")
+def test_probe_tasks_of_class_split_have_the_classes_of_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for a stream whose own tasks have all classes."""
+    made = []
+
+    def make(*given: Any) -> Any:
+        made.append(make_probe_task(*given).classes)
+        return make_probe_task(*given)
+
+    monkeypatch.setattr("raylot.trials.probes.make_probe_task", make)
+    of = {"probe_shift": "class_split", "classes_per_task": 5, "probe_tasks": 1}
+    _probed(tmp_path, **of)
+    assert set(made) == {5}

@@ -253,9 +253,9 @@ def test_the_probe_task_of_a_search_is_the_first_of_its_seed(tmp_path: Path) -> 
     expected = make_probe_task(trial.dataset(), "permuted_pixels", 2, 0, 0)
     assert torch.equal(trial._search._task.train_inputs, expected.train_inputs)
     # A probe task with fewer classes leaves the network as it is.
-    trial = TicketsTrial(
-        trial_config(tmp_path, task=2, search_task="probe", probe_shift="class_split")
-    )
-    trial.begin()
-    assert trial._search.network.state_dict()["output.weight"].shape[0] == 10
-    assert int(trial._search._task.train_labels.max()) == 1
+    split = {"task": 2, "search_task": "probe", "probe_shift": "class_split"}
+    for classes in (2, 5):
+        trial = TicketsTrial(trial_config(tmp_path, **split, classes_per_task=classes))
+        trial.begin()
+        assert trial._search.network.state_dict()["output.weight"].shape[0] == 10
+        assert int(trial._search._task.train_labels.max()) == classes - 1

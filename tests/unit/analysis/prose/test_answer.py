@@ -237,7 +237,7 @@ def test_shifting_streams_decide_which_probe_tasks_count(tmp_path: Path) -> None
     assert found.plasticity is not None
     assert found.plasticity.name == "probe_online_gap(probe_shift=rotation)"
     assert headline(found).startswith("Under rotation plasticity is lost")
-    assert "(on probe tasks of rotation; 5 seeds" in headline(found)
+    assert "(on probe tasks with probe_shift=rotation; 5 seeds" in headline(found)
 
 
 def test_random_masks_of_another_density_are_no_level_of_chance(tmp_path: Path) -> None:

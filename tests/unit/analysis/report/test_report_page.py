@@ -18,7 +18,7 @@ from raylot.analysis import command, correlation
 from raylot.analysis.figures.style import CORRELATION_COLOURS, PALE, contrast
 from raylot.analysis.report import report
 from raylot.analysis.statistics.coefficients import STATISTICS
-from raylot.analysis.tables.observations import probe_gaps
+from raylot.analysis.tables.probe_gaps import probe_gaps
 from raylot.config import Study
 from raylot.results.commands import record
 from raylot.storage import Storage
@@ -209,7 +209,8 @@ def test_hover_names_the_run(desktop: Shown, root: Path) -> None:
     row = snapshots.loc[run]
     assert label == f"tickets seed={row['seed']} {row['shift']} task={row['task']} sparsity=0.8"
     assert points["y"][0] == pytest.approx(row["ticket_count"])
-    gaps = probe_gaps(results.read(root, "probes")).set_index(["stream_run_id", "task"])
+    probes, runs = (results.read(root, table) for table in ("probes", "runs"))
+    gaps = probe_gaps(probes, runs).set_index(["stream_run_id", "task"])
     gap = gaps.loc[(row["stream_run_id"], row["task"]), "probe_online_gap"]
     assert points["x"][0] == pytest.approx(gap)
 
