@@ -90,10 +90,10 @@ def _correlation(
 ) -> Mean | None:
     if len(doses) < LEAST_DOSES:
         return None
-    own, other = (_centred(frame[list(doses)].to_numpy(dtype=float)) for frame in (x, y))
-    scale = np.sqrt((own**2).sum(axis=1) * (other**2).sum(axis=1))
-    varies = ~(is_constant(x[list(doses)].T.to_numpy()) | is_constant(y[list(doses)].T.to_numpy()))
-    each = (own * other).sum(axis=1)[varies] / scale[varies]
+    values = [frame[list(doses)].to_numpy(dtype=float) for frame in (x, y)]
+    varies = ~np.any([is_constant(measured.T) for measured in values], axis=0)
+    own, other = (_centred(measured[varies]) for measured in values)
+    each = (own * other).sum(axis=1) / np.sqrt((own**2).sum(axis=1) * (other**2).sum(axis=1))
     z = mean_interval(np.arctanh(np.clip(each, -_LARGEST, _LARGEST)), confidence)
     if z is None:
         return None

@@ -79,7 +79,7 @@ def claimed(
 @pytest.mark.parametrize("lost", [FEW, MANY], ids=["4 methods", "9 methods"])
 @pytest.mark.parametrize("seeds", [5, 10])
 @pytest.mark.parametrize("kind", UNRELATED)
-@pytest.mark.parametrize("studies", [50, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("studies", [50, pytest.param(400, marks=pytest.mark.slow)])
 def test_without_a_link_one_is_claimed_at_most_5_percent_of_the_time(
     lost: dict[str, float], seeds: int, kind: str, studies: int
 ) -> None:
@@ -93,7 +93,7 @@ def test_without_a_link_one_is_claimed_at_most_5_percent_of_the_time(
         assert sure > bound, "the seeds' interval alone would claim links"
 
 
-@pytest.mark.parametrize("studies", [30, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("studies", [30, pytest.param(400, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("seeds", [5, 10])
 def test_a_link_within_enough_methods_is_claimed(seeds: int, studies: int) -> None:
     claims, _ = claimed("linked", MANY, seeds, studies)
