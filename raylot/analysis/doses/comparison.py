@@ -86,8 +86,12 @@ def compare_doses(
         confidence: of the intervals.
     """
     own = Trajectories.of(with_collapse(frame, runs, measure))
+    incomplete: dict[str, str] = {}
     if own.has(measure) and own.has(tickets):
         x, y = own.means(measure), own.means(tickets)
+        if own.snapshots:
+            of_shift = runs[runs["shift"].isin(frame["shift"])]
+            incomplete = _incomplete(x.notna() & y.notna(), of_shift)
         order = (
             cross_lagged(own.cube(measure), own.cube(tickets), own.snapshots, confidence)
             if own.snapshots
@@ -96,14 +100,13 @@ def compare_doses(
     else:
         x = y = pd.DataFrame(np.nan, own.seeds, own.doses)
         order = CrossLagged(problem=f"no values of {measure if own.has(tickets) else tickets}")
-    link = link_doses(x, y, confidence)
     return DoseComparison(
         trajectories=own,
         measure=measure,
         tickets=tickets,
         confidence=confidence,
-        incomplete=_incomplete(x.notna() & y.notna(), runs[runs["shift"].isin(frame["shift"])]),
-        link=link,
+        incomplete=incomplete,
+        link=link_doses(x, y, confidence),
         models={
             name: _model(own, measure, tickets, covariates, confidence)
             for name, covariates in MODELS.items()

@@ -362,6 +362,7 @@ def test_what_is_not_testable_says_why(frame: pd.DataFrame, reason: str) -> None
         if reason.startswith("has")
         else f"Not testable: {reason}"
     )
+    assert "left out" not in answer(found), "what nothing has, no dose lacks"
     assert list(dose_response.link_rows(found))
 
 
