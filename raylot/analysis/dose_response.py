@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from rich.console import Console
@@ -22,9 +23,9 @@ from rich.console import Console
 from raylot.analysis import command, output
 from raylot.analysis.along_snapshots import place_of, searches
 from raylot.analysis.doses.answer import answer
-from raylot.analysis.doses.comparison import DESCRIBED, Comparison, compare
+from raylot.analysis.doses.comparison import DESCRIBED, DoseComparison, compare_doses
 from raylot.analysis.doses.cross_lagged import CrossLagged
-from raylot.analysis.doses.mixed_model import Model
+from raylot.analysis.doses.mixed_model import LARGE_INFLATION, Model
 from raylot.analysis.doses.trajectories import compared_settings
 from raylot.analysis.output import plain_table, print_answers
 from raylot.analysis.statistics.intervals import Mean
@@ -34,8 +35,8 @@ from raylot.analysis.tables.measures import (
     TICKET_MEASURES,
     measure,
 )
-from raylot.analysis.tables.observations import GROUP, PLACE, observe
-from raylot.analysis.words import correlation, counted, figure, p_value
+from raylot.analysis.tables.observations import GROUP, PLACE, Setting, observe
+from raylot.analysis.words import correlation, counted, figure, listed, p_value
 from raylot.config.options import option
 from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
@@ -57,11 +58,11 @@ LINK_COLUMNS: dict[str, pa.DataType] = {
     **{name: kind for name, kind in PLACE.items() if name != "intervention"},
     "measure": pa.string(),  # of plasticity
     "tickets": pa.string(),  # measure of tickets
-    # correlation over doses, without METHOD, Spearman of means, permuting doses, Friedman, a model
-    # (see comparison.MODELS), or cross-lagged
+    # correlation over doses, without METHOD, Spearman of means, over strengths, agreement over
+    # strengths, Friedman, a model (see comparison.MODELS), its variance inflation, or cross-lagged
     "link": pa.string(),
-    "term": pa.string(),  # of a model or cross-lagged
-    "estimate": pa.float64(),  # of permuting doses and Friedman: p
+    "term": pa.string(),  # of a model or cross-lagged; of over strengths: the method
+    "estimate": pa.float64(),  # of agreement and Friedman: p; over strengths: a covariance
     "low": pa.float64(),
     "high": pa.float64(),
     "seeds": pa.int64(),
@@ -85,15 +86,22 @@ class DoseResponseOptions(command.StorageOptions):
 
 
 def compare_all(
-    frame: pd.DataFrame, plasticity: str, tickets: str, confidence: float = 0.95
-) -> list[tuple[str, Comparison]]:
-    """Compares the doses of one protocol under each shift and ticket search, which it names."""
+    setting: Setting, plasticity: str, tickets: str, confidence: float = 0.95
+) -> list[tuple[str, DoseComparison]]:
+    """Compares the doses of one protocol under each shift and ticket search, which it names.
+
+    Args:
+        setting: with all interventions, see `compared_settings`.
+        plasticity, tickets: columns of its frame.
+        confidence: of the intervals.
+    """
     return [
-        (where, compare(part, plasticity, tickets, confidence)) for where, part in searches(frame)
+        (where, compare_doses(part, setting.runs, plasticity, tickets, confidence))
+        for where, part in searches(setting.frame)
     ]
 
 
-def dose_rows(found: Comparison) -> Iterator[dict[str, Any]]:
+def dose_rows(found: DoseComparison) -> Iterator[dict[str, Any]]:
     """Yields `COLUMNS` of every dose, measure and snapshot, and mean over snapshots."""
     own = found.trajectories
     tasks = sorted(int(task) for task in own.frame["task"].unique())
@@ -105,7 +113,7 @@ def dose_rows(found: Comparison) -> Iterator[dict[str, Any]]:
                 yield {**place, **_bounds("mean", mean)}
 
 
-def link_rows(found: Comparison) -> Iterator[dict[str, Any]]:
+def link_rows(found: DoseComparison) -> Iterator[dict[str, Any]]:
     """Yields `LINK_COLUMNS` of every link."""
     pair = {**_place(found.trajectories.frame), "measure": found.measure, "tickets": found.tickets}
     for name, term, mean, note in _links(found):
@@ -113,16 +121,23 @@ def link_rows(found: Comparison) -> Iterator[dict[str, Any]]:
         yield {**pair, "link": name, "term": term, "note": note, **values}
 
 
-def _links(found: Comparison) -> Iterator[tuple[str, str, Mean | None, str]]:
+def _links(found: DoseComparison) -> Iterator[tuple[str, str, Mean | None, str]]:
     link = found.link
     few = "" if link.correlation else "cannot be told"
     yield "correlation over doses", "", link.correlation, few
     for name, mean in link.without.items():
         yield f"without {name}", "", mean, "" if mean else "too few doses are left"
+    seeds = len(link.seeds)
+    for name, value in link.strengths.products.items():
+        yield "over strengths", name, Mean(value, None, None, seeds), ""
     for name, value in (
-        ("Spearman of means", link.ranks), ("permuting doses", link.p), ("Friedman", link.differ_p),
+        ("Spearman of means", link.ranks), ("agreement over strengths", link.strengths.p),
+        ("Friedman", link.differ_p),
     ):  # fmt: skip
-        yield name, "", Mean(value, None, None, len(link.seeds)), ""
+        yield name, "", Mean(value, None, None, seeds), ""
+    for name, fitted in found.models.items():
+        for term, factor in fitted.inflation.items():
+            yield f"{name}: variance inflation", term, Mean(factor, None, None, seeds), ""
     models: Mapping[str, Model | CrossLagged] = {**found.models, "cross-lagged": found.order}
     for name, model in models.items():
         for term, mean in model.terms.items():
@@ -142,7 +157,7 @@ def _bounds(name: str, mean: Mean) -> dict[str, Any]:
 # ------------------------------------------------------------------ printed
 
 
-def show(console: Console, where: str, found: Comparison) -> None:
+def show(console: Console, where: str, found: DoseComparison) -> None:
     """Prints the doses, those first that have lost most plasticity by the measure, and the links
     that the answer does not list."""
     own = found.trajectories
@@ -151,8 +166,7 @@ def show(console: Console, where: str, found: Comparison) -> None:
     snapshots = counted(len(own.snapshots), "snapshot")
     console.print(
         f"\n{where}, {counted(len(own.seeds), 'seed')}, mean over {snapshots} after task 0; "
-        f"plasticity: {measure(found.measure).label}; tickets: {measure(found.tickets).label}; "
-        "over random: their accuracy minus random masks'"
+        f"plasticity: {measure(found.measure).label}; tickets: {measure(found.tickets).label}"
     )
     table = plain_table("dose", *(headings[name] for name in found.columns), padding=1)
     means = {column: found.means(column) for column in found.columns}
@@ -163,23 +177,41 @@ def show(console: Console, where: str, found: Comparison) -> None:
     console.print(table)
     link = found.link
     console.print(
-        f"Spearman over the doses' means: {correlation(link.ranks)}; permuting doses within "
-        f"methods, and methods with equally many: {p_value(link.p)}"
-        if not math.isnan(link.ranks)
-        else "Spearman over the doses' means: none"
+        f"Spearman over the doses' means: {correlation(link.ranks)}; over the doses of each method "
+        f"alone: {_signs(found) or 'no method has several'}; agreement of so many methods: "
+        f"{p_value(link.strengths.p)}"
     )
-    models: Mapping[str, Model | CrossLagged] = {**found.models, "cross-lagged": found.order}
-    for name, model in models.items():
-        terms = [f"{term} {figure(mean, '+z.2f')}" for term, mean in model.terms.items()]
-        console.print(f"{name}: {'; '.join(terms) or model.problem}")
+    for name, model in found.models.items():
+        console.print(f"{name}: {_terms(model)}")
+        if large := model.collinear:
+            factors = listed([f"{term} ({factor:.1f})" for term, factor in large.items()])
+            console.print(
+                f"  note: variance inflation above {LARGE_INFLATION}: {factors}. Each may be large "
+                "only because it suppresses the other: that is no support for either"
+            )
+    console.print(f"cross-lagged: {_terms(found.order)}")
+
+
+def _terms(model: Model | CrossLagged) -> str:
+    each = [f"{term} {figure(mean, '+z.2f')}" for term, mean in model.terms.items()]
+    return "; ".join(each) or model.problem
+
+
+def _signs(found: DoseComparison) -> str:
+    """``l2_init together, shrink_and_perturb against each other``: by the signs of covariances."""
+    words = {1: "together", -1: "against each other", 0: "none"}
+    ways = {measure(name).orientation or 1 for name in (found.measure, found.tickets)}
+    turn = 1 if len(ways) == 1 else -1
+    each = found.link.strengths.products.items()
+    return ", ".join(f"{name} {words[int(np.sign(turn * value))]}" for name, value in each)
 
 
 def _cell(mean: Mean | None) -> str:
-    """``0.187 ±.02``: the mean and half its interval."""
+    """``0.187 ±0.012``: the mean and half its interval."""
     if mean is None:
         return "none"
-    text = f"{mean.mean:z.3f}" if abs(mean.mean) < 10 else f"{mean.mean:.1f}"
-    return text if mean.high is None else f"{text} ±{mean.high - mean.mean:.2f}"
+    half = "" if mean.high is None else f" ±{mean.high - mean.mean:.3f}"
+    return f"{mean.mean:z.3f}{half}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -199,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     compared = [
         (
             setting.title,
-            compare_all(setting.frame, options.measure, options.tickets, options.confidence),
+            compare_all(setting, options.measure, options.tickets, options.confidence),
         )
         for setting in compared_settings(observations)
     ]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from raylot.analysis.doses.comparison import Comparison
-from raylot.analysis.doses.link import LEAST_DOSES, Link
+from raylot.analysis.doses.comparison import DoseComparison
+from raylot.analysis.doses.dose_link import LEAST_DOSES, DoseLink
 from raylot.analysis.doses.mixed_model import Model
+from raylot.analysis.doses.strengths import least_methods
 from raylot.analysis.statistics.intervals import ENOUGH_SEEDS, Mean
 from raylot.analysis.tables.measures import measure
-from raylot.analysis.words import capitalised, correlation, counted, listed, p_value
+from raylot.analysis.words import capitalised, correlation, counted, figure, listed, p_value
 
 
-def answer(found: Comparison) -> str:
+def answer(found: DoseComparison) -> str:
     """Says in a sentence whether tickets follow plasticity over doses; in a table of at most four
     lines how clearly; and in at most three sentences what limits it."""
     if reason := not_testable(found):
@@ -24,7 +25,7 @@ def answer(found: Comparison) -> str:
     return "\n\n".join([_sentence(found), table, " ".join(_caveats(found))])
 
 
-def not_testable(found: Comparison) -> str:
+def not_testable(found: DoseComparison) -> str:
     """Says why the question cannot be put to the test; empty if it can."""
     link, own = found.link, found.trajectories
     if not own.has(found.measure):
@@ -65,23 +66,40 @@ def not_testable(found: Comparison) -> str:
     return ""
 
 
-def doubts(link: Link, confidence: float) -> list[str]:
-    """Says why a correlation that seeds agree on need not be one with plasticity."""
+def doubts(link: DoseLink, models: Mapping[str, Model], confidence: float) -> list[str]:
+    """Says why a correlation that seeds agree on need not be one with plasticity.
+
+    Strengths come first: without agreement of enough methods, an effect of their strengths on
+    tickets would do, and so would effects of these methods.
+    """
     assert link.correlation is not None
-    found = []
+    found, strengths = [], link.strengths
+    several, least = len(strengths.products), least_methods(confidence)
+    if several < least:
+        found.append(
+            f"to part plasticity from a method's strength takes {least} methods of several "
+            f"doses, here are {several}"
+        )
+    elif not strengths.p <= 1 - confidence:
+        found.append(
+            f"methods whose strength moves tickets up or down would often agree as well over their "
+            f"own doses ({p_value(strengths.p)})"
+        )
+    elif strengths.direction != link.correlation.direction:
+        found.append("over the doses of each method it is the reverse")
     for name, mean in link.without.items():
         if mean is None:
             found.append(f"without {name} fewer than {LEAST_DOSES} doses are left")
         elif mean.direction != link.correlation.direction:
             found.append(f"without {name} it is {_figure(mean)}")
-    if not link.p <= 1 - confidence:
-        found.append(
-            f"methods with unrelated effects on both would often give as much ({p_value(link.p)})"
-        )
+    for name, model in models.items():
+        own = model.terms.get("plasticity")
+        if own is not None and own.direction != link.correlation.direction:
+            found.append(f"the {name} gives {figure(own, '+z.2f')}")
     return found
 
 
-def _sentence(found: Comparison) -> str:
+def _sentence(found: DoseComparison) -> str:
     link, mean = found.link, found.link.correlation
     assert mean is not None
     pair = f"{measure(found.measure).label} and {measure(found.tickets).label}"
@@ -95,26 +113,30 @@ def _sentence(found: Comparison) -> str:
             f"steps {number}."
         )
     seen = _in_words(found, mean.direction)
-    if why := doubts(link, found.confidence):
+    if why := doubts(link, found.models, found.confidence):
         return (
-            f"At equal training steps, these doses show {seen} ({number}); whether tickets follow "
-            f"plasticity or only these methods cannot be told: {listed(why)}."
+            f"At equal training steps, these doses show {seen} ({number}). That describes these "
+            f"doses; whether tickets follow plasticity cannot be told: {'; '.join(why)}."
         )
-    return f"Tickets go with plasticity over the doses: at equal training steps, {seen} ({number})."
+    return (
+        "Tickets go with plasticity over the doses, and over the strengths of each method: at "
+        f"equal training steps, {seen} ({number}; methods: {p_value(link.strengths.p)})."
+    )
 
 
-def _in_words(found: Comparison, direction: int) -> str:
-    """``less variety of tickets where more plasticity was lost``."""
+def _in_words(found: DoseComparison, direction: int) -> str:
+    """``a smaller variety of tickets where more plasticity was lost``."""
     x, y = measure(found.measure), measure(found.tickets)
     if not x.orientation or not y.orientation:
         return f"{'higher' if direction > 0 else 'lower'} {y.label} where {x.label} is higher"
     together = direction * x.orientation * y.orientation > 0
     return (
-        f"{'less' if together else 'more'} {y.stands_for or y.label} where more plasticity was lost"
+        f"a {'smaller' if together else 'larger'} {y.stands_for or y.label} where more plasticity "
+        "was lost"
     )
 
 
-def _lines(found: Comparison) -> Iterator[tuple[str, str]]:
+def _lines(found: DoseComparison) -> Iterator[tuple[str, str]]:
     link = found.link
     assert link.correlation is not None
     yield "correlation over doses", _figure(link.correlation)
@@ -126,8 +148,8 @@ def _lines(found: Comparison) -> Iterator[tuple[str, str]]:
 def _of_model(model: Model) -> str:
     if model.problem:
         return f"none: {model.problem}"
-    mean = model.terms["plasticity"]
-    return f"{mean.mean:+z.2f} [{mean.low:+z.2f}, {mean.high:+z.2f}] sd per sd"
+    text = f"{figure(model.terms['plasticity'], '+z.2f')} sd per sd"
+    return f"{text}, collinear" if "plasticity" in model.collinear else text
 
 
 def _range(without: Mapping[str, Mean | None]) -> str:
@@ -138,7 +160,7 @@ def _range(without: Mapping[str, Mean | None]) -> str:
     return " to ".join(f"{correlation(known[name])} ({name})" for name in ends)
 
 
-def _caveats(found: Comparison) -> Iterator[str]:
+def _caveats(found: DoseComparison) -> Iterator[str]:
     if left_out := _left_out(found):
         yield left_out
     link = found.link
@@ -152,16 +174,20 @@ def _caveats(found: Comparison) -> Iterator[str]:
     )
 
 
-def _left_out(found: Comparison) -> str:
-    """Says how many streams lack values; empty if none does."""
-    missing = found.streams - found.complete
-    if not missing or not found.complete:
-        return ""
-    return (
-        f"{missing} of {counted(found.streams, 'stream')} lack a finite value at some snapshot and "
-        f"are left out, which leaves {counted(len(found.link.seeds), 'whole seed')}; one that "
-        "diverged would have lost the most."
-    )
+def _left_out(found: DoseComparison) -> str:
+    """Names the doses that lack values; empty if none does."""
+    used, parts = found.link.doses, []
+    lacking = {dose: f"{dose} ({text})" for dose, text in found.incomplete.items()}
+    if unused := [text for dose, text in lacking.items() if dose not in used]:
+        parts.append(f"too few seeds have values at all snapshots of {listed(unused)}, left out")
+    if some := [text for dose, text in lacking.items() if dose in used]:
+        parts.append(
+            f"seeds that lack a value of {listed(some)} are left out, which leaves "
+            f"{counted(len(found.link.seeds), 'whole seed')}"
+        )
+    if any("diverged" in text for text in found.incomplete.values()):
+        parts.append("where a stream diverged, it has lost the most and its tickets are unknown")
+    return f"{capitalised('; '.join(parts))}." if parts else ""
 
 
 def _figure(mean: Mean) -> str:

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from raylot.analysis.doses.collapse import with_collapse
 from raylot.analysis.doses.cross_lagged import CrossLagged, cross_lagged
-from raylot.analysis.doses.link import Link, linked
+from raylot.analysis.doses.dose_link import DoseLink, link_doses
 from raylot.analysis.doses.mixed_model import Model, fit
-from raylot.analysis.doses.trajectories import Trajectories
+from raylot.analysis.doses.trajectories import Trajectories, dose_order
 from raylot.analysis.statistics.intervals import Mean, mean_interval
+from raylot.analysis.words import counted
 
 #: What each dose is described by, besides plasticity and tickets: column -> heading.
 DESCRIBED = {
-    "advantage_over_random": "over random",
     "weight_norm": "weight norm",
     "overlap_untrained": "untrained",
 }
@@ -30,15 +31,15 @@ _PLASTICITY = "plasticity"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class DoseComparison:
     """The findings about the doses under one shift and ticket search.
 
     Attributes:
         trajectories: of all doses.
         measure, tickets: columns of plasticity and of tickets.
         confidence: of all intervals.
-        streams: how many there are, a seed and a dose each.
-        complete: how many have a finite value of both at all snapshots.
+        incomplete: dose -> which of its seeds lack a value at some snapshot, and what became of
+            them, in words; doses that lack none are left out.
         link: over doses.
         models: see `MODELS`.
         order: which comes first.
@@ -48,9 +49,8 @@ class Comparison:
     measure: str
     tickets: str
     confidence: float
-    streams: int
-    complete: int
-    link: Link
+    incomplete: dict[str, str]
+    link: DoseLink
     models: dict[str, Model]
     order: CrossLagged
 
@@ -72,41 +72,66 @@ class Comparison:
         return {dose: mean for dose, mean in means.items() if mean is not None}
 
 
-def compare(frame: pd.DataFrame, measure: str, tickets: str, confidence: float) -> Comparison:
+def compare_doses(
+    frame: pd.DataFrame, runs: pd.DataFrame, measure: str, tickets: str, confidence: float
+) -> DoseComparison:
     """Compares doses.
 
     Args:
         frame: rows of `observations.Observations` with all interventions, under one shift and
             ticket search.
+        runs: those behind them, see `observations.Setting`.
         measure: the column of plasticity.
         tickets: the column of tickets.
         confidence: of the intervals.
     """
-    own = Trajectories.of(frame)
+    own = Trajectories.of(with_collapse(frame, runs, measure))
+    incomplete: dict[str, str] = {}
     if own.has(measure) and own.has(tickets):
         x, y = own.means(measure), own.means(tickets)
+        if own.snapshots:
+            of_shift = runs[runs["shift"].isin(frame["shift"])]
+            incomplete = _incomplete(x.notna() & y.notna(), of_shift)
         order = (
-            cross_lagged(own.cube(measure), own.cube(tickets), confidence)
+            cross_lagged(own.cube(measure), own.cube(tickets), own.snapshots, confidence)
             if own.snapshots
             else CrossLagged(problem="there is no snapshot after task 0")
         )
     else:
         x = y = pd.DataFrame(np.nan, own.seeds, own.doses)
         order = CrossLagged(problem=f"no values of {measure if own.has(tickets) else tickets}")
-    return Comparison(
+    return DoseComparison(
         trajectories=own,
         measure=measure,
         tickets=tickets,
         confidence=confidence,
-        streams=x.size,
-        complete=int((x.notna() & y.notna()).to_numpy().sum()),
-        link=linked(x, y, confidence),
+        incomplete=incomplete,
+        link=link_doses(x, y, confidence),
         models={
             name: _model(own, measure, tickets, covariates, confidence)
             for name, covariates in MODELS.items()
         },
         order=order,
     )
+
+
+def _incomplete(complete: pd.DataFrame, runs: pd.DataFrame) -> dict[str, str]:
+    """Says of each dose how many of its seeds lack a value, and how many diverged or failed.
+
+    Args:
+        complete: whether each seed and dose has all values.
+        runs: of the same shift; they also know doses that have left no snapshot.
+    """
+    found = {}
+    for dose in sorted({*complete, *runs["intervention"]}, key=dose_order):
+        lacking = complete.index[~complete[dose]] if dose in complete else complete.index
+        own = runs[(runs["intervention"] == dose) & runs["seed"].isin(lacking)]
+        ended = own.groupby("status")["seed"].nunique()
+        causes = [f"{ended[how]} {how}" for how in ("diverged", "failed") if how in ended]
+        if len(lacking):
+            of_all = f"{len(lacking)} of {counted(len(complete), 'seed')}"
+            found[dose] = ", ".join([of_all, *causes])
+    return found
 
 
 def _model(

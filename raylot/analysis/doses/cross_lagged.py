@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from raylot.analysis.doses.jackknife import jackknife
 from raylot.analysis.statistics.intervals import Array, Mean
+from raylot.analysis.words import listed
 from raylot.foundation.names import ENOUGH_SEEDS
 
 #: With fewer snapshots, taking out stream effects biases the terms as much as they are large.
@@ -31,7 +32,9 @@ class CrossLagged:
     problem: str = ""
 
 
-def cross_lagged(plasticity: Array, tickets: Array, confidence: float = 0.95) -> CrossLagged:
+def cross_lagged(
+    plasticity: Array, tickets: Array, tasks: Sequence[int], confidence: float = 0.95
+) -> CrossLagged:
     """Computes both cross-lagged terms, with jackknife intervals over seeds.
 
     Stream effects and each dose's own task effects are taken out: trajectories that doses share
@@ -40,15 +43,20 @@ def cross_lagged(plasticity: Array, tickets: Array, confidence: float = 0.95) ->
     half-panel jackknife (Dhaene & Jochmans 2015) removes that.
 
     Args:
-        plasticity, tickets: shape (seeds, doses, snapshots), at snapshots that are evenly spaced;
-            NaN where a value is missing. A dose that no more than half of the seeds have is left
-            out, then a seed that lacks a dose.
+        plasticity, tickets: shape (seeds, doses, snapshots); NaN where a value is missing. A dose
+            that no more than half of the seeds have is left out, then a seed that lacks a dose.
+        tasks: of the snapshots, which must be evenly spaced: a lag is one snapshot.
         confidence: of the intervals.
     """
     snapshots = plasticity.shape[-1]
     if snapshots < LEAST_SNAPSHOTS:
         return CrossLagged(
             problem=f"{LEAST_SNAPSHOTS} snapshots after task 0 are needed, here are {snapshots}"
+        )
+    if len(steps := sorted({int(step) for step in np.diff(tasks)})) > 1:
+        apart = listed([str(step) for step in steps])
+        return CrossLagged(
+            problem=f"snapshots must be evenly spaced, these are {apart} tasks apart"
         )
     known = np.asarray(np.isfinite(plasticity + tickets).all(axis=-1))
     doses = known.sum(axis=0) > len(known) / 2

@@ -17,6 +17,10 @@ from raylot.foundation.names import ENOUGH_SEEDS
 _ROWS_PER_TERM = 3
 
 
+#: A usual bound of variance inflation factors (Sheather 2009).
+LARGE_INFLATION = 5
+
+
 class NoModelError(Exception):
     """Says in a few words why a model cannot be fitted."""
 
@@ -28,13 +32,21 @@ class Model:
     Attributes:
         terms: term -> its coefficient: how many standard deviations tickets differ per standard
             deviation of the term, with its jackknife interval over seeds; empty after a problem.
+        inflation: term -> its variance inflation factor among the terms.
         rows: that it was fitted to.
         problem: why there is none; empty if there is one.
     """
 
     terms: Mapping[str, Mean] = field(default_factory=dict)
+    inflation: Mapping[str, float] = field(default_factory=dict)
     rows: int = 0
     problem: str = ""
+
+    @property
+    def collinear(self) -> dict[str, float]:
+        """The terms that others explain so well that their coefficients say little alone: two that
+        go together may both seem strong because each suppresses the other."""
+        return {name: factor for name, factor in self.inflation.items() if factor > LARGE_INFLATION}
 
 
 def fit(rows: pd.DataFrame, confidence: float = 0.95) -> Model:
@@ -61,7 +73,11 @@ def fit(rows: pd.DataFrame, confidence: float = 0.95) -> Model:
         )
     except NoModelError as problem:
         return Model(problem=str(problem))
-    return Model(dict(zip(terms, found, strict=True)), len(rows))
+    from statsmodels.stats.outliers_influence import variance_inflation_factor
+
+    among = np.hstack([rows[terms].to_numpy(dtype=float), np.ones((len(rows), 1))])
+    inflation = {n: float(variance_inflation_factor(among, i)) for i, n in enumerate(terms)}
+    return Model(dict(zip(terms, found, strict=True)), inflation, len(rows))
 
 
 def _standardised(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

@@ -88,6 +88,9 @@ def _number(text: str) -> tuple[int, float, str]:
 
 def compared_settings(observations: Observations) -> Iterator[Setting]:
     """Yields the settings that differ in more than their intervention, with all interventions."""
-    frame = observations.frame
-    for setting in settings(replace(observations, frame=frame.assign(intervention="none"))):
-        yield replace(setting, frame=frame.loc[setting.frame.index])
+    frame, runs = observations.frame, observations.runs
+    alike = [table.assign(intervention="none") for table in (frame, runs)]
+    for setting in settings(replace(observations, frame=alike[0], runs=alike[1])):
+        yield replace(
+            setting, frame=frame.loc[setting.frame.index], runs=runs.loc[setting.runs.index]
+        )

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from raylot.analysis.doses.collapse import with_collapse
 from raylot.analysis.doses.trajectories import Trajectories, method
 from raylot.analysis.figures import style
 from raylot.analysis.figures.material import Material, NothingToDrawError
@@ -37,10 +38,16 @@ def dose_response(materials: Sequence[Material]) -> Figure:
         NothingToDrawError: fewer than two doses have both measures.
     """
     frame = pd.concat([material.frame for material in materials])
-    drawn = [(key[0], Trajectories.of(part)) for key, part in groups(frame, with_all_shifts=False)]
+    runs = pd.concat([material.setting.runs for material in materials])
+    drawn = [
+        (key[0], Trajectories.of(with_collapse(part, runs, _X)))
+        for key, part in groups(frame, with_all_shifts=False)
+    ]
     doses = sorted({dose for _, own in drawn for dose in _means(own)})
     if len(doses) < 2:
-        raise NothingToDrawError("fewer than two methods have probe gaps and overlaps of tickets")
+        raise NothingToDrawError(
+            f"fewer than two doses have values of {measure(_X).label} and {measure(_Y).label}"
+        )
     colours = {s: c for m in materials for s, c in m.shift_colours.items()}
     figure, panels = search_grid(
         frame, colours, 2.8, measure(_X).axis_label, in_two_lines(_Y), share_x=False
@@ -49,7 +56,7 @@ def dose_response(materials: Sequence[Material]) -> Figure:
     names = list(dict.fromkeys(map(method, shades)))
     markers = dict(zip(names, _MARKERS * len(names), strict=False))
     for axes, _, part in panels:
-        own = Trajectories.of(part)
+        own = Trajectories.of(with_collapse(part, runs, _X))
         for dose in own.doses:
             _draw(axes, own, dose, shades[dose], markers[method(dose)])
         axes.xaxis.set_major_locator(MaxNLocator(5))
