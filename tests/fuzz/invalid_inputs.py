@@ -334,6 +334,11 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--batch-size 1000000 --drop-last=true",
         "--shifts stationary,class_split --classes-per-task 2 --batch-size 288 --drop-last",
     ),
+    "_a_batch_of_probe_tasks_is_left": (
+        "batch_size",
+        "--shifts stationary --probe-shift class_split --batch-size 300 --drop-last",
+        "--probe-shift class_split --drop-last --batch-size 288",
+    ),
     "_close_open_ranges": (
         "snapshots",
         "--tasks 5 --snapshots 5-:1",

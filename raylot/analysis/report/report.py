@@ -28,6 +28,7 @@ from raylot.analysis.prose.printed import of_untrained, winners
 from raylot.analysis.report import report_data
 from raylot.analysis.statistics.coefficients import STATISTICS
 from raylot.analysis.tables import tables
+from raylot.analysis.tables.judged_alike import judged_alike, of_usual_number
 from raylot.analysis.tables.measures import main_measures
 from raylot.analysis.tables.observations import (
     SETTING,
@@ -36,7 +37,6 @@ from raylot.analysis.tables.observations import (
     observe,
     settings,
 )
-from raylot.analysis.tables.verdicts import judged_alike, of_usual_number
 from raylot.foundation.errors import OptionError
 from raylot.foundation.version import VERSION
 from raylot.results.commands import commands
