@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 import re
 from collections.abc import Sequence
 
@@ -14,7 +15,7 @@ from raylot.analysis.doses.answer import answer
 from raylot.analysis.doses.trajectories import compared_settings
 from raylot.analysis.figures.dose_response import dose_response
 from raylot.analysis.figures.material import Material, NothingToDrawError, Tables
-from raylot.analysis.figures.style import RC, encoded
+from raylot.analysis.figures.style import RC
 from raylot.analysis.primary import Findings
 from raylot.analysis.prose.answer import caveats, headings, lines
 from raylot.analysis.prose.headline import headline
@@ -25,8 +26,8 @@ from raylot.analysis.tables.observations import SETTING, Observations, Setting
 #: What settings share that differ in their intervention only.
 _COMPARED = [name for name in SETTING if name != "intervention"]
 
-#: So wide an inch of a figure is on the page, in its pixels.
-_PIXELS_PER_INCH = 120
+#: The page's pixels for an inch of a figure: a figure of one column is as wide as a phone.
+_PIXELS_PER_INCH = 104
 
 
 def answers(
@@ -100,9 +101,10 @@ def _figure(material: Material) -> str:
     try:
         with rc_context(RC):  # type: ignore[arg-type]  # its stubs list every key
             figure = dose_response([material])
-            picture = base64.b64encode(encoded(figure)["png"]).decode()
+            figure.savefig(file := io.BytesIO(), format="png")
     except NothingToDrawError:
         return ""
+    picture = base64.b64encode(file.getvalue()).decode()
     tickets, plasticity = (measure(one).label for one in (PRIMARY_TICKETS, PRIMARY_PLASTICITY))
     text = f"A point per seed and intervention: {tickets} against {plasticity}"
     width = round(figure.get_figwidth() * _PIXELS_PER_INCH)
