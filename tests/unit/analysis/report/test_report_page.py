@@ -407,6 +407,14 @@ def test_it_fits_a_phone_in_light_and_dark(browser: Browser, page_file: Path, sc
         names = ("--paper", "--ink", "--faint", "--accent")
         paper, *inks = (page.evaluate(f"variable('{name}')") for name in names)
         assert min(contrast(ink, paper) for ink in inks) >= 4.5
+        found.panels("tickets-and-plasticity")
+        title, plot = (
+            page.locator(f"#tickets-and-plasticity {part}").first.bounding_box()
+            for part in (".ytitle", ".plot")
+        )
+        assert title
+        assert plot
+        assert plot["y"] <= title["y"] <= title["y"] + title["height"] <= plot["y"] + plot["height"]
         answer = page.locator(".answer .scroll").first
         assert answer.evaluate(
             "(e) => e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight"
