@@ -129,8 +129,8 @@ def criterion(name: str, gradients: bool = False) -> Callable[[_CriterionT], _Cr
     Args:
         name: what ``--criterion`` calls it.
         gradients: whether it needs ``context.gradients``, means over the training of |gradient|
-            and of gradient x weight. The generic engine then trains what ends by pruning, also for
-            networks that a faster engine could train.
+            and of gradient x weight. On the CPU the generic engine then trains what ends by
+            pruning, also networks that the fast engine could train.
     """
     return registry.registers(
         "criterion", name, "context", lambda f: registry.Criterion(f, gradients)

@@ -463,12 +463,12 @@ class TicketSearchOptions(TicketOptions, TrainingOptions):
 
     @model_validator(mode="after")
     def _engine_measures_gradients(self) -> Self:
-        """Refuses engines that lack what a plugin's criterion needs."""
-        if self.engine not in ("auto", "generic"):
+        """Refuses the engine that lacks what a plugin's criterion needs."""
+        if self.engine == "fast":
             added = registry.find("criterion", self.criterion)
             if added is not None and added.gradients:
                 raise ValueError(
-                    f"engine={self.engine}: must be auto or generic with criterion "
+                    "engine=fast: must be auto, generic or stacked with criterion "
                     f"{self.criterion}, which needs mean gradients"
                 )
         return self

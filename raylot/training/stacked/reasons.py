@@ -49,8 +49,6 @@ def why_not(jobs: Sequence[TrainingJob]) -> str | None:
             return "an intervention"
         if job.fading is not None:
             return "a task that fades out"
-        if job.gradient_products:
-            return "means of gradient x weight"
         if any(True for _ in job.network.buffers()):
             return "a network with running statistics or other buffers"
         if has_hooks(job.network):

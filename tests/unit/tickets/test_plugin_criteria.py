@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raylot import OptionError, plugins
-from raylot.config import TicketSearchOptions, TicketsRun
+from raylot.config import Study, TicketSearchOptions, TicketsRun
 from raylot.foundation.randomness import RandomKey
 from raylot.masks.pruning import full_masks, prune
 from raylot.training import Masks
@@ -140,17 +141,23 @@ def test_plastic_parameters_are_those_of_any_other_search() -> None:
     _assert_equal(*found)
 
 
-@pytest.mark.parametrize("options", [TicketSearchOptions, TicketsRun])
-@pytest.mark.parametrize("engine", ["fast", "stacked"])
-def test_an_engine_that_measures_no_gradients_is_refused(
-    engine: str, options: type[TicketSearchOptions]
-) -> None:
-    assert refusal(lambda: options.checked(criterion="taylor", engine=engine)) == (
-        f"engine={engine}: must be auto or generic with criterion taylor, which needs mean "
+@pytest.mark.parametrize("options", [TicketSearchOptions, TicketsRun, Study])
+def test_the_engine_that_measures_no_gradients_is_refused(options: Any) -> None:
+    assert refusal(lambda: options.checked(criterion="taylor", engine="fast")) == (
+        "engine=fast: must be auto, generic or stacked with criterion taylor, which needs mean "
         "gradients"
     )
-    assert options.checked(criterion="snip", engine=engine).engine == engine
-    assert options.checked(criterion="taylor", engine="generic").engine == "generic"
+    assert options.checked(criterion="snip", engine="fast").engine == "fast"
+
+
+@pytest.mark.parametrize("criterion", ["taylor", "snip"])
+def test_a_stacked_search_finds_what_one_after_another_finds(criterion: str) -> None:
+    stacked, alone = (
+        find(small_network(), criterion=criterion, engine=engine).masks
+        for engine in ("stacked", "generic")
+    )
+    for found, expected in zip(stacked, alone, strict=True):
+        _assert_equal(found, expected)
 
 
 def test_equal_scores_go_by_index(tmp_path: Path) -> None:

@@ -323,7 +323,6 @@ def test_auto_trains_jobs_on_a_gpu_together() -> None:
         ({"intervention": make("l2")}, "fast", "an intervention"),
         ({"previous": random_task(seed=1), "gradual": 0.5}, "fast", "a task that fades out"),
         ({"network": small_network()}, "fast", "one network in several jobs"),
-        ({"gradient_products": True}, "generic", "means of gradient x weight"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
