@@ -1,4 +1,4 @@
-"""Decorators by which a user's file adds shifts, networks, metrics and interventions::
+"""Decorators by which a user's file adds shifts, networks, criteria, metrics, interventions::
 
     from raylot import plugins
     from raylot.tasks import map_inputs
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from raylot.config import InterventionOptions, NetworkOptions, PlasticityOptions, ShiftOptions
     from raylot.foundation.randomness import RandomKey
+    from raylot.masks.context import PruningContext
     from raylot.networks.prunable import Prunable
     from raylot.plasticity import LayerActivations, Probe
     from raylot.tasks import Task
@@ -38,6 +39,7 @@ _NetworkT = TypeVar(
     "_NetworkT", bound="Callable[[tuple[int, ...], NetworkOptions, int], nn.Module]"
 )
 _InterventionT = TypeVar("_InterventionT", bound="Callable[[InterventionOptions], Intervention]")
+_CriterionT = TypeVar("_CriterionT", bound="Callable[[PruningContext], dict[str, Tensor]]")
 _MetricT = TypeVar(
     "_MetricT",
     bound="Callable[[Probe], float | Tensor] "
@@ -107,6 +109,32 @@ def intervention(name: str) -> Callable[[_InterventionT], _InterventionT]:
     task. raylot restores pruned weights after each of its methods. Its runs use the generic engine.
     """
     return registry.registers("intervention", name, "options")
+
+
+def criterion(name: str, gradients: bool = False) -> Callable[[_CriterionT], _CriterionT]:
+    """Registers a pruning criterion, for ``--criterion``: ``function(context) -> scores``.
+
+    The function gets a `raylot.masks.context.PruningContext` after each training that ends by
+    pruning: the trained network, the state to which it is rewound, the masks so far, training
+    batches, and more. It returns a dict of float tensors, by the names and in the shapes of
+    ``context.masks``. Of the survivors, those with the lowest scores are pruned; ties go by index.
+    Scores of survivors must be finite, unless the training has diverged.
+
+    A criterion that looks at ``context.start`` alone, as SNIP does, prunes before training:
+    ``--rounds 1`` then prunes once. (The dense network that ``network`` holds is trained in any
+    case, as tickets are compared with it.)
+
+    If it raises an error, that run fails with this reason, and the other runs go on.
+
+    Args:
+        name: what ``--criterion`` calls it.
+        gradients: whether it needs ``context.gradients``, means over the training of |gradient|
+            and of gradient x weight. On the CPU the generic engine then trains what ends by
+            pruning, also networks that the fast engine could train.
+    """
+    return registry.registers(
+        "criterion", name, "context", lambda f: registry.Criterion(f, gradients)
+    )
 
 
 def metric(

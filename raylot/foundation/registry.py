@@ -56,6 +56,14 @@ class AddedNetwork:
 
 
 @dataclass(frozen=True)
+class Criterion:
+    """A pruning criterion, built in or registered by a plugin; see `raylot.plugins.criterion`."""
+
+    function: Callable[..., Any]
+    gradients: bool = False
+
+
+@dataclass(frozen=True)
 class AddedMetric:
     """A metric that a plugin has registered; see `raylot.plugins.metric`."""
 
@@ -208,8 +216,8 @@ def _load_installed() -> None:
 
 def _must_be(origin: str, reason: str) -> str:
     return (
-        f"plugin={shown(origin)}: must be a Python file that registers shifts, networks, metrics "
-        f"or interventions; {reason}"
+        f"plugin={shown(origin)}: must be a Python file that registers shifts, networks, criteria, "
+        f"metrics or interventions; {reason}"
     )
 
 

@@ -432,12 +432,14 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--stream-snapshots ,",
     ),
     "_names_are_known": (
-        "shifts interventions network metrics",
+        "shifts interventions network criterion metrics",
         "--shifts noise,brightness",
         "--shifts shift",
         "--interventions none,mine",
         "--network my_net",
         "--network resnet,mlp",
+        "--criterion mine",
+        "--criterion movement,random",
         "--metrics mine",
         "--metrics weight_norm",
     ),
@@ -446,12 +448,12 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
     "_is_no_slip": ("data_root", "--data-root= --dataset mnist"),
 }
 
-#: Checks that no contradiction belongs to: some prepare values, and a study fills in a run's rounds
-#: and plugins, and how many classes its probe tasks have.
+#: Checks that no contradiction belongs to: some prepare values, a study fills in a run's rounds and
+#: plugins, and how many classes its probe tasks have, and one is about criteria of plugins.
 _NO_CONTRADICTION = {
     "_as_users_mean_it", "_unused_parameters_do_nothing", "_customary_rounds", "_code_of_plugins",
     "_as_many_as_tickets", "_versions_are_those_of_this_raylot", "_other_options_do_nothing",
-    "_probe_tasks_have_classes",
+    "_probe_tasks_have_classes", "_engine_measures_gradients",
 }  # fmt: skip
 
 
