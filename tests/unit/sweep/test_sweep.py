@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,10 @@ def test_a_widened_search_space_computes_only_what_is_new(tmp_path: Path, two_se
     after = _written(tmp_path)
     assert {path: after[path] for path in before} == before
     assert_same_tables(two_seeds, tmp_path)
+
+
+def test_a_sweep_notes_its_packages(two_seeds: Path) -> None:
+    assert f"torch=={version('torch')}" in (two_seeds / "environment.txt").read_text()
 
 
 def test_a_finished_sweep_starts_nothing(two_seeds: Path) -> None:
