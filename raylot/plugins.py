@@ -104,9 +104,17 @@ def intervention(name: str) -> Callable[[_InterventionT], _InterventionT]:
     """Registers an intervention, for ``--interventions``: a class, ``Class(options)``.
 
     The class is a subclass of `raylot.training.Intervention` (or a function that returns one) and
-    overrides the places of the training loop where it acts. raylot makes a new object for every
-    training, with the run's `raylot.config.InterventionOptions`, so it keeps no state from task to
-    task. raylot restores pruned weights after each of its methods. Its runs use the generic engine.
+    overrides the places of the training loop where it acts. raylot restores pruned weights after
+    each of its methods. Its runs use the generic engine.
+
+    raylot makes a new object for every training, with the run's
+    `raylot.config.InterventionOptions`. What it must remember from one task of a stream to the
+    next, as the ages of units, it returns from ``state_dict()`` (tensors, ints and floats by name)
+    and takes up in ``load_state_dict(state)``. raylot saves that state with the stream, so an
+    interrupted or longer stream goes on with it. Ticket streams begin without a state, and so does
+    every training of a ticket search or on a probe task, in which ``on_task_start`` and
+    ``on_task_end`` are not called. If a state holds anything else, or if ``state_dict`` has other
+    names or shapes than what was just loaded, that run fails with this reason.
     """
     return registry.registers("intervention", name, "options")
 

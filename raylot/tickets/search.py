@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +67,7 @@ class TicketSearch:
         key: RandomKey,
         *,
         prunable: Prunable = None,
-        intervention: Intervention | None = None,
+        make_intervention: Callable[[], Intervention | None] = lambda: None,
         initial: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Prepares a search.
@@ -79,7 +79,8 @@ class TicketSearch:
             options: how they are searched.
             key: decides all data orders and random masks.
             prunable: which weights are pruned; None: those of linear and convolution layers.
-            intervention: acts within every training, but not at its start and end.
+            make_intervention: makes what acts within a training, but not at its start and end;
+                called for every training, as the method may keep a state.
             initial: the network's state at the start of its life, for interventions.
 
         Raises:
@@ -105,7 +106,7 @@ class TicketSearch:
         self._prunable = prunable
         self._task = task
         self._key = key
-        self._intervention = intervention
+        self._make_intervention = make_intervention
         self.initial = initial
         self._snapshot = network.state_dict()
         self._starts: dict[int, dict[str, Tensor]] = {}
@@ -277,7 +278,7 @@ class TicketSearch:
             "task": self._task, "epochs": self.options.epochs,
             "batch_size": self.options.batch_size, "drop_last": self.options.drop_last,
             "optimizer": self.options, "masked": self.options.masked,
-            "intervention": self._intervention, "initial": self.initial,
+            "intervention": self._make_intervention(), "initial": self.initial,
         }  # fmt: skip
         return TrainingJob(network=network, key=key, **{**options, **changes})
 
