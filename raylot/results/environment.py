@@ -21,8 +21,11 @@ def record_environment(storage: Storage) -> None:
     """
     versions = (f"raylot {VERSION}", f"Python {platform.python_version()}", platform.platform())
     head = f"# {', '.join(versions)}"
-    packages = sorted({f"{one_line(d.name)}=={one_line(d.version)}" for d in distributions()})
-    part = [head, *packages]
+    found: dict[str, str] = {}
+    for package in distributions():  # in the order in which imports look for them
+        name = one_line(package.name)
+        found.setdefault(name.lower().replace("_", "-"), f"{name}=={one_line(package.version)}")
+    part = [head, *sorted(found.values())]
     before = (storage.read(ENVIRONMENT) or b"").decode(errors="replace").splitlines()
     if before[-len(part) :] == part:
         return
