@@ -68,10 +68,10 @@ def naming_fields(model: type[Options]) -> list[tuple[str, FieldInfo, str]]:
     ]
 
 
-class DataOptions(Options, title="data"):
-    """Options that choose the images."""
+class DataOptions(NamingOptions, title="data"):
+    """Options that choose the data set."""
 
-    dataset: Literal["digits", "mnist"] = option(
+    dataset: Annotated[str, OneOf("dataset")] = option(
         "digits", "data set: scikit-learn's 8x8 digits (embedded) or MNIST (needs data_root)",
         common=True, role="training",
     )  # fmt: skip
@@ -85,8 +85,8 @@ class DataOptions(Options, title="data"):
         role="where",
     )  # fmt: skip
     download: bool = option(
-        False, "download MNIST into data_root if it is not there; on the command line only, a "
-        "configuration file cannot ask for it", role="where",
+        False, "download the data set into data_root if it is not there; on the command line "
+        "only, a configuration file cannot ask for it", role="where",
     )  # fmt: skip
 
     @field_validator("data_root", mode="before")
@@ -130,8 +130,9 @@ class ShiftParameters(Options, title="shifts"):
         role="training", used_by=("rotation",),
     )  # fmt: skip
     classes_per_task: int = option(
-        2, "classes of each task", ge=2, le=10, off=2, role="training", used_by=("class_split",)
-    )
+        2, "classes of each task, at most the data set's", ge=2, off=2, role="training",
+        used_by=("class_split",),
+    )  # fmt: skip
     noise_step: float = option(
         0.02, "share of the pixels replaced by random values, times the task's number",
         gt=0, le=1, off=0.02, role="training", used_by=("noise",),
@@ -296,7 +297,7 @@ class ProbeOptions(Options):
     """How the units of a snapshot are observed: what metrics of plugins may depend on."""
 
     probe_size: int = option(
-        512, "training inputs of the new task on which activations are measured", ge=2, le=60000,
+        512, "training inputs of the new task on which activations are measured", ge=2,
         role="measurement",
     )  # fmt: skip
     dormant_threshold: float = option(

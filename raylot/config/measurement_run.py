@@ -11,7 +11,6 @@ from raylot.config.concepts import PlasticityOptions
 from raylot.config.options import option
 from raylot.config.runs import (
     KINDS_OF_CONCEPTS,
-    TRAINING_EXAMPLES,
     RunOnSnapshots,
     StreamRun,
     short_hash,
@@ -52,7 +51,7 @@ class MeasuringRun(RunOnSnapshots, PlasticityOptions):
 
     @model_validator(mode="after")
     def _probe_fits(self) -> Self:
-        examples = TRAINING_EXAMPLES[self.dataset]
+        examples = self.facts.training_examples
         if self.probe_size > examples:
             raise ValueError(
                 f"probe_size={self.probe_size}: must be at most {examples}, the training examples "

@@ -15,12 +15,13 @@ import torch
 from sklearn.datasets import load_digits
 from torchvision.datasets import MNIST
 
-from raylot.config import CLASS_SIZES, TRAINING_EXAMPLES, ShiftOptions, mnist_files
+from raylot.config import DataOptions, ShiftOptions
+from raylot.datasets import DATASETS, _idx
 from raylot.foundation.errors import OptionError
 from raylot.tasks import Task, load_dataset, make_task
-from raylot.tasks.datasets import from_arrays, to_arrays
+from raylot.tasks.datasets import packed, unpacked
 
-FILES = list(mnist_files.NAMES)
+FILES = list(_idx.NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,18 @@ def pairs(images: torch.Tensor, labels: torch.Tensor) -> Counter[tuple[bytes, in
     )
 
 
+def check_facts(name: str, task: Task) -> None:
+    """What is said of a data set without loading it is true of it."""
+    facts = DATASETS[name].facts(DataOptions(dataset=name))
+    assert facts.shape == task.input_shape
+    assert facts.classes == task.classes
+    assert facts.training_examples == len(task.train_labels)
+    assert list(facts.train_sizes) == torch.bincount(task.train_labels).tolist()
+    assert list(facts.test_sizes) == torch.bincount(task.test_labels).tolist()
+    assert facts.size == task.train_inputs.nbytes + task.test_inputs.nbytes
+    assert facts.largest == max(task.train_inputs.max(), task.test_inputs.max())
+
+
 # ------------------------------------------------------------------ digits
 
 
@@ -61,8 +74,7 @@ def test_digits_shapes_and_types(digits: Task) -> None:
     assert digits.train_labels.dtype == digits.test_labels.dtype == torch.int64
     assert digits.classes == 10
     assert digits.input_shape == (1, 8, 8)
-    assert TRAINING_EXAMPLES["digits"] == 1437
-    assert list(CLASS_SIZES["digits"]) == torch.bincount(digits.train_labels).tolist()
+    check_facts("digits", digits)
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -292,8 +304,7 @@ def test_mnist_shapes_and_types(mnist: Task) -> None:
     assert mnist.train_labels.dtype == mnist.test_labels.dtype == torch.int64
     assert (int(mnist.train_inputs.min()), int(mnist.train_inputs.max())) == (0, 255)
     assert mnist.classes == 10
-    assert TRAINING_EXAMPLES["mnist"] == 60000
-    assert list(CLASS_SIZES["mnist"]) == torch.bincount(mnist.train_labels).tolist()
+    check_facts("mnist", mnist)
 
 
 def test_mnist_labels(mnist: Task) -> None:
@@ -438,10 +449,11 @@ def test_a_download_of_what_is_there_needs_no_network(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dataset": "cifar"}, "dataset=cifar: must be one of digits, mnist"),
+        ({"dataset": "cifar"},
+         f"dataset=cifar: must be one of {', '.join(DATASETS)}; --plugin FILE.py adds others"),
         ({"scaling": "log"}, "scaling=log: must be one of raw, unit, standardize"),
     ],
-)
+)  # fmt: skip
 def test_unknown_names_are_refused(options: dict[str, str], message: str) -> None:
     assert refusal(lambda: load_dataset(**options)) == message  # type: ignore[arg-type]
 
@@ -459,10 +471,10 @@ def test_arrays_are_the_data_set_itself_and_may_be_read_only(
     recwarn: pytest.WarningsRecorder,
 ) -> None:
     dataset = load_dataset("digits")
-    arrays = to_arrays(dataset)
+    facts, arrays = packed(DataOptions())
     for array in arrays.values():
         array.flags.writeable = False
-    again = from_arrays(arrays)
+    again = unpacked((facts, arrays))
     assert again.train_inputs.data_ptr() == dataset.train_inputs.data_ptr()  # no copy
     assert all(torch.equal(getattr(again, name), getattr(dataset, name)) for name in arrays)
     assert again.classes == 10
