@@ -170,8 +170,8 @@ def _parser(
     )  # fmt: skip
     parser.add_argument(
         "--plugin", metavar="FILE.py", action="append",
-        help="file of Python that adds shifts, networks, metrics or interventions; may be given "
-        "several times; on the command line only, a configuration file cannot ask for it",
+        help="file of Python that adds data sets, shifts, networks, metrics or interventions; may "
+        "be given several times; on the command line only, a configuration file cannot ask for it",
     )  # fmt: skip
     parser.add_argument(
         "--dry-run", action="store_true",

@@ -86,6 +86,10 @@ class StreamRun(
         None, "what the run uses of plugins, as kind:name:code with a short hash of the plugin's "
         "code; filled in", off=None, role="training",
     )  # fmt: skip
+    data_digest: str | None = option(
+        None, "short hash of the data of npz, image_folder or a plugin's data set; filled in",
+        off=None, role="training",
+    )  # fmt: skip
     versions: str | None = option(
         None, "versions of what raylot computes, where a fix has raised them, as kind:name:number; "
         "filled in", off=None, role="training",
@@ -103,6 +107,16 @@ class StreamRun(
         So nothing can depend on them, and runs that differ in them alone are one run.
         """
         self.__dict__.update(unused_parameters(self.__dict__))
+        return self
+
+    @model_validator(mode="after")
+    def _data_are_those_of_before(self) -> Self:
+        if self.data_digest not in (None, self.facts.digest):
+            raise ValueError(
+                f"data_digest={self.data_digest}: must be that of the data of {self.dataset}, "
+                f"which have changed since and are {self.facts.digest} now"
+            )
+        self.__dict__["data_digest"] = self.facts.digest
         return self
 
     @field_validator("plugins")

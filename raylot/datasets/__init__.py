@@ -15,6 +15,7 @@ from raylot.datasets._base import DataSet as DataSet
 from raylot.datasets._base import Facts as Facts
 from raylot.datasets._base import Source as Source
 from raylot.datasets._base import Splits as Splits
+from raylot.datasets._base import sizes as sizes
 from raylot.foundation import registry
 from raylot.foundation.names import BUILT_IN
 
@@ -46,7 +47,8 @@ def facts_of(source: Source) -> Facts:
 
 def key_of(source: Source) -> str:
     """Returns a text that is the same for sources that name the same data."""
-    return json.dumps([source.dataset, str(source.data_root)])
+    names = "dataset", "data_root", "data_file", "image_size", "emnist_split"
+    return json.dumps([str(getattr(source, name)) for name in names])
 
 
 def remember(facts: Mapping[str, Facts]) -> None:

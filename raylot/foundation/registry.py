@@ -208,8 +208,8 @@ def _load_installed() -> None:
 
 def _must_be(origin: str, reason: str) -> str:
     return (
-        f"plugin={shown(origin)}: must be a Python file that registers shifts, networks, metrics "
-        f"or interventions; {reason}"
+        f"plugin={shown(origin)}: must be a Python file that registers data sets, shifts, "
+        f"networks, metrics or interventions; {reason}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +14,8 @@ import torch
 
 from raylot import datasets
 from raylot.config import DataOptions
-from raylot.foundation.errors import OptionError
+from raylot.datasets import sizes
+from raylot.foundation.errors import OptionError, shown
 from raylot.tasks.task import TENSORS, Task
 
 
@@ -23,24 +25,40 @@ def load_dataset(
     root: str | Path | None = None,
     scaling: str = "raw",
     download: bool = False,
+    file: str | Path | None = None,
+    image_size: int | None = None,
+    emnist_split: str = "balanced",
 ) -> Task:
     """Loads a named data set as a task.
 
     Args:
         dataset: ``"digits"``: scikit-learn's handwritten digits, 1,437 training and 360 test
-            images, 1x8x8, values 0-16; ``"mnist"``: 60,000 and 10,000 images, 1x28x28, 0-255.
-        root: the folder that holds MNIST in torchvision's layout; for ``"mnist"`` only.
+            images, 1x8x8, values 0-16; ``"mnist"``: 60,000 and 10,000 images, 1x28x28, 0-255;
+            ``"npz"``: your own arrays in ``file``; ``"image_folder"``: your own images in ``root``;
+            ``"fashion_mnist"``, ``"kmnist"``, ``"emnist"``, ``"cifar10"``, ``"cifar100"``,
+            ``"svhn"``: as torchvision has them; or a plugin's (`raylot.plugins.dataset`).
+        root: the folder that holds the data set in torchvision's layout, or
+            ``train/CLASS/*.png`` and ``test/CLASS/*.png`` of ``"image_folder"``.
         scaling: ``"raw"`` keeps the values, ``"unit"`` divides by the largest possible one,
-            ``"standardize"`` gives the training split mean 0 and standard deviation 1 (one mean
-            and deviation for all pixels; for MNIST the usual 0.1307 and 0.3081).
-        download: whether to download MNIST into root if it is not there.
+            ``"standardize"`` gives the training split mean 0 and standard deviation 1: one mean
+            and deviation for all pixels (for MNIST the usual 0.1307 and 0.3081), or one for each
+            channel or feature if there are several.
+        download: whether to download the data set into root if it is not there.
+        file: of numpy's format npz, with ``x_train``, ``y_train``, ``x_test`` and ``y_test``:
+            inputs uint8 or floating-point, ``n x height x width``, ``n x channels x height x
+            width``, ``n x height x width x channels`` (1 or 3) or ``n x features``; labels whole
+            numbers from 0.
+        image_size: height and width to which ``"image_folder"`` resizes.
+        emnist_split: ``"balanced"``, ``"letters"``, ``"digits"`` or ``"mnist"``.
 
     Raises:
-        OptionError: the data set or scaling is unknown, or root does not hold MNIST.
+        OptionError: an option is not accepted, or the data set is not there, or is no such data
+            set, or its inputs do not fit half of this machine's memory.
     """
     options = DataOptions.checked(
-        dataset=dataset, data_root=root, scaling=scaling, download=download
-    )
+        dataset=dataset, data_root=root, scaling=scaling, download=download, data_file=file,
+        image_size=image_size, emnist_split=emnist_split,
+    )  # fmt: skip
     return load(options)
 
 
@@ -64,6 +82,7 @@ def read(options: DataOptions) -> Task:
     facts = dataset.facts(options)
     key = (options.dataset, options.data_root, facts)
     if key not in _loaded:
+        _check_fits(options.dataset, facts)
         try:
             splits = dataset.load(options)
         except OSError as error:
@@ -71,6 +90,12 @@ def read(options: DataOptions) -> Task:
                 f"data_root={options.data_root}: must be a folder whose files can be read "
                 f"({error.strerror})"
             ) from None
+        for labels, known in ((splits[1], facts.train_sizes), (splits[3], facts.test_sizes)):
+            if sizes(labels, facts.classes) != known:
+                raise OptionError(
+                    f"dataset={options.dataset}: must have {shown(known)} examples of its classes, "
+                    f"not {shown(sizes(labels, facts.classes))}"
+                )
         for old in list(_loaded)[: 1 - _MOST_KEPT]:
             del _loaded[old]
         _loaded[key] = _task(dict(zip(TENSORS, splits, strict=True)), facts.classes)
@@ -80,6 +105,16 @@ def read(options: DataOptions) -> Task:
 #: The data sets that were loaded last.
 _loaded: dict[object, Task] = {}
 _MOST_KEPT = 3
+
+
+def _check_fits(name: str, facts: datasets.Facts) -> None:
+    """Refuses what a process and the copy that Ray's workers share could not hold together."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if facts.size > memory / 2:
+        raise OptionError(
+            f"dataset={name}: must fit half of this machine's memory, {memory / 2e9:.1f} GB; its "
+            f"inputs take {facts.size / 1e9:.1f} GB"
+        )
 
 
 def scaled(dataset: Task, options: DataOptions) -> Task:
