@@ -39,6 +39,8 @@ class Arrays:
         read: Callable[[str], np.ndarray],
     ) -> None:
         self._at, self._read, self._types, self._shapes = at, read, types, shapes
+        # Decided once for both splits: another size of test images is to be refused as such.
+        self._channels_are_last = self._has_channels_last(shapes["x_train"][1:])
         self.shape = self._input_shape("x_train")
         if (other := self._input_shape("x_test")) != self.shape:
             self._refuse(f"x_test must hold inputs of shape {self.shape}, as x_train, not {other}")
@@ -88,7 +90,7 @@ class Arrays:
             self._refuse(f"{name} must be of shape {_SHAPES}, not {self._shapes[name]}")
         if len(one) == 2:
             return 1, *one
-        if self._has_channels_last(one):
+        if self._channels_are_last and len(one) == 3:
             return one[2], one[0], one[1]
         return tuple(one)
 
@@ -98,7 +100,7 @@ class Arrays:
 
     def _inputs(self, name: str) -> np.ndarray:
         read = self._read(name)
-        if self._has_channels_last(read.shape[1:]):
+        if self._channels_are_last:
             read = np.moveaxis(read, -1, 1)
         kind = np.uint8 if read.dtype == np.uint8 else np.float32
         with np.errstate(over="ignore"):  # what becomes infinite is refused
