@@ -52,7 +52,8 @@ class MeasuringRun(RunOnSnapshots, PlasticityOptions):
     @model_validator(mode="after")
     def _probe_fits(self) -> Self:
         examples = self.facts.training_examples
-        if self.probe_size > examples:
+        is_used = "probe_size" in MEASURED_WITH[self.measured]
+        if is_used and self.probe_size > examples:
             raise ValueError(
                 f"probe_size={self.probe_size}: must be at most {examples}, the training examples "
                 f"of {self.dataset}"
