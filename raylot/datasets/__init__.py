@@ -1,8 +1,8 @@
 """Data sets, one file each, which is named like the data set.
 
 Each file's `DATASET` tells its facts, so that options can be checked and costs be counted before
-anything is loaded, and loads it as numpy arrays. Nothing here imports torch, but torchvision where
-a data set is downloaded or read by it.
+anything is loaded, and loads it as numpy arrays. Large libraries, numpy among them, are imported in
+functions alone, as the command line knows these facts before it needs any.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from raylot.datasets._base import DataSet as DataSet
 from raylot.datasets._base import Facts as Facts
 from raylot.datasets._base import Source as Source
 from raylot.datasets._base import Splits as Splits
-from raylot.datasets._base import sizes as sizes
 from raylot.foundation import registry
 from raylot.foundation.names import BUILT_IN
 

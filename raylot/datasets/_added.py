@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from raylot.datasets._arrays import arrays_in_memory, digest_of
 from raylot.datasets._base import DataSet, Facts, Source, Splits
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class AddedDataset(DataSet):
@@ -29,6 +30,8 @@ class AddedDataset(DataSet):
         return self._of(source)[1]
 
     def _of(self, source: Source) -> tuple[Facts, Splits]:
+        from raylot.datasets._arrays import arrays_in_memory, digest_of
+
         key = (source.data_root, source.data_file, source.image_size, source.emnist_split)
         if key not in self._loaded:
             arrays = arrays_in_memory(f"dataset={self._name}", self._read(source))

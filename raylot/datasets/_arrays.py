@@ -1,4 +1,4 @@
-"""Checks arrays of a user, and brings them into the form that tasks have."""
+"""Checks arrays of a user, and brings them into the form that tasks have; imports numpy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from raylot.datasets._base import Facts, Splits, sizes
+from raylot.datasets._base import Facts, Splits
 from raylot.foundation.errors import OptionError, shown
 
 #: Names of the four arrays in the order of `Splits`.
@@ -146,6 +146,11 @@ def arrays_in_memory(at: str, given: Iterable[object]) -> Arrays:
     shapes = {name: array.shape for name, array in arrays.items()}
     types = {name: array.dtype for name, array in arrays.items()}
     return Arrays(at, shapes, types, arrays.__getitem__)
+
+
+def sizes(labels: np.ndarray, classes: int) -> tuple[int, ...]:
+    """Returns how many labels each class has."""
+    return tuple(np.bincount(labels, minlength=classes).tolist())
 
 
 def digest_of(parts: Iterable[bytes | np.ndarray]) -> str:

@@ -1,17 +1,17 @@
-"""What every data set tells and does, without torch."""
+"""What every data set tells and does, without large libraries."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 #: Training inputs and labels, test inputs and labels; labels are int64.
-Splits = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+Splits: TypeAlias = "tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]"
 
 
 class Source(Protocol):
@@ -107,8 +107,3 @@ class DataSet:
             OptionError: a file cannot be read, or holds something else.
         """
         raise NotImplementedError
-
-
-def sizes(labels: Sequence[int] | np.ndarray, classes: int) -> tuple[int, ...]:
-    """Returns how many labels each class has."""
-    return tuple(np.bincount(np.asarray(labels), minlength=classes).tolist())

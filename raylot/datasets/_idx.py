@@ -9,13 +9,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from raylot.datasets._base import DataSet, Facts, Source, Splits
 from raylot.foundation.errors import OptionError
 from raylot.foundation.text import one_line
+
+if TYPE_CHECKING:
+    import numpy as np
 
 #: Images and labels of the training and of the test split.
 NAMES = tuple(
@@ -84,6 +85,8 @@ class IdxFiles(DataSet):
 
     def load(self, source: Source) -> Splits:
         """Reads the splits from the four files, which must be as published."""
+        import numpy as np
+
         folder, splits = _root_of(source) / self.folder, []
         for first, sizes in ((0, self.known.train_sizes), (2, self.known.test_sizes)):
             images = _idx(folder / self.names[first], (sum(sizes), *self.known.shape[1:]))
@@ -140,6 +143,8 @@ def _idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _content(path: Path) -> np.ndarray:
+    import numpy as np
+
     if path.exists():
         return np.fromfile(path, dtype=np.uint8)
     packed = path.with_name(f"{path.name}.gz")

@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from raylot.datasets._base import DataSet, Facts, Source, Splits
 from raylot.foundation.errors import OptionError
 from raylot.foundation.text import one_line
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class TorchvisionFiles(DataSet):
 
 def _arrays(files: Any) -> tuple[np.ndarray, np.ndarray]:
     """Returns images as ``examples x channels x height x width``, and labels."""
+    import numpy as np
+
     images, labels = files.data, getattr(files, "targets", None)
     labels = files.labels if labels is None else labels
     if images.shape[-1] == 3:

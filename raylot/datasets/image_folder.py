@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from raylot.datasets._arrays import digest_of
 from raylot.datasets._base import DataSet, Facts, Source, Splits
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.text import one_line
+
+if TYPE_CHECKING:
+    import numpy as np
 
 #: As torchvision reads them.
 _ENDINGS = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
@@ -37,6 +37,8 @@ class ImageFolder(DataSet):
         return _facts(root, source.image_size, state)
 
     def load(self, source: Source) -> Splits:
+        import numpy as np
+
         facts, root = self.facts(source), _root_of(source)
         parts: list[np.ndarray] = []
         for split, folders in _classes(root).items():
@@ -93,6 +95,8 @@ def _files(folders: list[Path]) -> Iterator[tuple[int, Path]]:
 @functools.lru_cache(16)
 def _facts(root: Path, image_size: int | None, state: tuple[int, ...]) -> Facts:
     """Looks through all files; the state tells whether they are still the same."""
+    from raylot.datasets._arrays import digest_of
+
     seen: dict[tuple[int, int], Path] = {}
     modes: set[str] = set()
     digests: list[bytes] = []
@@ -138,6 +142,7 @@ def _opened(path: Path) -> Any:
 
 
 def _values(image: Any, shape: tuple[int, ...]) -> np.ndarray:
+    import numpy as np
     from PIL import Image
 
     channels, height, width = shape

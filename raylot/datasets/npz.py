@@ -6,18 +6,16 @@ import functools
 import hashlib
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from raylot.datasets._arrays import NAMES, Arrays
 from raylot.datasets._base import DataSet, Facts, Source, Splits
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.text import one_line
 
-_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
+if TYPE_CHECKING:
+    import numpy as np
+
+    from raylot.datasets._arrays import Arrays
 
 
 class Npz(DataSet):
@@ -54,6 +52,11 @@ def _facts(path: Path, state: tuple[int, ...]) -> Facts:
 
 
 def _arrays(path: Path) -> Arrays:
+    from numpy.lib import format as npy
+
+    from raylot.datasets._arrays import NAMES, Arrays
+
+    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     headers: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
     try:
         with zipfile.ZipFile(path) as archive:
@@ -65,8 +68,7 @@ def _arrays(path: Path) -> Arrays:
                         f"{shown(', '.join(there) or 'nothing')}"
                     )
                 with archive.open(there[name]) as member:
-                    version = np.lib.format.read_magic(member)
-                    shape, _, kind = _HEADERS[version](member)
+                    shape, _, kind = readers[npy.read_magic(member)](member)
                     headers[name] = shape, kind
     except (OSError, zipfile.BadZipFile, ValueError, KeyError) as error:
         raise _unreadable(path, error) from None
@@ -76,6 +78,8 @@ def _arrays(path: Path) -> Arrays:
 
 
 def _read(path: Path, name: str) -> np.ndarray:
+    import numpy as np
+
     try:
         with np.load(path, allow_pickle=False) as file:
             array: np.ndarray = file[name]

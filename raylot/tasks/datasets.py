@@ -14,7 +14,7 @@ import torch
 
 from raylot import datasets
 from raylot.config import DataOptions
-from raylot.datasets import sizes
+from raylot.datasets._arrays import sizes
 from raylot.foundation.errors import OptionError, shown
 from raylot.tasks.task import TENSORS, Task
 
