@@ -53,7 +53,7 @@ class OnProbeTasks(RunOnStream, ProbeShiftOptions):
                 "the classes of each probe task"
             )
         self._check_shift("probe_shift", self.probe_shift)
-        self._check_classes("probe_classes", self.probe_classes)
+        self._check_classes("classes_per_task", self.probe_classes)
         return self
 
     @property

@@ -177,6 +177,11 @@ _WRONG: list[tuple[dict[str, Any], str]] = [
     ({"train_labels": _Y > 0}, "train_labels: must be whole numbers, not torch.bool; convert"),
     ({"divisor": 0}, "divisor=0: must not be 0"),
     ({"offset": math.nan}, "offset=nan: must be a finite number"),
+    ({"offset": (1, math.inf)}, "offset=(1, inf): must be a finite number"),
+    ({"divisor": (1, 0)}, "divisor=(1, 0): must not be 0"),
+    ({"divisor": (1, 2, 3)}, "divisor: must be one number, or one for each of the 2 channels, "),
+    ({"train_inputs": _X * 0 + 1e30, "divisor": (1, 1e-20)},
+     "divisor=(1, 1e-20): must leave train_inputs in "),
 ]  # fmt: skip
 
 
@@ -266,6 +271,14 @@ def test_scale_by_hand(offset: float, divisor: float, expected: list[float]) -> 
     assert scaled.dtype == torch.float32
     assert scaled.tolist() == [expected]
     assert images.tolist() == [[0, 8, 16]]
+
+
+def test_each_channel_is_scaled_by_itself_however_many_dimensions_lead() -> None:
+    images = torch.tensor([[[[0, 8]], [[16, 24]]]], dtype=torch.uint8)  # 1 x 2 x 1 x 2
+    labels = torch.tensor([0])
+    task = Task(images, labels, images, labels, 1, offset=(0, 16), divisor=(2, 8))
+    assert task.scale(images).tolist() == [[[[0, 4]], [[0, 1]]]]
+    assert task.scale(images.expand(5, 1, 2, 1, 2))[3].tolist() == [[[[0, 4]], [[0, 1]]]]
 
 
 def test_raw_keeps_the_values(digits: Task) -> None:
