@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from raylot.config.options import (
+    PLUGINS_ADD,
     OneOf,
     Options,
     accepted,
@@ -48,7 +49,7 @@ class NamingOptions(Options):
                 if (kind, word) in used or word in registry.names(kind):
                     continue
                 if registry.find(kind, word) is None:
-                    hint = "; ".join(["--plugin FILE.py adds others", *registry.broken()])
+                    hint = "; ".join([PLUGINS_ADD, *registry.broken()])
                     raise OptionError(f"{name}={shown(word)}: must be {accepted(field)}; {hint}")
         return self
 
@@ -72,9 +73,9 @@ class DataOptions(NamingOptions, title="data"):
     """Options that choose the data set."""
 
     dataset: Annotated[str, OneOf("dataset")] = option(
-        "digits", "data set: scikit-learn's 8x8 digits (embedded); npz: your own arrays "
-        "(data_file); image_folder: your own images (data_root); the others as torchvision keeps "
-        "them (data_root)", common=True, role="training",
+        "digits", "data set: scikit-learn's 8x8 digits (embedded), your own arrays (npz: "
+        "data_file), or in data_root your own images or one of torchvision's", common=True,
+        role="training",
     )  # fmt: skip
     scaling: Literal["raw", "unit", "standardize"] = option(
         "raw", "inputs as stored (0-16 for digits, 0-255 for other images), divided by their "
@@ -388,7 +389,7 @@ class SearchTaskOptions(Options, title="search task"):
     )  # fmt: skip
 
 
-class PruningOptions(Options):
+class PruningOptions(NamingOptions):
     """How a ticket is searched (iterative magnitude pruning)."""
 
     scope: Literal["layer", "global"] = option(
@@ -399,7 +400,7 @@ class PruningOptions(Options):
         "pruned weights are 0 for good, or stay at the value to which they are rewound",
         role="search",
     )
-    criterion: Literal["magnitude", "magnitude_increase", "movement", "random"] = option(
+    criterion: Annotated[str, OneOf("criterion")] = option(
         "magnitude", "what a weight's survival is ranked by: |w| after training, its increase, the "
         "distance |w - w0| it moved, or chance (Zhou et al. 2019)", off="magnitude", role="search",
     )  # fmt: skip
@@ -454,7 +455,7 @@ class TicketOptions(PruningOptions, title="tickets"):
     )  # fmt: skip
 
 
-class TicketSearchOptions(TrainingOptions, TicketOptions):
+class TicketSearchOptions(TicketOptions, TrainingOptions):
     """The whole search for the tickets of one snapshot at one sparsity."""
 
     sparsity: Sparsity = option(
@@ -476,6 +477,18 @@ class TicketSearchOptions(TrainingOptions, TicketOptions):
     @classmethod
     def _as_many_as_tickets(cls, value: int | None, info: Any) -> int | None:
         return info.data.get("tickets") if value is None else value
+
+    @model_validator(mode="after")
+    def _engine_measures_gradients(self) -> Self:
+        """Refuses the engine that lacks what a plugin's criterion needs."""
+        if self.engine == "fast":
+            added = registry.find("criterion", self.criterion)
+            if added is not None and added.gradients:
+                raise ValueError(
+                    "engine=fast: must be auto, generic or stacked with criterion "
+                    f"{self.criterion}, which needs mean gradients"
+                )
+        return self
 
     @property
     def round_count(self) -> int:

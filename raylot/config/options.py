@@ -107,6 +107,10 @@ def parse_search(value: Any) -> Any:
     return found
 
 
+#: How help and messages say that an option's names are not all there can be.
+PLUGINS_ADD = "--plugin FILE.py adds others"
+
+
 @dataclass(frozen=True)
 class OneOf:
     """In an option's annotation: it takes names of one kind, as ``shift``; plugins can add some."""

@@ -123,6 +123,11 @@ def _on_unknown(study: Study) -> Iterator[str]:
         yield "probe_tasks=0: how well snapshots learn unseen tasks will not be known"
     if not study.random_masks:
         yield "random_masks=0: whether tickets are better than chance will not be known"
+    elif study.random_density is not None:
+        yield (
+            f"random_density={study.random_density:g}: whether tickets are better than chance will "
+            "be known at that density alone (random_density=none: at every one)"
+        )
     elif study.random_masks < FEWEST_RANDOM_MASKS:
         yield (
             f"random_masks={study.random_masks}: which tickets win will not be known, as that "

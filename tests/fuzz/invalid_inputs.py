@@ -334,6 +334,11 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--batch-size 1000000 --drop-last=true",
         "--shifts stationary,class_split --classes-per-task 2 --batch-size 288 --drop-last",
     ),
+    "_a_batch_of_probe_tasks_is_left": (
+        "batch_size",
+        "--shifts stationary --probe-shift class_split --batch-size 300 --drop-last",
+        "--probe-shift class_split --drop-last --batch-size 288",
+    ),
     "_close_open_ranges": (
         "snapshots",
         "--tasks 5 --snapshots 5-:1",
@@ -427,7 +432,7 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--stream-snapshots ,",
     ),
     "_names_are_known": (
-        "dataset shifts interventions network metrics",
+        "dataset shifts interventions network criterion metrics",
         "--dataset mine",
         "--dataset mnist,digits",
         "--shifts noise,brightness",
@@ -435,6 +440,8 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--interventions none,mine",
         "--network my_net",
         "--network resnet,mlp",
+        "--criterion mine",
+        "--criterion movement,random",
         "--metrics mine",
         "--metrics weight_norm",
     ),
@@ -458,12 +465,13 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
     ),
 }
 
-#: Checks that no contradiction belongs to: some prepare values, and a study fills in a run's
-#: rounds, plugins and digest of the data, and how many classes its probe tasks have.
+#: Checks that no contradiction belongs to: some prepare values, a study fills in a run's rounds,
+#: plugins and digest of the data, and how many classes its probe tasks have, and one is about
+#: criteria of plugins.
 _NO_CONTRADICTION = {
     "_as_users_mean_it", "_unused_parameters_do_nothing", "_customary_rounds", "_code_of_plugins",
     "_as_many_as_tickets", "_versions_are_those_of_this_raylot", "_other_options_do_nothing",
-    "_probe_tasks_have_classes", "_data_are_those_of_before",
+    "_probe_tasks_have_classes", "_data_are_those_of_before", "_engine_measures_gradients",
 }  # fmt: skip
 
 
