@@ -1,4 +1,4 @@
-"""Decorators by which a user's file adds shifts, networks, criteria, metrics, interventions::
+"""Decorators by which a user's file adds data sets, shifts, networks, criteria, metrics, methods::
 
     from raylot import plugins
     from raylot.tasks import map_inputs
@@ -14,8 +14,9 @@ Importing this module imports neither torch nor Ray.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
+from raylot.datasets._added import AddedDataset
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.registry import Combine, Observed
@@ -26,7 +27,14 @@ from raylot.results.schemas import SCHEMAS
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from raylot.config import InterventionOptions, NetworkOptions, PlasticityOptions, ShiftOptions
+    from raylot.config import (
+        DataOptions,
+        InterventionOptions,
+        NetworkOptions,
+        PlasticityOptions,
+        ShiftOptions,
+    )
+    from raylot.datasets import Source
     from raylot.foundation.randomness import RandomKey
     from raylot.masks.context import PruningContext
     from raylot.networks.prunable import Prunable
@@ -34,6 +42,7 @@ if TYPE_CHECKING:
     from raylot.tasks import Task
     from raylot.training import Intervention
 
+_DatasetT = TypeVar("_DatasetT", bound="Callable[[DataOptions], Any]")
 _ShiftT = TypeVar("_ShiftT", bound="Callable[[Task, ShiftOptions, RandomKey, int], Task]")
 _NetworkT = TypeVar(
     "_NetworkT", bound="Callable[[tuple[int, ...], NetworkOptions, int], nn.Module]"
@@ -46,6 +55,37 @@ _MetricT = TypeVar(
     "| Callable[[LayerActivations, PlasticityOptions], float | Tensor] "
     "| Callable[[Tensor, PlasticityOptions], float | Tensor]",
 )
+
+
+def dataset(name: str) -> Callable[[_DatasetT], _DatasetT]:
+    """Registers a data set, for ``--dataset``: ``function(options)``.
+
+    The function gets the study's `raylot.config.DataOptions` (``options.data_root`` and
+    ``options.data_file`` say where files lie) and must depend on nothing else. It returns one of
+
+    - a `raylot.Task`;
+    - numpy arrays (or tensors) ``x_train, y_train, x_test, y_test``;
+    - two map-style ``torch.utils.data.Dataset``, training and test, of inputs and labels;
+    - two pandas frames, training and test, with a column ``label``; the other columns are features.
+
+    Inputs are uint8 or floating-point, ``n x height x width``, ``n x channels x height x width``,
+    ``n x height x width x channels`` (1 or 3) or ``n x features``; labels are whole numbers from 0,
+    and each class has an example in both splits. Options are checked with the data at hand, so the
+    function is called before anything trains: once, and its data go to all workers. The plugin's
+    code and a digest of the data are part of what a run is, so the function must return the same
+    data whenever it is called.
+    """
+
+    def stored(function: Callable[[DataOptions], Any]) -> AddedDataset:
+        return AddedDataset(name, lambda source: _read(name, function, source))
+
+    return registry.registers("dataset", name, "options", stored)
+
+
+def _read(name: str, function: Callable[[DataOptions], Any], source: Source) -> Sequence[Any]:
+    from raylot.tasks.own_data import arrays_of  # imports torch
+
+    return arrays_of(name, function, source)
 
 
 def shift(name: str) -> Callable[[_ShiftT], _ShiftT]:

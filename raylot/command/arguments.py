@@ -172,8 +172,9 @@ def _parser(
     )  # fmt: skip
     parser.add_argument(
         "--plugin", metavar="FILE.py", action="append",
-        help="file of Python that adds shifts, networks, criteria, metrics or interventions; may "
-        "be given several times; on the command line only, a configuration file cannot ask for it",
+        help="file of Python that adds data sets, shifts, networks, criteria, metrics or "
+        "interventions; may be given several times; on the command line only, a configuration "
+        "file cannot ask for it",
     )  # fmt: skip
     parser.add_argument(
         "--dry-run", action="store_true",

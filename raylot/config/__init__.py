@@ -17,8 +17,6 @@ from raylot.config.concepts import customary_rounds as customary_rounds
 from raylot.config.measurement_run import MeasurementRun as MeasurementRun
 from raylot.config.presets import PRESETS as PRESETS
 from raylot.config.probe_run import ProbeRun as ProbeRun
-from raylot.config.runs import CLASS_SIZES as CLASS_SIZES
-from raylot.config.runs import TRAINING_EXAMPLES as TRAINING_EXAMPLES
 from raylot.config.runs import SeedOptions as SeedOptions
 from raylot.config.runs import StreamRun as StreamRun
 from raylot.config.study import Study as Study

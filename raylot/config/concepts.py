@@ -69,35 +69,51 @@ def naming_fields(model: type[Options]) -> list[tuple[str, FieldInfo, str]]:
     ]
 
 
-class DataOptions(Options, title="data"):
-    """Options that choose the images."""
+class DataOptions(NamingOptions, title="data"):
+    """Options that choose the data set."""
 
-    dataset: Literal["digits", "mnist"] = option(
-        "digits", "data set: scikit-learn's 8x8 digits (embedded) or MNIST (needs data_root)",
-        common=True, role="training",
+    dataset: Annotated[str, OneOf("dataset")] = option(
+        "digits", "data set: scikit-learn's 8x8 digits (embedded), your own arrays (npz: "
+        "data_file), or in data_root your own images or one of torchvision's", common=True,
+        role="training",
     )  # fmt: skip
     scaling: Literal["raw", "unit", "standardize"] = option(
-        "raw", "inputs as stored (0-16 for digits, 0-255 for mnist), divided by their maximum, or "
-        "with the training split's mean 0 and standard deviation 1", role="training",
+        "raw", "inputs as stored (0-16 for digits, 0-255 for other images), divided by their "
+        "maximum, or with the training split's mean 0 and standard deviation 1, of each channel or "
+        "feature if there are several", role="training",
     )  # fmt: skip
     data_root: Path | None = option(
-        None, "folder that holds MNIST in torchvision's layout (MNIST/raw/...)",
-        accepts="a folder that holds MNIST/raw/train-images-idx3-ubyte and its three siblings",
+        None, "folder that holds the data set in torchvision's layout (MNIST/raw/...), or "
+        "train/CLASS/*.png and test/CLASS/*.png of image_folder",
+        accepts="a folder that holds MNIST/raw/train-images-idx3-ubyte and its three siblings, "
+        "another data set in torchvision's layout, or train/CLASS/*.png and test/CLASS/*.png",
         role="where",
     )  # fmt: skip
+    data_file: Path | None = option(
+        None, "file with the arrays x_train, y_train, x_test and y_test; its content is part of "
+        "what a run is, its path is not", accepts="a file of numpy's format npz",
+        off=None, role="where", used_by=("npz",),
+    )  # fmt: skip
+    image_size: int | None = option(
+        None, "height and width to which images are resized", ge=1, le=4096, off=None,
+        role="training", used_by=("image_folder",),
+    )  # fmt: skip
+    emnist_split: Literal["balanced", "letters", "digits", "mnist"] = option(
+        "balanced", "which of its splits", off="balanced", role="training", used_by=("emnist",)
+    )
     download: bool = option(
-        False, "download MNIST into data_root if it is not there; on the command line only, a "
-        "configuration file cannot ask for it", role="where",
+        False, "download the data set into data_root if it is not there; on the command line "
+        "only, a configuration file cannot ask for it", role="where",
     )  # fmt: skip
 
-    @field_validator("data_root", mode="before")
+    @field_validator("data_root", "data_file", mode="before")
     @classmethod
     def _is_no_slip(cls, value: Any, info: Any) -> Any:
         """Refuses slips: an empty text, as of an unset shell variable, would be the working folder.
 
-        A `Path` to a folder that exists is always accepted.
+        A `Path` to a folder or file that exists is always accepted.
         """
-        if isinstance(value, Path) and os.path.isdir(value):  # noqa: PTH112 - it never raises
+        if isinstance(value, Path) and os.path.exists(value):  # noqa: PTH110 - it never raises
             return value
         text = str(value) if isinstance(value, str | Path) else None
         if text is not None and (reason := why_refused(text, with_uris=False)):
@@ -105,7 +121,7 @@ class DataOptions(Options, title="data"):
             raise ValueError(f"must be {what} ({reason})")
         return value
 
-    @field_validator("data_root")
+    @field_validator("data_root", "data_file")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         """A trial works in a folder of its own, where a relative path would lead elsewhere."""
@@ -131,8 +147,9 @@ class ShiftParameters(Options, title="shifts"):
         role="training", used_by=("rotation",),
     )  # fmt: skip
     classes_per_task: int = option(
-        2, "classes of each task", ge=2, le=10, off=2, role="training", used_by=("class_split",)
-    )
+        2, "classes of each task, at most the data set's", ge=2, off=2, role="training",
+        used_by=("class_split",),
+    )  # fmt: skip
     noise_step: float = option(
         0.02, "share of the pixels replaced by random values, times the task's number",
         gt=0, le=1, off=0.02, role="training", used_by=("noise",),
@@ -297,7 +314,7 @@ class ProbeOptions(Options):
     """How the units of a snapshot are observed: what metrics of plugins may depend on."""
 
     probe_size: int = option(
-        512, "training inputs of the new task on which activations are measured", ge=2, le=60000,
+        512, "training inputs of the new task on which activations are measured", ge=2,
         role="measurement",
     )  # fmt: skip
     dormant_threshold: float = option(
@@ -559,6 +576,7 @@ def customary_probe_shift(shifts: Sequence[str]) -> str:
 
 #: Option that chooses one of several -> the model that declares what these use.
 PARAMETERS: dict[str, type[Options]] = {
+    "dataset": DataOptions,
     "shift": ShiftParameters,
     "network": NetworkOptions,
     "intervention": InterventionParameters,
@@ -574,7 +592,7 @@ DOSED = ("shift", "intervention")
 
 @functools.cache
 def parameters(kind: str) -> tuple[str, ...]:
-    """The parameters of a kind of choice, ``shift``, ``network``, ``intervention`` or
+    """The parameters of a kind of choice: ``dataset``, ``shift``, ``network``, ``intervention`` or
     ``optimizer``."""
     declared = PARAMETERS[kind].model_fields
     return tuple(name for name, field in declared.items() if is_parameter(field))
@@ -582,7 +600,7 @@ def parameters(kind: str) -> tuple[str, ...]:
 
 @functools.cache
 def parameters_used(kind: str, name: str) -> tuple[str, ...]:
-    """The parameters that a shift, network, intervention or optimizer uses.
+    """The parameters that a data set, shift, network, intervention or optimizer uses.
 
     A plugin's may read every parameter of its kind.
     """
@@ -595,7 +613,7 @@ def unused_parameters(choices: Mapping[Any, Any]) -> Mapping[str, Any]:
     """Maps each parameter that no choice uses to its default.
 
     Args:
-        choices: the chosen shift, network, intervention and optimizer, by their kind.
+        choices: the chosen data set, shift, network, intervention and optimizer, by their kind.
     """
     return _unused(tuple(choices[kind] for kind in CHOICES))
 

@@ -11,7 +11,6 @@ from raylot.config.concepts import PlasticityOptions
 from raylot.config.options import option
 from raylot.config.runs import (
     KINDS_OF_CONCEPTS,
-    TRAINING_EXAMPLES,
     RunOnSnapshots,
     StreamRun,
     short_hash,
@@ -52,8 +51,9 @@ class MeasuringRun(RunOnSnapshots, PlasticityOptions):
 
     @model_validator(mode="after")
     def _probe_fits(self) -> Self:
-        examples = TRAINING_EXAMPLES[self.dataset]
-        if self.probe_size > examples:
+        examples = self.facts.training_examples
+        is_used = "probe_size" in MEASURED_WITH[self.measured]
+        if is_used and self.probe_size > examples:
             raise ValueError(
                 f"probe_size={self.probe_size}: must be at most {examples}, the training examples "
                 f"of {self.dataset}"

@@ -21,7 +21,7 @@ class OnProbeTasks(RunOnStream, ProbeShiftOptions):
 
     probe_classes: int | None = option(
         None, "classes of each probe task that class_split makes; none given: as many as the "
-        "stream's tasks have", ge=2, le=10, off=None, role="measurement",
+        "stream's tasks have", ge=2, off=None, role="measurement",
     )  # fmt: skip
 
     @property
@@ -52,6 +52,8 @@ class OnProbeTasks(RunOnStream, ProbeShiftOptions):
                 f"classes_per_task={self.classes_per_task}: must be at least {self.probe_classes}, "
                 "the classes of each probe task"
             )
+        self._check_shift("probe_shift", self.probe_shift)
+        self._check_classes("classes_per_task", self.probe_classes)
         return self
 
     @model_validator(mode="after")

@@ -29,24 +29,15 @@ from raylot.config.concepts import (
 from raylot.config.doses import labelled
 from raylot.config.options import Options, is_marked, option, role_of
 from raylot.config.stream_steps import stream_steps
+from raylot.datasets import Facts, facts_of
 from raylot.foundation import registry
 from raylot.foundation.science import versions_of
-
-#: Pixels of each image.
-PIXELS = {"digits": 8 * 8, "mnist": 28 * 28}
-#: Training examples of each class, known without loading the data set.
-CLASS_SIZES = {
-    "digits": (142, 146, 142, 146, 145, 145, 145, 143, 139, 144),
-    "mnist": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
-}
-#: Training examples of each data set.
-TRAINING_EXAMPLES = {dataset: sum(sizes) for dataset, sizes in CLASS_SIZES.items()}
 
 #: Options that only judge what a run has found.
 VERDICTS = {n for n, f in TicketOptions.model_fields.items() if role_of(f) == "verdict"}
 
 #: Options that name what computes a run: a fix in it raises its version.
-KINDS_OF_CONCEPTS = ("shift", "network", "intervention", "optimizer", "criterion")
+KINDS_OF_CONCEPTS = ("dataset", "shift", "network", "intervention", "optimizer", "criterion")
 
 
 def concepts_of(kind: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -95,6 +86,10 @@ class StreamRun(
         None, "what the run uses of plugins, as kind:name:code with a short hash of the plugin's "
         "code; filled in", off=None, role="training",
     )  # fmt: skip
+    data_digest: str | None = option(
+        None, "short hash of the data of npz, image_folder or a plugin's data set; filled in",
+        off=None, role="training",
+    )  # fmt: skip
     versions: str | None = option(
         None, "versions of what raylot computes, where a fix has raised them, as kind:name:number; "
         "filled in", off=None, role="training",
@@ -114,6 +109,16 @@ class StreamRun(
         self.__dict__.update(unused_parameters(self.__dict__))
         return self
 
+    @model_validator(mode="after")
+    def _data_are_those_of_before(self) -> Self:
+        if self.data_digest not in (None, self.facts.digest):
+            raise ValueError(
+                f"data_digest={self.data_digest}: must be that of the data of {self.dataset}, "
+                f"which have changed since and are {self.facts.digest} now"
+            )
+        self.__dict__["data_digest"] = self.facts.digest
+        return self
+
     @field_validator("plugins")
     @classmethod
     def _code_of_plugins(cls, value: str | None, info: Any) -> str | None:
@@ -125,13 +130,39 @@ class StreamRun(
 
     @model_validator(mode="after")
     def _pixels_are_permuted(self) -> Self:
-        pixels = PIXELS[self.dataset]
+        pixels = self.facts.pixels
         if self.shift == "permuted_pixels" and round(self.fraction * pixels) < 2:
             raise ValueError(
                 f"fraction={self.fraction:g}: must be at least {1.5 / pixels:.2g}, so that 2 of "
                 f"the {pixels} pixels of {self.dataset} change places"
             )
         return self
+
+    @model_validator(mode="after")
+    def _data_set_has_what_tasks_and_network_need(self) -> Self:
+        self._check_shift("shift", self.shift)
+        if self.shift == "class_split":
+            self._check_classes("classes_per_task", self.classes_per_task)
+        if self.network in ("lenet", "vgg", "resnet") and len(self.facts.shape) != 3:
+            raise ValueError(
+                f"network={self.network}: must be mlp for inputs of shape {self.facts.shape}; "
+                f"{self.network} accepts images, (channels, height, width)"
+            )
+        return self
+
+    def _check_shift(self, option: str, shift: str | None) -> None:
+        if shift == "rotation" and len(self.facts.shape) < 2:
+            raise ValueError(
+                f"{option}={shift}: must be another shift for inputs of shape {self.facts.shape}; "
+                "rotation accepts images, (..., height, width)"
+            )
+
+    def _check_classes(self, option: str, asked: int | None) -> None:
+        if (asked or 0) > self.facts.classes:
+            raise ValueError(
+                f"{option}={asked}: must be at most {self.facts.classes}, the classes of "
+                f"{self.dataset}"
+            )
 
     @model_validator(mode="after")
     def _engine_applies(self) -> Self:
@@ -188,6 +219,11 @@ class StreamRun(
             )
         return self
 
+    @functools.cached_property
+    def facts(self) -> Facts:
+        """What is known of the data set."""
+        return facts_of(self)
+
     @property
     def stream(self) -> StreamRun:
         """The stream run that this run stands on: itself."""
@@ -225,9 +261,9 @@ class StreamRun(
 
     def steps_on_task_of(self, shift: str, classes_per_task: int) -> int:
         """Steps of one training on a task of a shift; with class_split on average."""
-        examples = TRAINING_EXAMPLES[self.dataset]
+        examples = self.facts.training_examples
         if shift == "class_split":
-            examples = examples * classes_per_task // len(CLASS_SIZES[self.dataset])
+            examples = examples * classes_per_task // self.facts.classes
         return self._steps_on(examples)
 
     @property
@@ -245,8 +281,8 @@ class StreamRun(
 
     def _fewest_examples(self, shift: str, classes_per_task: int) -> int:
         if shift == "class_split":
-            return sum(sorted(CLASS_SIZES[self.dataset])[:classes_per_task])
-        return TRAINING_EXAMPLES[self.dataset]
+            return sum(sorted(self.facts.train_sizes)[:classes_per_task])
+        return self.facts.training_examples
 
     @property
     def training_steps(self) -> int:

@@ -33,9 +33,11 @@ def _files(folder: str) -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in files))
 
 
-#: Names of what is built in, by kind; plugins add to them. Each shift, network, intervention and
-#: criterion is named like its file, so that a new file needs no entry here; nothing is imported.
+#: Names of what is built in, by kind; plugins add to them. Each data set, shift, network,
+#: intervention and criterion is named like its file, so that a new file needs no entry here;
+#: nothing is imported.
 BUILT_IN: dict[str, tuple[str, ...]] = {
+    "dataset": _files("datasets"),
     "shift": _files("tasks/shifts"),
     "network": _files("networks/architectures"),
     "intervention": ("none", *_files("interventions")),

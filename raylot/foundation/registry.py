@@ -237,8 +237,8 @@ def _load_installed() -> None:
 
 def _must_be(origin: str, reason: str) -> str:
     return (
-        f"plugin={shown(origin)}: must be a Python file that registers shifts, networks, criteria, "
-        f"metrics or interventions; {reason}"
+        f"plugin={shown(origin)}: must be a Python file that registers data sets, shifts, "
+        f"networks, criteria, metrics or interventions; {reason}"
     )
 
 

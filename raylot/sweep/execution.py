@@ -16,6 +16,7 @@ from ray import tune
 from raylot import results
 from raylot.config import StreamRun, SweepOptions
 from raylot.config.doses import in_file_names
+from raylot.datasets import key_of
 from raylot.foundation import registry
 from raylot.foundation.text import one_line
 from raylot.results.integrity import Damage, ended_runs, inspect, mend
@@ -26,7 +27,7 @@ from raylot.sweep.loggers import loggers
 from raylot.sweep.space import split
 from raylot.sweep.stage import Stage
 from raylot.sweep.tensorboard import TensorBoard
-from raylot.tasks.datasets import read, to_arrays
+from raylot.tasks.datasets import packed
 from raylot.terminal.preliminary import AnswerSoFar
 from raylot.terminal.progress import STARTING_WORKERS, Progress
 from raylot.trials import ray_internals
@@ -253,13 +254,11 @@ class Execution:
         trainable = TRAINABLES[runs[0].kind]
         shared, points = split(runs, set(self.searched))
         # Loaded here alone: each node's workers share one copy in Ray's object store.
-        datasets = {
-            name: to_arrays(read(run)) for name, run in {run.dataset: run for run in runs}.items()
-        }
+        shared_data = {key: packed(run) for key, run in {key_of(run): run for run in runs}.items()}
         texts = registry.texts(run.plugins for run in runs)
         resources = {"cpu": self.options.cpus_per_trial, "gpu": self.options.gpus_per_trial}
         trained = tune.with_resources(
-            tune.with_parameters(trainable, datasets=datasets, plugin_texts=texts), resources
+            tune.with_parameters(trainable, shared_data=shared_data, plugin_texts=texts), resources
         )
         trained.__qualname__ = trainable.__name__  # Ray names actors by it: else all are the same
         space = {

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Collection, Iterable, Iterator
 
 from torch import Tensor, nn
 
 from raylot import networks
-from raylot.config import NetworkOptions, StreamRun
+from raylot.config import DataOptions, NetworkOptions, StreamRun
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
@@ -20,7 +19,8 @@ from raylot.training import check_network
 
 #: Options that decide whether a network can be trained.
 _DECISIVE = (
-    *NetworkOptions.model_fields, "dataset", "shift", "classes_per_task", "batch_size", "drop_last",
+    *NetworkOptions.model_fields, *DataOptions.model_fields, "shift", "classes_per_task",
+    "batch_size", "drop_last",
 )  # fmt: skip
 
 
@@ -91,5 +91,9 @@ def _sizes(dataset: Task, run: StreamRun) -> Collection[int]:
     """Returns the possible numbers of training examples; a plugin's shift may make others."""
     if run.shift != "class_split":
         return {len(dataset.train_labels)}
-    counts = dataset.train_labels.bincount(minlength=dataset.classes).tolist()
-    return sorted({sum(some) for some in itertools.combinations(counts, run.classes_per_task)})
+    # sums[k] has bit n set if some k classes have n examples together.
+    sums = [1] + [0] * run.classes_per_task
+    for count in dataset.train_labels.bincount(minlength=dataset.classes).tolist():
+        for k in range(run.classes_per_task, 0, -1):
+            sums[k] |= sums[k - 1] << count
+    return [n for n, bit in enumerate(reversed(f"{sums[-1]:b}")) if bit == "1"]

@@ -18,7 +18,8 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import track
 
-from raylot.config import PlasticityOptions, StreamRun, Study, mnist_files
+from raylot import datasets
+from raylot.config import PlasticityOptions, StreamRun, Study
 from raylot.config.concepts import ProbeTaskOptions
 from raylot.config.runs import VERDICTS
 from raylot.foundation import registry
@@ -186,7 +187,7 @@ class Sweep:
             stages = zip(self.stages, work, strict=True)
             counts = [f"{len(left)} {stage.name}" for stage, left in stages if left]
             return f"Nothing is left to train; runs without training: {', '.join(counts)}."
-        if self.study.download and self.study.dataset != "digits":
+        if self.study.download and datasets.find(self.study.dataset).can_download:
             return "Not predicted: the data set might have to be downloaded."
         if self.study.gpus_per_trial:
             return "Not predicted: trials run on GPUs, and here only this machine's CPU is tried."
@@ -230,12 +231,12 @@ class Sweep:
         Raises:
             OptionError: they are not.
         """
-        mnist_files.check_there(self.study)  # before torch is imported
+        datasets.find(self.study.dataset).check_there(self.study)  # before torch is imported
         from raylot.sweep.plugin_networks import check_plugin_networks
-        from raylot.tasks import datasets
+        from raylot.tasks.datasets import check_available
         from raylot.training import check_engine
 
-        datasets.check_available(self.study)
+        check_available(self.study)
         streams = self.stages[0].runs
         said = [*remarks(self.study, streams), *check_engine(self.study.engine)]
         return [*said, *check_plugin_networks(streams)]

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import math
+import os
 import warnings
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from raylot.config import DataOptions, mnist_files
-from raylot.foundation.errors import OptionError
-from raylot.foundation.text import one_line
+from raylot import datasets
+from raylot.config import DataOptions
+from raylot.datasets._arrays import sizes
+from raylot.foundation.errors import OptionError, shown
 from raylot.tasks.task import TENSORS, Task
 
 
@@ -27,24 +25,40 @@ def load_dataset(
     root: str | Path | None = None,
     scaling: str = "raw",
     download: bool = False,
+    file: str | Path | None = None,
+    image_size: int | None = None,
+    emnist_split: str = "balanced",
 ) -> Task:
     """Loads a named data set as a task.
 
     Args:
         dataset: ``"digits"``: scikit-learn's handwritten digits, 1,437 training and 360 test
-            images, 1x8x8, values 0-16; ``"mnist"``: 60,000 and 10,000 images, 1x28x28, 0-255.
-        root: the folder that holds MNIST in torchvision's layout; for ``"mnist"`` only.
+            images, 1x8x8, values 0-16; ``"mnist"``: 60,000 and 10,000 images, 1x28x28, 0-255;
+            ``"npz"``: your own arrays in ``file``; ``"image_folder"``: your own images in ``root``;
+            ``"fashion_mnist"``, ``"kmnist"``, ``"emnist"``, ``"cifar10"``, ``"cifar100"``,
+            ``"svhn"``: as torchvision has them; or a plugin's (`raylot.plugins.dataset`).
+        root: the folder that holds the data set in torchvision's layout, or
+            ``train/CLASS/*.png`` and ``test/CLASS/*.png`` of ``"image_folder"``.
         scaling: ``"raw"`` keeps the values, ``"unit"`` divides by the largest possible one,
-            ``"standardize"`` gives the training split mean 0 and standard deviation 1 (one mean
-            and deviation for all pixels; for MNIST the usual 0.1307 and 0.3081).
-        download: whether to download MNIST into root if it is not there.
+            ``"standardize"`` gives the training split mean 0 and standard deviation 1: one mean
+            and deviation for all pixels (for MNIST the usual 0.1307 and 0.3081), or one for each
+            channel or feature if there are several.
+        download: whether to download the data set into root if it is not there.
+        file: of numpy's format npz, with ``x_train``, ``y_train``, ``x_test`` and ``y_test``:
+            inputs uint8 or floating-point, ``n x height x width``, ``n x channels x height x
+            width``, ``n x height x width x channels`` (1 or 3) or ``n x features``; labels whole
+            numbers from 0.
+        image_size: height and width to which ``"image_folder"`` resizes.
+        emnist_split: ``"balanced"``, ``"letters"``, ``"digits"`` or ``"mnist"``.
 
     Raises:
-        OptionError: the data set or scaling is unknown, or root does not hold MNIST.
+        OptionError: an option is not accepted, or the data set is not there, or is no such data
+            set, or its inputs do not fit half of this machine's memory.
     """
     options = DataOptions.checked(
-        dataset=dataset, data_root=root, scaling=scaling, download=download
-    )
+        dataset=dataset, data_root=root, scaling=scaling, download=download, data_file=file,
+        image_size=image_size, emnist_split=emnist_split,
+    )  # fmt: skip
     return load(options)
 
 
@@ -56,40 +70,110 @@ def load(options: DataOptions) -> Task:
 def read(options: DataOptions) -> Task:
     """Loads the data set that options name, with its values as stored.
 
+    A data set is kept, so that to load it again is the same tensors.
+
     Raises:
         OptionError: the data set is not there.
     """
-    check_available(options)
-    splits = _digits() if options.dataset == "digits" else _mnist(str(options.data_root))
-    return Task(*splits, classes=10)
+    dataset = datasets.find(options.dataset)
+    dataset.check_there(options)
+    if options.download:
+        dataset.download(options)
+    facts = dataset.facts(options)
+    key = (options.dataset, options.data_root, facts)
+    if key not in _loaded:
+        _check_fits(options.dataset, facts)
+        try:
+            splits = dataset.load(options)
+        except OSError as error:
+            raise OptionError(
+                f"data_root={options.data_root}: must be a folder whose files can be read "
+                f"({error.strerror})"
+            ) from None
+        for labels, known in ((splits[1], facts.train_sizes), (splits[3], facts.test_sizes)):
+            if sizes(labels, facts.classes) != known:
+                raise OptionError(
+                    f"dataset={options.dataset}: must have {shown(known)} examples of its classes, "
+                    f"not {shown(sizes(labels, facts.classes))}"
+                )
+        for old in list(_loaded)[: 1 - _MOST_KEPT]:
+            del _loaded[old]
+        _loaded[key] = _task(dict(zip(TENSORS, splits, strict=True)), facts.classes)
+    return _loaded[key]
+
+
+#: The data sets that were loaded last.
+_loaded: dict[object, Task] = {}
+_MOST_KEPT = 3
+
+
+def _check_fits(name: str, facts: datasets.Facts) -> None:
+    """Refuses what a process and the copy that Ray's workers share could not hold together."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if facts.size > memory / 2:
+        raise OptionError(
+            f"dataset={name}: must fit half of this machine's memory, {memory / 2e9:.1f} GB; its "
+            f"inputs take {facts.size / 1e9:.1f} GB"
+        )
 
 
 def scaled(dataset: Task, options: DataOptions) -> Task:
     """Gives a data set that `read` returned the scaling that options name."""
     if options.scaling == "unit":
-        return replace(dataset, divisor=float(_LARGEST[options.dataset]))
+        return replace(dataset, divisor=float(_largest(dataset, options)))
     if options.scaling == "standardize":
-        # Counts of each value give exact results without a copy of the images as floats.
-        counts = torch.bincount(dataset.train_inputs.flatten(), minlength=256).to(torch.float64)
-        values = torch.arange(len(counts), dtype=torch.float64, device=counts.device)
-        mean = (counts @ values) / counts.sum()
-        variance = (counts @ (values - mean).square()) / counts.sum()
-        return replace(dataset, offset=float(mean), divisor=float(variance.sqrt()))
+        channels = dataset.train_inputs.unbind(1)
+        moments = [_moments(channel) for channel in channels]
+        if len(moments) == 1:
+            offset, divisor = moments[0]
+            return replace(dataset, offset=offset, divisor=divisor)
+        # A channel that is always the same tells nothing, and becomes 0.
+        offsets, divisors = zip(*moments, strict=True)
+        return replace(dataset, offset=offsets, divisor=tuple(one or 1.0 for one in divisors))
     return dataset
 
 
-def to_arrays(dataset: Task) -> dict[str, np.ndarray]:
-    """Returns a data set's tensors as arrays, for `from_arrays`."""
-    return {name: getattr(dataset, name).numpy() for name in TENSORS}
+def _moments(values: torch.Tensor) -> tuple[float, float]:
+    """Returns mean and standard deviation."""
+    if values.is_floating_point():
+        exact = values.to(torch.float64)
+        return float(exact.mean()), float(exact.std(correction=0))
+    # Counts of each value give exact results without a copy of the images as floats.
+    counts = torch.bincount(values.flatten(), minlength=256).to(torch.float64)
+    numbers = torch.arange(len(counts), dtype=torch.float64, device=counts.device)
+    mean = (counts @ numbers) / counts.sum()
+    variance = (counts @ (numbers - mean).square()) / counts.sum()
+    return float(mean), float(variance.sqrt())
 
 
-def from_arrays(arrays: Mapping[str, np.ndarray]) -> Task:
-    """Undoes `to_arrays` without copying; the arrays may be read-only."""
+def _largest(dataset: Task, options: DataOptions) -> float:
+    known = datasets.facts_of(options).largest
+    return float(dataset.train_inputs.abs().max()) if known is None else known
+
+
+#: A data set as processes share it: what is known of it, and its arrays.
+Shared = tuple[datasets.Facts, dict[str, np.ndarray]]
+
+
+def packed(options: DataOptions) -> Shared:
+    """Loads the data set that options name, for `unpacked` in another process."""
+    dataset = read(options)
+    arrays = {name: getattr(dataset, name).numpy() for name in TENSORS}
+    return datasets.facts_of(options), arrays
+
+
+def unpacked(shared: Shared) -> Task:
+    """Returns the data set that `packed` returned, without copying; arrays may be read-only."""
+    facts, arrays = shared
+    return _task(arrays, facts.classes)
+
+
+def _task(arrays: Mapping[str, np.ndarray], classes: int) -> Task:
     with warnings.catch_warnings():
         # PyTorch has no read-only tensors; nothing writes into a task.
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         tensors: Any = {name: torch.from_numpy(arrays[name]) for name in TENSORS}
-    return Task(**tensors, classes=10)
+    return Task(**tensors, classes=classes)
 
 
 def check_available(options: DataOptions) -> None:
@@ -98,86 +182,4 @@ def check_available(options: DataOptions) -> None:
     Raises:
         OptionError: the data set cannot be loaded.
     """
-    mnist_files.check_there(options)
-    if options.dataset != "mnist":
-        return
-    root = Path(str(options.data_root))
-    if options.download:
-        _download_mnist(root)
-    try:
-        _mnist(str(root))
-    except OSError as error:
-        raise OptionError(
-            f"data_root={root}: must be a folder whose files can be read ({error.strerror})"
-        ) from None
-
-
-#: Training images and labels, test images and labels.
-_Splits = tuple[Tensor, Tensor, Tensor, Tensor]
-
-#: Largest possible value of an input.
-_LARGEST = {"digits": 16, "mnist": 255}
-
-
-@functools.cache
-def _digits() -> _Splits:
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    loaded: Any = load_digits()
-    images = torch.from_numpy(loaded.images.astype("uint8")).unsqueeze(1)
-    labels = torch.from_numpy(loaded.target.astype("int64"))
-    train, test = train_test_split(
-        range(len(labels)), test_size=360, random_state=0, stratify=loaded.target
-    )
-    return images[train], labels[train], images[test], labels[test]
-
-
-def _download_mnist(root: Path) -> None:
-    """Downloads MNIST into a data root, if it is not there; leaves no empty folders if it fails."""
-    from torchvision.datasets import MNIST
-
-    folder = mnist_files.folder_of(root)
-    made: list[Path] = []
-    # torchvision's constructor would also read the pickles that old versions left there.
-    files = MNIST.__new__(MNIST)
-    files.root = str(root)
-    try:
-        made += [each for each in (folder, *folder.parents) if not each.exists()]
-        files.download()
-    except (RuntimeError, OSError) as error:
-        with suppress(OSError):  # folders that hold a downloaded file stay
-            for each in made:
-                each.rmdir()
-        raise OptionError(
-            f"download=True: MNIST could not be downloaded into {root} "
-            f"({one_line(error)}); put its four files into {folder}"
-        ) from None
-
-
-@functools.cache
-def _mnist(root: str) -> _Splits:
-    """Reads the splits from the four files of the MNIST database, which must be as published."""
-    paths = [mnist_files.folder_of(Path(root)) / name for name in mnist_files.NAMES]
-    splits = []
-    for (images_path, labels_path), examples in ((paths[:2], 60000), (paths[2:], 10000)):
-        images = _idx(images_path, (examples, 28, 28))
-        labels = _idx(labels_path, (examples,))
-        if labels.max() > 9:
-            raise OptionError(f"{labels_path}: must hold labels from 0 to 9, not {labels.max()}")
-        splits += [images.unsqueeze(1), labels.to(torch.int64)]
-    return splits[0], splits[1], splits[2], splits[3]
-
-
-def _idx(path: Path, shape: tuple[int, ...]) -> Tensor:
-    """Reads an idx file: two zeros, type, dimensions, sizes (big-endian), then the values."""
-    content = np.fromfile(path, dtype=np.uint8)
-    size = 4 * (1 + len(shape))
-    header = [int(number) for number in content[: len(content[:size]) // 4 * 4].view(">u4")]
-    expected = [0x800 + len(shape), *shape]
-    if header != expected or len(content) != size + math.prod(shape):
-        raise OptionError(
-            f"{path}: must begin with the numbers {expected} and be {size + math.prod(shape)} "
-            f"bytes long, not {header} and {len(content)}; remove it and give download=True"
-        )
-    return torch.from_numpy(content[size:].reshape(shape))
+    read(options)

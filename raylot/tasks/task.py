@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
@@ -20,6 +21,9 @@ TENSORS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
 _FLOATS = (torch.float16, torch.float32, torch.float64)
 _WIDER = {torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: torch.float64}
 
+#: A number for all inputs, or one for each channel.
+Scale = float | tuple[float, ...]
+
 _LARGEST_FLOAT = torch.finfo(torch.float32).max
 
 
@@ -36,8 +40,9 @@ class Task:
         test_inputs: as train_inputs, in the same shape but for the number of examples.
         test_labels: as train_labels.
         classes: number of classes, at least 1.
-        offset: subtracted from inputs when they are scaled.
-        divisor: inputs are then divided by it; not 0.
+        offset: subtracted from inputs when they are scaled; one number, or one for each channel,
+            which is each entry of an input's first dimension.
+        divisor: inputs are then divided by it, in the same way; not 0.
 
     Raises:
         OptionError: one of these does not fit; the line names it.
@@ -48,8 +53,8 @@ class Task:
     test_inputs: Tensor
     test_labels: Tensor
     classes: int
-    offset: float = 0.0
-    divisor: float = 1.0
+    offset: Scale = 0.0
+    divisor: Scale = 1.0
 
     def __post_init__(self) -> None:
         for name in TENSORS:
@@ -60,11 +65,7 @@ class Task:
         if not _is_a(Integral, self.classes) or self.classes < 1:
             raise OptionError(f"classes={shown(self.classes)}: must be a whole number, at least 1")
         for name in ("offset", "divisor"):
-            value = getattr(self, name)
-            if not _is_a(Real, value) or not abs(value) <= _LARGEST_FLOAT:
-                raise OptionError(f"{name}={shown(value)}: must be a finite number, as float32")
-        if self.divisor == 0:
-            raise OptionError("divisor=0: must not be 0")
+            self._check_scale(name, getattr(self, name))
         for split in ("train", "test"):
             inputs = getattr(self, f"{split}_inputs")
             _check_split(split, inputs, getattr(self, f"{split}_labels"), int(self.classes))
@@ -76,6 +77,19 @@ class Task:
                 f"{tuple(self.test_inputs.shape[1:])}"
             )
 
+    def _check_scale(self, name: str, value: object) -> None:
+        numbers = value if isinstance(value, tuple) else (value,)
+        if not all(_is_a(Real, one) and abs(one) <= _LARGEST_FLOAT for one in numbers):
+            raise OptionError(f"{name}={shown(value)}: must be a finite number, as float32")
+        channels = self.input_shape[:1]
+        if isinstance(value, tuple) and (len(value),) != channels:
+            raise OptionError(
+                f"{name}: must be one number, or one for each of the {channels[0]} channels, not "
+                f"{len(value)}"
+            )
+        if name == "divisor" and 0 in numbers:
+            raise OptionError(f"divisor={shown(value)}: must not be 0")
+
     def _check_scaled(self, split: str, inputs: Tensor) -> None:
         """Refuses inputs that are not finite, before or after scaling."""
         # One pass finds NaN too; isfinite would take 25 times as long.
@@ -85,7 +99,8 @@ class Task:
             raise OptionError(
                 f"{split}_inputs: must be finite as float32, not in [{least}, {most}]"
             )
-        if not bool(self.scale(extremes).isfinite().all()):
+        corners = extremes.view(2, *[1] * len(self.input_shape))
+        if not bool(self.scale(corners).isfinite().all()):
             raise OptionError(
                 f"divisor={shown(self.divisor)}: must leave {split}_inputs in [{least}, {most}], "
                 f"less offset={shown(self.offset)}, finite as float32"
@@ -98,11 +113,30 @@ class Task:
         )
 
     def scale(self, inputs: Tensor) -> Tensor:
-        """Returns inputs as the network sees them: ``(inputs - offset) / divisor`` as float32."""
+        """Returns inputs as the network sees them: ``(inputs - offset) / divisor`` as float32.
+
+        Args:
+            inputs: ``... x input_shape``, or with sides of 1 in their place.
+        """
         scaled = inputs.to(torch.float32)
+        offset, divisor = self._scales
         if self.offset:
-            scaled = scaled - self.offset
-        return scaled / self.divisor if self.divisor != 1 else scaled
+            scaled = scaled - offset
+        return scaled / divisor if self.divisor != 1 else scaled
+
+    @functools.cached_property
+    def _scales(self) -> tuple[float | Tensor, float | Tensor]:
+        """Offset and divisor: numbers, or tensors with a number for each channel."""
+        sides = [1] * (len(self.input_shape) - 1)
+        offset, divisor = (
+            torch.tensor(value, dtype=torch.float32, device=self.train_inputs.device).view(
+                -1, *sides
+            )
+            if isinstance(value, tuple)
+            else value
+            for value in (self.offset, self.divisor)
+        )
+        return offset, divisor
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
-import numpy as np
 import ray
 import torch
 from ray import tune
 from torch import Tensor, nn
 
-from raylot import plasticity, results
+from raylot import datasets, plasticity, results
 from raylot.config import PlasticityOptions, StreamRun
 from raylot.foundation import registry
 from raylot.foundation.randomness import RandomKey
@@ -26,7 +25,7 @@ from raylot.results.manifest import Manifest
 from raylot.storage import OutOfReachError, Storage, checksum
 from raylot.storage.checksum import DamagedFileError
 from raylot.tasks import Task
-from raylot.tasks.datasets import from_arrays, load, scaled
+from raylot.tasks.datasets import Shared, load, scaled, unpacked
 from raylot.training import TrainingResult
 from raylot.trials import ray_internals
 from raylot.trials.computer import computer
@@ -104,20 +103,21 @@ class RunTrainable(tune.Trainable):
     def setup(
         self,
         config: dict[str, Any],
-        datasets: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+        shared_data: Mapping[str, Shared] | None = None,
         plugin_texts: Sequence[Mapping[str, str]] = (),
     ) -> None:
         """Prepares for the first run.
 
         Args:
             config: see the class.
-            datasets: by name, from `raylot.tasks.datasets.to_arrays`; others are loaded.
+            shared_data: data sets, by `raylot.datasets.key_of`; others are loaded.
             plugin_texts: the plugins that runs use, from `raylot.foundation.registry.texts`.
         """
         registry.install(plugin_texts)
         computer()  # before anybody changes the code that this process has loaded
         torch.set_num_threads(1)
-        self._shared = {name: from_arrays(d) for name, d in (datasets or {}).items()}
+        datasets.remember({key: facts for key, (facts, _) in (shared_data or {}).items()})
+        self._shared = {key: unpacked(each) for key, each in (shared_data or {}).items()}
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -295,7 +295,7 @@ class RunTrainable(tune.Trainable):
     def dataset(self, scaling: str | None = None) -> Task:
         """Returns the run's data set on its device, with its own scaling or another."""
         options = self.run.model_copy(update={"scaling": scaling}) if scaling else self.run
-        shared = self._shared.get(options.dataset)
+        shared = self._shared.get(datasets.key_of(options))
         dataset = load(options) if shared is None else scaled(shared, options)
         return dataset.to(self.device)
 

@@ -432,7 +432,9 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--stream-snapshots ,",
     ),
     "_names_are_known": (
-        "shifts interventions network criterion metrics",
+        "dataset shifts interventions network criterion metrics",
+        "--dataset mine",
+        "--dataset mnist,digits",
         "--shifts noise,brightness",
         "--shifts shift",
         "--interventions none,mine",
@@ -444,16 +446,32 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--metrics weight_norm",
     ),
     "_each_measured_once": ("metrics", "--metrics ,", "--metrics=", "--metrics mine,mine"),
-    "_absolute": ("data_root", "--data-root ~no_such_user_at_all/x --dataset mnist"),
-    "_is_no_slip": ("data_root", "--data-root= --dataset mnist"),
+    "_absolute": (
+        "data_root data_file",
+        "--data-root ~no_such_user_at_all/x --dataset mnist",
+        "--data-file ~no_such_user_at_all/x --dataset npz",
+    ),
+    "_is_no_slip": (
+        "data_root data_file",
+        "--data-root= --dataset mnist",
+        "--data-file= --dataset npz",
+    ),
+    "_data_set_has_what_tasks_and_network_need": (
+        "classes_per_task",
+        "--shifts class_split --classes-per-task 11",
+        "--shifts stationary,class_split --classes-per-task 99",
+        "--probe-shift class_split --classes-per-task 11",
+        "--dataset emnist --emnist-split letters --shifts class_split --classes-per-task 27",
+    ),
 }
 
-#: Checks that no contradiction belongs to: some prepare values, a study fills in a run's rounds and
-#: plugins, and how many classes its probe tasks have, and one is about criteria of plugins.
+#: Checks that no contradiction belongs to: some prepare values, a study fills in a run's rounds,
+#: plugins and digest of the data, and how many classes its probe tasks have, and one is about
+#: criteria of plugins.
 _NO_CONTRADICTION = {
     "_as_users_mean_it", "_unused_parameters_do_nothing", "_customary_rounds", "_code_of_plugins",
     "_as_many_as_tickets", "_versions_are_those_of_this_raylot", "_other_options_do_nothing",
-    "_probe_tasks_have_classes", "_engine_measures_gradients",
+    "_probe_tasks_have_classes", "_data_are_those_of_before", "_engine_measures_gradients",
 }  # fmt: skip
 
 

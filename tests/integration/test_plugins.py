@@ -37,7 +37,7 @@ _LESS = [
 
 def _run(folder: Path, *extra: str) -> subprocess.CompletedProcess[str]:
     """README's command in the folder of the plugins, with one plugin more and less to do."""
-    (words,) = [words for words in readme.commands() if "--plugin" in words]
+    (words,) = [words for words in readme.commands() if "dim.py" in words]
     more = ["--plugin", "more.py", "--metrics", "saturated,brightest"]
     command = [sys.executable, "-m", "raylot", *words, *_LESS, *more, *extra]
     return subprocess.run(
@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder outside the package with the plugins and the results of a sweep over them."""
     folder = tmp_path_factory.mktemp("own")
     files = readme.write_plugins(folder)
-    assert len(files) == 5
+    assert len(files) == 6
     assert all(len(file.read_text().splitlines()) < 20 for file in files)
     (folder / "more.py").write_text(_MORE)
     done = _run(folder, "--shifts", "dim,broken,stationary")

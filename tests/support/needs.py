@@ -1,4 +1,4 @@
-"""What some tests need and not every machine has: MNIST, Chromium, a GPU, rights.
+"""What some tests need and not every machine has: (Fashion-)MNIST, Chromium, a GPU, rights.
 
 A test without it is skipped, and pytest's last line says how to have it. Where the environment
 variable ``RAYLOT_SKIP_NOTHING`` is set, as in CI, the test fails instead.
@@ -25,6 +25,7 @@ _MNIST_HELP = (
     "MNIST (set RAYLOT_MNIST to the folder that holds MNIST/raw/train-images-idx3-ubyte and its "
     "three siblings, or run the tests once with a network that reaches torchvision's mirrors)"
 )
+_FASHION_HELP = "Fashion-MNIST (Debian: apt-get install dataset-fashion-mnist)"
 _BROWSER_HELP = (
     "Chromium or Chrome (Debian: apt-get install chromium; RAYLOT_CHROMIUM can name the program)"
 )
@@ -60,6 +61,12 @@ def mnist_root() -> Path:
         if _holds_mnist(root):
             return root
     skip_without(_MNIST_HELP)
+
+
+def fashion_mnist() -> Path:
+    """The folder in which Debian's package keeps the four gzipped files of Fashion-MNIST."""
+    folder = Path("/usr/share/datasets/fashion-mnist")
+    return folder if folder.is_dir() else skip_without(_FASHION_HELP)
 
 
 def _holds_mnist(root: Path) -> bool:

@@ -57,7 +57,7 @@ def test_only_the_fast_engine_imports_numba() -> None:
 
 
 def test_the_light_folders_load_neither_ray_nor_torch() -> None:
-    heavy = set(import_graph.FLOORS[3:10]) | {"trials", "sweep", "__main__"}
+    heavy = set(import_graph.FLOORS[4:11]) | {"trials", "sweep", "__main__"}
     light = set(import_graph.FLOORS) - heavy
     modules = sorted(module for module in _GRAPH if import_graph.floor(module) in light)
     code = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,17 +12,18 @@ from torch import Tensor
 from raylot.config import ShiftOptions
 from raylot.foundation.randomness import RandomKey
 from raylot.tasks.shifts._permutation import permutation_index
-from raylot.tasks.task import Task, map_inputs
+from raylot.tasks.task import Scale, Task
 
 
 def make(dataset: Task, options: ShiftOptions, key: RandomKey, t: int) -> Task:
     """Permutes ``round(fraction * pixels)`` random pixels at random (Goodfellow et al. 2014).
 
     Each task draws anew which pixels, and how. As in any permutation, some may keep their place.
+    A pixel of a colour image moves with all its channels.
     """
     if t == 0 and options.first_task_identity:
         return dataset
-    pixels = math.prod(dataset.input_shape)
+    pixels = math.prod(dataset.input_shape[-2:])
     shuffled = key.child("pixels", t).generator().permutation(pixels)
     chosen = shuffled[: round(options.fraction * pixels)]
     permutation = np.arange(pixels)
@@ -33,20 +35,34 @@ def permute_pixels(task: Task, permutation: Tensor | np.ndarray) -> Task:
     """Reorders the pixels of every image: new pixel i is old pixel ``permutation[i]``.
 
     Args:
-        task: images of any shape; they are permuted as if flattened, and keep their shape.
+        task: images, ``... x height x width``, whose channels are permuted alike, or ``features``;
+            they keep their shape.
         permutation: ``pixels``, each of 0 ... pixels - 1 once.
 
     Raises:
         ValueError: ``permutation`` is not of this kind.
     """
-    index = permutation_index(permutation, math.prod(task.input_shape), task.train_inputs.device)
+    places = task.input_shape[-2:]
+    index = permutation_index(permutation, math.prod(places), task.train_inputs.device)
 
     def permuted(images: Tensor) -> Tensor:
-        flat = images.flatten(1)
+        flat = images.flatten(-len(places))
         if images.device.type == "cpu":  # numpy is several times as fast here
-            taken = torch.from_numpy(flat.numpy().take(index.numpy(), axis=1))
+            taken = torch.from_numpy(flat.numpy().take(index.numpy(), axis=-1))
         else:
-            taken = flat[:, index]
+            taken = flat[..., index]
         return taken.view(images.shape)
 
-    return map_inputs(task, permuted)
+    def along(scale: Scale) -> Scale:
+        """Features are channels too: each takes its own scale along."""
+        if isinstance(scale, tuple) and len(task.input_shape) == 1:
+            return tuple(scale[i] for i in index.tolist())
+        return scale
+
+    return replace(
+        task,
+        train_inputs=permuted(task.train_inputs),
+        test_inputs=permuted(task.test_inputs),
+        offset=along(task.offset),
+        divisor=along(task.divisor),
+    )

@@ -60,6 +60,7 @@ def are_sparse(task: Task) -> bool:
     return (
         task.train_inputs.dtype == task.test_inputs.dtype == torch.uint8
         and task.offset == 0
+        and not isinstance(task.divisor, tuple)
         and task.train_inputs[0].numel() <= MOST_PIXELS
         and nonzero_inputs(task.train_inputs) is not None
         and nonzero_inputs(task.test_inputs) is not None

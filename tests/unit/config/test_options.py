@@ -279,7 +279,8 @@ def test_identity_holds_json_values() -> None:
 
 ROLES = {
     "training": """
-        dataset scaling shift shifts fraction first_task_identity rotation_range classes_per_task
+        dataset scaling image_size emnist_split data_digest shift shifts fraction
+        first_task_identity rotation_range classes_per_task
         noise_step period gradual intervention interventions l2_strength shrink perturb
         perturb_every redo_threshold redo_interval network hidden width norm optimizer lr momentum
         weight_decay epochs batch_size drop_last carry_optimizer seed seeds search plugins
@@ -297,8 +298,9 @@ ROLES = {
         plastic_task plastic_scaling plastic_density""",
     "verdict": "tolerance",
     "where": """
-        data_root download device engine storage name address cpus_per_trial gpus_per_trial
-        max_concurrent max_failures save_interval storage_patience node_patience logger""",
+        data_root data_file download device engine storage name address cpus_per_trial
+        gpus_per_trial max_concurrent max_failures save_interval storage_patience node_patience
+        logger""",
 }
 
 

@@ -134,6 +134,10 @@ CHANGED: dict[str, Any] = {
     "search_task": "probe",
     "probe_shift": "rotation",
     "probe_classes": 3,
+    "emnist_split": "letters",
+    "image_size": None,  # see tests/unit/datasets/test_image_folder.py
+    "data_digest": None,
+    "data_file": None,
     "data_root": None,
     "device": None,
     "engine": None,
@@ -147,6 +151,7 @@ _PERTURBED = {"intervention": "shrink_and_perturb"}
 USED_WITH: dict[str, dict[str, Any]] = {
     "probe_shift": {"search_task": "probe"},
     "probe_classes": {"search_task": "probe", "probe_shift": "class_split"},
+    "emnist_split": {"dataset": "emnist"},
     "rotation_range": {"shift": "rotation"},
     "classes_per_task": {"shift": "class_split"},
     "noise_step": {"shift": "noise"},

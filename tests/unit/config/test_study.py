@@ -298,7 +298,7 @@ def test_no_two_concepts_share_an_option_name() -> None:
 
 def test_a_study_holds_every_option_of_its_runs() -> None:
     searched = {"seed", "shift", "intervention", "task", "sparsity", "subnetwork", "ticket"}
-    filled_in = {"plugins", "versions", "probe_classes"}
+    filled_in = {"plugins", "versions", "data_digest", "probe_classes"}
     assert {*TicketStreamRun.model_fields} - {*Study.model_fields} == searched | filled_in
 
 

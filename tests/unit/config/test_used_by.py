@@ -1,8 +1,11 @@
-"""Each shift, network, intervention and optimizer reads the parameters it is declared to use."""
+"""Each data set, shift, network, intervention and optimizer reads the parameters that it is
+declared to use."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -12,10 +15,13 @@ from torch import nn
 from raylot import interventions, networks, tasks
 from raylot.config import OptimizerOptions, StreamRun
 from raylot.config.concepts import PARAMETERS, parameters, parameters_used
+from raylot.datasets import DATASETS
+from raylot.foundation.errors import OptionError
 from raylot.foundation.names import BUILT_IN
 from raylot.foundation.randomness import RandomKey
 from raylot.tasks import datasets
 from raylot.training.generic import build_optimizer
+from tests.unit.datasets.own_files import write_images, write_npz
 
 #: Built-in names by kind.
 NAMES = BUILT_IN | {"optimizer": get_args(OptimizerOptions.model_fields["optimizer"].annotation)}
@@ -38,8 +44,15 @@ def _make_tasks(options: Any) -> None:
         tasks.make_task(datasets.load(StreamRun()), options, 0, t)
 
 
+def _look_at_data(options: Any) -> None:
+    dataset = DATASETS[options.dataset]
+    dataset.facts(options)
+    dataset.load(options)
+
+
 #: Kind -> what builds the chosen one.
 BUILD: dict[str, Callable[[Any], object]] = {
+    "dataset": _look_at_data,
     "shift": _make_tasks,
     "network": lambda options: networks.build(options, (1, 8, 8), 10, RandomKey((0,))),
     "intervention": interventions.make,
@@ -50,11 +63,19 @@ BUILD: dict[str, Callable[[Any], object]] = {
 @pytest.mark.parametrize(
     ("kind", "name"), [(kind, name) for kind in PARAMETERS for name in NAMES[kind]]
 )
-def test_what_is_built_reads_the_parameters_that_it_uses(kind: str, name: str) -> None:
+def test_what_is_built_reads_the_parameters_that_it_uses(
+    kind: str, name: str, tmp_path: Path
+) -> None:
     """Apart from ``period``, which repeats the tasks of any shift (the stationary one's anyway),
     and ``gradual``, which mixes any two."""
-    recorded = Recorded(StreamRun(**{kind: name}))
-    BUILD[kind](recorded)
+    given: dict[str, Any] = {"data_root": tmp_path}
+    if name == "npz":
+        given["data_file"] = write_npz(tmp_path / "own.npz")
+    if name == "image_folder":
+        write_images(tmp_path)
+    recorded = Recorded(StreamRun(**{kind: name}, **given))
+    with suppress(OptionError, OSError):  # where a data set is not there
+        BUILD[kind](recorded)
     used, apart = {*parameters_used(kind, name)}, {"period", "gradual"}
     assert recorded.read & {*parameters(kind)} - apart == used - apart
     assert used & apart == (apart if kind == "shift" and name != "stationary" else set())

@@ -637,8 +637,8 @@ def test_a_file_that_is_no_plugin_is_told_in_one_line(
     with pytest.raises(OptionError) as caught:
         plugins.load(path)
     assert str(caught.value) == (
-        f"plugin={path}: must be a Python file that registers shifts, networks, criteria, "
-        f"metrics or interventions; {reason}"
+        f"plugin={path}: must be a Python file that registers data sets, shifts, networks, "
+        f"criteria, metrics or interventions; {reason}"
     )
     assert registry.texts(["shift:mine:0"]) == []
 

@@ -15,12 +15,13 @@ import torch
 from sklearn.datasets import load_digits
 from torchvision.datasets import MNIST
 
-from raylot.config import CLASS_SIZES, TRAINING_EXAMPLES, ShiftOptions, mnist_files
+from raylot.config import DataOptions, ShiftOptions
+from raylot.datasets import DATASETS, _idx
 from raylot.foundation.errors import OptionError
 from raylot.tasks import Task, load_dataset, make_task
-from raylot.tasks.datasets import from_arrays, to_arrays
+from raylot.tasks.datasets import packed, unpacked
 
-FILES = list(mnist_files.NAMES)
+FILES = list(_idx.NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,18 @@ def pairs(images: torch.Tensor, labels: torch.Tensor) -> Counter[tuple[bytes, in
     )
 
 
+def check_facts(name: str, task: Task) -> None:
+    """What is said of a data set without loading it is true of it."""
+    facts = DATASETS[name].facts(DataOptions(dataset=name))
+    assert facts.shape == task.input_shape
+    assert facts.classes == task.classes
+    assert facts.training_examples == len(task.train_labels)
+    assert list(facts.train_sizes) == torch.bincount(task.train_labels).tolist()
+    assert list(facts.test_sizes) == torch.bincount(task.test_labels).tolist()
+    assert facts.size == task.train_inputs.nbytes + task.test_inputs.nbytes
+    assert facts.largest == max(task.train_inputs.max(), task.test_inputs.max())
+
+
 # ------------------------------------------------------------------ digits
 
 
@@ -61,8 +74,7 @@ def test_digits_shapes_and_types(digits: Task) -> None:
     assert digits.train_labels.dtype == digits.test_labels.dtype == torch.int64
     assert digits.classes == 10
     assert digits.input_shape == (1, 8, 8)
-    assert TRAINING_EXAMPLES["digits"] == 1437
-    assert list(CLASS_SIZES["digits"]) == torch.bincount(digits.train_labels).tolist()
+    check_facts("digits", digits)
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -165,6 +177,11 @@ _WRONG: list[tuple[dict[str, Any], str]] = [
     ({"train_labels": _Y > 0}, "train_labels: must be whole numbers, not torch.bool; convert"),
     ({"divisor": 0}, "divisor=0: must not be 0"),
     ({"offset": math.nan}, "offset=nan: must be a finite number"),
+    ({"offset": (1, math.inf)}, "offset=(1, inf): must be a finite number"),
+    ({"divisor": (1, 0)}, "divisor=(1, 0): must not be 0"),
+    ({"divisor": (1, 2, 3)}, "divisor: must be one number, or one for each of the 2 channels, "),
+    ({"train_inputs": _X * 0 + 1e30, "divisor": (1, 1e-20)},
+     "divisor=(1, 1e-20): must leave train_inputs in "),
 ]  # fmt: skip
 
 
@@ -256,6 +273,14 @@ def test_scale_by_hand(offset: float, divisor: float, expected: list[float]) -> 
     assert images.tolist() == [[0, 8, 16]]
 
 
+def test_each_channel_is_scaled_by_itself_however_many_dimensions_lead() -> None:
+    images = torch.tensor([[[[0, 8]], [[16, 24]]]], dtype=torch.uint8)  # 1 x 2 x 1 x 2
+    labels = torch.tensor([0])
+    task = Task(images, labels, images, labels, 1, offset=(0, 16), divisor=(2, 8))
+    assert task.scale(images).tolist() == [[[[0, 4]], [[0, 1]]]]
+    assert task.scale(images.expand(5, 1, 2, 1, 2))[3].tolist() == [[[[0, 4]], [[0, 1]]]]
+
+
 def test_raw_keeps_the_values(digits: Task) -> None:
     scaled = digits.scale(digits.train_inputs)
     assert scaled.dtype == torch.float32
@@ -292,8 +317,7 @@ def test_mnist_shapes_and_types(mnist: Task) -> None:
     assert mnist.train_labels.dtype == mnist.test_labels.dtype == torch.int64
     assert (int(mnist.train_inputs.min()), int(mnist.train_inputs.max())) == (0, 255)
     assert mnist.classes == 10
-    assert TRAINING_EXAMPLES["mnist"] == 60000
-    assert list(CLASS_SIZES["mnist"]) == torch.bincount(mnist.train_labels).tolist()
+    check_facts("mnist", mnist)
 
 
 def test_mnist_labels(mnist: Task) -> None:
@@ -438,10 +462,11 @@ def test_a_download_of_what_is_there_needs_no_network(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dataset": "cifar"}, "dataset=cifar: must be one of digits, mnist"),
+        ({"dataset": "cifar"},
+         f"dataset=cifar: must be one of {', '.join(DATASETS)}; --plugin FILE.py adds others"),
         ({"scaling": "log"}, "scaling=log: must be one of raw, unit, standardize"),
     ],
-)
+)  # fmt: skip
 def test_unknown_names_are_refused(options: dict[str, str], message: str) -> None:
     assert refusal(lambda: load_dataset(**options)) == message  # type: ignore[arg-type]
 
@@ -459,10 +484,10 @@ def test_arrays_are_the_data_set_itself_and_may_be_read_only(
     recwarn: pytest.WarningsRecorder,
 ) -> None:
     dataset = load_dataset("digits")
-    arrays = to_arrays(dataset)
+    facts, arrays = packed(DataOptions())
     for array in arrays.values():
         array.flags.writeable = False
-    again = from_arrays(arrays)
+    again = unpacked((facts, arrays))
     assert again.train_inputs.data_ptr() == dataset.train_inputs.data_ptr()  # no copy
     assert all(torch.equal(getattr(again, name), getattr(dataset, name)) for name in arrays)
     assert again.classes == 10

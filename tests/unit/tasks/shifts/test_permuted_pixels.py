@@ -81,3 +81,31 @@ def test_exactly_a_fraction_of_the_pixels_is_permuted(fraction: float) -> None:
     chance = (permuted - 1) / pixels
     deviation = math.sqrt(chance * (1 - chance) / tasks)
     assert moved.double().mean(0).numpy() == pytest.approx(chance, abs=4 * deviation)
+
+
+def test_a_pixel_moves_with_its_channels_and_features_with_their_scale() -> None:
+    images = torch.arange(24).view(1, 3, 2, 4)
+    colour = Task(images, torch.tensor([0]), images, torch.tensor([0]), 1, offset=(0, 8, 16))
+    permutation = [3, 0, 1, 2, 7, 6, 5, 4]
+    moved = permute_pixels(colour, np.array(permutation))
+    for channel in range(3):
+        expected = [8 * channel + pixel for pixel in permutation]
+        assert moved.train_inputs[0, channel].flatten().tolist() == expected
+    assert moved.offset == (0, 8, 16)
+    assert moved.scale(moved.test_inputs)[0].flatten(1).tolist() == [permutation] * 3
+    features = Task(
+        torch.tensor([[5, 20, 300]]), torch.tensor([0]), torch.tensor([[6, 30, 100]]),
+        torch.tensor([0]), 1, offset=(0, 10, 100), divisor=(1, 10, 100),
+    )  # fmt: skip
+    moved = permute_pixels(features, np.array([2, 0, 1]))
+    assert moved.scale(moved.train_inputs).tolist() == [[2, 5, 1]]
+    assert moved.scale(moved.test_inputs).tolist() == [[0, 6, 2]]
+
+
+def test_the_fraction_counts_pixels_of_a_colour_image_once() -> None:
+    image = torch.arange(3 * 100).view(1, 3, 10, 10)
+    dataset = Task(image, torch.tensor([0]), image, torch.tensor([0]), 1)
+    task = make_task(dataset, shifted_by("permuted_pixels", fraction=0.3), 0, 1)
+    moved = (task.train_inputs != image).flatten(2)[0]
+    assert 20 <= int(moved[0].sum()) <= 30
+    assert torch.equal(moved[0], moved[2])

@@ -1,0 +1,109 @@
+"""What every data set tells and does, without large libraries."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: Training inputs and labels, test inputs and labels; labels are int64.
+Splits: TypeAlias = "tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]"
+
+
+class Source(Protocol):
+    """Which data set, and where its files are: `raylot.config.DataOptions`."""
+
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def data_root(self) -> Path | None: ...
+    @property
+    def download(self) -> bool: ...
+    @property
+    def data_file(self) -> Path | None: ...
+    @property
+    def image_size(self) -> int | None: ...
+    @property
+    def emnist_split(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a data set before it trains anything.
+
+    Attributes:
+        shape: of one input, as ``(channels, height, width)`` or ``(features,)``.
+        train_sizes: training examples of each class.
+        test_sizes: test examples of each class.
+        largest: largest possible value of an input; None: the largest magnitude in the training
+            split.
+        itemsize: bytes of a number in an input.
+        digest: of the content, where the name alone does not say what it is; else None.
+    """
+
+    shape: tuple[int, ...]
+    train_sizes: tuple[int, ...]
+    test_sizes: tuple[int, ...]
+    largest: float | None = 255
+    itemsize: int = 1
+    digest: str | None = None
+
+    @property
+    def classes(self) -> int:
+        return len(self.train_sizes)
+
+    @property
+    def training_examples(self) -> int:
+        return sum(self.train_sizes)
+
+    @property
+    def pixels(self) -> int:
+        """Places of an image, each with all its channels; of another input, its numbers."""
+        return math.prod(self.shape[-2:])
+
+    @property
+    def size(self) -> int:
+        """Bytes of all inputs."""
+        examples = self.training_examples + sum(self.test_sizes)
+        return examples * math.prod(self.shape) * self.itemsize
+
+
+class DataSet:
+    """A data set that has a name."""
+
+    #: Whether ``download=True`` fetches it.
+    can_download: ClassVar[bool] = False
+
+    def facts(self, source: Source) -> Facts:
+        """Returns what is known of it.
+
+        Raises:
+            OptionError: its facts stand in files, and these are not there or do not fit.
+        """
+        raise NotImplementedError
+
+    def check_there(self, source: Source) -> None:
+        """Makes sure, without torch, that its files are there or that it may be downloaded.
+
+        Raises:
+            OptionError: they are not.
+        """
+
+    def download(self, source: Source) -> None:
+        """Fetches it if it is not there.
+
+        Raises:
+            OptionError: it could not be fetched.
+        """
+
+    def load(self, source: Source) -> Splits:
+        """Returns its splits as they are stored.
+
+        Raises:
+            OptionError: a file cannot be read, or holds something else.
+        """
+        raise NotImplementedError

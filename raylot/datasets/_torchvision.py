@@ -1,0 +1,82 @@
+"""Data sets that torchvision reads, from files whose checksums it knows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from raylot.datasets._base import DataSet, Facts, Source, Splits
+from raylot.foundation.errors import OptionError
+from raylot.foundation.text import one_line
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class TorchvisionFiles(DataSet):
+    """Colour images that torchvision reads.
+
+    Attributes:
+        title: how messages name it.
+        file: below a data root, without which the data set is not there.
+        open: returns torchvision's data set: ``open(root, train, download)``.
+        known: its facts.
+    """
+
+    can_download: ClassVar[bool] = True
+
+    title: str
+    file: str
+    open: Callable[[Path, bool, bool], Any]
+    known: Facts
+
+    def facts(self, source: Source) -> Facts:
+        return self.known
+
+    def check_there(self, source: Source) -> None:
+        root = source.data_root
+        if root is None:
+            raise OptionError(
+                f"data_root is not given: must be the folder that holds {self.title} in "
+                "torchvision's layout (with download=True, where to put it)"
+            )
+        path = os.path.join(root, self.file)  # noqa: PTH118 - it never raises
+        if not (os.path.isfile(path) or source.download):  # noqa: PTH113
+            raise OptionError(
+                f"data_root={root}: must be a folder that holds {self.title} in torchvision's "
+                f"layout ({path} and what belongs to it); download=True puts it there"
+            )
+
+    def download(self, source: Source) -> None:
+        self._opened(source, train=True, download=True)
+        self._opened(source, train=False, download=True)
+
+    def load(self, source: Source) -> Splits:
+        train, test = (self._opened(source, train=train) for train in (True, False))
+        return (*_arrays(train), *_arrays(test))
+
+    def _opened(self, source: Source, *, train: bool, download: bool = False) -> Any:
+        assert source.data_root is not None, "check_there says so"
+        try:
+            return self.open(source.data_root, train, download)
+        except (RuntimeError, OSError) as error:
+            if download:
+                told = "download=True: {} could not be downloaded into {} ({})"
+            else:
+                told = "data_root={1}: must be a folder that holds {0} as published ({2})"
+            raise OptionError(told.format(self.title, source.data_root, one_line(error))) from None
+
+
+def _arrays(files: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Returns images as ``examples x channels x height x width``, and labels."""
+    import numpy as np
+
+    images, labels = files.data, getattr(files, "targets", None)
+    labels = files.labels if labels is None else labels
+    if images.shape[-1] == 3:
+        images = np.moveaxis(images, -1, 1)
+    return np.ascontiguousarray(images), np.asarray(labels, dtype=np.int64)

@@ -1,0 +1,27 @@
+"""SVHN (Netzer et al. 2011): house numbers in Google Street View, cut into digits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from raylot.datasets._base import Facts
+from raylot.datasets._torchvision import TorchvisionFiles
+
+
+def _open(root: Path, train: bool, download: bool) -> Any:
+    from torchvision.datasets import SVHN
+
+    return SVHN(str(root), split="train" if train else "test", download=download)
+
+
+DATASET = TorchvisionFiles(
+    title="SVHN",
+    file="train_32x32.mat",
+    open=_open,
+    known=Facts(
+        shape=(3, 32, 32),
+        train_sizes=(4948, 13861, 10585, 8497, 7458, 6882, 5727, 5595, 5045, 4659),
+        test_sizes=(1744, 5099, 4149, 2882, 2523, 2384, 1977, 2019, 1660, 1595),
+    ),
+)
