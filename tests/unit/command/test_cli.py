@@ -296,8 +296,8 @@ def test_the_short_help_shows_what_most_studies_need_and_their_defaults(
         (["--device", "cuda"], "--device=cuda: must go with --gpus-per-trial greater than 0"),
         (
             ["--search"],
-            "--search=: must be parameters, each once, with their values, as "
-            "l2_strength=1e-4,1e-3, or none",
+            "--search=: must be options, each once, with their values or a distribution, as "
+            "l2_strength=1e-4,1e-3 or lr=loguniform(1e-4,1e-2), or none",
         ),
         (
             ["--search", "first_task_identity=2"],
