@@ -248,7 +248,7 @@ class Study(
         if self.samples is not None and not drawn:
             raise OptionError(
                 f"samples={self.samples}: must go with a distribution in search, as "
-                "lr=loguniform(1e-4,1e-2)"
+                "loguniform(1e-4,1e-2) for lr"
             )
         return self
 

@@ -79,7 +79,7 @@ def test_what_is_no_search_is_refused(value: Any) -> None:
         ({"search": f"lr={DRAWN}"},
          "search=lr=loguniform(1e-06,0.01): must go with samples, as samples=20"),
         ({"search": "lr=1e-3,1e-2", "samples": 20},
-         "samples=20: must go with a distribution in search, as lr=loguniform(1e-4,1e-2)"),
+         "samples=20: must go with a distribution in search, as loguniform(1e-4,1e-2) for lr"),
         ({"samples": 20}, "samples=20: must go with a distribution in search"),
         ({"samples": 0}, "samples=0: must be a whole number in [1, 10000]"),
         ({"search": "zip(lr,epochs)=(1e-3,2),(3e-3)"},
