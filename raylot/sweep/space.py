@@ -111,11 +111,12 @@ def remarks(study: Study, runs: Sequence[StreamRun]) -> list[str]:
 def _on_unknown(study: Study) -> Iterator[str]:
     if not study.probe_tasks:
         yield "probe_tasks=0: how well snapshots learn unseen tasks will not be known"
-    if not study.random_masks:
+    masks = study.tickets if study.random_masks is None else study.random_masks
+    if masks == 0:
         yield "random_masks=0: whether tickets are better than chance will not be known"
-    elif study.random_masks < FEWEST_RANDOM_MASKS:
+    elif masks < FEWEST_RANDOM_MASKS:
         yield (
-            f"random_masks={study.random_masks}: which tickets win will not be known, as that "
+            f"random_masks={masks}: which tickets win will not be known, as that "
             f"takes {FEWEST_RANDOM_MASKS}"
         )
 
