@@ -1,4 +1,4 @@
-"""Decorators by which a user's file adds shifts, networks, metrics and interventions::
+"""Decorators by which a user's file adds shifts, networks, criteria, metrics, interventions::
 
     from raylot import plugins
     from raylot.tasks import map_inputs
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from raylot.config import InterventionOptions, NetworkOptions, PlasticityOptions, ShiftOptions
     from raylot.foundation.randomness import RandomKey
+    from raylot.masks.context import PruningContext
     from raylot.networks.prunable import Prunable
     from raylot.plasticity import LayerActivations, Probe
     from raylot.tasks import Task
@@ -38,6 +39,7 @@ _NetworkT = TypeVar(
     "_NetworkT", bound="Callable[[tuple[int, ...], NetworkOptions, int], nn.Module]"
 )
 _InterventionT = TypeVar("_InterventionT", bound="Callable[[InterventionOptions], Intervention]")
+_CriterionT = TypeVar("_CriterionT", bound="Callable[[PruningContext], dict[str, Tensor]]")
 _MetricT = TypeVar(
     "_MetricT",
     bound="Callable[[Probe], float | Tensor] "
@@ -102,11 +104,45 @@ def intervention(name: str) -> Callable[[_InterventionT], _InterventionT]:
     """Registers an intervention, for ``--interventions``: a class, ``Class(options)``.
 
     The class is a subclass of `raylot.training.Intervention` (or a function that returns one) and
-    overrides the places of the training loop where it acts. raylot makes a new object for every
-    training, with the run's `raylot.config.InterventionOptions`, so it keeps no state from task to
-    task. raylot restores pruned weights after each of its methods. Its runs use the generic engine.
+    overrides the places of the training loop where it acts. raylot restores pruned weights after
+    each of its methods. Its runs use the generic engine.
+
+    raylot makes a new object for every training, with the run's
+    `raylot.config.InterventionOptions`. What it must remember from one task of a stream to the
+    next, as the ages of units, it returns from ``state_dict()`` (tensors, ints and floats by name)
+    and takes up in ``load_state_dict(state)``. raylot saves that state with the stream, so an
+    interrupted or longer stream goes on with it. Ticket streams begin without a state, and so does
+    every training of a ticket search or on a probe task, in which ``on_task_start`` and
+    ``on_task_end`` are not called. If a state holds anything else, or if ``state_dict`` has other
+    names or shapes than what was just loaded, that run fails with this reason.
     """
     return registry.registers("intervention", name, "options")
+
+
+def criterion(name: str, gradients: bool = False) -> Callable[[_CriterionT], _CriterionT]:
+    """Registers a pruning criterion, for ``--criterion``: ``function(context) -> scores``.
+
+    The function gets a `raylot.masks.context.PruningContext` after each training that ends by
+    pruning: the trained network, the state to which it is rewound, the masks so far, training
+    batches, and more. It returns a dict of float tensors, by the names and in the shapes of
+    ``context.masks``. Of the survivors, those with the lowest scores are pruned; ties go by index.
+    Scores of survivors must be finite, unless the training has diverged.
+
+    A criterion that looks at ``context.start`` alone, as SNIP does, prunes before training:
+    ``--rounds 1`` then prunes once. (The dense network that ``network`` holds is trained in any
+    case, as tickets are compared with it.)
+
+    If it raises an error, that run fails with this reason, and the other runs go on.
+
+    Args:
+        name: what ``--criterion`` calls it.
+        gradients: whether it needs ``context.gradients``, means over the training of |gradient|
+            and of gradient x weight. On the CPU the generic engine then trains what ends by
+            pruning, also networks that the fast engine could train.
+    """
+    return registry.registers(
+        "criterion", name, "context", lambda f: registry.Criterion(f, gradients)
+    )
 
 
 def metric(

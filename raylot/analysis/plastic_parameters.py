@@ -21,6 +21,7 @@ from raylot.analysis.along_snapshots import searches
 from raylot.analysis.output import plain_table, print_answers
 from raylot.analysis.statistics.intervals import ENOUGH_SEEDS, Mean, mean_interval
 from raylot.analysis.tables import tables
+from raylot.analysis.tables.judged_alike import of_usual_number
 from raylot.analysis.tables.observations import (
     DOSE,
     PLACE,
@@ -31,7 +32,6 @@ from raylot.analysis.tables.observations import (
     observe,
     settings,
 )
-from raylot.analysis.tables.verdicts import of_usual_number
 from raylot.analysis.words import counted, figure, listed
 from raylot.config.options import option
 from raylot.foundation.errors import OptionError

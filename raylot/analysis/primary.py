@@ -214,9 +214,9 @@ def _searches(
     p_link = verdicts.holm({key: links[key].p for key in ours})
     # A stream's plasticity is the same at each sparsity, so it is tested once.
     shifts = {key[0]: key for key in ours}
-    is_lost = verdicts.changes({shift: lost[key] for shift, key in shifts.items()}, alpha)
-    is_fewer = verdicts.changes({key: fewer[key] for key in ours}, alpha)
-    is_linked = verdicts.links({key: links[key] for key in ours}, p_link, alpha)
+    is_lost = verdicts.of_changes({shift: lost[key] for shift, key in shifts.items()}, alpha)
+    is_fewer = verdicts.of_changes({key: fewer[key] for key in ours}, alpha)
+    is_linked = verdicts.of_links({key: links[key] for key in ours}, p_link, alpha)
     versus = verdicts.against_control(against, alpha)
     of_control = next((lost[key] for key in panels if key[0] == STATIONARY), None)
     of_shifts = {shift: kept[key] for shift, key in shifts.items()}

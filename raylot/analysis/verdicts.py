@@ -57,7 +57,7 @@ def holm(p: Mapping[Key, float | None]) -> dict[Key, float]:
     return dict(zip(p, found.tolist(), strict=True))
 
 
-def changes(found: Mapping[Key, Mean | None], alpha: float) -> dict[Key, Change]:
+def of_changes(found: Mapping[Key, Mean | None], alpha: float) -> dict[Key, Change]:
     """Says how a measure changes that is worse where it is higher.
 
     Args:
@@ -79,7 +79,7 @@ def _change(mean: Mean | None, sure: bool) -> Change:
     return "worse" if mean.mean > 0 else "better"
 
 
-def links(found: Mapping[Key, Link], p: Mapping[Key, float], alpha: float) -> dict[Key, Linked]:
+def of_links(found: Mapping[Key, Link], p: Mapping[Key, float], alpha: float) -> dict[Key, Linked]:
     """Says whether two measures are linked, given the corrected p-values."""
     return {key: _linked(link, p[key] <= alpha) for key, link in found.items()}
 
@@ -129,7 +129,7 @@ def control(
     """
     p = holm({key: one.p_equivalent if one and _is_enough(one) else None
               for key, one in found.items()})  # fmt: skip
-    is_lost = changes({"control": lost}, alpha)["control"] == "worse"
+    is_lost = of_changes({"control": lost}, alpha)["control"] == "worse"
     verdicts: dict[Key, Kept | None] = {}
     for key, one in found.items():
         if one is None:

@@ -15,11 +15,13 @@ import yaml
 
 from raylot.config import PRESETS, Study
 from raylot.config.options import (
+    PLUGINS_ADD,
     ROLES,
     Options,
     accepted,
     did_you_mean,
     is_marked,
+    named_by,
     role_of,
     takes_several,
 )
@@ -170,8 +172,8 @@ def _parser(
     )  # fmt: skip
     parser.add_argument(
         "--plugin", metavar="FILE.py", action="append",
-        help="file of Python that adds shifts, networks, metrics or interventions; may be given "
-        "several times; on the command line only, a configuration file cannot ask for it",
+        help="file of Python that adds shifts, networks, criteria, metrics or interventions; may "
+        "be given several times; on the command line only, a configuration file cannot ask for it",
     )  # fmt: skip
     parser.add_argument(
         "--dry-run", action="store_true",
@@ -188,6 +190,8 @@ def _parser(
         for option_name, field in concept.model_fields.items():
             default = defaults.get(option_name, field.default)
             text = f"{field.description}; {accepted(field)}"
+            if named_by(field):
+                text += f"; {PLUGINS_ADD}"
             if default is not None:
                 text += f" (default: {_shown(default)})"
             if shows_all:

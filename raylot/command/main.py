@@ -18,6 +18,7 @@ COMMANDS = {
     "sweep": "run a study: train, search tickets, measure, analyse",
     "analyse": "draw a storage's figures, correlate its tables, say the answer",
     "report": "write a storage's report, one page to explore",
+    "diff": "compare two runs, or two storages: options, versions, results",
     "check": "read all files of a storage, list damaged ones; --repair mends",
     "compact": "gather the small files of ended runs in few large ones",
 }
@@ -48,11 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with exits_on_ctrl_c():
         # Imported only now: the above need not wait for pandas.
         from raylot.analysis.command import run
-        from raylot.command import analyses, storage
+        from raylot.command import analyses, diff, storage
 
     actions: dict[str, Callable[[Sequence[str]], int | None]] = {
         "analyse": analyses.analyse,
         "report": analyses.report,
+        "diff": diff.diff,
         "check": storage.check,
         "compact": storage.compact,
     }

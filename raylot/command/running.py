@@ -58,9 +58,10 @@ def run(
         with exits_on_ctrl_c():
             sweep = Sweep(command.study, storage, *spaces_of(command.study, spaces))
             if command.dry_run:
-                if not sweep.study.download:
-                    _tell(sweep.check_inputs())
-                print(sweep.plan(), flush=True)
+                remarks = [] if sweep.study.download else sweep.check_inputs()
+                plan = sweep.plan()  # refuses a storage that an older raylot has written
+                _tell(remarks)
+                print(plan, flush=True)
                 print(sweep.prediction())
                 return 0
             outcome = sweep.finished(retry_failed=command.retry_failed)

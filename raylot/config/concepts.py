@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from raylot.config.options import (
+    PLUGINS_ADD,
     OneOf,
     Options,
     accepted,
@@ -48,7 +49,7 @@ class NamingOptions(Options):
                 if (kind, word) in used or word in registry.names(kind):
                     continue
                 if registry.find(kind, word) is None:
-                    hint = "; ".join(["--plugin FILE.py adds others", *registry.broken()])
+                    hint = "; ".join([PLUGINS_ADD, *registry.broken()])
                     raise OptionError(f"{name}={shown(word)}: must be {accepted(field)}; {hint}")
         return self
 
@@ -371,7 +372,7 @@ class SearchTaskOptions(Options, title="search task"):
     )  # fmt: skip
 
 
-class PruningOptions(Options):
+class PruningOptions(NamingOptions):
     """How a ticket is searched (iterative magnitude pruning)."""
 
     scope: Literal["layer", "global"] = option(
@@ -382,7 +383,7 @@ class PruningOptions(Options):
         "pruned weights are 0 for good, or stay at the value to which they are rewound",
         role="search",
     )
-    criterion: Literal["magnitude", "magnitude_increase", "movement", "random"] = option(
+    criterion: Annotated[str, OneOf("criterion")] = option(
         "magnitude", "what a weight's survival is ranked by: |w| after training, its increase, the "
         "distance |w - w0| it moved, or chance (Zhou et al. 2019)", off="magnitude", role="search",
     )  # fmt: skip
@@ -437,7 +438,7 @@ class TicketOptions(PruningOptions, title="tickets"):
     )  # fmt: skip
 
 
-class TicketSearchOptions(TrainingOptions, TicketOptions):
+class TicketSearchOptions(TicketOptions, TrainingOptions):
     """The whole search for the tickets of one snapshot at one sparsity."""
 
     sparsity: Sparsity = option(
@@ -459,6 +460,18 @@ class TicketSearchOptions(TrainingOptions, TicketOptions):
     @classmethod
     def _as_many_as_tickets(cls, value: int | None, info: Any) -> int | None:
         return info.data.get("tickets") if value is None else value
+
+    @model_validator(mode="after")
+    def _engine_measures_gradients(self) -> Self:
+        """Refuses the engine that lacks what a plugin's criterion needs."""
+        if self.engine == "fast":
+            added = registry.find("criterion", self.criterion)
+            if added is not None and added.gradients:
+                raise ValueError(
+                    "engine=fast: must be auto, generic or stacked with criterion "
+                    f"{self.criterion}, which needs mean gradients"
+                )
+        return self
 
     @property
     def round_count(self) -> int:

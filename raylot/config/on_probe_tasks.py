@@ -54,6 +54,17 @@ class OnProbeTasks(RunOnStream, ProbeShiftOptions):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_batch_of_probe_tasks_is_left(self) -> Self:
+        shift, classes = self.trained_shift, self.trained_classes
+        if self.uses_probe_tasks and not self.fewest_steps_on_task_of(shift, classes):
+            raise ValueError(
+                f"batch_size={self.batch_size}: must be at most "
+                f"{self._fewest_examples(shift, classes)} with drop_last, the training examples of "
+                "the smallest probe task"
+            )
+        return self
+
     @property
     def code_of_probe_shift(self) -> str | None:
         """The code of a plugin's shift that makes the probe tasks."""

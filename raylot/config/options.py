@@ -84,6 +84,10 @@ def parse_rounds(value: Any) -> Any:
     return dict(pairs)
 
 
+#: How help and messages say that an option's names are not all there can be.
+PLUGINS_ADD = "--plugin FILE.py adds others"
+
+
 @dataclass(frozen=True)
 class OneOf:
     """In an option's annotation: it takes names of one kind, as ``shift``; plugins can add some."""

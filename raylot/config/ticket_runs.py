@@ -76,7 +76,8 @@ class TicketsRun(OnProbeTasks, TicketSearchOptions, SearchTaskOptions, PlasticPa
     def run_id(self) -> str:
         others = (StreamRun.model_fields.keys() | self.growing) - {"versions"}
         own = self.identity(type(self).model_fields.keys() - others)
-        if code := self.code_of_probe_shift:
+        used = [("shift", str(self.probe_shift)), ("criterion", self.criterion)]
+        if code := registry.only(self.plugins, used):
             own["plugins"] = code
         return short_hash({"kind": self.kind, "stream": self.stream.run_id, **own})
 
@@ -156,6 +157,14 @@ class TicketStreamRun(TicketsRun, TicketSnapshotOptions):
     def _ticket_was_searched(self) -> Self:
         if self.ticket >= self.tickets:
             raise ValueError(f"ticket={self.ticket}: must be less than tickets={self.tickets}")
+        return self
+
+    @model_validator(mode="after")
+    def _dense_network_needs_no_criterion(self) -> Self:
+        """So that its worker needs no plugin's criterion, and its row names none."""
+        if self.subnetwork == "dense":
+            self.__dict__["criterion"] = type(self).model_fields["criterion"].default
+            self.__dict__["plugins"] = registry.without(self.plugins, {"criterion"})
         return self
 
     @functools.cached_property

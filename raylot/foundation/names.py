@@ -33,12 +33,13 @@ def _files(folder: str) -> tuple[str, ...]:
     return tuple(sorted(file.stem for file in files))
 
 
-#: Names of what is built in, by kind; plugins add to them. Each shift, network and intervention is
-#: named like its file, so that a new file needs no entry here, and nothing is imported.
+#: Names of what is built in, by kind; plugins add to them. Each shift, network, intervention and
+#: criterion is named like its file, so that a new file needs no entry here; nothing is imported.
 BUILT_IN: dict[str, tuple[str, ...]] = {
     "shift": _files("tasks/shifts"),
     "network": _files("networks/architectures"),
     "intervention": ("none", *_files("interventions")),
+    "criterion": _files("masks/criteria"),
     "metric": (
         "dead_fraction", "dormant_fraction", "unit_sign_entropy", "effective_rank", "stable_rank",
         "srank", "weight_norm", "weight_magnitude", "distance_from_init", "gradient_norm",

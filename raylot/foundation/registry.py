@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from raylot.foundation.errors import OptionError, shown
+from raylot.foundation.git import commit_of
 from raylot.foundation.names import BUILT_IN
 from raylot.foundation.paths import read_regular
 from raylot.foundation.text import is_exit_request, one_line
@@ -56,6 +57,14 @@ class AddedNetwork:
 
 
 @dataclass(frozen=True)
+class Criterion:
+    """A pruning criterion, built in or registered by a plugin; see `raylot.plugins.criterion`."""
+
+    function: Callable[..., Any]
+    gradients: bool = False
+
+
+@dataclass(frozen=True)
 class AddedMetric:
     """A metric that a plugin has registered; see `raylot.plugins.metric`."""
 
@@ -76,12 +85,14 @@ class Plugin:
         source: the text.
         code: short hash of what the text does.
         package: the package of an installed module, for its relative imports; empty for a file.
+        commit: the git commit of a file, see `raylot.foundation.git`; empty if it has none.
     """
 
     origin: str
     source: str
     code: str
     package: str = ""
+    commit: str = ""
 
 
 #: What plugins have registered: (kind, name) -> the plugin's origin, and the object.
@@ -129,7 +140,8 @@ def load(path: str | Path) -> None:
     origin = str(path)
     try:
         source = importlib.util.decode_source(read_regular(path))
-        plugin = Plugin(origin, source, _code(source, origin))
+        commit = commit_of(Path(path)) or ""
+        plugin = Plugin(origin, source, _code(source, origin), commit=commit)
     except OSError as error:
         raise OptionError(_must_be(origin, f"it cannot be read: {error.strerror}")) from None
     except (SyntaxError, ValueError) as error:  # no text, or no Python
@@ -160,9 +172,26 @@ def texts(codes: Iterable[str | None]) -> list[dict[str, str]]:
     Args:
         codes: the ``plugins`` of each run, from `code_of`.
     """
+    return [asdict(plugin) for plugin in _used(codes)]
+
+
+def commits_of(code: str | None) -> str | None:
+    """Returns the git commits of the plugins that a run uses, ``mine.py:1f2e...,other.py:...``.
+
+    Args:
+        code: the run's ``plugins``, from `code_of`.
+
+    Returns:
+        None if none of them comes from a clone.
+    """
+    known = [f"{Path(p.origin).name}:{p.commit}" for p in _used([code]) if p.commit]
+    return ",".join(sorted(known)) or None
+
+
+def _used(codes: Iterable[str | None]) -> list[Plugin]:
     used = {key for code in codes for key in listed(code)}
     origins = {_registry.added[key][0] for key in used if key in _registry.added}
-    return [asdict(p) for origin, p in _registry.plugins.items() if origin in origins]
+    return [plugin for origin, plugin in _registry.plugins.items() if origin in origins]
 
 
 def _execute(plugin: Plugin) -> None:
@@ -208,8 +237,8 @@ def _load_installed() -> None:
 
 def _must_be(origin: str, reason: str) -> str:
     return (
-        f"plugin={shown(origin)}: must be a Python file that registers shifts, networks, metrics "
-        f"or interventions; {reason}"
+        f"plugin={shown(origin)}: must be a Python file that registers shifts, networks, criteria, "
+        f"metrics or interventions; {reason}"
     )
 
 

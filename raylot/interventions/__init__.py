@@ -2,7 +2,8 @@
 
 Each file's `make` builds the method from the run's options. A method acts at the places of the
 training loop that `raylot.training.Intervention` names. What acts between two tasks acts at the
-end of the first, so that a snapshot is the network with which the next task begins.
+end of the first, so that a snapshot is the network with which the next task begins. A method may
+keep a state from task to task (see `raylot.training.Intervention.state_dict`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from importlib import import_module
 from raylot.config import InterventionOptions
 from raylot.foundation import registry
 from raylot.foundation.names import BUILT_IN
+from raylot.interventions._state import load_state as load_state
+from raylot.interventions._state import state_tensors as state_tensors
 from raylot.training import Intervention
 
 Build = Callable[[InterventionOptions], Intervention]

@@ -92,6 +92,12 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "raylot_version": pa.string(),
         "torch_version": pa.string(),
         "ray_version": pa.string(),
+        # git's digits, with -dirty at the end if tracked files differed; null outside of a clone
+        "raylot_commit": pa.string(),
+        "plugin_commits": pa.string(),  # of each plugin used, as mine.py:1f2e...-dirty,other.py:...
+        "host": pa.string(),  # the machine that computed the run, or the last part of it
+        "cpu_model": pa.string(),
+        "cpu_threads": pa.int64(),  # that the machine has, not that the run used
     },
     "tasks": {
         **IDENTITY,

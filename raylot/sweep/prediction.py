@@ -13,6 +13,7 @@ import torch
 from raylot import interventions, networks
 from raylot.config import ProbeRun, StreamRun, TicketsRun, TicketStreamRun
 from raylot.foundation.randomness import RandomKey
+from raylot.masks import criteria
 from raylot.masks.pruning import full_masks, independent_masks
 from raylot.tasks import Task, datasets, make_task
 from raylot.terminal.progress import duration
@@ -22,7 +23,7 @@ from raylot.training import train
 _DECISIVE = (
     "kind", "dataset", "scaling", "shift", "gradual", "network", "hidden", "width", "norm",
     "intervention", "optimizer", "weight_decay", "batch_size", "drop_last", "epochs", "engine",
-    "masked",
+    "masked", "criterion",
 )  # fmt: skip
 
 #: Seconds of training from which a speed is taken, at least.
@@ -166,8 +167,14 @@ def _timed(run: StreamRun, task: Task, density: float, steps: int) -> float:
         previous=None if run.kind == "tickets" else task,  # any will do, as only its size counts
         gradual=run.gradual,
         max_steps=steps,
+        gradient_products=masks is None and _measures_gradients(run),
         intervention=interventions.make(run),
         initial=network.state_dict(),
         engine=run.engine,
     )
     return time.perf_counter() - started
+
+
+def _measures_gradients(run: StreamRun) -> bool:
+    """Whether a run's criterion needs gradients, which takes a slower engine."""
+    return isinstance(run, TicketsRun) and criteria.find(run.criterion).gradients

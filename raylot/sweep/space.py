@@ -114,6 +114,11 @@ def _on_unknown(study: Study) -> Iterator[str]:
     masks = study.tickets if study.random_masks is None else study.random_masks
     if masks == 0:
         yield "random_masks=0: whether tickets are better than chance will not be known"
+    elif study.random_density is not None:
+        yield (
+            f"random_density={study.random_density:g}: whether tickets are better than chance will "
+            "be known at that density alone (random_density=none: at every one)"
+        )
     elif masks < FEWEST_RANDOM_MASKS:
         yield (
             f"random_masks={masks}: which tickets win will not be known, as that "

@@ -26,6 +26,7 @@ from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.text import is_exit_request
 from raylot.results.commands import record
+from raylot.results.environment import record_environment
 from raylot.results.integrity import Inspection, ended_runs, inspect, inspect_ends
 from raylot.results.manifest import Manifest
 from raylot.results.tables import check_version
@@ -281,6 +282,7 @@ class Sweep:
                 with lease, progress:
                     if command:
                         record(self.storage, command)
+                    record_environment(self.storage)
                     ended, lost = self._execute(retry_failed, lease, progress, guard)
                 is_interrupted = guard.is_interrupted
         except KeyboardInterrupt:

@@ -70,10 +70,13 @@ class AnswerSoFar:
         places: run_id of each search of the sweep -> its setting, seed and task.
         probes: run_id of each run that trains on probe tasks -> the settings whose streams'
             snapshots it trains.
+        without_chance: searches whose random masks have a density of their own, and so are no
+            level of chance.
     """
 
     places: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)
     probes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    without_chance: Collection[str] = ()
     _found: dict[str, dict[tuple[int, int], float]] = field(default_factory=dict)
     _gaps: dict[str, float] = field(default_factory=dict)
 
@@ -101,6 +104,7 @@ class AnswerSoFar:
                 for run in runs
                 if isinstance(run, ProbeRun)
             },
+            {run.run_id for run in searches if run.random_density is not None},
         )
 
     def add(self, run_id: str, measures: Mapping[str, Any]) -> None:
@@ -110,8 +114,10 @@ class AnswerSoFar:
         tickets, random = (measures.get(name) for name in _ACCURACIES)
         if run_id in self.places and _is_number(tickets):
             setting, seed, task = self.places[run_id]
-            # without random masks: not a number
-            advantage = tickets - (random if _is_number(random) else math.nan)
+            chance = (
+                random if _is_number(random) and run_id not in self.without_chance else math.nan
+            )
+            advantage = tickets - chance
             self._found.setdefault(setting, {})[seed, task] = advantage
 
     def read(self, storage: Storage) -> None:

@@ -84,8 +84,9 @@ def find_tickets(
         momentum: momentum of sgd.
         weight_decay: added to the gradient.
         criterion: what is pruned first: weights small after training (``"magnitude"``), that
-            grew least (``"magnitude_increase"``), that moved least (``"movement"``), or any
-            (``"random"``).
+            grew least (``"magnitude_increase"``), that moved least (``"movement"``), any
+            (``"random"``), or as a plugin's criterion scores them, by its name: see
+            `raylot.plugins.criterion` and `raylot.plugins.load`.
         rewind_steps: weights are rewound to their values after so many training steps.
         output_rate: rate at which the last layer is pruned per round, as a share of the others'.
         untrained_masks: how many masks of the network's own largest magnitudes to train for

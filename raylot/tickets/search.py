@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,8 @@ from raylot.config import TicketSearchOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import DENSE, RANDOM, REINIT, REWIRED, TICKET, UNTRAINED
 from raylot.foundation.randomness import RandomKey
-from raylot.masks import pruning
-from raylot.masks.criteria import CRITERIA
+from raylot.masks import criteria, pruning
+from raylot.masks.context import MeanGradients, PruningContext
 from raylot.masks.rewiring import rewired_masks
 from raylot.networks.chain import chained_weights
 from raylot.networks.initialisation import reinitialised, why_not_reinitialised
@@ -67,7 +67,7 @@ class TicketSearch:
         key: RandomKey,
         *,
         prunable: Prunable = None,
-        intervention: Intervention | None = None,
+        make_intervention: Callable[[], Intervention | None] = lambda: None,
         initial: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Prepares a search.
@@ -79,7 +79,8 @@ class TicketSearch:
             options: how they are searched.
             key: decides all data orders and random masks.
             prunable: which weights are pruned; None: those of linear and convolution layers.
-            intervention: acts within every training, but not at its start and end.
+            make_intervention: makes what acts within a training, but not at its start and end;
+                called for every training, as the method may keep a state.
             initial: the network's state at the start of its life, for interventions.
 
         Raises:
@@ -105,7 +106,7 @@ class TicketSearch:
         self._prunable = prunable
         self._task = task
         self._key = key
-        self._intervention = intervention
+        self._make_intervention = make_intervention
         self.initial = initial
         self._snapshot = network.state_dict()
         self._starts: dict[int, dict[str, Tensor]] = {}
@@ -177,13 +178,15 @@ class TicketSearch:
             for ticket in self.tickets
         ]
         trained = []
-        for plan, network, result in self._train(plans, dense=self.round == 0):
-            if result.gradient_magnitudes is not None:
-                self.gradient_magnitudes = self._of_prunable(result)
+        dense, prunes = self.round == 0, self.round < self.options.round_count
+        gradients = prunes and criteria.find(self.options.criterion).gradients
+        for plan, network, result in self._train(plans, dense=dense, gradients=gradients):
+            if dense and plan.index == 0:
+                self.gradient_magnitudes = self._of_prunable(result.gradient_magnitudes)
             control = TICKET if self.round else DENSE
             trained.append(self._row(control, plan.index, plan.masks, result))
-            if self.round < self.options.round_count:
-                self.masks[plan.index] = self._pruned(network, plan)
+            if prunes:
+                self.masks[plan.index] = self._pruned(network, plan, result)
         self.round += 1
         return trained
 
@@ -243,15 +246,15 @@ class TicketSearch:
         key = self._key.child("plastic")
         job = self._job(network, key, task=task, gradient_magnitudes=True)
         result = train_all([job], self.options.engine)[0]
-        self.gradient_magnitudes = self._of_prunable(result)
+        self.gradient_magnitudes = self._of_prunable(result.gradient_magnitudes)
         return result
 
     def _train(
-        self, plans: Sequence[_Plan], *, dense: bool = False
+        self, plans: Sequence[_Plan], *, dense: bool = False, gradients: bool = False
     ) -> Iterator[tuple[_Plan, nn.Module, TrainingResult]]:
         """Trains a network for each plan, all together where that is faster.
 
-        The first dense one is also measured for its gradients.
+        The first dense one is also measured for its gradients; with ``gradients``, all are.
         """
         together = trains_together(self._task.train_labels.device, self.options.engine)
         for part in [plans] if together else [[plan] for plan in plans]:
@@ -261,7 +264,8 @@ class TicketSearch:
                     plan.key,
                     masks=None if dense else plan.masks,
                     initial=plan.initial or self.initial,
-                    gradient_magnitudes=dense and plan.index == 0,
+                    gradient_magnitudes=gradients or (dense and plan.index == 0),
+                    gradient_products=gradients,
                 )
                 for plan in part
             ]
@@ -274,24 +278,26 @@ class TicketSearch:
             "task": self._task, "epochs": self.options.epochs,
             "batch_size": self.options.batch_size, "drop_last": self.options.drop_last,
             "optimizer": self.options, "masked": self.options.masked,
-            "intervention": self._intervention, "initial": self.initial,
+            "intervention": self._make_intervention(), "initial": self.initial,
         }  # fmt: skip
         return TrainingJob(network=network, key=key, **{**options, **changes})
 
-    def _of_prunable(self, result: TrainingResult) -> dict[str, Tensor]:
-        assert result.gradient_magnitudes is not None
-        return {name: result.gradient_magnitudes[name] for name in self.masks[0]}
+    def _of_prunable(self, measured: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+        assert measured is not None, "the job has asked for it"
+        return {name: measured[name] for name in self.masks[0]}
 
-    def _pruned(self, network: nn.Module, plan: _Plan) -> Masks:
-        criterion = CRITERIA[self.options.criterion]
-        scores = {
-            name: criterion(
-                network.get_parameter(name).detach(),
-                plan.start[name],
-                plan.key.child("criterion", name),
+    def _pruned(self, network: nn.Module, plan: _Plan, result: TrainingResult) -> Masks:
+        measured = None
+        if result.gradient_products is not None:
+            measured = MeanGradients(
+                self._of_prunable(result.gradient_magnitudes),
+                self._of_prunable(result.gradient_products),
             )
-            for name in plan.masks
-        }
+        context = PruningContext(
+            network, plan.start, plan.masks, self._task, plan.key.child("criterion"),
+            self.options.batch_size, self.options.drop_last, result.diverged, measured,
+        )  # fmt: skip
+        scores = criteria.score(self.options.criterion, context)
         return pruning.prune(
             scores, plan.masks, self.options.sparsity, self.round + 1, self.options.round_count,
             self.options.scope, self.options.output_rate,

@@ -57,6 +57,7 @@ def train(job: TrainingJob) -> TrainingResult:
             or job.intervention is not None
         )
         magnitudes = torch.zeros_like(flat.gradient) if job.gradient_magnitudes else None
+        products = torch.zeros_like(flat.gradient) if job.gradient_products else None
         examples = Examples(job)
         for epoch in range(job.epochs):
             started = time.perf_counter()
@@ -79,6 +80,8 @@ def train(job: TrainingJob) -> TrainingResult:
                     flat.differentiate(loss)
                     if magnitudes is not None:
                         magnitudes.add_(flat.gradient.abs())
+                    if products is not None:
+                        products.addcmul_(flat.gradient, flat.vector.detach())
                     act.after_gradient(training)
                     guard.mask_gradient()
                     descend()
@@ -111,11 +114,15 @@ def train(job: TrainingJob) -> TrainingResult:
             steps=steps,
             seconds=seconds,
             optimizer_state=optimizer_tensors(stepper, flat.vector),
-            gradient_magnitudes=(
-                None if magnitudes is None else flat.unflatten(magnitudes / max(1, steps))
-            ),
+            gradient_magnitudes=_means(flat, magnitudes, steps),
+            gradient_products=_means(flat, products, steps),
             engine="generic",
         )
+
+
+def _means(flat: FlatParameters, sums: Tensor | None, steps: int) -> dict[str, Tensor] | None:
+    """Returns means over steps per parameter, if their sums were measured."""
+    return None if sums is None else flat.unflatten(sums / max(1, steps))
 
 
 class Examples:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,12 +83,27 @@ class Training:
 class Intervention:
     """Base of the methods that are meant to keep plasticity; does nothing itself.
 
-    A method overrides the places where it acts. It keeps no state from task to task, so that a
-    training can be repeated or resumed. After each place, pruned weights are put back.
+    A method overrides the places where it acts. After each place, pruned weights are put back.
+    Every training has a method of its own. What a method must remember from one task of a stream
+    to the next is its ``state_dict``; everything else is forgotten.
 
     Args:
         options: how strongly a method acts.
     """
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Refuses a class that could not take up the state that it gives away.
+
+        Raises:
+            TypeError: it overrides only one of ``state_dict`` and ``load_state_dict``.
+        """
+        super().__init_subclass__(**arguments)
+        own = {name for name in ("state_dict", "load_state_dict")
+               if getattr(cls, name) is not getattr(Intervention, name)}  # fmt: skip
+        if len(own) == 1:
+            raise TypeError(
+                f"{cls.__name__}: must define both state_dict and load_state_dict, or none of them"
+            )
 
     def __init__(self, options: InterventionOptions | None = None) -> None:
         pass
@@ -110,6 +126,22 @@ class Intervention:
 
     def on_task_end(self, training: Training) -> None:
         """Acts after a task of a stream and its evaluation, before the next snapshot."""
+
+    def state_dict(self) -> dict[str, Tensor | int | float]:
+        """Returns what the method remembers, by name; called after each task of a stream.
+
+        The stream saves it with the network. A stream starts without a state, and so do the streams
+        of tickets, every training of a ticket search, and every probe task.
+        """
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes up a state; called before each task of a stream but the first.
+
+        Args:
+            state: what ``state_dict`` of the task before returned; not called if that was empty.
+                Tensors are copies on the network's device.
+        """
 
 
 class QuadraticPenalty(Intervention):

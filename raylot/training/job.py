@@ -40,6 +40,7 @@ class TrainingJob:
             linearly from 1 to 0.
         max_steps: the training stops after so many steps, if it has more.
         gradient_magnitudes: whether to measure the mean |gradient| of every parameter too.
+        gradient_products: whether to measure the mean gradient x weight of every parameter too.
         intervention: acts at the places that `raylot.training.hooks` names.
         initial: the network's state at the start of its life, for interventions that need it.
         whole_task: True for a task of a stream, at whose start and end interventions act too;
@@ -64,6 +65,7 @@ class TrainingJob:
     initial: Mapping[str, Tensor] | None = None
     whole_task: bool = False
     drop_last: bool = False
+    gradient_products: bool = False
 
     def __post_init__(self) -> None:
         """Makes sure that there is a batch to train on.
@@ -110,6 +112,8 @@ class TrainingResult:
         gradient_magnitudes: per trainable parameter, the mean over all steps of its |gradient|
             before masking, with an intervention's loss term; None if not measured.
         engine: the engine that trained.
+        gradient_products: per trainable parameter, the mean over all steps of its gradient times
+            its value before the step, likewise.
     """
 
     train_loss: float
@@ -123,6 +127,7 @@ class TrainingResult:
     optimizer_state: dict[str, Tensor] = field(repr=False)
     gradient_magnitudes: dict[str, Tensor] | None = field(repr=False)
     engine: str
+    gradient_products: dict[str, Tensor] | None = field(default=None, repr=False)
 
 
 def has_hooks(network: nn.Module) -> bool:

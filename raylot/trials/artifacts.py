@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -17,6 +18,11 @@ from raylot.tickets import TicketSearch
 def snapshot_path(stream_run_id: str, task: int) -> str:
     """Returns the path of a stream's snapshot before a task."""
     return f"artifacts/{stream_run_id}/snapshot-{task}.safetensors"
+
+
+def intervention_path(stream_run_id: str, task: int) -> str:
+    """Returns the path of what a stream's intervention remembers before a task, if anything."""
+    return f"artifacts/{stream_run_id}/intervention-{task}.safetensors"
 
 
 def latest_path(stream_run_id: str) -> str:
@@ -63,6 +69,6 @@ def start_search(run: TicketsRun, dataset: Task, snapshot: Mapping[str, Tensor])
         run,
         key,
         prunable=networks.prunable(run),
-        intervention=interventions.make(run),
+        make_intervention=functools.partial(interventions.make, run),
         initial=initial,
     )

@@ -29,6 +29,7 @@ from raylot.tasks import Task
 from raylot.tasks.datasets import from_arrays, load, scaled
 from raylot.training import TrainingResult
 from raylot.trials import ray_internals
+from raylot.trials.computer import computer
 from raylot.trials.growth import grown_from
 from raylot.trials.record import Status, closing_measures, log, now, run_row
 from raylot.trials.state import RunState, state_path, tensors_from_bytes, tensors_to_bytes
@@ -114,6 +115,7 @@ class RunTrainable(tune.Trainable):
             plugin_texts: the plugins that runs use, from `raylot.foundation.registry.texts`.
         """
         registry.install(plugin_texts)
+        computer()  # before anybody changes the code that this process has loaded
         torch.set_num_threads(1)
         self._shared = {name: from_arrays(d) for name, d in (datasets or {}).items()}
         self._start(config)
@@ -392,7 +394,8 @@ class RunTrainable(tune.Trainable):
         for table in SCHEMAS.keys() - {"runs", *self.state.rows}:
             self.storage.delete_file(files.small_path(table, self.run.run_id))
         status: Status = "failed" if error else "diverged" if self.state.diverged else "finished"
-        row = run_row(self.run, self.state, status, error, _device_name(self.device))
+        device = _device_name(self.device)
+        row = run_row(self.run, self.state, status, error, device, computer())
         results.write(self.storage, "runs", self.run.run_id, [row])
         if not error:  # a retry of a failed run continues from its state
             self.storage.delete_folder(f"state/{self.run.run_id}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Literal
@@ -11,6 +12,7 @@ import torch
 
 from raylot import results
 from raylot.config import StreamRun
+from raylot.foundation import registry
 from raylot.foundation.names import WHOLE_NETWORK
 from raylot.foundation.version import VERSION
 from raylot.trials.state import RunState
@@ -60,6 +62,7 @@ def run_row(
     status: Status,
     error: str = "",
     device: str | None = None,
+    computer: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Returns the row of ``runs`` that marks a run as ended.
 
@@ -69,6 +72,7 @@ def run_row(
         status: how it ended.
         error: why it failed, in one line.
         device: the name of the device that computed it; None if that is not known.
+        computer: what computed it, from `raylot.trials.computer`; None if that is not known.
     """
     files = state.tables | state.artifacts
     return {
@@ -92,4 +96,6 @@ def run_row(
         "raylot_version": VERSION,
         "torch_version": str(torch.__version__),
         "ray_version": version("ray"),
+        "plugin_commits": registry.commits_of(run.plugins),
+        **(computer or {}),
     }

@@ -14,12 +14,13 @@ from raylot.config.stream_steps import StreamStep, stream_steps
 from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
 from raylot.foundation.randomness import RandomKey
 from raylot.tasks import Task
-from raylot.trials.artifacts import latest_path, snapshot_path
+from raylot.trials.artifacts import intervention_path, latest_path, snapshot_path
 from raylot.trials.base import NotReproducedError
 from raylot.trials.on_tasks import OnTasks, data_order
 
-#: Beginnings of the names of a network's and an optimizer's tensors in a saved state.
-_NETWORK, _OPTIMIZER = "network/", "optimizer/"
+#: Beginnings of the names of a network's, an optimizer's and an intervention's tensors in a saved
+#: state.
+_NETWORK, _OPTIMIZER, _INTERVENTION = "network/", "optimizer/", "intervention/"
 
 #: What a trial measures of each training: columns of ``tasks``.
 MEASURES = ("train_loss", "online_accuracy", "test_loss", "test_accuracy", "learning_speed")
@@ -34,9 +35,11 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 class StreamTrial(OnTasks):
     """One step trains on one task.
 
-    Before a task with a snapshot, it saves the network. After the last task it saves its state,
-    from which it can grow: see `raylot.config.stream_steps`. Rows of tasks that it trains on again
-    must come out as they are.
+    Before a task with a snapshot, it saves the network, and beside it what its intervention
+    remembers (`raylot.training.Intervention.state_dict`), so that the stream can train again from
+    there; other runs start from the network alone. After the last task it saves its state, from
+    which it can grow: see `raylot.config.stream_steps`. Rows of tasks that it trains on again must
+    come out as they are.
     """
 
     run_model = StreamRun
@@ -44,6 +47,7 @@ class StreamTrial(OnTasks):
     _steps: list[StreamStep]
     _network: nn.Module
     _optimizer_state: dict[str, Tensor] | None
+    _intervention_state: dict[str, Tensor]  # empty: there is none
 
     # -------------------------------------------------- what a ticket stream does differently
 
@@ -111,12 +115,15 @@ class StreamTrial(OnTasks):
     def tensors(self) -> dict[str, Tensor]:
         optimizer = self._optimizer_state or {}
         tensors = {_NETWORK + name: tensor for name, tensor in self._network.state_dict().items()}
-        return tensors | {_OPTIMIZER + name: tensor for name, tensor in optimizer.items()}
+        tensors |= {_OPTIMIZER + name: tensor for name, tensor in optimizer.items()}
+        kept = self._intervention_state
+        return tensors | {_INTERVENTION + name: tensor for name, tensor in kept.items()}
 
     def begin(self) -> None:
         self.prepare()
         saved = self.state.tensors
         self._optimizer_state = _part(saved, _OPTIMIZER) or None
+        self._intervention_state = _part(saved, _INTERVENTION)
         state = _part(saved, _NETWORK)
         if not state and not self.state.extent:  # else its first step takes it to where it stood
             state = dict(self.start_state())
@@ -128,8 +135,10 @@ class StreamTrial(OnTasks):
         step = self._steps[self.state.steps]  # another one if a file was lost
         t = self.run.first_task + step.task
         if step.has_snapshot:
-            path = snapshot_path(self.run.run_id, t)
-            self.write_artifacts({path: self._network.state_dict()})
+            taken = {snapshot_path(self.run.run_id, t): self._network.state_dict()}
+            if self._intervention_state:
+                taken[intervention_path(self.run.run_id, t)] = self._intervention_state
+            self.write_artifacts(taken)
         learned = self._learn(step, t) if step.trains else self._found(t)
         if step.has_snapshot and (rows := self.performance(t, learned)):
             self.state.add_rows("plasticity", rows)
@@ -148,11 +157,14 @@ class StreamTrial(OnTasks):
         # Once it has trained on this task, a snapshot is what it was.
         is_latest &= all(step.task < t for step in steps[: self.state.steps])
         run_id = self.run.run_id
-        path = latest_path(run_id)
-        if not is_latest:
-            path = snapshot_path(run_id, self.run.first_task + t)
+        place = self.run.first_task + t
+        path = latest_path(run_id) if is_latest else snapshot_path(run_id, place)
+        kept: dict[str, Tensor] = {}
         try:
             saved = self.read_own(path) if t else self.start_state()
+            beside = intervention_path(run_id, place)
+            if not is_latest and beside in self.state.artifacts:
+                kept = self.read_own(beside)
         except ValueError as error:
             if is_latest:
                 self.state.has_latest = False
@@ -164,6 +176,7 @@ class StreamTrial(OnTasks):
             self._start_anew()
             saved = self.start_state()
         self._optimizer_state = (_part(saved, _OPTIMIZER) or None) if is_latest else None
+        self._intervention_state = _part(saved, _INTERVENTION) if is_latest else kept
         state = _part(saved, _NETWORK) if is_latest else saved
         self._network = networks.with_state(self._built, state)
         return None
@@ -171,6 +184,9 @@ class StreamTrial(OnTasks):
     def learn(self, t: int, task: Task) -> Measures:
         """Trains the network on task t; returns the measures of its row in ``tasks``."""
         self._network = networks.with_state(self._built, self._network.state_dict())
+        method, name = interventions.make(self.run), self.run.intervention
+        if method is not None and self._intervention_state:
+            interventions.load_state(name, method, self._intervention_state, self.device)
         result = self.train_on(
             t,
             task,
@@ -178,13 +194,15 @@ class StreamTrial(OnTasks):
             self.order(t),
             optimizer_state=self._optimizer_state,
             learning_curve=True,
-            intervention=interventions.make(self.run),
+            intervention=method,
             whole_task=True,
             **self.how_to_train(),
         )
         self.state.diverged = result.diverged
         if self.run.carry_optimizer:
             self._optimizer_state = result.optimizer_state
+        if method is not None:
+            self._intervention_state = interventions.state_tensors(name, method)
         return {name: getattr(result, name) for name in MEASURES}
 
     def _learn(self, step: StreamStep, t: int) -> Measures:

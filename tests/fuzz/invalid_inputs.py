@@ -334,6 +334,11 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--batch-size 1000000 --drop-last=true",
         "--shifts stationary,class_split --classes-per-task 2 --batch-size 288 --drop-last",
     ),
+    "_a_batch_of_probe_tasks_is_left": (
+        "batch_size",
+        "--shifts stationary --probe-shift class_split --batch-size 300 --drop-last",
+        "--probe-shift class_split --drop-last --batch-size 288",
+    ),
     "_close_open_ranges": (
         "snapshots",
         "--tasks 5 --snapshots 5-:1",
@@ -427,12 +432,14 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--stream-snapshots ,",
     ),
     "_names_are_known": (
-        "shifts interventions network metrics",
+        "shifts interventions network criterion metrics",
         "--shifts noise,brightness",
         "--shifts shift",
         "--interventions none,mine",
         "--network my_net",
         "--network resnet,mlp",
+        "--criterion mine",
+        "--criterion movement,random",
         "--metrics mine",
         "--metrics weight_norm",
     ),
@@ -441,12 +448,12 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
     "_is_no_slip": ("data_root", "--data-root= --dataset mnist"),
 }
 
-#: Checks that no contradiction belongs to: some prepare values, and a study fills in a run's rounds
-#: and plugins, and how many classes its probe tasks have.
+#: Checks that no contradiction belongs to: some prepare values, a study fills in a run's rounds and
+#: plugins, and how many classes its probe tasks have, and one is about criteria of plugins.
 _NO_CONTRADICTION = {
     "_as_users_mean_it", "_unused_parameters_do_nothing", "_customary_rounds", "_code_of_plugins",
     "_as_many_as_tickets", "_versions_are_those_of_this_raylot", "_other_options_do_nothing",
-    "_probe_tasks_have_classes",
+    "_probe_tasks_have_classes", "_engine_measures_gradients",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A sweep over README's own shift, network, metric and intervention, by README's command."""
+"""A sweep over all that README adds of its own, by README's command."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder outside the package with the plugins and the results of a sweep over them."""
     folder = tmp_path_factory.mktemp("own")
     files = readme.write_plugins(folder)
-    assert len(files) == 4
+    assert len(files) == 5
     assert all(len(file.read_text().splitlines()) < 20 for file in files)
     (folder / "more.py").write_text(_MORE)
     done = _run(folder, "--shifts", "dim,broken,stationary")
@@ -87,6 +87,9 @@ def test_the_code_that_was_used_stands_in_the_table_of_runs(storage: Path) -> No
     runs["used"] = runs["plugins"].map(
         lambda text: [part.rsplit(":", 1)[0] for part in text.split(",")]
     )
+    of_searches = runs["used"].map(lambda own: own.count("criterion:taylor"))
+    assert of_searches.tolist() == [int(kind == "tickets") for kind in runs["kind"]]
+    runs["used"] = runs["used"].map(lambda own: [part for part in own if "criterion" not in part])
     used = runs.loc[runs["metrics"].isna(), "used"]
     always = ["network:tanh"]
     # dim makes the probe tasks of both streams

@@ -1,7 +1,7 @@
 """Writes STORAGE/analysis/report.html: one page that explores a study, to keep or to send.
 
 The page holds all that it needs, opens without a network, and has the answer with its intervals,
-every figure with filters, the runs with their cost, and the commands and versions behind them. It
+figures with filters, the runs with their cost, and the commands and versions behind them. It
 shows what there is so far, also while a sweep runs.
 """
 
@@ -21,22 +21,17 @@ from plotly.offline import get_plotlyjs
 
 from raylot.analysis import command, primary
 from raylot.analysis.correlation import COLUMNS, correlate_all
+from raylot.analysis.doses.trajectories import dose_order
 from raylot.analysis.figures import style
-from raylot.analysis.prose.answer import caveats, headings, lines
-from raylot.analysis.prose.headline import headline
-from raylot.analysis.prose.printed import of_untrained, winners
+from raylot.analysis.figures.material import Tables
 from raylot.analysis.report import report_data
+from raylot.analysis.report.answers import answers
 from raylot.analysis.statistics.coefficients import STATISTICS
 from raylot.analysis.tables import tables
-from raylot.analysis.tables.measures import main_measures
-from raylot.analysis.tables.observations import (
-    SETTING,
-    Setting,
-    label_variants,
-    observe,
-    settings,
-)
-from raylot.analysis.tables.verdicts import judged_alike, of_usual_number
+from raylot.analysis.tables.judged_alike import judged_alike, of_usual_number
+from raylot.analysis.tables.measures import PRIMARY_TICKETS, main_measures
+from raylot.analysis.tables.observations import label_variants, observe, settings
+from raylot.analysis.tables.probe_gaps import probe_gaps
 from raylot.foundation.errors import OptionError
 from raylot.foundation.version import VERSION
 from raylot.results.commands import commands
@@ -84,18 +79,23 @@ def report(storage: Storage) -> str:
             f"storage={storage.root}: must be the folder or URI of a raylot storage in which a "
             "stream has learned a task (tables/tasks has none)"
         )
-    snapshots = judged_alike(storage, tables.read(storage, "snapshots"), runs)
-    plastic = of_usual_number(tables.read(storage, "plastic_parameters"))
+    snapshots = label_variants(
+        judged_alike(storage, tables.read(storage, "snapshots"), runs), begun
+    )
+    plastic = label_variants(of_usual_number(tables.read(storage, "plastic_parameters")), begun)
     observed = None if snapshots.empty else observe(storage, begun=begun)
     correlations = correlate_all(observed) if observed else pd.DataFrame(columns=list(COLUMNS))
     searches = report_data.searches(known, observed, snapshots) if observed else {}
     # without an intervention first: what all others are compared with
-    parts = sorted(settings(observed) if observed else [], key=lambda p: p.intervention != "none")
+    parts = sorted(settings(observed) if observed else [], key=lambda p: dose_order(p.intervention))
+    found = [(part, primary.find(part)) for part in parts]
     correlations = correlations.sort_values(
         "intervention", key=lambda names: names != "none", kind="stable"
     )
     tickets, measures = searches.get("tickets", []), searches.get("measures", [])
-    along = report_data.along_stream(known, tasks, tables.read(storage, "plasticity"))
+    gaps = probe_gaps(tables.read(storage, "probes"), runs)
+    along = report_data.along_stream(known, tasks, tables.read(storage, "plasticity"), gaps)
+    declared = {findings.plasticity.name for _, findings in found if findings.plasticity}
     data = {
         "filters": report_data.filters(known, snapshots["sparsity"]),
         "streams": report_data.columns(
@@ -109,11 +109,14 @@ def report(storage: Storage) -> str:
         "runs": report_data.run_columns(label_variants(runs, begun), unfinished),
         "protocols": report_data.protocols(runs),
         "measures": report_data.labels([*tickets, *measures, *along["lines"]]),
+        "declared": [PRIMARY_TICKETS, *sorted(declared)],
         "main": [*main_measures(tickets), *main_measures(measures)],
         "statistics": {name: statistic.label for name, statistic in STATISTICS.items()},
         "colours": {
             "shift": style.shift_colours(known["shift"]),
-            "intervention": style.intervention_colours(known["intervention"]),
+            "intervention": style.intervention_colours(
+                sorted(known["intervention"].unique(), key=dose_order)
+            ),
             "correlation": style.CORRELATION_COLOURS,
             "correlation_key": style.CORRELATION_KEY,
             "pale": style.PALE,
@@ -123,7 +126,9 @@ def report(storage: Storage) -> str:
     is_final = report_data.is_whole(known, runs) and not (unfinished or holders(storage))
     filled = {
         "answer_title": "Answer" if is_final else "Answer so far",
-        "answers": "\n".join(_answer(part, len(parts) > 1) for part in parts) or _NO_SEARCHES,
+        "answers": answers(found, observed, Tables(runs, tasks, snapshots, plastic))
+        if observed
+        else _NO_SEARCHES,
         "provenance": _provenance(storage, runs),
         "style": (PAGE / "page.css").read_text(encoding="utf-8"),
         "plotly": get_plotlyjs(),
@@ -131,53 +136,7 @@ def report(storage: Storage) -> str:
         "scripts": "\n".join((PAGE / name).read_text(encoding="utf-8") for name in _SCRIPTS),
     }
     page = (PAGE / "page.html").read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: filled[found[1]], page)
-
-
-# ------------------------------------------------------------------ the answer, as HTML
-
-
-def _answer(setting: Setting, with_title: bool) -> str:
-    """A setting's section: the answer in a sentence, what limits it, and its figures."""
-    found = primary.find(setting)
-    first = setting.frame.iloc[0]
-    places = " ".join(f'data-{name}="{html.escape(str(first[name]))}"' for name in SETTING)
-    title = f"<p class=setting>{html.escape(setting.title)}</p>" if with_title else ""
-    limits = "".join(f"<li>{_text(caveat)}" for caveat in caveats(found))
-    return f"""<section class=answer {places}>{title}
-<p class=headline>{_text(headline(found))}</p>
-<ul>{limits}</ul>
-{_figures(found)}
-<p>{_text(winners(setting.frame))}</p>
-<p>{_text(of_untrained(setting.frame))}</p></section>"""
-
-
-def _figures(found: primary.Findings) -> str:
-    """The figures behind the answer, a row per shift and sparsity."""
-    heads = headings(found)
-    if not heads:
-        return ""
-    rows = "".join(
-        f"<tr><th scope=row>{html.escape(place)}"
-        + "".join(
-            f'<td data-head="{html.escape(head)}">{_text(cell)}'
-            for head, cell in zip(heads[1:], cells, strict=True)
-        )
-        + "</tr>"
-        for place, *cells in lines(found)
-    )
-    listed = "".join(f"<th scope=col>{html.escape(head)}" for head in heads)
-    return f"""<div class=scroll tabindex=0 role=region aria-label="Figures behind the answer">
-<table><thead><tr>{listed}</tr></thead>
-<tbody>{rows}</tbody></table></div>"""
-
-
-def _text(text: str) -> str:
-    """Returns text as HTML; no line breaks inside an interval, or between ``p`` and its number."""
-    whole = re.sub(
-        r"\[[^\[\]]*\]|\bp (?=[<.\d])", lambda found: found[0].replace(" ", "\xa0"), text
-    )
-    return html.escape(whole)
+    return re.sub(r"\{\{(\w+)\}\}", lambda name: filled[name[1]], page)
 
 
 # ------------------------------------------------------------------ where it comes from, as HTML

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from raylot.analysis.doses.trajectories import dose_order
 from raylot.analysis.figures.panels import means_over_seeds
 from raylot.analysis.figures.tickets_and_controls import NETWORKS
 from raylot.analysis.tables.measures import TICKET_MEASURES, in_order, measure
@@ -38,9 +39,9 @@ _CORRELATIONS = (
 )  # fmt: skip
 
 _RUNS = (
-    "run_id", "kind", "protocol", "stream_run_id", "dataset", "network", "intervention", "shift",
-    "seed", "task", "sparsity", "subnetwork", "status", "error", "training_steps", "seconds",
-    "engine_used", "device_used", "started",
+    "run_id", "kind", "measured", "protocol", "stream_run_id", "dataset", "network", "intervention",
+    "shift", "seed", "task", "sparsity", "subnetwork", "status", "error", "training_steps",
+    "seconds", "engine_used", "device_used", "started",
 )  # fmt: skip
 
 #: Columns of ``runs`` that say with what a run was computed.
@@ -79,22 +80,31 @@ def streams(known: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
     of_streams = known[known["kind"] == StreamRun.kind].set_index("run_id")["protocol"]
     found["protocol"] = [of_streams.get(run_id) or None for run_id in found["run_id"]]
     found = found[found["protocol"].notna()]
-    found["other"] = found["intervention"] != "none"  # what all are compared with comes first
-    order = ["dataset", "network", "other", "intervention", "shift", "seed", "run_id"]
-    return found.sort_values(order, ignore_index=True).drop(columns="other")
+    doses = sorted(found["intervention"].unique(), key=dose_order)
+    found["place"] = found["intervention"].map(doses.index)
+    order = ["dataset", "network", "place", "shift", "seed", "run_id"]
+    return found.sort_values(order, ignore_index=True).drop(columns="place")
 
 
-def along_stream(known: pd.DataFrame, tasks: pd.DataFrame, plasticity: pd.DataFrame) -> Columns:
+def along_stream(
+    known: pd.DataFrame, tasks: pd.DataFrame, plasticity: pd.DataFrame, gaps: pd.DataFrame
+) -> Columns:
     """Plasticity of the streams' networks, task by task or at their snapshots.
+
+    Args:
+        known: from `streams`.
+        tasks, plasticity: the whole tables.
+        gaps: from `probe_gaps`.
 
     Returns:
         ``curves``: measures of every task, each value the mean of ``width`` tasks; ``lines``:
-        measure -> its lines, see `lines`.
+        measure -> its lines, see `lines`, the gaps first.
     """
     learned, width = _binned(tasks[tasks["run_id"].isin(known["run_id"])], "task", len(known))
     learned = learned.assign(line=_lines_of(known, learned["run_id"]))
     found = {name: lines(learned, [], name, "middle") for name in CURVES}
-    wide = whole_network_metrics(plasticity[plasticity["stream_run_id"].isin(known["run_id"])])
+    metrics, gaps = (own[own["stream_run_id"].isin(known["run_id"])] for own in (plasticity, gaps))
+    wide = whole_network_metrics(metrics).merge(gaps, on=["stream_run_id", "task"], how="outer")
     names = in_order(set(wide.columns) - {"stream_run_id", "task"})
     wide = wide.assign(
         line=_lines_of(known, wide["stream_run_id"]),
@@ -102,8 +112,9 @@ def along_stream(known: pd.DataFrame, tasks: pd.DataFrame, plasticity: pd.DataFr
     )
     curves = {name: own for name, own in found.items() if own}
     others = {name: lines(wide, [], name) for name in names if name not in curves}
-    drawn = {**curves, **{name: own for name, own in others.items() if own}}
-    return {"curves": list(curves), "width": width, "lines": drawn}
+    drawn = {name: own for name, own in {**others, **curves}.items() if own}
+    ordered = {name: drawn[name] for name in in_order(set(drawn))}
+    return {"curves": list(curves), "width": width, "lines": ordered}
 
 
 def searches(known: pd.DataFrame, observed: Observations, snapshots: pd.DataFrame) -> Columns:
@@ -205,6 +216,7 @@ def lines(rows: pd.DataFrame, keys: Sequence[str], column: str, x: str = "task")
 def run_columns(runs: pd.DataFrame, unfinished: Iterable[Unfinished]) -> Columns:
     """All runs with their status and cost; those that have not ended with how far they are."""
     rows = runs.reindex(columns=list(_RUNS))
+    rows["measured"] = runs["metrics"].where(runs["measured"] == "metric", runs["measured"])
     rows["seed"] = rows["seed"].astype(str)  # may have more digits than a page's numbers
     rows["started"] = pd.to_datetime(rows["started"]).dt.strftime("%Y-%m-%d %H:%M:%S")
     under_way = pd.DataFrame(
@@ -350,5 +362,6 @@ def filters(known: pd.DataFrame, sparsities: pd.Series[float]) -> dict[str, list
         name: sorted(known[name].unique().tolist())
         for name in ("dataset", "network", "intervention", "shift")
     }
+    found["intervention"].sort(key=dose_order)
     found["seed"] = [str(seed) for seed in sorted(known["seed"].unique().tolist())]
     return found | {"sparsity": sorted({n for n in _numbers(sparsities) if n is not None})}

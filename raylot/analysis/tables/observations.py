@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from raylot.analysis.tables import tables
+from raylot.analysis.tables.judged_alike import judged_alike
 from raylot.analysis.tables.measures import (
     ALL_SHIFTS,
     STATIONARY,
@@ -23,7 +24,6 @@ from raylot.analysis.tables.measures import (
     in_order,
 )
 from raylot.analysis.tables.probe_gaps import probe_gaps
-from raylot.analysis.tables.verdicts import judged_alike
 from raylot.analysis.words import counted
 from raylot.config import PROTOCOL_EXCLUDES, ProbeRun, StreamRun, TicketsRun, TicketStreamRun
 from raylot.config.concepts import (

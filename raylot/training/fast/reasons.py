@@ -26,6 +26,8 @@ def why_not(job: TrainingJob) -> str | None:
         return "it is for interventions that act at the end of a task or by an L2 penalty"
     if job.masks is not None and job.gradient_magnitudes:
         return "it measures gradients of dense networks only"
+    if job.gradient_products:
+        return "it does not measure gradient x weight"
     biases = {name for name, p in job.network.named_parameters() if p.dim() == 1}
     if biases & set(job.masks or ()):
         return "it prunes weights only"

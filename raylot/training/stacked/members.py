@@ -66,13 +66,16 @@ class Members:
         self._magnitudes: Tensor | None = None
         if any(job.gradient_magnitudes for job in jobs):
             self._magnitudes = torch.zeros_like(matrix)
+        self._products: Tensor | None = None
+        if any(job.gradient_products for job in jobs):
+            self._products = torch.zeros_like(matrix)
 
     @property
     def state(self) -> list[Tensor]:
         """All tensors that a step changes and later steps read."""
         moments = optimizer_tensors(self.optimizer, self._vector).values()
-        magnitudes = [] if self._magnitudes is None else [self._magnitudes]
-        return [self._vector.detach(), *moments, *magnitudes]
+        sums = [sums for sums in (self._magnitudes, self._products) if sums is not None]
+        return [self._vector.detach(), *moments, *sums]
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Returns ``members x examples x classes``; each member has its own inputs."""
@@ -88,6 +91,8 @@ class Members:
             place.copy_(gradient)
         if self._magnitudes is not None:
             self._magnitudes.add_(self._gradient.abs())
+        if self._products is not None:
+            self._products.addcmul_(self._gradient, self._vector.detach())
         if self._pruned is not None:
             self._gradient.masked_fill_(self._pruned, 0)
         self.optimizer.step()
@@ -118,6 +123,11 @@ class Members:
         """Returns the mean |gradient| of a member's parameters, if any job asked for that."""
         assert self._magnitudes is not None
         return self._layout.unflatten(self._magnitudes[member] / max(1, steps))
+
+    def gradient_products(self, member: int, steps: int) -> dict[str, Tensor]:
+        """Returns the mean gradient x weight of a member's parameters, likewise."""
+        assert self._products is not None
+        return self._layout.unflatten(self._products[member] / max(1, steps))
 
     def _views(self, matrix: Tensor) -> dict[str, Tensor]:
         """Splits a matrix like that of all parameters: per parameter, ``members x ...``."""

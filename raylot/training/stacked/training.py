@@ -137,15 +137,18 @@ class _Stack:
 
     def _finish(self, member: int, final: Evaluation) -> None:
         self._members.write_back(member)
-        magnitudes = None
+        magnitudes = products = None
         if self._jobs[member].gradient_magnitudes:
             magnitudes = self._members.gradient_magnitudes(member, self._steps_taken)
+        if self._jobs[member].gradient_products:
+            products = self._members.gradient_products(member, self._steps_taken)
         self._results[member] = self._records[member].result(
             final,
             steps=self._steps_taken,
             seconds=self._seconds / len(self._jobs),
             optimizer_state=self._members.optimizer_state(member),
             gradient_magnitudes=magnitudes,
+            gradient_products=products,
             engine="stacked",
         )
 

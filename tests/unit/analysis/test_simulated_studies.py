@@ -47,7 +47,7 @@ class Row:
 def _rows() -> Iterator[Row]:
     nothing = (NO_LINK, (LOST, GREW), (FEWER, MORE_TICKETS), NO_DIFFERENCE, (SAME,), (KEPT,),
                (CONTROL_LOST,))  # fmt: skip
-    flat = {"lost": 0.0, "alike": 0.0}
+    flat = {"lost": 0.0, "worse": 0.0}
     yield Row("nothing falls", World(**flat), nothing)
     yield Row("random walks", World(**flat, walks=True), nothing)
     yield Row("random walks, 10 seeds", World(10, 7, **flat, walks=True), nothing)
@@ -60,11 +60,11 @@ def _rows() -> Iterator[Row]:
             name = f"bent trend, no link, {snapshots} snapshots, {seeds} seeds"
             yield Row(name, world, only_shift, falls)
     for seeds in (5, 10):
-        equal = World(seeds, share_alike=1.0, share_lost=1.0, noise=0.05)
+        equal = World(seeds, share_worse=1.0, share_lost=1.0, noise=0.05)
         yield Row(f"control falls equally, {seeds} seeds", equal,
                   (NO_LINK, NO_DIFFERENCE, (KEPT,)), (SAME, CONTROL_LOST))  # fmt: skip
         for share in (0.7, 0.8):
-            less = World(seeds, share_alike=share, share_lost=share, noise=0.05)
+            less = World(seeds, share_worse=share, share_lost=share, noise=0.05)
             yield Row(f"control falls {100 * share:.0f}%, {seeds} seeds", less,
                       (NO_LINK, (LESS,), (SAME,), (KEPT,)), (MORE, CONTROL_LOST))  # fmt: skip
     for seeds in (5, 10, 20):
@@ -78,10 +78,10 @@ def _rows() -> Iterator[Row]:
         yield Row(f"one seed collapses, {seeds} seeds", World(seeds, **flat, collapses=1),
                   (NO_LINK, (FEWER, MORE_TICKETS), NO_DIFFERENCE, (GREW,)))  # fmt: skip
     for seeds in (5, 10):
-        same = World(seeds, share_alike=1.0, share_lost=1.0, diverges=1.0)
+        same = World(seeds, share_worse=1.0, share_lost=1.0, diverges=1.0)
         yield Row(f"streams diverge, control the same, {seeds} seeds", same,
                   (NO_LINK, NO_DIFFERENCE, (KEPT,)), (LOST, FEWER))  # fmt: skip
-        linked = World(seeds, share_alike=0.8, diverges=1.0, link=0.7)
+        linked = World(seeds, share_worse=0.8, diverges=1.0, link=0.7)
         yield Row(f"streams diverge, link of 0.7, control falls 80%, {seeds} seeds", linked,
                   ((OPPOSITE,), (LESS,), (SAME,), (CONTROL_LOST,)), (LINKED,))  # fmt: skip
 

@@ -16,7 +16,7 @@ import pytest
 from raylot import plugins
 from raylot.command.arguments import Command, parse
 from raylot.config import PRESETS, Study
-from raylot.config.options import accepted, role_of
+from raylot.config.options import accepted, named_by, role_of
 from raylot.config.parser import as_typed, dashed
 from raylot.foundation.errors import OptionError
 
@@ -237,7 +237,9 @@ def test_help_shows_every_option_what_it_accepts_and_its_default(
     shown = "".join(text.split())  # lines are broken to fit the terminal
     for name, field in Study.model_fields.items():
         default = PRESETS["default"].get(name)
-        words = f"{field.description};{accepted(field)}" + f"(default:{default})" * bool(default)
+        words = f"{field.description};{accepted(field)}"
+        words += "; --plugin FILE.py adds others" * (named_by(field) is not None)
+        words += f"(default:{default})" * bool(default)
         values = r"(VALUE|\[VALUE\]|VALUE\[VALUE\.\.\.\])"
         pattern = f"{dashed(name)}{values}{re.escape(''.join(words.split()))}"
         found = re.search(rf"{pattern}(\(default:[^)]*\))?(\[\w+\])", shown)

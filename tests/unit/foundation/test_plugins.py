@@ -67,6 +67,10 @@ class Frozen(Intervention):
     def after_gradient(self, training):
         training.flat.gradient.zero_()
 
+@plugins.criterion("smallest")
+def smallest(context):
+    return {name: -weight.abs() for name, weight in context.weights.items()}
+
 @plugins.metric("biggest", of="weights", combine=lambda values, sizes: max(values))
 def biggest(weights, options):
     return weights.abs().max()
@@ -110,7 +114,10 @@ def test_what_is_built_in_is_listed() -> None:
 
 
 def test_options_take_the_names_that_a_plugin_adds(tmp_path: Path) -> None:
-    names = {"shift": "same", "network": "linear", "intervention": "frozen", "metrics": "biggest"}
+    names = {
+        "shift": "same", "network": "linear", "intervention": "frozen", "criterion": "smallest",
+        "metrics": "biggest",
+    }  # fmt: skip
     for option, name in names.items():
         with pytest.raises(OptionError, match=f"{option}={name}: must be one .*--plugin FILE.py"):
             TicketMeasurementRun.checked(**{option: name})
@@ -121,7 +128,7 @@ def test_options_take_the_names_that_a_plugin_adds(tmp_path: Path) -> None:
         Study.checked(shifts="same,brighter")
     run = TicketMeasurementRun.checked(**names, measured="metric")
     assert (run.shift, run.network, run.intervention) == ("same", "linear", "frozen")
-    assert run.metrics == ("biggest",)
+    assert (run.criterion, run.metrics) == ("smallest", ("biggest",))
     study = Study.checked(shifts="same,noise", interventions="none,frozen", network="linear")
     assert study.tickets_run(shift="same", task=0, sparsity=0.8).shift == "same"
     assert study.shifts == ("same", "noise")
@@ -512,6 +519,32 @@ def test_changed_code_of_a_metric_is_another_measurement_and_nothing_else(tmp_pa
     assert others_before == others_after
 
 
+def test_changed_code_of_a_criterion_is_another_search_and_nothing_else(tmp_path: Path) -> None:
+    found = []
+    place = {"task": 0, "sparsity": 0.8}
+    for source in (_EVERYTHING, _EVERYTHING + "\nx = 1\n"):
+        _load(tmp_path, source)
+        study = Study.checked(criterion="smallest", ticket_tasks=2)
+        search = study.tickets_run(**place)
+        subnetworks = [study.ticket_stream_run(**place, subnetwork=s) for s in ("ticket", "dense")]
+        others = [search.stream, subnetworks.pop(), *study.measurement_runs(search.stream)]
+        others += study.probe_runs(search.stream)
+        assert [run.plugins for run in others] == [None] * len(others)
+        found.append(([search, *subnetworks], [(run.run_id, run.protocol) for run in others]))
+    (before, others_before), (after, others_after) = found
+    assert others_before == others_after
+    for one, other in zip(before, after, strict=True):
+        assert one.plugins is not None
+        assert one.plugins.startswith("criterion:smallest:")
+        assert one.run_id != other.run_id
+        assert one.protocol != other.protocol
+    dense = TicketStreamRun.checked(criterion="smallest", subnetwork="dense", ticket_tasks=2)
+    assert dense.run_id == TicketStreamRun.checked(subnetwork="dense", ticket_tasks=2).run_id
+    plugins.forget()  # as in a worker that gets only what its runs use
+    assert TicketStreamRun.checked(**dense.model_dump()).run_id == dense.run_id
+    assert TicketsRun.checked(**after[0].model_dump()).run_id == after[0].run_id
+
+
 def test_a_run_of_another_process_is_known_by_its_code(tmp_path: Path) -> None:
     _load(tmp_path, _EVERYTHING)
     run = TicketMeasurementRun.checked(
@@ -585,6 +618,10 @@ def test_importing_a_plugin_registers_nothing(tmp_path: Path) -> None:
          "(at mine.py:2)"),
         ("from raylot import plugins\n\n@plugins.shift('mine')\ndef f(dataset, t): pass",
          "shift mine: must take (dataset, options, key, t) (at mine.py:3)"),
+        ("from raylot import plugins\nplugins.criterion('movement')(lambda context: {})",
+         "criterion movement: must have another name, as this is built in (at mine.py:2)"),
+        ("from raylot import plugins\nplugins.criterion('mine')(lambda weights, key: {})",
+         "criterion mine: must take (context) (at mine.py:2)"),
         ("from raylot import plugins\n@plugins.shift\ndef f(dataset, options, key, t): pass",
          "shift f: must be given a name of at most 50 small letters, digits and \"_\", "
          'as @plugins.shift("mine") (at mine.py:2)'),
@@ -600,8 +637,8 @@ def test_a_file_that_is_no_plugin_is_told_in_one_line(
     with pytest.raises(OptionError) as caught:
         plugins.load(path)
     assert str(caught.value) == (
-        f"plugin={path}: must be a Python file that registers shifts, networks, metrics or "
-        f"interventions; {reason}"
+        f"plugin={path}: must be a Python file that registers shifts, networks, criteria, "
+        f"metrics or interventions; {reason}"
     )
     assert registry.texts(["shift:mine:0"]) == []
 

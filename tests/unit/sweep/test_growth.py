@@ -27,6 +27,7 @@ from raylot.sweep.sweep import Sweep
 from raylot.tickets import TicketSearch
 from raylot.trials.artifacts import latest_path, masks_path, snapshot_path
 from raylot.trials.stream import StreamTrial
+from tests.support import oldest
 from tests.support.tables import read_sorted
 from tests.unit.sweep.other_machine import change_row
 from tests.unit.trials.runs import finish, run_config
@@ -79,7 +80,7 @@ GROWING = {
 
 @pytest.fixture(scope="module", autouse=True)
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Metrics ``one`` and ``two``."""
+    """Metrics ``one`` and ``two``, and an intervention that remembers something."""
     file = tmp_path_factory.mktemp("plugin") / "mine.py"
     file.write_text(
         "from raylot import plugins\n"
@@ -91,6 +92,7 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         "    return layer.outputs.mean() + options.probe_size\n"
     )
     plugins.load(file)
+    oldest.load(file.parent)
     yield
     plugins.forget()
 
@@ -200,7 +202,7 @@ def studies(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             found[name] = count(min(tickets, most if of is None else of[name]))
         everything = {
             "seeds": [0, 1], "shifts": ["permuted_pixels", "stationary"], "sparsities": [0.5, 0.8],
-            "interventions": ["none", "shrink_and_perturb"], "doses": [0.001, 0.1],
+            "interventions": ["none", "shrink_and_perturb", "oldest"], "doses": [0.001, 0.1],
         }  # fmt: skip
         for name, values in everything.items():
             found[name] = part(name, values if name == widest else values[:1])

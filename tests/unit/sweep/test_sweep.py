@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import ray
 import torch
 from ray import tune
 
-from raylot import results
+from raylot import plugins, results
 from raylot.analysis import correlation
 from raylot.config import StreamRun, Study
 from raylot.foundation.errors import OptionError
@@ -27,7 +28,9 @@ from raylot.sweep.space import study_spaces
 from raylot.sweep.sweep import Sweep
 from raylot.trials.artifacts import snapshot_path
 from raylot.trials.base import _granted_device
+from raylot.trials.stream import StreamTrial
 from raylot.trials.tickets import TicketsTrial
+from tests.support import oldest
 from tests.support.tables import assert_same_tables
 from tests.unit.sweep.other_machine import change_row
 from tests.unit.sweep.tensorboard_server import TensorBoardServer
@@ -124,6 +127,10 @@ def test_a_widened_search_space_computes_only_what_is_new(tmp_path: Path, two_se
     after = _written(tmp_path)
     assert {path: after[path] for path in before} == before
     assert_same_tables(two_seeds, tmp_path)
+
+
+def test_a_sweep_notes_its_packages(two_seeds: Path) -> None:
+    assert f"torch=={version('torch')}" in (two_seeds / "environment.txt").read_text()
 
 
 def test_a_finished_sweep_starts_nothing(two_seeds: Path) -> None:
@@ -519,6 +526,40 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
     }
     expected = snapshots.set_index(["seed", "task", "sparsity"])["ticket_count"].to_dict()
     assert found == pytest.approx(expected)
+
+
+def test_what_an_intervention_remembers_survives_a_lost_worker_and_grows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugins.forget()
+    oldest.load(tmp_path)
+    options: dict[str, Any] = {
+        "interventions": "oldest", "ticket_tasks": 1, "tickets": 1, "random_masks": 0,
+        "untrained_masks": 0, "subnetworks": "ticket", "stream_snapshots": "2",
+    }  # fmt: skip
+    wider = {**options, "tasks": 5, "snapshots": "0,1,2,4", "ticket_tasks": 3}
+    lost = tmp_path / "lost"
+
+    class LostOnce(StreamTrial):
+        """Its worker is lost as the third task begins, on its first attempt."""
+
+        def step(self) -> dict[str, Any]:
+            if self.state.steps == 2 and not lost.exists():
+                lost.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().step()
+
+    LostOnce.__name__ = StreamTrial.__name__
+    _computed_here(once := _sweep(tmp_path / "once", [0], [0.5], **wider), 0, 1, 2, 3, 4, 5)
+    assert once.finished()
+    monkeypatch.setitem(execution.TRAINABLES, "stream", LostOnce)
+    assert not (outcome := _sweep(tmp_path / "grown", [0], [0.5], **options).run()).failures
+    assert lost.exists()
+    assert outcome.missing == 0
+    monkeypatch.undo()
+    assert _sweep(tmp_path / "grown", [0], [0.5], **wider).run().missing == 0
+    assert_same_tables(tmp_path / "once", tmp_path / "grown")
+    plugins.forget()
 
 
 def test_doses_stand_beside_one_control(tmp_path: Path) -> None:

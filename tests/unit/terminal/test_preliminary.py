@@ -123,6 +123,17 @@ def _ends(answer: AnswerSoFar) -> tuple[float, ...]:
     return (found.first_task, found.last_task, found.first, found.last, found.seeds)
 
 
+def test_random_masks_of_another_density_are_no_level_of_chance() -> None:
+    runs = [
+        _STUDY.tickets_run(seed=0, sparsity=0.8, task=task, random_density=0.05) for task in (0, 5)
+    ]
+    answer = AnswerSoFar.of(runs, set())
+    for run in runs:
+        _add(answer, run.run_id, 0.9, 0.4)
+    (setting,) = answer.known()
+    assert answer.so_far(setting) == SoFar(None)
+
+
 def test_the_probe_gap_is_the_mean_over_the_seeds_that_have_one() -> None:
     answer = _answer(seeds=3)
     _add(answer, "0.0", 0.9, 0.5)

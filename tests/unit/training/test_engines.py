@@ -221,12 +221,13 @@ _NO_PLACE = "it is for interventions that act at the end of a task or by an L2 p
             {"masks": full_masks(small_network()), "gradient_magnitudes": True},
             "it measures gradients of dense networks only",
         ),
+        ({"gradient_products": True}, "it does not measure gradient x weight"),
         ({"masks": {"0.bias": torch.ones(8, dtype=torch.bool)}}, "it prunes weights only"),
     ],
     ids=[
         "sgd", "start of a task", "gradient", "step", "loss term", "loss term of a penalty",
         "step of a penalty", "redo", "shrink and perturb per step", "masked gradients",
-        "pruned biases",
+        "gradient x weight", "pruned biases",
     ],
 )  # fmt: skip
 def test_options_that_the_fast_engine_lacks(options: dict[str, Any], reason: str) -> None:

@@ -385,15 +385,17 @@ def test_a_training_of_as_many_steps_is_the_same(epochs: int, max_steps: int, en
         assert getattr(capped, name) == getattr(whole, name), name
 
 
-def test_gradient_magnitudes_are_the_mean_before_masking() -> None:
+def test_measured_gradients_are_the_means_before_masking_and_before_the_step() -> None:
     task, network = random_task(), small_network()
     masks = random_masks(network, 0.5, 0)
     loop = copy.deepcopy(network)
     result = train(
         network, task, epochs=2, masks=masks, masked="freeze",
         optimizer=OptimizerOptions(optimizer="sgd", lr=0.1), gradient_magnitudes=True,
+        gradient_products=True,
     )  # fmt: skip
 
+    products = {name: torch.zeros_like(p) for name, p in loop.named_parameters()}
     sums = {name: torch.zeros_like(p) for name, p in loop.named_parameters()}
     for epoch in range(2):
         order = torch.from_numpy(_KEY.child("epoch", epoch).generator().permutation(40))
@@ -403,12 +405,15 @@ def test_gradient_magnitudes_are_the_mean_before_masking() -> None:
             gradients = torch.autograd.grad(loss, list(loop.parameters()))
             for (name, parameter), gradient in zip(loop.named_parameters(), gradients, strict=True):
                 sums[name] += gradient.abs()
+                products[name] += gradient * parameter.detach()
                 parameter.data -= 0.1 * gradient * masks.get(name, torch.tensor(True))
 
     assert result.gradient_magnitudes is not None
-    assert result.gradient_magnitudes.keys() == sums.keys()
+    assert result.gradient_products is not None
+    assert result.gradient_magnitudes.keys() == result.gradient_products.keys() == sums.keys()
     for name, total in sums.items():
         torch.testing.assert_close(result.gradient_magnitudes[name], total / 6)
+        torch.testing.assert_close(result.gradient_products[name], products[name] / 6)
         if name in masks:
             assert (result.gradient_magnitudes[name][~masks[name]] > 0).any()
 

@@ -75,6 +75,10 @@ def _assert_as_alone(jobs: Sequence[TrainingJob]) -> list[TrainingResult]:
         for name, tensor in (alone.gradient_magnitudes or {}).items():
             assert result.gradient_magnitudes is not None
             _assert_close(result.gradient_magnitudes[name], tensor)
+        assert (result.gradient_products is None) == (alone.gradient_products is None)
+        for name, tensor in (alone.gradient_products or {}).items():
+            assert result.gradient_products is not None
+            _assert_close(result.gradient_products[name], tensor)
         assert job.network.training
         assert all(p.grad is None for p in job.network.parameters())
         assert result.engine == "stacked"
@@ -224,13 +228,14 @@ def test_learning_curve(max_steps: int | None) -> None:
     assert all(result.learning_speed is not None for result in results)
 
 
-def test_gradient_magnitudes_of_those_that_ask() -> None:
+def test_measured_gradients_of_those_that_ask() -> None:
     jobs = [
-        dataclasses.replace(job, gradient_magnitudes=member != 1)
+        dataclasses.replace(job, gradient_magnitudes=member != 1, gradient_products=member > 0)
         for member, job in enumerate(_mixed(3))
     ]
     results = _assert_as_alone(jobs)
     assert [result.gradient_magnitudes is None for result in results] == [False, True, False]
+    assert [result.gradient_products is None for result in results] == [True, False, False]
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -439,11 +444,14 @@ def test_a_captured_step_does_the_same_bit_for_bit(
     jobs = [
         dataclasses.replace(job, optimizer_state=state)
         for job, state in zip(
-            _mixed(3, optimizer=OPTIMIZERS[name], gradient_magnitudes=True, learning_curve=True),
+            _mixed(
+                3, optimizer=OPTIMIZERS[name], gradient_magnitudes=True, gradient_products=True,
+                learning_curve=True,
+            ),
             states,
             strict=True,
         )
-    ]
+    ]  # fmt: skip
     copies = [dataclasses.replace(job, network=copy.deepcopy(job.network)) for job in jobs]
     expected = train_stacked(copies)
 
@@ -461,10 +469,9 @@ def test_a_captured_step_does_the_same_bit_for_bit(
             assert getattr(result, field) == getattr(plain, field), field
         for tensor_name, tensor in plain.optimizer_state.items():
             assert torch.equal(result.optimizer_state[tensor_name], tensor)
-        assert result.gradient_magnitudes is not None
-        assert plain.gradient_magnitudes is not None
-        for tensor_name, tensor in plain.gradient_magnitudes.items():
-            assert torch.equal(result.gradient_magnitudes[tensor_name], tensor)
+        for field in ("gradient_magnitudes", "gradient_products"):
+            found, others = getattr(result, field), getattr(plain, field)
+            assert all(torch.equal(found[name], tensor) for name, tensor in others.items()), field
 
 
 def test_a_convolutional_network_can_be_captured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from raylot import results
+from raylot import plugins, results
 from raylot.storage import Storage
 from raylot.tasks import make_probe_task
 from raylot.tickets import TicketSearch
@@ -70,7 +71,34 @@ def test_tickets_at_all_sparsities_share_their_dense_control(tmp_path: Path) -> 
     assert by_ticket.tolist() == [1, 1]
 
 
-def test_divergence_is_data(tmp_path: Path) -> None:
+_CRITERIA = """
+from raylot import plugins
+
+@plugins.criterion("taylor", gradients=True)
+def taylor(context):
+    return {name: mean.abs() for name, mean in context.gradients.products.items()}
+
+@plugins.criterion("short")
+def short(context):
+    return {name: weight[0] for name, weight in context.weights.items()}
+
+@plugins.criterion("raising")
+def raising(context):
+    return {name: 1 / 0 for name in context.masks}
+"""
+
+
+@pytest.fixture
+def own_criteria(tmp_path: Path) -> Iterator[None]:
+    (tmp_path / "own.py").write_text(_CRITERIA)
+    plugins.load(tmp_path / "own.py")
+    yield
+    plugins.forget()
+
+
+@pytest.mark.usefixtures("own_criteria")
+@pytest.mark.parametrize("criterion", ["magnitude", "taylor"])
+def test_divergence_is_data(tmp_path: Path, criterion: str) -> None:
     options = {"optimizer": "sgd", "lr": 100.0, "weight_decay": 100.0}
     finish(StreamTrial(trial_config(tmp_path, **options)))
     (run,) = results.read(tmp_path, "runs").to_dict("records")
@@ -78,11 +106,47 @@ def test_divergence_is_data(tmp_path: Path) -> None:
     tasks = results.read(tmp_path, "tasks")
     assert len(tasks) <= 2
     assert math.isnan(tasks["test_accuracy"].iloc[-1])
-    diverging = trial_config(tmp_path, task=0, **options)
+    diverging = trial_config(tmp_path, task=0, criterion=criterion, **options)
     finish(TicketsTrial(diverging))
     runs = results.read(tmp_path, "runs").set_index("kind")
     assert runs["status"]["tickets"] == "diverged"
     assert math.isnan(results.read(tmp_path, "tickets")["test_accuracy"].iloc[-1])
+
+
+@pytest.mark.usefixtures("own_criteria")
+def test_a_search_by_a_plugins_criterion_says_so_and_resumes_bit_for_bit(tmp_path: Path) -> None:
+    for folder, interrupt in (("whole", False), ("steps", True)):
+        run_all(tmp_path / folder, criterion="taylor", interrupt=interrupt)
+    whole, steps = (
+        results.read(tmp_path / folder, "runs").set_index("kind").loc["tickets"]
+        for folder in ("whole", "steps")
+    )
+    assert whole["plugins"].startswith("criterion:taylor:")
+    assert whole["engine_used"] == "fast,generic"
+    assert whole["criterion"] == "taylor"
+    assert (whole["run_id"], whole["protocol"]) == (steps["run_id"], steps["protocol"])
+    for ticket in range(2):
+        path = masks_path(whole["run_id"], ticket)
+        assert Storage(tmp_path / "whole").read(path) == Storage(tmp_path / "steps").read(path)
+
+
+@pytest.mark.usefixtures("own_criteria")
+@pytest.mark.parametrize(
+    ("criterion", "error"),
+    [
+        ("short", "criterion short: must return scores of hidden1.weight in its shape (6, 64), not "
+         "(64,) (at "),
+        ("raising", "ZeroDivisionError: division by zero (at own.py:14)"),
+    ],
+)  # fmt: skip
+def test_a_criterion_that_fails_ends_its_run_with_one_reason(
+    criterion: str, error: str, tmp_path: Path
+) -> None:
+    finish(StreamTrial(trial_config(tmp_path)))
+    finish(TicketsTrial(trial_config(tmp_path, task=0, criterion=criterion)))
+    runs = results.read(tmp_path, "runs").set_index("kind")
+    assert runs["status"].to_dict() == {"stream": "finished", "tickets": "failed"}
+    assert runs["error"]["tickets"].startswith(error)
 
 
 @pytest.mark.parametrize("length", [0, 7, 500, -1])

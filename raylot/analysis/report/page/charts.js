@@ -59,7 +59,7 @@ function layoutOf({ xTitle, yTitle, yRange }) {
     dragmode: isTouched ? false : "zoom",
     hoverlabel: { bgcolor: variable("--panel"), font: { color: variable("--ink") }, align: "left" },
     xaxis: { ...axis, title: { ...axis.title, text: xTitle } },
-    yaxis: { ...axis, title: { ...axis.title, text: yTitle }, range: yRange },
+    yaxis: { ...axis, title: { ...axis.title, text: isNarrow() ? yTitle.replace(" (", "<br>(") : yTitle }, range: yRange },
   };
 }
 

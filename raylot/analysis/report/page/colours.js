@@ -16,10 +16,26 @@ const NAMED = {
 };
 
 const isDark = () => document.documentElement.dataset.theme === "dark";
-const shade = (colour) => (isDark() && ON_DARK[colour]) || colour;
 const variable = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 const channels = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+const mixed = (low, high, part) => low.map((own, i) => own + part * (high[i] - own));
+
+// Relative luminance of the Web Content Accessibility Guidelines.
+function luminance(parts) {
+  const [r, g, b] = parts.map((part) => (part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
+// A colour as it is drawn. On dark paper a dark dose of a method is lightened to a contrast of 3.
+function shade(colour) {
+  if (!isDark()) return colour;
+  if (ON_DARK[colour]) return ON_DARK[colour];
+  const least = 3 * (luminance(channels(variable("--panel"))) + 0.05) - 0.05;
+  let parts = channels(colour);
+  while (luminance(parts) < least) parts = mixed(parts, [255, 255, 255], 0.1).map(Math.ceil);
+  return `#${parts.map((part) => part.toString(16).padStart(2, "0")).join("")}`;
+}
 const faint = (colour, alpha) => `rgba(${channels(shade(colour)).join()},${alpha})`;
 
 // Colours of correlations of -1, 0 and 1; those between are mixed.
@@ -27,12 +43,8 @@ const correlationColours = (study) => study.colours.correlation[isDark() ? "dark
 
 // Black or white, whichever is easier to read on the colour of a correlation.
 function inkOn([low, middle, high], value) {
-  const end = channels(value < 0 ? low : high);
-  const [r, g, b] = channels(middle).map((part, i) => {
-    const share = (part + Math.abs(value) * (end[i] - part)) / 255;
-    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
-  });
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000000" : "#ffffff"; // both the same: 0.179
+  const parts = mixed(channels(middle), channels(value < 0 ? low : high), Math.abs(value));
+  return luminance(parts) > 0.179 ? "#000000" : "#ffffff"; // both the same: 0.179
 }
 
 // A style per group: its colour tells the shift (or the intervention), its dashes the rest.

@@ -5,8 +5,10 @@
 const infiniteValues = (study, name, count) =>
   (count ? `${study.measures[name].label}: ${count} infinite values are left out here.` : "");
 
-// Measures to choose from, in words.
-const labelled = (study, names) => names.map((value) => ({ value, label: study.measures[value].label }));
+// Measures to choose from, in words; the declared one, which the answer is about, is chosen at first.
+const labelled = (study, names) => [...names]
+  .sort((a, b) => study.declared.includes(b) - study.declared.includes(a))
+  .map((value) => ({ value, label: study.measures[value].label }));
 
 // Streams whose lines are shown singly.
 const MOST_STREAMS = 200;
@@ -99,10 +101,10 @@ const FIGURES = [
     },
   },
   {
-    id: "count-and-plasticity",
+    id: "tickets-and-plasticity",
     isMeasured: (study) => study.searches.stream.length > 0,
-    title: "Ticket count against plasticity",
-    text: "A point is the search of one snapshot; hover over it for its run. Large: means over seeds of each snapshot with 95% t intervals, joined in the order of tasks, from the first to the last that are named.",
+    title: "Tickets against plasticity",
+    text: "A point is the search of one snapshot; hover over it for its run. Large: means over seeds of each snapshot with 95% t intervals, joined in the order of tasks; the first is hollow.",
     controls: (study) => ({
       x: { label: "Across", choices: labelled(study, study.searches.measures) },
       y: { label: "Up", choices: labelled(study, study.searches.tickets) },
@@ -112,7 +114,7 @@ const FIGURES = [
       const chosen = selection.searches(), rows = chosen.filter((i) => values[x][i] !== null && values[y][i] !== null);
       const step = Math.ceil(rows.length / MOST_POINTS), told = [];
       const panels = [...grouped(rows, (i) => table.label[i])].sort().map(([title, own]) => {
-        const traces = [], middle = own.reduce((sum, i) => sum + values[x][i], 0) / own.length;
+        const traces = [];
         for (const [name, part] of grouped(own, (i) => selection.group(table.stream[i]))) {
           const { colour, symbol, dash } = styles.get(name);
           const shown = part.filter((_, i) => i % step === 0);
@@ -128,17 +130,12 @@ const FIGURES = [
           const across = up.map((p) => known.get(p.x));
           const bars = (means) => ({ type: "data", array: means.map((p) => (p.high === null ? 0 : p.high - p.mean)), thickness: 1, width: 0, color: faint(colour, 0.7) });
           traces.push({
-            x: across.map((p) => p.mean), y: up.map((p) => p.mean), mode: "lines+markers+text", name,
-            text: up.map((p, i) => (i === 0 || i === up.length - 1 ? `task ${p.x}` : "")),
-            // Inwards, so that no name is cut off. First points often coincide, so lines take turns above and below; the
-            // last is named on the side where its line does not come from.
-            textposition: across.map((p, i) => {
-              const isAbove = i === 0 ? traces.length % 4 === 1 : up[i].mean > up[i - 1].mean;
-              return `${isAbove ? "top" : "bottom"} ${p.mean > middle ? "left" : "right"}`;
-            }),
-            // with a rim, as bars may lie below it
-            textfont: { color: variable("--ink"), shadow: Array(4).fill(`0 0 3px ${variable("--paper")}`).join(", ") }, cliponaxis: false,
-            line: { color: shade(colour), width: 2, dash }, marker: { color: shade(colour), size: 10, symbol, line: { color: variable("--paper"), width: 1 } },
+            x: across.map((p) => p.mean), y: up.map((p) => p.mean), mode: "lines+markers", name, cliponaxis: false,
+            line: { color: shade(colour), width: 2, dash },
+            marker: {
+              color: shade(colour), size: 10, symbol: up.map((_, i) => (i === 0 ? `${symbol}-open` : symbol)),
+              line: { color: variable("--paper"), width: up.map((_, i) => (i === 0 ? 2 : 1)) },
+            },
             error_x: bars(across), error_y: bars(up),
             hovertext: up.map((p, i) => `${name}, task ${p.x}, ${seedsOf(p)}<br>${axisOf(study, x)}: ${interval(across[i])}<br>${axisOf(study, y)}: ${interval(p)}`),
             hovertemplate: "%{hovertext}<extra></extra>",
@@ -159,8 +156,8 @@ const FIGURES = [
   {
     id: "correlations",
     isMeasured: (study) => study.searches.stream.length > 0,
-    title: "Correlation matrix",
-    text: "Exploratory, but for the pair that the answer is about: ticket measures with plasticity measures over the snapshots of one shift and sparsity, of all seeds, as `raylot analyse correlation` finds them; hovering gives the intervals and corrected p-values.",
+    title: "Exploratory correlations",
+    text: "Nothing is concluded from these: ticket measures with plasticity measures over the snapshots of one shift and sparsity, of all seeds, as `raylot analyse correlation` finds them. Hovering gives the intervals, and p corrected for all of them (Benjamini-Hochberg) but those of the declared pair, which are a family of their own.",
     className: "matrix",
     controls(study, selection) {
       const cells = selection.correlations();

@@ -123,10 +123,10 @@ class Page {
 
   draw() {
     const { selection, study } = this;
-    for (const answer of document.querySelectorAll(".answer[data-protocol]")) {
+    for (const answer of document.querySelectorAll("#answers [data-protocol]")) {
       const { dataset } = answer;
       answer.hidden = study.protocolChoices.size > 1 && dataset.protocol !== selection.protocol
-        || SETTING.some((name) => !selection.options[name].has(dataset[name]));
+        || SETTING.some((name) => name in dataset && !selection.options[name].has(dataset[name]));
     }
     const all = study.streams.run_id.length, shown = selection.places.filter((i) => selection.options.seed.has(study.streams.seed[i])).length;
     document.getElementById("chosen").textContent = selection.isWhole && shown === all ? "(everything is shown)" : `(${shown} of ${all} streams are shown)`;

@@ -2,7 +2,7 @@
 "use strict";
 const PAGE_LENGTH = 50;
 const RUN_HEADS = {
-  kind: "kind", dataset: "data set", network: "network", shift: "shift", intervention: "intervention", seed: "seed",
+  kind: "kind", measured: "measures", dataset: "data set", network: "network", shift: "shift", intervention: "intervention", seed: "seed",
   task: "task", sparsity: "sparsity", subnetwork: "subnetwork", status: "status", training_steps: "training steps",
   seconds: "seconds", engine_used: "engine", device_used: "device", started: "started (UTC)", run_id: "run_id", error: "remark",
 };

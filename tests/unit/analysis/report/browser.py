@@ -37,7 +37,7 @@ class Shown:
                 title: plot.parentElement.firstChild.textContent,
                 traces: plot.data.map((trace) => Object.fromEntries([
                     "name", "type", "x", "y", "z", "text", "hovertext", "hovertemplate", "mode",
-                    "customdata", "colorscale", "textposition",
+                    "customdata", "colorscale", "line", "marker",
                 ].map((key) => [key, trace[key]]))),
             }))""",
             figure,

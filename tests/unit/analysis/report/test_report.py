@@ -102,7 +102,7 @@ def test_streams_alone_leave_the_question_open(tmp_path: Path) -> None:
     page = (tmp_path / "analysis" / "report.html").read_text()
     assert "Open: no tickets have been searched yet." in page
     assert list(data["along"]["lines"]) == [
-        "test_accuracy", "dead_fraction", "effective_rank", "gradient_norm",
+        "probe_online_gap", "test_accuracy", "dead_fraction", "effective_rank", "gradient_norm",
     ]  # fmt: skip
     seeds = [line["seed"] for line in data["along"]["lines"]["test_accuracy"]]
     assert seeds == ["", "0", "1", "2", "3", "4"]
@@ -176,7 +176,7 @@ def test_a_stream_that_has_not_ended_tells_its_dose_in_its_saved_state(tmp_path:
     (unfinished,) = unfinished_runs(Storage(tmp_path), results.finished_runs(Storage(tmp_path)))
     assert unfinished.dose == running.run.dose
     data = held(tmp_path)
-    assert data["filters"]["intervention"] == ["l2(1e-3)", "l2(1e-4)"]
+    assert data["filters"]["intervention"] == ["l2(1e-4)", "l2(1e-3)"]
     assert data["correlations"]["intervention"]["texts"] == ["l2(1e-4)"]
 
 
@@ -201,7 +201,8 @@ def test_long_curves_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = pd.DataFrame(
         columns=["stream_run_id", "snapshot", "task", "layer", "metric", "setting", "value"]
     )
-    found = report_data.along_stream(known, rows, nothing)
+    no_gaps = pd.DataFrame(columns=["stream_run_id", "task"])
+    found = report_data.along_stream(known, rows, nothing, no_gaps)
     assert found["width"] == 2
     assert list(found["lines"]) == ["test_accuracy", "learning_speed"]
     whole, first, _ = found["lines"]["test_accuracy"]
@@ -211,6 +212,15 @@ def test_long_curves_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
     # the t interval of 0.05 and 0.25: 0.15 -+ 12.706205 * 0.1
     assert whole["high"][0] == pytest.approx(0.15 + 1.2706205)
     assert whole["seeds"] == [2, 2, 2]
+
+
+def test_a_measurement_says_what_it_measures() -> None:
+    runs = pd.DataFrame(
+        {"run_id": list("abc"), "kind": ["measurement", "measurement", "stream"],
+         "measured": ["ntk", "metric", None], "metrics": [None, "half_norm", None],
+         "seed": 0, "started": None}
+    )  # fmt: skip
+    assert report_data.run_columns(runs, [])["measured"] == ["ntk", "half_norm", None]
 
 
 def test_runs_that_have_not_ended_are_listed(storage: Path) -> None:

@@ -37,8 +37,8 @@ SNAPSHOTS = (0, 10, 20, 30)
 #: Seed and task -> gradient norm.
 INFINITE = {(0, 30): float("inf"), (1, 20): float("inf"), (1, 30): float("-inf")}
 FIGURES = [
-    "along-stream", "count-and-plasticity", "correlations", "ticket-streams", "plastic-parameters",
-    "controls",
+    "along-stream", "tickets-and-plasticity", "correlations", "ticket-streams",
+    "plastic-parameters", "controls",
 ]  # fmt: skip
 EVIL = "<img src=x onerror=document.title='hurt'>"
 DESKTOP = {"width": 1280, "height": 900}
@@ -47,7 +47,7 @@ DESKTOP = {"width": 1280, "height": 900}
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two shifts, two interventions, two sparsities, five seeds; ticket streams, a failed run."""
-    folder = tmp_path_factory.mktemp("report")
+    folder = tmp_path_factory.mktemp("report") / ("wider_than_a_phone_" * 4)
 
     def values(shift: str, seed: int, *place: Any) -> dict[str, float]:
         accuracy = falling(shift, seed, *place)["test_accuracy"]
@@ -105,6 +105,25 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
+def doses(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four doses of two methods; tickets are worse where more plasticity was lost."""
+    folder = tmp_path_factory.mktemp("doses")
+
+    def of(lost: float) -> Any:
+        def values(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float]:
+            noise = np.random.default_rng([seed, task, round(1000 * lost)]).normal(size=2)
+            gap, advantage = 0.005 * noise + [task / 30 * lost, 0.05 - task / 30 * lost]
+            return {"probe_online_gap": gap, "advantage_over_random": advantage}
+
+        return values
+
+    write_study(folder, of(0.2), seeds=range(3))
+    for strength, lost in ((1e-9, 0.1), (1e-4, 0.05), (0.01, 0.02)):
+        write_study(folder, of(lost), seeds=range(3), intervention="l2_init", l2_strength=strength)
+    return written(folder)
+
+
+@pytest.fixture(scope="module")
 def desktop(browser: Browser, page_file: Path) -> Iterator[Shown]:
     """The page as it is first seen; a test that changes it puts it back."""
     with shown(browser, page_file, viewport=DESKTOP) as found:
@@ -145,8 +164,82 @@ def test_the_answer_stands_at_the_top_with_its_intervals(desktop: Shown) -> None
     assert "Distinct ones that win, mean over seeds: permuted_pixels at sparsity 0.8:" in told
 
 
-def test_means_and_bands_are_those_of_the_tables(desktop: Shown, root: Path) -> None:
+def along(desktop: Shown, measure: str) -> Any:
+    """Returns the panel of a measure along the stream; puts the declared measure back."""
+    menu = desktop.page.locator("#along-stream select[name=measure]")
+    desktop.panels("along-stream")
+    menu.select_option(measure)
     [panel] = desktop.panels("along-stream")
+    menu.select_option("probe_online_gap")
+    return panel
+
+
+def test_the_page_opens_on_the_declared_pair(desktop: Shown, root: Path) -> None:
+    [panel] = desktop.panels("along-stream")
+    [line] = [t for t in panel["traces"] if t["name"] == f"no intervention, {SHIFTS[0]}"]
+    gaps = probe_gaps(results.read(root, "probes"), results.read(root, "runs"))
+    streams = results.read(root, "runs").set_index("run_id")[["shift", "intervention"]]
+    own = gaps.join(streams, on="stream_run_id").query(
+        "shift == @SHIFTS[0] and intervention == 'none'"
+    )
+    means = own.groupby("task")["probe_online_gap"].mean()
+    assert (line["x"], line["y"]) == (list(SNAPSHOTS), pytest.approx(means.tolist()))
+    assert "<br>Probe gap (difference of online accuracies): 0." in line["text"][-1]
+    desktop.panels("tickets-and-plasticity")
+    chosen = {
+        name: desktop.page.locator(f"#tickets-and-plasticity select[name={name}]").input_value()
+        for name in "xy"
+    }
+    assert chosen == {"x": "probe_online_gap", "y": "advantage_over_random"}
+
+
+def test_each_p_names_its_own_correction(desktop: Shown) -> None:
+    note = desktop.page.locator("#answers + .note").inner_text()
+    assert "(Holm)" in note
+    assert "(Bonferroni)" in note
+    assert "Benjamini" not in note
+    matrix = desktop.page.locator("#correlations")
+    assert matrix.locator("h2").inner_text() == "Exploratory correlations"
+    assert "(Benjamini-Hochberg)" in matrix.locator(".note").first.inner_text()
+
+
+def test_without_doses_enough_the_figure_follows_the_settings(desktop: Shown) -> None:
+    page = desktop.page
+    assert page.locator("#answers details").count() == 0
+    assert page.locator(".answer ~ .together img").evaluate("(img) => img.naturalWidth") > 0
+
+
+def test_the_answer_over_doses_stands_first_with_its_figure(browser: Browser, doses: Path) -> None:
+    with shown(browser, doses, viewport=DESKTOP, color_scheme="dark") as found:
+        page = found.page
+        first = page.locator(".answer").first
+        assert "over 4 doses of 2 methods is -" in first.locator(".headline").inner_text()
+        assert first.locator("th").all_inner_texts()[:2] == [
+            "correlation over doses", "leaving a method out"
+        ]  # fmt: skip
+        assert first.locator("td").first.inner_text().startswith("-")
+        assert page.locator(".together img").evaluate("(img) => img.naturalWidth") > 0
+        folded = page.locator("#answers details .answer")
+        assert [own.get_attribute("data-intervention") for own in folded.all()] == [
+            "none", "l2_init(1e-9)", "l2_init(1e-4)", "l2_init(0.01)"
+        ]  # fmt: skip
+        assert not folded.first.is_visible()
+        page.locator("#answers summary").click()
+        assert folded.first.is_visible()
+        page.locator("#options input[value=none]").click()
+        assert first.is_visible()
+        assert not folded.first.is_visible()
+        page.locator("#options input[value=none]").click()
+        [panel] = found.panels("along-stream")
+        lines = [t for t in panel["traces"] if t["text"]]
+        paper = page.evaluate("variable('--panel')")
+        assert len({t["line"]["color"] for t in lines}) == len(lines) == 4
+        assert min(contrast(t["line"]["color"], paper) for t in lines) >= 3
+        assert found.complaints == []
+
+
+def test_means_and_bands_are_those_of_the_tables(desktop: Shown, root: Path) -> None:
+    panel = along(desktop, "test_accuracy")
     lines = {trace["name"]: trace for trace in panel["traces"]}
     tasks = results.read(root, "tasks")
     own = tasks[(tasks["shift"] == SHIFTS[0]) & (tasks["intervention"] == "none")]
@@ -185,7 +278,7 @@ def test_one_seed_is_shown_as_it_is(desktop: Shown, root: Path) -> None:
     page = desktop.page
     page.locator("#options select[name=seed]").select_option("0")
     assert page.locator("#chosen").inner_text() == "(4 of 20 streams are shown)"
-    [panel] = desktop.panels("along-stream")
+    panel = along(desktop, "test_accuracy")
     assert not any(trace["name"].endswith("band") for trace in panel["traces"])  # one seed has none
     tasks = results.read(root, "tasks")
     own = tasks[(tasks["shift"] == SHIFTS[1]) & (tasks["seed"] == 0) & tasks["snapshot"].isna()]
@@ -197,18 +290,19 @@ def test_one_seed_is_shown_as_it_is(desktop: Shown, root: Path) -> None:
 
 
 def test_hover_names_the_run(desktop: Shown, root: Path) -> None:
-    panels = desktop.panels("count-and-plasticity")
+    panels = desktop.panels("tickets-and-plasticity")
     assert [panel["title"] for panel in panels] == ["sparsity 0.8", "sparsity 0.9"]
     points = next(t for t in panels[0]["traces"] if "single runs" in t["name"])
     snapshots = results.read(root, "snapshots").set_index("run_id")
     assert points["hovertemplate"].split("<br>") == [
         "%{text}", "Probe gap (difference of online accuracies): %{x}",
-        "Ticket count (effective number): %{y}<extra></extra>",
+        "Ticket minus random accuracy (difference of accuracies): %{y}<extra></extra>",
     ]  # fmt: skip
     label, run = points["text"][0].split("<br>run ")
     row = snapshots.loc[run]
     assert label == f"tickets seed={row['seed']} {row['shift']} task={row['task']} sparsity=0.8"
-    assert points["y"][0] == pytest.approx(row["ticket_count"])
+    advantage = row["ticket_accuracy"] - row["random_accuracy"]
+    assert points["y"][0] == pytest.approx(advantage)
     probes, runs = (results.read(root, table) for table in ("probes", "runs"))
     gaps = probe_gaps(probes, runs).set_index(["stream_run_id", "task"])
     gap = gaps.loc[(row["stream_run_id"], row["task"]), "probe_online_gap"]
@@ -314,6 +408,14 @@ def test_it_fits_a_phone_in_light_and_dark(browser: Browser, page_file: Path, sc
         names = ("--paper", "--ink", "--faint", "--accent")
         paper, *inks = (page.evaluate(f"variable('{name}')") for name in names)
         assert min(contrast(ink, paper) for ink in inks) >= 4.5
+        found.panels("tickets-and-plasticity")
+        title, plot = (
+            page.locator(f"#tickets-and-plasticity {part}").first.bounding_box()
+            for part in (".ytitle", ".plot")
+        )
+        assert title
+        assert plot
+        assert plot["y"] <= title["y"] <= title["y"] + title["height"] <= plot["y"] + plot["height"]
         answer = page.locator(".answer .scroll").first
         assert answer.evaluate(
             "(e) => e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight"
@@ -341,7 +443,7 @@ def test_a_finished_study_has_its_answer(browser: Browser, tmp_path: Path) -> No
             assert found.page.locator("#protocol").inner_text().startswith("Protocol ")
             assert "given" not in found.page.locator("#protocol").inner_text()
             assert found.draws() == [
-                "along-stream", "count-and-plasticity", "correlations", "controls"
+                "along-stream", "tickets-and-plasticity", "correlations", "controls"
             ]  # fmt: skip
             assert found.page.locator(".figure").count() == 4
             return found.page.locator("#answer-title").inner_text()
@@ -371,7 +473,7 @@ def test_no_line_ends_between_p_and_its_number_or_within_an_interval(desktop: Sh
 
 def test_every_hover_names_measure_and_unit(desktop: Shown) -> None:
     expected = {
-        "along-stream": "<br>Test accuracy (fraction): 0.",
+        "along-stream": "<br>Probe gap (difference of online accuracies): ",
         "ticket-streams": "<br>Test accuracy: 0.",
         "plastic-parameters": "<br>Jaccard index: 0.",
         "controls": "<br>Test accuracy: 0.",
@@ -383,15 +485,17 @@ def test_every_hover_names_measure_and_unit(desktop: Shown) -> None:
             assert all(told in text and "seed" in text for text in line["text"]), figure
 
 
-def test_first_and_last_tasks_are_named(desktop: Shown) -> None:
-    for panel in desktop.panels("count-and-plasticity"):
+def test_the_first_snapshot_is_hollow(desktop: Shown) -> None:
+    for panel in desktop.panels("tickets-and-plasticity"):
         means = [trace for trace in panel["traces"] if trace["hovertext"]]
         assert len(means) == 4
         for trace in means:
-            assert trace["text"] == ["task 0", "", "", "task 30"]
-            assert "Ticket count (effective number): " in trace["hovertext"][0]
-            side = trace["textposition"][-1].split()[0]
-            assert (side == "bottom") == (trace["y"][-1] <= trace["y"][-2]), "off its line"
+            first, *others = trace["marker"]["symbol"]
+            assert [f"{other}-open" for other in others] == [first] * 3
+            assert ", task 0, 5 seeds<br>" in trace["hovertext"][0]
+            assert (
+                "Ticket minus random accuracy (difference of accuracies): " in trace["hovertext"][0]
+            )
 
 
 def test_what_cannot_be_drawn_is_said(browser: Browser, tmp_path: Path) -> None:
@@ -404,7 +508,7 @@ def test_what_cannot_be_drawn_is_said(browser: Browser, tmp_path: Path) -> None:
 
     write_study(tmp_path, falling, metrics=metrics, seeds=(0, 1), tasks=(0, 3))
     with shown(browser, written(tmp_path), viewport=DESKTOP) as found:
-        for figure, choice in (("along-stream", "measure"), ("count-and-plasticity", "x")):
+        for figure, choice in (("along-stream", "measure"), ("tickets-and-plasticity", "x")):
             found.panels(figure)
             menu = found.page.locator(f"#{figure} select[name={choice}]")
             menu.select_option("gradient_norm")
@@ -436,7 +540,7 @@ def test_tasks_are_told_apart_however_many_there_are(browser: Browser, tmp_path:
 
 def test_the_mode_bar_covers_nothing_that_is_drawn(desktop: Shown) -> None:
     page = desktop.page
-    for figure in ("along-stream", "count-and-plasticity", "correlations"):
+    for figure in ("along-stream", "tickets-and-plasticity", "correlations"):
         desktop.panels(figure)
         page.locator(f"#{figure} .plot").first.hover()
         bar = page.locator(f"#{figure} .modebar").first.bounding_box()

@@ -12,8 +12,8 @@ import pytest
 
 from raylot import results
 from raylot.analysis.tables import tables
+from raylot.analysis.tables.judged_alike import judged_alike, of_usual_number
 from raylot.analysis.tables.observations import observe
-from raylot.analysis.tables.verdicts import judged_alike, of_usual_number
 from raylot.storage import Storage
 from raylot.trials.stream import StreamTrial
 from raylot.trials.tickets import TicketsTrial
