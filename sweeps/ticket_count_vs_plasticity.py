@@ -21,10 +21,10 @@ from raylot.sweep import Space, study_spaces
 def spaces(study: Study) -> tuple[Space, Space, Space]:
     """The search spaces, in Ray Tune's terms.
 
-    Every option that decides what is trained can be searched.
-    ``--search`` adds parameters of shifts and interventions. To search another option, write
-    ``from ray import tune`` here (not at the top, where ``--help`` would wait for it), and add it
-    to a copy: ``{**streams, "lr": tune.grid_search([0.001, 0.01])}``.
+    ``--search`` adds values and draws of any option that decides what is trained. To add what it
+    cannot say, write ``from ray import tune`` here (not at the top, where ``--help`` would wait for
+    it), and add to a copy: ``{**streams, "lr": tune.grid_search([0.001, 0.01])}``. Options that go
+    together stand there as ``"zip(lr,epochs)": tune.grid_search([(0.001, 4), (0.01, 2)])``.
     """
     streams, tickets, ticket_streams = study_spaces(study)
     return streams, tickets, ticket_streams

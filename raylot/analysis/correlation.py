@@ -4,7 +4,8 @@ Reads the tables of a raylot storage. Writes STORAGE/analysis/primary.csv and .p
 pair of measures, what it says, and how sure that is. Writes correlation.csv and .parquet (with
 --pairing previous: correlation_pairing_previous) with every pair of a ticket measure and a
 plasticity measure, for each protocol, shift and sparsity, to explore. Prints the primary pair,
-another pair, and last the answer in words. Seeds are the unit of replication, never rows.
+another pair, and last the answer in words, with a table by what was searched. Seeds are the unit of
+replication, never rows.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import pyarrow as pa
 from raylot.analysis import command, output, primary, primary_table
 from raylot.analysis.output import print_answers
 from raylot.analysis.prose.answer import caveats
+from raylot.analysis.prose.by_setting import TITLE, by_setting
 from raylot.analysis.prose.headline import headline
 from raylot.analysis.prose.printed import print_setting
 from raylot.analysis.statistics.coefficients import STATISTICS, Series, Statistic, is_constant
@@ -366,6 +368,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output.write(storage, "primary", primary_table.table(rows_of_primary), primary_table.COLUMNS)
     output.write(storage, name, correlations, COLUMNS)
     console = command.terminal()
+    closing = by_setting(parts, [each[options.center] for each in found])
     answers = []
     for part, each in zip(parts, found, strict=True):
         rows = correlations[
@@ -377,6 +380,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print_setting(console, part, rows, own, CENTERS[options.center])
         answers.append((part.title, _said(own, each)))
     print_answers(console, answers)
+    if closing is not None:
+        center = CENTERS[options.center].label
+        console.print(
+            f"{TITLE}: changes along streams, {center} over seeds with {100 * confidence:g}% t "
+            "intervals, which are corrected for nothing\n"
+        )
+        console.print(closing)
+        console.print()
     for text in without_snapshots(observations):
         console.print(f"Nothing is said of {text}, as no ticket search found anything there.\n")
     output.print_where(console, storage, "primary", name)

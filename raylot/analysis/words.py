@@ -53,3 +53,8 @@ def figure(mean: Mean | None, form: str = "+z.3f", *, separator: str = " ") -> s
         for bound in (mean.low, mean.high)
     )
     return f"{text}{separator}[{low}, {high}]"
+
+
+def without_zeros(text: str) -> str:
+    """``+0.012 [+0.003, -0.2]`` -> ``+.012 [+.003, -.2]``."""
+    return text.replace("+0.", "+.").replace("-0.", "-.")

@@ -23,9 +23,6 @@ _LONGEST_RANGE = 100_000
 #: ``3``, ``0-9`` or ``0-40:10``.
 _SPAN = re.compile("([0-9]+)(?:-([0-9]+)(?::([0-9]+))?)?")
 
-#: ``NAME=``, at the start or after what separates values.
-_NAME = re.compile(r"(?:^|[\s,]+)([\w-]+)=")
-
 Role = Literal["training", "extent", "search", "measurement", "verdict", "where"]
 
 #: Role -> what options with that role decide.
@@ -85,26 +82,6 @@ def parse_rounds(value: Any) -> Any:
     if len(dict(pairs)) < len(pairs):
         raise ValueError("a sparsity is given twice")
     return dict(pairs)
-
-
-def parse_search(value: Any) -> Any:
-    """``"shrink=0.8,0.9 perturb=1"`` -> ``{"shrink": ["0.8", "0.9"], "perturb": ["1"]}``."""
-    if isinstance(value, str):
-        before, *rest = _NAME.split(value)
-        if before.strip():
-            raise ValueError("values of no parameter")
-        pairs = list(zip(rest[::2], map(parse_list, rest[1::2]), strict=True))
-    elif isinstance(value, dict):
-        pairs = [(str(name), parse_list(values)) for name, values in value.items()]
-    else:
-        return value
-    found = {
-        name.replace("-", "_"): values if isinstance(values, list | tuple | range) else [values]
-        for name, values in pairs
-    }
-    if not pairs or len(found) < len(pairs):
-        raise ValueError("no parameter, or one given twice")
-    return found
 
 
 #: How help and messages say that an option's names are not all there can be.

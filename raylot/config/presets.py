@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 from raylot.config.concepts import parameters_used
-from raylot.config.options import parse_rounds, parse_search
+from raylot.config.options import parse_rounds
+from raylot.config.search_axes import options_of, parse_search
 from raylot.config.study import SearchOptions
 from raylot.foundation.errors import OptionError, shown
 
@@ -56,14 +57,19 @@ PRESETS: dict[str, dict[str, Any]] = {
 def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a preset's options, overridden by those that are given.
 
-    The preset's search keeps parameters that are not given and that a chosen intervention uses. If
-    fewer sparsities are given, the preset's table of rounds keeps theirs alone; if fewer tickets
-    are given, the preset has no more controls that follow tickets.
+    An option that is searched has no value of the preset's. The preset's search keeps parameters
+    that are not given and that a chosen intervention uses. If fewer sparsities are given, the
+    preset's table of rounds keeps theirs alone; if fewer tickets are given, the preset has no more
+    controls that follow tickets.
 
     Raises:
         OptionError: sparsities are given that are none, or that the preset's table of rounds lacks.
     """
     values = {**preset, **given}
+    with suppress(ValueError):  # what cannot be read is refused later
+        axes = parse_search(given.get("search"))
+        searched = {n for axis in axes for n in options_of(axis)} if isinstance(axes, dict) else ()
+        values = {n: value for n, value in values.items() if n in given or n not in searched}
     for name in {"reinit_tickets"} & preset.keys() - given.keys():
         # Not given, or no number: that is refused later.
         with suppress(KeyError, TypeError, ValueError):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from raylot.config.concepts import (
-    DOSED,
-    PARAMETERS,
+    CHOICES,
     DataOptions,
     Integers,
     InterventionParameters,
@@ -33,18 +32,25 @@ from raylot.config.concepts import (
     parameters,
     parameters_used,
 )
+from raylot.config.distributions import Distribution
 from raylot.config.measurement_run import MeasurementRun, measurements
 from raylot.config.options import (
     OneOf,
     Options,
-    accepted,
     option,
     parse_list,
     parse_rounds,
-    parse_search,
 )
 from raylot.config.probe_run import ProbeRun, probes
 from raylot.config.runs import StreamRun
+from raylot.config.search_axes import (
+    as_typed,
+    checked_axis,
+    options_of,
+    parse_search,
+    points,
+    with_draws,
+)
 from raylot.config.ticket_runs import Subnetwork, TicketMeasurementRun, TicketsRun, TicketStreamRun
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
@@ -53,8 +59,11 @@ _List = BeforeValidator(parse_list)
 _Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 _Rounds = Annotated[int, Field(ge=1, le=1000)]
 
-#: Parameter whose values can be searched -> whether it is one of shifts or of interventions.
-_KIND = {name: kind for kind in DOSED for name in parameters(kind)}
+#: Parameter -> what it is one of: shifts, networks, interventions or optimizers.
+_KIND = {name: kind for kind in CHOICES for name in parameters(kind)}
+
+#: Points of a search that are checked when a study is made; planning the runs checks the others.
+_CHECKED = 1000
 
 
 class SearchOptions(NamingOptions, title="what is varied"):
@@ -83,17 +92,28 @@ class SearchOptions(NamingOptions, title="what is varied"):
             role="search",
         )
     )
-    search: Annotated[dict[str, tuple[Any, ...]] | None, BeforeValidator(parse_search)] = option(
-        None, "values to try of parameters of shifts and interventions, each with every shift and "
-        "intervention that uses it; may be given several times", repeated=True,
-        accepts="parameters, each once, with their values, as l2_strength=1e-4,1e-3, or none",
+    search: Annotated[dict[str, Any] | None, BeforeValidator(parse_search)] = option(
+        None, "options to vary, each with every shift and intervention that uses it: values, as "
+        "lr=1e-3,1e-2 or lr=grid(1e-3,1e-2); a distribution of Ray Tune's, as "
+        "lr=loguniform(1e-4,1e-2), drawn once for all seeds (with samples); or values that go "
+        "together, as zip(lr,batch_size)=(1e-3,32),(3e-3,128); may be given several times",
+        repeated=True,
+        accepts="options, each once, with their values or a distribution, as l2_strength=1e-4,1e-3 "
+        "or lr=loguniform(1e-4,1e-2), or none",
         role="training",
+    )  # fmt: skip
+    samples: int | None = option(
+        None, "draws of the distributions in search; more of them leave the first ones as they are",
+        ge=1, le=10_000, role="extent",
+    )  # fmt: skip
+    search_seed: int = option(
+        0, "seed of these draws", ge=0, le=2**63 - 1, role="training"
     )  # fmt: skip
 
     @field_validator("search")
     @classmethod
     def _searched_values_are_accepted(cls, value: Mapping[str, Any] | None) -> Any:
-        return value and {name: _searched_values(name, given) for name, given in value.items()}
+        return value and {axis: checked_axis(axis, given) for axis, given in value.items()}
 
     @field_validator("seeds", "shifts", "interventions", "sparsities")
     @classmethod
@@ -101,31 +121,6 @@ class SearchOptions(NamingOptions, title="what is varied"):
         if len(set(value)) < len(value):
             raise ValueError("given twice")
         return value
-
-
-def _searched_values(name: str, given: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Reads the values of a parameter as its own option reads each of them."""
-    if name not in _KIND:
-        raise OptionError(
-            f"{_searched(name, given)}: must be a parameter of a shift or an intervention: "
-            f"{', '.join(_KIND)}"
-        )
-    model = PARAMETERS[_KIND[name]]
-    try:
-        values = tuple(getattr(model.checked(**{name: one}), name) for one in given)
-    except OptionError as error:
-        raise OptionError(f"search={error}") from None
-    if not values or len(set(values)) < len(values):
-        what = accepted(model.model_fields[name])
-        raise OptionError(
-            f"{_searched(name, given)}: must be one or more values, each once: {what}"
-        )
-    return values
-
-
-def _searched(name: str, values: Iterable[Any]) -> str:
-    """How messages name the values of a parameter that are searched."""
-    return f"search={shown(name)}={shown(','.join(map(shown, values)))}"
 
 
 class TicketStreamOptions(TicketSnapshotOptions, title="ticket streams"):
@@ -245,41 +240,100 @@ class Study(
     """
 
     @model_validator(mode="after")
-    def _searched_parameters_are_used(self) -> Self:
-        for name, values in (self.search or {}).items():
-            if name in self.model_fields_set:
+    def _draws_are_asked_for(self) -> Self:
+        drawn = [axis for axis, given in self._axes.items() if isinstance(given, Distribution)]
+        if drawn and self.samples is None:
+            told = as_typed(drawn[0], self._axes[drawn[0]])
+            raise OptionError(f"{told}: must go with samples, as samples=20")
+        if self.samples is not None and not drawn:
+            raise OptionError(
+                f"samples={self.samples}: must go with a distribution in search, as "
+                "loguniform(1e-4,1e-2) for lr"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _searched_options_are_used(self) -> Self:
+        for axis, given in self._axes.items():
+            for name in options_of(axis):
+                if name in self.model_fields_set:
+                    raise OptionError(
+                        f"{as_typed(axis, given)}: must be given without "
+                        f"{name}={getattr(self, name)}"
+                    )
+                kind = _KIND.get(name)
+                if kind and not any(name in parameters_used(kind, o) for o in self._chosen(kind)):
+                    choices = get_args(StreamRun.model_fields[kind].annotation)  # of a Literal
+                    known = choices or registry.names(kind)
+                    users = [one for one in known if name in parameters_used(kind, one)]
+                    raise OptionError(
+                        f"{as_typed(axis, given)}: must go with {kind} {' or '.join(users)}"
+                    )
+        return self
+
+    def _chosen(self, kind: str) -> Sequence[str]:
+        """The shifts, networks, interventions or optimizers of the study."""
+        if kind in type(self).model_fields:
+            return self._values_of(kind)
+        chosen: tuple[str, ...] = getattr(self, f"{kind}s")
+        return chosen
+
+    @model_validator(mode="after")
+    def _each_axis_is_of_one_kind_of_run(self) -> Self:
+        """A grid joins what is trained with how tickets are searched; one axis cannot do both."""
+        for names in map(options_of, self.searched):
+            of_streams = [name for name in names if name in StreamRun.model_fields]
+            if of_streams and len(of_streams) < len(names):
+                other = next(name for name in names if name not in of_streams)
+                (own,) = (axis for axis in self._axes if other in options_of(axis))
                 raise OptionError(
-                    f"{_searched(name, values)}: must be given without {name}={getattr(self, name)}"
-                )
-            kind = _KIND[name]
-            if not any(name in parameters_used(kind, one) for one in getattr(self, f"{kind}s")):
-                users = [one for one in registry.names(kind) if name in parameters_used(kind, one)]
-                raise OptionError(
-                    f"{_searched(name, values)}: must go with {kind} {' or '.join(users)}"
+                    f"{as_typed(own, self._axes[own])}: must have values of its own, as {other} "
+                    "decides how tickets are searched; zip and draws cannot join it with "
+                    f"{of_streams[0]}, which decides what is trained"
                 )
         return self
 
     @model_validator(mode="after")
     def _runs_are_valid(self) -> Self:
-        first = {"task": self.snapshots[0], "sparsity": self.sparsities[0], "rounds": None}
-        for shift, intervention in itertools.product(self.shifts, self.interventions):
-            for dose in self._doses(shift, intervention):
-                try:
-                    run = self.tickets_run(shift=shift, intervention=intervention, **dose, **first)
-                    self.measurement_runs(run.stream)
-                    self.probe_runs(run.stream)
-                except OptionError as error:  # a run has one value where a study has several
-                    told = re.sub("^(shift|intervention)=", r"\1s=", str(error))
-                    is_searched = told.partition("=")[0] in dose
-                    raise OptionError(f"search={told}" if is_searched else told) from None
+        fixed = {"task": self.snapshots[0], "sparsity": self.sparsities[0]}
+        fixed |= {k: getattr(self, k) for k in CHOICES if k in type(self).model_fields}
+        axes = {"shift": self.shifts, "intervention": self.interventions, **self.searched}
+        varied = {name for axis in self.searched for name in options_of(axis)}
+        fixed = {name: value for name, value in fixed.items() if name not in varied}
+        for point in itertools.islice(points(axes, fixed), _CHECKED):
+            try:
+                run = self.tickets_run(**{"rounds": None, **point})
+                self.measurement_runs(run.stream)
+                self.probe_runs(run.stream)
+            except OptionError as error:  # a run has one value where a study has several
+                told = re.sub("^(shift|intervention)=", r"\1s=", str(error))
+                is_searched = told.partition("=")[0] in varied
+                raise OptionError(f"search={told}" if is_searched else told) from None
         return self
 
-    def _doses(self, shift: str, intervention: str) -> Iterator[dict[str, Any]]:
-        """Yields the searched values that these two use, each with all others."""
-        used = {*parameters_used("shift", shift), *parameters_used("intervention", intervention)}
-        searched = {name: given for name, given in (self.search or {}).items() if name in used}
-        for values in itertools.product(*searched.values()):
-            yield dict(zip(searched, values, strict=True))
+    @property
+    def _axes(self) -> Mapping[str, Any]:
+        return self.search or {}
+
+    @property
+    def searched(self) -> dict[str, tuple[Any, ...]]:
+        """What is searched, draws made: an option -> its values, or several options, named
+        ``zip(a,b)``, -> rows of their values."""
+        return self._searched
+
+    @functools.cached_property
+    def _searched(self) -> dict[str, tuple[Any, ...]]:
+        return with_draws(self._axes, self.samples or 0, self.search_seed)
+
+    def _values_of(self, name: str) -> tuple[Any, ...]:
+        """The values of an option; of a distribution its extremes, however many are drawn."""
+        for axis, given in self._axes.items():
+            if name in (names := options_of(axis)):
+                if isinstance(given, Distribution):
+                    return given.extremes
+                place = names.index(name)
+                return tuple(row[place] for row in given) if len(names) > 1 else given
+        return (getattr(self, name),)
 
     @model_validator(mode="after")
     def _trials_get_what_they_compute_on(self) -> Self:
@@ -345,7 +399,7 @@ class Study(
         """Classes of each probe task, the fewest of those asked for; None without class_split."""
         if self._probe_shift != "class_split":
             return None
-        return min((self.search or {}).get("classes_per_task", [self.classes_per_task]))
+        return min(map(int, self._values_of("classes_per_task")))
 
     @functools.cached_property
     def _of_every_stream(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pydantic import PrivateAttr, ValidationError
 from raylot import config
 from raylot.config.options import explain, is_marked
 from raylot.config.presets import PRESETS, preset_with
+from raylot.config.search_axes import options_of
 from raylot.foundation.errors import OptionError, shown
 
 
@@ -46,7 +47,12 @@ class Study(config.Study):
         """The preset, and the options in which the study differs from it."""
         standard = dict(Study(self._preset))
         parts = [] if self._preset == "default" else [repr(self._preset)]
-        parts += [f"{name}={_python(value)}" for name, value in self if value != standard[name]]
+        searched = {name for axis in self.searched for name in options_of(axis)}
+        parts += [
+            f"{name}={_python(value)}"
+            for name, value in self
+            if value != standard[name] and name not in searched
+        ]
         return f"Study({', '.join(parts)})"
 
     __str__ = __repr__

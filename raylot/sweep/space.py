@@ -1,16 +1,16 @@
 """Turns search spaces in Ray Tune's terms into points, and runs into a grid for Tune.
 
-A space that holds only grids and fixed values is resolved without importing Ray.
+This needs no Ray.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from raylot.config import StreamRun, Study
-from raylot.config.concepts import CHOICES, parameters, parameters_used, unused_parameters
+from raylot.config import StreamRun, Study, search_axes
+from raylot.config.concepts import CHOICES, parameters, unused_parameters
+from raylot.config.search_axes import options_of
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.names import FEWEST_RANDOM_MASKS
 
@@ -31,9 +31,11 @@ def study_spaces(study: Study) -> tuple[Space, Space, Space]:
         "seed": grid(study.seeds),
         "shift": grid(study.shifts),
         "intervention": grid(study.interventions),
-        **{name: grid(values) for name, values in (study.search or {}).items()},
     }
     tickets = {"task": grid(study.snapshots), "sparsity": grid(study.sparsities)}
+    for axis, values in study.searched.items():
+        is_of_streams = set(options_of(axis)) <= StreamRun.model_fields.keys()
+        (streams if is_of_streams else tickets)[axis] = grid(values)
     ticket_streams = {"subnetwork": grid(study.subnetworks)}
     return streams, tickets, ticket_streams
 
@@ -56,28 +58,28 @@ def spaces_of(
     return made
 
 
-def points(space: Space, samples: int = 1, seed: int = 0) -> Iterator[dict[str, Any]]:
-    """Yields the points of a search space, the same at every call.
-
-    A parameter that a point's shift, network, intervention or optimizer does not use is tried at
-    the first value of its grid only: with any other, the run is the same.
+def points(space: Space) -> Iterator[dict[str, Any]]:
+    """Yields the points of a search space, see `raylot.config.search_axes.points`.
 
     Args:
-        space: option name -> value, ``tune.grid_search(...)``, ``tune.choice(...)``, ...
-        samples: draws of everything random, each with the whole grid.
-        seed: of these draws.
-    """
-    if not any(map(_is_drawn, space.values())):
-        for _ in range(samples):
-            yield from _grid_points(space)
-        return
-    import numpy as np
-    from ray.tune.search.variant_generator import generate_variants
+        space: option name -> value or ``tune.grid_search(...)``; for options that go together
+            ``zip(a,b)`` -> ``tune.grid_search([(1, 2), ...])``.
 
-    random_state = np.random.RandomState(seed)
-    for _ in range(samples):
-        for _, spec in generate_variants({"config": dict(space)}, random_state=random_state):
-            yield dict(spec["config"])
+    Raises:
+        OptionError: Ray Tune would draw a value, another one for each seed.
+    """
+    for name, value in space.items():
+        if _is_drawn(value):
+            raise OptionError(
+                f"spaces: {name}={shown(value)}: must be a value or tune.grid_search(...), as "
+                "Ray Tune would draw other values for each seed; the options "
+                f"--search '{name}=loguniform(1e-4,1e-2)' --samples 20 draw the same for all"
+            )
+    grids = {name for name, value in space.items() if isinstance(value, dict) and _GRID in value}
+    return search_axes.points(
+        {name: space[name][_GRID] for name in grids},
+        {name: value for name, value in space.items() if name not in grids},
+    )
 
 
 def _is_drawn(value: Any) -> bool:
@@ -87,21 +89,9 @@ def _is_drawn(value: Any) -> bool:
     return type(value).__module__.startswith("ray.")
 
 
-def _grid_points(space: Space) -> Iterator[dict[str, Any]]:
-    """Yields a grid's points in Ray Tune's order: the first name in the alphabet changes fastest.
-
-    Tune itself copies the whole space for every point, which takes hours for 100,000 seeds.
-    """
-    grids = {name for name, value in space.items() if isinstance(value, dict) and _GRID in value}
-    names = sorted(grids, reverse=True)
-    tried = [(kind, n) for kind in CHOICES if kind in space for n in parameters(kind) if n in grids]
-    for values in itertools.product(*(space[name][_GRID] for name in names)):
-        point = {**space, **dict(zip(names, values, strict=True))}
-        if all(
-            point[name] is space[name][_GRID][0] or name in parameters_used(kind, str(point[kind]))
-            for kind, name in tried
-        ):
-            yield point
+def options_in(space: Space) -> list[str]:
+    """The options that a search space has values of, each as often as it has."""
+    return [name for axis in space for name in options_of(axis)]
 
 
 def distinct(runs: Iterable[AnyRun]) -> list[AnyRun]:
@@ -121,16 +111,17 @@ def remarks(study: Study, runs: Sequence[StreamRun]) -> list[str]:
 def _on_unknown(study: Study) -> Iterator[str]:
     if not study.probe_tasks:
         yield "probe_tasks=0: how well snapshots learn unseen tasks will not be known"
-    if not study.random_masks:
+    masks = study.tickets if study.random_masks is None else study.random_masks
+    if masks == 0:
         yield "random_masks=0: whether tickets are better than chance will not be known"
     elif study.random_density is not None:
         yield (
             f"random_density={study.random_density:g}: whether tickets are better than chance will "
             "be known at that density alone (random_density=none: at every one)"
         )
-    elif study.random_masks < FEWEST_RANDOM_MASKS:
+    elif masks < FEWEST_RANDOM_MASKS:
         yield (
-            f"random_masks={study.random_masks}: which tickets win will not be known, as that "
+            f"random_masks={masks}: which tickets win will not be known, as that "
             f"takes {FEWEST_RANDOM_MASKS}"
         )
 

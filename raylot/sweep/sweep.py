@@ -22,8 +22,9 @@ from raylot import datasets
 from raylot.config import PlasticityOptions, StreamRun, Study
 from raylot.config.concepts import ProbeTaskOptions
 from raylot.config.runs import VERDICTS
+from raylot.config.search_axes import options_of
 from raylot.foundation import registry
-from raylot.foundation.errors import OptionError
+from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.text import is_exit_request
 from raylot.results.commands import record
 from raylot.results.environment import record_environment
@@ -34,7 +35,7 @@ from raylot.storage import OutOfReachError, Storage
 from raylot.storage.lease import Lease
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.outcome import CONTINUE, Outcome, outcome
-from raylot.sweep.space import Space, distinct, points, remarks
+from raylot.sweep.space import Space, distinct, options_in, points, remarks
 from raylot.sweep.stage import Stage
 from raylot.terminal.progress import Progress
 
@@ -59,7 +60,6 @@ class Sweep:
         ticket_space: search space over ``task`` (the snapshot) and options of a tickets run.
         ticket_stream_space: search space over ``subnetwork``, ``ticket`` and ``ticket_tasks``;
             used if the study's ``ticket_tasks`` is not 0.
-        samples: draws of what is random in the spaces.
     """
 
     study: Study
@@ -67,7 +67,6 @@ class Sweep:
     stream_space: Space
     ticket_space: Space
     ticket_stream_space: Space = field(default_factory=dict)
-    samples: int = 1
 
     @cached_property
     def stages(self) -> list[Stage]:
@@ -76,42 +75,39 @@ class Sweep:
         Raises:
             OptionError: a point of the space is no valid run.
         """
-        for one, other in itertools.combinations(self._spaces, 2):
-            for name in sorted(set(one) & set(other)):
+        named = [name for space in self._spaces for name in options_in(space)]
+        for name in sorted({name for name in named if named.count(name) > 1}):
+            raise OptionError(f"{self._asked(name)}: must be searched in one of the spaces only")
+        for name in sorted(VERDICTS.intersection(named)):
+            raise OptionError(
+                f"{self._asked(name)}: must be an option of the study, not searched, as it judges "
+                "all searches alike"
+            )
+        for name in sorted({*PlasticityOptions.model_fields, *ProbeTaskOptions.model_fields}):
+            if name in named:
                 raise OptionError(
-                    f"{name}={other[name]}: must be searched in one of the spaces only"
-                )
-        for space in self._spaces:
-            for name in sorted(set(space) & VERDICTS):
-                raise OptionError(
-                    f"{name}={space[name]}: must be an option of the study, not searched, as it "
-                    "judges all searches alike"
-                )
-            not_searched = {*PlasticityOptions.model_fields, *ProbeTaskOptions.model_fields}
-            for name in sorted(set(space) & not_searched):
-                raise OptionError(
-                    f"{name}={space[name]}: must be an option of the study, not searched; another "
+                    f"{self._asked(name)}: must be an option of the study, not searched; another "
                     "command adds what another value measures"
                 )
         stream_points, ticket_points, ticket_stream_points = (
-            list(itertools.islice(points(space, self.samples), MOST_RUNS + 1))
-            for space in self._spaces
+            list(itertools.islice(points(space), MOST_RUNS + 1)) for space in self._spaces
         )
         self._check_number(len(stream_points) * (2 + len(ticket_points)))
         streams = distinct(
             self.study.stream_run(**point)
             for point in _with_progress("streams", stream_points, len(stream_points))
         )
+        of_streams = set(options_in(self.stream_space))
         searches = itertools.product(streams, ticket_points)
         number = len(streams) * len(ticket_points)
         tickets = distinct(
-            self.study.tickets_run(**stream.model_dump(include=set(self.stream_space)), **point)
+            self.study.tickets_run(**stream.model_dump(include=of_streams), **point)
             for stream, point in _with_progress("tickets", searches, number)
         )
         known = {stream.run_id for stream in streams}
         for run in tickets:
             if run.stream.run_id not in known:
-                names = sorted(set(self.ticket_space) & set(StreamRun.model_fields))
+                names = sorted({*options_in(self.ticket_space)} & {*StreamRun.model_fields})
                 raise OptionError(
                     f"ticket_space={', '.join(names)}: must not hold options of a stream; "
                     "search these in stream_space"
@@ -127,7 +123,7 @@ class Sweep:
             Stage("tickets", tickets),
         ]
         if self.study.ticket_tasks:
-            searched = {*self.stream_space, *self.ticket_space}
+            searched = of_streams.union(options_in(self.ticket_space))
             snapshots = set(self.study.stream_snapshots or self.study.snapshots)
             continued = [
                 ticket
@@ -319,7 +315,7 @@ class Sweep:
             stages=self.stages,
             storage=self.storage,
             options=self.study,
-            searched={name for space in self._spaces for name in space},
+            searched={name for space in self._spaces for name in options_in(space)},
             lease=lease.path,
             progress=progress,
             guard=guard,
@@ -344,6 +340,12 @@ class Sweep:
                 f"{runs:,} runs or more: must be at most {MOST_RUNS:,} in one sweep; search fewer "
                 f"values of {names}"
             )
+
+    def _asked(self, name: str) -> str:
+        """How messages name an option in a space: with the last values that it has there."""
+        spaces = {**self.stream_space, **self.ticket_space, **self.ticket_stream_space}
+        axis = [axis for axis in spaces if name in options_of(axis)][-1]
+        return f"{axis}={shown(spaces[axis])}"
 
     @property
     def _spaces(self) -> tuple[Space, Space, Space]:

@@ -17,7 +17,7 @@ from raylot.analysis.statistics.coefficients import STATISTICS
 from raylot.analysis.statistics.intervals import CENTERS, MANY_SEEDS, Center
 from raylot.analysis.tables.measures import ALL_SHIFTS, measure
 from raylot.analysis.tables.observations import Setting, groups, search_labels
-from raylot.analysis.words import correlation, counted, p_value
+from raylot.analysis.words import correlation, counted, p_value, without_zeros
 
 #: Width of a column of the primary pair's table.
 _COLUMN = 16
@@ -92,8 +92,7 @@ def _primary(found: Findings) -> Table:
 
 def _below_each_other(cell: str) -> str:
     """``+.040``, ``[+.029, +.051]`` and ``p .150``, each on a line."""
-    lines = cell.replace(" [", "\n[").replace("] p", "]\np")
-    return lines.replace("+0.", "+.").replace("-0.", "-.")
+    return without_zeros(cell.replace(" [", "\n[").replace("] p", "]\np"))
 
 
 def _reading(seeds: int, center: Center) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -100,6 +100,7 @@ class Setting:
         suffix_of_interventions: the same without the intervention: all settings share it that
             differ in their intervention only.
         together: how many settings the storage has, this one among them.
+        own: the options in which the storage's protocols differ -> this one's values, as text.
     """
 
     frame: pd.DataFrame
@@ -108,6 +109,7 @@ class Setting:
     suffix: str
     suffix_of_interventions: str
     together: int = 1
+    own: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def intervention(self) -> str:
@@ -265,13 +267,14 @@ def settings(observations: Observations) -> list[Setting]:
         if several_interventions or intervention != "none":
             title += f", intervention={intervention}"
         options = observations.options.get(protocol, {})
-        given = [(name, options[name]) for name in told if name in options]
-        own = [f"{n} {text}" if text == NOT_GIVEN else f"{n}={text}" for n, text in given]
+        own = {name: options[name] for name in told if name in options}
+        named = [f"{n} {text}" if text == NOT_GIVEN else f"{n}={text}" for n, text in own.items()]
         suffix = f"_{protocol}" if several_protocols else ""
         of_intervention = f"_{in_file_names(intervention)}" if several_interventions else ""
         whole = f"{suffix}{of_intervention}"
         runs = _behind(part, observations.runs)
-        found.append(Setting(part, runs, ", ".join([title, *own]), whole, suffix, len(parts)))
+        title = ", ".join([title, *named])
+        found.append(Setting(part, runs, title, whole, suffix, len(parts), own))
     return found
 
 

@@ -424,6 +424,28 @@ def test_printed_pair_can_be_chosen(small: Path, printed: Any) -> None:
     assert "Exploratory: correlation of mean pairwise overlap with dead units" in text
 
 
+def test_it_ends_with_what_was_searched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line per value and stream, with seeds as replicates; values by their size."""
+    for lr, seeds in ((0.01, 3), (0.0003214, 2), (0.002, 3)):
+        write_study(
+            tmp_path, falling, shifts=("permuted_pixels", "stationary"), seeds=range(seeds), lr=lr
+        )
+    assert run(str(tmp_path), "--resamples", "10") == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("By what was searched"))
+    assert max(i for i, line in enumerate(lines) if line.startswith("Answer:")) < start
+    rows = [line.split() for line in lines[start:] if line.startswith("0.")]
+    assert [(row[0], row[1], row[-1]) for row in rows] == [
+        (lr, shift, seeds)
+        for lr, seeds in (("0.0003214", "2"), ("0.002", "3"), ("0.01", "3"))
+        for shift in ("permuted_pixels", "stationary")
+    ]
+    primary = read_analysis(tmp_path, "primary").query("center == 'mean' and shift != 'all'")
+    means = primary[["plasticity_change", "tickets_change"]].to_numpy().ravel()
+    told = [float(value) for row in rows for value in row[2:4]]
+    assert sorted(told) == pytest.approx(sorted(means), abs=0.0006)
+
+
 def test_protocols_are_never_mixed(tmp_path: Path, printed: Any) -> None:
     write_study(tmp_path, falling, seeds=range(3))
     write_study(tmp_path, falling, seeds=range(4), lr=0.01)

@@ -88,6 +88,13 @@ def test_the_command_line_overrides_the_file_and_the_file_the_preset(options_fil
             "search",
             {"fraction": (0.5,), "period": (2, 3)},
         ),
+        # the preset has an lr of its own
+        (["--search", "lr=grid(1e-3, 2e-3)"], "search", {"lr": (0.001, 0.002)}),
+        (
+            ["--preset=original", "--data-root=.", "--search", "zip(lr,batch-size)=(1,16)"],
+            "search",
+            {"zip(lr,batch_size)": ((1.0, 16),)},
+        ),
         (["--search", "first-task-identity=yes"], "search", {"first_task_identity": (True,)}),
     ],
 )
@@ -102,6 +109,17 @@ def test_values_as_users_write_them(arguments: list[str], name: str, value: Any)
         ("rounds: {0.8: 3, 0.9: 5}", "rounds", {0.8: 3, 0.9: 5}),
         ("carry-optimizer: yes", "carry_optimizer", True),
         ("search: {fraction: [0.5, 1]}", "search", {"fraction": (0.5, 1.0)}),
+        (
+            "search: {lr: 'grid(1,2)', hidden: [[8, 8], 9]}",
+            "search",
+            {"lr": (1.0, 2.0), "hidden": ((8, 8), (9,))},
+        ),
+        (
+            "search: {'zip(lr,epochs)': [[1, 2], [3, 4]]}",
+            "search",
+            {"zip(lr,epochs)": ((1.0, 2), (3.0, 4))},
+        ),
+        ("search: {lr: 'loguniform(1e-4,1)'}\nsamples: 2", "samples", 2),
         (
             "search:\n  fraction: 0.5,1\n  period: 2",
             "search",
@@ -298,8 +316,16 @@ def test_the_short_help_shows_what_most_studies_need_and_their_defaults(
         (["--device", "cuda"], "--device=cuda: must go with --gpus-per-trial greater than 0"),
         (
             ["--search"],
-            "--search=: must be parameters, each once, with their values, as "
-            "l2_strength=1e-4,1e-3, or none",
+            "--search=: must be options, each once, with their values or a distribution, as "
+            "l2_strength=1e-4,1e-3 or lr=loguniform(1e-4,1e-2), or none",
+        ),
+        (
+            ["--samples", "3"],
+            "--samples=3: must go with a distribution in search, as loguniform(1e-4,1e-2) for lr",
+        ),
+        (
+            ["--search", "lr=uniform(1,2)"],
+            "--search=lr=uniform(1,2): must go with samples, as samples=20",
         ),
         (
             ["--search", "first_task_identity=2"],

@@ -17,7 +17,6 @@ from raylot.config.options import (
     parse_integers,
     parse_list,
     parse_rounds,
-    parse_search,
     role_of,
 )
 from raylot.foundation.errors import OptionError
@@ -125,39 +124,6 @@ def test_rounds(text: Any, rounds: Any) -> None:
 def test_what_is_no_rounds_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the model says what is accepted
         parse_rounds(text)
-
-
-@pytest.mark.parametrize(
-    ("value", "searched"),
-    [
-        ("shrink=0.8,0.9", {"shrink": ["0.8", "0.9"]}),
-        ("shrink=0.8 0.9 perturb=1", {"shrink": ["0.8", "0.9"], "perturb": ["1"]}),
-        ("shrink=0.8,perturb=1,2", {"shrink": ["0.8"], "perturb": ["1", "2"]}),
-        (" perturb-every=task", {"perturb_every": ["task"]}),
-        ("shrink=", {"shrink": []}),
-        (
-            {"perturb-every": "task,step", "shrink": 0.8},
-            {"perturb_every": ["task", "step"], "shrink": [0.8]},
-        ),
-        ({"period": range(2), "shrink": None}, {"period": range(2), "shrink": [None]}),
-        (None, None),
-        (["shrink=0.8"], ["shrink=0.8"]),
-    ],
-)
-def test_searched_values(value: Any, searched: Any) -> None:
-    assert parse_search(value) == searched
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "", " ", "shrink", "=0.8", "0.8 shrink=0.9", "shrink=0.8 shrink=0.9", {},
-        {"perturb-every": "task", "perturb_every": "step"},
-    ],
-)  # fmt: skip
-def test_what_is_no_search_is_refused(value: Any) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - the model says what is accepted
-        parse_search(value)
 
 
 # ------------------------------------------------------------------ what is said
@@ -283,12 +249,12 @@ ROLES = {
         first_task_identity rotation_range classes_per_task
         noise_step period gradual intervention interventions l2_strength shrink perturb
         perturb_every redo_threshold redo_interval network hidden width norm optimizer lr momentum
-        weight_decay epochs batch_size drop_last carry_optimizer seed seeds search plugins
-        versions""",
+        weight_decay epochs batch_size drop_last carry_optimizer seed seeds search
+        search_seed plugins versions""",
     "extent": """
         tasks snapshots tickets untrained_masks random_masks rewired_masks reinit_tickets
         ticket_tasks ticket_snapshots subnetworks stream_sparsities stream_snapshots
-        probe_tasks""",
+        probe_tasks samples""",
     "search": """
         search_task sparsity sparsities rounds scope masked criterion rewind_steps output_rate
         random_density task subnetwork ticket""",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import re
 import signal
 import threading
 import time
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import ray
 
@@ -111,6 +113,28 @@ def test_an_interruption_is_raised_and_the_same_call_continues(tmp_path: Path) -
     assert sorted(found.runs["lr"]) == [0.01] * 6 + [0.02] * 6
     with pytest.raises(raylot.OptionError, match=r"^lr: must be given, as 2 runs match \(lr: one"):
         found.tickets()
+
+
+def test_draws_are_replicated_over_seeds_and_more_samples_only_add(tmp_path: Path) -> None:
+    asked = {
+        "search": {"lr": [0.01, 0.02], "weight_decay": "loguniform(1e-6,1e-2)"},
+        "seeds": [0, 1], "probe_tasks": 0, "tickets": 1, "rounds": 1, "snapshots": [0],
+        "tasks": 1, "max_concurrent": 2,
+    }  # fmt: skip
+    options = {**{name: value for name, value in _STUDY.items() if name != "lr"}, **asked}
+    one, two = (raylot.Study(**options, samples=samples) for samples in (1, 2))
+    first = raylot.run(one, tmp_path).runs.set_index("run_id")
+    more = raylot.run(two, tmp_path).runs.set_index("run_id")
+    assert set(more["status"]) == {"finished"}
+    assert len(more) == 2 * len(first)
+    pd.testing.assert_frame_equal(more.loc[first.index], first)
+    tickets = more[more["kind"] == "tickets"]
+    assert (
+        tickets.groupby(["protocol", "lr", "weight_decay"])["seed"].apply(list).map(sorted).tolist()
+        == [[0, 1]] * 4
+    )
+    [title, *_] = raylot.open(tmp_path).answer().splitlines()
+    assert re.search(r"lr=0.0[12], weight_decay=[0-9.e-]+$", title)
 
 
 def test_failed_runs_are_a_warning(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_it_equals_the_command_line(options: dict[str, Any], typed: str) -> None
         ({"preset": "original", "sparsities": [0.5]}, r"sparsities=\[0.5\]: must go with rounds"),
         ({"device": "cuda"}, "device=cuda: must go with gpus_per_trial"),
         ({"search": {"shrink": [0.8]}}, "search=shrink=0.8: must go with intervention shrink_and"),
-        ({"search": {"lr": [0.1, 1]}}, "search=lr=0.1,1: must be a parameter of a shift or an int"),
+        ({"search": {"lr": [0.1, 1]}, "lr": 1}, "search=lr=0.1,1.0: must be given without lr=1.0"),
     ],
 )
 def test_a_mistake_is_one_line(options: dict[str, Any], message: str) -> None:

@@ -9,21 +9,36 @@ from ray import tune
 from ray.tune.search.variant_generator import generate_variants
 
 from raylot.config import Study
+from raylot.foundation.errors import OptionError
 from raylot.sweep.space import distinct, grid, points, remarks, split, study_spaces
 
 
-def test_a_space_resolves_the_same_way_each_time() -> None:
-    space = {
-        "seed": tune.grid_search([0, 1]),
-        "lr": tune.loguniform(1e-4, 1e-1),
-        "epochs": tune.choice([1, 2, 3]),
-        "shift": "stationary",
-    }
-    found = list(points(space, samples=3))
-    assert found == list(points(space, samples=3))
-    assert [point["seed"] for point in found] == [0, 1] * 3
-    assert len({point["lr"] for point in found}) == 6
-    assert found != list(points(space, samples=3, seed=1))
+@pytest.mark.parametrize("value", [tune.loguniform(1e-4, 1e-1), [tune.choice([1, 2])]])
+def test_what_ray_tune_would_draw_is_refused(value: Any) -> None:
+    """It would be drawn for each seed, so that no two seeds would replicate each other."""
+    with pytest.raises(OptionError, match=r"^spaces: lr=.*: must be a value or tune.grid_search"):
+        points({"seed": tune.grid_search([0, 1]), "lr": value})
+
+
+def test_drawn_settings_are_the_same_for_all_seeds_shifts_and_interventions() -> None:
+    study = Study.checked(
+        seeds="0-2", shifts="stationary,noise", interventions="none,l2",
+        search="lr=loguniform(1e-4,1e-2) weight_decay=uniform(0,1) epochs=1,2", samples=4,
+    )  # fmt: skip
+    found = list(points(study_spaces(study)[0]))
+    pairs = {(point["lr"], point["weight_decay"]) for point in found}
+    assert len(pairs) == 4
+    assert len(found) == 3 * 2 * 2 * 2 * len(pairs)
+    assert len({tuple(sorted(point.items())) for point in found}) == len(found)
+
+
+def test_options_of_ticket_searches_are_searched_there() -> None:
+    study = Study.checked(
+        search="criterion=magnitude,random zip(scope,rounds)=(layer,2),(global,3)"
+    )
+    streams, tickets, _ = study_spaces(study)
+    assert not {*streams} - {"seed", "shift", "intervention"}
+    assert len(list(points(tickets))) == len(study.snapshots) * len(study.sparsities) * 2 * 2
 
 
 @pytest.mark.parametrize(
@@ -41,7 +56,6 @@ def test_grids_are_walked_as_ray_tune_walks_them(space: dict[str, list[Any]]) ->
     assert ours == theirs
     expected = [spec["config"] for _, spec in generate_variants({"config": theirs})]
     assert list(points(ours)) == expected
-    assert list(points(ours, samples=2)) == expected * 2
 
 
 def test_a_point_of_a_grid_costs_the_same_however_large_the_grid_is() -> None:
@@ -129,6 +143,8 @@ def test_what_runs_share_and_what_is_their_own_are_all_their_options() -> None:
          ["probe_tasks=0", "random_masks=0"]),
         ({"random_masks": 2}, ["random_masks=2"]),
         ({"random_masks": 3}, []),
+        ({"random_masks": None}, []),  # as many as tickets
+        ({"random_masks": None, "tickets": 2}, ["random_masks=2"]),
         ({"random_density": 0.05}, ["random_density=0.05"]),
         ({"shifts": "noise", "classes_per_task": 5}, ["classes_per_task"]),
         ({"shifts": "noise", "probe_shift": "class_split", "classes_per_task": 5}, []),

@@ -253,6 +253,12 @@ def test_any_option_can_be_searched(tmp_path: Path) -> None:
         ({"lr": tune.grid_search([0.01, -1])}, {}, {}, r"lr=-1: must be a number in \(0, 100\]"),
         ({"learning_rate": 0.1}, {}, {}, "learning_rate=0.1: unknown option"),
         ({"task": 0}, {}, {}, "task=0: must be searched in one of the spaces only"),
+        (
+            {"lr": 1, "zip(lr,epochs)": tune.grid_search([(1, 2)])},
+            {},
+            {},
+            "lr.*: must be searched in",
+        ),
         ({}, {"ticket": 0}, {"ticket": 1}, "ticket=1: must be searched in one of the spaces only"),
         ({}, {"lr": 0.1}, {}, "ticket_space=lr: must not hold options of a stream; search these"),
         ({}, {}, {"subnetwork": "half"}, "subnetwork=half: must be one of ticket, dense, random"),
@@ -276,11 +282,9 @@ def test_a_wrong_search_space_is_refused_before_anything_starts(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_that_is_drawn_twice_is_computed_once(tmp_path: Path) -> None:
-    space = {"seed": tune.choice([0])}
-    sweep = Sweep(
-        Study.checked(**_TINY), Storage(tmp_path), space, {"task": 0, "sparsity": 0.5}, samples=3
-    )
+def test_a_run_that_is_asked_for_twice_is_computed_once(tmp_path: Path) -> None:
+    space = {"seed": tune.grid_search([0, 0])}
+    sweep = Sweep(Study.checked(**_TINY), Storage(tmp_path), space, {"task": 0, "sparsity": 0.5})
     assert [len(stage.runs) for stage in sweep.stages] == [1, 1, 3, 1]
 
 
