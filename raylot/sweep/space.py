@@ -119,7 +119,7 @@ def _on_unknown(study: Study) -> Iterator[str]:
             f"random_density={study.random_density:g}: whether tickets are better than chance will "
             "be known at that density alone (random_density=none: at every one)"
         )
-    elif masks < FEWEST_RANDOM_MASKS:
+    elif study.random_masks is not None and masks < FEWEST_RANDOM_MASKS:
         yield (
             f"random_masks={masks}: which tickets win will not be known, as that "
             f"takes {FEWEST_RANDOM_MASKS}"

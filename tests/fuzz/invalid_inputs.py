@@ -287,7 +287,17 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--interventions shrink_and_perturb --search perturb_every=task,epoch",
         "--interventions redo --search redo_interval=10,1.5",
     ),
-    "_searched_parameters_are_used": (
+    "_draws_are_asked_for": (
+        "search samples",
+        "--search lr=loguniform(1e-4,1e-2)",
+        "--samples 3",
+        "--search lr=1e-3,1e-2 --samples 3",
+    ),
+    "_each_axis_is_of_one_kind_of_run": (
+        "search",
+        "--search zip(lr,criterion)=(1e-3,magnitude),(3e-3,movement)",
+    ),
+    "_searched_options_are_used": (
         "search",
         "--interventions none --search l2_strength=1e-4,1e-3",
         "--interventions none,redo,reset --search l2_strength=1e-4,1e-3",

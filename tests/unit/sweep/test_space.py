@@ -144,7 +144,7 @@ def test_what_runs_share_and_what_is_their_own_are_all_their_options() -> None:
         ({"random_masks": 2}, ["random_masks=2"]),
         ({"random_masks": 3}, []),
         ({"random_masks": None}, []),  # as many as tickets
-        ({"random_masks": None, "tickets": 2}, ["random_masks=2"]),
+        ({"random_masks": None, "tickets": 2}, []),
         ({"random_density": 0.05}, ["random_density=0.05"]),
         ({"shifts": "noise", "classes_per_task": 5}, ["classes_per_task"]),
         ({"shifts": "noise", "probe_shift": "class_split", "classes_per_task": 5}, []),
