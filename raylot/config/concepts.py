@@ -276,6 +276,16 @@ class TrainingOptions(OptimizerOptions, title="training"):
     )  # fmt: skip
 
 
+class NoteOptions(Options, title="record"):
+    """What the user wants to find again beside the results."""
+
+    note: str | None = option(
+        None, "text kept with the runs that the command computes, in the column note of runs; a "
+        "run that grows gets the latest", accepts="one line of at most 500 characters",
+        min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$", role="where",
+    )  # fmt: skip
+
+
 class StreamOptions(Options, title="stream"):
     """How long the stream is, and when snapshots are taken."""
 

@@ -16,6 +16,7 @@ from raylot.config.concepts import (
     DataOptions,
     InterventionOptions,
     NetworkOptions,
+    NoteOptions,
     ShiftOptions,
     StreamOptions,
     TicketOptions,
@@ -71,6 +72,7 @@ class StreamRun(
     InterventionOptions,
     TrainingOptions,
     StreamOptions,
+    NoteOptions,
 ):
     """One network, trained along one stream of tasks."""
 

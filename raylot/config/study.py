@@ -17,6 +17,7 @@ from raylot.config.concepts import (
     InterventionParameters,
     NamingOptions,
     NetworkOptions,
+    NoteOptions,
     PlasticityOptions,
     PlasticParameterOptions,
     ProbeTaskOptions,
@@ -232,6 +233,7 @@ class Study(
     TicketOptions,
     PlasticParameterOptions,
     TicketStreamOptions,
+    NoteOptions,
     SweepOptions,
 ):
     """Everything that one command runs: the options of its runs, what is varied, and where.

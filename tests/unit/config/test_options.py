@@ -266,7 +266,7 @@ ROLES = {
     "where": """
         data_root data_file download device engine storage name address cpus_per_trial
         gpus_per_trial max_concurrent max_failures save_interval storage_patience node_patience
-        logger""",
+        logger note""",
 }
 
 
@@ -287,5 +287,10 @@ def test_only_where_a_run_is_computed_is_no_part_of_its_identity() -> None:
     for name, value in changed.items():
         assert TicketsRun(**{name: value}).identity() != TicketsRun().identity()
     assert MeasurementRun(probe_size=100).identity() != MeasurementRun().identity()
-    for name, value in {"device": "cpu", "engine": "generic", "data_root": "/data"}.items():
+    for name, value in {
+        "device": "cpu",
+        "engine": "generic",
+        "data_root": "/data",
+        "note": "a",
+    }.items():
         assert TicketsRun(**{name: value}).identity() == TicketsRun().identity()

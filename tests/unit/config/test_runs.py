@@ -69,7 +69,8 @@ def test_identities_are_pinned() -> None:
 
 @pytest.mark.parametrize("model", [StreamRun, TicketsRun])
 @pytest.mark.parametrize(
-    ("name", "value"), [("device", "cpu"), ("data_root", "/somewhere"), ("download", True)]
+    ("name", "value"),
+    [("device", "cpu"), ("data_root", "/somewhere"), ("download", True), ("note", "try 2")],
 )
 def test_where_a_run_is_computed_is_not_its_identity(
     model: type[StreamRun], name: str, value: Any
@@ -142,6 +143,7 @@ CHANGED: dict[str, Any] = {
     "device": None,
     "engine": None,
     "download": None,
+    "note": None,
 }
 
 
