@@ -33,7 +33,9 @@ from raylot.foundation.paths import read_regular
 from raylot.foundation.text import one_line
 
 #: What no file, which somebody else may have written, can ask for, and why.
-_COMMAND_LINE_ONLY = {"download": "writes into data_root", "plugin": "is executed"}
+_COMMAND_LINE_ONLY = {
+    "download": "writes into data_root", "plugin": "is executed", "on_end": "is executed",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Command:
         storage: where the results go.
         dry_run: whether the user wants to see the plan alone.
         retry_failed: whether runs that failed are tried again.
+        on_end: a shell command to run when the sweep has ended; None: nothing.
         file: the configuration file, as given.
         in_file: the options that only the file gives.
     """
@@ -53,6 +56,7 @@ class Command:
     storage: str
     dry_run: bool
     retry_failed: bool
+    on_end: str | None = None
     file: str | None = None
     in_file: frozenset[str] = frozenset()
 
@@ -120,11 +124,13 @@ def parse(
                 raise OptionError(f"{asked}={shown(of_file[asked])}: {told}")
         if given.preset not in presets:
             raise OptionError(f"preset={shown(given.preset)}: must be one of {', '.join(presets)}")
+        if given.on_end is not None and not given.on_end.strip():
+            raise OptionError(f"on_end={shown(given.on_end)}: must be a shell command")
         study = Study.checked(**preset_with(presets[given.preset], of_file | of_command_line))
     except OptionError as error:
         _refuse(error, file, in_file)
     storage = study.storage or f"results/{study.name or name}"
-    return Command(study, storage, given.dry_run, given.retry_failed, file, in_file)
+    return Command(study, storage, given.dry_run, given.retry_failed, given.on_end, file, in_file)
 
 
 def _load_plugins(words: Sequence[str]) -> None:
@@ -185,6 +191,14 @@ def _parser(
         "--retry-failed", action="store_true",
         help="compute again what ended with an error in an earlier sweep",
     )  # fmt: skip
+    on_end = (
+        "shell command to run when the sweep and its analyses have ended, however, with its exit "
+        "status in RAYLOT_STATUS (0; 1: runs failed or are missing; 130: interrupted) and the "
+        "storage in RAYLOT_STORAGE; on the command line only, and not kept in the storage"
+    )
+    parser.add_argument(
+        "--on-end", metavar="COMMAND", help=on_end if shows_all else argparse.SUPPRESS
+    )
     for concept in Study.__bases__:
         assert issubclass(concept, Options)
         group = parser.add_argument_group(concept.model_config["title"])

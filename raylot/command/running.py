@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -33,7 +35,9 @@ def run(
     analyses: Mapping[str, str],
     typed: Sequence[str],
 ) -> int:
-    """Does what a command line asks for; see `raylot.command.studies.run_study`.
+    """Does what a command line asks for, and then runs the user's ``--on-end``.
+
+    See `raylot.command.studies.run_study`. After a dry run or a mistake, nothing has ended.
 
     Args:
         command: what the command line asks for.
@@ -41,6 +45,21 @@ def run(
         analyses: what to run on the tables -> the stage whose results it needs.
         typed: all words of the command line, which the storage keeps.
     """
+    status = _run(command, spaces, analyses, typed)
+    if command.on_end is not None and not command.dry_run:
+        told = {"RAYLOT_STATUS": str(status), "RAYLOT_STORAGE": command.storage}
+        done = subprocess.run(command.on_end, shell=True, check=False, env=os.environ | told)
+        if done.returncode:
+            print(f"--on-end ended with status {done.returncode}.", file=sys.stderr)
+    return status
+
+
+def _run(
+    command: Command,
+    spaces: Callable[[Study], tuple[Space, Space, Space]],
+    analyses: Mapping[str, str],
+    typed: Sequence[str],
+) -> int:
     patience = 0.0 if command.dry_run else command.study.storage_patience
     try:
         with exits_on_ctrl_c():
@@ -68,7 +87,8 @@ def run(
         if outcome is None:
             _tell(sweep.check())
         storage_was_there = True
-        outcome = outcome or sweep.run(retry_failed=command.retry_failed, command=shlex.join(typed))
+        kept = shlex.join(_without_on_end(typed))
+        outcome = outcome or sweep.run(retry_failed=command.retry_failed, command=kept)
         print(outcome.summary(), flush=True)
         if outcome.interrupted:
             return INTERRUPTED_STATUS
@@ -96,6 +116,16 @@ def run(
         print("\nInterrupted.")
         return INTERRUPTED_STATUS
     return 0 if complete else 1
+
+
+def _without_on_end(words: Sequence[str]) -> list[str]:
+    """Leaves out the user's own command: it computes nothing, and may hold a secret address."""
+    before = ["", *words]
+    return [
+        word
+        for last, word in zip(before, words, strict=False)
+        if "--on-end" not in (last, word) and not word.startswith("--on-end=")
+    ]
 
 
 def _tell(remarks: Sequence[str]) -> None:

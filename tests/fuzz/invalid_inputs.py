@@ -23,7 +23,7 @@ from raylot.config import MeasurementRun, Study, TicketsRun
 from raylot.config.options import accepted, named_by
 
 #: Options of the command line that do not belong to the study.
-_FLAGS = ("preset", "config", "plugin", "dry_run", "retry_failed", "help", "help_all")
+_FLAGS = ("preset", "config", "plugin", "dry_run", "retry_failed", "on_end", "help", "help_all")
 
 #: Texts that are no number, choice, truth value or list of these.
 _JUNK = (

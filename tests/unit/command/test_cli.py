@@ -506,13 +506,14 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     plugins.forget()
 
 
-def test_a_file_cannot_ask_for_a_download_or_a_plugin(
+def test_a_file_cannot_ask_for_a_download_a_plugin_or_a_command(
     options_file: Path, own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (own / "one.py").write_text("from pathlib import Path\nPath('harm').touch()\n")
     for text, reason in (
         ("download: on\ndata_root: /nowhere", "download=on: {}, as it writes into data_root"),
         ("plugin: one.py\nshifts: one", "plugin=one.py: {}, as it is executed"),
+        ("on-end: touch harm", "on_end=touch harm: {}, as it is executed"),
     ):
         options_file.write_text(text)
         message = refusal(capsys, "--config", str(options_file))

@@ -205,3 +205,70 @@ def test_ctrl_c_ends_an_analysis_too(
     said = capsys.readouterr().out
     assert said.endswith("\nInterrupted.\n")
     assert "this is second" not in said
+
+
+# ------------------------------------------------------------------ the user's own command
+
+
+_SAYING = 'echo "$RAYLOT_STATUS $RAYLOT_STORAGE" > said.txt'
+
+
+@pytest.mark.parametrize(("streams", "status"), [("finished", 0), ("failed", 1)])
+def test_a_command_of_the_user_learns_how_the_sweep_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streams: str, status: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    others = dict.fromkeys(("probes", "measurements", "tickets"), "finished")
+    _end(tmp_path, streams=streams, **(others if streams == "finished" else {}))
+    assert _command(tmp_path, f"--on-end={_SAYING}") == status
+    assert (tmp_path / "said.txt").read_text() == f"{status} {tmp_path / 'storage'}\n"
+
+
+def test_a_command_of_the_user_that_fails_is_told_and_changes_no_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _end(tmp_path, streams="failed")
+    assert _command(tmp_path, "--on-end", "exit 7") == 1
+    assert capsys.readouterr().err == "--on-end ended with status 7.\n"
+
+
+def test_a_dry_run_and_a_mistake_are_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Sweep, "prediction", lambda sweep: "soon")
+    assert _command(tmp_path, "--on-end", _SAYING, "--dry-run") == 0
+    for wrong in (["--epochs", "0"], ["--storage=/dev/null/x"]):
+        with pytest.raises(SystemExit) as ended:
+            _command(tmp_path, "--on-end", _SAYING, *wrong)
+        assert ended.value.code == 2
+    assert not (tmp_path / "said.txt").exists()
+    with pytest.raises(SystemExit):
+        _command(tmp_path, "--on-end", " ")
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "error: --on-end= : must be a shell command"
+
+
+@pytest.mark.parametrize("given", [["--on-end", "curl https://hooks/T0/B0"], ["--on-end=x y"]])
+def test_a_command_of_the_user_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str]
+) -> None:
+    kept = []
+
+    def ended(sweep: Sweep, *, command: str, **how: Any) -> Any:
+        kept.append(command)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Sweep, "run", ended)
+    monkeypatch.setattr(Sweep, "check", lambda sweep: [])
+    monkeypatch.setattr("raylot.command.running.subprocess.run", lambda *a, **k: _Done())
+    assert _command(tmp_path, *given, "--epochs", "3") == 130
+    (line,) = kept
+    assert line.endswith(" --epochs 3")
+    assert "on-end" not in line
+    assert "hooks" not in line
+    assert "x y" not in line
+
+
+class _Done:
+    returncode = 0
