@@ -192,6 +192,10 @@ class SweepOptions(Options, title="where it runs"):
     max_failures: int = option(
         3, "times a run is continued after its worker or node was lost", ge=0, le=1000, role="where"
     )
+    fail_fast: int | None = option(
+        None, "stop the sweep once so many of its runs have failed; none given: never", ge=1,
+        role="where",
+    )  # fmt: skip
     save_interval: float = option(
         5.0, "seconds between saves of a running trial's state; 0: after every step",
         ge=0, le=86400, role="where",

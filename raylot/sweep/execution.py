@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,6 +69,10 @@ _LONGEST_ERROR = 300
 _WAITING = 30.0
 
 
+class _TooManyFailedError(Exception):
+    """So many runs have failed that the sweep stops."""
+
+
 @dataclass
 class Losses:
     """The runs that an experiment could not compute, and why.
@@ -78,6 +82,7 @@ class Losses:
         storage_failed: those of them that could not use the storage.
         inputs: ended runs of which something that others need is gone: run_id -> what.
         kept: ended runs that cannot grow here: run_id -> why.
+        failed: runs that ended with an error.
         error: why Tune itself failed; empty if it did not.
     """
 
@@ -85,6 +90,7 @@ class Losses:
     storage_failed: set[str] = field(default_factory=set)
     inputs: dict[str, str] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
     error: str = ""
 
 
@@ -116,11 +122,26 @@ class Execution:
     _given_up: dict[str, str] = field(default_factory=dict)
     # Steps that a run had saved when its worker was last lost too often, by run_id.
     _steps_saved: dict[str, int] = field(default_factory=dict)
+    # Runs that have failed since this command began.
+    _failed: set[str] = field(default_factory=set)
     _has_repaired: bool = False
 
     def run(self) -> list[str]:
         """Computes what can be computed; returns why the rest was given up."""
         self._show_earlier_answers()
+        try:
+            self._compute()
+        except _TooManyFailedError:
+            asked = f"--fail-fast {self.options.fail_fast}"
+            self._given_up["the rest"] = f"the rest, as {len(self._failed)} runs failed ({asked})"
+        return list(dict.fromkeys(self._given_up.values()))
+
+    def _compute(self) -> None:
+        """Computes all stages, again where files turn out to be damaged.
+
+        Raises:
+            _TooManyFailedError: as many runs have failed as the sweep may have.
+        """
         for repairs_left in reversed(range(_TRIES + 1)):
             self.progress.total_steps += sum(
                 left for stage in self.stages for _, left in stage.work(self.ended, self.storage)
@@ -141,7 +162,6 @@ class Execution:
                 break
             self.progress.steps_forgotten()
             self.repair(damages)
-        return list(dict.fromkeys(self._given_up.values()))
 
     def repair(self, damages: Sequence[Damage]) -> None:
         """Tells the user what is damaged, and makes the runs that wrote it count as missing."""
@@ -187,6 +207,12 @@ class Execution:
             lost = [r for r in stage.missing(self.ended) if r.run_id in losses.given_up]
             advanced = [self._give_up(run, losses) for run in lost]
             self._count(stage)
+            self._failed |= losses.failed | {
+                run.run_id for run, further in zip(lost, advanced, strict=True) if not further
+            }
+            if self._is_over(self._failed):
+                self.progress.end_stage()
+                raise _TooManyFailedError
             has_advanced = any(advanced) or len(self._left(stage, lost_inputs)) < len(runs)
             tries = _TRIES if has_advanced else tries - 1
             if not tries:
@@ -197,6 +223,10 @@ class Execution:
                 if not has_advanced:
                     time.sleep(_PAUSE)
         self.progress.end_stage()
+
+    def _is_over(self, failed: Collection[str]) -> bool:
+        """Returns whether so many runs have failed that the sweep stops."""
+        return self.options.fail_fast is not None and len(failed) >= self.options.fail_fast
 
     def _left(self, stage: Stage, lost_inputs: Collection[str]) -> list[StreamRun]:
         """Runs that can be computed now, were not given up, and need no lost input."""
@@ -278,14 +308,20 @@ class Execution:
         self.storage.exists("tune")
         try:
             with self.guard.held():
-                self._tuner(trained, space, callbacks, stage.name).fit()
+                stop = _Stopper(lambda: self._is_over(self._failed | losses.failed))
+                self._tuner(trained, space, callbacks, stage.name, stop).fit()
         except Exception as error:  # as when Tune's own files could not be written
             self.guard.raise_if_interrupted()
             losses.error = one_line(error, _LONGEST_ERROR)
         return losses
 
     def _tuner(
-        self, trainable: Any, space: dict[str, Any], callbacks: list[tune.Callback], stage: str
+        self,
+        trainable: Any,
+        space: dict[str, Any],
+        callbacks: list[tune.Callback],
+        stage: str,
+        stop: tune.Stopper,
     ) -> tune.Tuner:
         """Builds a Tune experiment, which already writes into the storage."""
         unique = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns() % 10_000:04}"
@@ -307,11 +343,25 @@ class Execution:
                     checkpoint_frequency=0, checkpoint_at_end=False
                 ),
                 callbacks=callbacks,
+                stop=stop,
                 # In a notebook, Tune's other reporter clears the cell.
                 progress_reporter=tune.CLIReporter(),
                 verbose=0,
             ),
         )
+
+
+class _Stopper(ray_internals.NotPickled, tune.Stopper):
+    """Stops a Tune experiment when a function says so; what its trials have saved stays."""
+
+    def __init__(self, is_over: Callable[[], bool]) -> None:
+        self._is_over = is_over
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._is_over()
 
 
 @dataclass(eq=False)
@@ -337,6 +387,8 @@ class _Listener(ray_internals.NotPickled, tune.Callback):
             if remark == note or remark not in self.remarks:  # each run's row has its own
                 self.progress.note(note)
             self.remarks.add(remark)
+        if result["failed"]:
+            self.losses.failed.add(result["run_id"])
         if "kept" in result:
             self.losses.kept[result["run_id"]] = result["kept"]
         if "lost_run" in result:

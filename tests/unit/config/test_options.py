@@ -266,7 +266,7 @@ ROLES = {
     "where": """
         data_root data_file download device engine storage name address cpus_per_trial
         gpus_per_trial max_concurrent max_failures save_interval storage_patience node_patience
-        logger note""",
+        logger note fail_fast""",
 }
 
 

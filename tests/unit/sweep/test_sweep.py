@@ -528,6 +528,30 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
     assert found == pytest.approx(expected)
 
 
+def test_a_sweep_stops_when_so_many_runs_have_failed(tmp_path: Path) -> None:
+    plugins.forget()
+    file = tmp_path / "broken.py"
+    file.write_text(
+        "from raylot import plugins\n"
+        "@plugins.shift('broken')\n"
+        "def broken(dataset, options, key, t):\n"
+        "    if t == 1:\n"
+        "        raise ValueError('no second task')\n"
+        "    return dataset\n"
+    )
+    plugins.load(file)
+    options: dict[str, Any] = {"shifts": "broken", "probe_tasks": 0}
+    outcome = _sweep(tmp_path / "root", [0, 1, 2, 3], [0.5], fail_fast=2, **options).run()
+    assert len(outcome.failures) == 2
+    assert list(outcome.lost) == ["the rest, as 2 runs failed (--fail-fast 2)"]
+    runs = results.read(tmp_path / "root", "runs")
+    assert sorted(runs["status"]) == ["failed", "failed"], "no other run has begun"
+    assert outcome.missing > 2
+    again = _sweep(tmp_path / "root", [0, 1, 2, 3], [0.5], **options).run()
+    assert len(again.failures) == 4, "the same command without it computes the rest"
+    plugins.forget()
+
+
 def test_what_an_intervention_remembers_survives_a_lost_worker_and_grows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
