@@ -329,22 +329,13 @@ def _said(chosen: primary.Findings, others: Mapping[str, primary.Findings]) -> s
     return "\n".join([sentence, *(f"- {text}" for text in (*caveats(chosen), *beside))])
 
 
-def _of_the_primary_kind(measures: Sequence[str]) -> str:
-    """Returns the probe gap, of the first shift if there are several; else the first measure."""
-    gaps = (name for name in measures if name.partition("(")[0] == PRIMARY_PLASTICITY)
-    return next(gaps, "test_accuracy")
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Computes, prints and writes what the command line asks for."""
     options = command.parse(CorrelationOptions, __doc__, arguments)
     storage = Storage(options.storage)
     observations = observe(storage, options.pairing)
-    printed = options.measure or _of_the_primary_kind(observations.measures)
-    for name, given, known in (
-        ("measure", printed, observations.measures), ("tickets", options.tickets, TICKET_MEASURES),
-    ):  # fmt: skip
-        if given not in known:
+    for name, known in (("measure", observations.measures), ("tickets", TICKET_MEASURES)):
+        if (given := getattr(options, name)) is not None and given not in known:
             settings_of_it = [one for one in known if one.startswith(f"{given}(")]
             accepted = ", ".join(settings_of_it or known)
             raise OptionError(f"{name}={given}: must be one of {accepted}")
@@ -371,12 +362,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     closing = by_setting(parts, [each[options.center] for each in found])
     answers = []
     for part, each in zip(parts, found, strict=True):
+        own = each.pop(options.center)
+        declared = own.plasticity.name if own.plasticity else "test_accuracy"
         rows = correlations[
             (correlations[SETTING] == part.frame[SETTING].iloc[0]).all(axis=1)
             & (correlations["ticket_measure"] == options.tickets)
-            & (correlations["plasticity_measure"] == printed)
+            & (correlations["plasticity_measure"] == (options.measure or declared))
         ]
-        own = each.pop(options.center)
         print_setting(console, part, rows, own, CENTERS[options.center])
         answers.append((part.title, _said(own, each)))
     print_answers(console, answers)

@@ -1,4 +1,4 @@
-"""What differs between two runs, or between two storages: options, versions, results."""
+"""Compares two runs, or two storages: options, versions, results."""
 
 from __future__ import annotations
 

@@ -166,22 +166,25 @@ def find(
 
 
 def _lacks(frame: pd.DataFrame) -> list[str]:
-    gaps = [name for name in map(str, frame) if name.partition("(")[0] == PRIMARY_PLASTICITY]
     found = []
-    if not frame[gaps].notna().any(axis=None):
+    if not frame[_gaps(frame)].notna().any(axis=None):
         found.append("no snapshot was trained on probe tasks (--probe-tasks 4 adds them)")
     if not frame[PRIMARY_TICKETS].notna().any():
         found.append("no random masks as dense as the tickets were trained (--random-masks 4)")
     return found or ["no snapshot has both"]
 
 
+def _gaps(frame: pd.DataFrame) -> list[str]:
+    """Returns the columns of the primary measure: one for each kind of probe tasks."""
+    return [name for name in map(str, frame) if name.partition("(")[0] == PRIMARY_PLASTICITY]
+
+
 def _plasticity(frame: pd.DataFrame) -> Measure | None:
     """The primary measure; of several kinds of probe tasks, that which most snapshots of shifting
     streams have been trained on, and of shifts of these streams rather than others."""
-    names = [name for name in map(str, frame) if name.partition("(")[0] == PRIMARY_PLASTICITY]
     is_shifting = frame["shift"] != STATIONARY
     own = [f"probe_shift={shift}" for shift in frame.loc[is_shifting, "shift"].unique()]
-    known = {name: frame[[name, PRIMARY_TICKETS]].notna().all(axis=1) for name in names}
+    known = {name: frame[[name, PRIMARY_TICKETS]].notna().all(axis=1) for name in _gaps(frame)}
     ranks = {
         name: (int((rows & is_shifting).sum()), any(shift in name for shift in own))
         for name, rows in known.items()

@@ -1,4 +1,4 @@
-"""What a search draws values from, in Ray Tune's words and order: ``loguniform(1e-4,1e-2)``."""
+"""The distributions from which a search draws, in Ray Tune's words: ``loguniform(1e-4,1e-2)``."""
 
 from __future__ import annotations
 

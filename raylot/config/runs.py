@@ -223,7 +223,7 @@ class StreamRun(
 
     @functools.cached_property
     def facts(self) -> Facts:
-        """What is known of the data set."""
+        """The facts about the data set."""
         return facts_of(self)
 
     @property

@@ -1,4 +1,4 @@
-"""What a study searches: each axis is an option, or several options together, and its values.
+"""The axes of a search: each is an option, or several options together, with its values.
 
 An axis is named ``lr``, or ``zip(lr,batch_size)`` for options whose values go together.
 """

@@ -323,8 +323,8 @@ class Study(
 
     @property
     def searched(self) -> dict[str, tuple[Any, ...]]:
-        """What is searched, draws made: an option -> its values, or several options, named
-        ``zip(a,b)``, -> rows of their values."""
+        """The axes of the search, with draws made: an option -> its values, or several options,
+        named ``zip(a,b)``, -> rows of their values."""
         return self._searched
 
     @functools.cached_property

@@ -1,8 +1,9 @@
-"""What every data set tells and does, without large libraries."""
+"""The base of all data sets, and the facts that each tells, without large libraries."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
@@ -33,7 +34,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a data set before it trains anything.
+    """Facts about a data set, known before anything trains on it.
 
     Attributes:
         shape: of one input, as ``(channels, height, width)`` or ``(features,)``.
@@ -72,19 +73,19 @@ class Facts:
         return examples * math.prod(self.shape) * self.itemsize
 
 
-class DataSet:
+class DataSet(ABC):
     """A data set that has a name."""
 
     #: Whether ``download=True`` fetches it.
     can_download: ClassVar[bool] = False
 
+    @abstractmethod
     def facts(self, source: Source) -> Facts:
         """Returns what is known of it.
 
         Raises:
             OptionError: its facts stand in files, and these are not there or do not fit.
         """
-        raise NotImplementedError
 
     def check_there(self, source: Source) -> None:
         """Makes sure, without torch, that its files are there or that it may be downloaded.
@@ -92,6 +93,7 @@ class DataSet:
         Raises:
             OptionError: they are not.
         """
+        return  # a data set without files
 
     def download(self, source: Source) -> None:
         """Fetches it if it is not there.
@@ -99,11 +101,12 @@ class DataSet:
         Raises:
             OptionError: it could not be fetched.
         """
+        return  # a data set that is there, or that nobody can fetch
 
+    @abstractmethod
     def load(self, source: Source) -> Splits:
         """Returns its splits as they are stored.
 
         Raises:
             OptionError: a file cannot be read, or holds something else.
         """
-        raise NotImplementedError

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from raylot.datasets._base import DataSet, Facts, Source, Splits
@@ -23,7 +21,8 @@ class TorchvisionFiles(DataSet):
     Attributes:
         title: how messages name it.
         file: below a data root, without which the data set is not there.
-        open: returns torchvision's data set: ``open(root, train, download)``.
+        kind: the name of torchvision's class.
+        by_split: whether that class calls its splits "train" and "test".
         known: its facts.
     """
 
@@ -31,8 +30,9 @@ class TorchvisionFiles(DataSet):
 
     title: str
     file: str
-    open: Callable[[Path, bool, bool], Any]
+    kind: str
     known: Facts
+    by_split: bool = False
 
     def facts(self, source: Source) -> Facts:
         return self.known
@@ -60,9 +60,14 @@ class TorchvisionFiles(DataSet):
         return (*_arrays(train), *_arrays(test))
 
     def _opened(self, source: Source, *, train: bool, download: bool = False) -> Any:
+        from torchvision import datasets
+
         assert source.data_root is not None, "check_there says so"
+        part: dict[str, Any] = {"train": train}
+        if self.by_split:
+            part = {"split": "train" if train else "test"}
         try:
-            return self.open(source.data_root, train, download)
+            return getattr(datasets, self.kind)(str(source.data_root), download=download, **part)
         except (RuntimeError, OSError) as error:
             if download:
                 told = "download=True: {} could not be downloaded into {} ({})"

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from raylot.datasets._base import Facts
 from raylot.datasets._torchvision import TorchvisionFiles
-
-
-def _open(root: Path, train: bool, download: bool) -> Any:
-    from torchvision.datasets import CIFAR10
-
-    return CIFAR10(str(root), train=train, download=download)
-
 
 DATASET = TorchvisionFiles(
     title="CIFAR-10",
     file="cifar-10-batches-py/data_batch_1",
-    open=_open,
+    kind="CIFAR10",
     known=Facts(shape=(3, 32, 32), train_sizes=(5000,) * 10, test_sizes=(1000,) * 10),
 )

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from raylot.datasets._base import Facts
 from raylot.datasets._torchvision import TorchvisionFiles
-
-
-def _open(root: Path, train: bool, download: bool) -> Any:
-    from torchvision.datasets import SVHN
-
-    return SVHN(str(root), split="train" if train else "test", download=download)
-
 
 DATASET = TorchvisionFiles(
     title="SVHN",
     file="train_32x32.mat",
-    open=_open,
+    kind="SVHN",
+    by_split=True,
     known=Facts(
         shape=(3, 32, 32),
         train_sizes=(4948, 13861, 10585, 8497, 7458, 6882, 5727, 5595, 5045, 4659),

@@ -1,4 +1,4 @@
-"""What a pruning criterion sees: the training that has just ended, and the task."""
+"""The context of a pruning criterion: the training that has just ended, and the task."""
 
 from __future__ import annotations
 

@@ -23,10 +23,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from raylot.analysis import command
+from raylot.analysis.figures import style
 from raylot.analysis.figures.accuracy_along_stream import accuracy_along_stream
 from raylot.analysis.figures.along_stream import along_stream
 from raylot.analysis.figures.correlation_matrix import correlation_matrix, matrix_parts
@@ -35,7 +35,7 @@ from raylot.analysis.figures.first_differences import first_differences
 from raylot.analysis.figures.material import Material, NothingToDrawError, Tables
 from raylot.analysis.figures.plastic_overlap import plastic_overlap
 from raylot.analysis.figures.plasticity_along_stream import plasticity_along_stream
-from raylot.analysis.figures.style import RC, encoded
+from raylot.analysis.figures.style import encoded
 from raylot.analysis.figures.ticket_streams import streamed_shifts, ticket_streams
 from raylot.analysis.figures.tickets_and_controls import tickets_and_controls
 from raylot.analysis.figures.tickets_vs_plasticity import tickets_vs_plasticity
@@ -107,7 +107,7 @@ def draw(storage: Storage, name: str) -> Figure:
     if name not in drawings:
         raise OptionError(f"figure={name}: must be one of {', '.join(drawings)}")
     try:
-        with rc_context(RC):  # type: ignore[arg-type]  # its stubs list every key
+        with style.applied():
             return drawings[name]()
     except NothingToDrawError as missing:
         raise OptionError(f"figure={name}: cannot be drawn, {missing}") from None
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     drawings = _drawings(storage, all_measures=options.measures == "all")
     for name, draw in drawings.items():
         try:
-            with rc_context(RC):  # type: ignore[arg-type]  # its stubs list every key
+            with style.applied():
                 files = {f"{name}.{ending}": data for ending, data in encoded(draw()).items()}
         except NothingToDrawError as missing:
             console.print(f"left out  {name}: {missing}", soft_wrap=True)

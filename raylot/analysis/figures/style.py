@@ -6,10 +6,12 @@ import io
 import itertools
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -55,7 +57,7 @@ CORRELATION_KEY = (
 )
 _CORRELATIONS = LinearSegmentedColormap.from_list("", CORRELATION_COLOURS["light"], N=257)
 
-RC: dict[str, Any] = {
+_RC: dict[str, Any] = {
     "font.family": "DejaVu Sans", "font.size": 7.5,
     "axes.labelsize": 7.5, "axes.titlesize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
     "axes.spines.top": False, "axes.spines.right": False,
@@ -68,6 +70,11 @@ RC: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "raylot",
 }  # fmt: skip
+
+
+def applied() -> AbstractContextManager[None]:
+    """Draws in this style within a ``with`` block."""
+    return rc_context(_RC)  # type: ignore[arg-type]  # its stubs list every key
 
 
 def shift_colours(shifts: Iterable[str]) -> dict[str, str]:

@@ -8,14 +8,12 @@ import io
 import re
 from collections.abc import Sequence
 
-from matplotlib import rc_context
-
 from raylot.analysis.dose_response import compare_all
 from raylot.analysis.doses.answer import answer
 from raylot.analysis.doses.trajectories import compared_settings
+from raylot.analysis.figures import style
 from raylot.analysis.figures.dose_response import dose_response
 from raylot.analysis.figures.material import Material, NothingToDrawError, Tables
-from raylot.analysis.figures.style import RC
 from raylot.analysis.primary import Findings
 from raylot.analysis.prose.answer import caveats, headings, lines
 from raylot.analysis.prose.headline import headline
@@ -103,7 +101,7 @@ def _paragraph(text: str) -> str:
 def _figure(material: Material) -> str:
     """The figure `dose_response`; empty if there is nothing to compare."""
     try:
-        with rc_context(RC):  # type: ignore[arg-type]  # its stubs list every key
+        with style.applied():
             figure = dose_response([material])
             figure.savefig(file := io.BytesIO(), format="png")
     except NothingToDrawError:

@@ -11,13 +11,12 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from matplotlib import rc_context
 
 import raylot
 from raylot import results
 from raylot.analysis import correlation
-from raylot.analysis.figures import figures
-from raylot.analysis.figures.style import RC, encoded
+from raylot.analysis.figures import figures, style
+from raylot.analysis.figures.style import encoded
 from raylot.config import OptimizerOptions
 from raylot.foundation.randomness import RandomKey
 from raylot.masks.pruning import density
@@ -94,7 +93,7 @@ def test_figures_are_those_of_the_analysis(study: Path, found: raylot.Results) -
     assert set(drawn) <= set(found.figures)
     assert len(drawn) > 8
     name = next(name for name in drawn if name.startswith("tickets_vs_plasticity"))
-    with rc_context(RC):  # type: ignore[arg-type]
+    with style.applied():
         assert encoded(found.figure(name))["svg"] == drawn[name].read_bytes()
 
 
