@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import inspect
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -153,25 +154,36 @@ def test_fashion_mnist_is_read_as_torchvision_reads_it(tmp_path: Path) -> None:
 def colourful(kind: str, examples: int = 4) -> Any:
     """What torchvision's classes hold once they have read: CIFAR's and SVHN's differ."""
     images = np.random.default_rng(0).integers(0, 256, (examples, 32, 32, 3), dtype=np.uint8)
-    if kind == "cifar":
+    if kind == "CIFAR10":
         return SimpleNamespace(data=images, targets=[0, 1, 1, 0])
     return SimpleNamespace(data=images.transpose(0, 3, 1, 2), labels=np.array([0, 1, 1, 0]))
 
 
-@pytest.mark.parametrize("kind", ["cifar", "svhn"])
-def test_colour_images_come_channels_first(kind: str, tmp_path: Path) -> None:
-    opened: list[tuple[bool, bool]] = []
+@pytest.mark.parametrize(
+    ("kind", "parts"),
+    [
+        ("CIFAR10", [{"train": True}, {"train": False}]),
+        ("SVHN", [{"split": "train"}, {"split": "test"}]),
+    ],
+)
+def test_colour_images_come_channels_first(
+    kind: str, parts: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[dict[str, Any]] = []
+    parameters = inspect.signature(getattr(theirs, kind)).parameters
 
-    def open_own(root: Path, train: bool, download: bool) -> Any:
-        opened.append((train, download))
+    def open_own(root: str, **given: Any) -> Any:
+        assert given.keys() <= parameters.keys()
+        opened.append(given)
         return colourful(kind)
 
-    files = TorchvisionFiles("Own", "file", open_own, Facts((3, 32, 32), (2, 2), (2, 2)))
-    images, labels, _, _ = files.load(options(dataset="cifar10", data_root=tmp_path))
+    monkeypatch.setattr(theirs, kind, open_own)
+    files = DATASETS[kind.lower()]
+    images, labels, _, _ = files.load(options(dataset=kind.lower(), data_root=tmp_path))
     assert images.shape == (4, 3, 32, 32)
-    assert images[2, 1, 5, 7] == colourful("cifar").data[2, 5, 7, 1]
+    assert images[2, 1, 5, 7] == colourful("CIFAR10").data[2, 5, 7, 1]
     assert (labels.dtype, labels.tolist()) == (np.int64, [0, 1, 1, 0])
-    assert opened == [(True, False), (False, False)]
+    assert opened == [{**part, "download": False} for part in parts]
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn"])
@@ -191,8 +203,8 @@ def test_a_data_set_with_other_labels_than_published_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = Facts((3, 32, 32), (2, 2), (1, 3))
-    own = TorchvisionFiles("Own", "file", lambda *given: colourful("cifar"), known)
     (tmp_path / "file").touch()
-    monkeypatch.setitem(DATASETS, "cifar10", own)
+    monkeypatch.setattr(theirs, "CIFAR10", lambda root, **given: colourful("CIFAR10"))
+    monkeypatch.setitem(DATASETS, "cifar10", TorchvisionFiles("Own", "file", "CIFAR10", known))
     with pytest.raises(OptionError, match=r"^dataset=cifar10: must have \(1, 3\) examples of its"):
         load_dataset("cifar10", root=tmp_path)
