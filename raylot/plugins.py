@@ -8,6 +8,25 @@
         return map_inputs(dataset, lambda images: (images * 0.5**t).to(images.dtype))
 
 ``--plugin FILE.py``, or `load`, executes such a file; see `raylot.foundation.registry`.
+
+A shift, network, intervention, criterion or metric may have options of its own: a dataclass or a
+pydantic model, whose fields are numbers, bools or ``Literal`` words, each with a default, and with
+range and help from ``pydantic.Field``::
+
+    @dataclass
+    class Darkness:
+        per_task: float = Field(0.5, gt=0, le=1, description="factor of the brightness")
+
+    @plugins.shift("darker", options=Darkness)
+    def darker(dataset, options, key, t):
+        return map_inputs(dataset, lambda x: (x * options.per_task**t).to(x.dtype))
+
+``--per-task 0.7``, a configuration file or `raylot.Study` sets such an option, and ``--search
+per_task=0.5,0.9`` tries several values of it (not of a metric's). ``--help`` lists it, and a run's
+column ``plugin_options`` has the values that the run used. Those of what a run uses are part of
+what the run is. Errors that the class itself raises when it is made (``__post_init__``, pydantic's
+validators) refuse values that do not go together.
+
 Importing this module imports neither torch nor Ray.
 """
 
@@ -16,6 +35,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
+from raylot.config import Study
+from raylot.config.plugin_declarations import model_of
 from raylot.datasets._added import AddedDataset
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
@@ -88,7 +109,7 @@ def _read(name: str, function: Callable[[DataOptions], Any], source: Source) -> 
     return arrays_of(name, function, source)
 
 
-def shift(name: str) -> Callable[[_ShiftT], _ShiftT]:
+def shift(name: str, options: Any = None) -> Callable[[_ShiftT], _ShiftT]:
     """Registers a shift type, for ``--shifts``: ``function(dataset, options, key, t) -> Task``.
 
     The function gets a copy of the data set (a `raylot.Task`: see `raylot.tasks.map_inputs`), the
@@ -99,12 +120,19 @@ def shift(name: str) -> Callable[[_ShiftT], _ShiftT]:
     ``--gradual`` work without its help.
 
     If it raises an error, that run fails with this reason, and the other runs go on.
+
+    Args:
+        name: what ``--shifts`` calls it.
+        options: options of its own, see the module's docstring.
     """
     taken = ("all",)  # the analysis calls all shifts together so
-    return registry.registers("shift", name, "dataset, options, key, t", taken=taken)
+    own = _own_options("shift", name, options)
+    return registry.registers("shift", name, "dataset, options, key, t", taken=taken, options=own)
 
 
-def network(name: str, prune: Prunable = None) -> Callable[[_NetworkT], _NetworkT]:
+def network(
+    name: str, prune: Prunable = None, options: Any = None
+) -> Callable[[_NetworkT], _NetworkT]:
     """Registers a network, for ``--network``: ``function(input_shape, options, classes)``.
 
     The function gets the shape of one input, as ``(1, 8, 8)``, the run's
@@ -129,6 +157,7 @@ def network(name: str, prune: Prunable = None) -> Callable[[_NetworkT], _Network
             that returns True or False. Biases and norms are never pruned. None: the weights of
             linear and convolution layers; the column ``notes`` of ``runs`` then names the weights
             that this leaves out, such as those of attention, recurrent layers and embeddings.
+        options: options of its own, see the module's docstring.
     """
     is_names = isinstance(prune, Sequence) and all(isinstance(each, str) for each in prune)
     if not (prune is None or is_names or callable(prune)):
@@ -137,10 +166,13 @@ def network(name: str, prune: Prunable = None) -> Callable[[_NetworkT], _Network
             "of name and weight"
         )
     arguments = "input_shape, options, classes"
-    return registry.registers("network", name, arguments, lambda f: registry.AddedNetwork(f, prune))
+    return registry.registers(
+        "network", name, arguments, lambda f: registry.AddedNetwork(f, prune),
+        options=_own_options("network", name, options),
+    )  # fmt: skip
 
 
-def intervention(name: str) -> Callable[[_InterventionT], _InterventionT]:
+def intervention(name: str, options: Any = None) -> Callable[[_InterventionT], _InterventionT]:
     """Registers an intervention, for ``--interventions``: a class, ``Class(options)``.
 
     The class is a subclass of `raylot.training.Intervention` (or a function that returns one) and
@@ -155,11 +187,18 @@ def intervention(name: str) -> Callable[[_InterventionT], _InterventionT]:
     every training of a ticket search or on a probe task, in which ``on_task_start`` and
     ``on_task_end`` are not called. If a state holds anything else, or if ``state_dict`` has other
     names or shapes than what was just loaded, that run fails with this reason.
+
+    Args:
+        name: what ``--interventions`` calls it.
+        options: options of its own, see the module's docstring.
     """
-    return registry.registers("intervention", name, "options")
+    own = _own_options("intervention", name, options)
+    return registry.registers("intervention", name, "options", options=own)
 
 
-def criterion(name: str, gradients: bool = False) -> Callable[[_CriterionT], _CriterionT]:
+def criterion(
+    name: str, gradients: bool = False, options: Any = None
+) -> Callable[[_CriterionT], _CriterionT]:
     """Registers a pruning criterion, for ``--criterion``: ``function(context) -> scores``.
 
     The function gets a `raylot.masks.context.PruningContext` after each training that ends by
@@ -179,14 +218,19 @@ def criterion(name: str, gradients: bool = False) -> Callable[[_CriterionT], _Cr
         gradients: whether it needs ``context.gradients``, means over the training of |gradient|
             and of gradient x weight. On the CPU the generic engine then trains what ends by
             pruning, also networks that the fast engine could train.
+        options: options of its own, see the module's docstring; ``context.options`` has them.
     """
     return registry.registers(
-        "criterion", name, "context", lambda f: registry.Criterion(f, gradients)
-    )
+        "criterion", name, "context", lambda f: registry.Criterion(f, gradients),
+        options=_own_options("criterion", name, options),
+    )  # fmt: skip
 
 
 def metric(
-    name: str, of: Observed = "network", combine: Combine | None = None
+    name: str,
+    of: Observed = "network",
+    combine: Combine | None = None,
+    options: Any = None,
 ) -> Callable[[_MetricT], _MetricT]:
     """Registers a plasticity metric, for ``--metrics``: a function that returns a number.
 
@@ -203,6 +247,8 @@ def metric(
         combine: ``combine(values, sizes)``, which returns the whole network's value from the values
             of the layers and their numbers of units or weights; None: the mean of the values,
             weighted with these numbers. Not for ``of="network"``.
+        options: options of its own, see the module's docstring; ``options`` and ``probe.options``
+            have them.
 
     The value is NaN, without a call of the function, where weights or activations are not finite.
     It is NaN too if the function raises an error or returns no number; then the column ``notes`` of
@@ -223,7 +269,21 @@ def metric(
         "probe" if of == "network" else "layer, options",
         lambda f: registry.AddedMetric(f, of, combine),
         taken=columns | _ANALYSIS_COLUMNS,  # a metric becomes a column
+        options=_own_options("metric", name, options),
     )
+
+
+#: What the command line has beside options.
+_WORDS = {
+    "preset", "config", "plugin", "dry_run", "retry_failed", "on_end", "help", "help_all",
+    "storage",
+}  # fmt: skip
+
+
+def _own_options(kind: str, name: str, declared: Any) -> Any:
+    taken = {*_WORDS, *Study.model_fields, *_ANALYSIS_COLUMNS}
+    taken |= {column for columns in SCHEMAS.values() for column in columns}
+    return model_of(kind, name, declared, taken)
 
 
 #: Columns that the analysis adds to those of the tables.

@@ -7,13 +7,14 @@ import re
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import yaml
+from pydantic.fields import FieldInfo
 
-from raylot.config import PRESETS, Study
+from raylot.config import PRESETS, Study, plugin_options
 from raylot.config.options import (
     PLUGINS_ADD,
     ROLES,
@@ -74,7 +75,7 @@ def _refuse(error: OptionError, file: str | None, in_file: Collection[str]) -> N
     if equals and name in in_file:
         print_error(OptionError(f"--config={shown(file)}: {error}"))
     else:
-        print_error(error, Study.model_fields)
+        print_error(error, _fields())
     sys.exit(2)
 
 
@@ -104,10 +105,14 @@ def parse(
     try:
         for word in words:
             if nothing := re.fullmatch("--([a-z0-9-]+)=--", word):  # argparse drops such a value
-                OneLineParser(Study.model_fields).error(f"argument --{nothing[1]}: expected")
+                OneLineParser(_fields()).error(f"argument --{nothing[1]}: expected")
         _load_plugins(words)  # first, so that --help names what they add
-        parser = _parser(description, prog, presets["default"], defaults or {}, words)
+        own = defaults or {}
+        parser = _parser(description, prog, presets["default"], own, words)
         given, unknown = parser.parse_known_args(words)
+        if unknown and registry.load_installed():
+            parser = _parser(description, prog, presets["default"], own, words)
+            given, unknown = parser.parse_known_args(words)
         if unknown:
             raise OptionError(_unknown_argument(unknown, [*vars(given), "help", "help_all"]))
         file = given.config
@@ -115,7 +120,7 @@ def parse(
         of_command_line = {
             option: " ".join(value) if isinstance(value, list) else value
             for option, value in vars(given).items()
-            if option in Study.model_fields and value is not None
+            if option in _fields() and value is not None
         }
         in_file = frozenset(of_file.keys() - of_command_line.keys())
         for asked, reason in _COMMAND_LINE_ONLY.items():
@@ -155,7 +160,7 @@ def _parser(
     roles = "; ".join(f"{role}: {what}" for role, what in ROLES.items())
     roles = f"The word in brackets says what an option decides; {roles}."
     parser = OneLineParser(
-        Study.model_fields,
+        _fields(),
         prog=prog,
         description=description,
         add_help=False,
@@ -199,10 +204,9 @@ def _parser(
     parser.add_argument(
         "--on-end", metavar="COMMAND", help=on_end if shows_all else argparse.SUPPRESS
     )
-    for concept in Study.__bases__:
-        assert issubclass(concept, Options)
-        group = parser.add_argument_group(concept.model_config["title"])
-        for option_name, field in concept.model_fields.items():
+    for title, fields in _groups():
+        group = parser.add_argument_group(title)
+        for option_name, field in fields.items():
             default = defaults.get(option_name, field.default)
             text = f"{field.description}; {accepted(field)}"
             if named_by(field):
@@ -223,6 +227,21 @@ def _parser(
                 help=text.replace("%", "%%") if is_shown else argparse.SUPPRESS,
             )
     return parser
+
+
+def _groups() -> Iterator[tuple[str, Mapping[str, FieldInfo]]]:
+    """Yields the groups of options in ``--help``: their title, and each option's declaration."""
+    for concept in Study.__bases__:
+        assert issubclass(concept, Options)
+        own = {n: f for n, f in concept.model_fields.items() if n != "plugin_options"}
+        yield str(concept.model_config["title"]), own
+    if of_plugins := plugin_options.fields():
+        yield "options of plugins", of_plugins
+
+
+def _fields() -> dict[str, FieldInfo]:
+    """The declarations of all options, of plugins too."""
+    return {name: field for _, fields in _groups() for name, field in fields.items()}
 
 
 def _shown(default: Any) -> str:

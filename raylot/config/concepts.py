@@ -7,6 +7,7 @@ before.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -14,59 +15,26 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
-from pydantic.fields import FieldInfo
 
+from raylot.config import plugin_options
+from raylot.config.naming import NamingOptions
 from raylot.config.options import (
-    PLUGINS_ADD,
     OneOf,
     Options,
     accepted,
     is_parameter,
     is_used_by,
-    named_by,
     option,
     parse_integers,
     parse_list,
 )
+from raylot.config.plugin_options import WithPluginOptions
 from raylot.foundation import registry
-from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.names import BUILT_IN
 from raylot.foundation.paths import why_refused
 
 Integers = BeforeValidator(parse_integers)
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
-
-
-class NamingOptions(Options):
-    """Base of options that take names, built in or added by plugins."""
-
-    @model_validator(mode="after")
-    def _names_are_known(self) -> Self:
-        """Refuses unknown names; those in `StreamRun.plugins` are known to another process."""
-        used = registry.listed(getattr(self, "plugins", None))
-        for name, field, kind in naming_fields(type(self)):
-            for word in names_in(getattr(self, name)):
-                if (kind, word) in used or word in registry.names(kind):
-                    continue
-                if registry.find(kind, word) is None:
-                    hint = "; ".join([PLUGINS_ADD, *registry.broken()])
-                    raise OptionError(f"{name}={shown(word)}: must be {accepted(field)}; {hint}")
-        return self
-
-
-def names_in(value: Any) -> tuple[str, ...]:
-    """The names in the value of an option that takes names: one, several, or none."""
-    return (value,) if isinstance(value, str) else tuple(value or ())
-
-
-@functools.cache
-def naming_fields(model: type[Options]) -> list[tuple[str, FieldInfo, str]]:
-    """A model's options that take names: the option, its declaration, and the kind of the names."""
-    return [
-        (name, field, named.kind)
-        for name, field in model.model_fields.items()
-        if (named := named_by(field)) is not None
-    ]
 
 
 class DataOptions(NamingOptions, title="data"):
@@ -320,7 +288,7 @@ class StreamOptions(Options, title="stream"):
         return tuple(sorted(value))
 
 
-class ProbeOptions(Options):
+class ProbeOptions(WithPluginOptions):
     """How the units of a snapshot are observed: what metrics of plugins may depend on."""
 
     probe_size: int = option(
@@ -608,15 +576,30 @@ def parameters(kind: str) -> tuple[str, ...]:
     return tuple(name for name, field in declared.items() if is_parameter(field))
 
 
-@functools.cache
+#: What one run has one of, and what can have parameters or options of its own.
+ONE_OF = (*CHOICES, "criterion")
+
+
+def options_used(kind: str, name: str) -> tuple[str, ...]:
+    """The same as `parameters_used`, and a plugin's options of its own; also of a criterion."""
+    built_in = parameters_used(kind, name) if kind in PARAMETERS else ()
+    return (*built_in, *plugin_options.names_of((kind, name)))
+
+
 def parameters_used(kind: str, name: str) -> tuple[str, ...]:
     """The parameters that a data set, shift, network, intervention or optimizer uses.
 
-    A plugin's may read every parameter of its kind.
+    A plugin's may read every parameter of its kind. If it declares options of its own, it uses
+    those that are not for particular names alone, as ``period``.
     """
+    return _parameters_used(kind, name, registry.options_of(kind, name) is not None)
+
+
+@functools.cache
+def _parameters_used(kind: str, name: str, has_own: bool) -> tuple[str, ...]:
     declared = PARAMETERS[kind].model_fields
-    is_plugin = name not in BUILT_IN.get(kind, (name,))
-    return tuple(p for p in parameters(kind) if is_plugin or is_used_by(declared[p], name))
+    uses_all = name not in BUILT_IN.get(kind, (name,)) and not has_own
+    return tuple(p for p in parameters(kind) if uses_all or is_used_by(declared[p], name))
 
 
 def unused_parameters(choices: Mapping[Any, Any]) -> Mapping[str, Any]:
@@ -625,15 +608,12 @@ def unused_parameters(choices: Mapping[Any, Any]) -> Mapping[str, Any]:
     Args:
         choices: the chosen data set, shift, network, intervention and optimizer, by their kind.
     """
-    return _unused(tuple(choices[kind] for kind in CHOICES))
+    return _unused(tuple(parameters_used(kind, choices[kind]) for kind in CHOICES))
 
 
 @functools.cache
-def _unused(names: tuple[str, ...]) -> Mapping[str, Any]:
-    """As `unused_parameters`, of choices in the order of `CHOICES`."""
-    used = {
-        p for kind, name in zip(CHOICES, names, strict=True) for p in parameters_used(kind, name)
-    }
+def _unused(used_by_choices: tuple[tuple[str, ...], ...]) -> Mapping[str, Any]:
+    used = set(itertools.chain(*used_by_choices))
     return {
         name: PARAMETERS[kind].model_fields[name].default
         for kind in CHOICES

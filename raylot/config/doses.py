@@ -6,7 +6,11 @@ from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
-from raylot.config.concepts import PARAMETERS, parameters_used
+from raylot.config.concepts import DOSED, PARAMETERS, parameters, parameters_used
+from raylot.foundation.names import BUILT_IN
+
+#: What a dose has beside a plugin's own options.
+_BUILT_IN = {*DOSED, *(name for kind in DOSED for name in parameters(kind)), "plugin_options"}
 
 #: The text for an option that was not given.
 NOT_GIVEN = "not given"
@@ -21,16 +25,24 @@ def labelled(kind: str, dose: Mapping[str, Any], varied: Collection[str] = ()) -
 
     Args:
         kind: ``shift`` or ``intervention``.
-        dose: its name, and the values of the parameters that it uses.
+        dose: its name, and the values of its parameters and, for a plugin's, its own options.
         varied: parameters that are written even at their defaults.
     """
     name, declared = str(dose[kind]), PARAMETERS[kind].model_fields
-    used = parameters_used(kind, name)
-    told = [p for p in used if p in varied or dose[p] != declared[p].default]
-    parts = [f"{parameter}={dose_text(dose[parameter])}" for parameter in told]
-    if told == [*used[:1]]:
-        parts = [dose_text(dose[parameter]) for parameter in told]
+    # Of a plugin's own options, the defaults are not known where the plugin is not loaded.
+    own = [option for option in dose if option not in _BUILT_IN]
+    used = [p for p in parameters_used(kind, name) if p in dose]
+    told = [p for p in used if p in varied or _is_other(kind, name, dose[p], declared[p].default)]
+    told += [option for option in own if option in varied]
+    parts = [f"{option}={dose_text(dose[option])}" for option in told]
+    if told == [*used, *own][:1]:
+        parts = [dose_text(dose[option]) for option in told]
     return f"{name}({', '.join(parts)})" if parts else name
+
+
+def _is_other(kind: str, name: str, value: Any, default: Any) -> bool:
+    """Whether a value is another one than the default; a plugin's may not use a parameter."""
+    return value != default and not (value is None and name not in BUILT_IN[kind])
 
 
 def dose_text(value: Any) -> str:

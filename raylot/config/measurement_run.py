@@ -7,8 +7,10 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import model_validator
 
+from raylot.config import plugin_options
 from raylot.config.concepts import PlasticityOptions
 from raylot.config.options import option
+from raylot.config.plugin_options import WithPluginOptions
 from raylot.config.runs import (
     KINDS_OF_CONCEPTS,
     RunOnSnapshots,
@@ -29,6 +31,8 @@ MEASURED_WITH: dict[str, tuple[str, ...]] = {
     "ntk": ("ntk_examples",),
     "metric": ("probe_size", "dormant_threshold", "metrics"),
 }
+
+_PLASTICITY = PlasticityOptions.model_fields.keys() - WithPluginOptions.model_fields.keys()
 
 #: Values at which these options measure nothing.
 _NOTHING = {
@@ -64,19 +68,20 @@ class MeasuringRun(RunOnSnapshots, PlasticityOptions):
     def _other_options_do_nothing(self) -> Self:
         if self.measured == "ntk":
             self.__dict__["ntk_examples"] = min(self.ntk_examples, self.probe_size)
-        for name, field in PlasticityOptions.model_fields.items():
-            if name not in MEASURED_WITH[self.measured]:
-                self.__dict__[name] = _NOTHING.get(name, field.default)
+        for name in _PLASTICITY - {*MEASURED_WITH[self.measured]}:
+            default = PlasticityOptions.model_fields[name].default
+            self.__dict__[name] = _NOTHING.get(name, default)
         if self.measured == "ntk":
             self.__dict__["probe_size"] = max(self.ntk_examples, 2)
         if not self.metrics:
-            self.__dict__["plugins"] = registry.without(self.plugins, {"metric"})
+            for name in ("plugins", "plugin_options"):
+                self.__dict__[name] = registry.without(getattr(self, name), {"metric"})
         return self
 
     @functools.cached_property
     def run_id(self) -> str:
         own = self.identity(self._own_options)
-        for name in ("plugins", "versions"):
+        for name in ("plugins", "plugin_options", "versions"):
             if used := registry.without(getattr(self, name), {*KINDS_OF_CONCEPTS, "search"}):
                 own[name] = used
         return short_hash({"kind": self.kind, "stream": self.learner.run_id, **own})
@@ -86,10 +91,17 @@ class MeasuringRun(RunOnSnapshots, PlasticityOptions):
         return {"measured", *MEASURED_WITH[self.measured]}
 
     @property
+    def _metric(self) -> list[tuple[str, str]]:
+        return [("metric", name) for name in self.metrics or ()]
+
+    @property
     def setting(self) -> str:
         """The options that decide what a value means, and a plugin's code: ``probe_size=512``."""
         named = [n for n in MEASURED_WITH[self.measured] if n != "metrics"]  # which its name says
         values = [f"{name}={getattr(self, name)}" for name in named]
+        of_metric = plugin_options.parsed(registry.only(self.plugin_options, self._metric))
+        for own in of_metric.values():
+            values += [f"{name}={plugin_options.value_text(value)}" for name, value in own.items()]
         code = registry.listed(self.plugins)
         values += [f"code={of}" for (kind, _), of in code.items() if kind == "metric"]
         return ", ".join(values)
@@ -97,7 +109,7 @@ class MeasuringRun(RunOnSnapshots, PlasticityOptions):
     @property
     def unused_options(self) -> set[str]:
         unused = super().unused_options | {f"{self.prefix}tasks"}
-        others = PlasticityOptions.model_fields.keys() - self._own_options
+        others = _PLASTICITY - self._own_options
         return (unused | others) - self.growing
 
     @property
@@ -133,8 +145,11 @@ def measurements(
     Raises:
         OptionError: the options do not fit the stream.
     """
-    chosen = {name: getattr(options, name) for name in PlasticityOptions.model_fields}
+    chosen = {name: getattr(options, name) for name in _PLASTICITY}
     of_learner = learner.model_dump(exclude={"plugins"})
+    of_learner["plugin_options"] = plugin_options.joined(
+        options.plugin_options, learner.plugin_options
+    )
     which: list[dict[str, Any]] = [{"measured": one} for one in ("weights", "structure", "dormant")]
     which += [{"measured": "sharpness"}] if options.sharpness_iterations else []
     which += [{"measured": "ntk"}] if options.ntk_examples else []

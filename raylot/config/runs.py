@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import field_validator, model_validator
 
+from raylot.config import plugin_options
 from raylot.config.concepts import (
     DOSED,
     DataOptions,
@@ -21,13 +22,13 @@ from raylot.config.concepts import (
     StreamOptions,
     TicketOptions,
     TrainingOptions,
-    names_in,
-    naming_fields,
+    options_used,
     parameters,
     parameters_used,
     unused_parameters,
 )
 from raylot.config.doses import labelled
+from raylot.config.naming import names_in, naming_fields
 from raylot.config.options import Options, is_marked, option, role_of
 from raylot.config.stream_steps import stream_steps
 from raylot.datasets import Facts, facts_of
@@ -109,6 +110,21 @@ class StreamRun(
         So nothing can depend on them, and runs that differ in them alone are one run.
         """
         self.__dict__.update(unused_parameters(self.__dict__))
+        return self
+
+    @model_validator(mode="after")
+    def _options_of_plugins_are_those_in_use(self) -> Self:
+        """Leaves out those of what the run does not use, and fills in those that are not given.
+
+        A shift that makes probe tasks does so at its defaults.
+        """
+        used = {
+            (kind, word)
+            for name, _, kind in naming_fields(type(self))
+            if name != "probe_shift"
+            for word in names_in(getattr(self, name))
+        }
+        self.__dict__["plugin_options"] = plugin_options.in_use(self.plugin_options, used)
         return self
 
     @model_validator(mode="after")
@@ -359,27 +375,36 @@ class StreamRun(
         """Short hash of all options but those that a sweep compares: equal for comparable runs."""
         compared = compared_options(type(self))
         left_out = compared | self.unused_options
-        left_out |= {"plugins", "versions", *self.growing, *StreamRun.growing}
+        left_out |= {"plugins", "plugin_options", "versions", *self.growing, *StreamRun.growing}
         values = {n: value for n, value in self.identity().items() if n not in left_out}
         # A shift that makes the probe tasks is none that is compared.
         of_probe_tasks = [("shift", str(values.get("probe_shift")))]
         for name in ("plugins", "versions"):
             if used := registry.without(getattr(self, name), compared, but=of_probe_tasks):
                 values[name] = used
+        if own := registry.without(self.plugin_options, compared):
+            values["plugin_options"] = own
         return short_hash(values)
 
     @property
     def dose(self) -> dict[str, Any]:
-        """Shift and intervention, and their parameters as far as they use them."""
+        """Shift and intervention, their parameters as far as they use them, and the text of their
+        own options: columns of the tables."""
         used = [name for kind in DOSED for name in parameters_used(kind, getattr(self, kind))]
-        return {name: getattr(self, name) for name in (*DOSED, *used)}
+        return {name: getattr(self, name) for name in (*DOSED, *used, "plugin_options")}
+
+    def dose_of(self, kind: str) -> dict[str, Any]:
+        """The shift or the intervention, with the parameters and own options that it uses."""
+        return {n: getattr(self, n) for n in (kind, *options_used(kind, getattr(self, kind)))}
 
     @property
     def label(self) -> str:
-        name = f"{self.kind} seed={self.seed} {labelled('shift', self.dose)}"
-        if self.intervention == "none":
-            return name
-        return f"{name} {labelled('intervention', self.dose)}"
+        name = f"{self.kind} seed={self.seed}"
+        for kind in DOSED:
+            dose = self.dose_of(kind)
+            if dose != {"intervention": "none"}:
+                name += f" {labelled(kind, dose, plugin_options.names_of((kind, dose[kind])))}"
+        return name
 
 
 class RunOnStream(StreamRun):
@@ -396,7 +421,8 @@ class RunOnStream(StreamRun):
         options = {name: getattr(self, name) for name in StreamRun.model_fields}
         named = naming_fields(StreamRun)
         used = {(kind, word) for name, _, kind in named for word in names_in(options[name])}
-        options["plugins"] = registry.only(self.plugins, used)
+        for name in ("plugins", "plugin_options"):
+            options[name] = registry.only(options[name], used)
         options["versions"] = versions_of(concepts_of(StreamRun.kind, options))
         return StreamRun.model_construct(**options)
 

@@ -12,10 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from pydantic import create_model
+from pydantic.fields import FieldInfo
 
-from raylot.config.concepts import CHOICES, NamingOptions, parameters, parameters_used
+from raylot.config import plugin_options
+from raylot.config.concepts import CHOICES, options_used, parameters
 from raylot.config.distributions import Distribution, as_text
+from raylot.config.naming import NamingOptions
 from raylot.config.options import accepted, did_you_mean, role_of
+from raylot.config.runs import StreamRun
 from raylot.config.ticket_runs import TicketsRun
 from raylot.foundation.errors import OptionError
 
@@ -34,7 +38,7 @@ _LISTED = {
 }  # fmt: skip
 
 #: Others that are no axis: a study has one data set, and the rest is filled in.
-_NOT_SEARCHED = {"dataset", "plugins", "versions"}
+_NOT_SEARCHED = {"dataset", "plugins", "plugin_options", "versions"}
 
 #: A part of a text: a word, or what parentheses hold.
 Part = str | tuple[Any, ...]
@@ -126,10 +130,31 @@ def searchable() -> list[str]:
     """The options that can be searched: those that decide how one network is trained, or how its
     tickets are searched."""
     left_out = _NOT_SEARCHED | _LISTED.keys()
+    declared = TicketsRun.model_fields | plugin_options.fields()
     return [
-        name for name, field in TicketsRun.model_fields.items()
+        name for name, field in declared.items()
         if role_of(field) in ("training", "search") and name not in left_out
     ]  # fmt: skip
+
+
+def field_of(name: str) -> FieldInfo:
+    """The declaration of an option that can be searched, built in or a plugin's."""
+    return TicketsRun.model_fields.get(name) or plugin_options.fields()[name]
+
+
+def is_of_streams(name: str) -> bool:
+    """Whether an option decides how streams are trained, and not how tickets are searched."""
+    if name in TicketsRun.model_fields:
+        return name in StreamRun.model_fields
+    field = plugin_options.fields().get(name)
+    return field is not None and role_of(field) == "training"
+
+
+def kind_with(name: str) -> str | None:
+    """Returns what has an option as a parameter: ``optimizer`` of ``momentum``; None: nothing."""
+    return next(
+        (kind for kind in CHOICES if name in parameters(kind)), plugin_options.kind_of(name)
+    )
 
 
 def checked_axis(axis: str, given: Any) -> tuple[Any, ...] | Distribution:
@@ -168,7 +193,7 @@ def checked_axis(axis: str, given: Any) -> tuple[Any, ...] | Distribution:
         what = rows
     else:
         values = tuple(_read(axis, value) for value in given)
-        what = accepted(TicketsRun.model_fields[axis])
+        what = accepted(field_of(axis))
     if not values or len(set(values)) < len(values):
         refuse(f"must be one or more values, each once: {what}")
     return values
@@ -198,8 +223,9 @@ def _alone(name: str) -> type[NamingOptions]:
 
 
 def _read(name: str, value: Any) -> Any:
+    model = _alone(name) if name in TicketsRun.model_fields else NamingOptions
     try:
-        return getattr(_alone(name).checked(**{name: value}), name)
+        return getattr(model.checked(**{name: value}), name)
     except OptionError as error:
         raise OptionError(f"search={error}") from None
 
@@ -256,7 +282,7 @@ def points(axes: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Itera
         for axis, own in zip(order, names, strict=True)
     ]
     there = {*fixed, *itertools.chain(*names)}
-    kinds = {p: kind for kind in CHOICES if kind in there for p in parameters(kind) if p in there}
+    kinds = {name: kind for name in there if (kind := kind_with(name)) in there}
 
     @functools.cache
     def firsts(axis: int, unused: frozenset[str]) -> set[int]:
@@ -273,7 +299,7 @@ def points(axes: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Itera
             point.update(own[index])
         unused = frozenset(
             name for name, kind in kinds.items()
-            if name not in fixed and name not in parameters_used(kind, str(point[kind]))
+            if name not in fixed and name not in options_used(kind, str(point[kind]))
         )  # fmt: skip
         if all(
             unused.isdisjoint(names[axis]) or index in firsts(axis, unused)

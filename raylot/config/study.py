@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from raylot.config import plugin_options
 from raylot.config.concepts import (
-    CHOICES,
+    ONE_OF,
     DataOptions,
     Integers,
     InterventionParameters,
-    NamingOptions,
     NetworkOptions,
     NoteOptions,
     PlasticityOptions,
@@ -30,11 +30,11 @@ from raylot.config.concepts import (
     TrainingOptions,
     customary_probe_shift,
     customary_rounds,
-    parameters,
-    parameters_used,
+    options_used,
 )
 from raylot.config.distributions import Distribution
 from raylot.config.measurement_run import MeasurementRun, measurements
+from raylot.config.naming import NamingOptions
 from raylot.config.options import (
     OneOf,
     Options,
@@ -47,6 +47,8 @@ from raylot.config.runs import StreamRun
 from raylot.config.search_axes import (
     as_typed,
     checked_axis,
+    is_of_streams,
+    kind_with,
     options_of,
     parse_search,
     points,
@@ -59,9 +61,6 @@ from raylot.foundation.errors import OptionError, shown
 _List = BeforeValidator(parse_list)
 _Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 _Rounds = Annotated[int, Field(ge=1, le=1000)]
-
-#: Parameter -> what it is one of: shifts, networks, interventions or optimizers.
-_KIND = {name: kind for kind in CHOICES for name in parameters(kind)}
 
 #: Points of a search that are checked when a study is made; planning the runs checks the others.
 _CHECKED = 1000
@@ -262,16 +261,16 @@ class Study(
     def _searched_options_are_used(self) -> Self:
         for axis, given in self._axes.items():
             for name in options_of(axis):
-                if name in self.model_fields_set:
+                if name in self.model_fields_set or name in self.own_options:
                     raise OptionError(
                         f"{as_typed(axis, given)}: must be given without "
                         f"{name}={getattr(self, name)}"
                     )
-                kind = _KIND.get(name)
-                if kind and not any(name in parameters_used(kind, o) for o in self._chosen(kind)):
-                    choices = get_args(StreamRun.model_fields[kind].annotation)  # of a Literal
+                kind = kind_with(name)
+                if kind and not any(name in options_used(kind, o) for o in self._chosen(kind)):
+                    choices = get_args(TicketsRun.model_fields[kind].annotation)  # of a Literal
                     known = choices or registry.names(kind)
-                    users = [one for one in known if name in parameters_used(kind, one)]
+                    users = [one for one in known if name in options_used(kind, one)]
                     raise OptionError(
                         f"{as_typed(axis, given)}: must go with {kind} {' or '.join(users)}"
                     )
@@ -288,7 +287,7 @@ class Study(
     def _each_axis_is_of_one_kind_of_run(self) -> Self:
         """A grid joins what is trained with how tickets are searched; one axis cannot do both."""
         for names in map(options_of, self.searched):
-            of_streams = [name for name in names if name in StreamRun.model_fields]
+            of_streams = [name for name in names if is_of_streams(name)]
             if of_streams and len(of_streams) < len(names):
                 other = next(name for name in names if name not in of_streams)
                 (own,) = (axis for axis in self._axes if other in options_of(axis))
@@ -302,7 +301,7 @@ class Study(
     @model_validator(mode="after")
     def _runs_are_valid(self) -> Self:
         fixed = {"task": self.snapshots[0], "sparsity": self.sparsities[0]}
-        fixed |= {k: getattr(self, k) for k in CHOICES if k in type(self).model_fields}
+        fixed |= {k: getattr(self, k) for k in ONE_OF if k in type(self).model_fields}
         axes = {"shift": self.shifts, "intervention": self.interventions, **self.searched}
         varied = {name for axis in self.searched for name in options_of(axis)}
         fixed = {name: value for name, value in fixed.items() if name not in varied}
@@ -316,6 +315,12 @@ class Study(
                 is_searched = told.partition("=")[0] in varied
                 raise OptionError(f"search={told}" if is_searched else told) from None
         return self
+
+    @property
+    def own_options(self) -> dict[str, Any]:
+        """The options of plugins that are given, with their values."""
+        given = plugin_options.parsed(self.plugin_options)
+        return {name: value for own in given.values() for name, value in own.items()}
 
     @property
     def _axes(self) -> Mapping[str, Any]:
@@ -421,6 +426,13 @@ class Study(
         """The stream run with these searched options."""
         return StreamRun.checked(**{**self._of_every_stream, **searched})
 
+    def _with_searched(self, searched: Mapping[str, Any]) -> dict[str, Any]:
+        """All options of searches; of plugins' those of the stream, and else the study's."""
+        values = {**self._of_every_search, **searched}
+        of_stream = searched.get("plugin_options")
+        values["plugin_options"] = plugin_options.joined(self.plugin_options, of_stream)
+        return values
+
     def measurement_runs(self, stream: StreamRun) -> list[MeasurementRun]:
         """The runs that measure a stream's snapshots."""
         return measurements(MeasurementRun, stream, self)
@@ -433,7 +445,7 @@ class Study(
         """The tickets run with these searched options."""
         if "rounds" not in searched:
             searched["rounds"] = self.rounds_for(searched["sparsity"])
-        return TicketsRun.checked(**{**self._of_every_search, **searched})
+        return TicketsRun.checked(**self._with_searched(searched))
 
     def ticket_stream_run(self, **searched: Any) -> TicketStreamRun:
         """The ticket stream run with these searched options."""

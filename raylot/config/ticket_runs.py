@@ -76,9 +76,11 @@ class TicketsRun(OnProbeTasks, TicketSearchOptions, SearchTaskOptions, PlasticPa
     def run_id(self) -> str:
         others = (StreamRun.model_fields.keys() | self.growing) - {"versions"}
         own = self.identity(type(self).model_fields.keys() - others)
-        used = [("shift", str(self.probe_shift)), ("criterion", self.criterion)]
-        if code := registry.only(self.plugins, used):
+        criterion = ("criterion", self.criterion)
+        if code := registry.only(self.plugins, [("shift", str(self.probe_shift)), criterion]):
             own["plugins"] = code
+        if options := registry.only(self.plugin_options, [criterion]):
+            own["plugin_options"] = options
         return short_hash({"kind": self.kind, "stream": self.stream.run_id, **own})
 
     @property
@@ -164,7 +166,8 @@ class TicketStreamRun(TicketsRun, TicketSnapshotOptions):
         """So that its worker needs no plugin's criterion, and its row names none."""
         if self.subnetwork == "dense":
             self.__dict__["criterion"] = type(self).model_fields["criterion"].default
-            self.__dict__["plugins"] = registry.without(self.plugins, {"criterion"})
+            for name in ("plugins", "plugin_options"):
+                self.__dict__[name] = registry.without(getattr(self, name), {"criterion"})
         return self
 
     @functools.cached_property

@@ -95,8 +95,23 @@ class Plugin:
     commit: str = ""
 
 
-#: What plugins have registered: (kind, name) -> the plugin's origin, and the object.
-_Added = dict[tuple[str, str], tuple[str, Any]]
+@dataclass(frozen=True)
+class _Addition:
+    """What a plugin has registered under one name.
+
+    Attributes:
+        origin: the plugin's.
+        it: the object.
+        options: pydantic's model of the options of its own; None: it has none.
+    """
+
+    origin: str
+    it: Any
+    options: Any = None
+
+
+#: What plugins have registered, by kind and name.
+_Added = dict[tuple[str, str], _Addition]
 
 
 @dataclass(frozen=True)
@@ -190,7 +205,7 @@ def commits_of(code: str | None) -> str | None:
 
 def _used(codes: Iterable[str | None]) -> list[Plugin]:
     used = {key for code in codes for key in listed(code)}
-    origins = {_registry.added[key][0] for key in used if key in _registry.added}
+    origins = {_registry.added[key].origin for key in used if key in _registry.added}
     return [plugin for origin, plugin in _registry.plugins.items() if origin in origins]
 
 
@@ -210,14 +225,14 @@ def _execute(plugin: Plugin) -> None:
         _registry.executing = outer
     if not found:
         raise OptionError(_must_be(plugin.origin, "it registers nothing"))
-    others = {key: it for key, it in _registry.added.items() if it[0] != plugin.origin}
+    others = {key: it for key, it in _registry.added.items() if it.origin != plugin.origin}
     _registry.plugins[plugin.origin], _registry.added = plugin, others | found
 
 
-def _load_installed() -> None:
-    """Executes the plugins of installed packages, once per process."""
+def load_installed() -> bool:
+    """Executes the plugins of installed packages, once per process; returns whether it did now."""
     if _registry.has_looked or _registry.executing:
-        return
+        return False
     _registry.has_looked = True
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
         try:
@@ -233,6 +248,7 @@ def _load_installed() -> None:
                 raise
             told = _must_be(point.module, describe_error(error))
             _registry.broken.append(str(error) if isinstance(error, OptionError) else told)
+    return True
 
 
 def _must_be(origin: str, reason: str) -> str:
@@ -251,8 +267,18 @@ def registers(
     arguments: str,
     stored: Callable[[Any], Any] = lambda function: function,
     taken: Collection[str] = (),
+    options: Any = None,
 ) -> Callable[[Any], Any]:
-    """Returns a decorator that registers a function or class, and leaves it as it is."""
+    """Returns a decorator that registers a function or class, and leaves it as it is.
+
+    Args:
+        kind: what it is, as ``shift``.
+        name: what users call it.
+        arguments: with which it will be called.
+        stored: makes what `find` returns.
+        taken: names that it cannot have.
+        options: pydantic's model of the options of its own; None: it has none.
+    """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         given = shown(getattr(name, "__name__", name))  # a function, if the user forgot the name
         raise OptionError(
@@ -268,7 +294,7 @@ def registers(
         now = _registry.executing
         if now is not None and sys._getframe(1).f_globals is now.module:  # not from an import
             _check_is_free(kind, name, now)
-            now.found[kind, name] = now.plugin.origin, stored(function)
+            now.found[kind, name] = _Addition(now.plugin.origin, stored(function), options)
         return function
 
     return decorate
@@ -287,7 +313,8 @@ def _check_is_free(kind: str, name: str, now: _Execution) -> None:
     if name in BUILT_IN[kind]:
         raise OptionError(f"{kind} {name}: must have another name, as this is built in")
     here = now.plugin.origin
-    origin, _ = _registry.added.get((kind, name), (here, None))
+    there = _registry.added.get((kind, name))
+    origin = here if there is None else there.origin
     if (kind, name) in now.found or origin != here:
         raise OptionError(f"{kind} {name}: must be registered once; {origin} has it too")
 
@@ -310,8 +337,31 @@ def find(kind: str, name: str) -> Any:
     Looks into installed packages if the name is unknown.
     """
     if (kind, name) not in _registry.added and name not in BUILT_IN[kind]:
-        _load_installed()
-    return _registry.added.get((kind, name), (None, None))[1]
+        load_installed()
+    found = _registry.added.get((kind, name))
+    return None if found is None else found.it
+
+
+def options_of(kind: str, name: str) -> Any:
+    """Returns pydantic's model of the options of a plugin's shift, network or other thing.
+
+    Returns:
+        None if it has none, or if no plugin of this process has registered it.
+    """
+    found = _registry.added.get((kind, name))
+    return None if found is None else found.options
+
+
+def with_options() -> dict[tuple[str, str], Any]:
+    """Returns the models of all that have options of their own, by kind and name.
+
+    A plugin that is being executed again counts as it is now.
+    """
+    added, now = _registry.added, _registry.executing
+    if now is not None:
+        others = {key: it for key, it in added.items() if it.origin != now.plugin.origin}
+        added = others | now.found
+    return {key: it.options for key, it in added.items() if it.options is not None}
 
 
 def get(kind: str, name: str) -> Any:
@@ -379,7 +429,7 @@ def code_of(used: Iterable[tuple[str, str]]) -> str | None:
     parts = []
     for kind, name in used:
         if find(kind, name) is not None:
-            origin, _ = _registry.added[kind, name]
+            origin = _registry.added[kind, name].origin
             parts.append(f"{kind}:{name}:{_registry.plugins[origin].code}")
     return ",".join(sorted(parts)) or None
 
@@ -393,14 +443,17 @@ def listed(code: str | None) -> dict[tuple[str, str], str]:
 def without(
     code: str | None, kinds: Collection[str], but: Collection[tuple[str, str]] = ()
 ) -> str | None:
-    """Returns what `code_of` returned, without some kinds; of these, ``but`` names what stays."""
-    kept = [f"{kind}:{n}:{of}" for (kind, n), of in listed(code).items()
-            if kind not in kinds or (kind, n) in but]  # fmt: skip
+    """Returns a text of parts ``kind:name:...``, as `code_of` returns, without some kinds.
+
+    Of these kinds, ``but`` names what stays.
+    """
+    kept = [part for part in (code or "").split(",")
+            if part.split(":")[0] not in kinds or tuple(part.split(":")[:2]) in but]  # fmt: skip
     return ",".join(kept) or None
 
 
 def only(code: str | None, used: Collection[tuple[str, str]]) -> str | None:
-    """Returns what `code_of` returned, of some kinds and names alone."""
+    """Returns a text of parts ``kind:name:...``, as `code_of` returns, of ``used`` alone."""
     kept = [part for part in (code or "").split(",") if tuple(part.split(":")[:2]) in used]
     return ",".join(kept) or None
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
+from raylot.config.concepts import PruningOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
 from raylot.tasks import Task
@@ -43,6 +44,7 @@ class PruningContext:
         drop_last: whether training leaves out a smaller batch at the end of an epoch.
         diverged: whether a loss of that training was not finite.
         measured: see `gradients`; None: the criterion has not asked for them.
+        options: of the search, and those that a plugin's criterion has of its own.
     """
 
     network: nn.Module
@@ -54,6 +56,7 @@ class PruningContext:
     drop_last: bool = False
     diverged: bool = False
     measured: MeanGradients | None = None
+    options: PruningOptions = field(default_factory=PruningOptions)
 
     @property
     def weights(self) -> dict[str, Tensor]:

@@ -133,8 +133,11 @@ def measure(
         index = torch.from_numpy(chosen).to(task.train_labels.device)
         inputs, labels = task.scale(task.train_inputs[index]), task.train_labels[index]
         measured = copied(network).float().eval()
+        own = [("metric", name) for name in options.metrics or ()]
         seen = ProbeOptions(
-            probe_size=options.probe_size, dormant_threshold=options.dormant_threshold
+            probe_size=options.probe_size,
+            dormant_threshold=options.dormant_threshold,
+            plugin_options=registry.only(options.plugin_options, own),
         )
         probe = Probe(measured, inputs, labels, seen, _placed(measured, masks), initial)
         found = _measured(probe, options, key, reasons.append, built_in)

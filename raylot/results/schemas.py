@@ -35,6 +35,8 @@ IDENTITY = {
     **_option_columns(ShiftParameters),  # null where the shift does not use them
     "intervention": pa.string(),
     **_option_columns(InterventionParameters),  # null where the intervention does not use them
+    # options of plugins, as intervention:clipped:clip_at=0.1,...
+    "plugin_options": pa.string(),
     "seed": pa.int64(),
 }
 

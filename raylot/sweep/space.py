@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from raylot.config import StreamRun, Study, search_axes
 from raylot.config.concepts import CHOICES, parameters, unused_parameters
-from raylot.config.search_axes import options_of
+from raylot.config.search_axes import is_of_streams, kind_with, options_of
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.names import FEWEST_RANDOM_MASKS
 
@@ -34,8 +34,8 @@ def study_spaces(study: Study) -> tuple[Space, Space, Space]:
     }
     tickets = {"task": grid(study.snapshots), "sparsity": grid(study.sparsities)}
     for axis, values in study.searched.items():
-        is_of_streams = set(options_of(axis)) <= StreamRun.model_fields.keys()
-        (streams if is_of_streams else tickets)[axis] = grid(values)
+        of_streams = all(map(is_of_streams, options_of(axis)))
+        (streams if of_streams else tickets)[axis] = grid(values)
     ticket_streams = {"subnetwork": grid(study.subnetworks)}
     return streams, tickets, ticket_streams
 
@@ -136,6 +136,10 @@ def _on_unused(study: Study, runs: Sequence[StreamRun]) -> list[str]:
         if getattr(study, name) != StreamRun.model_fields[name].default
         and all(name in one for one in unused)
         and not (name == "classes_per_task" and study.probe_classes)
+    ] + [
+        f"{name}: used by none of the chosen {kind_with(name)}s, so it changes nothing"
+        for name in study.own_options
+        if not any(f":{name}=" in (run.plugin_options or "") for run in runs)
     ]
 
 

@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.progress import track
 
 from raylot import datasets
-from raylot.config import PlasticityOptions, StreamRun, Study
+from raylot.config import PlasticityOptions, Study
 from raylot.config.concepts import ProbeTaskOptions
 from raylot.config.runs import VERDICTS
-from raylot.config.search_axes import options_of
+from raylot.config.search_axes import is_of_streams, options_of
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.text import is_exit_request
@@ -97,7 +97,7 @@ class Sweep:
             self.study.stream_run(**point)
             for point in _with_progress("streams", stream_points, len(stream_points))
         )
-        of_streams = set(options_in(self.stream_space))
+        of_streams = {*options_in(self.stream_space), "plugin_options"}
         searches = itertools.product(streams, ticket_points)
         number = len(streams) * len(ticket_points)
         tickets = distinct(
@@ -107,7 +107,7 @@ class Sweep:
         known = {stream.run_id for stream in streams}
         for run in tickets:
             if run.stream.run_id not in known:
-                names = sorted({*options_in(self.ticket_space)} & {*StreamRun.model_fields})
+                names = sorted(filter(is_of_streams, options_in(self.ticket_space)))
                 raise OptionError(
                     f"ticket_space={', '.join(names)}: must not hold options of a stream; "
                     "search these in stream_space"

@@ -17,7 +17,7 @@ from ray.tune.logger import TBXLoggerCallback
 from tensorboardX import SummaryWriter
 from tensorboardX.summary import hparams
 
-from raylot.config import TicketsRun
+from raylot.config import TicketsRun, plugin_options
 from raylot.config.doses import in_file_names
 from raylot.trials import ray_internals
 
@@ -117,6 +117,8 @@ class TensorBoard(
     def _write_hparams(self, trial: Any) -> None:
         kind = ray_internals.trial_kind(trial)
         options = {"kind": kind, **ray_internals.searched_options(trial)}
+        for own in plugin_options.parsed(options.pop("plugin_options", None)).values():
+            options |= own
         if kind == TicketsRun.kind:
             options.setdefault("subnetwork", "search")  # where ticket streams have one
         plain = {

@@ -14,8 +14,9 @@ from typing import Any, TypeGuard
 
 from raylot import results
 from raylot.config import ProbeRun, StreamRun, TicketsRun
-from raylot.config.concepts import CHOICES, DOSED, parameters, unused_parameters
+from raylot.config.concepts import DOSED, options_used
 from raylot.config.doses import labelled
+from raylot.config.search_axes import kind_with
 from raylot.storage import Storage
 
 #: A search's measures: their difference says how much better its tickets are than random masks.
@@ -25,9 +26,6 @@ _GAP = "probe_online_gap"
 
 #: Options that never name a setting: seeds are replicates, and tasks lie along the stream.
 _ALONG = ("seed", "task")
-
-#: Options that one label tells: see `labelled`.
-_DOSES = {*DOSED, *(name for kind in DOSED for name in parameters(kind))}
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,8 @@ class AnswerSoFar:
         """
         runs = list(runs)
         searches = [run for run in runs if isinstance(run, TicketsRun)]
-        own = set(searched) & TicketsRun.model_fields.keys() - {"shift", *_ALONG}
+        own = {name for name in searched if name in TicketsRun.model_fields or kind_with(name)}
+        own -= {"shift", *_ALONG}
         names = ["intervention", "sparsity", *sorted(own - {"intervention", "sparsity"})]
         varied = [name for name in names if len({str(getattr(r, name)) for r in searches}) > 1]
         settings = {run.run_id: _setting(run, varied) for run in searches}
@@ -171,12 +170,13 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 def _setting(run: StreamRun, varied: Collection[str]) -> str:
     """Names what a run is compared by; without what is not used."""
-    words = [labelled("shift", run.dose, varied)]
-    if not {"intervention", *parameters("intervention")}.isdisjoint(varied):
-        words.append(labelled("intervention", run.dose, varied))
-    unused = unused_parameters({kind: getattr(run, kind) for kind in CHOICES} | run.dose)
+    words = [labelled("shift", run.dose_of("shift"), varied)]
+    if not {"intervention", *options_used("intervention", run.intervention)}.isdisjoint(varied):
+        words.append(labelled("intervention", run.dose_of("intervention"), varied))
     for name in varied:
-        if name not in _DOSES and name not in unused:
+        kind = kind_with(name)
+        is_used = kind is None or name in options_used(kind, getattr(run, kind))
+        if is_used and not {name, kind}.intersection(DOSED):  # the labels tell those
             value = getattr(run, name)
             words.append(str(value) if name == "sparsity" else f"{name}={value}")
     return " ".join(words)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from raylot import networks
 from raylot.config import TicketSearchOptions
+from raylot.config.concepts import PruningOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import DENSE, RANDOM, REINIT, REWIRED, TICKET, UNTRAINED
 from raylot.foundation.randomness import RandomKey
@@ -286,6 +287,12 @@ class TicketSearch:
         assert measured is not None, "the job has asked for it"
         return {name: measured[name] for name in self.masks[0]}
 
+    @functools.cached_property
+    def _pruning_options(self) -> PruningOptions:
+        """The options that a criterion may depend on: all are part of what the search is."""
+        names = PruningOptions.model_fields
+        return PruningOptions.model_construct(**{n: getattr(self.options, n) for n in names})
+
     def _pruned(self, network: nn.Module, plan: _Plan, result: TrainingResult) -> Masks:
         measured = None
         if result.gradient_products is not None:
@@ -296,6 +303,7 @@ class TicketSearch:
         context = PruningContext(
             network, plan.start, plan.masks, self._task, plan.key.child("criterion"),
             self.options.batch_size, self.options.drop_last, result.diverged, measured,
+            self._pruning_options,
         )  # fmt: skip
         scores = criteria.score(self.options.criterion, context)
         return pruning.prune(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -25,7 +25,14 @@ from raylot.analysis.tables.measures import (
 )
 from raylot.analysis.tables.probe_gaps import probe_gaps
 from raylot.analysis.words import counted
-from raylot.config import PROTOCOL_EXCLUDES, ProbeRun, StreamRun, TicketsRun, TicketStreamRun
+from raylot.config import (
+    PROTOCOL_EXCLUDES,
+    ProbeRun,
+    StreamRun,
+    TicketsRun,
+    TicketStreamRun,
+    plugin_options,
+)
 from raylot.config.concepts import (
     DOSED,
     parameters,
@@ -57,7 +64,7 @@ GROUP = ["shift", "sparsity", "rounds"]
 PLACE: dict[str, pa.DataType] = {name: SCHEMAS["snapshots"][name] for name in (*SETTING, *GROUP)}
 
 #: Columns of ``runs`` that tell doses apart.
-DOSE = [*DOSED, *(name for kind in DOSED for name in parameters(kind))]
+DOSE = [*DOSED, *(name for kind in DOSED for name in parameters(kind)), "plugin_options"]
 
 #: Columns of the runs behind a setting.
 _ENDED = ["run_id", "kind", "status", "stream_run_id", *SETTING, "shift", "seed"]
@@ -238,18 +245,31 @@ def label_variants(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 def _labels(each: pd.DataFrame, doses: pd.DataFrame, kind: str) -> list[str]:
     """Labels each row's shift or intervention; `doses` decide which parameters vary."""
-    columns = [kind, *parameters(kind)]
+    columns = [kind, *parameters(kind), "plugin_options"]
     varied = {
-        name: {p for p in parameters_used(kind, str(name)) if own[p].nunique() > 1}
+        name: {
+            *(p for p in parameters_used(kind, str(name)) if own[p].nunique() > 1),
+            *_varied_options((kind, str(name)), own["plugin_options"].dropna().unique()),
+        }
         for name, own in doses.groupby(kind)
     }
     own = each[columns].astype(object).where(each[columns].notna(), None)
 
     @functools.cache
-    def label(*dose: Any) -> str:
-        return labelled(kind, dict(zip(columns, dose, strict=True)), varied.get(dose[0], ()))
+    def label(*values: Any) -> str:
+        dose = dict(zip(columns, values, strict=True))
+        of_plugins = plugin_options.parsed(dose.pop("plugin_options"))
+        dose |= of_plugins.get((kind, dose[kind]), {})
+        return labelled(kind, dose, varied.get(dose[kind], ()))
 
     return [label(*dose) for dose in own.itertuples(index=False, name=None)]
+
+
+def _varied_options(owner: tuple[str, str], texts: Iterable[str]) -> set[str]:
+    """Picks the options of a plugin's shift or intervention that have several values."""
+    own = [plugin_options.parsed(text).get(owner, {}) for text in texts]
+    names = {name for options in own for name in options}
+    return {name for name in names if len({options.get(name) for options in own}) > 1}
 
 
 def settings(observations: Observations) -> list[Setting]:
@@ -370,6 +390,7 @@ def options_by_protocol(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
     found = {}
     for protocol, row in first.to_dict("index").items():
         row["plugins"] = _of_protocol(row.get("plugins"), row.get("probe_shift"))
+        of_plugins = row.pop("plugin_options", None)
         not_used = unused_parameters(row)
         own = runs[runs["protocol"] == protocol]
         found[str(protocol)] = {
@@ -377,8 +398,12 @@ def options_by_protocol(runs: pd.DataFrame) -> dict[str, dict[str, str]]:
             if name in TicketsRun.growing and own[name].nunique() > 1
             else option_text(row[name])
             for name in compared
-            if name not in not_used
+            if name not in not_used and name in row
         }
+        if pd.notna(of_plugins):
+            own_part = registry.without(of_plugins, PROTOCOL_EXCLUDES)
+            for options in plugin_options.parsed(own_part).values():
+                found[str(protocol)] |= {n: option_text(value) for n, value in options.items()}
     return found
 
 
