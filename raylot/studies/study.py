@@ -51,8 +51,9 @@ class Study(config.Study):
         parts += [
             f"{name}={_python(value)}"
             for name, value in self
-            if value != standard[name] and name not in searched
+            if name != "plugin_options" and value != standard[name] and name not in searched
         ]
+        parts += [f"{name}={_python(value)}" for name, value in self.own_options.items()]
         return f"Study({', '.join(parts)})"
 
     __str__ = __repr__
