@@ -32,17 +32,14 @@ def labelled(kind: str, dose: Mapping[str, Any], varied: Collection[str] = ()) -
     # Of a plugin's own options, the defaults are not known where the plugin is not loaded.
     own = [option for option in dose if option not in _BUILT_IN]
     used = [p for p in parameters_used(kind, name) if p in dose]
-    told = [p for p in used if p in varied or _is_other(kind, name, dose[p], declared[p].default)]
+    if name not in BUILT_IN[kind]:  # the tables say which parameters it uses
+        used = [p for p in used if dose[p] is not None]
+    told = [p for p in used if p in varied or dose[p] != declared[p].default]
     told += [option for option in own if option in varied]
     parts = [f"{option}={dose_text(dose[option])}" for option in told]
     if told == [*used, *own][:1]:
         parts = [dose_text(dose[option]) for option in told]
     return f"{name}({', '.join(parts)})" if parts else name
-
-
-def _is_other(kind: str, name: str, value: Any, default: Any) -> bool:
-    """Whether a value is another one than the default; a plugin's may not use a parameter."""
-    return value != default and not (value is None and name not in BUILT_IN[kind])
 
 
 def dose_text(value: Any) -> str:
