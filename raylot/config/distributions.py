@@ -70,6 +70,8 @@ class Distribution:
             raise OptionError(f"must have low < high in {wanted}")
         if "log" in name and low <= 0:
             raise OptionError(f"must have low > 0 in {wanted}")
+        if name in ("uniform", "loguniform") and f"{low:.{_DIGITS}g}" == f"{high:.{_DIGITS}g}":
+            raise OptionError(f"must have low and high that differ in {_DIGITS} digits in {wanted}")
         if "int" in name and not all(isinstance(number, int) for number in numbers):
             raise OptionError(f"must have whole numbers in {wanted}")
         if name == "quniform":

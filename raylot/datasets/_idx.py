@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import os
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -145,11 +146,14 @@ def _idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 def _content(path: Path) -> np.ndarray:
     import numpy as np
 
-    if path.exists():
-        return np.fromfile(path, dtype=np.uint8)
     packed = path.with_name(f"{path.name}.gz")
     try:
+        if path.exists():
+            return np.fromfile(path, dtype=np.uint8)
         # A bytearray, as torch wants arrays that can be written.
         return np.frombuffer(bytearray(gzip.decompress(packed.read_bytes())), dtype=np.uint8)
-    except (EOFError, gzip.BadGzipFile, ValueError) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
         raise OptionError(f"{packed}: must be a gzipped file ({one_line(error)})") from None
+    except OSError as error:
+        read = path if path.exists() else packed
+        raise OptionError(f"{read}: must be a file that can be read ({error.strerror})") from None

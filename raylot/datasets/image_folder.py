@@ -31,7 +31,7 @@ class ImageFolder(DataSet):
 
     def facts(self, source: Source) -> Facts:
         root = _root_of(source)
-        # Folders change when files come or go, but not when one is written again in place.
+        # Folders change when files come or go; `load` finds those that are written again in place.
         folders = tuple(folder for split in _classes(root).values() for folder in split)
         state = tuple(folder.stat().st_mtime_ns for folder in folders)
         return _facts(root, source.image_size, state)
@@ -39,15 +39,28 @@ class ImageFolder(DataSet):
     def load(self, source: Source) -> Splits:
         import numpy as np
 
+        from raylot.datasets._arrays import digest_of
+
         facts, root = self.facts(source), _root_of(source)
         parts: list[np.ndarray] = []
+        digests: list[bytes] = []
         for split, folders in _classes(root).items():
             sizes = facts.train_sizes if split == "train" else facts.test_sizes
+            files = list(_files(folders))
             inputs = np.empty((sum(sizes), *facts.shape), dtype=np.uint8)
-            for i, (_, path) in enumerate(_files(folders)):
+            for i, (_, path) in enumerate(files[: len(inputs)]):
+                digests += _digests(root, path)
                 with _opened(path) as image:
                     inputs[i] = _values(image, facts.shape)
+            if len(files) != len(inputs):
+                digests.clear()
             parts += [inputs, np.repeat(np.arange(len(sizes), dtype=np.int64), sizes)]
+        if digest_of(digests) != facts.digest:
+            _facts.cache_clear()
+            raise OptionError(
+                f"data_root={root}: must hold the same images as before; some have changed since "
+                "they were looked through"
+            )
         return parts[0], parts[1], parts[2], parts[3]
 
 
@@ -92,6 +105,13 @@ def _files(folders: list[Path]) -> Iterator[tuple[int, Path]]:
         yield from ((label, path) for path in paths)
 
 
+def _digests(root: Path, path: Path) -> list[bytes]:
+    """Returns a file's place and a digest of its content."""
+    from raylot.datasets._arrays import digest_of
+
+    return [path.relative_to(root).as_posix().encode(), digest_of([path.read_bytes()]).encode()]
+
+
 @functools.lru_cache(16)
 def _facts(root: Path, image_size: int | None, state: tuple[int, ...]) -> Facts:
     """Looks through all files; the state tells whether they are still the same."""
@@ -111,8 +131,7 @@ def _facts(root: Path, image_size: int | None, state: tuple[int, ...]) -> Facts:
                     raise OptionError(
                         f"{path}: must have 8 bits for each channel, not {image.mode}"
                     )
-            name = path.relative_to(root).as_posix().encode()
-            digests += [name, digest_of([path.read_bytes()]).encode()]
+            digests += _digests(root, path)
             counts[split][label] += 1
     if image_size is None and len(seen) > 1:
         (one, at), (other, there) = list(seen.items())[:2]

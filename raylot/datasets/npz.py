@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,11 +71,18 @@ def _arrays(path: Path) -> Arrays:
                 with archive.open(there[name]) as member:
                     shape, _, kind = readers[npy.read_magic(member)](member)
                     headers[name] = shape, kind
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         raise _unreadable(path, error) from None
     shapes = {name: shape for name, (shape, _) in headers.items()}
     types = {name: kind for name, (_, kind) in headers.items()}
     return Arrays(f"data_file={path}", shapes, types, lambda name: _read(path, name))
+
+
+#: What reading a damaged, encrypted or foreign file raises.
+_UNREADABLE = (
+    OSError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, RuntimeError,
+    NotImplementedError,
+)  # fmt: skip
 
 
 def _read(path: Path, name: str) -> np.ndarray:
@@ -83,7 +91,7 @@ def _read(path: Path, name: str) -> np.ndarray:
     try:
         with np.load(path, allow_pickle=False) as file:
             array: np.ndarray = file[name]
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         raise _unreadable(path, error) from None
     return array
 

@@ -86,4 +86,6 @@ def _of_frames(train: pd.DataFrame, test: pd.DataFrame) -> list[np.ndarray]:
 
 def _of_dataset(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
     inputs, labels = zip(*(dataset[i] for i in range(len(dataset))), strict=True)
-    return np.stack([np.asarray(one) for one in inputs]), np.asarray([int(one) for one in labels])
+    return np.stack([np.asarray(one) for one in inputs]), np.asarray(
+        [np.asarray(one).item() for one in labels]
+    )

@@ -110,3 +110,28 @@ def test_other_folders_are_refused_in_one_line(tmp_path: Path) -> None:
     )
     with pytest.raises(OptionError, match=r"^data_root is not given: must be the folder"):
         load_dataset("image_folder")
+
+
+def test_images_that_change_after_they_were_looked_through_are_never_trained_on(
+    tmp_path: Path,
+) -> None:
+    root = write_images(tmp_path)
+    before = run_on(root)
+    brighter = Image.fromarray(np.full((4, 5, 3), 255, np.uint8))
+    brighter.save(root / "train" / "class1" / "0004.png")
+    with pytest.raises(OptionError, match="must hold the same images as before") as caught:
+        load_dataset("image_folder", root=root)
+    assert "\n" not in str(caught.value)
+    assert run_on(root).data_digest != before.data_digest
+    assert load_dataset("image_folder", root=root).train_inputs[4].min() == 255
+
+
+def test_an_image_that_came_after_the_others_were_counted_is_refused(tmp_path: Path) -> None:
+    root = write_images(tmp_path)
+    (root / "train" / "class1" / "deeper").mkdir()
+    assert run_on(root).facts.train_sizes == (4, 4, 4)
+    more = Image.fromarray(np.zeros((4, 5, 3), np.uint8))
+    more.save(root / "train" / "class1" / "deeper" / "more.png")
+    with pytest.raises(OptionError, match="must hold the same images as before"):
+        load_dataset("image_folder", root=root)
+    assert load_dataset("image_folder", root=root).train_inputs.shape[0] == 13

@@ -181,3 +181,16 @@ def test_what_does_not_fit_half_of_the_memory_is_refused_with_its_size(
         load_dataset("npz", file=path)
     monkeypatch.setattr("os.sysconf", lambda name: {"SC_PAGE_SIZE": 10, "SC_PHYS_PAGES": 216}[name])
     assert len(load_dataset("npz", file=path).train_labels) == 12
+
+
+def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "own.npz"
+    arrays = {**own_arrays(), "x_train": np.zeros((12, 60, 60, 3), np.uint8)}
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+    content = bytearray(path.read_bytes())
+    begin = content.index(b"x_train.npy") + 40
+    content[begin : begin + 30] = b"\xff" * 30
+    path.write_bytes(content)
+    with pytest.raises(OptionError, match=r"must be an npz file of numpy that can be read \(") as e:
+        load_dataset("npz", file=path)
+    assert "\n" not in str(e.value)

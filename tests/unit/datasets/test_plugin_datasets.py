@@ -99,6 +99,8 @@ def test_what_it_returns_becomes_a_task(returned: str, tmp_path: Path) -> None:
         ("return x, y, x, y[:5]", "y_test must be of shape (12,), one label for each input of"),
         ("return raylot.Task(x, y, x, y, 4)",
          "cannot be loaded: ValueError: must return a task with classes=3, as its labels say"),
+        ("return (TensorDataset(torch.from_numpy(x), torch.from_numpy(y + 0.7)),) * 2",
+         "y_train must be whole numbers from 0, not "),
         ("return (pd.DataFrame(x[:, 0, 0]).assign(labels=y),) * 2",
          "cannot be loaded: ValueError: the training frame must have a column label"),
         ("a = pd.DataFrame(x[:, 0, 0]).assign(label=y)\nreturn a, a.assign(more=1)",

@@ -123,7 +123,8 @@ def test_idx_files_are_read_packed_or_not_and_labels_count_from_0(
 def test_a_damaged_packed_file_is_one_line(tmp_path: Path) -> None:
     write_idx(tmp_path / "own", [0, 1], packed=True)
     path = tmp_path / "own" / f"{NAMES[2]}.gz"
-    for content in (path.read_bytes()[:-12], b"no gzip"):
+    whole = path.read_bytes()
+    for content in (whole[:-12], whole[:12] + b"\xff" * 40 + whole[52:], b"no gzip"):
         path.write_bytes(content)
         files = IdxFiles("Own", "own", lambda root: None, Facts((1, 2, 3), (1, 1), (1, 1)))
         with pytest.raises(OptionError) as caught:

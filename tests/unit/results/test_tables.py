@@ -198,7 +198,7 @@ def test_finished_runs_can_be_forgotten(storage: Storage) -> None:
 @pytest.mark.parametrize("table", SCHEMAS)
 def test_every_table_says_whose_its_rows_are(table: str) -> None:
     doses = (*ShiftParameters.model_fields, "intervention", *InterventionParameters.model_fields)
-    identity = ["run_id", "dataset", "network", "shift", *doses, "seed"]
+    identity = ["run_id", "dataset", "network", "shift", *doses, "plugin_options", "seed"]
     assert list(results.identity_columns(StreamRun())) == identity
     assert list(SCHEMAS[table])[: len(identity)] == identity
 
