@@ -57,8 +57,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a preset's options, overridden by those that are given.
 
-    An option that is searched has no value of the preset's. The preset's search keeps parameters
-    that are not given and that a chosen intervention uses. If fewer sparsities are given, the
+    An option that is searched has no value of the preset's. The preset's search goes on beside a
+    given one, with the parameters that are not given or searched there and that a chosen
+    intervention uses; ``search=none`` gives it up. If fewer sparsities are given, the
     preset's table of rounds keeps theirs alone; if fewer tickets are given, the preset has no more
     controls that follow tickets.
 
@@ -66,19 +67,21 @@ def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
         OptionError: sparsities are given that are none, or that the preset's table of rounds lacks.
     """
     values = {**preset, **given}
-    with suppress(ValueError):  # what cannot be read is refused later
-        axes = parse_search(given.get("search"))
-        searched = {n for axis in axes for n in options_of(axis)} if isinstance(axes, dict) else ()
-        values = {n: value for n, value in values.items() if n in given or n not in searched}
+    axes: Any = None if "search" in given else {}
+    with suppress(ValueError, KeyError):  # what cannot be read is refused later
+        axes = parse_search(given["search"])
+    searched = {n for axis in axes for n in options_of(axis)} if isinstance(axes, dict) else set()
+    values = {n: value for n, value in values.items() if n in given or n not in searched}
     for name in {"reinit_tickets"} & preset.keys() - given.keys():
         # Not given, or no number: that is refused later.
         with suppress(KeyError, TypeError, ValueError):
             values[name] = min(preset[name], int(values["tickets"]))
-    if "search" in preset.keys() - given.keys():
+    if "search" in preset and isinstance(axes, dict):
         chosen = SearchOptions.checked(interventions=values["interventions"]).interventions
         used = {name for one in chosen for name in parameters_used("intervention", one)}
         doses = parse_search(preset["search"])
-        values["search"] = {n: own for n, own in doses.items() if n in used - given.keys()} or None
+        kept = {n: own for n, own in doses.items() if n in used - given.keys() - {*searched}}
+        values["search"] = {**kept, **axes} or None
     table = parse_rounds(preset.get("rounds"))
     if isinstance(table, dict) and "rounds" not in given:
         wanted = SearchOptions.checked(sparsities=values["sparsities"]).sparsities

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,6 +15,7 @@ from raylot import datasets
 from raylot.config import DataOptions
 from raylot.datasets._arrays import sizes
 from raylot.foundation.errors import OptionError, shown
+from raylot.foundation.memory import memory
 from raylot.tasks.task import TENSORS, Task
 
 
@@ -109,10 +109,10 @@ _MOST_KEPT = 3
 
 def _check_fits(name: str, facts: datasets.Facts) -> None:
     """Refuses what a process and the copy that Ray's workers share could not hold together."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if facts.size > memory / 2:
+    there = memory()
+    if facts.size > there / 2:
         raise OptionError(
-            f"dataset={name}: must fit half of this machine's memory, {memory / 2e9:.1f} GB; its "
+            f"dataset={name}: must fit half of this machine's memory, {there / 2e9:.1f} GB; its "
             f"inputs take {facts.size / 1e9:.1f} GB"
         )
 

@@ -123,7 +123,14 @@ def test_with_fewer_tickets_a_preset_has_no_more_controls() -> None:
             {"interventions": ["l2_init", "shrink_and_perturb"], "l2_strength": 1},
             {"shrink": ["0.6"]},
         ),
-        ({"interventions": "none", "search": "shrink=0.1"}, "shrink=0.1"),
+        ({"interventions": "none", "search": "shrink=0.1"}, {"shrink": ["0.1"]}),
+        (
+            {"interventions": "l2_init,shrink_and_perturb", "search": "shrink=0.1 lr=1,2"},
+            {"l2_strength": ["1e-4", "1e-3"], "shrink": ["0.1"], "lr": ["1", "2"]},
+        ),
+        ({"interventions": "l2_init", "search": "none"}, "none"),
+        ({"interventions": "l2_init", "search": None}, None),
+        ({"interventions": "l2_init", "search": "=1"}, "=1"),
     ],
 )
 def test_a_preset_searches_what_the_chosen_interventions_use_and_is_not_given(
