@@ -251,8 +251,7 @@ ROLES = {
         perturb_every redo_threshold redo_interval network hidden width norm optimizer lr momentum
         nesterov weight_decay schedule warmup step_factor step_at augment crop_padding
         label_smoothing clip_norm precision epochs batch_size drop_last carry_optimizer seed seeds
-        search
-        search_seed plugins versions""",
+        search search_seed plugins versions""",
     "extent": """
         tasks snapshots tickets untrained_masks random_masks rewired_masks reinit_tickets
         ticket_tasks ticket_snapshots subnetworks stream_sparsities stream_snapshots
