@@ -108,6 +108,25 @@ def test_pruned_weights_never_move_by_a_single_bit(
     assert_pruned_stay(network, before, masks, masked)
 
 
+@pytest.mark.parametrize("name", _ALL)
+def test_every_step_sees_frozen_weights_where_they_began(name: str) -> None:
+    """Decay and old moments do not move them in between either."""
+    network, task = small_network(), random_task()
+    state = train(network, task, optimizer=_ALL[name]).optimizer_state
+    before, masks = weights_of(network)["0.weight"], random_masks(network, 0.5, 0)
+    pruned, seen = ~masks["0.weight"], []
+
+    def look(module: nn.Module, inputs: object) -> None:
+        seen.append(network.get_parameter("0.weight").detach()[pruned])
+
+    network.register_forward_pre_hook(look)
+    for carried in (None, state):
+        train(network, task, optimizer=_ALL[name], optimizer_state=carried, masks=masks,
+              masked="freeze")  # fmt: skip
+    assert len(seen) == 2 * (3 + 1)
+    assert all(torch.equal(bits(weights), bits(before[pruned])) for weights in seen)
+
+
 @pytest.mark.parametrize("masked", ["zero", "freeze"])
 def test_pruned_weights_do_not_even_move_when_training_diverges(masked: str) -> None:
     task, network = random_task(), small_network()

@@ -33,6 +33,7 @@ def test_factors_by_hand() -> None:
     assert rate_factor(OptimizerOptions(), 100) is None
     assert rate_factor(OptimizerOptions(warmup=0.01), 10) is None  # less than half a step
     assert _factors(4, warmup=0.5) == [0.5, 1, 1, 1]
+    assert _factors(4, warmup=0.4) == [0.5, 1, 1, 1]  # 1.6 steps are rounded
     assert _factors(4, schedule="cosine") == pytest.approx([1, 0.853553, 0.5, 0.146447], rel=1e-5)
     assert _factors(6, schedule="cosine", warmup=1 / 3) == pytest.approx(
         [0.5, 1, 1, 0.853553, 0.5, 0.146447], rel=1e-5

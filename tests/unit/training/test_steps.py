@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -30,21 +31,26 @@ def _sgd(**options: Any) -> OptimizerOptions:
 
 
 def test_a_step_on_smoothed_labels_by_hand() -> None:
-    """Two outputs of 0, targets 0.9 and 0.1: the gradient is 1/2 less these."""
+    """Outputs say 3/4 and 1/4, targets 0.9 and 0.1: the gradient is the difference."""
     network = nn.Linear(1, 2)
     for parameter in network.parameters():
         nn.init.zeros_(parameter)
+    with torch.no_grad():
+        network.bias[0] = math.log(3)
     inputs, labels = torch.ones(40, 1), torch.zeros(40, dtype=torch.int64)
     task = Task(inputs, labels, inputs, labels, 2)
     result = _train(network, _sgd(label_smoothing=0.2), task=task, gradient_magnitudes=True,
                     gradient_products=True)  # fmt: skip
-    torch.testing.assert_close(network.bias.detach(), torch.tensor([0.04, -0.04]))
-    assert result.train_loss == pytest.approx(0.6931472)  # of the labels themselves: log 2
+    torch.testing.assert_close(network.bias.detach(), torch.tensor([math.log(3) + 0.015, -0.015]))
+    assert result.train_loss == pytest.approx(math.log(4 / 3))  # of the labels themselves
     assert result.online_accuracy == 1
     assert result.gradient_magnitudes is not None
-    torch.testing.assert_close(result.gradient_magnitudes["bias"], torch.tensor([0.4, 0.4]))
-    logits = torch.tensor([[0.08, -0.08]])
-    assert result.test_loss == pytest.approx(float(F.cross_entropy(logits, labels[:1])))
+    torch.testing.assert_close(result.gradient_magnitudes["bias"], torch.tensor([0.15, 0.15]))
+    assert result.gradient_products is not None
+    products = torch.tensor([-0.15 * math.log(3), 0.0])
+    torch.testing.assert_close(result.gradient_products["bias"], products)
+    # Weights of 0 moved as far as biases.
+    assert result.test_loss == pytest.approx(math.log1p(math.exp(-math.log(3) - 0.06)))
 
 
 class _Adding(Intervention):
