@@ -20,7 +20,7 @@ from raylot.training.gradient_means import GradientMeans
 from raylot.training.hooks import Intervention, Training
 from raylot.training.job import TrainingJob, TrainingResult, epoch_order
 from raylot.training.optimizers import bare_step, build_optimizer, optimizer_tensors
-from raylot.training.precision import LossScale, lower_precision
+from raylot.training.precision import differentiator, lower_precision
 from raylot.training.record import Record
 from raylot.training.schedules import rate_factor
 
@@ -47,7 +47,7 @@ def train(job: TrainingJob) -> TrainingResult:
         descend = bare_step(stepper)
         factor = rate_factor(options, job.steps)
         precision = lower_precision(options, device)
-        scale = LossScale(flat, stepper) if options.precision == "float16" else None
+        differentiate = differentiator(options, flat, stepper)
         act = job.intervention or Intervention()
         training = Training(network, task, flat, stepper, key.child("intervention"), job.initial)
         if job.whole_task:
@@ -89,12 +89,7 @@ def train(job: TrainingJob) -> TrainingResult:
                     )
                     if (term := act.loss_term(training)) is not None:
                         loss = loss + term
-                    is_usable = True
-                    if scale is None:
-                        flat.differentiate(loss)
-                    else:
-                        is_usable = scale.differentiate(loss)
-                    if is_usable:
+                    if differentiate(loss):
                         means.add()
                         act.after_gradient(training)
                         guard.mask_gradient()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import torch
@@ -37,6 +38,26 @@ def lower_precision(
     return torch.autocast(device.type, _TYPES[options.precision])
 
 
+def differentiator(
+    options: OptimizerOptions, flat: FlatParameters, stepper: torch.optim.Optimizer
+) -> Callable[[Tensor], bool]:
+    """Returns what sets ``flat.gradient`` to a loss's gradient, and says whether to take the step.
+
+    Args:
+        options: the precision.
+        flat: the parameters.
+        stepper: the optimizer of ``flat.vector``.
+    """
+    if options.precision == "float16":
+        return LossScale(flat, stepper).differentiate
+
+    def differentiate(loss: Tensor) -> bool:
+        flat.differentiate(loss)
+        return True
+
+    return differentiate
+
+
 class LossScale:
     """Scales a loss, so that its gradients in float16 do not become 0 (Micikevicius et al. 2018).
 
@@ -45,12 +66,7 @@ class LossScale:
     """
 
     def __init__(self, flat: FlatParameters, stepper: torch.optim.Optimizer) -> None:
-        """Prepares scaling.
-
-        Args:
-            flat: the parameters.
-            stepper: the optimizer of ``flat.vector``.
-        """
+        """Prepares scaling; see `differentiator`."""
         self._flat, self._stepper = flat, stepper
         self._scaler = torch.amp.GradScaler(flat.vector.device.type)
 
