@@ -7,12 +7,10 @@ a YAML file, as a key of a Ray Tune search space and as a column of the ``runs``
 from raylot.config.concepts import DataOptions as DataOptions
 from raylot.config.concepts import InterventionOptions as InterventionOptions
 from raylot.config.concepts import NetworkOptions as NetworkOptions
-from raylot.config.concepts import OptimizerOptions as OptimizerOptions
 from raylot.config.concepts import PlasticityOptions as PlasticityOptions
 from raylot.config.concepts import PlasticParameterOptions as PlasticParameterOptions
 from raylot.config.concepts import ShiftOptions as ShiftOptions
 from raylot.config.concepts import TicketSearchOptions as TicketSearchOptions
-from raylot.config.concepts import TrainingOptions as TrainingOptions
 from raylot.config.concepts import customary_rounds as customary_rounds
 from raylot.config.measurement_run import MeasurementRun as MeasurementRun
 from raylot.config.presets import PRESETS as PRESETS
@@ -25,3 +23,5 @@ from raylot.config.ticket_runs import PROTOCOL_EXCLUDES as PROTOCOL_EXCLUDES
 from raylot.config.ticket_runs import TicketMeasurementRun as TicketMeasurementRun
 from raylot.config.ticket_runs import TicketsRun as TicketsRun
 from raylot.config.ticket_runs import TicketStreamRun as TicketStreamRun
+from raylot.config.training_options import OptimizerOptions as OptimizerOptions
+from raylot.config.training_options import TrainingOptions as TrainingOptions

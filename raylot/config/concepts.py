@@ -29,6 +29,12 @@ from raylot.config.options import (
     parse_list,
 )
 from raylot.config.plugin_options import WithPluginOptions
+from raylot.config.training_options import (
+    AugmentationChoice,
+    OptimizerChoice,
+    ScheduleChoice,
+    TrainingOptions,
+)
 from raylot.foundation import registry
 from raylot.foundation.names import BUILT_IN
 from raylot.foundation.paths import why_refused
@@ -200,47 +206,6 @@ class NetworkOptions(NamingOptions, title="network"):
     norm: Literal["none", "batch", "layer"] = option(
         "none", "normalisation after each convolution", off="none",
         role="training", used_by=("vgg", "resnet"),
-    )  # fmt: skip
-
-
-class OptimizerOptions(Options):
-    """How weights move."""
-
-    optimizer: Literal["adam", "sgd"] = option("adam", "optimizer", role="training")
-    lr: float = option(1e-3, "learning rate", common=True, gt=0, le=100, role="training")
-    momentum: float = option(
-        0.0, "momentum", ge=0, lt=1, role="training", used_by=("sgd",)
-    )  # fmt: skip
-    weight_decay: float = option(
-        0.0, "weight decay, added to the gradient as torch.optim does", ge=0, le=100,
-        role="training",
-    )  # fmt: skip
-
-    @model_validator(mode="after")
-    def _momentum_needs_sgd(self) -> Self:
-        if self.momentum and self.optimizer != "sgd":
-            raise ValueError(f"momentum={self.momentum}: must be 0 unless optimizer is sgd")
-        return self
-
-
-class TrainingOptions(OptimizerOptions, title="training"):
-    """How one network is trained on one task."""
-
-    epochs: int = option(
-        10, "passes over each task's training split", common=True, ge=1, le=100_000, role="training"
-    )
-    batch_size: int = option(32, "examples per training step", ge=1, le=1_000_000, role="training")
-    drop_last: bool = option(
-        False, "leave out the last batch of an epoch if it is smaller than batch_size", off=False,
-        role="training",
-    )  # fmt: skip
-    device: Literal["auto", "cpu", "cuda"] = option(
-        "auto", "where to train; auto is a GPU if the trial was granted one", role="where"
-    )
-    engine: Literal["auto", "generic", "fast", "stacked"] = option(
-        "auto", "how networks are trained: by a loop for any network, by compiled code for ReLU "
-        "MLPs with adam on the CPU, or all tickets of a search as one computation, for GPUs; "
-        "results differ by rounding; auto takes the fastest that applies", role="where",
     )  # fmt: skip
 
 
@@ -558,7 +523,9 @@ PARAMETERS: dict[str, type[Options]] = {
     "shift": ShiftParameters,
     "network": NetworkOptions,
     "intervention": InterventionParameters,
-    "optimizer": OptimizerOptions,
+    "optimizer": OptimizerChoice,
+    "schedule": ScheduleChoice,
+    "augment": AugmentationChoice,
 }
 
 #: Options that choose what has parameters of its own.
@@ -570,8 +537,7 @@ DOSED = ("shift", "intervention")
 
 @functools.cache
 def parameters(kind: str) -> tuple[str, ...]:
-    """The parameters of a kind of choice: ``dataset``, ``shift``, ``network``, ``intervention`` or
-    ``optimizer``."""
+    """The parameters of a kind of choice, one of `CHOICES`."""
     declared = PARAMETERS[kind].model_fields
     return tuple(name for name, field in declared.items() if is_parameter(field))
 
@@ -587,7 +553,7 @@ def options_used(kind: str, name: str) -> tuple[str, ...]:
 
 
 def parameters_used(kind: str, name: str) -> tuple[str, ...]:
-    """The parameters that a data set, shift, network, intervention or optimizer uses.
+    """The parameters that one of a kind uses: a data set, shift, network, optimizer ...
 
     A plugin's may read every parameter of its kind. If it declares options of its own, it uses
     those that are not for particular names alone, as ``period``.
@@ -606,7 +572,7 @@ def unused_parameters(choices: Mapping[Any, Any]) -> Mapping[str, Any]:
     """Maps each parameter that no choice uses to its default.
 
     Args:
-        choices: the chosen data set, shift, network, intervention and optimizer, by their kind.
+        choices: the chosen data set, shift, network, optimizer ..., by their kind.
     """
     return _unused(tuple(parameters_used(kind, choices[kind]) for kind in CHOICES))
 

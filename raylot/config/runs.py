@@ -21,7 +21,6 @@ from raylot.config.concepts import (
     ShiftOptions,
     StreamOptions,
     TicketOptions,
-    TrainingOptions,
     options_used,
     parameters,
     parameters_used,
@@ -31,6 +30,7 @@ from raylot.config.doses import labelled
 from raylot.config.naming import names_in, naming_fields
 from raylot.config.options import Options, is_marked, option, role_of
 from raylot.config.stream_steps import stream_steps
+from raylot.config.training_options import TrainingOptions
 from raylot.datasets import Facts, facts_of
 from raylot.foundation import registry
 from raylot.foundation.science import versions_of
@@ -168,6 +168,21 @@ class StreamRun(
             )
         return self
 
+    @model_validator(mode="after")
+    def _augmented_data_are_images(self) -> Self:
+        sides = self.facts.shape[-2:]
+        if self.augment != "none" and len(sides) < 2:
+            raise ValueError(
+                f"augment={self.augment}: must be none for inputs of shape {self.facts.shape}; "
+                "others accept images, (..., height, width)"
+            )
+        if "crop" in self.augment and self.crop_padding > min(sides):
+            raise ValueError(
+                f"crop_padding={self.crop_padding}: must be at most {min(sides)}, the smaller side "
+                f"of the images of {self.dataset}"
+            )
+        return self
+
     def _check_shift(self, option: str, shift: str | None) -> None:
         if shift == "rotation" and len(self.facts.shape) < 2:
             raise ValueError(
@@ -197,11 +212,13 @@ class StreamRun(
             },
             "stacked": {
                 f"intervention {self.intervention}": self.intervention != "none",
+                f"optimizer {self.optimizer}": self.optimizer == "rmsprop",
                 "gradual": self.gradual > 0,
                 "norm batch": self.network in ("vgg", "resnet") and self.norm == "batch",
             },
         }
-        for reason, applies in lacks[self.engine].items():
+        extras = dict.fromkeys(self.extras, True)
+        for reason, applies in {**lacks[self.engine], **extras}.items():
             if applies:
                 raise ValueError(f"engine={self.engine}: must be auto or generic with {reason}")
         return self

@@ -27,7 +27,6 @@ from raylot.config.concepts import (
     StreamOptions,
     TicketOptions,
     TicketSnapshotOptions,
-    TrainingOptions,
     customary_probe_shift,
     customary_rounds,
     options_used,
@@ -55,6 +54,7 @@ from raylot.config.search_axes import (
     with_draws,
 )
 from raylot.config.ticket_runs import Subnetwork, TicketMeasurementRun, TicketsRun, TicketStreamRun
+from raylot.config.training_options import TrainingOptions
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
 
@@ -277,7 +277,7 @@ class Study(
         return self
 
     def _chosen(self, kind: str) -> Sequence[str]:
-        """The shifts, networks, interventions or optimizers of the study."""
+        """The shifts, networks, interventions, optimizers ... of the study."""
         if kind in type(self).model_fields:
             return self._values_of(kind)
         chosen: tuple[str, ...] = getattr(self, f"{kind}s")
@@ -350,6 +350,8 @@ class Study(
     def _trials_get_what_they_compute_on(self) -> Self:
         if self.device == "cuda" and not self.gpus_per_trial:
             raise ValueError("device=cuda: must go with gpus_per_trial greater than 0")
+        if "float16" in self._values_of("precision") and not self.gpus_per_trial:
+            raise ValueError("precision=float16: must go with gpus_per_trial greater than 0")
         if self.engine == "fast" and self.gpus_per_trial and self.device == "auto":
             raise ValueError(
                 "engine=fast: must be auto, generic or stacked with gpus_per_trial greater than 0"

@@ -18,7 +18,9 @@ from raylot.training import Masks
 
 @dataclass(frozen=True)
 class MeanGradients:
-    """Means over all steps of a training, of gradients before masking.
+    """Means over all steps of a training, of the gradients of the loss that it minimised.
+
+    They are taken before masking and clipping; see `raylot.training.TrainingResult`.
 
     Attributes:
         magnitudes: per prunable weight, the mean of |dL/dw|.
@@ -78,6 +80,8 @@ class PruningContext:
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields the training split in batches: scaled inputs, ``examples x ...``, and labels.
+
+        Inputs are not augmented.
 
         The key decides the order, so each call yields the same batches. The last one may be smaller
         unless ``drop_last``.

@@ -23,7 +23,7 @@ from raylot.training import train
 _DECISIVE = (
     *DataOptions.model_fields, "kind", "shift", "gradual", "network", "hidden", "width", "norm",
     "intervention", "optimizer", "weight_decay", "batch_size", "drop_last", "epochs", "engine",
-    "masked", "criterion",
+    "masked", "criterion", "schedule", "label_smoothing", "clip_norm", "augment", "precision",
 )  # fmt: skip
 
 #: Seconds of training from which a speed is taken, at least.
@@ -160,7 +160,7 @@ def _timed(run: StreamRun, task: Task, density: float, steps: int) -> float:
         epochs=run.epochs,
         batch_size=run.batch_size,
         drop_last=run.drop_last,
-        optimizer=run,
+        optimizer=_on_this_machine(run),
         key=key,
         masks=masks,
         masked=getattr(run, "masked", "zero"),
@@ -173,6 +173,11 @@ def _timed(run: StreamRun, task: Task, density: float, steps: int) -> float:
         engine=run.engine,
     )
     return time.perf_counter() - started
+
+
+def _on_this_machine(run: StreamRun) -> StreamRun:
+    """Returns a run in a precision that the CPU has."""
+    return run.model_copy(update={"precision": "float32"}) if run.precision == "float16" else run
 
 
 def _measures_gradients(run: StreamRun) -> bool:

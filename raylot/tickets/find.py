@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -40,7 +40,17 @@ def find_tickets(
     optimizer: str = "adam",
     lr: float = 1e-3,
     momentum: float = 0.0,
+    nesterov: bool = False,
     weight_decay: float = 0.0,
+    schedule: str = "constant",
+    warmup: float = 0.0,
+    step_factor: float = 0.1,
+    step_at: Sequence[float] = (0.5, 0.75),
+    augment: str = "none",
+    crop_padding: int = 4,
+    label_smoothing: float = 0.0,
+    clip_norm: float | None = None,
+    precision: str = "float32",
     criterion: str = "magnitude",
     rewind_steps: int = 0,
     output_rate: float = 1.0,
@@ -79,10 +89,22 @@ def find_tickets(
         epochs: passes over the training split in every training.
         batch_size: examples per step; the last batch of an epoch may be smaller.
         drop_last: whether to leave such a smaller batch out.
-        optimizer: ``"adam"`` or ``"sgd"``, fresh for every training.
+        optimizer: ``"adam"``, ``"adamw"``, ``"sgd"`` or ``"rmsprop"``, fresh for every training.
         lr: learning rate.
-        momentum: momentum of sgd.
-        weight_decay: added to the gradient.
+        momentum: momentum of sgd and rmsprop.
+        nesterov: whether sgd's momentum is Nesterov's.
+        weight_decay: added to the gradient; with adamw, weights shrink by ``lr`` times it instead.
+        schedule: of the learning rate in every training: ``"constant"``, ``"cosine"`` (falling to
+            0) or ``"step"``; after ``rewind_steps`` it starts over.
+        warmup: share of a training's steps over which the learning rate first rises to ``lr``.
+        step_factor: factor of the learning rate at each of ``step_at``, with schedule ``"step"``.
+        step_at: shares of a training's steps after which it falls.
+        augment: random changes of training images: ``"none"``, ``"flip"``, ``"crop"`` or
+            ``"flip_crop"``.
+        crop_padding: pixels added on each side before cutting.
+        label_smoothing: share of each label's probability that is spread evenly over all outputs.
+        clip_norm: largest norm of the gradient of all live weights; None: any.
+        precision: ``"float32"``, ``"bfloat16"`` or, on a GPU, ``"float16"``: how steps compute.
         criterion: what is pruned first: weights small after training (``"magnitude"``), that
             grew least (``"magnitude_increase"``), that moved least (``"movement"``), any
             (``"random"``), or as a plugin's criterion scores them, by its name: see
@@ -114,7 +136,10 @@ def find_tickets(
     options = TicketSearchOptions.checked(
         sparsity=sparsity, rounds=rounds, tickets=count, masked=masked, scope=scope,
         epochs=epochs, batch_size=batch_size, drop_last=drop_last, optimizer=optimizer, lr=lr,
-        momentum=momentum, weight_decay=weight_decay, criterion=criterion,
+        momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, schedule=schedule,
+        warmup=warmup, step_factor=step_factor, step_at=step_at, augment=augment,
+        crop_padding=crop_padding, label_smoothing=label_smoothing, clip_norm=clip_norm,
+        precision=precision, criterion=criterion,
         rewind_steps=rewind_steps, output_rate=output_rate,
         untrained_masks=untrained_masks, random_masks=random_masks,
         random_density=random_density, rewired_masks=rewired_masks,

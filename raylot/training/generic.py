@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import math
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raylot.config import OptimizerOptions
 from raylot.foundation.randomness import RandomKey
+from raylot.training.augmentation import Augmentation
 from raylot.training.evaluation import Evaluation, begin_training, evaluate
 from raylot.training.flat import FlatParameters, Masks
+from raylot.training.gradient_means import GradientMeans
 from raylot.training.hooks import Intervention, Training
 from raylot.training.job import TrainingJob, TrainingResult, epoch_order
+from raylot.training.optimizers import bare_step, build_optimizer, optimizer_tensors
+from raylot.training.precision import differentiator, lower_precision
 from raylot.training.record import Record
+from raylot.training.schedules import rate_factor
 
 #: Batches gathered and scaled at once: many enough to spread the cost of small tensor operations,
 #: few enough to stay in the processor's cache until they are used.
@@ -29,19 +31,23 @@ BATCHES_PER_BLOCK = 16
 
 def train(job: TrainingJob) -> TrainingResult:
     """Trains any job."""
-    network, task, key = job.network, job.task, job.key
+    network, task, key, options = job.network, job.task, job.key, job.optimizer
+    device = task.train_labels.device
     record = Record()
     steps, seconds = 0, 0.0
     stop = math.inf if job.max_steps is None else job.max_steps
     latest: Evaluation | None = None
     begin_training(network)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(own_random_state(task.train_labels.device, key))
+        stack.enter_context(own_random_state(device, key))
         stack.enter_context(flushed_denormals())
         flat = stack.enter_context(FlatParameters(network))
         guard = MaskGuard(flat, job.masks, job.masked)
-        stepper = build_optimizer(flat.vector, job.optimizer, job.optimizer_state)
+        stepper = build_optimizer(flat.vector, options, job.optimizer_state)
         descend = bare_step(stepper)
+        factor = rate_factor(options, job.steps)
+        precision = lower_precision(options, device)
+        differentiate = differentiator(options, flat, stepper)
         act = job.intervention or Intervention()
         training = Training(network, task, flat, stepper, key.child("intervention"), job.initial)
         if job.whole_task:
@@ -52,12 +58,13 @@ def train(job: TrainingJob) -> TrainingResult:
             record.curve.append(evaluate(network, task).accuracy)
         # With zero gradients, only old moments, decay or an intervention can move weights.
         always_restore = (
-            bool(job.optimizer.weight_decay)
+            bool(options.weight_decay)
             or job.optimizer_state is not None
             or job.intervention is not None
         )
-        magnitudes = torch.zeros_like(flat.gradient) if job.gradient_magnitudes else None
-        products = torch.zeros_like(flat.gradient) if job.gradient_products else None
+        means = GradientMeans(
+            flat, magnitudes=job.gradient_magnitudes, products=job.gradient_products
+        )
         examples = Examples(job)
         for epoch in range(job.epochs):
             started = time.perf_counter()
@@ -73,18 +80,24 @@ def train(job: TrainingJob) -> TrainingResult:
                     if steps >= stop:
                         break
                     training.inputs = batch_inputs
-                    logits = network(batch_inputs)
-                    loss = F.cross_entropy(logits, batch_labels)
+                    with precision:
+                        logits = network(batch_inputs)
+                    if options.precision != "float32":
+                        logits = logits.float()
+                    loss = F.cross_entropy(
+                        logits, batch_labels, label_smoothing=options.label_smoothing
+                    )
                     if (term := act.loss_term(training)) is not None:
                         loss = loss + term
-                    flat.differentiate(loss)
-                    if magnitudes is not None:
-                        magnitudes.add_(flat.gradient.abs())
-                    if products is not None:
-                        products.addcmul_(flat.gradient, flat.vector.detach())
-                    act.after_gradient(training)
-                    guard.mask_gradient()
-                    descend()
+                    if differentiate(loss):
+                        means.add()
+                        act.after_gradient(training)
+                        guard.mask_gradient()
+                        if options.clip_norm is not None:
+                            nn.utils.clip_grad_norm_([flat.vector], options.clip_norm)
+                        if factor is not None:
+                            stepper.param_groups[0]["lr"] = options.lr * factor(steps)
+                        descend()
                     steps += 1
                     training.step = steps
                     act.after_step(training)
@@ -114,15 +127,10 @@ def train(job: TrainingJob) -> TrainingResult:
             steps=steps,
             seconds=seconds,
             optimizer_state=optimizer_tensors(stepper, flat.vector),
-            gradient_magnitudes=_means(flat, magnitudes, steps),
-            gradient_products=_means(flat, products, steps),
+            gradient_magnitudes=means.magnitudes,
+            gradient_products=means.products,
             engine="generic",
         )
-
-
-def _means(flat: FlatParameters, sums: Tensor | None, steps: int) -> dict[str, Tensor] | None:
-    """Returns means over steps per parameter, if their sums were measured."""
-    return None if sums is None else flat.unflatten(sums / max(1, steps))
 
 
 class Examples:
@@ -143,15 +151,24 @@ class Examples:
             used = np.arange(epoch * examples, (epoch + 1) * examples)
             draws = key.child("gradual", epoch).generator().random(examples)
             old = torch.from_numpy(draws < 1 - used / self._fading).to(device)
+        changes = None
+        if self._job.optimizer.augment != "none":
+            drawn = key.child("augmentation", epoch)
+            changes = Augmentation.drawn(self._job.optimizer, drawn, examples, device)
         size = self._job.batch_size * BATCHES_PER_BLOCK
         for start in range(0, examples, size):
             block = slice(start, start + size)
             # Much faster than indexing, which gathers single elements.
-            inputs = task.scale(task.train_inputs.index_select(0, index[block]))
+            stored = task.train_inputs.index_select(0, index[block])
+            own = None if changes is None else changes[block]
+            inputs = task.scale(stored if own is None else own.of(stored))
             labels = task.train_labels.index_select(0, index[block])
             if previous is not None and bool(old[block].any()):
                 faded = index[block][old[block]] % len(previous.train_labels)
-                inputs[old[block]] = previous.scale(previous.train_inputs[faded])
+                stored = previous.train_inputs[faded]
+                if own is not None:
+                    stored = own[old[block]].of(stored)
+                inputs[old[block]] = previous.scale(stored)
                 labels[old[block]] = previous.train_labels[faded]
             yield inputs, labels
 
@@ -178,40 +195,6 @@ class MaskGuard:
         if self._mask is not None:
             vector = self._flat.vector.detach()
             torch.where(self._mask, vector, self._fixed, out=vector)
-
-
-def build_optimizer(
-    vector: nn.Parameter, options: OptimizerOptions, state: dict[str, Tensor] | None
-) -> torch.optim.Optimizer:
-    stepper: torch.optim.Optimizer
-    common: dict[str, Any] = {"lr": options.lr, "weight_decay": options.weight_decay, "fused": True}
-    if options.optimizer == "adam":
-        stepper = torch.optim.Adam([vector], **common)
-    else:
-        stepper = torch.optim.SGD([vector], momentum=options.momentum, **common)
-    if state:
-        stepper.state[vector] = {
-            name: tensor.to(vector.device, copy=True) for name, tensor in state.items()
-        }
-    return stepper
-
-
-def optimizer_tensors(stepper: torch.optim.Optimizer, vector: nn.Parameter) -> dict[str, Tensor]:
-    return {k: v for k, v in stepper.state[vector].items() if isinstance(v, Tensor)}
-
-
-def bare_step(stepper: torch.optim.Optimizer) -> Callable[[], None]:
-    """Returns an optimizer's `step` without profiling and hooks.
-
-    These take as long as the update of 100,000 parameters.
-    """
-    step = inspect.unwrap(type(stepper).step)
-
-    @torch.no_grad()
-    def take() -> None:
-        step(stepper)
-
-    return take
 
 
 @contextlib.contextmanager

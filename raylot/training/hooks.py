@@ -26,12 +26,12 @@ class Training:
         task: what it is trained on.
         flat: all trainable parameters as one vector, and their gradient.
         optimizer: its options and state decide each step of ``flat.vector``; its step hooks are
-            not called.
+            not called. A learning-rate schedule sets its ``lr`` before each step.
         key: for the intervention's own draws.
         initial: the network's state at the start of its life, if known.
         step: steps taken in this training.
-        inputs: the batch of this step, scaled; empty at the start and end of a task, when the
-            gradient is 0.
+        inputs: the batch of this step, scaled, as ``augment`` has changed it; empty at the start
+            and end of a task, when the gradient is 0.
     """
 
     network: nn.Module
@@ -115,11 +115,18 @@ class Intervention:
         """Acts before the first step of a task of a stream."""
 
     def loss_term(self, training: Training) -> Tensor | None:
-        """Returns a scalar to add to a batch's mean cross-entropy, or None."""
+        """Returns a scalar to add to a batch's mean cross-entropy, or None.
+
+        It is computed in float32, whatever the training's ``precision``.
+        """
         return None
 
     def after_gradient(self, training: Training) -> None:
-        """Acts between the backward pass and the optimizer's step."""
+        """Acts between the backward pass and the optimizer's step.
+
+        The gradient is that of the loss as it is, not clipped yet. A step in float16 whose gradient
+        overflows is left out, and this place with it.
+        """
 
     def after_step(self, training: Training) -> None:
         """Acts after the optimizer's step; ``training.step`` includes that step."""

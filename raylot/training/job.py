@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,8 +13,10 @@ from raylot.config import OptimizerOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
 from raylot.tasks import Task
+from raylot.training.augmentation import check_images
 from raylot.training.flat import Masks
 from raylot.training.hooks import Intervention
+from raylot.training.precision import check_precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +31,9 @@ class TrainingJob:
         epochs: passes over the training split.
         batch_size: examples per step; the last batch of an epoch may be smaller.
         drop_last: whether to leave such a smaller batch out.
-        optimizer: which optimizer and its options.
-        key: decides the data order of each epoch (and a network's own draws, as in dropout).
+        optimizer: which optimizer, its options, and what else shapes its steps.
+        key: decides the data order of each epoch, the changes of its images by ``augment`` (and a
+            network's own draws, as in dropout).
         masks: survivors; other weights never move, whatever the optimizer does.
         masked: ``"zero"`` sets pruned weights to 0 first, ``"freeze"`` leaves them as they are.
         optimizer_state: state from an earlier result, to go on from.
@@ -38,7 +42,8 @@ class TrainingJob:
         previous: the task whose examples fade out at the beginning, if ``gradual`` is not 0.
         gradual: share of the training over which they fade, in [0, 1]: their probability falls
             linearly from 1 to 0.
-        max_steps: the training stops after so many steps, if it has more.
+        max_steps: the training stops after so many steps, if it has more; a learning-rate schedule
+            is that of the whole training.
         gradient_magnitudes: whether to measure the mean |gradient| of every parameter too.
         gradient_products: whether to measure the mean gradient x weight of every parameter too.
         intervention: acts at the places that `raylot.training.hooks` names.
@@ -68,11 +73,14 @@ class TrainingJob:
     gradient_products: bool = False
 
     def __post_init__(self) -> None:
-        """Makes sure that there is a batch to train on.
+        """Makes sure that there is a batch to train on, and that its steps can be taken.
 
         Raises:
-            OptionError: ``drop_last`` leaves none.
+            OptionError: ``drop_last`` leaves none; or the device lacks ``precision``, or the inputs
+                are no images for ``augment``.
         """
+        check_precision(self.optimizer, self.task.train_labels.device)
+        check_images(self.optimizer, self.task.input_shape)
         if self.drop_last and not self.examples_per_epoch:
             raise OptionError(
                 f"batch_size={self.batch_size}: must be at most {len(self.task.train_labels)}, the "
@@ -86,6 +94,11 @@ class TrainingJob:
         return examples - examples % self.batch_size if self.drop_last else examples
 
     @property
+    def steps(self) -> int:
+        """Steps of the whole training, without a look at ``max_steps``."""
+        return self.epochs * math.ceil(self.examples_per_epoch / self.batch_size)
+
+    @property
     def fading(self) -> Task | None:
         """The task that fades out, if one does."""
         return self.previous if self.gradual else None
@@ -97,7 +110,7 @@ class TrainingResult:
 
     Attributes:
         train_loss: mean online cross-entropy in nats: over all epochs, the loss of each example
-            before the step that used it.
+            before the step that used it, as ``augment`` has changed it, without label smoothing.
         online_accuracy: mean online accuracy, likewise.
         test_loss: cross-entropy on the test split after training, in nats.
         test_accuracy: accuracy on the test split after training.
@@ -105,12 +118,13 @@ class TrainingResult:
             accuracy before training and after each epoch, divided by the epochs begun. 1 means
             perfect from the start (Chaudhry et al. 2019). None without ``learning_curve``.
         diverged: whether a loss was not finite; then the measures above are NaN, except test_loss.
-        steps: optimizer steps taken.
+        steps: training steps; with float16, those too that were left out as gradients overflowed.
         seconds: wall-clock time of the training loop, without evaluations.
         optimizer_state: the optimizer's tensors: its moments, a value per trainable parameter,
             and its step count.
-        gradient_magnitudes: per trainable parameter, the mean over all steps of its |gradient|
-            before masking, with an intervention's loss term; None if not measured.
+        gradient_magnitudes: per trainable parameter, the mean over all steps of its |gradient|: of
+            the loss that is trained, with label smoothing and an intervention's term, before
+            masking and clipping; None if not measured.
         engine: the engine that trained.
         gradient_products: per trainable parameter, the mean over all steps of its gradient times
             its value before the step, likewise.

@@ -16,16 +16,10 @@ from raylot.training.fast.inputs import are_sparse, nonzero_inputs, scaled_codes
 from raylot.training.fast.layout import aligned
 from raylot.training.fast.state import State
 from raylot.training.flat import FlatParameters
-from raylot.training.generic import (
-    Examples,
-    MaskGuard,
-    build_optimizer,
-    flushed_denormals,
-    optimizer_tensors,
-    own_random_state,
-)
+from raylot.training.generic import Examples, MaskGuard, flushed_denormals, own_random_state
 from raylot.training.hooks import Intervention, Training, overrides
 from raylot.training.job import TrainingJob, TrainingResult, epoch_order
+from raylot.training.optimizers import build_optimizer, optimizer_tensors
 from raylot.training.record import Record
 
 #: Larger batches are trained densely, as most pixels occur in them.

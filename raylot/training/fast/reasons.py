@@ -22,6 +22,8 @@ def why_not(job: TrainingJob) -> str | None:
         return "the task's inputs or labels do not fit the network"
     if job.optimizer.optimizer != "adam":
         return "it is for optimizer adam"
+    if extras := job.optimizer.extras:
+        return f"it has no {extras[0]}"
     if job.intervention is not None and _acts_within_steps(job.intervention):
         return "it is for interventions that act at the end of a task or by an L2 penalty"
     if job.masks is not None and job.gradient_magnitudes:

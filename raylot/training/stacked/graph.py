@@ -54,6 +54,6 @@ def captured(
 
 
 def _tell(optimizer: torch.optim.Optimizer, *, captured: bool) -> None:
-    """Tells Adam, which must know of a capture, and warns if there is none."""
+    """Tells the optimizer, which may have to know of a capture, and warns if there is none."""
     for group in optimizer.param_groups:
         group["capturable"] = captured

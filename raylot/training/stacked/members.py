@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from raylot.config import OptimizerOptions
 from raylot.training.flat import FlatParameters
-from raylot.training.generic import build_optimizer, optimizer_tensors
 from raylot.training.job import TrainingJob
+from raylot.training.optimizers import build_optimizer, optimizer_tensors
 from raylot.training.stacked.forward import stacked_logits
 
 
@@ -148,7 +148,7 @@ def _stacked_state(
     """
     state: dict[str, Tensor] = {}
     moments = ["momentum_buffer"] if options.momentum else []
-    if options.optimizer == "adam":
+    if options.optimizer in ("adam", "adamw"):
         moments = ["exp_avg", "exp_avg_sq"]
         state["step"] = torch.tensor(float(states[0].get("step", 0)), device=matrix.device)
     for name in moments:

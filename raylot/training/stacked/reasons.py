@@ -45,6 +45,10 @@ def why_not(jobs: Sequence[TrainingJob]) -> str | None:
     function has built them with the same arguments.
     """
     for job in jobs:
+        if job.optimizer.optimizer == "rmsprop":  # PyTorch has no fused one
+            return "optimizer rmsprop"
+        if extras := job.optimizer.extras:
+            return extras[0]
         if job.intervention is not None:
             return "an intervention"
         if job.fading is not None:

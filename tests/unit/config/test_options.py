@@ -249,8 +249,9 @@ ROLES = {
         first_task_identity rotation_range classes_per_task
         noise_step period gradual intervention interventions l2_strength shrink perturb
         perturb_every redo_threshold redo_interval network hidden width norm optimizer lr momentum
-        weight_decay epochs batch_size drop_last carry_optimizer seed seeds search
-        search_seed plugins plugin_options versions""",
+        nesterov weight_decay schedule warmup step_factor step_at augment crop_padding
+        label_smoothing clip_norm precision epochs batch_size drop_last carry_optimizer seed seeds
+        search search_seed plugins plugin_options versions""",
     "extent": """
         tasks snapshots tickets untrained_masks random_masks rewired_masks reinit_tickets
         ticket_tasks ticket_snapshots subnetworks stream_sparsities stream_snapshots

@@ -106,7 +106,17 @@ CHANGED: dict[str, Any] = {
     "optimizer": "sgd",
     "lr": 0.002,
     "momentum": 0.9,
+    "nesterov": True,
     "weight_decay": 0.1,
+    "schedule": "cosine",
+    "warmup": 0.1,
+    "step_factor": 0.5,
+    "step_at": (0.9,),
+    "augment": "flip",
+    "crop_padding": 2,
+    "label_smoothing": 0.1,
+    "clip_norm": 1.0,
+    "precision": "bfloat16",
     "epochs": 11,
     "batch_size": 33,
     "drop_last": True,
@@ -166,6 +176,10 @@ USED_WITH: dict[str, dict[str, Any]] = {
     "width": {"network": "vgg"},
     "norm": {"network": "resnet"},
     "momentum": {"optimizer": "sgd"},
+    "nesterov": {"optimizer": "sgd", "momentum": 0.9},
+    "step_factor": {"schedule": "step"},
+    "step_at": {"schedule": "step"},
+    "crop_padding": {"augment": "crop"},
 }
 
 

@@ -196,3 +196,16 @@ def test_parameters_go_with_what_is_searched_beside_them() -> None:
     assert len(found) == (1 + 2) * (1 + 2)
     assert all(("momentum" in point) == (point["optimizer"] == "sgd") for point in found)
     assert len({study.stream_run(**point).run_id for point in found}) == len(found)
+
+
+def test_parameters_of_schedules_and_augmentations_go_with_them() -> None:
+    study = Study.checked(
+        search="schedule=constant,cosine,step warmup=0,0.1 step_at=0.5,(0.3,0.6) "
+        "augment=none,flip,crop crop_padding=1,2"
+    )
+    found = list(points(study.searched, {}))
+    assert len(found) == 2 * (1 + 1 + 2) * (1 + 1 + 2)
+    assert {point.get("step_at") for point in found} == {None, (0.5,), (0.3, 0.6)}
+    assert all(("step_at" in point) == (point["schedule"] == "step") for point in found)
+    assert all(("crop_padding" in point) == (point["augment"] == "crop") for point in found)
+    assert len({study.stream_run(**point).run_id for point in found}) == len(found)

@@ -90,7 +90,20 @@ def test_any_text_is_accepted_or_refused_in_one_line(name: str, text: str) -> No
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"momentum": 0.9}, "momentum=0.9: must be 0 unless optimizer is sgd"),
+        ({"momentum": 0.9}, "momentum=0.9: must be 0 unless optimizer is sgd or rmsprop"),
+        ({"nesterov": True}, "optimizer=adam: must be sgd with nesterov"),
+        (
+            {"nesterov": True, "optimizer": "sgd"},
+            "momentum=0.0: must be greater than 0 with nesterov",
+        ),
+        (
+            {"precision": "float16"},
+            "precision=float16: must go with gpus_per_trial greater than 0",
+        ),
+        (
+            {"precision": "float16", "device": "cpu", "gpus_per_trial": 1},
+            "precision=float16: must be float32 or bfloat16 with device=cpu",
+        ),
         (
             {"probe_size": 1438},
             "probe_size=1438: must be at most 1437, the training examples of digits",

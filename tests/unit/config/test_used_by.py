@@ -20,11 +20,16 @@ from raylot.foundation.errors import OptionError
 from raylot.foundation.names import BUILT_IN
 from raylot.foundation.randomness import RandomKey
 from raylot.tasks import datasets
-from raylot.training.generic import build_optimizer
+from raylot.training.augmentation import Augmentation
+from raylot.training.optimizers import build_optimizer
+from raylot.training.schedules import rate_factor
 from tests.unit.datasets.own_files import write_images, write_npz
 
 #: Built-in names by kind.
-NAMES = BUILT_IN | {"optimizer": get_args(OptimizerOptions.model_fields["optimizer"].annotation)}
+NAMES = BUILT_IN | {
+    kind: get_args(OptimizerOptions.model_fields[kind].annotation)
+    for kind in ("optimizer", "schedule", "augment")
+}
 
 
 class Recorded:
@@ -50,6 +55,11 @@ def _look_at_data(options: Any) -> None:
     dataset.load(options)
 
 
+def _take_steps(options: Any) -> None:
+    if factor := rate_factor(options, 4):
+        factor(3)
+
+
 #: Kind -> what builds the chosen one.
 BUILD: dict[str, Callable[[Any], object]] = {
     "dataset": _look_at_data,
@@ -57,6 +67,8 @@ BUILD: dict[str, Callable[[Any], object]] = {
     "network": lambda options: networks.build(options, (1, 8, 8), 10, RandomKey((0,))),
     "intervention": interventions.make,
     "optimizer": lambda options: build_optimizer(nn.Parameter(torch.zeros(2)), options, None),
+    "schedule": _take_steps,
+    "augment": lambda options: Augmentation.drawn(options, RandomKey((0,)), 2, torch.device("cpu")),
 }
 
 

@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 
 from raylot import interventions
-from raylot.config import InterventionOptions, OptimizerOptions
+from raylot.config import InterventionOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import BUILT_IN
 from raylot.training import Intervention
 from tests.support.tasks import random_task, small_network
 from tests.unit.interventions.trainings import make, trained, with_batch_norm
 from tests.unit.training.networks import assert_pruned_stay, bits, random_masks, vector, weights_of
+from tests.unit.training.optimizers import EXTRAS, OPTIMIZERS
 
 
 def test_every_name_of_the_configuration_has_its_method() -> None:
@@ -111,15 +112,11 @@ def test_the_key_alone_decides_and_nothing_leaks_into_the_next_training(name: st
     assert not torch.equal(ends[0]["5.weight"], plain.get_parameter("5.weight"))
 
 
-_OPTIMIZERS = {
-    "adam": OptimizerOptions(lr=0.01, weight_decay=0.1),
-    "sgd": OptimizerOptions(optimizer="sgd", lr=0.01),
-    "sgd with momentum": OptimizerOptions(optimizer="sgd", lr=0.01, momentum=0.9, weight_decay=0.1),
-}
+_OPTIMIZERS = OPTIMIZERS | EXTRAS
 
 
 @pytest.mark.parametrize("name", _ALL)
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=20)
 @given(
     optimizer=st.sampled_from(list(_OPTIMIZERS)),
     masked=st.sampled_from(["zero", "freeze"]),
@@ -147,5 +144,7 @@ def test_pruned_weights_never_move_by_a_single_bit(
     moved = [
         not torch.equal(w[masks[n]], before[n][masks[n]]) for n, w in weights_of(network).items()
     ]
-    # A second reset at the end of a task draws the same weights as the first.
-    assert any(moved) or (name == "reset" and carried and whole_task)
+    # A second reset at the end of a task draws the same weights as the first. A very sparse network
+    # may have no path left from its inputs to its outputs.
+    is_cut = density < 0.3 and not _OPTIMIZERS[optimizer].weight_decay
+    assert any(moved) or is_cut or (name == "reset" and carried and whole_task)

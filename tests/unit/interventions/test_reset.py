@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
 from raylot.foundation.randomness import RandomKey
 from raylot.training import TrainingResult
+from tests.support.tasks import small_network
 from tests.unit.interventions.trainings import KEY, make, trained, with_batch_norm
+from tests.unit.training.networks import vector
+from tests.unit.training.optimizers import EXTRAS, OPTIMIZERS
 
 
 def _reset(seed: int, key: RandomKey = KEY) -> tuple[dict[str, Tensor], TrainingResult]:
@@ -32,3 +36,18 @@ def test_reset_leaves_a_fresh_network_and_optimizer() -> None:
     assert first["2.num_batches_tracked"] == 0
     assert result.steps == 6
     assert all(bool((tensor == 0).all()) for tensor in result.optimizer_state.values())
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS | EXTRAS)
+def test_an_optimizer_that_was_reset_is_as_new(name: str) -> None:
+    options = (OPTIMIZERS | EXTRAS)[name]
+    first = small_network()
+    state = trained(
+        first, optimizer=options, intervention=make("reset"), whole_task=True
+    ).optimizer_state
+    assert all(bool((tensor == 0).all()) for tensor in state.values())
+    again, fresh = small_network(seed=1), small_network(seed=1)
+    trained(again, optimizer=options, optimizer_state=state)
+    trained(fresh, optimizer=options)
+    assert torch.equal(vector(again), vector(fresh))
+    assert not torch.equal(vector(fresh), vector(small_network(seed=1)))

@@ -11,7 +11,7 @@ from raylot.config import ProbeRun, StreamRun, TicketsRun, TicketStreamRun
 from raylot.masks.pruning import density as masks_density
 from raylot.sweep import prediction
 from raylot.sweep.prediction import Speed, measured_speed, predicted, trials_on_this_machine
-from raylot.tasks import Task
+from raylot.tasks import Task, datasets, make_task
 from raylot.training import Masks, train
 
 #: 100 examples would be one step each; digits have 1,437, so a training is 2 steps of 719.
@@ -166,3 +166,9 @@ def test_of_a_run_that_grows_the_rest_counts() -> None:
     whole, half = predicted([_whole(run)], 1), predicted([[(run, run.training_steps // 2)]], 1)
     assert whole.startswith("Predicted: 44 s")
     assert half.startswith("Predicted: 22 s")
+
+
+def test_a_run_in_float16_is_measured_in_float32_on_the_cpu() -> None:
+    run = StreamRun(**_SHORT, precision="float16")
+    task = make_task(datasets.load(run), run, run.seed, 0)
+    assert prediction._timed(run, task, 1.0, 1) > 0

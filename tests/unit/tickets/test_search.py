@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -73,17 +74,23 @@ def test_pruned_weights_end_at_zero_or_where_they_began(
     assert checked == 2 * 21 + 2 * 36 + 4 * 36
 
 
-def test_rewinding_goes_to_the_state_after_so_many_steps(trainings: list[Trained]) -> None:
-    """The same steps taken by hand: a dense training of the ticket's own, stopped after three."""
-    found = begin_search(rewind_steps=3, untrained_masks=0, reinit_tickets=1)
+@pytest.mark.parametrize("shape", [{}, {"schedule": "cosine", "warmup": 0.5}], ids=str)
+def test_rewinding_goes_to_the_state_after_so_many_steps(
+    trainings: list[Trained], shape: dict[str, Any]
+) -> None:
+    """The same steps taken by hand: a dense training of the ticket's own, stopped after three.
+
+    They follow the beginning of the whole training's schedule.
+    """
+    found = begin_search(rewind_steps=3, untrained_masks=0, reinit_tickets=1, **shape)
     _run(found)
     assert found.rewinding_steps == 2 * 3
     for ticket in (0, 1):
         network = small_network()
         key = RandomKey((3, "ticket", ticket, "rewind"))
         train(
-            network, random_task(), epochs=1, batch_size=8, optimizer=OptimizerOptions(lr=0.01),
-            key=key, max_steps=3,
+            network, random_task(), epochs=1, batch_size=8, key=key, max_steps=3,
+            optimizer=OptimizerOptions(lr=0.01, **shape),
         )  # fmt: skip
         start = network.state_dict()
         assert not _equal(start, small_network().state_dict())

@@ -209,6 +209,12 @@ _NO_PLACE = "it is for interventions that act at the end of a task or by an L2 p
     ("options", "reason"),
     [
         ({"optimizer": OptimizerOptions(optimizer="sgd")}, "it is for optimizer adam"),
+        ({"optimizer": OptimizerOptions(optimizer="adamw")}, "it is for optimizer adam"),
+        ({"optimizer": OptimizerOptions(schedule="step")}, "it has no schedule"),
+        ({"optimizer": OptimizerOptions(warmup=0.1)}, "it has no warmup"),
+        ({"optimizer": OptimizerOptions(label_smoothing=0.1)}, "it has no label_smoothing"),
+        ({"optimizer": OptimizerOptions(clip_norm=1)}, "it has no clip_norm"),
+        ({"optimizer": OptimizerOptions(precision="bfloat16")}, "it has no precision"),
         ({"intervention": _acting("on_task_start")}, _NO_PLACE),
         ({"intervention": _acting("after_gradient")}, _NO_PLACE),
         ({"intervention": _acting("after_step")}, _NO_PLACE),
@@ -225,7 +231,8 @@ _NO_PLACE = "it is for interventions that act at the end of a task or by an L2 p
         ({"masks": {"0.bias": torch.ones(8, dtype=torch.bool)}}, "it prunes weights only"),
     ],
     ids=[
-        "sgd", "start of a task", "gradient", "step", "loss term", "loss term of a penalty",
+        "sgd", "adamw", "schedule", "warmup", "label_smoothing", "clip_norm", "precision",
+        "start of a task", "gradient", "step", "loss term", "loss term of a penalty",
         "step of a penalty", "redo", "shrink and perturb per step", "masked gradients",
         "gradient x weight", "pruned biases",
     ],

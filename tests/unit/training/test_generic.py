@@ -31,10 +31,11 @@ from tests.unit.training.networks import (
     weights_of,
     with_batch_norm,
 )
-from tests.unit.training.optimizers import OPTIMIZERS
+from tests.unit.training.optimizers import EXTRAS, FAST, OPTIMIZERS
 
 _KEY = RandomKey((0, "test"))
 _ENGINES = ["generic", "fast"]
+_ALL = OPTIMIZERS | EXTRAS
 train_with = functools.partial(
     raylot.training.train, epochs=1, batch_size=16, optimizer=OptimizerOptions(), key=_KEY
 )
@@ -48,18 +49,16 @@ def test_it_trains_as_a_plain_pytorch_loop_does(name: str) -> None:
     plain = copy.deepcopy(network)
     result = train(network, task, epochs=2, optimizer=options)
 
-    stepper: torch.optim.Optimizer
-    if options.optimizer == "adam":
-        stepper = torch.optim.Adam(
-            plain.parameters(), lr=options.lr, weight_decay=options.weight_decay
-        )
-    else:
-        stepper = torch.optim.SGD(
-            plain.parameters(),
-            lr=options.lr,
-            momentum=options.momentum,
-            weight_decay=options.weight_decay,
-        )
+    arguments: dict[str, Any] = {"lr": options.lr, "weight_decay": options.weight_decay}
+    if options.optimizer in ("sgd", "rmsprop"):
+        arguments["momentum"] = options.momentum
+    if options.optimizer == "sgd":
+        arguments["nesterov"] = options.nesterov
+    classes: dict[str, Callable[..., torch.optim.Optimizer]] = {
+        "adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD,
+        "rmsprop": torch.optim.RMSprop,
+    }  # fmt: skip
+    stepper = classes[options.optimizer](plain.parameters(), **arguments)
     losses, correct = [], 0
     for epoch in range(2):
         order = torch.from_numpy(_KEY.child("epoch", epoch).generator().permutation(40))
@@ -79,13 +78,9 @@ def test_it_trains_as_a_plain_pytorch_loop_does(name: str) -> None:
         torch.testing.assert_close(trained, expected, rtol=1e-5, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=150)
 @given(
-    # the fast engine has no sgd
-    by=st.sampled_from(
-        [("generic", name) for name in OPTIMIZERS]
-        + [("fast", name) for name in OPTIMIZERS if "adam" in name]
-    ),
+    by=st.sampled_from([("generic", name) for name in _ALL] + [("fast", name) for name in FAST]),
     masked=st.sampled_from(["zero", "freeze"]),
     density=st.floats(0, 1),
     seed=st.integers(0, 10_000),
@@ -95,10 +90,10 @@ def test_it_trains_as_a_plain_pytorch_loop_does(name: str) -> None:
 def test_pruned_weights_never_move_by_a_single_bit(
     by: tuple[str, str], masked: str, density: float, seed: int, carried: bool, epochs: int
 ) -> None:
-    """Whatever the optimizer, with weight decay, momentum, and moments carried on from dense
-    training: each pruned weight is bit for bit 0, or its value before."""
+    """Whatever the optimizer, with weight decay, momentum, clipping, less precision, and moments
+    carried on from dense training: each pruned weight is bit for bit 0, or its value before."""
     task, network = random_task(seed=seed), small_network(seed=seed)
-    engine, options = by[0], OPTIMIZERS[by[1]]
+    engine, options = by[0], _ALL[by[1]]
 
     def run(masks: Masks | None, state: dict[str, torch.Tensor] | None) -> dict[str, torch.Tensor]:
         return train_with(
@@ -111,6 +106,25 @@ def test_pruned_weights_never_move_by_a_single_bit(
     masks = random_masks(network, density, seed)
     run(masks, state)
     assert_pruned_stay(network, before, masks, masked)
+
+
+@pytest.mark.parametrize("name", _ALL)
+def test_every_step_sees_frozen_weights_where_they_began(name: str) -> None:
+    """Decay and old moments do not move them in between either."""
+    network, task = small_network(), random_task()
+    state = train(network, task, optimizer=_ALL[name]).optimizer_state
+    before, masks = weights_of(network)["0.weight"], random_masks(network, 0.5, 0)
+    pruned, seen = ~masks["0.weight"], []
+
+    def look(module: nn.Module, inputs: object) -> None:
+        seen.append(network.get_parameter("0.weight").detach()[pruned])
+
+    network.register_forward_pre_hook(look)
+    for carried in (None, state):
+        train(network, task, optimizer=_ALL[name], optimizer_state=carried, masks=masks,
+              masked="freeze")  # fmt: skip
+    assert len(seen) == 2 * (3 + 1)
+    assert all(torch.equal(bits(weights), bits(before[pruned])) for weights in seen)
 
 
 @pytest.mark.parametrize("masked", ["zero", "freeze"])

@@ -17,16 +17,24 @@ from torch import Tensor, nn
 
 from raylot import networks
 from raylot.config import OptimizerOptions
+from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
 from raylot.tasks import Task
-from raylot.training import Intervention, TrainingJob, TrainingResult, evaluate, generic
+from raylot.training import (
+    Intervention,
+    TrainingJob,
+    TrainingResult,
+    evaluate,
+    generic,
+    train_all,
+)
 from raylot.training.stacked import graph, train_stacked, why_not
 from raylot.training.stacked import training as stacked_training
 from raylot.training.stacked.forward import stacked_logits
 from tests.support.tasks import random_task, small_network
 from tests.unit.training import emulated_cuda_graphs
 from tests.unit.training.networks import assert_pruned_stay, bits, random_masks, vector, weights_of
-from tests.unit.training.optimizers import OPTIMIZERS
+from tests.unit.training.optimizers import EXTRAS, OPTIMIZERS, STACKED
 
 _KEY = RandomKey((0, "test"))
 
@@ -102,7 +110,7 @@ def _mixed(members: int, **changes: Any) -> list[TrainingJob]:
 
 
 @pytest.mark.parametrize("members", [1, 3, 5])
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", STACKED)
 def test_dense_zeroed_and_frozen_members_train_as_they_do_alone(name: str, members: int) -> None:
     """On tasks, from weights and in data orders of their own."""
     results = _assert_as_alone(_mixed(members, optimizer=OPTIMIZERS[name]))
@@ -238,7 +246,7 @@ def test_measured_gradients_of_those_that_ask() -> None:
     assert [result.gradient_products is None for result in results] == [True, False, False]
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", STACKED)
 def test_the_optimizer_is_carried_on(name: str) -> None:
     jobs = _mixed(3, optimizer=OPTIMIZERS[name])
     results = train_stacked(jobs)
@@ -322,7 +330,7 @@ def test_no_jobs_have_no_results() -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(
-    optimizer=st.sampled_from(list(OPTIMIZERS)),
+    optimizer=st.sampled_from(STACKED),
     members=st.lists(
         st.tuples(st.sampled_from(["zero", "freeze"]), st.floats(0, 1)), min_size=1, max_size=4
     ),
@@ -431,7 +439,7 @@ def test_members_that_diverge_all_stop(monkeypatch: pytest.MonkeyPatch) -> None:
 # ------------------------------------------------------------------ captured
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", STACKED)
 @pytest.mark.parametrize("carried", [False, True])
 def test_a_captured_step_does_the_same_bit_for_bit(
     name: str, carried: bool, monkeypatch: pytest.MonkeyPatch
@@ -489,7 +497,7 @@ def test_a_convolutional_network_can_be_captured(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", STACKED)
 @pytest.mark.parametrize("architecture", [None, "lenet"])
 def test_members_train_on_a_gpu_as_they_do_alone_there(name: str, architecture: str | None) -> None:
     jobs = []
@@ -554,6 +562,22 @@ def test_reasons_against_a_job_beside_a_plain_one(changes: dict[str, Any], reaso
     found = why_not(jobs)
     assert found is not None
     assert reason in found
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("rmsprop", "optimizer rmsprop"), ("cosine", "schedule"), ("falling in steps", "schedule"),
+        ("smoothed labels and short gradients", "label_smoothing"),
+        ("short gradients", "optimizer rmsprop"), ("bfloat16", "precision"),
+    ],
+)  # fmt: skip
+def test_steps_that_it_cannot_take(name: str, reason: str) -> None:
+    """Not even if all jobs ask for them; another engine takes them."""
+    jobs = [_job(member, optimizer=(OPTIMIZERS | EXTRAS)[name]) for member in range(2)]
+    assert why_not(jobs) == reason
+    with pytest.raises(OptionError, match=f"because of {reason}$"):
+        train_all(jobs, "stacked")
 
 
 def _with_a_layer_used_twice() -> nn.Module:

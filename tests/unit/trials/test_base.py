@@ -60,6 +60,13 @@ _EVERY_SUBNETWORK = ("ticket", "dense", "random", "reinit")
         ),
         pytest.param(
             ("ticket",),
+            {"optimizer": "rmsprop", "momentum": 0.9, "schedule": "cosine", "warmup": 0.2,
+             "label_smoothing": 0.1, "clip_norm": 0.5, "augment": "flip_crop", "crop_padding": 2,
+             "precision": "bfloat16", "carry_optimizer": True, "masked": "freeze"},
+            id="more of training",
+        ),
+        pytest.param(
+            ("ticket",),
             {"intervention": "shrink_and_perturb", "perturb_every": "step", "shrink": 0.999,
              "carry_optimizer": True, "shift": "random_labels", "period": 2},
             id="shrink_and_perturb",
