@@ -26,6 +26,7 @@ from raylot.config.options import (
     role_of,
     takes_several,
 )
+from raylot.config.parameters import help_of, kind_with
 from raylot.config.parser import OneLineParser, dashed, print_error, words_of
 from raylot.config.presets import preset_with
 from raylot.foundation import registry
@@ -208,7 +209,7 @@ def _parser(
         group = parser.add_argument_group(title)
         for option_name, field in fields.items():
             default = defaults.get(option_name, field.default)
-            text = f"{field.description}; {accepted(field)}"
+            text = f"{help_of(option_name, field)}; {accepted(field)}"
             if named_by(field):
                 text += f"; {PLUGINS_ADD}"
             if default is not None:
@@ -233,8 +234,10 @@ def _groups() -> Iterator[tuple[str, Mapping[str, FieldInfo]]]:
     """Yields the groups of options in ``--help``: their title, and each option's declaration."""
     for concept in Study.__bases__:
         assert issubclass(concept, Options)
-        own = {n: f for n, f in concept.model_fields.items() if n != "plugin_options"}
-        yield str(concept.model_config["title"]), own
+        own = [item for item in concept.model_fields.items() if item[0] != "plugin_options"]
+        # What all use comes before what some use.
+        own.sort(key=lambda item: kind_with(item[0]) is not None)
+        yield str(concept.model_config["title"]), dict(own)
     if of_plugins := plugin_options.fields():
         yield "options of plugins", of_plugins
 

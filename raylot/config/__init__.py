@@ -4,21 +4,21 @@ Every option has one name everywhere: as a field here, as a ``--command-line-opt
 a YAML file, as a key of a Ray Tune search space and as a column of the ``runs`` table.
 """
 
-from raylot.config.concepts import DataOptions as DataOptions
-from raylot.config.concepts import InterventionOptions as InterventionOptions
-from raylot.config.concepts import NetworkOptions as NetworkOptions
-from raylot.config.concepts import PlasticityOptions as PlasticityOptions
-from raylot.config.concepts import PlasticParameterOptions as PlasticParameterOptions
-from raylot.config.concepts import ShiftOptions as ShiftOptions
-from raylot.config.concepts import TicketSearchOptions as TicketSearchOptions
-from raylot.config.concepts import customary_rounds as customary_rounds
+from raylot.config.data_options import DataOptions as DataOptions
+from raylot.config.intervention_options import InterventionOptions as InterventionOptions
 from raylot.config.measurement_run import MeasurementRun as MeasurementRun
+from raylot.config.network_options import NetworkOptions as NetworkOptions
+from raylot.config.plasticity_options import PlasticityOptions as PlasticityOptions
+from raylot.config.plasticity_options import PlasticParameterOptions as PlasticParameterOptions
 from raylot.config.presets import PRESETS as PRESETS
 from raylot.config.probe_run import ProbeRun as ProbeRun
 from raylot.config.runs import SeedOptions as SeedOptions
 from raylot.config.runs import StreamRun as StreamRun
+from raylot.config.shift_options import ShiftOptions as ShiftOptions
 from raylot.config.study import Study as Study
 from raylot.config.study import SweepOptions as SweepOptions
+from raylot.config.ticket_options import TicketSearchOptions as TicketSearchOptions
+from raylot.config.ticket_options import customary_rounds as customary_rounds
 from raylot.config.ticket_runs import PROTOCOL_EXCLUDES as PROTOCOL_EXCLUDES
 from raylot.config.ticket_runs import TicketMeasurementRun as TicketMeasurementRun
 from raylot.config.ticket_runs import TicketsRun as TicketsRun

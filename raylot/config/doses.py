@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any
 
-from raylot.config.concepts import DOSED, PARAMETERS, parameters, parameters_used
+from raylot.config.parameters import DOSED, declared, parameters, parameters_used
 from raylot.foundation.names import BUILT_IN
 
 #: What a dose has beside a plugin's own options.
@@ -28,13 +28,13 @@ def labelled(kind: str, dose: Mapping[str, Any], varied: Collection[str] = ()) -
         dose: its name, and the values of its parameters and, for a plugin's, its own options.
         varied: parameters that are written even at their defaults.
     """
-    name, declared = str(dose[kind]), PARAMETERS[kind].model_fields
+    name, known = str(dose[kind]), declared(kind)
     # Of a plugin's own options, the defaults are not known where the plugin is not loaded.
     own = [option for option in dose if option not in _BUILT_IN]
     used = [p for p in parameters_used(kind, name) if p in dose]
     if name not in BUILT_IN[kind]:  # the tables say which parameters it uses
         used = [p for p in used if dose[p] is not None]
-    told = [p for p in used if p in varied or dose[p] != declared[p].default]
+    told = [p for p in used if p in varied or dose[p] != known[p].default]
     told += [option for option in own if option in varied]
     parts = [f"{option}={dose_text(dose[option])}" for option in told]
     if told == [*used, *own][:1]:

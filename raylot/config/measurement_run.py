@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 from pydantic import model_validator
 
 from raylot.config import plugin_options
-from raylot.config.concepts import PlasticityOptions
 from raylot.config.options import option
+from raylot.config.plasticity_options import PlasticityOptions
 from raylot.config.plugin_options import WithPluginOptions
 from raylot.config.runs import (
     KINDS_OF_CONCEPTS,

@@ -6,9 +6,10 @@ from typing import Self
 
 from pydantic import model_validator
 
-from raylot.config.concepts import ProbeShiftOptions, customary_probe_shift
 from raylot.config.options import option
+from raylot.config.probe_options import ProbeShiftOptions
 from raylot.config.runs import RunOnStream
+from raylot.config.shift_options import customary_probe_shift
 from raylot.foundation import registry
 
 

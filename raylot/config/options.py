@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args, get_origin
 
 import annotated_types
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -55,6 +55,10 @@ def parse_integers(value: Any) -> Any:
             raise ValueError("a range that holds nothing, or too much")
         numbers += span_numbers
     return numbers
+
+
+#: In an annotation: reads whole numbers as users write them.
+Integers = BeforeValidator(parse_integers)
 
 
 def parse_list(value: Any) -> Any:
@@ -109,8 +113,6 @@ def option(
     help: str,
     *,
     role: Role,
-    used_by: Sequence[str] = (),
-    unused_by: Sequence[str] = (),
     accepts: str | None = None,
     off: Any = PydanticUndefined,
     common: bool = False,
@@ -125,9 +127,6 @@ def option(
         help: What it does, with units.
         role: What it decides, one of `ROLES`. An option with the role ``where`` cannot change
             results, and is no part of a run's identity.
-        used_by: The built-in shifts, networks, interventions or optimizers that use this parameter;
-            the help text begins with them. Plugins may use every parameter.
-        unused_by: Instead of ``used_by``, the built-in ones that do not use it, if they are fewer.
         accepts: What is accepted, in words; left out, it is derived from type and range.
         off: The value that leaves a run's identity as it was before the option existed.
         common: Whether most studies need it, so that ``--help`` shows it.
@@ -138,11 +137,6 @@ def option(
     """
     extra: dict[str, Any] = {"role": role, "accepts": accepts, "off": off}
     extra |= {"common": common, "compared": compared, "repeated": repeated}
-    extra |= {"used_by": tuple(used_by), "unused_by": tuple(unused_by)}
-    if used_by:
-        help = f"{', '.join(used_by)}: {help}"
-    if unused_by:
-        help = f"all but {', '.join(unused_by)}: {help}"
     return Field(default, description=help, json_schema_extra=extra, **constraints)
 
 
@@ -206,17 +200,6 @@ def role_of(field: FieldInfo) -> Role:
     """Returns the role with which an option was declared, see `option`."""
     role: Role = _extra(field)["role"]
     return role
-
-
-def is_parameter(field: FieldInfo) -> bool:
-    """Whether an option was declared with those that use it, see `option`."""
-    return bool(_extra(field).get("used_by") or _extra(field).get("unused_by"))
-
-
-def is_used_by(field: FieldInfo, name: str) -> bool:
-    """Whether something built in uses a parameter, see `option`."""
-    used_by, unused_by = _extra(field)["used_by"], _extra(field)["unused_by"]
-    return name in used_by if used_by else name not in unused_by
 
 
 def takes_several(field: FieldInfo) -> bool:

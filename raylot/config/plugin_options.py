@@ -7,7 +7,6 @@ whatever plugins declare, and another process can read it without the plugin.
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
@@ -30,14 +29,9 @@ _PART = re.compile(r"([a-z]+):([a-z][a-z0-9_]*):([a-z][a-z0-9_]*)=([A-Za-z0-9_.+
 
 
 def fields() -> dict[str, FieldInfo]:
-    """Returns the declarations of all plugins' options; their help begins with whose they are."""
+    """Returns the declarations of all plugins' options."""
     models = registry.with_options().values()
-    found = {}
-    for option, field in ((n, f) for model in models for n, f in model.model_fields.items()):
-        whose = ", ".join(name for _, name in owners(option))
-        found[option] = copy.copy(field)
-        found[option].description = ": ".join(filter(None, [whose, field.description]))
-    return found
+    return {name: field for model in models for name, field in model.model_fields.items()}
 
 
 def owners(option: str) -> list[Owner]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from raylot.config.concepts import parameters_used
 from raylot.config.options import parse_rounds
+from raylot.config.parameters import parameters_used
 from raylot.config.search_axes import options_of, parse_search
 from raylot.config.study import SearchOptions
 from raylot.foundation.errors import OptionError, shown

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import ClassVar
 
-from raylot.config.concepts import ProbeTaskOptions
 from raylot.config.on_probe_tasks import OnProbeTasks
+from raylot.config.probe_options import ProbeTaskOptions
 from raylot.config.runs import RunOnSnapshots, StreamRun, short_hash
 from raylot.foundation.science import versions_of
 

@@ -12,24 +12,23 @@ from typing import Any, ClassVar, Self
 from pydantic import field_validator, model_validator
 
 from raylot.config import plugin_options
-from raylot.config.concepts import (
+from raylot.config.data_options import DataOptions
+from raylot.config.doses import labelled
+from raylot.config.intervention_options import InterventionOptions
+from raylot.config.naming import names_in, naming_fields
+from raylot.config.network_options import NetworkOptions
+from raylot.config.options import Options, is_marked, option, role_of
+from raylot.config.parameters import (
     DOSED,
-    DataOptions,
-    InterventionOptions,
-    NetworkOptions,
-    NoteOptions,
-    ShiftOptions,
-    StreamOptions,
-    TicketOptions,
     options_used,
     parameters,
     parameters_used,
     unused_parameters,
 )
-from raylot.config.doses import labelled
-from raylot.config.naming import names_in, naming_fields
-from raylot.config.options import Options, is_marked, option, role_of
+from raylot.config.shift_options import ShiftOptions
+from raylot.config.stream_options import NoteOptions, StreamOptions
 from raylot.config.stream_steps import stream_steps
+from raylot.config.ticket_options import TicketOptions
 from raylot.config.training_options import TrainingOptions
 from raylot.datasets import Facts, facts_of
 from raylot.foundation import registry

@@ -15,10 +15,10 @@ from pydantic import create_model
 from pydantic.fields import FieldInfo
 
 from raylot.config import plugin_options
-from raylot.config.concepts import CHOICES, options_used, parameters
 from raylot.config.distributions import Distribution, as_text
 from raylot.config.naming import NamingOptions
 from raylot.config.options import accepted, did_you_mean, role_of
+from raylot.config.parameters import kind_with, options_used
 from raylot.config.runs import StreamRun
 from raylot.config.ticket_runs import TicketsRun
 from raylot.foundation.errors import OptionError
@@ -148,13 +148,6 @@ def is_of_streams(name: str) -> bool:
         return name in StreamRun.model_fields
     field = plugin_options.fields().get(name)
     return field is not None and role_of(field) == "training"
-
-
-def kind_with(name: str) -> str | None:
-    """Returns what has an option as a parameter: ``optimizer`` of ``momentum``; None: nothing."""
-    return next(
-        (kind for kind in CHOICES if name in parameters(kind)), plugin_options.kind_of(name)
-    )
 
 
 def checked_axis(axis: str, given: Any) -> tuple[Any, ...] | Distribution:

@@ -11,47 +11,41 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from raylot.config import plugin_options
-from raylot.config.concepts import (
-    ONE_OF,
-    DataOptions,
-    Integers,
-    InterventionParameters,
-    NetworkOptions,
-    NoteOptions,
-    PlasticityOptions,
-    PlasticParameterOptions,
-    ProbeTaskOptions,
-    SearchTaskOptions,
-    ShiftParameters,
-    Sparsity,
-    StreamOptions,
-    TicketOptions,
-    TicketSnapshotOptions,
-    customary_probe_shift,
-    customary_rounds,
-    options_used,
-)
+from raylot.config.data_options import DataOptions
 from raylot.config.distributions import Distribution
+from raylot.config.intervention_options import InterventionParameters
 from raylot.config.measurement_run import MeasurementRun, measurements
 from raylot.config.naming import NamingOptions
+from raylot.config.network_options import NetworkOptions
 from raylot.config.options import (
+    Integers,
     OneOf,
     Options,
     option,
     parse_list,
     parse_rounds,
 )
+from raylot.config.parameters import ONE_OF, kind_with, options_used
+from raylot.config.plasticity_options import PlasticityOptions, PlasticParameterOptions
+from raylot.config.probe_options import ProbeTaskOptions, SearchTaskOptions
 from raylot.config.probe_run import ProbeRun, probes
 from raylot.config.runs import StreamRun
 from raylot.config.search_axes import (
     as_typed,
     checked_axis,
     is_of_streams,
-    kind_with,
     options_of,
     parse_search,
     points,
     with_draws,
+)
+from raylot.config.shift_options import ShiftParameters, customary_probe_shift
+from raylot.config.stream_options import NoteOptions, StreamOptions
+from raylot.config.ticket_options import (
+    Sparsity,
+    TicketOptions,
+    TicketSnapshotOptions,
+    customary_rounds,
 )
 from raylot.config.ticket_runs import Subnetwork, TicketMeasurementRun, TicketsRun, TicketStreamRun
 from raylot.config.training_options import TrainingOptions

@@ -8,17 +8,13 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from raylot.config.concepts import (
-    PlasticParameterOptions,
-    SearchTaskOptions,
-    TicketOptions,
-    TicketSearchOptions,
-    TicketSnapshotOptions,
-)
 from raylot.config.measurement_run import MeasuringRun
 from raylot.config.on_probe_tasks import OnProbeTasks
 from raylot.config.options import option, role_of
+from raylot.config.plasticity_options import PlasticParameterOptions
+from raylot.config.probe_options import SearchTaskOptions
 from raylot.config.runs import StreamRun, compared_options, short_hash
+from raylot.config.ticket_options import TicketOptions, TicketSearchOptions, TicketSnapshotOptions
 from raylot.foundation import registry
 
 Subnetwork = Literal["ticket", "dense", "random", "reinit"]

@@ -12,20 +12,27 @@ from raylot.config.options import Options, option, parse_list
 _Place = Annotated[float, Field(gt=0, lt=1)]
 
 
-class OptimizerChoice(Options):
+class Momentum(Options):
+    """Options of ``sgd`` and ``rmsprop``."""
+
+    momentum: float = option(0.0, "momentum", ge=0, lt=1, role="training")
+
+
+class Nesterov(Options):
+    """Options of ``sgd``."""
+
+    nesterov: bool = option(
+        False, "Nesterov's momentum, with momentum greater than 0", off=False, role="training"
+    )
+
+
+class OptimizerChoice(Momentum, Nesterov):
     """Which optimizer moves the weights."""
 
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = option(
         "adam", "optimizer; all as in torch.optim", role="training"
     )
     lr: float = option(1e-3, "learning rate", common=True, gt=0, le=100, role="training")
-    momentum: float = option(
-        0.0, "momentum", ge=0, lt=1, role="training", used_by=("sgd", "rmsprop")
-    )  # fmt: skip
-    nesterov: bool = option(
-        False, "Nesterov's momentum, with momentum greater than 0", off=False, role="training",
-        used_by=("sgd",),
-    )  # fmt: skip
     weight_decay: float = option(
         0.0, "weight decay, added to the gradient as torch.optim does; adamw instead shrinks "
         "weights by lr times it in each step (decoupled)", ge=0, le=100, role="training",
@@ -44,26 +51,18 @@ class OptimizerChoice(Options):
         return self
 
 
-class ScheduleChoice(Options):
-    """How the learning rate changes within each training."""
+class Steps(Options):
+    """Options of the schedule ``step``."""
 
-    schedule: Literal["constant", "cosine", "step"] = option(
-        "constant", "learning rate over each training on one task: lr throughout, falling to 0 "
-        "along half a cosine, or falling in steps", off="constant", role="training",
-    )  # fmt: skip
-    warmup: float = option(
-        0.0, "share of each training's steps over which the learning rate first rises linearly "
-        "to lr", ge=0, le=1, off=0.0, role="training",
-    )  # fmt: skip
     step_factor: float = option(
         0.1, "factor of the learning rate at each of step_at", gt=0, le=1, off=0.1,
-        role="training", used_by=("step",),
+        role="training",
     )  # fmt: skip
     step_at: Annotated[tuple[_Place, ...], BeforeValidator(parse_list), Field(min_length=1)] = (
         option(
             (0.5, 0.75), "shares of each training's steps after which it falls",
             accepts="one or more numbers in (0, 1), each once, as 0.5,0.75", off=(0.5, 0.75),
-            role="training", used_by=("step",),
+            role="training",
         )
     )  # fmt: skip
 
@@ -75,17 +74,43 @@ class ScheduleChoice(Options):
         return tuple(sorted(value))
 
 
-class AugmentationChoice(Options):
+class ScheduleChoice(Steps):
+    """How the learning rate changes within each training."""
+
+    schedule: Literal["constant", "cosine", "step"] = option(
+        "constant", "learning rate over each training on one task: lr throughout, falling to 0 "
+        "along half a cosine, or falling in steps", off="constant", role="training",
+    )  # fmt: skip
+    warmup: float = option(
+        0.0, "share of each training's steps over which the learning rate first rises linearly "
+        "to lr", ge=0, le=1, off=0.0, role="training",
+    )  # fmt: skip
+
+
+class Crop(Options):
+    """Options of the augmentations ``crop`` and ``flip_crop``."""
+
+    crop_padding: int = option(
+        4, "pixels of value 0 added on each side before cutting, at most the image's smaller side",
+        ge=1, le=4096, off=4, role="training",
+    )  # fmt: skip
+
+
+#: Optimizer, schedule or augmentation -> the models of its options.
+DECLARED: dict[str, dict[str, tuple[type[Options], ...]]] = {
+    "optimizer": {"sgd": (Momentum, Nesterov), "rmsprop": (Momentum,)},
+    "schedule": {"step": (Steps,)},
+    "augment": {"crop": (Crop,), "flip_crop": (Crop,)},
+}
+
+
+class AugmentationChoice(Crop):
     """How training images are changed at random."""
 
     augment: Literal["none", "flip", "crop", "flip_crop"] = option(
         "none", "changes of each training image, drawn anew in each epoch, as the network sees it "
         "(after the shift): mirrored left to right with probability 1/2, cut to its size at a "
         "random place after padding, or both", off="none", role="training",
-    )  # fmt: skip
-    crop_padding: int = option(
-        4, "pixels of value 0 added on each side before cutting, at most the image's smaller side",
-        ge=1, le=4096, off=4, role="training", used_by=("crop", "flip_crop"),
     )  # fmt: skip
 
 

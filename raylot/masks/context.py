@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from raylot.config.concepts import PruningOptions
+from raylot.config.ticket_options import PruningOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
 from raylot.tasks import Task

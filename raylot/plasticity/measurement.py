@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from raylot.config import PlasticityOptions
-from raylot.config.concepts import ProbeOptions
+from raylot.config.plasticity_options import ProbeOptions
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from raylot.config.concepts import ProbeOptions
+from raylot.config.plasticity_options import ProbeOptions
 from raylot.foundation import registry
 from raylot.foundation.names import WHOLE_NETWORK
 

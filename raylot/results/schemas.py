@@ -8,8 +8,9 @@ from typing import Any, get_args
 import pyarrow as pa
 
 from raylot.config import MeasurementRun, ProbeRun, StreamRun, TicketsRun, TicketStreamRun
-from raylot.config.concepts import InterventionParameters, ShiftParameters
+from raylot.config.intervention_options import InterventionParameters
 from raylot.config.options import Options
+from raylot.config.shift_options import ShiftParameters
 from raylot.foundation.names import PERFORMANCE
 
 _NUMBERS: dict[Any, pa.DataType] = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}

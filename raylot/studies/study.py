@@ -10,6 +10,7 @@ from pydantic import PrivateAttr, ValidationError
 
 from raylot import config
 from raylot.config.options import explain, is_marked
+from raylot.config.parameters import help_of
 from raylot.config.presets import PRESETS, preset_with
 from raylot.config.search_axes import options_of
 from raylot.foundation.errors import OptionError, shown
@@ -83,7 +84,7 @@ def _listed_options() -> str:
     for name, field in fields:
         default = PRESETS["default"].get(name, field.default)
         default = ",".join(map(str, default)) if isinstance(default, tuple) else default
-        text = f"{name}: {field.description} (default: {default})"
+        text = f"{name}: {help_of(name, field)} (default: {default})"
         lines += textwrap.wrap(text, 100, initial_indent=8 * " ", subsequent_indent=12 * " ")
     return "\n".join(lines)
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from raylot.config import StreamRun, Study, search_axes
-from raylot.config.concepts import CHOICES, parameters, unused_parameters
-from raylot.config.search_axes import is_of_streams, kind_with, options_of
+from raylot.config.parameters import CHOICES, kind_with, parameters, unused_parameters
+from raylot.config.search_axes import is_of_streams, options_of
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.names import FEWEST_RANDOM_MASKS
 

@@ -20,7 +20,7 @@ from rich.progress import track
 
 from raylot import datasets
 from raylot.config import PlasticityOptions, Study
-from raylot.config.concepts import ProbeTaskOptions
+from raylot.config.probe_options import ProbeTaskOptions
 from raylot.config.runs import VERDICTS
 from raylot.config.search_axes import is_of_streams, options_of
 from raylot.foundation import registry

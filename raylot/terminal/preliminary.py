@@ -14,9 +14,8 @@ from typing import Any, TypeGuard
 
 from raylot import results
 from raylot.config import ProbeRun, StreamRun, TicketsRun
-from raylot.config.concepts import DOSED, options_used
 from raylot.config.doses import labelled
-from raylot.config.search_axes import kind_with
+from raylot.config.parameters import DOSED, kind_with, options_used
 from raylot.storage import Storage
 
 #: A search's measures: their difference says how much better its tickets are than random masks.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from raylot import networks
 from raylot.config import TicketSearchOptions
-from raylot.config.concepts import PruningOptions
+from raylot.config.ticket_options import PruningOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import DENSE, RANDOM, REINIT, REWIRED, TICKET, UNTRAINED
 from raylot.foundation.randomness import RandomKey

@@ -33,14 +33,9 @@ from raylot.config import (
     TicketStreamRun,
     plugin_options,
 )
-from raylot.config.concepts import (
-    DOSED,
-    parameters,
-    parameters_used,
-    unused_parameters,
-)
 from raylot.config.doses import NOT_GIVEN, in_file_names, labelled
 from raylot.config.options import role_of
+from raylot.config.parameters import DOSED, parameters, parameters_used, unused_parameters
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK

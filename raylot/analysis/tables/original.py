@@ -20,8 +20,8 @@ from raylot.config import (
     Study,
     TicketsRun,
 )
-from raylot.config.concepts import unused_parameters
 from raylot.config.options import role_of
+from raylot.config.parameters import unused_parameters
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import UNTRAINED, WHOLE_NETWORK
 from raylot.storage import Storage

@@ -17,6 +17,7 @@ from raylot import plugins
 from raylot.command.arguments import Command, parse
 from raylot.config import PRESETS, Study
 from raylot.config.options import accepted, named_by, role_of
+from raylot.config.parameters import help_of
 from raylot.config.parser import as_typed, dashed
 from raylot.foundation.errors import OptionError
 
@@ -240,7 +241,7 @@ def test_help_shows_every_option_what_it_accepts_and_its_default(
             assert dashed(name) not in shown
             continue
         default = PRESETS["default"].get(name)
-        words = f"{field.description};{accepted(field)}"
+        words = f"{help_of(name, field)};{accepted(field)}"
         words += "; --plugin FILE.py adds others" * (named_by(field) is not None)
         words += f"(default:{default})" * bool(default)
         values = r"(VALUE|\[VALUE\]|VALUE\[VALUE\.\.\.\])"

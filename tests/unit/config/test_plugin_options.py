@@ -22,6 +22,7 @@ from raylot.config import (
     TicketStreamRun,
     plugin_options,
 )
+from raylot.config.parameters import help_of
 from raylot.foundation import registry
 from raylot.results.schemas import identity_columns, option_values
 from raylot.sweep.space import points, remarks, study_spaces
@@ -394,7 +395,7 @@ def two(options):
     for name in ("one", "two"):
         run = StreamRun.checked(intervention=name, strength=2)
         assert run.plugin_options == f"intervention:{name}:strength=2.0"
-    assert plugin_options.fields()["strength"].description == "one, two"
+    assert help_of("strength", plugin_options.fields()["strength"]) == "one, two"
 
 
 def test_a_plugin_loaded_again_has_its_options_once(tmp_path: Path) -> None:

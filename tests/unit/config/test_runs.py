@@ -19,7 +19,7 @@ from raylot.config import (
     TicketsRun,
     TicketStreamRun,
 )
-from raylot.config.concepts import parameters
+from raylot.config.parameters import parameters
 from raylot.results import option_values
 from tests.unit.config.refused import refusal
 

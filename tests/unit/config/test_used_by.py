@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from raylot import interventions, networks, tasks
-from raylot.config import OptimizerOptions, StreamRun
-from raylot.config.concepts import PARAMETERS, parameters, parameters_used
+from raylot.config import OptimizerOptions, StreamRun, Study
+from raylot.config.parameters import DECLARED, help_of, parameters, parameters_used
 from raylot.datasets import DATASETS
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import BUILT_IN
@@ -73,7 +73,7 @@ BUILD: dict[str, Callable[[Any], object]] = {
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(kind, name) for kind in PARAMETERS for name in NAMES[kind]]
+    ("kind", "name"), [(kind, name) for kind in DECLARED for name in NAMES[kind]]
 )
 def test_what_is_built_reads_the_parameters_that_it_uses(
     kind: str, name: str, tmp_path: Path
@@ -95,7 +95,17 @@ def test_what_is_built_reads_the_parameters_that_it_uses(
 
 def test_only_what_is_built_in_is_declared_to_use_parameters() -> None:
     """A misspelt name would be nobody's."""
-    for kind, model in PARAMETERS.items():
-        for parameter in parameters(kind):
-            declared: Any = model.model_fields[parameter].json_schema_extra
-            assert {*declared["used_by"], *declared["unused_by"]} <= {*NAMES[kind]}
+    for kind, known in DECLARED.items():
+        assert {*known} <= {*NAMES[kind]}
+        assert all(parameters_used(kind, name) for name in known)
+
+
+def test_help_begins_with_what_uses_an_option() -> None:
+    for option, begin in (
+        ("momentum", "sgd, rmsprop: momentum"),
+        ("l2_strength", "l2, l2_init: factor of"),
+        ("period", "all but stationary: tasks after which"),
+        ("image_size", "image_folder: height and width"),
+        ("epochs", "passes over"),
+    ):
+        assert help_of(option, Study.model_fields[option]).startswith(begin)

@@ -14,7 +14,8 @@ import pytest
 
 from raylot import results
 from raylot.config import StreamRun, TicketsRun, TicketStreamRun
-from raylot.config.concepts import InterventionParameters, ShiftParameters
+from raylot.config.intervention_options import InterventionParameters
+from raylot.config.shift_options import ShiftParameters
 from raylot.foundation.errors import OptionError
 from raylot.foundation.version import VERSION
 from raylot.results import SCHEMAS

@@ -9,7 +9,7 @@ import pytest
 
 from raylot import results
 from raylot.config import ProbeRun, StreamRun, Study
-from raylot.config.concepts import ProbeTaskOptions
+from raylot.config.probe_options import ProbeTaskOptions
 from raylot.config.probe_run import probes
 from raylot.storage import Storage
 from raylot.terminal.preliminary import AnswerSoFar, Change, SoFar

@@ -1,0 +1,170 @@
+"""Options of the search for tickets, its controls, and streams of tickets."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from raylot.config.naming import NamingOptions
+from raylot.config.options import Integers, OneOf, Options, option
+from raylot.config.training_options import TrainingOptions
+from raylot.foundation import registry
+
+Sparsity = Annotated[float, Field(ge=0, lt=1)]
+
+
+class PruningOptions(NamingOptions):
+    """How a ticket is searched (iterative magnitude pruning)."""
+
+    scope: Literal["layer", "global"] = option(
+        "layer", "rank weights within each layer, or over all layers", role="search"
+    )
+    masked: Literal["zero", "freeze"] = option(
+        "zero",
+        "pruned weights are 0 for good, or stay at the value to which they are rewound",
+        role="search",
+    )
+    criterion: Annotated[str, OneOf("criterion")] = option(
+        "magnitude", "what a weight's survival is ranked by: |w| after training, its increase, the "
+        "distance |w - w0| it moved, or chance (Zhou et al. 2019)", off="magnitude", role="search",
+    )  # fmt: skip
+    rewind_steps: int = option(
+        0, "training steps after the snapshot to whose state weights are rewound; 0: the snapshot",
+        ge=0, le=1_000_000_000, off=0, role="search",
+    )  # fmt: skip
+    output_rate: float = option(
+        1.0, "rate at which the output layer is pruned per round, as a share of the others' rate "
+        "(with scope layer)", ge=0, le=1, off=1.0, role="search",
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _output_rate_needs_layers(self) -> Self:
+        if self.output_rate != 1 and self.scope != "layer":
+            raise ValueError(f"output_rate={self.output_rate:g}: must be 1 unless scope is layer")
+        return self
+
+
+class TicketOptions(PruningOptions, title="tickets"):
+    """How many tickets and controls are searched per snapshot and sparsity."""
+
+    tickets: int = option(
+        4, "tickets per snapshot and sparsity; they differ in data order", common=True,
+        ge=1, le=1000, role="extent",
+    )  # fmt: skip
+    untrained_masks: int = option(
+        1, "masks of the snapshot's own largest magnitudes at a ticket's layer densities, chosen "
+        "without training, as control", ge=0, le=1000, role="extent",
+    )  # fmt: skip
+    random_masks: int | None = option(
+        None, "random masks of the same layer densities, as control; none given: as many as "
+        "tickets", ge=0, le=1000, role="extent",
+    )  # fmt: skip
+    random_density: float | None = option(
+        None, "random masks keep each weight independently with this probability instead",
+        accepts="a number in (0, 1], or none for the tickets' layer densities",
+        gt=0, le=1, off=None, role="search",
+    )  # fmt: skip
+    rewired_masks: int = option(
+        0, "random masks in which each unit keeps its ticket's number of incoming and outgoing "
+        "weights, as control", ge=0, le=1000, role="extent",
+    )  # fmt: skip
+    reinit_tickets: int = option(
+        0, "tickets trained from a fresh initialisation, as control", ge=0, le=1000, off=0,
+        role="extent",
+    )  # fmt: skip
+    tolerance: float = option(
+        0.01, "a ticket wins if its test accuracy is at most this much (as a fraction of 1), or "
+        "one standard error, below the dense network's, and clearly above that of random masks of "
+        "its layer densities, of which at least 3 are needed", ge=0, le=1, role="verdict",
+    )  # fmt: skip
+
+
+class TicketSearchOptions(TicketOptions, TrainingOptions):
+    """The whole search for the tickets of one snapshot at one sparsity."""
+
+    sparsity: Sparsity = option(
+        0.8, "target fraction of the weights removed", compared=True, role="search"
+    )
+    rounds: int | None = option(
+        None, "pruning rounds; none given: 20% of the survivors per round", compared=True,
+        ge=1, le=1000, role="search",
+    )  # fmt: skip
+
+    @field_validator("rounds")
+    @classmethod
+    def _customary_rounds(cls, value: int | None, info: Any) -> int | None:
+        if value is None and "sparsity" in info.data:
+            return customary_rounds(info.data["sparsity"])
+        return value
+
+    @field_validator("random_masks")
+    @classmethod
+    def _as_many_as_tickets(cls, value: int | None, info: Any) -> int | None:
+        return info.data.get("tickets") if value is None else value
+
+    @model_validator(mode="after")
+    def _engine_measures_gradients(self) -> Self:
+        """Refuses the engine that lacks what a plugin's criterion needs."""
+        if self.engine == "fast":
+            added = registry.find("criterion", self.criterion)
+            if added is not None and added.gradients:
+                raise ValueError(
+                    "engine=fast: must be auto, generic or stacked with criterion "
+                    f"{self.criterion}, which needs mean gradients"
+                )
+        return self
+
+    @property
+    def round_count(self) -> int:
+        assert self.rounds is not None, "filled in when the options were validated"
+        return self.rounds
+
+    @property
+    def random_mask_count(self) -> int:
+        assert self.random_masks is not None, "filled in when the options were validated"
+        return self.random_masks
+
+    @property
+    def control_count(self) -> int:
+        """Networks trained as controls, beside the dense ones."""
+        others = self.untrained_masks + self.rewired_masks + self.reinit_tickets
+        return self.random_mask_count + others
+
+    @property
+    def trainings(self) -> int:
+        """Networks trained: each ticket densely and after each round, and the controls."""
+        return self.tickets * (self.round_count + 1) + self.control_count
+
+
+class TicketSnapshotOptions(Options):
+    """When the plasticity of ticket streams is measured."""
+
+    ticket_snapshots: Annotated[tuple[int, ...] | None, Integers] = option(
+        None, "new tasks, counted from 0, before which the plasticity of subnetworks is measured; "
+        "none given: before the first, the 10th, the 100th ...",
+        accepts="numbers of new tasks from 0 to ticket_tasks - 1, each once, as 0,9,99 or 0-90:10, "
+        "or none", role="extent",
+    )  # fmt: skip
+
+    @field_validator("ticket_snapshots")
+    @classmethod
+    def _each_snapshot_once(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is None:
+            return None
+        if not value or len(set(value)) < len(value) or min(value) < 0:
+            raise ValueError("none, one given twice, or a negative one")
+        return tuple(sorted(value))
+
+    @model_validator(mode="after")
+    def _ticket_streams_are_long_enough(self) -> Self:
+        last, tasks = max(self.ticket_snapshots or (0,)), getattr(self, "ticket_tasks", 0)
+        if self.ticket_snapshots and last >= tasks:
+            raise ValueError(f"ticket_snapshots={last}: must be less than ticket_tasks={tasks}")
+        return self
+
+
+def customary_rounds(sparsity: float) -> int:
+    """Rounds that remove about 20% of the survivors each (Frankle & Carbin 2019); at least 1."""
+    return max(1, round(math.log(1 - sparsity) / math.log(0.8)))
