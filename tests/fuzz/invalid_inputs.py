@@ -555,8 +555,12 @@ def _in_file(name: str) -> str:
     return f"--config={{file}}: {name}="
 
 
+#: The options of a command line; those of plugins have names of their own.
+_TYPED = {n: field for n, field in Study.model_fields.items() if n != "plugin_options"}
+
+
 def _wrong_values(draw: random.Random) -> Iterator[Invalid]:
-    for name, option in Study.model_fields.items():
+    for name, option in _TYPED.items():
         for text in wrong_texts(name, option, draw):
             arguments = _as_arguments(name, text, draw)
             yield Invalid("wrong value", _among(arguments, draw), begins=(_typed(name),))
@@ -569,8 +573,8 @@ def _among(arguments: tuple[str, ...], draw: random.Random) -> tuple[str, ...]:
 
 
 def _wrong_options(draw: random.Random) -> Iterator[Invalid]:
-    known = {*Study.model_fields, *_FLAGS}
-    for name in (*Study.model_fields, *_FLAGS):
+    known = {*_TYPED, *_FLAGS}
+    for name in (*_TYPED, *_FLAGS):
         wrong = {_misspelt(name, draw) for _ in range(2)} | {name.upper(), f"no_{name}"}
         for misspelt in sorted(wrong - known):
             dashed = "--" + misspelt.replace("_", "-")
@@ -583,9 +587,9 @@ def _wrong_options(draw: random.Random) -> Iterator[Invalid]:
 
 
 def _missing_values(draw: random.Random) -> Iterator[Invalid]:
-    names = [*Study.model_fields, "preset", "config", "plugin"]
+    names = [*_TYPED, "preset", "config", "plugin"]
     for name in names:
-        if name in Study.model_fields and accepted_by(Study.model_fields[name]).is_bool:
+        if name in _TYPED and accepted_by(_TYPED[name]).is_bool:
             continue
         for after in ((), ("--dry-run",)):
             arguments = (f"--{name.replace('_', '-')}", *after)
