@@ -208,6 +208,12 @@ def role_of(field: FieldInfo) -> Role:
     return role
 
 
+def off_value(field: FieldInfo) -> Any:
+    """Returns the value at which an option is off, see `option`; None if it has none."""
+    off = _extra(field).get("off")
+    return None if off is PydanticUndefined else off
+
+
 def is_parameter(field: FieldInfo) -> bool:
     """Whether an option was declared with those that use it, see `option`."""
     return bool(_extra(field).get("used_by") or _extra(field).get("unused_by"))
