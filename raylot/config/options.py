@@ -202,6 +202,12 @@ def role_of(field: FieldInfo) -> Role:
     return role
 
 
+def off_value(field: FieldInfo) -> Any:
+    """Returns the value at which an option is off, see `option`; None if it has none."""
+    off = _extra(field).get("off")
+    return None if off is PydanticUndefined else off
+
+
 def takes_several(field: FieldInfo) -> bool:
     """Whether an option takes several values, as ``--sparsities 0.8 0.9``."""
     kinds = {get_origin(part) for part in (field.annotation, *get_args(field.annotation))}

@@ -20,7 +20,7 @@ from raylot.config import (
     Study,
     TicketsRun,
 )
-from raylot.config.options import role_of
+from raylot.config.options import off_value, role_of
 from raylot.config.parameters import unused_parameters
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import UNTRAINED, WHOLE_NETWORK
@@ -134,8 +134,11 @@ def _original_options(study: Study, sparsity: float) -> dict[str, Any]:
 
 
 def _given(row: Mapping[Any, Any], name: str) -> Any:
-    """A run's option, None where the table has null."""
-    return None if pd.isna(row[name]) else row[name]
+    """A run's option; where the table has null, the value at which it is off, if there is one.
+
+    Runs from before an option existed have null there.
+    """
+    return off_value(TicketsRun.model_fields[name]) if pd.isna(row[name]) else row[name]
 
 
 def _unfinished_streams(tasks: pd.DataFrame, runs: pd.DataFrame, study: Study) -> set[str]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from raylot import results
 from raylot.analysis import command, reproduction
 from raylot.analysis.statistics.spread import neighbours_interval, prediction_interval
 from raylot.analysis.tables.original import original_rows
@@ -250,6 +251,23 @@ def test_where_and_what_is_measured_makes_no_difference(tmp_path: Path) -> None:
     write_stream(tmp_path, lambda task: 0.952, engine="generic", device="cpu", probe_size=100)
     assert found(tmp_path)[ACCURACY, 0]["seeds"] == 1
     assert "Not used" not in " ".join(original_rows(Storage(tmp_path)).notes)
+
+
+def test_runs_from_before_an_option_existed_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = {"schedule", "warmup", "augment", "label_smoothing", "clip_norm", "precision"}
+    values = results.option_values
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            results, "option_values",
+            lambda run: {n: value for n, value in values(run).items() if n not in later},
+        )  # fmt: skip
+        write_stream(tmp_path, lambda task: 0.952)
+    assert results.read(tmp_path, "runs")["schedule"].isna().all()
+    assert found(tmp_path)[ACCURACY, 0]["seeds"] == 1
+    write_stream(tmp_path, lambda task: 0.952, label_smoothing=0.1)
+    assert "label_smoothing=0.1" in " ".join(original_rows(Storage(tmp_path)).notes)
 
 
 def test_less_counts_and_is_named(tmp_path: Path) -> None:
