@@ -81,7 +81,9 @@ def test_no_more_than_the_most_seeds_are_used(tmp_path: Path) -> None:
     assert path == [(1, 5), (1, 5, 6, 7, 8), (1, 5, 6, 7, 8, 9)]
     assert "is not known yet; 3 more follow." in said[0]
     assert said[1].endswith("; 1 more follow.")
-    assert said[2].startswith("6 seeds (the most allowed, not at most 0.01 wide): the widest 95%")
+    assert said[2].startswith(
+        "6 seeds (the most allowed; not every 95% interval is at most 0.01 wide): the widest 95%"
+    )
 
 
 def test_nothing_is_added_unless_it_is_asked_for(tmp_path: Path) -> None:
