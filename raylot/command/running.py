@@ -21,7 +21,8 @@ from raylot.foundation.text import safe
 from raylot.storage import Storage
 from raylot.sweep import Space
 from raylot.sweep.interrupt_guard import INTERRUPTED_STATUS
-from raylot.sweep.outcome import CONTINUE
+from raylot.sweep.outcome import CONTINUE, Outcome
+from raylot.sweep.seeds import add_seeds, may_grow
 from raylot.sweep.space import spaces_of
 from raylot.sweep.sweep import Sweep
 
@@ -79,16 +80,30 @@ def _run(
             if command.dry_run:
                 remarks = [] if sweep.study.download else sweep.check_inputs()
                 plan = sweep.plan()  # refuses a storage that an older raylot has written
+                growth = may_grow(sweep, spaces)
                 _tell(remarks)
                 print(plan, flush=True)
                 print(sweep.prediction())
+                _tell(growth)
                 return 0
+            growth = may_grow(sweep, spaces)
             outcome = sweep.finished(retry_failed=command.retry_failed)
         if outcome is None:
-            _tell(sweep.check())
+            _tell([*sweep.check(), *growth])
         storage_was_there = True
         kept = shlex.join(_without_on_end(typed))
-        outcome = outcome or sweep.run(retry_failed=command.retry_failed, command=kept)
+
+        def compute(sweep: Sweep) -> Outcome:
+            return sweep.run(retry_failed=command.retry_failed, command=kept)
+
+        outcome = add_seeds(
+            sweep,
+            outcome or compute(sweep),
+            spaces,
+            lambda more: more.finished(retry_failed=command.retry_failed) or compute(more),
+            lambda line: _tell([line]),
+            kept,
+        )
         print(outcome.summary(), flush=True)
         if outcome.interrupted:
             return INTERRUPTED_STATUS

@@ -51,9 +51,13 @@ from raylot.config.ticket_runs import Subnetwork, TicketMeasurementRun, TicketsR
 from raylot.config.training_options import TrainingOptions
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
+from raylot.foundation.names import FEWEST_SEEDS_TO_STOP
+
+#: The largest seed.
+_LAST_SEED = 2**63 - 1
 
 _List = BeforeValidator(parse_list)
-_Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+_Seed = Annotated[int, Field(ge=0, le=_LAST_SEED)]
 _Rounds = Annotated[int, Field(ge=1, le=1000)]
 
 #: Points of a search that are checked when a study is made; planning the runs checks the others.
@@ -66,6 +70,20 @@ class SearchOptions(NamingOptions, title="what is varied"):
     seeds: Annotated[tuple[_Seed, ...], Integers, Field(min_length=1)] = option(
         "0-4", "seeds, each a replicate", common=True,
         accepts="whole numbers from 0, each once, as 0-9 or 0,3,5", role="training",
+    )  # fmt: skip
+    until_width: float | None = option(
+        None, "add seeds, those after the largest given, until every 95% interval of the primary "
+        "pair is at most so wide (upper minus lower bound, in units of accuracy): of the change of "
+        "the probe gap and of tickets minus random masks along each stream, at each sparsity; none "
+        "given: the seeds stay as they are", gt=0, le=1, role="extent",
+    )  # fmt: skip
+    max_seeds: int | None = option(
+        None, "seeds at which until_width stops adding, those given included; none given: four "
+        "times those given, and 20 at least", ge=FEWEST_SEEDS_TO_STOP, le=100_000, role="extent",
+    )  # fmt: skip
+    seeds_per_step: int = option(
+        2, "seeds that until_width adds at once, before it looks at the intervals again", ge=1,
+        le=100_000, role="extent",
     )  # fmt: skip
     shifts: Annotated[tuple[str, ...], _List, OneOf("shift"), Field(min_length=1)] = option(
         ("permuted_pixels", "stationary"), "shift types to compare", common=True, role="training"
@@ -377,6 +395,47 @@ class Study(
                 accepted = ", ".join(map(str, known))
                 raise ValueError(f"{name}={min(unknown)}: must be one of {accepted}")
         return self
+
+    @model_validator(mode="after")
+    def _seeds_can_be_added(self) -> Self:
+        if self.until_width is None:
+            if self.max_seeds is not None:
+                raise OptionError(
+                    f"max_seeds={self.max_seeds}: must go with until_width, as until_width=0.05"
+                )
+            return self
+        given = len(self.seeds)
+        if self.most_seeds < given:
+            raise OptionError(
+                f"max_seeds={self.max_seeds}: must be at least {given}, the number of seeds given"
+            )
+        if max(self.seeds) + self.most_seeds - given > _LAST_SEED:
+            raise OptionError(
+                f"seeds={max(self.seeds)}: must leave room for more seeds with until_width, up to "
+                f"{_LAST_SEED}"
+            )
+        masks = self.tickets if self.random_masks is None else self.random_masks
+        for is_measured, needed in (
+            (self.probe_tasks > 0, "probe_tasks of 1 or more, on which plasticity is measured"),
+            (masks > 0, "random_masks of 1 or more, beside which tickets are measured"),
+            (self.random_density is None, "random_density=none, as chance is measured at each "
+             "sparsity"),
+            (len(self.snapshots) > 1, "two snapshots or more, as it looks at changes"),
+        ):  # fmt: skip
+            if not is_measured:
+                raise OptionError(f"until_width={self.until_width:g}: must go with {needed}")
+        return self
+
+    @property
+    def most_seeds(self) -> int:
+        """Seeds at which `until_width` stops adding."""
+        return max(20, 4 * len(self.seeds)) if self.max_seeds is None else self.max_seeds
+
+    def with_seeds(self, number: int) -> Self:
+        """The same study with so many seeds: those that it has, and those after its largest."""
+        first = max(self.seeds) + 1
+        more = range(first, first + number - len(self.seeds))
+        return self.model_copy(update={"seeds": (*self.seeds, *more)})
 
     @property
     def streamed_sparsities(self) -> tuple[float, ...]:

@@ -20,6 +20,9 @@ SHUFFLED = "shuffled"
 #: A figure from fewer seeds than this comes with a warning.
 ENOUGH_SEEDS = 3
 
+#: Intervals over fewer seeds than this never stop the adding of seeds: they are narrow by luck.
+FEWEST_SEEDS_TO_STOP = 5
+
 #: With fewer random masks as dense as the tickets, it is not judged which tickets win.
 FEWEST_RANDOM_MASKS = 3
 

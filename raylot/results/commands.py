@@ -24,23 +24,26 @@ class Command:
         line: the command line.
         raylot, python: the versions.
         first: when the user first gave it, as ISO 8601 in UTC.
+        adds_seeds: whether it added seeds until intervals were narrow, see `raylot.sweep.seeds`.
     """
 
     line: str
     raylot: str
     python: str
     first: str
+    adds_seeds: bool = False
 
     @property
     def path(self) -> str:
-        text = "\n".join([self.line, self.raylot, self.python])
+        adds = ["adds seeds"] * self.adds_seeds  # a configuration file decides that
+        text = "\n".join([self.line, self.raylot, self.python, *adds])
         return f"{_FOLDER}/{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
 
 
-def record(storage: Storage, line: str) -> None:
+def record(storage: Storage, line: str, *, adds_seeds: bool = False) -> None:
     """Notes a command; notes it only once, however often it is repeated with the same versions."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    command = Command(safe(line), VERSION, platform.python_version(), now)
+    command = Command(safe(line), VERSION, platform.python_version(), now, adds_seeds)
     if not storage.exists(command.path):
         storage.write(command.path, json.dumps(asdict(command)).encode())
 

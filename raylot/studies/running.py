@@ -14,6 +14,8 @@ from raylot.foundation.text import one_line, safe
 from raylot.storage import Storage
 from raylot.studies.results import Results
 from raylot.sweep import Space, study_spaces
+from raylot.sweep.outcome import Outcome
+from raylot.sweep.seeds import add_seeds, may_grow
 from raylot.sweep.space import spaces_of
 from raylot.sweep.sweep import Sweep
 
@@ -53,19 +55,30 @@ def run(
     opened = Storage(place, study.storage_patience)
     sweep = Sweep(study, opened, *spaces_of(study, spaces))
     try:
+        growth = may_grow(sweep, spaces)
         outcome = sweep.finished(retry_failed=retry_failed)
-        remarks = [] if outcome else sweep.check()
+        remarks = [] if outcome else [*sweep.check(), *growth]
     except (OSError, pa.ArrowException) as error:
         raise opened.unusable(error) from None
     for remark in remarks:
         print(safe(remark))
-    if outcome is None:
+    again = ", retry_failed=True" * retry_failed
+    call = f"raylot.run({study!r}, {str(place)!r}{again})"
+
+    def compute(sweep: Sweep) -> Outcome:
         from raylot.sweep.cluster import room_given_back  # imports Ray, which takes seconds
 
-        again = ", retry_failed=True" * retry_failed
-        call = f"raylot.run({study!r}, {str(place)!r}{again})"
         with room_given_back():
-            outcome = sweep.run(retry_failed=retry_failed, command=call, may_end_process=False)
+            return sweep.run(retry_failed=retry_failed, command=call, may_end_process=False)
+
+    outcome = add_seeds(
+        sweep,
+        outcome or compute(sweep),
+        spaces,
+        lambda more: more.finished(retry_failed=retry_failed) or compute(more),
+        lambda line: print(safe(line)),
+        call,
+    )
     if outcome.interrupted:
         raise KeyboardInterrupt("what was saved is kept; the same call continues")
     if outcome.failures or outcome.missing:

@@ -282,7 +282,8 @@ class Sweep:
                 lease = Lease(Storage.again(self.storage.root), progress.note, guard.lost_storage)
                 with lease, progress:
                     if command:
-                        record(self.storage, command)
+                        adds_seeds = self.study.until_width is not None
+                        record(self.storage, command, adds_seeds=adds_seeds)
                     record_environment(self.storage)
                     ended, lost = self._execute(retry_failed, lease, progress, guard)
                 is_interrupted = guard.is_interrupted

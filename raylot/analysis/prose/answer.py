@@ -70,7 +70,7 @@ def caveats(findings: Findings) -> list[str]:
 
 
 def _few_seeds(findings: Findings) -> str:
-    seeds, tests = findings.seeds, len(findings.searches) * findings.settings
+    seeds, tests = findings.seeds, len(findings.searches) * findings.corrections
     if seeds < ENOUGH_SEEDS:
         return (
             f"{counted(seeds, 'seed')} cannot tell a finding from chance: at least {ENOUGH_SEEDS} "

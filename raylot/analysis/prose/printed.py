@@ -11,13 +11,19 @@ from rich.console import Console
 from rich.table import Table
 
 from raylot.analysis.output import plain_table
-from raylot.analysis.primary import Findings
+from raylot.analysis.primary import COUNTS_OF_P, Findings
 from raylot.analysis.prose.answer import headings, lines
 from raylot.analysis.statistics.coefficients import STATISTICS
 from raylot.analysis.statistics.intervals import CENTERS, MANY_SEEDS, Center
 from raylot.analysis.tables.measures import ALL_SHIFTS, measure
 from raylot.analysis.tables.observations import Setting, groups, search_labels
 from raylot.analysis.words import correlation, counted, p_value, without_zeros
+
+#: What is said of the intervals where seeds were added until they were narrow.
+_ON_ADDED_SEEDS = (
+    f". Seeds were added until intervals were narrow: each p counts {COUNTS_OF_P} times, and "
+    "intervals are as much wider as that takes (docs/method.md)"
+)
 
 #: Width of a column of the primary pair's table.
 _COLUMN = 16
@@ -47,6 +53,7 @@ def print_setting(
             "correlation left after removing stream and task effects, with jackknife interval over "
             "seeds; its p permutes seeds, and is corrected for all shifts and sparsities (Holm)"
             + (f" and {found.settings} settings (Bonferroni)" if found.settings > 1 else "")
+            + (_ON_ADDED_SEEDS if found.adds_seeds else "")
             + "\n"
         )
         console.print(_primary(found))

@@ -40,6 +40,7 @@ from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
 from raylot.results import SCHEMAS
+from raylot.results.commands import commands
 from raylot.storage import Storage
 
 #: Which task's performance a snapshot is paired with: the one that it is about to train on, or
@@ -80,6 +81,7 @@ class Observations:
         tickets: the ticket measures that have a value somewhere; if none has, all of them.
         options: protocol -> the options in which protocols may differ.
         runs: the streams, probe tasks and ticket searches that have ended: a row each.
+        adds_seeds: whether a command has added seeds until intervals were narrow.
     """
 
     frame: pd.DataFrame
@@ -87,6 +89,7 @@ class Observations:
     tickets: list[str]
     options: dict[str, dict[str, str]]
     runs: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_ENDED))
+    adds_seeds: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ class Setting:
             differ in their intervention only.
         together: how many settings the storage has, this one among them.
         own: the options in which the storage's protocols differ -> this one's values, as text.
+        adds_seeds: whether a command has added seeds until intervals were narrow.
     """
 
     frame: pd.DataFrame
@@ -112,6 +116,7 @@ class Setting:
     suffix_of_interventions: str
     together: int = 1
     own: Mapping[str, str] = field(default_factory=dict)
+    adds_seeds: bool = False
 
     @property
     def intervention(self) -> str:
@@ -172,6 +177,7 @@ def observe(
             runs[runs["kind"].isin([StreamRun.kind, ProbeRun.kind, TicketsRun.kind])],
             runs if begun is None else begun,
         )[_ENDED],
+        adds_seeds=any(command.adds_seeds for command in commands(storage)),
     )
 
 
@@ -289,7 +295,8 @@ def settings(observations: Observations) -> list[Setting]:
         whole = f"{suffix}{of_intervention}"
         runs = _behind(part, observations.runs)
         title = ", ".join([title, *named])
-        found.append(Setting(part, runs, title, whole, suffix, len(parts), own))
+        together, adds_seeds = len(parts), observations.adds_seeds
+        found.append(Setting(part, runs, title, whole, suffix, together, own, adds_seeds))
     return found
 
 

@@ -16,7 +16,9 @@ import pyarrow as pa
 from raylot import results
 from raylot.analysis import primary
 from raylot.analysis.prose.headline import headline
-from raylot.analysis.tables.observations import observe, settings
+from raylot.analysis.statistics.intervals import Mean
+from raylot.analysis.tables.observations import Setting, observe, settings
+from raylot.analysis.widths import widest_of
 from raylot.config import Study
 from raylot.results import files
 from raylot.storage import Storage
@@ -30,6 +32,8 @@ _FRESH = 0.7
 
 #: What is counted besides claims.
 LINK_COVERED = "link's interval covers"
+LOST_COVERED, FEWER_COVERED = "plasticity's interval covers", "tickets' interval covers"
+NARROW, USED = "intervals are narrow", "seeds"
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class World:
             snapshot: an accuracy of 0.5 below a fresh network's.
         diverges: a shifting stream diverges where its noise in plasticity goes beyond so many
             standard deviations, and leaves no later snapshots; None: none does.
+        control_noise: noise in the control, as a share of that under the shift.
     """
 
     seeds: int = 5
@@ -65,6 +70,28 @@ class World:
     walks: bool = False
     collapses: int = 0
     diverges: float | None = None
+    control_noise: float = 1.0
+
+    def change(self) -> tuple[float, float]:
+        """Returns the true changes under the shift of both measures, as the tables have them."""
+        along = self.shape(np.linspace(0, 1, self.snapshots))
+        come = float(along[1:].mean() - along[0])
+        return self.lost * come, self.worse * come / 3
+
+
+@dataclass(frozen=True)
+class Adding:
+    """A rule that adds seeds until intervals are narrow; a world's seeds are the most it may have.
+
+    Attributes:
+        width: that intervals may have.
+        first: seeds before any is added.
+        step: seeds added at once.
+    """
+
+    width: float
+    first: int = 5
+    step: int = 2
 
 
 def bent(position: Array) -> Array:
@@ -80,6 +107,8 @@ def _streams(world: World, draw: np.random.Generator, shift: str) -> tuple[Array
     other = world.link * one + np.sqrt(1 - world.link**2) * other
     if world.walks:
         one, other = (noise.cumsum(axis=1) / 2 for noise in (one, other))
+    if shift == CONTROL:
+        one, other = world.control_noise * one, world.control_noise * other
     of_seed = draw.normal(size=(2, world.seeds, 1))
     along = world.shape(np.linspace(0, 1, world.snapshots))
     share_lost, share_worse = (
@@ -153,17 +182,24 @@ def _add(
         rows["snapshots"].append({**place, **search})
 
 
-def claims(root: Path, world: World, studies: int, seed: int) -> Counter[str]:
+def claims(
+    root: Path, world: World, studies: int, seed: int, adding: Adding | None = None
+) -> Counter[str]:
     """Analyses simulated studies, and counts in how many of them each claim is made.
 
-    The claims are the verdicts, some of which a sentence leaves unsaid, and `LINK_COVERED`: that
-    the link's interval holds the true correlation.
+    The claims are the verdicts, some of which a sentence leaves unsaid, and whether intervals hold
+    what is true. With a rule that adds seeds, also whether it found intervals `NARROW`, and how
+    many seeds it `USED` in all.
     """
     write(root, world, studies, seed)
     counted: Counter[str] = Counter()
     parts = settings(observe(Storage(root)))
     assert len(parts) == studies
     for part in parts:
+        if adding:
+            part, is_narrow = _with_enough_seeds(part, world, adding)
+            counted[NARROW] += is_narrow
+            counted[USED] += part.frame["seed"].nunique()
         found = primary.find(replace(part, together=1))
         [search] = found.searches
         said = search.verdicts
@@ -176,6 +212,31 @@ def claims(root: Path, world: World, studies: int, seed: int) -> Counter[str]:
         )  # fmt: skip
         if search.link.low is not None and search.link.high is not None:
             counted[LINK_COVERED] += search.link.low <= world.link <= search.link.high
+        lost, worse = world.change()
+        counted[LOST_COVERED] += _holds(search.plasticity, lost)
+        counted[FEWER_COVERED] += _holds(search.tickets, worse)
         is_said = "more of the one loss goes with more of the other" in headline(found)
         assert is_said == (said.link == "linked" and said.plasticity == "worse")
     return counted
+
+
+def _with_enough_seeds(part: Setting, world: World, adding: Adding) -> tuple[Setting, bool]:
+    """Returns a study with the seeds at which the rule stops, the first ones of its world, and
+    whether its intervals are narrow then."""
+    for number in (*range(adding.first, world.seeds, adding.step), world.seeds):
+        own = _first_seeds(part, number)
+        is_narrow = widest_of([own]).width <= adding.width
+        if is_narrow:
+            break
+    return own, is_narrow
+
+
+def _first_seeds(part: Setting, number: int) -> Setting:
+    frame, runs = (rows[rows["seed"] < number] for rows in (part.frame, part.runs))
+    return replace(part, frame=frame, runs=runs, adds_seeds=True)
+
+
+def _holds(mean: Mean | None, truth: float) -> bool:
+    if mean is None or mean.low is None or mean.high is None:
+        return False
+    return mean.low <= truth <= mean.high

@@ -6,42 +6,32 @@ each; run the slow one with ``pytest -m slow -s`` to see the table.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from tests.unit.analysis.simulated_rows import (
+    CONTROL_LOST,
+    FEWER,
+    GREW,
+    KEPT,
+    LESS,
+    LINKED,
+    LOST,
+    MORE,
+    MORE_TICKETS,
+    NO_DIFFERENCE,
+    NO_LINK,
+    OPPOSITE,
+    SAME,
+    Row,
+    count,
+    too_many,
+)
 from tests.unit.analysis.simulation import LINK_COVERED, World, bent, claims
-
-LINKED, OPPOSITE = "link linked", "link opposite"
-LOST, GREW = "plasticity gets worse", "plasticity gets better"
-FEWER, MORE_TICKETS = "tickets get worse", "tickets get better"
-MORE, LESS, SAME = "tickets more", "tickets less", "tickets equivalent"
-KEPT, CONTROL_LOST = "control kept", "control lost"
-
-NO_LINK = (LINKED, OPPOSITE)
-NO_DIFFERENCE = (MORE, LESS)
-
-
-@dataclass(frozen=True)
-class Row:
-    """A kind of study.
-
-    Attributes:
-        name: of it.
-        world: what is true there.
-        false: alternatives that are tested together; none of each is true.
-        power: claims that are true.
-    """
-
-    name: str
-    world: World
-    false: tuple[tuple[str, ...], ...]
-    power: tuple[str, ...] = ()
 
 
 def _rows() -> Iterator[Row]:
@@ -89,15 +79,6 @@ def _rows() -> Iterator[Row]:
 ROWS = list(_rows())
 
 
-def _too_many(studies: int, level: float = 1e-4) -> int:
-    """What a count of claims that are made 5% of the time exceeds with this probability."""
-    return int(stats.binom.isf(level, studies, 0.05))
-
-
-def _count(found: Counter[str], alternatives: tuple[str, ...]) -> int:
-    return sum(found[claim] for claim in alternatives)
-
-
 QUICK = ("bent trend, no link, 7 snapshots, 5 seeds", "control falls 80%, 5 seeds",
          "link of 0.7, 10 seeds", "streams diverge, control the same, 5 seeds")  # fmt: skip
 
@@ -106,7 +87,7 @@ QUICK = ("bent trend, no link, 7 snapshots, 5 seeds", "control falls 80%, 5 seed
 def test_a_few_studies(tmp_path: Path, row: Row) -> None:
     found = claims(tmp_path, row.world, 40, seed=1)
     for alternatives in row.false:
-        assert _count(found, alternatives) <= _too_many(40), alternatives
+        assert count(found, alternatives) <= too_many(40), alternatives
     for claim in row.power:
         assert found[claim] > 20, claim
 
@@ -121,15 +102,15 @@ def test_a_thousand_studies_of_each_kind(tmp_path: Path) -> None:
     for number, row in enumerate(ROWS):
         found = claims(tmp_path / str(number), row.world, studies, seed=number)
         share = {
-            " or ".join(alternatives): _count(found, alternatives) for alternatives in row.false
+            " or ".join(alternatives): count(found, alternatives) for alternatives in row.false
         }
         too_often += [
-            f"{row.name}: {name} {100 * count / studies:.1f}%"
-            for name, count in share.items()
-            if count > _too_many(studies)
+            f"{row.name}: {name} {100 * claimed / studies:.1f}%"
+            for name, claimed in share.items()
+            if claimed > too_many(studies)
         ]
         false, true = (
-            ", ".join(f"{name} {100 * count / studies:.1f}" for name, count in counts.items())
+            ", ".join(f"{name} {100 * made / studies:.1f}" for name, made in counts.items())
             for counts in (share, {claim: found[claim] for claim in row.power})
         )
         covered = f"{100 * found[LINK_COVERED] / studies:.1f}"
@@ -139,4 +120,4 @@ def test_a_thousand_studies_of_each_kind(tmp_path: Path) -> None:
 
 def test_rows_that_are_run_quickly_exist() -> None:
     assert set(QUICK) <= {row.name for row in ROWS}
-    assert np.isclose(stats.binom.sf(_too_many(1000), 1000, 0.05), 1e-4, atol=1e-4)
+    assert np.isclose(stats.binom.sf(too_many(1000), 1000, 0.05), 1e-4, atol=1e-4)

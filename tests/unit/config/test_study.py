@@ -359,3 +359,64 @@ def test_sparsities_whose_tickets_go_on_learning(
 ) -> None:
     study = Study.checked(sparsities="0.5,0.9,0.8", stream_sparsities=wanted)
     assert study.streamed_sparsities == streamed
+
+
+# ------------------------------------------------------------------ seeds that are added
+
+
+def test_seeds_are_added_after_the_largest() -> None:
+    study = Study.checked(seeds="3,0,7", until_width=0.1)
+    assert study.with_seeds(5).seeds == (3, 0, 7, 8, 9)
+    assert study.with_seeds(4).with_seeds(5) == study.with_seeds(5)
+    runs = [one.stream_run(seed=7, shift="stationary") for one in (study, study.with_seeds(5))]
+    assert runs[0].run_id == runs[1].run_id
+
+
+@pytest.mark.parametrize(("seeds", "most"), [("0", 20), ("0-4", 20), ("0-9", 40)])
+def test_four_times_the_seeds_are_the_most_unless_given(seeds: str, most: int) -> None:
+    assert Study.checked(seeds=seeds, until_width=0.1).most_seeds == most
+    assert Study.checked(seeds=seeds, until_width=0.1, max_seeds=10).most_seeds == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"until_width": 0}, "until_width=0: must be a number in (0, 1], or none"),
+        ({"until_width": -0.1}, "until_width=-0.1: must be a number in (0, 1], or none"),
+        ({"max_seeds": 9}, "max_seeds=9: must go with until_width, as until_width=0.05"),
+        (
+            {"until_width": 0.1, "max_seeds": 4, "seeds": "0-2"},
+            "max_seeds=4: must be a whole number in [5, 100000], or none",
+        ),
+        (
+            {"until_width": 0.1, "max_seeds": 6, "seeds": "0-6"},
+            "max_seeds=6: must be at least 7, the number of seeds given",
+        ),
+        (
+            {"until_width": 0.1, "probe_tasks": 0},
+            "until_width=0.1: must go with probe_tasks of 1 or more, on which plasticity is "
+            "measured",
+        ),
+        (
+            {"until_width": 0.1, "random_masks": 0},
+            "until_width=0.1: must go with random_masks of 1 or more, beside which tickets are "
+            "measured",
+        ),
+        (
+            {"until_width": 0.1, "random_density": 0.05},
+            "until_width=0.1: must go with random_density=none, as chance is measured at each "
+            "sparsity",
+        ),
+        (
+            {"until_width": 0.1, "snapshots": "10"},
+            "until_width=0.1: must go with two snapshots or more, as it looks at changes",
+        ),
+        (
+            {"until_width": 0.1, "seeds": 2**63 - 10},
+            f"seeds={2**63 - 10}: must leave room for more seeds with until_width, up to "
+            f"{2**63 - 1}",
+        ),
+    ],
+)
+def test_seeds_that_cannot_be_added_are_refused(options: dict[str, Any], told: str) -> None:
+    assert refusal(lambda: Study.checked(**options)) == told
