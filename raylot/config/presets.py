@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from raylot.config.concepts import parameters_used
+from raylot.config.concepts import parameters, parameters_used
 from raylot.config.options import parse_rounds
-from raylot.config.search_axes import options_of, parse_search
+from raylot.config.search_axes import INTERVENTION, options_of, parse_search
 from raylot.config.study import SearchOptions
 from raylot.foundation.errors import OptionError, shown
 
@@ -57,28 +57,33 @@ PRESETS: dict[str, dict[str, Any]] = {
 def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a preset's options, overridden by those that are given.
 
-    An option that is searched has no value of the preset's. The preset's search keeps parameters
-    that are not given and that a chosen intervention uses. If fewer sparsities are given, the
-    preset's table of rounds keeps theirs alone; if fewer tickets are given, the preset has no more
-    controls that follow tickets.
+    An option that is searched has no value of the preset's. The preset's search keeps what is not
+    given, and of interventions' parameters those that a chosen one uses. If fewer sparsities are
+    given, the preset's table of rounds keeps theirs alone; if fewer tickets are given, the preset
+    has no more controls that follow tickets.
 
     Raises:
         OptionError: sparsities are given that are none, or that the preset's table of rounds lacks.
     """
     values = {**preset, **given}
+    if "search" in preset.keys() - given.keys():
+        chosen = SearchOptions.checked(interventions=values["interventions"]).interventions
+        used = {name for one in chosen for name in parameters_used("intervention", one)}
+        unused = {*parameters("intervention")} - used
+        own = parse_search(preset["search"])
+        values["search"] = {n: v for n, v in own.items() if n not in {*given} | unused} or None
     with suppress(ValueError):  # what cannot be read is refused later
-        axes = parse_search(given.get("search"))
-        searched = {n for axis in axes for n in options_of(axis)} if isinstance(axes, dict) else ()
+        axes = parse_search(values.get("search"))
+        searched = (
+            {n for axis in axes for n in options_of(axis)} if isinstance(axes, dict) else set()
+        )
+        if INTERVENTION in searched:
+            searched |= {"interventions"}
         values = {n: value for n, value in values.items() if n in given or n not in searched}
     for name in {"reinit_tickets"} & preset.keys() - given.keys():
         # Not given, or no number: that is refused later.
         with suppress(KeyError, TypeError, ValueError):
             values[name] = min(preset[name], int(values["tickets"]))
-    if "search" in preset.keys() - given.keys():
-        chosen = SearchOptions.checked(interventions=values["interventions"]).interventions
-        used = {name for one in chosen for name in parameters_used("intervention", one)}
-        doses = parse_search(preset["search"])
-        values["search"] = {n: own for n, own in doses.items() if n in used - given.keys()} or None
     table = parse_rounds(preset.get("rounds"))
     if isinstance(table, dict) and "rounds" not in given:
         wanted = SearchOptions.checked(sparsities=values["sparsities"]).sparsities
