@@ -27,6 +27,7 @@ from raylot.config.options import (
 )
 from raylot.config.parser import OneLineParser, dashed, print_error, words_of
 from raylot.config.presets import preset_with
+from raylot.config.settings_search import SettingsSearch
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.paths import read_regular
@@ -74,7 +75,7 @@ def _refuse(error: OptionError, file: str | None, in_file: Collection[str]) -> N
     if equals and name in in_file:
         print_error(OptionError(f"--config={shown(file)}: {error}"))
     else:
-        print_error(error, Study.model_fields)
+        print_error(error, SettingsSearch.model_fields)
     sys.exit(2)
 
 
@@ -84,6 +85,7 @@ def parse(
     arguments: Sequence[str] | None = None,
     defaults: Mapping[str, Any] | None = None,
     prog: str | None = None,
+    model: type[Study] = Study,
 ) -> Command:
     """Reads the command line: its options override the file's, and these the preset's.
 
@@ -93,6 +95,7 @@ def parse(
         arguments: the command line without the program; None: this process's.
         defaults: options that this study sets otherwise than the preset ``default``.
         prog: what the user types to run the study; None: the script's name.
+        model: which options there are.
 
     Raises:
         SystemExit: with status 0 after ``--help``; with 2, and one line on standard error, after
@@ -104,9 +107,9 @@ def parse(
     try:
         for word in words:
             if nothing := re.fullmatch("--([a-z0-9-]+)=--", word):  # argparse drops such a value
-                OneLineParser(Study.model_fields).error(f"argument --{nothing[1]}: expected")
+                OneLineParser(model.model_fields).error(f"argument --{nothing[1]}: expected")
         _load_plugins(words)  # first, so that --help names what they add
-        parser = _parser(description, prog, presets["default"], defaults or {}, words)
+        parser = _parser(description, prog, presets["default"], defaults or {}, words, model)
         given, unknown = parser.parse_known_args(words)
         if unknown:
             raise OptionError(_unknown_argument(unknown, [*vars(given), "help", "help_all"]))
@@ -115,7 +118,7 @@ def parse(
         of_command_line = {
             option: " ".join(value) if isinstance(value, list) else value
             for option, value in vars(given).items()
-            if option in Study.model_fields and value is not None
+            if option in model.model_fields and value is not None
         }
         in_file = frozenset(of_file.keys() - of_command_line.keys())
         for asked, reason in _COMMAND_LINE_ONLY.items():
@@ -126,7 +129,7 @@ def parse(
             raise OptionError(f"preset={shown(given.preset)}: must be one of {', '.join(presets)}")
         if given.on_end is not None and not given.on_end.strip():
             raise OptionError(f"on_end={shown(given.on_end)}: must be a shell command")
-        study = Study.checked(**preset_with(presets[given.preset], of_file | of_command_line))
+        study = model.checked(**preset_with(presets[given.preset], of_file | of_command_line))
     except OptionError as error:
         _refuse(error, file, in_file)
     storage = study.storage or f"results/{study.name or name}"
@@ -148,6 +151,7 @@ def _parser(
     defaults: Mapping[str, Any],
     own: Collection[str],
     words: Sequence[str],
+    model: type[Study],
 ) -> OneLineParser:
     """Returns what reads every option; see `parse`. Of ``own`` the short help shows all."""
     shows_all = "--help-all" in words
@@ -155,7 +159,7 @@ def _parser(
     roles = "; ".join(f"{role}: {what}" for role, what in ROLES.items())
     roles = f"The word in brackets says what an option decides; {roles}."
     parser = OneLineParser(
-        Study.model_fields,
+        model.model_fields,
         prog=prog,
         description=description,
         add_help=False,
@@ -199,7 +203,8 @@ def _parser(
     parser.add_argument(
         "--on-end", metavar="COMMAND", help=on_end if shows_all else argparse.SUPPRESS
     )
-    for concept in Study.__bases__:
+    added = [base for base in model.__bases__ if issubclass(model, Study) and base is not Study]
+    for concept in added if model is Study else [*added, *Study.__bases__]:
         assert issubclass(concept, Options)
         group = parser.add_argument_group(concept.model_config["title"])
         for option_name, field in concept.model_fields.items():
