@@ -34,7 +34,6 @@ from raylot.sweep.interrupt_guard import INTERRUPTED_STATUS
 from raylot.sweep.outcome import CONTINUE
 from raylot.sweep.stage import Stage
 from raylot.sweep.sweep import Sweep
-from raylot.terminal.progress import duration
 
 #: Where the best settings lie in a storage, as a file for ``--config``.
 BEST = "best.yaml"
@@ -183,8 +182,8 @@ def summary(study: SettingsSearch, storage: Storage, found: Sequence[Standing]) 
     stopped = [one for one in found if one.status == "stopped"]
     planned = sum(len(one.setting.runs) * one.setting.tasks for one in found if one.has_ended)
     saved = sum(len(o.setting.runs) * o.setting.tasks - o.tasks_done for o in stopped)
-    time = duration(sum(spent(storage).values()))
-    of = "" if study.budget is None else f" of {duration(study.budget)}"
+    time = f"{sum(spent(storage).values()):,.0f} s"
+    of = "" if study.budget is None else f" of {study.budget:,.0f} s"
     return (
         f"Choosing took {time}{of}: {len(found)} settings tried on {streams} streams each; ASHA "
         f"stopped {len(stopped) * streams} of {len(found) * streams} streams, which saved "

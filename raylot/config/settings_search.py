@@ -20,7 +20,7 @@ from raylot.foundation.errors import OptionError
 #: Option -> the distribution from which it is searched unless the user says otherwise.
 DISTRIBUTIONS = {
     "lr": "loguniform(1e-4,3e-2)",
-    "l2_strength": "loguniform(1e-7,1e-2)",
+    "l2_strength": "loguniform(1e-7,1e-1)",
     "shrink": "uniform(0.3,1)",
     "perturb": "loguniform(1e-3,1)",
     "redo_threshold": "uniform(0,0.2)",
