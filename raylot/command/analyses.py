@@ -37,6 +37,7 @@ ANALYSES = {
     "ticket_plasticity": "raylot.analysis.ticket_plasticity",
     "plastic_parameters": "raylot.analysis.plastic_parameters",
     "dose_response": "raylot.analysis.dose_response",
+    "best_settings": "raylot.analysis.best_settings",
     "reproduction": "raylot.analysis.reproduction",
 }
 

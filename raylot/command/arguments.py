@@ -29,6 +29,7 @@ from raylot.config.options import (
 from raylot.config.parameters import help_of, kind_with
 from raylot.config.parser import OneLineParser, dashed, print_error, words_of
 from raylot.config.presets import preset_with
+from raylot.config.settings_search import SettingsSearch
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.paths import read_regular
@@ -76,7 +77,7 @@ def _refuse(error: OptionError, file: str | None, in_file: Collection[str]) -> N
     if equals and name in in_file:
         print_error(OptionError(f"--config={shown(file)}: {error}"))
     else:
-        print_error(error, _fields())
+        print_error(error, _fields(SettingsSearch))
     sys.exit(2)
 
 
@@ -86,6 +87,7 @@ def parse(
     arguments: Sequence[str] | None = None,
     defaults: Mapping[str, Any] | None = None,
     prog: str | None = None,
+    model: type[Study] = Study,
 ) -> Command:
     """Reads the command line: its options override the file's, and these the preset's.
 
@@ -95,6 +97,7 @@ def parse(
         arguments: the command line without the program; None: this process's.
         defaults: options that this study sets otherwise than the preset ``default``.
         prog: what the user types to run the study; None: the script's name.
+        model: which options there are.
 
     Raises:
         SystemExit: with status 0 after ``--help``; with 2, and one line on standard error, after
@@ -106,13 +109,13 @@ def parse(
     try:
         for word in words:
             if nothing := re.fullmatch("--([a-z0-9-]+)=--", word):  # argparse drops such a value
-                OneLineParser(_fields()).error(f"argument --{nothing[1]}: expected")
+                OneLineParser(_fields(model)).error(f"argument --{nothing[1]}: expected")
         _load_plugins(words)  # first, so that --help names what they add
         own = defaults or {}
-        parser = _parser(description, prog, presets["default"], own, words)
+        parser = _parser(description, prog, presets["default"], own, words, model)
         given, unknown = parser.parse_known_args(words)
         if unknown and registry.load_installed():
-            parser = _parser(description, prog, presets["default"], own, words)
+            parser = _parser(description, prog, presets["default"], own, words, model)
             given, unknown = parser.parse_known_args(words)
         if unknown:
             raise OptionError(_unknown_argument(unknown, [*vars(given), "help", "help_all"]))
@@ -121,7 +124,7 @@ def parse(
         of_command_line = {
             option: " ".join(value) if isinstance(value, list) else value
             for option, value in vars(given).items()
-            if option in _fields() and value is not None
+            if option in _fields(model) and value is not None
         }
         in_file = frozenset(of_file.keys() - of_command_line.keys())
         for asked, reason in _COMMAND_LINE_ONLY.items():
@@ -132,7 +135,7 @@ def parse(
             raise OptionError(f"preset={shown(given.preset)}: must be one of {', '.join(presets)}")
         if given.on_end is not None and not given.on_end.strip():
             raise OptionError(f"on_end={shown(given.on_end)}: must be a shell command")
-        study = Study.checked(**preset_with(presets[given.preset], of_file | of_command_line))
+        study = model.checked(**preset_with(presets[given.preset], of_file | of_command_line))
     except OptionError as error:
         _refuse(error, file, in_file)
     storage = study.storage or f"results/{study.name or name}"
@@ -154,6 +157,7 @@ def _parser(
     defaults: Mapping[str, Any],
     own: Collection[str],
     words: Sequence[str],
+    model: type[Study],
 ) -> OneLineParser:
     """Returns what reads every option; see `parse`. Of ``own`` the short help shows all."""
     shows_all = "--help-all" in words
@@ -161,7 +165,7 @@ def _parser(
     roles = "; ".join(f"{role}: {what}" for role, what in ROLES.items())
     roles = f"The word in brackets says what an option decides; {roles}."
     parser = OneLineParser(
-        _fields(),
+        _fields(model),
         prog=prog,
         description=description,
         add_help=False,
@@ -205,7 +209,7 @@ def _parser(
     parser.add_argument(
         "--on-end", metavar="COMMAND", help=on_end if shows_all else argparse.SUPPRESS
     )
-    for title, fields in _groups():
+    for title, fields in _groups(model):
         group = parser.add_argument_group(title)
         for option_name, field in fields.items():
             default = defaults.get(option_name, field.default)
@@ -230,9 +234,10 @@ def _parser(
     return parser
 
 
-def _groups() -> Iterator[tuple[str, Mapping[str, FieldInfo]]]:
+def _groups(model: type[Study]) -> Iterator[tuple[str, Mapping[str, FieldInfo]]]:
     """Yields the groups of options in ``--help``: their title, and each option's declaration."""
-    for concept in Study.__bases__:
+    added = [] if model is Study else [base for base in model.__bases__ if base is not Study]
+    for concept in (*added, *Study.__bases__):
         assert issubclass(concept, Options)
         own = [item for item in concept.model_fields.items() if item[0] != "plugin_options"]
         # What all use comes before what some use.
@@ -242,9 +247,9 @@ def _groups() -> Iterator[tuple[str, Mapping[str, FieldInfo]]]:
         yield "options of plugins", of_plugins
 
 
-def _fields() -> dict[str, FieldInfo]:
-    """The declarations of all options, of plugins too."""
-    return {name: field for _, fields in _groups() for name, field in fields.items()}
+def _fields(model: type[Study]) -> dict[str, FieldInfo]:
+    """The declarations of all options of a study, of plugins too."""
+    return {name: field for _, fields in _groups(model) for name, field in fields.items()}
 
 
 def _shown(default: Any) -> str:

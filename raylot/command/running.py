@@ -46,7 +46,11 @@ def run(
         analyses: what to run on the tables -> the stage whose results it needs.
         typed: all words of the command line, which the storage keeps.
     """
-    status = _run(command, spaces, analyses, typed)
+    return ended(command, _run(command, spaces, analyses, typed))
+
+
+def ended(command: Command, status: int) -> int:
+    """Runs the user's ``--on-end``, if there is one, and returns the status."""
     if command.on_end is not None and not command.dry_run:
         told = {"RAYLOT_STATUS": str(status), "RAYLOT_STORAGE": command.storage}
         done = subprocess.run(command.on_end, shell=True, check=False, env=os.environ | told)
@@ -91,7 +95,7 @@ def _run(
         if outcome is None:
             _tell([*sweep.check(), *growth])
         storage_was_there = True
-        kept = shlex.join(_without_on_end(typed))
+        kept = shlex.join(without_on_end(typed))
 
         def compute(sweep: Sweep) -> Outcome:
             return sweep.run(retry_failed=command.retry_failed, command=kept)
@@ -133,7 +137,7 @@ def _run(
     return 0 if complete else 1
 
 
-def _without_on_end(words: Sequence[str]) -> list[str]:
+def without_on_end(words: Sequence[str]) -> list[str]:
     """Leaves out the user's own command: it computes nothing, and may hold a secret address."""
     before = ["", *words]
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from raylot.foundation.text import escape_unencodable_output
 with exits_on_ctrl_c():  # this takes a moment
     from raylot.command.arguments import parse
     from raylot.config import Study
+    from raylot.config.settings_search import DISTRIBUTIONS, SettingsSearch
 
 if TYPE_CHECKING:
     from raylot.sweep import Space
@@ -29,12 +31,16 @@ class StudyKind:
         analyses: what is run on the tables when the sweep has ended -> the stage whose results it
             needs: ``streams``, ``tickets`` or ``ticket streams``; see `analyses.ANALYSES`.
         defaults: options that this study sets otherwise than the preset ``default``.
+        model: which options it has.
+        runner: the module whose ``run`` does what its command line asks for.
     """
 
     name: str
     description: str
     analyses: Mapping[str, str]
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    model: type[Study] = Study
+    runner: str = "raylot.command.running"
 
     @property
     def command(self) -> str:
@@ -102,10 +108,37 @@ continues what was interrupted.""",
     },
 )
 
+BEST_SETTINGS = StudyKind(
+    "best_settings",
+    """At which learning rate and strength does each intervention work best?
+
+For each intervention, tries settings on some seeds, by Optuna through Ray Tune; ASHA stops those
+that do worse than others, by their accuracy so far. Then trains the best setting of each on other
+seeds, and reports it with intervals. STORAGE/best.yaml takes the settings to the main study: raylot
+sweep ticket-count-vs-plasticity --config STORAGE/best.yaml. --search replaces what is searched;
+--lr 0.01 keeps it from being searched. The same command again continues what was interrupted; more
+--trials or a larger --budget go on.""",
+    {"best_settings": "streams"},
+    {
+        "shifts": "permuted_pixels",
+        "interventions": "none,l2,l2_init,shrink_and_perturb",
+        "search": " ".join(f"{name}={drawn}" for name, drawn in DISTRIBUTIONS.items()),
+        "seeds": "3-12",
+    },
+    SettingsSearch,
+    "raylot.command.best_settings",
+)
+
 #: Study on the command line -> what it is.
 STUDIES = {
     kind.command: kind
-    for kind in (TICKET_COUNT_VS_PLASTICITY, TICKET_PLASTICITY, PLASTIC_PARAMETERS, DOSE_RESPONSE)
+    for kind in (
+        TICKET_COUNT_VS_PLASTICITY,
+        TICKET_PLASTICITY,
+        PLASTIC_PARAMETERS,
+        DOSE_RESPONSE,
+        BEST_SETTINGS,
+    )
 }
 
 
@@ -141,7 +174,8 @@ def run_study(
     words = list(sys.argv[1:] if arguments is None else arguments)
     with exits_on_ctrl_c():
         prog = None if script else " ".join(typed)
-        command = parse(kind.description, name, words, kind.defaults, prog)
+        command = parse(kind.description, name, words, kind.defaults, prog, kind.model)
         # Imported only now: --help and a mistyped option need not wait for it.
-        from raylot.command.running import run
-    return run(command, spaces, kind.analyses, [*typed, *words])
+        run = importlib.import_module(kind.runner).run
+    status: int = run(command, spaces, kind.analyses, [*typed, *words])
+    return status

@@ -102,15 +102,32 @@ class Distribution:
             value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
         else:
             value = low + share * (high - low)
-        least, largest = self.extremes
-        if "int" in self.name:
-            return min(max(math.floor(value), least), largest)
+        return self.rounded(math.floor(value) if "int" in self.name else value)
+
+    def rounded(self, value: Any) -> Any:
+        """Returns the value that stands for a drawn number, see the class."""
+        if self.name == "choice":
+            return value
         if self.name == "quniform":
             q = self.arguments[2]
             value = float(f"{round(value / q) * q:.12g}")  # without 0.30000000000000004
-        else:
+        elif "int" not in self.name:
             value = float(f"{value:.{_DIGITS}g}")
+        least, largest = self.extremes
         return min(max(value, least), largest)
+
+    def holds(self, value: Any) -> bool:
+        """Returns whether a value can be drawn, apart from its rounding."""
+        if self.name == "choice":
+            return value in self.arguments
+        return isinstance(value, int | float) and self.extremes[0] <= value <= self.extremes[1]
+
+    @property
+    def size(self) -> float:
+        """How many values there are: endless with ``uniform`` and its like."""
+        if self.name == "choice":
+            return len(self.arguments)
+        return self.arguments[1] - self.arguments[0] if "int" in self.name else math.inf
 
 
 def as_text(value: Any) -> str:

@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 from raylot.config.options import parse_rounds
-from raylot.config.parameters import parameters_used
-from raylot.config.search_axes import options_of, parse_search
+from raylot.config.parameters import parameters, parameters_used
+from raylot.config.search_axes import INTERVENTION, options_of, parse_search
 from raylot.config.study import SearchOptions
 from raylot.foundation.errors import OptionError, shown
 
@@ -58,10 +58,10 @@ def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
     """Returns a preset's options, overridden by those that are given.
 
     An option that is searched has no value of the preset's. The preset's search goes on beside a
-    given one, with the parameters that are not given or searched there and that a chosen
-    intervention uses; ``search=none`` gives it up. If fewer sparsities are given, the
-    preset's table of rounds keeps theirs alone; if fewer tickets are given, the preset has no more
-    controls that follow tickets.
+    given one, with what is not given or searched there, and of interventions' parameters those that
+    a chosen one uses; ``search=none`` gives it up. If fewer sparsities are given, the preset's
+    table of rounds keeps theirs alone; if fewer tickets are given, the preset has no more controls
+    that follow tickets.
 
     Raises:
         OptionError: sparsities are given that are none, or that the preset's table of rounds lacks.
@@ -71,17 +71,22 @@ def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
     with suppress(ValueError, KeyError):  # what cannot be read is refused later
         axes = parse_search(given["search"])
     searched = {n for axis in axes for n in options_of(axis)} if isinstance(axes, dict) else set()
+    if INTERVENTION in searched:
+        searched |= {"interventions"}
+    if "search" in preset and isinstance(axes, dict):
+        unused = {*parameters("intervention")}
+        if "interventions" not in searched:
+            chosen = SearchOptions.checked(interventions=values["interventions"]).interventions
+            unused -= {name for one in chosen for name in parameters_used("intervention", one)}
+        own = parse_search(preset["search"])
+        left_out = unused | given.keys() | searched
+        values["search"] = {**{n: v for n, v in own.items() if n not in left_out}, **axes} or None
+        searched |= own.keys() - left_out
     values = {n: value for n, value in values.items() if n in given or n not in searched}
     for name in {"reinit_tickets"} & preset.keys() - given.keys():
         # Not given, or no number: that is refused later.
         with suppress(KeyError, TypeError, ValueError):
             values[name] = min(preset[name], int(values["tickets"]))
-    if "search" in preset and isinstance(axes, dict):
-        chosen = SearchOptions.checked(interventions=values["interventions"]).interventions
-        used = {name for one in chosen for name in parameters_used("intervention", one)}
-        doses = parse_search(preset["search"])
-        kept = {n: own for n, own in doses.items() if n in used - given.keys() - {*searched}}
-        values["search"] = {**kept, **axes} or None
     table = parse_rounds(preset.get("rounds"))
     if isinstance(table, dict) and "rounds" not in given:
         wanted = SearchOptions.checked(sparsities=values["sparsities"]).sparsities

@@ -37,6 +37,12 @@ _LISTED = {
     "task": "snapshots",
 }  # fmt: skip
 
+#: The one of them that may go together with others: its methods then have values of their own.
+INTERVENTION = "intervention"
+
+#: Stands in a row for a parameter that the row's intervention does not use.
+UNUSED = "-"
+
 #: Others that are no axis: a study has one data set, and the rest is filled in.
 _NOT_SEARCHED = {"dataset", "plugins", "plugin_options", "versions"}
 
@@ -162,7 +168,7 @@ def checked_axis(axis: str, given: Any) -> tuple[Any, ...] | Distribution:
 
     names = options_of(axis)
     for name in names:
-        if name not in searchable():
+        if name not in searchable() and not (name == INTERVENTION and len(names) > 1):
             refuse(_why_not(name))
     if len(names) == 1 and axis != names[0]:
         refuse("zip must have two or more options")
@@ -180,8 +186,7 @@ def checked_axis(axis: str, given: Any) -> tuple[Any, ...] | Distribution:
         if any(not isinstance(row, list | tuple) or len(row) != len(names) for row in given):
             refuse(f"must be {rows}")
         values = tuple(
-            tuple(_read(name, value) for name, value in zip(names, row, strict=True))
-            for row in given
+            tuple(_read(name, value) for name, value in _filled_in(names, row)) for row in given
         )
         what = rows
     else:
@@ -192,6 +197,20 @@ def checked_axis(axis: str, given: Any) -> tuple[Any, ...] | Distribution:
     return values
 
 
+def _filled_in(names: Sequence[str], row: Sequence[Any]) -> list[tuple[str, Any]]:
+    """Pairs options with the values of a row; one that its intervention does not use, written as
+    `UNUSED`, gets its default."""
+    pairs = list(zip(names, row, strict=True))
+    method = str(dict(pairs).get(INTERVENTION))
+    used = options_used(INTERVENTION, method)
+    return [
+        (name, field_of(name).default)
+        if value == UNUSED and kind_with(name) == INTERVENTION and name not in used
+        else (name, value)
+        for name, value in pairs
+    ]
+
+
 def as_typed(axis: str, values: Any) -> str:
     """How messages name what is searched: ``search=lr=0.001,0.01``."""
     if isinstance(values, Distribution):
@@ -200,6 +219,8 @@ def as_typed(axis: str, values: Any) -> str:
 
 
 def _why_not(name: str) -> str:
+    if name == INTERVENTION:
+        return "must be given as an option of its own, interventions, or within zip(...)"
     if name in _LISTED or name in _LISTED.values():
         return f"must be given as an option of its own, {_LISTED.get(name, name)}"
     known = searchable()

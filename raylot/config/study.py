@@ -31,6 +31,7 @@ from raylot.config.probe_options import ProbeTaskOptions, SearchTaskOptions
 from raylot.config.probe_run import ProbeRun, probes
 from raylot.config.runs import StreamRun
 from raylot.config.search_axes import (
+    INTERVENTION,
     as_typed,
     checked_axis,
     is_of_streams,
@@ -257,6 +258,19 @@ class Study(
     """
 
     @model_validator(mode="after")
+    def _interventions_are_those_of_the_search(self) -> Self:
+        for axis, given in self._axes.items():
+            if INTERVENTION in (names := options_of(axis)):
+                if "interventions" in self.model_fields_set:
+                    raise OptionError(
+                        f"{as_typed(axis, given)}: must be given without interventions="
+                        f"{','.join(self.interventions)}"
+                    )
+                chosen = dict.fromkeys(row[names.index(INTERVENTION)] for row in given)
+                self.__dict__["interventions"] = tuple(chosen)
+        return self
+
+    @model_validator(mode="after")
     def _draws_are_asked_for(self) -> Self:
         drawn = [axis for axis, given in self._axes.items() if isinstance(given, Distribution)]
         if drawn and self.samples is None:
@@ -314,8 +328,9 @@ class Study(
     def _runs_are_valid(self) -> Self:
         fixed = {"task": self.snapshots[0], "sparsity": self.sparsities[0]}
         fixed |= {k: getattr(self, k) for k in ONE_OF if k in type(self).model_fields}
-        axes = {"shift": self.shifts, "intervention": self.interventions, **self.searched}
         varied = {name for axis in self.searched for name in options_of(axis)}
+        axes = {"shift": self.shifts, INTERVENTION: self.interventions}
+        axes = {name: own for name, own in axes.items() if name not in varied} | self.searched
         fixed = {name: value for name, value in fixed.items() if name not in varied}
         for point in itertools.islice(points(axes, fixed), _CHECKED):
             try:

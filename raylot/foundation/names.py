@@ -11,6 +11,10 @@ WHOLE_NETWORK = "all"
 #: ``snapshots``, and values of ``metric`` in ``plasticity``.
 PERFORMANCE = ("test_accuracy", "online_accuracy", "learning_speed")
 
+#: The column of ``tasks`` by whose mean over a stream settings are compared: accuracy on each
+#: batch before the network trains on it, as in the L2 Init study, so that no test example chooses.
+CHOOSING = "online_accuracy"
+
 #: Values of the column ``control`` of the table ``tickets``.
 TICKET, DENSE, UNTRAINED, RANDOM = "ticket", "dense", "untrained", "random"
 REWIRED, REINIT = "rewired", "reinit"

@@ -12,7 +12,7 @@ from raylot import config
 from raylot.config.options import explain, is_marked
 from raylot.config.parameters import help_of
 from raylot.config.presets import PRESETS, preset_with
-from raylot.config.search_axes import options_of
+from raylot.config.search_axes import INTERVENTION, options_of
 from raylot.foundation.errors import OptionError, shown
 
 
@@ -49,6 +49,8 @@ class Study(config.Study):
         standard = dict(Study(self._preset))
         parts = [] if self._preset == "default" else [repr(self._preset)]
         searched = {name for axis in self.searched for name in options_of(axis)}
+        if INTERVENTION in searched:
+            searched.add("interventions")
         parts += [
             f"{name}={_python(value)}"
             for name, value in self

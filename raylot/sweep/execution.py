@@ -308,7 +308,7 @@ class Execution:
         self.storage.exists("tune")
         try:
             with self.guard.held():
-                stop = _Stopper(lambda: self._is_over(self._failed | losses.failed))
+                stop = Stopper(lambda: self._is_over(self._failed | losses.failed))
                 self._tuner(trained, space, callbacks, stage.name, stop).fit()
         except Exception as error:  # as when Tune's own files could not be written
             self.guard.raise_if_interrupted()
@@ -351,7 +351,7 @@ class Execution:
         )
 
 
-class _Stopper(ray_internals.NotPickled, tune.Stopper):
+class Stopper(ray_internals.NotPickled, tune.Stopper):
     """Stops a Tune experiment when a function says so; what its trials have saved stays."""
 
     def __init__(self, is_over: Callable[[], bool]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from raylot.config import StreamRun, Study, search_axes
 from raylot.config.parameters import CHOICES, kind_with, parameters, unused_parameters
-from raylot.config.search_axes import is_of_streams, options_of
+from raylot.config.search_axes import INTERVENTION, is_of_streams, options_of
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.names import FEWEST_RANDOM_MASKS
 
@@ -27,11 +27,9 @@ def grid(values: Iterable[Any]) -> dict[str, Any]:
 
 def study_spaces(study: Study) -> tuple[Space, Space, Space]:
     """Returns the search spaces of a study's streams, tickets and ticket streams."""
-    streams = {
-        "seed": grid(study.seeds),
-        "shift": grid(study.shifts),
-        "intervention": grid(study.interventions),
-    }
+    streams = {"seed": grid(study.seeds), "shift": grid(study.shifts)}
+    if not any(INTERVENTION in options_of(axis) for axis in study.searched):
+        streams[INTERVENTION] = grid(study.interventions)
     tickets = {"task": grid(study.snapshots), "sparsity": grid(study.sparsities)}
     for axis, values in study.searched.items():
         of_streams = all(map(is_of_streams, options_of(axis)))

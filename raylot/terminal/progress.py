@@ -164,6 +164,11 @@ class Progress:
         self._is_continued |= name not in self._stages and done + failed > 0
         self._stages[name] = _Stage(runs, done, failed)
 
+    def add_run(self, steps: int) -> None:
+        """Counts one more run of the current stage, whose number is not known beforehand."""
+        self._stages[self._stage].runs += 1
+        self.total_steps += steps
+
     def begin_stage(self, name: str) -> None:
         """Makes a stage that has been counted the current one."""
         # This first: a thread may draw the picture between the two lines.

@@ -192,6 +192,11 @@ def searched_options(trial: Any) -> dict[str, Any]:
     return dict(trial.evaluated_params["run"])
 
 
+def optuna_study(search: Any) -> Any:
+    """Returns the study of Optuna behind a search of Tune."""
+    return search._ot_study
+
+
 def trial_error(trial: Any) -> str:
     """Returns why a trial failed, as text: Ray's own exceptions cannot always be unpickled."""
     return str(trial.get_error() or "no reason is known")

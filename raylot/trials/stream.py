@@ -240,6 +240,23 @@ class StreamTrial(OnTasks):
         reached = {"tasks": tasks, "snapshots": sorted({*extent.get("snapshots", ()), *added})}
         return {self.run.prefix + name: value for name, value in reached.items()}
 
+    def end_early(self) -> None:
+        """Ends the stream after the tasks done; asked for more, it goes on from there.
+
+        A stream that has ended, or trains again on tasks that it had passed, stays as it is.
+        """
+        if not self._begun and self.state.steps:
+            self.begin()
+            self._begun = True
+        before = self.state.extent
+        reached = self.reached()
+        if not self._begun or self._is_out_of_date() or reached == before:
+            return
+        self.state.targets = [reached]
+        self._plan()
+        self.write_artifacts({latest_path(self.run.run_id): self.tensors()})
+        self._end_as_far_as_it_has_come()
+
     def _sort_rows(self) -> None:
         """Sorts the rows as if the stream had passed each task once."""
         for rows in self.state.rows.values():

@@ -105,6 +105,20 @@ def test_sparsities_that_a_presets_rounds_lack_need_rounds(sparsities: Any, lack
         assert told.startswith(f"sparsities={wrong}: must be one or more numbers in [0, 1)")
 
 
+def test_interventions_in_a_search_replace_those_of_a_preset() -> None:
+    preset = {**PRESETS["default"], "interventions": "none,l2_init", "search": "l2_strength=1e-9"}
+    study = Study.checked(**preset_with(preset, {"search": "zip(intervention,lr)=(l2,1),(none,2)"}))
+    assert study.interventions == ("l2", "none")
+
+
+def test_a_presets_search_replaces_its_values_and_gives_way_to_given_ones() -> None:
+    preset = {"interventions": "l2", "lr": 1.0, "search": "lr=2,3 shrink=0.8 l2_strength=4"}
+    assert preset_with(preset, {})["search"] == {"lr": ["2", "3"], "l2_strength": ["4"]}
+    assert "lr" not in preset_with(preset, {})
+    assert preset_with(preset, {"lr": 5})["search"] == {"l2_strength": ["4"]}
+    assert preset_with(preset, {"lr": 5})["lr"] == 5
+
+
 def test_with_fewer_tickets_a_preset_has_no_more_controls() -> None:
     values = preset_with(PRESETS["default"], {"tickets": "1"})
     assert values["reinit_tickets"] == 1

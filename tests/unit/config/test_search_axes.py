@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from raylot.config import Study
 from raylot.config.distributions import Distribution
 from raylot.config.search_axes import parse_search, points
+from raylot.sweep.space import points as space_points
+from raylot.sweep.space import study_spaces
 from tests.unit.config.refused import refusal
 
 DRAWN = "loguniform(1e-6,1e-2)"
@@ -88,6 +90,15 @@ def test_what_is_no_search_is_refused(value: Any) -> None:
          "search=zip(lr,epochs)=uniform(1,2): must be rows of 2 values"),
         ({"search": "zip(lr,epochs)=(1e-3,2),(0.001,2)"},
          "search=zip(lr,epochs)=(1e-3,2),(0.001,2): must be one or more values, each once"),
+        ({"search": "intervention=none,l2"},
+         "search=intervention=none,l2: must be given as an option of its own, interventions, or "
+         "within zip"),
+        ({"search": "zip(intervention,lr)=(none,1),(l2,2)", "interventions": "none"},
+         "search=zip(intervention,lr)=(none,1.0),(l2,2.0): must be given without interventions="),
+        ({"search": "zip(intervention,lr)=(none,1),(l3,2)"}, "search=intervention=l3: must be one"),
+        ({"search": "zip(intervention,l2_strength)=(l2,-)"}, "search=l2_strength=-: must be a num"),
+        ({"search": "zip(intervention,l2_strength)=(none,-)"},
+         "search=zip(intervention,l2_strength)=(none,0.0001): must go with intervention l2 or l2_"),
         ({"search": "zip(lr)=(1)"}, "search=zip(lr)=(1): zip must have two or more options"),
         ({"search": "zip(lr,epochs)=(1e-3,0)"}, "search=epochs=0: must be a whole number in [1,"),
         ({"search": "zip(lr,criterion)=(1e-3,random)"},
@@ -170,6 +181,24 @@ def test_probe_tasks_do_not_depend_on_how_many_samples_are_drawn() -> None:
         assert study.probe_classes == 3
     rows = Study.checked(shifts="class_split", search="zip(lr,classes_per_task)=(1e-3,5),(1e-2,4)")
     assert rows.probe_classes == 4
+
+
+# ------------------------------------------------------------------ interventions with own values
+
+TUNED = "zip(intervention,lr,l2_strength,shrink)=(none,1e-3,-,-),(l2,3e-3,1e-5,-),(reset,1e-2,-,-)"
+
+
+def test_interventions_can_have_values_of_their_own() -> None:
+    study = Study.checked(search=f"{TUNED},(shrink_and_perturb,2,-,0.9)", shifts="noise", seeds=0)
+    assert study.interventions == ("none", "l2", "reset", "shrink_and_perturb")
+    streams, _, _ = study_spaces(study)
+    own = {"shift": "noise", "seed": 0}
+    assert list(space_points(streams)) == [
+        {"intervention": "none", "lr": 1e-3, **own},
+        {"intervention": "l2", "lr": 3e-3, "l2_strength": 1e-5, **own},
+        {"intervention": "reset", "lr": 1e-2, **own},
+        {"intervention": "shrink_and_perturb", "lr": 2.0, "shrink": 0.9, **own},
+    ]
 
 
 # ------------------------------------------------------------------ points

@@ -1,0 +1,134 @@
+"""The study that looks for good settings: what it searches, on which seeds, how long."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from raylot.config.distributions import Distribution
+from raylot.config.options import Integers, Options, option
+from raylot.config.parameters import kind_with, options_used
+from raylot.config.runs import StreamRun
+from raylot.config.search_axes import INTERVENTION, as_typed, is_of_streams, options_of
+from raylot.config.study import Study
+from raylot.foundation.errors import OptionError
+
+#: Option -> the distribution from which it is searched unless the user says otherwise.
+DISTRIBUTIONS = {
+    "lr": "loguniform(1e-4,3e-2)",
+    "l2_strength": "loguniform(1e-7,1e-1)",
+    "shrink": "uniform(0.3,1)",
+    "perturb": "loguniform(1e-3,1)",
+    "redo_threshold": "uniform(0,0.2)",
+    "redo_interval": "choice(20,50,100)",
+}
+
+#: Settings that are tried per intervention if neither their number nor a budget is given.
+_TRIALS = 16
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def _parse_time(value: Any) -> Any:
+    """``"90s"`` -> ``90.0``; also m, h and d."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([smhd])\s*", value)
+    if found is None or not float(found[1]):
+        raise ValueError("no time with its unit, or none at all")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+class ChoosingOptions(Options, title="how settings are chosen"):
+    """Options that say how far settings are searched."""
+
+    choosing_seeds: Annotated[tuple[int, ...], Integers, Field(min_length=1)] = option(
+        "0-2", "seeds on which settings are tried and the best is chosen; none of the seeds on "
+        "which it is reported", common=True,
+        accepts="whole numbers from 0, each once, as 0-2", role="training",
+    )  # fmt: skip
+    trials: int | None = option(
+        None, f"settings to try per intervention; none given: {_TRIALS}, or with a budget as many "
+        "as it allows", common=True, ge=1, le=100_000, role="extent",
+    )  # fmt: skip
+    budget: Annotated[float | None, BeforeValidator(_parse_time)] = option(
+        None, "time in which settings are tried, shared out evenly among the interventions; "
+        "earlier commands on the storage count, training on the seeds reported does not",
+        common=True, accepts="a time greater than 0 with its unit, as 90s, 30m, 2h or 1d",
+        gt=0, le=31_536_000, role="extent",
+    )  # fmt: skip
+
+
+class SettingsSearch(ChoosingOptions, Study):
+    """A study that searches, for each intervention, the setting with the best accuracy."""
+
+    @model_validator(mode="after")
+    def _draws_are_asked_for(self) -> Self:
+        """Here ``trials`` and ``budget`` say how many settings are drawn."""
+        if self.samples is not None:
+            raise OptionError(f"samples={self.samples}: must be given as trials here")
+        for axis, given in self._axes.items():
+            if len(options_of(axis)) > 1:
+                raise OptionError(f"{as_typed(axis, given)}: must be single options here, not zip")
+            if not is_of_streams(axis):
+                raise OptionError(
+                    f"{as_typed(axis, given)}: must be an option that decides how networks are "
+                    "trained; tickets are not searched here"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _chosen_and_reported_apart(self) -> Self:
+        both = sorted({*self.choosing_seeds} & {*self.seeds})
+        told = ",".join(map(str, self.choosing_seeds))
+        if len({*self.choosing_seeds}) < len(self.choosing_seeds):
+            raise OptionError(f"choosing_seeds={told}: must have each seed once")
+        if both:
+            raise OptionError(
+                f"choosing_seeds={told}: must share no seed with seeds, on which the best settings "
+                f"are reported; both have {', '.join(map(str, both))}"
+            )
+        return self
+
+    @functools.cached_property
+    def _searched(self) -> dict[str, tuple[Any, ...]]:
+        """The extremes of each distribution: if runs with these are valid, so are all."""
+        return {
+            axis: given.extremes if isinstance(given, Distribution) else given
+            for axis, given in self._axes.items()
+        }
+
+    def space(self, intervention: str) -> Mapping[str, Distribution]:
+        """Returns what is searched with an intervention: option -> its distribution."""
+        used = options_used(INTERVENTION, intervention)
+        space = {
+            axis: given if isinstance(given, Distribution) else Distribution("choice", given)
+            for axis, given in self._axes.items()
+            if kind_with(axis) != INTERVENTION or axis in used
+        }
+        return space or {"lr": Distribution("choice", (self.lr,))}  # nothing is searched
+
+    def most_trials(self, intervention: str) -> float:
+        """Returns how many settings are tried with an intervention at most; may be endless."""
+        size = 1.0
+        for distribution in self.space(intervention).values():
+            size *= distribution.size
+        asked = self.trials or (_TRIALS if self.budget is None else float("inf"))
+        return min(size, asked)
+
+    def choosing_runs(self, intervention: str, options: Mapping[str, Any]) -> list[StreamRun]:
+        """Returns the streams of one setting, one for each choosing seed and shift.
+
+        They have a snapshot of task 0 whatever is asked for, so that they can end after any task.
+        """
+        snapshots = tuple(sorted({0, *self.snapshots}))
+        own = {"intervention": intervention, "snapshots": snapshots, **options}
+        return [
+            self.stream_run(**own, seed=seed, shift=shift)
+            for shift in self.shifts
+            for seed in self.choosing_seeds
+        ]
