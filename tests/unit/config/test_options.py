@@ -255,7 +255,7 @@ ROLES = {
     "extent": """
         tasks snapshots tickets untrained_masks random_masks rewired_masks reinit_tickets
         ticket_tasks ticket_snapshots subnetworks stream_sparsities stream_snapshots
-        probe_tasks samples""",
+        probe_tasks samples until_width max_seeds seeds_per_step""",
     "search": """
         search_task sparsity sparsities rounds scope masked criterion rewind_steps output_rate
         random_density task subnetwork ticket""",
