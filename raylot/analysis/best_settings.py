@@ -27,6 +27,7 @@ from raylot.config.parameters import DOSED, parameters
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import CHOOSING
 from raylot.results.settings import Standing, best, standing, tried
+from raylot.results.tables import check_version, opened
 from raylot.storage import Storage
 
 _NAME, _SETTINGS, _FIGURE = "best_settings", "settings", "analysis/figures/best_settings"
@@ -148,7 +149,8 @@ def draw(reported: Reported) -> Figure:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Reports the searches of the storage that the command line names."""
     options = command.parse(command.StorageOptions, __doc__, arguments)
-    storage = Storage(options.storage)
+    storage = opened(options.storage)
+    check_version(storage)
     found = [standing(storage, setting) for setting in tried(storage)]
     if not found:
         raise OptionError(

@@ -141,7 +141,8 @@ def test_the_script_and_the_command_run_the_same_study(
 ) -> None:
     """The storage keeps the command as the user typed it."""
     ran = []
-    monkeypatch.setattr("raylot.command.running.run", lambda *given: ran.append(given) or 0)
+    runner = f"{studies.STUDIES[name].runner}.run"
+    monkeypatch.setattr(runner, lambda *given: ran.append(given) or 0)
     script = _SWEEPS / f"{name.replace('-', '_')}.py"
     assert main.main(["sweep", name, "--seeds", "3"]) == 0
     assert runpy.run_path(str(script))["main"](["--seeds", "3"]) == 0
