@@ -310,6 +310,10 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--interventions shrink_and_perturb --search perturb_every=task,epoch",
         "--interventions redo --search redo_interval=10,1.5",
     ),
+    "_interventions_are_those_of_the_search": (
+        "search",
+        "--interventions none,l2 --search zip(intervention,lr)=(none,1e-3),(l2,1e-2)",
+    ),
     "_draws_are_asked_for": (
         "search samples",
         "--search lr=loguniform(1e-4,1e-2)",
