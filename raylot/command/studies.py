@@ -115,9 +115,9 @@ BEST_SETTINGS = StudyKind(
 For each intervention, tries settings on some seeds, by Optuna through Ray Tune; ASHA stops those
 that do worse than others, by their accuracy so far. Then trains the best setting of each on other
 seeds, and reports it with intervals. STORAGE/best.yaml takes the settings to the main study: raylot
-sweep ticket-count-vs-plasticity --config STORAGE/best.yaml. --search replaces what is searched;
---lr 0.01 keeps it from being searched. The same command again continues what was interrupted; more
---trials or a larger --budget go on.""",
+sweep ticket-count-vs-plasticity --config STORAGE/best.yaml. --search adds to what is searched, or
+gives another range; --lr 0.01 keeps it from being searched. The same command again continues what
+was interrupted; more --trials or a larger --budget go on.""",
     {"best_settings": "streams"},
     {
         "shifts": "permuted_pixels",

@@ -13,7 +13,7 @@ class L2(Options):
 
     l2_strength: float = option(
         1e-4, "factor of the sum of squares that is added to the loss (without 1/2)",
-        ge=0, le=100, off=1e-4, role="training",
+        ge=0, le=100, off=1e-4, role="training", drawn="loguniform(1e-7,1e-1)",
     )  # fmt: skip
 
 
@@ -22,11 +22,11 @@ class ShrinkAndPerturb(Options):
 
     shrink: float = option(
         0.8, "factor by which weights shrink", ge=0, le=1, off=0.8,
-        role="training",
+        role="training", drawn="uniform(0.3,1)",
     )  # fmt: skip
     perturb: float = option(
         0.1, "share of a fresh initialisation that is then added", ge=0, le=100, off=0.1,
-        role="training",
+        role="training", drawn="loguniform(1e-3,1)",
     )  # fmt: skip
     perturb_every: Literal["task", "step"] = option(
         "task", "after each task, or after each training step", off="task",
@@ -39,11 +39,11 @@ class ReDo(Options):
 
     redo_threshold: float = option(
         0.025, "a unit is reset if its mean |activation| is at most this share of its layer's mean",
-        ge=0, le=1, off=0.025, role="training",
+        ge=0, le=1, off=0.025, role="training", drawn="uniform(0,0.2)",
     )  # fmt: skip
     redo_interval: int = option(
         100, "training steps between resets", ge=1, le=1_000_000_000, off=100,
-        role="training",
+        role="training", drawn="choice(20,50,100)",
     )  # fmt: skip
 
 

@@ -118,6 +118,7 @@ def option(
     common: bool = False,
     compared: bool = False,
     repeated: bool = False,
+    drawn: str | None = None,
     **constraints: Any,
 ) -> Any:
     """Declares one option.
@@ -132,11 +133,13 @@ def option(
         common: Whether most studies need it, so that ``--help`` shows it.
         compared: Whether a study compares its values, so that runs that differ in it alone share a
             protocol.
+        drawn: The distribution from which the study ``best-settings`` draws it, as
+            ``loguniform(1e-4,1e-2)``; None: it is searched only if the user asks for it.
         repeated: Whether a command line may give it several times, each time with more values.
         **constraints: pydantic's ``ge``, ``gt``, ``le``, ``lt``, ``min_length``.
     """
     extra: dict[str, Any] = {"role": role, "accepts": accepts, "off": off}
-    extra |= {"common": common, "compared": compared, "repeated": repeated}
+    extra |= {"common": common, "compared": compared, "repeated": repeated, "drawn": drawn}
     return Field(default, description=help, json_schema_extra=extra, **constraints)
 
 
@@ -200,6 +203,12 @@ def role_of(field: FieldInfo) -> Role:
     """Returns the role with which an option was declared, see `option`."""
     role: Role = _extra(field)["role"]
     return role
+
+
+def drawn_from(field: FieldInfo) -> str | None:
+    """Returns the distribution from which an option is drawn, see `option`."""
+    drawn: str | None = _extra(field).get("drawn")
+    return drawn
 
 
 def off_value(field: FieldInfo) -> Any:

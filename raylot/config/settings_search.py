@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from raylot.config.distributions import Distribution
-from raylot.config.options import Integers, Options, option
+from raylot.config.options import Integers, Options, drawn_from, option
 from raylot.config.parameters import kind_with, options_used
 from raylot.config.runs import StreamRun
 from raylot.config.search_axes import INTERVENTION, as_typed, is_of_streams, options_of
@@ -19,12 +19,7 @@ from raylot.foundation.errors import OptionError
 
 #: Option -> the distribution from which it is searched unless the user says otherwise.
 DISTRIBUTIONS = {
-    "lr": "loguniform(1e-4,3e-2)",
-    "l2_strength": "loguniform(1e-7,1e-1)",
-    "shrink": "uniform(0.3,1)",
-    "perturb": "loguniform(1e-3,1)",
-    "redo_threshold": "uniform(0,0.2)",
-    "redo_interval": "choice(20,50,100)",
+    name: drawn for name, field in StreamRun.model_fields.items() if (drawn := drawn_from(field))
 }
 
 #: Settings that are tried per intervention if neither their number nor a budget is given.

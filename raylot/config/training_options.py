@@ -32,7 +32,10 @@ class OptimizerChoice(Momentum, Nesterov):
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = option(
         "adam", "optimizer; all as in torch.optim", role="training"
     )
-    lr: float = option(1e-3, "learning rate", common=True, gt=0, le=100, role="training")
+    lr: float = option(
+        1e-3, "learning rate", common=True, gt=0, le=100, role="training",
+        drawn="loguniform(1e-4,3e-2)",
+    )  # fmt: skip
     weight_decay: float = option(
         0.0, "weight decay, added to the gradient as torch.optim does; adamw instead shrinks "
         "weights by lr times it in each step (decoupled)", ge=0, le=100, role="training",
