@@ -10,8 +10,8 @@
 ``--plugin FILE.py``, or `load`, executes such a file; see `raylot.foundation.registry`.
 
 A shift, network, intervention, criterion or metric may have options of its own: a dataclass or a
-pydantic model, whose fields are numbers, bools or ``Literal`` words, each with a default, and with
-range and help from ``pydantic.Field``::
+pydantic model, whose fields are numbers (also ``float | None``), bools or ``Literal`` words, each
+with a default, and with range and help from ``pydantic.Field``::
 
     @dataclass
     class Darkness:
@@ -35,8 +35,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from raylot.config import Study
+from raylot.config import MeasurementRun, ProbeRun, TicketMeasurementRun, TicketsRun
 from raylot.config.plugin_declarations import model_of
+from raylot.config.settings_search import SettingsSearch
 from raylot.datasets._added import AddedDataset
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
@@ -281,7 +282,10 @@ _WORDS = {
 
 
 def _own_options(kind: str, name: str, declared: Any) -> Any:
-    taken = {*_WORDS, *Study.model_fields, *_ANALYSIS_COLUMNS}
+    # Also attributes: what reads an option by its name would get those.
+    models = (SettingsSearch, TicketMeasurementRun, MeasurementRun, TicketsRun, ProbeRun)
+    taken = {*_WORDS, *_ANALYSIS_COLUMNS, *(word for model in models for word in dir(model))}
+    taken |= {word for model in models for word in model.model_fields}
     taken |= {column for columns in SCHEMAS.values() for column in columns}
     return model_of(kind, name, declared, taken)
 

@@ -35,7 +35,7 @@ EQUIVALENCE_MARGIN = 0.2
 
 #: How often each p counts where seeds were added until intervals were narrow. Such a rule stops
 #: where seeds happen to differ little, so that 95% intervals hold in 92% of studies; intervals of
-#: 97.5% hold in 95.5% (docs/method.md).
+#: 97.5% hold in at least 95.4% (docs/method.md).
 COUNTS_OF_P = 2
 
 #: Shift, sparsity and rounds.

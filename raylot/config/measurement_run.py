@@ -54,14 +54,8 @@ class MeasuringRun(RunOnSnapshots, PlasticityOptions):
     )  # fmt: skip
 
     @model_validator(mode="after")
-    def _probe_fits(self) -> Self:
-        examples = self.facts.training_examples
-        is_used = "probe_size" in MEASURED_WITH[self.measured]
-        if is_used and self.probe_size > examples:
-            raise ValueError(
-                f"probe_size={self.probe_size}: must be at most {examples}, the training examples "
-                f"of {self.dataset}"
-            )
+    def _probe_is_no_larger_than_its_split(self) -> Self:
+        self.__dict__["probe_size"] = min(self.probe_size, self.facts.training_examples)
         return self
 
     @model_validator(mode="after")

@@ -20,6 +20,9 @@ from raylot.foundation.errors import OptionError, shown
 #: Numbers that a range may hold: more would be a slip, as ``0-99999999999``.
 _LONGEST_RANGE = 100_000
 
+#: Names that a message lists; more would hide what it says.
+_MOST_LISTED = 30
+
 #: ``3``, ``0-9`` or ``0-40:10``.
 _SPAN = re.compile("([0-9]+)(?:-([0-9]+)(?::([0-9]+))?)?")
 
@@ -273,7 +276,9 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
     location: Iterable[Any] = first["loc"]
     name = next((str(part) for part in location), "")
     if first["type"] == "extra_forbidden":
-        return unknown_option(name, first["input"], model.model_fields)
+        of_plugins = [n for own in registry.with_options().values() for n in own.model_fields]
+        known = [*(n for n in model.model_fields if n != "plugin_options"), *of_plugins]
+        return unknown_option(name, first["input"], known)
     field, mistake = model.model_fields.get(name), first.get("ctx", {}).get("error")
     if field is None or isinstance(mistake, OptionError):  # it names option and value itself
         return first["msg"] if mistake is None else str(mistake)
@@ -284,8 +289,11 @@ def explain(model: type[BaseModel], error: ValidationError) -> str:
 
 def unknown_option(name: str, value: Any, known: Iterable[str]) -> str:
     """The one-line message for an option that does not exist."""
-    hint = did_you_mean(name, known) or f"accepted: {', '.join(sorted(known))}"
-    return f"{shown(name)}={shown(value)}: unknown option; {hint}"
+    names = sorted(known)
+    accepted = "no option is called so, built in or of a plugin that is loaded"
+    if len(names) <= _MOST_LISTED:
+        accepted = f"accepted: {', '.join(names)}"
+    return f"{shown(name)}={shown(value)}: unknown option; {did_you_mean(name, names) or accepted}"
 
 
 #: Option that is gone -> the option that does the same, and why.

@@ -15,7 +15,8 @@ class ProbeOptions(WithPluginOptions):
     """How the units of a snapshot are observed: what metrics of plugins may depend on."""
 
     probe_size: int = option(
-        512, "training inputs of the new task on which activations are measured", ge=2,
+        512, "training inputs of the new task on which activations are measured; all, if there are "
+        "no more", ge=2,
         role="measurement",
     )  # fmt: skip
     dormant_threshold: float = option(

@@ -17,6 +17,7 @@ from raylot.config.options import Options, Role, explain
 from raylot.config.options import option as declare
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
+from raylot.foundation.text import one_line
 
 #: What can have options of its own -> what these decide.
 _ROLES: dict[str, Role] = {
@@ -25,7 +26,8 @@ _ROLES: dict[str, Role] = {
 }  # fmt: skip
 
 _NAME = re.compile("[a-z][a-z0-9_]{0,49}")
-_WORD = re.compile(r"[A-Za-z0-9_.+-]{1,50}")
+#: A word that reads as no number, so that other processes know it as a word.
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]{0,49}")
 
 
 def model_of(kind: str, name: str, declared: Any, taken: Collection[str]) -> type[Options] | None:
@@ -69,10 +71,11 @@ def model_of(kind: str, name: str, declared: Any, taken: Collection[str]) -> typ
     model.declared = declared
     for other, known in registry.with_options().items():
         for option in own.keys() & known.model_fields.keys():
-            if other != (kind, name) and repr(own[option]) != repr(known.model_fields[option]):
+            is_alike = repr(own[option]) == repr(known.model_fields[option])
+            if other != (kind, name) and not (other[0] == kind and is_alike):
                 raise OptionError(
-                    f"{kind} {name}: option {option}: must have another name, or be declared as "
-                    f"that of {' '.join(other)} is"
+                    f"{kind} {name}: option {option}: must have another name, as {' '.join(other)} "
+                    "has it; only options of one kind that are declared alike can share a name"
                 )
     try:
         model.checked()
@@ -88,8 +91,12 @@ class _OwnOptions(Options):
     declared: ClassVar[Any] = None
 
     @classmethod
-    def accepting(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+    def accepting(cls, owner: tuple[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
         """Returns all options, those that are not given at their defaults.
+
+        Args:
+            owner: kind and name of what has the options, for messages.
+            values: those that are given.
 
         Raises:
             OptionError: a value is not accepted.
@@ -97,10 +104,13 @@ class _OwnOptions(Options):
         found = dict(cls.checked(**values))
         try:
             cls.declared(**found)
-        except ValidationError as error:
-            raise OptionError(explain(cls, error)) from None
-        except ValueError as error:
-            raise OptionError(str(error)) from None
+        except Exception as error:
+            text = explain(cls, error) if isinstance(error, ValidationError) else one_line(error)
+            if text.partition("=")[0] in found:  # it names the option itself
+                raise OptionError(text) from None
+            given = ", ".join(f"{name}={shown(value)}" for name, value in found.items())
+            told = registry.describe_error(error)
+            raise OptionError(f"{' '.join(owner)}: {given}: {told}") from None
         return found
 
 
@@ -112,11 +122,14 @@ def _field(
         raise OptionError(f'{at}: must have a name of at most 50 small letters, digits and "_"')
     if option in taken:
         raise OptionError(f"{at}: must have another name, as an option or a column is called so")
+    if declared.alias is not None or declared.validation_alias is not None:
+        raise OptionError(f"{at}: must have no alias")
     if declared.default is PydanticUndefined:
         raise OptionError(f"{at}: must have a default")
     if not _is_accepted_type(declared.annotation):
         raise OptionError(
-            f"{at}: must be an int, a float (or one of them or None), a bool, or a Literal of words"
+            f"{at}: must be an int, a float (or one of them or None), a bool, or a Literal of "
+            "words that begin with a letter and are none of true, false, none, inf and nan"
         )
     field = copy.copy(declared)
     like: FieldInfo = declare(None, "", role=_ROLES[kind], common=True)
@@ -127,7 +140,9 @@ def _field(
 def _is_accepted_type(annotation: Any) -> bool:
     if get_origin(annotation) is Literal:
         words = get_args(annotation)
-        return all(isinstance(word, str) and _WORD.fullmatch(word) for word in words)
+        return all(isinstance(word, str) and _WORD.fullmatch(word) for word in words) and not (
+            {word.lower() for word in words} & {"true", "false", "none", "inf", "infinity", "nan"}
+        )
     if get_origin(annotation) in (Union, UnionType):
         return set(get_args(annotation)) in ({int, NoneType}, {float, NoneType})
     return annotation in (int, float, bool)

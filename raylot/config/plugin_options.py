@@ -161,7 +161,7 @@ def in_use(text: str | None, used: Iterable[Owner]) -> str | None:
     for owner in used:
         given = there.get(owner, {})
         model = registry.options_of(*owner)
-        found[owner] = given if model is None else model.accepting(given)
+        found[owner] = given if model is None else model.accepting(owner, given)
     return text_of(found)
 
 

@@ -44,7 +44,7 @@ INTERVENTION = "intervention"
 UNUSED = "-"
 
 #: Others that are no axis: a study has one data set, and the rest is filled in.
-_NOT_SEARCHED = {"dataset", "plugins", "plugin_options", "versions"}
+_NOT_SEARCHED = {"dataset", "data_digest", "plugins", "plugin_options", "versions"}
 
 #: A part of a text: a word, or what parentheses hold.
 Part = str | tuple[Any, ...]
@@ -223,6 +223,8 @@ def _why_not(name: str) -> str:
         return "must be given as an option of its own, interventions, or within zip(...)"
     if name in _LISTED or name in _LISTED.values():
         return f"must be given as an option of its own, {_LISTED.get(name, name)}"
+    if plugin_options.kind_of(name) == "metric":
+        return "must be given as an option of its own; another command measures another value"
     known = searchable()
     hint = did_you_mean(name, known) or f"accepted: {', '.join(known)}"
     return f"must be an option that decides how networks are trained or tickets searched; {hint}"

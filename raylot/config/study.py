@@ -52,7 +52,7 @@ from raylot.config.ticket_runs import Subnetwork, TicketMeasurementRun, TicketsR
 from raylot.config.training_options import TrainingOptions
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
-from raylot.foundation.names import FEWEST_SEEDS_TO_STOP
+from raylot.foundation.names import BUILT_IN, FEWEST_SEEDS_TO_STOP
 
 #: The largest seed.
 _LAST_SEED = 2**63 - 1
@@ -293,7 +293,7 @@ class Study(
                         f"{name}={getattr(self, name)}"
                     )
                 kind = kind_with(name)
-                if kind and not any(name in options_used(kind, o) for o in self._chosen(kind)):
+                if kind and not any(name in options_used(kind, o) for o in self.chosen(kind)):
                     choices = get_args(TicketsRun.model_fields[kind].annotation)  # of a Literal
                     known = choices or registry.names(kind)
                     users = [one for one in known if name in options_used(kind, one)]
@@ -302,7 +302,7 @@ class Study(
                     )
         return self
 
-    def _chosen(self, kind: str) -> Sequence[str]:
+    def chosen(self, kind: str) -> Sequence[str]:
         """The shifts, networks, interventions, optimizers ... of the study."""
         if kind in type(self).model_fields:
             return self._values_of(kind)
@@ -383,6 +383,12 @@ class Study(
             raise ValueError(
                 "engine=fast: must be auto, generic or stacked with gpus_per_trial greater than 0"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _file_is_read(self) -> Self:
+        if self.data_file is not None and self.dataset in {*BUILT_IN["dataset"]} - {"npz"}:
+            raise ValueError(f"data_file={self.data_file}: must go with dataset=npz")
         return self
 
     @model_validator(mode="after")

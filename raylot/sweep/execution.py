@@ -132,8 +132,9 @@ class Execution:
         try:
             self._compute()
         except _TooManyFailedError:
+            failed = "1 run" if len(self._failed) == 1 else f"{len(self._failed)} runs"
             asked = f"--fail-fast {self.options.fail_fast}"
-            self._given_up["the rest"] = f"the rest, as {len(self._failed)} runs failed ({asked})"
+            self._given_up["the rest"] = f"the rest, as {failed} failed ({asked})"
         return list(dict.fromkeys(self._given_up.values()))
 
     def _compute(self) -> None:

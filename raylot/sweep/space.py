@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from raylot.config import StreamRun, Study, search_axes
-from raylot.config.parameters import CHOICES, kind_with, parameters, unused_parameters
+from raylot.config import StreamRun, Study, plugin_options, search_axes
+from raylot.config.parameters import CHOICES, ONE_OF, parameters, unused_parameters
 from raylot.config.search_axes import INTERVENTION, is_of_streams, options_of
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.names import FEWEST_RANDOM_MASKS
@@ -125,8 +125,10 @@ def _on_unknown(study: Study) -> Iterator[str]:
 
 
 def _on_unused(study: Study, runs: Sequence[StreamRun]) -> list[str]:
-    chosen = {tuple(getattr(run, kind) for kind in CHOICES) for run in runs}
-    unused = [unused_parameters(dict(zip(CHOICES, names, strict=True))) for names in chosen]
+    together = {tuple(getattr(run, kind) for kind in CHOICES) for run in runs}
+    unused = [unused_parameters(dict(zip(CHOICES, names, strict=True))) for names in together]
+    chosen = {(kind, one) for kind in ONE_OF for one in study.chosen(kind)}
+    chosen |= {("metric", name) for name in study.metrics or ()}
     return [
         f"{name}: used by none of the chosen {kind}s, so it changes nothing"
         for kind in CHOICES
@@ -135,9 +137,9 @@ def _on_unused(study: Study, runs: Sequence[StreamRun]) -> list[str]:
         and all(name in one for one in unused)
         and not (name == "classes_per_task" and study.probe_classes)
     ] + [
-        f"{name}: used by none of the chosen {kind_with(name)}s, so it changes nothing"
+        f"{name}: used by nothing that this study uses, so it changes nothing"
         for name in study.own_options
-        if not any(f":{name}=" in (run.plugin_options or "") for run in runs)
+        if chosen.isdisjoint(plugin_options.owners(name))
     ]
 
 

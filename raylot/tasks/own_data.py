@@ -74,6 +74,9 @@ def _of_frames(train: pd.DataFrame, test: pd.DataFrame) -> list[np.ndarray]:
     for which, frame in (("training", train), ("test", test)):
         if LABEL not in frame.columns:
             raise ValueError(f"the {which} frame must have a column {LABEL}")
+        for column in frame.columns:
+            if column != LABEL and not pd.api.types.is_numeric_dtype(frame[column]):
+                raise ValueError(f"column {column} of the {which} frame must hold numbers")
     features = [column for column in train.columns if column != LABEL]
     if {*features, LABEL} != {*test.columns}:
         raise ValueError("both frames must have the same columns")

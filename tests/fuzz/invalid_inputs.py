@@ -281,7 +281,7 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--shifts class_split --probe-shift rotation",
         "--shifts class_split,stationary --probe-shift permuted_pixels",
     ),
-    "_probe_fits": ("probe_size", "--probe-size 1438", "--probe-size 60000"),
+    "_file_is_read": ("data_file", "--data-file mine.npz", "--data-file a.npz --dataset mnist"),
     "_pixels_are_permuted": (
         "fraction",
         "--fraction 0.022",
@@ -539,7 +539,7 @@ _NO_CONTRADICTION = {
     "_as_many_as_tickets", "_versions_are_those_of_this_raylot", "_other_options_do_nothing",
     "_probe_tasks_have_classes", "_data_are_those_of_before", "_engine_measures_gradients",
     "_options_of_plugins_are_accepted", "_options_of_plugins_are_taken_up",
-    "_options_of_plugins_are_those_in_use",
+    "_options_of_plugins_are_those_in_use", "_probe_is_no_larger_than_its_split",
 }  # fmt: skip
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from raylot.config import MeasurementRun, PlasticityOptions, StreamRun, Study
 from raylot.config.measurement_run import MEASURED_WITH, Measured
-from raylot.foundation.errors import OptionError
 
 #: A value other than the default for each option that decides how something is measured.
 _CHANGED: dict[str, Any] = {
@@ -84,6 +83,7 @@ def test_the_ntk_needs_no_larger_probe_than_its_own_examples() -> None:
     assert small.setting == "ntk_examples=20"
 
 
-def test_a_probe_larger_than_the_training_set_is_refused() -> None:
-    with pytest.raises(OptionError, match="probe_size=2000: must be at most 1437, the training"):
-        MeasurementRun.checked(probe_size=2000)
+def test_a_probe_is_no_larger_than_the_training_set() -> None:
+    whole = MeasurementRun.checked(probe_size=1437)
+    assert MeasurementRun.checked(probe_size=2000).probe_size == 1437
+    assert MeasurementRun.checked(probe_size=2000).run_id == whole.run_id

@@ -253,6 +253,11 @@ def test_command_line_file_and_python_take_them(
             "--search=clip_at=uniform(0.1,7): draws clip_at=7: must be a number in (0, 1]",
         ),
         (
+            ["--search", "above=1,2"],
+            "--search=above=1,2: must be given as an option of its own; another command measures "
+            "another value",
+        ),
+        (
             ["--search", "power=1,2"],
             "--search=power=1,2: must go with criterion powered",
         ),
@@ -308,11 +313,15 @@ def test_draws_and_values_that_go_together() -> None:
 
 
 def test_an_option_that_nothing_uses_is_remarked_on() -> None:
-    study = Study.checked(interventions="none", clip_at=0.3)
+    told = "{}: used by nothing that this study uses, so it changes nothing".format
+    given = {"clip_at": 0.3, "power": 4, "above": 2.0}
+    study = Study.checked(interventions="none", **given)
     runs = [study.stream_run(seed=0, shift="permuted_pixels", intervention="none")]
-    assert "clip_at: used by none of the chosen interventions, so it changes nothing" in remarks(
-        study, runs
-    )
+    said = remarks(study, runs)
+    assert {told(name) for name in given} <= {*said}
+    used = Study.checked(interventions="clipped", criterion="powered", metrics="large", **given)
+    said = remarks(used, runs)
+    assert {told(name) for name in given}.isdisjoint(said)
 
 
 # ------------------------------------------------------------------ declarations
@@ -345,6 +354,20 @@ def other(options):
         ("class Own(BaseModel):\n    seed: int = 1", "option seed: must have another name"),
         ("class Own(BaseModel):\n    preset: int = 1", "option preset: must have another name"),
         ("class Own(BaseModel):\n    task: int = 1", "option task: must have another name"),
+        (
+            "class Own(BaseModel):\n    power: int = Field(2, ge=1, le=4)",
+            "option power: must have another name, as criterion powered has it",
+        ),
+        ("class Own(BaseModel):\n    dose: int = 1", "option dose: must have another name"),
+        ("class Own(BaseModel):\n    label: float = 1", "option label: must have another name"),
+        ("class Own(BaseModel):\n    copy: int = 1", "option copy: must have another name"),
+        ("class Own(BaseModel):\n    budget: int = 1", "option budget: must have another name"),
+        (
+            "class Own(BaseModel):\n    low: float = Field(0.1, alias='Low')",
+            "option low: must have no alias",
+        ),
+        ("class Own(BaseModel):\n    word: Literal['1e5', 'a'] = 'a'", "option word: must be an"),
+        ("class Own(BaseModel):\n    word: Literal['None', 'a'] = 'a'", "option word: must be an"),
         ("class Own(BaseModel):\n    Big: int = 1", "must have a name of at most 50 small letters"),
         ("class Own(BaseModel):\n    mine: int", "option mine: must have a default"),
         ("@dataclass\nclass Own:\n    mine: int", "option mine: must have a default"),
@@ -360,8 +383,7 @@ def other(options):
         ),
         (
             "class Own(BaseModel):\n    clip_at: float = 0.1",
-            "option clip_at: must have another name, or be declared as that of intervention "
-            "clipped is",
+            "option clip_at: must have another name, as intervention clipped has it",
         ),
         ("class Own(BaseModel):\n    pass", "must have an option"),
         ("class Own:\n    pass", "options=Own: must be a dataclass or a pydantic model"),
@@ -372,6 +394,33 @@ def test_what_cannot_be_an_option_is_refused(declaration: str, told: str, tmp_pa
     message = _refused(tmp_path, declaration)
     assert told in message
     assert "\n" not in message
+
+
+def test_what_the_class_itself_refuses_is_told_with_the_values(tmp_path: Path) -> None:
+    (tmp_path / "band.py").write_text("""
+from dataclasses import dataclass
+from raylot import plugins
+from raylot.training import Intervention
+
+@dataclass
+class Band:
+    low: float = 0.1
+    high: float = 0.9
+
+    def __post_init__(self):
+        if self.low == 0:
+            1 / 0
+        if self.low >= self.high:
+            raise ValueError("low must be below high")
+
+@plugins.intervention("band", options=Band)
+def band(options):
+    return Intervention(options)
+""")
+    plugins.load(tmp_path / "band.py")
+    for low, reason in ((0.95, "ValueError: low must be below high"), (0, "ZeroDivisionError: ")):
+        told = refusal(lambda low=low: StreamRun.checked(intervention="band", low=low))  # type: ignore[misc]
+        assert told.startswith(f"intervention band: low={float(low)}, high=0.9: {reason}")
 
 
 def test_two_things_can_share_an_option(tmp_path: Path) -> None:
@@ -407,5 +456,5 @@ def test_a_plugin_loaded_again_has_its_options_once(tmp_path: Path) -> None:
 
 
 def test_an_unknown_option_is_refused_as_before() -> None:
-    told = refusal(lambda: StreamRun.checked(clip_of=1))
-    assert told.startswith("clip_of=1: unknown option")
+    told = refusal(lambda: StreamRun.checked(clip_aat=1))
+    assert told == "clip_aat=1: unknown option; did you mean clip_at?"

@@ -104,10 +104,7 @@ def test_any_text_is_accepted_or_refused_in_one_line(name: str, text: str) -> No
             {"precision": "float16", "device": "cpu", "gpus_per_trial": 1},
             "precision=float16: must be float32 or bfloat16 with device=cpu",
         ),
-        (
-            {"probe_size": 1438},
-            "probe_size=1438: must be at most 1437, the training examples of digits",
-        ),
+        ({"data_file": "/mine.npz"}, "data_file=/mine.npz: must go with dataset=npz"),
         (
             {"fraction": 0.02},  # of 64 pixels
             "fraction=0.02: must be at least 0.023, so that 2 of the 64 pixels of digits change "

@@ -106,7 +106,7 @@ def test_what_it_returns_becomes_a_task(returned: str, tmp_path: Path) -> None:
         ("a = pd.DataFrame(x[:, 0, 0]).assign(label=y)\nreturn a, a.assign(more=1)",
          "cannot be loaded: ValueError: both frames must have the same columns"),
         ("return (pd.DataFrame(x[:, 0, 0]).assign(name='a', label=y),) * 2",
-         "cannot be loaded: ValueError: could not convert string to float: 'a'"),
+         "cannot be loaded: ValueError: column name of the training frame must hold numbers"),
         ("return (pd.DataFrame(x[:, 0, 0]).assign(label=['a', 'b', 'c'] * 4),) * 2",
          "y_train must be whole numbers from 0, not "),
     ],
