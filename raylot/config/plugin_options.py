@@ -195,7 +195,8 @@ class WithPluginOptions(Options):
             try:
                 return value_in(self.__dict__.get("plugin_options"), name)
             except KeyError:
-                raise AttributeError(f"{type(self).__name__} has no option {name}") from None
+                told = f"{type(self).__name__!r} object has no attribute {name!r}"
+                raise AttributeError(told) from None
 
     @model_validator(mode="before")
     @classmethod

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from raylot.config import SeedOptions, TicketSearchOptions
+from raylot.config import SeedOptions, TicketSearchOptions, plugin_options
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
 from raylot.networks.copies import copied
@@ -52,6 +52,7 @@ def find_tickets(
     clip_norm: float | None = None,
     precision: str = "float32",
     criterion: str = "magnitude",
+    criterion_options: Mapping[str, Any] | None = None,
     rewind_steps: int = 0,
     output_rate: float = 1.0,
     untrained_masks: int = 1,
@@ -109,6 +110,7 @@ def find_tickets(
             grew least (``"magnitude_increase"``), that moved least (``"movement"``), any
             (``"random"``), or as a plugin's criterion scores them, by its name: see
             `raylot.plugins.criterion` and `raylot.plugins.load`.
+        criterion_options: options that a plugin's criterion has of its own, with their values.
         rewind_steps: weights are rewound to their values after so many training steps.
         output_rate: rate at which the last layer is pruned per round, as a share of the others'.
         untrained_masks: how many masks of the network's own largest magnitudes to train for
@@ -133,7 +135,11 @@ def find_tickets(
             other parameters (as weight and spectral norm do), or cannot be initialised anew for
             reinit_tickets.
     """
+    given = dict(criterion_options or {})
+    for name in given.keys() - {*plugin_options.names_of(("criterion", criterion))}:
+        raise OptionError(f"criterion_options={name}: must be an option of criterion {criterion}")
     options = TicketSearchOptions.checked(
+        **given,
         sparsity=sparsity, rounds=rounds, tickets=count, masked=masked, scope=scope,
         epochs=epochs, batch_size=batch_size, drop_last=drop_last, optimizer=optimizer, lr=lr,
         momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, schedule=schedule,

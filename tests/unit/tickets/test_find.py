@@ -6,13 +6,14 @@ import copy
 import inspect
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from raylot import OptionError, find_tickets
+from raylot import OptionError, find_tickets, plugins
 from raylot.config import OptimizerOptions, TicketSearchOptions
 from raylot.foundation.randomness import RandomKey
 from raylot.masks.pruning import Masks, prune
@@ -45,8 +46,37 @@ def test_a_ticket_is_what_rewinding_and_pruning_by_hand_gives() -> None:
 
 def test_it_takes_every_option_of_a_search() -> None:
     options = {name for name in TicketSearchOptions.model_fields if name != "tickets"}
-    own = {"network", "task", "count", "seed", "prune"}
-    assert set(inspect.signature(find_tickets).parameters) == options | own
+    own = {"network", "task", "count", "seed", "prune", "criterion_options"}
+    found = set(inspect.signature(find_tickets).parameters)
+    assert found == (options | own) - {"plugin_options"}
+
+
+def test_a_plugins_criterion_gets_its_own_options(tmp_path: Path) -> None:
+    (tmp_path / "signed.py").write_text("""
+from dataclasses import dataclass
+from raylot import plugins
+
+@dataclass
+class Signed:
+    sign: int = 1
+
+@plugins.criterion("signed", options=Signed)
+def signed(context):
+    return {name: w * context.options.sign for name, w in context.weights.items()}
+""")
+    plugins.load(tmp_path / "signed.py")
+    try:
+        network = small_network()
+        plain = find(network, criterion="signed")
+        turned = find(network, criterion="signed", criterion_options={"sign": "-1"})
+        again = find(network, criterion="signed", criterion_options={"sign": 1})
+        with pytest.raises(OptionError, match="^criterion_options=lr: must be an option of crit"):
+            find(network, criterion="signed", criterion_options={"lr": 1})
+    finally:
+        plugins.forget()
+    for name, mask in plain.masks[0].items():
+        assert torch.equal(mask, again.masks[0][name])
+        assert not torch.equal(mask, turned.masks[0][name])
 
 
 def test_the_network_given_is_left_unchanged() -> None:
