@@ -70,7 +70,7 @@ def signed(context):
         plain = find(network, criterion="signed")
         turned = find(network, criterion="signed", criterion_options={"sign": "-1"})
         again = find(network, criterion="signed", criterion_options={"sign": 1})
-        with pytest.raises(OptionError, match="^criterion_options=lr: must be an option of crit"):
+        with pytest.raises(OptionError, match=r"^criterion_options=lr: must be an option of crit"):
             find(network, criterion="signed", criterion_options={"lr": 1})
     finally:
         plugins.forget()
