@@ -22,6 +22,7 @@ from raylot.analysis import command, output
 from raylot.analysis.figures import style
 from raylot.analysis.output import plain_table
 from raylot.analysis.statistics.intervals import Mean, mean_interval
+from raylot.config.distributions import as_text
 from raylot.config.doses import dose_text
 from raylot.config.parameters import DOSED, parameters
 from raylot.foundation.errors import OptionError
@@ -94,7 +95,10 @@ def setting_rows(found: Sequence[Standing]) -> Iterator[dict[str, Any]]:
 
 
 def _label(one: Standing) -> str:
-    return ", ".join(f"{n}={dose_text(value)}" for n, value in sorted(one.setting.options.items()))
+    return ", ".join(
+        f"{name}={as_text(value) if isinstance(value, tuple) else dose_text(value)}"
+        for name, value in sorted(one.setting.options.items())
+    )
 
 
 Reported = Mapping[str, tuple[Standing, Mapping[str, Mean]]]

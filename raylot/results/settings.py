@@ -55,8 +55,10 @@ def tried(storage: Storage) -> list[Setting]:
 def _read(storage: Storage, path: str) -> Setting | None:
     try:
         setting = Setting(**json.loads(storage.read(path) or b""))
+        lists = {name: value for name, value in setting.options.items() if isinstance(value, list)}
+        setting.options.update({name: tuple(value) for name, value in lists.items()})  # as drawn
         return setting if setting.path == path else None
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
 
 

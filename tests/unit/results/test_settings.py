@@ -47,6 +47,13 @@ def test_a_setting_stands_as_its_streams_do(tmp_path: Path) -> None:
     assert best([grown]) == {"none": grown}
 
 
+def test_lists_are_read_as_they_were_drawn(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    setting = Setting("a", "none", {"hidden": (100, 100), "lr": 0.1}, ["x"], 1)
+    setting.write(storage)
+    assert tried(storage) == [setting]
+
+
 def test_a_damaged_file_is_no_setting(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     Setting("a", "none", {}, ["x"], 1).write(storage)

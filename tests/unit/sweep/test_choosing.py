@@ -60,3 +60,11 @@ def test_settings_belong_to_the_search_that_can_draw_them(tmp_path: Path) -> Non
     add(choosing.search, lr=2e-3)  # searched less
     assert [one.setting for one in choosing.standings()] == [own]
     assert _choosing(tmp_path, tasks=5).standings() == []
+
+
+def test_settings_with_lists_are_found_again(tmp_path: Path) -> None:
+    choosing = _choosing(tmp_path, search="hidden=(64),(100,100) batch_size=16,32")
+    options = {"hidden": (100, 100), "batch_size": 16}
+    runs = [run.run_id for run in choosing.asked.choosing_runs("l2", options)]
+    Setting(choosing.search, "l2", dict(options), runs, 4).write(choosing.storage)
+    assert [one.setting.options for one in choosing.standings()] == [options]
