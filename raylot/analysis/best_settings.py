@@ -2,8 +2,8 @@
 
 Reads the settings that ``raylot sweep best-settings`` has tried. Writes
 STORAGE/analysis/settings.csv and .parquet with every setting, best_settings.csv and .parquet with
-the best of each intervention, and the figure best_settings; prints the best settings with t
-intervals over the seeds that were not used to choose.
+the best of each intervention, as best.yaml has them, and the figure best_settings; prints the best
+settings with t intervals over the seeds that were not used to choose.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from raylot.analysis import command, output
 from raylot.analysis.figures import style
 from raylot.analysis.output import plain_table
 from raylot.analysis.statistics.intervals import Mean, mean_interval
+from raylot.config.distributions import as_text
 from raylot.config.doses import dose_text
 from raylot.config.parameters import DOSED, parameters
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import CHOOSING
-from raylot.results.settings import Standing, best, standing, tried
+from raylot.results.settings import Standing, read_chosen, standing, tried
 from raylot.results.tables import check_version, opened
 from raylot.storage import Storage
 
@@ -36,7 +37,7 @@ _NAME, _SETTINGS, _FIGURE = "best_settings", "settings", "analysis/figures/best_
 MEASURES = {CHOOSING: "online accuracy", "test_accuracy": "test accuracy"}
 
 SETTING_COLUMNS: dict[str, pa.DataType] = {
-    "search": pa.string(),  # equal for settings that were compared
+    "search": pa.string(),  # equal for settings of an intervention that were compared
     "intervention": pa.string(),
     "setting": pa.string(),
     "status": pa.string(),  # finished, stopped (by ASHA), diverged, failed, unfinished
@@ -47,7 +48,6 @@ SETTING_COLUMNS: dict[str, pa.DataType] = {
 }
 
 BEST_COLUMNS: dict[str, pa.DataType] = {
-    "search": pa.string(),
     "intervention": pa.string(),
     "setting": pa.string(),
     "choosing_accuracy": pa.float64(),  # online, on the seeds that chose it
@@ -94,22 +94,26 @@ def setting_rows(found: Sequence[Standing]) -> Iterator[dict[str, Any]]:
 
 
 def _label(one: Standing) -> str:
-    return ", ".join(f"{n}={dose_text(value)}" for n, value in sorted(one.setting.options.items()))
+    return ", ".join(
+        f"{name}={as_text(value) if isinstance(value, tuple) else dose_text(value)}"
+        for name, value in sorted(one.setting.options.items())
+    )
 
 
 Reported = Mapping[str, tuple[Standing, Mapping[str, Mean]]]
 
 
-def report(storage: Storage, found: Sequence[Standing]) -> Reported:
-    """Returns the best setting of each intervention of a search, with its means on fresh seeds.
+def report(storage: Storage) -> Reported:
+    """Returns the settings that the latest search has chosen, those of best.yaml, with their means
+    on fresh seeds.
 
     Args:
-        storage: where its streams are.
-        found: all settings of the search.
+        storage: where their streams are.
     """
     runs, tasks = results.read(storage, "runs"), results.read(storage, "tasks")
     reported: dict[str, tuple[Standing, Mapping[str, Mean]]] = {}
-    for name, one in best(found).items():
+    for setting in read_chosen(storage):
+        name, one = setting.intervention, standing(storage, setting)
         fresh = fresh_runs(runs, one)
         means = {m: mean_interval(accuracies(tasks, fresh, one, m)) for m in MEASURES}
         reported[name] = one, {m: mean for m, mean in means.items() if mean is not None}
@@ -147,7 +151,7 @@ def draw(reported: Reported) -> Figure:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Reports the searches of the storage that the command line names."""
+    """Reports the best settings in the storage that the command line names."""
     options = command.parse(command.StorageOptions, __doc__, arguments)
     storage = opened(options.storage)
     check_version(storage)
@@ -156,35 +160,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise OptionError(
             f"storage={storage.root}: must hold settings that raylot sweep best-settings has tried"
         )
-    searches: dict[str, list[Standing]] = {}
-    for one in found:
-        searches.setdefault(one.setting.search, []).append(one)
-    rows: list[dict[str, Any]] = []
     console = command.terminal()
-    for search, own in searches.items():
-        reported = report(storage, own)
-        if len(searches) > 1:
-            console.print(f"Search {search}", style="bold")
-        table = plain_table("intervention", "best setting", *MEASURES.values(), "seeds")
-        for intervention, (one, means) in reported.items():
-            seeds = {mean.seeds for mean in means.values()}
-            cells = (_cell(means.get(measure)) for measure in MEASURES)
-            table.add_row(intervention, _label(one), *cells, str(max(seeds, default=0)))
-            rows += [
-                {
-                    "search": search, "intervention": intervention, "setting": _label(one),
-                    "choosing_accuracy": one.accuracy, "measure": measure, "mean": mean.mean,
-                    "low": mean.low, "high": mean.high, "seeds": mean.seeds,
-                }
-                for measure, mean in means.items()
-            ]  # fmt: skip
-        console.width = 120
-        console.print(table)
-        if reported:
-            ending = "" if len(searches) == 1 else f"_{search}"
-            with style.applied():
-                for kind, data in style.encoded(draw(reported)).items():
-                    storage.write(f"{_FIGURE}{ending}.{kind}", data)
+    reported = report(storage)
+    table = plain_table("intervention", "best setting", *MEASURES.values(), "seeds")
+    for intervention, (one, means) in reported.items():
+        seeds = {mean.seeds for mean in means.values()}
+        cells = (_cell(means.get(measure)) for measure in MEASURES)
+        table.add_row(intervention, _label(one), *cells, str(max(seeds, default=0)))
+    rows = [
+        {
+            "intervention": intervention, "setting": _label(one),
+            "choosing_accuracy": one.accuracy, "measure": measure, "mean": mean.mean,
+            "low": mean.low, "high": mean.high, "seeds": mean.seeds,
+        }
+        for intervention, (one, means) in reported.items()
+        for measure, mean in means.items()
+    ]  # fmt: skip
+    console.width = 120
+    console.print(table)
+    if reported:
+        with style.applied():
+            for kind, data in style.encoded(draw(reported)).items():
+                storage.write(f"{_FIGURE}.{kind}", data)
     output.write(
         storage, _SETTINGS, output.frame_of(list(setting_rows(found)), SETTING_COLUMNS),
         SETTING_COLUMNS,

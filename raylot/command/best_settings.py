@@ -24,7 +24,7 @@ from raylot.config.settings_search import SettingsSearch
 from raylot.foundation.errors import OptionError
 from raylot.foundation.interruption import exits_on_ctrl_c
 from raylot.foundation.text import one_line, safe
-from raylot.results.settings import Standing, best
+from raylot.results.settings import Standing, best, write_chosen
 from raylot.results.tables import check_version
 from raylot.storage import Storage
 from raylot.sweep import study_spaces
@@ -94,6 +94,7 @@ def _run(command: Command, analyses: Mapping[str, str], typed: str) -> int:
             return 1
         options = options_of(command.study, chosen)
         storage.write(BEST, _as_yaml(options).encode())
+        write_chosen(storage, [one.setting for one in chosen.values()])
         study = Study.checked(**_where(command.study), **options)
         sweep = Streams(study, storage, *study_spaces(study))
         outcome = sweep.finished(retry_failed=command.retry_failed)

@@ -131,10 +131,10 @@ class Distribution:
 
 
 def as_text(value: Any) -> str:
-    """``(1e-3,(100,100))``: a value as a search is written; lists in parentheses."""
+    """``(1e-3,(100,100),none)``: a value as a search is written; lists in parentheses."""
     if isinstance(value, list | tuple):
         return f"({','.join(map(as_text, value))})"
-    return shown(value)
+    return shown(value).lower() if value is None or isinstance(value, bool) else shown(value)
 
 
 def _number(value: Any, wanted: str) -> int | float:

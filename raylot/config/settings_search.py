@@ -13,9 +13,16 @@ from raylot.config.distributions import Distribution
 from raylot.config.options import Integers, Options, drawn_from, option
 from raylot.config.parameters import kind_with, options_used
 from raylot.config.runs import StreamRun
-from raylot.config.search_axes import INTERVENTION, as_typed, is_of_streams, options_of
+from raylot.config.search_axes import (
+    INTERVENTION,
+    as_typed,
+    checked_axis,
+    is_of_streams,
+    options_of,
+    parse_search,
+)
 from raylot.config.study import Study
-from raylot.foundation.errors import OptionError
+from raylot.foundation.errors import OptionError, shown
 
 #: Option -> the distribution from which it is searched unless the user says otherwise.
 DISTRIBUTIONS = {
@@ -26,6 +33,10 @@ DISTRIBUTIONS = {
 _TRIALS = 16
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def _own_range(name: str, drawn: str) -> Any:
+    return checked_axis(name, parse_search(f"{name}={drawn}")[name])
 
 
 def _parse_time(value: Any) -> Any:
@@ -74,6 +85,50 @@ class SettingsSearch(ChoosingOptions, Study):
                     f"{as_typed(axis, given)}: must be an option that decides how networks are "
                     "trained; tickets are not searched here"
                 )
+            self._check_use(axis)
+        return self
+
+    def _check_use(self, axis: str) -> None:
+        """Refuses a searched parameter that not all searched values of its choice use.
+
+        The best settings might use it in no row, and no study would then take it.
+        """
+        kind = kind_with(axis)
+        if kind is None or kind not in self._axes:
+            return
+        for name in map(str, self._values_of(kind)):
+            if axis not in options_used(kind, name):
+                raise OptionError(
+                    f"{as_typed(axis, self._axes[axis])}: must be used by every {kind} that is "
+                    f"searched, and {name} does not use it; search them one by one"
+                )
+
+    @model_validator(mode="after")
+    def _runs_are_valid(self) -> Self:
+        """Says of a range that the study itself has how to give another one."""
+        try:
+            super()._runs_are_valid()  # type: ignore[operator]
+        except OptionError as error:
+            name = str(error).removeprefix("search=").partition("=")[0]
+            drawn = DISTRIBUTIONS.get(name)
+            if drawn is None or self._axes.get(name) != _own_range(name, drawn):
+                raise
+            raise OptionError(
+                f"{error}; {name} is searched from {drawn} unless a range of its own is given, as "
+                f"search={name}=..., or one value, as {name}=..."
+            ) from None
+        return self
+
+    @model_validator(mode="after")
+    def _seeds_can_be_added(self) -> Self:
+        """Here none are added: the study that takes the best settings can do so."""
+        for name in ("until_width", "max_seeds", "seeds_per_step"):
+            value = getattr(self, name)
+            if value != type(self).model_fields[name].default:
+                raise OptionError(
+                    f"{name}={shown(value)}: must be given to the study that takes best.yaml, as "
+                    "this one adds no seeds"
+                )
         return self
 
     @model_validator(mode="after")
@@ -86,6 +141,12 @@ class SettingsSearch(ChoosingOptions, Study):
             raise OptionError(
                 f"choosing_seeds={told}: must share no seed with seeds, on which the best settings "
                 f"are reported; both have {', '.join(map(str, both))}"
+            )
+        if max(self.choosing_seeds) > max(self.seeds):
+            raise OptionError(
+                f"choosing_seeds={told}: must be smaller than the largest of seeds, "
+                f"{max(self.seeds)}, as until_width adds those after it in the study that takes "
+                "best.yaml"
             )
         return self
 

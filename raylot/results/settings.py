@@ -17,13 +17,16 @@ from raylot.storage import Storage
 
 _FOLDER = "settings"
 
+#: Names the settings that the latest search has chosen.
+_CHOSEN = "best.json"
+
 
 @dataclass(frozen=True)
 class Setting:
     """One setting of an intervention, tried on several streams.
 
     Attributes:
-        search: short hash of what all settings of a search share.
+        search: short hash of what all settings share that a search compares with this one.
         intervention: its name.
         options: the values that are searched.
         runs: run_ids of its streams.
@@ -55,9 +58,26 @@ def tried(storage: Storage) -> list[Setting]:
 def _read(storage: Storage, path: str) -> Setting | None:
     try:
         setting = Setting(**json.loads(storage.read(path) or b""))
+        lists = {name: value for name, value in setting.options.items() if isinstance(value, list)}
+        setting.options.update({name: tuple(value) for name, value in lists.items()})  # as drawn
         return setting if setting.path == path else None
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def write_chosen(storage: Storage, settings: Sequence[Setting]) -> None:
+    """Notes the best settings, one of each intervention, in place of those of an earlier search."""
+    storage.write(_CHOSEN, json.dumps([setting.path for setting in settings]).encode())
+
+
+def read_chosen(storage: Storage) -> list[Setting]:
+    """Returns the best settings that the latest search has noted; none if the file is damaged."""
+    try:
+        paths = list(map(str, json.loads(storage.read(_CHOSEN) or b"[]")))
+    except (ValueError, TypeError, RecursionError):
+        return []
+    known = {setting.path: setting for setting in tried(storage)}
+    return [known[path] for path in paths if path in known]
 
 
 @dataclass(frozen=True)

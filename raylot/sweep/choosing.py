@@ -19,7 +19,7 @@ from raylot import results
 from raylot.config.runs import short_hash
 from raylot.config.settings_search import SettingsSearch
 from raylot.foundation.errors import OptionError
-from raylot.results.settings import Standing, standing, tried
+from raylot.results.settings import Setting, Standing, standing, tried
 from raylot.storage.lease import Lease
 from raylot.sweep.clock import Clock, spent
 from raylot.sweep.interrupt_guard import InterruptGuard
@@ -55,24 +55,27 @@ class Choosing(Sweep):
         assert isinstance(self.study, SettingsSearch)
         return self.study
 
-    @property
-    def search(self) -> str:
-        """What the settings of this search share, as a short hash."""
-        runs = [run.run_id for run in self.asked.choosing_runs("none", {})]
+    def search(self, intervention: str) -> str:
+        """What the settings of an intervention share in this search, as a short hash."""
+        runs = [run.run_id for run in self.asked.choosing_runs(intervention, {})]
         return short_hash({"runs": runs, "tasks": self.asked.tasks})
 
     def standings(self) -> list[Standing]:
-        """Reads how the settings of this search stand that its distributions can draw."""
-        spaces = {name: self.asked.space(name) for name in self.asked.interventions}
-        own = [
-            setting
-            for setting in tried(self.storage)
-            if setting.search == self.search
-            and (space := spaces.get(setting.intervention)) is not None
-            and space.keys() == setting.options.keys()
-            and all(space[name].holds(value) for name, value in setting.options.items())
-        ]
-        return [standing(self.storage, setting) for setting in own]
+        """Reads how the settings stand that this search could try: which its distributions can
+        draw, and whose streams are those that it would train."""
+        return [standing(self.storage, one) for one in tried(self.storage) if self._is_own(one)]
+
+    def _is_own(self, setting: Setting) -> bool:
+        name, options = setting.intervention, setting.options
+        if name not in self.asked.interventions or setting.tasks != self.asked.tasks:
+            return False
+        space = self.asked.space(name)
+        return (
+            space.keys() == options.keys()
+            and all(space[option].holds(value) for option, value in options.items())
+            # What is held fixed, and the code of plugins, are the same too.
+            and setting.runs == [run.run_id for run in self.asked.choosing_runs(name, options)]
+        )
 
     def left(self, intervention: str, found: Sequence[Standing]) -> tuple[float, float]:
         """Returns how many settings may still be tried, and for how many seconds.
@@ -140,7 +143,13 @@ class Choosing(Sweep):
                         over = self.asked.budget - sum(spent(self.storage).values())
                         seconds = min(seconds, over / (len(self.asked.interventions) - place))
                     tuning = Tuning(
-                        self.asked, name, self.search, self.storage, lease.path, progress, guard
+                        self.asked,
+                        name,
+                        self.search(name),
+                        self.storage,
+                        lease.path,
+                        progress,
+                        guard,
                     )
                     lost += tuning.run(found, trials, seconds, Clock(self.storage, name))
         except StartError as error:

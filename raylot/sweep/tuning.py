@@ -32,8 +32,8 @@ from raylot.terminal.progress import Progress
 from raylot.trials import ray_internals
 from raylot.trials.setting import SettingTrial, streams_without
 
-#: Settings are compared after a quarter, a half and all of their tasks; each time those stop that
-#: do worse than half of the settings that have come as far.
+#: Settings are compared after a quarter of their tasks, rounded up, and after twice as many; each
+#: time those stop that do worse than half of the settings that have come as far.
 _FIRST_SHARE, _REDUCTION = 4, 2
 
 #: What a trial reports: its accuracy so far, and after how many tasks.
@@ -65,7 +65,7 @@ class Searcher(OptunaSearch):
     def remember(self, one: Standing) -> None:
         """Tells Optuna of a setting that was tried before."""
         self.add_evaluated_point(
-            {_PREFIX + name: value for name, value in one.setting.options.items()},
+            self._named(one.setting.options),
             one.accuracy,
             error=one.status == "failed",
             pruned=one.status == "stopped",
@@ -79,12 +79,15 @@ class Searcher(OptunaSearch):
 
     def try_first(self, options: Mapping[str, Any]) -> None:
         """Makes a setting the next one that is tried."""
-        named = {_PREFIX + name: value for name, value in options.items()}
-        ray_internals.optuna_study(self).enqueue_trial(named)
+        ray_internals.optuna_study(self).enqueue_trial(self._named(options))
+
+    def _named(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a setting as Optuna knows it."""
+        return {_PREFIX + name: _inner(self._drawn[name], value) for name, value in options.items()}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         options = (super().suggest(trial_id) or {})["options"]
-        return {"options": {n: self._drawn[n].rounded(v) for n, v in options.items()}}
+        return {"options": {n: _outer(self._drawn[n], value) for n, value in options.items()}}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -102,7 +105,7 @@ class Halving(ASHAScheduler):
             metric=_METRIC,
             mode="max",
             max_t=tasks,
-            grace_period=max(1, tasks // _FIRST_SHARE),
+            grace_period=math.ceil(tasks / _FIRST_SHARE),
             reduction_factor=_REDUCTION,
         )
 
@@ -117,9 +120,20 @@ class Halving(ASHAScheduler):
 
 def _domain(distribution: Distribution) -> Any:
     """Returns Ray Tune's own form of a distribution."""
-    made = getattr(tune, distribution.name)
-    arguments = distribution.arguments
-    return made(list(arguments)) if distribution.name == "choice" else made(*arguments)
+    if distribution.name == "choice":
+        return tune.choice(range(len(distribution.arguments)))
+    return getattr(tune, distribution.name)(*distribution.arguments)
+
+
+def _inner(distribution: Distribution, value: Any) -> Any:
+    """Returns a value as Optuna knows it: of ``choice`` its place, as Optuna takes no lists."""
+    return distribution.arguments.index(value) if distribution.name == "choice" else value
+
+
+def _outer(distribution: Distribution, value: Any) -> Any:
+    """Returns the value that Optuna has proposed, see `_inner`."""
+    is_place = distribution.name == "choice"
+    return distribution.arguments[value] if is_place else distribution.rounded(value)
 
 
 @dataclass

@@ -12,6 +12,7 @@ from ray import tune
 
 from raylot import results
 from raylot.config import StreamRun
+from raylot.config.distributions import as_text
 from raylot.foundation.names import CHOOSING
 from raylot.results.settings import Setting, accuracy_so_far
 from raylot.storage import Storage
@@ -137,7 +138,7 @@ class SettingTrial(tune.Trainable):
 
 def label_of(setting: Setting) -> str:
     """``setting lr=0.01 l2_init(0.001)``: how the terminal names a setting."""
-    options = " ".join(f"{name}={value}" for name, value in setting.options.items())
+    options = " ".join(f"{name}={as_text(value)}" for name, value in setting.options.items())
     return f"setting {setting.intervention} {options}"
 
 

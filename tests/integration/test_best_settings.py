@@ -81,6 +81,7 @@ def test_a_killed_search_continues_and_reports_the_best_on_fresh_seeds(tmp_path:
     assert plan.returncode == 0, plan.stderr
     assert re.search(r"streams +6 +6 +0 +0", plan.stdout), plan.stdout
     assert len(list(tmp_path.glob("settings/*.json"))) == 8
+    assert len(json.loads((tmp_path / "best.json").read_text())) == 2
     assert json.loads((tmp_path / "choosing" / "spent.json").read_text()).keys() == {"none", "l2"}
 
 

@@ -36,6 +36,7 @@ from raylot.foundation.errors import OptionError
 from raylot.foundation.version import VERSION
 from raylot.results.commands import commands
 from raylot.results.integrity import unfinished_runs
+from raylot.results.settings import tried
 from raylot.storage import Storage
 from raylot.storage.lease import holders
 
@@ -73,7 +74,8 @@ def report(storage: Storage) -> str:
     unfinished = unfinished_runs(storage, set(runs["run_id"]))
     begun = report_data.begun(runs, unfinished)
     tasks = label_variants(tables.read(storage, "tasks"), begun)
-    known = report_data.streams(begun, tasks)
+    chose = [run_id for setting in tried(storage) for run_id in setting.runs]
+    known = report_data.without_tried(report_data.streams(begun, tasks), runs, chose)
     if known.empty:
         raise OptionError(
             f"storage={storage.root}: must be the folder or URI of a raylot storage in which a "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,20 @@ def streams(known: pd.DataFrame, tasks: pd.DataFrame) -> pd.DataFrame:
     found["place"] = found["intervention"].map(doses.index)
     order = ["dataset", "network", "place", "shift", "seed", "run_id"]
     return found.sort_values(order, ignore_index=True).drop(columns="place")
+
+
+def without_tried(known: pd.DataFrame, runs: pd.DataFrame, tried: Collection[str]) -> pd.DataFrame:
+    """Leaves out streams that only chose a setting: nothing stands on them. If all others are
+    missing, nothing is left out.
+
+    Args:
+        known: from `streams`.
+        runs: rows of ``runs``.
+        tried: run_ids of the streams of all settings that were tried.
+    """
+    used = set(runs.loc[runs["kind"] != StreamRun.kind, "stream_run_id"])
+    rest = known[~known["run_id"].isin({*tried} - used)].reset_index(drop=True)
+    return known if rest.empty else rest
 
 
 def along_stream(

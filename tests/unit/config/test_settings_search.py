@@ -32,6 +32,12 @@ GIVEN = {
         ({"search": "rewind_steps=1,2"}, "search=rewind_steps=1,2: must be an option that decides"),
         ({"search": "zip(lr,epochs)=(1,2)"}, "search=zip(lr,epochs)=(1.0,2): must be single opt"),
         ({"samples": 3}, "samples=3: must be given as trials here"),
+        ({"choosing_seeds": "0,5"}, "choosing_seeds=0,5: must be smaller than the largest of seed"),
+        ({"until_width": 0.05}, "until_width=0.05: must be given to the study that takes best.ya"),
+        ({"max_seeds": 30}, "max_seeds=30: must be given to the study that takes best.yaml"),
+        ({"seeds_per_step": 3}, "seeds_per_step=3: must be given to the study that takes best.ya"),
+        ({"search": "optimizer=sgd,adam momentum=0,0.9"},
+         "search=momentum=0.0,0.9: must be used by every optimizer that is searched, and adam d"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_searched_is_refused(options: dict[str, Any], message: str) -> None:
@@ -77,3 +83,38 @@ def test_every_default_distribution_can_be_drawn_from() -> None:
     every = "l2,shrink_and_perturb,redo"
     study = SettingsSearch.checked(**{**GIVEN, "search": search, "interventions": every})
     assert {name for one in every.split(",") for name in study.space(one)} == {*DISTRIBUTIONS}
+
+
+def test_parameters_that_every_searched_choice_uses_are_searched_with_it() -> None:
+    both = SettingsSearch.checked(**{**GIVEN, "search": "optimizer=sgd,rmsprop momentum=0,0.9"})
+    assert list(both.space("none")) == ["optimizer", "momentum"]
+    alone = SettingsSearch.checked(
+        **{**GIVEN, "search": "momentum=0,0.9", "optimizer": "sgd"},
+    )
+    assert list(alone.space("none")) == ["momentum"]
+
+
+@pytest.mark.parametrize(
+    ("name", "intervention", "others"),
+    [
+        ("redo_interval", "redo", {"epochs": 1}),
+        ("shrink", "shrink_and_perturb", {"perturb_every": "step"}),
+    ],
+)
+def test_a_range_of_the_studys_own_that_does_not_fit_says_what_to_give(
+    name: str, intervention: str, others: dict[str, Any]
+) -> None:
+    own = f"{name}={DISTRIBUTIONS[name]}"
+    given = {**GIVEN, **others, "interventions": intervention, "search": own}
+    with pytest.raises(OptionError) as refused:
+        SettingsSearch.checked(**given)
+    told = str(refused.value)
+    assert told.startswith(f"search={name}=")
+    assert told.endswith(
+        f"; {name} is searched from {DISTRIBUTIONS[name]} unless a range of its own is given, as "
+        f"search={name}=..., or one value, as {name}=..."
+    )
+    typed = {"redo": "redo_interval=60,70", "shrink_and_perturb": "shrink=0.2,0.5"}[intervention]
+    with pytest.raises(OptionError) as refused:
+        SettingsSearch.checked(**{**given, "search": typed})
+    assert "is searched from" not in str(refused.value)

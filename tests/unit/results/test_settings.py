@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from raylot.results import read_run
-from raylot.results.settings import Setting, accuracy_so_far, best, standing, tried
+from raylot.results.settings import (
+    Setting,
+    accuracy_so_far,
+    best,
+    read_chosen,
+    standing,
+    tried,
+    write_chosen,
+)
 from raylot.storage import Storage
 from raylot.trials.stream import StreamTrial
 from tests.unit.trials.runs import finish, trial_config
@@ -47,6 +55,13 @@ def test_a_setting_stands_as_its_streams_do(tmp_path: Path) -> None:
     assert best([grown]) == {"none": grown}
 
 
+def test_lists_are_read_as_they_were_drawn(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    setting = Setting("a", "none", {"hidden": (100, 100), "lr": 0.1}, ["x"], 1)
+    setting.write(storage)
+    assert tried(storage) == [setting]
+
+
 def test_a_damaged_file_is_no_setting(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     Setting("a", "none", {}, ["x"], 1).write(storage)
@@ -68,3 +83,17 @@ def test_a_stream_that_ends_early_grows_to_the_rows_of_one_that_did_not(tmp_path
     run_id = again.run.run_id
     assert len(read_run(early, "tasks", run_id) or []) == 4
     assert read_run(early, "tasks", run_id) == read_run(whole, "tasks", run_id)
+
+
+def test_the_settings_that_were_chosen_are_noted(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    assert read_chosen(storage) == []
+    settings = [Setting("a", name, {"lr": 0.1}, [f"run of {name}"], 1) for name in ("none", "l2")]
+    for setting in settings:
+        setting.write(storage)
+    write_chosen(storage, settings)
+    assert read_chosen(storage) == settings
+    write_chosen(storage, settings[1:])
+    assert read_chosen(storage) == settings[1:]
+    (tmp_path / "best.json").write_text("7")
+    assert read_chosen(storage) == []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from raylot import plugins
 from raylot.config.settings_search import SettingsSearch
 from raylot.results.settings import Setting, Standing
 from raylot.storage import Storage
@@ -48,15 +49,77 @@ def test_a_budget_is_shared_out_and_earlier_commands_count(tmp_path: Path) -> No
 def test_settings_belong_to_the_search_that_can_draw_them(tmp_path: Path) -> None:
     choosing = _choosing(tmp_path)
 
-    def add(search: str, **options: object) -> Setting:
+    def add(**options: object) -> Setting:
         runs = choosing.asked.choosing_runs("l2", options)
-        setting = Setting(search, "l2", dict(options), [run.run_id for run in runs], 4)
+        setting = Setting(
+            choosing.search("l2"), "l2", dict(options), [run.run_id for run in runs], 4
+        )
         setting.write(choosing.storage)
         return setting
 
-    own = add(choosing.search, lr=1e-3, l2_strength=1e-4)
-    add("another search", lr=1e-3, l2_strength=1e-3)
-    add(choosing.search, lr=0.5, l2_strength=1e-4)  # out of range
-    add(choosing.search, lr=2e-3)  # searched less
+    own = add(lr=1e-3, l2_strength=1e-4)
+    add(lr=0.5, l2_strength=1e-4)  # out of range
+    add(lr=2e-3)  # searched less
     assert [one.setting for one in choosing.standings()] == [own]
     assert _choosing(tmp_path, tasks=5).standings() == []
+
+
+def test_settings_with_lists_are_found_again(tmp_path: Path) -> None:
+    choosing = _choosing(tmp_path, search="hidden=(64),(100,100) batch_size=16,32")
+    options = {"hidden": (100, 100), "batch_size": 16}
+    runs = [run.run_id for run in choosing.asked.choosing_runs("l2", options)]
+    Setting(choosing.search("l2"), "l2", dict(options), runs, 4).write(choosing.storage)
+    assert [one.setting.options for one in choosing.standings()] == [options]
+
+
+def test_settings_with_another_fixed_option_are_those_of_another_search(tmp_path: Path) -> None:
+    first = _choosing(tmp_path, search="lr=1e-3,1e-2", l2_strength=1e-3)
+    other = _choosing(tmp_path, search="lr=1e-3,1e-2", l2_strength=1e-4)
+    runs = [run.run_id for run in first.asked.choosing_runs("l2", {"lr": 1e-3})]
+    Setting(first.search("l2"), "l2", {"lr": 1e-3}, runs, 4).write(first.storage)
+    assert len(first.standings()) == 1
+    assert other.standings() == []
+    assert first.search("l2") != other.search("l2")
+    assert first.search("none") == other.search("none")
+
+
+_PLUGIN = """
+from dataclasses import dataclass
+from raylot import plugins
+from raylot.training import Intervention
+
+
+@dataclass
+class Clip:
+    clip_at: float = 0.1
+
+
+@plugins.intervention("clipped", options=Clip)
+class Clipped(Intervention):
+    edited = False
+"""
+
+
+def test_settings_with_another_plugin_option_or_code_are_those_of_another_search(
+    tmp_path: Path,
+) -> None:
+    def found(code: str, clip_at: float) -> int:
+        plugins.forget()
+        file = tmp_path / "mine.py"
+        file.write_text(code)
+        plugins.load(file)
+        choosing = _choosing(
+            tmp_path, interventions="clipped", search="lr=1e-3,1e-2", clip_at=clip_at
+        )
+        if not choosing.storage.names("settings"):
+            runs = [run.run_id for run in choosing.asked.choosing_runs("clipped", {"lr": 1e-3})]
+            Setting("", "clipped", {"lr": 1e-3}, runs, 4).write(choosing.storage)
+        return len(choosing.standings())
+
+    try:
+        assert found(_PLUGIN, 0.1) == 1
+        assert found(_PLUGIN, 0.2) == 0
+        assert found(_PLUGIN.replace("edited = False", "edited = True"), 0.1) == 0
+        assert found(_PLUGIN, 0.1) == 1
+    finally:
+        plugins.forget()

@@ -18,11 +18,13 @@ SPACE = {
     "epochs": Distribution("randint", (1, 4)),
     "momentum": Distribution("quniform", (0.0, 0.9, 0.1)),
     "redo_interval": Distribution("lograndint", (1, 100)),
+    "hidden": Distribution("choice", ((64,), (100, 100))),
 }
 
 
 def _standing(lr: float, curve: list[float], status: str = "finished") -> Standing:
-    options = {"lr": lr, "batch_size": 16, "epochs": 1, "momentum": 0.1, "redo_interval": 2}
+    options = {"lr": lr, "batch_size": 16, "epochs": 1, "momentum": 0.1, "redo_interval": 2,
+               "hidden": (100, 100)}  # fmt: skip
     setting = Setting("a search", "none", options, [f"run of {lr}"], 8)
     return Standing(setting, status, curve, len(curve))
 
@@ -76,3 +78,32 @@ def test_asha_compares_with_settings_of_before() -> None:
         halving = Halving(8)
         halving.remember(_standing(0.01, [0.2] * 8))
         assert decision(halving, accuracy) == wanted
+
+
+@pytest.mark.parametrize(("tasks", "wanted"), [(8, [2, 4]), (31, [8, 16]), (40, [10, 20])])
+def test_asha_compares_after_a_quarter_and_a_half_of_the_tasks(
+    tasks: int, wanted: list[int]
+) -> None:
+    trial: Any = SimpleNamespace(trial_id="new")
+    nothing: Any = None
+
+    def is_stopped(after: int) -> bool:
+        halving = Halving(tasks)
+        halving.remember(_standing(0.01, [0.2] * tasks))
+        halving.on_trial_add(nothing, trial)
+        for done in range(1, after):
+            halving.on_trial_result(nothing, trial, {"tasks": done, "accuracy": 0.3})
+        result = {"tasks": after, "accuracy": 0.1}
+        return halving.on_trial_result(nothing, trial, result) == "STOP"
+
+    assert [after for after in range(1, tasks) if is_stopped(after)] == wanted
+
+
+def test_optuna_goes_on_from_settings_with_lists() -> None:
+    searcher = Searcher({"hidden": SPACE["hidden"]}, tasks=8, seed=0)
+    setting = Setting("a search", "none", {"hidden": (100, 100)}, ["a run"], 8)
+    searcher.remember(Standing(setting, "finished", [0.5] * 8, 8))
+    searcher.try_first({"hidden": (64,)})
+    assert searcher.suggest("0") == {"options": {"hidden": (64,)}}
+    trials = ray_internals.optuna_study(searcher).trials
+    assert [one.params for one in trials] == [{"options/hidden": 1}, {"options/hidden": 0}]

@@ -17,10 +17,18 @@ from raylot.analysis import command
 from raylot.analysis.report import report, report_data
 from raylot.config import Study
 from raylot.results.integrity import Unfinished, unfinished_runs
+from raylot.results.settings import Setting
 from raylot.storage import Storage
 from raylot.trials.stream import StreamTrial
 from raylot.trials.tickets import TicketsTrial
-from tests.unit.analysis.studies import falling, falling_metrics, write_study, write_ticket_stream
+from tests.unit.analysis.studies import (
+    falling,
+    falling_metrics,
+    write_rows,
+    write_study,
+    write_ticket_stream,
+)
+from tests.unit.analysis.studies import finish as mark_finished
 from tests.unit.trials.runs import finish, trial_config
 
 
@@ -107,6 +115,37 @@ def test_streams_alone_leave_the_question_open(tmp_path: Path) -> None:
     seeds = [line["seed"] for line in data["along"]["lines"]["test_accuracy"]]
     assert seeds == ["", "0", "1", "2", "3", "4"]
     assert data["searches"] == {}
+
+
+def _stream(root: Path, seed: int, **options: Any) -> str:
+    run = Study.checked(tasks=31, snapshots="0", **options).stream_run(
+        seed=seed, shift="permuted_pixels"
+    )
+    row = {"task": 0, "subnetwork": "dense", "test_accuracy": 0.5}
+    write_rows(root, "tasks", run, [row])
+    mark_finished(root, run)
+    return run.run_id
+
+
+def test_streams_that_only_chose_a_setting_are_left_out(tmp_path: Path) -> None:
+    write_study(tmp_path, falling, metrics=falling_metrics, seeds=(0, 1))
+    known = results.read(tmp_path, "runs")
+    searched = known.loc[(known["kind"] == "stream") & (known["seed"] == 0), "run_id"].tolist()
+    fresh = _stream(tmp_path, 5, lr=0.5)
+    chose = [_stream(tmp_path, 7), _stream(tmp_path, 7, lr=0.5)]
+    Setting("a search", "none", {"lr": 0.001}, [*searched, *chose], 31).write(Storage(tmp_path))
+    shown = held(tmp_path)
+    streams = set(shown["streams"]["run_id"])
+    assert streams.isdisjoint(chose)
+    assert streams >= {*searched, fresh}
+    assert shown["filters"]["seed"] == ["0", "1", "5"]
+    assert set(chose) <= set(shown["runs"]["run_id"])
+
+
+def test_streams_that_chose_a_setting_are_shown_if_there_are_no_others(tmp_path: Path) -> None:
+    chose = _stream(tmp_path, 7)
+    Setting("a search", "none", {"lr": 0.001}, [chose], 31).write(Storage(tmp_path))
+    assert held(tmp_path)["streams"]["run_id"] == [chose]
 
 
 def test_a_storage_without_results_is_refused(
