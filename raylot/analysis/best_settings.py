@@ -9,6 +9,7 @@ settings with t intervals over the seeds that were not used to choose.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -83,8 +84,14 @@ def accuracies(tasks: pd.DataFrame, runs: pd.DataFrame, one: Standing, measure: 
 
 
 def setting_rows(found: Sequence[Standing]) -> Iterator[dict[str, Any]]:
-    """Yields `SETTING_COLUMNS`, the best settings of each intervention first."""
-    for one in sorted(found, key=lambda one: (one.setting.intervention, -one.accuracy)):
+    """Yields `SETTING_COLUMNS`, the best settings of each intervention first; those that did not
+    finish, of which early tasks tell too much, after them."""
+
+    def place(one: Standing) -> tuple[str, bool, float]:
+        accuracy = -math.inf if math.isnan(one.accuracy) else one.accuracy
+        return one.setting.intervention, one.status != "finished", -accuracy
+
+    for one in sorted(found, key=place):
         own = one.setting
         yield {
             "search": own.search, "intervention": own.intervention, "setting": _label(one),

@@ -93,7 +93,8 @@ def _run(command: Command, analyses: Mapping[str, str], typed: str) -> int:
         if not chosen:
             return 1
         options = options_of(command.study, chosen)
-        storage.write(BEST, _as_yaml(options).encode())
+        without = [name for name in command.study.interventions if name not in chosen]
+        storage.write(BEST, _as_yaml(options, without).encode())
         write_chosen(storage, [one.setting for one in chosen.values()])
         study = Study.checked(**_where(command.study), **options)
         sweep = Streams(study, storage, *study_spaces(study))
@@ -152,8 +153,14 @@ def options_of(study: SettingsSearch, chosen: Mapping[str, Standing]) -> dict[st
     return {**fixed, "search": {zipped([INTERVENTION, *names]): rows}}
 
 
-def _as_yaml(options: Mapping[str, Any]) -> str:
-    """Returns the text of a file for ``--config``."""
+def _as_yaml(options: Mapping[str, Any], without: Iterable[str] = ()) -> str:
+    """Returns the text of a file for ``--config``.
+
+    Args:
+        options: see `options_of`.
+        without: interventions that it lacks, as none of their settings has finished.
+    """
+    lacking = "".join(f"# Without {name}: none of its settings has finished.\n" for name in without)
     ((axis, rows),) = options["search"].items()
     plain = {
         name: as_text(value)[1:-1] if isinstance(value, tuple) else value
@@ -164,6 +171,7 @@ def _as_yaml(options: Mapping[str, Any]) -> str:
     return (
         "# The best setting of each intervention, on the seeds on which it was not chosen.\n"
         "# raylot sweep ticket-count-vs-plasticity --config THIS_FILE\n"
+        + lacking
         + yaml.safe_dump({**plain, "search": told}, sort_keys=False, width=10_000)
     )
 

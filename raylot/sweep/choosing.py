@@ -88,10 +88,8 @@ class Choosing(Sweep):
         trials = max(0.0, self.asked.most_trials(intervention) - ended)
         if self.asked.budget is None:
             return trials, math.inf
-        told = spent(self.storage)
         share = self.asked.budget / len(self.asked.interventions)
-        over = self.asked.budget - sum(told.values())
-        return trials, max(0.0, min(share - told.get(intervention, 0.0), over))
+        return trials, max(0.0, share - spent(self.storage).get(intervention, 0.0))
 
     def is_done(self) -> bool:
         """Returns whether no setting may be tried any more."""
@@ -133,15 +131,11 @@ class Choosing(Sweep):
         lost: list[str] = []
         try:
             with ray_session(self.study, guard, progress.note):
-                for place, name in enumerate(self.asked.interventions):
+                for name in self.asked.interventions:
                     found = [o for o in self.standings() if o.setting.intervention == name]
                     trials, seconds = self.left(name, found)
                     if not min(trials, seconds):
                         continue
-                    if self.asked.budget is not None:
-                        # Ends take seconds more: the next ones share what is left.
-                        over = self.asked.budget - sum(spent(self.storage).values())
-                        seconds = min(seconds, over / (len(self.asked.interventions) - place))
                     tuning = Tuning(
                         self.asked,
                         name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +15,7 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
+from raylot.config import PRESETS
 from raylot.config.distributions import Distribution
 from raylot.config.settings_search import SettingsSearch
 from raylot.datasets import key_of
@@ -181,7 +182,8 @@ class Tuning:
                 searcher.remember(one)
                 halving.remember(one)
         first = [one.setting.options for one in found if not one.has_ended]
-        default = {name: getattr(self.study, name) for name in space}
+        preset = PRESETS["default"]
+        default = {name: preset.get(name, getattr(self.study, name)) for name in space}
         if not found and all(space[name].holds(value) for name, value in default.items()):
             first = [default]
         for options in first:
@@ -243,7 +245,6 @@ class Tuning:
                 search_alg=searcher,
                 scheduler=halving,
                 num_samples=-1 if math.isinf(trials) else int(trials),
-                time_budget_s=None if math.isinf(seconds) else seconds,
                 max_concurrent_trials=options.max_concurrent,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: f"setting_{trial.trial_id}",
@@ -257,7 +258,7 @@ class Tuning:
                     checkpoint_frequency=0, checkpoint_at_end=True
                 ),
                 callbacks=[listener, *others],
-                stop=Stopper(listener.is_over(options.fail_fast)),
+                stop=Stopper(listener.is_over(options.fail_fast, seconds)),
                 progress_reporter=tune.CLIReporter(),
                 verbose=0,
             ),
@@ -276,10 +277,12 @@ class _Listener(ray_internals.NotPickled, tune.Callback):
     failed: set[str] = field(default_factory=set)
     started: set[str] = field(default_factory=set)
 
-    def is_over(self, fail_fast: int | None) -> Any:
-        return lambda: fail_fast is not None and len(self.failed) >= fail_fast
+    def is_over(self, fail_fast: int | None, seconds: float) -> Callable[[], bool]:
+        """Returns what says whether too many settings have failed, or the time is over."""
+        return lambda: len(self.failed) >= (fail_fast or math.inf) or self.clock.seconds >= seconds
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self.clock.start()
         if self.steps is not None and trial.trial_id not in self.started:
             self.progress.add_run(self.steps)
         self.started.add(trial.trial_id)

@@ -96,7 +96,7 @@ class SettingTrial(tune.Trainable):
             "kind": "setting",
             "run_id": self._setting.path,
             "label": label_of(self._setting),
-            "doing": f"task {tasks + 1} of {self._setting.tasks}",
+            "doing": f"task {min(tasks + 1, self._setting.tasks)} of {self._setting.tasks}",
             "training_steps": sum(stream.state.training_steps for stream in self._streams),
             "new_training_steps": sum(each["new_training_steps"] for each in reports.values()),
             "failed": any(each["failed"] for each in reports.values()),
