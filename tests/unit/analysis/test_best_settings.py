@@ -9,7 +9,7 @@ import pandas as pd
 from raylot.analysis import best_settings
 from raylot.config import Study
 from raylot.foundation.names import CHOOSING
-from raylot.results.settings import Setting, write_chosen
+from raylot.results.settings import Setting, Standing, write_chosen
 from raylot.storage import Storage
 from tests.unit.analysis.studies import finish, write_rows
 
@@ -52,3 +52,20 @@ def test_before_anything_is_chosen_the_settings_alone_are_reported(tmp_path: Pat
     assert pd.read_csv(tmp_path / "analysis" / "best_settings.csv").empty
     assert len(pd.read_csv(tmp_path / "analysis" / "settings.csv")) == 1
     assert not (tmp_path / "analysis" / "figures").exists()
+
+
+def test_settings_that_finished_come_first_and_the_best_of_them_before_all() -> None:
+    def standing(status: str, *curve: float) -> Standing:
+        return Standing(Setting("a search", "l2", {"lr": 1.0}, ["run"], 3), status, list(curve), 3)
+
+    found = [
+        standing("unfinished"),
+        standing("stopped", 0.9),
+        standing("finished", 0.5, 0.5, 0.5),
+        standing("finished", 0.5, 0.6, 0.7),
+        standing("stopped", 0.95),
+    ]
+    rows = [(row["status"], row["accuracy"]) for row in best_settings.setting_rows(found)]
+    assert rows[:2] == [("finished", 0.7), ("finished", 0.5)]
+    assert rows[2:4] == [("stopped", 0.95), ("stopped", 0.9)]
+    assert rows[4][0] == "unfinished"
