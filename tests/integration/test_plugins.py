@@ -180,6 +180,7 @@ def test_the_analysis_needs_no_plugin(script: str, storage: Path, tmp_path: Path
         assert "Brightest" in drawn.read_text()
 
 
+@pytest.mark.slow  # faster: test_versions_of_a_plugin_are_told_apart in test_observations.py
 def test_two_versions_are_told_apart(folder: Path, storage: Path) -> None:
     """Last, as it adds to the results: a changed plugin beside what the old one gave."""
     plugin = folder / "dim.py"

@@ -75,6 +75,7 @@ def test_mlflow_has_options_curves_and_measures_of_every_run(logged_with: Any) -
     assert search.data.metrics["tickets/ticket_count"] == row["ticket_count"]
 
 
+@pytest.mark.slow  # faster: the test of mlflow
 def test_weights_and_biases_keeps_every_run_for_later(
     logged_with: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
