@@ -44,6 +44,11 @@ class Clock:
         since = 0.0 if self._counted_at is None else time.monotonic() - self._counted_at
         return self._counted + since
 
+    def stop(self) -> None:
+        """Counts for the last time."""
+        self.count()
+        self._counted_at = None
+
     def count(self, *, at_least: float = 0.0) -> None:
         """Adds the time since the last count, if it is at least so many seconds."""
         now = time.monotonic()

@@ -279,10 +279,18 @@ class _Listener(ray_internals.NotPickled, tune.Callback):
 
     def is_over(self, fail_fast: int | None, seconds: float) -> Callable[[], bool]:
         """Returns what says whether too many settings have failed, or the time is over."""
-        return lambda: len(self.failed) >= (fail_fast or math.inf) or self.clock.seconds >= seconds
+
+        def is_over() -> bool:
+            if self.clock.seconds < seconds:
+                return len(self.failed) >= (fail_fast or math.inf)
+            self.clock.stop()  # what Ray needs to end is no setting's time
+            return True
+
+        return is_over
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self.clock.start()
+        if not self.clock.seconds:
+            self.clock.start()
         if self.steps is not None and trial.trial_id not in self.started:
             self.progress.add_run(self.steps)
         self.started.add(trial.trial_id)

@@ -55,6 +55,11 @@ def test_time_counts_from_the_first_setting_on(tmp_path: Path) -> None:
     clock.count()
     clock.start()
     assert 0.01 <= spent(clock.storage)["none"] <= clock.seconds
+    clock.stop()
+    counted = spent(clock.storage)["none"]
+    time.sleep(0.01)
+    clock.count()
+    assert spent(clock.storage)["none"] == counted == pytest.approx(clock.seconds)
 
 
 def test_settings_belong_to_the_search_that_can_draw_them(tmp_path: Path) -> None:
