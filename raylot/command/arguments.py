@@ -240,7 +240,7 @@ def _groups(model: type[Study]) -> Iterator[tuple[str, Mapping[str, FieldInfo]]]
     for concept in (*added, *Study.__bases__):
         assert issubclass(concept, Options)
         own = [item for item in concept.model_fields.items() if item[0] != "plugin_options"]
-        # What all use comes before what some use.
+        # Users look for the options of all before those of some.
         own.sort(key=lambda item: kind_with(item[0]) is not None)
         yield str(concept.model_config["title"]), dict(own)
     if of_plugins := plugin_options.fields():

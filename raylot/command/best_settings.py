@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-import pyarrow as pa
 import yaml
 
-from raylot.analysis.command import BROKEN_PIPE_STATUS, stop_printing
 from raylot.command.analyses import data_fingerprint, run_analysis
 from raylot.command.arguments import Command
-from raylot.command.running import ended, without_on_end
+from raylot.command.running import Reached, carried_out, ended, tell, without_on_end
 from raylot.config import PRESETS, StreamRun, Study
 from raylot.config.distributions import as_text
 from raylot.config.options import role_of
@@ -23,7 +20,7 @@ from raylot.config.search_axes import INTERVENTION, UNUSED, zipped
 from raylot.config.settings_search import SettingsSearch
 from raylot.foundation.errors import OptionError
 from raylot.foundation.interruption import exits_on_ctrl_c
-from raylot.foundation.text import one_line, safe
+from raylot.foundation.text import one_line
 from raylot.results.settings import Standing, best, write_chosen
 from raylot.results.tables import check_version
 from raylot.storage import Storage
@@ -53,7 +50,8 @@ def run(command: Command, _spaces: Any, analyses: Mapping[str, str], typed: Sequ
 
 
 def _run(command: Command, analyses: Mapping[str, str], typed: str) -> int:
-    assert isinstance(command.study, SettingsSearch)
+    asked = command.study
+    assert isinstance(asked, SettingsSearch)
     try:
         with exits_on_ctrl_c():
             check_installed()
@@ -61,19 +59,19 @@ def _run(command: Command, analyses: Mapping[str, str], typed: str) -> int:
             storage = Storage(command.storage, patience)
     except OptionError as error:
         command.refuse(error)
-    storage_was_there = False
-    try:
+
+    def work(reached: Reached) -> int:
         with exits_on_ctrl_c():
             check_version(storage)
-            choosing = Choosing(command.study, storage, {}, {})
+            choosing = Choosing(asked, storage, {}, {})
             if command.dry_run:
                 choosing.check_inputs()
                 print(choosing.plan())
                 return 0
             is_done = choosing.is_done() and not command.retry_failed
             if not is_done:
-                _tell(choosing.check())
-        storage_was_there = True
+                tell(choosing.check())
+        reached.is_there = True
         lost: Sequence[str] = ()
         if not is_done:
             tried = choosing.run(retry_failed=command.retry_failed, command=typed)
@@ -81,22 +79,21 @@ def _run(command: Command, analyses: Mapping[str, str], typed: str) -> int:
                 print(f"Interrupted. {CONTINUE}")
                 return INTERRUPTED_STATUS
             lost = tried.lost
-            _tell([f"  given up: {one_line(error)}" for error in lost[:5]])
+            tell([f"  given up: {one_line(error)}" for error in lost[:5]])
         found = choosing.standings()
         chosen = best(found)
-        lacking = [name for name in command.study.interventions if name not in chosen]
-        _tell(
-            f"{name}: no setting has finished all {command.study.tasks} tasks; a larger --budget, "
+        lacking = [name for name in asked.interventions if name not in chosen]
+        tell(
+            f"{name}: no setting has finished all {asked.tasks} tasks; a larger --budget, "
             "or more --trials, goes on"
             for name in lacking
         )
         if not chosen:
             return 1
-        options = options_of(command.study, chosen)
-        without = [name for name in command.study.interventions if name not in chosen]
-        storage.write(BEST, _as_yaml(options, without).encode())
+        options = options_of(asked, chosen)
+        storage.write(BEST, _as_yaml(options, lacking).encode())
         write_chosen(storage, [one.setting for one in chosen.values()])
-        study = Study.checked(**_where(command.study), **options)
+        study = Study.checked(**_where(asked), **options)
         sweep = Streams(study, storage, *study_spaces(study))
         outcome = sweep.finished(retry_failed=command.retry_failed)
         if outcome is None:
@@ -111,22 +108,10 @@ def _run(command: Command, analyses: Mapping[str, str], typed: str) -> int:
             print()
             complete &= run_analysis(name, storage, data)
         print(f"\nBest settings: --config {storage.root.rstrip('/')}/{BEST}")
-        print(summary(command.study, storage, found))
-    except OptionError as error:
-        command.refuse(error)
-    except BrokenPipeError:
-        stop_printing()
-        return BROKEN_PIPE_STATUS
-    except (OSError, pa.ArrowException) as error:
-        if not storage_was_there:
-            command.refuse(storage.unusable(error))
-        away = OptionError(f"storage={storage.root}: is out of reach ({error})")
-        print(f"error: {away}. {CONTINUE}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nInterrupted.")
-        return INTERRUPTED_STATUS
-    return 0 if complete else 1
+        print(summary(asked, storage, found))
+        return 0 if complete else 1
+
+    return carried_out(work, command, storage)
 
 
 def options_of(study: SettingsSearch, chosen: Mapping[str, Standing]) -> dict[str, Any]:
@@ -199,8 +184,3 @@ def summary(study: SettingsSearch, storage: Storage, found: Sequence[Standing]) 
         f"stopped {len(stopped) * streams} of {len(found) * streams} streams, which saved "
         f"{saved / max(planned, 1):.0%} of the training steps."
     )
-
-
-def _tell(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(safe(line), flush=True)

@@ -6,7 +6,8 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -76,25 +77,24 @@ def _run(
             )
     except OptionError as error:
         command.refuse(error)
-    # A storage that goes away later is no mistake of the user.
-    storage_was_there = False
-    try:
+
+    def work(reached: Reached) -> int:
         with exits_on_ctrl_c():
             sweep = Sweep(command.study, storage, *spaces_of(command.study, spaces))
             if command.dry_run:
                 remarks = [] if sweep.study.download else sweep.check_inputs()
                 plan = sweep.plan()  # refuses a storage that an older raylot has written
                 growth = may_grow(sweep, spaces)
-                _tell(remarks)
+                tell(remarks)
                 print(plan, flush=True)
                 print(sweep.prediction())
-                _tell(growth)
+                tell(growth)
                 return 0
             growth = may_grow(sweep, spaces)
             outcome = sweep.finished(retry_failed=command.retry_failed)
         if outcome is None:
-            _tell([*sweep.check(), *growth])
-        storage_was_there = True
+            tell([*sweep.check(), *growth])
+        reached.is_there = True
         kept = shlex.join(without_on_end(typed))
 
         def compute(sweep: Sweep) -> Outcome:
@@ -105,7 +105,7 @@ def _run(
             outcome or compute(sweep),
             spaces,
             lambda more: more.finished(retry_failed=command.retry_failed) or compute(more),
-            lambda line: _tell([line]),
+            lambda line: tell([line]),
             kept,
         )
         print(outcome.summary(), flush=True)
@@ -120,13 +120,39 @@ def _run(
                 print(f"left out  {name}: none of the {stage} has finished", flush=True)
                 continue
             complete &= run_analysis(name, storage, data)
+        return 0 if complete else 1
+
+    return carried_out(work, command, storage)
+
+
+@dataclass
+class Reached:
+    """Whether a command has found its storage: if it goes away later, that is no user's mistake."""
+
+    is_there: bool = False
+
+
+def carried_out(work: Callable[[Reached], int], command: Command, storage: Storage) -> int:
+    """Does a command's work and returns its exit status; tells errors in one line.
+
+    Args:
+        work: returns the status; it notes when the storage has been found.
+        command: what the user asked for.
+        storage: where the results go.
+
+    Raises:
+        SystemExit: with status 2, after a user's mistake.
+    """
+    reached = Reached()
+    try:
+        return work(reached)
     except OptionError as error:
         command.refuse(error)
     except BrokenPipeError:
         stop_printing()
         return BROKEN_PIPE_STATUS
     except (OSError, pa.ArrowException) as error:
-        if not storage_was_there:
+        if not reached.is_there:
             command.refuse(storage.unusable(error))
         away = OptionError(f"storage={storage.root}: is out of reach ({error})")
         print(f"error: {away}. {CONTINUE}", file=sys.stderr)
@@ -134,7 +160,6 @@ def _run(
     except KeyboardInterrupt:
         print("\nInterrupted.")
         return INTERRUPTED_STATUS
-    return 0 if complete else 1
 
 
 def without_on_end(words: Sequence[str]) -> list[str]:
@@ -147,6 +172,7 @@ def without_on_end(words: Sequence[str]) -> list[str]:
     ]
 
 
-def _tell(remarks: Sequence[str]) -> None:
+def tell(remarks: Iterable[str]) -> None:
+    """Prints lines, with what a terminal would obey taken out."""
     for remark in remarks:
         print(safe(remark), flush=True)  # names of layers are a plugin's

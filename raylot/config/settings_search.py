@@ -103,11 +103,10 @@ class SettingsSearch(ChoosingOptions, Study):
                     f"searched, and {name} does not use it; search them one by one"
                 )
 
-    @model_validator(mode="after")
-    def _runs_are_valid(self) -> Self:
+    def _check_runs(self) -> None:
         """Says of a range that the study itself has how to give another one."""
         try:
-            super()._runs_are_valid()  # type: ignore[operator]
+            super()._check_runs()
         except OptionError as error:
             name = str(error).removeprefix("search=").partition("=")[0]
             drawn = DISTRIBUTIONS.get(name)
@@ -117,7 +116,6 @@ class SettingsSearch(ChoosingOptions, Study):
                 f"{error}; {name} is searched from {drawn} unless a range of its own is given, as "
                 f"search={name}=..., or one value, as {name}=..."
             ) from None
-        return self
 
     @model_validator(mode="after")
     def _seeds_can_be_added(self) -> Self:

@@ -45,7 +45,7 @@ class StreamOptions(Options, title="stream"):
 
 
 class NoteOptions(Options, title="record"):
-    """What the user wants to find again beside the results."""
+    """A note that the user finds again beside the results."""
 
     note: str | None = option(
         None, "text kept with the runs that the command computes, in the column note of runs; a "

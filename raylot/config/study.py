@@ -326,6 +326,10 @@ class Study(
 
     @model_validator(mode="after")
     def _runs_are_valid(self) -> Self:
+        self._check_runs()
+        return self
+
+    def _check_runs(self) -> None:
         fixed = {"task": self.snapshots[0], "sparsity": self.sparsities[0]}
         fixed |= {k: getattr(self, k) for k in ONE_OF if k in type(self).model_fields}
         varied = {name for axis in self.searched for name in options_of(axis)}
@@ -341,7 +345,6 @@ class Study(
                 told = re.sub("^(shift|intervention)=", r"\1s=", str(error))
                 is_searched = told.partition("=")[0] in varied
                 raise OptionError(f"search={told}" if is_searched else told) from None
-        return self
 
     @property
     def own_options(self) -> dict[str, Any]:

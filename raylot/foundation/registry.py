@@ -97,7 +97,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class _Addition:
-    """What a plugin has registered under one name.
+    """One thing that a plugin has registered.
 
     Attributes:
         origin: the plugin's.

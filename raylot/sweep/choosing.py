@@ -56,7 +56,7 @@ class Choosing(Sweep):
         return self.study
 
     def search(self, intervention: str) -> str:
-        """What the settings of an intervention share in this search, as a short hash."""
+        """A short hash, the same for all settings of an intervention in this search."""
         runs = [run.run_id for run in self.asked.choosing_runs(intervention, {})]
         return short_hash({"runs": runs, "tasks": self.asked.tasks})
 
@@ -73,7 +73,7 @@ class Choosing(Sweep):
         return (
             space.keys() == options.keys()
             and all(space[option].holds(value) for option, value in options.items())
-            # What is held fixed, and the code of plugins, are the same too.
+            # The runs also tell fixed options and plugins' code apart.
             and setting.runs == [run.run_id for run in self.asked.choosing_runs(name, options)]
         )
 

@@ -39,7 +39,7 @@ class Row:
 
 
 def too_many(studies: int, level: float = 1e-4) -> int:
-    """What a count of claims that are made 5% of the time exceeds with this probability."""
+    """The count that claims made 5% of the time exceed with this probability."""
     return int(stats.binom.isf(level, studies, 0.05))
 
 

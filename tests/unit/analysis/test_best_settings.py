@@ -1,4 +1,4 @@
-"""What is reported of a search for good settings: those that it wrote into best.yaml."""
+"""The analysis reports the settings that a search wrote into best.yaml."""
 
 from __future__ import annotations
 
