@@ -243,9 +243,7 @@ class StreamRun(
 
     @model_validator(mode="after")
     def _recycling_happens(self) -> Self:
-        """Refuses ``redo`` where it cannot follow a unit's weights, or where it would never act."""
-        if self.intervention == "redo" and self.network == "resnet":
-            raise ValueError("intervention=redo: must go with network mlp, lenet or vgg")
+        """Refuses ``redo`` where it would never act."""
         if self.intervention == "redo" and self.redo_interval > self.fewest_steps_per_task:
             raise ValueError(
                 f"redo_interval={self.redo_interval}: must be at most "

@@ -1,4 +1,9 @@
-"""Tells networks whose layers follow one another from all others."""
+"""Tells networks whose layers follow one another from all others.
+
+Inside other networks, layers may follow one another too. A module that is no ``nn.Sequential``,
+built in or of a plugin, says so by a method ``chain()``: it returns the modules of such a run, from
+one layer to another, in the order in which they act.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,8 @@ from collections.abc import Iterator, Sequence
 
 from torch import nn
 
-_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+#: Layers whose weights are ``outputs x inputs x ...``.
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def chained_weights(network: nn.Module, weights: Sequence[str]) -> list[str]:
@@ -22,7 +28,7 @@ def chained_weights(network: nn.Module, weights: Sequence[str]) -> list[str]:
     """
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     modules = list(in_order(network))
-    layers = [module for module in modules if isinstance(module, _LAYERS)]
+    layers = [module for module in modules if isinstance(module, LAYERS)]
     fits = all(
         following.weight.shape[1] % len(layer.weight) == 0
         for layer, following in itertools.pairwise(layers)

@@ -43,13 +43,16 @@ def train(job: TrainingJob) -> TrainingResult:
         stack.enter_context(flushed_denormals())
         flat = stack.enter_context(FlatParameters(network))
         guard = MaskGuard(flat, job.masks, job.masked)
-        stepper = build_optimizer(flat.vector, options, job.optimizer_state)
+        act = job.intervention or Intervention()
+        stepper = build_optimizer(
+            flat.vector, options, job.optimizer_state, counts_per_weight=act.counts_per_weight
+        )
         descend = bare_step(stepper)
         factor = rate_factor(options, job.steps)
         precision = lower_precision(options, device)
         differentiate = differentiator(options, flat, stepper)
-        act = job.intervention or Intervention()
         training = Training(network, task, flat, stepper, key.child("intervention"), job.initial)
+        stack.enter_context(act.watch(training))
         if job.whole_task:
             act.check(network)
             act.on_task_start(training)

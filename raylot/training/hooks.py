@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -68,15 +70,15 @@ class Training:
         """Sets the optimizer's moments to 0, and its step count.
 
         Args:
-            moved: where to set moments to 0: boolean, in the shape of ``flat.vector``; None:
-                everywhere. The step count, one for all parameters, starts over in any case.
+            moved: where to do so: boolean, in the shape of ``flat.vector``; None: everywhere. A
+                step count that all parameters share goes on, unless this is None.
         """
         for value in self.optimizer.state[self.flat.vector].values():
             if not isinstance(value, Tensor):
                 continue
-            if moved is None or value.dim() == 0:
+            if moved is None:
                 value.zero_()
-            else:
+            elif value.dim():
                 value.masked_fill_(moved, 0)
 
 
@@ -89,7 +91,14 @@ class Intervention:
 
     Args:
         options: how strongly a method acts.
+
+    Attributes:
+        counts_per_weight: whether Adam must count the steps of each weight by itself, so that a
+            weight that starts anew moves as in its first steps; see
+            `raylot.training.per_weight_adam`.
     """
+
+    counts_per_weight: ClassVar[bool] = False
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Refuses a class that could not take up the state that it gives away.
@@ -110,6 +119,13 @@ class Intervention:
 
     def check(self, network: nn.Module) -> None:
         """Refuses, by an OptionError, a network with which a task of a stream cannot go well."""
+
+    def watch(self, training: Training) -> AbstractContextManager[object]:
+        """Returns a context that is open during a training; a method may put hooks into it.
+
+        The hooks are called in evaluations too. The context must remove them.
+        """
+        return contextlib.nullcontext()
 
     def on_task_start(self, training: Training) -> None:
         """Acts before the first step of a task of a stream."""

@@ -10,10 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from raylot.config import OptimizerOptions
+from raylot.training.per_weight_adam import PerWeightAdam
 
 
 def build_optimizer(
-    vector: nn.Parameter, options: OptimizerOptions, state: dict[str, Tensor] | None
+    vector: nn.Parameter,
+    options: OptimizerOptions,
+    state: dict[str, Tensor] | None,
+    *,
+    counts_per_weight: bool = False,
 ) -> torch.optim.Optimizer:
     """Builds the optimizer that options name.
 
@@ -21,10 +26,13 @@ def build_optimizer(
         vector: all parameters that it moves.
         options: which optimizer, and its parameters.
         state: as `optimizer_tensors` returned it, to go on from; None: from the start.
+        counts_per_weight: whether adam and adamw count the steps of each weight by itself.
     """
     common: dict[str, Any] = {"lr": options.lr, "weight_decay": options.weight_decay}
     stepper: torch.optim.Optimizer
     match options.optimizer:
+        case "adam" | "adamw" if counts_per_weight:
+            stepper = PerWeightAdam([vector], decoupled=options.optimizer == "adamw", **common)
         case "adam":
             stepper = torch.optim.Adam([vector], fused=True, **common)
         case "adamw":

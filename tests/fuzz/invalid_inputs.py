@@ -366,9 +366,6 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "redo_interval interventions",
         "--interventions none,redo --batch-size 32 --epochs 1 --redo-interval 46",
         "--interventions redo --batch-size 32 --epochs 99 --redo-interval 4456",
-        "--interventions redo --network resnet",
-        "--interventions none,reset,redo --network resnet --norm batch",
-        "--interventions l2,redo --network resnet --width 4",
     ),
     "_within_stream": (
         "snapshots",

@@ -68,6 +68,10 @@ class BasicBlock(nn.Module):
             conv = nn.Conv2d(inputs, outputs, 1, stride, bias=norm == "none")
             self.shortcut = nn.Sequential(OrderedDict(conv=conv, norm=NORMS[norm](outputs)))
 
+    def chain(self) -> list[nn.Module]:
+        """Returns the modules inside that follow one another; see `raylot.networks.chain`."""
+        return [self.conv1, self.norm1, self.relu1, self.conv2]
+
     def forward(self, inputs: Tensor) -> Tensor:
         # The shortcut goes first: metrics name an activation after the layer computed just before.
         shortcut = self.shortcut(inputs)

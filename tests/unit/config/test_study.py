@@ -128,10 +128,6 @@ def test_any_text_is_accepted_or_refused_in_one_line(name: str, text: str) -> No
             "output_rate=0.5: must be 1 unless scope is layer",
         ),
         (
-            {"interventions": "none,redo", "network": "resnet"},
-            "interventions=redo: must go with network mlp, lenet or vgg",
-        ),
-        (
             {"plastic_task": "unshifted", "shifts": "stationary,class_split"},
             "plastic_task=unshifted: must be same with shift class_split",
         ),
@@ -256,7 +252,7 @@ def test_contradictions_of_a_run_alone_are_refused() -> None:
         {"output_rate": 0.5, "scope": "layer"},
         {"rewind_steps": 450},
         {"plastic_scaling": "standardize", "shifts": ("class_split",)},
-        {"interventions": ("redo",), "network": "vgg"},
+        {"interventions": ("redo", "cbp", "snr"), "network": "resnet"},
     ],
 )
 def test_what_does_not_contradict_is_accepted(values: dict[str, Any]) -> None:

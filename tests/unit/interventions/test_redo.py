@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,44 +13,20 @@ from torch.nn import functional as F
 from raylot import networks
 from raylot.config import NetworkOptions
 from raylot.foundation.errors import OptionError
-from raylot.foundation.randomness import RandomKey
 from raylot.interventions.redo import dormant_by_layer
-from raylot.networks.prunable import prunable_weights
-from raylot.tasks import Task
-from raylot.training import Training
-from raylot.training.flat import FlatParameters
+from raylot.networks.units import hidden_layers
 from tests.unit.interventions.trainings import KEY, make, with_batch_norm
-
-
-@contextlib.contextmanager
-def _under_way(
-    network: nn.Module, inputs: Tensor, optimizer: str = "adam", step: int = 100
-) -> Iterator[Training]:
-    """A training that has taken some steps, with an optimizer whose moments are all 5."""
-    labels = torch.zeros(len(inputs), dtype=torch.int64)
-    with FlatParameters(network) as flat:
-        stepper: torch.optim.Optimizer
-        if optimizer == "adam":
-            stepper = torch.optim.Adam([flat.vector], fused=True)
-        else:
-            stepper = torch.optim.SGD([flat.vector], lr=0.1, momentum=0.9)
-        with torch.no_grad():
-            before = flat.vector.clone()
-            stepper.step()
-            flat.vector.copy_(before)
-            for value in stepper.state[flat.vector].values():
-                value.fill_(5)
-        task = Task(inputs, labels, inputs, labels, 2)
-        yield Training(network, task, flat, stepper, KEY, step=step, inputs=inputs)
+from tests.unit.interventions.under_way import under_way
 
 
 def _recycled(
     network: nn.Module, inputs: Tensor, *, optimizer: str = "adam", step: int = 100, **options: Any
 ) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]], float]:
     """The network's state after ReDo, the optimizer's moments per parameter, its step count."""
-    network = copy.deepcopy(network)
-    with _under_way(network, inputs, optimizer, step) as training:
-        make("redo", **options).after_step(training)
+    network, method = copy.deepcopy(network), make("redo", **options)
+    with under_way(network, inputs, method, optimizer) as training:
+        training.step = step
+        method.after_step(training)
         state = dict(training.optimizer.state[training.flat.vector])
         count = float(state.pop("step", torch.tensor(-1.0)))
         moments = {name: training.flat.unflatten(value) for name, value in state.items()}
@@ -79,6 +52,10 @@ def _hand_built() -> nn.Sequential:
 _ONES = torch.ones(5, 2)
 
 
+def _dormant(network: nn.Module, inputs: Tensor, threshold: float) -> dict[str, Tensor]:
+    return dormant_by_layer(network, hidden_layers(network), inputs, threshold)
+
+
 def _all_dead() -> nn.Sequential:
     """In a network that is silent altogether all units are dormant."""
     network = _hand_built()
@@ -88,12 +65,12 @@ def _all_dead() -> nn.Sequential:
 
 
 def test_dormant_units_by_hand() -> None:
-    found = dormant_by_layer(_hand_built(), _ONES, 0.025)
+    found = _dormant(_hand_built(), _ONES, 0.025)
     assert {layer: units.tolist() for layer, units in found.items()} == {
         "0": [False, True, False, True], "2": [False, False, False],
     }  # fmt: skip
-    assert dormant_by_layer(_hand_built(), _ONES, 0.0)["0"].tolist() == [False, True, False, False]
-    assert dormant_by_layer(_all_dead(), _ONES, 0.0)["2"].all()
+    assert _dormant(_hand_built(), _ONES, 0.0)["0"].tolist() == [False, True, False, False]
+    assert _dormant(_all_dead(), _ONES, 0.0)["2"].all()
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
@@ -103,10 +80,10 @@ def test_redo_recycles_exactly_the_dormant_units(optimizer: str) -> None:
 
     expected = {name: tensor.clone() for name, tensor in _hand_built().state_dict().items()}
     unit = torch.tensor([False, True, False, True])
-    for name in ("0.weight", "0.bias"):
-        expected[name][unit] = fresh[name][unit]
-        assert (fresh[name].abs() <= 0.5**0.5).all()  # PyTorch's +-1/sqrt(2 inputs)
-        assert not torch.isin(fresh[name], _hand_built().state_dict()[name]).any()
+    expected["0.weight"][unit] = fresh["0.weight"][unit]
+    assert (fresh["0.weight"].abs() <= 0.5**0.5).all()  # PyTorch's +-1/sqrt(2 inputs)
+    assert not torch.isin(fresh["0.weight"], _hand_built().state_dict()["0.weight"]).any()
+    expected["0.bias"][unit] = 0
     expected["2.weight"][:, unit] = 0
     for name, tensor in expected.items():
         assert torch.equal(after[name], tensor), name
@@ -118,7 +95,7 @@ def test_redo_recycles_exactly_the_dormant_units(optimizer: str) -> None:
     for values in moments.values():
         for name, moment in values.items():
             assert torch.equal(moment, torch.where(reset[name], 0.0, 5.0)), name
-    assert count == (0 if optimizer == "adam" else -1)
+    assert count == (5 if optimizer == "adam" else -1)  # as in the authors' code
 
 
 def test_a_recycled_unit_feeds_nothing_even_if_what_it_feeds_is_recycled() -> None:
@@ -166,7 +143,7 @@ def test_a_channel_feeds_all_its_places_once_flattened() -> None:
     assert after["0.weight"].flatten()[0] == 1
     assert after["0.weight"].flatten()[1] != 1
     assert after["0.bias"][0] == 1
-    assert after["0.bias"][1] != -9
+    assert after["0.bias"][1] == 0
 
 
 def test_a_channel_feeds_the_next_convolution() -> None:
@@ -200,27 +177,31 @@ def test_a_channel_that_its_norm_keeps_silent_starts_anew_with_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "hidden"),
     [
-        {"network": "mlp", "hidden": (6, 5)},
-        {"network": "lenet"},
-        {"network": "vgg", "width": 2, "norm": "batch"},
-        {"network": "vgg", "width": 2, "norm": "layer"},
+        ({"network": "mlp", "hidden": (6, 5)}, 2),
+        ({"network": "lenet"}, 4),
+        ({"network": "vgg", "width": 2, "norm": "batch"}, 6),
+        ({"network": "vgg", "width": 2, "norm": "layer"}, 6),
+        ({"network": "resnet", "width": 2, "norm": "batch"}, 3),  # the first layer of each block
     ],
     ids=str,
 )
-def test_all_chains_that_the_configuration_builds_can_be_recycled(options: dict[str, Any]) -> None:
+def test_all_networks_that_the_configuration_builds_can_be_recycled(
+    options: dict[str, Any], hidden: int
+) -> None:
     """With threshold 1 at least the least active unit of each hidden layer is recycled."""
     network = networks.build(NetworkOptions.checked(**options), (1, 8, 8), 3, KEY)
     inputs = torch.rand(4, 1, 8, 8)
-    dormant = dormant_by_layer(network, inputs, 1.0)
+    dormant = _dormant(network, inputs, 1.0)
     after, _, _ = _recycled(network, inputs, redo_threshold=1)
-    names = list(prunable_weights(network))
-    for name, following in itertools.pairwise(names):
-        units = dormant[name.removesuffix(".weight")]
+    layers = hidden_layers(network)
+    assert len(layers) == hidden
+    for layer in layers:
+        units = dormant[layer.name]
         assert units.any()
-        silent = (after[following].reshape(len(after[following]), len(units), -1) == 0).all(dim=2)
-        assert torch.equal(silent.all(dim=0), units), following
+        silent = (layer.outgoing_by_unit(after[layer.outgoing]) == 0).all(dim=3).all(dim=1)
+        assert torch.equal(silent.all(dim=0), units), layer.name
 
 
 class _Functional(nn.Module):
@@ -235,10 +216,6 @@ class _Functional(nn.Module):
 class _Doubled(nn.Sequential):
     def forward(self, inputs: Tensor) -> Tensor:
         return super().forward(inputs) * 2  # type: ignore[no-any-return]
-
-
-def _without_activation() -> nn.Module:
-    return nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
 
 
 def _used_twice() -> nn.Module:
@@ -267,10 +244,12 @@ def _gated() -> nn.Module:
 @pytest.mark.parametrize(
     "build",
     [_Functional, lambda: _Doubled(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2)),
-     _without_activation, _used_twice, _gated, _grouped, lambda: _frozen(2), lambda: _frozen(4)],
+     _used_twice, _gated, _grouped, lambda: _frozen(2)],
 )  # fmt: skip
 def test_redo_refuses_networks_whose_units_feed_it_knows_not_what(build: Any) -> None:
-    with pytest.raises(OptionError, match=r"^intervention=redo: must go with a network that is a"):
+    with pytest.raises(
+        OptionError, match=r"^intervention=redo: must go with a network with a hidden"
+    ):
         _recycled(build(), _ONES)
 
 
@@ -281,15 +260,22 @@ def test_looking_for_dormant_units_leaves_the_network_as_it_is(mode: bool, froze
     network.get_submodule("2").train(mode and not frozen)
     modes = [module.training for module in network.modules()]
     before = copy.deepcopy(network.state_dict())
-    dormant_by_layer(network, torch.rand(4, 6), 0.1)
+    _dormant(network, torch.rand(4, 6), 0.1)
     assert [module.training for module in network.modules()] == modes
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name])
 
 
-def test_redo_refuses_shortcuts() -> None:
-    network = networks.build(
-        NetworkOptions(network="resnet", width=2), (1, 8, 8), 3, RandomKey((0, "network"))
-    )
-    with pytest.raises(OptionError, match=r"^intervention=redo"):
-        _recycled(network, torch.rand(4, 1, 8, 8))
+def test_dormancy_is_measured_on_examples_of_its_own() -> None:
+    """Drawn from the task's training examples, not the step's batch."""
+    inputs = torch.cat([torch.ones(20, 2), torch.full((20, 2), 30.0)])
+    drawn = []
+    for step in (100, 200):
+        method, network = make("redo", redo_examples=5), _hand_built()
+        with under_way(network, inputs, method) as training:
+            training.step, training.inputs = step, torch.zeros(3, 2)
+            drawn.append(method._own_examples(training))
+    assert [len(examples) for examples in drawn] == [5, 5]
+    assert not torch.equal(*drawn)
+    with under_way(_hand_built(), inputs, method) as training:
+        assert torch.equal(method._own_examples(training), drawn[0])
