@@ -41,6 +41,7 @@ from raylot.plasticity.weights import DISTANCE_METRICS, GRADIENT_METRICS, WEIGHT
 from raylot.tasks import Task
 from raylot.tasks.task import check_task
 from raylot.training import Masks
+from raylot.training.evaluation import exact_convolutions
 
 Row = dict[str, Any]
 
@@ -219,6 +220,7 @@ def _apart(network: nn.Module, device: torch.device, key: RandomKey) -> Iterator
         stack.enter_context(torch.random.fork_rng(devices=devices))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
+        stack.enter_context(exact_convolutions())
         # The other attention kernels have no second derivative, which the sharpness needs.
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         if any(isinstance(module, nn.RNNBase) for module in network.modules()):

@@ -55,12 +55,24 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
+@contextlib.contextmanager
+def exact_convolutions() -> Iterator[None]:
+    """Lets a GPU's convolutions compute in float32, and alike each time, inside.
+
+    Otherwise cuDNN rounds float32 to TF32, of 11 significant bits, and may choose algorithms that
+    sum in another order each time: a stream that is trained again would not find its rows.
+    """
+    is_enabled = torch.backends.cudnn.enabled
+    with torch.backends.cudnn.flags(enabled=is_enabled, deterministic=True, allow_tf32=False):
+        yield
+
+
 @torch.no_grad()  # training could not use tensors that the network keeps from inference mode
 def evaluate(network: nn.Module, task: Task) -> Evaluation:
     """Evaluates a network on a task's test split, in evaluation mode."""
     loss = torch.zeros((), dtype=torch.float64, device=task.test_labels.device)
     correct = torch.zeros((), dtype=torch.int64, device=task.test_labels.device)
-    with evaluation_mode(network):
+    with evaluation_mode(network), exact_convolutions():
         for inputs, labels in zip(
             task.test_inputs.split(EVALUATION_BATCH),
             task.test_labels.split(EVALUATION_BATCH),

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from raylot.foundation.randomness import RandomKey
 from raylot.training.augmentation import Augmentation
-from raylot.training.evaluation import Evaluation, begin_training, evaluate
+from raylot.training.evaluation import Evaluation, begin_training, evaluate, exact_convolutions
 from raylot.training.flat import FlatParameters, Masks
 from raylot.training.gradient_means import GradientMeans
 from raylot.training.hooks import Intervention, Training
@@ -41,6 +41,7 @@ def train(job: TrainingJob) -> TrainingResult:
     with contextlib.ExitStack() as stack:
         stack.enter_context(own_random_state(device, key))
         stack.enter_context(flushed_denormals())
+        stack.enter_context(exact_convolutions())
         flat = stack.enter_context(FlatParameters(network))
         guard = MaskGuard(flat, job.masks, job.masked)
         act = job.intervention or Intervention()

@@ -17,6 +17,7 @@ from raylot.training.evaluation import (
     begin_training,
     evaluate,
     evaluation_mode,
+    exact_convolutions,
 )
 from raylot.training.generic import flushed_denormals
 from raylot.training.job import TrainingJob, TrainingResult, epoch_order
@@ -43,7 +44,7 @@ def train_stacked(jobs: Sequence[TrainingJob]) -> list[TrainingResult]:
     Raises:
         ValueError: masks do not fit.
     """
-    with flushed_denormals():
+    with flushed_denormals(), exact_convolutions():
         return _Stack(jobs).train() if jobs else []
 
 

@@ -13,7 +13,7 @@ import hypothesis.strategies as st
 import pytest
 import torch
 from hypothesis import given, settings
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 import raylot
@@ -642,3 +642,29 @@ def test_drop_last_uses_each_of_the_other_examples_once_an_epoch() -> None:
 def test_drop_last_must_leave_a_batch() -> None:
     with pytest.raises(OptionError, match=r"^batch_size=41: must be at most 40, .* drop_last$"):
         train(small_network(), random_task(), batch_size=41, drop_last=True)
+
+
+class _Noting(nn.Sequential):
+    """Notes in each forward pass how cuDNN would compute convolutions."""
+
+    def __init__(self, *modules: nn.Module) -> None:
+        super().__init__(*modules)
+        self.noted: set[tuple[bool, bool]] = set()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        cudnn = torch.backends.cudnn
+        self.noted.add((cudnn.allow_tf32, cudnn.deterministic))
+        logits: Tensor = super().forward(inputs)
+        return logits
+
+
+def test_convolutions_are_computed_in_float32_and_alike_each_time() -> None:
+    """Else a GPU rounds them to 11 bits, and a stream trained again does not find its rows."""
+    before = (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic)
+    network = _Noting(*small_network())  # type: ignore[misc]
+    raylot.training.train(
+        network, random_task(), epochs=1, batch_size=16, optimizer=OptimizerOptions(),
+        key=RandomKey((0, "test")), learning_curve=True, engine="generic",
+    )  # fmt: skip
+    assert network.noted == {(False, True)}
+    assert before == (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic)

@@ -222,6 +222,10 @@ def test_a_gpu_trains_in_16_bits_and_moves_no_pruned_weight(
     name: str, precision: str, masked: str
 ) -> None:
     options = OPTIMIZERS[name].model_copy(update={"precision": precision, "clip_norm": 1.0})
+    if (
+        options.optimizer == "rmsprop"
+    ):  # its first steps are 10 lr each, and float16 leaves some out
+        options = options.model_copy(update={"lr": 0.0005})
     masks = {n: mask.cuda() for n, mask in random_masks(small_network(), 0.5).items()}
     network, task = _on_gpu(small_network(), random_task())
     before, again = weights_of(network), copy.deepcopy(network)
