@@ -1,4 +1,4 @@
-"""Options of methods that add a term to the loss."""
+"""Options of methods that add a term to the loss, or that keep weights within limits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from raylot.config.options import Options, option
 
 
 class L2(Options):
-    """Options of ``l2`` and ``l2_init``."""
+    """Options of ``l2``, ``l2_init`` and ``resampled_init``."""
 
     l2_strength: float = option(
         1e-4, "factor of the sum of squares that is added to the loss (without 1/2)",
@@ -14,12 +14,43 @@ class L2(Options):
     )  # fmt: skip
 
 
+class L1Init(Options):
+    """Options of ``l1_init``."""
+
+    l1_strength: float = option(
+        1e-4, "factor of the sum of absolute distances that is added to the loss",
+        ge=0, le=100, off=1e-4, role="training", drawn="loguniform(1e-5,1e-2)",
+    )  # fmt: skip
+
+
+class HuberInit(Options):
+    """Options of ``huber_init``."""
+
+    huber_strength: float = option(
+        1e-4, "factor of the sum of Huber losses of distances that is added to the loss",
+        ge=0, le=100, off=1e-4, role="training", drawn="loguniform(1e-5,1e-2)",
+    )  # fmt: skip
+
+
+class WassersteinInit(Options):
+    """Options of ``wasserstein_init``."""
+
+    wasserstein_strength: float = option(
+        1e-2, "factor of the squared Wasserstein distances that are added to the loss",
+        ge=0, le=1e6, off=1e-2, role="training", drawn="loguniform(1e-4,1e-1)",
+    )  # fmt: skip
+
+
 #: Method -> the models of its options.
 REGULARISERS: dict[str, tuple[type[Options], ...]] = {
     "l2": (L2,),
     "l2_init": (L2,),
+    "l1_init": (L1Init,),
+    "huber_init": (HuberInit,),
+    "resampled_init": (L2,),
+    "wasserstein_init": (WassersteinInit,),
 }
 
 
-class RegularisationParameters(L2):
+class RegularisationParameters(L2, L1Init, HuberInit, WassersteinInit):
     """How strongly a term of the loss acts."""

@@ -65,7 +65,10 @@ class ContinualBackprop(Watching):
             age, mean, utility = self._of(layer)
             if layer.outgoing_bias is not None:
                 average = torch.where(units, mean / (1 - self._decay**age), 0)
-                given = layer.outgoing_by_unit(parameters[layer.outgoing]) * average[:, None]
+                removed = parameters[layer.outgoing]
+                if training.live is not None:  # pruned weights stay
+                    removed = removed * training.flat.unflatten(training.live)[layer.outgoing]
+                given = layer.outgoing_by_unit(removed) * average[:, None]
                 parameters[layer.outgoing_bias].add_(given.sum(dim=(1, 2, 3)))
             for values in (age, mean, utility):
                 values[units] = 0

@@ -52,7 +52,9 @@ def train(job: TrainingJob) -> TrainingResult:
         factor = rate_factor(options, job.steps)
         precision = lower_precision(options, device)
         differentiate = differentiator(options, flat, stepper)
-        training = Training(network, task, flat, stepper, key.child("intervention"), job.initial)
+        training = Training(
+            network, task, flat, stepper, key.child("intervention"), job.initial, live=guard.live
+        )
         stack.enter_context(act.watch(training))
         if job.whole_task:
             act.check(network)
@@ -91,6 +93,7 @@ def train(job: TrainingJob) -> TrainingResult:
                     loss = F.cross_entropy(
                         logits, batch_labels, label_smoothing=options.label_smoothing
                     )
+                    training.loss = loss.detach()
                     if (term := act.loss_term(training)) is not None:
                         loss = loss + term
                     if differentiate(loss):
@@ -178,27 +181,31 @@ class Examples:
 
 
 class MaskGuard:
-    """Keeps pruned entries of a flat parameter vector where they are, bit for bit."""
+    """Keeps pruned entries of a flat parameter vector where they are, bit for bit.
+
+    Attributes:
+        live: which entries are not pruned; None: none is.
+    """
 
     def __init__(self, flat: FlatParameters, masks: Masks | None, masked: str) -> None:
         self._flat = flat
-        self._mask = None if masks is None else flat.flatten_masks(masks)
-        if self._mask is None:
+        self.live = None if masks is None else flat.flatten_masks(masks)
+        if self.live is None:
             return
         vector = flat.vector.detach()
         if masked == "zero":
-            vector.masked_fill_(~self._mask, 0)
-        self._factor = self._mask.to(vector.dtype)
+            vector.masked_fill_(~self.live, 0)
+        self._factor = self.live.to(vector.dtype)
         self._fixed = vector.clone()
 
     def mask_gradient(self) -> None:
-        if self._mask is not None:
+        if self.live is not None:
             self._flat.gradient.mul_(self._factor)
 
     def restore(self) -> None:
-        if self._mask is not None:
+        if self.live is not None:
             vector = self._flat.vector.detach()
-            torch.where(self._mask, vector, self._fixed, out=vector)
+            torch.where(self.live, vector, self._fixed, out=vector)
 
 
 @contextlib.contextmanager

@@ -34,6 +34,8 @@ class Training:
         step: steps taken in this training.
         inputs: the batch of this step, scaled, as ``augment`` has changed it; empty at the start
             and end of a task, when the gradient is 0.
+        live: which parameters train, boolean, in the order of ``flat.vector``; None: all do.
+        loss: this step's mean cross-entropy, without a method's term and without its graph.
     """
 
     network: nn.Module
@@ -44,6 +46,8 @@ class Training:
     initial: Mapping[str, Tensor] | None = None
     step: int = 0
     inputs: Tensor = field(default_factory=lambda: torch.empty(0))
+    live: Tensor | None = None
+    loss: Tensor = field(default_factory=lambda: torch.empty(0))
 
     @functools.cached_property
     def initial_vector(self) -> Tensor:

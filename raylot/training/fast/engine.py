@@ -75,7 +75,9 @@ def _end_task(
         optimizer = build_optimizer(flat.vector, job.optimizer, optimizer_state)
         key = job.key.child("intervention")
         method.on_task_end(
-            Training(job.network, job.task, flat, optimizer, key, job.initial, steps)
+            Training(
+                job.network, job.task, flat, optimizer, key, job.initial, steps, live=guard.live
+            )
         )
         guard.restore()
         return optimizer_tensors(optimizer, flat.vector)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from raylot.config.intervention_options import DECLARED
 from raylot.config.settings_search import DISTRIBUTIONS, SettingsSearch
 from raylot.foundation.errors import OptionError
-from raylot.foundation.names import BUILT_IN
 
 GIVEN = {
     "interventions": "none,l2", "seeds": "3-4", "choosing_seeds": "0-1", "tasks": 4,
@@ -81,7 +81,7 @@ def test_a_settings_streams_have_the_choosing_seeds_and_can_end_after_any_task()
 
 def test_every_default_distribution_can_be_drawn_from() -> None:
     search = " ".join(f"{name}={drawn}" for name, drawn in DISTRIBUTIONS.items())
-    every = ",".join(name for name in BUILT_IN["intervention"] if name != "none")
+    every = ",".join(DECLARED)
     study = SettingsSearch.checked(**{**GIVEN, "search": search, "interventions": every})
     assert {name for one in every.split(",") for name in study.space(one)} == {*DISTRIBUTIONS}
 

@@ -103,7 +103,7 @@ def test_only_what_is_built_in_is_declared_to_use_parameters() -> None:
 def test_help_begins_with_what_uses_an_option() -> None:
     for option, begin in (
         ("momentum", "sgd, rmsprop: momentum"),
-        ("l2_strength", "l2, l2_init: factor of"),
+        ("l2_strength", "l2, l2_init, resampled_init: factor of"),
         ("period", "all but stationary: tasks after which"),
         ("image_size", "image_folder: height and width"),
         ("epochs", "passes over"),

@@ -101,3 +101,15 @@ def test_many_steps_against_the_published_formula_in_numpy() -> None:
         y = np.abs(v).mean(axis=0) * change / np.abs(w).mean(axis=1)
         utility = 0.9 * utility + 0.1 * y
     assert method.state_dict()["0/utility"].numpy() == pytest.approx(utility, rel=1e-4)
+
+
+def test_a_pruned_outgoing_weight_stays_so_the_next_bias_takes_over_nothing_of_it() -> None:
+    """Of the second unit's outgoing weights (-2, 2) only the first is live: 10 - 2 x 6, and 20."""
+    method, network = make("cbp", cbp_rate=1.0, cbp_maturity=0), _two_units()
+    with under_way(network, _BATCH, method) as training:
+        live = {n: torch.ones_like(p, dtype=torch.bool) for n, p in network.named_parameters()}
+        live["2.weight"][1, 1] = False
+        training.live = training.flat.flatten(live)
+        step_on(training, method, _BATCH)
+    # Both units are replaced; the first one had (1, 3) x 2.
+    assert network[2].bias.tolist() == pytest.approx([10 - 12 + 2, 20 + 6])

@@ -57,7 +57,7 @@ class _Scaled(nn.Sequential):
         return logits
 
 
-@pytest.mark.parametrize("name", ["reset", "shrink_and_perturb", "redo"])
+@pytest.mark.parametrize("name", ["reset", "shrink_and_perturb", "redo", "resampled_init"])
 def test_a_network_that_cannot_be_initialised_anew_is_refused_before_it_is_trained(
     name: str,
 ) -> None:
@@ -85,6 +85,10 @@ def test_what_acts_between_tasks_does_nothing_within_a_search(name: str) -> None
 _ALL: dict[str, dict[str, Any]] = {
     "l2": {"l2_strength": 0.1},
     "l2_init": {"l2_strength": 0.1},
+    "l1_init": {"l1_strength": 0.1},
+    "huber_init": {"huber_strength": 0.1},
+    "resampled_init": {"l2_strength": 0.1},
+    "wasserstein_init": {"wasserstein_strength": 0.1},
     "shrink_and_perturb per task": {},
     "shrink_and_perturb per step": {"perturb_every": "step", "shrink": 0.995},
     "redo": {"redo_threshold": 0.6, "redo_interval": 2},

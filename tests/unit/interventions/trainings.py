@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from raylot import interventions
 from raylot.config import InterventionOptions, OptimizerOptions
@@ -40,18 +40,21 @@ def trained(network: nn.Module, task: Task | None = None, **arguments: Any) -> T
     return train(network, task or random_task(), **{**defaults, **arguments})
 
 
-def step_without_inputs(intervention: Intervention, **arguments: Any) -> nn.Linear:
-    """One step of SGD, lr 0.1, of weights 3 and biases 1, on inputs of 0 with label 0.
+def step_without_inputs(
+    intervention: Intervention, weight: Tensor | float = 3.0, **arguments: Any
+) -> nn.Linear:
+    """One step of SGD, lr 0.1, of weights 3 (or others) and biases 1, on inputs of 0 with label 0.
 
     The loss has gradient 0 at the weights, and at the biases softmax - target = (-0.5, 0.5).
     """
     zeros, labels = torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64)
     network = nn.Linear(2, 2)
-    nn.init.constant_(network.weight, 3)
+    network.weight.detach().copy_(torch.as_tensor(weight))
     nn.init.ones_(network.bias)
+    defaults = {"epochs": 1, "optimizer": OptimizerOptions(optimizer="sgd", lr=0.1)}
     trained(
-        network, Task(zeros, labels, zeros, labels, 2), epochs=1, intervention=intervention,
-        optimizer=OptimizerOptions(optimizer="sgd", lr=0.1), **arguments,
+        network, Task(zeros, labels, zeros, labels, 2), intervention=intervention,
+        **{**defaults, **arguments},
     )  # fmt: skip
     return network
 
