@@ -129,7 +129,7 @@ def test_any_text_is_accepted_or_refused_in_one_line(name: str, text: str) -> No
         ),
         (
             {"interventions": "none,redo", "network": "resnet"},
-            "interventions=redo: must go with network mlp, lenet or vgg",
+            "interventions=redo: must go with another network than resnets and vit",
         ),
         (
             {"plastic_task": "unshifted", "shifts": "stationary,class_split"},
