@@ -1,8 +1,10 @@
 """Tells networks whose layers follow one another from all others.
 
-Inside other networks, layers may follow one another too. A module that is no ``nn.Sequential``,
-built in or of a plugin, says so by a method ``chain()``: it returns the modules of such a run, from
-one layer to another, in the order in which they act.
+A module that is no ``nn.Sequential``, built in or of a plugin, may hold a run of modules that
+follow one another all the same: a residual block its first convolution, norm and activation and its
+second convolution; a transformer block the two layers of its perceptron with the activation in
+between. Its method ``chain()`` returns the list of exactly these modules, in the order in which
+they act, so that each hidden unit of one layer in the list feeds the next one alone.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from collections.abc import Iterator, Sequence
 
 from torch import nn
 
+from raylot.networks.activations import copies_of
+
 #: Layers whose weights are ``outputs x inputs x ...``.
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -20,7 +24,9 @@ def chained_weights(network: nn.Module, weights: Sequence[str]) -> list[str]:
     """Returns the names of a chain's weights in the order in which they act; empty: it is no chain.
 
     A chain is made of nested ``nn.Sequential`` (as ``mlp``, ``lenet`` and ``vgg`` are), so that
-    each hidden unit, or channel, feeds the next layer alone.
+    each hidden unit, or channel, feeds the next layer alone. A norm over groups of units makes it
+    none, as units of different groups cannot swap their places; nor do activations with several
+    numbers per unit (CReLU, Fourier), as a unit's inputs to the next layer lie apart there.
 
     Args:
         network: any network.
@@ -39,6 +45,8 @@ def chained_weights(network: nn.Module, weights: Sequence[str]) -> list[str]:
         and fits
         and not any(getattr(layer, "groups", 1) > 1 for layer in layers)
         and not any(True for module in modules for _ in module.children())
+        and not any(getattr(module, "num_groups", 1) > 1 for module in modules)
+        and not any(copies_of(module) > 1 for module in modules)
     )
     return found if is_chain else []
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from raylot.networks.activations import copies_of
 from raylot.networks.chain import LAYERS, in_order
 from raylot.networks.prunable import all_weights
 
@@ -170,7 +171,7 @@ def _is_plain(layer: nn.Module) -> bool:
 def _copies(stage: Sequence[nn.Module]) -> int:
     copies = 1
     for module in stage:
-        copies *= getattr(module, "copies", 1)
+        copies *= copies_of(module)
     return copies
 
 

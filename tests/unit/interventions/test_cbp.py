@@ -112,4 +112,4 @@ def test_a_pruned_outgoing_weight_stays_so_the_next_bias_takes_over_nothing_of_i
         training.live = training.flat.flatten(live)
         step_on(training, method, _BATCH)
     # Both units are replaced; the first one had (1, 3) x 2.
-    assert network[2].bias.tolist() == pytest.approx([10 - 12 + 2, 20 + 6])
+    assert network[2].bias.tolist() == pytest.approx([10 - 12 + 2, 20 + 6], abs=1e-4)
