@@ -81,33 +81,44 @@ def test_what_acts_between_tasks_does_nothing_within_a_search(name: str) -> None
     assert not torch.equal(vector(lived), vector(plain))
 
 
-_ALL: dict[str, Intervention] = {
-    "l2": make("l2", l2_strength=0.1),
-    "l2_init": make("l2_init", l2_strength=0.1),
-    "l1_init": make("l1_init", l1_strength=0.1),
-    "huber_init": make("huber_init", huber_strength=0.1),
-    "resampled_init": make("resampled_init", l2_strength=0.1),
-    "wasserstein_init": make("wasserstein_init", wasserstein_strength=0.1),
-    "shrink_and_perturb per task": make("shrink_and_perturb"),
-    "shrink_and_perturb per step": make("shrink_and_perturb", perturb_every="step", shrink=0.995),
-    "redo": make("redo", redo_threshold=0.6, redo_interval=2),
-    "reset": make("reset"),
+#: The method's name and what tells the case from others -> its options.
+_ALL: dict[str, dict[str, Any]] = {
+    "l2": {"l2_strength": 0.1},
+    "l2_init": {"l2_strength": 0.1},
+    "l1_init": {"l1_strength": 0.1},
+    "huber_init": {"huber_strength": 0.1},
+    "resampled_init": {"l2_strength": 0.1},
+    "wasserstein_init": {"wasserstein_strength": 0.1},
+    "shrink_and_perturb per task": {},
+    "shrink_and_perturb per step": {"perturb_every": "step", "shrink": 0.995},
+    "shrink_and_perturb with noise": {"perturb_every": "step", "perturb_with": "noise"},
+    "shrink_and_perturb with initial": {"perturb_with": "initial"},
+    "pgd": {},
+    "upgd": {},
+    "upgd without protection": {"protect": False, "utility_decay": 0.9},
+    "redo": {"redo_threshold": 0.6, "redo_interval": 2},
+    "reset": {},
 }
+
+
+def _made(name: str) -> Intervention:
+    return make(name.split()[0], **_ALL[name])
 
 
 @pytest.mark.parametrize("name", _ALL)
 def test_the_key_alone_decides_and_nothing_leaks_into_the_next_training(name: str) -> None:
-    """The same object serves many trainings; the global random state is left alone."""
+    """The global random state is left alone too."""
     start = with_batch_norm(seed=3)
+    start.get_parameter("2.bias").data[0] = -9  # a silent channel, for what looks for them
     ends = []
     for global_seed in (1, 2):
         network = copy.deepcopy(start)
         torch.manual_seed(global_seed)
         state = torch.random.get_rng_state()
-        trained(network, intervention=_ALL[name], initial=start.state_dict(), whole_task=True)
+        trained(network, intervention=_made(name), initial=start.state_dict(), whole_task=True)
         assert torch.equal(torch.random.get_rng_state(), state)
         ends.append(network.state_dict())
-        trained(copy.deepcopy(start), random_task(seed=9), intervention=_ALL[name],
+        trained(copy.deepcopy(start), random_task(seed=9), intervention=_made(name),
                initial=with_batch_norm(seed=4).state_dict(), whole_task=True)  # fmt: skip
     for tensor_name, tensor in ends[0].items():
         assert torch.equal(tensor, ends[1][tensor_name])
@@ -117,6 +128,30 @@ def test_the_key_alone_decides_and_nothing_leaks_into_the_next_training(name: st
 
 
 _OPTIMIZERS = OPTIMIZERS | EXTRAS
+
+
+@pytest.mark.parametrize("name", _ALL)
+def test_a_stream_that_is_saved_after_each_task_goes_on_bit_for_bit(name: str) -> None:
+    """A method that takes up its state trains as the one that has given it away."""
+    initial = with_batch_norm(seed=3)
+    whole, saved = copy.deepcopy(initial), copy.deepcopy(initial)
+    method, kept = _made(name), None
+    optimizers: list[dict[str, Tensor] | None] = [None, None]
+    for t in range(3):
+        common: dict[str, Any] = {
+            "task": random_task(seed=t), "initial": initial.state_dict(), "whole_task": True,
+            "optimizer": OPTIMIZERS["adam"],
+        }  # fmt: skip
+        result = trained(whole, intervention=method, optimizer_state=optimizers[0], **common)
+        optimizers[0] = result.optimizer_state
+        again = _made(name)
+        if kept:
+            interventions.load_state(name, again, kept, torch.device("cpu"))
+        result = trained(saved, intervention=again, optimizer_state=optimizers[1], **common)
+        optimizers[1] = result.optimizer_state
+        kept = interventions.state_tensors(name, again)
+        for tensor_name, tensor in whole.state_dict().items():
+            assert torch.equal(tensor, saved.state_dict()[tensor_name]), tensor_name
 
 
 @pytest.mark.parametrize("name", _ALL)
@@ -138,12 +173,18 @@ def test_pruned_weights_never_move_by_a_single_bit(
     network = build(seed=seed)
     arguments: dict[str, Any] = {
         "task": random_task(seed=seed), "optimizer": _OPTIMIZERS[optimizer],
-        "intervention": _ALL[name], "whole_task": whole_task,
+        "whole_task": whole_task,
         "initial": build(seed=seed + 1).state_dict(),
     }  # fmt: skip
-    state = trained(network, epochs=1, **arguments).optimizer_state if carried else None
+    state = None
+    if carried:
+        first = trained(network, epochs=1, intervention=_made(name), **arguments)
+        state = first.optimizer_state
     before, masks = weights_of(network), random_masks(network, density, seed)
-    trained(network, masks=masks, masked=masked, optimizer_state=state, **arguments)
+    trained(
+        network, masks=masks, masked=masked, optimizer_state=state, intervention=_made(name),
+        **arguments,
+    )  # fmt: skip
     assert_pruned_stay(network, before, masks, masked)
     moved = [
         not torch.equal(w[masks[n]], before[n][masks[n]]) for n, w in weights_of(network).items()
