@@ -37,7 +37,7 @@ class GradientNoise(Options):
     )  # fmt: skip
 
 
-class UPGD(Options):
+class UPGD(GradientNoise):
     """Options of ``upgd``."""
 
     utility_decay: float = option(
@@ -50,13 +50,27 @@ class UPGD(Options):
     )  # fmt: skip
 
 
+class DASH(Options):
+    """Options of ``dash``."""
+
+    dash_rate: float = option(
+        0.3, "share of each new gradient in their running mean", gt=0, le=1, off=0.3,
+        role="training", drawn="choice(0.1,0.3)",
+    )  # fmt: skip
+    dash_shrink: float = option(
+        0.3, "smallest factor by which weights shrink", ge=0, le=1, off=0.3, role="training",
+        drawn="choice(0.05,0.1,0.3)",
+    )  # fmt: skip
+
+
 #: Method -> the models of its options.
 WEIGHT_CHANGES: dict[str, tuple[type[Options], ...]] = {
     "shrink_and_perturb": (ShrinkAndPerturb,),
     "pgd": (GradientNoise,),
-    "upgd": (GradientNoise, UPGD),
+    "upgd": (UPGD,),
+    "dash": (DASH,),
 }
 
 
-class WeightChangeParameters(ShrinkAndPerturb, GradientNoise, UPGD):
+class WeightChangeParameters(ShrinkAndPerturb, UPGD, DASH):
     """How strongly weights are changed."""

@@ -249,8 +249,8 @@ ROLES = {
         first_task_identity rotation_range classes_per_task
         noise_step period gradual intervention interventions l2_strength
         l1_strength huber_strength wasserstein_strength shrink perturb
-        perturb_every perturb_with gradient_noise utility_decay protect redo_threshold
-        redo_interval network hidden width norm optimizer lr momentum nesterov
+        perturb_every perturb_with gradient_noise utility_decay protect dash_rate dash_shrink
+        redo_threshold redo_interval network hidden width norm optimizer lr momentum nesterov
         weight_decay schedule warmup step_factor step_at augment crop_padding
         label_smoothing clip_norm precision epochs batch_size drop_last carry_optimizer seed seeds
         search search_seed plugins plugin_options versions""",
