@@ -6,6 +6,7 @@ An axis is named ``lr``, or ``zip(lr,batch_size)`` for options whose values go t
 from __future__ import annotations
 
 import functools
+import heapq
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -309,16 +310,32 @@ def points(axes: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Itera
             seen.setdefault(repr([row[name] for name in used]), index)
         return set(seen.values())
 
-    for indices in itertools.product(*(range(len(own)) for own in rows)):
-        point = dict(fixed)
-        for own, index in zip(rows, indices, strict=True):
-            point.update(own[index])
+    choosing = [axis for axis, own in enumerate(names) if not {*own}.isdisjoint(kinds.values())]
+
+    def point_of(indices: Iterable[tuple[int, int]]) -> dict[str, Any]:
+        return dict(fixed) | {n: v for axis, index in indices for n, v in rows[axis][index].items()}
+
+    def with_choice(chosen: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], frozenset[str]]]:
+        """The rows of all points with one shift, network, ..., and what these leave unused."""
+        choice = dict(zip(choosing, chosen, strict=True))
+        point = point_of(choice.items())
         unused = frozenset(
             name for name, kind in kinds.items()
             if name not in fixed and name not in options_used(kind, str(point[kind]))
         )  # fmt: skip
-        if all(
-            unused.isdisjoint(names[axis]) or index in firsts(axis, unused)
-            for axis, index in enumerate(indices)
-        ):
-            yield {name: value for name, value in point.items() if name not in unused}
+        taken = []
+        for axis, own in enumerate(rows):
+            offered: Iterable[int] = [choice[axis]] if axis in choice else range(len(own))
+            if not unused.isdisjoint(names[axis]):
+                offered = [index for index in offered if index in firsts(axis, unused)]
+            taken.append(offered)
+        for indices in itertools.product(*taken):
+            yield indices, unused
+
+    # Choice by choice, as most points of the whole product would be left out: it grows with the
+    # parameters of all methods together.
+    choices = itertools.product(*(range(len(rows[axis])) for axis in choosing))
+    parts = map(with_choice, choices)
+    for indices, unused in heapq.merge(*parts, key=lambda part: part[0]):
+        point = point_of(enumerate(indices))
+        yield {name: value for name, value in point.items() if name not in unused}

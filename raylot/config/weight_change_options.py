@@ -15,20 +15,62 @@ class ShrinkAndPerturb(Options):
         role="training", drawn="uniform(0.3,1)",
     )  # fmt: skip
     perturb: float = option(
-        0.1, "share of a fresh initialisation that is then added", ge=0, le=100, off=0.1,
+        0.1, "factor of what perturb_with names, which is then added", ge=0, le=100, off=0.1,
         role="training", drawn="loguniform(1e-3,1)",
     )  # fmt: skip
     perturb_every: Literal["task", "step"] = option(
         "task", "after each task, or after each training step", off="task",
         role="training",
     )  # fmt: skip
+    perturb_with: Literal["fresh", "initial", "noise"] = option(
+        "fresh", "what is added: a fresh initialisation, the stream's initial weights, or normal "
+        "noise with standard deviation 1", off="fresh", role="training",
+    )  # fmt: skip
+
+
+class GradientNoise(Options):
+    """Options of ``pgd`` and ``upgd``."""
+
+    gradient_noise: float = option(
+        0.1, "standard deviation of the normal noise that is added to each gradient", ge=0, le=1e6,
+        off=0.1, role="training", drawn="loguniform(1e-3,1)",
+    )  # fmt: skip
+
+
+class UPGD(GradientNoise):
+    """Options of ``upgd``."""
+
+    utility_decay: float = option(
+        0.9999, "share that a weight's running mean utility keeps in each step", ge=0, lt=1,
+        off=0.9999, role="training", drawn="choice(0.99,0.999,0.9999)",
+    )  # fmt: skip
+    protect: bool = option(
+        True, "whether useful weights are kept from the gradient too, and not only from its noise",
+        off=True, role="training",
+    )  # fmt: skip
+
+
+class DASH(Options):
+    """Options of ``dash``."""
+
+    dash_rate: float = option(
+        0.3, "share of each new gradient in their running mean", gt=0, le=1, off=0.3,
+        role="training", drawn="choice(0.1,0.3)",
+    )  # fmt: skip
+    dash_shrink: float = option(
+        0.3, "smallest factor by which weights shrink", ge=0, le=1, off=0.3, role="training",
+        drawn="choice(0.05,0.1,0.3)",
+    )  # fmt: skip
 
 
 #: Method -> the models of its options.
 WEIGHT_CHANGES: dict[str, tuple[type[Options], ...]] = {
     "shrink_and_perturb": (ShrinkAndPerturb,),
+    "pgd": (GradientNoise,),
+    "upgd": (UPGD,),
+    "dash": (DASH,),
 }
 
 
-class WeightChangeParameters(ShrinkAndPerturb):
+class WeightChangeParameters(ShrinkAndPerturb, UPGD, DASH):
     """How strongly weights are changed."""

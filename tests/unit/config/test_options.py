@@ -249,7 +249,8 @@ ROLES = {
         first_task_identity rotation_range classes_per_task
         noise_step period gradual intervention interventions l2_strength
         l1_strength huber_strength wasserstein_strength
-        shrink perturb perturb_every
+        shrink perturb perturb_every perturb_with gradient_noise utility_decay protect
+        dash_rate dash_shrink
         redo_threshold redo_interval redo_examples cbp_rate cbp_maturity cbp_decay
         cbp_utility snr_quantile snr_every snr_max_age
         network hidden width width_scale patch_size vit_depth vit_heads vit_dimension norm

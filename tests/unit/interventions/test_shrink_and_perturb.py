@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.support.tasks import small_network
 from tests.unit.interventions.trainings import KEY, STANDING_STILL, make, trained, with_batch_norm
@@ -64,3 +64,43 @@ def test_batch_norm_is_shrunk_and_perturbed_as_other_parameters_but_its_statisti
     torch.testing.assert_close(perturbed.get_parameter("2.bias"), 0.5 * bias)
     for before, after in zip(plain.buffers(), perturbed.buffers(), strict=True):
         assert torch.equal(before, after)
+
+
+def test_towards_the_initial_parameters() -> None:
+    """FIRE's form with c = 0.75: a quarter of what was trained, three of what the stream had."""
+    plainly, initial, network = small_network(), small_network(seed=5), small_network()
+    trained(plainly)
+    method = make("shrink_and_perturb", shrink=0.25, perturb=0.75, perturb_with="initial")
+    trained(network, intervention=method, initial=initial.state_dict(), whole_task=True)
+    torch.testing.assert_close(vector(network), 0.25 * vector(plainly) + 0.75 * vector(initial))
+
+
+def test_noise_in_each_step() -> None:
+    """Dohare's form: biases too move by 0.01 x N(0, 1), drawn by the key in each of two steps."""
+    network = small_network()
+    method = make(
+        "shrink_and_perturb", shrink=1.0, perturb=0.01, perturb_every="step", perturb_with="noise"
+    )
+    trained(network, intervention=method, optimizer=STANDING_STILL, max_steps=2)
+    start = vector(small_network())
+    noise = torch.zeros_like(start)
+    for step in (1, 2):
+        seed = KEY.child("intervention", "perturb", step).torch_seed()
+        noise += torch.randn(start.shape, generator=torch.Generator().manual_seed(seed))
+    torch.testing.assert_close(vector(network), start + 0.01 * noise)
+
+
+@pytest.mark.parametrize("added", ["initial", "noise"])
+def test_only_a_fresh_initialisation_needs_a_network_that_can_be_drawn_anew(added: str) -> None:
+    class Scale(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gain = nn.Parameter(torch.ones(6))
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            return inputs * self.gain
+
+    network = nn.Sequential(Scale(), *small_network())  # type: ignore[misc]
+    method = make("shrink_and_perturb", perturb_with=added, perturb=0.5)
+    trained(network, intervention=method, initial=network.state_dict(), whole_task=True)
+    assert not torch.equal(network[0].gain, torch.ones(6))

@@ -92,6 +92,19 @@ def test_searched_values_are_tried_by_what_uses_them() -> None:
     assert len(distinct(study.stream_run(**point) for point in found)) == len(found)
 
 
+def test_parameters_of_many_interventions_do_not_multiply_each_other() -> None:
+    """Of the 3 x 10**7 points of the whole product, 3 x 10 + 10**2 + 10**2 differ."""
+    of = {"l2": 1, "l1_init": 1, "huber_init": 1, "shrink_and_perturb": 2, "redo": 2}
+    space = {
+        "intervention": grid(list(of)),
+        **{name: grid([0.01 * n for n in range(1, 11)])
+           for name in ("l2_strength", "l1_strength", "huber_strength", "shrink", "perturb",
+                        "redo_threshold")},
+        "redo_interval": grid(list(range(10, 20))),
+    }  # fmt: skip
+    assert len(list(points(space))) == sum(10**parameters for parameters in of.values())
+
+
 @pytest.mark.parametrize(
     ("space", "number"),
     [

@@ -1,0 +1,25 @@
+"""The layers of a network that methods change as a whole."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+def weight_layers(network: nn.Module) -> dict[str, nn.Module]:
+    """Returns the linear and convolution layers with a trainable weight, by name.
+
+    They come in the order in which the network registers them. A weight that several layers share
+    counts once; one that is computed from other parameters does not count.
+    """
+    layers: dict[int, tuple[str, nn.Module]] = {}
+    for name, module in network.named_modules():
+        if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+            weight = module._parameters.get("weight")
+            if weight is not None and weight.requires_grad:
+                layers.setdefault(id(weight), (name, module))
+    return dict(layers.values())
+
+
+def by_kernel_position(weight: Tensor) -> Tensor:
+    """Returns a layer's weight as ``units x inputs x places`` of its kernel (1 if linear)."""
+    return weight.reshape(*weight.shape[:2], -1)
