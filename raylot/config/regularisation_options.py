@@ -41,6 +41,15 @@ class WassersteinInit(Options):
     )  # fmt: skip
 
 
+class WeightClipping(Options):
+    """Options of ``weight_clipping``."""
+
+    clip_factor: float = option(
+        1.0, "weights stay within this many times 1 / sqrt(fan-in)",
+        gt=0, le=1000, off=1.0, role="training", drawn="uniform(1,5)",
+    )  # fmt: skip
+
+
 #: Method -> the models of its options.
 REGULARISERS: dict[str, tuple[type[Options], ...]] = {
     "l2": (L2,),
@@ -49,8 +58,9 @@ REGULARISERS: dict[str, tuple[type[Options], ...]] = {
     "huber_init": (HuberInit,),
     "resampled_init": (L2,),
     "wasserstein_init": (WassersteinInit,),
+    "weight_clipping": (WeightClipping,),
 }
 
 
-class RegularisationParameters(L2, L1Init, HuberInit, WassersteinInit):
-    """How strongly a term of the loss acts."""
+class RegularisationParameters(L2, L1Init, HuberInit, WassersteinInit, WeightClipping):
+    """How strongly a term of the loss acts, and within which limits weights stay."""

@@ -32,6 +32,7 @@ from raylot.config.ticket_options import TicketOptions
 from raylot.config.training_options import TrainingOptions
 from raylot.datasets import Facts, facts_of
 from raylot.foundation import registry
+from raylot.foundation.names import BUILT_IN
 from raylot.foundation.science import versions_of
 
 #: Options that only judge what a run has found.
@@ -250,6 +251,18 @@ class StreamRun(
             raise ValueError(
                 f"redo_interval={self.redo_interval}: must be at most "
                 f"{self.fewest_steps_per_task}, the training steps on each task"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _projected_weights_are_normalised(self) -> Self:
+        """Refuses ``weight_projection`` in a network of raylot's own without norms."""
+        is_built_in = self.network in BUILT_IN["network"]
+        if self.intervention == "weight_projection" and is_built_in and self.norm == "none":
+            normed = [n for n in BUILT_IN["network"] if "norm" in parameters_used("network", n)]
+            raise ValueError(
+                "intervention=weight_projection: must go with a norm other than none, of network "
+                + " or ".join(normed)
             )
         return self
 

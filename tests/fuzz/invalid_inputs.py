@@ -237,8 +237,8 @@ _WRONG_TOO = {
         "fraction", "=0.5", "0.5", "fraction=", "fraction=,", "fraction=0.5,,x", "fraction=0",
         "fraction=1.5", "fraction=0.5,1.5", "fraction=nan", "fraction=0.5,none", "fraction=true",
         "fraction=0.5,0.50", "fraction=0.5 fraction=1", "fraction=0.5=1", "fraction:0.5",
-        "fraktion=0.5", "Fraction=0.5", "lr=0.1,0.2", "seeds=0,1", "width=8,16", "search=fraction",
-        "fraction=0.5 lr=0.1", "first_task_identity=2", "period=1.5", "period=1-3",
+        "fraktion=0.5", "Fraction=0.5", "seeds=0,1", "width=8,16", "search=fraction",
+        "first_task_identity=2", "period=1.5", "period=1-3",
     ),
     "cpus_per_trial": ("0", "0.00005", "0.00009999", "1e-5", "1e-300", "5e-324"),
     "gpus_per_trial": (
@@ -369,6 +369,13 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--interventions redo --network resnet",
         "--interventions none,reset,redo --network resnet --norm batch",
         "--interventions l2,redo --network resnet --width 4",
+    ),
+    "_projected_weights_are_normalised": (
+        "interventions",
+        "--interventions weight_projection",
+        "--interventions none,weight_projection --network lenet",
+        "--interventions weight_projection,l2 --network resnet",
+        "--interventions weight_projection --network vgg --norm none",
     ),
     "_within_stream": (
         "snapshots",

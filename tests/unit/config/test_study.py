@@ -132,6 +132,11 @@ def test_any_text_is_accepted_or_refused_in_one_line(name: str, text: str) -> No
             "interventions=redo: must go with network mlp, lenet or vgg",
         ),
         (
+            {"interventions": "weight_projection", "network": "vgg"},
+            "interventions=weight_projection: must go with a norm other than none, of network "
+            "resnet or vgg",
+        ),
+        (
             {"plastic_task": "unshifted", "shifts": "stationary,class_split"},
             "plastic_task=unshifted: must be same with shift class_split",
         ),

@@ -1,0 +1,15 @@
+"""The layers whose weights a method constrains."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from raylot.networks.prunable import prunable_weights
+
+
+def plain_layers(network: nn.Module) -> list[nn.Module]:
+    """Returns the linear and convolution layers with a trainable ``weight``, as registered.
+
+    A layer that shares its weight with one before it is left out.
+    """
+    return [network.get_submodule(name.rpartition(".")[0]) for name in prunable_weights(network)]
