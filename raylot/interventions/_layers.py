@@ -6,6 +6,12 @@ from torch import nn
 
 from raylot.networks.prunable import prunable_weights
 
+#: Normalisations of what a layer puts out.
+NORMS = (
+    nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d,
+    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d,
+)  # fmt: skip
+
 
 def plain_layers(network: nn.Module) -> list[nn.Module]:
     """Returns the linear and convolution layers with a trainable ``weight``, as registered.

@@ -10,14 +10,9 @@ from torch import Tensor, nn
 from raylot.config import InterventionOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import module_label
-from raylot.interventions._layers import plain_layers
+from raylot.interventions._layers import NORMS, plain_layers
 from raylot.networks.prunable import prunable_weights
 from raylot.training import Intervention, Training
-
-_NORMS = (
-    nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d,
-    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d,
-)  # fmt: skip
 
 
 class WeightProjection(Intervention):
@@ -52,7 +47,7 @@ class WeightProjection(Intervention):
             if next(module.children(), None) is None and not isinstance(module, nn.Identity)
         ]
         for (name, module), (_, following) in itertools.pairwise(leaves):
-            if id(module) in hidden and not isinstance(following, _NORMS):
+            if id(module) in hidden and not isinstance(following, NORMS):
                 raise OptionError(
                     "intervention=weight_projection: must go with a network that has a norm right "
                     f"after each layer but the last; here {module_label(name, module)} is followed "
