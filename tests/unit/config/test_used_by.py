@@ -105,6 +105,7 @@ def test_help_begins_with_what_uses_an_option() -> None:
         ("momentum", "sgd, rmsprop: momentum"),
         ("l2_strength", "l2, l2_init: factor of"),
         ("period", "all but stationary: tasks after which"),
+        ("activation", "activation of hidden units"),
         ("image_size", "image_folder: height and width"),
         ("epochs", "passes over"),
     ):
