@@ -137,10 +137,10 @@ def network(
     """Registers a network, for ``--network``: ``function(input_shape, options, classes)``.
 
     The function gets the shape of one input, as ``(1, 8, 8)``, the run's
-    `raylot.config.NetworkOptions` (``hidden``, ``width`` and ``norm`` are free to use), and the
-    number of classes. It returns an ``nn.Module`` from inputs (``batch x input_shape``, float32)
-    to logits (``batch x classes``), freshly initialised with PyTorch's global generator, which is
-    seeded for it.
+    `raylot.config.NetworkOptions` (``hidden``, ``width``, ``norm``, ``activation`` and the others
+    are free to use), and the number of classes. It returns an ``nn.Module`` from inputs (``batch x
+    input_shape``, float32) to logits (``batch x classes``), freshly initialised with PyTorch's
+    global generator, which is seeded for it.
 
     Before anything trains, raylot builds the network and tries it: its parameters must be float32,
     and copies of it must compute and train like it. Each task of a stream and each ticket starts

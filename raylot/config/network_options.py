@@ -22,30 +22,89 @@ class Mlp(Options):
     )  # fmt: skip
 
 
-class Convolutions(Options):
-    """Options of ``vgg`` and ``resnet``."""
+class Stages(Options):
+    """Options of the small ``vgg`` and ``resnet``."""
 
     width: int = option(
         16, "channels of the first stage; each later one doubles them",
         ge=1, le=4096, off=16, role="training",
     )  # fmt: skip
-    norm: Literal["none", "batch", "layer"] = option(
-        "none", "normalisation after each convolution", off="none",
+
+
+class Published(Options):
+    """Options of networks whose sizes a paper gives."""
+
+    width_scale: float = option(
+        1.0, "factor of the published numbers of units and channels; each is rounded, and 1 at "
+        "least", gt=0, le=16, off=1.0, role="training",
+    )  # fmt: skip
+
+
+class Transformer(Options):
+    """Options of ``vit``."""
+
+    patch_size: int = option(
+        4, "height and width of the patches into which an image is cut",
+        ge=1, le=256, off=4, role="training",
+    )  # fmt: skip
+    vit_depth: int = option(4, "transformer blocks", ge=1, le=64, off=4, role="training")
+    vit_heads: int = option(
+        4, "attention heads of each block; they share the dimension",
+        ge=1, le=64, off=4, role="training",
+    )  # fmt: skip
+    vit_dimension: int = option(
+        64, "numbers by which a block describes a patch; its hidden layer has 4 times as many "
+        "units", ge=1, le=4096, off=64, role="training",
+    )  # fmt: skip
+
+
+class Normalised(Options):
+    """The option of networks that can have a norm between a layer and its activation."""
+
+    norm: Literal["none", "batch", "layer", "group"] = option(
+        "none", "normalisation after each hidden layer, before its activation", off="none",
         role="training",
     )  # fmt: skip
 
 
+class Activated(Options):
+    """The option that all built-in networks have."""
+
+    activation: Literal[
+        "relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "crelu", "fourier", "prelu"
+    ] = option(
+        "relu", "activation of hidden units; crelu (ReLU of z and of -z) and fourier (sin z and "
+        "cos z) put out two numbers per unit, prelu learns each unit's leak",
+        off="relu", role="training",
+    )  # fmt: skip
+
+
+_PUBLISHED = (Published, Normalised, Activated)
+
 #: Network -> the models of its options.
 DECLARED: dict[str, tuple[type[Options], ...]] = {
-    "mlp": (Mlp,),
-    "vgg": (Convolutions,),
-    "resnet": (Convolutions,),
+    "mlp": (Mlp, Normalised, Activated),
+    "lenet": (Normalised, Activated),
+    "vgg": (Stages, Normalised, Activated),
+    "resnet": (Stages, Normalised, Activated),
+    "lenet_300_100": _PUBLISHED,
+    "conv2": _PUBLISHED,
+    "conv4": _PUBLISHED,
+    "conv6": _PUBLISHED,
+    "vgg11": _PUBLISHED,
+    "vgg16": _PUBLISHED,
+    "resnet18": _PUBLISHED,
+    "resnet20": _PUBLISHED,
+    "vit": (Transformer, Activated),
 }
 
+#: Built-in networks that accept inputs of any shape; all others accept images.
+PERCEPTRONS = ("mlp", "lenet_300_100")
 
-class NetworkOptions(Mlp, Convolutions, NamingOptions, title="network"):
+
+class NetworkOptions(
+    Mlp, Stages, Published, Transformer, Normalised, Activated, NamingOptions, title="network"
+):
     """Options that choose the network."""
 
-    network: Annotated[str, OneOf("network")] = option(
-        "mlp", "architecture; those built in have ReLU activations", role="training"
-    )
+    network: Annotated[str, OneOf("network")] = option("mlp", "architecture", role="training")

@@ -16,7 +16,7 @@ from raylot.config.data_options import DataOptions
 from raylot.config.doses import labelled
 from raylot.config.intervention_options import InterventionOptions
 from raylot.config.naming import names_in, naming_fields
-from raylot.config.network_options import NetworkOptions
+from raylot.config.network_options import PERCEPTRONS, NetworkOptions
 from raylot.config.options import Options, is_marked, option, role_of
 from raylot.config.parameters import (
     DOSED,
@@ -161,10 +161,28 @@ class StreamRun(
         self._check_shift("shift", self.shift)
         if self.shift == "class_split":
             self._check_classes("classes_per_task", self.classes_per_task)
-        if self.network in ("lenet", "vgg", "resnet") and len(self.facts.shape) != 3:
+        needs_images = self.network in BUILT_IN["network"] and self.network not in PERCEPTRONS
+        if needs_images and len(self.facts.shape) != 3:
             raise ValueError(
-                f"network={self.network}: must be mlp for inputs of shape {self.facts.shape}; "
-                f"{self.network} accepts images, (channels, height, width)"
+                f"network={self.network}: must be {' or '.join(PERCEPTRONS)} for inputs of shape "
+                f"{self.facts.shape}; {self.network} accepts images, (channels, height, width)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _patches_and_heads_fit(self) -> Self:
+        if self.network != "vit":
+            return self
+        height, width = self.facts.shape[1:]
+        if height % self.patch_size or width % self.patch_size:
+            raise ValueError(
+                f"patch_size={self.patch_size}: must divide the sides of the images of "
+                f"{self.dataset}, {height} and {width}"
+            )
+        if self.vit_dimension % self.vit_heads:
+            raise ValueError(
+                f"vit_heads={self.vit_heads}: must divide vit_dimension, which is "
+                f"{self.vit_dimension}"
             )
         return self
 
@@ -206,7 +224,9 @@ class StreamRun(
         lacks = {
             "fast": {
                 f"intervention {self.intervention}": self.intervention != "none",
-                f"network {self.network}": self.network != "mlp",
+                f"network {self.network}": self.network not in PERCEPTRONS,
+                f"norm {self.norm}": self.norm != "none",
+                f"activation {self.activation}": self.activation != "relu",
                 f"optimizer {self.optimizer}": self.optimizer != "adam",
                 "device cuda": self.device == "cuda",
             },
@@ -214,7 +234,7 @@ class StreamRun(
                 f"intervention {self.intervention}": self.intervention != "none",
                 f"optimizer {self.optimizer}": self.optimizer == "rmsprop",
                 "gradual": self.gradual > 0,
-                "norm batch": self.network in ("vgg", "resnet") and self.norm == "batch",
+                "norm batch": self.network in BUILT_IN["network"] and self.norm == "batch",
             },
         }
         extras = dict.fromkeys(self.extras, True)
@@ -245,8 +265,13 @@ class StreamRun(
     @model_validator(mode="after")
     def _recycling_happens(self) -> Self:
         """Refuses ``redo`` where it cannot follow a unit's weights, or where it would never act."""
-        if self.intervention == "redo" and self.network == "resnet":
-            raise ValueError("intervention=redo: must go with network mlp, lenet or vgg")
+        if self.intervention == "redo" and self.network in (
+            "resnet",
+            "resnet18",
+            "resnet20",
+            "vit",
+        ):
+            raise ValueError("intervention=redo: must go with another network than resnets and vit")
         if self.intervention == "redo" and self.redo_interval > self.fewest_steps_per_task:
             raise ValueError(
                 f"redo_interval={self.redo_interval}: must be at most "
@@ -259,11 +284,9 @@ class StreamRun(
         """Refuses ``weight_projection`` in a network of raylot's own without norms."""
         is_built_in = self.network in BUILT_IN["network"]
         if self.intervention == "weight_projection" and is_built_in and self.norm == "none":
-            normed = [n for n in BUILT_IN["network"] if "norm" in parameters_used("network", n)]
-            raise ValueError(
-                "intervention=weight_projection: must go with a norm other than none, of network "
-                + " or ".join(normed)
-            )
+            has_norms = "norm" in parameters_used("network", self.network)
+            needed = "norm other than none" if has_norms else f"network other than {self.network}"
+            raise ValueError(f"intervention=weight_projection: must go with a {needed}")
         return self
 
     @functools.cached_property

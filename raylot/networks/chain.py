@@ -1,4 +1,11 @@
-"""Tells networks whose layers follow one another from all others."""
+"""Tells networks whose layers follow one another from all others.
+
+A module that is no ``nn.Sequential``, built in or of a plugin, may hold a run of modules that
+follow one another all the same: a residual block its first convolution, norm and activation and its
+second convolution; a transformer block the two layers of its perceptron with the activation in
+between. Its method ``chain()`` returns the list of exactly these modules, in the order in which
+they act, so that each hidden unit of one layer in the list feeds the next one alone.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +14,8 @@ from collections.abc import Iterator, Sequence
 
 from torch import nn
 
+from raylot.networks.activations import copies_of
+
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -14,7 +23,9 @@ def chained_weights(network: nn.Module, weights: Sequence[str]) -> list[str]:
     """Returns the names of a chain's weights in the order in which they act; empty: it is no chain.
 
     A chain is made of nested ``nn.Sequential`` (as ``mlp``, ``lenet`` and ``vgg`` are), so that
-    each hidden unit, or channel, feeds the next layer alone.
+    each hidden unit, or channel, feeds the next layer alone. A norm over groups of units makes it
+    none, as units of different groups cannot swap their places; nor do activations with several
+    numbers per unit (CReLU, Fourier), as a unit's inputs to the next layer lie apart there.
 
     Args:
         network: any network.
@@ -33,6 +44,8 @@ def chained_weights(network: nn.Module, weights: Sequence[str]) -> list[str]:
         and fits
         and not any(getattr(layer, "groups", 1) > 1 for layer in layers)
         and not any(True for module in modules for _ in module.children())
+        and not any(getattr(module, "num_groups", 1) > 1 for module in modules)
+        and not any(copies_of(module) > 1 for module in modules)
     )
     return found if is_chain else []
 

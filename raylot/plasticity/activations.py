@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 
+from raylot.networks.activations import copies_of
 from raylot.networks.prunable import LAYERS
 from raylot.plasticity.metric import Metric, mean, weighted_mean
 from raylot.plasticity.spectrum import effective_rank, singular_values, srank, stable_rank
@@ -48,12 +49,23 @@ class LayerActivations:
     A channel is a unit. Positions in an image and places in a sequence count as examples.
 
     Attributes:
-        outputs: what the activation function returned, ``examples x units``.
+        outputs: what the activation function returned, ``examples x units``; with an activation
+            that puts out several numbers per unit (CReLU, Fourier) ``examples x copies * units``,
+            where entry ``i + k * units`` is the k-th number of unit i.
         active: fraction of examples on which each unit's pre-activation is positive, ``units``.
     """
 
     outputs: Tensor
     active: Tensor
+
+    @property
+    def by_unit(self) -> Tensor:
+        """Outputs with all numbers of a unit in one column, ``copies * examples x units``.
+
+        So a unit is dead only if all its numbers are always 0, and its mean |activation| is over
+        all of them.
+        """
+        return self.outputs.reshape(-1, len(self.active))
 
     @cached_property
     def singular_values(self) -> Tensor:
@@ -107,11 +119,12 @@ def unit_sign_entropy(active: Tensor) -> float:
 
 
 #: Metrics of a hidden layer's activations. For the whole network, fractions and entropy are means
-#: over all units, and ranks are means over layers.
+#: over all units, and ranks are means over layers. A unit with several numbers counts once; ranks
+#: are of all numbers, as the next layer sees them.
 ACTIVATION_METRICS: dict[str, Metric[LayerActivations]] = {
-    "dead_fraction": Metric(lambda a, options: dead_fraction(a.outputs), weighted_mean),
+    "dead_fraction": Metric(lambda a, options: dead_fraction(a.by_unit), weighted_mean),
     "dormant_fraction": Metric(
-        lambda a, options: dormant_fraction(a.outputs, options.dormant_threshold), weighted_mean
+        lambda a, options: dormant_fraction(a.by_unit, options.dormant_threshold), weighted_mean
     ),
     "unit_sign_entropy": Metric(lambda a, options: unit_sign_entropy(a.active), weighted_mean),
     "effective_rank": Metric(lambda a, options: effective_rank(a.singular_values), mean),
@@ -127,7 +140,7 @@ def recorded_activations(network: nn.Module) -> Iterator[dict[str, LayerActivati
     A hidden layer is the output of one call of an activation function (a module such as
     ``nn.ReLU``, or a function such as ``F.relu`` in a ``forward``), or the hidden states of one
     call of a recurrent module. Functions that are not PyTorch's own, and scripted or compiled code,
-    are not seen.
+    are not seen, except a module with an attribute ``copies``, see `raylot.networks.activations`.
 
     A hidden layer is named after the linear, convolution or recurrent layer that computed last,
     frozen or parametrised layers included: ``hidden1``. Further ones after the same layer, or after
@@ -140,6 +153,10 @@ def recorded_activations(network: nn.Module) -> Iterator[dict[str, LayerActivati
         for name, module in network.named_modules()
         if isinstance(module, (*LAYERS, *_RECURRENT))
     ]
+    for module in network.modules():
+        if copies_of(module) > 1:
+            handles.append(module.register_forward_pre_hook(recorder.entering))
+            handles.append(module.register_forward_hook(recorder.leaving))
     try:
         with recorder:
             yield recorder.recorded
@@ -157,6 +174,7 @@ class _Recorder(TorchFunctionMode):
         self._layer = _NO_LAYER
         self._width: int | None = None  # of the layer, if it puts its units last
         self._after = Counter[str]()
+        self._active: Tensor | None = None  # of the module with copies that computes now
 
     def noting(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
         """Returns a forward hook for the layer of a name."""
@@ -172,9 +190,19 @@ class _Recorder(TorchFunctionMode):
 
         return note
 
+    def entering(self, module: nn.Module, args: Any) -> None:
+        """Is the hook before a module that puts out several numbers per unit."""
+        self._active = self._share_positive(args[0])
+
+    def leaving(self, module: nn.Module, args: Any, output: Any) -> None:
+        """Is the hook after it: all its numbers are one record."""
+        assert self._active is not None
+        self._record(output, self._active, copies_of(module))
+        self._active = None
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func not in _FUNCTIONS:
+        if func not in _FUNCTIONS or self._active is not None:
             return func(*args, **kwargs)
         given = args[0] if args else kwargs.get("input")
         # A function of a parameter, or of one dimension, is a gate or a reparametrisation.
@@ -185,19 +213,20 @@ class _Recorder(TorchFunctionMode):
         self._record(output, active)
         return output
 
-    def _record(self, output: Tensor, active: Tensor) -> None:
+    def _record(self, output: Tensor, active: Tensor, copies: int = 1) -> None:
         self._after[self._layer] += 1
         count = self._after[self._layer]
         name = self._layer if count == 1 else f"{self._layer}#{count}"
         # Copied, as the network may write into this tensor later.
-        self.recorded[name] = LayerActivations(self._by_unit(output).clone(), active)
+        self.recorded[name] = LayerActivations(self._by_unit(output, copies).clone(), active)
 
     def _share_positive(self, tensor: Tensor) -> Tensor:
         return (self._by_unit(tensor) > 0).double().mean(dim=0)
 
-    def _by_unit(self, tensor: Tensor) -> Tensor:
+    def _by_unit(self, tensor: Tensor, copies: int = 1) -> Tensor:
         """Returns ``examples x units``: units are last after a linear layer, else dimension 1."""
+        last = tensor.shape[-1] // copies
         # Gated units give half as many outputs.
-        is_last = self._width is not None and tensor.shape[-1] in (self._width, self._width // 2)
+        is_last = self._width is not None and last in (self._width, self._width // 2)
         rows = tensor.detach().movedim(-1 if is_last else 1, -1)
         return rows.reshape(-1, rows.shape[-1])

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raylot.networks.architectures.resnet import BasicBlock
+from raylot.networks.activations import CReLU, Fourier
+from raylot.networks.architectures._residual import BasicBlock, PaddedShortcut
 from raylot.training import Masks
 
 
@@ -87,8 +88,9 @@ _WEIGHTS: Mapping[type[nn.Module], Callable[[Any, Tensor, Tensor], Rows | OuterR
 
 #: Modules without parameters of their own that treat each example by itself.
 _WITHOUT_PARAMETERS = (
-    nn.Sequential, BasicBlock, nn.Identity, nn.Flatten, nn.Dropout, nn.Dropout2d,
+    nn.Sequential, BasicBlock, PaddedShortcut, nn.Identity, nn.Flatten, nn.Dropout, nn.Dropout2d,
     nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Tanh, nn.Sigmoid,
+    CReLU, Fourier,
     nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d,
 )  # fmt: skip
 

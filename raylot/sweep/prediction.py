@@ -11,7 +11,14 @@ from dataclasses import dataclass
 import torch
 
 from raylot import interventions, networks
-from raylot.config import DataOptions, ProbeRun, StreamRun, TicketsRun, TicketStreamRun
+from raylot.config import (
+    DataOptions,
+    NetworkOptions,
+    ProbeRun,
+    StreamRun,
+    TicketsRun,
+    TicketStreamRun,
+)
 from raylot.foundation.randomness import RandomKey
 from raylot.masks import criteria
 from raylot.masks.pruning import full_masks, independent_masks
@@ -21,7 +28,7 @@ from raylot.training import train
 
 #: Options that decide how long a training step takes.
 _DECISIVE = (
-    *DataOptions.model_fields, "kind", "shift", "gradual", "network", "hidden", "width", "norm",
+    *DataOptions.model_fields, *NetworkOptions.model_fields, "kind", "shift", "gradual",
     "intervention", "optimizer", "weight_decay", "batch_size", "drop_last", "epochs", "engine",
     "masked", "criterion", "schedule", "label_smoothing", "clip_norm", "augment", "precision",
 )  # fmt: skip

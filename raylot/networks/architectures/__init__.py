@@ -1,8 +1,8 @@
 """Architectures, one file each, which is named like the network.
 
 Each file's `make` makes the network from the shape of an input, the options and the number of
-classes, with PyTorch's default initialisation. All networks return logits. Every ReLU is a module
-of its own, so that metrics can observe its output.
+classes, with PyTorch's default initialisation. All networks return logits. Every activation is a
+module of its own, so that metrics can observe its output.
 """
 
 from __future__ import annotations

@@ -309,7 +309,7 @@ def test_the_short_help_shows_what_most_studies_need_and_their_defaults(
         ),
         (
             ["--interventions", "redo", "--network", "resnet"],
-            "--interventions=redo: must go with network mlp, lenet or vgg",
+            "--interventions=redo: must go with another network than resnets and vit",
         ),
         (["--stream-sparsities", "0.7"], "--stream-sparsities=0.7: must be one of 0.8, 0.9"),
         (

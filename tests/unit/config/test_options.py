@@ -250,8 +250,8 @@ ROLES = {
         noise_step period gradual intervention interventions l2_strength
         l1_strength huber_strength wasserstein_strength clip_factor
         parseval_strength parseval_scale spectral_strength spectral_exponent churn_share
-        shrink perturb
-        perturb_every redo_threshold redo_interval network hidden width norm optimizer lr momentum
+        shrink perturb perturb_every redo_threshold redo_interval network hidden width width_scale
+        patch_size vit_depth vit_heads vit_dimension norm activation optimizer lr momentum
         nesterov weight_decay schedule warmup step_factor step_at augment crop_padding
         label_smoothing clip_norm precision epochs batch_size drop_last carry_optimizer seed seeds
         search search_seed plugins plugin_options versions""",

@@ -85,7 +85,13 @@ CHANGED: dict[str, Any] = {
     "shift": "stationary",
     "network": "lenet",
     "width": 8,
+    "width_scale": 0.5,
+    "patch_size": 2,
+    "vit_depth": 3,
+    "vit_heads": 8,
+    "vit_dimension": 32,
     "norm": "batch",
+    "activation": "crelu",
     "fraction": 0.5,
     "first_task_identity": True,
     "rotation_range": 90.0,
@@ -192,7 +198,11 @@ USED_WITH: dict[str, dict[str, Any]] = {
     "redo_threshold": {"intervention": "redo"},
     "redo_interval": {"intervention": "redo"},
     "width": {"network": "vgg"},
-    "norm": {"network": "resnet"},
+    "width_scale": {"network": "resnet18"},
+    "patch_size": {"network": "vit"},
+    "vit_depth": {"network": "vit"},
+    "vit_heads": {"network": "vit"},
+    "vit_dimension": {"network": "vit"},
     "momentum": {"optimizer": "sgd"},
     "nesterov": {"optimizer": "sgd", "momentum": 0.9},
     "step_factor": {"schedule": "step"},
@@ -393,10 +403,12 @@ UNUSED: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"intervention": "shrink_and_perturb"}, {"l2_strength": 1e-3, "redo_interval": 7}),
     ({"intervention": "redo"}, {"l2_strength": 1e-3, "shrink": 0.9, "perturb": 0.2}),
     ({"intervention": "reset"}, {"l2_strength": 1e-3, "shrink": 0.9, "redo_threshold": 0.1}),
-    ({"network": "mlp"}, {"width": 8, "norm": "batch"}),
-    ({"network": "lenet"}, {"hidden": (8,), "width": 8, "norm": "batch"}),
-    ({"network": "vgg"}, {"hidden": (8,)}),
-    ({"network": "resnet"}, {"hidden": (8,)}),
+    ({"network": "mlp"}, {"width": 8, "width_scale": 0.5, "patch_size": 3, "vit_heads": 7}),
+    ({"network": "lenet"}, {"hidden": (8,), "width": 8, "width_scale": 0.5}),
+    ({"network": "vgg"}, {"hidden": (8,), "width_scale": 0.5, "vit_depth": 2}),
+    ({"network": "resnet"}, {"hidden": (8,), "width_scale": 0.5, "vit_dimension": 32}),
+    ({"network": "resnet18"}, {"hidden": (8,), "width": 8, "vit_heads": 2}),
+    ({"network": "vit"}, {"hidden": (8,), "width": 8, "width_scale": 0.5, "norm": "batch"}),
 ]  # fmt: skip
 
 
@@ -491,12 +503,16 @@ def test_what_is_not_used_and_at_its_default_has_left_identities_alone(
     ("engine", "options", "reason"),
     [
         ("fast", {"network": "lenet"}, "network lenet"),
+        ("fast", {"norm": "layer"}, "norm layer"),
+        ("fast", {"network": "lenet_300_100", "activation": "prelu"}, "activation prelu"),
+        ("fast", {"network": "vit"}, "network vit"),
         ("fast", {"optimizer": "sgd"}, "optimizer sgd"),
         ("fast", {"intervention": "reset"}, "intervention reset"),
         ("fast", {"device": "cuda"}, "device cuda"),
         ("stacked", {"intervention": "l2_init"}, "intervention l2_init"),
         ("stacked", {"gradual": 0.5}, "gradual"),
         ("stacked", {"network": "resnet", "norm": "batch"}, "norm batch"),
+        ("stacked", {"network": "mlp", "norm": "batch"}, "norm batch"),
     ],
 )
 def test_an_engine_is_refused_what_it_lacks(
@@ -513,7 +529,9 @@ def test_an_engine_is_refused_what_it_lacks(
     [
         ("fast", {"gradual": 0.5, "hidden": "8,4", "weight_decay": 0.1}),
         ("stacked", {"network": "lenet", "optimizer": "sgd", "device": "cuda"}),
+        ("fast", {"network": "lenet_300_100"}),
         ("stacked", {"network": "vgg", "norm": "none"}),
+        ("stacked", {"network": "vit", "norm": "batch"}),  # which vit does not use
     ],
 )
 def test_an_engine_takes_what_it_can(engine: str, options: dict[str, Any]) -> None:

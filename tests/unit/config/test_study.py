@@ -129,12 +129,15 @@ def test_any_text_is_accepted_or_refused_in_one_line(name: str, text: str) -> No
         ),
         (
             {"interventions": "none,redo", "network": "resnet"},
-            "interventions=redo: must go with network mlp, lenet or vgg",
+            "interventions=redo: must go with another network than resnets and vit",
         ),
         (
             {"interventions": "weight_projection", "network": "vgg"},
-            "interventions=weight_projection: must go with a norm other than none, of network "
-            "resnet or vgg",
+            "interventions=weight_projection: must go with a norm other than none",
+        ),
+        (
+            {"interventions": "none,weight_projection", "network": "vit"},
+            "interventions=weight_projection: must go with a network other than vit",
         ),
         (
             {"plastic_task": "unshifted", "shifts": "stationary,class_split"},

@@ -165,7 +165,11 @@ def test_fewer_classes_or_examples_than_asked_for_are_refused(tmp_path: Path) ->
     features = write_npz(tmp_path / "features.npz", **own_arrays(shape=(7,)))
     for options, told in (
         ({"shift": "rotation"}, "shift=rotation: must be another shift for inputs of shape (7,)"),
-        ({"network": "lenet"}, "network=lenet: must be mlp for inputs of shape (7,)"),
+        (
+            {"network": "lenet"},
+            "network=lenet: must be mlp or lenet_300_100 for inputs of shape (7,)",
+        ),
+        ({"network": "vit"}, "network=vit: must be mlp or lenet_300_100 for inputs of shape (7,)"),
     ):
         with pytest.raises(OptionError) as caught:
             run_on(features, **options)

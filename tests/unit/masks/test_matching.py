@@ -112,9 +112,24 @@ class _Residual(nn.Module):
         (nn.Sequential(nn.Linear(6, 6), _Residual(), nn.Linear(6, 2)), False),
         (nn.Sequential(nn.Conv2d(4, 8, 3, groups=2), nn.Flatten(), nn.Linear(8, 2)), False),
         (nn.Sequential(nn.Linear(6, 4), nn.GLU(), nn.Linear(2, 2)), False),
+        (networks.mlp((6,), (32,), 2, norm="layer", activation="prelu"), True),
+        (networks.mlp((6,), (32,), 2, norm="group"), False),
+        (networks.mlp((6,), (5,), 2, activation="crelu"), False),
         (nn.Sequential(nn.Embedding(6, 4), nn.Flatten(), nn.Linear(8, 2)), True),
     ],
-    ids=["mlp", "lenet", "vgg", "resnet", "residual", "groups", "gated", "embedding"],
+    ids=[
+        "mlp",
+        "lenet",
+        "vgg",
+        "resnet",
+        "residual",
+        "groups",
+        "gated",
+        "norm",
+        "norm of groups",
+        "concatenated",
+        "embedding",
+    ],
 )
 def test_networks_whose_layers_follow_one_another_are_chains(
     network: nn.Module, is_chain: bool

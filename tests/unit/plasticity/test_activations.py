@@ -9,8 +9,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from raylot.config.plasticity_options import ProbeOptions
+from raylot.networks.activations import CReLU, Fourier
 from raylot.plasticity import recorded_activations
-from raylot.plasticity.activations import dead_fraction, dormant_fraction, unit_sign_entropy
+from raylot.plasticity.activations import (
+    ACTIVATION_METRICS,
+    dead_fraction,
+    dormant_fraction,
+    unit_sign_entropy,
+)
 
 _ACTIVATIONS = torch.tensor([[0.0, 1.0, 0.0, 0.1], [0.0, 3.0, 2.0, 0.0]])
 
@@ -78,3 +85,64 @@ def test_layers_are_named_after_their_weights_and_hooks_are_gone_afterwards() ->
     for module in network.modules():
         assert not module._forward_hooks
         assert not module._forward_pre_hooks
+
+
+def test_both_numbers_of_a_crelu_unit_are_one_unit() -> None:
+    """Two units, z = x and z = 1, on x = 1, 2 and 3; neither is dead, though half of each is.
+
+    The mean |activation| of unit 0 is (1 + 2 + 3) / 6 = 1, that of unit 1 is 1/2, their layer's is
+    3/4: so unit 1 is dormant from a threshold of 2/3. No unit changes its sign. As the next layer
+    sees it, there are four numbers of which two are 0.
+    """
+    network = nn.Sequential(nn.Linear(1, 2), CReLU(), nn.Linear(4, 2))
+    with torch.no_grad():
+        network.get_parameter("0.weight").copy_(torch.tensor([[1.0], [0.0]]))
+        network.get_parameter("0.bias").copy_(torch.tensor([0.0, 1.0]))
+    with recorded_activations(network) as recorded:
+        network(torch.tensor([[1.0], [2.0], [3.0]]))
+    assert list(recorded) == ["0"]
+    layer = recorded["0"]
+    assert layer.outputs.tolist() == [[1, 1, 0, 0], [2, 1, 0, 0], [3, 1, 0, 0]]
+    assert layer.active.tolist() == [1, 1]
+    assert layer.by_unit.tolist() == [[1, 1], [0, 0], [2, 1], [0, 0], [3, 1], [0, 0]]
+    for threshold, expected in ((0.66, 0.0), (0.67, 0.5)):
+        options = ProbeOptions(dormant_threshold=threshold)
+        values = {n: metric.of_layer(layer, options) for n, metric in ACTIVATION_METRICS.items()}
+        assert values["dormant_fraction"] == expected
+        assert values["dead_fraction"] == values["unit_sign_entropy"] == 0
+        assert values["srank"] == 2
+
+
+def test_a_crelu_unit_is_dead_if_both_its_numbers_are() -> None:
+    network = nn.Sequential(nn.Linear(1, 2), CReLU())
+    nn.init.zeros_(network.get_parameter("0.weight"))
+    with torch.no_grad():
+        network.get_parameter("0.bias").copy_(torch.tensor([0.0, -1.0]))
+    with recorded_activations(network) as recorded:
+        network(torch.ones(3, 1))
+    dead = ACTIVATION_METRICS["dead_fraction"].of_layer(recorded["0"], ProbeOptions())
+    assert dead == 0.5
+
+
+def test_fourier_features_are_seen_and_other_sines_are_not() -> None:
+    """One unit, z = 0 and then pi: (sin, cos) = (0, 1) and (0, -1); a channel is a unit."""
+    network = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), Fourier())
+    nn.init.ones_(network.get_parameter("0.weight"))
+    image = torch.tensor([0.0, math.pi]).view(1, 1, 1, 2)
+    with recorded_activations(network) as recorded:
+        network(image).sin()
+    (layer,) = recorded.values()
+    assert layer.outputs.flatten().tolist() == pytest.approx([0, 1, 0, -1], abs=1e-6)
+    assert layer.active.tolist() == [0.5]
+    assert not any(module._forward_pre_hooks for module in network.modules())
+
+
+def test_units_of_a_sequence_are_last() -> None:
+    """Four places with four units, of which each has two numbers, and three places with two."""
+    for places, units in ((4, 4), (3, 2)):
+        network = nn.Sequential(nn.Linear(5, units), CReLU(-1))
+        inputs = torch.randn(2, places, 5)
+        with recorded_activations(network) as recorded:
+            outputs = network(inputs)
+        assert torch.equal(recorded["0"].outputs, outputs.reshape(-1, 2 * units))
+        assert recorded["0"].active.shape == (units,)

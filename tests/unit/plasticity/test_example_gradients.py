@@ -21,13 +21,23 @@ class _OverExamples(nn.Module):
 
 @pytest.mark.parametrize(
     ("name", "norm"),
-    [("mlp", "none"), ("lenet", "none"), ("vgg", "batch"), ("vgg", "layer"), ("resnet", "batch")],
+    [
+        ("mlp", "layer"),
+        ("lenet", "none"),
+        ("vgg", "batch"),
+        ("vgg", "layer"),
+        ("resnet", "batch"),
+        ("resnet20", "group"),
+    ],
 )
+@pytest.mark.parametrize("activation", ["relu", "crelu", "fourier"])
 @pytest.mark.parametrize("masked", [False, True])
 def test_one_pass_and_one_by_one_make_the_same_kernel(
-    monkeypatch: pytest.MonkeyPatch, name: str, norm: str, masked: bool
+    monkeypatch: pytest.MonkeyPatch, name: str, norm: str, activation: str, masked: bool
 ) -> None:
-    options = NetworkOptions(network=name, norm=norm, width=2, hidden=(5, 4))
+    options = NetworkOptions(
+        network=name, norm=norm, activation=activation, width=2, hidden=(5, 4), width_scale=0.1
+    )
     network = build(options, (1, 8, 8), 3, RandomKey((0,)))
     torch.manual_seed(0)
     network(torch.randn(20, 1, 8, 8) + 1)  # so that batch norm has statistics

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -138,6 +139,28 @@ def test_any_task_of_class_split_may_leave_one_example(tmp_path: Path) -> None:
     assert message.startswith("batch_size=16: must not leave a last batch of 1 example (of 289)")
     check_plugin_networks([StreamRun.checked(**options, classes_per_task=2, drop_last=True)])
     check_plugin_networks([StreamRun.checked(network="mine", batch_size=16)])
+
+
+@pytest.mark.parametrize(
+    ("options", "is_refused"),
+    [
+        ({"network": "mlp"}, True),
+        ({"network": "conv2", "width_scale": 0.1}, True),  # its hidden layers are vectors
+        ({"network": "vgg", "width": 2}, False),  # its last maps have 2 x 2 places
+        ({"network": "vgg11", "width_scale": 0.02}, True),  # and here a single one
+    ],
+)
+def test_batch_norm_needs_two_numbers_of_each_unit(
+    options: dict[str, Any], is_refused: bool
+) -> None:
+    """1,437 digits are 359 batches of 4, and one digit is left."""
+    run = StreamRun.checked(**options, norm="batch", batch_size=4)
+    if is_refused:
+        message = refusal(lambda: check_plugin_networks([run]))
+        assert message.startswith("batch_size=4: must not leave a last batch of 1 example")
+    else:
+        check_plugin_networks([run])
+    check_plugin_networks([StreamRun.checked(**options, norm="layer", batch_size=4)])
 
 
 def test_a_network_is_built_once_however_many_runs_use_it(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 
 from raylot import networks
-from raylot.config import OptimizerOptions
+from raylot.config import NetworkOptions, OptimizerOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
 from raylot.tasks import Task
@@ -151,7 +151,18 @@ _ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "mlp": lambda: networks.mlp((1, 8, 8), (32, 16), 10),
     "lenet": lambda: networks.lenet((1, 8, 8), 10),
     "resnet with layer normalisation": lambda: networks.resnet((1, 8, 8), 4, 10, norm="layer"),
+    "mlp with layer normalisation": lambda: networks.mlp((1, 8, 8), (32, 16), 10, norm="layer"),
+    "lenet with prelu": lambda: networks.lenet((1, 8, 8), 10, activation="prelu"),
+    "conv4": lambda: _small("conv4", norm="group", activation="crelu"),
+    "vgg11": lambda: _small("vgg11", norm="layer", activation="fourier"),
+    "resnet20": lambda: _small("resnet20"),
+    "vit": lambda: _small("vit", vit_dimension=8, vit_depth=2, activation="gelu"),
 }
+
+
+def _small(network: str, **options: Any) -> nn.Module:
+    chosen = NetworkOptions.checked(network=network, width_scale=0.25, **options)
+    return networks.NETWORKS[network]((1, 8, 8), chosen, 10)
 
 
 @pytest.mark.parametrize("architecture", _ARCHITECTURES)

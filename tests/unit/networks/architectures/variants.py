@@ -1,4 +1,4 @@
-"""Every built-in network with every norm."""
+"""Small networks, and what is inside them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from raylot.networks import build
 
 paths = st.tuples(st.integers(0, 2**63 - 1), st.text(max_size=5))
 
-#: Every network with every norm that it can have.
+#: Networks and norms whose layers, weights and training tests look at one by one.
 VARIANTS = [
-    ("mlp", "none"), ("lenet", "none"),
+    ("mlp", "none"), ("mlp", "batch"), ("lenet", "none"), ("lenet", "group"),
     ("vgg", "none"), ("vgg", "batch"), ("vgg", "layer"),
     ("resnet", "none"), ("resnet", "batch"), ("resnet", "layer"),
 ]  # fmt: skip
