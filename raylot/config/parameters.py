@@ -89,13 +89,13 @@ def kind_with(option: str) -> str | None:
 
 
 def help_of(option: str, field: FieldInfo) -> str:
-    """An option's help, which begins with what uses it, if not everything does."""
+    """An option's help, which begins with what uses it, if not all of a kind do."""
     kind = kind_with(option)
     whose = [name for name, models in DECLARED.get(kind or "", {}).items()
              if option in _fields_of(models)]  # fmt: skip
     whose += [name for _, name in plugin_options.owners(option)]
     others = [name for name in _built_in(kind) if name not in whose] if kind else []
-    told = f"all but {others[0]}" if len(others) == 1 else ", ".join(whose)
+    told = f"all but {others[0]}" if len(others) == 1 else ", ".join(whose) * bool(others)
     return ": ".join(filter(None, [told, field.description]))
 
 

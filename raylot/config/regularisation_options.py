@@ -41,6 +41,50 @@ class WassersteinInit(Options):
     )  # fmt: skip
 
 
+class WeightClipping(Options):
+    """Options of ``weight_clipping``."""
+
+    clip_factor: float = option(
+        1.0, "weights stay within this many times 1 / sqrt(fan-in)",
+        gt=0, le=1000, off=1.0, role="training", drawn="uniform(1,5)",
+    )  # fmt: skip
+
+
+class Parseval(Options):
+    """Options of ``parseval``."""
+
+    parseval_strength: float = option(
+        1e-3, "factor of the squared distances from orthogonal rows that are added to the loss",
+        ge=0, le=100, off=1e-3, role="training", drawn="loguniform(1e-5,1e-3)",
+    )  # fmt: skip
+    parseval_scale: float = option(
+        2.0, "squared length that each row of a weight matrix is drawn to",
+        gt=0, le=1000, off=2.0, role="training", drawn="choice(1,2)",
+    )  # fmt: skip
+
+
+class Spectral(Options):
+    """Options of ``spectral``."""
+
+    spectral_strength: float = option(
+        1e-4, "factor of the distances of spectral norms from 1 that are added to the loss",
+        ge=0, le=100, off=1e-4, role="training", drawn="loguniform(1e-5,1e-2)",
+    )  # fmt: skip
+    spectral_exponent: int = option(
+        2, "power of the spectral norm that is drawn to 1",
+        ge=1, le=10, off=2, role="training",
+    )  # fmt: skip
+
+
+class CChain(Options):
+    """Options of ``c_chain``."""
+
+    churn_share: float = option(
+        0.05, "share of the loss at which the penalty on changed outputs is kept",
+        ge=0, le=1e6, off=0.05, role="training", drawn="loguniform(1e-3,1)",
+    )  # fmt: skip
+
+
 #: Method -> the models of its options.
 REGULARISERS: dict[str, tuple[type[Options], ...]] = {
     "l2": (L2,),
@@ -49,8 +93,14 @@ REGULARISERS: dict[str, tuple[type[Options], ...]] = {
     "huber_init": (HuberInit,),
     "resampled_init": (L2,),
     "wasserstein_init": (WassersteinInit,),
+    "weight_clipping": (WeightClipping,),
+    "parseval": (Parseval,),
+    "spectral": (Spectral,),
+    "c_chain": (CChain,),
 }
 
 
-class RegularisationParameters(L2, L1Init, HuberInit, WassersteinInit):
-    """How strongly a term of the loss acts."""
+class RegularisationParameters(
+    L2, L1Init, HuberInit, WassersteinInit, WeightClipping, Parseval, Spectral, CChain
+):
+    """How strongly a term of the loss acts, and within which limits weights stay."""

@@ -272,6 +272,16 @@ class StreamRun(
             )
         return self
 
+    @model_validator(mode="after")
+    def _projected_weights_are_normalised(self) -> Self:
+        """Refuses ``weight_projection`` in a network of raylot's own without norms."""
+        is_built_in = self.network in BUILT_IN["network"]
+        if self.intervention == "weight_projection" and is_built_in and self.norm == "none":
+            has_norms = "norm" in parameters_used("network", self.network)
+            needed = "norm other than none" if has_norms else f"network other than {self.network}"
+            raise ValueError(f"intervention=weight_projection: must go with a {needed}")
+        return self
+
     @functools.cached_property
     def facts(self) -> Facts:
         """The facts about the data set."""

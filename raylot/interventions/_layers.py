@@ -1,8 +1,14 @@
-"""The layers of a network that methods change as a whole."""
+"""The layers of a network that methods change or constrain as a whole."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
+
+#: Normalisations of what a layer puts out.
+NORMS = (
+    nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d,
+    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d,
+)  # fmt: skip
 
 
 def weight_layers(network: nn.Module) -> dict[str, nn.Module]:
@@ -18,6 +24,11 @@ def weight_layers(network: nn.Module) -> dict[str, nn.Module]:
             if weight is not None and weight.requires_grad:
                 layers.setdefault(id(weight), (name, module))
     return dict(layers.values())
+
+
+def plain_layers(network: nn.Module) -> list[nn.Module]:
+    """Returns `weight_layers` without their names."""
+    return list(weight_layers(network).values())
 
 
 def by_kernel_position(weight: Tensor) -> Tensor:

@@ -248,7 +248,8 @@ ROLES = {
         dataset scaling image_size emnist_split data_digest shift shifts fraction
         first_task_identity rotation_range classes_per_task
         noise_step period gradual intervention interventions l2_strength
-        l1_strength huber_strength wasserstein_strength
+        l1_strength huber_strength wasserstein_strength clip_factor
+        parseval_strength parseval_scale spectral_strength spectral_exponent churn_share
         shrink perturb perturb_every perturb_with gradient_noise utility_decay protect
         dash_rate dash_shrink
         redo_threshold redo_interval redo_examples cbp_rate cbp_maturity cbp_decay

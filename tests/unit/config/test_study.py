@@ -128,6 +128,14 @@ def test_any_text_is_accepted_or_refused_in_one_line(name: str, text: str) -> No
             "output_rate=0.5: must be 1 unless scope is layer",
         ),
         (
+            {"interventions": "weight_projection", "network": "vgg"},
+            "interventions=weight_projection: must go with a norm other than none",
+        ),
+        (
+            {"interventions": "none,weight_projection", "network": "vit"},
+            "interventions=weight_projection: must go with a network other than vit",
+        ),
+        (
             {"plastic_task": "unshifted", "shifts": "stationary,class_split"},
             "plastic_task=unshifted: must be same with shift class_split",
         ),

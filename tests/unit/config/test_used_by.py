@@ -85,6 +85,8 @@ def test_what_is_built_reads_the_parameters_that_it_uses(
         given["data_file"] = write_npz(tmp_path / "own.npz")
     if name == "image_folder":
         write_images(tmp_path)
+    if name == "weight_projection":
+        given["norm"] = "layer"
     recorded = Recorded(StreamRun(**{kind: name}, **given))
     with suppress(OptionError, OSError):  # where a data set is not there
         BUILD[kind](recorded)
@@ -105,6 +107,7 @@ def test_help_begins_with_what_uses_an_option() -> None:
         ("momentum", "sgd, rmsprop: momentum"),
         ("l2_strength", "l2, l2_init, resampled_init: factor of"),
         ("period", "all but stationary: tasks after which"),
+        ("activation", "activation of hidden units"),
         ("image_size", "image_folder: height and width"),
         ("epochs", "passes over"),
     ):

@@ -169,6 +169,7 @@ def test_fewer_classes_or_examples_than_asked_for_are_refused(tmp_path: Path) ->
             {"network": "lenet"},
             "network=lenet: must be mlp or lenet_300_100 for inputs of shape (7,)",
         ),
+        ({"network": "vit"}, "network=vit: must be mlp or lenet_300_100 for inputs of shape (7,)"),
     ):
         with pytest.raises(OptionError) as caught:
             run_on(features, **options)

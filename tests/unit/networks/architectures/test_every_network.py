@@ -130,15 +130,11 @@ def test_images_of_any_size(network: str) -> None:
         assert net(torch.zeros(2, 1, height, width)).shape == (2, 3)
 
 
-def _outer(network: nn.Module) -> list[nn.Module]:
-    return [module for module in network.modules() if hasattr(module, "chain")]
-
-
 @pytest.mark.parametrize("network", BUILT_IN["network"])
 def test_a_chain_inside_feeds_one_layer_alone(network: str) -> None:
-    """Its first layer is changed: the second one's inputs are the only thing that changes."""
+    """What its last layer gets is what its first one gave, through the modules in between."""
     net = built(network, activation="tanh", **_SMALL).eval()
-    inner = _outer(net)
+    inner = [module for module in net.modules() if hasattr(module, "chain")]
     assert bool(inner) == (network in ("resnet", "resnet18", "resnet20", "vit"))
     for module in inner:
         chain: list[nn.Module] = module.chain()  # type: ignore[operator]
