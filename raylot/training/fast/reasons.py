@@ -38,7 +38,12 @@ def why_not(job: TrainingJob) -> str | None:
 
 def _acts_within_steps(method: Intervention) -> bool:
     """Whether a method may act on steps otherwise than by a quadratic penalty."""
-    places = ["on_task_start", "after_gradient", "after_step"]  # a start may change the optimizer
+    places = [
+        "on_task_start",
+        "after_gradient",
+        "after_step",
+        "evaluation",
+    ]  # a start may change the optimizer
     if not is_penalty(method):
         places.append("loss_term")
     return any(overrides(method, place) for place in places)
