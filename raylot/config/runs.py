@@ -263,6 +263,15 @@ class StreamRun(
         return self
 
     @model_validator(mode="after")
+    def _a_carried_optimizer_is_reset(self) -> Self:
+        if self.intervention == "optimizer_reset" and not self.carry_optimizer:
+            raise ValueError(
+                f"carry_optimizer={self.carry_optimizer}: must be True with intervention "
+                "optimizer_reset; without it, each task begins with a fresh optimizer anyway"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _recycling_happens(self) -> Self:
         """Refuses ``redo`` where it would never act."""
         if self.intervention == "redo" and self.redo_interval > self.fewest_steps_per_task:

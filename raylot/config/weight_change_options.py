@@ -63,14 +63,46 @@ class DASH(Options):
     )  # fmt: skip
 
 
+class HareAndTortoise(Options):
+    """Options of ``hare_and_tortoise``."""
+
+    tortoise_decay: float = option(
+        0.999, "share that the slow mean of the weights keeps in each step", ge=0, lt=1, off=0.999,
+        role="training", drawn="choice(0.9,0.99,0.999)",
+    )  # fmt: skip
+    hare_interval: int = option(
+        2000, "training steps of the stream after which the weights return to that mean", ge=1,
+        le=1_000_000_000, off=2000, role="training", drawn="choice(200,500,2000)",
+    )  # fmt: skip
+
+
+class LayerReset(Options):
+    """Options of ``layer_reset``."""
+
+    reset_layers: int = option(
+        1, "last layers that start anew for each task", ge=1, le=1000, off=1, role="training",
+        drawn="choice(1,2)",
+    )  # fmt: skip
+
+
+class InSteps(ShrinkAndPerturb, UPGD, HareAndTortoise):
+    """Options of methods that can act in each step."""
+
+
+class BetweenTasks(DASH, LayerReset):
+    """Options of methods that act between tasks alone."""
+
+
 #: Method -> the models of its options.
 WEIGHT_CHANGES: dict[str, tuple[type[Options], ...]] = {
     "shrink_and_perturb": (ShrinkAndPerturb,),
     "pgd": (GradientNoise,),
     "upgd": (UPGD,),
     "dash": (DASH,),
+    "hare_and_tortoise": (HareAndTortoise,),
+    "layer_reset": (LayerReset,),
 }
 
 
-class WeightChangeParameters(ShrinkAndPerturb, UPGD, DASH):
+class WeightChangeParameters(InSteps, BetweenTasks):
     """How strongly weights are changed."""

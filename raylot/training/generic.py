@@ -60,8 +60,13 @@ def train(job: TrainingJob) -> TrainingResult:
             act.check(network)
             act.on_task_start(training)
             guard.restore()
+
+        def evaluated() -> Evaluation:
+            with act.evaluation(training):
+                return evaluate(network, task)
+
         if job.learning_curve:
-            record.curve.append(evaluate(network, task).accuracy)
+            record.curve.append(evaluated().accuracy)
         # With zero gradients, only old moments, decay or an intervention can move weights.
         always_restore = (
             bool(options.weight_decay)
@@ -118,12 +123,12 @@ def train(job: TrainingJob) -> TrainingResult:
             if not record.is_finite:
                 break
             if job.learning_curve:
-                latest = evaluate(network, task)
+                latest = evaluated()
                 record.curve.append(latest.accuracy)
             if steps >= stop:
                 break
         guard.restore()  # a NaN gradient times 0 is NaN
-        final = latest or evaluate(network, task)
+        final = latest or evaluated()
         if job.whole_task:
             training.inputs = torch.empty(0)
             flat.gradient.zero_()

@@ -151,6 +151,13 @@ class Intervention:
     def after_step(self, training: Training) -> None:
         """Acts after the optimizer's step; ``training.step`` includes that step."""
 
+    def evaluation(self, training: Training) -> AbstractContextManager[None]:
+        """Returns a context that is open during each evaluation of the network.
+
+        What it changes to the network it must undo, to the last bit.
+        """
+        return contextlib.nullcontext()
+
     def on_task_end(self, training: Training) -> None:
         """Acts after a task of a stream and its evaluation, before the next snapshot."""
 

@@ -371,6 +371,11 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--plastic-task unshifted --shifts stationary,class_split",
         "--plastic-task unshifted --shifts class_split --classes-per-task 10",
     ),
+    "_a_carried_optimizer_is_reset": (
+        "carry_optimizer",
+        "--interventions optimizer_reset",
+        "--interventions none,optimizer_reset --carry-optimizer false",
+    ),
     "_recycling_happens": (
         "redo_interval interventions",
         "--interventions none,redo --batch-size 32 --epochs 1 --redo-interval 46",

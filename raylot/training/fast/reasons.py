@@ -39,7 +39,7 @@ def why_not(job: TrainingJob) -> str | None:
 def _acts_within_steps(method: Intervention) -> bool:
     """Whether a method may act on steps otherwise than by a quadratic penalty."""
     # At its start, a method may change the optimizer.
-    places = ["watch", "on_task_start", "after_gradient", "after_step"]
+    places = ["watch", "on_task_start", "after_gradient", "after_step", "evaluation"]
     if not is_penalty(method):
         places.append("loss_term")
     return any(overrides(method, place) for place in places)

@@ -87,6 +87,8 @@ def test_what_is_built_reads_the_parameters_that_it_uses(
         write_images(tmp_path)
     if name == "weight_projection":
         given["norm"] = "layer"
+    if name == "optimizer_reset":
+        given["carry_optimizer"] = True
     recorded = Recorded(StreamRun(**{kind: name}, **given))
     with suppress(OptionError, OSError):  # where a data set is not there
         BUILD[kind](recorded)

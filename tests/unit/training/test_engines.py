@@ -198,7 +198,8 @@ class _PenaltyOfItsOwn(L2):
 def _acting(place: str, method: Intervention | None = None) -> Intervention:
     """A method with a function of its own at a place, which does nothing there."""
     method = method or Intervention()
-    setattr(method, place, lambda training: None)
+    base = Intervention()
+    setattr(method, place, lambda training: getattr(base, place)(training))
     return method
 
 
@@ -218,6 +219,7 @@ _NO_PLACE = "it is for interventions that act at the end of a task or by an L2 p
         ({"intervention": _acting("on_task_start")}, _NO_PLACE),
         ({"intervention": _acting("after_gradient")}, _NO_PLACE),
         ({"intervention": _acting("after_step")}, _NO_PLACE),
+        ({"intervention": _acting("evaluation")}, _NO_PLACE),
         ({"intervention": _acting("loss_term")}, _NO_PLACE),
         ({"intervention": _PenaltyOfItsOwn(InterventionOptions())}, _NO_PLACE),
         ({"intervention": _acting("after_step", L2(InterventionOptions()))}, _NO_PLACE),
@@ -232,7 +234,7 @@ _NO_PLACE = "it is for interventions that act at the end of a task or by an L2 p
     ],
     ids=[
         "sgd", "adamw", "schedule", "warmup", "label_smoothing", "clip_norm", "precision",
-        "start of a task", "gradient", "step", "loss term", "loss term of a penalty",
+        "start of a task", "gradient", "step", "evaluation", "loss term", "loss term of a penalty",
         "step of a penalty", "redo", "shrink and perturb per step", "masked gradients",
         "gradient x weight", "pruned biases",
     ],
