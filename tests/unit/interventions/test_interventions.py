@@ -212,6 +212,6 @@ def test_pruned_weights_never_move_by_a_single_bit(
         not torch.equal(w[masks[n]], before[n][masks[n]]) for n, w in weights_of(network).items()
     ]
     # A second reset at the end of a task draws the same weights as the first. A very sparse network
-    # may have no path left from its inputs to its outputs.
-    is_cut = density < 0.5 and not _OPTIMIZERS[optimizer].weight_decay
+    # may have no survivors, or no path left from its inputs to its outputs.
+    is_cut = density < 0.5
     assert any(moved) or is_cut or (name == "reset" and carried and whole_task)
