@@ -250,7 +250,7 @@ ROLES = {
         noise_step period gradual intervention interventions l2_strength
         l1_strength huber_strength wasserstein_strength shrink perturb
         perturb_every perturb_with gradient_noise utility_decay protect dash_rate dash_shrink
-        tortoise_decay hare_interval reset_layers
+        tortoise_decay hare_interval reset_layers inject_after
         redo_threshold redo_interval network hidden width norm optimizer lr momentum nesterov
         weight_decay schedule warmup step_factor step_at augment crop_padding
         label_smoothing clip_norm precision epochs batch_size drop_last carry_optimizer seed seeds
