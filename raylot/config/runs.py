@@ -272,6 +272,16 @@ class StreamRun(
         return self
 
     @model_validator(mode="after")
+    def _frozen_networks_have_no_statistics(self) -> Self:
+        has_statistics = self.norm == "batch" and self.network in ("vgg", "resnet")
+        if self.intervention == "plasticity_injection" and has_statistics:
+            raise ValueError(
+                "norm=batch: must be another with intervention plasticity_injection, whose frozen "
+                "networks cannot share running statistics"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _recycling_happens(self) -> Self:
         """Refuses ``redo`` where it would never act."""
         if self.intervention == "redo" and self.redo_interval > self.fewest_steps_per_task:

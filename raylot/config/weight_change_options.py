@@ -85,11 +85,24 @@ class LayerReset(Options):
     )  # fmt: skip
 
 
+class PlasticityInjection(Options):
+    """Options of ``plasticity_injection``."""
+
+    inject_after: int = option(
+        10, "tasks after which a fresh network is added", ge=1, le=1_000_000, off=10,
+        role="training", drawn="choice(1,5,10)",
+    )  # fmt: skip
+
+
 class InSteps(ShrinkAndPerturb, UPGD, HareAndTortoise):
     """Options of methods that can act in each step."""
 
 
-class BetweenTasks(DASH, LayerReset):
+class FreshLayers(LayerReset, PlasticityInjection):
+    """Options of methods that take up fresh weights between tasks."""
+
+
+class BetweenTasks(DASH, FreshLayers):
     """Options of methods that act between tasks alone."""
 
 
@@ -101,6 +114,7 @@ WEIGHT_CHANGES: dict[str, tuple[type[Options], ...]] = {
     "dash": (DASH,),
     "hare_and_tortoise": (HareAndTortoise,),
     "layer_reset": (LayerReset,),
+    "plasticity_injection": (PlasticityInjection,),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -16,9 +16,19 @@ from raylot.networks.prunable import Prunable
 
 
 def build(
-    options: NetworkOptions, input_shape: Sequence[int], classes: int, key: RandomKey
+    options: NetworkOptions,
+    input_shape: Sequence[int],
+    classes: int,
+    key: RandomKey,
+    prepare: Callable[[nn.Module], None] | None = None,
 ) -> nn.Module:
     """Builds a freshly initialised network; the key alone decides its weights.
+
+    Args:
+        options: which network, and its parameters.
+        input_shape, classes: of the task.
+        key: decides its weights.
+        prepare: changes the network, and each that is built like it, without touching weights.
 
     Raises:
         OptionError: the network does not take inputs of that shape.
@@ -33,6 +43,8 @@ def build(
             torch.default_generator.manual_seed(key.torch_seed())
             network = make(input_shape, options, classes)
         registry.check_returned("network", options.network, network, nn.Module)
+        if prepare is not None:
+            prepare(network)
         return network
 
     network = built(key)

@@ -124,6 +124,12 @@ class Intervention:
     def check(self, network: nn.Module) -> None:
         """Refuses, by an OptionError, a network with which a task of a stream cannot go well."""
 
+    def prepare(self, network: nn.Module) -> None:
+        """Changes a network that a run has just built, before anybody sees or trains it.
+
+        It may register buffers and hooks. It changes no parameter's name, shape or value.
+        """
+
     def watch(self, training: Training) -> AbstractContextManager[object]:
         """Returns a context that is open during a training; a method may put hooks into it.
 

@@ -43,7 +43,13 @@ def gradients_path(run_id: str) -> str:
 def initial_network(run: StreamRun, task: Task) -> nn.Module:
     """Builds the network with which a run's stream begins."""
     key = RandomKey((run.seed, "network"))
-    return networks.build(run, task.input_shape, task.classes, key)
+    return _built(run, task, key)
+
+
+def _built(run: StreamRun, task: Task, key: RandomKey) -> nn.Module:
+    method = interventions.make(run)
+    prepare = None if method is None else method.prepare
+    return networks.build(run, task.input_shape, task.classes, key, prepare)
 
 
 def task_of_search(run: TicketsRun, dataset: Task) -> Task:
@@ -59,7 +65,7 @@ def start_search(run: TicketsRun, dataset: Task, snapshot: Mapping[str, Tensor])
     own = make_task(dataset, run, run.seed, run.task)  # may have more classes
     # On the probe task the tickets of all snapshots train in the same data orders.
     key = RandomKey((run.seed, "tickets", "probe" if run.uses_probe_tasks else run.task))
-    network = networks.build(run, own.input_shape, own.classes, key)
+    network = _built(run, own, key)
     network.load_state_dict(snapshot)
     device = task.train_labels.device
     initial = initial_network(run, own).to(device).state_dict()

@@ -376,6 +376,11 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--interventions optimizer_reset",
         "--interventions none,optimizer_reset --carry-optimizer false",
     ),
+    "_frozen_networks_have_no_statistics": (
+        "norm",
+        "--interventions plasticity_injection --network vgg --norm batch",
+        "--interventions none,plasticity_injection --network resnet --norm batch",
+    ),
     "_recycling_happens": (
         "redo_interval interventions",
         "--interventions none,redo --batch-size 32 --epochs 1 --redo-interval 46",

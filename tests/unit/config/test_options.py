@@ -251,7 +251,7 @@ ROLES = {
         l1_strength huber_strength wasserstein_strength clip_factor
         parseval_strength parseval_scale spectral_strength spectral_exponent churn_share
         shrink perturb perturb_every perturb_with gradient_noise utility_decay protect
-        dash_rate dash_shrink tortoise_decay hare_interval reset_layers
+        dash_rate dash_shrink tortoise_decay hare_interval reset_layers inject_after
         redo_threshold redo_interval redo_examples cbp_rate cbp_maturity cbp_decay
         cbp_utility snr_quantile snr_every snr_max_age
         network hidden width width_scale patch_size vit_depth vit_heads vit_dimension norm

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import hypothesis.strategies as st
@@ -17,7 +18,7 @@ from raylot.foundation.errors import OptionError
 from raylot.foundation.names import BUILT_IN
 from raylot.training import Intervention
 from tests.support.tasks import random_task, small_network
-from tests.unit.interventions.trainings import make, trained, with_batch_norm
+from tests.unit.interventions.trainings import make, trained, with_batch_norm, with_group_norm
 from tests.unit.training.networks import assert_pruned_stay, bits, random_masks, vector, weights_of
 from tests.unit.training.optimizers import EXTRAS, OPTIMIZERS
 
@@ -108,9 +109,15 @@ _ALL: dict[str, dict[str, Any]] = {
     "hare_and_tortoise": {"tortoise_decay": 0.9, "hare_interval": 2},
     "layer_reset": {},
     "optimizer_reset": {},
+    "plasticity_injection": {"inject_after": 1},
     "redo": {"redo_threshold": 0.6, "redo_interval": 2},
     "reset": {},
 }
+
+
+def _with_norm(name: str) -> Callable[..., nn.Sequential]:
+    """What builds a network with a normalisation with which the method can go."""
+    return with_group_norm if name == "plasticity_injection" else with_batch_norm
 
 
 def _made(name: str) -> Intervention:
@@ -120,7 +127,7 @@ def _made(name: str) -> Intervention:
 @pytest.mark.parametrize("name", _ALL)
 def test_the_key_alone_decides_and_nothing_leaks_into_the_next_training(name: str) -> None:
     """The global random state is left alone too."""
-    start = with_batch_norm(seed=3)
+    start = _with_norm(name)(seed=3)
     start.get_parameter("2.bias").data[0] = -9  # a silent channel, for what looks for them
 
     def lived(network: nn.Module, method: Intervention | None) -> nn.Module:
@@ -140,7 +147,7 @@ def test_the_key_alone_decides_and_nothing_leaks_into_the_next_training(name: st
         ends.append(lived(copy.deepcopy(start), _made(name)).state_dict())
         assert torch.equal(torch.random.get_rng_state(), state)
         trained(copy.deepcopy(start), random_task(seed=9), intervention=_made(name),
-               initial=with_batch_norm(seed=4).state_dict(), whole_task=True)  # fmt: skip
+               initial=_with_norm(name)(seed=4).state_dict(), whole_task=True)  # fmt: skip
     for tensor_name, tensor in ends[0].items():
         assert torch.equal(tensor, ends[1][tensor_name])
     plain = lived(copy.deepcopy(start), None)
@@ -153,7 +160,7 @@ _OPTIMIZERS = OPTIMIZERS | EXTRAS
 @pytest.mark.parametrize("name", _ALL)
 def test_a_stream_that_is_saved_after_each_task_goes_on_bit_for_bit(name: str) -> None:
     """A method that takes up its state trains as the one that has given it away."""
-    initial = with_batch_norm(seed=3)
+    initial = _with_norm(name)(seed=3)
     whole, saved = copy.deepcopy(initial), copy.deepcopy(initial)
     method, kept = _made(name), None
     optimizers: list[dict[str, Tensor] | None] = [None, None]
@@ -183,15 +190,14 @@ def test_a_stream_that_is_saved_after_each_task_goes_on_bit_for_bit(name: str) -
     seed=st.integers(0, 1000),
     carried=st.booleans(),
     whole_task=st.booleans(),
-    build=st.sampled_from([small_network, with_batch_norm]),
+    normed=st.booleans(),
 )
 def test_pruned_weights_never_move_by_a_single_bit(
     name: str, optimizer: str, masked: str, density: float, seed: int, carried: bool,
-    whole_task: bool, build: Any,
+    whole_task: bool, normed: bool,
 ) -> None:  # fmt: skip
     """Under every intervention each is bit for bit 0, or its value before; survivors move."""
-    if name == "weight_projection":  # it refuses networks without norms
-        build = with_batch_norm
+    build = _with_norm(name) if normed or name == "weight_projection" else small_network
     network = build(seed=seed)
     arguments: dict[str, Any] = {
         "task": random_task(seed=seed), "optimizer": _OPTIMIZERS[optimizer],

@@ -60,12 +60,20 @@ def step_without_inputs(
 
 
 def with_batch_norm(seed: int = 0) -> nn.Sequential:
+    return _with_norm(nn.BatchNorm2d(3), seed)
+
+
+def with_group_norm(seed: int = 0) -> nn.Sequential:
+    return _with_norm(nn.GroupNorm(1, 3), seed)
+
+
+def _with_norm(norm: nn.Module, seed: int) -> nn.Sequential:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return nn.Sequential(
             nn.Unflatten(1, (1, 2, 3)),
             nn.Conv2d(1, 3, 2, bias=False),
-            nn.BatchNorm2d(3),
+            norm,
             nn.ReLU(),
             nn.Flatten(),
             nn.Linear(6, 3),
