@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from raylot.config.criterion_options import CriterionParameters, traits_of
 from raylot.config.naming import NamingOptions
 from raylot.config.options import Integers, OneOf, Options, option
 from raylot.config.training_options import TrainingOptions
-from raylot.foundation import registry
+from raylot.foundation.registry import CriterionTraits
 
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
 
 
-class PruningOptions(NamingOptions):
+class PruningOptions(CriterionParameters, NamingOptions):
     """How a ticket is searched (iterative magnitude pruning)."""
 
     scope: Literal["layer", "global"] = option(
@@ -27,8 +29,9 @@ class PruningOptions(NamingOptions):
         role="search",
     )
     criterion: Annotated[str, OneOf("criterion")] = option(
-        "magnitude", "what a weight's survival is ranked by: |w| after training, its increase, the "
-        "distance |w - w0| it moved, or chance (Zhou et al. 2019)", off="magnitude", role="search",
+        "magnitude", "what a weight's survival is ranked by, see docs/criteria.md: |w| after "
+        "training, or another score of Zhou et al. (2019), or one before training (snip, grasp, "
+        "synflow)", off="magnitude", role="search",
     )  # fmt: skip
     rewind_steps: int = option(
         0, "training steps after the snapshot to whose state weights are rewound; 0: the snapshot",
@@ -88,7 +91,8 @@ class TicketSearchOptions(TicketOptions, TrainingOptions):
         0.8, "target fraction of the weights removed", compared=True, role="search"
     )
     rounds: int | None = option(
-        None, "pruning rounds; none given: 20% of the survivors per round", compared=True,
+        None, "pruning rounds; none given: 20% of the survivors per round, or what the criterion's "
+        "authors take where it scores before training", compared=True,
         ge=1, le=1000, role="search",
     )  # fmt: skip
 
@@ -96,7 +100,7 @@ class TicketSearchOptions(TicketOptions, TrainingOptions):
     @classmethod
     def _customary_rounds(cls, value: int | None, info: Any) -> int | None:
         if value is None and "sparsity" in info.data:
-            return customary_rounds(info.data["sparsity"])
+            return customary_rounds(info.data["sparsity"], info.data.get("criterion", "magnitude"))
         return value
 
     @field_validator("random_masks")
@@ -106,15 +110,17 @@ class TicketSearchOptions(TicketOptions, TrainingOptions):
 
     @model_validator(mode="after")
     def _engine_measures_gradients(self) -> Self:
-        """Refuses the engine that lacks what a plugin's criterion needs."""
-        if self.engine == "fast":
-            added = registry.find("criterion", self.criterion)
-            if added is not None and added.gradients:
-                raise ValueError(
-                    "engine=fast: must be auto, generic or stacked with criterion "
-                    f"{self.criterion}, which needs mean gradients"
-                )
+        """Refuses the engine that lacks what a criterion needs."""
+        if self.engine == "fast" and self.criterion_traits.gradients:
+            raise ValueError(
+                "engine=fast: must be auto, generic or stacked with criterion "
+                f"{self.criterion}, which needs mean gradients"
+            )
         return self
+
+    @property
+    def criterion_traits(self) -> CriterionTraits:
+        return traits_of(self.criterion)
 
     @property
     def round_count(self) -> int:
@@ -133,9 +139,15 @@ class TicketSearchOptions(TicketOptions, TrainingOptions):
         return self.random_mask_count + others
 
     @property
+    def trained_rounds(self) -> Sequence[int]:
+        """Rounds after which each ticket is trained; 0 trains the dense network."""
+        last = self.round_count
+        return (0, last) if self.criterion_traits.before_training else range(last + 1)
+
+    @property
     def trainings(self) -> int:
-        """Networks trained: each ticket densely and after each round, and the controls."""
-        return self.tickets * (self.round_count + 1) + self.control_count
+        """Networks trained: each ticket densely and after rounds, and the controls."""
+        return self.tickets * len(self.trained_rounds) + self.control_count
 
 
 class TicketSnapshotOptions(Options):
@@ -165,6 +177,11 @@ class TicketSnapshotOptions(Options):
         return self
 
 
-def customary_rounds(sparsity: float) -> int:
-    """Rounds that remove about 20% of the survivors each (Frankle & Carbin 2019); at least 1."""
-    return max(1, round(math.log(1 - sparsity) / math.log(0.8)))
+def customary_rounds(sparsity: float, criterion: str = "magnitude") -> int:
+    """Returns the rounds that a criterion's authors take.
+
+    For most that is as many as remove about 20% of the survivors each (Frankle & Carbin 2019), at
+    least 1.
+    """
+    by_fifths = max(1, round(math.log(1 - sparsity) / math.log(0.8)))
+    return traits_of(criterion).rounds or by_fifths

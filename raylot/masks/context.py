@@ -1,4 +1,4 @@
-"""The context of a pruning criterion: the training that has just ended, and the task."""
+"""The context of a pruning criterion: a network, as trained or at its start, and the task."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ class PruningContext:
 
     Attributes:
         network: the network as it was trained, in training mode; its pruned weights have the values
-            that they had in the training.
+            that they had in the training. For a criterion that scores before training: the network
+            that would be trained under the masks so far.
         start: the state dict to which weights are rewound, from which that training started.
         masks: the survivors so far; True survives. The criterion scores these parameters.
         task: what the network was trained on.
@@ -91,6 +92,19 @@ class PruningContext:
         for index in torch.from_numpy(order).to(labels.device).split(self.batch_size):
             if len(index) == self.batch_size or not self.drop_last:
                 yield self.task.scale(inputs[index]), labels[index]
+
+    def balanced_batch(self, per_class: int) -> tuple[Tensor, Tensor]:
+        """Returns training examples of each class: scaled inputs, and labels.
+
+        The key decides which. Of a class with fewer examples than ``per_class``, it is all.
+        Inputs are not augmented.
+        """
+        labels = self.task.train_labels
+        order = self.key.child("balanced batch").generator().permutation(len(labels))
+        shuffled = torch.from_numpy(order).to(labels.device)
+        own = labels[shuffled]
+        index = torch.cat([shuffled[own == label][:per_class] for label in labels.unique()])
+        return self.task.scale(self.task.train_inputs[index]), labels[index]
 
     def copied(self) -> PruningContext:
         """Returns the same with tensors of its own, except those of the network."""

@@ -13,7 +13,6 @@ import torch
 from raylot import interventions, networks
 from raylot.config import DataOptions, ProbeRun, StreamRun, TicketsRun, TicketStreamRun
 from raylot.foundation.randomness import RandomKey
-from raylot.masks import criteria
 from raylot.masks.pruning import full_masks, independent_masks
 from raylot.tasks import Task, datasets, make_task
 from raylot.terminal.progress import duration
@@ -115,7 +114,7 @@ def _seconds(run: StreamRun, speed: functools.partial[Speed]) -> float:
     measured_apart = run.measures_plasticity_apart
     total = (run.tickets + measured_apart) * dense.training(steps)
     total += run.tickets * run.rewind_steps * dense.step
-    for round_index in range(1, run.round_count + 1):
+    for round_index in run.trained_rounds[1:]:
         # Interpolates between the two measured densities, as if time were linear in density.
         share = (_density(run, round_index) - final) / (1 - final) if final < 1 else 0.0
         between = share * dense.training(steps) + (1 - share) * sparse.training(steps)
@@ -182,4 +181,4 @@ def _on_this_machine(run: StreamRun) -> StreamRun:
 
 def _measures_gradients(run: StreamRun) -> bool:
     """Whether a run's criterion needs gradients, which takes a slower engine."""
-    return isinstance(run, TicketsRun) and criteria.find(run.criterion).gradients
+    return isinstance(run, TicketsRun) and run.criterion_traits.gradients

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from raylot.config import SeedOptions, TicketSearchOptions, plugin_options
+from raylot.config import SeedOptions, TicketSearchOptions
+from raylot.config.parameters import options_used
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
 from raylot.networks.copies import copied
@@ -76,7 +77,8 @@ def find_tickets(
             for instance) stay in it; if it is in evaluation mode, all of it is trained.
         task: training and test split.
         sparsity: fraction of the prunable weights removed in the end, in [0, 1).
-        rounds: pruning rounds, at least 1; None: 20% of the survivors per round.
+        rounds: pruning rounds, at least 1; None: 20% of the survivors per round, or what the
+            criterion's authors take where it scores before training (1, with ``"synflow"`` 100).
         count: tickets, at least 1; they differ only in data order.
         prune: which weights can be pruned: their names, with wildcards as in ``"*.weight"`` or
             ``["*.weight", "*.in_proj_weight"]``, or a function of a weight's name and the weight
@@ -108,9 +110,9 @@ def find_tickets(
         precision: ``"float32"``, ``"bfloat16"`` or, on a GPU, ``"float16"``: how steps compute.
         criterion: what is pruned first: weights small after training (``"magnitude"``), that
             grew least (``"magnitude_increase"``), that moved least (``"movement"``), any
-            (``"random"``), or as a plugin's criterion scores them, by its name: see
-            `raylot.plugins.criterion` and `raylot.plugins.load`.
-        criterion_options: options that a plugin's criterion has of its own, with their values.
+            (``"random"``), or as another criterion in docs/criteria.md scores them (as ``"snip"``),
+            or a plugin's, by its name: see `raylot.plugins.criterion` and `raylot.plugins.load`.
+        criterion_options: options that the criterion has of its own, with their values.
         rewind_steps: weights are rewound to their values after so many training steps.
         output_rate: rate at which the last layer is pruned per round, as a share of the others'.
         untrained_masks: how many masks of the network's own largest magnitudes to train for
@@ -136,7 +138,7 @@ def find_tickets(
             reinit_tickets.
     """
     given = dict(criterion_options or {})
-    for name in given.keys() - {*plugin_options.names_of(("criterion", criterion))}:
+    for name in given.keys() - {*options_used("criterion", criterion)}:
         raise OptionError(f"criterion_options={name}: must be an option of criterion {criterion}")
     options = TicketSearchOptions.checked(
         **given,

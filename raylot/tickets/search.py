@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -33,6 +33,7 @@ from raylot.training import (
     train_all,
     trains_together,
 )
+from raylot.training.evaluation import begin_training
 
 _NOT_FINITE = "the network's loss on the task's test split is not finite before any training"
 
@@ -56,8 +57,9 @@ class TicketSearch:
 
     Round 0 trains the dense network, each later round the network under the masks so far. Every
     training starts from the snapshot (or its state some steps later). All rounds but the last end
-    by pruning. The controls follow. ``masks``, ``tickets``, ``round`` and ``gradient_magnitudes``
-    are the whole state.
+    by pruning. With a criterion that scores before training, all pruning follows the dense
+    training, and the last round alone trains tickets. The controls follow. ``masks``, ``tickets``,
+    ``round`` and ``gradient_magnitudes`` are the whole state.
     """
 
     def __init__(
@@ -117,7 +119,11 @@ class TicketSearch:
     @property
     def rounds_left(self) -> int:
         """How often `train_round` has still to be called."""
-        return self.options.round_count + 1 - self.round
+        return len(self._rounds_to_train)
+
+    @property
+    def _rounds_to_train(self) -> list[int]:
+        return [r for r in self.options.trained_rounds if r >= self.round]
 
     @property
     def controls(self) -> dict[str, int]:
@@ -180,16 +186,32 @@ class TicketSearch:
         ]
         trained = []
         dense, prunes = self.round == 0, self.round < self.options.round_count
-        gradients = prunes and criteria.find(self.options.criterion).gradients
+        traits = self.options.criterion_traits
+        gradients = prunes and traits.gradients
         for plan, network, result in self._train(plans, dense=dense, gradients=gradients):
             if dense and plan.index == 0:
                 self.gradient_magnitudes = self._of_prunable(result.gradient_magnitudes)
             control = TICKET if self.round else DENSE
             trained.append(self._row(control, plan.index, plan.masks, result))
-            if prunes:
-                self.masks[plan.index] = self._pruned(network, plan, result)
-        self.round += 1
+            if prunes and traits.before_training:
+                self.masks[plan.index] = self._pruned_before_training(plan)
+            elif prunes:
+                self.masks[plan.index] = self._pruned(network, plan, self.round + 1, result)
+        later = self._rounds_to_train[1:]
+        self.round = later[0] if later else self.options.round_count + 1
         return trained
+
+    def _pruned_before_training(self, plan: _Plan) -> Masks:
+        """Prunes a ticket in all rounds; each scores the survivors of the one before anew."""
+        for r in range(self.options.round_count):
+            network = self.network_in(plan.start)
+            begin_training(network)
+            if self.options.masked == "zero":
+                pruning.zero_pruned(network, plan.masks)
+            key = self._key.child("ticket", plan.index, "round", r)
+            plan = replace(plan, key=key)
+            plan = replace(plan, masks=self._pruned(network, plan, r + 1))
+        return plan.masks
 
     def train_control(self, control: str, indices: Iterable[int] | None = None) -> list[Trained]:
         """Trains networks of one control; network k follows ticket k, and so on in turn.
@@ -293,21 +315,32 @@ class TicketSearch:
         names = PruningOptions.model_fields
         return PruningOptions.model_construct(**{n: getattr(self.options, n) for n in names})
 
-    def _pruned(self, network: nn.Module, plan: _Plan, result: TrainingResult) -> Masks:
+    def _pruned(
+        self,
+        network: nn.Module,
+        plan: _Plan,
+        round_index: int,
+        result: TrainingResult | None = None,
+    ) -> Masks:
+        """Prunes a network's masks in a round, from 1.
+
+        Args:
+            result: of the network's training; None: it is not trained yet.
+        """
         measured = None
-        if result.gradient_products is not None:
+        if result is not None and result.gradient_products is not None:
             measured = MeanGradients(
                 self._of_prunable(result.gradient_magnitudes),
                 self._of_prunable(result.gradient_products),
             )
         context = PruningContext(
             network, plan.start, plan.masks, self._task, plan.key.child("criterion"),
-            self.options.batch_size, self.options.drop_last, result.diverged, measured,
-            self._pruning_options,
+            self.options.batch_size, self.options.drop_last,
+            result is not None and result.diverged, measured, self._pruning_options,
         )  # fmt: skip
         scores = criteria.score(self.options.criterion, context)
         return pruning.prune(
-            scores, plan.masks, self.options.sparsity, self.round + 1, self.options.round_count,
+            scores, plan.masks, self.options.sparsity, round_index, self.options.round_count,
             self.options.scope, self.options.output_rate,
         )  # fmt: skip
 

@@ -78,9 +78,10 @@ class _Step:
 class TicketsTrial(RunTrainable):
     """One step is one round of iterative magnitude pruning of all tickets, or one control.
 
-    The first step trains the dense network. After the last round, each control takes one more step,
-    and so do plastic parameters unless the dense training measures them. A search that grows does
-    the same for the tickets and controls that are new.
+    The first step trains the dense network. With a criterion that scores before training, it also
+    prunes in all rounds, and the next step trains the tickets. After the last round, each control
+    takes one more step, and so do plastic parameters unless the dense training measures them. A
+    search that grows does the same for the tickets and controls that are new.
     """
 
     run_model = TicketsRun
@@ -95,7 +96,7 @@ class TicketsTrial(RunTrainable):
         for target in self.state.targets:
             new = {name: range(there.get(name, 0), target[name]) for name in _COUNTS}
             tickets = new["tickets"]
-            for r in range(rounds + 1) if tickets else ():
+            for r in self.run.trained_rounds if tickets else ():
                 doing = f"round {r} of {rounds}" if r else "dense training"
                 steps.append(_Step(doing, TICKET, tickets, tickets, r))
             known = range(target["tickets"])

@@ -258,7 +258,7 @@ ROLES = {
         probe_tasks samples until_width max_seeds seeds_per_step""",
     "search": """
         search_task sparsity sparsities rounds scope masked criterion rewind_steps output_rate
-        random_density task subnetwork ticket""",
+        random_density task subnetwork ticket examples_per_class""",
     "measurement": """
         measured probe_shift probe_classes metrics probe_size dormant_threshold ntk_examples
         sharpness_iterations

@@ -27,6 +27,7 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "untrained_masks": {"tickets": 1000},
     "rewired_masks": {"tickets": 1000},
     "reinit_tickets": {"tickets": 1000},
+    "examples_per_class": {"criterion": "snip"},
 }
 
 
