@@ -16,14 +16,27 @@ class ScoringExamples(Options):
     )  # fmt: skip
 
 
+class EdgePopup(Options):
+    """Options of ``edge_popup``."""
+
+    edge_popup_lr: float = option(
+        0.1, "learning rate of the scores", gt=0, le=1000, off=0.1, role="search"
+    )
+    edge_popup_momentum: float = option(
+        0.9, "momentum of the scores", ge=0, lt=1, off=0.9, role="search"
+    )
+
+
 #: Criterion -> the models of its options.
 DECLARED: dict[str, tuple[type[Options], ...]] = {
+    "edge_popup": (EdgePopup,),
     "grasp": (ScoringExamples,),
     "snip": (ScoringExamples,),
 }
 
 #: Built-in criteria that need more than a training, or less.
 _TRAITS = {
+    "edge_popup": CriterionTraits(before_training=True, rounds=1, trains_scores=True),
     "grasp": CriterionTraits(before_training=True, rounds=1),
     "large_init": CriterionTraits(before_training=True, rounds=1),
     "small_init": CriterionTraits(before_training=True, rounds=1),
@@ -33,8 +46,8 @@ _TRAITS = {
 }
 
 
-class CriterionParameters(ScoringExamples):
-    """On what criteria score weights."""
+class CriterionParameters(ScoringExamples, EdgePopup):
+    """On what criteria score weights, and how they train scores."""
 
 
 def traits_of(criterion: str) -> CriterionTraits:

@@ -43,6 +43,15 @@ class PruningOptions(CriterionParameters, NamingOptions):
     )  # fmt: skip
 
     @model_validator(mode="after")
+    def _trained_scores_mask_by_zeros(self) -> Self:
+        if self.criterion == "edge_popup" and self.masked != "zero":
+            raise ValueError(
+                "criterion=edge_popup: must go with masked=zero, as weights that stay at their "
+                "values work in the network whatever their scores"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _output_rate_needs_layers(self) -> Self:
         if self.output_rate != 1 and self.scope != "layer":
             raise ValueError(f"output_rate={self.output_rate:g}: must be 1 unless scope is layer")
@@ -77,11 +86,24 @@ class TicketOptions(PruningOptions, title="tickets"):
         0, "tickets trained from a fresh initialisation, as control", ge=0, le=1000, off=0,
         role="extent",
     )  # fmt: skip
+    supermasks: int = option(
+        0, "tickets that are not trained at all, as control: what their masks alone achieve "
+        "(with masked zero)", ge=0, le=1000, off=0, role="extent",
+    )  # fmt: skip
     tolerance: float = option(
         0.01, "a ticket wins if its test accuracy is at most this much (as a fraction of 1), or "
         "one standard error, below the dense network's, and clearly above that of random masks of "
         "its layer densities, of which at least 3 are needed", ge=0, le=1, role="verdict",
     )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _supermasks_mask_by_zeros(self) -> Self:
+        if self.supermasks and self.masked != "zero":
+            raise ValueError(
+                f"supermasks={self.supermasks}: must be 0 with masked={self.masked}, as that "
+                "network is the snapshot itself"
+            )
+        return self
 
 
 class TicketSearchOptions(TicketOptions, TrainingOptions):
@@ -146,8 +168,12 @@ class TicketSearchOptions(TicketOptions, TrainingOptions):
 
     @property
     def trainings(self) -> int:
-        """Networks trained: each ticket densely and after rounds, and the controls."""
-        return self.tickets * len(self.trained_rounds) + self.control_count
+        """Networks trained: each ticket densely and after rounds, and the controls.
+
+        The training of scores counts as one.
+        """
+        of_scores = self.round_count * self.criterion_traits.trains_scores
+        return self.tickets * (len(self.trained_rounds) + of_scores) + self.control_count
 
 
 class TicketSnapshotOptions(Options):

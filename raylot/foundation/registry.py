@@ -65,11 +65,13 @@ class CriterionTraits:
         before_training: it scores before any training, so that rounds train nothing.
         rounds: rounds of a search for which the user gives none; None: 20% of the survivors go in
             each.
+        trains_scores: it takes as many steps as a training each time it scores.
     """
 
     gradients: bool = False
     before_training: bool = False
     rounds: int | None = None
+    trains_scores: bool = False
 
 
 @dataclass(frozen=True)

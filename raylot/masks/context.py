@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from raylot.config.ticket_options import PruningOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
+from raylot.masks.pruning import prune
 from raylot.tasks import Task
 from raylot.tasks.task import TENSORS
 from raylot.training import Masks
@@ -48,6 +49,10 @@ class PruningContext:
         diverged: whether a loss of that training was not finite.
         measured: see `gradients`; None: the criterion has not asked for them.
         options: of the search, and those that a plugin's criterion has of its own.
+        epochs: passes over the training split in every training.
+        sparsity: fraction of the weights to be removed after the last round.
+        round: the round that prunes now, from 1.
+        rounds: all rounds.
     """
 
     network: nn.Module
@@ -60,6 +65,10 @@ class PruningContext:
     diverged: bool = False
     measured: MeanGradients | None = None
     options: PruningOptions = field(default_factory=PruningOptions)
+    epochs: int = 1
+    sparsity: float = 0.0
+    round: int = 1
+    rounds: int = 1
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -92,6 +101,13 @@ class PruningContext:
         for index in torch.from_numpy(order).to(labels.device).split(self.batch_size):
             if len(index) == self.batch_size or not self.drop_last:
                 yield self.task.scale(inputs[index]), labels[index]
+
+    def keep(self, scores: Mapping[str, Tensor]) -> Masks:
+        """Returns the masks that this round leaves if these are the scores."""
+        return prune(
+            scores, self.masks, self.sparsity, self.round, self.rounds,
+            self.options.scope, self.options.output_rate,
+        )  # fmt: skip
 
     def balanced_batch(self, per_class: int) -> tuple[Tensor, Tensor]:
         """Returns training examples of each class: scaled inputs, and labels.

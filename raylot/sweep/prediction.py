@@ -114,6 +114,8 @@ def _seconds(run: StreamRun, speed: functools.partial[Speed]) -> float:
     measured_apart = run.measures_plasticity_apart
     total = (run.tickets + measured_apart) * dense.training(steps)
     total += run.tickets * run.rewind_steps * dense.step
+    if run.criterion_traits.trains_scores:
+        total += run.tickets * run.round_count * dense.training(steps)
     for round_index in run.trained_rounds[1:]:
         # Interpolates between the two measured densities, as if time were linear in density.
         share = (_density(run, round_index) - final) / (1 - final) if final < 1 else 0.0

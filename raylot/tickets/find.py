@@ -61,6 +61,7 @@ def find_tickets(
     random_density: float | None = None,
     rewired_masks: int = 0,
     reinit_tickets: int = 0,
+    supermasks: int = 0,
     tolerance: float = 0.01,
     seed: int = 0,
     device: str = "auto",
@@ -124,6 +125,7 @@ def find_tickets(
             of incoming and outgoing weights, at most ``count``.
         reinit_tickets: how many tickets to train from a fresh initialisation, which each module's
             ``reset_parameters`` draws.
+        supermasks: how many tickets to evaluate without any training, at most ``count``.
         tolerance: see `Tickets.wins`.
         seed: decides all data orders and random masks.
         device: ``"auto"`` (a GPU if there is one), ``"cpu"`` (one thread) or ``"cuda"``.
@@ -151,7 +153,8 @@ def find_tickets(
         rewind_steps=rewind_steps, output_rate=output_rate,
         untrained_masks=untrained_masks, random_masks=random_masks,
         random_density=random_density, rewired_masks=rewired_masks,
-        reinit_tickets=reinit_tickets, tolerance=tolerance, device=device, engine=engine,
+        reinit_tickets=reinit_tickets, supermasks=supermasks, tolerance=tolerance,
+        device=device, engine=engine,
     )  # fmt: skip
     check_task(task)
     target = choose_device(device)

@@ -15,7 +15,7 @@ from raylot import networks
 from raylot.config import TicketSearchOptions
 from raylot.config.ticket_options import PruningOptions
 from raylot.foundation.errors import OptionError
-from raylot.foundation.names import DENSE, RANDOM, REINIT, REWIRED, TICKET, UNTRAINED
+from raylot.foundation.names import DENSE, RANDOM, REINIT, REWIRED, SUPERMASK, TICKET, UNTRAINED
 from raylot.foundation.randomness import RandomKey
 from raylot.masks import criteria, pruning
 from raylot.masks.context import MeanGradients, PruningContext
@@ -115,6 +115,8 @@ class TicketSearch:
         self._starts: dict[int, dict[str, Tensor]] = {}
         #: Steps taken towards the states to which weights are rewound.
         self.rewinding_steps = 0
+        #: Steps of criteria that train scores.
+        self.scoring_steps = 0
 
     @property
     def rounds_left(self) -> int:
@@ -133,6 +135,7 @@ class TicketSearch:
             RANDOM: self.options.random_mask_count,
             REWIRED: self.options.rewired_masks,
             REINIT: self.options.reinit_tickets,
+            SUPERMASK: self.options.supermasks,
         }
         return {control: count for control, count in counts.items() if count}
 
@@ -211,6 +214,8 @@ class TicketSearch:
             key = self._key.child("ticket", plan.index, "round", r)
             plan = replace(plan, key=key)
             plan = replace(plan, masks=self._pruned(network, plan, r + 1))
+            if self.options.criterion_traits.trains_scores:
+                self.scoring_steps += self._job(network, key).steps
         return plan.masks
 
     def train_control(self, control: str, indices: Iterable[int] | None = None) -> list[Trained]:
@@ -222,7 +227,7 @@ class TicketSearch:
                 per layer as it keeps; ``"random"``: random masks with as many survivors per layer
                 (or each weight kept with the probability ``random_density``); ``"rewired"``: random
                 masks in which each unit keeps its degrees; ``"reinit"``: its masks on a fresh
-                initialisation.
+                initialisation; ``"supermask"``: its masks and weights without any training.
         """
         plans = []
         for index in range(self.controls[control]) if indices is None else indices:
@@ -235,13 +240,13 @@ class TicketSearch:
                 plans.append(_Plan(index, key, self.start_state(self._followed(index)), masks))
         return [
             self._row(control, plan.index, plan.masks, result)
-            for plan, _, result in self._train(plans)
+            for plan, _, result in self._train(plans, max_steps=0 if control == SUPERMASK else None)
         ]
 
     def control_masks(self, control: str, index: int) -> Masks:
         """Returns the masks of one network of a control."""
         like = self.masks[self._followed(index)]
-        if control == REINIT:
+        if control in (REINIT, SUPERMASK):
             return like
         if control == UNTRAINED:
             return self.untrained_masks(self._followed(index))
@@ -273,7 +278,12 @@ class TicketSearch:
         return result
 
     def _train(
-        self, plans: Sequence[_Plan], *, dense: bool = False, gradients: bool = False
+        self,
+        plans: Sequence[_Plan],
+        *,
+        dense: bool = False,
+        gradients: bool = False,
+        max_steps: int | None = None,
     ) -> Iterator[tuple[_Plan, nn.Module, TrainingResult]]:
         """Trains a network for each plan, all together where that is faster.
 
@@ -289,6 +299,7 @@ class TicketSearch:
                     initial=plan.initial or self.initial,
                     gradient_magnitudes=gradients or (dense and plan.index == 0),
                     gradient_products=gradients,
+                    max_steps=max_steps,
                 )
                 for plan in part
             ]
@@ -337,12 +348,9 @@ class TicketSearch:
             network, plan.start, plan.masks, self._task, plan.key.child("criterion"),
             self.options.batch_size, self.options.drop_last,
             result is not None and result.diverged, measured, self._pruning_options,
+            self.options.epochs, self.options.sparsity, round_index, self.options.round_count,
         )  # fmt: skip
-        scores = criteria.score(self.options.criterion, context)
-        return pruning.prune(
-            scores, plan.masks, self.options.sparsity, round_index, self.options.round_count,
-            self.options.scope, self.options.output_rate,
-        )  # fmt: skip
+        return context.keep(criteria.score(self.options.criterion, context))
 
     def _row(self, control: str, ticket: int, masks: Masks, result: TrainingResult) -> Trained:
         row = {

@@ -455,12 +455,15 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--sparsities 0.8 --rounds 0.8:3,0.9:5",
     ),
     "_controls_follow_their_tickets": (
-        "random_masks rewired_masks reinit_tickets",
+        "random_masks rewired_masks reinit_tickets supermasks",
+        "--tickets 2 --supermasks 3",
         "--tickets 2 --rewired-masks 3",
         "--tickets 1 --reinit-tickets 2",
         "--tickets 2 --random-masks 3 --scope global",
         "--tickets 2 --random-masks 1000 --rewind-steps 5",
     ),
+    "_trained_scores_mask_by_zeros": ("criterion", "--criterion edge_popup --masked freeze"),
+    "_supermasks_mask_by_zeros": ("supermasks", "--supermasks 1 --masked freeze"),
     "_engine_measures_gradients": (
         "engine criterion",
         "--criterion taylor --engine fast",

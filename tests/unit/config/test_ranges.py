@@ -27,7 +27,10 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "untrained_masks": {"tickets": 1000},
     "rewired_masks": {"tickets": 1000},
     "reinit_tickets": {"tickets": 1000},
+    "supermasks": {"tickets": 1000},
     "examples_per_class": {"criterion": "snip"},
+    "edge_popup_lr": {"criterion": "edge_popup"},
+    "edge_popup_momentum": {"criterion": "edge_popup"},
 }
 
 

@@ -204,7 +204,7 @@ def test_all_of_a_search_is_the_same_however_many_tickets_come_before(
         ({"count": 0}, r"tickets=0: must be"),
         ({"masked": "maybe"}, "masked=maybe: must be one of zero, freeze"),
         ({"momentum": 0.9}, r"momentum=0\.9: must be 0 unless optimizer is sgd"),
-        ({"criterion": "size"}, "criterion=size: must be one of grasp, large_final_diff_sign"),
+        ({"criterion": "size"}, "criterion=size: must be one of edge_popup, grasp"),
         ({"output_rate": 0.5, "scope": "global"}, r"output_rate=0\.5: must be 1 unless scope is"),
         ({"random_density": 0}, r"random_density=0: must be a number in \(0, 1\]"),
         ({"rewind_steps": -1}, "rewind_steps=-1: must be a whole number in"),

@@ -95,6 +95,7 @@ def test_the_summary_is_means_by_hand() -> None:
         rewired=[0.2],
         reinit=[0.4, 0.6],
         untrained=[0.5],
+        supermask=[0.3, 0.5],
     )
     summary = found.summary()
     assert {name: summary[name] for name in summary if name.endswith("accuracy")} == {
@@ -104,6 +105,7 @@ def test_the_summary_is_means_by_hand() -> None:
         "random_accuracy": pytest.approx(0.2),
         "rewired_accuracy": pytest.approx(0.2),
         "reinit_accuracy": pytest.approx(0.5),
+        "supermask_accuracy": pytest.approx(0.4),
     }
     # 1 of 4 weights each, none in common; by chance 1/16 of 4 weights, of 2 - 1/4
     assert summary["density"] == 0.25

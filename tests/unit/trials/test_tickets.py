@@ -113,12 +113,13 @@ def test_divergence_is_data(tmp_path: Path, criterion: str) -> None:
     assert math.isnan(results.read(tmp_path, "tickets")["test_accuracy"].iloc[-1])
 
 
-@pytest.mark.parametrize("criterion", ["snip", "synflow"])
+@pytest.mark.parametrize(("criterion", "of_scores"), [("snip", 0), ("edge_popup", 2 * 4)])
 def test_a_criterion_that_scores_before_training_costs_one_training(
-    criterion: str, tmp_path: Path
+    criterion: str, of_scores: int, tmp_path: Path
 ) -> None:
     """The search grows from one ticket to two, and equals the one for two at once."""
-    steps = {"tickets": 1, "untrained_masks": 1, "random_masks": 1}, {"tickets": 2}
+    few = {"tickets": 1, "untrained_masks": 1, "random_masks": 1}
+    steps: tuple[dict[str, Any], ...] = (few, {"tickets": 2, "supermasks": 2})
     for folder, asked in (("grown", steps), ("whole", steps[1:])):
         finish(StreamTrial(trial_config(tmp_path / folder)))
         for extent in asked:
@@ -130,13 +131,16 @@ def test_a_criterion_that_scores_before_training_costs_one_training(
     tables = []
     for folder in ("grown", "whole"):
         run = results.read(tmp_path / folder, "runs").set_index("kind").loc["tickets"]
-        # 6 steps each: 2 dense networks, 2 tickets, 1 untrained mask and 2 random ones
-        assert (run["training_steps"], run["rounds"]) == (7 * 6, 4)
+        # 6 steps each: 2 dense networks, 2 tickets, 1 untrained mask and 2 random ones; scores of
+        # 2 tickets in 4 rounds
+        assert (run["training_steps"], run["rounds"]) == ((7 + of_scores) * 6, 4)
+        assert run["training_steps"] == TicketsTrial(settings).run.training_steps
         tables.append(results.read(tmp_path / folder, "tickets"))
     assert tables[0].equals(tables[1])
     rows = tables[0][tables[0]["control"] == "ticket"]
     assert rows["round"].tolist() == [4, 4]
     assert rows["density"].tolist() == [0.5, 0.5]
+    assert (tables[0]["control"] == "supermask").sum() == 2
 
 
 @pytest.mark.usefixtures("own_criteria")
