@@ -42,6 +42,34 @@ class PruningOptions(CriterionParameters, NamingOptions):
         "(with scope layer)", ge=0, le=1, off=1.0, role="search",
     )  # fmt: skip
 
+    early_bird: float | None = option(
+        None, "share of all weights: a training that ends by pruning stops once the masks of its "
+        "latest epochs differ in less (the dense one goes on), as 0.1 (You et al. 2020)",
+        accepts="a number in (0, 1], or none for no such stop", gt=0, le=1, off=None, role="search",
+    )  # fmt: skip
+    early_bird_epochs: int = option(
+        5, "epochs in a row whose masks early_bird compares", ge=2, le=1000, off=5, role="search"
+    )
+
+    @model_validator(mode="after")
+    def _early_bird_looks_at_trainings(self) -> Self:
+        """Refuses a stop of trainings that do not decide the masks, or not by their last state."""
+        if self.early_bird is None:
+            self.__dict__["early_bird_epochs"] = (
+                type(self).model_fields["early_bird_epochs"].default
+            )
+            return self
+        for is_wrong, why in (
+            (self.criterion_traits.before_training, "scores before training"),
+            (self.criterion_traits.gradients, "scores by means over a whole training"),
+        ):
+            if is_wrong:
+                raise ValueError(
+                    f"early_bird={self.early_bird:g}: must be none with criterion "
+                    f"{self.criterion}, which {why}"
+                )
+        return self
+
     @model_validator(mode="after")
     def _trained_scores_mask_by_zeros(self) -> Self:
         if self.criterion == "edge_popup" and self.masked != "zero":
@@ -56,6 +84,10 @@ class PruningOptions(CriterionParameters, NamingOptions):
         if self.output_rate != 1 and self.scope != "layer":
             raise ValueError(f"output_rate={self.output_rate:g}: must be 1 unless scope is layer")
         return self
+
+    @property
+    def criterion_traits(self) -> CriterionTraits:
+        return traits_of(self.criterion)
 
 
 class TicketOptions(PruningOptions, title="tickets"):
@@ -140,9 +172,21 @@ class TicketSearchOptions(TicketOptions, TrainingOptions):
             )
         return self
 
-    @property
-    def criterion_traits(self) -> CriterionTraits:
-        return traits_of(self.criterion)
+    @model_validator(mode="after")
+    def _early_bird_can_stop(self) -> Self:
+        if self.early_bird is None:
+            return self
+        if self.early_bird_epochs >= self.epochs:
+            raise ValueError(
+                f"early_bird_epochs={self.early_bird_epochs}: must be less than "
+                f"epochs={self.epochs}, as no training could stop before its end"
+            )
+        if self.engine == "stacked":
+            raise ValueError(
+                "engine=stacked: must be auto, generic or fast with early_bird, as it trains all "
+                "tickets to one end"
+            )
+        return self
 
     @property
     def round_count(self) -> int:

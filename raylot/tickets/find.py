@@ -56,6 +56,8 @@ def find_tickets(
     criterion_options: Mapping[str, Any] | None = None,
     rewind_steps: int = 0,
     output_rate: float = 1.0,
+    early_bird: float | None = None,
+    early_bird_epochs: int = 5,
     untrained_masks: int = 1,
     random_masks: int | None = None,
     random_density: float | None = None,
@@ -116,6 +118,9 @@ def find_tickets(
         criterion_options: options that the criterion has of its own, with their values.
         rewind_steps: weights are rewound to their values after so many training steps.
         output_rate: rate at which the last layer is pruned per round, as a share of the others'.
+        early_bird: a training that ends by pruning stops once the masks of its latest epochs differ
+            in less than this share of all weights; the dense one goes on. None: it never does.
+        early_bird_epochs: epochs in a row whose masks it compares.
         untrained_masks: how many masks of the network's own largest magnitudes to train for
             comparison, at most ``count``; they differ only in data order.
         random_masks: how many random masks of the same layer densities to train for comparison;
@@ -151,6 +156,7 @@ def find_tickets(
         crop_padding=crop_padding, label_smoothing=label_smoothing, clip_norm=clip_norm,
         precision=precision, criterion=criterion,
         rewind_steps=rewind_steps, output_rate=output_rate,
+        early_bird=early_bird, early_bird_epochs=early_bird_epochs,
         untrained_masks=untrained_masks, random_masks=random_masks,
         random_density=random_density, rewired_masks=rewired_masks,
         reinit_tickets=reinit_tickets, supermasks=supermasks, tolerance=tolerance,

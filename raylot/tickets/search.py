@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from raylot.networks.chain import chained_weights
 from raylot.networks.initialisation import reinitialised, why_not_reinitialised
 from raylot.networks.prunable import Prunable
 from raylot.tasks import Task
+from raylot.tickets.early_bird import EarlyBird
 from raylot.training import (
     Intervention,
     Masks,
@@ -191,7 +193,10 @@ class TicketSearch:
         dense, prunes = self.round == 0, self.round < self.options.round_count
         traits = self.options.criterion_traits
         gradients = prunes and traits.gradients
-        for plan, network, result in self._train(plans, dense=dense, gradients=gradients):
+        watches = self._watches(plans) if prunes else {}
+        for plan, network, result in self._train(
+            plans, dense=dense, gradients=gradients, watches=watches
+        ):
             if dense and plan.index == 0:
                 self.gradient_magnitudes = self._of_prunable(result.gradient_magnitudes)
             control = TICKET if self.round else DENSE
@@ -199,10 +204,32 @@ class TicketSearch:
             if prunes and traits.before_training:
                 self.masks[plan.index] = self._pruned_before_training(plan)
             elif prunes:
-                self.masks[plan.index] = self._pruned(network, plan, self.round + 1, result)
+                settled = watches[plan.index].masks if watches else None
+                self.masks[plan.index] = settled or self._pruned(
+                    network, plan, self.round + 1, result
+                )
         later = self._rounds_to_train[1:]
         self.round = later[0] if later else self.options.round_count + 1
         return trained
+
+    def _watches(self, plans: Sequence[_Plan]) -> dict[int, EarlyBird]:
+        """Returns what finds the early end of each ticket's training, if it is asked for.
+
+        The dense training goes on, as tickets are compared with it.
+        """
+        if self.options.early_bird is None:
+            return {}
+
+        def drawn(plan: _Plan, network: nn.Module) -> Masks:
+            return self._pruned(self.network_in(network.state_dict()), plan, self.round + 1)
+
+        return {
+            plan.index: EarlyBird(
+                functools.partial(drawn, plan), self.options.early_bird,
+                self.options.early_bird_epochs, stops=self.round > 0,
+            )
+            for plan in plans
+        }  # fmt: skip
 
     def _pruned_before_training(self, plan: _Plan) -> Masks:
         """Prunes a ticket in all rounds; each scores the survivors of the one before anew."""
@@ -284,6 +311,7 @@ class TicketSearch:
         dense: bool = False,
         gradients: bool = False,
         max_steps: int | None = None,
+        watches: Mapping[int, EarlyBird] = MappingProxyType({}),
     ) -> Iterator[tuple[_Plan, nn.Module, TrainingResult]]:
         """Trains a network for each plan, all together where that is faster.
 
@@ -300,6 +328,7 @@ class TicketSearch:
                     gradient_magnitudes=gradients or (dense and plan.index == 0),
                     gradient_products=gradients,
                     max_steps=max_steps,
+                    after_epoch=watches.get(plan.index),
                 )
                 for plan in part
             ]
@@ -336,7 +365,7 @@ class TicketSearch:
         """Prunes a network's masks in a round, from 1.
 
         Args:
-            result: of the network's training; None: it is not trained yet.
+            result: of the network's training; None: it has not begun or goes on.
         """
         measured = None
         if result is not None and result.gradient_products is not None:

@@ -463,6 +463,17 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--tickets 2 --random-masks 1000 --rewind-steps 5",
     ),
     "_trained_scores_mask_by_zeros": ("criterion", "--criterion edge_popup --masked freeze"),
+    "_early_bird_looks_at_trainings": (
+        "early_bird criterion",
+        "--epochs 9 --early-bird 0.1 --criterion snip",
+        "--epochs 9 --early-bird 0.1 --criterion taylor",
+    ),
+    "_early_bird_can_stop": (
+        "early_bird_epochs engine",
+        "--epochs 5 --early-bird 0.1",
+        "--epochs 2 --early-bird 0.1 --early-bird-epochs 2",
+        "--epochs 9 --early-bird 0.1 --engine stacked",
+    ),
     "_supermasks_mask_by_zeros": ("supermasks", "--supermasks 1 --masked freeze"),
     "_engine_measures_gradients": (
         "engine criterion",

@@ -259,7 +259,7 @@ ROLES = {
     "search": """
         search_task sparsity sparsities rounds scope masked criterion rewind_steps output_rate
         random_density task subnetwork ticket examples_per_class
-        edge_popup_lr edge_popup_momentum""",
+        edge_popup_lr edge_popup_momentum early_bird early_bird_epochs""",
     "measurement": """
         measured probe_shift probe_classes metrics probe_size dormant_threshold ntk_examples
         sharpness_iterations

@@ -131,6 +131,8 @@ CHANGED: dict[str, Any] = {
     "output_rate": 0.5,
     "examples_per_class": 5,
     "edge_popup_lr": 0.2,
+    "early_bird": 0.2,
+    "early_bird_epochs": 6,
     "edge_popup_momentum": 0.0,
     "tickets": 5,
     "untrained_masks": 0,
@@ -185,6 +187,8 @@ USED_WITH: dict[str, dict[str, Any]] = {
     "step_at": {"schedule": "step"},
     "crop_padding": {"augment": "crop"},
     "examples_per_class": {"criterion": "snip"},
+    "early_bird": {"epochs": 9},
+    "early_bird_epochs": {"epochs": 9, "early_bird": 0.1},
     "edge_popup_lr": {"criterion": "edge_popup"},
     "edge_popup_momentum": {"criterion": "edge_popup"},
 }

@@ -143,6 +143,18 @@ def test_a_criterion_that_scores_before_training_costs_one_training(
     assert (tables[0]["control"] == "supermask").sum() == 2
 
 
+def test_steps_that_an_early_stop_saves_are_not_counted(tmp_path: Path) -> None:
+    options = {"epochs": 6, "early_bird": 0.3, "early_bird_epochs": 2}
+    finish(StreamTrial(trial_config(tmp_path, epochs=6)))
+    trial = TicketsTrial(trial_config(tmp_path, task=2, **options))
+    finish(trial)
+    run = results.read(tmp_path, "runs").set_index("kind").loc["tickets"]
+    assert run["status"] == "finished"
+    # 9 trainings of 6 epochs of 6 steps, of which the first rounds of 2 tickets may stop
+    assert trial.run.training_steps == 9 * 6 * 6
+    assert 7 * 6 * 6 + 2 * 2 * 6 <= run["training_steps"] <= 7 * 6 * 6 + 2 * 5 * 6
+
+
 @pytest.mark.usefixtures("own_criteria")
 def test_a_search_by_a_plugins_criterion_says_so_and_resumes_bit_for_bit(tmp_path: Path) -> None:
     for folder, interrupt in (("whole", False), ("steps", True)):
