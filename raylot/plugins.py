@@ -198,7 +198,12 @@ def intervention(name: str, options: Any = None) -> Callable[[_InterventionT], _
 
 
 def criterion(
-    name: str, gradients: bool = False, options: Any = None
+    name: str,
+    gradients: bool = False,
+    options: Any = None,
+    *,
+    before_training: bool = False,
+    rounds: int | None = None,
 ) -> Callable[[_CriterionT], _CriterionT]:
     """Registers a pruning criterion, for ``--criterion``: ``function(context) -> scores``.
 
@@ -208,9 +213,10 @@ def criterion(
     ``context.masks``. Of the survivors, those with the lowest scores are pruned; ties go by index.
     Scores of survivors must be finite, unless the training has diverged.
 
-    A criterion that looks at ``context.start`` alone, as SNIP does, prunes before training:
-    ``--rounds 1`` then prunes once. (The dense network that ``network`` holds is trained in any
-    case, as tickets are compared with it.)
+    With ``before_training`` it scores before any training instead, as SNIP does:
+    ``context.network`` then has the weights from which the ticket starts. Rounds score the
+    survivors anew and train nothing, so that a ticket is trained once, after the last of them. (The
+    dense network is trained in any case, as tickets are compared with it.)
 
     If it raises an error, that run fails with this reason, and the other runs go on.
 
@@ -220,9 +226,25 @@ def criterion(
             and of gradient x weight. On the CPU the generic engine then trains what ends by
             pruning, also networks that the fast engine could train.
         options: options of its own, see the module's docstring; ``context.options`` has them.
+        before_training: whether it scores before any training.
+        rounds: pruning rounds of a search for which the user gives none; None: 20% of the survivors
+            go in each.
+
+    Raises:
+        OptionError: it asks for gradients before any training, or ``rounds`` is out of range.
     """
+    if gradients and before_training:
+        raise OptionError(
+            f"criterion {shown(name)}: must go without gradients=True with before_training=True, "
+            "as only a training measures mean gradients"
+        )
+    if rounds is not None and (type(rounds) is not int or not 1 <= rounds <= 1000):
+        raise OptionError(
+            f"criterion {shown(name)}: rounds={shown(rounds)}: must be a whole number in [1, 1000]"
+        )
+    traits = registry.CriterionTraits(gradients, before_training, rounds)
     return registry.registers(
-        "criterion", name, "context", lambda f: registry.Criterion(f, gradients),
+        "criterion", name, "context", lambda f: registry.AddedCriterion(f, traits),
         options=_own_options("criterion", name, options),
     )  # fmt: skip
 

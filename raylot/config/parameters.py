@@ -10,6 +10,7 @@ from typing import Any, get_args
 from pydantic.fields import FieldInfo
 
 from raylot.config import (
+    criterion_options,
     data_options,
     intervention_options,
     network_options,
@@ -29,19 +30,20 @@ DECLARED: dict[str, Mapping[str, tuple[type[Options], ...]]] = {
     "network": network_options.DECLARED,
     "intervention": intervention_options.DECLARED,
     **training_options.DECLARED,
+    "criterion": criterion_options.DECLARED,
 }
 
 #: What a plugin uses beside the options of its own.
 _OF_PLUGINS: dict[str, tuple[type[Options], ...]] = {"shift": (shift_options.Course,)}
 
-#: Options that choose what has parameters of its own.
-CHOICES = tuple(DECLARED)
+#: What one run has one of, and what can have parameters or options of its own.
+ONE_OF = tuple(DECLARED)
+
+#: Those that a stream has too.
+CHOICES = tuple(kind for kind in ONE_OF if kind != "criterion")
 
 #: Those whose parameters are doses: a study compares several values of them.
 DOSED = ("shift", "intervention")
-
-#: What one run has one of, and what can have parameters or options of its own.
-ONE_OF = (*CHOICES, "criterion")
 
 
 def _fields_of(models: tuple[type[Options], ...]) -> dict[str, FieldInfo]:
@@ -77,14 +79,13 @@ def _parameters_used(kind: str, name: str, has_own: bool) -> tuple[str, ...]:
 
 
 def options_used(kind: str, name: str) -> tuple[str, ...]:
-    """The same as `parameters_used`, and a plugin's options of its own; also of a criterion."""
-    built_in = parameters_used(kind, name) if kind in DECLARED else ()
-    return (*built_in, *plugin_options.names_of((kind, name)))
+    """The same as `parameters_used`, and a plugin's options of its own."""
+    return (*parameters_used(kind, name), *plugin_options.names_of((kind, name)))
 
 
 def kind_with(option: str) -> str | None:
     """Returns what has an option as a parameter: ``optimizer`` of ``momentum``; None: nothing."""
-    kinds = (kind for kind in CHOICES if option in parameters(kind))
+    kinds = (kind for kind in ONE_OF if option in parameters(kind))
     return next(kinds, plugin_options.kind_of(option))
 
 
@@ -108,17 +109,21 @@ def unused_parameters(choices: Mapping[Any, Any]) -> Mapping[str, Any]:
     """Maps each parameter that no choice uses to its default.
 
     Args:
-        choices: the chosen data set, shift, network, optimizer ..., by their kind.
+        choices: the chosen data set, shift, network, optimizer ..., by their kind; of a search its
+            criterion too.
     """
-    return _unused(tuple(parameters_used(kind, choices[kind]) for kind in CHOICES))
+    kinds = tuple(kind for kind in ONE_OF if kind in choices)
+    return _unused(kinds, tuple(parameters_used(kind, choices[kind]) for kind in kinds))
 
 
 @functools.cache
-def _unused(used_by_choices: tuple[tuple[str, ...], ...]) -> Mapping[str, Any]:
+def _unused(
+    kinds: tuple[str, ...], used_by_choices: tuple[tuple[str, ...], ...]
+) -> Mapping[str, Any]:
     used = set(itertools.chain(*used_by_choices))
     return {
         name: declared(kind)[name].default
-        for kind in CHOICES
+        for kind in kinds
         for name in parameters(kind)
         if name not in used
     }

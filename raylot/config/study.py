@@ -468,14 +468,16 @@ class Study(
             return (max(self.sparsities),)
         return self.stream_sparsities or self.sparsities
 
-    def rounds_for(self, sparsity: float) -> int:
-        """Pruning rounds at a sparsity.
+    def rounds_for(self, sparsity: float, criterion: str | None = None) -> int:
+        """Pruning rounds at a sparsity, with the study's criterion or another one.
 
         Raises:
             OptionError: there is a table of rounds that lacks it.
         """
         if not isinstance(self.rounds, dict):
-            return customary_rounds(sparsity) if self.rounds is None else self.rounds
+            if self.rounds is not None:
+                return self.rounds
+            return customary_rounds(sparsity, criterion or self.criterion)
         if sparsity not in self.rounds:
             raise self._rounds_do_not_fit(self.rounds, [sparsity])
         return self.rounds[sparsity]
@@ -523,7 +525,8 @@ class Study(
     def tickets_run(self, **searched: Any) -> TicketsRun:
         """The tickets run with these searched options."""
         if "rounds" not in searched:
-            searched["rounds"] = self.rounds_for(searched["sparsity"])
+            of_point = searched.get("criterion")
+            searched["rounds"] = self.rounds_for(searched["sparsity"], of_point)
         return TicketsRun.checked(**self._with_searched(searched))
 
     def ticket_stream_run(self, **searched: Any) -> TicketStreamRun:

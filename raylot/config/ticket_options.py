@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from raylot.config.criterion_options import CriterionParameters, traits_of
 from raylot.config.naming import NamingOptions
 from raylot.config.options import Integers, OneOf, Options, option
 from raylot.config.training_options import TrainingOptions
-from raylot.foundation import registry
+from raylot.foundation.registry import CriterionTraits
 
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
 
 
-class PruningOptions(NamingOptions):
+class PruningOptions(CriterionParameters, NamingOptions):
     """How a ticket is searched (iterative magnitude pruning)."""
 
     scope: Literal["layer", "global"] = option(
@@ -27,8 +29,9 @@ class PruningOptions(NamingOptions):
         role="search",
     )
     criterion: Annotated[str, OneOf("criterion")] = option(
-        "magnitude", "what a weight's survival is ranked by: |w| after training, its increase, the "
-        "distance |w - w0| it moved, or chance (Zhou et al. 2019)", off="magnitude", role="search",
+        "magnitude", "what a weight's survival is ranked by, see docs/criteria.md: |w| after "
+        "training, or another score of Zhou et al. (2019), or one before training (snip, grasp, "
+        "synflow)", off="magnitude", role="search",
     )  # fmt: skip
     rewind_steps: int = option(
         0, "training steps after the snapshot to whose state weights are rewound; 0: the snapshot",
@@ -39,11 +42,52 @@ class PruningOptions(NamingOptions):
         "(with scope layer)", ge=0, le=1, off=1.0, role="search",
     )  # fmt: skip
 
+    early_bird: float | None = option(
+        None, "share of all weights: a training that ends by pruning stops once the masks of its "
+        "latest epochs differ in less (the dense one goes on), as 0.1 (You et al. 2020)",
+        accepts="a number in (0, 1], or none for no such stop", gt=0, le=1, off=None, role="search",
+    )  # fmt: skip
+    early_bird_epochs: int = option(
+        5, "epochs in a row whose masks early_bird compares", ge=2, le=1000, off=5, role="search"
+    )
+
+    @model_validator(mode="after")
+    def _early_bird_looks_at_trainings(self) -> Self:
+        """Refuses a stop of trainings that do not decide the masks, or not by their last state."""
+        if self.early_bird is None:
+            self.__dict__["early_bird_epochs"] = (
+                type(self).model_fields["early_bird_epochs"].default
+            )
+            return self
+        for is_wrong, why in (
+            (self.criterion_traits.before_training, "scores before training"),
+            (self.criterion_traits.gradients, "scores by means over a whole training"),
+        ):
+            if is_wrong:
+                raise ValueError(
+                    f"early_bird={self.early_bird:g}: must be none with criterion "
+                    f"{self.criterion}, which {why}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _trained_scores_mask_by_zeros(self) -> Self:
+        if self.criterion == "edge_popup" and self.masked != "zero":
+            raise ValueError(
+                "criterion=edge_popup: must go with masked=zero, as weights that stay at their "
+                "values work in the network whatever their scores"
+            )
+        return self
+
     @model_validator(mode="after")
     def _output_rate_needs_layers(self) -> Self:
         if self.output_rate != 1 and self.scope != "layer":
             raise ValueError(f"output_rate={self.output_rate:g}: must be 1 unless scope is layer")
         return self
+
+    @property
+    def criterion_traits(self) -> CriterionTraits:
+        return traits_of(self.criterion)
 
 
 class TicketOptions(PruningOptions, title="tickets"):
@@ -74,11 +118,24 @@ class TicketOptions(PruningOptions, title="tickets"):
         0, "tickets trained from a fresh initialisation, as control", ge=0, le=1000, off=0,
         role="extent",
     )  # fmt: skip
+    supermasks: int = option(
+        0, "tickets that are not trained at all, as control: what their masks alone achieve "
+        "(with masked zero)", ge=0, le=1000, off=0, role="extent",
+    )  # fmt: skip
     tolerance: float = option(
         0.01, "a ticket wins if its test accuracy is at most this much (as a fraction of 1), or "
         "one standard error, below the dense network's, and clearly above that of random masks of "
         "its layer densities, of which at least 3 are needed", ge=0, le=1, role="verdict",
     )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _supermasks_mask_by_zeros(self) -> Self:
+        if self.supermasks and self.masked != "zero":
+            raise ValueError(
+                f"supermasks={self.supermasks}: must be 0 with masked={self.masked}, as that "
+                "network is the snapshot itself"
+            )
+        return self
 
 
 class TicketSearchOptions(TicketOptions, TrainingOptions):
@@ -88,7 +145,8 @@ class TicketSearchOptions(TicketOptions, TrainingOptions):
         0.8, "target fraction of the weights removed", compared=True, role="search"
     )
     rounds: int | None = option(
-        None, "pruning rounds; none given: 20% of the survivors per round", compared=True,
+        None, "pruning rounds; none given: 20% of the survivors per round, or what the criterion's "
+        "authors take where it scores before training", compared=True,
         ge=1, le=1000, role="search",
     )  # fmt: skip
 
@@ -96,7 +154,7 @@ class TicketSearchOptions(TicketOptions, TrainingOptions):
     @classmethod
     def _customary_rounds(cls, value: int | None, info: Any) -> int | None:
         if value is None and "sparsity" in info.data:
-            return customary_rounds(info.data["sparsity"])
+            return customary_rounds(info.data["sparsity"], info.data.get("criterion", "magnitude"))
         return value
 
     @field_validator("random_masks")
@@ -106,14 +164,28 @@ class TicketSearchOptions(TicketOptions, TrainingOptions):
 
     @model_validator(mode="after")
     def _engine_measures_gradients(self) -> Self:
-        """Refuses the engine that lacks what a plugin's criterion needs."""
-        if self.engine == "fast":
-            added = registry.find("criterion", self.criterion)
-            if added is not None and added.gradients:
-                raise ValueError(
-                    "engine=fast: must be auto, generic or stacked with criterion "
-                    f"{self.criterion}, which needs mean gradients"
-                )
+        """Refuses the engine that lacks what a criterion needs."""
+        if self.engine == "fast" and self.criterion_traits.gradients:
+            raise ValueError(
+                "engine=fast: must be auto, generic or stacked with criterion "
+                f"{self.criterion}, which needs mean gradients"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _early_bird_can_stop(self) -> Self:
+        if self.early_bird is None:
+            return self
+        if self.early_bird_epochs >= self.epochs:
+            raise ValueError(
+                f"early_bird_epochs={self.early_bird_epochs}: must be less than "
+                f"epochs={self.epochs}, as no training could stop before its end"
+            )
+        if self.engine == "stacked":
+            raise ValueError(
+                "engine=stacked: must be auto, generic or fast with early_bird, as it trains all "
+                "tickets to one end"
+            )
         return self
 
     @property
@@ -133,9 +205,19 @@ class TicketSearchOptions(TicketOptions, TrainingOptions):
         return self.random_mask_count + others
 
     @property
+    def trained_rounds(self) -> Sequence[int]:
+        """Rounds after which each ticket is trained; 0 trains the dense network."""
+        last = self.round_count
+        return (0, last) if self.criterion_traits.before_training else range(last + 1)
+
+    @property
     def trainings(self) -> int:
-        """Networks trained: each ticket densely and after each round, and the controls."""
-        return self.tickets * (self.round_count + 1) + self.control_count
+        """Networks trained: each ticket densely and after rounds, and the controls.
+
+        The training of scores counts as one.
+        """
+        of_scores = self.round_count * self.criterion_traits.trains_scores
+        return self.tickets * (len(self.trained_rounds) + of_scores) + self.control_count
 
 
 class TicketSnapshotOptions(Options):
@@ -165,6 +247,11 @@ class TicketSnapshotOptions(Options):
         return self
 
 
-def customary_rounds(sparsity: float) -> int:
-    """Rounds that remove about 20% of the survivors each (Frankle & Carbin 2019); at least 1."""
-    return max(1, round(math.log(1 - sparsity) / math.log(0.8)))
+def customary_rounds(sparsity: float, criterion: str = "magnitude") -> int:
+    """Returns the rounds that a criterion's authors take.
+
+    For most that is as many as remove about 20% of the survivors each (Frankle & Carbin 2019), at
+    least 1.
+    """
+    by_fifths = max(1, round(math.log(1 - sparsity) / math.log(0.8)))
+    return traits_of(criterion).rounds or by_fifths

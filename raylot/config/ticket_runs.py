@@ -57,7 +57,7 @@ class TicketsRun(OnProbeTasks, TicketSearchOptions, SearchTaskOptions, PlasticPa
     @model_validator(mode="after")
     def _controls_follow_their_tickets(self) -> Self:
         """Refuses a network of a control that would follow another ticket in a wider search."""
-        follow = ["untrained_masks", "rewired_masks", "reinit_tickets"]
+        follow = ["untrained_masks", "rewired_masks", "reinit_tickets", "supermasks"]
         if self.scope == "global" or self.rewind_steps:  # else all tickets have equal densities
             follow.append("random_masks")
         for name in follow:

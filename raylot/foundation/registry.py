@@ -57,11 +57,29 @@ class AddedNetwork:
 
 
 @dataclass(frozen=True)
-class Criterion:
-    """A pruning criterion, built in or registered by a plugin; see `raylot.plugins.criterion`."""
+class CriterionTraits:
+    """What a search must know of a pruning criterion before it scores.
+
+    Attributes:
+        gradients: it needs the mean gradients of the training that has just ended.
+        before_training: it scores before any training, so that rounds train nothing.
+        rounds: rounds of a search for which the user gives none; None: 20% of the survivors go in
+            each.
+        trains_scores: it takes as many steps as a training each time it scores.
+    """
+
+    gradients: bool = False
+    before_training: bool = False
+    rounds: int | None = None
+    trains_scores: bool = False
+
+
+@dataclass(frozen=True)
+class AddedCriterion:
+    """A pruning criterion that a plugin has registered; see `raylot.plugins.criterion`."""
 
     function: Callable[..., Any]
-    gradients: bool = False
+    traits: CriterionTraits
 
 
 @dataclass(frozen=True)

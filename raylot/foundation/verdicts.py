@@ -24,6 +24,7 @@ from raylot.foundation.names import (
     REINIT,
     REWIRED,
     SHUFFLED,
+    SUPERMASK,
     TICKET,
     UNTRAINED,
 )
@@ -41,6 +42,7 @@ class Accuracies:
         comparable: per random mask with a ticket's layer densities.
         rewired: per random mask that keeps each unit's degrees.
         reinit: per ticket trained from a fresh initialisation.
+        supermask: per ticket without any training.
         test_examples: on how many examples each was measured; None: unknown.
     """
 
@@ -51,6 +53,7 @@ class Accuracies:
     comparable: Sequence[float] = ()
     rewired: Sequence[float] = ()
     reinit: Sequence[float] = ()
+    supermask: Sequence[float] = ()
     test_examples: int | None = None
 
     @classmethod
@@ -78,6 +81,7 @@ class Accuracies:
             comparable=comparable,
             rewired=found.get(REWIRED, ()),
             reinit=found.get(REINIT, ()),
+            supermask=found.get(SUPERMASK, ()),
             test_examples=test_examples,
         )
 
@@ -232,6 +236,7 @@ def summary(
         "random_accuracy": _mean_or_nan(accuracies.random),
         "rewired_accuracy": _mean_or_nan(accuracies.rewired),
         "reinit_accuracy": _mean_or_nan(accuracies.reinit),
+        "supermask_accuracy": _mean_or_nan(accuracies.supermask),
     }
 
 

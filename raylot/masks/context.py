@@ -1,4 +1,4 @@
-"""The context of a pruning criterion: the training that has just ended, and the task."""
+"""The context of a pruning criterion: a network, as trained or at its start, and the task."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from raylot.config.ticket_options import PruningOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
+from raylot.masks.pruning import prune
 from raylot.tasks import Task
 from raylot.tasks.task import TENSORS
 from raylot.training import Masks
@@ -37,7 +38,8 @@ class PruningContext:
 
     Attributes:
         network: the network as it was trained, in training mode; its pruned weights have the values
-            that they had in the training.
+            that they had in the training. For a criterion that scores before training: the network
+            that would be trained under the masks so far.
         start: the state dict to which weights are rewound, from which that training started.
         masks: the survivors so far; True survives. The criterion scores these parameters.
         task: what the network was trained on.
@@ -47,6 +49,10 @@ class PruningContext:
         diverged: whether a loss of that training was not finite.
         measured: see `gradients`; None: the criterion has not asked for them.
         options: of the search, and those that a plugin's criterion has of its own.
+        epochs: passes over the training split in every training.
+        sparsity: fraction of the weights to be removed after the last round.
+        round: the round that prunes now, from 1.
+        rounds: all rounds.
     """
 
     network: nn.Module
@@ -59,6 +65,10 @@ class PruningContext:
     diverged: bool = False
     measured: MeanGradients | None = None
     options: PruningOptions = field(default_factory=PruningOptions)
+    epochs: int = 1
+    sparsity: float = 0.0
+    round: int = 1
+    rounds: int = 1
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -91,6 +101,26 @@ class PruningContext:
         for index in torch.from_numpy(order).to(labels.device).split(self.batch_size):
             if len(index) == self.batch_size or not self.drop_last:
                 yield self.task.scale(inputs[index]), labels[index]
+
+    def keep(self, scores: Mapping[str, Tensor]) -> Masks:
+        """Returns the masks that this round leaves if these are the scores."""
+        return prune(
+            scores, self.masks, self.sparsity, self.round, self.rounds,
+            self.options.scope, self.options.output_rate,
+        )  # fmt: skip
+
+    def balanced_batch(self, per_class: int) -> tuple[Tensor, Tensor]:
+        """Returns training examples of each class: scaled inputs, and labels.
+
+        The key decides which. Of a class with fewer examples than ``per_class``, it is all.
+        Inputs are not augmented.
+        """
+        labels = self.task.train_labels
+        order = self.key.child("balanced batch").generator().permutation(len(labels))
+        shuffled = torch.from_numpy(order).to(labels.device)
+        own = labels[shuffled]
+        index = torch.cat([shuffled[own == label][:per_class] for label in labels.unique()])
+        return self.task.scale(self.task.train_inputs[index]), labels[index]
 
     def copied(self) -> PruningContext:
         """Returns the same with tensors of its own, except those of the network."""

@@ -80,6 +80,7 @@ class Manifest(BaseModel):
     random_masks: int | None = None
     rewired_masks: int = 0
     reinit_tickets: int | None = None
+    supermasks: int = 0
     tolerance: float | None = None
     ticket_tasks: int | None = None
     probe_tasks: int | None = None

@@ -140,7 +140,8 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "tickets": {
         **IDENTITY,
         **_SNAPSHOT,
-        "control": pa.string(),  # ticket (no control), dense, untrained, random, rewired, reinit
+        "control": pa.string(),  # ticket (no control), dense, untrained, random, rewired, reinit,
+        # supermask (a ticket that is not trained)
         "ticket": pa.int64(),
         "round": pa.int64(),  # times its mask was pruned
         "density": pa.float64(),
@@ -203,6 +204,7 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "random_accuracy": pa.float64(),
         "rewired_accuracy": pa.float64(),
         "reinit_accuracy": pa.float64(),
+        "supermask_accuracy": pa.float64(),
         # the stream's own performance on the snapshot's task
         **dict.fromkeys(PERFORMANCE, pa.float64()),
     },

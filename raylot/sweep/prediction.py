@@ -20,7 +20,6 @@ from raylot.config import (
     TicketStreamRun,
 )
 from raylot.foundation.randomness import RandomKey
-from raylot.masks import criteria
 from raylot.masks.pruning import full_masks, independent_masks
 from raylot.tasks import Task, datasets, make_task
 from raylot.terminal.progress import duration
@@ -122,7 +121,9 @@ def _seconds(run: StreamRun, speed: functools.partial[Speed]) -> float:
     measured_apart = run.measures_plasticity_apart
     total = (run.tickets + measured_apart) * dense.training(steps)
     total += run.tickets * run.rewind_steps * dense.step
-    for round_index in range(1, run.round_count + 1):
+    if run.criterion_traits.trains_scores:
+        total += run.tickets * run.round_count * dense.training(steps)
+    for round_index in run.trained_rounds[1:]:
         # Interpolates between the two measured densities, as if time were linear in density.
         share = (_density(run, round_index) - final) / (1 - final) if final < 1 else 0.0
         between = share * dense.training(steps) + (1 - share) * sparse.training(steps)
@@ -189,4 +190,4 @@ def _on_this_machine(run: StreamRun) -> StreamRun:
 
 def _measures_gradients(run: StreamRun) -> bool:
     """Whether a run's criterion needs gradients, which takes a slower engine."""
-    return isinstance(run, TicketsRun) and criteria.find(run.criterion).gradients
+    return isinstance(run, TicketsRun) and run.criterion_traits.gradients

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from raylot.config import SeedOptions, TicketSearchOptions, plugin_options
+from raylot.config import SeedOptions, TicketSearchOptions
+from raylot.config.parameters import options_used
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
 from raylot.networks.copies import copied
@@ -55,11 +56,14 @@ def find_tickets(
     criterion_options: Mapping[str, Any] | None = None,
     rewind_steps: int = 0,
     output_rate: float = 1.0,
+    early_bird: float | None = None,
+    early_bird_epochs: int = 5,
     untrained_masks: int = 1,
     random_masks: int | None = None,
     random_density: float | None = None,
     rewired_masks: int = 0,
     reinit_tickets: int = 0,
+    supermasks: int = 0,
     tolerance: float = 0.01,
     seed: int = 0,
     device: str = "auto",
@@ -76,7 +80,8 @@ def find_tickets(
             for instance) stay in it; if it is in evaluation mode, all of it is trained.
         task: training and test split.
         sparsity: fraction of the prunable weights removed in the end, in [0, 1).
-        rounds: pruning rounds, at least 1; None: 20% of the survivors per round.
+        rounds: pruning rounds, at least 1; None: 20% of the survivors per round, or what the
+            criterion's authors take where it scores before training (1, with ``"synflow"`` 100).
         count: tickets, at least 1; they differ only in data order.
         prune: which weights can be pruned: their names, with wildcards as in ``"*.weight"`` or
             ``["*.weight", "*.in_proj_weight"]``, or a function of a weight's name and the weight
@@ -108,11 +113,14 @@ def find_tickets(
         precision: ``"float32"``, ``"bfloat16"`` or, on a GPU, ``"float16"``: how steps compute.
         criterion: what is pruned first: weights small after training (``"magnitude"``), that
             grew least (``"magnitude_increase"``), that moved least (``"movement"``), any
-            (``"random"``), or as a plugin's criterion scores them, by its name: see
-            `raylot.plugins.criterion` and `raylot.plugins.load`.
-        criterion_options: options that a plugin's criterion has of its own, with their values.
+            (``"random"``), or as another criterion in docs/criteria.md scores them (as ``"snip"``),
+            or a plugin's, by its name: see `raylot.plugins.criterion` and `raylot.plugins.load`.
+        criterion_options: options that the criterion has of its own, with their values.
         rewind_steps: weights are rewound to their values after so many training steps.
         output_rate: rate at which the last layer is pruned per round, as a share of the others'.
+        early_bird: a training that ends by pruning stops once the masks of its latest epochs differ
+            in less than this share of all weights; the dense one goes on. None: it never does.
+        early_bird_epochs: epochs in a row whose masks it compares.
         untrained_masks: how many masks of the network's own largest magnitudes to train for
             comparison, at most ``count``; they differ only in data order.
         random_masks: how many random masks of the same layer densities to train for comparison;
@@ -122,6 +130,7 @@ def find_tickets(
             of incoming and outgoing weights, at most ``count``.
         reinit_tickets: how many tickets to train from a fresh initialisation, which each module's
             ``reset_parameters`` draws.
+        supermasks: how many tickets to evaluate without any training, at most ``count``.
         tolerance: see `Tickets.wins`.
         seed: decides all data orders and random masks.
         device: ``"auto"`` (a GPU if there is one), ``"cpu"`` (one thread) or ``"cuda"``.
@@ -136,7 +145,7 @@ def find_tickets(
             reinit_tickets.
     """
     given = dict(criterion_options or {})
-    for name in given.keys() - {*plugin_options.names_of(("criterion", criterion))}:
+    for name in given.keys() - {*options_used("criterion", criterion)}:
         raise OptionError(f"criterion_options={name}: must be an option of criterion {criterion}")
     options = TicketSearchOptions.checked(
         **given,
@@ -147,9 +156,11 @@ def find_tickets(
         crop_padding=crop_padding, label_smoothing=label_smoothing, clip_norm=clip_norm,
         precision=precision, criterion=criterion,
         rewind_steps=rewind_steps, output_rate=output_rate,
+        early_bird=early_bird, early_bird_epochs=early_bird_epochs,
         untrained_masks=untrained_masks, random_masks=random_masks,
         random_density=random_density, rewired_masks=rewired_masks,
-        reinit_tickets=reinit_tickets, tolerance=tolerance, device=device, engine=engine,
+        reinit_tickets=reinit_tickets, supermasks=supermasks, tolerance=tolerance,
+        device=device, engine=engine,
     )  # fmt: skip
     check_task(task)
     target = choose_device(device)

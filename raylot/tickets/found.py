@@ -114,6 +114,11 @@ class Tickets:
         return list(self.trained.reinit)
 
     @property
+    def supermask_accuracies(self) -> list[float]:
+        """Test accuracy per ticket without any training: of its mask alone."""
+        return list(self.trained.supermask)
+
+    @property
     def wins(self) -> list[bool] | None:
         """Per ticket, whether it wins; None if that cannot be judged.
 

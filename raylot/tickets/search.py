@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from raylot import networks
 from raylot.config import TicketSearchOptions
 from raylot.config.ticket_options import PruningOptions
 from raylot.foundation.errors import OptionError
-from raylot.foundation.names import DENSE, RANDOM, REINIT, REWIRED, TICKET, UNTRAINED
+from raylot.foundation.names import DENSE, RANDOM, REINIT, REWIRED, SUPERMASK, TICKET, UNTRAINED
 from raylot.foundation.randomness import RandomKey
 from raylot.masks import criteria, pruning
 from raylot.masks.context import MeanGradients, PruningContext
@@ -24,6 +25,7 @@ from raylot.networks.chain import chained_weights
 from raylot.networks.initialisation import reinitialised, why_not_reinitialised
 from raylot.networks.prunable import Prunable
 from raylot.tasks import Task
+from raylot.tickets.early_bird import EarlyBird
 from raylot.training import (
     Intervention,
     Masks,
@@ -33,6 +35,7 @@ from raylot.training import (
     train_all,
     trains_together,
 )
+from raylot.training.evaluation import begin_training
 
 _NOT_FINITE = "the network's loss on the task's test split is not finite before any training"
 
@@ -56,8 +59,9 @@ class TicketSearch:
 
     Round 0 trains the dense network, each later round the network under the masks so far. Every
     training starts from the snapshot (or its state some steps later). All rounds but the last end
-    by pruning. The controls follow. ``masks``, ``tickets``, ``round`` and ``gradient_magnitudes``
-    are the whole state.
+    by pruning. With a criterion that scores before training, all pruning follows the dense
+    training, and the last round alone trains tickets. The controls follow. ``masks``, ``tickets``,
+    ``round`` and ``gradient_magnitudes`` are the whole state.
     """
 
     def __init__(
@@ -113,11 +117,17 @@ class TicketSearch:
         self._starts: dict[int, dict[str, Tensor]] = {}
         #: Steps taken towards the states to which weights are rewound.
         self.rewinding_steps = 0
+        #: Steps of criteria that train scores.
+        self.scoring_steps = 0
 
     @property
     def rounds_left(self) -> int:
         """How often `train_round` has still to be called."""
-        return self.options.round_count + 1 - self.round
+        return len(self._rounds_to_train)
+
+    @property
+    def _rounds_to_train(self) -> list[int]:
+        return [r for r in self.options.trained_rounds if r >= self.round]
 
     @property
     def controls(self) -> dict[str, int]:
@@ -127,6 +137,7 @@ class TicketSearch:
             RANDOM: self.options.random_mask_count,
             REWIRED: self.options.rewired_masks,
             REINIT: self.options.reinit_tickets,
+            SUPERMASK: self.options.supermasks,
         }
         return {control: count for control, count in counts.items() if count}
 
@@ -180,16 +191,59 @@ class TicketSearch:
         ]
         trained = []
         dense, prunes = self.round == 0, self.round < self.options.round_count
-        gradients = prunes and criteria.find(self.options.criterion).gradients
-        for plan, network, result in self._train(plans, dense=dense, gradients=gradients):
+        traits = self.options.criterion_traits
+        gradients = prunes and traits.gradients
+        watches = self._watches(plans) if prunes else {}
+        for plan, network, result in self._train(
+            plans, dense=dense, gradients=gradients, watches=watches
+        ):
             if dense and plan.index == 0:
                 self.gradient_magnitudes = self._of_prunable(result.gradient_magnitudes)
             control = TICKET if self.round else DENSE
             trained.append(self._row(control, plan.index, plan.masks, result))
-            if prunes:
-                self.masks[plan.index] = self._pruned(network, plan, result)
-        self.round += 1
+            if prunes and traits.before_training:
+                self.masks[plan.index] = self._pruned_before_training(plan)
+            elif prunes:
+                settled = watches[plan.index].masks if watches else None
+                self.masks[plan.index] = settled or self._pruned(
+                    network, plan, self.round + 1, result
+                )
+        later = self._rounds_to_train[1:]
+        self.round = later[0] if later else self.options.round_count + 1
         return trained
+
+    def _watches(self, plans: Sequence[_Plan]) -> dict[int, EarlyBird]:
+        """Returns what finds the early end of each ticket's training, if it is asked for.
+
+        The dense training goes on, as tickets are compared with it.
+        """
+        if self.options.early_bird is None:
+            return {}
+
+        def drawn(plan: _Plan, network: nn.Module) -> Masks:
+            return self._pruned(self.network_in(network.state_dict()), plan, self.round + 1)
+
+        return {
+            plan.index: EarlyBird(
+                functools.partial(drawn, plan), self.options.early_bird,
+                self.options.early_bird_epochs, stops=self.round > 0,
+            )
+            for plan in plans
+        }  # fmt: skip
+
+    def _pruned_before_training(self, plan: _Plan) -> Masks:
+        """Prunes a ticket in all rounds; each scores the survivors of the one before anew."""
+        for r in range(self.options.round_count):
+            network = self.network_in(plan.start)
+            begin_training(network)
+            if self.options.masked == "zero":
+                pruning.zero_pruned(network, plan.masks)
+            key = self._key.child("ticket", plan.index, "round", r)
+            plan = replace(plan, key=key)
+            plan = replace(plan, masks=self._pruned(network, plan, r + 1))
+            if self.options.criterion_traits.trains_scores:
+                self.scoring_steps += self._job(network, key).steps
+        return plan.masks
 
     def train_control(self, control: str, indices: Iterable[int] | None = None) -> list[Trained]:
         """Trains networks of one control; network k follows ticket k, and so on in turn.
@@ -200,7 +254,7 @@ class TicketSearch:
                 per layer as it keeps; ``"random"``: random masks with as many survivors per layer
                 (or each weight kept with the probability ``random_density``); ``"rewired"``: random
                 masks in which each unit keeps its degrees; ``"reinit"``: its masks on a fresh
-                initialisation.
+                initialisation; ``"supermask"``: its masks and weights without any training.
         """
         plans = []
         for index in range(self.controls[control]) if indices is None else indices:
@@ -213,13 +267,13 @@ class TicketSearch:
                 plans.append(_Plan(index, key, self.start_state(self._followed(index)), masks))
         return [
             self._row(control, plan.index, plan.masks, result)
-            for plan, _, result in self._train(plans)
+            for plan, _, result in self._train(plans, max_steps=0 if control == SUPERMASK else None)
         ]
 
     def control_masks(self, control: str, index: int) -> Masks:
         """Returns the masks of one network of a control."""
         like = self.masks[self._followed(index)]
-        if control == REINIT:
+        if control in (REINIT, SUPERMASK):
             return like
         if control == UNTRAINED:
             return self.untrained_masks(self._followed(index))
@@ -251,7 +305,13 @@ class TicketSearch:
         return result
 
     def _train(
-        self, plans: Sequence[_Plan], *, dense: bool = False, gradients: bool = False
+        self,
+        plans: Sequence[_Plan],
+        *,
+        dense: bool = False,
+        gradients: bool = False,
+        max_steps: int | None = None,
+        watches: Mapping[int, EarlyBird] = MappingProxyType({}),
     ) -> Iterator[tuple[_Plan, nn.Module, TrainingResult]]:
         """Trains a network for each plan, all together where that is faster.
 
@@ -267,6 +327,8 @@ class TicketSearch:
                     initial=plan.initial or self.initial,
                     gradient_magnitudes=gradients or (dense and plan.index == 0),
                     gradient_products=gradients,
+                    max_steps=max_steps,
+                    after_epoch=watches.get(plan.index),
                 )
                 for plan in part
             ]
@@ -293,23 +355,31 @@ class TicketSearch:
         names = PruningOptions.model_fields
         return PruningOptions.model_construct(**{n: getattr(self.options, n) for n in names})
 
-    def _pruned(self, network: nn.Module, plan: _Plan, result: TrainingResult) -> Masks:
+    def _pruned(
+        self,
+        network: nn.Module,
+        plan: _Plan,
+        round_index: int,
+        result: TrainingResult | None = None,
+    ) -> Masks:
+        """Prunes a network's masks in a round, from 1.
+
+        Args:
+            result: of the network's training; None: it has not begun or goes on.
+        """
         measured = None
-        if result.gradient_products is not None:
+        if result is not None and result.gradient_products is not None:
             measured = MeanGradients(
                 self._of_prunable(result.gradient_magnitudes),
                 self._of_prunable(result.gradient_products),
             )
         context = PruningContext(
             network, plan.start, plan.masks, self._task, plan.key.child("criterion"),
-            self.options.batch_size, self.options.drop_last, result.diverged, measured,
-            self._pruning_options,
+            self.options.batch_size, self.options.drop_last,
+            result is not None and result.diverged, measured, self._pruning_options,
+            self.options.epochs, self.options.sparsity, round_index, self.options.round_count,
         )  # fmt: skip
-        scores = criteria.score(self.options.criterion, context)
-        return pruning.prune(
-            scores, plan.masks, self.options.sparsity, self.round + 1, self.options.round_count,
-            self.options.scope, self.options.output_rate,
-        )  # fmt: skip
+        return context.keep(criteria.score(self.options.criterion, context))
 
     def _row(self, control: str, ticket: int, masks: Masks, result: TrainingResult) -> Trained:
         row = {

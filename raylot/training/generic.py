@@ -125,7 +125,7 @@ def train(job: TrainingJob) -> TrainingResult:
             if job.learning_curve:
                 latest = evaluated()
                 record.curve.append(latest.accuracy)
-            if steps >= stop:
+            if steps >= stop or (job.after_epoch is not None and job.after_epoch(network)):
                 break
         guard.restore()  # a NaN gradient times 0 is NaN
         final = latest or evaluated()

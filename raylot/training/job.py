@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,6 +44,7 @@ class TrainingJob:
             linearly from 1 to 0.
         max_steps: the training stops after so many steps, if it has more; a learning-rate schedule
             is that of the whole training.
+        after_epoch: called with the network after each epoch; the training ends if it returns True.
         gradient_magnitudes: whether to measure the mean |gradient| of every parameter too.
         gradient_products: whether to measure the mean gradient x weight of every parameter too.
         intervention: acts at the places that `raylot.training.hooks` names.
@@ -71,6 +72,7 @@ class TrainingJob:
     whole_task: bool = False
     drop_last: bool = False
     gradient_products: bool = False
+    after_epoch: Callable[[nn.Module], bool] | None = None
 
     def __post_init__(self) -> None:
         """Makes sure that there is a batch to train on, and that its steps can be taken.

@@ -15,6 +15,7 @@ from raylot.foundation.names import (
     REINIT,
     REWIRED,
     SHUFFLED,
+    SUPERMASK,
     TICKET,
     UNTRAINED,
     WHOLE_NETWORK,
@@ -42,13 +43,14 @@ _CONTROLS = {
     "random_masks": (RANDOM, "random masks"),
     "rewired_masks": (REWIRED, "rewired masks"),
     "reinit_tickets": (REINIT, "re-initialised tickets"),
+    "supermasks": (SUPERMASK, "supermasks"),
 }
 
 #: Options that count what a search trains.
 _COUNTS = ("tickets", *_CONTROLS)
 
 #: Rows of ``tickets`` are in this order, however the search has grown.
-_ORDER = (DENSE, TICKET, UNTRAINED, RANDOM, SHUFFLED, REWIRED, REINIT)
+_ORDER = (DENSE, TICKET, UNTRAINED, RANDOM, SHUFFLED, REWIRED, REINIT, SUPERMASK)
 
 _PLASTIC = "plastic parameters"
 
@@ -78,9 +80,10 @@ class _Step:
 class TicketsTrial(RunTrainable):
     """One step is one round of iterative magnitude pruning of all tickets, or one control.
 
-    The first step trains the dense network. After the last round, each control takes one more step,
-    and so do plastic parameters unless the dense training measures them. A search that grows does
-    the same for the tickets and controls that are new.
+    The first step trains the dense network. With a criterion that scores before training, it also
+    prunes in all rounds, and the next step trains the tickets. After the last round, each control
+    takes one more step, and so do plastic parameters unless the dense training measures them. A
+    search that grows does the same for the tickets and controls that are new.
     """
 
     run_model = TicketsRun
@@ -95,7 +98,7 @@ class TicketsTrial(RunTrainable):
         for target in self.state.targets:
             new = {name: range(there.get(name, 0), target[name]) for name in _COUNTS}
             tickets = new["tickets"]
-            for r in range(rounds + 1) if tickets else ():
+            for r in self.run.trained_rounds if tickets else ():
                 doing = f"round {r} of {rounds}" if r else "dense training"
                 steps.append(_Step(doing, TICKET, tickets, tickets, r))
             known = range(target["tickets"])
@@ -165,9 +168,10 @@ class TicketsTrial(RunTrainable):
         search.tickets, search.round = step.tickets, step.round
         if step.of == TICKET:
             measures = self._overlap() if step.round else {}
-            rewinding = search.rewinding_steps
+            apart = search.rewinding_steps + search.scoring_steps
             trained = search.train_round()
-            self.state.training_steps += 0 if step.round else search.rewinding_steps - rewinding
+            apart = search.rewinding_steps + search.scoring_steps - apart
+            self.state.training_steps += 0 if step.round else apart
             # Weights that are not finite cannot be ranked. Once all rounds are done, a training
             # that diverges is a result like any other.
             self.state.diverged = search.rounds_left > 0 and any(

@@ -482,11 +482,30 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--sparsities 0.8 --rounds 0.8:3,0.9:5",
     ),
     "_controls_follow_their_tickets": (
-        "random_masks rewired_masks reinit_tickets",
+        "random_masks rewired_masks reinit_tickets supermasks",
+        "--tickets 2 --supermasks 3",
         "--tickets 2 --rewired-masks 3",
         "--tickets 1 --reinit-tickets 2",
         "--tickets 2 --random-masks 3 --scope global",
         "--tickets 2 --random-masks 1000 --rewind-steps 5",
+    ),
+    "_trained_scores_mask_by_zeros": ("criterion", "--criterion edge_popup --masked freeze"),
+    "_early_bird_looks_at_trainings": (
+        "early_bird criterion",
+        "--epochs 9 --early-bird 0.1 --criterion snip",
+        "--epochs 9 --early-bird 0.1 --criterion taylor",
+    ),
+    "_early_bird_can_stop": (
+        "early_bird_epochs engine",
+        "--epochs 5 --early-bird 0.1",
+        "--epochs 2 --early-bird 0.1 --early-bird-epochs 2",
+        "--epochs 9 --early-bird 0.1 --engine stacked",
+    ),
+    "_supermasks_mask_by_zeros": ("supermasks", "--supermasks 1 --masked freeze"),
+    "_engine_measures_gradients": (
+        "engine criterion",
+        "--criterion taylor --engine fast",
+        "--engine fast --criterion taylor --rounds 1",
     ),
     "_streams_are_searched": (
         "stream_snapshots stream_sparsities",
@@ -559,12 +578,12 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
 }
 
 #: Checks that no contradiction belongs to: some prepare values, a study fills in a run's rounds,
-#: plugins and digest of the data, and how many classes its probe tasks have, and one is about
-#: criteria of plugins. Those about options of plugins: tests/unit/config/test_plugin_options.py.
+#: plugins and digest of the data, and how many classes its probe tasks have. Those about options of
+#: plugins: tests/unit/config/test_plugin_options.py.
 _NO_CONTRADICTION = {
     "_as_users_mean_it", "_unused_parameters_do_nothing", "_customary_rounds", "_code_of_plugins",
     "_as_many_as_tickets", "_versions_are_those_of_this_raylot", "_other_options_do_nothing",
-    "_probe_tasks_have_classes", "_data_are_those_of_before", "_engine_measures_gradients",
+    "_probe_tasks_have_classes", "_data_are_those_of_before",
     "_options_of_plugins_are_accepted", "_options_of_plugins_are_taken_up",
     "_options_of_plugins_are_those_in_use", "_probe_is_no_larger_than_its_split",
 }  # fmt: skip

@@ -87,7 +87,7 @@ def test_the_code_that_was_used_stands_in_the_table_of_runs(storage: Path) -> No
     runs["used"] = runs["plugins"].map(
         lambda text: [part.rsplit(":", 1)[0] for part in text.split(",")]
     )
-    of_searches = runs["used"].map(lambda own: own.count("criterion:taylor"))
+    of_searches = runs["used"].map(lambda own: own.count("criterion:own_taylor"))
     assert of_searches.tolist() == [int(kind == "tickets") for kind in runs["kind"]]
     runs["used"] = runs["used"].map(lambda own: [part for part in own if "criterion" not in part])
     used = runs.loc[runs["metrics"].isna(), "used"]

@@ -28,12 +28,14 @@ NETWORKS = {
     "random_accuracy": ("random", style.ORANGE, "^"),
     "rewired_accuracy": ("rewired", style.GREEN, "v"),
     "reinit_accuracy": ("reinit", style.PINK, "D"),
+    "supermask_accuracy": ("supermasks", style.SKY, "X"),
 }
 _EXPLAINED = {
     "untrained_accuracy": "untrained: masks of the snapshots' largest weights;",
     "random_accuracy": "random: random masks;",
     "rewired_accuracy": "rewired: random masks with each unit's degrees;",
     "reinit_accuracy": "reinit: tickets from a fresh initialisation;",
+    "supermask_accuracy": "supermasks: tickets without any training;",
 }
 # Height of the strip that shows the share of winning tickets, as a share of the panel.
 _STRIP = 0.13

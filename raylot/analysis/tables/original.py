@@ -28,7 +28,7 @@ from raylot.storage import Storage
 
 _ROLES = {name: role_of(field) for name, field in TicketsRun.model_fields.items()}
 #: Controls that the original lacks.
-_CONTROLS = {"untrained_masks", "rewired_masks", "reinit_tickets"}
+_CONTROLS = {"untrained_masks", "rewired_masks", "reinit_tickets", "supermasks"}
 #: Options that say how much was run, not how: runs that differ in them can be compared. The density
 #: of random masks is among them, as random masks of each density are compared on their own.
 EXTENT = (

@@ -1,12 +1,13 @@
 """Pruning criteria, one file each, which is named like the criterion.
 
 A criterion scores all prunable weights; of the survivors, those with the lowest scores are pruned.
-Each file's ``criterion`` is what `raylot.plugins.criterion` would register.
+Each file's ``score`` is what `raylot.plugins.criterion` would register. When it scores, and in how
+many rounds, stands in `raylot.config.criterion_options`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -16,23 +17,12 @@ from torch import Tensor
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.names import BUILT_IN
-from raylot.foundation.registry import Criterion
 from raylot.masks.context import PruningContext
 from raylot.training.generic import own_random_state
 
-CRITERIA: dict[str, Criterion] = {
-    name: import_module(f"{__name__}.{name}").criterion for name in BUILT_IN["criterion"]
+CRITERIA: dict[str, Callable[[PruningContext], dict[str, Tensor]]] = {
+    name: import_module(f"{__name__}.{name}").score for name in BUILT_IN["criterion"]
 }
-
-
-def find(name: str) -> Criterion:
-    """Returns a criterion, built in or of a plugin.
-
-    Raises:
-        OptionError: it is a plugin's that this process has not loaded.
-    """
-    found: Criterion = CRITERIA.get(name) or registry.get("criterion", name)
-    return found
 
 
 def score(name: str, context: PruningContext) -> Mapping[str, Tensor]:
@@ -40,17 +30,18 @@ def score(name: str, context: PruningContext) -> Mapping[str, Tensor]:
 
     Raises:
         OptionError: a plugin's scores have other names or shapes, are no floats, or are not finite
-            for survivors, though the training has not diverged.
+            for survivors, though the training has not diverged; or it is a plugin's that this
+            process has not loaded.
         TypeError: a plugin's criterion returned no dict.
     """
     scores: dict[str, Any]
-    if name in CRITERIA:
-        scores = CRITERIA[name].function(context)
-        return scores
+    built_in = CRITERIA.get(name)
     # The criterion may draw with PyTorch's global generator, as dropout does.
     device = context.task.train_labels.device
     with own_random_state(device, context.key), torch.enable_grad():
-        scores = find(name).function(context.copied())
+        if built_in is not None:
+            return built_in(context)
+        scores = registry.get("criterion", name).function(context.copied())
     registry.check_returned("criterion", name, scores, dict)
     odd = sorted(scores.keys() ^ context.masks.keys(), key=str)
     if odd:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from raylot.foundation.registry import Criterion
 from raylot.masks.context import PruningContext
 
 
@@ -13,6 +12,3 @@ def score(context: PruningContext) -> dict[str, Tensor]:
     return {
         name: weight.abs() - context.start[name].abs() for name, weight in context.weights.items()
     }
-
-
-criterion = Criterion(score)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from raylot.foundation.registry import Criterion
 from raylot.masks.context import PruningContext
 
 
@@ -16,6 +15,3 @@ def score(context: PruningContext) -> dict[str, Tensor]:
         draws = context.key.child(name).generator().random(mask.numel())
         scores[name] = torch.from_numpy(draws).view(mask.shape).to(mask.device)
     return scores
-
-
-criterion = Criterion(score)

@@ -50,6 +50,10 @@ def train(job: TrainingJob) -> TrainingResult:
                 record.curve.append(latest.accuracy)
             if state.examples_left == 0:
                 break
+            if job.after_epoch is not None:
+                state.store()
+                if job.after_epoch(job.network):
+                    break
         final = latest or epochs.evaluated()
         state.store()
         optimizer_state = state.optimizer_state()

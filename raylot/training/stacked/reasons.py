@@ -51,6 +51,8 @@ def why_not(jobs: Sequence[TrainingJob]) -> str | None:
             return extras[0]
         if job.intervention is not None:
             return "an intervention"
+        if job.after_epoch is not None:
+            return "a training that may end early"
         if job.fading is not None:
             return "a task that fades out"
         if any(True for _ in job.network.buffers()):

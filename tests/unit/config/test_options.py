@@ -261,11 +261,12 @@ ROLES = {
         search search_seed plugins plugin_options versions""",
     "extent": """
         tasks snapshots tickets untrained_masks random_masks rewired_masks reinit_tickets
-        ticket_tasks ticket_snapshots subnetworks stream_sparsities stream_snapshots
+        supermasks ticket_tasks ticket_snapshots subnetworks stream_sparsities stream_snapshots
         probe_tasks samples until_width max_seeds seeds_per_step""",
     "search": """
         search_task sparsity sparsities rounds scope masked criterion rewind_steps output_rate
-        random_density task subnetwork ticket""",
+        random_density task subnetwork ticket examples_per_class
+        edge_popup_lr edge_popup_momentum early_bird early_bird_epochs""",
     "measurement": """
         measured probe_shift probe_classes metrics probe_size dormant_threshold ntk_examples
         sharpness_iterations

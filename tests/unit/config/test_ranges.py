@@ -27,6 +27,12 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "untrained_masks": {"tickets": 1000},
     "rewired_masks": {"tickets": 1000},
     "reinit_tickets": {"tickets": 1000},
+    "supermasks": {"tickets": 1000},
+    "examples_per_class": {"criterion": "snip"},
+    "early_bird": {"epochs": 9},
+    "early_bird_epochs": {"epochs": 1001, "early_bird": 0.1},
+    "edge_popup_lr": {"criterion": "edge_popup"},
+    "edge_popup_momentum": {"criterion": "edge_popup"},
 }
 
 

@@ -162,12 +162,18 @@ CHANGED: dict[str, Any] = {
     "criterion": "movement",
     "rewind_steps": 10,
     "output_rate": 0.5,
+    "examples_per_class": 5,
+    "edge_popup_lr": 0.2,
+    "early_bird": 0.2,
+    "early_bird_epochs": 6,
+    "edge_popup_momentum": 0.0,
     "tickets": 5,
     "untrained_masks": 0,
     "random_masks": 1,
     "random_density": 0.05,
     "rewired_masks": 1,
     "reinit_tickets": 1,
+    "supermasks": 1,
     "plastic_task": "unshifted",
     "plastic_scaling": "standardize",
     "plastic_density": "overall",
@@ -244,6 +250,11 @@ USED_WITH: dict[str, dict[str, Any]] = {
     "step_factor": {"schedule": "step"},
     "step_at": {"schedule": "step"},
     "crop_padding": {"augment": "crop"},
+    "examples_per_class": {"criterion": "snip"},
+    "early_bird": {"epochs": 9},
+    "early_bird_epochs": {"epochs": 9, "early_bird": 0.1},
+    "edge_popup_lr": {"criterion": "edge_popup"},
+    "edge_popup_momentum": {"criterion": "edge_popup"},
 }
 
 
@@ -265,6 +276,7 @@ def test_every_option_but_those_that_grow_changes_the_identity(name: str, value:
 
 def test_what_grows_is_how_much_of_a_kind_there_is_and_how_it_is_judged() -> None:
     counts = {"tickets", "untrained_masks", "random_masks", "rewired_masks", "reinit_tickets"}
+    counts |= {"supermasks"}
     assert StreamRun.growing == {"tasks", "snapshots"}
     assert TicketsRun.growing == {*counts, "tolerance"}
     assert MeasurementRun.growing == {"snapshots"}

@@ -13,16 +13,20 @@ import torch
 from torch import nn
 
 from raylot import interventions, networks, tasks
-from raylot.config import OptimizerOptions, StreamRun, Study
+from raylot.config import OptimizerOptions, StreamRun, Study, TicketsRun
 from raylot.config.parameters import DECLARED, help_of, parameters, parameters_used
 from raylot.datasets import DATASETS
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import BUILT_IN
 from raylot.foundation.randomness import RandomKey
+from raylot.masks.context import MeanGradients, PruningContext
+from raylot.masks.criteria import score
+from raylot.masks.pruning import full_masks
 from raylot.tasks import datasets
 from raylot.training.augmentation import Augmentation
 from raylot.training.optimizers import build_optimizer
 from raylot.training.schedules import rate_factor
+from tests.support.tasks import random_task, small_network
 from tests.unit.datasets.own_files import write_images, write_npz
 
 #: Built-in names by kind.
@@ -60,6 +64,17 @@ def _take_steps(options: Any) -> None:
         factor(3)
 
 
+def _prune(options: Any) -> None:
+    network = small_network()
+    masks = full_masks(network)
+    every = dict(network.named_parameters())
+    context = PruningContext(
+        network, network.state_dict(), masks, random_task(), RandomKey((0,)), 8,
+        measured=MeanGradients(every, every), options=options,
+    )  # fmt: skip
+    score(options.criterion, context)
+
+
 #: Kind -> what builds the chosen one.
 BUILD: dict[str, Callable[[Any], object]] = {
     "dataset": _look_at_data,
@@ -68,6 +83,7 @@ BUILD: dict[str, Callable[[Any], object]] = {
     "intervention": interventions.make,
     "optimizer": lambda options: build_optimizer(nn.Parameter(torch.zeros(2)), options, None),
     "schedule": _take_steps,
+    "criterion": lambda options: _prune(options),
     "augment": lambda options: Augmentation.drawn(options, RandomKey((0,)), 2, torch.device("cpu")),
 }
 
@@ -89,7 +105,8 @@ def test_what_is_built_reads_the_parameters_that_it_uses(
         given["norm"] = "layer"
     if name == "optimizer_reset":
         given["carry_optimizer"] = True
-    recorded = Recorded(StreamRun(**{kind: name}, **given))
+    run = TicketsRun if kind == "criterion" else StreamRun
+    recorded = Recorded(run(**{kind: name}, **given))
     with suppress(OptionError, OSError):  # where a data set is not there
         BUILD[kind](recorded)
     used, apart = {*parameters_used(kind, name)}, {"period", "gradual"}
@@ -110,6 +127,7 @@ def test_help_begins_with_what_uses_an_option() -> None:
         ("l2_strength", "l2, l2_init, resampled_init: factor of"),
         ("period", "all but stationary: tasks after which"),
         ("activation", "activation of hidden units"),
+        ("examples_per_class", "grasp, snip: training examples"),
         ("image_size", "image_folder: height and width"),
         ("epochs", "passes over"),
     ):

@@ -65,12 +65,44 @@ def test_each_built_in_criterion_is_a_file() -> None:
         ("magnitude", [1.5, 1.0, 3.0, 2.0], [False, False, True, True]),
         ("magnitude_increase", [0.5, -1.0, 0.0, 1.5], [True, False, False, True]),
         ("movement", [0.5, 1.0, 0.0, 1.5], [False, True, False, True]),
+        ("small_final", [-1.5, -1.0, -3.0, -2.0], [True, True, False, False]),
+        ("large_init", [1.0, 2.0, 3.0, 0.5], [False, True, True, False]),
+        ("small_init", [-1.0, -2.0, -3.0, -0.5], [True, False, False, True]),
+        # shares of the four that are smaller: of |start| 1/4, 2/4, 3/4, 0; of |trained| 1/4, 0,
+        # 3/4, 2/4
+        ("large_init_large_final", [0.25, 0.0, 0.75, 0.0], [True, False, True, False]),
+        # that are larger: 2/4, 1/4, 0, 3/4; 2/4, 3/4, 0, 1/4
+        ("small_init_small_final", [0.5, 0.25, 0.0, 0.25], [True, False, False, True]),
     ],
 )
 def test_criteria_on_four_weights(criterion: str, scores: list[float], half: list[bool]) -> None:
     found = _scores(criterion)
     assert found.tolist() == scores
     assert keep_highest(found, torch.ones(4, dtype=torch.bool), 2).tolist() == half
+
+
+@pytest.mark.parametrize(
+    ("criterion", "order", "scores"),
+    [
+        # 1 -> 1.5, -2 -> 1, 3 -> -3, -0.5 -> -2: the second and the third change their sign
+        ("large_final_same_sign", [{1, 2}, {0}, {3}], [1.5, 0, 0, 2]),
+        ("large_final_diff_sign", [{0, 3}, {1}, {2}], [0, 1, 3, 0]),
+        ("magnitude_increase_same_sign", [{1, 2}, {0}, {3}], [0.5, 0, 0, 1.5]),
+        ("magnitude_increase_diff_sign", [{1}, {0, 3}, {2}], [0, -1, 0, 0]),
+    ],
+)
+def test_weights_of_the_other_sign_count_as_zero_and_chance_decides_among_them(
+    criterion: str, order: list[set[int]], scores: list[float]
+) -> None:
+    orders = set()
+    for k in range(20):
+        found = _scores(criterion, RandomKey((k,)), [1.5, 1.0, -3.0, -2.0])
+        assert found.float().tolist() == scores
+        ranked = found.sort().indices.tolist()
+        orders.add(tuple(ranked))
+        for place in order:
+            assert {ranked.pop(0) for _ in place} == place
+    assert len(orders) == 2
 
 
 def test_the_random_criterion_depends_on_the_key_alone_and_favours_no_weight() -> None:

@@ -64,7 +64,7 @@ LONGER_STREAM = (
 LARGER_SEARCH = (
     {"tasks": 1, "snapshots": "0", "tickets": 1, "random_masks": 1},
     {"tasks": 1, "snapshots": "0", "tickets": 3, "untrained_masks": 2, "random_masks": 2,
-     "rewired_masks": 2, "reinit_tickets": 1, "tolerance": 0.3},
+     "rewired_masks": 2, "reinit_tickets": 1, "supermasks": 2, "tolerance": 0.3},
 )  # fmt: skip
 #: A study, and a wider one, whose only ticket stream grows in both ways.
 LONGER_TICKET_STREAM = (
@@ -197,6 +197,7 @@ def studies(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         }
         largest = {
             "untrained_masks": 2, "random_masks": 3, "rewired_masks": 2, "reinit_tickets": 2,
+            "supermasks": 2,
         }  # fmt: skip
         for name, most in largest.items():
             found[name] = count(min(tickets, most if of is None else of[name]))

@@ -14,14 +14,14 @@ from raylot.tickets import Tickets, masks_from_tensors, masks_to_tensors
 def _tickets(
     accuracies: Sequence[float], *, dense: Sequence[float], random: Sequence[float] = (),
     shuffled: Sequence[float] = (), rewired: Sequence[float] = (), reinit: Sequence[float] = (),
-    untrained: Sequence[float] = (), **options: object,
+    untrained: Sequence[float] = (), supermask: Sequence[float] = (), **options: object,
 ) -> Tickets:  # fmt: skip
     """Tickets with masks that have nothing in common, put together from rows."""
     masks = [{"w": torch.tensor([k == i for i in range(4)])} for k in range(len(accuracies))]
     trainings = {
         ("dense", 0): dense, ("ticket", 1): accuracies, ("random", 1): random,
         ("shuffled", 1): shuffled, ("rewired", 1): rewired,
-        ("untrained", 1): untrained, ("reinit", 1): reinit,
+        ("untrained", 1): untrained, ("reinit", 1): reinit, ("supermask", 1): supermask,
     }  # fmt: skip
     rows = [
         {"control": control, "round": round_index, "ticket": k, "test_accuracy": accuracy,
@@ -95,6 +95,7 @@ def test_the_summary_is_means_by_hand() -> None:
         rewired=[0.2],
         reinit=[0.4, 0.6],
         untrained=[0.5],
+        supermask=[0.3, 0.5],
     )
     summary = found.summary()
     assert {name: summary[name] for name in summary if name.endswith("accuracy")} == {
@@ -104,6 +105,7 @@ def test_the_summary_is_means_by_hand() -> None:
         "random_accuracy": pytest.approx(0.2),
         "rewired_accuracy": pytest.approx(0.2),
         "reinit_accuracy": pytest.approx(0.5),
+        "supermask_accuracy": pytest.approx(0.4),
     }
     # 1 of 4 weights each, none in common; by chance 1/16 of 4 weights, of 2 - 1/4
     assert summary["density"] == 0.25

@@ -26,8 +26,8 @@ import torch
 from torch.nn import functional as F
 from raylot import plugins
 
-@plugins.criterion("snip")
-def snip(context):
+@plugins.criterion("own_snip")
+def own_snip(context):
     context.network.load_state_dict(context.start)
     weights = {name: context.network.get_parameter(name) for name in context.masks}
     inputs, labels = next(context.batches())
@@ -39,15 +39,15 @@ def snip(context):
 _TAYLOR = """
 from raylot import plugins
 
-@plugins.criterion("taylor", gradients=True)
-def taylor(context):
+@plugins.criterion("own_taylor", gradients=True)
+def own_taylor(context):
     return {name: mean.abs() for name, mean in context.gradients.products.items()}
 """
 
 
 @pytest.fixture(autouse=True)
 def loaded(tmp_path: Path) -> Iterator[None]:
-    for name, source in (("snip", _SNIP), ("taylor", _TAYLOR)):
+    for name, source in (("own_snip", _SNIP), ("own_taylor", _TAYLOR)):
         assert len(source.split("\n\n")[1].splitlines()) < 15
         (tmp_path / f"{name}.py").write_text(source)
         plugins.load(tmp_path / f"{name}.py")
@@ -81,7 +81,7 @@ def _order(key: RandomKey) -> Tensor:
 
 @pytest.mark.parametrize("scope", ["layer", "global"])
 def test_snip_prunes_once_by_gradient_times_weight_at_the_start(scope: str) -> None:
-    found = find(small_network(), criterion="snip", rounds=1, sparsity=0.75, scope=scope)
+    found = find(small_network(), criterion="own_snip", rounds=1, sparsity=0.75, scope=scope)
     network, task = small_network(), random_task()
     for ticket in range(3):
         key = RandomKey((0, "tickets", "ticket", ticket, "round", 0, "criterion", "batches"))
@@ -95,7 +95,7 @@ def test_snip_prunes_once_by_gradient_times_weight_at_the_start(scope: str) -> N
 
 
 def test_taylor_prunes_by_the_mean_of_gradient_times_weight_over_each_training() -> None:
-    options = {"optimizer": "sgd", "lr": 0.02, "criterion": "taylor", "sparsity": 0.75}
+    options = {"optimizer": "sgd", "lr": 0.02, "criterion": "own_taylor", "sparsity": 0.75}
     found = find(small_network(), **options)
     task, masks = random_task(), full_masks(small_network())
     for r in (0, 1):
@@ -120,16 +120,16 @@ def test_taylor_prunes_by_the_mean_of_gradient_times_weight_over_each_training()
 
 def test_only_trainings_that_end_by_pruning_leave_the_fast_engine() -> None:
     engines = {}
-    for criterion in ("taylor", "snip"):
+    for criterion in ("own_taylor", "own_snip"):
         search = begin_search(criterion=criterion)
         engines[criterion] = [{of.engine for _, of in search.train_round()} for _ in range(3)]
-    assert engines["taylor"] == [{"generic"}, {"generic"}, {"fast"}]
-    assert engines["snip"] == [{"fast"}] * 3
+    assert engines["own_taylor"] == [{"generic"}, {"generic"}, {"fast"}]
+    assert engines["own_snip"] == [{"fast"}] * 3
 
 
 def test_plastic_parameters_are_those_of_any_other_search() -> None:
     found = []
-    for criterion in ("taylor", "magnitude"):
+    for criterion in ("own_taylor", "magnitude"):
         search = begin_search(criterion=criterion, engine="generic")
         search.train_round()
         first = copy.deepcopy(search.gradient_magnitudes)
@@ -143,14 +143,14 @@ def test_plastic_parameters_are_those_of_any_other_search() -> None:
 
 @pytest.mark.parametrize("options", [TicketSearchOptions, TicketsRun, Study])
 def test_the_engine_that_measures_no_gradients_is_refused(options: Any) -> None:
-    assert refusal(lambda: options.checked(criterion="taylor", engine="fast")) == (
-        "engine=fast: must be auto, generic or stacked with criterion taylor, which needs mean "
+    assert refusal(lambda: options.checked(criterion="own_taylor", engine="fast")) == (
+        "engine=fast: must be auto, generic or stacked with criterion own_taylor, which needs mean "
         "gradients"
     )
-    assert options.checked(criterion="snip", engine="fast").engine == "fast"
+    assert options.checked(criterion="own_snip", engine="fast").engine == "fast"
 
 
-@pytest.mark.parametrize("criterion", ["taylor", "snip"])
+@pytest.mark.parametrize("criterion", ["own_taylor", "own_snip"])
 def test_a_stacked_search_finds_what_one_after_another_finds(criterion: str) -> None:
     stacked, alone = (
         find(small_network(), criterion=criterion, engine=engine).masks
@@ -183,5 +183,5 @@ def test_wrong_scores_and_unknown_names_are_refused_in_one_line(tmp_path: Path) 
     )
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     message = refusal(lambda: find(network, criterion="tailor"))
-    assert message.startswith("criterion=tailor: must be one of magnitude, magnitude_increase, ")
-    assert message.endswith("snip, taylor, empty; --plugin FILE.py adds others")
+    assert message.startswith("criterion=tailor: must be one of edge_popup, grasp, ")
+    assert message.endswith("taylor, own_snip, own_taylor, empty; --plugin FILE.py adds others")

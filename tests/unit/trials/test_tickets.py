@@ -74,8 +74,8 @@ def test_tickets_at_all_sparsities_share_their_dense_control(tmp_path: Path) -> 
 _CRITERIA = """
 from raylot import plugins
 
-@plugins.criterion("taylor", gradients=True)
-def taylor(context):
+@plugins.criterion("own_taylor", gradients=True)
+def own_taylor(context):
     return {name: mean.abs() for name, mean in context.gradients.products.items()}
 
 @plugins.criterion("short")
@@ -97,7 +97,7 @@ def own_criteria(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("own_criteria")
-@pytest.mark.parametrize("criterion", ["magnitude", "taylor"])
+@pytest.mark.parametrize("criterion", ["magnitude", "own_taylor", "taylor", "snip"])
 def test_divergence_is_data(tmp_path: Path, criterion: str) -> None:
     options = {"optimizer": "sgd", "lr": 100.0, "weight_decay": 100.0}
     finish(StreamTrial(trial_config(tmp_path, **options)))
@@ -113,17 +113,59 @@ def test_divergence_is_data(tmp_path: Path, criterion: str) -> None:
     assert math.isnan(results.read(tmp_path, "tickets")["test_accuracy"].iloc[-1])
 
 
+@pytest.mark.parametrize(("criterion", "of_scores"), [("snip", 0), ("edge_popup", 2 * 4)])
+def test_a_criterion_that_scores_before_training_costs_one_training(
+    criterion: str, of_scores: int, tmp_path: Path
+) -> None:
+    """The search grows from one ticket to two, and equals the one for two at once."""
+    few = {"tickets": 1, "untrained_masks": 1, "random_masks": 1}
+    steps: tuple[dict[str, Any], ...] = (few, {"tickets": 2, "supermasks": 2})
+    for folder, asked in (("grown", steps), ("whole", steps[1:])):
+        finish(StreamTrial(trial_config(tmp_path / folder)))
+        for extent in asked:
+            settings = trial_config(
+                tmp_path / folder, task=2, criterion=criterion, rounds=4, **extent
+            )
+            while not TicketsTrial(settings).step()["done"]:
+                pass  # each step by a trial of its own
+    tables = []
+    for folder in ("grown", "whole"):
+        run = results.read(tmp_path / folder, "runs").set_index("kind").loc["tickets"]
+        # 6 steps each: 2 dense networks, 2 tickets, 1 untrained mask and 2 random ones; scores of
+        # 2 tickets in 4 rounds
+        assert (run["training_steps"], run["rounds"]) == ((7 + of_scores) * 6, 4)
+        assert run["training_steps"] == TicketsTrial(settings).run.training_steps
+        tables.append(results.read(tmp_path / folder, "tickets"))
+    assert tables[0].equals(tables[1])
+    rows = tables[0][tables[0]["control"] == "ticket"]
+    assert rows["round"].tolist() == [4, 4]
+    assert rows["density"].tolist() == [0.5, 0.5]
+    assert (tables[0]["control"] == "supermask").sum() == 2
+
+
+def test_steps_that_an_early_stop_saves_are_not_counted(tmp_path: Path) -> None:
+    options = {"epochs": 6, "early_bird": 0.3, "early_bird_epochs": 2}
+    finish(StreamTrial(trial_config(tmp_path, epochs=6)))
+    trial = TicketsTrial(trial_config(tmp_path, task=2, **options))
+    finish(trial)
+    run = results.read(tmp_path, "runs").set_index("kind").loc["tickets"]
+    assert run["status"] == "finished"
+    # 9 trainings of 6 epochs of 6 steps, of which the first rounds of 2 tickets may stop
+    assert trial.run.training_steps == 9 * 6 * 6
+    assert 7 * 6 * 6 + 2 * 2 * 6 <= run["training_steps"] <= 7 * 6 * 6 + 2 * 5 * 6
+
+
 @pytest.mark.usefixtures("own_criteria")
 def test_a_search_by_a_plugins_criterion_says_so_and_resumes_bit_for_bit(tmp_path: Path) -> None:
     for folder, interrupt in (("whole", False), ("steps", True)):
-        run_all(tmp_path / folder, criterion="taylor", interrupt=interrupt)
+        run_all(tmp_path / folder, criterion="own_taylor", interrupt=interrupt)
     whole, steps = (
         results.read(tmp_path / folder, "runs").set_index("kind").loc["tickets"]
         for folder in ("whole", "steps")
     )
-    assert whole["plugins"].startswith("criterion:taylor:")
+    assert whole["plugins"].startswith("criterion:own_taylor:")
     assert whole["engine_used"] == "fast,generic"
-    assert whole["criterion"] == "taylor"
+    assert whole["criterion"] == "own_taylor"
     assert (whole["run_id"], whole["protocol"]) == (steps["run_id"], steps["protocol"])
     for ticket in range(2):
         path = masks_path(whole["run_id"], ticket)

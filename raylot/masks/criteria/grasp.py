@@ -1,0 +1,33 @@
+"""Weights whose removal keeps the most of the gradient go first: gradient signal preservation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from raylot.masks.context import PruningContext
+
+#: The authors divide the logits by it, as a softmax's temperature.
+_TEMPERATURE = 200
+
+
+def score(context: PruningContext) -> dict[str, Tensor]:
+    """Returns (H g) x w before training (Wang et al. 2020, GraSP).
+
+    g is the gradient, and H the Hessian, of L in the survivors. L is the mean cross-entropy, with
+    logits / 200, on ``examples_per_class`` training examples of each class, drawn anew for each
+    ticket and round. To first order, removing w lowers |g|^2 by twice its score. The authors call
+    the negative the score and remove the highest ones.
+    """
+    inputs, labels = context.balanced_batch(context.options.examples_per_class)
+    weights = {name: context.network.get_parameter(name) for name in context.masks}
+    loss = F.cross_entropy(context.network(inputs) / _TEMPERATURE, labels)
+    slopes = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
+    of_survivors = [slope[mask] for slope, mask in zip(slopes, context.masks.values(), strict=True)]
+    half_norm = torch.cat(of_survivors).square().sum() / 2
+    products = torch.autograd.grad(half_norm, list(weights.values()))
+    return {
+        name: product * w.detach()
+        for (name, w), product in zip(weights.items(), products, strict=True)
+    }

@@ -1,0 +1,14 @@
+"""Weights that changed their sign in the training, or that are small after training, go first."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from raylot.masks.context import PruningContext
+from raylot.masks.criteria import magnitude
+from raylot.masks.criteria._signs import of_sign
+
+
+def score(context: PruningContext) -> dict[str, Tensor]:
+    """Returns |w| after training where a weight kept its sign, else 0 (Zhou et al. 2019)."""
+    return of_sign(context, magnitude.score(context), same=True)
