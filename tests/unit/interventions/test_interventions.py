@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import hypothesis.strategies as st
@@ -18,13 +17,14 @@ from raylot.foundation.errors import OptionError
 from raylot.foundation.names import BUILT_IN
 from raylot.training import Intervention
 from tests.support.tasks import random_task, small_network
-from tests.unit.interventions.trainings import make, trained, with_batch_norm, with_group_norm
+from tests.unit.interventions.methods import ALL, made, with_norm
+from tests.unit.interventions.trainings import make, trained
 from tests.unit.training.networks import assert_pruned_stay, bits, random_masks, vector, weights_of
 from tests.unit.training.optimizers import EXTRAS, OPTIMIZERS
 
 
 def test_every_name_of_the_configuration_has_its_method() -> None:
-    assert {*BUILT_IN["intervention"]} == {"none", *(name.split()[0] for name in _ALL)}
+    assert {*BUILT_IN["intervention"]} == {"none", *(name.split()[0] for name in ALL)}
     assert interventions.make(InterventionOptions()) is None
 
 
@@ -82,52 +82,10 @@ def test_what_acts_between_tasks_does_nothing_within_a_search(name: str) -> None
     assert not torch.equal(vector(lived), vector(plain))
 
 
-#: The method's name and what tells the case from others -> its options.
-_ALL: dict[str, dict[str, Any]] = {
-    "l2": {"l2_strength": 0.1},
-    "l2_init": {"l2_strength": 0.1},
-    "l1_init": {"l1_strength": 0.1},
-    "huber_init": {"huber_strength": 0.1},
-    "resampled_init": {"l2_strength": 0.1},
-    "wasserstein_init": {"wasserstein_strength": 0.1},
-    "parseval": {"parseval_strength": 0.1},
-    "spectral": {"spectral_strength": 0.1},
-    "c_chain": {"churn_share": 10.0},
-    "weight_clipping": {"clip_factor": 0.8},
-    "weight_projection": {},
-    "shrink_and_perturb per task": {},
-    "shrink_and_perturb per step": {"perturb_every": "step", "shrink": 0.995},
-    "shrink_and_perturb with noise": {"perturb_every": "step", "perturb_with": "noise"},
-    "shrink_and_perturb with initial": {"perturb_with": "initial"},
-    "pgd": {},
-    "upgd": {},
-    "upgd without protection": {"protect": False, "utility_decay": 0.9},
-    "fire": {},
-    "dash": {},
-    "cbp": {"cbp_rate": 0.2, "cbp_maturity": 1},
-    "snr": {"snr_every": 1, "snr_max_age": 32},
-    "hare_and_tortoise": {"tortoise_decay": 0.9, "hare_interval": 2},
-    "layer_reset": {},
-    "optimizer_reset": {},
-    "plasticity_injection": {"inject_after": 1},
-    "redo": {"redo_threshold": 0.6, "redo_interval": 2},
-    "reset": {},
-}
-
-
-def _with_norm(name: str) -> Callable[..., nn.Sequential]:
-    """What builds a network with a normalisation with which the method can go."""
-    return with_group_norm if name == "plasticity_injection" else with_batch_norm
-
-
-def _made(name: str) -> Intervention:
-    return make(name.split()[0], **_ALL[name])
-
-
-@pytest.mark.parametrize("name", _ALL)
+@pytest.mark.parametrize("name", ALL)
 def test_the_key_alone_decides_and_nothing_leaks_into_the_next_training(name: str) -> None:
     """The global random state is left alone too."""
-    start = _with_norm(name)(seed=3)
+    start = with_norm(name)(seed=3)
     start.get_parameter("2.bias").data[0] = -9  # a silent channel, for what looks for them
 
     def lived(network: nn.Module, method: Intervention | None) -> nn.Module:
@@ -144,10 +102,10 @@ def test_the_key_alone_decides_and_nothing_leaks_into_the_next_training(name: st
     for global_seed in (1, 2):
         torch.manual_seed(global_seed)
         state = torch.random.get_rng_state()
-        ends.append(lived(copy.deepcopy(start), _made(name)).state_dict())
+        ends.append(lived(copy.deepcopy(start), made(name)).state_dict())
         assert torch.equal(torch.random.get_rng_state(), state)
-        trained(copy.deepcopy(start), random_task(seed=9), intervention=_made(name),
-               initial=_with_norm(name)(seed=4).state_dict(), whole_task=True)  # fmt: skip
+        trained(copy.deepcopy(start), random_task(seed=9), intervention=made(name),
+               initial=with_norm(name)(seed=4).state_dict(), whole_task=True)  # fmt: skip
     for tensor_name, tensor in ends[0].items():
         assert torch.equal(tensor, ends[1][tensor_name])
     plain = lived(copy.deepcopy(start), None)
@@ -157,12 +115,12 @@ def test_the_key_alone_decides_and_nothing_leaks_into_the_next_training(name: st
 _OPTIMIZERS = OPTIMIZERS | EXTRAS
 
 
-@pytest.mark.parametrize("name", _ALL)
+@pytest.mark.parametrize("name", ALL)
 def test_a_stream_that_is_saved_after_each_task_goes_on_bit_for_bit(name: str) -> None:
     """A method that takes up its state trains as the one that has given it away."""
-    initial = _with_norm(name)(seed=3)
+    initial = with_norm(name)(seed=3)
     whole, saved = copy.deepcopy(initial), copy.deepcopy(initial)
-    method, kept = _made(name), None
+    method, kept = made(name), None
     optimizers: list[dict[str, Tensor] | None] = [None, None]
     for t in range(3):
         common: dict[str, Any] = {
@@ -171,7 +129,7 @@ def test_a_stream_that_is_saved_after_each_task_goes_on_bit_for_bit(name: str) -
         }  # fmt: skip
         result = trained(whole, intervention=method, optimizer_state=optimizers[0], **common)
         optimizers[0] = result.optimizer_state
-        again = _made(name)
+        again = made(name)
         if kept:
             interventions.load_state(name, again, kept, torch.device("cpu"))
         result = trained(saved, intervention=again, optimizer_state=optimizers[1], **common)
@@ -181,7 +139,7 @@ def test_a_stream_that_is_saved_after_each_task_goes_on_bit_for_bit(name: str) -
             assert torch.equal(tensor, saved.state_dict()[tensor_name]), tensor_name
 
 
-@pytest.mark.parametrize("name", _ALL)
+@pytest.mark.parametrize("name", ALL)
 @settings(deadline=None, max_examples=20)
 @given(
     optimizer=st.sampled_from(list(_OPTIMIZERS)),
@@ -197,7 +155,7 @@ def test_pruned_weights_never_move_by_a_single_bit(
     whole_task: bool, normed: bool,
 ) -> None:  # fmt: skip
     """Under every intervention each is bit for bit 0, or its value before; survivors move."""
-    build = _with_norm(name) if normed or name == "weight_projection" else small_network
+    build = with_norm(name) if normed or name == "weight_projection" else small_network
     network = build(seed=seed)
     arguments: dict[str, Any] = {
         "task": random_task(seed=seed), "optimizer": _OPTIMIZERS[optimizer],
@@ -206,11 +164,11 @@ def test_pruned_weights_never_move_by_a_single_bit(
     }  # fmt: skip
     state = None
     if carried:
-        first = trained(network, epochs=1, intervention=_made(name), **arguments)
+        first = trained(network, epochs=1, intervention=made(name), **arguments)
         state = first.optimizer_state
     before, masks = weights_of(network), random_masks(network, density, seed)
     trained(
-        network, masks=masks, masked=masked, optimizer_state=state, intervention=_made(name),
+        network, masks=masks, masked=masked, optimizer_state=state, intervention=made(name),
         **arguments,
     )  # fmt: skip
     assert_pruned_stay(network, before, masks, masked)
