@@ -2,8 +2,9 @@
 
 Each file's `make` builds the method from the run's options. A method acts at the places of the
 training loop that `raylot.training.Intervention` names. What acts between two tasks acts at the
-end of the first, so that a snapshot is the network with which the next task begins. A method may
-keep a state from task to task (see `raylot.training.Intervention.state_dict`).
+end of the first, so that a snapshot is the network with which the next task begins; only `dash`
+must see the next task. A method may keep a state from task to task (see
+`raylot.training.Intervention.state_dict`).
 """
 
 from __future__ import annotations

@@ -58,7 +58,11 @@ class _Scaled(nn.Sequential):
         return logits
 
 
-@pytest.mark.parametrize("name", ["reset", "shrink_and_perturb", "redo", "resampled_init"])
+@pytest.mark.parametrize(
+    "name",
+    ["reset", "shrink_and_perturb", "redo", "resampled_init", "layer_reset",
+     "plasticity_injection"],
+)  # fmt: skip
 def test_a_network_that_cannot_be_initialised_anew_is_refused_before_it_is_trained(
     name: str,
 ) -> None:
@@ -72,7 +76,7 @@ def test_a_network_that_cannot_be_initialised_anew_is_refused_before_it_is_train
     assert network.calls == 0
 
 
-@pytest.mark.parametrize("name", ["reset", "shrink_and_perturb"])
+@pytest.mark.parametrize("name", ["reset", "shrink_and_perturb", "fire", "layer_reset"])
 def test_what_acts_between_tasks_does_nothing_within_a_search(name: str) -> None:
     plain, searched, lived = small_network(), small_network(), small_network()
     trained(plain)
