@@ -215,6 +215,12 @@ class StreamRun(
                 f"{self.dataset}"
             )
 
+    @property
+    def _has_running_statistics(self) -> bool:
+        """Whether a network that is built in has batch normalisation."""
+        is_used = "norm" in parameters_used("network", self.network)
+        return self.norm == "batch" and is_used and self.network in BUILT_IN["network"]
+
     @model_validator(mode="after")
     def _engine_applies(self) -> Self:
         """Refuses options that an engine lacks; engines themselves refuse networks."""
@@ -234,7 +240,7 @@ class StreamRun(
                 f"intervention {self.intervention}": self.intervention != "none",
                 f"optimizer {self.optimizer}": self.optimizer == "rmsprop",
                 "gradual": self.gradual > 0,
-                "norm batch": self.network in BUILT_IN["network"] and self.norm == "batch",
+                "norm batch": self._has_running_statistics,
             },
         }
         extras = dict.fromkeys(self.extras, True)
@@ -273,8 +279,7 @@ class StreamRun(
 
     @model_validator(mode="after")
     def _frozen_networks_have_no_statistics(self) -> Self:
-        has_statistics = self.norm == "batch" and self.network in ("vgg", "resnet")
-        if self.intervention == "plasticity_injection" and has_statistics:
+        if self.intervention == "plasticity_injection" and self._has_running_statistics:
             raise ValueError(
                 "norm=batch: must be another with intervention plasticity_injection, whose frozen "
                 "networks cannot share running statistics"

@@ -380,6 +380,7 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "norm",
         "--interventions plasticity_injection --network vgg --norm batch",
         "--interventions none,plasticity_injection --network resnet --norm batch",
+        "--interventions plasticity_injection --norm batch",
     ),
     "_recycling_happens": (
         "redo_interval interventions",
