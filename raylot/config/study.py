@@ -100,7 +100,7 @@ class SearchOptions(NamingOptions, title="what is varied"):
         option(
             None,
             "pruning rounds, for all sparsities or one per sparsity; auto: 20% of the survivors "
-            "per round",
+            "per round, or what the criterion's authors take where it scores before training",
             accepts="a whole number in [1, 1000], one per sparsity as 0.8:3,0.9:5, or auto",
             role="search",
         )
