@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from raylot.masks.context import PruningContext
+from raylot.networks.activations import CReLU, Fourier, PReLU
 
 #: What is left out of the flow. Beside norms, these are nonlinearities: without them the network is
 #: the product of its weights, as ReLUs leave positive flow as it is anyway.
 _LEFT_OUT = (
     nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.ReLU, nn.LeakyReLU,
-    nn.PReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Tanh, nn.Sigmoid,
+    nn.PReLU, PReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Tanh, nn.Sigmoid,
 )  # fmt: skip
 
 
@@ -28,6 +29,10 @@ def score(context: PruningContext) -> dict[str, Tensor]:
     for module in network.modules():
         if isinstance(module, _LEFT_OUT):
             module.register_forward_hook(lambda module, inputs, outputs: inputs[0])
+        elif isinstance(module, CReLU | Fourier):  # both numbers of a unit pass its flow on
+            module.register_forward_hook(
+                lambda module, inputs, outputs: torch.cat([inputs[0]] * module.copies, module.dim)
+            )
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             parameter.copy_(parameter.abs() if parameter.ndim > 1 else torch.zeros_like(parameter))

@@ -13,6 +13,7 @@ from raylot.config.ticket_options import PruningOptions
 from raylot.foundation.randomness import RandomKey
 from raylot.masks.context import MeanGradients, PruningContext
 from raylot.masks.criteria import score
+from raylot.networks.activations import CReLU, Fourier
 from raylot.tasks import Task
 from tests.support.tasks import random_task
 
@@ -95,6 +96,19 @@ def test_synflow_on_two_layers() -> None:
     assert found["0.weight"].tolist() == [[2.0, 0.0], [0.5, 3.0]]
     assert found["3.weight"].tolist() == [[2.0, 3.5]]
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("activation", [CReLU, Fourier])
+def test_in_synflow_both_numbers_of_a_unit_pass_its_flow_on(activation: Any) -> None:
+    """Flows into the hidden units are 3 and 3.5; they go on by (2, 4) and (1, 0.5)."""
+    network = nn.Sequential(nn.Linear(2, 2), activation(), nn.Linear(4, 1))
+    with torch.no_grad():
+        network.get_parameter("0.weight").copy_(torch.tensor([[1.0, -2.0], [0.5, 3.0]]))
+        network.get_parameter("2.weight").copy_(torch.tensor([[2.0, -1.0, 4.0, 0.5]]))
+    kept = {"0.weight": _ALL_KEPT, "2.weight": [[True] * 4]}
+    found = score("synflow", _on_two_classes(network, kept))
+    assert found["0.weight"].tolist() == [[6.0, 12.0], [0.75, 4.5]]
+    assert found["2.weight"].tolist() == [[6.0, 3.5, 12.0, 1.75]]
 
 
 def test_taylor_is_the_size_of_the_mean_product() -> None:
