@@ -842,11 +842,11 @@ def _odd_keys(draw: random.Random) -> Iterator[Invalid]:
 
 
 def sample(cases: Sequence[Invalid]) -> list[Invalid]:
-    """One case about each option of every kind, and 250 cases of each kind, or all that it has."""
+    """One case about each option of every kind, and 120 cases of each kind, or all that it has."""
     shuffled = random.Random(7).sample(cases, len(cases))
     chosen = [*{case.about: case for case in shuffled}.values()]
     for kind in dict.fromkeys(case.kind for case in shuffled):
-        chosen += [case for case in shuffled if case.kind == kind][:250]
+        chosen += [case for case in shuffled if case.kind == kind][:120]
     return list(dict.fromkeys(chosen))
 
 

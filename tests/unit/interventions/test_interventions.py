@@ -144,7 +144,7 @@ def test_a_stream_that_is_saved_after_each_task_goes_on_bit_for_bit(name: str) -
 
 
 @pytest.mark.parametrize("name", ALL)
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=12)
 @given(
     optimizer=st.sampled_from(list(_OPTIMIZERS)),
     masked=st.sampled_from(["zero", "freeze"]),
