@@ -65,6 +65,8 @@ def test_an_activation_that_joins_two_functions_of_each_unit() -> None:
     assert layer.copies == 2
     (outputs,) = _outputs(network, torch.tensor([[1.0, 2]]))
     assert outputs.tolist() == [[1, 2], [-1, -2]]
+    by_place = layer.outputs_by_place(torch.tensor([[1.0, 2, -1, -2]]))
+    assert by_place.squeeze(-1).tolist() == [[[1, 2], [-1, -2]]]
     places = torch.arange(12).view(3, 4)
     by_unit = layer.outgoing_by_unit(places)
     assert by_unit[:, :, 1].squeeze(-1).tolist() == [[1, 3], [5, 7], [9, 11]]
