@@ -168,6 +168,8 @@ def _stages(run: Sequence[nn.Module]) -> Iterator[tuple[list[nn.Module], nn.Modu
             stage = [module]
         elif next(module.children(), None) is not None or all_weights(module):
             stage = []  # units may go other ways too
+        elif _copies(stage) > 1 and next(iter(module.state_dict()), None) is not None:
+            stage = []  # its tensors, as a norm's, have entries of several numbers of a unit
         elif stage:
             stage.append(module)
 
