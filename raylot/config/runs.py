@@ -297,6 +297,17 @@ class StreamRun(
         return self
 
     @model_validator(mode="after")
+    def _silence_lasts_a_batch(self) -> Self:
+        """Refuses thresholds of ``snr`` that are shorter than the step in which it sees units."""
+        batch = min(self.batch_size, self._fewest_examples(self.shift, self.classes_per_task))
+        if self.intervention == "snr" and self.snr_max_age < batch:
+            raise ValueError(
+                f"snr_max_age={self.snr_max_age}: must be at least {batch}, the examples of a "
+                "batch, as a unit's age grows by a batch at once"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _projected_weights_are_normalised(self) -> Self:
         """Refuses ``weight_projection`` in a network of raylot's own without norms."""
         is_built_in = self.network in BUILT_IN["network"]

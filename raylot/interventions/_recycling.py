@@ -91,4 +91,8 @@ class Watching(Recycling):
 
     def outputs(self, layer: HiddenLayer) -> Tensor:
         """Returns what a layer's units have put out in this step: ``rows x units``."""
-        return layer.outputs(self._recorded[layer.name]).float()  # 16 bits with some precisions
+        return layer.outputs(self.given(layer))
+
+    def given(self, layer: HiddenLayer) -> Tensor:
+        """Returns what a layer's units have given to the next layer in this step."""
+        return self._recorded[layer.name].float()  # 16 bits with some precisions

@@ -68,26 +68,26 @@ class ContinualBackprop(Watching):
                 removed = parameters[layer.outgoing]
                 if training.live is not None:  # pruned weights stay
                     removed = removed * training.flat.unflatten(training.live)[layer.outgoing]
-                given = layer.outgoing_by_unit(removed) * average[:, None]
+                given = layer.outgoing_by_unit(removed) * average[:, :, None]
                 parameters[layer.outgoing_bias].add_(given.sum(dim=(1, 2, 3)))
             for values in (age, mean, utility):
-                values[units] = 0
+                values[..., units] = 0
         self.recycle(training, {n: u for n, u in chosen.items() if u is not None}, self.layers)
 
     def _chosen(self, layer: HiddenLayer, parameters: Mapping[str, Tensor]) -> Tensor | None:
         """Follows the units of a layer; returns which of them are due, if any."""
-        outputs = self.outputs(layer)
+        outputs = layer.outputs_by_place(self.given(layer))
         age, mean, utility = self._of(layer, like=outputs)
         age += 1
         correction = 1 - self._decay**age
-        mean.lerp_(outputs.mean(dim=0), 1 - self._decay)
-        given = layer.outgoing_by_unit(parameters[layer.outgoing]).abs().mean(dim=(0, 1, 3))
+        mean.lerp_(outputs.mean(dim=(0, 3)), 1 - self._decay)
+        weights = layer.outgoing_by_unit(parameters[layer.outgoing]).abs().mean(dim=0)
         if self._utility == "contribution":
-            new = given * outputs.abs().mean(dim=0)
+            new = (weights * outputs.abs().mean(dim=0)).mean(dim=(0, 2))
         else:
             taken = layer.incoming(parameters[layer.weight]).abs().mean(dim=1)
-            change = (outputs - mean / correction).abs().mean(dim=0)
-            new = torch.where(taken > 0, given * change / taken, 0)
+            change = (outputs - (mean / correction)[:, :, None]).abs().mean(dim=0)
+            new = torch.where(taken > 0, (weights * change).mean(dim=(0, 2)) / taken, 0)
         utility.lerp_(new, 1 - self._decay)
         mature = age > self._maturity
         due = self._due.get(f"{layer.name}/due", 0.0) + self._rate * int(mature.sum())
@@ -101,10 +101,12 @@ class ContinualBackprop(Watching):
         return chosen
 
     def _of(self, layer: HiddenLayer, like: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns age, running mean output and utility of a layer's units."""
+        """Returns age, running mean outputs (``copies x units``) and utility of a layer's units."""
         names = [f"{layer.name}/{what}" for what in ("age", "output", "utility")]
         if like is not None and names[0] not in self._state:
-            self._state |= {name: like.new_zeros(layer.units) for name in names}
+            shapes = [(layer.units,), (layer.copies, layer.units), (layer.units,)]
+            made = [like.new_zeros(shape) for shape in shapes]
+            self._state |= dict(zip(names, made, strict=True))
         age, mean, utility = (self._state[name] for name in names)
         return age, mean, utility
 

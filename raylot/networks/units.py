@@ -66,9 +66,19 @@ class HiddenLayer:
 
         Each example, copy of a unit, and place (in an image, in a sequence) is a row.
         """
+        return self._by_unit(inputs).movedim(3, -1).reshape(-1, self.units)
+
+    def outputs_by_place(self, inputs: Tensor) -> Tensor:
+        """Turns the next layer's inputs into ``rows x copies x units x places``.
+
+        Places are those that flattening has set apart, as in `outgoing_by_unit`; any others are
+        rows.
+        """
+        return self._by_unit(inputs).flatten(0, 1)
+
+    def _by_unit(self, inputs: Tensor) -> Tensor:
         by_unit = inputs if self.units_last else inputs.movedim(1, -1).unsqueeze(-1)
-        by_unit = by_unit.reshape(len(inputs), -1, self.copies, self.units, self._places(inputs))
-        return by_unit.movedim(3, -1).reshape(-1, self.units)
+        return by_unit.reshape(len(inputs), -1, self.copies, self.units, self._places(inputs))
 
     def _places(self, inputs: Tensor) -> int:
         return inputs.shape[-1] // (self.copies * self.units) if self.units_last else 1
@@ -158,6 +168,8 @@ def _stages(run: Sequence[nn.Module]) -> Iterator[tuple[list[nn.Module], nn.Modu
             stage = [module]
         elif next(module.children(), None) is not None or all_weights(module):
             stage = []  # units may go other ways too
+        elif _copies(stage) > 1 and next(iter(module.state_dict()), None) is not None:
+            stage = []  # its tensors, as a norm's, have entries of several numbers of a unit
         elif stage:
             stage.append(module)
 

@@ -52,11 +52,19 @@ class LayerActivations:
         outputs: what the activation function returned, ``examples x units``; with an activation
             that puts out several numbers per unit (CReLU, Fourier) ``examples x copies * units``,
             where entry ``i + k * units`` is the k-th number of unit i.
-        active: fraction of examples on which each unit's pre-activation is positive, ``units``.
+        active: fraction of examples on which each unit's pre-activation is positive, ``units``; a
+            gated unit (as of ``F.glu``) has two.
+        copies: how many numbers the activation puts out per unit.
     """
 
     outputs: Tensor
     active: Tensor
+    copies: int = 1
+
+    @property
+    def units(self) -> int:
+        """The number of units."""
+        return self.outputs.shape[1] // self.copies
 
     @property
     def by_unit(self) -> Tensor:
@@ -65,7 +73,7 @@ class LayerActivations:
         So a unit is dead only if all its numbers are always 0, and its mean |activation| is over
         all of them.
         """
-        return self.outputs.reshape(-1, len(self.active))
+        return self.outputs.reshape(-1, self.units)
 
     @cached_property
     def singular_values(self) -> Tensor:
@@ -218,7 +226,8 @@ class _Recorder(TorchFunctionMode):
         count = self._after[self._layer]
         name = self._layer if count == 1 else f"{self._layer}#{count}"
         # Copied, as the network may write into this tensor later.
-        self.recorded[name] = LayerActivations(self._by_unit(output, copies).clone(), active)
+        outputs = self._by_unit(output, copies).clone()
+        self.recorded[name] = LayerActivations(outputs, active, copies)
 
     def _share_positive(self, tensor: Tensor) -> Tensor:
         return (self._by_unit(tensor) > 0).double().mean(dim=0)

@@ -177,7 +177,7 @@ def _measured(
     if of_activations:
         outputs = [layer.outputs for layer in layers.values()]
         found += rows(
-            of_activations, layers, [output.shape[1] for output in outputs],
+            of_activations, layers, [layer.units for layer in layers.values()],
             _are_finite("activations", outputs, note), probe.options, note,
         )  # fmt: skip
     found += _weight_rows("weights", of_weights, values, probe, note)

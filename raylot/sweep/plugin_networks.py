@@ -52,11 +52,11 @@ def _check(run: StreamRun) -> str:
     if run.shift == "class_split":
         task = select_classes(dataset, range(run.classes_per_task))
     at = f"network={run.network}:"
-    with _refusing(f"{at} cannot be built"):
+    with refusing(f"{at} cannot be built"):
         network = networks.build(
             run, task.input_shape, task.classes, RandomKey((run.seed, "network"))
         )
-    with _refusing(f"{at} cannot be trained or pruned"):
+    with refusing(f"{at} cannot be trained or pruned"):
         return _tried(network, at, task, run, sizes)
 
 
@@ -78,8 +78,12 @@ def _tried(network: nn.Module, at: str, task: Task, run: StreamRun, sizes: Colle
 
 
 @contextlib.contextmanager
-def _refusing(what: str) -> Iterator[None]:
-    """Turns any error of a plugin, and its call of sys.exit, into an `OptionError`."""
+def refusing(what: str) -> Iterator[None]:
+    """Turns any error of a plugin, and its call of sys.exit, into an `OptionError`.
+
+    Args:
+        what: begins the message.
+    """
     try:
         yield
     except OptionError:

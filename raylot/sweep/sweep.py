@@ -218,16 +218,18 @@ class Sweep:
         return remarks
 
     def check_inputs(self) -> list[str]:
-        """Checks that the data set is there, and that plugins' networks can be trained and pruned.
+        """Checks that the data set is there, and that networks go with data and interventions.
 
         Returns:
             Remarks for the user: which parameters are not used, that the fast engine is missing,
             and which weights of these networks are not pruned.
 
         Raises:
-            OptionError: they are not.
+            OptionError: a data set is not there, a plugin's network cannot be trained or pruned, or
+                an intervention cannot act on a network.
         """
         datasets.find(self.study.dataset).check_there(self.study)  # before torch is imported
+        from raylot.sweep.methods_on_networks import check_methods_on_networks
         from raylot.sweep.plugin_networks import check_plugin_networks
         from raylot.tasks.datasets import check_available
         from raylot.training import check_engine
@@ -235,7 +237,9 @@ class Sweep:
         check_available(self.study)
         streams = self.stages[0].runs
         said = [*remarks(self.study, streams), *check_engine(self.study.engine)]
-        return [*said, *check_plugin_networks(streams)]
+        said += check_plugin_networks(streams)
+        check_methods_on_networks(streams)
+        return said
 
     def finished(self, *, retry_failed: bool = False) -> Outcome | None:
         """Returns how the runs stand if nothing is left to compute, else None.

@@ -122,7 +122,10 @@ class Intervention:
         pass
 
     def check(self, network: nn.Module) -> None:
-        """Refuses, by an OptionError, a network with which a task of a stream cannot go well."""
+        """Refuses, by an OptionError, a network with which a task of a stream cannot go well.
+
+        It is called before a sweep starts, and before each task of a stream.
+        """
 
     def prepare(self, network: nn.Module) -> None:
         """Changes a network that a run has just built, before anybody sees or trains it.

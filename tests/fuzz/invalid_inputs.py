@@ -387,6 +387,11 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--interventions none,redo --batch-size 32 --epochs 1 --redo-interval 46",
         "--interventions redo --batch-size 32 --epochs 99 --redo-interval 4456",
     ),
+    "_silence_lasts_a_batch": (
+        "snr_max_age",
+        "--interventions snr --batch-size 32 --snr-max-age 31",
+        "--interventions none,snr --batch-size 5000 --snr-max-age 1436",
+    ),
     "_projected_weights_are_normalised": (
         "interventions",
         "--interventions weight_projection",

@@ -26,6 +26,8 @@ def why_not(job: TrainingJob) -> str | None:
         return f"it has no {extras[0]}"
     if job.intervention is not None and _acts_within_steps(job.intervention):
         return "it is for interventions that act at the end of a task or by an L2 penalty"
+    if job.intervention is not None and job.intervention.counts_per_weight:
+        return "it counts Adam's steps of all weights together"
     if job.masks is not None and job.gradient_magnitudes:
         return "it measures gradients of dense networks only"
     if job.gradient_products:

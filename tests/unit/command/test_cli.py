@@ -308,8 +308,8 @@ def test_the_short_help_shows_what_most_studies_need_and_their_defaults(
             "--intervention=redo: unknown option; did you mean --interventions?",
         ),
         (
-            ["--interventions", "redo", "--network", "resnet"],
-            "--interventions=redo: must go with another network than resnets and vit",
+            ["--interventions", "weight_projection", "--network", "resnet"],
+            "--interventions=weight_projection: must go with a norm other than none",
         ),
         (["--stream-sparsities", "0.7"], "--stream-sparsities=0.7: must be one of 0.8, 0.9"),
         (

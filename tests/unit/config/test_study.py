@@ -128,6 +128,21 @@ def test_any_text_is_accepted_or_refused_in_one_line(name: str, text: str) -> No
             "output_rate=0.5: must be 1 unless scope is layer",
         ),
         (
+            {"interventions": "plasticity_injection", "network": "mlp", "norm": "batch"},
+            "norm=batch: must be another with intervention plasticity_injection, whose frozen "
+            "networks cannot share running statistics",
+        ),
+        (
+            {"interventions": "none,snr", "snr_max_age": 31, "batch_size": 32},
+            "snr_max_age=31: must be at least 32, the examples of a batch, as a unit's age grows "
+            "by a batch at once",
+        ),
+        (  # a full batch of digits
+            {"interventions": "snr", "snr_max_age": 1436, "batch_size": 5000},
+            "snr_max_age=1436: must be at least 1437, the examples of a batch, as a unit's age "
+            "grows by a batch at once",
+        ),
+        (
             {"interventions": "weight_projection", "network": "vgg"},
             "interventions=weight_projection: must go with a norm other than none",
         ),

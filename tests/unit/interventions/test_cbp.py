@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from raylot.networks.activations import CReLU
 from tests.unit.interventions.trainings import make
 from tests.unit.interventions.under_way import step_on, under_way
 
@@ -40,7 +41,7 @@ def test_utility_and_running_means_by_hand() -> None:
         step_on(training, method, torch.tensor([[4.0], [8.0]]))
     state = method.state_dict()
     assert state["0/age"].tolist() == [2, 2]
-    assert state["0/output"].tolist() == pytest.approx([2, 4.5])
+    assert state["0/output"].squeeze(0).tolist() == pytest.approx([2, 4.5])
     assert state["0/utility"].tolist() == pytest.approx([3, 0], abs=1e-5)
 
 
@@ -71,7 +72,7 @@ def test_the_mature_unit_of_least_utility_is_replaced_when_one_is_due(optimizer:
     assert network[0].bias.tolist() == [0, 0]  # it was 9
     assert network[0].weight[0].item() == 0.5
     assert 0 < abs(network[0].weight[1].item()) <= 1  # PyTorch's +-1/sqrt(1 input)
-    kept = {"age": [3, 0], "output": [pytest.approx(2 * (1 - 0.99**3)), 0]}
+    kept = {"age": [3, 0], "output": [[pytest.approx(2 * (1 - 0.99**3)), 0]]}
     for name, values in kept.items():
         assert method.state_dict()[f"0/{name}"].tolist() == values
     expected = {"exp_avg", "exp_avg_sq", "step"} if optimizer == "adam" else {"momentum_buffer"}
@@ -113,3 +114,41 @@ def test_a_pruned_outgoing_weight_stays_so_the_next_bias_takes_over_nothing_of_i
         step_on(training, method, _BATCH)
     # Both units are replaced; the first one had (1, 3) x 2.
     assert network[2].bias.tolist() == pytest.approx([10 - 12 + 2, 20 + 6], abs=1e-4)
+
+
+def test_each_half_of_a_crelu_has_a_mean_of_its_own() -> None:
+    """On z = (2, -4) the halves are (2, 0) and (0, 4), of means 1 and 2 and mean changes 1 and 2.
+
+    With outgoing weights 3 and 5, y = (3 x 1 + 5 x 2) / 2 and the next bias becomes 10 + 3 + 10.
+    """
+    network = nn.Sequential(nn.Linear(1, 1), CReLU(), nn.Linear(2, 1))
+    with torch.no_grad():
+        network[0].weight.fill_(1)
+        network[0].bias.fill_(0)
+        network[2].weight.copy_(torch.tensor([[3.0, 5.0]]))
+        network[2].bias.fill_(10)
+    batch = torch.tensor([[2.0], [-4.0]])
+    watched = make("cbp", cbp_decay=0.5, cbp_rate=0.0)
+    with under_way(network, batch, watched) as training:
+        step_on(training, watched, batch)
+    assert watched.state_dict()["0/utility"].tolist() == [3.25]
+    assert watched.state_dict()["0/output"].tolist() == [[0.5], [1]]
+    method = make("cbp", cbp_rate=1.0, cbp_maturity=0)
+    with under_way(network, batch, method) as training:
+        step_on(training, method, batch)
+    assert network[2].bias.item() == pytest.approx(23, abs=1e-4)
+    assert network[2].weight.tolist() == [[0, 0]]
+
+
+def test_each_place_of_a_flattened_channel_counts_by_its_own_weight() -> None:
+    """Of the places (2, 0) and (4, 0) only the first gives anything, by its weight of 1."""
+    network = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), nn.Flatten(), nn.Linear(2, 1))
+    with torch.no_grad():
+        network[0].weight.fill_(1)
+        network[0].bias.fill_(0)
+        network[3].weight.copy_(torch.tensor([[1.0, 3.0]]))
+    batch = torch.tensor([[2.0, 0.0], [4.0, 0.0]]).view(2, 1, 1, 2)
+    method = make("cbp", cbp_decay=0.5, cbp_rate=0.0, cbp_utility="contribution")
+    with under_way(network, batch, method) as training:
+        step_on(training, method, batch)
+    assert method.state_dict()["0/utility"].tolist() == [0.5 * (1 * 3 + 3 * 0) / 2]

@@ -65,6 +65,8 @@ def test_an_activation_that_joins_two_functions_of_each_unit() -> None:
     assert layer.copies == 2
     (outputs,) = _outputs(network, torch.tensor([[1.0, 2]]))
     assert outputs.tolist() == [[1, 2], [-1, -2]]
+    by_place = layer.outputs_by_place(torch.tensor([[1.0, 2, -1, -2]]))
+    assert by_place.squeeze(-1).tolist() == [[[1, 2], [-1, -2]]]
     places = torch.arange(12).view(3, 4)
     by_unit = layer.outgoing_by_unit(places)
     assert by_unit[:, :, 1].squeeze(-1).tolist() == [[1, 3], [5, 7], [9, 11]]
@@ -87,3 +89,11 @@ def test_of_a_residual_network_the_units_inside_blocks_are_found() -> None:
 def test_a_module_between_two_layers_with_weights_of_another_kind_breaks_the_chain() -> None:
     network = nn.Sequential(nn.Linear(2, 3), nn.Bilinear(3, 3, 3), nn.Linear(3, 2))
     assert hidden_layers(network) == []
+
+
+def test_a_norm_of_both_numbers_of_a_unit_breaks_the_chain() -> None:
+    """Its gains of one unit do not lie side by side, as a flattened channel's do."""
+    after = nn.Sequential(nn.Linear(2, 2), _Both(), nn.LayerNorm(4), nn.Linear(4, 3))
+    assert hidden_layers(after) == []
+    before = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2), _Both(), nn.Linear(4, 3))
+    assert [layer.name for layer in hidden_layers(before)] == ["0"]

@@ -124,6 +124,19 @@ def test_a_crelu_unit_is_dead_if_both_its_numbers_are() -> None:
     assert dead == 0.5
 
 
+def test_a_gated_unit_is_one_unit() -> None:
+    """GLU makes 2 units of 4 numbers: on x = 1, 2 and 3 they are x / 2 and 0."""
+    network = nn.Sequential(nn.Linear(1, 4), nn.GLU())
+    with torch.no_grad():
+        network.get_parameter("0.weight").copy_(torch.tensor([[1.0], [0.0], [0.0], [0.0]]))
+        network.get_parameter("0.bias").zero_()
+    with recorded_activations(network) as recorded:
+        network(torch.tensor([[1.0], [2.0], [3.0]]))
+    (layer,) = recorded.values()
+    assert layer.by_unit.tolist() == [[0.5, 0], [1, 0], [1.5, 0]]
+    assert ACTIVATION_METRICS["dead_fraction"].of_layer(layer, ProbeOptions()) == 0.5
+
+
 def test_fourier_features_are_seen_and_other_sines_are_not() -> None:
     """One unit, z = 0 and then pi: (sin, cos) = (0, 1) and (0, -1); a channel is a unit."""
     network = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), Fourier())

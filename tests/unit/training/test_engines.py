@@ -195,6 +195,10 @@ class _PenaltyOfItsOwn(L2):
         return training.flat.vector.abs().sum()
 
 
+class _Counting(Intervention):
+    counts_per_weight = True
+
+
 def _acting(place: str, method: Intervention | None = None) -> Intervention:
     """A method with a function of its own at a place, which does nothing there."""
     method = method or Intervention()
@@ -216,6 +220,7 @@ _NO_PLACE = "it is for interventions that act at the end of a task or by an L2 p
         ({"optimizer": OptimizerOptions(label_smoothing=0.1)}, "it has no label_smoothing"),
         ({"optimizer": OptimizerOptions(clip_norm=1)}, "it has no clip_norm"),
         ({"optimizer": OptimizerOptions(precision="bfloat16")}, "it has no precision"),
+        ({"intervention": _acting("watch")}, _NO_PLACE),
         ({"intervention": _acting("on_task_start")}, _NO_PLACE),
         ({"intervention": _acting("after_gradient")}, _NO_PLACE),
         ({"intervention": _acting("after_step")}, _NO_PLACE),
@@ -223,6 +228,7 @@ _NO_PLACE = "it is for interventions that act at the end of a task or by an L2 p
         ({"intervention": _acting("loss_term")}, _NO_PLACE),
         ({"intervention": _PenaltyOfItsOwn(InterventionOptions())}, _NO_PLACE),
         ({"intervention": _acting("after_step", L2(InterventionOptions()))}, _NO_PLACE),
+        ({"intervention": _Counting()}, "it counts Adam's steps of all weights together"),
         ({"intervention": make("redo")}, _NO_PLACE),
         ({"intervention": make("shrink_and_perturb", perturb_every="step")}, _NO_PLACE),
         (
@@ -234,8 +240,9 @@ _NO_PLACE = "it is for interventions that act at the end of a task or by an L2 p
     ],
     ids=[
         "sgd", "adamw", "schedule", "warmup", "label_smoothing", "clip_norm", "precision",
-        "start of a task", "gradient", "step", "evaluation", "loss term", "loss term of a penalty",
-        "step of a penalty", "redo", "shrink and perturb per step", "masked gradients",
+        "watch", "start of a task", "gradient", "step", "evaluation", "loss term",
+        "loss term of a penalty", "step of a penalty", "counts per weight", "redo",
+        "shrink and perturb per step", "masked gradients",
         "gradient x weight", "pruned biases",
     ],
 )  # fmt: skip
