@@ -55,6 +55,16 @@ class TicketsRun(OnProbeTasks, TicketSearchOptions, SearchTaskOptions, PlasticPa
         return self
 
     @model_validator(mode="after")
+    def _flow_reaches_all_weights(self) -> Self:
+        """Refuses SynFlow where a softmax stops the flow: most queries and keys would score 0."""
+        if self.criterion == "synflow" and self.network == "vit":
+            raise ValueError(
+                "criterion=synflow: must be another with network vit, as the softmax of its "
+                "attention stops the synaptic flow"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _controls_follow_their_tickets(self) -> Self:
         """Refuses a network of a control that would follow another ticket in a wider search."""
         follow = ["untrained_masks", "rewired_masks", "reinit_tickets", "supermasks"]

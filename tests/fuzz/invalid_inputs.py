@@ -495,6 +495,11 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--tickets 2 --random-masks 3 --scope global",
         "--tickets 2 --random-masks 1000 --rewind-steps 5",
     ),
+    "_flow_reaches_all_weights": (
+        "criterion",
+        "--criterion synflow --network vit",
+        "--network vit --vit-depth 1 --criterion synflow --rounds 2",
+    ),
     "_trained_scores_mask_by_zeros": ("criterion", "--criterion edge_popup --masked freeze"),
     "_early_bird_looks_at_trainings": (
         "early_bird criterion",

@@ -18,6 +18,7 @@ from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.names import BUILT_IN
 from raylot.masks.context import PruningContext
+from raylot.training.evaluation import exact_convolutions
 from raylot.training.generic import own_random_state
 
 CRITERIA: dict[str, Callable[[PruningContext], dict[str, Tensor]]] = {
@@ -38,7 +39,7 @@ def score(name: str, context: PruningContext) -> Mapping[str, Tensor]:
     built_in = CRITERIA.get(name)
     # The criterion may draw with PyTorch's global generator, as dropout does.
     device = context.task.train_labels.device
-    with own_random_state(device, context.key), torch.enable_grad():
+    with own_random_state(device, context.key), exact_convolutions(), torch.enable_grad():
         if built_in is not None:
             return built_in(context)
         scores = registry.get("criterion", name).function(context.copied())

@@ -14,12 +14,14 @@ def score(context: PruningContext) -> dict[str, Tensor]:
 
     L is the mean cross-entropy on ``examples_per_class`` training examples of each class, drawn
     anew for each ticket and round. The authors divide by the sum of all scores, which changes no
-    order.
+    order. A weight that the loss does not depend on has the score 0.
     """
     inputs, labels = context.balanced_batch(context.options.examples_per_class)
     weights = {name: context.network.get_parameter(name) for name in context.masks}
     loss = F.cross_entropy(context.network(inputs), labels)
-    slopes = torch.autograd.grad(loss, list(weights.values()))
+    slopes = torch.autograd.grad(
+        loss, list(weights.values()), allow_unused=True, materialize_grads=True
+    )
     return {
         n: (slope * w.detach()).abs() for (n, w), slope in zip(weights.items(), slopes, strict=True)
     }

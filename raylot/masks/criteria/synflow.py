@@ -23,7 +23,9 @@ def score(context: PruningContext) -> dict[str, Tensor]:
 
     R = 1' (product over layers of |W|) 1: the sum of the outputs for an input of ones, with the
     absolute value of each weight, biases and pruned weights at 0, and without nonlinearities and
-    norms. It is computed in float64, as a product over layers leaves the range of float32 soon.
+    norms. An activation with several numbers per unit passes on the unit's flow as each of them. R
+    is computed in float64, as a product over layers leaves the range of float32 soon. A weight
+    without a way to the outputs has the score 0.
     """
     network = copy.deepcopy(context.network).double().eval()
     for module in network.modules():
@@ -41,7 +43,9 @@ def score(context: PruningContext) -> dict[str, Tensor]:
     device = context.task.train_labels.device
     ones = torch.ones(1, *context.task.input_shape, dtype=torch.float64, device=device)
     weights = {name: network.get_parameter(name) for name in context.masks}
-    slopes = torch.autograd.grad(network(ones).sum(), list(weights.values()))
+    slopes = torch.autograd.grad(
+        network(ones).sum(), list(weights.values()), allow_unused=True, materialize_grads=True
+    )
     return {
         name: (slope * w.detach()).abs()
         for (name, w), slope in zip(weights.items(), slopes, strict=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.backends import cudnn
 
 from raylot.config.ticket_options import PruningOptions
 from raylot.foundation.randomness import RandomKey
@@ -109,6 +110,40 @@ def test_in_synflow_both_numbers_of_a_unit_pass_its_flow_on(activation: Any) -> 
     found = score("synflow", _on_two_classes(network, kept))
     assert found["0.weight"].tolist() == [[6.0, 12.0], [0.75, 4.5]]
     assert found["2.weight"].tolist() == [[6.0, 3.5, 12.0, 1.75]]
+
+
+class _WithSpare(nn.Module):
+    """A network with a layer that it does not use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.spare = nn.Linear(2, 2), nn.Linear(2, 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.used(inputs)
+        return logits
+
+
+@pytest.mark.parametrize("criterion", ["snip", "grasp", "synflow"])
+def test_a_weight_on_which_nothing_depends_has_the_score_0(criterion: str) -> None:
+    kept = {"used.weight": _ALL_KEPT, "spare.weight": _ALL_KEPT}
+    found = score(criterion, _on_two_classes(_WithSpare(), kept))
+    assert found["spare.weight"].count_nonzero() == 0
+    assert found["used.weight"].count_nonzero() == 4
+
+
+def test_convolutions_are_as_exact_as_in_trainings() -> None:
+    """A GPU would find other scores each time, and other masks than the same search again."""
+    seen = []
+
+    class Watched(nn.Linear):
+        def forward(self, inputs: Tensor) -> Tensor:
+            seen.append((cudnn.deterministic, cudnn.allow_tf32))
+            return super().forward(inputs)
+
+    for criterion in ("snip", "edge_popup"):
+        score(criterion, _on_two_classes(Watched(2, 2), {"weight": _ALL_KEPT}))
+    assert {*seen} == {(True, False)}
 
 
 def test_taylor_is_the_size_of_the_mean_product() -> None:

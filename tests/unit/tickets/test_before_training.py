@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from raylot import OptionError, plugins
-from raylot.config import TicketSearchOptions, customary_rounds
+from raylot.config import Study, TicketSearchOptions, TicketsRun, customary_rounds
 from raylot.foundation.names import BUILT_IN
 from raylot.foundation.randomness import RandomKey
 from raylot.masks.context import PruningContext
@@ -166,3 +166,13 @@ def test_find_tickets_takes_the_options_of_a_built_in_criterion() -> None:
     told = "criterion_options=examples_per_class: must be an option of criterion magnitude"
     own = {"examples_per_class": 2}
     assert refusal(lambda: find(small_network(), criterion_options=own)) == told
+
+
+@pytest.mark.parametrize("options", [TicketsRun, Study])
+def test_synflow_is_refused_where_attention_stops_the_flow(options: Any) -> None:
+    assert refusal(lambda: options.checked(criterion="synflow", network="vit")) == (
+        "criterion=synflow: must be another with network vit, as the softmax of its attention "
+        "stops the synaptic flow"
+    )
+    assert options.checked(criterion="synflow", network="mlp").criterion == "synflow"
+    assert options.checked(criterion="snip", network="vit").criterion == "snip"
