@@ -25,6 +25,10 @@ from raylot.analysis.words import counted
 _X, _Y = PRIMARY_PLASTICITY, PRIMARY_TICKETS
 _MARKERS = "osD^vP*Xh<>p"
 
+#: Inches that the key takes beside a label, for each of its characters, and for each row of more
+#: rows than a figure has room for.
+_KEY_MARGIN, _KEY_CHARACTER, _KEY_ROW, _KEY_ROWS = 0.35, 0.07, 0.16, 3
+
 
 def dose_response(materials: Sequence[Material]) -> Figure:
     """Small points: seeds, each the mean over its snapshots after task 0. Large: means over seeds
@@ -109,7 +113,12 @@ def _key(
                markersize=5, label=dose)
         for dose in shades if dose in doses
     ]  # fmt: skip
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    width, height = figure.get_size_inches()
+    columns = min(4, max(1, int(width / (_KEY_MARGIN + longest * _KEY_CHARACTER))))
+    rows = -(-len(handles) // columns)
+    figure.set_figheight(height + max(0, rows - _KEY_ROWS) * _KEY_ROW)
     figure.legend(
-        handles=handles, loc="outside upper center", ncols=2 if figure.get_figwidth() < 4 else 4,
-        frameon=False, handletextpad=0.2, columnspacing=1.2,
+        handles=handles, loc="outside upper center", ncols=columns, frameon=False,
+        handletextpad=0.2, columnspacing=1.2,
     )  # fmt: skip
