@@ -11,7 +11,8 @@ class ScoringExamples(Options):
     """Options of ``snip`` and ``grasp``."""
 
     examples_per_class: int = option(
-        10, "training examples of each class in the batch on which weights are scored",
+        10, "training examples of each class in the batch on which weights are scored; at most "
+        "those that there are",
         ge=1, le=1_000_000, off=10, role="search",
     )  # fmt: skip
 

@@ -102,8 +102,24 @@ def distinct(runs: Iterable[AnyRun]) -> list[AnyRun]:
 
 
 def remarks(study: Study, runs: Sequence[StreamRun]) -> list[str]:
-    """Says which parameters a study sets that none of its runs use, and what it leaves unknown."""
-    return [*_on_unused(study, runs), *_on_unknown(study)]
+    """Says which parameters of a study change nothing, and what it leaves unknown."""
+    return [*_on_unused(study, runs), *dict.fromkeys(_on_idle(runs)), *_on_unknown(study)]
+
+
+def _on_idle(runs: Sequence[StreamRun]) -> Iterator[str]:
+    """Says which methods do not act in streams of this length; a longer one may be asked for."""
+    for run in runs:
+        steps = f"the stream's {run.training_steps:,} training steps"
+        tasks = f"the stream's {run.tasks} tasks"
+        match run.intervention:
+            case "plasticity_injection" if run.inject_after >= run.tasks:
+                yield f"inject_after={run.inject_after}: not below {tasks}, so nothing is injected"
+            case "snr" if run.snr_every > run.tasks:
+                yield f"snr_every={run.snr_every}: above {tasks}, so no threshold of snr changes"
+            case "hare_and_tortoise" if run.hare_interval > run.training_steps:
+                yield f"hare_interval={run.hare_interval}: above {steps}, so no hare is set back"
+            case "cbp" if run.cbp_maturity >= run.training_steps:
+                yield f"cbp_maturity={run.cbp_maturity}: not below {steps}, so no unit is replaced"
 
 
 def _on_unknown(study: Study) -> Iterator[str]:

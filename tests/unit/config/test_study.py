@@ -13,6 +13,7 @@ from raylot.config import Study, TicketsRun, TicketStreamRun
 from raylot.config.options import Options
 from raylot.config.plugin_options import WithPluginOptions
 from raylot.foundation.errors import OptionError
+from raylot.foundation.names import BUILT_IN
 from tests.unit.config.refused import refusal
 
 # ------------------------------------------------------------------ lists
@@ -141,6 +142,19 @@ def test_any_text_is_accepted_or_refused_in_one_line(name: str, text: str) -> No
             {"interventions": "snr", "snr_max_age": 1436, "batch_size": 5000},
             "snr_max_age=1436: must be at least 1437, the examples of a batch, as a unit's age "
             "grows by a batch at once",
+        ),
+        (
+            {"interventions": "none,redoo", "seeds": 0},
+            "interventions=redoo: must be one or more of "
+            + ", ".join(BUILT_IN["intervention"])
+            + ", each once; did you mean redo?; --plugin FILE.py adds others",
+        ),
+        (
+            {"interventions": "LayerNorm"},
+            "interventions=LayerNorm: must be one or more of "
+            + ", ".join(BUILT_IN["intervention"])
+            + ", each once; LayerNorm is the option norm=layer, which goes with all of them; "
+            "--plugin FILE.py adds others",
         ),
         (
             {"interventions": "weight_projection", "network": "vgg"},

@@ -187,3 +187,29 @@ def test_a_run_is_logged_without_what_it_does_not_use() -> None:
     ]  # fmt: skip
     assert "shrink" not in shared
     assert [type(run)(**shared, **options) for run, options in zip(runs, own, strict=True)] == runs
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"interventions": "plasticity_injection", "inject_after": 3},
+         "inject_after=3: not below the stream's 3 tasks, so nothing is injected"),
+        ({"interventions": "plasticity_injection", "inject_after": 2}, None),
+        ({"interventions": "snr"},
+         "snr_every=16: above the stream's 3 tasks, so no threshold of snr changes"),
+        ({"interventions": "hare_and_tortoise", "hare_interval": 1351},
+         "hare_interval=1351: above the stream's 1,350 training steps, so no hare is set back"),
+        ({"interventions": "hare_and_tortoise", "hare_interval": 1350}, None),
+        ({"interventions": "cbp", "cbp_maturity": 1350},
+         "cbp_maturity=1350: not below the stream's 1,350 training steps, so no unit is replaced"),
+        ({"interventions": "none", "cbp_maturity": 1350},
+         "cbp_maturity: used by none of the chosen interventions, so it changes nothing"),
+    ],
+)  # fmt: skip
+def test_methods_that_do_not_act_in_so_short_a_stream_are_told(
+    values: dict[str, Any], expected: str | None
+) -> None:
+    study = Study.checked(seeds="0,1", tasks=3, snapshots="0", **values)
+    streams, *_ = study_spaces(study)
+    told = remarks(study, [study.stream_run(**point) for point in points(streams)])
+    assert told == ([] if expected is None else [expected])
