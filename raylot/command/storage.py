@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from raylot.analysis.words import counted
 from raylot.config.parser import OneLineParser
-from raylot.foundation.errors import shown
+from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.text import one_line
 from raylot.results.compaction import compact_each, drop_latest
 from raylot.results.integrity import begun_runs, inspect, mend, unfinished_runs
@@ -98,7 +98,12 @@ def _report(storage: Storage, lease: Lease | None = None, *, is_idle: bool = Tru
         print("While a sweep runs, lost rows of tables/runs are not looked for.")
     elif begun := begun_runs(storage) - found.runs.keys() - again - {run.run_id for run in running}:
         print(f"{len(begun)} runs await computing: repeat the command that computed them.")
-    for change, count in Counter(outdated_runs(storage).values()).items():
+    try:
+        outdated = outdated_runs(storage)
+    except OptionError as error:  # an older raylot's files can be checked all the same
+        outdated = {}
+        _say(f"outdated: {error}")
+    for change, count in Counter(outdated.values()).items():
         _say(f"outdated: {count} runs were computed before a fix ({change}); analyses leave them "
              "out, and the command that computed them computes them anew")  # fmt: skip
     for damage in found.damages:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raylot.config import StreamRun
 from raylot.config.runs import KINDS_OF_CONCEPTS, concepts_of
-from raylot.foundation.science import VERSIONS, versions_of
+from raylot.foundation.science import versions_of
 from raylot.results import tables
 from raylot.storage import Storage
 
@@ -13,9 +13,10 @@ def outdated_runs(storage: Storage) -> dict[str, str]:
     """Returns ended runs whose results a fix has changed since: run_id -> what has changed.
 
     Runs that stand on such a stream are among them.
+
+    Raises:
+        OptionError: a raylot has written them whose runs had other identities.
     """
-    if not VERSIONS:
-        return {}
     columns = ["run_id", "kind", "stream_run_id", "subnetwork", "measured", "versions"]
     columns += [*KINDS_OF_CONCEPTS, "probe_shift"]
     runs = tables.read(storage, "runs", columns).astype(object)

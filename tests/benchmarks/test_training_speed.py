@@ -10,6 +10,7 @@ from tests.benchmarks import training_speed
 from tests.benchmarks.training_speed import LIMIT, METHODS, USUAL
 
 
+@pytest.mark.slow
 def test_it_measures_every_contender(mnist_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--data-root", str(mnist_root), "--steps", "2", "--repeats", "1"]
     assert training_speed.main(arguments) == 0

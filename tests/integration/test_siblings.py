@@ -74,6 +74,7 @@ def test_the_siblings_answer_their_questions_and_compute_nothing_twice(
     assert " ".join(plan[7]) == "Nothing is left to compute."
 
 
+@pytest.mark.slow  # faster: tests/unit/analysis/test_dose_response.py
 def test_doses_are_compared(
     tmp_path: Path, cluster: None, capfd: pytest.CaptureFixture[str]
 ) -> None:

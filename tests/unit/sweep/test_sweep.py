@@ -630,6 +630,7 @@ def test_a_stream_that_this_machine_does_not_reproduce_is_named_and_left_as_it_w
     assert sweep.finished(), "what was asked for first is there"
 
 
+@pytest.mark.slow  # faster: the study that is widened in test_growth.py
 def test_a_sweep_that_was_widened_equals_one_that_was_asked_for_at_once(tmp_path: Path) -> None:
     """Tune runs the widening only: another test here shows that it changes no result."""
     _computed_here(_sweep(tmp_path / "widened", [0], [0.5]), 0, 1, 2, 3)

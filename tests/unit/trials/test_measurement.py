@@ -182,8 +182,10 @@ def test_a_snapshot_that_is_gone_from_a_stream_that_diverged_since_leaves_no_row
 
 
 def _otherwise_initialised(build: Any) -> Any:
-    def built(run: StreamRun, shape: Any, classes: int, key: RandomKey) -> torch.nn.Module:
-        network: torch.nn.Module = build(run, shape, classes, key.child("other"))
+    def built(
+        run: StreamRun, shape: Any, classes: int, key: RandomKey, prepare: Any = None
+    ) -> torch.nn.Module:
+        network: torch.nn.Module = build(run, shape, classes, key.child("other"), prepare)
         return network
 
     return built

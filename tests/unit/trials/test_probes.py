@@ -149,8 +149,9 @@ def test_another_snapshot_than_it_began_with_is_trained_anew(
     with pytest.MonkeyPatch.context() as patch:
         build = networks.build
         patch.setattr(
-            networks, "build", lambda run, shape, classes, key: build(run, shape, classes,
-                                                                      key.child("other")),
+            networks, "build", lambda run, shape, classes, key, prepare: build(
+                run, shape, classes, key.child("other"), prepare
+            ),
         )  # fmt: skip
         finish(StreamTrial(trial_config(tmp_path)))
     assert len(finish(ProbeTrial(config))) == 4
