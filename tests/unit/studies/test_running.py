@@ -115,6 +115,7 @@ def test_an_interruption_is_raised_and_the_same_call_continues(tmp_path: Path) -
         found.tickets()
 
 
+@pytest.mark.slow  # faster: more samples only add in test_search_axes.py
 def test_draws_are_replicated_over_seeds_and_more_samples_only_add(tmp_path: Path) -> None:
     asked = {
         "search": {"lr": [0.01, 0.02], "weight_decay": "loguniform(1e-6,1e-2)"},
