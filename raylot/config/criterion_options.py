@@ -1,4 +1,4 @@
-"""What a search must know of a pruning criterion before it scores, and the options of criteria."""
+"""The traits of pruning criteria that a search reads before it scores, and their options."""
 
 from __future__ import annotations
 

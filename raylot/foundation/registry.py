@@ -58,7 +58,7 @@ class AddedNetwork:
 
 @dataclass(frozen=True)
 class CriterionTraits:
-    """What a search must know of a pruning criterion before it scores.
+    """The traits of a pruning criterion that a search reads before it scores.
 
     Attributes:
         gradients: it needs the mean gradients of the training that has just ended.

@@ -18,7 +18,7 @@ _IN_A_GROUP, _MOST_GROUPS = 16, 32
 
 @dataclass(frozen=True)
 class Style:
-    """What stands between the layers of a network.
+    """The norm and the activation between the layers of a network.
 
     Attributes:
         norm: ``"none"``; ``"batch"`` normalisation; ``"layer"`` normalisation (over all units, and

@@ -44,7 +44,7 @@ ALL: dict[str, dict[str, Any]] = {
 
 
 def with_norm(name: str) -> Callable[..., nn.Sequential]:
-    """What builds a network with a normalisation with which the method can go."""
+    """Returns what builds a network whose normalisation the method accepts."""
     return with_group_norm if name == "plasticity_injection" else with_batch_norm
 
 

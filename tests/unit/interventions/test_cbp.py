@@ -105,7 +105,7 @@ def test_many_steps_against_the_published_formula_in_numpy() -> None:
 
 
 def test_a_pruned_outgoing_weight_stays_so_the_next_bias_takes_over_nothing_of_it() -> None:
-    """Of the second unit's outgoing weights (-2, 2) only the first is live: 10 - 2 x 6, and 20."""
+    """Of the outgoing weights (-2, 2) of the second unit, the first alone is live."""
     method, network = make("cbp", cbp_rate=1.0, cbp_maturity=0), _two_units()
     with under_way(network, _BATCH, method) as training:
         live = {n: torch.ones_like(p, dtype=torch.bool) for n, p in network.named_parameters()}

@@ -34,7 +34,7 @@ _ONE_STEP: dict[str, Any] = {
 
 @pytest.mark.parametrize("build", [small_network, with_batch_norm])
 def test_parseval_by_the_published_formula(build: Any) -> None:
-    """Of the hidden layer alone; a kernel counts as one row of its channel."""
+    """The term takes the hidden layer alone; a kernel counts as one row of its channel."""
     start, plain, regularised = build(), build(), build()
     method = make("parseval", parseval_strength=0.01, parseval_scale=1.5)
     trained(plain, **_ONE_STEP)
