@@ -463,7 +463,8 @@ def test_a_download_of_what_is_there_needs_no_network(
     ("options", "message"),
     [
         ({"dataset": "cifar"},
-         f"dataset=cifar: must be one of {', '.join(DATASETS)}; --plugin FILE.py adds others"),
+         f"dataset=cifar: must be one of {', '.join(DATASETS)}; did you mean cifar10?; "
+         "--plugin FILE.py adds others"),
         ({"scaling": "log"}, "scaling=log: must be one of raw, unit, standardize"),
     ],
 )  # fmt: skip
