@@ -216,6 +216,11 @@ class StreamRun(
                 f"{option}={shift}: must be another shift for dataset {self.dataset}, which is "
                 "regression and has no classes"
             )
+        if shift == "bit_flipping" and self.dataset != "slowly_changing_regression":
+            raise ValueError(
+                f"{option}={shift}: must be another shift for dataset {self.dataset}; bit_flipping "
+                "goes with slowly_changing_regression"
+            )
         if shift == "rotation" and len(self.facts.shape) < 2:
             raise ValueError(
                 f"{option}={shift}: must be another shift for inputs of shape {self.facts.shape}; "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from raylot.config.naming import NamingOptions
 from raylot.config.options import OneOf, Options, option
@@ -52,6 +52,19 @@ class Noise(Options):
     )  # fmt: skip
 
 
+class BitFlipping(Options):
+    """Options of ``bit_flipping``."""
+
+    flipping_bits: int = option(
+        15, "input bits, at most the data set's, that are the same in all examples of a task",
+        ge=1, le=20, off=15, role="training",
+    )  # fmt: skip
+    flips: Literal["all", "one"] = option(
+        "all", "from task to task these bits are drawn anew, or one of them flips", off="all",
+        role="training",
+    )  # fmt: skip
+
+
 class Course(Options):
     """Options of every shift whose tasks differ, plugins' too: how one task follows another."""
 
@@ -74,11 +87,12 @@ DECLARED: dict[str, tuple[type[Options], ...]] = {
     "rotation": (FirstTask, Rotation, Course),
     "class_split": (ClassSplit, Course),
     "noise": (Noise, Course),
+    "bit_flipping": (BitFlipping, Course),
 }
 
 
 class ShiftParameters(
-    PermutedPixels, FirstTask, Rotation, ClassSplit, Noise, Course, title="shifts"
+    PermutedPixels, FirstTask, Rotation, ClassSplit, Noise, BitFlipping, Course, title="shifts"
 ):
     """How far tasks of a stream differ."""
 
