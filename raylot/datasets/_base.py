@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
+
+from raylot.foundation.errors import OptionError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +33,8 @@ class Source(Protocol):
     def image_size(self) -> int | None: ...
     @property
     def emnist_split(self) -> str: ...
+    @property
+    def train_examples(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,29 @@ class Facts:
     @property
     def training_examples(self) -> int:
         return sum(self.train_sizes)
+
+    def with_examples(self, count: int) -> Facts:
+        """Returns the facts of so many of the training examples.
+
+        Each class has at least one, and beyond that as large a share as of all (largest
+        remainders; ties go to the lower label).
+
+        Raises:
+            OptionError: there are fewer examples, or more classes.
+        """
+        sizes = self.train_sizes
+        if not len(sizes) <= count <= sum(sizes):
+            raise OptionError(
+                f"train_examples={count}: must be at least {len(sizes)}, one for each class, and "
+                f"at most {sum(sizes)}, the training examples of the data set"
+            )
+        spare, left = sum(sizes) - len(sizes), count - len(sizes)
+        exact = [left * (size - 1) / max(1, spare) for size in sizes]
+        kept = [1 + int(one) for one in exact]
+        by_remainder = sorted(range(len(sizes)), key=lambda i: (int(exact[i]) - exact[i], i))
+        for i in by_remainder[: count - sum(kept)]:
+            kept[i] += 1
+        return replace(self, train_sizes=tuple(kept))
 
     @property
     def pixels(self) -> int:

@@ -174,7 +174,7 @@ def _measured(
         )
     gradients = _gradients(loss, weights, note) if of_gradients else {}
     curvature = [
-        *_sharpness_rows(probe, loss, options.sharpness_iterations, key, note),
+        *_sharpness_rows(probe, task, loss, options.sharpness_iterations, key, note),
         *_kernel_rows(probe, options.ntk_examples, note),
     ]
     added = list(_network_rows(probe, options, note))
@@ -282,13 +282,15 @@ def _weight_rows(
 
 
 def _sharpness_rows(
-    probe: Probe, loss: Tensor, iterations: int, key: RandomKey, note: Note
+    probe: Probe, task: Task, loss: Tensor, iterations: int, key: RandomKey, note: Note
 ) -> Iterator[Row]:
     if not iterations:
         return
 
     def compute() -> float:
-        product = dense_hessian(probe.network, probe.inputs, probe.labels)
+        product = None
+        if task.shown is None:
+            product = dense_hessian(probe.network, probe.inputs, probe.labels)
         start = key.child("sharpness")
         return sharpness(loss, probe.trainable, iterations, start, probe.masks, product)
 

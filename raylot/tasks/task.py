@@ -45,6 +45,8 @@ class Task:
         offset: subtracted from inputs when they are scaled; one number, or one for each channel,
             which is each entry of an input's first dimension.
         divisor: inputs are then divided by it, in the same way; not 0.
+        shown: classes that have been shown so far, as of a head that grows: all labels are below
+            it, and the outputs of other classes take no part in loss and accuracy. None: all.
 
     Raises:
         OptionError: one of these does not fit; the line names it.
@@ -57,6 +59,7 @@ class Task:
     classes: int | None
     offset: Scale = 0.0
     divisor: Scale = 1.0
+    shown: int | None = None
 
     def __post_init__(self) -> None:
         for name in TENSORS:
@@ -81,6 +84,11 @@ class Task:
                 _check_targets(split, labels)
             else:
                 _check_labels(split, labels, int(self.classes))
+                if self.shown is not None and not int(labels.max()) < self.shown <= self.classes:
+                    raise OptionError(
+                        f"shown={shown(self.shown)}: must be above all labels of "
+                        f"{split}_labels, and at most {self.classes}, the classes"
+                    )
             if inputs.is_floating_point() or (self.offset, self.divisor) != (0, 1):
                 self._check_scaled(split, inputs)
         if self.test_labels.shape[1:] != self.train_labels.shape[1:]:

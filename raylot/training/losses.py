@@ -20,8 +20,9 @@ def loss_of(
 ) -> Tensor:
     """Returns what training on a task minimises.
 
-    Classification: the cross-entropy in nats. Regression: the squared error (f - y)^2, its mean
-    over the targets of each example, as shibhansh/loss-of-plasticity logs it for one target.
+    Classification: the cross-entropy in nats, of the classes shown so far. Regression: the squared
+    error (f - y)^2, its mean over the targets of each example, as shibhansh/loss-of-plasticity logs
+    it for one target.
 
     Args:
         task: says which of both it is.
@@ -35,11 +36,12 @@ def loss_of(
         if reduction == "none":
             return errors
         return errors.mean() if reduction == "mean" else errors.sum()
-    return F.cross_entropy(outputs, labels, reduction=reduction, label_smoothing=label_smoothing)
+    logits = outputs[:, : task.shown]
+    return F.cross_entropy(logits, labels, reduction=reduction, label_smoothing=label_smoothing)
 
 
 def hits(task: Task, outputs: Tensor, labels: Tensor) -> Tensor | None:
     """Returns how many examples the largest output classifies right; None in regression."""
     if task.is_regression:
         return None
-    return (outputs.argmax(1) == labels).sum()
+    return (outputs[:, : task.shown].argmax(1) == labels).sum()

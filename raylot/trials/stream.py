@@ -16,6 +16,7 @@ from raylot.foundation.randomness import RandomKey
 from raylot.tasks import Task
 from raylot.trials.artifacts import intervention_path, latest_path, snapshot_path
 from raylot.trials.base import NotReproducedError
+from raylot.trials.head import reset_head
 from raylot.trials.on_tasks import OnTasks, data_order
 
 #: Beginnings of the names of a network's, an optimizer's and an intervention's tensors in a saved
@@ -208,6 +209,13 @@ class StreamTrial(OnTasks):
             self._optimizer_state = result.optimizer_state
         if method is not None:
             self._intervention_state = interventions.state_tensors(name, method)
+        if self.run.head_reset != "none":
+            reset_head(
+                self._network,
+                self.run.head_reset,
+                RandomKey((self.run.seed, "head", t)),
+                self._masks,
+            )
         return {name: getattr(result, name) for name in MEASURES}
 
     def _learn(self, step: StreamStep, t: int) -> Measures:
