@@ -61,7 +61,7 @@ class DataOptions(Npz, ImageFolder, Emnist, NamingOptions, title="data"):
     )  # fmt: skip
     train_examples: int | None = option(
         None, "training examples that are used: a fixed random choice, the same for every seed, in "
-        "which each class keeps its share; none given: all", ge=1, le=1_000_000_000, off=None,
+        "which each class keeps its share; none given: all", ge=1, off=None,
         role="training",
     )  # fmt: skip
     scaling: Literal["raw", "unit", "standardize"] = option(

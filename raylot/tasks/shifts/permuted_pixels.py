@@ -23,8 +23,8 @@ def make(dataset: Task, options: ShiftOptions, key: RandomKey, t: int) -> Task:
 
     With ``compounding``, a task permutes the pixels of the task before, as Dohare et al. (2024) do
     (lop/permuted_mnist/online_expr.py of shibhansh/loss-of-plasticity). With the fraction 1 such
-    tasks are distributed as the others are; with a smaller one they change little by little. To
-    make task t composes the t permutations before it: some 30 microseconds each for MNIST.
+    tasks are distributed as the others are; with a smaller one they change little by little. The
+    time to make task t grows with t, as it composes the permutations of all tasks up to it.
     """
     if t == 0 and options.first_task_identity:
         return dataset
