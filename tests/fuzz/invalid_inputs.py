@@ -344,6 +344,7 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--until-width 0.1 --random-masks 0",
         "--until-width 0.1 --random-density 0.05",
         "--until-width 0.1 --snapshots 0",
+        "--until-width 0.1 --dataset slowly_changing_regression",
         "--until-width 0.1 --seeds 9223372036854775800",
     ),
     "_each_axis_is_of_one_kind_of_run": (

@@ -127,7 +127,10 @@ def test_a_study_without_probe_tasks_has_no_such_run() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"probe_shift": "stationary"}, "probe_shift=stationary: must be one of bit_flipping, class_split, perm"),
+        (
+            {"probe_shift": "stationary"},
+            "probe_shift=stationary: must be one of bit_flipping, class_split, perm",
+        ),
         (
             {"probe_shift": "noise"},
             "probe_shift=noise: must be one of bit_flipping, class_split, permuted_labels",
