@@ -364,6 +364,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for part, each in zip(parts, found, strict=True):
         own = each.pop(options.center)
         declared = own.plasticity.name if own.plasticity else "test_accuracy"
+        if declared not in observations.measures:  # regression has none
+            declared = observations.measures[0]
         rows = correlations[
             (correlations[SETTING] == part.frame[SETTING].iloc[0]).all(axis=1)
             & (correlations["ticket_measure"] == options.tickets)

@@ -19,11 +19,13 @@ from raylot.analysis.statistics.intervals import CENTERS, Array, Center, Mean
 from raylot.analysis.statistics.link import Link, link
 from raylot.analysis.tables.measures import (
     ALL_SHIFTS,
+    LOSS_GAP,
     PRIMARY_PLASTICITY,
     PRIMARY_TICKETS,
     STATIONARY,
     TICKET_MEASURES,
     Measure,
+    is_regression,
     measure,
 )
 from raylot.analysis.tables.observations import Setting, groups, search_labels
@@ -194,6 +196,11 @@ def find(
 
 
 def _lacks(frame: pd.DataFrame) -> list[str]:
+    if is_regression(frame):
+        return [
+            "tasks are regression, which has no accuracy (analyse correlation STORAGE --measure "
+            f"{LOSS_GAP} --tickets ticket_count compares losses)"
+        ]
     found = []
     if not frame[_gaps(frame)].notna().any(axis=None):
         found.append("no snapshot was trained on probe tasks (--probe-tasks 4 adds them)")

@@ -59,6 +59,11 @@ class DataOptions(Npz, ImageFolder, Emnist, NamingOptions, title="data"):
         "data_file), or in data_root your own images or one of torchvision's", common=True,
         role="training",
     )  # fmt: skip
+    train_examples: int | None = option(
+        None, "training examples that are used: a fixed random choice, the same for every seed, in "
+        "which each class keeps its share; none given: all", ge=1, off=None,
+        role="training",
+    )  # fmt: skip
     scaling: Literal["raw", "unit", "standardize"] = option(
         "raw", "inputs as stored (0-16 for digits, 0-255 for other images), divided by their "
         "maximum, or with the training split's mean 0 and standard deviation 1, of each channel or "

@@ -16,9 +16,10 @@ class ProbeShiftOptions(NamingOptions):
 
     probe_shift: Annotated[str | None, OneOf("shift")] = option(
         None, "shift that makes the probe tasks, at its default parameters; none given: "
-        "class_split if it is among the shifts, else the first of them but noise and stationary, "
-        "else permuted_pixels", accepts="one of class_split, permuted_labels, permuted_pixels, "
-        "random_labels, rotation, none, or a plugin's shift", off=None, role="measurement",
+        "class_split if it is among the shifts, else the first of them that makes any, else "
+        "permuted_pixels", accepts="one of bit_flipping, class_split, permuted_labels, "
+        "permuted_pixels, random_labels, rotation, none, or a plugin's shift", off=None,
+        role="measurement",
     )  # fmt: skip
 
     @field_validator("probe_shift")

@@ -25,7 +25,7 @@ from raylot.config.parameters import (
     parameters_used,
     unused_parameters,
 )
-from raylot.config.shift_options import ShiftOptions
+from raylot.config.shift_options import OF_CLASSES, ShiftOptions
 from raylot.config.stream_options import NoteOptions, StreamOptions
 from raylot.config.stream_steps import stream_steps
 from raylot.config.ticket_options import TicketOptions
@@ -161,6 +161,17 @@ class StreamRun(
         self._check_shift("shift", self.shift)
         if self.shift == "class_split":
             self._check_classes("classes_per_task", self.classes_per_task)
+        if self.shift == "class_incremental" and 2 * self.classes_per_task > self.facts.classes:
+            raise ValueError(
+                f"classes_per_task={self.classes_per_task}: must be at most "
+                f"{self.facts.classes // 2} with shift class_incremental, half of the classes of "
+                f"{self.dataset}, so that they can grow"
+            )
+        if self.shift == "bit_flipping" and self.flipping_bits > self.facts.shape[0]:
+            raise ValueError(
+                f"flipping_bits={self.flipping_bits}: must be at most {self.facts.shape[0]}, the "
+                f"bits of an input of {self.dataset}"
+            )
         needs_images = self.network in BUILT_IN["network"] and self.network not in PERCEPTRONS
         if needs_images and len(self.facts.shape) != 3:
             raise ValueError(
@@ -201,7 +212,26 @@ class StreamRun(
             )
         return self
 
+    @model_validator(mode="after")
+    def _smoothed_labels_are_classes(self) -> Self:
+        if self.label_smoothing and self.facts.is_regression:
+            raise ValueError(
+                f"label_smoothing={self.label_smoothing:g}: must be 0 with dataset {self.dataset}, "
+                "which is regression"
+            )
+        return self
+
     def _check_shift(self, option: str, shift: str | None) -> None:
+        if shift in OF_CLASSES and self.facts.is_regression:
+            raise ValueError(
+                f"{option}={shift}: must be another shift for dataset {self.dataset}, which is "
+                "regression and has no classes"
+            )
+        if shift == "bit_flipping" and self.dataset != "slowly_changing_regression":
+            raise ValueError(
+                f"{option}={shift}: must be another shift for dataset {self.dataset}; bit_flipping "
+                "goes with slowly_changing_regression"
+            )
         if shift == "rotation" and len(self.facts.shape) < 2:
             raise ValueError(
                 f"{option}={shift}: must be another shift for inputs of shape {self.facts.shape}; "
@@ -234,11 +264,15 @@ class StreamRun(
                 f"norm {self.norm}": self.norm != "none",
                 f"activation {self.activation}": self.activation != "relu",
                 f"optimizer {self.optimizer}": self.optimizer != "adam",
+                f"dataset {self.dataset}, which is regression": self.facts.is_regression,
+                "shift class_incremental": self.shift == "class_incremental",
                 "device cuda": self.device == "cuda",
             },
             "stacked": {
                 f"intervention {self.intervention}": self.intervention != "none",
                 f"optimizer {self.optimizer}": self.optimizer == "rmsprop",
+                f"dataset {self.dataset}, which is regression": self.facts.is_regression,
+                "shift class_incremental": self.shift == "class_incremental",
                 "gradual": self.gradual > 0,
                 "norm batch": self._has_running_statistics,
             },
@@ -354,11 +388,15 @@ class StreamRun(
 
     @property
     def training_steps_per_task(self) -> int:
-        """Steps of one training; with class_split on average, as classes differ in size."""
+        """Steps of one training; see `steps_on_task_of`."""
         return self.steps_on_task_of(self.shift, self.classes_per_task)
 
     def steps_on_task_of(self, shift: str, classes_per_task: int) -> int:
-        """Steps of one training on a task of a shift; with class_split on average."""
+        """Steps of one training on a task of a shift.
+
+        With class_split on average, as classes differ in size; with class_incremental and
+        warm_start, whose tasks grow, at most.
+        """
         examples = self.facts.training_examples
         if shift == "class_split":
             examples = examples * classes_per_task // self.facts.classes
@@ -366,7 +404,7 @@ class StreamRun(
 
     @property
     def fewest_steps_per_task(self) -> int:
-        """Steps of one training; with class_split on the smallest task that may be drawn."""
+        """Steps of one training on the smallest task that may be drawn."""
         return self.fewest_steps_on_task_of(self.shift, self.classes_per_task)
 
     def fewest_steps_on_task_of(self, shift: str, classes_per_task: int) -> int:
@@ -378,8 +416,10 @@ class StreamRun(
         return self.epochs * (math.floor(batches) if self.drop_last else math.ceil(batches))
 
     def _fewest_examples(self, shift: str, classes_per_task: int) -> int:
-        if shift == "class_split":
+        if shift in ("class_split", "class_incremental"):
             return sum(sorted(self.facts.train_sizes)[:classes_per_task])
+        if shift == "warm_start":
+            return max(1, round(self.warm_share * self.facts.training_examples))
         return self.facts.training_examples
 
     @property

@@ -22,6 +22,7 @@ from raylot.config.search_axes import (
     parse_search,
 )
 from raylot.config.study import Study
+from raylot.datasets import facts_of
 from raylot.foundation.errors import OptionError, shown
 
 #: Option -> the distribution from which it is searched unless the user says otherwise.
@@ -127,6 +128,15 @@ class SettingsSearch(ChoosingOptions, Study):
                     f"{name}={shown(value)}: must be given to the study that takes best.yaml, as "
                     "this one adds no seeds"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _settings_have_accuracies(self) -> Self:
+        if facts_of(self).is_regression:
+            raise OptionError(
+                f"dataset={self.dataset}: must have classes here, as settings are compared by "
+                "accuracy"
+            )
         return self
 
     @model_validator(mode="after")

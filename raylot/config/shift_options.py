@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from raylot.config.naming import NamingOptions
 from raylot.config.options import OneOf, Options, option
@@ -14,6 +14,10 @@ class PermutedPixels(Options):
 
     fraction: float = option(
         1.0, "share of the pixels that are permuted among themselves", gt=0, le=1, off=1.0,
+        role="training",
+    )  # fmt: skip
+    compounding: bool = option(
+        False, "each task permutes the pixels of the task before, not of the data set", off=False,
         role="training",
     )  # fmt: skip
 
@@ -36,10 +40,45 @@ class Rotation(Options):
 
 
 class ClassSplit(Options):
-    """Options of ``class_split``."""
+    """Options of ``class_split``, and of ``class_incremental``, whose classes accumulate."""
 
     classes_per_task: int = option(
-        2, "classes of each task, at most the data set's", ge=2, off=2, role="training",
+        2, "classes of each task, at most the data set's; or, with class_incremental, that each "
+        "task adds", ge=2, off=2, role="training",
+    )  # fmt: skip
+
+
+class ClassIncremental(Options):
+    """Options of ``class_incremental``."""
+
+    new_classes_only: bool = option(
+        False, "a task shows the classes that it adds alone, not those of before too", off=False,
+        role="training",
+    )  # fmt: skip
+
+
+class WarmStart(Options):
+    """Options of ``warm_start``."""
+
+    warm_share: float = option(
+        0.5, "share of the training examples that task 0 shows", gt=0, lt=1, off=0.5,
+        role="training",
+    )  # fmt: skip
+    warm_tasks: int = option(
+        1, "tasks over which the share grows to 1, in equal steps", ge=1, le=1_000_000, off=1,
+        role="training",
+    )  # fmt: skip
+
+
+class LabelNoise(Options):
+    """Options of ``label_noise``."""
+
+    noisy_share: float = option(
+        0.2, "share of the training labels that are replaced by random ones", gt=0, le=1, off=0.2,
+        role="training",
+    )  # fmt: skip
+    noisy_tasks: Literal["all", "first"] = option(
+        "all", "tasks with such labels, drawn anew for each", off="all", role="training",
     )  # fmt: skip
 
 
@@ -49,6 +88,19 @@ class Noise(Options):
     noise_step: float = option(
         0.02, "share of the pixels replaced by random values, times the task's number",
         gt=0, le=1, off=0.02, role="training",
+    )  # fmt: skip
+
+
+class BitFlipping(Options):
+    """Options of ``bit_flipping``."""
+
+    flipping_bits: int = option(
+        15, "input bits, at most the data set's, that are the same in all examples of a task",
+        ge=1, le=20, off=15, role="training",
+    )  # fmt: skip
+    flips: Literal["all", "one"] = option(
+        "all", "from task to task these bits are drawn anew, or one of them flips", off="all",
+        role="training",
     )  # fmt: skip
 
 
@@ -73,13 +125,18 @@ DECLARED: dict[str, tuple[type[Options], ...]] = {
     "random_labels": (FirstTask, Course),
     "rotation": (FirstTask, Rotation, Course),
     "class_split": (ClassSplit, Course),
+    "class_incremental": (ClassSplit, ClassIncremental, Course),
+    "warm_start": (WarmStart, Course),
+    "label_noise": (LabelNoise, Course),
     "noise": (Noise, Course),
+    "bit_flipping": (BitFlipping, Course),
 }
 
 
 class ShiftParameters(
-    PermutedPixels, FirstTask, Rotation, ClassSplit, Noise, Course, title="shifts"
-):
+    PermutedPixels, FirstTask, Rotation, ClassSplit, ClassIncremental, WarmStart, LabelNoise, Noise,
+    BitFlipping, Course, title="shifts",
+):  # fmt: skip
     """How far tasks of a stream differ."""
 
 
@@ -92,8 +149,13 @@ class ShiftOptions(ShiftParameters, NamingOptions):
     )  # fmt: skip
 
 
-#: Shifts that make no probe tasks.
-NO_PROBE_SHIFTS = ("stationary", "noise")
+#: Shifts that change which class an example is of, so that a regression data set cannot have them.
+OF_CLASSES = (
+    "class_split", "class_incremental", "label_noise", "permuted_labels", "random_labels",
+)  # fmt: skip
+
+#: Shifts that make no probe tasks: late in a stream their tasks do not differ, or get ever harder.
+NO_PROBE_SHIFTS = ("stationary", "noise", "class_incremental", "warm_start", "label_noise")
 
 
 def customary_probe_shift(shifts: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -19,6 +19,10 @@ class StreamOptions(Options, title="stream"):
         common=True,
         accepts="task numbers from 0 to tasks - 1, each once, as 0,10,20 or 0-20:10 or 0-:10",
         role="extent",
+    )  # fmt: skip
+    head_reset: Literal["none", "fresh", "zero"] = option(
+        "none", "what the network's last layer becomes after each task: it stays, or its weights "
+        "and biases are drawn anew, or 0; pruned weights stay", off="none", role="training",
     )  # fmt: skip
     carry_optimizer: bool = option(
         False,

@@ -50,6 +50,7 @@ from raylot.config.ticket_options import (
 )
 from raylot.config.ticket_runs import Subnetwork, TicketMeasurementRun, TicketsRun, TicketStreamRun
 from raylot.config.training_options import TrainingOptions
+from raylot.datasets import facts_of
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.names import BUILT_IN, FEWEST_SEEDS_TO_STOP
@@ -445,6 +446,7 @@ class Study(
             (self.random_density is None, "random_density=none, as chance is measured at each "
              "sparsity"),
             (len(self.snapshots) > 1, "two snapshots or more, as it looks at changes"),
+            (not facts_of(self).is_regression, "a dataset of classes, as it looks at accuracies"),
         ):  # fmt: skip
             if not is_measured:
                 raise OptionError(f"until_width={self.until_width:g}: must go with {needed}")

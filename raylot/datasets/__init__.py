@@ -41,12 +41,15 @@ def facts_of(source: Source) -> Facts:
         OptionError: its facts stand in files, and these are not there or do not fit.
     """
     told = _told.get(key_of(source))
-    return find(source.dataset).facts(source) if told is None else told
+    if told is not None:
+        return told
+    facts = find(source.dataset).facts(source)
+    return facts if source.train_examples is None else facts.with_examples(source.train_examples)
 
 
 def key_of(source: Source) -> str:
     """Returns a text that is the same for sources that name the same data."""
-    names = "dataset", "data_root", "data_file", "image_size", "emnist_split"
+    names = "dataset", "data_root", "data_file", "image_size", "emnist_split", "train_examples"
     return json.dumps([str(getattr(source, name)) for name in names])
 
 

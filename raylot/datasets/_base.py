@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
+
+from raylot.foundation.errors import OptionError
 
 if TYPE_CHECKING:
     import numpy as np
 
-#: Training inputs and labels, test inputs and labels; labels are int64.
+#: Training inputs and labels, test inputs and labels; labels are int64, or in regression float32,
+#: ``examples x targets``.
 Splits: TypeAlias = "tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]"
 
 
@@ -30,6 +33,8 @@ class Source(Protocol):
     def image_size(self) -> int | None: ...
     @property
     def emnist_split(self) -> str: ...
+    @property
+    def train_examples(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,13 @@ class Facts:
 
     Attributes:
         shape: of one input, as ``(channels, height, width)`` or ``(features,)``.
-        train_sizes: training examples of each class.
-        test_sizes: test examples of each class.
+        train_sizes: training examples of each class; in regression of the whole split.
+        test_sizes: test examples, likewise.
         largest: largest possible value of an input; None: the largest magnitude in the training
             split.
         itemsize: bytes of a number in an input.
         digest: of the content, where the name alone does not say what it is; else None.
+        targets: numbers that regression predicts for each example; None: classification.
     """
 
     shape: tuple[int, ...]
@@ -52,14 +58,48 @@ class Facts:
     largest: float | None = 255
     itemsize: int = 1
     digest: str | None = None
+    targets: int | None = None
+
+    @property
+    def is_regression(self) -> bool:
+        return self.targets is not None
 
     @property
     def classes(self) -> int:
-        return len(self.train_sizes)
+        """The number of classes; 0 in regression."""
+        return 0 if self.is_regression else len(self.train_sizes)
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of a network for it: one for each class, or for each target."""
+        return self.classes if self.targets is None else self.targets
 
     @property
     def training_examples(self) -> int:
         return sum(self.train_sizes)
+
+    def with_examples(self, count: int) -> Facts:
+        """Returns the facts of so many of the training examples.
+
+        Each class has at least one, and beyond that as large a share as of all (largest
+        remainders; ties go to the lower label).
+
+        Raises:
+            OptionError: there are fewer examples, or more classes.
+        """
+        sizes = self.train_sizes
+        if not len(sizes) <= count <= sum(sizes):
+            raise OptionError(
+                f"train_examples={count}: must be at least {len(sizes)}, one for each class, and "
+                f"at most {sum(sizes)}, the training examples of the data set"
+            )
+        spare, left = sum(sizes) - len(sizes), count - len(sizes)
+        exact = [left * (size - 1) / max(1, spare) for size in sizes]
+        kept = [1 + int(one) for one in exact]
+        by_remainder = sorted(range(len(sizes)), key=lambda i: (int(exact[i]) - exact[i], i))
+        for i in by_remainder[: count - sum(kept)]:
+            kept[i] += 1
+        return replace(self, train_sizes=tuple(kept))
 
     @property
     def pixels(self) -> int:

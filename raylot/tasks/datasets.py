@@ -28,6 +28,7 @@ def load_dataset(
     file: str | Path | None = None,
     image_size: int | None = None,
     emnist_split: str = "balanced",
+    train_examples: int | None = None,
 ) -> Task:
     """Loads a named data set as a task.
 
@@ -36,7 +37,8 @@ def load_dataset(
             images, 1x8x8, values 0-16; ``"mnist"``: 60,000 and 10,000 images, 1x28x28, 0-255;
             ``"npz"``: your own arrays in ``file``; ``"image_folder"``: your own images in ``root``;
             ``"fashion_mnist"``, ``"kmnist"``, ``"emnist"``, ``"cifar10"``, ``"cifar100"``,
-            ``"svhn"``: as torchvision has them; or a plugin's (`raylot.plugins.dataset`).
+            ``"svhn"``: as torchvision has them; ``"slowly_changing_regression"``: generated, 10,000
+            and 2,000 examples of 20 bits; or a plugin's (`raylot.plugins.dataset`).
         root: the folder that holds the data set in torchvision's layout, or
             ``train/CLASS/*.png`` and ``test/CLASS/*.png`` of ``"image_folder"``.
         scaling: ``"raw"`` keeps the values, ``"unit"`` divides by the largest possible one,
@@ -47,9 +49,11 @@ def load_dataset(
         file: of numpy's format npz, with ``x_train``, ``y_train``, ``x_test`` and ``y_test``:
             inputs uint8 or floating-point, ``n x height x width``, ``n x channels x height x
             width``, ``n x height x width x channels`` (1 or 3) or ``n x features``; labels whole
-            numbers from 0.
+            numbers from 0, or for regression floating-point targets ``n x targets``.
         image_size: height and width to which ``"image_folder"`` resizes.
         emnist_split: ``"balanced"``, ``"letters"``, ``"digits"`` or ``"mnist"``.
+        train_examples: how many training examples to keep: a fixed random choice, of each class in
+            proportion to its size; None: all.
 
     Raises:
         OptionError: an option is not accepted, or the data set is not there, or is no such data
@@ -57,7 +61,7 @@ def load_dataset(
     """
     options = DataOptions.checked(
         dataset=dataset, data_root=root, scaling=scaling, download=download, data_file=file,
-        image_size=image_size, emnist_split=emnist_split,
+        image_size=image_size, emnist_split=emnist_split, train_examples=train_examples,
     )  # fmt: skip
     return load(options)
 
@@ -80,7 +84,7 @@ def read(options: DataOptions) -> Task:
     if options.download:
         dataset.download(options)
     facts = dataset.facts(options)
-    key = (options.dataset, options.data_root, facts)
+    key = (options.dataset, options.data_root, facts, options.train_examples)
     if key not in _loaded:
         _check_fits(options.dataset, facts)
         try:
@@ -91,15 +95,30 @@ def read(options: DataOptions) -> Task:
                 f"({error.strerror})"
             ) from None
         for labels, known in ((splits[1], facts.train_sizes), (splits[3], facts.test_sizes)):
-            if sizes(labels, facts.classes) != known:
+            found = (len(labels),) if facts.is_regression else sizes(labels, facts.classes)
+            if found != known:
                 raise OptionError(
                     f"dataset={options.dataset}: must have {shown(known)} examples of its classes, "
-                    f"not {shown(sizes(labels, facts.classes))}"
+                    f"not {shown(found)}"
                 )
         for old in list(_loaded)[: 1 - _MOST_KEPT]:
             del _loaded[old]
-        _loaded[key] = _task(dict(zip(TENSORS, splits, strict=True)), facts.classes)
+        if options.train_examples is not None:
+            splits = (*_chosen(splits[0], splits[1], facts, options.train_examples), *splits[2:])
+        _loaded[key] = _task(dict(zip(TENSORS, splits, strict=True)), facts)
     return _loaded[key]
+
+
+def _chosen(
+    inputs: np.ndarray, labels: np.ndarray, facts: datasets.Facts, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns so many training examples, in their order: those that a fixed draw puts first."""
+    order = np.random.default_rng(0).permutation(len(labels))
+    sizes_kept = facts.with_examples(count).train_sizes
+    classes = np.zeros(len(labels), np.int64) if facts.is_regression else labels
+    kept = [order[classes[order] == label][:size] for label, size in enumerate(sizes_kept)]
+    index = np.sort(np.concatenate(kept))
+    return inputs[index], labels[index]
 
 
 #: The data sets that were loaded last.
@@ -165,15 +184,15 @@ def packed(options: DataOptions) -> Shared:
 def unpacked(shared: Shared) -> Task:
     """Returns the data set that `packed` returned, without copying; arrays may be read-only."""
     facts, arrays = shared
-    return _task(arrays, facts.classes)
+    return _task(arrays, facts)
 
 
-def _task(arrays: Mapping[str, np.ndarray], classes: int) -> Task:
+def _task(arrays: Mapping[str, np.ndarray], facts: datasets.Facts) -> Task:
     with warnings.catch_warnings():
         # PyTorch has no read-only tensors; nothing writes into a task.
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         tensors: Any = {name: torch.from_numpy(arrays[name]) for name in TENSORS}
-    return Task(**tensors, classes=classes)
+    return Task(**tensors, classes=None if facts.is_regression else facts.classes)
 
 
 def check_available(options: DataOptions) -> None:

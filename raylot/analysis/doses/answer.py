@@ -10,7 +10,7 @@ from raylot.analysis.doses.dose_link import LEAST_DOSES, DoseLink
 from raylot.analysis.doses.mixed_model import Model
 from raylot.analysis.doses.strengths import least_methods
 from raylot.analysis.statistics.intervals import ENOUGH_SEEDS, Mean
-from raylot.analysis.tables.measures import measure
+from raylot.analysis.tables.measures import LOSS_GAP, is_regression, measure
 from raylot.analysis.words import capitalised, correlation, counted, figure, listed, p_value
 
 
@@ -33,6 +33,8 @@ def not_testable(found: DoseComparison) -> str:
         variants = [str(name) for name in own.frame if str(name).startswith(f"{found.measure}(")]
         if variants:
             what += f"; name one of {', '.join(variants)} with --measure"
+        elif is_regression(own.frame):
+            what += f", as its tasks are regression; {LOSS_GAP} compares losses (--measure)"
         elif found.measure.startswith("probe_"):
             what += "; the same sweep with --probe-tasks 4 adds them"
         return f"{what}."

@@ -110,6 +110,9 @@ _PLASTICITY_MEASURES: dict[str, Measure] = {
 #: fresh network on unseen tasks.
 PRIMARY_PLASTICITY = "probe_online_gap"
 
+#: What compares plasticity where tasks have no accuracy.
+LOSS_GAP = "probe_loss_gap"
+
 #: Tickets: how much better they are than random masks of their layer densities, which is what makes
 #: a winning ticket. It depends neither on how many tickets were searched, as counts do, nor, before
 #: plasticity is lost, on the method that networks train with, as overlaps do.
@@ -145,6 +148,16 @@ def differing(settings: Iterable[str | None]) -> dict[str, str]:
         text: ", ".join(part for part in own if counts[part] < len(parts))
         for text, own in parts.items()
     }
+
+
+def is_regression(frame: pd.DataFrame) -> bool:
+    """Whether snapshots have gaps on probe tasks of losses alone: regression has no accuracy."""
+
+    def has(measure: str) -> bool:
+        own = [name for name in map(str, frame) if name.partition("(")[0] == measure]
+        return bool(frame[own].notna().any(axis=None))
+
+    return has(LOSS_GAP) and not has(PRIMARY_PLASTICITY)
 
 
 def main_measures(names: Iterable[str]) -> list[str]:

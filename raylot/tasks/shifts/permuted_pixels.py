@@ -20,15 +20,30 @@ def make(dataset: Task, options: ShiftOptions, key: RandomKey, t: int) -> Task:
 
     Each task draws anew which pixels, and how. As in any permutation, some may keep their place.
     A pixel of a colour image moves with all its channels.
+
+    With ``compounding``, a task permutes the pixels of the task before, as Dohare et al. (2024) do
+    (lop/permuted_mnist/online_expr.py of shibhansh/loss-of-plasticity). With the fraction 1 such
+    tasks are distributed as the others are; with a smaller one they change little by little. The
+    time to make task t grows with t, as it composes the permutations of all tasks up to it.
     """
     if t == 0 and options.first_task_identity:
         return dataset
     pixels = math.prod(dataset.input_shape[-2:])
+    permutation = _drawn(pixels, options.fraction, key, t)
+    if options.compounding:
+        permutation = np.arange(pixels)
+        for earlier in range(int(options.first_task_identity), t + 1):
+            permutation = permutation[_drawn(pixels, options.fraction, key, earlier)]
+    return permute_pixels(dataset, permutation)
+
+
+def _drawn(pixels: int, fraction: float, key: RandomKey, t: int) -> np.ndarray:
+    """Returns the permutation that task t draws."""
     shuffled = key.child("pixels", t).generator().permutation(pixels)
-    chosen = shuffled[: round(options.fraction * pixels)]
+    chosen = shuffled[: round(fraction * pixels)]
     permutation = np.arange(pixels)
     permutation[np.sort(chosen)] = chosen
-    return permute_pixels(dataset, permutation)
+    return permutation
 
 
 def permute_pixels(task: Task, permutation: Tensor | np.ndarray) -> Task:

@@ -55,6 +55,10 @@ def why_not(jobs: Sequence[TrainingJob]) -> str | None:
             return "a training that may end early"
         if job.fading is not None:
             return "a task that fades out"
+        if job.task.is_regression:
+            return "a regression task"
+        if job.task.shown is not None:
+            return "a head that grows"
         if any(True for _ in job.network.buffers()):
             return "a network with running statistics or other buffers"
         if has_hooks(job.network):

@@ -245,9 +245,10 @@ def test_identity_holds_json_values() -> None:
 
 ROLES = {
     "training": """
-        dataset scaling image_size emnist_split data_digest shift shifts fraction
-        first_task_identity rotation_range classes_per_task
-        noise_step period gradual intervention interventions l2_strength
+        dataset train_examples scaling image_size emnist_split data_digest shift shifts fraction
+        compounding first_task_identity rotation_range classes_per_task new_classes_only warm_share
+        warm_tasks noisy_share noisy_tasks flipping_bits flips noise_step
+        period gradual intervention interventions l2_strength
         l1_strength huber_strength wasserstein_strength clip_factor
         parseval_strength parseval_scale spectral_strength spectral_exponent churn_share
         shrink perturb perturb_every perturb_with gradient_noise utility_decay protect
@@ -257,7 +258,8 @@ ROLES = {
         network hidden width width_scale patch_size vit_depth vit_heads vit_dimension norm
         activation optimizer lr momentum
         nesterov weight_decay schedule warmup step_factor step_at augment crop_padding
-        label_smoothing clip_norm precision epochs batch_size drop_last carry_optimizer seed seeds
+        label_smoothing clip_norm precision epochs batch_size drop_last carry_optimizer
+        head_reset seed seeds
         search search_seed plugins plugin_options versions""",
     "extent": """
         tasks snapshots tickets untrained_masks random_masks rewired_masks reinit_tickets

@@ -127,12 +127,15 @@ def test_a_study_without_probe_tasks_has_no_such_run() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"probe_shift": "stationary"}, "probe_shift=stationary: must be one of class_split, perm"),
+        (
+            {"probe_shift": "stationary"},
+            "probe_shift=stationary: must be one of bit_flipping, class_split, perm",
+        ),
         (
             {"probe_shift": "noise"},
-            "probe_shift=noise: must be one of class_split, permuted_labels",
+            "probe_shift=noise: must be one of bit_flipping, class_split, permuted_labels",
         ),
-        ({"probe_shift": "permuted"}, "probe_shift=permuted: must be one of class_split"),
+        ({"probe_shift": "permuted"}, "probe_shift=permuted: must be one of bit_flipping"),
         ({"probe_tasks": -1}, "probe_tasks=-1: must be"),
         (
             {"shifts": "class_split", "probe_shift": "rotation"},

@@ -17,6 +17,7 @@ from tests.unit.config.refused import refusal
 
 #: What must be given along with an option at the end of its range, to contradict nothing.
 COMPANIONS: dict[str, dict[str, Any]] = {
+    "train_examples": {"dataset": "slowly_changing_regression"},
     "samples": {"search": "lr=loguniform(1e-4,1e-2)"},
     "max_seeds": {"until_width": 0.1},
     "momentum": {"optimizer": "sgd"},

@@ -82,6 +82,7 @@ def test_where_a_run_is_computed_is_not_its_identity(
 CHANGED: dict[str, Any] = {
     "dataset": "mnist",
     "scaling": "unit",
+    "train_examples": 1000,
     "shift": "stationary",
     "network": "lenet",
     "width": 8,
@@ -93,9 +94,17 @@ CHANGED: dict[str, Any] = {
     "norm": "batch",
     "activation": "crelu",
     "fraction": 0.5,
+    "compounding": True,
     "first_task_identity": True,
     "rotation_range": 90.0,
     "classes_per_task": 5,
+    "new_classes_only": True,
+    "warm_share": 0.25,
+    "warm_tasks": 2,
+    "noisy_share": 0.5,
+    "noisy_tasks": "first",
+    "flipping_bits": 10,
+    "flips": "one",
     "noise_step": 0.1,
     "period": 2,
     "gradual": 0.5,
@@ -156,6 +165,7 @@ CHANGED: dict[str, Any] = {
     "tasks": 32,
     "snapshots": (0, 10, 20),
     "carry_optimizer": True,
+    "head_reset": "zero",
     "seed": 1,
     "scope": "global",
     "masked": "freeze",
@@ -197,6 +207,7 @@ CHANGED: dict[str, Any] = {
 
 
 _PERTURBED = {"intervention": "shrink_and_perturb"}
+_BITS = {"dataset": "slowly_changing_regression", "shift": "bit_flipping"}
 
 #: What must be chosen for a parameter to be used, if the defaults do not use it.
 USED_WITH: dict[str, dict[str, Any]] = {
@@ -205,6 +216,13 @@ USED_WITH: dict[str, dict[str, Any]] = {
     "emnist_split": {"dataset": "emnist"},
     "rotation_range": {"shift": "rotation"},
     "classes_per_task": {"shift": "class_split"},
+    "new_classes_only": {"shift": "class_incremental"},
+    "warm_share": {"shift": "warm_start"},
+    "warm_tasks": {"shift": "warm_start"},
+    "noisy_share": {"shift": "label_noise"},
+    "noisy_tasks": {"shift": "label_noise"},
+    "flipping_bits": _BITS,
+    "flips": _BITS,
     "noise_step": {"shift": "noise"},
     "l2_strength": {"intervention": "l2_init"},
     "l1_strength": {"intervention": "l1_init"},
@@ -372,7 +390,8 @@ def test_what_a_sweep_compares_shares_a_protocol(name: str, value: Any) -> None:
 def test_doses_share_a_protocol_and_are_runs_of_their_own(name: str) -> None:
     chosen = TicketsRun(**USED_WITH.get(name, {}))
     dose = TicketsRun(**{**USED_WITH.get(name, {}), name: CHANGED[name]})
-    assert dose.protocol == chosen.protocol == TicketsRun().protocol
+    of_data = {"dataset": chosen.dataset}
+    assert dose.protocol == chosen.protocol == TicketsRun(**of_data).protocol
     assert dose.run_id != chosen.run_id
     assert dose.dose.keys() == chosen.dose.keys() >= {"shift", "intervention", name}
     assert dose.dose != chosen.dose

@@ -50,7 +50,7 @@ class Recorded:
 
 def _make_tasks(options: Any) -> None:
     for t in (0, 1):
-        tasks.make_task(datasets.load(StreamRun()), options, 0, t)
+        tasks.make_task(datasets.load(options), options, 0, t)
 
 
 def _look_at_data(options: Any) -> None:
@@ -105,6 +105,8 @@ def test_what_is_built_reads_the_parameters_that_it_uses(
         given["norm"] = "layer"
     if name == "optimizer_reset":
         given["carry_optimizer"] = True
+    if name == "bit_flipping":
+        given["dataset"] = "slowly_changing_regression"
     run = TicketsRun if kind == "criterion" else StreamRun
     recorded = Recorded(run(**{kind: name}, **given))
     with suppress(OptionError, OSError):  # where a data set is not there

@@ -109,3 +109,26 @@ def test_the_fraction_counts_pixels_of_a_colour_image_once() -> None:
     moved = (task.train_inputs != image).flatten(2)[0]
     assert 20 <= int(moved[0].sum()) <= 30
     assert torch.equal(moved[0], moved[2])
+
+
+@few_examples
+@given(seed=seeds, t=st.integers(0, 30), fraction=st.floats(0.1, 1), is_first=st.booleans())
+def test_compounding_permutes_the_task_before(
+    seed: int, t: int, fraction: float, is_first: bool
+) -> None:
+    dataset, own = some_digits(), {"fraction": fraction, "first_task_identity": is_first}
+    compounding = shifted_by("permuted_pixels", compounding=True, **own)
+    before = make_task(dataset, compounding, seed, t)
+    # By itself, task t + 1 draws the permutation that is then applied to the task before.
+    expected = make_task(before, shifted_by("permuted_pixels", **own), seed, t + 1)
+    found = make_task(dataset, compounding, seed, t + 1)
+    assert torch.equal(found.train_inputs, expected.train_inputs)
+    assert torch.equal(found.test_inputs, expected.test_inputs)
+
+
+def test_compounding_begins_with_the_first_permutation() -> None:
+    plain, compounding = (
+        make_task(some_digits(), shifted_by("permuted_pixels", compounding=own), 3, 0)
+        for own in (False, True)
+    )
+    assert torch.equal(plain.train_inputs, compounding.train_inputs)
