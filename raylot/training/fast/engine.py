@@ -112,7 +112,7 @@ class _SparseEpochs:
         order = epoch_order(self._job, epoch)[: state.examples_left]
         loss, correct = kernels.train_sparse(
             inputs.starts, inputs.pixels, inputs.codes, self._scale, self._labels[order], order,
-            self._job.batch_size, state.options, state.step, state.widths,
+            self._job.batch_size, state.rule, state.options, state.step, state.widths,
             *state.arguments_of_first(), state.mask_kind, state.keep,
             state.list_starts, state.columns,
             state.listed, state.listed_mean, state.listed_square, state.listed_centre,
@@ -147,7 +147,7 @@ class _DenseEpochs:
             if not len(labels):
                 break
             loss, correct = kernels.train_dense(
-                inputs.numpy(), labels.numpy(), self._job.batch_size, state.options, state.step,
+                inputs.numpy(), labels.numpy(), self._job.batch_size, state.rule, state.options, state.step,
                 state.widths, *state.arguments_of_first(), state.mask_kind, state.keep,
                 *state.arguments_of_rest(),
             )  # fmt: skip

@@ -20,8 +20,8 @@ def why_not(job: TrainingJob) -> str | None:
         return "it is for chains of linear layers with ReLU between them"
     if not _fit(job, layers[0].in_features, layers[-1].out_features):
         return "the task's inputs or labels do not fit the network"
-    if job.optimizer.optimizer != "adam":
-        return "it is for optimizer adam"
+    if job.optimizer.optimizer == "rmsprop":
+        return "it is for optimizers adam, adamw and sgd"
     if extras := job.optimizer.extras:
         return f"it has no {extras[0]}"
     if job.intervention is not None and _acts_within_steps(job.intervention):
