@@ -209,9 +209,17 @@ def _step_first(
 ):  # fmt: skip
     """Computes the gradient of each row of ``first``, and takes a step on it at once."""
     units, start, pull = gradient.shape[0], 0, hyper[7]
+    # Then a step is the gradient itself, times a number.
+    at_once = rule == SGD and puts_off and mask_kind == NO_MASK and not measured
+    if at_once:
+        for k in range(ends[-1]):
+            grouped[k] *= -rate
     for p in range(ends.shape[0]):
         stop = ends[p]
-        if mask_kind == SURVIVOR_LIST:
+        if at_once:
+            if start < stop:
+                add_rows(first, p * units, deltas, units, examples, grouped, start, stop)
+        elif mask_kind == SURVIVOR_LIST:
             begin, end = list_starts[p], list_starts[p + 1]
             if start == stop or begin == end:
                 _clear(listed_gradient, begin, end)
@@ -222,7 +230,8 @@ def _step_first(
                     listed_gradient[k] = gradient[columns[k]]
         elif start < stop or not puts_off:
             _clear(gradient, 0, units)
-            add_rows(gradient, 0, deltas, units, examples, grouped, start, stop)
+            if start < stop:
+                add_rows(gradient, 0, deltas, units, examples, grouped, start, stop)
             at = p * units
             if pull > 0:
                 _add_pull(gradient, first, first_centre, at, units, pull)
