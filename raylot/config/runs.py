@@ -25,7 +25,7 @@ from raylot.config.parameters import (
     parameters_used,
     unused_parameters,
 )
-from raylot.config.shift_options import ShiftOptions
+from raylot.config.shift_options import OF_CLASSES, ShiftOptions
 from raylot.config.stream_options import NoteOptions, StreamOptions
 from raylot.config.stream_steps import stream_steps
 from raylot.config.ticket_options import TicketOptions
@@ -201,7 +201,21 @@ class StreamRun(
             )
         return self
 
+    @model_validator(mode="after")
+    def _smoothed_labels_are_classes(self) -> Self:
+        if self.label_smoothing and self.facts.is_regression:
+            raise ValueError(
+                f"label_smoothing={self.label_smoothing:g}: must be 0 with dataset {self.dataset}, "
+                "which is regression"
+            )
+        return self
+
     def _check_shift(self, option: str, shift: str | None) -> None:
+        if shift in OF_CLASSES and self.facts.is_regression:
+            raise ValueError(
+                f"{option}={shift}: must be another shift for dataset {self.dataset}, which is "
+                "regression and has no classes"
+            )
         if shift == "rotation" and len(self.facts.shape) < 2:
             raise ValueError(
                 f"{option}={shift}: must be another shift for inputs of shape {self.facts.shape}; "
@@ -234,11 +248,13 @@ class StreamRun(
                 f"norm {self.norm}": self.norm != "none",
                 f"activation {self.activation}": self.activation != "relu",
                 f"optimizer {self.optimizer}": self.optimizer != "adam",
+                f"dataset {self.dataset}, which is regression": self.facts.is_regression,
                 "device cuda": self.device == "cuda",
             },
             "stacked": {
                 f"intervention {self.intervention}": self.intervention != "none",
                 f"optimizer {self.optimizer}": self.optimizer == "rmsprop",
+                f"dataset {self.dataset}, which is regression": self.facts.is_regression,
                 "gradual": self.gradual > 0,
                 "norm batch": self._has_running_statistics,
             },

@@ -92,6 +92,9 @@ class ShiftOptions(ShiftParameters, NamingOptions):
     )  # fmt: skip
 
 
+#: Shifts that change which class an example is of, so that a regression data set cannot have them.
+OF_CLASSES = ("class_split", "permuted_labels", "random_labels")
+
 #: Shifts that make no probe tasks.
 NO_PROBE_SHIFTS = ("stationary", "noise")
 

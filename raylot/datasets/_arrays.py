@@ -49,16 +49,20 @@ class Arrays:
         """Returns what is known of them; reads the labels alone.
 
         Raises:
-            OptionError: labels are not whole numbers from 0, one for each input, or a class has
-                no example.
+            OptionError: labels are neither whole numbers from 0, one for each input, nor finite
+                targets of regression, or a class has no example.
         """
         labels = {name: self._labels(name) for name in ("y_train", "y_test")}
-        classes = 1 + max(int(one.max()) for one in labels.values())
-        counts = {name: sizes(one, classes) for name, one in labels.items()}
+        targets = self._shapes["y_train"][1] if self._is_regression else None
+        if targets is None:
+            classes = 1 + max(int(one.max()) for one in labels.values())
+            counts = {name: sizes(one, classes) for name, one in labels.items()}
+        else:
+            counts = {name: (len(one),) for name, one in labels.items()}
         for name, of_class in counts.items():
             if 0 in of_class:
                 self._refuse(
-                    f"{name} must hold each of the labels 0 to {classes - 1}, and lacks "
+                    f"{name} must hold each of the labels 0 to {len(of_class) - 1}, and lacks "
                     f"{of_class.index(0)}"
                 )
         is_integer = self._types["x_train"] == np.uint8
@@ -69,10 +73,11 @@ class Arrays:
             largest=255 if is_integer else None,
             itemsize=1 if is_integer else 4,
             digest=digest,
+            targets=targets,
         )
 
     def splits(self) -> Splits:
-        """Returns them as tasks need them: inputs as uint8 or float32, labels as int64.
+        """Returns them as tasks need them: inputs as uint8 or float32, labels as int64 or float32.
 
         Raises:
             OptionError: an input is not finite.
@@ -109,7 +114,32 @@ class Arrays:
             self._refuse(f"{name} must be finite as float32")
         return inputs
 
+    @property
+    def _is_regression(self) -> bool:
+        """Whether training labels are targets: a single column of floats could be classes."""
+        is_float = np.issubdtype(self._types["y_train"], np.floating)
+        return is_float and len(self._shapes["y_train"]) == 2
+
+    def _targets(self, name: str) -> np.ndarray:
+        wanted = (*self._shapes[name.replace("y", "x")][:1], *self._shapes["y_train"][1:])
+        if self._shapes[name] != wanted or not wanted[1]:
+            self._refuse(
+                f"{name} must be of shape {wanted}, as many targets for each input, at least 1, "
+                f"not {self._shapes[name]}"
+            )
+        if not np.issubdtype(self._types[name], np.floating):
+            self._refuse(
+                f"{name} must be floating-point numbers, as y_train, not {self._types[name]}"
+            )
+        with np.errstate(over="ignore"):  # what becomes infinite is refused
+            targets = self._read(name).astype(np.float32)
+        if not np.isfinite(targets).all():
+            self._refuse(f"{name} must be finite as float32")
+        return targets
+
     def _labels(self, name: str) -> np.ndarray:
+        if self._is_regression:
+            return self._targets(name)
         of = name.replace("y", "x")
         if self._shapes[name] != self._shapes[of][:1]:
             self._refuse(
@@ -117,7 +147,10 @@ class Arrays:
                 f"{of}, not {self._shapes[name]}"
             )
         if not np.issubdtype(self._types[name], np.integer):
-            self._refuse(f"{name} must be whole numbers from 0, not {self._types[name]}")
+            self._refuse(
+                f"{name} must be whole numbers from 0, not {self._types[name]} (floating-point "
+                "numbers of shape (n, targets) are regression)"
+            )
         labels = self._read(name)
         if labels.min() < 0 or labels.max() > _MOST_CLASSES:
             self._refuse(

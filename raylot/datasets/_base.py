@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 if TYPE_CHECKING:
     import numpy as np
 
-#: Training inputs and labels, test inputs and labels; labels are int64.
+#: Training inputs and labels, test inputs and labels; labels are int64, or in regression float32,
+#: ``examples x targets``.
 Splits: TypeAlias = "tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]"
 
 
@@ -38,12 +39,13 @@ class Facts:
 
     Attributes:
         shape: of one input, as ``(channels, height, width)`` or ``(features,)``.
-        train_sizes: training examples of each class.
-        test_sizes: test examples of each class.
+        train_sizes: training examples of each class; in regression of the whole split.
+        test_sizes: test examples, likewise.
         largest: largest possible value of an input; None: the largest magnitude in the training
             split.
         itemsize: bytes of a number in an input.
         digest: of the content, where the name alone does not say what it is; else None.
+        targets: numbers that regression predicts for each example; None: classification.
     """
 
     shape: tuple[int, ...]
@@ -52,10 +54,21 @@ class Facts:
     largest: float | None = 255
     itemsize: int = 1
     digest: str | None = None
+    targets: int | None = None
+
+    @property
+    def is_regression(self) -> bool:
+        return self.targets is not None
 
     @property
     def classes(self) -> int:
-        return len(self.train_sizes)
+        """The number of classes; 0 in regression."""
+        return 0 if self.is_regression else len(self.train_sizes)
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of a network for it: one for each class, or for each target."""
+        return self.classes if self.targets is None else self.targets
 
     @property
     def training_examples(self) -> int:

@@ -34,6 +34,8 @@ from raylot.foundation.names import (
 class Accuracies:
     """Test accuracies of everything that a search has trained, in [0, 1].
 
+    Of a regression task, which has no accuracies, these are test losses: ``are_losses``.
+
     Attributes:
         tickets: per ticket, trained from the snapshot.
         dense: of the dense network, per ticket's data order.
@@ -44,6 +46,7 @@ class Accuracies:
         reinit: per ticket trained from a fresh initialisation.
         supermask: per ticket without any training.
         test_examples: on how many examples each was measured; None: unknown.
+        are_losses: whether these are losses, of which less is better.
     """
 
     tickets: Sequence[float]
@@ -55,6 +58,7 @@ class Accuracies:
     reinit: Sequence[float] = ()
     supermask: Sequence[float] = ()
     test_examples: int | None = None
+    are_losses: bool = False
 
     @classmethod
     def of(
@@ -62,13 +66,16 @@ class Accuracies:
         found: Mapping[str, Sequence[float]],
         random_density: float | None,
         test_examples: int | None,
+        *,
+        are_losses: bool = False,
     ) -> Accuracies:
         """Sorts accuracies by what was trained.
 
         Args:
-            found: value of ``control`` in the table ``tickets`` -> accuracies.
+            found: value of ``control`` in the table ``tickets`` -> accuracies, or losses.
             random_density: of random masks, None if they have the tickets' layer densities.
             test_examples: on how many examples each was measured; None: unknown.
+            are_losses: whether they are losses.
         """
         own = [*found.get(RANDOM, ())]
         # Earlier commits wrote a second control of the same distribution.
@@ -83,6 +90,7 @@ class Accuracies:
             reinit=found.get(REINIT, ()),
             supermask=found.get(SUPERMASK, ()),
             test_examples=test_examples,
+            are_losses=are_losses,
         )
 
 
@@ -107,11 +115,19 @@ def wins(accuracies: Accuracies, tolerance: float) -> list[bool] | None:
     are normal, binomial or have their longer tail below, as near a ceiling; whatever their
     distribution, in at most 1 / (n + 1) beside n masks. With a longer tail *above* (exponential)
     it may be 11% beside up to 6 masks; such accuracies were not seen.
+
+    By losses, the tolerance is a share of the dense networks' mean loss, and there is no binomial
+    error: a ticket's loss must be at most (1 + tolerance) times that mean, below each mask's loss,
+    and below the lower prediction limit of theirs.
     """
     masks = [accuracy for accuracy in accuracies.comparable if math.isfinite(accuracy)]
     examples = accuracies.test_examples
     if len(masks) < FEWEST_RANDOM_MASKS or not examples:
         return None
+    if accuracies.are_losses:
+        most = statistics.fmean(accuracies.dense) * (1 + tolerance)
+        to_beat = min(-prediction_limit([-loss for loss in masks]), *masks)
+        return [loss <= most and loss < to_beat for loss in accuracies.tickets]
     dense, chance = statistics.fmean(accuracies.dense), statistics.fmean(masks)
     required = dense - max(tolerance, _standard_error(dense, examples))
     to_beat = max(prediction_limit(masks), chance + _standard_error(chance, examples), *masks)
@@ -216,6 +232,7 @@ def summary(
     size, matrix = tickets or count, overlap_matrix(overlaps, count)
     winners = {ticket for ticket, wins_too in enumerate(winning or ()) if wins_too}
     is_judged = winning is not None
+    measured = "loss" if accuracies.are_losses else "accuracy"
     return {
         "tickets": size,
         "tolerance": tolerance,
@@ -230,13 +247,13 @@ def summary(
         "overlap_matched": overlaps.get("jaccard_matched", _NONE).mean(),
         "overlap_untrained": untrained["jaccard"].mean(),
         "overlap_beyond_untrained": overlaps.get("beyond_untrained", _NONE).mean(),
-        "dense_accuracy": statistics.fmean(accuracies.dense),
-        "ticket_accuracy": statistics.fmean(accuracies.tickets),
-        "untrained_accuracy": _mean_or_nan(accuracies.untrained),
-        "random_accuracy": _mean_or_nan(accuracies.random),
-        "rewired_accuracy": _mean_or_nan(accuracies.rewired),
-        "reinit_accuracy": _mean_or_nan(accuracies.reinit),
-        "supermask_accuracy": _mean_or_nan(accuracies.supermask),
+        f"dense_{measured}": statistics.fmean(accuracies.dense),
+        f"ticket_{measured}": statistics.fmean(accuracies.tickets),
+        f"untrained_{measured}": _mean_or_nan(accuracies.untrained),
+        f"random_{measured}": _mean_or_nan(accuracies.random),
+        f"rewired_{measured}": _mean_or_nan(accuracies.rewired),
+        f"reinit_{measured}": _mean_or_nan(accuracies.reinit),
+        f"supermask_{measured}": _mean_or_nan(accuracies.supermask),
     }
 
 

@@ -13,6 +13,7 @@ from raylot.config import InterventionOptions
 from raylot.interventions._layers import by_kernel_position, weight_layers
 from raylot.networks.copies import copied
 from raylot.training import Intervention, Training
+from raylot.training.losses import loss_of
 
 #: Examples per gradient, as the authors train.
 _BATCH = 128
@@ -82,7 +83,7 @@ def _mean_descent(training: Training, rate: float) -> dict[str, Tensor]:
     order = torch.from_numpy(drawn).to(task.train_labels.device)
     for batch in order.split(_BATCH):
         inputs = task.scale(task.train_inputs.index_select(0, batch))
-        loss = F.cross_entropy(network(inputs), task.train_labels.index_select(0, batch))
+        loss = loss_of(task, network(inputs), task.train_labels.index_select(0, batch))
         gradients = torch.autograd.grad(loss, list(shrunk.values()), allow_unused=True)
         for mean, gradient in zip(means.values(), gradients, strict=True):
             mean.mul_(1 - rate)

@@ -112,14 +112,17 @@ class PruningContext:
     def balanced_batch(self, per_class: int) -> tuple[Tensor, Tensor]:
         """Returns training examples of each class: scaled inputs, and labels.
 
-        The key decides which. Of a class with fewer examples than ``per_class``, it is all.
-        Inputs are not augmented.
+        The key decides which. Of a class with fewer examples than ``per_class``, it is all. In
+        regression, ``per_class`` examples are drawn from all. Inputs are not augmented.
         """
         labels = self.task.train_labels
         order = self.key.child("balanced batch").generator().permutation(len(labels))
         shuffled = torch.from_numpy(order).to(labels.device)
-        own = labels[shuffled]
-        index = torch.cat([shuffled[own == label][:per_class] for label in labels.unique()])
+        if self.task.is_regression:
+            index = shuffled[:per_class]
+        else:
+            own = labels[shuffled]
+            index = torch.cat([shuffled[own == label][:per_class] for label in labels.unique()])
         return self.task.scale(self.task.train_inputs[index]), labels[index]
 
     def copied(self) -> PruningContext:

@@ -27,13 +27,13 @@ def dense_hessian(
     Args:
         network: in evaluation mode.
         inputs: ``examples x ...``.
-        labels: ``examples``.
+        labels: ``examples``; or targets of regression, ``examples x targets``.
 
     Returns:
-        A function of a tensor per parameter, in their order and shapes. None unless the network
-        is a chain of trainable linear layers with a ReLU between each two.
+        A function of a tensor per parameter, in their order and shapes. None unless the labels are
+        classes and the network is a chain of trainable linear layers with a ReLU between each two.
     """
-    layers = _chain(network, inputs.ndim)
+    layers = None if labels.is_floating_point() else _chain(network, inputs.ndim)
     if layers is None or not all(p.requires_grad for p in network.parameters()):
         return None
     weights = [layer.weight.detach() for layer in layers]

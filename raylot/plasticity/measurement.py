@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from raylot.config import PlasticityOptions
@@ -42,6 +41,7 @@ from raylot.tasks import Task
 from raylot.tasks.task import check_task
 from raylot.training import Masks
 from raylot.training.evaluation import exact_convolutions
+from raylot.training.losses import loss_of
 
 Row = dict[str, Any]
 
@@ -65,7 +65,7 @@ class Probe:
         network: a copy, in evaluation mode; its draws depend on the run's seed alone.
         inputs: some training inputs of the next task, as the network sees them:
             ``examples x ...``, float32.
-        labels: their labels: ``examples``, int64.
+        labels: their labels: ``examples``, int64; in regression ``examples x targets``, float32.
         options: ``probe_size`` and ``dormant_threshold`` of the study.
         masks: survivors by parameter name; a dense network has none.
         initial: the network's state at initialisation, if known.
@@ -141,7 +141,7 @@ def measure(
             plugin_options=registry.only(options.plugin_options, own),
         )
         probe = Probe(measured, inputs, labels, seen, _placed(measured, masks), initial)
-        found = _measured(probe, options, key, reasons.append, built_in)
+        found = _measured(probe, task, options, key, reasons.append, built_in)
     for reason in dict.fromkeys(reasons):
         if note is None:
             warnings.warn(reason, stacklevel=2)
@@ -151,7 +151,12 @@ def measure(
 
 
 def _measured(
-    probe: Probe, options: PlasticityOptions, key: RandomKey, note: Note, built_in: Collection[str]
+    probe: Probe,
+    task: Task,
+    options: PlasticityOptions,
+    key: RandomKey,
+    note: Note,
+    built_in: Collection[str],
 ) -> list[Row]:
     """Measures everything on a probe; may change the probe's network."""
     of_activations = _metrics(ACTIVATION_METRICS, "activations", options, built_in)
@@ -161,7 +166,7 @@ def _measured(
     weights = _weights(probe.network, note) if of_weights or of_gradients or of_distances else {}
     values = {name: weight.detach() for name, weight in weights.items()}
     with recorded_activations(probe.network) as layers:
-        loss = F.cross_entropy(probe.network(probe.inputs), probe.labels)
+        loss = loss_of(task, probe.network(probe.inputs), probe.labels)
     if of_activations and not layers:
         note(
             "metrics of activations: left out, as no activation function of PyTorch's and no "

@@ -205,6 +205,14 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "rewired_accuracy": pa.float64(),
         "reinit_accuracy": pa.float64(),
         "supermask_accuracy": pa.float64(),
+        # in regression, in place of these: test losses
+        "dense_loss": pa.float64(),
+        "ticket_loss": pa.float64(),
+        "untrained_loss": pa.float64(),
+        "random_loss": pa.float64(),
+        "rewired_loss": pa.float64(),
+        "reinit_loss": pa.float64(),
+        "supermask_loss": pa.float64(),
         # the stream's own performance on the snapshot's task
         **dict.fromkeys(PERFORMANCE, pa.float64()),
     },

@@ -54,7 +54,7 @@ def _dose_of(run: StreamRun) -> tuple[object, ...]:
 
 def _built(run: StreamRun, method: Intervention) -> nn.Module:
     key = RandomKey((run.seed, "network"))
-    return networks.build(run, run.facts.shape, run.facts.classes, key, method.prepare)
+    return networks.build(run, run.facts.shape, run.facts.outputs, key, method.prepare)
 
 
 def _ask(method: Intervention, network: nn.Module) -> None:

@@ -54,7 +54,7 @@ def _check(run: StreamRun) -> str:
     at = f"network={run.network}:"
     with refusing(f"{at} cannot be built"):
         network = networks.build(
-            run, task.input_shape, task.classes, RandomKey((run.seed, "network"))
+            run, task.input_shape, task.outputs, RandomKey((run.seed, "network"))
         )
     with refusing(f"{at} cannot be trained or pruned"):
         return _tried(network, at, task, run, sizes)
@@ -100,7 +100,7 @@ def _sizes(dataset: Task, run: StreamRun) -> Collection[int]:
         return {len(dataset.train_labels)}
     # sums[k] has bit n set if some k classes have n examples together.
     sums = [1] + [0] * run.classes_per_task
-    for count in dataset.train_labels.bincount(minlength=dataset.classes).tolist():
+    for count in dataset.train_labels.bincount(minlength=dataset.known_classes).tolist():
         for k in range(run.classes_per_task, 0, -1):
             sums[k] |= sums[k - 1] << count
     return [n for n, bit in enumerate(reversed(f"{sums[-1]:b}")) if bit == "1"]

@@ -158,7 +158,7 @@ def measured_speed(run: StreamRun, density: float) -> Speed:
 def _timed(run: StreamRun, task: Task, density: float, steps: int) -> float:
     """Returns the seconds of one training with one evaluation."""
     key = RandomKey((run.seed, "prediction"))
-    network = networks.build(run, task.input_shape, task.classes, key)
+    network = networks.build(run, task.input_shape, task.outputs, key)
     every = full_masks(network, networks.prunable(run))
     masks = None if density == 1 else independent_masks(every, density, key)
     started = time.perf_counter()

@@ -91,14 +91,15 @@ def read(options: DataOptions) -> Task:
                 f"({error.strerror})"
             ) from None
         for labels, known in ((splits[1], facts.train_sizes), (splits[3], facts.test_sizes)):
-            if sizes(labels, facts.classes) != known:
+            found = (len(labels),) if facts.is_regression else sizes(labels, facts.classes)
+            if found != known:
                 raise OptionError(
                     f"dataset={options.dataset}: must have {shown(known)} examples of its classes, "
-                    f"not {shown(sizes(labels, facts.classes))}"
+                    f"not {shown(found)}"
                 )
         for old in list(_loaded)[: 1 - _MOST_KEPT]:
             del _loaded[old]
-        _loaded[key] = _task(dict(zip(TENSORS, splits, strict=True)), facts.classes)
+        _loaded[key] = _task(dict(zip(TENSORS, splits, strict=True)), facts)
     return _loaded[key]
 
 
@@ -165,15 +166,15 @@ def packed(options: DataOptions) -> Shared:
 def unpacked(shared: Shared) -> Task:
     """Returns the data set that `packed` returned, without copying; arrays may be read-only."""
     facts, arrays = shared
-    return _task(arrays, facts.classes)
+    return _task(arrays, facts)
 
 
-def _task(arrays: Mapping[str, np.ndarray], classes: int) -> Task:
+def _task(arrays: Mapping[str, np.ndarray], facts: datasets.Facts) -> Task:
     with warnings.catch_warnings():
         # PyTorch has no read-only tensors; nothing writes into a task.
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         tensors: Any = {name: torch.from_numpy(arrays[name]) for name in TENSORS}
-    return Task(**tensors, classes=classes)
+    return Task(**tensors, classes=None if facts.is_regression else facts.classes)
 
 
 def check_available(options: DataOptions) -> None:

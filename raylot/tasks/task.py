@@ -1,4 +1,4 @@
-"""A classification task as tensors, with checks of a caller's tensors."""
+"""A task as tensors, for classification or regression, with checks of a caller's tensors."""
 
 from __future__ import annotations
 
@@ -29,17 +29,19 @@ _LARGEST_FLOAT = torch.finfo(torch.float32).max
 
 @dataclass(frozen=True, repr=False)
 class Task:
-    """A classification task: a training and a test split.
+    """A task: a training and a test split, for classification or for regression.
 
     A data set is a task, and so is each of its shifted versions. To make a task of your own, give
-    tensors or numpy arrays; arrays are copied. Labels of any integer type become int64.
+    tensors or numpy arrays; arrays are copied. Labels of any integer type become int64, targets of
+    regression (``classes=None``) float32.
 
     Attributes:
         train_inputs: ``examples x ...``; uint8, or any real type; finite as float32.
-        train_labels: ``examples``, at least one; int64 in [0, classes).
+        train_labels: ``examples``, at least one; int64 in [0, classes). In regression ``examples x
+            targets``, finite float32.
         test_inputs: as train_inputs, in the same shape but for the number of examples.
         test_labels: as train_labels.
-        classes: number of classes, at least 1.
+        classes: number of classes, at least 1; None: regression.
         offset: subtracted from inputs when they are scaled; one number, or one for each channel,
             which is each entry of an input's first dimension.
         divisor: inputs are then divided by it, in the same way; not 0.
@@ -52,25 +54,40 @@ class Task:
     train_labels: Tensor
     test_inputs: Tensor
     test_labels: Tensor
-    classes: int
+    classes: int | None
     offset: Scale = 0.0
     divisor: Scale = 1.0
 
     def __post_init__(self) -> None:
         for name in TENSORS:
-            object.__setattr__(self, name, _as_tensor(name, getattr(self, name)))
+            is_targets = self.is_regression and name.endswith("_labels")
+            tensor = _as_tensor(name, getattr(self, name), is_targets=is_targets)
+            object.__setattr__(self, name, tensor)
         devices = sorted({str(getattr(self, name).device) for name in TENSORS})
         if len(devices) > 1:
             raise OptionError(f"{', '.join(TENSORS)}: must be on one device, not {devices}")
-        if not _is_a(Integral, self.classes) or self.classes < 1:
-            raise OptionError(f"classes={shown(self.classes)}: must be a whole number, at least 1")
+        if self.classes is not None and (not _is_a(Integral, self.classes) or self.classes < 1):
+            raise OptionError(
+                f"classes={shown(self.classes)}: must be a whole number, at least 1, or None for "
+                "regression"
+            )
         for name in ("offset", "divisor"):
             self._check_scale(name, getattr(self, name))
         for split in ("train", "test"):
             inputs = getattr(self, f"{split}_inputs")
-            _check_split(split, inputs, getattr(self, f"{split}_labels"), int(self.classes))
+            labels = getattr(self, f"{split}_labels")
+            _check_split(split, inputs, labels, is_regression=self.is_regression)
+            if self.classes is None:
+                _check_targets(split, labels)
+            else:
+                _check_labels(split, labels, int(self.classes))
             if inputs.is_floating_point() or (self.offset, self.divisor) != (0, 1):
                 self._check_scaled(split, inputs)
+        if self.test_labels.shape[1:] != self.train_labels.shape[1:]:
+            raise OptionError(
+                f"test_labels: must hold {self.outputs} targets each, as train_labels do, not "
+                f"{self.test_labels.shape[1]}"
+            )
         if self.test_inputs.shape[1:] != self.train_inputs.shape[1:]:
             raise OptionError(
                 f"test_inputs: must be of shape {self.input_shape} each, as train_inputs are, not "
@@ -107,9 +124,10 @@ class Task:
             )
 
     def __repr__(self) -> str:
+        kind = f"{self.outputs} targets" if self.is_regression else f"{self.classes} classes"
         return (
             f"Task({len(self.train_labels)} training and {len(self.test_labels)} test examples of "
-            f"shape {self.input_shape}, {self.classes} classes)"
+            f"shape {self.input_shape}, {kind})"
         )
 
     def scale(self, inputs: Tensor) -> Tensor:
@@ -141,6 +159,27 @@ class Task:
     @property
     def input_shape(self) -> tuple[int, ...]:
         return tuple(self.train_inputs.shape[1:])
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether labels are numbers to be met, not classes."""
+        return self.classes is None
+
+    @property
+    def known_classes(self) -> int:
+        """The number of classes.
+
+        Raises:
+            OptionError: this is regression.
+        """
+        if self.classes is None:
+            raise OptionError("classes=None: must be a number of classes here, not regression")
+        return int(self.classes)
+
+    @property
+    def outputs(self) -> int:
+        """Outputs that a network for this task has: one for each class, or for each target."""
+        return int(self.train_labels.shape[1]) if self.classes is None else int(self.classes)
 
     def to(self, device: torch.device) -> Self:
         """Returns the same task with its tensors on a device."""
@@ -178,7 +217,7 @@ def _is_a(kind: type, value: object) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def _as_tensor(name: str, values: object) -> Tensor:
+def _as_tensor(name: str, values: object, *, is_targets: bool) -> Tensor:
     """Returns a task's inputs or labels in a type that fits: a tensor itself, if possible."""
     if isinstance(values, np.ndarray):
         try:
@@ -195,6 +234,12 @@ def _as_tensor(name: str, values: object) -> Tensor:
     assert isinstance(values, Tensor)
     if values.requires_grad:
         values = values.detach()
+    if is_targets:
+        if not values.is_floating_point():
+            raise OptionError(
+                f"{name}: must be floating-point targets with classes=None, not {values.dtype}"
+            )
+        return values.float()
     if not name.endswith("_labels"):
         if values.is_complex():
             raise OptionError(f"{name}: must be real numbers, not {values.dtype}")
@@ -203,7 +248,8 @@ def _as_tensor(name: str, values: object) -> Tensor:
         return values.to(_WIDER.get(values.dtype, values.dtype))
     if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
         raise OptionError(
-            f"{name}: must be whole numbers, not {values.dtype}; convert them with .long()"
+            f"{name}: must be whole numbers, not {values.dtype}; convert them with .long(), or "
+            "give classes=None for regression"
         )
     return values.to(torch.int64)
 
@@ -218,9 +264,15 @@ def _why_not_dense(values: object) -> str:
     return next((f"a {kind} tensor" for kind, applies in kinds.items() if applies), "")
 
 
-def _check_split(split: str, inputs: Tensor, labels: Tensor, classes: int) -> None:
-    """Refuses labels that do not fit the inputs or the number of classes."""
-    if labels.ndim != 1:
+def _check_split(split: str, inputs: Tensor, labels: Tensor, *, is_regression: bool) -> None:
+    """Refuses labels that do not fit the inputs."""
+    if is_regression and (labels.ndim != 2 or not labels.shape[1]):
+        hint = "; try .unsqueeze(1)" if labels.ndim == 1 else ""
+        raise OptionError(
+            f"{split}_labels: must be of shape (examples, targets) with classes=None, not "
+            f"{tuple(labels.shape)}{hint}"
+        )
+    if not is_regression and labels.ndim != 1:
         hint = "; try .argmax(1) if they are one-hot" if labels.ndim == 2 else ""
         if labels.shape[1:] == (1,):
             hint = "; try .squeeze(1)"
@@ -238,6 +290,14 @@ def _check_split(split: str, inputs: Tensor, labels: Tensor, classes: int) -> No
         raise OptionError(
             f"{split}_labels: must be as many as {split}_inputs, {len(inputs)}, not {len(labels)}"
         )
+
+
+def _check_targets(split: str, targets: Tensor) -> None:
+    if not bool(targets.isfinite().all()):
+        raise OptionError(f"{split}_labels: must be finite as float32")
+
+
+def _check_labels(split: str, labels: Tensor, classes: int) -> None:
     low, high = (int(value) for value in labels.aminmax())
     if low < 0 or high >= classes:
         hint = "; they count from 0" if (low, high) == (1, classes) else ""

@@ -27,6 +27,8 @@ from raylot.training import Masks
 class Tickets:
     """The tickets found from one snapshot.
 
+    Of a regression task, everything called accuracy here is a test loss (`raylot.training.losses`).
+
     Attributes:
         masks: per ticket, ``{parameter name: boolean tensor}``, True for survivors, on the CPU.
         trained: test accuracies of the tickets, the dense network and the controls.
@@ -60,14 +62,21 @@ class Tickets:
     ) -> Tickets:
         """Makes tickets from the rows that a finished `TicketSearch` returned."""
         last = max(row["round"] for row in rows)
+        are_losses = any(row["test_accuracy"] is None for row in rows)
         found: dict[str, list[float]] = {}
         for row in rows:
             if row["round"] == (0 if row["control"] == DENSE else last):
-                found.setdefault(row["control"], []).append(row["test_accuracy"])
+                measured = row["test_loss" if are_losses else "test_accuracy"]
+                found.setdefault(row["control"], []).append(measured)
 
         return cls(
             masks=_on_cpu(masks),
-            trained=Accuracies.of(found, options.random_density, rows[0].get("test_examples")),
+            trained=Accuracies.of(
+                found,
+                options.random_density,
+                rows[0].get("test_examples"),
+                are_losses=are_losses,
+            ),
             tolerance=options.tolerance,
             rows=[dict(row) for row in rows],
             untrained=_on_cpu(untrained),
@@ -79,8 +88,8 @@ class Tickets:
         own, dense = statistics.fmean(self.accuracies), statistics.fmean(self.dense_accuracies)
         won = "not judged" if self.wins is None else f"of which {sum(self.wins)} win"
         return (
-            f"Tickets({len(self.masks)}, {won}; density {self.density:.3g}; accuracy {own:.3f}, "
-            f"dense {dense:.3f})"
+            f"Tickets({len(self.masks)}, {won}; density {self.density:.3g}; "
+            f"{'loss' if self.trained.are_losses else 'accuracy'} {own:.3f}, dense {dense:.3f})"
         )
 
     @property

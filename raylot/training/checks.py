@@ -7,7 +7,6 @@ from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
 from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
@@ -20,6 +19,7 @@ from raylot.foundation.names import module_label
 from raylot.networks.copies import copied, copied_with_constants
 from raylot.tasks import Task
 from raylot.training.evaluation import begin_training
+from raylot.training.losses import loss_of
 
 #: Hooks that compute a layer's weight before each forward pass -> the function that removes them.
 #: An optimizer does not find such a weight, and such a layer cannot be copied.
@@ -113,13 +113,15 @@ def _try(network: nn.Module, task: Task) -> None:
     for constant in constants:  # moving the network would copy them
         constant.requires_grad_()
     trial = trial.to(inputs.device)
-    labels = torch.zeros(len(inputs), dtype=torch.int64, device=inputs.device)
+    labels = task.train_labels[:_EXAMPLES].clone()
+    if not task.is_regression:  # so that the result does not depend on which classes come first
+        labels.zero_()
     trainable = [p for p in trial.parameters() if p.requires_grad]
     original = [p for p in network.parameters() if p.requires_grad]
     begin_training(trial)
     before = _shapes(trial)
     for _ in range(2):
-        loss = F.cross_entropy(_logits(trial, inputs, task.classes), labels)
+        loss = loss_of(task, _outputs(trial, inputs, task), labels)
         try:
             gradients = torch.autograd.grad(
                 loss, [*trainable, *original, *constants], allow_unused=True
@@ -142,7 +144,7 @@ def _try(network: nn.Module, task: Task) -> None:
             )
     trial.eval()
     with torch.no_grad():
-        _logits(trial, inputs, task.classes)
+        _outputs(trial, inputs, task)
     after = _shapes(trial)
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
@@ -163,7 +165,7 @@ def _try_last_batch(
         return
     begin_training(trial)
     try:
-        _logits(trial, task.scale(task.train_inputs[:1]), task.classes)
+        _outputs(trial, task.scale(task.train_inputs[:1]), task)
     except OptionError as error:
         reason = str(error).removeprefix("network: ")
         if size == 1:
@@ -174,24 +176,28 @@ def _try_last_batch(
         ) from None
 
 
-def _logits(network: nn.Module, inputs: Tensor, classes: int) -> Tensor:
+def _outputs(network: nn.Module, inputs: Tensor, task: Task) -> Tensor:
+    wanted = task.outputs
     try:
-        logits = network(inputs)
+        outputs = network(inputs)
     except Exception as error:
         raise OptionError(
             f"network: fails on inputs of shape {tuple(inputs.shape)}, float32: "
             f"{registry.describe_error(error)}"
         ) from None
-    found = f"a {type(logits).__name__}"
-    if isinstance(logits, Tensor):
-        shape = tuple(logits.shape)
-        fits = len(shape) == 2 and shape[0] == len(inputs) and shape[1] >= classes
-        if fits and logits.is_floating_point():
-            return logits
-        found = f"{_words(logits.dtype)} of shape {shape}"
+    found = f"a {type(outputs).__name__}"
+    if isinstance(outputs, Tensor):
+        shape = tuple(outputs.shape)
+        fits = len(shape) == 2 and shape[0] == len(inputs) and shape[1] >= wanted
+        if task.is_regression:  # surplus outputs would have no target
+            fits = fits and shape[1] == wanted
+        if fits and outputs.is_floating_point():
+            return outputs
+        found = f"{_words(outputs.dtype)} of shape {shape}"
+    told, sides = ("outputs", "targets") if task.is_regression else ("logits", "classes")
     raise OptionError(
-        f"network: returns {found} for {len(inputs)} examples; it must return logits, "
-        f"floating-point numbers of shape (examples, classes), here ({len(inputs)}, {classes})"
+        f"network: returns {found} for {len(inputs)} examples; it must return {told}, "
+        f"floating-point numbers of shape (examples, {sides}), here ({len(inputs)}, {wanted})"
     )
 
 

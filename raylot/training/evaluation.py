@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from raylot.tasks import Task
+from raylot.training.losses import hits, loss_of
 
 #: Examples per forward pass, to bound memory; changes results by rounding only.
 EVALUATION_BATCH = 2048
@@ -19,17 +19,22 @@ EVALUATION_BATCH = 2048
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean cross-entropy in nats and fraction classified correctly; NaN if not finite."""
+    """Mean loss, and fraction classified correctly; NaN if the loss is not finite.
+
+    The loss is the cross-entropy in nats, or in regression, which has no accuracy, the squared
+    error: see `raylot.training.losses`.
+    """
 
     loss: float
-    accuracy: float
+    accuracy: float | None
 
     @classmethod
-    def of(cls, loss: float, correct: int, examples: int) -> Evaluation:
-        """Makes it from the sum of losses and the number of hits."""
+    def of(cls, loss: float, correct: int | None, examples: int) -> Evaluation:
+        """Makes it from the sum of losses and the number of hits; None: regression."""
         mean_loss = loss / examples if examples else math.nan
-        is_finite = math.isfinite(mean_loss)
-        return cls(mean_loss, correct / examples if is_finite else math.nan)
+        if correct is None:
+            return cls(mean_loss, None)
+        return cls(mean_loss, correct / examples if math.isfinite(mean_loss) else math.nan)
 
 
 def begin_training(network: nn.Module) -> None:
@@ -71,14 +76,16 @@ def exact_convolutions() -> Iterator[None]:
 def evaluate(network: nn.Module, task: Task) -> Evaluation:
     """Evaluates a network on a task's test split, in evaluation mode."""
     loss = torch.zeros((), dtype=torch.float64, device=task.test_labels.device)
-    correct = torch.zeros((), dtype=torch.int64, device=task.test_labels.device)
+    correct: torch.Tensor | None = None
     with evaluation_mode(network), exact_convolutions():
         for inputs, labels in zip(
             task.test_inputs.split(EVALUATION_BATCH),
             task.test_labels.split(EVALUATION_BATCH),
             strict=True,
         ):
-            logits = network(task.scale(inputs))
-            loss += F.cross_entropy(logits, labels, reduction="sum")
-            correct += (logits.argmax(1) == labels).sum()
-    return Evaluation.of(float(loss), int(correct), len(task.test_labels))
+            outputs = network(task.scale(inputs))
+            loss += loss_of(task, outputs, labels, reduction="sum")
+            if (right := hits(task, outputs, labels)) is not None:
+                correct = right if correct is None else correct + right
+    found = None if correct is None else int(correct)
+    return Evaluation.of(float(loss), found, len(task.test_labels))

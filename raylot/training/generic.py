@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from raylot.foundation.randomness import RandomKey
 from raylot.training.augmentation import Augmentation
@@ -19,6 +18,7 @@ from raylot.training.flat import FlatParameters, Masks
 from raylot.training.gradient_means import GradientMeans
 from raylot.training.hooks import Intervention, Training
 from raylot.training.job import TrainingJob, TrainingResult, epoch_order
+from raylot.training.losses import loss_of
 from raylot.training.optimizers import bare_step, build_optimizer, optimizer_tensors
 from raylot.training.precision import differentiator, lower_precision
 from raylot.training.record import Record
@@ -65,8 +65,9 @@ def train(job: TrainingJob) -> TrainingResult:
             with act.evaluation(training):
                 return evaluate(network, task)
 
-        if job.learning_curve:
-            record.curve.append(evaluated().accuracy)
+        follows_accuracy = job.learning_curve and not task.is_regression
+        if follows_accuracy:
+            record.add_to_curve(evaluated())
         # With zero gradients, only old moments, decay or an intervention can move weights.
         always_restore = (
             bool(options.weight_decay)
@@ -79,7 +80,7 @@ def train(job: TrainingJob) -> TrainingResult:
         examples = Examples(job)
         for epoch in range(job.epochs):
             started = time.perf_counter()
-            epoch_logits: list[Tensor] = []
+            epoch_outputs: list[Tensor] = []
             epoch_labels: list[Tensor] = []
             for block_inputs, block_labels in examples.blocks(epoch):
                 if steps >= stop:
@@ -92,11 +93,11 @@ def train(job: TrainingJob) -> TrainingResult:
                         break
                     training.inputs = batch_inputs
                     with precision:
-                        logits = network(batch_inputs)
+                        outputs = network(batch_inputs)
                     if options.precision != "float32":
-                        logits = logits.float()
-                    loss = F.cross_entropy(
-                        logits, batch_labels, label_smoothing=options.label_smoothing
+                        outputs = outputs.float()
+                    loss = loss_of(
+                        task, outputs, batch_labels, label_smoothing=options.label_smoothing
                     )
                     training.loss = loss.detach()
                     if (term := act.loss_term(training)) is not None:
@@ -115,16 +116,16 @@ def train(job: TrainingJob) -> TrainingResult:
                     act.after_step(training)
                     if always_restore:
                         guard.restore()
-                    epoch_logits.append(logits.detach())
-            if epoch_logits:
-                record.add_logits(torch.cat(epoch_logits), torch.cat(epoch_labels))
+                    epoch_outputs.append(outputs.detach())
+            if epoch_outputs:
+                record.add_outputs(task, torch.cat(epoch_outputs), torch.cat(epoch_labels))
             seconds += time.perf_counter() - started
             latest = None
             if not record.is_finite:
                 break
-            if job.learning_curve:
+            if follows_accuracy:
                 latest = evaluated()
-                record.curve.append(latest.accuracy)
+                record.add_to_curve(latest)
             if steps >= stop or (job.after_epoch is not None and job.after_epoch(network)):
                 break
         guard.restore()  # a NaN gradient times 0 is NaN

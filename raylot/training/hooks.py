@@ -35,7 +35,8 @@ class Training:
         inputs: the batch of this step, scaled, as ``augment`` has changed it; empty at the start
             and end of a task, when the gradient is 0.
         live: which parameters train, boolean, in the order of ``flat.vector``; None: all do.
-        loss: this step's mean cross-entropy, without a method's term and without its graph.
+        loss: this step's mean loss (see `raylot.training.losses`), without a method's term and
+            without its graph.
     """
 
     network: nn.Module

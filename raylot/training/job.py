@@ -24,9 +24,10 @@ class TrainingJob:
     """One network to be trained in place on one task's training split.
 
     Attributes:
-        network: any module that maps inputs to logits, on the task's device. If it is in evaluation
-            mode, all of it is trained; if it is in training mode, submodules in evaluation mode (a
-            frozen batch normalisation, for instance) stay in it.
+        network: any module that maps inputs to logits (in regression: to predictions), on the
+            task's device. If it is in evaluation mode, all of it is trained; if it is in training
+            mode, submodules in evaluation mode (a frozen batch normalisation, for instance) stay in
+            it.
         task: training and test split.
         epochs: passes over the training split.
         batch_size: examples per step; the last batch of an epoch may be smaller.
@@ -79,8 +80,13 @@ class TrainingJob:
 
         Raises:
             OptionError: ``drop_last`` leaves none; or the device lacks ``precision``, or the inputs
-                are no images for ``augment``.
+                are no images for ``augment``, or the labels no classes for ``label_smoothing``.
         """
+        if self.optimizer.label_smoothing and self.task.is_regression:
+            raise OptionError(
+                f"label_smoothing={self.optimizer.label_smoothing:g}: must be 0 for a regression "
+                "task"
+            )
         check_precision(self.optimizer, self.task.train_labels.device)
         check_images(self.optimizer, self.task.input_shape)
         if self.drop_last and not self.examples_per_epoch:
@@ -111,14 +117,16 @@ class TrainingResult:
     """The measures of one training on one task.
 
     Attributes:
-        train_loss: mean online cross-entropy in nats: over all epochs, the loss of each example
-            before the step that used it, as ``augment`` has changed it, without label smoothing.
-        online_accuracy: mean online accuracy, likewise.
-        test_loss: cross-entropy on the test split after training, in nats.
-        test_accuracy: accuracy on the test split after training.
+        train_loss: mean online loss (cross-entropy in nats, or in regression squared error, see
+            `raylot.training.losses`): over all epochs, the loss of each example before the step
+            that used it, as ``augment`` has changed it, without label smoothing.
+        online_accuracy: mean online accuracy, likewise; None in regression.
+        test_loss: the same loss on the test split after training.
+        test_accuracy: accuracy on the test split after training; None in regression.
         learning_speed: normalised area under the learning curve: the trapezoid area under test
             accuracy before training and after each epoch, divided by the epochs begun. 1 means
-            perfect from the start (Chaudhry et al. 2019). None without ``learning_curve``.
+            perfect from the start (Chaudhry et al. 2019). None without ``learning_curve``, and in
+            regression.
         diverged: whether a loss was not finite; then the measures above are NaN, except test_loss.
         steps: training steps; with float16, those too that were left out as gradients overflowed.
         seconds: wall-clock time of the training loop, without evaluations.
@@ -133,9 +141,9 @@ class TrainingResult:
     """
 
     train_loss: float
-    online_accuracy: float
+    online_accuracy: float | None
     test_loss: float
-    test_accuracy: float
+    test_accuracy: float | None
     learning_speed: float | None
     diverged: bool
     steps: int

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from raylot.tasks import Task
 from raylot.training.evaluation import Evaluation
 from raylot.training.job import TrainingResult
+from raylot.training.losses import hits, loss_of
 
 
 @dataclass
@@ -20,27 +21,33 @@ class Record:
 
     Attributes:
         curve: test accuracy before training and after each epoch, if asked for.
-        loss: sum of the examples' cross-entropies, each from before the step that used it.
-        correct: how many of them were classified correctly.
+        loss: sum of the examples' losses, each from before the step that used it.
+        correct: how many of them were classified correctly; None: regression.
         examples: how many they were.
     """
 
     curve: list[float] = field(default_factory=list)
     loss: float = 0.0
-    correct: int = 0
+    correct: int | None = 0
     examples: int = 0
 
-    def add(self, loss: float, correct: int, examples: int) -> None:
-        """Adds some steps' examples."""
+    def add(self, loss: float, correct: int | None, examples: int) -> None:
+        """Adds some steps' examples; the number of hits is None in regression."""
         self.loss += loss
-        self.correct += correct
+        self.correct = None if correct is None else (self.correct or 0) + correct
         self.examples += examples
 
-    def add_logits(self, logits: Tensor, labels: Tensor) -> None:
-        """Adds some steps' logits, ``examples x classes``; surplus labels are left out."""
-        targets = labels[: len(logits)]
-        loss = F.cross_entropy(logits, targets, reduction="none").sum(dtype=torch.float64)
-        self.add(float(loss), int((logits.argmax(1) == targets).sum()), len(targets))
+    def add_outputs(self, task: Task, outputs: Tensor, labels: Tensor) -> None:
+        """Adds some steps' outputs, ``examples x outputs``; surplus labels are left out."""
+        own = labels[: len(outputs)]
+        loss = loss_of(task, outputs, own, reduction="none").sum(dtype=torch.float64)
+        right = hits(task, outputs, own)
+        self.add(float(loss), None if right is None else int(right), len(own))
+
+    def add_to_curve(self, found: Evaluation) -> None:
+        """Adds an evaluation to the learning curve; a task without accuracies has none."""
+        if found.accuracy is not None:
+            self.curve.append(found.accuracy)
 
     @property
     def is_finite(self) -> bool:
@@ -66,9 +73,9 @@ class Record:
         count = self.examples or math.nan
         return TrainingResult(
             train_loss=finite(self.loss / count),
-            online_accuracy=finite(self.correct / count),
+            online_accuracy=None if self.correct is None else finite(self.correct / count),
             test_loss=final.loss,
-            test_accuracy=finite(final.accuracy),
+            test_accuracy=None if final.accuracy is None else finite(final.accuracy),
             learning_speed=speed,
             diverged=diverged,
             **others,

@@ -49,7 +49,7 @@ def initial_network(run: StreamRun, task: Task) -> nn.Module:
 def _built(run: StreamRun, task: Task, key: RandomKey) -> nn.Module:
     method = interventions.make(run)
     prepare = None if method is None else method.prepare
-    return networks.build(run, task.input_shape, task.classes, key, prepare)
+    return networks.build(run, task.input_shape, task.outputs, key, prepare)
 
 
 def task_of_search(run: TicketsRun, dataset: Task) -> Task:

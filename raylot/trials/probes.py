@@ -83,7 +83,7 @@ class ProbeTrial(OnSnapshots):
             self.state.rows["probes"].sort(key=_place)
         return self._gap(t) if t != _FRESH else {}
 
-    def _trained(self, network: nn.Module, p: int) -> dict[str, float]:
+    def _trained(self, network: nn.Module, p: int) -> dict[str, float | None]:
         """Trains a network on probe task p; returns the measures of its row."""
         shift, classes = self.run.trained_shift, self.run.trained_classes
         task = make_probe_task(self._dataset, shift, classes, self.run.seed, p)
@@ -108,7 +108,12 @@ class ProbeTrial(OnSnapshots):
         return [row for row in self.state.rows.get("probes", []) if row["task"] == task]
 
     def _gap(self, t: int) -> dict[str, float]:
-        """Returns how far a snapshot is below the fresh networks, as far as it has been trained."""
+        """Returns how far a snapshot is below the fresh networks, as far as it has been trained.
+
+        Regression has no accuracies to compare.
+        """
+        if self._dataset.is_regression:
+            return {}
         fresh = {row["probe_task"]: row["online_accuracy"] for row in self._rows_of(_FRESH)}
         rows = self._rows_of(t)
         gaps = [fresh[row["probe_task"]] - row["online_accuracy"] for row in rows]

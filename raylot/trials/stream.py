@@ -24,12 +24,17 @@ _NETWORK, _OPTIMIZER, _INTERVENTION = "network/", "optimizer/", "intervention/"
 
 #: What a trial measures of each training: columns of ``tasks``.
 MEASURES = ("train_loss", "online_accuracy", "test_loss", "test_accuracy", "learning_speed")
-Measures = dict[str, float]
+#: Their values; None: the task has no such measure, as regression has no accuracy.
+Measures = dict[str, float | None]
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Returns the tensors whose names begin with a prefix, without it."""
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _is_nan(value: float | None) -> bool:
+    return value is not None and math.isnan(value)
 
 
 class StreamTrial(OnTasks):
@@ -69,7 +74,7 @@ class StreamTrial(OnTasks):
         return [
             {**place, "metric": name, "value": learned[name]}
             for name in PERFORMANCE
-            if name in learned
+            if learned.get(name) is not None
         ]
 
     # --------------------------------------------------
@@ -129,7 +134,7 @@ class StreamTrial(OnTasks):
             state = dict(self.start_state())
         self._network = networks.with_state(self._built, state or self._built.state_dict())
 
-    def advance(self) -> Measures:
+    def advance(self) -> dict[str, float]:
         if self._steps[self.state.steps].restart:
             self._restart()
         step = self._steps[self.state.steps]  # another one if a file was lost
@@ -147,7 +152,7 @@ class StreamTrial(OnTasks):
             self.write_artifacts({latest_path(self.run.run_id): self.tensors()})
         if self.state.diverged or self.state.steps + 1 == self.total_steps:
             self._sort_rows()
-        return learned
+        return {name: value for name, value in learned.items() if value is not None}
 
     def _restart(self) -> None:
         """Takes the network to where it stood before the next step's task."""
@@ -216,7 +221,7 @@ class StreamTrial(OnTasks):
         self.state.training_steps = before
         found = self._found(t)
         for name, value in learned.items():
-            if found[name] != value and not (math.isnan(found[name]) and math.isnan(value)):
+            if found[name] != value and not (_is_nan(found[name]) and _is_nan(value)):
                 self.state.diverged = False  # the stream that is there has not
                 raise NotReproducedError(
                     f"trained again on task {t}, it does not find its row: {name} is "

@@ -185,8 +185,9 @@ class TicketsTrial(RunTrainable):
             self.note_training(training)
         rows = [row for row, _ in trained]
         self.state.add_rows("tickets", [{**self._place(), **row} for row in rows])
-        accuracies = [row["test_accuracy"] for row in rows]
-        measures[f"{rows[0]['control']}_accuracy"] = statistics.fmean(accuracies)
+        measured = "loss" if self._dataset.is_regression else "accuracy"
+        found = statistics.fmean(row[f"test_{measured}"] for row in rows)
+        measures[f"{rows[0]['control']}_{measured}"] = found
         return measures
 
     def _overlap(self) -> dict[str, float]:
@@ -255,7 +256,12 @@ class TicketsTrial(RunTrainable):
         }
 
     def _stream_performance(self) -> dict[str, float]:
-        """Returns the performance of the stream's network on this snapshot's task."""
+        """Returns the performance of the stream's network on this snapshot's task.
+
+        In regression there is none.
+        """
+        if self._dataset.is_regression:
+            return {}
         run_id, task = self.run.stream.run_id, self.run.task
         rows = [row for row in self.read_rows("plasticity", run_id) if row["task"] == task]
         if not rows:

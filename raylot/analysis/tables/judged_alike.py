@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import pandas as pd
 
 from raylot.analysis.tables import tables
@@ -97,11 +98,19 @@ def _judged(
             continue
         rows = by_run[run_id]
         rows = rows[(rows["round"] == rows["round"].max()) | (rows["control"] == DENSE)]
-        found = {str(c): own["test_accuracy"].tolist() for c, own in rows.groupby("control")}
+        has_losses = np.isfinite(rows["test_loss"]).any()
+        are_losses = bool(has_losses and rows["test_accuracy"].isna().all())
+        measured = "test_loss" if are_losses else "test_accuracy"
+        found = {str(c): own[measured].tolist() for c, own in rows.groupby("control")}
         found[RANDOM] = found.get(RANDOM, [])[: int(wanted["random_masks"])]
         own_density = None if pd.isna(densities[run_id]) else float(densities[run_id])
         examples = rows["test_examples"].max()
-        accuracies = Accuracies.of(found, own_density, None if pd.isna(examples) else int(examples))
+        accuracies = Accuracies.of(
+            found,
+            own_density,
+            None if pd.isna(examples) else int(examples),
+            are_losses=are_losses,
+        )
         pairs = pairs_by_run.get(run_id, overlaps.head(0))
         verdict = summary(accuracies, pairs, wanted["tolerance"], int(wanted["tickets"]))
         density = statistics.fmean(rows.loc[rows["control"] == TICKET, "density"])

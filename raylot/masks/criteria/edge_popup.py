@@ -7,10 +7,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 from torch.func import functional_call
-from torch.nn import functional as F
 
 from raylot.foundation.errors import OptionError
 from raylot.masks.context import PruningContext
+from raylot.training.losses import loss_of
 
 
 def score(context: PruningContext) -> dict[str, Tensor]:
@@ -19,7 +19,7 @@ def score(context: PruningContext) -> dict[str, Tensor]:
     Weights stay where they are before training. In each step the network works with w m, where
     the mask m keeps the highest |s|, as many as this round leaves. m passes the gradient straight
     through, so that dL/ds = dL/d(w m) x w x sign(s). SGD with ``edge_popup_lr`` and
-    ``edge_popup_momentum`` minimises the cross-entropy for as many epochs as any training has.
+    ``edge_popup_momentum`` minimises the loss for as many epochs as any training has.
     Scores begin evenly spread over +-1 / sqrt(inputs of a unit). The authors' schedule and weight
     decay are left out.
 
@@ -44,7 +44,8 @@ def score(context: PruningContext) -> dict[str, Tensor]:
                 for name, size in sizes.items()
             }
             stepper.zero_grad()
-            F.cross_entropy(functional_call(network, masked, (inputs,)), labels).backward()
+            outputs = functional_call(network, masked, (inputs,))
+            loss_of(context.task, outputs, labels).backward()
             stepper.step()
     if not all(bool(own.isfinite().all()) for own in scores.values()):
         raise OptionError(f"edge_popup_lr={lr:g}: must be smaller, as scores are not finite")

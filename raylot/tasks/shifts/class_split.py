@@ -20,13 +20,13 @@ def make(dataset: Task, options: ShiftOptions, key: RandomKey, t: int) -> Task:
     Once every group has been a task, a new random split begins the next cycle. Classes that fill
     no group (one of ten, for groups of three) do not occur in that cycle.
     """
-    size = options.classes_per_task
-    if size > dataset.classes:
+    size, classes = options.classes_per_task, dataset.known_classes
+    if size > classes:
         raise OptionError(
-            f"classes_per_task={size}: must be at most {dataset.classes}, the data set's classes"
+            f"classes_per_task={size}: must be at most {classes}, the data set's classes"
         )
-    cycle, group = divmod(t, dataset.classes // size)
-    order = key.child("classes", cycle).generator().permutation(dataset.classes)
+    cycle, group = divmod(t, classes // size)
+    order = key.child("classes", cycle).generator().permutation(classes)
     return select_classes(dataset, order[group * size : (group + 1) * size])
 
 
@@ -41,7 +41,7 @@ def select_classes(task: Task, chosen: Sequence[int] | np.ndarray) -> Task:
         OptionError: a split has no example of them.
     """
     device = task.train_labels.device
-    new_label = torch.full((task.classes,), -1, device=device)
+    new_label = torch.full((task.known_classes,), -1, device=device)
     new_label[torch.as_tensor(chosen, device=device)] = torch.arange(len(chosen), device=device)
     train_labels, test_labels = new_label[task.train_labels], new_label[task.test_labels]
     in_train, in_test = train_labels >= 0, test_labels >= 0

@@ -17,7 +17,8 @@ def make(dataset: Task, options: ShiftOptions, key: RandomKey, t: int) -> Task:
     """Renames the classes by a new random permutation for every task."""
     if t == 0 and options.first_task_identity:
         return dataset
-    return permute_labels(dataset, key.child("labels", t).generator().permutation(dataset.classes))
+    permutation = key.child("labels", t).generator().permutation(dataset.known_classes)
+    return permute_labels(dataset, permutation)
 
 
 def permute_labels(task: Task, permutation: Tensor | np.ndarray) -> Task:
@@ -30,5 +31,5 @@ def permute_labels(task: Task, permutation: Tensor | np.ndarray) -> Task:
     Raises:
         ValueError: ``permutation`` is not of this kind.
     """
-    index = permutation_index(permutation, task.classes, task.train_labels.device)
+    index = permutation_index(permutation, task.known_classes, task.train_labels.device)
     return replace(task, train_labels=index[task.train_labels], test_labels=index[task.test_labels])

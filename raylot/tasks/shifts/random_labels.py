@@ -29,7 +29,7 @@ def randomize_labels(task: Task, key: RandomKey) -> Task:
     split: test accuracy tells how much of the training split the network has memorised.
     """
     labels = torch.from_numpy(
-        key.generator().integers(task.classes, size=len(task.train_labels))
+        key.generator().integers(task.known_classes, size=len(task.train_labels))
     ).to(task.train_labels.device)
     examined = len(task.test_labels)
     return replace(

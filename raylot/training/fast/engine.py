@@ -36,7 +36,7 @@ def train(job: TrainingJob) -> TrainingResult:
         state = State(job)
         epochs = _SparseEpochs(job, state) if _is_sparse(job) else _DenseEpochs(job, state)
         if job.learning_curve:
-            record.curve.append(epochs.evaluated().accuracy)
+            record.add_to_curve(epochs.evaluated())
         latest: Evaluation | None = None
         for epoch in range(job.epochs):
             started = time.perf_counter()
@@ -47,7 +47,7 @@ def train(job: TrainingJob) -> TrainingResult:
                 break
             if job.learning_curve:
                 latest = epochs.evaluated()
-                record.curve.append(latest.accuracy)
+                record.add_to_curve(latest)
             if state.examples_left == 0:
                 break
             if job.after_epoch is not None:

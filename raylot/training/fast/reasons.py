@@ -18,6 +18,8 @@ def why_not(job: TrainingJob) -> str | None:
     layers = linear_layers(job.network)
     if layers is None:
         return "it is for chains of linear layers with ReLU between them"
+    if job.task.is_regression:
+        return "it is for classification"
     if not _fit(job, layers[0].in_features, layers[-1].out_features):
         return "the task's inputs or labels do not fit the network"
     if job.optimizer.optimizer == "rmsprop":

@@ -55,6 +55,8 @@ def why_not(jobs: Sequence[TrainingJob]) -> str | None:
             return "a training that may end early"
         if job.fading is not None:
             return "a task that fades out"
+        if job.task.is_regression:
+            return "a regression task"
         if any(True for _ in job.network.buffers()):
             return "a network with running statistics or other buffers"
         if has_hooks(job.network):

@@ -155,7 +155,7 @@ class _Stack:
 
     def _extend_curves(self, evaluations: Sequence[Evaluation] | None) -> None:
         for record, evaluation in zip(self._records, evaluations or [], strict=False):
-            record.curve.append(evaluation.accuracy)
+            record.add_to_curve(evaluation)
 
     @torch.no_grad()
     def _evaluated(self) -> list[Evaluation]:
