@@ -79,8 +79,32 @@ def _forward_rest(activations, rest, widths, batch):
 
 
 @njit(error_model="numpy")
-def _score(logits, labels, deltas):
-    """Returns the sum of losses and the hits; fills in ``deltas``, the gradient, if not empty."""
+def _score(outputs, labels, targets, deltas):
+    """Returns the sum of losses and the hits; fills in ``deltas``, the gradient, if not empty.
+
+    With targets, losses are squared errors, and there are no hits.
+    """
+    if targets.shape[0] > 0:
+        return _squared_errors(outputs, targets, deltas), 0
+    return _cross_entropies(outputs, labels, deltas)
+
+
+@njit(error_model="numpy")
+def _squared_errors(outputs, targets, deltas):
+    batch, size = outputs.shape
+    learning = deltas.shape[0] > 0
+    total = 0.0
+    for example in range(batch):
+        for j in range(size):
+            error = outputs[example, j] - targets[example, j]
+            total += error * error
+            if learning:
+                deltas[example, j] = _F(2) * error / _F(batch * size)
+    return total / size
+
+
+@njit(error_model="numpy")
+def _cross_entropies(logits, labels, deltas):
     batch, classes = logits.shape
     learning = deltas.shape[0] > 0
     total, correct = 0.0, 0
@@ -269,8 +293,8 @@ def _add_magnitudes(magnitudes, at, gradient):
 
 @njit(error_model="numpy")
 def _finish_step(
-    rule, activations, deltas, labels, rest, rest_mean, rest_square, rest_centre, rest_magnitude,
-    rest_keep, rest_gradient, measured, widths, batch, rate, root, hyper,
+    rule, activations, deltas, labels, targets, rest, rest_mean, rest_square, rest_centre,
+    rest_magnitude, rest_keep, rest_gradient, measured, widths, batch, rate, root, hyper,
 ):  # fmt: skip
     """Does all of a step except the first layer's weights; returns loss and hits."""
     _forward_rest(activations, rest, widths, batch)
@@ -279,6 +303,7 @@ def _finish_step(
     loss, hits = _score(
         activations[before:end].reshape(batch, widths[-1]),
         labels,
+        targets,
         deltas[before:end].reshape(batch, widths[-1]),
     )
     _backward_rest(activations, deltas, rest, rest_gradient, widths, batch)
@@ -294,7 +319,7 @@ def _finish_step(
 
 
 def _train_sparse(
-    starts, pixels, codes, scale, labels, order, batch_size, rule, options, step, widths,
+    starts, pixels, codes, scale, labels, targets, order, batch_size, rule, options, step, widths,
     first, first_mean, first_square, first_centre, first_magnitude, mask_kind, keep,
     list_starts, columns, listed, listed_mean, listed_square, listed_centre,
     rest, rest_mean, rest_square, rest_centre, rest_magnitude, rest_keep, measured,
@@ -328,6 +353,7 @@ def _train_sparse(
         _hidden_sparse(starts, chosen, where, values, first, rest, units, activations)
         batch_loss, hits = _finish_step(
             rule, activations, deltas, labels[begin : begin + batch_size],
+            targets[begin : begin + batch_size],
             rest, rest_mean, rest_square, rest_centre, rest_magnitude, rest_keep, rest_gradient,
             measured, widths, batch, rate, root, hyper,
         )  # fmt: skip
@@ -336,8 +362,8 @@ def _train_sparse(
         _group_by_pixel(starts, chosen, where, values, ends, examples, grouped)
         _step_first(
             rule, first, first_mean, first_square, first_centre, first_magnitude, measured,
-            mask_kind, keep, list_starts, columns, listed, listed_mean, listed_square, listed_centre,
-            listed_gradient,
+            mask_kind, keep, list_starts, columns, listed, listed_mean, listed_square,
+            listed_centre, listed_gradient,
             ends, examples, grouped, deltas, gradient, puts_off, rate, root, hyper,
         )  # fmt: skip
         if puts_off and rule != SGD:
@@ -347,7 +373,7 @@ def _train_sparse(
 
 
 def _train_dense(
-    inputs, labels, batch_size, rule, options, step, widths,
+    inputs, labels, targets, batch_size, rule, options, step, widths,
     first, first_mean, first_square, first_centre, first_magnitude, mask_kind, keep,
     rest, rest_mean, rest_square, rest_centre, rest_magnitude, rest_keep, measured,
 ):  # fmt: skip
@@ -358,7 +384,7 @@ def _train_dense(
     rest_gradient = np.empty_like(rest)
     loss, correct = 0.0, 0
     hyper = constants(rule, options)
-    for begin in range(0, labels.shape[0], batch_size):
+    for begin in range(0, inputs.shape[0], batch_size):
         x = inputs[begin : begin + batch_size]
         batch = x.shape[0]
         step += 1
@@ -371,6 +397,7 @@ def _train_dense(
         _rectify(activations[: batch * units])
         batch_loss, hits = _finish_step(
             rule, activations, deltas, labels[begin : begin + batch_size],
+            targets[begin : begin + batch_size],
             rest, rest_mean, rest_square, rest_centre, rest_magnitude, rest_keep, rest_gradient,
             measured, widths, batch, rate, root, hyper,
         )  # fmt: skip
@@ -388,8 +415,8 @@ def _train_dense(
     return loss, correct
 
 
-def _evaluate_sparse(starts, pixels, codes, scale, labels, widths, first, rest):
-    count, batch, units = labels.shape[0], 64, widths[0]
+def _evaluate_sparse(starts, pixels, codes, scale, labels, targets, widths, first, rest):
+    count, batch, units = starts.shape[0] - 1, 64, widths[0]
     activations = np.empty(batch * np.sum(widths), np.float32)
     nothing = np.empty((0, 0), np.float32)
     inputs = first.shape[0] // units
@@ -404,8 +431,10 @@ def _evaluate_sparse(starts, pixels, codes, scale, labels, widths, first, rest):
         _hidden_sparse(starts, chosen, where, values, first, rest, units, activations)
         _forward_rest(activations, rest, widths, size)
         before = size * np.sum(widths[:-1])
-        logits = activations[before : before + size * widths[-1]].reshape(size, widths[-1])
-        batch_loss, hits = _score(logits, labels[begin : begin + size], nothing)
+        outputs = activations[before : before + size * widths[-1]].reshape(size, widths[-1])
+        batch_loss, hits = _score(
+            outputs, labels[begin : begin + size], targets[begin : begin + size], nothing
+        )
         loss += batch_loss
         correct += hits
     return loss, correct
@@ -416,20 +445,23 @@ _INT = "int64[::1]"
 _ROW, _ROWS = "float32[::1]", "float32[:,::1]"
 _FLAGS = "boolean[::1]"
 _INPUTS = [_INT, "uint16[::1]", "uint8[::1]", _ROW]
+_LABELS = [_INT, _ROWS]
 _OPTIONS = ["int64", "int64", "UniTuple(float64, 6)", "int64", _INT]
 _FIRST = [_ROW] * 5
 _REST = [_ROW] * 5 + [_FLAGS, "boolean"]
 
 
 #: Trains for an epoch, or its beginning; returns the sum of losses and the hits. ``order`` lists
-#: the examples, ``labels`` their labels. ``options`` are lr, beta1, beta2, epsilon, weight decay
-#: and a penalty's pull, the factor of the distance in its gradient; ``step`` counts the steps taken
-#: before. Arrays of centres are empty if a penalty draws to 0. The last three arrays are working
-#: memory: a batch's activations of all layers, their gradients, and one row's gradient.
+#: the examples, ``labels`` their classes or ``targets`` theirs, ``examples x outputs``; the other
+#: is empty. ``rule`` is one of `updates`. ``options`` are lr, the shares of both moments that a
+#: step keeps, epsilon, weight decay and a penalty's pull, the factor of the distance in its
+#: gradient; ``step`` counts the steps taken before. Arrays of centres are empty if a penalty draws
+#: to 0, those of moments if the rule keeps none. The last three arrays are working memory: a
+#: batch's activations of all layers, their gradients, and one row's gradient.
 train_sparse = Kernel(
     _train_sparse,
     _RESULT,
-    [*_INPUTS, _INT, _INT, *_OPTIONS, *_FIRST, "int64", _FLAGS,
+    [*_INPUTS, *_LABELS, _INT, *_OPTIONS, *_FIRST, "int64", _FLAGS,
      _INT, "uint16[::1]", _ROW, _ROW, _ROW, _ROW, *_REST, _ROW, _ROW, _ROW],
 )  # fmt: skip
 
@@ -437,8 +469,8 @@ train_sparse = Kernel(
 train_dense = Kernel(
     _train_dense,
     _RESULT,
-    [_ROWS, _INT, *_OPTIONS, *_FIRST, "int64", _FLAGS, *_REST],
+    [_ROWS, *_LABELS, *_OPTIONS, *_FIRST, "int64", _FLAGS, *_REST],
 )
 
 #: Returns the sum of losses and the hits of all examples.
-evaluate_sparse = Kernel(_evaluate_sparse, _RESULT, [*_INPUTS, _INT, _INT, _ROW, _ROW])
+evaluate_sparse = Kernel(_evaluate_sparse, _RESULT, [*_INPUTS, *_LABELS, _INT, _ROW, _ROW])

@@ -101,8 +101,6 @@ def _sgd(weights, masked, keep, at, size, gradient, rate, hyper):
 @njit(fastmath=RELAXED, error_model="numpy")
 def _momentum(rule, weights, mean, masked, keep, at, size, gradient, rate, hyper):
     decay, kept = hyper[0], hyper[2]
-    ahead = kept if rule == NESTEROV else _F(0)
-    own = _F(1) if rule == NESTEROV else _F(0)
     for j in range(_U(size)):
         k = _U(at) + j
         g = gradient[j] + decay * weights[k]
