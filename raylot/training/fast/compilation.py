@@ -22,6 +22,18 @@ CALLED_HASH = hashlib.sha256(
 ).hexdigest()
 
 
+def part(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorates a function that kernels call, with options of `numba.njit`.
+
+    It has no way in from Python, which would take a quarter of the time of compiling.
+    """
+    compiler: Any = njit  # whose types do not know all options
+    decorator: Callable[[Callable[..., Any]], Callable[..., Any]] = compiler(
+        error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, **options
+    )
+    return decorator
+
+
 class _Cache(FunctionCache):
     """Looks at the files of `CALLED_HASH` too; numba itself looks at the kernel's own only."""
 

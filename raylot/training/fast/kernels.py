@@ -14,9 +14,8 @@ contracted, divisions and roots approximated to the last bit.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from raylot.training.fast.compilation import Kernel
+from raylot.training.fast.compilation import Kernel, part
 from raylot.training.fast.updates import RELAXED, SGD, constants, rates, update
 from raylot.training.fast.vectors import add_rows, prefetch
 from raylot.training.fast.waiting import catch_up, may_wait, put_off
@@ -27,7 +26,7 @@ NO_MASK, DENSE_MASK, SURVIVOR_LIST = 0, 1, 2
 _F, _U = np.float32, np.uint64
 
 
-@njit(fastmath=RELAXED, error_model="numpy")
+@part(fastmath=RELAXED)
 def _add_pull(gradient, weights, centre, at, size, pull):
     """Adds a penalty's gradient for [at, at + size); the centre is 0 if the array is empty."""
     if centre.shape[0]:
@@ -39,7 +38,7 @@ def _add_pull(gradient, weights, centre, at, size, pull):
             gradient[j] += pull * weights[_U(at) + j]
 
 
-@njit(error_model="numpy")
+@part()
 def _rectify(values):
     """Computes max(0, x) in place; NaN stays."""
     for j in range(values.shape[0]):
@@ -47,7 +46,7 @@ def _rectify(values):
             values[j] = _F(0)
 
 
-@njit(error_model="numpy")
+@part()
 def _close_inactive(deltas, activations, size):
     """Sets the gradients of inactive units to 0."""
     for j in range(size):
@@ -55,7 +54,7 @@ def _close_inactive(deltas, activations, size):
             deltas[j] = _F(0)
 
 
-@njit(fastmath=RELAXED, error_model="numpy")
+@part(fastmath=RELAXED)
 def _forward_rest(activations, rest, widths, batch):
     """Computes all activations after the first hidden layer, the logits last."""
     layers = widths.shape[0]
@@ -78,7 +77,7 @@ def _forward_rest(activations, rest, widths, batch):
                 _rectify(row)
 
 
-@njit(error_model="numpy")
+@part()
 def _score(outputs, labels, targets, deltas):
     """Returns the sum of losses and the hits; fills in ``deltas``, the gradient, if not empty.
 
@@ -89,7 +88,7 @@ def _score(outputs, labels, targets, deltas):
     return _cross_entropies(outputs, labels, deltas)
 
 
-@njit(error_model="numpy")
+@part()
 def _squared_errors(outputs, targets, deltas):
     batch, size = outputs.shape
     learning = deltas.shape[0] > 0
@@ -103,7 +102,7 @@ def _squared_errors(outputs, targets, deltas):
     return total / size
 
 
-@njit(error_model="numpy")
+@part()
 def _cross_entropies(logits, labels, deltas):
     batch, classes = logits.shape
     learning = deltas.shape[0] > 0
@@ -129,7 +128,7 @@ def _cross_entropies(logits, labels, deltas):
     return total, correct
 
 
-@njit(fastmath=RELAXED, error_model="numpy")
+@part(fastmath=RELAXED)
 def _backward_rest(activations, deltas, rest, gradient, widths, batch):
     """Computes ``gradient`` and the first hidden layer's deltas from the logits' deltas."""
     layers = widths.shape[0]
@@ -154,7 +153,7 @@ def _backward_rest(activations, deltas, rest, gradient, widths, batch):
     _add_up(deltas[: batch * widths[0]].reshape(batch, widths[0]), gradient[: widths[0]])
 
 
-@njit(fastmath=RELAXED, error_model="numpy")
+@part(fastmath=RELAXED)
 def _add_up(rows, total):
     """Sets ``total`` to the sum of rows."""
     total[:] = _F(0)
@@ -164,7 +163,7 @@ def _add_up(rows, total):
             total[j] += row[j]
 
 
-@njit(error_model="numpy")
+@part()
 def _prefetch_batch(starts, pixels, codes, chosen):
     """Loads a batch's inputs, which are scattered in memory, into the cache."""
     for b in range(chosen.shape[0]):
@@ -175,7 +174,7 @@ def _prefetch_batch(starts, pixels, codes, chosen):
             prefetch(codes, k)
 
 
-@njit(error_model="numpy")
+@part()
 def _read_batch(starts, pixels, codes, scale, chosen, where, values, ends):
     """Lists pixel and scaled value of the nonzero inputs of a batch, example by example.
 
@@ -192,7 +191,7 @@ def _read_batch(starts, pixels, codes, scale, chosen, where, values, ends):
             at += 1
 
 
-@njit(error_model="numpy")
+@part()
 def _group_by_pixel(starts, chosen, where, values, ends, examples, grouped):
     """Regroups by pixel what `_read_batch` has listed.
 
@@ -213,7 +212,7 @@ def _group_by_pixel(starts, chosen, where, values, ends, examples, grouped):
             at += 1
 
 
-@njit(error_model="numpy")
+@part()
 def _hidden_sparse(starts, chosen, where, values, first, rest, units, activations):
     """Computes the first hidden layer of a batch from its nonzero inputs."""
     at = 0
@@ -225,7 +224,7 @@ def _hidden_sparse(starts, chosen, where, values, first, rest, units, activation
     _rectify(activations[: chosen.shape[0] * units])
 
 
-@njit(error_model="numpy")
+@part()
 def _step_first(
     rule, first, first_mean, first_square, first_centre, first_magnitude, measured, mask_kind, keep,
     list_starts, columns, listed, listed_mean, listed_square, listed_centre, listed_gradient,
@@ -279,19 +278,19 @@ def _step_first(
                 first[at + _U(columns[k])] = listed[k]
 
 
-@njit(error_model="numpy")
+@part()
 def _clear(values, begin, end):
     for j in range(_U(begin), _U(end)):
         values[j] = _F(0)
 
 
-@njit(error_model="numpy")
+@part()
 def _add_magnitudes(magnitudes, at, gradient):
     for j in range(_U(gradient.shape[0])):
         magnitudes[_U(at) + j] += abs(gradient[j])
 
 
-@njit(error_model="numpy")
+@part()
 def _finish_step(
     rule, activations, deltas, labels, targets, rest, rest_mean, rest_square, rest_centre,
     rest_magnitude, rest_keep, rest_gradient, measured, widths, batch, rate, root, hyper,

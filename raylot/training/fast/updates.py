@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from raylot.training.fast.compilation import part
 
 RELAXED = {"contract", "reassoc", "arcp", "afn", "nsz"}
 
@@ -19,7 +20,7 @@ ADAM, ADAMW, SGD, MOMENTUM, NESTEROV = range(5)
 _F, _U = np.float32, np.uint64
 
 
-@njit(error_model="numpy")
+@part()
 def constants(rule, options):
     """Returns what `update` needs to know of the options, as float32.
 
@@ -35,7 +36,7 @@ def constants(rule, options):
     )  # fmt: skip
 
 
-@njit(error_model="numpy")
+@part()
 def rates(rule, options, step):
     """Returns the learning rate over Adam's first bias correction, and 1 over its second's root."""
     lr, mean_kept, square_kept = options[0], options[1], options[2]
@@ -45,7 +46,7 @@ def rates(rule, options, step):
     return _F(rate), _F(1 / math.sqrt(1 - square_kept**step))
 
 
-@njit(error_model="numpy")
+@part()
 def update(
     rule, weights, mean, square, masked, keep, at, size, gradient, rate, root, hyper
 ):  # fmt: skip
@@ -63,7 +64,7 @@ def update(
         _adam(weights, mean, square, masked, keep, at, size, gradient, rate, root, hyper)
 
 
-@njit(fastmath=RELAXED, error_model="numpy")
+@part(fastmath=RELAXED)
 def _adam(weights, mean, square, masked, keep, at, size, gradient, rate, root, hyper):
     decay, _, _, mean_share, square_kept, square_share, epsilon, _ = hyper
     for j in range(_U(size)):
@@ -78,7 +79,7 @@ def _adam(weights, mean, square, masked, keep, at, size, gradient, rate, root, h
         weights[k] -= rate * m / (math.sqrt(v) * root + epsilon)
 
 
-@njit(fastmath=RELAXED, error_model="numpy")
+@part(fastmath=RELAXED)
 def _shrink(weights, masked, keep, at, size, share):
     """Takes a share off weights."""
     for j in range(_U(size)):
@@ -87,7 +88,7 @@ def _shrink(weights, masked, keep, at, size, share):
             weights[k] -= share * weights[k]
 
 
-@njit(fastmath=RELAXED, error_model="numpy")
+@part(fastmath=RELAXED)
 def _sgd(weights, masked, keep, at, size, gradient, rate, hyper):
     decay = hyper[0]
     for j in range(_U(size)):
@@ -98,7 +99,7 @@ def _sgd(weights, masked, keep, at, size, gradient, rate, hyper):
         weights[k] -= rate * g
 
 
-@njit(fastmath=RELAXED, error_model="numpy")
+@part(fastmath=RELAXED)
 def _momentum(rule, weights, mean, masked, keep, at, size, gradient, rate, hyper):
     decay, kept = hyper[0], hyper[2]
     for j in range(_U(size)):

@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from raylot.training.fast.compilation import part
 from raylot.training.fast.updates import MOMENTUM, NESTEROV, RELAXED, SGD
 
 #: From this step of Adam on, rows without a gradient may wait.
@@ -23,14 +23,14 @@ PUT_OFF_FROM = 1000
 _F, _U = np.float32, np.uint64
 
 
-@njit(error_model="numpy")
+@part()
 def may_wait(rule, hyper, step):
     """Whether rows without a gradient may wait: nothing but moments moves them."""
     is_still = hyper[0] == hyper[1] == hyper[7] == 0
     return is_still and (rule >= SGD or step > PUT_OFF_FROM)
 
 
-@njit(fastmath=RELAXED, error_model="numpy")
+@part(fastmath=RELAXED)
 def put_off(rule, late, ends, options, rate, root):
     """Notes one more waiting step for each row without a gradient.
 
@@ -51,7 +51,7 @@ def put_off(rule, late, ends, options, rate, root):
         start = ends[p]
 
 
-@njit(error_model="numpy")
+@part()
 def catch_up(rule, late, counts, everywhere, first, first_mean, first_square, units, epsilon):
     """Takes the waiting steps of the rows of pixels that occur, or of all rows."""
     for p in range(late.shape[1]):
@@ -68,7 +68,7 @@ def catch_up(rule, late, counts, everywhere, first, first_mean, first_square, un
             late[2, p] = late[3, p] = _F(0)
 
 
-@njit(fastmath=RELAXED, error_model="numpy")
+@part(fastmath=RELAXED)
 def _move_on(weights, mean, square, at, size, mean_kept, square_kept, rate, factor, epsilon):
     """Takes several steps of Adam without a gradient for [at, at + size)."""
     for j in range(_U(size)):
@@ -78,7 +78,7 @@ def _move_on(weights, mean, square, at, size, mean_kept, square_kept, rate, fact
         square[k] *= square_kept
 
 
-@njit(fastmath=RELAXED, error_model="numpy")
+@part(fastmath=RELAXED)
 def _glide(weights, mean, at, size, kept, rate):
     """Takes several steps by momentum alone for [at, at + size)."""
     for j in range(_U(size)):
