@@ -24,9 +24,9 @@ from raylot.training.precision import differentiator, lower_precision
 from raylot.training.record import Record
 from raylot.training.schedules import rate_factor
 
-#: Batches gathered and scaled at once: many enough to spread the cost of small tensor operations,
-#: few enough to stay in the processor's cache until they are used.
-BATCHES_PER_BLOCK = 16
+#: Batches and examples gathered and scaled at once, at least: many enough to spread the cost of
+#: small tensor operations, few enough to stay in the processor's cache until they are used.
+BATCHES_PER_BLOCK, EXAMPLES_PER_BLOCK = 16, 512
 
 
 def train(job: TrainingJob) -> TrainingResult:
@@ -168,7 +168,8 @@ class Examples:
         if self._job.optimizer.augment != "none":
             drawn = key.child("augmentation", epoch)
             changes = Augmentation.drawn(self._job.optimizer, drawn, examples, device)
-        size = self._job.batch_size * BATCHES_PER_BLOCK
+        size = self._job.batch_size
+        size *= max(BATCHES_PER_BLOCK, EXAMPLES_PER_BLOCK // size)
         for start in range(0, examples, size):
             block = slice(start, start + size)
             # Much faster than indexing, which gathers single elements.

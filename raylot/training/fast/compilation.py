@@ -13,15 +13,32 @@ from numba import njit
 from numba.core.caching import FunctionCache
 from numba.core.errors import NumbaWarning
 
-#: Hash of vectors.py, whose functions kernels call.
-VECTORS_HASH = hashlib.sha256(Path(__file__).with_name("vectors.py").read_bytes()).hexdigest()
+#: Hash of the files whose functions kernels call.
+CALLED_HASH = hashlib.sha256(
+    b"".join(
+        Path(__file__).with_name(f"{name}.py").read_bytes()
+        for name in ("updates", "vectors", "waiting")
+    )
+).hexdigest()
+
+
+def part(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorates a function that kernels call, with options of `numba.njit`.
+
+    It has no way in from Python, which would take a quarter of the time of compiling.
+    """
+    compiler: Any = njit  # whose types do not know all options
+    decorator: Callable[[Callable[..., Any]], Callable[..., Any]] = compiler(
+        error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, **options
+    )
+    return decorator
 
 
 class _Cache(FunctionCache):
-    """Looks at vectors.py too; numba itself looks at the kernel's own file only."""
+    """Looks at the files of `CALLED_HASH` too; numba itself looks at the kernel's own only."""
 
     def _index_key(self, *of: Any) -> Any:
-        return (*super()._index_key(*of), VECTORS_HASH)  # type: ignore[no-untyped-call]
+        return (*super()._index_key(*of), CALLED_HASH)  # type: ignore[no-untyped-call]
 
 
 class Kernel:

@@ -1,4 +1,4 @@
-"""Trains ReLU MLPs with Adam and cross-entropy on the CPU by compiled kernels."""
+"""Trains ReLU MLPs on the CPU by compiled kernels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import functools
 import time
 from collections.abc import Iterator
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
@@ -35,7 +36,8 @@ def train(job: TrainingJob) -> TrainingResult:
     with flushed_denormals(), _one_blas_thread():
         state = State(job)
         epochs = _SparseEpochs(job, state) if _is_sparse(job) else _DenseEpochs(job, state)
-        if job.learning_curve:
+        follows_accuracy = job.learning_curve and not job.task.is_regression
+        if follows_accuracy:
             record.add_to_curve(epochs.evaluated())
         latest: Evaluation | None = None
         for epoch in range(job.epochs):
@@ -45,7 +47,7 @@ def train(job: TrainingJob) -> TrainingResult:
             latest = None
             if not record.is_finite:
                 break
-            if job.learning_curve:
+            if follows_accuracy:
                 latest = epochs.evaluated()
                 record.add_to_curve(latest)
             if state.examples_left == 0:
@@ -91,6 +93,18 @@ def _is_sparse(job: TrainingJob) -> bool:
     return job.fading is None and job.batch_size <= _SPARSE_BATCH and are_sparse(job.task)
 
 
+def _classes_and_targets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a task's labels as kernels take them: one of both is empty."""
+    if labels.ndim == 1:
+        return labels, np.empty((0, 0), np.float32)
+    return np.empty(0, np.int64), np.ascontiguousarray(labels)
+
+
+def _known(job: TrainingJob, correct: int) -> int | None:
+    """Returns the number of hits; None in regression, which has none."""
+    return None if job.task.is_regression else correct
+
+
 class _SparseEpochs:
     """Epochs over the nonzero inputs."""
 
@@ -111,24 +125,25 @@ class _SparseEpochs:
         state, inputs = self._state, self._train
         order = epoch_order(self._job, epoch)[: state.examples_left]
         loss, correct = kernels.train_sparse(
-            inputs.starts, inputs.pixels, inputs.codes, self._scale, self._labels[order], order,
-            self._job.batch_size, state.options, state.step, state.widths,
+            inputs.starts, inputs.pixels, inputs.codes, self._scale,
+            *_classes_and_targets(self._labels[order]), order,
+            self._job.batch_size, state.rule, state.options, state.step, state.widths,
             *state.arguments_of_first(), state.mask_kind, state.keep,
             state.list_starts, state.columns,
             state.listed, state.listed_mean, state.listed_square, state.listed_centre,
             *state.arguments_of_rest(), *self._room,
         )  # fmt: skip
         state.count(len(order))
-        record.add(loss, correct, len(order))
+        record.add(loss, _known(self._job, correct), len(order))
 
     def evaluated(self) -> Evaluation:
         """Evaluates the network on the test split."""
         state, inputs, labels = self._state, self._test, self._job.task.test_labels.numpy()
         loss, correct = kernels.evaluate_sparse(
-            inputs.starts, inputs.pixels, inputs.codes, self._scale, labels,
+            inputs.starts, inputs.pixels, inputs.codes, self._scale, *_classes_and_targets(labels),
             state.widths, state.first, state.rest,
         )  # fmt: skip
-        return Evaluation.of(loss, correct, len(labels))
+        return Evaluation.of(loss, _known(self._job, correct), len(labels))
 
 
 class _DenseEpochs:
@@ -147,12 +162,13 @@ class _DenseEpochs:
             if not len(labels):
                 break
             loss, correct = kernels.train_dense(
-                inputs.numpy(), labels.numpy(), self._job.batch_size, state.options, state.step,
-                state.widths, *state.arguments_of_first(), state.mask_kind, state.keep,
+                inputs.numpy(), *_classes_and_targets(labels.numpy()), self._job.batch_size,
+                state.rule, state.options, state.step, state.widths,
+                *state.arguments_of_first(), state.mask_kind, state.keep,
                 *state.arguments_of_rest(),
             )  # fmt: skip
             state.count(len(labels))
-            record.add(loss, correct, len(labels))
+            record.add(loss, _known(self._job, correct), len(labels))
 
     def evaluated(self) -> Evaluation:
         """Evaluates the network on the test split."""

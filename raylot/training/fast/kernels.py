@@ -13,18 +13,12 @@ contracted, divisions and roots approximated to the last bit.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-from numba import njit
 
-from raylot.training.fast.compilation import Kernel
+from raylot.training.fast.compilation import Kernel, part
+from raylot.training.fast.updates import RELAXED, SGD, constants, rates, update
 from raylot.training.fast.vectors import add_rows, prefetch
-
-#: From this step of Adam on, rows without a gradient may wait.
-PUT_OFF_FROM = 1000
-
-_RELAXED = {"contract", "reassoc", "arcp", "afn", "nsz"}
+from raylot.training.fast.waiting import catch_up, may_wait, put_off
 
 #: How survivors of ``first`` are marked: no mask; a truth value per weight; a list.
 NO_MASK, DENSE_MASK, SURVIVOR_LIST = 0, 1, 2
@@ -32,30 +26,7 @@ NO_MASK, DENSE_MASK, SURVIVOR_LIST = 0, 1, 2
 _F, _U = np.float32, np.uint64
 
 
-# Arrays are flat and positions unsigned, as views of rows and tests of signs would cost as much as
-# the arithmetic.
-
-
-@njit(fastmath=_RELAXED, error_model="numpy")
-def _adam(weights, mean, square, masked, keep, at, size, gradient, rate, root, hyper):
-    """Takes a step of Adam for [at, at + size); ``rate`` and ``root`` correct the moments' bias.
-
-    If ``masked``, ignores gradients except where ``keep``, so moments of 0 stay 0 there.
-    """
-    decay, mean_share, square_kept, square_share, epsilon, _ = hyper
-    for j in range(_U(size)):
-        k = _U(at) + j
-        g = gradient[j] + decay * weights[k]
-        if masked and not keep[k]:
-            g = _F(0)
-        m = mean[k] + (g - mean[k]) * mean_share
-        v = square[k] * square_kept + g * g * square_share
-        mean[k] = m
-        square[k] = v
-        weights[k] -= rate * m / (math.sqrt(v) * root + epsilon)
-
-
-@njit(fastmath=_RELAXED, error_model="numpy")
+@part(fastmath=RELAXED)
 def _add_pull(gradient, weights, centre, at, size, pull):
     """Adds a penalty's gradient for [at, at + size); the centre is 0 if the array is empty."""
     if centre.shape[0]:
@@ -67,7 +38,7 @@ def _add_pull(gradient, weights, centre, at, size, pull):
             gradient[j] += pull * weights[_U(at) + j]
 
 
-@njit(error_model="numpy")
+@part()
 def _rectify(values):
     """Computes max(0, x) in place; NaN stays."""
     for j in range(values.shape[0]):
@@ -75,7 +46,7 @@ def _rectify(values):
             values[j] = _F(0)
 
 
-@njit(error_model="numpy")
+@part()
 def _close_inactive(deltas, activations, size):
     """Sets the gradients of inactive units to 0."""
     for j in range(size):
@@ -83,7 +54,7 @@ def _close_inactive(deltas, activations, size):
             deltas[j] = _F(0)
 
 
-@njit(fastmath=_RELAXED, error_model="numpy")
+@part(fastmath=RELAXED)
 def _forward_rest(activations, rest, widths, batch):
     """Computes all activations after the first hidden layer, the logits last."""
     layers = widths.shape[0]
@@ -106,9 +77,33 @@ def _forward_rest(activations, rest, widths, batch):
                 _rectify(row)
 
 
-@njit(error_model="numpy")
-def _score(logits, labels, deltas):
-    """Returns the sum of losses and the hits; fills in ``deltas``, the gradient, if not empty."""
+@part()
+def _score(outputs, labels, targets, deltas):
+    """Returns the sum of losses and the hits; fills in ``deltas``, the gradient, if not empty.
+
+    With targets, losses are squared errors, and there are no hits.
+    """
+    if targets.shape[0] > 0:
+        return _squared_errors(outputs, targets, deltas), 0
+    return _cross_entropies(outputs, labels, deltas)
+
+
+@part()
+def _squared_errors(outputs, targets, deltas):
+    batch, size = outputs.shape
+    learning = deltas.shape[0] > 0
+    total = 0.0
+    for example in range(batch):
+        for j in range(size):
+            error = outputs[example, j] - targets[example, j]
+            total += error * error
+            if learning:
+                deltas[example, j] = _F(2) * error / _F(batch * size)
+    return total / size
+
+
+@part()
+def _cross_entropies(logits, labels, deltas):
     batch, classes = logits.shape
     learning = deltas.shape[0] > 0
     total, correct = 0.0, 0
@@ -133,7 +128,7 @@ def _score(logits, labels, deltas):
     return total, correct
 
 
-@njit(fastmath=_RELAXED, error_model="numpy")
+@part(fastmath=RELAXED)
 def _backward_rest(activations, deltas, rest, gradient, widths, batch):
     """Computes ``gradient`` and the first hidden layer's deltas from the logits' deltas."""
     layers = widths.shape[0]
@@ -158,7 +153,7 @@ def _backward_rest(activations, deltas, rest, gradient, widths, batch):
     _add_up(deltas[: batch * widths[0]].reshape(batch, widths[0]), gradient[: widths[0]])
 
 
-@njit(fastmath=_RELAXED, error_model="numpy")
+@part(fastmath=RELAXED)
 def _add_up(rows, total):
     """Sets ``total`` to the sum of rows."""
     total[:] = _F(0)
@@ -168,7 +163,7 @@ def _add_up(rows, total):
             total[j] += row[j]
 
 
-@njit(error_model="numpy")
+@part()
 def _prefetch_batch(starts, pixels, codes, chosen):
     """Loads a batch's inputs, which are scattered in memory, into the cache."""
     for b in range(chosen.shape[0]):
@@ -179,7 +174,7 @@ def _prefetch_batch(starts, pixels, codes, chosen):
             prefetch(codes, k)
 
 
-@njit(error_model="numpy")
+@part()
 def _read_batch(starts, pixels, codes, scale, chosen, where, values, ends):
     """Lists pixel and scaled value of the nonzero inputs of a batch, example by example.
 
@@ -196,7 +191,7 @@ def _read_batch(starts, pixels, codes, scale, chosen, where, values, ends):
             at += 1
 
 
-@njit(error_model="numpy")
+@part()
 def _group_by_pixel(starts, chosen, where, values, ends, examples, grouped):
     """Regroups by pixel what `_read_batch` has listed.
 
@@ -217,7 +212,7 @@ def _group_by_pixel(starts, chosen, where, values, ends, examples, grouped):
             at += 1
 
 
-@njit(error_model="numpy")
+@part()
 def _hidden_sparse(starts, chosen, where, values, first, rest, units, activations):
     """Computes the first hidden layer of a batch from its nonzero inputs."""
     at = 0
@@ -229,67 +224,25 @@ def _hidden_sparse(starts, chosen, where, values, first, rest, units, activation
     _rectify(activations[: chosen.shape[0] * units])
 
 
-# A row without a gradient moves only by its moments. Such steps wait until the row is needed, and
-# are then taken at once: with moments m and v, a weight moves by the sum over steps j of
-# rate_j b1^j m / (b2^(j/2) root_j sqrt(v) + epsilon). The factor of sqrt(v) changes slowly once
-# root, the bias correction, does. Its harmonic mean makes the sum exact if one term of the
-# denominator dominates, and good to 1 in 50,000 otherwise.
-
-
-@njit(fastmath=_RELAXED, error_model="numpy")
-def _put_off(late, ends, options, rate, root):
-    """Notes one more waiting step for each row without a gradient.
-
-    ``late`` has four rows: per pixel, b1^j and b2^j after j steps, the sum of rate_j b1^j, and the
-    sum of rate_j b1^j over the factor.
-    """
-    mean_kept, square_kept = _F(options[1]), _F(options[2])
-    start = 0
-    for p in range(late.shape[1]):
-        if start == ends[p]:
-            late[0, p] *= mean_kept
-            late[1, p] *= square_kept
-            if late[0, p] > 0:
-                late[2, p] += rate * late[0, p]
-                late[3, p] += rate * late[0, p] / (math.sqrt(late[1, p]) * root)
-        start = ends[p]
-
-
-@njit(error_model="numpy")
-def _catch_up(late, counts, everywhere, first, first_mean, first_square, units, epsilon):
-    """Takes the waiting steps of the rows of pixels that occur, or of all rows."""
-    for p in range(late.shape[1]):
-        if late[0, p] < _F(1) and (everywhere or counts[p] > 0):
-            factor = late[2, p] / late[3, p] if late[3, p] > 0 else _F(1)
-            _move_on(
-                first, first_mean, first_square, p * units, units,
-                late[0, p], late[1, p], late[2, p], factor, epsilon,
-            )  # fmt: skip
-            late[0, p] = late[1, p] = _F(1)
-            late[2, p] = late[3, p] = _F(0)
-
-
-@njit(fastmath=_RELAXED, error_model="numpy")
-def _move_on(weights, mean, square, at, size, mean_kept, square_kept, rate, factor, epsilon):
-    """Takes several steps of Adam without a gradient for [at, at + size)."""
-    for j in range(_U(size)):
-        k = _U(at) + j
-        weights[k] -= rate * mean[k] / (math.sqrt(square[k]) * factor + epsilon)
-        mean[k] *= mean_kept
-        square[k] *= square_kept
-
-
-@njit(error_model="numpy")
+@part()
 def _step_first(
-    first, first_mean, first_square, first_centre, first_magnitude, measured, mask_kind, keep,
+    rule, first, first_mean, first_square, first_centre, first_magnitude, measured, mask_kind, keep,
     list_starts, columns, listed, listed_mean, listed_square, listed_centre, listed_gradient,
     ends, examples, grouped, deltas, gradient, puts_off, rate, root, hyper,
 ):  # fmt: skip
-    """Computes the gradient of each row of ``first``, and takes Adam's step on it at once."""
-    units, start, pull = gradient.shape[0], 0, hyper[5]
+    """Computes the gradient of each row of ``first``, and takes a step on it at once."""
+    units, start, pull = gradient.shape[0], 0, hyper[7]
+    # Then a step is the gradient itself, times a number.
+    at_once = rule == SGD and puts_off and mask_kind == NO_MASK and not measured
+    if at_once:
+        for k in range(ends[-1]):
+            grouped[k] *= -rate
     for p in range(ends.shape[0]):
         stop = ends[p]
-        if mask_kind == SURVIVOR_LIST:
+        if at_once:
+            if start < stop:
+                add_rows(first, p * units, deltas, units, examples, grouped, start, stop)
+        elif mask_kind == SURVIVOR_LIST:
             begin, end = list_starts[p], list_starts[p + 1]
             if start == stop or begin == end:
                 _clear(listed_gradient, begin, end)
@@ -300,23 +253,24 @@ def _step_first(
                     listed_gradient[k] = gradient[columns[k]]
         elif start < stop or not puts_off:
             _clear(gradient, 0, units)
-            add_rows(gradient, 0, deltas, units, examples, grouped, start, stop)
+            if start < stop:
+                add_rows(gradient, 0, deltas, units, examples, grouped, start, stop)
             at = p * units
             if pull > 0:
                 _add_pull(gradient, first, first_centre, at, units, pull)
             if measured:
                 _add_magnitudes(first_magnitude, at, gradient)
-            _adam(
-                first, first_mean, first_square, mask_kind == DENSE_MASK, keep, at, units, gradient,
-                rate, root, hyper,
+            update(
+                rule, first, first_mean, first_square, mask_kind == DENSE_MASK, keep, at, units,
+                gradient, rate, root, hyper,
             )  # fmt: skip
         start = stop
     if mask_kind == SURVIVOR_LIST:
         if pull > 0:
             _add_pull(listed_gradient, listed, listed_centre, 0, listed.shape[0], pull)
-        _adam(
-            listed, listed_mean, listed_square, False, keep, 0, listed.shape[0], listed_gradient,
-            rate, root, hyper,
+        update(
+            rule, listed, listed_mean, listed_square, False, keep, 0, listed.shape[0],
+            listed_gradient, rate, root, hyper,
         )  # fmt: skip
         for p in range(ends.shape[0]):
             at = _U(p * units)
@@ -324,22 +278,22 @@ def _step_first(
                 first[at + _U(columns[k])] = listed[k]
 
 
-@njit(error_model="numpy")
+@part()
 def _clear(values, begin, end):
     for j in range(_U(begin), _U(end)):
         values[j] = _F(0)
 
 
-@njit(error_model="numpy")
+@part()
 def _add_magnitudes(magnitudes, at, gradient):
     for j in range(_U(gradient.shape[0])):
         magnitudes[_U(at) + j] += abs(gradient[j])
 
 
-@njit(error_model="numpy")
+@part()
 def _finish_step(
-    activations, deltas, labels, rest, rest_mean, rest_square, rest_centre, rest_magnitude,
-    rest_keep, rest_gradient, measured, widths, batch, rate, root, hyper,
+    rule, activations, deltas, labels, targets, rest, rest_mean, rest_square, rest_centre,
+    rest_magnitude, rest_keep, rest_gradient, measured, widths, batch, rate, root, hyper,
 ):  # fmt: skip
     """Does all of a step except the first layer's weights; returns loss and hits."""
     _forward_rest(activations, rest, widths, batch)
@@ -348,39 +302,23 @@ def _finish_step(
     loss, hits = _score(
         activations[before:end].reshape(batch, widths[-1]),
         labels,
+        targets,
         deltas[before:end].reshape(batch, widths[-1]),
     )
     _backward_rest(activations, deltas, rest, rest_gradient, widths, batch)
-    if hyper[5] > 0:
-        _add_pull(rest_gradient, rest, rest_centre, 0, rest.shape[0], hyper[5])
+    if hyper[7] > 0:
+        _add_pull(rest_gradient, rest, rest_centre, 0, rest.shape[0], hyper[7])
     if measured:
         _add_magnitudes(rest_magnitude, 0, rest_gradient)
-    _adam(
-        rest, rest_mean, rest_square, True, rest_keep, 0, rest.shape[0], rest_gradient,
+    update(
+        rule, rest, rest_mean, rest_square, True, rest_keep, 0, rest.shape[0], rest_gradient,
         rate, root, hyper,
     )  # fmt: skip
     return loss, hits
 
 
-@njit(error_model="numpy")
-def _rates(options, step):
-    """Returns Adam's learning rate over its first bias correction, and 1 over its second's root."""
-    lr, mean_kept, square_kept = options[0], options[1], options[2]
-    rate = lr / (1 - mean_kept**step)
-    return _F(rate), _F(1 / math.sqrt(1 - square_kept**step))
-
-
-@njit(error_model="numpy")
-def _hyper(options):
-    """Returns weight decay, shares of mean and square, epsilon, and a penalty's pull."""
-    _, mean_kept, square_kept, epsilon, decay, pull = options
-    return (
-        _F(decay), _F(1 - mean_kept), _F(square_kept), _F(1 - square_kept), _F(epsilon), _F(pull),
-    )  # fmt: skip
-
-
 def _train_sparse(
-    starts, pixels, codes, scale, labels, order, batch_size, options, step, widths,
+    starts, pixels, codes, scale, labels, targets, order, batch_size, rule, options, step, widths,
     first, first_mean, first_square, first_centre, first_magnitude, mask_kind, keep,
     list_starts, columns, listed, listed_mean, listed_square, listed_centre,
     rest, rest_mean, rest_square, rest_centre, rest_magnitude, rest_keep, measured,
@@ -398,7 +336,7 @@ def _train_sparse(
     listed_gradient = np.empty_like(listed)
     rest_gradient = np.empty_like(rest)
     loss, correct = 0.0, 0
-    hyper = _hyper(options)
+    hyper = constants(rule, options)
     late = np.zeros((4, ends.shape[0]), np.float32)
     late[:2] = _F(1)
     for begin in range(0, order.shape[0], batch_size):
@@ -406,15 +344,15 @@ def _train_sparse(
         _prefetch_batch(starts, pixels, codes, order[begin + batch_size : begin + 2 * batch_size])
         batch = chosen.shape[0]
         step += 1
-        rate, root = _rates(options, step)
+        rate, root = rates(rule, options, step)
         _read_batch(starts, pixels, codes, scale, chosen, where, values, ends)
-        is_still = hyper[0] == hyper[5] == 0  # without a gradient of the examples
-        puts_off = mask_kind != SURVIVOR_LIST and is_still and step > PUT_OFF_FROM
-        if puts_off:
-            _catch_up(late, ends, False, first, first_mean, first_square, units, hyper[4])
+        puts_off = mask_kind != SURVIVOR_LIST and may_wait(rule, hyper, step)
+        if puts_off and rule != SGD:
+            catch_up(rule, late, ends, False, first, first_mean, first_square, units, hyper[6])
         _hidden_sparse(starts, chosen, where, values, first, rest, units, activations)
         batch_loss, hits = _finish_step(
-            activations, deltas, labels[begin : begin + batch_size],
+            rule, activations, deltas, labels[begin : begin + batch_size],
+            targets[begin : begin + batch_size],
             rest, rest_mean, rest_square, rest_centre, rest_magnitude, rest_keep, rest_gradient,
             measured, widths, batch, rate, root, hyper,
         )  # fmt: skip
@@ -422,20 +360,19 @@ def _train_sparse(
         correct += hits
         _group_by_pixel(starts, chosen, where, values, ends, examples, grouped)
         _step_first(
-            first, first_mean, first_square, first_centre, first_magnitude, measured, mask_kind,
-            keep, list_starts, columns, listed, listed_mean, listed_square, listed_centre,
-            listed_gradient,
+            rule, first, first_mean, first_square, first_centre, first_magnitude, measured,
+            mask_kind, keep, list_starts, columns, listed, listed_mean, listed_square,
+            listed_centre, listed_gradient,
             ends, examples, grouped, deltas, gradient, puts_off, rate, root, hyper,
         )  # fmt: skip
-        if puts_off:
-            _put_off(late, ends, options, rate, root)
-    if step > PUT_OFF_FROM:
-        _catch_up(late, ends, True, first, first_mean, first_square, units, hyper[4])
+        if puts_off and rule != SGD:
+            put_off(rule, late, ends, options, rate, root)
+    catch_up(rule, late, ends, True, first, first_mean, first_square, units, hyper[6])
     return loss, correct
 
 
 def _train_dense(
-    inputs, labels, batch_size, options, step, widths,
+    inputs, labels, targets, batch_size, rule, options, step, widths,
     first, first_mean, first_square, first_centre, first_magnitude, mask_kind, keep,
     rest, rest_mean, rest_square, rest_centre, rest_magnitude, rest_keep, measured,
 ):  # fmt: skip
@@ -445,12 +382,12 @@ def _train_dense(
     gradient = np.empty((inputs.shape[1], units), np.float32)
     rest_gradient = np.empty_like(rest)
     loss, correct = 0.0, 0
-    hyper = _hyper(options)
-    for begin in range(0, labels.shape[0], batch_size):
+    hyper = constants(rule, options)
+    for begin in range(0, inputs.shape[0], batch_size):
         x = inputs[begin : begin + batch_size]
         batch = x.shape[0]
         step += 1
-        rate, root = _rates(options, step)
+        rate, root = rates(rule, options, step)
         hidden = activations[: batch * units].reshape(batch, units)
         np.dot(x, first.reshape(inputs.shape[1], units), hidden)
         for b in range(batch):
@@ -458,26 +395,27 @@ def _train_dense(
                 hidden[b, j] += rest[j]
         _rectify(activations[: batch * units])
         batch_loss, hits = _finish_step(
-            activations, deltas, labels[begin : begin + batch_size],
+            rule, activations, deltas, labels[begin : begin + batch_size],
+            targets[begin : begin + batch_size],
             rest, rest_mean, rest_square, rest_centre, rest_magnitude, rest_keep, rest_gradient,
             measured, widths, batch, rate, root, hyper,
         )  # fmt: skip
         loss += batch_loss
         correct += hits
         np.dot(x.T, deltas[: batch * units].reshape(batch, units), gradient)
-        if hyper[5] > 0:
-            _add_pull(gradient.reshape(-1), first, first_centre, 0, first.shape[0], hyper[5])
+        if hyper[7] > 0:
+            _add_pull(gradient.reshape(-1), first, first_centre, 0, first.shape[0], hyper[7])
         if measured:
             _add_magnitudes(first_magnitude, 0, gradient.reshape(-1))
-        _adam(
-            first, first_mean, first_square, mask_kind != NO_MASK, keep, 0, first.shape[0],
+        update(
+            rule, first, first_mean, first_square, mask_kind != NO_MASK, keep, 0, first.shape[0],
             gradient.reshape(-1), rate, root, hyper,
         )  # fmt: skip
     return loss, correct
 
 
-def _evaluate_sparse(starts, pixels, codes, scale, labels, widths, first, rest):
-    count, batch, units = labels.shape[0], 64, widths[0]
+def _evaluate_sparse(starts, pixels, codes, scale, labels, targets, widths, first, rest):
+    count, batch, units = starts.shape[0] - 1, 64, widths[0]
     activations = np.empty(batch * np.sum(widths), np.float32)
     nothing = np.empty((0, 0), np.float32)
     inputs = first.shape[0] // units
@@ -492,8 +430,10 @@ def _evaluate_sparse(starts, pixels, codes, scale, labels, widths, first, rest):
         _hidden_sparse(starts, chosen, where, values, first, rest, units, activations)
         _forward_rest(activations, rest, widths, size)
         before = size * np.sum(widths[:-1])
-        logits = activations[before : before + size * widths[-1]].reshape(size, widths[-1])
-        batch_loss, hits = _score(logits, labels[begin : begin + size], nothing)
+        outputs = activations[before : before + size * widths[-1]].reshape(size, widths[-1])
+        batch_loss, hits = _score(
+            outputs, labels[begin : begin + size], targets[begin : begin + size], nothing
+        )
         loss += batch_loss
         correct += hits
     return loss, correct
@@ -504,20 +444,23 @@ _INT = "int64[::1]"
 _ROW, _ROWS = "float32[::1]", "float32[:,::1]"
 _FLAGS = "boolean[::1]"
 _INPUTS = [_INT, "uint16[::1]", "uint8[::1]", _ROW]
-_OPTIONS = ["int64", "UniTuple(float64, 6)", "int64", _INT]
+_LABELS = [_INT, _ROWS]
+_OPTIONS = ["int64", "int64", "UniTuple(float64, 6)", "int64", _INT]
 _FIRST = [_ROW] * 5
 _REST = [_ROW] * 5 + [_FLAGS, "boolean"]
 
 
 #: Trains for an epoch, or its beginning; returns the sum of losses and the hits. ``order`` lists
-#: the examples, ``labels`` their labels. ``options`` are lr, beta1, beta2, epsilon, weight decay
-#: and a penalty's pull, the factor of the distance in its gradient; ``step`` counts the steps taken
-#: before. Arrays of centres are empty if a penalty draws to 0. The last three arrays are working
-#: memory: a batch's activations of all layers, their gradients, and one row's gradient.
+#: the examples, ``labels`` their classes or ``targets`` theirs, ``examples x outputs``; the other
+#: is empty. ``rule`` is one of `updates`. ``options`` are lr, the shares of both moments that a
+#: step keeps, epsilon, weight decay and a penalty's pull, the factor of the distance in its
+#: gradient; ``step`` counts the steps taken before. Arrays of centres are empty if a penalty draws
+#: to 0, those of moments if the rule keeps none. The last three arrays are working memory: a
+#: batch's activations of all layers, their gradients, and one row's gradient.
 train_sparse = Kernel(
     _train_sparse,
     _RESULT,
-    [*_INPUTS, _INT, _INT, *_OPTIONS, *_FIRST, "int64", _FLAGS,
+    [*_INPUTS, *_LABELS, _INT, *_OPTIONS, *_FIRST, "int64", _FLAGS,
      _INT, "uint16[::1]", _ROW, _ROW, _ROW, _ROW, *_REST, _ROW, _ROW, _ROW],
 )  # fmt: skip
 
@@ -525,8 +468,8 @@ train_sparse = Kernel(
 train_dense = Kernel(
     _train_dense,
     _RESULT,
-    [_ROWS, _INT, *_OPTIONS, *_FIRST, "int64", _FLAGS, *_REST],
+    [_ROWS, *_LABELS, *_OPTIONS, *_FIRST, "int64", _FLAGS, *_REST],
 )
 
 #: Returns the sum of losses and the hits of all examples.
-evaluate_sparse = Kernel(_evaluate_sparse, _RESULT, [*_INPUTS, _INT, _INT, _ROW, _ROW])
+evaluate_sparse = Kernel(_evaluate_sparse, _RESULT, [*_INPUTS, *_LABELS, _INT, _ROW, _ROW])

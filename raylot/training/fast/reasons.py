@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeGuard
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from raylot.training.hooks import Intervention, QuadraticPenalty, overrides
 from raylot.training.job import TrainingJob, flattens_examples, has_hooks
@@ -20,12 +20,10 @@ def why_not(job: TrainingJob) -> str | None:
         return "it is for chains of linear layers with ReLU between them"
     if job.task.shown is not None:
         return "it is for heads that do not grow"
-    if job.task.is_regression:
-        return "it is for classification"
     if not _fit(job, layers[0].in_features, layers[-1].out_features):
         return "the task's inputs or labels do not fit the network"
-    if job.optimizer.optimizer != "adam":
-        return "it is for optimizer adam"
+    if job.optimizer.optimizer == "rmsprop":
+        return "it is for optimizers adam, adamw and sgd"
     if extras := job.optimizer.extras:
         return f"it has no {extras[0]}"
     if job.intervention is not None and _acts_within_steps(job.intervention):
@@ -67,10 +65,16 @@ def _fit(job: TrainingJob, inputs: int, outputs: int) -> bool:
     return all(
         examples[0].numel() == inputs
         and (examples.dim() == 2 or flattens(job.network))
-        and int(labels.min()) >= 0
-        and int(labels.max()) < outputs
+        and _are_outputs(labels, outputs)
         for examples, labels in splits
     )
+
+
+def _are_outputs(labels: Tensor, outputs: int) -> bool:
+    """Whether labels are classes or targets of a network with so many outputs."""
+    if labels.dim() == 2:
+        return labels.shape[1] == outputs
+    return int(labels.min()) >= 0 and int(labels.max()) < outputs
 
 
 def linear_layers(network: nn.Module) -> list[nn.Linear] | None:

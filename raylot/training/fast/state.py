@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raylot.training.fast import kernels
+from raylot.config import OptimizerOptions
+from raylot.training.fast import kernels, updates
 from raylot.training.fast.layout import Layout
 from raylot.training.fast.reasons import is_penalty, linear_layers
 from raylot.training.flat import FlatParameters
@@ -19,6 +20,15 @@ from raylot.training.job import TrainingJob
 #: Adam's other options, as in torch.optim.Adam.
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8
 
+#: Names of the moments that a rule keeps, as in torch.optim.
+_MOMENTS = {
+    updates.ADAM: ("exp_avg", "exp_avg_sq"),
+    updates.ADAMW: ("exp_avg", "exp_avg_sq"),
+    updates.SGD: (),
+    updates.MOMENTUM: ("momentum_buffer",),
+    updates.NESTEROV: ("momentum_buffer",),
+}
+
 #: Up to this density, kernels walk a list of the first layer's survivors instead of all weights.
 _LISTED_DENSITY = 0.4
 
@@ -27,7 +37,7 @@ _MOST_LISTED_UNITS = 2**16
 
 
 class State:
-    """A job's parameters, Adam's moments, masks and counts, as the kernels take them.
+    """A job's parameters, the optimizer's moments, masks and counts, as the kernels take them.
 
     Kernels do not see the moments of pruned weights and of units that take no part. These stay in
     the flat vectors in which the moments came, and only decay.
@@ -54,16 +64,17 @@ class State:
         self.layout = Layout.of(job.network, layers, job.masks, compact=is_still)
         self.widths = self.layout.widths
         self.steps = 0
-        self._steps_before = int(carried["step"]) if carried else 0
-        self._moments = [
-            carried[name].clone() if carried else torch.zeros_like(self._flat.gradient)
-            for name in ("exp_avg", "exp_avg_sq")
-        ]
+        self._steps_before = int(carried.get("step", 0))
+        self.rule = _rule(job.optimizer)
+        self._moments = {
+            name: carried[name].clone() if carried else torch.zeros_like(self._flat.gradient)
+            for name in _MOMENTS[self.rule]
+        }
         self.first, self.rest = self._split(self._named)
-        moments = [self._flat.unflatten(moment) for moment in self._moments]
-        (self.first_mean, self.rest_mean), (self.first_square, self.rest_square) = (
-            self._split(moment) for moment in moments
-        )
+        moments = [self._split(self._flat.unflatten(m)) for m in self._moments.values()]
+        nothing = np.empty(0, np.float32)
+        moments += [(nothing, nothing)] * (2 - len(moments))
+        (self.first_mean, self.rest_mean), (self.first_square, self.rest_square) = moments
         #: The centre to which a penalty draws; empty if that is 0.
         self._first_centre = self._rest_centre = np.empty(0, np.float32)
         if penalty is not None and penalty.to_initial:
@@ -76,6 +87,11 @@ class State:
 
     def _split(self, tensors: Mapping[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
         return self.layout.first(tensors), self.layout.rest(tensors)
+
+    def _pairs(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Both parts of each moment that the rule keeps."""
+        pairs = [(self.first_mean, self.rest_mean), (self.first_square, self.rest_square)]
+        return pairs[: len(self._moments)]
 
     def _set_masks(self, survivors: dict[str, Tensor] | None) -> None:
         self.rest_keep = np.ones(len(self.rest), dtype=np.bool_)
@@ -92,40 +108,49 @@ class State:
             }
             self.keep, self.rest_keep = self._split(survivors)
             self.mask_kind = kernels.DENSE_MASK
-            for moment in (self.first_mean, self.first_square):
-                moment[~self.keep] = 0
-            for moment in (self.rest_mean, self.rest_square):
-                moment[~self.rest_keep] = 0
+            for first, rest in self._pairs():
+                first[~self.keep] = 0
+                rest[~self.rest_keep] = 0
         self._places = np.empty(0, dtype=np.intp)
         self.list_starts, self.columns = np.zeros(1, np.int64), np.empty(0, np.uint16)
         self.listed = self.listed_mean = self.listed_square = np.empty(0, np.float32)
         self.listed_centre = self.listed
 
     def list_survivors(self) -> None:
-        """Lists the first layer's survivors for the kernels, if they are few."""
+        """Lists the first layer's survivors for the kernels, if they are few.
+
+        SGD does without, as it walks only the rows of pixels that occur.
+        """
         units = self.widths[0]
         are_few = self.mask_kind != kernels.NO_MASK and self.keep.mean() <= _LISTED_DENSITY
-        if not are_few or units > _MOST_LISTED_UNITS:
+        if not are_few or units > _MOST_LISTED_UNITS or self.rule == updates.SGD:
             return
         self.mask_kind = kernels.SURVIVOR_LIST
         (self._places,) = self.keep.nonzero()
         self.columns = (self._places % units).astype(np.uint16)
         per_row = self.keep.reshape(-1, units).sum(1)
         self.list_starts = np.concatenate([[0], per_row.cumsum()]).astype(np.int64)
-        arrays = (self.first, self.first_mean, self.first_square)
-        self.listed, self.listed_mean, self.listed_square = (a[self._places] for a in arrays)
+        self.listed, self.listed_mean = self.first[self._places], self.first_mean[self._places]
+        if len(self.first_square):
+            self.listed_square = self.first_square[self._places]
         if len(self._first_centre):
             self.listed_centre = self._first_centre[self._places]
 
     @property
     def options(self) -> tuple[float, float, float, float, float, float]:
-        """Learning rate, betas, epsilon, weight decay and a penalty's pull."""
+        """Learning rate, what is kept of moments, epsilon, weight decay and a penalty's pull."""
         options = self._job.optimizer
-        return (options.lr, *_BETAS, _EPSILON, options.weight_decay, self._pull)
+        return (options.lr, *self._kept, _EPSILON, options.weight_decay, self._pull)
+
+    @property
+    def _kept(self) -> tuple[float, float]:
+        """The share of each moment that a step keeps; 1 for one that there is not."""
+        is_adam = self.rule in (updates.ADAM, updates.ADAMW)
+        return _BETAS if is_adam else (self._job.optimizer.momentum, 1.0)
 
     @property
     def step(self) -> int:
-        """Steps that Adam has taken, in earlier trainings too."""
+        """Steps that Adam has taken, in earlier trainings too; SGD does not remember those."""
         return self._steps_before + self.steps
 
     @property
@@ -147,16 +172,18 @@ class State:
             torch.where(survives, weight, fixed, out=weight)
 
     def optimizer_state(self) -> dict[str, Tensor]:
-        """Returns the state as torch.optim.Adam keeps it for a flat vector of all parameters."""
+        """Returns the state as torch.optim keeps it for a flat vector of all parameters."""
         if self.mask_kind == kernels.SURVIVOR_LIST:
             self.first_mean[self._places] = self.listed_mean
-            self.first_square[self._places] = self.listed_square
-        state = {"step": torch.tensor(float(self.step))}
-        for name, beta, old, first, rest in (
-            ("exp_avg", _BETAS[0], self._moments[0], self.first_mean, self.rest_mean),
-            ("exp_avg_sq", _BETAS[1], self._moments[1], self.first_square, self.rest_square),
+            if len(self.first_square):
+                self.first_square[self._places] = self.listed_square
+        counts_steps = self.rule in (updates.ADAM, updates.ADAMW)
+        state = {"step": torch.tensor(float(self.step))} if counts_steps else {}
+        kept = self._kept[: len(self._moments)]
+        for (name, old), share, (first, rest) in zip(
+            self._moments.items(), kept, self._pairs(), strict=True
         ):
-            decayed = old * beta**self.steps
+            decayed = old * share**self.steps
             new = self._unsplit(first, rest)
             state[name] = (
                 new if self._survivors is None else torch.where(self._survivors, new, decayed)
@@ -186,3 +213,14 @@ class State:
             self.rest, self.rest_mean, self.rest_square, self._rest_centre, self.rest_magnitude,
             self.rest_keep, self._job.gradient_magnitudes,
         )  # fmt: skip
+
+
+def _rule(options: OptimizerOptions) -> int:
+    """Returns which rule of `updates` an optimizer follows."""
+    if options.optimizer == "adamw":
+        return updates.ADAMW
+    if options.optimizer == "adam":
+        return updates.ADAM
+    if not options.momentum:
+        return updates.SGD
+    return updates.NESTEROV if options.nesterov else updates.MOMENTUM

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from raylot.training.fast.compilation import part
 
 #: Floats per vector; the length of rows must be a multiple of it.
 LANES = 16
@@ -99,7 +101,7 @@ def _broadcast(builder: Any, number: Any) -> Any:
 _add_16, _add_4, _add_1 = _adder(16), _adder(4), _adder(1)
 
 
-@njit(error_model="numpy")
+@part()
 def add_rows(out, at, rows, width, index, factors, start, stop):
     """out[at : at + width] += sum over k in [start, stop) of factors[k] * row index[k] of rows.
 
@@ -137,7 +139,7 @@ def _prefetch(typing_context, array, position):
     return types.void(array, types.int64), generate
 
 
-@njit(error_model="numpy")
+@part()
 def prefetch(array, position):
     """Loads an array's element into the cache, without waiting for it."""
     _prefetch(array, position)  # type: ignore[call-arg]  # numba passes the context

@@ -22,8 +22,8 @@ OPTIMIZERS = {
 }
 
 #: Those that the fast engine has, and those that the stacked engine has.
-FAST = [name for name, options in OPTIMIZERS.items() if options.optimizer == "adam"]
-STACKED = [name for name, options in OPTIMIZERS.items() if options.optimizer != "rmsprop"]
+FAST = [name for name, options in OPTIMIZERS.items() if options.optimizer != "rmsprop"]
+STACKED = FAST
 
 #: What else shapes steps; the generic engine alone does it. Tasks of tests are no images.
 EXTRAS = {

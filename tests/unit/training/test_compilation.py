@@ -160,12 +160,12 @@ def test_what_cannot_be_compiled_is_no_secret(cache: Path) -> None:
         Kernel(wrong, "float64", ["float64"])(1.0)
 
 
-def test_kernels_are_compiled_anew_when_the_vectors_change(
+def test_kernels_are_compiled_anew_when_what_they_call_changes(
     source: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """numba itself would look at the kernel's own file only."""
     assert _works(_kernel(source))
-    monkeypatch.setattr(compilation, "VECTORS_HASH", "another")
+    monkeypatch.setattr(compilation, "CALLED_HASH", "another")
     kernel = _kernel(source)
     assert _works(kernel)
     assert _hits(kernel) == 0

@@ -73,6 +73,8 @@ def test_relu_mlps_are_for_the_fast_engine(name: str) -> None:
         {"gradient_magnitudes": True},
         {"previous": random_task(seed=1), "gradual": 0.5},
         {"optimizer": OptimizerOptions(weight_decay=0.1)},
+        {"optimizer": OptimizerOptions(optimizer="adamw")},
+        {"optimizer": OptimizerOptions(optimizer="sgd", momentum=0.9)},
         {"whole_task": True},
         {"batch_size": 2000},
         {"intervention": Intervention()},
@@ -213,8 +215,10 @@ _NO_PLACE = "it is for interventions that act at the end of a task or by an L2 p
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"optimizer": OptimizerOptions(optimizer="sgd")}, "it is for optimizer adam"),
-        ({"optimizer": OptimizerOptions(optimizer="adamw")}, "it is for optimizer adam"),
+        (
+            {"optimizer": OptimizerOptions(optimizer="rmsprop")},
+            "it is for optimizers adam, adamw and sgd",
+        ),
         ({"optimizer": OptimizerOptions(schedule="step")}, "it has no schedule"),
         ({"optimizer": OptimizerOptions(warmup=0.1)}, "it has no warmup"),
         ({"optimizer": OptimizerOptions(label_smoothing=0.1)}, "it has no label_smoothing"),
@@ -239,7 +243,7 @@ _NO_PLACE = "it is for interventions that act at the end of a task or by an L2 p
         ({"masks": {"0.bias": torch.ones(8, dtype=torch.bool)}}, "it prunes weights only"),
     ],
     ids=[
-        "sgd", "adamw", "schedule", "warmup", "label_smoothing", "clip_norm", "precision",
+        "rmsprop", "schedule", "warmup", "label_smoothing", "clip_norm", "precision",
         "watch", "start of a task", "gradient", "step", "evaluation", "loss term",
         "loss term of a penalty", "step of a penalty", "counts per weight", "redo",
         "shrink and perturb per step", "masked gradients",
