@@ -16,7 +16,7 @@ from torch.nn.utils import parametrizations
 from raylot.config import PlasticityOptions
 from raylot.foundation.randomness import RandomKey
 from raylot.plasticity import measure, recorded_activations
-from raylot.plasticity.kernel import empirical_ntk
+from raylot.plasticity.kernel import pseudo_ntk
 from tests.support.tasks import random_task, small_network
 
 _KEY = RandomKey((0,))
@@ -179,7 +179,7 @@ def test_measuring_leaves_a_network_and_the_random_state_alone(
 def test_the_kernel_leaves_a_network_alone(make: Callable[[], nn.Module]) -> None:
     network = make().eval()
     before = _remembered(network)
-    empirical_ntk(network, torch.rand(3, 6))
+    pseudo_ntk(network, torch.rand(3, 6))
     assert _remembered(network) == before
 
 
@@ -531,6 +531,6 @@ def test_metrics_of_what_is_not_finite_are_nan_and_say_so(value: float) -> None:
         "metrics of activations: NaN, as not all activations are finite",
         "metrics of gradients: NaN, as not all gradients are finite",
         "metrics of weights: NaN, as not all weights are finite",
-        "ntk_effective_rank and ntk_condition_number: NaN, as the empirical NTK is not finite",
+        "ntk_effective_rank and ntk_condition_number: NaN, as the NTK is not finite",
         "sharpness: NaN, as the curvature of the loss is not finite",
     ]
