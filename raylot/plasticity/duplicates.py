@@ -37,7 +37,7 @@ def duplicate_rows(subject: Subject) -> Iterable[Row]:
     def of_layer(layer: LayerActivations, options: object) -> float:
         return duplicate_fraction(layer.by_unit, cosine)
 
-    with recorded_activations(probe.network) as layers, torch.no_grad():
+    with recorded_activations(probe.network) as layers:
         probe.network(probe.inputs)
     metrics = {"duplicate_fraction": Metric(of_layer, weighted_mean)}
     return activation_rows(metrics, layers, probe.options, subject.note)
