@@ -65,8 +65,8 @@ class PlasticityOptions(NamingOptions, ProbeOptions, title="plasticity"):
         "times live parameters times iterations", ge=1, le=1000, off=40, role="measurement",
     )  # fmt: skip
     hessian_starts: int = option(
-        4, "of the measure hessian: start vectors over which its spectrum is averaged",
-        ge=1, le=1000, off=4, role="measurement",
+        10, "of the measure hessian: start vectors over which its spectrum is averaged",
+        ge=1, le=1000, off=10, role="measurement",
     )  # fmt: skip
     hessian_threshold: float = option(
         0.01, "of the measure hessian: eigenvalues count if their magnitude is above this share of "

@@ -51,7 +51,8 @@ def trace_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None) ->
     """Returns the trace NTK: the mean over the logits of each logit's own empirical NTK.
 
     The empirical NTK of n inputs and C logits is a matrix of n x n blocks, C x C each; K[i, j] is
-    the trace of block (i, j) over C. The pseudo-NTK adds the blocks' other entries, the products of
+    the trace of block (i, j) over C. Engel et al. (2024, arXiv 2305.14585) name it, and divide it
+    by the gradients' norms. The pseudo-NTK adds the blocks' other entries, the products of
     different logits' gradients, which vanish for an infinitely wide network at initialisation. One
     gradient per input and logit makes it C times as costly.
 
