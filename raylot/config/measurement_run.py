@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from raylot.config import plugin_options
 from raylot.config.options import option
-from raylot.config.plasticity_options import PlasticityOptions
+from raylot.config.plasticity_options import FurtherMeasure, MeasuresOptions, PlasticityOptions
 from raylot.config.plugin_options import WithPluginOptions
 from raylot.config.runs import (
     KINDS_OF_CONCEPTS,
@@ -19,10 +19,10 @@ from raylot.config.runs import (
 )
 from raylot.foundation import registry
 
-Measured = Literal["weights", "structure", "dormant", "sharpness", "ntk", "metric"]
+Measured = Literal["weights", "structure", "dormant", "sharpness", "ntk", "metric", FurtherMeasure]
 
 #: What is measured, each of it by a run of its own -> the options that decide how. A plugin's
-#: metric may read the first two. The empirical NTK needs no larger probe than its own examples.
+#: metric may read the first two.
 MEASURED_WITH: dict[str, tuple[str, ...]] = {
     "weights": (),
     "structure": ("probe_size",),
@@ -30,6 +30,21 @@ MEASURED_WITH: dict[str, tuple[str, ...]] = {
     "sharpness": ("probe_size", "sharpness_iterations"),
     "ntk": ("ntk_examples",),
     "metric": ("probe_size", "dormant_threshold", "metrics"),
+    "duplicates": ("probe_size", "duplicate_cosine"),
+    "saturation": ("probe_size", "saturation_threshold"),
+    "weight_rank": (),
+    "churn": ("probe_size", "churn_batches"),
+    "sample_plasticity": ("sample_plasticity_examples",),
+    "hessian": ("probe_size", "hessian_iterations", "hessian_starts", "hessian_threshold"),
+    "trace_ntk": ("trace_ntk_examples",),
+}
+
+#: What is measured on the first examples of the probe -> the option that says how many. It needs no
+#: larger probe than these.
+_EXAMPLES = {
+    "ntk": "ntk_examples",
+    "sample_plasticity": "sample_plasticity_examples",
+    "trace_ntk": "trace_ntk_examples",
 }
 
 _PLASTICITY = PlasticityOptions.model_fields.keys() - WithPluginOptions.model_fields.keys()
@@ -50,7 +65,7 @@ class MeasuringRun(RunOnSnapshots, PlasticityOptions):
 
     measured: Measured = option(
         "structure", "weights; activations and gradients (structure); dormant units; the "
-        "sharpness; the empirical NTK; or a plugin's metric", role="measurement",
+        "sharpness; the pseudo-NTK; a plugin's metric; or a further measure", role="measurement",
     )  # fmt: skip
 
     @model_validator(mode="after")
@@ -60,13 +75,14 @@ class MeasuringRun(RunOnSnapshots, PlasticityOptions):
 
     @model_validator(mode="after")
     def _other_options_do_nothing(self) -> Self:
-        if self.measured == "ntk":
-            self.__dict__["ntk_examples"] = min(self.ntk_examples, self.probe_size)
+        examples = _EXAMPLES.get(self.measured)
+        if examples:
+            self.__dict__[examples] = min(getattr(self, examples), self.probe_size)
         for name in _PLASTICITY - {*MEASURED_WITH[self.measured]}:
             default = PlasticityOptions.model_fields[name].default
             self.__dict__[name] = _NOTHING.get(name, default)
-        if self.measured == "ntk":
-            self.__dict__["probe_size"] = max(self.ntk_examples, 2)
+        if examples:
+            self.__dict__["probe_size"] = max(getattr(self, examples), 2)
         if not self.metrics:
             for name in ("plugins", "plugin_options"):
                 self.__dict__[name] = registry.without(getattr(self, name), {"metric"})
@@ -127,7 +143,7 @@ AnyMeasuring = TypeVar("AnyMeasuring", bound=MeasuringRun)
 
 
 def measurements(
-    model: type[AnyMeasuring], learner: StreamRun, options: PlasticityOptions
+    model: type[AnyMeasuring], learner: StreamRun, options: MeasuresOptions
 ) -> list[AnyMeasuring]:
     """Returns the runs that measure the snapshots of a stream or ticket stream as options say.
 
@@ -147,6 +163,7 @@ def measurements(
     which: list[dict[str, Any]] = [{"measured": one} for one in ("weights", "structure", "dormant")]
     which += [{"measured": "sharpness"}] if options.sharpness_iterations else []
     which += [{"measured": "ntk"}] if options.ntk_examples else []
+    which += [{"measured": one} for one in options.measures or ()]
     which += [{"measured": "metric", "metrics": (name,)} for name in options.metrics or ()]
     runs = [model.checked(**{**of_learner, **chosen, **one}) for one in which]
     for run in runs:

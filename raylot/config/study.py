@@ -26,7 +26,7 @@ from raylot.config.options import (
     parse_rounds,
 )
 from raylot.config.parameters import ONE_OF, kind_with, options_used
-from raylot.config.plasticity_options import PlasticityOptions, PlasticParameterOptions
+from raylot.config.plasticity_options import MeasuresOptions, PlasticParameterOptions
 from raylot.config.probe_options import ProbeTaskOptions, SearchTaskOptions
 from raylot.config.probe_run import ProbeRun, probes
 from raylot.config.runs import StreamRun
@@ -246,7 +246,7 @@ class Study(
     StreamOptions,
     ProbeTaskOptions,
     SearchTaskOptions,
-    PlasticityOptions,
+    MeasuresOptions,
     TicketOptions,
     PlasticParameterOptions,
     TicketStreamOptions,

@@ -53,6 +53,10 @@ BUILT_IN: dict[str, tuple[str, ...]] = {
         "dead_fraction", "dormant_fraction", "unit_sign_entropy", "effective_rank", "stable_rank",
         "srank", "weight_norm", "weight_magnitude", "distance_from_init", "gradient_norm",
         "gradient_zero_fraction", "sharpness", "ntk_effective_rank", "ntk_condition_number",
+        "duplicate_fraction", "saturated_fraction", "weight_rank_fraction",
+        "weight_effective_rank_fraction", "churn", "sample_plasticity", "hessian_rank_fraction",
+        "hessian_mass_fraction", "hessian_largest", "hessian_smallest", "trace_ntk_effective_rank",
+        "trace_ntk_condition_number",
         *PERFORMANCE,
     ),
 }  # fmt: skip

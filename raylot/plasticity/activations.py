@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,9 +15,10 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 
+from raylot.config.plasticity_options import ProbeOptions
 from raylot.networks.activations import copies_of
 from raylot.networks.prunable import LAYERS
-from raylot.plasticity.metric import Metric, mean, weighted_mean
+from raylot.plasticity.metric import Metric, Note, Row, are_finite, mean, rows, weighted_mean
 from raylot.plasticity.spectrum import effective_rank, singular_values, srank, stable_rank
 
 #: PyTorch's activation functions that act on each unit by itself, unlike softmax.
@@ -42,6 +43,22 @@ _RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 _NO_LAYER = "network"
 
 
+@dataclass
+class PreActivations:
+    """What a hidden layer's activation function was given: z.
+
+    A recurrent module's pre-activations cannot be seen: z is its hidden states.
+
+    Attributes:
+        magnitude: mean |z| of each unit, ``units``.
+        gradient: the gradient in z, ``examples x units``, once a backward pass has reached it; 0
+            where none does.
+    """
+
+    magnitude: Tensor
+    gradient: Tensor
+
+
 @dataclass(frozen=True)
 class LayerActivations:
     """One hidden layer on the probe.
@@ -55,11 +72,13 @@ class LayerActivations:
         active: fraction of examples on which each unit's pre-activation is positive, ``units``; a
             gated unit (as of ``F.glu``) has two.
         copies: how many numbers the activation puts out per unit.
+        before: its pre-activations, if they were asked for.
     """
 
     outputs: Tensor
     active: Tensor
     copies: int = 1
+    before: PreActivations | None = None
 
     @property
     def units(self) -> int:
@@ -141,8 +160,30 @@ ACTIVATION_METRICS: dict[str, Metric[LayerActivations]] = {
 }
 
 
+def activation_rows(
+    metrics: Mapping[str, Metric[LayerActivations]],
+    layers: Mapping[str, LayerActivations],
+    options: ProbeOptions,
+    note: Note,
+) -> list[Row]:
+    """Returns rows of hidden layers; notes if there are none, or if not all numbers are finite."""
+    if not metrics:
+        return []
+    if not layers:
+        note(
+            "metrics of activations: left out, as no activation function of PyTorch's and no "
+            "recurrent module computed anything"
+        )
+    outputs = [layer.outputs for layer in layers.values()]
+    finite = are_finite("activations", outputs, note)
+    units = [layer.units for layer in layers.values()]
+    return list(rows(metrics, layers, units, finite, options, note))
+
+
 @contextlib.contextmanager
-def recorded_activations(network: nn.Module) -> Iterator[dict[str, LayerActivations]]:
+def recorded_activations(
+    network: nn.Module, pre_activations: bool = False
+) -> Iterator[dict[str, LayerActivations]]:
     """Collects the activations of all hidden layers in a forward pass, in order.
 
     A hidden layer is the output of one call of an activation function (a module such as
@@ -154,8 +195,13 @@ def recorded_activations(network: nn.Module) -> Iterator[dict[str, LayerActivati
     frozen or parametrised layers included: ``hidden1``. Further ones after the same layer, or after
     another call of it, are ``hidden1#2``, ``hidden1#3`` and so on. Before any layer the name is
     ``network``.
+
+    Args:
+        network: left unchanged.
+        pre_activations: whether to record these too. A backward pass, also after this context, then
+            fills in the gradients in them.
     """
-    recorder = _Recorder()
+    recorder = _Recorder(pre_activations)
     handles = [
         module.register_forward_hook(recorder.noting(name or _NO_LAYER))
         for name, module in network.named_modules()
@@ -176,13 +222,15 @@ def recorded_activations(network: nn.Module) -> Iterator[dict[str, LayerActivati
 class _Recorder(TorchFunctionMode):
     """Records all calls of activation functions while it is active."""
 
-    def __init__(self) -> None:
+    def __init__(self, pre_activations: bool) -> None:
         super().__init__()
         self.recorded: dict[str, LayerActivations] = {}
+        self._pre_activations = pre_activations
         self._layer = _NO_LAYER
         self._width: int | None = None  # of the layer, if it puts its units last
         self._after = Counter[str]()
-        self._active: Tensor | None = None  # of the module with copies that computes now
+        # What the module with copies that computes now was given.
+        self._given: tuple[Tensor, PreActivations | None] | None = None
 
     def noting(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
         """Returns a forward hook for the layer of a name."""
@@ -194,48 +242,70 @@ class _Recorder(TorchFunctionMode):
                 states = output[0] if isinstance(output, tuple) else output
                 states = states.data if isinstance(states, PackedSequence) else states
                 self._width = states.shape[-1]
-                self._record(states, self._share_positive(states))
+                self._record(states, self._look_at(states))
 
         return note
 
     def entering(self, module: nn.Module, args: Any) -> None:
         """Is the hook before a module that puts out several numbers per unit."""
-        self._active = self._share_positive(args[0])
+        self._given = self._look_at(args[0])
 
     def leaving(self, module: nn.Module, args: Any, output: Any) -> None:
         """Is the hook after it: all its numbers are one record."""
-        assert self._active is not None
-        self._record(output, self._active, copies_of(module))
-        self._active = None
+        assert self._given is not None
+        self._record(output, self._given, copies_of(module))
+        self._given = None
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func not in _FUNCTIONS or self._active is not None:
+        if func not in _FUNCTIONS or self._given is not None:
             return func(*args, **kwargs)
-        given = args[0] if args else kwargs.get("input")
+        tensor = args[0] if args else kwargs.get("input")
         # A function of a parameter, or of one dimension, is a gate or a reparametrisation.
-        if not isinstance(given, Tensor) or isinstance(given, nn.Parameter) or given.ndim < 2:
+        if not isinstance(tensor, Tensor) or isinstance(tensor, nn.Parameter) or tensor.ndim < 2:
             return func(*args, **kwargs)
-        active = self._share_positive(given)  # the function may overwrite its input
+        given = self._look_at(tensor)  # the function may overwrite its input
         output = func(*args, **kwargs)
-        self._record(output, active)
+        self._record(output, given)
         return output
 
-    def _record(self, output: Tensor, active: Tensor, copies: int = 1) -> None:
+    def _record(
+        self, output: Tensor, given: tuple[Tensor, PreActivations | None], copies: int = 1
+    ) -> None:
         self._after[self._layer] += 1
         count = self._after[self._layer]
         name = self._layer if count == 1 else f"{self._layer}#{count}"
         # Copied, as the network may write into this tensor later.
-        outputs = self._by_unit(output, copies).clone()
-        self.recorded[name] = LayerActivations(outputs, active, copies)
+        outputs = _by_unit(output, self._dimension(output, copies)).clone()
+        active, before = given
+        self.recorded[name] = LayerActivations(outputs, active, copies, before)
 
-    def _share_positive(self, tensor: Tensor) -> Tensor:
-        return (self._by_unit(tensor) > 0).double().mean(dim=0)
+    def _look_at(self, tensor: Tensor) -> tuple[Tensor, PreActivations | None]:
+        """Returns on which share of examples each pre-activation is positive, and them."""
+        dimension = self._dimension(tensor)
+        values = _by_unit(tensor, dimension)
+        active = (values > 0).double().mean(dim=0)
+        if not self._pre_activations:
+            return active, None
+        before = PreActivations(values.double().abs().mean(dim=0), torch.zeros_like(values))
 
-    def _by_unit(self, tensor: Tensor, copies: int = 1) -> Tensor:
-        """Returns ``examples x units``: units are last after a linear layer, else dimension 1."""
+        def reached(gradient: Tensor) -> None:
+            before.gradient = _by_unit(gradient, dimension)
+
+        if tensor.requires_grad:
+            # Of the values now, even if the function overwrites them.
+            tensor.register_hook(reached)
+        return active, before
+
+    def _dimension(self, tensor: Tensor, copies: int = 1) -> int:
+        """Returns the dimension of units: the last after a linear layer, else 1."""
         last = tensor.shape[-1] // copies
         # Gated units give half as many outputs.
         is_last = self._width is not None and last in (self._width, self._width // 2)
-        rows = tensor.detach().movedim(-1 if is_last else 1, -1)
-        return rows.reshape(-1, rows.shape[-1])
+        return -1 if is_last else 1
+
+
+def _by_unit(tensor: Tensor, dimension: int) -> Tensor:
+    """Returns ``examples x units``."""
+    by_unit = tensor.detach().movedim(dimension, -1)
+    return by_unit.reshape(-1, by_unit.shape[-1])

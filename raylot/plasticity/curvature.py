@@ -45,21 +45,45 @@ def sharpness(
     Raises:
         RuntimeError: a function of the network has no second derivative.
     """
-    product = product or _by_differentiation(loss, list(parameters.values()))
-    if product is None:
-        return 0.0
-    shapes = [tensor.shape for tensor in parameters.values()]
-    sizes = [tensor.numel() for tensor in parameters.values()]
     live = live_vector(parameters, masks or {})
+    multiply = hessian_product(loss, parameters, live, product)
+    if multiply is None:
+        return 0.0
     image = _start(live, key) * live
     for _ in range(iterations):
         length = float(torch.linalg.vector_norm(image, dtype=torch.float64))
         if length == 0:
             return 0.0
         vector = image / length
-        parts = vector.split(sizes)
-        image = _flat(product([part.view(s) for part, s in zip(parts, shapes, strict=True)])) * live
+        image = multiply(vector)
     return float(vector.double() @ image.double())
+
+
+def hessian_product(
+    loss: Tensor, parameters: Mapping[str, Tensor], live: Tensor, product: Product | None = None
+) -> Callable[[Tensor], Tensor] | None:
+    """Returns v -> Hv of the Hessian in live parameters, of one vector for all parameters.
+
+    Args:
+        loss: see `sharpness`.
+        parameters: parameters by name.
+        live: 1 for live parameters and 0 for others, as of `live_vector`; v must be 0 where it is.
+        product: see `sharpness`.
+
+    Returns:
+        None if the gradient is constant, so that the Hessian is 0.
+    """
+    product = product or _by_differentiation(loss, list(parameters.values()))
+    if product is None:
+        return None
+    shapes = [tensor.shape for tensor in parameters.values()]
+    sizes = [tensor.numel() for tensor in parameters.values()]
+
+    def multiply(vector: Tensor) -> Tensor:
+        parts = zip(vector.split(sizes), shapes, strict=True)
+        return _flat(product([part.view(shape) for part, shape in parts])) * live
+
+    return multiply
 
 
 def _by_differentiation(loss: Tensor, tensors: list[Tensor]) -> Product | None:

@@ -7,7 +7,6 @@ layer computes once. That is known for the modules listed here.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,9 @@ from torch.nn import functional as F
 from raylot.networks.activations import CReLU, Fourier
 from raylot.networks.architectures._residual import BasicBlock, PaddedShortcut
 from raylot.training import Masks
+
+#: Maps logits, ``examples x ...``, to a number for each example, summed over the examples.
+Output = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -117,12 +119,15 @@ def _is_plain(module: nn.Module) -> bool:
     return type(module) in _WEIGHTS or type(module) in _WITHOUT_PARAMETERS
 
 
-def gradients_of_all(network: nn.Module, masks: Masks, examples: Tensor) -> list[Rows | OuterRows]:
-    """Returns gradients of f(x), the sum of the logits over the square root of their number.
+def gradients_of_all(
+    network: nn.Module, masks: Masks, output: Output, examples: Tensor
+) -> list[Rows | OuterRows]:
+    """Returns gradients of a number f(x) that the network computes for each example.
 
     Args:
         network: a network in evaluation mode, of the examples' type; `treats_examples_apart`.
         masks: leave out the gradients in pruned weights.
+        output: maps logits, ``examples x ...``, to f(x), summed over the examples.
         examples: ``examples x ...``.
 
     Returns:
@@ -152,8 +157,8 @@ def gradients_of_all(network: nn.Module, masks: Masks, examples: Tensor) -> list
     finally:
         for handle in handles:
             handle.remove()
-    f = logits.sum() / math.sqrt(logits[0].numel())
-    deltas = dict(zip(left, torch.autograd.grad(f, list(left.values())), strict=True))
+    gradients_left = torch.autograd.grad(output(logits), list(left.values()))
+    deltas = dict(zip(left, gradients_left, strict=True))
     found: list[Rows | OuterRows] = []
     for name, layer in layers.items():
         delta = deltas[name]

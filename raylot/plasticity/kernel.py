@@ -1,9 +1,9 @@
-"""Metrics of the spectrum of a network's empirical neural tangent kernel."""
+"""Metrics of the spectrum of a network's neural tangent kernel (NTK): pseudo-NTK and trace NTK."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,14 @@ from torch import Tensor, nn
 
 from raylot.masks.pruning import live_vector
 from raylot.networks.copies import copied
-from raylot.plasticity.example_gradients import Rows, gradients_of_all, treats_examples_apart
+from raylot.plasticity.example_gradients import (
+    Output,
+    Rows,
+    gradients_of_all,
+    treats_examples_apart,
+)
+from raylot.plasticity.metric import Note, Row, attempt, whole_network_row
+from raylot.plasticity.probe import Probe, Subject
 from raylot.plasticity.spectrum import effective_rank
 from raylot.training import Masks
 
@@ -22,7 +29,7 @@ _BLOCK_NUMBERS = 2**24
 _BLOCK_EXAMPLES = 64
 
 
-def empirical_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None) -> Tensor:
+def pseudo_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None) -> Tensor:
     """Returns the pseudo-NTK, close to the empirical NTK (Mohamadi, Bae & Sutherland 2023).
 
     K[i, j] is the inner product of the gradients of f(x_i) and f(x_j), where f(x) is the sum of
@@ -37,7 +44,46 @@ def empirical_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None
     Returns:
         ``examples x examples``, float64; not finite if the gradients are not.
     """
-    live_gradients = _live_gradients(network, masks or {})
+    return _kernel(network, inputs, masks or {}, _sum_of_logits)
+
+
+def trace_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None) -> Tensor:
+    """Returns the trace NTK: the mean over the logits of each logit's own empirical NTK.
+
+    The empirical NTK of n inputs and C logits is a matrix of n x n blocks, C x C each; K[i, j] is
+    the trace of block (i, j) over C. Engel et al. (2024, arXiv 2305.14585) name it, and divide it
+    by the gradients' norms. The pseudo-NTK adds the blocks' other entries, the products of
+    different logits' gradients, which vanish for an infinitely wide network at initialisation. One
+    gradient per input and logit makes it C times as costly.
+
+    Args:
+        network: see `pseudo_ntk`.
+        inputs: see `pseudo_ntk`.
+        masks: see `pseudo_ntk`.
+
+    Returns:
+        See `pseudo_ntk`.
+    """
+    with torch.no_grad():
+        logits = copied(network).double()(inputs[:1].double()).numel()
+    total = inputs.new_zeros(len(inputs), len(inputs), dtype=torch.float64)
+    for c in range(logits):
+        total += _kernel(network, inputs, masks or {}, partial(_logit, c))
+    mean: Tensor = total / logits
+    return mean
+
+
+def _sum_of_logits(logits: Tensor) -> Tensor:
+    return logits.sum() / math.sqrt(logits.numel() // len(logits))
+
+
+def _logit(index: int, logits: Tensor) -> Tensor:
+    return logits.flatten(1)[:, index].sum()
+
+
+def _kernel(network: nn.Module, inputs: Tensor, masks: Masks, output: Output) -> Tensor:
+    """Returns inner products of the gradients of an output, ``examples x examples``."""
+    live_gradients = _live_gradients(network, masks, output)
     width = sum(p.numel() for p in network.parameters() if p.requires_grad)
     size = min(_BLOCK_EXAMPLES, max(1, _BLOCK_NUMBERS // width))
     blocks = torch.arange(len(inputs), device=inputs.device).split(size)
@@ -54,23 +100,24 @@ def empirical_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None
     return kernel
 
 
-def _live_gradients(network: nn.Module, masks: Masks) -> Callable[[Tensor], list[Any]]:
-    """Returns a function from inputs to the gradients of f, in parts; 0 in pruned weights.
+def _live_gradients(
+    network: nn.Module, masks: Masks, output: Output
+) -> Callable[[Tensor], list[Any]]:
+    """Returns a function from inputs to the gradients of an output, in parts; 0 if pruned.
 
     It takes one pass if the network is known to allow that, else one pass per example.
     """
     network = copied(network).double()
     if treats_examples_apart(network):
-        return partial(gradients_of_all, network, masks)
+        return partial(gradients_of_all, network, masks, output)
     trainable = {name: p for name, p in network.named_parameters() if p.requires_grad}
     live = live_vector(trainable, masks)
 
     def gradients(examples: Tensor) -> list[Rows]:
         rows = examples.new_empty(len(examples), len(live))
         for row, example in zip(rows, examples.split(1), strict=True):
-            logits = network(example)
             parts = torch.autograd.grad(
-                logits.sum() / math.sqrt(logits.numel()), list(trainable.values()),
+                output(network(example)), list(trainable.values()),
                 allow_unused=True, materialize_grads=True,
             )  # fmt: skip
             torch.cat([part.flatten() for part in parts], out=row)
@@ -100,8 +147,53 @@ def condition_number(eigenvalues: Tensor) -> float:
     return largest / smallest
 
 
-#: Metrics of the eigenvalues of the empirical NTK, largest first.
+#: Metrics of the eigenvalues of the pseudo-NTK, largest first. They keep the names that rows of
+#: earlier studies have.
 KERNEL_METRICS: Mapping[str, Callable[[Tensor], float]] = {
     "ntk_effective_rank": effective_rank,
     "ntk_condition_number": condition_number,
 }
+
+#: The same of the trace NTK.
+TRACE_KERNEL_METRICS: Mapping[str, Callable[[Tensor], float]] = {
+    f"trace_{name}": metric for name, metric in KERNEL_METRICS.items()
+}
+
+
+def kernel_rows(
+    metrics: Mapping[str, Callable[[Tensor], float]],
+    kernel_of: Callable[[nn.Module, Tensor, Masks], Tensor],
+    probe: Probe,
+    examples: int,
+    note: Note,
+) -> Iterator[Row]:
+    """Yields a row per metric of a kernel on the first examples of the probe.
+
+    Args:
+        metrics: `KERNEL_METRICS` or `TRACE_KERNEL_METRICS`.
+        kernel_of: `pseudo_ntk` or `trace_ntk`.
+        probe: the network and inputs.
+        examples: how many; of 0 there are no rows.
+        note: called with the reason where a metric is NaN.
+    """
+    inputs = probe.inputs[:examples]
+    if not len(inputs):
+        return
+    both = " and ".join(metrics)
+
+    def compute() -> Tensor | None:
+        kernel = kernel_of(probe.network, inputs, probe.masks)
+        if bool(kernel.isfinite().all()):
+            return kernel_spectrum(kernel)
+        note(f"{both}: NaN, as the NTK is not finite")
+        return None
+
+    spectrum = attempt(both, note, compute)
+    for name, of_spectrum in metrics.items():
+        yield whole_network_row(name, None if spectrum is None else of_spectrum(spectrum))
+
+
+def trace_kernel_rows(subject: Subject) -> Iterator[Row]:
+    """Yields the rows of the trace NTK, see `trace_ntk`."""
+    examples = subject.options.trace_ntk_examples
+    return kernel_rows(TRACE_KERNEL_METRICS, trace_ntk, subject.probe, examples, subject.note)

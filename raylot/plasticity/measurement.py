@@ -8,7 +8,6 @@ import functools
 import math
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -16,34 +15,49 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from raylot.config import PlasticityOptions
+from raylot.config import PlasticityOptions, TrainingOptions
 from raylot.config.plasticity_options import ProbeOptions
 from raylot.foundation import registry
-from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
 from raylot.networks.copies import copied
-from raylot.networks.prunable import prunable_weights
-from raylot.plasticity.activations import ACTIVATION_METRICS, recorded_activations
+from raylot.plasticity.activations import (
+    ACTIVATION_METRICS,
+    activation_rows,
+    recorded_activations,
+)
+from raylot.plasticity.churn import churn_rows
 from raylot.plasticity.curvature import sharpness
 from raylot.plasticity.dense_hessian import dense_hessian
-from raylot.plasticity.kernel import KERNEL_METRICS, empirical_ntk, kernel_spectrum
+from raylot.plasticity.duplicates import duplicate_rows
+from raylot.plasticity.hessian_spectrum import HESSIAN_METRICS, hessian_rows
+from raylot.plasticity.kernel import (
+    KERNEL_METRICS,
+    TRACE_KERNEL_METRICS,
+    kernel_rows,
+    pseudo_ntk,
+    trace_kernel_rows,
+)
 from raylot.plasticity.metric import (
     Layer,
     Metric,
     Note,
+    Row,
+    are_finite,
     attempt,
     rows,
     weighted_mean,
     whole_network_row,
 )
+from raylot.plasticity.probe import Probe, Subject
+from raylot.plasticity.sample_plasticity import sample_plasticity_rows
+from raylot.plasticity.saturation import saturation_rows
+from raylot.plasticity.weight_rank import RANK_METRICS, weight_rank_rows
 from raylot.plasticity.weights import DISTANCE_METRICS, GRADIENT_METRICS, WEIGHT_METRICS
 from raylot.tasks import Task
 from raylot.tasks.task import check_task
 from raylot.training import Masks
 from raylot.training.evaluation import exact_convolutions
 from raylot.training.losses import loss_of
-
-Row = dict[str, Any]
 
 #: raylot's own metrics of weights, of dormant units, and the other ones of units and gradients.
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -56,37 +70,16 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 ALL_BUILT_IN = tuple(name for group in GROUPS.values() for name in group)
 
-
-@dataclass(frozen=True, eq=False)
-class Probe:
-    """The view of a snapshot that metrics get; a plugin's metric of the network gets a copy.
-
-    Attributes:
-        network: a copy, in evaluation mode; its draws depend on the run's seed alone.
-        inputs: some training inputs of the next task, as the network sees them:
-            ``examples x ...``, float32.
-        labels: their labels: ``examples``, int64; in regression ``examples x targets``, float32.
-        options: ``probe_size`` and ``dormant_threshold`` of the study.
-        masks: survivors by parameter name; a dense network has none.
-        initial: the network's state at initialisation, if known.
-    """
-
-    network: nn.Module
-    inputs: Tensor
-    labels: Tensor
-    options: ProbeOptions
-    masks: Masks
-    initial: Mapping[str, Tensor] | None
-
-    @property
-    def trainable(self) -> dict[str, nn.Parameter]:
-        """The trainable parameters, by name."""
-        return {name: p for name, p in self.network.named_parameters() if p.requires_grad}
-
-    def copy(self) -> Probe:
-        """Copies everything, so that a plugin can write into it."""
-        others = copy.deepcopy((self.inputs, self.labels, self.options, self.masks, self.initial))
-        return Probe(copied(self.network), *others)
+#: Further measures, left out unless they are asked for -> their metrics, and what measures them.
+FURTHER: dict[str, tuple[tuple[str, ...], Callable[[Subject], Iterable[Row]]]] = {
+    "duplicates": (("duplicate_fraction",), duplicate_rows),
+    "saturation": (("saturated_fraction",), saturation_rows),
+    "weight_rank": (tuple(RANK_METRICS), weight_rank_rows),
+    "churn": (("churn",), churn_rows),
+    "sample_plasticity": (("sample_plasticity",), sample_plasticity_rows),
+    "hessian": (tuple(HESSIAN_METRICS), hessian_rows),
+    "trace_ntk": (tuple(TRACE_KERNEL_METRICS), trace_kernel_rows),
+}
 
 
 def measure(
@@ -99,6 +92,8 @@ def measure(
     masks: Masks | None = None,
     note: Note | None = None,
     built_in: Collection[str] = ALL_BUILT_IN,
+    measures: Collection[str] = (),
+    training: TrainingOptions | None = None,
 ) -> list[Row]:
     """Measures a network's structure on a probe of a task's training split.
 
@@ -115,6 +110,8 @@ def measure(
         note: called with a line for everything that cannot be computed, which says why. None: each
             line becomes a Python warning.
         built_in: which of raylot's own metrics of activations, weights and gradients to measure.
+        measures: which of `FURTHER` to measure too.
+        training: how the network is trained; churn and sample plasticity need it.
 
     Returns:
         Rows with layer, metric and value: per layer, named after its weight's module, and for
@@ -130,8 +127,9 @@ def measure(
     check_task(task)
     reasons: list[str] = []
     with _apart(network, task.train_labels.device, key):
-        chosen = key.generator().permutation(len(task.train_labels))[: options.probe_size]
-        index = torch.from_numpy(chosen).to(task.train_labels.device)
+        order = torch.from_numpy(key.generator().permutation(len(task.train_labels)))
+        order = order.to(task.train_labels.device)
+        index = order[: options.probe_size]
         inputs, labels = task.scale(task.train_inputs[index]), task.train_labels[index]
         measured = copied(network).float().eval()
         own = [("metric", name) for name in options.metrics or ()]
@@ -142,6 +140,9 @@ def measure(
         )
         probe = Probe(measured, inputs, labels, seen, _placed(measured, masks), initial)
         found = _measured(probe, task, options, key, reasons.append, built_in)
+        subject = Subject(probe, task, order, options, key, training, reasons.append)
+        for name in measures:
+            found += _further(name, subject)
     for reason in dict.fromkeys(reasons):
         if note is None:
             warnings.warn(reason, stacklevel=2)
@@ -163,28 +164,17 @@ def _measured(
     of_weights = _metrics(WEIGHT_METRICS, "weights", options, built_in)
     of_gradients = _metrics(GRADIENT_METRICS, "gradients", options, built_in)
     of_distances = {n: metric for n, metric in DISTANCE_METRICS.items() if n in built_in}
-    weights = _weights(probe.network, note) if of_weights or of_gradients or of_distances else {}
+    weights = probe.prunable(note) if of_weights or of_gradients or of_distances else {}
     values = {name: weight.detach() for name, weight in weights.items()}
     with recorded_activations(probe.network) as layers:
         loss = loss_of(task, probe.network(probe.inputs), probe.labels)
-    if of_activations and not layers:
-        note(
-            "metrics of activations: left out, as no activation function of PyTorch's and no "
-            "recurrent module computed anything"
-        )
     gradients = _gradients(loss, weights, note) if of_gradients else {}
     curvature = [
         *_sharpness_rows(probe, task, loss, options.sharpness_iterations, key, note),
-        *_kernel_rows(probe, options.ntk_examples, note),
+        *kernel_rows(KERNEL_METRICS, pseudo_ntk, probe, options.ntk_examples, note),
     ]
     added = list(_network_rows(probe, options, note))
-    found: list[Row] = []
-    if of_activations:
-        outputs = [layer.outputs for layer in layers.values()]
-        found += rows(
-            of_activations, layers, [layer.units for layer in layers.values()],
-            _are_finite("activations", outputs, note), probe.options, note,
-        )  # fmt: skip
+    found = activation_rows(of_activations, layers, probe.options, note)
     found += _weight_rows("weights", of_weights, values, probe, note)
     if of_distances and probe.initial is not None:
         moved = _moved(values, probe.initial)
@@ -193,12 +183,11 @@ def _measured(
     return [*found, *curvature, *added]
 
 
-def _weights(network: nn.Module, note: Note) -> dict[str, nn.Parameter]:
-    try:
-        return prunable_weights(network)
-    except OptionError:  # there are none
-        note("metrics of weights and gradients: left out, as no linear or convolution layer trains")
-        return {}
+def _further(name: str, subject: Subject) -> list[Row]:
+    """Returns the rows of a further measure; if it raises an error, NaN for the whole network."""
+    metrics, measure_it = FURTHER[name]
+    found = attempt(" and ".join(metrics), subject.note, lambda: list(measure_it(subject)))
+    return [whole_network_row(one, None) for one in metrics] if found is None else found
 
 
 def _placed(network: nn.Module, masks: Masks | None) -> Masks:
@@ -255,13 +244,6 @@ def _gradients(loss: Tensor, weights: Mapping[str, Tensor], note: Note) -> dict[
     return dict(zip(weights, found, strict=True))
 
 
-def _are_finite(observed: str, tensors: Iterable[Tensor], note: Note) -> bool:
-    if all(bool(tensor.isfinite().all()) for tensor in tensors):
-        return True
-    note(f"metrics of {observed}: NaN, as not all {observed} are finite")
-    return False
-
-
 def _weight_rows(
     observed: registry.Observed,
     metrics: Mapping[str, Metric[Tensor]],
@@ -277,7 +259,7 @@ def _weight_rows(
         for name, tensor in tensors.items()
     }
     sizes = [tensor.numel() for tensor in live.values()]
-    finite = _are_finite(observed, live.values(), note)
+    finite = are_finite(observed, live.values(), note)
     return list(rows(metrics, live, sizes, finite, probe.options, note))
 
 
@@ -300,27 +282,9 @@ def _sharpness_rows(
     yield whole_network_row("sharpness", value)
 
 
-def _kernel_rows(probe: Probe, examples: int, note: Note) -> Iterator[Row]:
-    inputs = probe.inputs[:examples]
-    if not len(inputs):
-        return
-    both = " and ".join(KERNEL_METRICS)
-
-    def compute() -> Tensor | None:
-        kernel = empirical_ntk(probe.network, inputs, probe.masks)
-        if bool(kernel.isfinite().all()):
-            return kernel_spectrum(kernel)
-        note(f"{both}: NaN, as the empirical NTK is not finite")
-        return None
-
-    spectrum = attempt(both, note, compute)
-    for name, of_spectrum in KERNEL_METRICS.items():
-        yield whole_network_row(name, None if spectrum is None else of_spectrum(spectrum))
-
-
 def _network_rows(probe: Probe, options: PlasticityOptions, note: Note) -> Iterator[Row]:
     metrics = _added("network", options)
-    finite = not metrics or _are_finite("parameters", probe.network.parameters(), note)
+    finite = not metrics or are_finite("parameters", probe.network.parameters(), note)
     for name, metric in metrics.items():
         value = None
         if finite:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from torch import Tensor
 
 from raylot.config.plasticity_options import ProbeOptions
 from raylot.foundation import registry
 from raylot.foundation.names import WHOLE_NETWORK
+
+#: A value of ``metric`` in ``layer``.
+Row = dict[str, Any]
 
 Layer = TypeVar("Layer")
 Value = TypeVar("Value")
@@ -72,7 +77,7 @@ def rows(
     finite: bool,
     options: ProbeOptions,
     note: Note,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     """Yields a row (layer, metric, value) per metric and layer, and per metric for the network.
 
     Args:
@@ -101,7 +106,15 @@ def rows(
         yield whole_network_row(name, whole)
 
 
-def whole_network_row(metric: str, value: float | None) -> dict[str, Any]:
+def are_finite(observed: str, tensors: Iterable[Tensor], note: Note) -> bool:
+    """Returns whether all numbers are finite; if not, notes that metrics of them are NaN."""
+    if all(bool(tensor.isfinite().all()) for tensor in tensors):
+        return True
+    note(f"metrics of {observed}: NaN, as not all {observed} are finite")
+    return False
+
+
+def whole_network_row(metric: str, value: float | None) -> Row:
     """Returns the row of a metric of the whole network; NaN for None."""
     return {"layer": WHOLE_NETWORK, "metric": metric, "value": _number_or_nan(value)}
 

@@ -41,6 +41,19 @@ def effective_rank(values: Tensor) -> float:
     return float(torch.exp(-(shares * shares.log()).sum()))
 
 
+def numerical_rank(values: Tensor, rounding: float) -> int:
+    """Returns how many singular values are above rounding.
+
+    Args:
+        values: singular values of a matrix, largest first.
+        rounding: the share of the largest one below which rounding decides, in [0, 1).
+
+    Returns:
+        From 1 to their number; 0 for a matrix of zeros.
+    """
+    return int((values > rounding * values[0]).sum())
+
+
 def stable_rank(values: Tensor) -> float:
     """Returns the squared Frobenius norm over the squared spectral norm.
 
@@ -58,6 +71,9 @@ def stable_rank(values: Tensor) -> float:
 
 def srank(values: Tensor, delta: float = 0.01) -> int:
     """Returns how many singular values hold 1 - delta of their sum (Kumar et al. 2021).
+
+    The code of Dohare et al. (2024) computes this of hidden units and calls it the stable rank.
+    `stable_rank` here is what the name means in linear algebra.
 
     Args:
         values: singular values of a matrix, largest first.

@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.progress import track
 
 from raylot import datasets
-from raylot.config import PlasticityOptions, Study
+from raylot.config import Study
+from raylot.config.plasticity_options import MeasuresOptions
 from raylot.config.probe_options import ProbeTaskOptions
 from raylot.config.runs import VERDICTS
 from raylot.config.search_axes import is_of_streams, options_of
@@ -83,7 +84,7 @@ class Sweep:
                 f"{self._asked(name)}: must be an option of the study, not searched, as it judges "
                 "all searches alike"
             )
-        for name in sorted({*PlasticityOptions.model_fields, *ProbeTaskOptions.model_fields}):
+        for name in sorted({*MeasuresOptions.model_fields, *ProbeTaskOptions.model_fields}):
             if name in named:
                 raise OptionError(
                     f"{self._asked(name)}: must be an option of the study, not searched; another "

@@ -54,10 +54,12 @@ class MeasurementTrial(OnSnapshots):
             rows = []
         else:
             network = networks.with_state(self._built, snapshot)
-            built_in = plasticity.GROUPS.get(self.run.measured, ())
+            what = self.run.measured
             rows = self.measure(
-                network, self.task(t), self._initial, masks=self._masks, built_in=built_in
-            )
+                network, self.task(t), self._initial, masks=self._masks,
+                built_in=plasticity.GROUPS.get(what, ()),
+                measures=[what] if what in plasticity.FURTHER else [], training=self.run,
+            )  # fmt: skip
         place = {**self.whose(), "task": t, "setting": self.run.setting or None}
         self.state.add_rows("plasticity", [{**place, **row} for row in rows])
         if self.state.steps + 1 == self.total_steps:

@@ -578,6 +578,13 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--metrics weight_norm",
     ),
     "_each_measured_once": ("metrics", "--metrics ,", "--metrics=", "--metrics mine,mine"),
+    "_each_further_measure_once": (
+        "measures",
+        "--measures ,",
+        "--measures=",
+        "--measures churn,churn",
+        "--measures ntk",
+    ),
     "_absolute": (
         "data_root data_file",
         "--data-root ~no_such_user_at_all/x --dataset mnist",

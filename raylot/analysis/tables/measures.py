@@ -75,7 +75,10 @@ TICKET_MEASURES: dict[str, Measure] = {
 # dead units, weights that grow: Dohare et al. 2024; dormant units: Sokar et al. 2023; ranks that
 # fall: Kumar et al. 2021 (srank), Dohare et al. 2024; distance from the initialisation: Kumar et
 # al. 2023 (regenerative regularisation); gradients that vanish: Abbas et al. 2023; an NTK that
-# loses rank and becomes ill-conditioned: Lyle et al. 2024 (disentangling the causes).
+# loses rank and becomes ill-conditioned: Lyle et al. 2024 (disentangling the causes); duplicate
+# and saturated units: Joudaki et al. 2025; ranks of weights that fall, and sample plasticity:
+# Elsayed & Mahmood 2024; churn: Tang et al. 2025; a Hessian that loses rank: Lewandowski et al.
+# 2023.
 # Not settled: the gradient's norm; sharpness (Lyle et al. 2023 see it rise as plasticity is lost,
 # Lewandowski et al. 2023 see curvature vanish); unit sign entropy, which is low in dead units but
 # also in linear ones, and linear networks stay plastic (Lewandowski et al. 2024).
@@ -100,9 +103,21 @@ _PLASTICITY_MEASURES: dict[str, Measure] = {
         Measure("gradient_norm", "gradient norm", "", 0),
         Measure("gradient_zero_fraction", "zero gradients", "fraction", -1),
         Measure("unit_sign_entropy", "unit sign entropy", "", 0),
-        Measure("ntk_effective_rank", "effective rank of the NTK", "", 1),
-        Measure("ntk_condition_number", "condition number of the NTK", "", -1),
+        Measure("ntk_effective_rank", "effective rank of the pseudo-NTK", "", 1),
+        Measure("ntk_condition_number", "condition number of the pseudo-NTK", "", -1),
+        Measure("trace_ntk_effective_rank", "effective rank of the trace NTK", "", 1),
+        Measure("trace_ntk_condition_number", "condition number of the trace NTK", "", -1),
         Measure("sharpness", "sharpness", "largest Hessian eigenvalue", 0),
+        Measure("hessian_rank_fraction", "rank of the Hessian", "fraction", 1),
+        Measure("hessian_mass_fraction", "mass of large Hessian eigenvalues", "fraction", 0),
+        Measure("hessian_largest", "largest Hessian eigenvalue", "", 0),
+        Measure("hessian_smallest", "smallest Hessian eigenvalue", "", 0),
+        Measure("duplicate_fraction", "duplicate units", "fraction", -1),
+        Measure("saturated_fraction", "saturated units", "fraction", -1),
+        Measure("weight_rank_fraction", "rank of weights", "fraction", 1),
+        Measure("weight_effective_rank_fraction", "effective rank of weights", "fraction", 1),
+        Measure("churn", "churn", "mean |change of a logit|", -1),
+        Measure("sample_plasticity", "sample plasticity", "fraction", 1),
     )
 }
 

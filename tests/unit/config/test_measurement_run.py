@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, get_args
 
 import pytest
 
 from raylot.config import MeasurementRun, PlasticityOptions, StreamRun, Study
 from raylot.config.measurement_run import MEASURED_WITH, Measured
+from raylot.config.plasticity_options import FurtherMeasure
+from tests.unit.config.refused import refusal
 
 #: A value other than the default for each option that decides how something is measured.
 _CHANGED: dict[str, Any] = {
@@ -15,6 +18,14 @@ _CHANGED: dict[str, Any] = {
     "dormant_threshold": 0.1,
     "ntk_examples": 8,
     "sharpness_iterations": 50,
+    "duplicate_cosine": 0.9,
+    "saturation_threshold": 1e-3,
+    "churn_batches": 2,
+    "sample_plasticity_examples": 8,
+    "hessian_iterations": 20,
+    "hessian_starts": 2,
+    "hessian_threshold": 0.1,
+    "trace_ntk_examples": 8,
 }
 
 
@@ -53,19 +64,21 @@ def test_a_measurement_needs_its_stream_up_to_its_last_snapshot() -> None:
 
 
 def test_measurements_train_nothing() -> None:
-    for measured in ("weights", "structure", "dormant", "sharpness", "ntk"):
+    for measured in get_args(Measured):
         assert MeasurementRun(measured=measured).training_steps == 0
 
 
 @pytest.mark.parametrize(
     ("options", "left_out"),
     [
-        ({}, set()),
-        ({"sharpness_iterations": 0}, {"sharpness"}),
-        ({"ntk_examples": 0}, {"ntk"}),
+        ({}, {*get_args(FurtherMeasure)}),
+        ({"sharpness_iterations": 0}, {"sharpness", *get_args(FurtherMeasure)}),
+        ({"ntk_examples": 0}, {"ntk", *get_args(FurtherMeasure)}),
+        ({"measures": get_args(FurtherMeasure)}, set()),
+        ({"measures": "churn"}, {*get_args(FurtherMeasure)} - {"churn"}),
     ],
 )
-def test_a_study_measures_what_is_not_switched_off(
+def test_a_study_measures_what_is_not_switched_off_or_asked_for(
     options: dict[str, Any], left_out: set[str]
 ) -> None:
     study = Study.checked(**options)
@@ -75,12 +88,22 @@ def test_a_study_measures_what_is_not_switched_off(
     assert all(run.stream == stream for run in runs)
 
 
-def test_the_ntk_needs_no_larger_probe_than_its_own_examples() -> None:
-    plain = MeasurementRun(measured="ntk", ntk_examples=32)
-    assert MeasurementRun(measured="ntk", ntk_examples=32, probe_size=100).run_id == plain.run_id
-    small = MeasurementRun(measured="ntk", ntk_examples=32, probe_size=20)
-    assert small.run_id == MeasurementRun(measured="ntk", ntk_examples=20).run_id
-    assert small.setting == "ntk_examples=20"
+@pytest.mark.parametrize("measured", ["ntk", "trace_ntk", "sample_plasticity"])
+def test_these_need_no_larger_probe_than_their_own_examples(measured: Any) -> None:
+    (name,) = MEASURED_WITH[measured]
+    plain = MeasurementRun(measured=measured, **{name: 32})
+    same = MeasurementRun(measured=measured, probe_size=100, **{name: 32})
+    assert same.run_id == plain.run_id
+    small = MeasurementRun(measured=measured, probe_size=20, **{name: 32})
+    assert small.run_id == MeasurementRun(measured=measured, **{name: 20}).run_id
+    assert small.setting == f"{name}=20"
+
+
+def test_a_measure_that_does_not_exist_or_is_given_twice_is_refused() -> None:
+    told = "must be one or more of duplicates, saturation, weight_rank, churn, "
+    for given in ("curvature", "", "churn,churn"):
+        message = refusal(functools.partial(Study.checked, measures=given))
+        assert message.startswith(f"measures={given}: {told}")
 
 
 def test_a_probe_is_no_larger_than_the_training_set() -> None:

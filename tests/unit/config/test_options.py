@@ -271,7 +271,9 @@ ROLES = {
         edge_popup_lr edge_popup_momentum early_bird early_bird_epochs""",
     "measurement": """
         measured probe_shift probe_classes metrics probe_size dormant_threshold ntk_examples
-        sharpness_iterations
+        sharpness_iterations measures duplicate_cosine saturation_threshold churn_batches
+        sample_plasticity_examples hessian_iterations hessian_starts hessian_threshold
+        trace_ntk_examples
         plastic_task plastic_scaling plastic_density""",
     "verdict": "tolerance",
     "where": """

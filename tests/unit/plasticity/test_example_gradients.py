@@ -11,7 +11,7 @@ from raylot.foundation.randomness import RandomKey
 from raylot.networks import build
 from raylot.plasticity import kernel
 from raylot.plasticity.example_gradients import treats_examples_apart
-from raylot.plasticity.kernel import empirical_ntk
+from raylot.plasticity.kernel import pseudo_ntk
 
 
 class _OverExamples(nn.Module):
@@ -45,9 +45,9 @@ def test_one_pass_and_one_by_one_make_the_same_kernel(
     masks = {n: torch.rand(p.shape) < 0.5 for n, p in network.named_parameters() if masked}
     inputs = torch.randn(5, 1, 8, 8)
     assert treats_examples_apart(network)
-    found = empirical_ntk(network, inputs, masks)
+    found = pseudo_ntk(network, inputs, masks)
     monkeypatch.setattr(kernel, "treats_examples_apart", lambda network: False)
-    assert torch.allclose(found, empirical_ntk(network, inputs, masks), rtol=1e-10)
+    assert torch.allclose(found, pseudo_ntk(network, inputs, masks), rtol=1e-10)
 
 
 def test_a_layer_that_overwrites_what_it_gets_changes_nothing() -> None:
@@ -56,7 +56,7 @@ def test_a_layer_that_overwrites_what_it_gets_changes_nothing() -> None:
     for inplace in (False, True):
         torch.manual_seed(0)
         network = nn.Sequential(nn.Linear(4, 5), nn.ReLU(inplace), nn.Linear(5, 2))
-        kernels.append(empirical_ntk(network, torch.arange(12.0).view(3, 4)))
+        kernels.append(pseudo_ntk(network, torch.arange(12.0).view(3, 4)))
     assert torch.equal(*kernels)
 
 

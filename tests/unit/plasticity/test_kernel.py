@@ -1,16 +1,18 @@
-"""The empirical NTK against kernels and spectra worked out by hand, and Jacobians row by row."""
+"""The pseudo-NTK against kernels and spectra worked out by hand, and Jacobians row by row."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from raylot.plasticity import kernel
-from raylot.plasticity.kernel import condition_number, empirical_ntk, kernel_spectrum
+from raylot.plasticity.kernel import condition_number, kernel_spectrum, pseudo_ntk, trace_ntk
 from tests.support.tasks import small_network
+from tests.unit.plasticity.examples import EXAMPLES, example
 
 _INPUTS = torch.tensor([[1.0, 2.0], [0.0, 1.0], [3.0, -1.0]])
 
@@ -18,8 +20,8 @@ _INPUTS = torch.tensor([[1.0, 2.0], [0.0, 1.0], [3.0, -1.0]])
 def _by_rows(network: nn.Module, inputs: Tensor) -> Tensor:
     """One ordinary backward pass per example."""
     gradients = []
-    for example in inputs.double():
-        logits: Tensor = network(example.unsqueeze(0))
+    for row in inputs.double():
+        logits: Tensor = network(row.unsqueeze(0))
         parts = torch.autograd.grad(
             logits.sum() / logits.numel() ** 0.5, list(network.parameters())
         )
@@ -40,8 +42,8 @@ def _deep_network() -> nn.Module:
 def test_of_a_linear_model_it_is_that_of_the_inputs() -> None:
     """Each logit's gradient is (x, 1) in its own weights and bias, times 1 / sqrt(classes)."""
     inner = torch.tensor([[5.0, 2.0, 1.0], [2.0, 1.0, -1.0], [1.0, -1.0, 10.0]])
-    assert torch.allclose(empirical_ntk(nn.Linear(2, 5), _INPUTS), inner.double() + 1)
-    assert torch.allclose(empirical_ntk(nn.Linear(2, 5, bias=False), _INPUTS), inner.double())
+    assert torch.allclose(pseudo_ntk(nn.Linear(2, 5), _INPUTS), inner.double() + 1)
+    assert torch.allclose(pseudo_ntk(nn.Linear(2, 5, bias=False), _INPUTS), inner.double())
 
 
 def test_of_a_hidden_layer_by_hand() -> None:
@@ -50,14 +52,14 @@ def test_of_a_hidden_layer_by_hand() -> None:
     with torch.no_grad():
         network.get_parameter("0.weight").fill_(3)
         network.get_parameter("2.weight").fill_(2)
-    found = empirical_ntk(network, torch.tensor([[1.0], [2.0], [-1.0]]))
+    found = pseudo_ntk(network, torch.tensor([[1.0], [2.0], [-1.0]]))
     assert torch.allclose(found, torch.tensor([[13.0, 26, 0], [26, 52, 0], [0, 0, 0]]).double())
 
 
 def test_convolutions_and_norms_agree_with_one_backward_pass_per_example() -> None:
     network = _deep_network()
     inputs = torch.randn(6, 1, 4, 4)
-    found = empirical_ntk(network, inputs)
+    found = pseudo_ntk(network, inputs)
     assert torch.allclose(found, _by_rows(network.double(), inputs), rtol=1e-10)
 
 
@@ -65,15 +67,15 @@ def test_convolutions_and_norms_agree_with_one_backward_pass_per_example() -> No
 def test_blocks_make_up_the_same_kernel(monkeypatch: pytest.MonkeyPatch, numbers: int) -> None:
     network = small_network()  # 83 parameters
     inputs = torch.randn(7, 6, generator=torch.Generator().manual_seed(0))
-    whole = empirical_ntk(network, inputs)
+    whole = pseudo_ntk(network, inputs)
     monkeypatch.setattr(kernel, "_BLOCK_NUMBERS", numbers)
-    assert torch.allclose(empirical_ntk(network, inputs), whole, rtol=1e-12)
+    assert torch.allclose(pseudo_ntk(network, inputs), whole, rtol=1e-12)
 
 
 def test_only_live_weights_and_what_has_no_mask_count() -> None:
     # gradients (x1, 1), as the weights of x2 are pruned
     mask = torch.tensor([True, False]).repeat(5, 1)
-    found = empirical_ntk(nn.Linear(2, 5), _INPUTS, {"weight": mask})
+    found = pseudo_ntk(nn.Linear(2, 5), _INPUTS, {"weight": mask})
     expected = torch.tensor([[2.0, 1.0, 4.0], [1.0, 1.0, 1.0], [4.0, 1.0, 10.0]])
     assert torch.allclose(found, expected.double())
 
@@ -81,7 +83,7 @@ def test_only_live_weights_and_what_has_no_mask_count() -> None:
 def test_frozen_parameters_do_not_count() -> None:
     network = nn.Linear(2, 5)
     network.get_parameter("bias").requires_grad_(False)
-    assert torch.allclose(empirical_ntk(network, _INPUTS), (_INPUTS @ _INPUTS.T).double())
+    assert torch.allclose(pseudo_ntk(network, _INPUTS), (_INPUTS @ _INPUTS.T).double())
 
 
 def test_spectrum_is_in_falling_order_and_never_negative() -> None:
@@ -97,3 +99,35 @@ def test_condition_number_by_hand() -> None:
 @pytest.mark.parametrize("values", [[1.0, 0.0], [0.0, 0.0], [1.0, 3e-16]])
 def test_condition_number_of_what_is_singular_to_rounding_is_infinite(values: list[float]) -> None:
     assert condition_number(torch.tensor(values, dtype=torch.float64)) == math.inf
+
+
+# ------------------------------------------------------------------ the trace NTK
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_trace_ntk_is_the_mean_of_each_logits_own(name: str) -> None:
+    one = example(name)
+    inputs = one.inputs[one.order()[:6]]
+    jacobian = torch.func.jacrev(lambda vector: one.outputs(vector, inputs.double()))
+    one.network.double()
+    rows = jacobian(one.vector.double())[..., one.live]  # examples x logits x parameters
+    one.network.float()
+    expected = torch.einsum("icp,jcp->ij", rows, rows) / 3
+    found = trace_ntk(one.network, inputs, one.masks)
+    assert torch.allclose(found, expected, rtol=1e-6)
+    assert not torch.allclose(pseudo_ntk(one.network, inputs, one.masks), expected, rtol=0.01)
+    values = np.linalg.eigvalsh(expected.numpy())
+    shares = values / values.sum()
+    measured = one.measured("trace_ntk", trace_ntk_examples=6)
+    assert measured == {
+        ("all", "trace_ntk_effective_rank"): pytest.approx(
+            np.exp(-(shares * np.log(shares)).sum()), rel=1e-5
+        ),
+        ("all", "trace_ntk_condition_number"): pytest.approx(values[-1] / values[0], rel=1e-4),
+    }
+
+
+def test_of_a_linear_model_both_kernels_are_the_same() -> None:
+    """Logits share no weight, so the products of different logits' gradients are 0."""
+    network = nn.Linear(2, 5)
+    assert torch.allclose(trace_ntk(network, _INPUTS), pseudo_ntk(network, _INPUTS))

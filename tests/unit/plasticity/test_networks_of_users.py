@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
-from raylot.config import PlasticityOptions
+from raylot.config import PlasticityOptions, TrainingOptions
 from raylot.foundation.randomness import RandomKey
-from raylot.plasticity import measure, recorded_activations
-from raylot.plasticity.kernel import empirical_ntk
+from raylot.plasticity import FURTHER, measure, recorded_activations
+from raylot.plasticity.kernel import pseudo_ntk
 from tests.support.tasks import random_task, small_network
 
 _KEY = RandomKey((0,))
@@ -27,6 +27,21 @@ def _measured(network: nn.Module, **given: Any) -> tuple[dict[tuple[str, str], f
     options = PlasticityOptions(probe_size=20, ntk_examples=3, sharpness_iterations=2)
     reasons: list[str] = []
     rows = measure(network, random_task(), options, _KEY, note=reasons.append, **given)
+    assert len({(row["layer"], row["metric"]) for row in rows}) == len(rows)
+    return {(row["layer"], row["metric"]): row["value"] for row in rows}, reasons
+
+
+def _further(network: nn.Module) -> tuple[dict[tuple[str, str], float], list[str]]:
+    """The same of all further measures."""
+    options = PlasticityOptions(
+        probe_size=20, ntk_examples=0, sharpness_iterations=0, churn_batches=2,
+        sample_plasticity_examples=3, hessian_iterations=3, hessian_starts=2, trace_ntk_examples=3,
+    )  # fmt: skip
+    reasons: list[str] = []
+    rows = measure(
+        network, random_task(), options, _KEY, note=reasons.append, built_in=(), measures=FURTHER,
+        training=TrainingOptions(batch_size=5),
+    )  # fmt: skip
     assert len({(row["layer"], row["metric"]) for row in rows}) == len(rows)
     return {(row["layer"], row["metric"]): row["value"] for row in rows}, reasons
 
@@ -179,7 +194,7 @@ def test_measuring_leaves_a_network_and_the_random_state_alone(
 def test_the_kernel_leaves_a_network_alone(make: Callable[[], nn.Module]) -> None:
     network = make().eval()
     before = _remembered(network)
-    empirical_ntk(network, torch.rand(3, 6))
+    pseudo_ntk(network, torch.rand(3, 6))
     assert _remembered(network) == before
 
 
@@ -531,6 +546,74 @@ def test_metrics_of_what_is_not_finite_are_nan_and_say_so(value: float) -> None:
         "metrics of activations: NaN, as not all activations are finite",
         "metrics of gradients: NaN, as not all gradients are finite",
         "metrics of weights: NaN, as not all weights are finite",
-        "ntk_effective_rank and ntk_condition_number: NaN, as the empirical NTK is not finite",
+        "ntk_effective_rank and ntk_condition_number: NaN, as the NTK is not finite",
         "sharpness: NaN, as the curvature of the loss is not finite",
     ]
+
+
+# ------------------------------------------------------------------ further measures
+
+_NO_UNITS = (
+    "metrics of activations: left out, as no activation function of PyTorch's and no recurrent "
+    "module computed anything"
+)
+_NO_WEIGHTS = "metrics of weights and gradients: left out, as no linear or convolution layer trains"
+
+
+@pytest.mark.parametrize("make", [*_NETWORKS, _Sequence])
+def test_further_measures_look_at_any_network_and_leave_it_alone(
+    make: Callable[[], nn.Module],
+) -> None:
+    torch.manual_seed(0)
+    network = make()
+    before, random_state = _remembered(network), torch.get_rng_state()
+    with torch.inference_mode():
+        found, reasons = _further(network)
+    assert not reasons
+    assert _remembered(network) == before
+    assert torch.equal(torch.get_rng_state(), random_state)
+    expected = {metric for metrics, _ in FURTHER.values() for metric in metrics}
+    assert {metric for layer, metric in found if layer == "all"} == expected
+    # The kernel of 3 inputs may be singular.
+    finite = {where: v for where, v in found.items() if where[1] != "trace_ntk_condition_number"}
+    assert all(math.isfinite(value) for value in finite.values())
+
+
+def test_further_measures_of_what_is_not_finite_are_nan_and_say_so() -> None:
+    network = small_network()
+    with torch.no_grad():
+        network[0].weight[0, 0] = math.nan
+    found, reasons = _further(network)
+    assert found.keys() == _further(small_network())[0].keys()
+    assert all(math.isnan(value) for value in found.values())
+    assert sorted(reasons) == [
+        "churn: NaN, as not all outputs are finite",
+        "hessian_rank_fraction and hessian_mass_fraction and hessian_largest and hessian_smallest: "
+        "NaN, as computing it raised ArithmeticError: the curvature of the loss is not finite",
+        "metrics of activations: NaN, as not all activations are finite",
+        "metrics of gradients: NaN, as not all gradients are finite",
+        "metrics of weights: NaN, as not all weights are finite",
+        "sample_plasticity: NaN, as not all losses are finite",
+        "trace_ntk_effective_rank and trace_ntk_condition_number: NaN, as the NTK is not finite",
+    ]
+
+
+def test_further_measures_leave_out_what_a_network_does_not_have() -> None:
+    found, reasons = _further(nn.Linear(6, 3))
+    assert not {name for _, name in found} & {"duplicate_fraction", "saturated_fraction"}
+    assert reasons == [_NO_UNITS]
+    found, reasons = _further(_RecurrentOnly())
+    assert "weight_rank_fraction" not in {name for _, name in found}
+    assert {"duplicate_fraction", "saturated_fraction", "churn"} < {name for _, name in found}
+    assert reasons == [_NO_WEIGHTS]
+
+
+@pytest.mark.parametrize("rectified", [_Rectified, _Once])
+def test_without_a_second_derivative_the_hessians_spectrum_alone_is_nan(
+    rectified: type[torch.autograd.Function],
+) -> None:
+    found, reasons = _further(_WithoutCurvature(rectified))
+    lost = {name for (_, name), value in found.items() if math.isnan(value)}
+    assert lost == set(FURTHER["hessian"][0])
+    assert len(reasons) == 2
+    assert "RuntimeError" in reasons[1]

@@ -609,6 +609,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"probe_size": 30}, (0, 0, 0), (2, 0, 0), (0, 0, 0)),  # not of weights
         ({"dormant_threshold": 0.1}, (0, 0, 0), (1, 0, 0), (0, 0, 0)),
         ({"ntk_examples": 5, "sharpness_iterations": 2}, (0, 0, 0), (2, 0, 0), (0, 0, 0)),
+        ({"measures": "churn,sample_plasticity,hessian"}, (0, 0, 0), (3, 0, 0), (0, 0, 0)),
         # Tasks 0 and 1 again; a search trains 2 tickets thrice, and 3 controls.
         ({"snapshots": "0,2,3"}, (0, 1, 2), (0, 3, 0), (1, 0, 9)),
         # Task 0 again for one snapshot, and on with task 1 for the other.

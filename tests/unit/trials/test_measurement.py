@@ -17,9 +17,11 @@ from raylot.foundation.randomness import RandomKey
 from raylot.results.integrity import inspect
 from raylot.storage import Storage
 from raylot.trials.artifacts import initial_network, snapshot_path
-from raylot.trials.measurement import MeasurementTrial
+from raylot.trials.measurement import MeasurementTrial, TicketMeasurementTrial
 from raylot.trials.state import tensors_from_bytes
 from raylot.trials.stream import StreamTrial
+from raylot.trials.ticket_stream import TicketStreamTrial
+from raylot.trials.tickets import TicketsTrial
 from tests.unit.trials.runs import finish, trial_config
 
 _ALL = {"ntk_examples": 4, "sharpness_iterations": 2}
@@ -78,6 +80,70 @@ def test_all_measurements_together_are_what_measure_finds(
     assert len(rows) == len(expected)
     for row in expected:
         assert rows[row["layer"], row["metric"]] == row["value"]
+
+
+def test_further_measures_are_asked_for_later_and_train_nothing(
+    tmp_path: Path, stream: StreamRun
+) -> None:
+    """They are what `measure` finds in a snapshot of a stream that has ended."""
+    options = {
+        "hessian_iterations": 3, "hessian_starts": 1, "trace_ntk_examples": 4,
+        "sample_plasticity_examples": 4, "churn_batches": 2,
+    }  # fmt: skip
+    before = {name: results.read(tmp_path, name) for name in ("plasticity", "tasks")}
+    asked = {**options, "measures": tuple(plasticity.FURTHER)}
+    found = pd.concat([_measured(tmp_path, name, **asked) for name in plasticity.FURTHER])
+    runs = results.read(tmp_path, "runs").query("kind == 'measurement'")
+    assert set(runs["measured"]) == {*plasticity.FURTHER}
+    assert set(runs["status"]) == {"finished"}
+    assert set(runs["training_steps"]) == {0}
+    for name, table in before.items():
+        after = results.read(tmp_path, name)
+        kept = after[after["run_id"] == stream.run_id].reset_index(drop=True)
+        pd.testing.assert_frame_equal(kept, table)
+
+    trial = MeasurementTrial(trial_config(tmp_path, measured="churn", **_ALL, **asked))
+    trial.begin()
+    saved = tensors_from_bytes(Storage(tmp_path).read(snapshot_path(stream.run_id, 2)) or b"")
+    expected = plasticity.measure(
+        networks.with_state(initial_network(stream, trial.task(0)), saved), trial.task(2),
+        PlasticityOptions(probe_size=20, ntk_examples=0, sharpness_iterations=0, **options),
+        RandomKey((stream.seed, "probe")), built_in=(), measures=plasticity.FURTHER,
+        training=stream,
+    )  # fmt: skip
+    rows = found[found["task"] == 2].set_index(["layer", "metric"])["value"]
+    assert rows.to_dict() == {(row["layer"], row["metric"]): row["value"] for row in expected}
+    assert found.groupby("metric")["task"].unique().map(list).tolist() == [[0, 2, 3]] * 12
+
+
+def test_a_ticket_stream_is_measured_with_its_live_weights(tmp_path: Path) -> None:
+    """With the ticket's masks, and not as the dense network would be."""
+    of_ticket = {"task": 2, "subnetwork": "ticket", "ticket_snapshots": "0"}
+    for kind, of in (
+        (StreamTrial, {}),
+        (TicketsTrial, {"task": 2}),
+        (TicketStreamTrial, of_ticket),
+    ):
+        finish(kind(trial_config(tmp_path, **of)))
+    config = trial_config(tmp_path, measured="churn", measures="churn", **of_ticket)
+    finish(TicketMeasurementTrial(config))
+    (found,) = results.read(tmp_path, "plasticity").query("metric == 'churn'")["value"]
+
+    trial = TicketMeasurementTrial(config)
+    trial.prepare()
+    run, t = trial.run, trial.run.first_task
+    snapshot = trial.read_snapshot(t)
+    assert snapshot is not None
+    network = networks.with_state(trial._built, snapshot)
+    options, key = PlasticityOptions(probe_size=20), RandomKey((run.seed, "probe"))
+    masked, dense = (
+        plasticity.measure(
+            network, trial.task(t), options, key, masks=masks, built_in=(), measures=["churn"],
+            training=run,
+        )[-1]["value"]
+        for masks in (trial._masks, None)
+    )  # fmt: skip
+    assert found == masked < dense
 
 
 @pytest.mark.parametrize(
