@@ -122,7 +122,6 @@ class RetrainingTrial(OnSnapshots):
         if result.diverged:
             self.note("barriers: NaN, and no mask distances, where a training diverged")
             return network, None
-        watch(network)  # after the last epoch, after which engines do not ask
         return network, watch
 
     def _add_distances(self, step: _Step, a: MaskWatch | None, b: MaskWatch | None) -> None:
