@@ -262,14 +262,14 @@ ROLES = {
     "extent": """
         tasks snapshots tickets untrained_masks random_masks rewired_masks reinit_tickets
         supermasks ticket_tasks ticket_snapshots subnetworks stream_sparsities stream_snapshots
-        probe_tasks samples until_width max_seeds seeds_per_step""",
+        probe_tasks retraining_pairs ticket_pairs samples until_width max_seeds seeds_per_step""",
     "search": """
         search_task sparsity sparsities rounds scope masked criterion rewind_steps output_rate
         random_density task subnetwork ticket examples_per_class
         edge_popup_lr edge_popup_momentum early_bird early_bird_epochs""",
     "measurement": """
         measured probe_shift probe_classes metrics probe_size dormant_threshold ntk_examples
-        sharpness_iterations
+        sharpness_iterations barrier_points
         plastic_task plastic_scaling plastic_density""",
     "verdict": "tolerance",
     "where": """

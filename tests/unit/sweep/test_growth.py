@@ -37,12 +37,14 @@ BASE = {
     "hidden": "6", "tasks": 3, "snapshots": "0,2", "epochs": 1, "batch_size": 256, "lr": 0.01,
     "tickets": 2, "rounds": 2, "probe_size": 20, "ntk_examples": 0, "sharpness_iterations": 0,
     "shifts": "permuted_pixels", "seeds": "0", "sparsities": "0.8", "probe_tasks": 0,
+    "barrier_points": 3,
 }  # fmt: skip
 STEPS = 6
 
 #: What a study may measure beside the structure of its snapshots, from nothing to all.
 MEASURED: dict[str, list[Any]] = {
     "probe_tasks": [0, 1, 2],
+    "retraining_pairs": [0, 1, 2],
     "ntk_examples": [0, 4],
     "sharpness_iterations": [0, 2],
     "metrics": [None, "one", "one,two"],
@@ -72,9 +74,16 @@ LONGER_TICKET_STREAM = (
     {**SHORT, "tasks": 1, "snapshots": "0", "subnetworks": "ticket", "ticket_tasks": 5,
      "ticket_snapshots": "0,1,4"},
 )  # fmt: skip
+#: A study, and a wider one, whose pairs of copies grow in every way, and those of its tickets.
+MORE_PAIRS = (
+    {**SHORT, "tasks": 1, "snapshots": "0", "tickets": 4, "retraining_pairs": 1, "ticket_pairs": 1},
+    {**SHORT, "tasks": 2, "snapshots": "0,1", "tickets": 4, "retraining_pairs": 2,
+     "ticket_pairs": 2, "sparsities": "0.5,0.8"},
+)  # fmt: skip
 #: Studies and wider ones, by what grows.
 GROWING = {
     "stream": LONGER_STREAM, "search": LARGER_SEARCH, "ticket stream": LONGER_TICKET_STREAM,
+    "pairs": MORE_PAIRS,
 }  # fmt: skip
 
 
@@ -207,6 +216,7 @@ def studies(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         }  # fmt: skip
         for name, values in everything.items():
             found[name] = part(name, values if name == widest else values[:1])
+        found["ticket_pairs"] = count(min(tickets // 2, 1 if of is None else of["ticket_pairs"]))
         found["tolerance"] = draw(st.sampled_from([0.01, 0.5])) if of is None else of["tolerance"]
         for name, values in MEASURED.items():
             known = values if of is None else values[: values.index(of[name]) + 1]
