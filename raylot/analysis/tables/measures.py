@@ -76,9 +76,10 @@ TICKET_MEASURES: dict[str, Measure] = {
 # fall: Kumar et al. 2021 (srank), Dohare et al. 2024; distance from the initialisation: Kumar et
 # al. 2023 (regenerative regularisation); gradients that vanish: Abbas et al. 2023; an NTK that
 # loses rank and becomes ill-conditioned: Lyle et al. 2024 (disentangling the causes).
-# Not settled: the gradient's norm; sharpness (Lyle et al. 2023 see it rise as plasticity is lost,
-# Lewandowski et al. 2023 see curvature vanish); unit sign entropy, which is low in dead units but
-# also in linear ones, and linear networks stay plastic (Lewandowski et al. 2024).
+# Not settled: barriers (two trainings may end in one basin because the network is stable, or because
+# it hardly learns); the gradient's norm; sharpness (Lyle et al. 2023 see it rise as plasticity is
+# lost, Lewandowski et al. 2023 see curvature vanish); unit sign entropy, which is low in dead units
+# but also in linear ones, and linear networks stay plastic (Lewandowski et al. 2024).
 _PLASTICITY_MEASURES: dict[str, Measure] = {
     measure.name: measure
     for measure in (
@@ -86,6 +87,8 @@ _PLASTICITY_MEASURES: dict[str, Measure] = {
         Measure("probe_speed_gap", "probe gap of learning speed", "normalised area", -1),
         Measure("probe_test_gap", "probe gap of test accuracy", "difference of accuracies", -1),
         Measure("probe_loss_gap", "probe gap of final training loss", "nats", -1),
+        Measure("test_error_barrier", "barrier between two trainings", "difference of test errors"),
+        Measure("test_loss_barrier", "loss barrier between two trainings", "nats"),
         Measure("test_accuracy", "test accuracy", "fraction", 1),
         Measure("online_accuracy", "online accuracy", "fraction", 1),
         Measure("learning_speed", "learning speed", "normalised area", 1),
