@@ -30,13 +30,9 @@ def snapshot_barriers(barriers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFram
     of_copies = of_copies.assign(setting=[f"barrier_points={one:g}" for one in points])
     # Runs that differ in the scope of masks have the same pairs.
     of_copies = of_copies.drop_duplicates([*_SNAPSHOT, "setting", "pair"])
-    means = of_copies.groupby(["setting", *_SNAPSHOT])[_BARRIERS].mean()
-    parts = [
-        means.loc[setting].rename(
-            columns={name: f"{name}({own})" if own else name for name in _BARRIERS}
-        )
-        for setting, own in differing(of_copies["setting"].unique()).items()
-    ]
-    if not parts:
-        return of_copies[[*_SNAPSHOT, *_BARRIERS]]
-    return pd.concat(parts, axis=1).reset_index()
+    means = of_copies.groupby(["setting", *_SNAPSHOT], as_index=False)[_BARRIERS].mean()
+    parts = []
+    for setting, own in differing(of_copies["setting"].unique()).items():
+        mine = means[means["setting"] == setting].set_index(_SNAPSHOT)[_BARRIERS]
+        parts.append(mine.add_suffix(f"({own})" if own else ""))
+    return pd.concat(parts, axis=1).reset_index() if parts else means[[*_SNAPSHOT, *_BARRIERS]]

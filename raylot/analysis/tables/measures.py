@@ -76,8 +76,8 @@ TICKET_MEASURES: dict[str, Measure] = {
 # fall: Kumar et al. 2021 (srank), Dohare et al. 2024; distance from the initialisation: Kumar et
 # al. 2023 (regenerative regularisation); gradients that vanish: Abbas et al. 2023; an NTK that
 # loses rank and becomes ill-conditioned: Lyle et al. 2024 (disentangling the causes).
-# Not settled: barriers (two trainings may end in one basin because the network is stable, or because
-# it hardly learns); the gradient's norm; sharpness (Lyle et al. 2023 see it rise as plasticity is
+# Not settled: barriers (two trainings may end in one basin as the network is stable, or as it
+# hardly learns); the gradient's norm; sharpness (Lyle et al. 2023 see it rise as plasticity is
 # lost, Lewandowski et al. 2023 see curvature vanish); unit sign entropy, which is low in dead units
 # but also in linear ones, and linear networks stay plastic (Lewandowski et al. 2024).
 _PLASTICITY_MEASURES: dict[str, Measure] = {
