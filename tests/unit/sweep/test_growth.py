@@ -44,7 +44,6 @@ STEPS = 6
 #: What a study may measure beside the structure of its snapshots, from nothing to all.
 MEASURED: dict[str, list[Any]] = {
     "probe_tasks": [0, 1, 2],
-    "retraining_pairs": [0, 1, 2],
     "ntk_examples": [0, 4],
     "sharpness_iterations": [0, 2],
     "metrics": [None, "one", "one,two"],
@@ -165,8 +164,11 @@ def counted_steps(root: Path) -> int:
 
 
 @st.composite
-def studies(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A study, and commands that each ask for a part of it; the last asks for all."""
+def studies(draw: st.DrawFn, most_pairs: int = 0) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A study, and commands that each ask for a part of it; the last asks for all.
+
+    It has so many pairs of copies of a snapshot, and of a search's tickets, at most.
+    """
 
     def some(values: list[Any], least: int = 1, most: int | None = None) -> list[Any]:
         chosen = draw(st.sets(st.sampled_from(values), min_size=least, max_size=most))
@@ -216,7 +218,8 @@ def studies(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         }  # fmt: skip
         for name, values in everything.items():
             found[name] = part(name, values if name == widest else values[:1])
-        found["ticket_pairs"] = count(min(tickets // 2, 1 if of is None else of["ticket_pairs"]))
+        for name, most in (("retraining_pairs", 2), ("ticket_pairs", tickets // 2)):
+            found[name] = count(min(most, most_pairs if of is None else of[name]))
         found["tolerance"] = draw(st.sampled_from([0.01, 0.5])) if of is None else of["tolerance"]
         for name, values in MEASURED.items():
             known = values if of is None else values[: values.index(of[name]) + 1]
@@ -282,7 +285,7 @@ def test_a_study_that_was_widened_equals_the_study_asked_for_at_once(
 @pytest.mark.slow
 @pytest.mark.timeout(4 * 3600)
 @settings(max_examples=200, **_IN_ANY_ORDER)
-@given(asked=studies(), compacts=st.booleans())
+@given(asked=studies(most_pairs=2), compacts=st.booleans())
 def test_many_studies_that_were_widened_equal_those_asked_for_at_once(
     tmp_path: Path, asked: tuple[dict[str, Any], list[dict[str, Any]]], compacts: bool
 ) -> None:
