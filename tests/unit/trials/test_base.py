@@ -81,7 +81,7 @@ def test_a_run_interrupted_after_every_step_equals_an_uninterrupted_one(
     run_all(pieces, *subnetworks, pairs=True, interrupt=True, **options)
     statuses = results.read(whole, "runs")["status"]
     assert statuses.tolist() == ["finished"] * (2 + 1 + 3 + 2 + (1 + 3) * len(subnetworks))
-    assert_same_tables(whole, pieces)
+    assert_same_tables(whole, pieces, pairs=True)
     artifacts = [path.relative_to(whole) for path in (whole / "artifacts").rglob("*.safetensors")]
     # of streams: snapshots and the latest state; of the search: masks of 2 tickets and gradients
     assert len(artifacts) == (3 + 1) + (2 + 1) + len(subnetworks) * (1 + 1)
