@@ -23,7 +23,7 @@ def read_sorted(root: Path | str, table: str) -> pd.DataFrame:
 
 
 def assert_same_tables(one: Path | str, other: Path | str, *, pairs: bool = False) -> None:
-    """All tables are equal, bit for bit, but for times; with ``pairs``, `OF_PAIRS` have rows too."""
+    """All tables are equal, bit for bit, but for times; with ``pairs``, `OF_PAIRS` have rows."""
     for table in results.SCHEMAS:
         expected, found = read_sorted(one, table), read_sorted(other, table)
         if pairs or table not in OF_PAIRS:
