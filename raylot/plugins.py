@@ -35,7 +35,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from raylot.config import MeasurementRun, ProbeRun, TicketMeasurementRun, TicketsRun
+from raylot.config import (
+    BarrierOptions,
+    MeasurementRun,
+    ProbeRun,
+    TicketMeasurementRun,
+    TicketsRun,
+)
 from raylot.config.plugin_declarations import model_of
 from raylot.config.settings_search import SettingsSearch
 from raylot.datasets._added import AddedDataset
@@ -305,7 +311,9 @@ _WORDS = {
 
 def _own_options(kind: str, name: str, declared: Any) -> Any:
     # Also attributes: what reads an option by its name would get those.
-    models = (SettingsSearch, TicketMeasurementRun, MeasurementRun, TicketsRun, ProbeRun)
+    models = (
+        SettingsSearch, TicketMeasurementRun, MeasurementRun, TicketsRun, ProbeRun, BarrierOptions,
+    )  # fmt: skip
     taken = {*_WORDS, *_ANALYSIS_COLUMNS, *(word for model in models for word in dir(model))}
     taken |= {word for model in models for word in model.model_fields}
     taken |= {column for columns in SCHEMAS.values() for column in columns}

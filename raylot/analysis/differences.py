@@ -20,6 +20,8 @@ KEYS = {
     "plasticity": ["task", "subnetwork", "snapshot", "sparsity", "ticket", "layer", "metric",
                    "setting"],
     "probes": ["task", "trained", "probe_shift", "probe_task"],
+    "barriers": ["task", "trained", "pair", "sparsity", "search_task"],
+    "mask_distances": ["task", "sparsity", "scope", "copy", "epoch", "compared_with"],
     "tickets": ["task", "sparsity", "search_task", "control", "ticket", "round"],
     "overlaps": ["task", "sparsity", "search_task", "layer", "compared_with", "ticket_a",
                  "ticket_b"],

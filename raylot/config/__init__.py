@@ -4,6 +4,7 @@ Every option has one name everywhere: as a field here, as a ``--command-line-opt
 a YAML file, as a key of a Ray Tune search space and as a column of the ``runs`` table.
 """
 
+from raylot.config.barrier_options import BarrierOptions as BarrierOptions
 from raylot.config.data_options import DataOptions as DataOptions
 from raylot.config.intervention_options import InterventionOptions as InterventionOptions
 from raylot.config.measurement_run import MeasurementRun as MeasurementRun
@@ -12,6 +13,7 @@ from raylot.config.plasticity_options import PlasticityOptions as PlasticityOpti
 from raylot.config.plasticity_options import PlasticParameterOptions as PlasticParameterOptions
 from raylot.config.presets import PRESETS as PRESETS
 from raylot.config.probe_run import ProbeRun as ProbeRun
+from raylot.config.retraining_run import RetrainingRun as RetrainingRun
 from raylot.config.runs import SeedOptions as SeedOptions
 from raylot.config.runs import StreamRun as StreamRun
 from raylot.config.shift_options import ShiftOptions as ShiftOptions
@@ -20,6 +22,7 @@ from raylot.config.study import SweepOptions as SweepOptions
 from raylot.config.ticket_options import TicketSearchOptions as TicketSearchOptions
 from raylot.config.ticket_options import customary_rounds as customary_rounds
 from raylot.config.ticket_runs import PROTOCOL_EXCLUDES as PROTOCOL_EXCLUDES
+from raylot.config.ticket_runs import TicketBarrierRun as TicketBarrierRun
 from raylot.config.ticket_runs import TicketMeasurementRun as TicketMeasurementRun
 from raylot.config.ticket_runs import TicketsRun as TicketsRun
 from raylot.config.ticket_runs import TicketStreamRun as TicketStreamRun

@@ -45,12 +45,13 @@ KINDS_OF_CONCEPTS = ("dataset", "shift", "network", "intervention", "optimizer",
 def concepts_of(kind: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Returns what computes a run of a kind, see `raylot.foundation.science.VERSIONS`."""
     used = [(name, str(options[name])) for name in KINDS_OF_CONCEPTS if options.get(name)]
-    if kind in ("stream", "measurement", "probes") or options.get("subnetwork") == "dense":
-        used = [concept for concept in used if concept[0] != "criterion"]  # it needs no search
+    needs_no_search = kind in ("stream", "measurement", "probes", "retrainings")
+    if needs_no_search or options.get("subnetwork") == "dense":
+        used = [concept for concept in used if concept[0] != "criterion"]
     else:
         used.append(("search", "tickets"))
-    if kind == "probes":
-        used.append(("measurement", "probes"))
+    if kind in ("probes", "retrainings", "ticket_barriers"):
+        used.append(("measurement", kind))
     if options.get("probe_shift"):
         used.append(("shift", str(options["probe_shift"])))
     is_measurement = kind in ("measurement", "ticket_measurement")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from raylot.config import plugin_options
+from raylot.config.barrier_options import BarrierOptions
 from raylot.config.data_options import DataOptions
 from raylot.config.distributions import Distribution
 from raylot.config.intervention_options import InterventionParameters
@@ -29,6 +30,7 @@ from raylot.config.parameters import ONE_OF, kind_with, options_used
 from raylot.config.plasticity_options import MeasuresOptions, PlasticParameterOptions
 from raylot.config.probe_options import ProbeTaskOptions, SearchTaskOptions
 from raylot.config.probe_run import ProbeRun, probes
+from raylot.config.retraining_run import RetrainingRun, retrainings
 from raylot.config.runs import StreamRun
 from raylot.config.search_axes import (
     INTERVENTION,
@@ -48,7 +50,13 @@ from raylot.config.ticket_options import (
     TicketSnapshotOptions,
     customary_rounds,
 )
-from raylot.config.ticket_runs import Subnetwork, TicketMeasurementRun, TicketsRun, TicketStreamRun
+from raylot.config.ticket_runs import (
+    Subnetwork,
+    TicketBarrierRun,
+    TicketMeasurementRun,
+    TicketsRun,
+    TicketStreamRun,
+)
 from raylot.config.training_options import TrainingOptions
 from raylot.datasets import facts_of
 from raylot.foundation import registry
@@ -249,6 +257,7 @@ class Study(
     MeasuresOptions,
     TicketOptions,
     PlasticParameterOptions,
+    BarrierOptions,
     TicketStreamOptions,
     NoteOptions,
     SweepOptions,
@@ -342,6 +351,8 @@ class Study(
                 run = self.tickets_run(**{"rounds": None, **point})
                 self.measurement_runs(run.stream)
                 self.probe_runs(run.stream)
+                self.retraining_runs(run.stream)
+                self.ticket_barrier_runs(run)
             except OptionError as error:  # a run has one value where a study has several
                 told = re.sub("^(shift|intervention)=", r"\1s=", str(error))
                 is_searched = told.partition("=")[0] in varied
@@ -523,6 +534,19 @@ class Study(
     def probe_runs(self, stream: StreamRun) -> list[ProbeRun]:
         """The run that trains a stream's snapshots on probe tasks, if there are any."""
         return probes(stream, self, self._probe_shift, self.probe_classes)
+
+    def retraining_runs(self, stream: StreamRun) -> list[RetrainingRun]:
+        """The run that trains pairs of copies of a stream's snapshots, if there are any."""
+        return retrainings(stream, self, self.scope, self.sparsities)
+
+    def ticket_barrier_runs(self, search: TicketsRun) -> list[TicketBarrierRun]:
+        """The run that measures barriers between a search's tickets, if there are any."""
+        if not self.ticket_pairs:
+            return []
+        own = {"ticket_pairs": self.ticket_pairs, "barrier_points": self.barrier_points}
+        run = TicketBarrierRun.checked(**{**search.model_dump(exclude={"plugins"}), **own})
+        run.__dict__ |= {"search": search, "stream": search.stream}  # identities known already
+        return [run]
 
     def tickets_run(self, **searched: Any) -> TicketsRun:
         """The tickets run with these searched options."""

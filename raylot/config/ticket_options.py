@@ -17,12 +17,17 @@ from raylot.foundation.registry import CriterionTraits
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
 
 
-class PruningOptions(CriterionParameters, NamingOptions):
-    """How a ticket is searched (iterative magnitude pruning)."""
+class ScopeOptions(NamingOptions):
+    """Among which weights the lowest scores are looked for."""
 
     scope: Literal["layer", "global"] = option(
         "layer", "rank weights within each layer, or over all layers", role="search"
     )
+
+
+class PruningOptions(CriterionParameters, ScopeOptions):
+    """How a ticket is searched (iterative magnitude pruning)."""
+
     masked: Literal["zero", "freeze"] = option(
         "zero",
         "pruned weights are 0 for good, or stay at the value to which they are rewound",

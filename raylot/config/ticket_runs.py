@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from raylot.config.barrier_options import TicketBarrierOptions
 from raylot.config.measurement_run import MeasuringRun
 from raylot.config.on_probe_tasks import OnProbeTasks
 from raylot.config.options import option, role_of
@@ -16,6 +17,7 @@ from raylot.config.probe_options import SearchTaskOptions
 from raylot.config.runs import StreamRun, compared_options, short_hash
 from raylot.config.ticket_options import TicketOptions, TicketSearchOptions, TicketSnapshotOptions
 from raylot.foundation import registry
+from raylot.foundation.science import versions_of
 
 Subnetwork = Literal["ticket", "dense", "random", "reinit"]
 
@@ -179,9 +181,7 @@ class TicketStreamRun(TicketsRun, TicketSnapshotOptions):
     @functools.cached_property
     def search(self) -> TicketsRun:
         """The run that found the ticket."""
-        own = self.model_dump(include=set(TicketsRun.model_fields))
-        own["plugins"] = registry.without(self.plugins, {"metric"})
-        return TicketsRun(**own)
+        return _search_of(self)
 
     @property
     def learner(self) -> StreamRun:
@@ -229,6 +229,56 @@ class TicketStreamRun(TicketsRun, TicketSnapshotOptions):
         else:
             place = self.search.label
         return f"{self.kind} {place.partition(' ')[2]} {self.subnetwork}"
+
+
+class TicketBarrierRun(TicketsRun, TicketBarrierOptions):
+    """Pairs of the tickets of one search, trained once more for the barriers between them.
+
+    Pair p is of tickets 2p and 2p + 1, so that more can be added later.
+    """
+
+    kind: ClassVar[str] = "ticket_barriers"
+    growing: ClassVar[frozenset[str]] = frozenset({"ticket_pairs"})
+
+    @model_validator(mode="after")
+    def _tickets_were_searched(self) -> Self:
+        if 2 * self.ticket_pairs > self.tickets:
+            raise ValueError(
+                f"ticket_pairs={self.ticket_pairs}: must be at most {self.tickets // 2}, as there "
+                f"are {self.tickets} tickets"
+            )
+        return self
+
+    @functools.cached_property
+    def search(self) -> TicketsRun:
+        """The run that found the tickets."""
+        return _search_of(self)
+
+    @functools.cached_property
+    def run_id(self) -> str:
+        own = self.identity({"barrier_points"})
+        if version := versions_of([("measurement", self.kind)]):
+            own["versions"] = version
+        return short_hash({"kind": self.kind, "tickets": self.search.run_id, **own})
+
+    @property
+    def unused_options(self) -> set[str]:
+        return super().unused_options | TicketsRun.growing
+
+    @property
+    def parent(self) -> StreamRun:
+        return self.search
+
+    @property
+    def training_steps(self) -> int:
+        return 2 * self.ticket_pairs * (self.steps_per_training + self.rewind_steps)
+
+
+def _search_of(run: TicketsRun) -> TicketsRun:
+    """Returns the search on whose tickets a run stands."""
+    own = run.model_dump(include=set(TicketsRun.model_fields))
+    own["plugins"] = registry.without(run.plugins, {"metric"})
+    return TicketsRun(**own)
 
 
 class TicketMeasurementRun(MeasuringRun, TicketStreamRun):

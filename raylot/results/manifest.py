@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, model_
 from raylot.config import (
     MeasurementRun,
     ProbeRun,
+    RetrainingRun,
     StreamRun,
+    TicketBarrierRun,
     TicketMeasurementRun,
     TicketsRun,
     TicketStreamRun,
@@ -31,6 +33,7 @@ LATEST = "latest.safetensors"
 # A file's name, without ``/``, that does not begin with a dot.
 _NAME = "[0-9A-Za-z_-][.0-9A-Za-z_-]*"
 _Tasks = Annotated[str, Field(pattern=r"^\d+(,\d+)*$")]
+_Sparsities = Annotated[str, Field(pattern=r"^\d[\d.e-]*(,\d[\d.e-]*)*$")]
 _Artifact = Annotated[str, Field(pattern=f"^artifacts/{RUN_ID.pattern}/{_NAME}$")]
 
 
@@ -40,8 +43,10 @@ GROWING = {
     for run in (
         StreamRun,
         ProbeRun,
+        RetrainingRun,
         MeasurementRun,
         TicketsRun,
+        TicketBarrierRun,
         TicketStreamRun,
         TicketMeasurementRun,
     )
@@ -62,6 +67,9 @@ class Manifest(BaseModel):
             before raylot had a control has none of it.
         ticket_tasks: of a ticket stream.
         probe_tasks: on which snapshots were trained.
+        retraining_pairs: of copies of snapshots that were trained.
+        sparsities: at which the masks of these were compared, as ``0.8,0.9``.
+        ticket_pairs: of a search, between which barriers were measured.
         ticket_snapshots: of a ticket stream or of its measurement, as ``0,9``.
     """
 
@@ -84,6 +92,9 @@ class Manifest(BaseModel):
     tolerance: float | None = None
     ticket_tasks: int | None = None
     probe_tasks: int | None = None
+    retraining_pairs: int | None = None
+    sparsities: _Sparsities | None = None
+    ticket_pairs: int | None = None
     ticket_snapshots: _Tasks | None = None
 
     @model_validator(mode="after")
@@ -121,6 +132,8 @@ class Manifest(BaseModel):
             return {}
         for name in extent.keys() & {"snapshots", "ticket_snapshots"}:
             extent[name] = [int(task) for task in extent[name].split(",")]
+        if "sparsities" in extent:
+            extent["sparsities"] = [float(one) for one in extent["sparsities"].split(",")]
         return extent
 
     @property

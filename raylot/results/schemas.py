@@ -7,7 +7,15 @@ from typing import Any, get_args
 
 import pyarrow as pa
 
-from raylot.config import MeasurementRun, ProbeRun, StreamRun, TicketsRun, TicketStreamRun
+from raylot.config import (
+    MeasurementRun,
+    ProbeRun,
+    RetrainingRun,
+    StreamRun,
+    TicketBarrierRun,
+    TicketsRun,
+    TicketStreamRun,
+)
 from raylot.config.intervention_options import InterventionParameters
 from raylot.config.options import Options
 from raylot.config.shift_options import ShiftParameters
@@ -66,21 +74,31 @@ _LIKENESS = {
 
 #: Table name -> column name -> Arrow type. One row per: finished run (runs), run and task
 #: (tasks), snapshot, layer and metric (plasticity), snapshot or fresh network and probe task
-#: (probes), snapshot, sparsity, ticket and round
-#: (tickets), snapshot, sparsity, pair of masks and layer (overlaps), snapshot, sparsity,
-#: selection and layer (plastic_parameters), snapshot and sparsity (snapshots). Fractions,
-#: accuracies among them, lie in [0, 1]; losses are in nats.
+#: (probes), snapshot and pair of its copies, or search and pair of its tickets (barriers), copy of
+#: a snapshot, sparsity, epoch and what a mask is compared with (mask_distances), snapshot,
+#: sparsity, ticket and round (tickets), snapshot, sparsity, pair of masks and layer (overlaps),
+#: snapshot, sparsity, selection and layer (plastic_parameters), snapshot and sparsity (snapshots).
+#: Fractions, accuracies among them, lie in [0, 1]; losses are in nats.
 SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "runs": {
         **IDENTITY,
-        # stream, probes, measurement, tickets, ticket_stream, ticket_measurement
+        # stream, probes, retrainings, measurement, tickets, ticket_barriers, ticket_stream,
+        # ticket_measurement
         "kind": pa.string(),
         "status": pa.string(),  # finished, diverged, failed
         "error": pa.string(),  # why it failed
         "notes": pa.string(),  # what could not be measured or done, and why; "; " between two
         "stream_run_id": pa.string(),  # its own run_id for a stream
         "protocol": pa.string(),  # equal for runs that can be compared: see config/runs.py
-        **_option_columns(StreamRun, ProbeRun, MeasurementRun, TicketsRun, TicketStreamRun),
+        **_option_columns(
+            StreamRun,
+            ProbeRun,
+            RetrainingRun,
+            MeasurementRun,
+            TicketsRun,
+            TicketBarrierRun,
+            TicketStreamRun,
+        ),
         "training_steps": pa.int64(),
         "seconds": pa.float64(),  # wall-clock in the trial, all attempts together
         "training_seconds": pa.float64(),  # of these, inside the training loop
@@ -136,6 +154,39 @@ SCHEMAS: dict[str, dict[str, pa.DataType]] = {
         "test_loss": pa.float64(),
         "test_accuracy": pa.float64(),
         "learning_speed": pa.float64(),
+    },
+    "barriers": {
+        **IDENTITY,
+        "stream_run_id": pa.string(),
+        "task": pa.int64(),  # of the snapshot
+        "trained": pa.string(),  # snapshot: two copies of it; ticket: two of its tickets
+        "pair": pa.int64(),  # counted from 0
+        # of tickets only
+        "sparsity": pa.float64(),
+        "search_task": pa.string(),
+        "ticket_a": pa.int64(),
+        "ticket_b": pa.int64(),
+        **_LIKENESS,  # of their masks
+        # of both: means of the two trained networks; the test error is a fraction of the test split
+        **dict.fromkeys(("test_error", "test_loss", "train_loss"), pa.float64()),
+        # the highest along the line between the two minus that mean
+        **dict.fromkeys(
+            ("test_error_barrier", "test_loss_barrier", "train_loss_barrier"), pa.float64()
+        ),
+    },
+    "mask_distances": {
+        **IDENTITY,
+        "stream_run_id": pa.string(),
+        "task": pa.int64(),  # of the snapshot
+        "sparsity": pa.float64(),  # of the masks of the largest magnitudes
+        "scope": pa.string(),  # layer, global: among which weights these are the largest
+        "copy": pa.int64(),  # of the snapshot; pair p is of copies 2p and 2p + 1
+        "epoch": pa.int64(),  # after which the mask was drawn; 0: before the training
+        # before: the mask an epoch before; final: that after the last epoch; other: of the two
+        # copies of a pair, both after the last epoch
+        "compared_with": pa.string(),
+        "distance": pa.float64(),  # share of all prunable weights that are in one mask alone
+        "chance": pa.float64(),  # of random masks of the same layer densities
     },
     "tickets": {
         **IDENTITY,

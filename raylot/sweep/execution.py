@@ -35,8 +35,10 @@ from raylot.trials.base import RunTrainable
 from raylot.trials.measurement import MeasurementTrial, TicketMeasurementTrial
 from raylot.trials.probes import ProbeTrial
 from raylot.trials.record import now, run_row
+from raylot.trials.retrainings import RetrainingTrial
 from raylot.trials.state import RunState, state_path
 from raylot.trials.stream import StreamTrial
+from raylot.trials.ticket_barriers import TicketBarrierTrial
 from raylot.trials.ticket_stream import TicketStreamTrial
 from raylot.trials.tickets import TicketsTrial
 
@@ -46,8 +48,10 @@ TRAINABLES: dict[str, type[RunTrainable]] = {
     for trainable in (
         StreamTrial,
         ProbeTrial,
+        RetrainingTrial,
         MeasurementTrial,
         TicketsTrial,
+        TicketBarrierTrial,
         TicketStreamTrial,
         TicketMeasurementTrial,
     )

@@ -15,7 +15,9 @@ from raylot.config import (
     DataOptions,
     NetworkOptions,
     ProbeRun,
+    RetrainingRun,
     StreamRun,
+    TicketBarrierRun,
     TicketsRun,
     TicketStreamRun,
 )
@@ -64,8 +66,10 @@ def predicted(stages: Iterable[Sequence[tuple[StreamRun, int]]], trials_at_once:
     known: dict[tuple[object, ...], Speed] = {}
 
     def speed(run: StreamRun, density: float) -> Speed:
-        if isinstance(run, ProbeRun):  # its networks are trained like the stream's
+        if isinstance(run, ProbeRun | RetrainingRun):  # its networks train like the stream's
             run = run.stream
+        if isinstance(run, TicketBarrierRun):  # and these like the search's
+            run = run.search
         kind = (*(getattr(run, name, None) for name in _DECISIVE), density)
         if kind not in known:
             known[kind] = measured_speed(run, density)
@@ -113,6 +117,13 @@ def _seconds(run: StreamRun, speed: functools.partial[Speed]) -> float:
         is_dense = run.subnetwork == "dense"
         own = dense if is_dense else speed(_density(run, run.round_count))
         return run.ticket_tasks * own.training(steps, run.epochs + 1)
+    if isinstance(run, RetrainingRun):
+        pairs = run.training_steps // (2 * steps)
+        return pairs * (2 * dense.training(steps) + _along(run.barrier_points, dense))
+    if isinstance(run, TicketBarrierRun):
+        own = speed(_density(run, run.round_count))
+        pair = 2 * own.training(run.steps_per_training) + _along(run.barrier_points, dense)
+        return run.ticket_pairs * (pair + 2 * run.rewind_steps * dense.step)
     if not isinstance(run, TicketsRun):
         return run.tasks * dense.training(steps, run.epochs + 1)
     steps = run.steps_per_training
@@ -129,6 +140,11 @@ def _seconds(run: StreamRun, speed: functools.partial[Speed]) -> float:
         between = share * dense.training(steps) + (1 - share) * sparse.training(steps)
         total += run.tickets * between
     return total + run.control_count * sparse.training(steps)
+
+
+def _along(points: int, dense: Speed) -> float:
+    """Returns the seconds of evaluating networks between two, on test and training examples."""
+    return 2 * points * dense.evaluation
 
 
 def _density(run: TicketsRun, round_index: int) -> float:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 
 from raylot import datasets
-from raylot.config import Study
+from raylot.config import BarrierOptions, Study
 from raylot.config.plasticity_options import MeasuresOptions
 from raylot.config.probe_options import ProbeTaskOptions
 from raylot.config.runs import VERDICTS
@@ -84,7 +84,8 @@ class Sweep:
                 f"{self._asked(name)}: must be an option of the study, not searched, as it judges "
                 "all searches alike"
             )
-        for name in sorted({*MeasuresOptions.model_fields, *ProbeTaskOptions.model_fields}):
+        measuring = (MeasuresOptions, ProbeTaskOptions, BarrierOptions)
+        for name in sorted({name for options in measuring for name in options.model_fields}):
             if name in named:
                 raise OptionError(
                     f"{self._asked(name)}: must be an option of the study, not searched; another "
@@ -115,13 +116,18 @@ class Sweep:
                 )
         probes = [run for stream in streams for run in self.study.probe_runs(stream)]
         measurements = [run for stream in streams for run in self.study.measurement_runs(stream)]
+        pairs = [run for stream in streams for run in self.study.retraining_runs(stream)]
+        barriers = [run for search in tickets for run in self.study.ticket_barrier_runs(search)]
         number = len(streams) + len(probes) + len(measurements) + len(tickets)
+        number += len(pairs) + len(barriers)
         self._check_number(number)
         stages = [
             Stage("streams", streams),
             *([Stage("probes", probes)] if probes else []),
+            *([Stage("retrainings", pairs)] if pairs else []),
             Stage("measurements", measurements),
             Stage("tickets", tickets),
+            *([Stage("ticket barriers", barriers)] if barriers else []),
         ]
         if self.study.ticket_tasks:
             searched = of_streams.union(options_in(self.ticket_space))

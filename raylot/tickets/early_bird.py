@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from raylot.masks.distance import hamming
 from raylot.training import Masks
 
 
@@ -44,9 +45,3 @@ class EarlyBird:
             if is_full and all(hamming(latest, one) < self._distance for one in others):
                 self.masks = latest
         return self._stops and self.masks is not None
-
-
-def hamming(a: Masks, b: Masks) -> float:
-    """Returns the share of all prunable weights that are in one of two masks alone, in [0, 1]."""
-    different = sum(int((a[name] ^ b[name]).sum()) for name in a)
-    return different / sum(mask.numel() for mask in a.values())

@@ -212,6 +212,16 @@ class TicketSearch:
         self.round = later[0] if later else self.options.round_count + 1
         return trained
 
+    def train_again(self, ticket: int) -> tuple[nn.Module, TrainingResult]:
+        """Trains a ticket as after its last round; returns its network too.
+
+        On a GPU, where the search trains all tickets together, results differ by rounding.
+        """
+        key = self._key.child("ticket", ticket, "round", self.options.round_count)
+        plan = _Plan(ticket, key, self.start_state(ticket), self.masks[ticket])
+        ((_, network, result),) = self._train([plan])
+        return network, result
+
     def _watches(self, plans: Sequence[_Plan]) -> dict[int, EarlyBird]:
         """Returns what finds the early end of each ticket's training, if it is asked for.
 

@@ -19,7 +19,7 @@ import annotated_types
 import yaml
 from pydantic.fields import FieldInfo
 
-from raylot.config import MeasurementRun, Study, TicketsRun
+from raylot.config import MeasurementRun, RetrainingRun, Study, TicketBarrierRun, TicketsRun
 from raylot.config.options import accepted, named_by
 
 #: Options of the command line that do not belong to the study.
@@ -521,6 +521,17 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--epochs 2 --early-bird 0.1 --early-bird-epochs 2",
         "--epochs 9 --early-bird 0.1 --engine stacked",
     ),
+    "_masks_are_drawn_after_each_epoch": (
+        "engine",
+        "--retraining-pairs 1 --engine stacked",
+        "--engine stacked --retraining-pairs 1000 --barrier-points 3",
+    ),
+    "_tickets_were_searched": (
+        "ticket_pairs",
+        "--ticket-pairs 3",
+        "--tickets 1 --ticket-pairs 1",
+        "--tickets 999 --ticket-pairs 500",
+    ),
     "_supermasks_mask_by_zeros": ("supermasks", "--supermasks 1 --masked freeze"),
     "_engine_measures_gradients": (
         "engine criterion",
@@ -627,7 +638,8 @@ _NO_CONTRADICTION = {
 
 def unlisted_checks() -> set[str]:
     """Checks of a study and of its runs that no contradiction here is for."""
-    decorators = [model.__pydantic_decorators__ for model in (Study, MeasurementRun, TicketsRun)]
+    models = (Study, MeasurementRun, TicketsRun, RetrainingRun, TicketBarrierRun)
+    decorators = [model.__pydantic_decorators__ for model in models]
     found = {name for of in decorators for name in (*of.model_validators, *of.field_validators)}
     return found - _NO_CONTRADICTION - set(_CONTRADICTIONS)
 

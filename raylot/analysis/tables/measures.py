@@ -79,9 +79,10 @@ TICKET_MEASURES: dict[str, Measure] = {
 # and saturated units: Joudaki et al. 2025; ranks of weights that fall, and sample plasticity:
 # Elsayed & Mahmood 2024; churn: Tang et al. 2025; a Hessian that loses rank: Lewandowski et al.
 # 2023.
-# Not settled: the gradient's norm; sharpness (Lyle et al. 2023 see it rise as plasticity is lost,
-# Lewandowski et al. 2023 see curvature vanish); unit sign entropy, which is low in dead units but
-# also in linear ones, and linear networks stay plastic (Lewandowski et al. 2024).
+# Not settled: barriers (two trainings may end in one basin as the network is stable, or as it
+# hardly learns); the gradient's norm; sharpness (Lyle et al. 2023 see it rise as plasticity is
+# lost, Lewandowski et al. 2023 see curvature vanish); unit sign entropy, which is low in dead units
+# but also in linear ones, and linear networks stay plastic (Lewandowski et al. 2024).
 _PLASTICITY_MEASURES: dict[str, Measure] = {
     measure.name: measure
     for measure in (
@@ -89,6 +90,8 @@ _PLASTICITY_MEASURES: dict[str, Measure] = {
         Measure("probe_speed_gap", "probe gap of learning speed", "normalised area", -1),
         Measure("probe_test_gap", "probe gap of test accuracy", "difference of accuracies", -1),
         Measure("probe_loss_gap", "probe gap of final training loss", "nats", -1),
+        Measure("test_error_barrier", "barrier between two trainings", "difference of test errors"),
+        Measure("test_loss_barrier", "loss barrier between two trainings", "nats"),
         Measure("test_accuracy", "test accuracy", "fraction", 1),
         Measure("online_accuracy", "online accuracy", "fraction", 1),
         Measure("learning_speed", "learning speed", "normalised area", 1),

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from raylot.analysis.tables import tables
+from raylot.analysis.tables.barriers import snapshot_barriers
 from raylot.analysis.tables.judged_alike import judged_alike
 from raylot.analysis.tables.measures import (
     ALL_SHIFTS,
@@ -154,6 +155,8 @@ def observe(
     frame = snapshots.merge(metrics, on=["stream_run_id", "task"], how="left")
     gaps = probe_gaps(tables.read(storage, "probes"), runs)
     frame = frame.merge(gaps, on=["stream_run_id", "task"], how="left")
+    barriers = snapshot_barriers(tables.read(storage, "barriers"), runs)
+    frame = frame.merge(barriers, on=["stream_run_id", "task"], how="left")
     if pairing == "previous":
         frame = _with_previous_performance(frame, tables.read(storage, "tasks"))
     for name, other in (("ticket_advantage", "dense"), ("advantage_over_random", "random")):
@@ -162,7 +165,8 @@ def observe(
             difference = difference.where(_as_dense(frame, runs))
         # Rounding must not tell apart the snapshots at which the two are equally accurate.
         frame[name] = difference.round(_DIGITS)
-    named = {*metrics.columns, *gaps.columns} - {"stream_run_id", "task"} | {*PERFORMANCE}
+    named = {*metrics.columns, *gaps.columns, *barriers.columns, *PERFORMANCE}
+    named -= {"stream_run_id", "task"}
     present = {name for name in named if frame[name].notna().any()}
     kept = ["run_id", *PLACE, "seed", "task", "stream_run_id", "density", "overlap_chance"]
     measures = in_order(present - set(kept) - set(TICKET_MEASURES) or set(PERFORMANCE))

@@ -264,7 +264,7 @@ ROLES = {
     "extent": """
         tasks snapshots tickets untrained_masks random_masks rewired_masks reinit_tickets
         supermasks ticket_tasks ticket_snapshots subnetworks stream_sparsities stream_snapshots
-        probe_tasks samples until_width max_seeds seeds_per_step""",
+        probe_tasks retraining_pairs ticket_pairs samples until_width max_seeds seeds_per_step""",
     "search": """
         search_task sparsity sparsities rounds scope masked criterion rewind_steps output_rate
         random_density task subnetwork ticket examples_per_class
@@ -273,7 +273,7 @@ ROLES = {
         measured probe_shift probe_classes metrics probe_size dormant_threshold ntk_examples
         sharpness_iterations measures duplicate_cosine saturation_threshold churn_batches
         sample_plasticity_examples hessian_iterations hessian_starts hessian_threshold
-        trace_ntk_examples
+        trace_ntk_examples barrier_points
         plastic_task plastic_scaling plastic_density""",
     "verdict": "tolerance",
     "where": """

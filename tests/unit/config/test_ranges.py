@@ -26,6 +26,7 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "fraction": {"shifts": "noise"},
     "rewind_steps": {"dataset": "mnist", "epochs": 100_000, "batch_size": 1},
     "untrained_masks": {"tickets": 1000},
+    "ticket_pairs": {"tickets": 1000},
     "rewired_masks": {"tickets": 1000},
     "reinit_tickets": {"tickets": 1000},
     "supermasks": {"tickets": 1000},

@@ -13,8 +13,10 @@ from raylot.config import (
     PRESETS,
     MeasurementRun,
     ProbeRun,
+    RetrainingRun,
     StreamRun,
     Study,
+    TicketBarrierRun,
     TicketMeasurementRun,
     TicketsRun,
     TicketStreamRun,
@@ -58,6 +60,9 @@ def test_identities_are_pinned() -> None:
         "20aebb43db19": MeasurementRun(measured="ntk"),
         "a27982d953fc": ProbeRun(),
         "708193c3d961": ProbeRun(seed=1, shift="stationary", probe_shift="rotation"),
+        "90e42a92d370": RetrainingRun(),
+        "13252f9b89fd": RetrainingRun(seed=1, scope="global", barrier_points=10),
+        "a219050897ed": TicketBarrierRun(),
         "f773b7bb0f8d": TicketMeasurementRun(),
         "07c3de95ba5c": TicketMeasurementRun(subnetwork="dense", measured="ntk"),
         **dict(zip(("01099d5c4229", "b2b00b5f473f"), _of_preset("default"), strict=True)),
@@ -298,6 +303,8 @@ def test_what_grows_is_how_much_of_a_kind_there_is_and_how_it_is_judged() -> Non
     assert StreamRun.growing == {"tasks", "snapshots"}
     assert TicketsRun.growing == {*counts, "tolerance"}
     assert MeasurementRun.growing == {"snapshots"}
+    assert RetrainingRun.growing == {"snapshots", "retraining_pairs", "sparsities"}
+    assert TicketBarrierRun.growing == {"ticket_pairs"}
     assert TicketStreamRun.growing == {"ticket_tasks", "ticket_snapshots"}
     assert TicketMeasurementRun.growing == {"ticket_snapshots"}
 

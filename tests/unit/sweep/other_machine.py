@@ -9,13 +9,13 @@ from raylot.results.integrity import inspect
 from raylot.storage import Storage
 
 
-def change_row(storage: Storage, run_id: str, task: int) -> None:
-    """Changes a number in a stream's row of ``tasks``, and the digest that the run has noted."""
-    rows = results.read_run(storage, "tasks", run_id) or []
-    rows[task]["test_loss"] += 1e-9
-    digest = results.write(storage, "tasks", run_id, rows)
+def change_row(storage: Storage, run_id: str, place: int, table: str = "tasks") -> None:
+    """Changes a number in a run's row of a table, and the digest that the run has noted."""
+    rows = results.read_run(storage, table, run_id) or []
+    rows[place]["test_loss"] += 1e-9
+    digest = results.write(storage, table, run_id, rows)
     (end,) = results.read_run(storage, "runs", run_id) or []
-    files = {**json.loads(end["files"]), "tasks": (len(rows), digest)}
+    files = {**json.loads(end["files"]), table: (len(rows), digest)}
     other = {"files": json.dumps(files), "device_used": "another", "torch_version": "another"}
     results.write(storage, "runs", run_id, [{**end, **other}])
     assert inspect(storage, artifacts=True).damages == []

@@ -37,6 +37,7 @@ BASE = {
     "hidden": "6", "tasks": 3, "snapshots": "0,2", "epochs": 1, "batch_size": 256, "lr": 0.01,
     "tickets": 2, "rounds": 2, "probe_size": 20, "ntk_examples": 0, "sharpness_iterations": 0,
     "shifts": "permuted_pixels", "seeds": "0", "sparsities": "0.8", "probe_tasks": 0,
+    "barrier_points": 3,
 }  # fmt: skip
 STEPS = 6
 
@@ -72,9 +73,16 @@ LONGER_TICKET_STREAM = (
     {**SHORT, "tasks": 1, "snapshots": "0", "subnetworks": "ticket", "ticket_tasks": 5,
      "ticket_snapshots": "0,1,4"},
 )  # fmt: skip
+#: A study, and a wider one, whose pairs of copies grow in every way, and those of its tickets.
+MORE_PAIRS = (
+    {**SHORT, "tasks": 1, "snapshots": "0", "tickets": 4, "retraining_pairs": 1, "ticket_pairs": 1},
+    {**SHORT, "tasks": 2, "snapshots": "0,1", "tickets": 4, "retraining_pairs": 2,
+     "ticket_pairs": 2, "sparsities": "0.5,0.8"},
+)  # fmt: skip
 #: Studies and wider ones, by what grows.
 GROWING = {
     "stream": LONGER_STREAM, "search": LARGER_SEARCH, "ticket stream": LONGER_TICKET_STREAM,
+    "pairs": MORE_PAIRS,
 }  # fmt: skip
 
 
@@ -156,8 +164,11 @@ def counted_steps(root: Path) -> int:
 
 
 @st.composite
-def studies(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A study, and commands that each ask for a part of it; the last asks for all."""
+def studies(draw: st.DrawFn, most_pairs: int = 0) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A study, and commands that each ask for a part of it; the last asks for all.
+
+    It has so many pairs of copies of a snapshot, and of a search's tickets, at most.
+    """
 
     def some(values: list[Any], least: int = 1, most: int | None = None) -> list[Any]:
         chosen = draw(st.sets(st.sampled_from(values), min_size=least, max_size=most))
@@ -207,6 +218,8 @@ def studies(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         }  # fmt: skip
         for name, values in everything.items():
             found[name] = part(name, values if name == widest else values[:1])
+        for name, most in (("retraining_pairs", 2), ("ticket_pairs", tickets // 2)):
+            found[name] = count(min(most, most_pairs if of is None else of[name]))
         found["tolerance"] = draw(st.sampled_from([0.01, 0.5])) if of is None else of["tolerance"]
         for name, values in MEASURED.items():
             known = values if of is None else values[: values.index(of[name]) + 1]
@@ -272,7 +285,7 @@ def test_a_study_that_was_widened_equals_the_study_asked_for_at_once(
 @pytest.mark.slow
 @pytest.mark.timeout(4 * 3600)
 @settings(max_examples=200, **_IN_ANY_ORDER)
-@given(asked=studies(), compacts=st.booleans())
+@given(asked=studies(most_pairs=2), compacts=st.booleans())
 def test_many_studies_that_were_widened_equal_those_asked_for_at_once(
     tmp_path: Path, asked: tuple[dict[str, Any], list[dict[str, Any]]], compacts: bool
 ) -> None:

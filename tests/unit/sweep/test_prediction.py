@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 from torch import nn
 
-from raylot.config import ProbeRun, StreamRun, TicketsRun, TicketStreamRun
+from raylot.config import (
+    ProbeRun,
+    RetrainingRun,
+    StreamRun,
+    TicketBarrierRun,
+    TicketsRun,
+    TicketStreamRun,
+)
 from raylot.masks.pruning import density as masks_density
 from raylot.sweep import prediction
 from raylot.sweep.prediction import Speed, measured_speed, predicted, trials_on_this_machine
@@ -43,6 +50,13 @@ def _whole(*runs: StreamRun) -> list[tuple[StreamRun, int]]:
         (StreamRun(**_SHORT), 2 * 22),
         # A fresh network and a snapshot on each of 3 tasks, with 3 evaluations each.
         (ProbeRun(**{**_SHORT, "snapshots": (0, 1)}, probe_tasks=3), 3 * 2 * 23),
+        # 2 pairs of two snapshots: 2 trainings of 21 s, and 10 points on two splits.
+        (
+            RetrainingRun(**{**_SHORT, "snapshots": (0, 1)}, retraining_pairs=2, barrier_points=10),
+            2 * 2 * (2 * 21 + 20),
+        ),
+        # 2 trainings of 5 s at density 0.25, and as many points.
+        (TicketBarrierRun(**_TICKETS, ticket_pairs=1, barrier_points=10), 2 * 5 + 20),
         # 3 dense trainings of 21 s; 3 at density 0.5, a third of the way from 0.25 to 1, of
         # 21 / 3 + 2 x 5 / 3 = 31 / 3 s; 3 at 0.25, an untrained and a random mask of 5 s.
         (TicketsRun(**_TICKETS), 3 * 21 + 31 + 3 * 5 + 2 * 5),

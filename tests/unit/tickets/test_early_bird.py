@@ -10,9 +10,10 @@ from torch import nn
 
 from raylot.config import TicketSearchOptions
 from raylot.foundation.randomness import RandomKey
+from raylot.masks.distance import hamming
 from raylot.masks.pruning import full_masks, prune
 from raylot.networks.prunable import prunable_weights
-from raylot.tickets.early_bird import EarlyBird, hamming
+from raylot.tickets.early_bird import EarlyBird
 from raylot.training import Masks, train
 from tests.support.tasks import random_task, small_network
 from tests.unit.config.refused import refusal

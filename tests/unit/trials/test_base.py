@@ -77,11 +77,11 @@ def test_a_run_interrupted_after_every_step_equals_an_uninterrupted_one(
     tmp_path: Path, subnetworks: tuple[str, ...], options: dict[str, Any]
 ) -> None:
     whole, pieces = tmp_path / "whole", tmp_path / "pieces"
-    run_all(whole, *subnetworks, save_interval=1000, **options)
-    run_all(pieces, *subnetworks, interrupt=True, **options)
+    run_all(whole, *subnetworks, pairs=True, save_interval=1000, **options)
+    run_all(pieces, *subnetworks, pairs=True, interrupt=True, **options)
     statuses = results.read(whole, "runs")["status"]
-    assert statuses.tolist() == ["finished"] * (2 + 1 + 3 + (1 + 3) * len(subnetworks))
-    assert_same_tables(whole, pieces)
+    assert statuses.tolist() == ["finished"] * (2 + 1 + 3 + 2 + (1 + 3) * len(subnetworks))
+    assert_same_tables(whole, pieces, pairs=True)
     artifacts = [path.relative_to(whole) for path in (whole / "artifacts").rglob("*.safetensors")]
     # of streams: snapshots and the latest state; of the search: masks of 2 tickets and gradients
     assert len(artifacts) == (3 + 1) + (2 + 1) + len(subnetworks) * (1 + 1)
@@ -89,7 +89,7 @@ def test_a_run_interrupted_after_every_step_equals_an_uninterrupted_one(
         assert (whole / path).read_bytes() == (pieces / path).read_bytes()
     # what a finished run has done is what was planned
     runs = results.read(whole, "runs").set_index("run_id")
-    for kind, extra in chain(*subnetworks):
+    for kind, extra in chain(*subnetworks, pairs=True):
         run = kind(trial_config(whole, **options, **extra)).run
         assert runs["training_steps"][run.run_id] == run.training_steps
 

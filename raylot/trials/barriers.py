@@ -1,0 +1,38 @@
+"""What the trials share that train pairs of networks, and look along the line between the two."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import nn
+
+from raylot.foundation.randomness import RandomKey
+from raylot.plasticity.connectivity import ERRORS, barriers, errors_along, why_not_interpolated
+from raylot.tasks import Task
+from raylot.trials.base import RunTrainable
+
+#: Stands for what cannot be measured.
+_NOTHING = dict.fromkeys([*ERRORS, *(f"{name}_barrier" for name in ERRORS)], math.nan)
+
+
+def barrier_row(
+    trial: RunTrainable, a: nn.Module, b: nn.Module, task: Task, points: int
+) -> dict[str, Any]:
+    """Returns the errors of two trained networks and the barriers between them.
+
+    Args:
+        trial: of the pair; it notes what cannot be measured, and why.
+        a: one network.
+        b: the other.
+        task: on which they were trained.
+        points: networks on the line between them; 2: only the two, whose barrier is half the
+            difference of their errors.
+    """
+    if reason := why_not_interpolated(a, b):
+        trial.note(f"barriers: NaN where two networks cannot be interpolated, as {reason}")
+        return _NOTHING
+    key = RandomKey((trial.run.seed, "barrier"))
+    return barriers(
+        errors_along(a, b, task, points=points, key=key, batch_size=trial.run.batch_size)
+    )
