@@ -92,6 +92,7 @@ CHANGED: dict[str, Any] = {
     "vit_dimension": 32,
     "norm": "batch",
     "activation": "crelu",
+    "initialisation": "orthogonal",
     "fraction": 0.5,
     "first_task_identity": True,
     "rotation_range": 90.0,
