@@ -18,14 +18,22 @@ from raylot.networks.prunable import LAYERS
 #: Attribute of a network and its copies: the function that builds it from a key.
 _BUILD = "raylot_build"
 
+
+@torch.no_grad()
+def _signed_constant(weight: Tensor) -> None:
+    nn.init.normal_(weight).sign_().mul_(math.sqrt(2 / weight[0].numel()))
+
+
 #: Option ``initialisation`` -> draws a weight in place. Kaiming's gain is that of ReLU, sqrt(2), in
 #: the output layer too (He et al. 2015); the others' is 1 (Glorot & Bengio 2010; Saxe et al. 2014).
+#: A signed constant is Kaiming's standard deviation with a random sign (Ramanujan et al. 2020).
 INITIALISATIONS: dict[str, Callable[[Tensor], object]] = {
     "kaiming_uniform": functools.partial(nn.init.kaiming_uniform_, nonlinearity="relu"),
     "kaiming_normal": functools.partial(nn.init.kaiming_normal_, nonlinearity="relu"),
     "glorot_uniform": nn.init.xavier_uniform_,
     "glorot_normal": nn.init.xavier_normal_,
     "orthogonal": nn.init.orthogonal_,
+    "signed_constant": _signed_constant,
 }
 
 

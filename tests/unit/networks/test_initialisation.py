@@ -71,6 +71,10 @@ def test_weights_are_drawn_as_the_option_says(network: str, initialisation: str)
             rows = weight if len(weight) <= fan_in else weight.T
             assert torch.allclose(rows @ rows.T, torch.eye(len(rows)), atol=1e-5)
             continue
+        if initialisation == "signed_constant":
+            assert weight.abs().unique().tolist() == [pytest.approx(math.sqrt(2 / fan_in))]
+            assert abs(weight.sign().mean()) < 5 / math.sqrt(weight.numel())
+            continue
         if "uniform" in initialisation:
             assert weight.abs().max() <= math.sqrt(3) * std
         # The spread of n draws is within 5 standard errors of what it should be.

@@ -1,0 +1,65 @@
+"""Finds quantities in a study's rows, as a value per seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from raylot.foundation.names import DENSE, TICKET
+from raylot.reproductions._experiment import Read, Reading
+
+
+def minus(first: Reading, second: Reading) -> Reading:
+    """The difference of two quantities, for the seeds that have both."""
+    return lambda read: (first(read) - second(read)).dropna()
+
+
+def of_tickets(
+    sparsity: float,
+    control: str = TICKET,
+    measure: str = "test_accuracy",
+    round_index: int | None = None,
+) -> Reading:
+    """The mean over tickets, or over the networks of a control, at one sparsity.
+
+    Args:
+        sparsity: of the search.
+        control: as in the table ``tickets``.
+        measure: a column there.
+        round_index: how often their masks were pruned; None: in the last round, or never if they
+            are dense.
+    """
+
+    def reading(read: Read) -> pd.Series[float]:
+        rows = read("tickets")
+        own = rows[np.isclose(rows["sparsity"], sparsity) & (rows["control"] == control)]
+        if control != DENSE:
+            last = own["round"].max() if round_index is None else round_index
+            own = own[own["round"] == last]
+        return own.groupby("seed")[measure].mean()
+
+    return reading
+
+
+def along_stream(measure: str, tasks: range | None = None, **options: object) -> Reading:
+    """The mean over tasks of streams with some options.
+
+    Args:
+        measure: a column of the table ``tasks``.
+        tasks: over which; None: the last tenth of each stream.
+        options: of the runs, as columns of ``runs``.
+    """
+
+    def reading(read: Read) -> pd.Series[float]:
+        runs, rows = read("runs"), read("tasks")
+        for name, value in options.items():
+            runs = runs[runs[name] == value]
+        own = rows[rows["run_id"].isin(runs["run_id"])]
+        if tasks is None:
+            length = own.groupby("run_id")["task"].transform("max") + 1
+            own = own[own["task"] >= 0.9 * length]
+        else:
+            own = own[own["task"].isin(tasks)]
+        return own.groupby("seed")[measure].mean()
+
+    return reading
