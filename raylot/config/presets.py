@@ -76,7 +76,8 @@ def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
     if "search" in preset and isinstance(axes, dict):
         unused = {*parameters("intervention")}
         if "interventions" not in searched:
-            chosen = SearchOptions.checked(interventions=values["interventions"]).interventions
+            given_or_not = {n: values[n] for n in ("interventions",) if n in values}
+            chosen = SearchOptions.checked(**given_or_not).interventions
             unused -= {name for one in chosen for name in parameters_used("intervention", one)}
         own = parse_search(preset["search"])
         left_out = unused | given.keys() | searched
