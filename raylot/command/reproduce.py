@@ -57,7 +57,7 @@ def reproduce(words: Sequence[str]) -> int:
     escape_unencodable_output()
     experiment = EXPERIMENTS[name]
     given = [word for word in words[1:] if word != _FULL]
-    defaults = _options(experiment, is_full=_FULL in words)
+    defaults = options_of(experiment, is_full=_FULL in words)
     about = f"{experiment.question}\n\n{_told(experiment)}\n{_FULL} takes the published size."
     command = parse(about, name, given, defaults, f"raylot reproduce {name}", Study)
     differing = _differing(command.study, defaults)
@@ -70,17 +70,17 @@ def reproduce(words: Sequence[str]) -> int:
     return running.run(command, study_spaces, {}, typed, only=experiment.stages, then=then)
 
 
-def _options(experiment: Experiment, *, is_full: bool) -> dict[str, Any]:
+def options_of(experiment: Experiment, *, is_full: bool) -> dict[str, Any]:
     return {**experiment.options, **(experiment.full if is_full else {})}
 
 
-def _study(options: Mapping[str, Any]) -> Study:
+def study_of(options: Mapping[str, Any]) -> Study:
     return Study.checked(**preset_with({**PRESETS["default"], **options}, {}))
 
 
 def _differing(study: Study, defaults: Mapping[str, Any]) -> str:
     """The options in which a study differs from the experiment, as text."""
-    declared = _study(defaults)
+    declared = study_of(defaults)
     return ", ".join(
         f"{name}={shown(getattr(study, name))}"
         for name, field in Study.model_fields.items()
@@ -116,7 +116,7 @@ def _told(experiment: Experiment) -> str:
 
 def _steps(experiment: Experiment, *, is_full: bool) -> int:
     """Training steps of all runs of an experiment."""
-    study = _study(_options(experiment, is_full=is_full))
+    study = study_of(options_of(experiment, is_full=is_full))
     # Nothing is looked up in the storage, so that any does.
     sweep = Sweep(study, Storage("."), *spaces_of(study, study_spaces), only=experiment.stages)
     return sum(run.training_steps for stage in sweep.stages for run in stage.runs)
