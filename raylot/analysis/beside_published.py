@@ -28,9 +28,10 @@ COLUMNS: dict[str, pa.DataType] = {
     "quantity": pa.string(),
     "published_low": pa.float64(),  # -inf or inf: a claim about one side
     "published_high": pa.float64(),
+    "published_runs": pa.int64(),  # of which a number is the mean
     "source": pa.string(),
     "here": pa.float64(),  # mean over seeds; null: not run yet
-    "low": pa.float64(),  # of a number where one more seed is expected, of a claim of the mean
+    "low": pa.float64(),  # where a number is expected (see _RANGES), of a claim of the mean
     "high": pa.float64(),
     "least": pa.float64(),
     "most": pa.float64(),
@@ -41,9 +42,10 @@ COLUMNS: dict[str, pa.DataType] = {
 _CONFIDENCE = 0.95
 
 _RANGES = (
-    "Ranges are 95% t intervals over seeds: of one more seed beside a number, which agrees if its "
-    "own range reaches into ours; of the mean beside a claim (> or <), which agrees if the whole "
-    "range lies on the side that is claimed, and does not if the whole range lies on the other."
+    "Ranges are 95% t intervals over seeds. Beside a number: where the mean of as many more seeds "
+    "as were published is expected; it agrees if its own range reaches into ours. Beside a claim "
+    "(> or <): of the mean; it agrees if the whole range lies on the side that is claimed, and "
+    "does not if the whole range lies on the other."
 )
 
 
@@ -74,6 +76,7 @@ def _row(published: Published, by_seed: pd.Series[float]) -> dict[str, Any]:
         "quantity": published.quantity,
         "published_low": published.low,
         "published_high": published.high,
+        "published_runs": published.runs,
         "source": published.source,
         "seeds": 0,
     }
@@ -96,7 +99,7 @@ def _row(published: Published, by_seed: pd.Series[float]) -> dict[str, Any]:
 def interval_beside(published: Published, values: pd.Series[float]) -> tuple[float, float] | None:
     """Returns the range that is compared with a published number; None with one seed."""
     if not published.is_claim:
-        return prediction_interval(values, _CONFIDENCE)
+        return prediction_interval(values, _CONFIDENCE, more=published.runs)
     mean = mean_interval(values, _CONFIDENCE)
     return None if mean is None or mean.low is None or mean.high is None else (mean.low, mean.high)
 

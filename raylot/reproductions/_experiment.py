@@ -30,6 +30,7 @@ class Published:
             a range. A claim has an infinite bound: "the ticket is better than the dense network"
             is a difference in (0, inf).
         source: where it is published, and how it was read there.
+        runs: of how many the number is the mean.
     """
 
     quantity: str
@@ -37,6 +38,7 @@ class Published:
     low: float
     high: float
     source: str
+    runs: int = 1
 
     @property
     def is_claim(self) -> bool:
@@ -71,10 +73,16 @@ class Experiment:
 
 
 def number(
-    quantity: str, ours: Reading, value: float, source: str, spread: float = 0.0
+    quantity: str, ours: Reading, value: float, source: str, spread: float = 0.0, runs: int = 1
 ) -> Published:
-    """A number, with what is published behind its plus-minus sign or can be read off a plot."""
-    return Published(quantity, ours, value - spread, value + spread, source)
+    """A number, with what is published behind its plus-minus sign or can be read off a plot, and
+    the number of runs of which it is the mean."""
+    return Published(quantity, ours, value - spread, value + spread, source, runs)
+
+
+def below(quantity: str, ours: Reading, source: str, bound: float = 0.0) -> Published:
+    """The claim that a quantity lies below a bound."""
+    return Published(quantity, ours, -math.inf, bound, source)
 
 
 def above(quantity: str, ours: Reading, source: str, bound: float = 0.0) -> Published:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from raylot.analysis.beside_published import agrees, interval_beside
-from raylot.reproductions._experiment import Published, above, number
+from raylot.reproductions._experiment import Published, above, below, number
 
 
 def _nothing(read: object) -> pd.Series[float]:
@@ -17,7 +17,7 @@ def _nothing(read: object) -> pd.Series[float]:
 
 _NUMBER = number("accuracy", _nothing, 0.90, "table 1", spread=0.01)
 _CLAIM = above("difference", _nothing, "abstract", bound=0.5)
-_BELOW = Published("difference", _nothing, -math.inf, 0.5, "abstract")
+_BELOW = below("difference", _nothing, "abstract", bound=0.5)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,14 @@ _BELOW = Published("difference", _nothing, -math.inf, 0.5, "abstract")
 )
 def test_agreement(published: Published, low: float, high: float, expected: bool | None) -> None:
     assert agrees(published, low, high) is expected
+
+
+def test_a_mean_of_many_runs_is_beside_the_mean_of_as_many_more() -> None:
+    """The same spread; sqrt(1/30 + 1/3) in place of sqrt(1 + 1/3)."""
+    many = number("accuracy", _nothing, 0.90, "table 1", runs=30)
+    half = 4.302653 * 0.1 * math.sqrt(1 / 30 + 1 / 3)
+    found = interval_beside(many, pd.Series([0.8, 0.9, 1.0]))
+    assert found == (pytest.approx(0.9 - half), pytest.approx(0.9 + half))
 
 
 def test_a_number_is_beside_one_more_seed_and_a_claim_beside_the_mean() -> None:
