@@ -68,7 +68,7 @@ def along_stream(measure: str, tasks: range | None = None, **options: object) ->
 
     Args:
         measure: a column of the table ``tasks``.
-        tasks: over which; None: the last tenth of each stream.
+        tasks: over which; None: the last tenth of each stream, one at least.
         options: of the runs, as columns of ``runs``.
     """
 
@@ -77,7 +77,7 @@ def along_stream(measure: str, tasks: range | None = None, **options: object) ->
         own = rows[rows["run_id"].isin(_ids(read, options))]
         if tasks is None:
             length = own.groupby("run_id")["task"].transform("max") + 1
-            own = own[own["task"] >= 0.9 * length]
+            own = own[own["task"] >= np.floor(0.9 * length)]
         else:
             own = own[own["task"].isin(tasks)]
         return own.groupby("seed")[measure].mean()

@@ -64,6 +64,8 @@ def test_the_end_of_a_stream_is_its_last_tenth() -> None:
     assert along_stream("online_accuracy")(read).to_dict() == {0: 18.5}
     assert along_stream("online_accuracy", range(2))(read).to_dict() == {0: 0.5}
     assert along_stream("online_accuracy", intervention="l2")(read).empty
+    short = _read(tasks=rows[:7], runs=[{"run_id": "a"}])
+    assert along_stream("online_accuracy")(short).to_dict() == {0: 6.0}
 
 
 def test_a_probe_gap_is_the_fresh_networks_lead() -> None:
