@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import yaml
@@ -29,19 +28,10 @@ from raylot.sweep.choosing import Choosing, check_installed
 from raylot.sweep.clock import spent
 from raylot.sweep.interrupt_guard import INTERRUPTED_STATUS
 from raylot.sweep.outcome import CONTINUE
-from raylot.sweep.stage import Stage
 from raylot.sweep.sweep import Sweep
 
 #: Where the best settings lie in a storage, as a file for ``--config``.
 BEST = "best.yaml"
-
-
-class Streams(Sweep):
-    """A sweep that trains streams, and measures nothing on them."""
-
-    @cached_property
-    def stages(self) -> list[Stage]:
-        return super().stages[:1]
 
 
 def run(command: Command, _spaces: Any, analyses: Mapping[str, str], typed: Sequence[str]) -> int:
@@ -94,7 +84,7 @@ def _run(command: Command, analyses: Mapping[str, str], typed: str) -> int:
         storage.write(BEST, _as_yaml(options, lacking).encode())
         write_chosen(storage, [one.setting for one in chosen.values()])
         study = Study.checked(**_where(asked), **options)
-        sweep = Streams(study, storage, *study_spaces(study))
+        sweep = Sweep(study, storage, *study_spaces(study), only=["streams"])
         outcome = sweep.finished(retry_failed=command.retry_failed)
         if outcome is None:
             sweep.check()

@@ -16,6 +16,7 @@ from raylot.sweep import study_spaces
 #: Command -> what it does.
 COMMANDS = {
     "sweep": "run a study: train, search tickets, measure, analyse",
+    "reproduce": "run published experiments, and lay their numbers beside ours",
     "analyse": "draw a storage's figures, correlate its tables, say the answer",
     "report": "write a storage's report, one page to explore",
     "diff": "compare two runs, or two storages: options, versions, results",
@@ -49,9 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with exits_on_ctrl_c():
         # Imported only now: the above need not wait for pandas.
         from raylot.analysis.command import run
-        from raylot.command import analyses, diff, storage
+        from raylot.command import analyses, diff, reproduce, storage
 
     actions: dict[str, Callable[[Sequence[str]], int | None]] = {
+        "reproduce": reproduce.reproduce,
         "analyse": analyses.analyse,
         "report": analyses.report,
         "diff": diff.diff,

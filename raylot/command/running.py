@@ -6,7 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,9 @@ def run(
     spaces: Callable[[Study], tuple[Space, Space, Space]],
     analyses: Mapping[str, str],
     typed: Sequence[str],
+    *,
+    only: Collection[str] | None = None,
+    then: Callable[[Sweep], None] | None = None,
 ) -> int:
     """Does what a command line asks for, and then runs the user's ``--on-end``.
 
@@ -46,8 +49,10 @@ def run(
         spaces: the search spaces of a study.
         analyses: what to run on the tables -> the stage whose results it needs.
         typed: all words of the command line, which the storage keeps.
+        only: names of the stages that are computed; None: all.
+        then: what follows the analyses, if any run has finished.
     """
-    return ended(command, _run(command, spaces, analyses, typed))
+    return ended(command, _run(command, spaces, analyses, typed, only, then))
 
 
 def ended(command: Command, status: int) -> int:
@@ -65,6 +70,8 @@ def _run(
     spaces: Callable[[Study], tuple[Space, Space, Space]],
     analyses: Mapping[str, str],
     typed: Sequence[str],
+    only: Collection[str] | None,
+    then: Callable[[Sweep], None] | None,
 ) -> int:
     patience = 0.0 if command.dry_run else command.study.storage_patience
     try:
@@ -80,7 +87,7 @@ def _run(
 
     def work(reached: Reached) -> int:
         with exits_on_ctrl_c():
-            sweep = Sweep(command.study, storage, *spaces_of(command.study, spaces))
+            sweep = Sweep(command.study, storage, *spaces_of(command.study, spaces), only=only)
             if command.dry_run:
                 remarks = [] if sweep.study.download else sweep.check_inputs()
                 plan = sweep.plan()  # refuses a storage that an older raylot has written
@@ -120,6 +127,9 @@ def _run(
                 print(f"left out  {name}: none of the {stage} has finished", flush=True)
                 continue
             complete &= run_analysis(name, storage, data)
+        if then is not None and outcome.finished:
+            print()
+            then(sweep)
         return 0 if complete else 1
 
     return carried_out(work, command, storage)

@@ -108,3 +108,11 @@ class NetworkOptions(
     """Options that choose the network."""
 
     network: Annotated[str, OneOf("network")] = option("mlp", "architecture", role="training")
+    initialisation: Literal[
+        "pytorch", "kaiming_uniform", "kaiming_normal", "glorot_uniform", "glorot_normal",
+        "orthogonal", "signed_constant",
+    ] = option(
+        "pytorch", "how the first weights of linear and convolution layers are drawn; all but "
+        "pytorch, which leaves it to the layers, start their biases at 0",
+        off="pytorch", role="training",
+    )  # fmt: skip

@@ -76,12 +76,19 @@ def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
     if "search" in preset and isinstance(axes, dict):
         unused = {*parameters("intervention")}
         if "interventions" not in searched:
-            chosen = SearchOptions.checked(interventions=values["interventions"]).interventions
+            given_or_not = {n: values[n] for n in ("interventions",) if n in values}
+            chosen = SearchOptions.checked(**given_or_not).interventions
             unused -= {name for one in chosen for name in parameters_used("intervention", one)}
-        own = parse_search(preset["search"])
         left_out = unused | given.keys() | searched
-        values["search"] = {**{n: v for n, v in own.items() if n not in left_out}, **axes} or None
-        searched |= own.keys() - left_out
+        own = {
+            axis: given_there
+            for axis, given_there in parse_search(preset["search"]).items()
+            if not left_out.issuperset(options_of(axis))
+        }
+        values["search"] = {**own, **axes} or None
+        searched |= {name for axis in own for name in options_of(axis)}
+        if INTERVENTION in searched:
+            searched |= {"interventions"}
     values = {n: value for n, value in values.items() if n in given or n not in searched}
     for name in {"reinit_tickets"} & preset.keys() - given.keys():
         # Not given, or no number: that is refused later.

@@ -11,7 +11,7 @@ from raylot.config import NetworkOptions
 from raylot.foundation import registry
 from raylot.foundation.randomness import RandomKey
 from raylot.networks.architectures import NETWORKS, Architecture
-from raylot.networks.initialisation import remember_build
+from raylot.networks.initialisation import initialise, remember_build
 from raylot.networks.prunable import Prunable
 
 
@@ -42,7 +42,8 @@ def build(
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(key.torch_seed())
             network = make(input_shape, options, classes)
-        registry.check_returned("network", options.network, network, nn.Module)
+            registry.check_returned("network", options.network, network, nn.Module)
+            initialise(network, options.initialisation)
         if prepare is not None:
             prepare(network)
         return network

@@ -2,19 +2,58 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import module_label
 from raylot.foundation.randomness import RandomKey
 from raylot.networks.copies import copied
+from raylot.networks.prunable import LAYERS
 
 #: Attribute of a network and its copies: the function that builds it from a key.
 _BUILD = "raylot_build"
+
+
+@torch.no_grad()
+def _signed_constant(weight: Tensor) -> None:
+    nn.init.normal_(weight).sign_().mul_(math.sqrt(2 / weight[0].numel()))
+
+
+#: Option ``initialisation`` -> draws a weight in place. Kaiming's gain is that of ReLU, sqrt(2), in
+#: the output layer too (He et al. 2015); the others' is 1 (Glorot & Bengio 2010; Saxe et al. 2014).
+#: A signed constant is Kaiming's standard deviation with a random sign (Ramanujan et al. 2020).
+INITIALISATIONS: dict[str, Callable[[Tensor], object]] = {
+    "kaiming_uniform": functools.partial(nn.init.kaiming_uniform_, nonlinearity="relu"),
+    "kaiming_normal": functools.partial(nn.init.kaiming_normal_, nonlinearity="relu"),
+    "glorot_uniform": nn.init.xavier_uniform_,
+    "glorot_normal": nn.init.xavier_normal_,
+    "orthogonal": nn.init.orthogonal_,
+    "signed_constant": _signed_constant,
+}
+
+
+def initialise(network: nn.Module, initialisation: str) -> None:
+    """Draws the weights of linear and convolution layers in place, and sets their biases to 0.
+
+    All else that a network learns, as the gains of norms, stays as it was made.
+
+    Args:
+        network: on the CPU, as its maker left it.
+        initialisation: one of `INITIALISATIONS`; or ``pytorch``, which changes nothing.
+    """
+    if initialisation == "pytorch":
+        return
+    draw = INITIALISATIONS[initialisation]
+    for module in network.modules():
+        if isinstance(module, LAYERS):
+            draw(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def remember_build(network: nn.Module, build: Callable[[RandomKey], nn.Module]) -> None:

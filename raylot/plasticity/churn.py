@@ -18,8 +18,9 @@ def churn_rows(subject: Subject) -> Iterable[Row]:
 
     The unit is that of the outputs: logits, of the classes shown so far. The mean is over outputs,
     reference inputs and batches; each batch has its own step from the snapshot, see
-    `steps_from_here`. Reference inputs are those of the probe, at most half of the task's training examples; batches, of the stream's
-    ``batch_size``, come from the others, so no reference input is in a batch.
+    `steps_from_here`. Reference inputs are those of the probe, at most half of the task's training
+    examples; batches, of the stream's ``batch_size``, come from the others, so no reference input
+    is in a batch.
 
     Tang et al. (2025, arXiv 2506.00592) see churn grow as the NTK loses rank. They measure it
     during training, between two consecutive networks.

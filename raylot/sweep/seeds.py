@@ -110,7 +110,7 @@ def add_seeds(
 
 def _with_seeds(sweep: Sweep, number: int, spaces: Spaces) -> Sweep:
     study = sweep.study.with_seeds(number)
-    return Sweep(study, sweep.storage, *spaces_of(study, spaces))
+    return Sweep(study, sweep.storage, *spaces_of(study, spaces), only=sweep.only)
 
 
 def _widest(sweep: Sweep) -> Widest:

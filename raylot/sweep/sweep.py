@@ -10,7 +10,7 @@ nothing to do ends without them.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
@@ -61,6 +61,7 @@ class Sweep:
         ticket_space: search space over ``task`` (the snapshot) and options of a tickets run.
         ticket_stream_space: search space over ``subnetwork``, ``ticket`` and ``ticket_tasks``;
             used if the study's ``ticket_tasks`` is not 0.
+        only: names of the stages that are computed; None: all.
     """
 
     study: Study
@@ -68,10 +69,21 @@ class Sweep:
     stream_space: Space
     ticket_space: Space
     ticket_stream_space: Space = field(default_factory=dict)
+    only: Collection[str] | None = None
 
     @cached_property
     def stages(self) -> list[Stage]:
         """All runs, in the order in which stages need each other.
+
+        Raises:
+            OptionError: a point of the space is no valid run.
+        """
+        every = self._every_stage
+        return [stage for stage in every if self.only is None or stage.name in self.only]
+
+    @cached_property
+    def _every_stage(self) -> list[Stage]:
+        """The stages of a study.
 
         Raises:
             OptionError: a point of the space is no valid run.

@@ -13,8 +13,8 @@ from pathlib import Path
 #: The folders and single files of raylot, bottom to top: each may import those before it.
 FLOORS = (
     "foundation", "datasets", "config", "storage", "tasks", "networks", "training", "masks",
-    "tickets", "plasticity", "interventions", "results", "analysis", "terminal", "trials", "sweep",
-    "studies", "command", "plugins", "__init__", "__main__",
+    "tickets", "plasticity", "interventions", "results", "reproductions", "analysis", "terminal",
+    "trials", "sweep", "studies", "command", "plugins", "__init__", "__main__",
 )  # fmt: skip
 
 #: Module -> the modules that it imports, of the package or not.

@@ -14,16 +14,17 @@ _LEAST_PAIRS = 3
 
 
 def prediction_interval(
-    values: npt.ArrayLike, confidence: float = 0.95, independent: int | None = None
+    values: npt.ArrayLike, confidence: float = 0.95, independent: int | None = None, more: int = 1
 ) -> tuple[float, float] | None:
-    """The t interval in which one more value lies, if all are draws from one normal distribution:
-    mean -+ t * s * sqrt(1 + 1/n), with n - 1 degrees of freedom.
+    """The t interval in which one more value lies, or the mean of several more, if all are draws
+    from one normal distribution: mean -+ t * s * sqrt(1/more + 1/n), with n - 1 degrees of freedom.
 
     Args:
         values: shape (observations,).
         confidence: of the interval, in (0, 1).
         independent: n, where observations share parts, as the pairs of n tickets do; left out,
             every observation counts.
+        more: of how many more values the mean is predicted.
 
     Returns:
         None with fewer than two observations.
@@ -32,7 +33,7 @@ def prediction_interval(
     n = given.size if independent is None else independent
     if given.size < 2 or n < 2:
         return None
-    half = t_quantile(confidence, n - 1) * float(given.std(ddof=1)) * np.sqrt(1 + 1 / n)
+    half = t_quantile(confidence, n - 1) * float(given.std(ddof=1)) * np.sqrt(1 / more + 1 / n)
     return float(given.mean() - half), float(given.mean() + half)
 
 

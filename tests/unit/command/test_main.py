@@ -51,7 +51,10 @@ def test_it_lists_what_there_is(
     [
         ([], "the following arguments are required: COMMAND"),
         (["swep"], "swep: unknown command; did you mean sweep?"),
-        (["§"], "§: unknown command; accepted: sweep, analyse, report, diff, check, compact"),
+        (
+            ["§"],
+            "§: unknown command; accepted: sweep, reproduce, analyse, report, diff, check, compact",
+        ),
         (["--fast"], "the following arguments are required: COMMAND"),
         (["sweep"], "the following arguments are required: STUDY"),
         (["sweep", "ticket_plasticity"], "ticket_plasticity: unknown study; did you mean ticket-"),

@@ -256,7 +256,7 @@ ROLES = {
         redo_threshold redo_interval redo_examples cbp_rate cbp_maturity cbp_decay
         cbp_utility snr_quantile snr_every snr_max_age
         network hidden width width_scale patch_size vit_depth vit_heads vit_dimension norm
-        activation optimizer lr momentum
+        activation initialisation optimizer lr momentum
         nesterov weight_decay schedule warmup step_factor step_at augment crop_padding
         label_smoothing clip_norm precision epochs batch_size drop_last carry_optimizer
         head_reset seed seeds

@@ -111,6 +111,19 @@ def test_interventions_in_a_search_replace_those_of_a_preset() -> None:
     assert study.interventions == ("l2", "none")
 
 
+def test_a_preset_may_search_and_leave_the_interventions_alone() -> None:
+    assert preset_with({"search": "gradual=0,0.5"}, {})["search"] == {"gradual": ["0", "0.5"]}
+
+
+def test_options_that_a_preset_searches_together_replace_its_values() -> None:
+    rows = "zip(intervention,lr,l2_strength)=(none,1,-),(l2,2,0.1)"
+    preset = {**PRESETS["default"], "interventions": "reset", "search": rows}
+    study = Study.checked(**preset_with(preset, {"epochs": 2}))
+    assert (study.interventions, study.epochs) == (("none", "l2"), 2)
+    told = refusal(lambda: Study.checked(**preset_with(preset, {"lr": 3})))
+    assert told.endswith("must be given without lr=3.0")
+
+
 def test_a_presets_search_replaces_its_values_and_gives_way_to_given_ones() -> None:
     preset = {"interventions": "l2", "lr": 1.0, "search": "lr=2,3 shrink=0.8 l2_strength=4"}
     assert preset_with(preset, {})["search"] == {"lr": ["2", "3"], "l2_strength": ["4"]}

@@ -98,6 +98,7 @@ CHANGED: dict[str, Any] = {
     "vit_dimension": 32,
     "norm": "batch",
     "activation": "crelu",
+    "initialisation": "orthogonal",
     "fraction": 0.5,
     "compounding": True,
     "first_task_identity": True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +12,14 @@ import torch
 from torch import nn
 
 from raylot import networks
-from raylot.config import NetworkOptions
+from raylot.config import NetworkOptions, StreamRun
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
-from raylot.networks.initialisation import reinitialised, why_not_reinitialised
+from raylot.networks.initialisation import (
+    INITIALISATIONS,
+    reinitialised,
+    why_not_reinitialised,
+)
 from tests.support.tasks import small_network
 
 _KEY = RandomKey((3, "fresh"))
@@ -42,6 +47,56 @@ def test_weights_and_buffers_are_those_of_a_network_built_with_the_same_key(
         assert fresh.keys() == built.keys()
         for name, tensor in built.items():
             assert torch.equal(fresh[name], tensor), name
+
+
+@pytest.mark.parametrize("network", ["mlp", "vgg", "resnet20", "vit"])
+@pytest.mark.parametrize("initialisation", INITIALISATIONS)
+def test_weights_are_drawn_as_the_option_says(network: str, initialisation: str) -> None:
+    """Bounds, spreads and products that follow from the fans of each layer; biases are 0."""
+    options = NetworkOptions.checked(
+        network=network, initialisation=initialisation, hidden=(300, 200), norm="none"
+    )
+    made = networks.build(options, (3, 8, 8), 10, _KEY)
+    plain = networks.build(
+        options.model_copy(update={"initialisation": "pytorch"}), (3, 8, 8), 10, _KEY
+    )
+    layers = [module for module in made.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    for layer in layers:
+        weight = layer.weight.detach().flatten(1)
+        receptive = layer.weight[0, 0].numel()
+        fan_in, fan_out = weight.shape[1], len(weight) * receptive
+        fans = fan_in if "kaiming" in initialisation else (fan_in + fan_out) / 2
+        std = math.sqrt((2 if "kaiming" in initialisation else 1) / fans)
+        if initialisation == "orthogonal":
+            rows = weight if len(weight) <= fan_in else weight.T
+            assert torch.allclose(rows @ rows.T, torch.eye(len(rows)), atol=1e-5)
+            continue
+        if initialisation == "signed_constant":
+            assert weight.abs().unique().tolist() == [pytest.approx(math.sqrt(2 / fan_in))]
+            assert abs(weight.sign().mean()) < 5 / math.sqrt(weight.numel())
+            continue
+        if "uniform" in initialisation:
+            assert weight.abs().max() <= math.sqrt(3) * std
+        # The spread of n draws is within 5 standard errors of what it should be.
+        assert weight.std().item() == pytest.approx(std, rel=5 / math.sqrt(weight.numel()))
+    assert all(not layer.bias.any() for layer in layers if layer.bias is not None)
+    own = {id(p) for layer in layers for p in layer.parameters()}
+    for (name, p), q in zip(made.named_parameters(), plain.parameters(), strict=True):
+        assert torch.equal(p, q) is (id(p) not in own), name
+
+
+@pytest.mark.parametrize("initialisation", INITIALISATIONS)
+def test_fresh_networks_begin_as_the_option_says(initialisation: str) -> None:
+    options = NetworkOptions.checked(initialisation=initialisation)
+    network = networks.build(options, (1, 8, 8), 10, RandomKey((0, "other")))
+    fresh, built = reinitialised(network, _KEY), networks.build(options, (1, 8, 8), 10, _KEY)
+    for name, tensor in built.state_dict().items():
+        assert torch.equal(fresh.state_dict()[name], tensor), name
+
+
+def test_runs_that_leave_the_initialisation_to_pytorch_are_those_of_before() -> None:
+    assert StreamRun(initialisation="pytorch").run_id == StreamRun().run_id
+    assert StreamRun(initialisation="glorot_normal").run_id != StreamRun().run_id
 
 
 def _of_unknown_origin(network: nn.Module) -> nn.Module:

@@ -1,0 +1,122 @@
+"""``raylot reproduce``: lists published experiments, runs one, and compares its numbers."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from raylot.analysis.beside_published import compare
+from raylot.command import running
+from raylot.command.arguments import parse
+from raylot.config import PRESETS, Study
+from raylot.config.options import did_you_mean, role_of
+from raylot.config.parser import OneLineParser
+from raylot.config.presets import preset_with
+from raylot.foundation.errors import OptionError, shown
+from raylot.foundation.text import escape_unencodable_output
+from raylot.reproductions import EXPERIMENTS, Experiment
+from raylot.storage import Storage
+from raylot.sweep import study_spaces
+from raylot.sweep.space import spaces_of
+from raylot.sweep.sweep import Sweep
+
+_FULL = "--full"
+
+_ABOUT = f"""Runs a published experiment, and lays its numbers beside ours.
+
+Without a NAME, lists the experiments: what each asks, who published it, what is reduced, and what
+it costs. With one, runs it as an ordinary study: the same command again continues it, and every
+option of `raylot sweep` can be given, as --seeds or --storage. {_FULL} takes the published size.
+"""
+
+
+def reproduce(words: Sequence[str]) -> int:
+    """Runs ``raylot reproduce``.
+
+    Returns:
+        The exit status, see `raylot.command.running.run`.
+
+    Raises:
+        OptionError: there is no such experiment.
+        SystemExit: after ``--help``, or with status 2 after a mistake in the study's options.
+    """
+    if not words or words[0].startswith("-"):
+        parser = OneLineParser(
+            prog="raylot reproduce",
+            description=_ABOUT,
+            usage="%(prog)s [NAME [--OPTION VALUE ...]]",
+        )
+        parser.parse_args(words)
+        print(listing())
+        return 0
+    name = words[0].replace("-", "_")
+    if name not in EXPERIMENTS:
+        hint = did_you_mean(name, EXPERIMENTS) or f"accepted: {', '.join(EXPERIMENTS)}"
+        raise OptionError(f"{shown(words[0])}: unknown experiment; {hint}")
+    escape_unencodable_output()
+    experiment = EXPERIMENTS[name]
+    given = [word for word in words[1:] if word != _FULL]
+    defaults = options_of(experiment, is_full=_FULL in words)
+    about = f"{experiment.question}\n\n{_told(experiment)}\n{_FULL} takes the published size."
+    command = parse(about, name, given, defaults, f"raylot reproduce {name}", Study)
+    differing = _differing(command.study, defaults)
+
+    def then(sweep: Sweep) -> None:
+        run_ids = {run.run_id for stage in sweep.stages for run in stage.runs}
+        compare(name, sweep.storage, run_ids, differing)
+
+    typed = ["raylot", "reproduce", *words]
+    return running.run(command, study_spaces, {}, typed, only=experiment.stages, then=then)
+
+
+def options_of(experiment: Experiment, *, is_full: bool) -> dict[str, Any]:
+    return {**experiment.options, **(experiment.full if is_full else {})}
+
+
+def study_of(options: Mapping[str, Any]) -> Study:
+    return Study.checked(**preset_with({**PRESETS["default"], **options}, {}))
+
+
+def _differing(study: Study, defaults: Mapping[str, Any]) -> str:
+    """The options in which a study differs from the experiment, as text."""
+    declared = study_of(defaults)
+    return ", ".join(
+        f"{name}={shown(getattr(study, name))}"
+        for name, field in Study.model_fields.items()
+        if role_of(field) != "where" and getattr(study, name) != getattr(declared, name)
+    )
+
+
+def listing() -> str:
+    """Returns what ``raylot reproduce`` lists: every experiment with its source and its cost."""
+    parts = [
+        f"{name}\n{textwrap.indent(f'{one.question}{chr(10)}{_told(one)}', '  ')}"
+        for name, one in EXPERIMENTS.items()
+    ]
+    closing = (
+        "raylot reproduce NAME runs one; --dry-run predicts its time on this machine first. The "
+        "original study's numbers: raylot sweep ticket-count-vs-plasticity --preset original, then "
+        "raylot analyse reproduction STORAGE."
+    )
+    return "\n\n".join([*parts, textwrap.fill(closing, 100)])
+
+
+def _told(experiment: Experiment) -> str:
+    """The source of an experiment, what is reduced, and what it costs, a paragraph each."""
+    steps, most = (_steps(experiment, is_full=full) for full in (False, True))
+    cost = f"{steps:,} training steps" + (f" ({_FULL}: {most:,})" if most > steps else "")
+    paragraphs = (
+        f"Source: {experiment.source}",
+        f"Reduced: {experiment.reduced}",
+        f"Cost: {cost}; {experiment.measured or 'not measured yet'}",
+    )
+    return "\n".join(textwrap.fill(p, 98, subsequent_indent="  ") for p in paragraphs)
+
+
+def _steps(experiment: Experiment, *, is_full: bool) -> int:
+    """Training steps of all runs of an experiment."""
+    study = study_of(options_of(experiment, is_full=is_full))
+    # Nothing is looked up in the storage, so that any does.
+    sweep = Sweep(study, Storage("."), *spaces_of(study, study_spaces), only=experiment.stages)
+    return sum(run.training_steps for stage in sweep.stages for run in stage.runs)
