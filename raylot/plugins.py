@@ -98,7 +98,8 @@ def dataset(name: str) -> Callable[[_DatasetT], _DatasetT]:
 
     Inputs are uint8 or floating-point, ``n x height x width``, ``n x channels x height x width``,
     ``n x height x width x channels`` (1 or 3) or ``n x features``; labels are whole numbers from 0,
-    and each class has an example in both splits. Options are checked with the data at hand, so the
+    and each class has an example in both splits; or floating-point ``n x targets``, for regression
+    (of a task or arrays). Options are checked with the data at hand, so the
     function is called before anything trains: once, and its data go to all workers. The plugin's
     code and a digest of the data are part of what a run is, so the function must return the same
     data whenever it is called.

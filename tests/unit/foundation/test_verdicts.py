@@ -38,6 +38,20 @@ _PAIRS = pd.DataFrame({
 _MASKS = [0.5, 0.6, 0.7]
 
 
+def test_a_ticket_wins_by_losses_below_the_masks_and_near_the_dense_network() -> None:
+    known: dict[str, Any] = {
+        "comparable": [1.0, 1.1, 1.2],
+        "test_examples": 100,
+        "are_losses": True,
+    }
+    # mean 1.1, s 0.1, t(2) = 2.920: the lower limit is 1.1 - 2.920 x 0.1 x sqrt(4 / 3) = 0.763
+    found = Accuracies([0.76, 0.77, 0.5], [0.5], **known)
+    assert wins(found, 0.52) == [True, False, True]
+    # at most (1 + tolerance) times the dense network's loss
+    assert wins(Accuracies([0.505, 0.506], [0.5], **known), 0.01) == [True, False]
+    assert wins(Accuracies([0.5], [0.5], are_losses=True, comparable=[1.0, 1.1]), 0.01) is None
+
+
 def test_the_prediction_limit_by_hand() -> None:
     """The 0.95 quantile of t with 2 degrees of freedom is 2.920."""
     assert prediction_limit(_MASKS) == pytest.approx(0.6 + 2.920 * 0.1 * math.sqrt(4 / 3), abs=1e-4)
