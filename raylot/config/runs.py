@@ -247,7 +247,7 @@ class StreamRun(
                 f"network {self.network}": self.network not in PERCEPTRONS,
                 f"norm {self.norm}": self.norm != "none",
                 f"activation {self.activation}": self.activation != "relu",
-                f"optimizer {self.optimizer}": self.optimizer != "adam",
+                f"optimizer {self.optimizer}": self.optimizer == "rmsprop",
                 f"dataset {self.dataset}, which is regression": self.facts.is_regression,
                 "device cuda": self.device == "cuda",
             },
