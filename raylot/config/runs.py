@@ -264,7 +264,7 @@ class StreamRun(
                 f"network {self.network}": self.network not in PERCEPTRONS,
                 f"norm {self.norm}": self.norm != "none",
                 f"activation {self.activation}": self.activation != "relu",
-                f"optimizer {self.optimizer}": self.optimizer != "adam",
+                f"optimizer {self.optimizer}": self.optimizer == "rmsprop",
                 f"dataset {self.dataset}, which is regression": self.facts.is_regression,
                 "shift class_incremental": self.shift == "class_incremental",
                 "device cuda": self.device == "cuda",

@@ -39,6 +39,17 @@ def test_it_measures_every_method(mnist_root: Path, capsys: pytest.CaptureFixtur
     assert {len(line.split()) for line in lines} == {4 + 2 * len(METHODS)}
 
 
+@pytest.mark.slow
+def test_it_measures_single_examples(mnist_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data-root", str(mnist_root), "--steps", "2", "--repeats", "1", "--online"]
+    assert training_speed.main(arguments) == 0
+    _, _, _, *lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(training_speed.ONLINE) + 1
+    for line in lines:
+        generic, fast, ratio = map(float, line.split()[-3:])
+        assert ratio == pytest.approx(generic / fast, rel=0.1)
+
+
 def test_ratios_are_those_of_minima() -> None:
     times = {USUAL: [8.0, 4.0, 6.0], "some engine": [1.0, 3.0, 9.0], LIMIT: [0.5, 0.75, 1.0]}
     rows = [line.split()[-4:] for line in training_speed.table(times).splitlines()[2:]]

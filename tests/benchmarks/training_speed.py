@@ -12,6 +12,9 @@ With --interventions it compares the methods that keep plasticity instead, by en
 density: processor time of whole tasks of a stream, of as many steps as studies train, with what a
 method does at their end.
 
+With --online it compares steps on one example each, by engine: of Dohare et al.'s (2024) network
+for permuted MNIST, with each optimizer, and of their five units for regression on bits.
+
 Absolute times mean little on a machine that others use: compare minima, as ratios, of one run.
 """
 
@@ -74,6 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 2
     print(f"{options.repeats} x {options.steps} steps, one core, torch {torch.__version__}\n")
+    if options.online:
+        print(table_online(measure(contenders_online(raw), options.steps, options.repeats)))
+        return 0
     if options.interventions:
         rows = contenders_by_method(raw)
         print(table_by_method(measure(rows, options.steps, options.repeats)))
@@ -117,6 +123,56 @@ def contenders_by_method(mnist: Task) -> dict[tuple[str, str], Contender]:
                     method=method,
                 )  # fmt: skip
     return rows
+
+
+#: Optimizers whose steps on single examples are compared.
+ONLINE = {
+    "sgd": OptimizerOptions(optimizer="sgd", lr=0.003),
+    "sgd, weight decay": OptimizerOptions(optimizer="sgd", lr=0.003, weight_decay=1e-4),
+    "sgd, momentum": OptimizerOptions(optimizer="sgd", lr=3e-4, momentum=0.9),
+    "adamw": OptimizerOptions(optimizer="adamw", lr=1e-4, weight_decay=0.01),
+    "adam": OptimizerOptions(lr=1e-4),
+}
+
+
+def contenders_online(raw: Task) -> dict[tuple[str, str], Contender]:
+    """What is compared on single examples, by the names of its row and its engine."""
+    unit = dataclasses.replace(raw, divisor=255.0)
+    bits = (torch.rand(10_000, 21, generator=torch.Generator().manual_seed(0)) < 0.5).float()
+    targets = bits.sum(1, keepdim=True).sin()
+    regression = Task(bits, targets, bits[:1], targets[:1], None)
+    cases = [
+        (f"784-100-100-100-10, {name}", unit, (100, 100, 100), options)
+        for name, options in ONLINE.items()
+    ]
+    cases.append(("21-5-1, squared error, sgd", regression, (5,), ONLINE["sgd"]))
+    rows: dict[tuple[str, str], Contender] = {}
+    for name, task, hidden, options in cases:
+        network = networks.build(
+            NetworkOptions(hidden=hidden), task.input_shape, task.outputs, KEY.child("network")
+        )
+        for engine in ("generic", "fast"):
+            rows[name, engine] = functools.partial(
+                online_seconds, network, task, options, engine=engine
+            )
+    return rows
+
+
+def online_seconds(
+    network: nn.Module, task: Task, options: OptimizerOptions, steps: int, *, engine: str
+) -> float:
+    """Processor time of steps on one example each, tested on a single one."""
+    task = dataclasses.replace(
+        task, test_inputs=task.test_inputs[:1], test_labels=task.test_labels[:1]
+    )
+    network = copy.deepcopy(network)
+    epochs = math.ceil(steps / len(task.train_labels))
+    started = time.process_time()
+    train(
+        network, task, epochs=epochs, batch_size=1, optimizer=options, key=KEY, max_steps=steps,
+        engine=engine,
+    )  # fmt: skip
+    return time.process_time() - started
 
 
 def _trained_for_an_epoch(task: Task, units: int) -> nn.Module:
@@ -215,6 +271,15 @@ def table_by_method(times: Mapping[tuple[str, str], Sequence[float]]) -> str:
     return "\n".join(lines)
 
 
+def table_online(times: Mapping[tuple[str, str], Sequence[float]]) -> str:
+    """A line per network and optimizer: minima in microseconds, and their ratio."""
+    lines = [f"{'microseconds per step':38}{'generic':>9}{'fast':>9}{'ratio':>8}"]
+    for row in dict.fromkeys(row for row, _ in times):
+        generic, fast = (1000 * min(times[row, engine]) for engine in ("generic", "fast"))
+        lines.append(f"{row:38}{generic:9.1f}{fast:9.1f}{generic / fast:8.1f}")
+    return "\n".join(lines)
+
+
 def _magnitude_masks(network: nn.Module, density: float) -> Masks:
     scores = {name: weight.abs() for name, weight in prunable_weights(network).items()}
     return prune(scores, full_masks(network), sparsity=1 - density, round_index=1, rounds=1)
@@ -268,6 +333,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=_positive, default=5)
     parser.add_argument(
         "--interventions", action="store_true", help="compare methods that keep plasticity"
+    )
+    parser.add_argument(
+        "--online", action="store_true", help="compare steps on single examples, by optimizer"
     )
     return parser
 

@@ -442,7 +442,7 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--engine stacked --norm batch --network conv2",
         "--engine fast --network resnet",
         "--engine fast --optimizer sgd",
-        "--engine fast --optimizer adamw",
+        "--engine fast --optimizer rmsprop",
         "--engine fast --schedule cosine",
         "--engine fast --warmup 0.1",
         "--engine fast --label-smoothing 0.1",

@@ -1,10 +1,11 @@
 """The fast engine: compiled training of ReLU MLPs on the CPU.
 
 Only this folder knows numba, and imports it when it is needed first. ``reasons`` says which jobs
-the engine cannot train, ``kernels`` holds the compiled loops, ``vectors`` their innermost one,
-``compilation`` the cache. ``inputs`` lists the nonzero pixels that the loops walk, ``layout`` says
-where they find a network's parameters, ``state`` holds those parameters with moments and masks,
-and ``engine`` drives them all.
+the engine cannot train, ``kernels`` holds the compiled loops, ``updates`` the optimizers' steps,
+``waiting`` the rows whose steps can wait, ``vectors`` the innermost loop, ``compilation`` the
+cache. ``inputs`` lists the nonzero pixels that the loops walk, ``layout`` says where they find a
+network's parameters, ``state`` holds those parameters with moments and masks, and ``engine`` drives
+them all.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Compiled training of ReLU MLPs: Adam and cross-entropy, forward, backward and step in one loop.
+"""Compiled training of ReLU MLPs: forward, backward and the optimizer's step in one loop.
 
 The parameters are two flat arrays of float32. ``first`` holds the first layer's weights
 pixel-major, ``pixels x units``: a nonzero pixel is one contiguous row. ``rest`` holds the first
 layer's bias, then weights (``outputs x inputs``, as in PyTorch) and bias of each further layer.
 
 For sparse inputs, kernels walk only the nonzero pixels. Each example adds the rows of its nonzero
-pixels to its hidden units. For the gradient, the batch is regrouped by pixel, and Adam is applied
-to a row of ``first`` as soon as its gradient is complete. For other inputs, BLAS computes matrix
+pixels to its hidden units. For the gradient, the batch is regrouped by pixel, and the optimizer
+moves a row of ``first`` as soon as its gradient is complete. For other inputs, BLAS computes matrix
 products. Arithmetic is relaxed only as far as NaN survives: sums are reordered, products and sums
 contracted, divisions and roots approximated to the last bit.
 """

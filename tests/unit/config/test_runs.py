@@ -581,7 +581,7 @@ def test_what_is_not_used_and_at_its_default_has_left_identities_alone(
         ("fast", {"norm": "layer"}, "norm layer"),
         ("fast", {"network": "lenet_300_100", "activation": "prelu"}, "activation prelu"),
         ("fast", {"network": "vit"}, "network vit"),
-        ("fast", {"optimizer": "sgd"}, "optimizer sgd"),
+        ("fast", {"optimizer": "rmsprop"}, "optimizer rmsprop"),
         ("fast", {"intervention": "reset"}, "intervention reset"),
         ("fast", {"device": "cuda"}, "device cuda"),
         ("stacked", {"intervention": "l2_init"}, "intervention l2_init"),
