@@ -343,7 +343,7 @@ def _check_is_free(kind: str, name: str, now: _Execution) -> None:
 def names(kind: str) -> list[str]:
     """Returns the names that an option accepts: built in, then added by plugins.
 
-    Built-in metrics are not among them: these are always measured.
+    Built-in metrics are not among them: ``metrics`` names those of plugins alone.
     """
     added = [name for of, name in _registry.added if of == kind]
     return [*(BUILT_IN[kind] if kind != "metric" else ()), *added]

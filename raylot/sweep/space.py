@@ -6,10 +6,12 @@ This needs no Ray.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from raylot.config import StreamRun, Study, plugin_options, search_axes
+from raylot.config.measurement_run import MEASURED_WITH
 from raylot.config.parameters import CHOICES, ONE_OF, parameters, unused_parameters
+from raylot.config.plasticity_options import FurtherMeasure
 from raylot.config.search_axes import INTERVENTION, is_of_streams, options_of
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.names import FEWEST_RANDOM_MASKS
@@ -103,7 +105,18 @@ def distinct(runs: Iterable[AnyRun]) -> list[AnyRun]:
 
 def remarks(study: Study, runs: Sequence[StreamRun]) -> list[str]:
     """Says which parameters of a study change nothing, and what it leaves unknown."""
-    return [*_on_unused(study, runs), *dict.fromkeys(_on_idle(runs)), *_on_unknown(study)]
+    unused = [*_on_unused(study, runs), *_on_measures(study)]
+    return [*unused, *dict.fromkeys(_on_idle(runs)), *_on_unknown(study)]
+
+
+def _on_measures(study: Study) -> Iterator[str]:
+    left_out = [name for name in get_args(FurtherMeasure) if name not in (study.measures or ())]
+    for measured in left_out:
+        for name in MEASURED_WITH[measured]:
+            value = getattr(study, name)
+            if name != "probe_size" and value != type(study).model_fields[name].default:
+                reason = f"of the measure {measured}, which is not asked for"
+                yield f"{name}={value}: {reason}, so it changes nothing"
 
 
 def _on_idle(runs: Sequence[StreamRun]) -> Iterator[str]:

@@ -58,6 +58,8 @@ def test_identities_are_pinned() -> None:
         "b02abafba119": MeasurementRun(measured="dormant"),
         "f70010ca4233": MeasurementRun(measured="sharpness"),
         "20aebb43db19": MeasurementRun(measured="ntk"),
+        "43176cb2ec16": MeasurementRun(measured="churn"),
+        "ae84e588db69": MeasurementRun(measured="hessian"),
         "a27982d953fc": ProbeRun(),
         "708193c3d961": ProbeRun(seed=1, shift="stationary", probe_shift="rotation"),
         "90e42a92d370": RetrainingRun(),

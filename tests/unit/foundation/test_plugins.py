@@ -28,7 +28,7 @@ from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import BUILT_IN, PERFORMANCE
 from raylot.foundation.randomness import RandomKey
-from raylot.plasticity import measure
+from raylot.plasticity import FURTHER, measure
 from raylot.plasticity.activations import ACTIVATION_METRICS
 from raylot.plasticity.kernel import KERNEL_METRICS
 from raylot.plasticity.weights import DISTANCE_METRICS, GRADIENT_METRICS, WEIGHT_METRICS
@@ -108,6 +108,7 @@ def test_what_is_built_in_is_listed() -> None:
     measured = [
         *ACTIVATION_METRICS, *WEIGHT_METRICS, *DISTANCE_METRICS, *GRADIENT_METRICS,
         "sharpness", *KERNEL_METRICS, *PERFORMANCE,
+        *(metric for metrics, _ in FURTHER.values() for metric in metrics),
     ]  # fmt: skip
     assert sorted(BUILT_IN["metric"]) == sorted(measured)
     # Those of the other kinds: test_shifts.py, test_networks.py, test_interventions.py.

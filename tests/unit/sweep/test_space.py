@@ -213,3 +213,13 @@ def test_methods_that_do_not_act_in_so_short_a_stream_are_told(
     streams, *_ = study_spaces(study)
     told = remarks(study, [study.stream_run(**point) for point in points(streams)])
     assert told == ([] if expected is None else [expected])
+
+
+def test_an_option_of_a_measure_that_is_not_asked_for_is_remarked_upon() -> None:
+    given = {"seeds": "0", "hessian_starts": 3, "churn_batches": 5, "measures": "churn"}
+    study = Study.checked(**given)
+    runs = [study.stream_run(seed=0, shift="stationary", intervention="none")]
+    said = [line for line in remarks(study, runs) if "measure" in line]
+    assert said == [
+        "hessian_starts=3: of the measure hessian, which is not asked for, so it changes nothing"
+    ]
