@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -80,7 +81,8 @@ def barriers(along: Sequence[dict[str, float]]) -> dict[str, float]:
 
     Returns:
         For each error its mean of both networks, and as ``test_error_barrier`` and so on the
-        highest one along the line minus this mean; at least 0, and NaN if one is NaN.
+        highest one along the line minus this mean; at least 0, and NaN if one is NaN, as test error
+        is in regression.
     """
     means = {name: (along[0][name] + along[-1][name]) / 2 for name in ERRORS}
     highest = {name: float(np.max([point[name] for point in along])) for name in ERRORS}
@@ -90,7 +92,8 @@ def barriers(along: Sequence[dict[str, float]]) -> dict[str, float]:
 def _errors(network: nn.Module, task: Task, on_training_split: Task) -> dict[str, float]:
     on_test = evaluate(network, task)
     train_loss = evaluate(network, on_training_split).loss
-    return dict(zip(ERRORS, (1 - on_test.accuracy, on_test.loss, train_loss), strict=True))
+    test_error = math.nan if on_test.accuracy is None else 1 - on_test.accuracy
+    return dict(zip(ERRORS, (test_error, on_test.loss, train_loss), strict=True))
 
 
 def _between(a: nn.Module, b: nn.Module, share: float) -> nn.Module:

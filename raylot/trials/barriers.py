@@ -29,10 +29,10 @@ def barrier_row(
         points: networks on the line between them; 2: only the two, whose barrier is half the
             difference of their errors.
     """
+    absent = dict.fromkeys(("test_error", "test_error_barrier")) if task.is_regression else {}
     if reason := why_not_interpolated(a, b):
         trial.note(f"barriers: NaN where two networks cannot be interpolated, as {reason}")
-        return _NOTHING
+        return _NOTHING | absent
     key = RandomKey((trial.run.seed, "barrier"))
-    return barriers(
-        errors_along(a, b, task, points=points, key=key, batch_size=trial.run.batch_size)
-    )
+    along = errors_along(a, b, task, points=points, key=key, batch_size=trial.run.batch_size)
+    return barriers(along) | absent
