@@ -29,7 +29,7 @@ def test_every_run_has_losses_and_no_accuracies(tmp_path: Path, npz: Path) -> No
     runs = results.read(tmp_path, "runs")
     assert set(runs["status"]) == {"finished"}
     assert runs["notes"].isna().all()
-    assert set(runs["engine_used"].dropna()) == {"generic"}
+    assert set(runs["engine_used"].dropna()) == {"fast"}
     for table in ("tasks", "probes", "tickets"):
         rows = results.read(tmp_path, table)
         assert rows["test_loss"].between(0.001, 1000).all()
