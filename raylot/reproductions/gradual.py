@@ -63,7 +63,7 @@ EXPERIMENT = Experiment(
         "normalisation instead of four of 256 with it, 20 tasks instead of 100"
     ),
     stages=("streams", "probes"),
-    measured="",
+    measured="about 1 core-minute on an AMD EPYC",
     published=(
         above(
             "accuracy while learning a new labelling, fresh network minus that after 10 tasks that "

@@ -57,7 +57,7 @@ EXPERIMENT = Experiment(
         "training, not at an early stop"
     ),
     stages=("streams", "tickets"),
-    measured="",
+    measured="about 10 core-minutes on an AMD EPYC, at 0.2 to 0.5 ms per step",
     published=(
         number(
             "accuracy of the dense network",

@@ -61,7 +61,7 @@ EXPERIMENT = Experiment(
         "the initial weights, and do not replace them afterwards"
     ),
     stages=("streams", "tickets"),
-    measured="",
+    measured="about 2 core-minutes on an AMD EPYC",
     published=(
         above(
             "accuracy at the initial weights, at the best sparsity",
