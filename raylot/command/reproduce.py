@@ -57,8 +57,11 @@ def reproduce(words: Sequence[str]) -> int:
     escape_unencodable_output()
     experiment = EXPERIMENTS[name]
     given = [word for word in words[1:] if word != _FULL]
+    if _FULL in words and not experiment.full:
+        raise OptionError(f"{_FULL}: must be left out with {name}, which has one size alone")
     defaults = options_of(experiment, is_full=_FULL in words)
-    about = f"{experiment.question}\n\n{_told(experiment)}\n{_FULL} takes the published size."
+    about = f"{experiment.question}\n\n{_told(experiment)}"
+    about += f"\n{_FULL} takes the published size." * bool(experiment.full)
     command = parse(about, name, given, defaults, f"raylot reproduce {name}", Study)
     differing = _differing(command.study, defaults)
 

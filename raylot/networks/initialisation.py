@@ -45,15 +45,24 @@ def initialise(network: nn.Module, initialisation: str) -> None:
     Args:
         network: on the CPU, as its maker left it.
         initialisation: one of `INITIALISATIONS`; or ``pytorch``, which changes nothing.
+
+    Raises:
+        OptionError: the network has no such layer, or computes their weights from other parameters.
     """
     if initialisation == "pytorch":
         return
     draw = INITIALISATIONS[initialisation]
-    for module in network.modules():
-        if isinstance(module, LAYERS):
-            draw(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+    layers = [module for module in network.modules() if isinstance(module, LAYERS)]
+    layers = [layer for layer in layers if "weight" in dict(layer.named_parameters(recurse=False))]
+    if not layers:
+        raise OptionError(
+            f"initialisation={initialisation}: must be pytorch with this network, which has no "
+            "linear or convolution layers with weights of their own"
+        )
+    for layer in layers:
+        draw(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
 
 
 def remember_build(network: nn.Module, build: Callable[[RandomKey], nn.Module]) -> None:

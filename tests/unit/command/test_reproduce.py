@@ -28,6 +28,7 @@ def test_alone_it_lists_every_experiment_with_source_reduction_and_cost(
         (["gradul"], "gradul: unknown experiment; did you mean gradual?"),
         (["§"], f"§: unknown experiment; accepted: {', '.join(EXPERIMENTS)}"),
         (["--full"], "unrecognized arguments: --full"),
+        (["gradual", "--full"], "--full: must be left out with gradual, which has one size alone"),
         (["gradual", "--ful"], "--ful: unknown option; --help-all lists"),
         (["gradual", "--epochs", "0"], "--epochs=0: must be a whole number in [1, 100000]"),
     ],

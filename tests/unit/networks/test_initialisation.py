@@ -17,6 +17,7 @@ from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
 from raylot.networks.initialisation import (
     INITIALISATIONS,
+    initialise,
     reinitialised,
     why_not_reinitialised,
 )
@@ -97,6 +98,13 @@ def test_fresh_networks_begin_as_the_option_says(initialisation: str) -> None:
 def test_runs_that_leave_the_initialisation_to_pytorch_are_those_of_before() -> None:
     assert StreamRun(initialisation="pytorch").run_id == StreamRun().run_id
     assert StreamRun(initialisation="glorot_normal").run_id != StreamRun().run_id
+
+
+def test_a_network_without_layers_to_draw_is_refused() -> None:
+    told = "initialisation=orthogonal: must be pytorch with this network, which has no linear or "
+    with pytest.raises(OptionError, match=told):
+        initialise(_Scale(), "orthogonal")
+    initialise(_Scale(), "pytorch")
 
 
 def _of_unknown_origin(network: nn.Module) -> nn.Module:
