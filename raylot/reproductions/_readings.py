@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -81,6 +81,23 @@ def along_stream(measure: str, tasks: range | None = None, **options: object) ->
         else:
             own = own[own["task"].isin(tasks)]
         return own.groupby("seed")[measure].mean()
+
+    return reading
+
+
+def best_of(readings: Sequence[Reading], by: Sequence[Reading] | None = None) -> Reading:
+    """One of several quantities, as of a method at several strengths.
+
+    Args:
+        readings: the quantities.
+        by: in the same order, what decides: the first with the highest mean over seeds is chosen;
+            None: the quantities themselves.
+    """
+
+    def reading(read: Read) -> pd.Series[float]:
+        means = [decides(read).mean() for decides in by or readings]
+        known = [index for index, mean in enumerate(means) if np.isfinite(mean)]
+        return readings[max(known, key=means.__getitem__, default=0)](read)
 
     return reading
 

@@ -9,6 +9,7 @@ import pytest
 
 from raylot.reproductions._readings import (
     along_stream,
+    best_of,
     best_of_tickets,
     minus,
     of_tickets,
@@ -82,3 +83,14 @@ def test_a_probe_gap_is_the_fresh_networks_lead() -> None:
     read = _read(probes=rows)
     assert probe_gap(5, "speed", gradual=0.0)(read).to_dict() == {0: pytest.approx(0.405)}
     assert probe_gap(7, "speed", gradual=0.0)(read).empty
+
+
+def test_the_best_of_several_is_the_same_for_all_seeds() -> None:
+    """By their means 0.5 and 0.6 the second is taken; a variant that is not there never is."""
+    first, second = pd.Series({0: 0.9, 1: 0.1}), pd.Series({0: 0.5, 1: 0.7})
+    readings = [lambda read: pd.Series(dtype=float), lambda read: first, lambda read: second]
+    assert best_of(readings)(_read()) is second
+    others = [pd.Series({0: 1.0}), pd.Series({0: 2.0}), pd.Series({0: 3.0})]
+    by_change = best_of([lambda read, one=one: one for one in others], by=readings)
+    assert by_change(_read()) is others[2]
+    assert best_of(readings[:1])(_read()).empty
