@@ -548,7 +548,7 @@ def test_plugins_add_names(own: Path, options_file: Path) -> None:
 
 def test_help_names_what_plugins_add(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = " ".join(_help(capsys, "--help-all", "--plugin", "one.py").split())
-    assert "rotation, stationary, one, each once" in shown
+    assert "rotation, stationary, warm_start, one, each once" in shown
     assert "one or more of one_size, each once, or none" in shown
 
 
