@@ -10,9 +10,9 @@ Figures for their curves could not be looked up, so the claims are the abstract'
 substantially reduced", here read as by more than half.
 
 Here: scikit-learn's 1,437 digits of 8x8 pixels, two layers of 100 units with layer normalisation,
-and 20 labellings. Both networks take 60 epochs on each, of which the gradual change takes the first 30,
-so that they train equally long. What a network has lost is measured on labellings that it has never
-seen: how much less accurate it is while it learns them than a fresh network.
+and 20 labellings. Both networks take 60 epochs on each, of which the gradual change takes the first
+30, so that they train equally long. What a network has lost is measured on labellings that it has
+never seen: how much less accurate it is while it learns them than a fresh network.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ EXPERIMENT = Experiment(
         "seeds": "0-4",
     },
     reduced=(
-        "digits of 8x8 pixels instead of 5,120 of MNIST, two layers of 100 units instead of four of "
-        "256, 20 tasks instead of 100"
+        "digits of 8x8 pixels instead of 5,120 of MNIST, two layers of 100 units instead of four "
+        "of 256, 20 tasks instead of 100"
     ),
     stages=("streams", "probes"),
     measured="about 1 core-minute on an AMD EPYC",
