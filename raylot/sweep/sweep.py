@@ -10,6 +10,8 @@ nothing to do ends without them.
 from __future__ import annotations
 
 import itertools
+import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -211,9 +213,10 @@ class Sweep:
         """
         assert self.stages
         remarks = self.check_inputs()
-        from raylot.sweep.loggers import check_logger
+        if self.study.logger != "none":
+            from raylot.sweep.loggers import check_logger
 
-        check_logger(self.study, self.storage)
+            check_logger(self.study, self.storage)
         self.storage.check_writable()
         return remarks
 
@@ -279,9 +282,10 @@ class Sweep:
             with InterruptGuard(
                 CONTINUE, before_end=progress.stop, may_end_process=may_end_process
             ) as guard:
-                from raylot.sweep.cluster import check_address
+                if not self.study.local:
+                    from raylot.sweep.cluster import check_address
 
-                check_address(self.study)
+                    check_address(self.study)
                 # Its own storage does not wait: the lease tells others that this sweep lives.
                 lease = Lease(Storage.again(self.storage.root), progress.note, guard.lost_storage)
                 with lease, progress:
@@ -312,7 +316,6 @@ class Sweep:
         Returns:
             The runs that have ended, and why the others were given up.
         """
-        from raylot.sweep.cluster import StartError, ray_session
         from raylot.sweep.execution import Execution
 
         found = inspect(self.storage, self._planned)
@@ -331,12 +334,38 @@ class Sweep:
             execution.retry_failed()
         if not any(stage.ready(execution.ended, self.storage) for stage in self.stages):
             return execution.ended, []
+        if self._needs_no_workers(execution.ended):
+            from raylot.sweep import in_process
+
+            lost = execution.run(in_process.compute)
+            return execution.ended, lost
+        from raylot.sweep import experiment
+        from raylot.sweep.cluster import StartError, ray_session
+
         try:
             with ray_session(self.study, guard, progress.note):
-                lost = execution.run()
+                lost = execution.run(experiment.compute)
         except StartError as error:
             lost = [str(error)]
         return execution.ended, lost
+
+    def _needs_no_workers(self, ended: Mapping[str, Manifest]) -> bool:
+        """Returns whether this process computes the runs: that is asked for, or workers are no use.
+
+        They are of no use where no two runs can be computed at once. A user who names a cluster
+        or a logger, which Ray calls, or asks for a GPU has the runs computed there all the same.
+        """
+        study = self.study
+        if study.local:
+            return True
+        is_free = study.address is None and "RAY_ADDRESS" not in os.environ
+        is_plain = study.logger == "none" and not study.gpus_per_trial
+        return (
+            is_free
+            and is_plain
+            and not is_ray_started()
+            and all(len(stage.to_compute(ended, self.storage)) < 2 for stage in self.stages)
+        )
 
     def _check_number(self, runs: int) -> None:
         if runs > MOST_RUNS:
@@ -364,6 +393,12 @@ class Sweep:
     @cached_property
     def _planned(self) -> set[str]:
         return {run.run_id for stage in self.stages for run in stage.runs}
+
+
+def is_ray_started() -> bool:
+    """Returns whether this process has joined or started a Ray; does not import it."""
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized()
 
 
 def _with_progress(what: str, items: Iterable[Item], number: int) -> Iterable[Item]:

@@ -30,8 +30,9 @@ from ray.tune.experimental.output import get_air_verbosity
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from raylot.config import SweepOptions
+from raylot.sweep.batches import Losses, Reports
 from raylot.sweep.cluster import ray_session
-from raylot.sweep.execution import Losses, _Listener
+from raylot.sweep.experiment import _Listener
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.terminal.progress import STARTING_WORKERS
 from raylot.trials import ray_internals
@@ -213,9 +214,10 @@ def test_a_node_is_waited_for_only_where_there_is_no_room(
     placed: bool, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_internals, "has_placed_trials", lambda: placed)
-    monkeypatch.setattr("raylot.sweep.execution.ray.nodes", lambda: [{"Alive": True}])
-    monkeypatch.setattr("raylot.sweep.execution._WAITING", -1.0)
+    monkeypatch.setattr("raylot.sweep.experiment.ray.nodes", lambda: [{"Alive": True}])
+    monkeypatch.setattr("raylot.sweep.experiment._WAITING", -1.0)
     told: list[str] = []
     progress: Any = SimpleNamespace(wait_for=told.append)
-    _Listener(progress, Losses(), {"cpu": 1.0, "gpu": 0.0}, InterruptGuard("")).on_step_end(1, [])
+    reports = Reports(progress, Losses())
+    _Listener(reports, {"cpu": 1.0, "gpu": 0.0}, InterruptGuard("")).on_step_end(1, [])
     assert told == [said]
