@@ -339,11 +339,13 @@ class Sweep:
 
             lost = execution.run(in_process.compute)
             return execution.ended, lost
-        from raylot.sweep import experiment
         from raylot.sweep.cluster import StartError, ray_session
 
+        stages = [stage.to_compute(execution.ended, self.storage) for stage in self.stages]
         try:
-            with ray_session(self.study, guard, progress.note):
+            with ray_session(self.study, guard, progress.note, max(map(len, stages))):
+                from raylot.sweep import experiment  # workers import meanwhile
+
                 lost = execution.run(experiment.compute)
         except StartError as error:
             lost = [str(error)]

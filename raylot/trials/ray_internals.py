@@ -14,7 +14,7 @@ import re
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,20 @@ def on_loopback() -> Iterator[None]:
             yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = forms_clusters
+
+
+@contextlib.contextmanager
+def workers_import(modules: Sequence[str]) -> Iterator[None]:
+    """Makes the workers of a Ray that is started in this context import modules as they start.
+
+    Ray starts a worker per core at once. Otherwise it stops them as soon as Tune reserves room for
+    trials, as idle ones, before Tune makes actors of them.
+    """
+    with (
+        environment("RAY_preload_python_modules", ",".join(modules)),
+        environment("RAY_idle_worker_killing_time_threshold_ms", "60000"),
+    ):
+        yield
 
 
 def protect_token() -> None:

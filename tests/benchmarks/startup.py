@@ -12,11 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pty
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +66,20 @@ def measured(options: Sequence[str]) -> dict[str, float]:
         environment = os.environ | {_NOTES: str(notes)}
         study = ["sweep", "ticket-count-vs-plasticity", "--storage", f"{folder}/storage", *options]
         begun = time.time()
+        terminal, end = pty.openpty()
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.benchmarks.startup", *study],
-            env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            cwd=Path(__file__).parents[2],
+            env=environment, stdout=end, stderr=end, cwd=Path(__file__).parents[2],
         )  # fmt: skip
-        assert process.stdout
-        said = process.stdout.readline()
+        os.close(end)
+        said = os.read(terminal, 4096)
         first_line = time.time()
-        said += process.stdout.read()
+        with suppress(OSError):  # so ends what is read of a terminal
+            while more := os.read(terminal, 4096):
+                said += more
+        os.close(terminal)
         if process.wait():
-            sys.exit(said)
+            sys.exit(said.decode(errors="replace"))
         noted = [json.loads(line) for line in notes.read_text().splitlines()]
         ended = time.time()
     at = {"first line": first_line - begun, "ended": ended - begun}
