@@ -190,9 +190,9 @@ class SweepOptions(Options, title="where it runs"):
         pattern=r"^(auto|local|(ray://)?[A-Za-z0-9_.\[\]:-]+:[0-9]{1,5})$", role="where",
     )  # fmt: skip
     local: bool = option(
-        False, "compute one run after another in this process, without Ray and its workers; a "
-        "study of which no two runs can be computed at once is computed so by itself, unless an "
-        "address is given", common=True, role="where",
+        False, "compute one run after another in this process, without Ray and its workers; so is "
+        "by itself what has no two runs to train at once, unless an address is given",
+        common=True, role="where",
     )  # fmt: skip
     # Ray reckons in units of 1/10000, and refuses what rounds down to none.
     cpus_per_trial: float = option(

@@ -44,7 +44,11 @@ def compute(batches: Batches, terms: Terms) -> None:
         # Tune is about to write there, and has no patience: wait for the storage before it starts.
         terms.storage.exists("tune")
         try:
-            with terms.guard.held(), ray_internals.many_pending_trials():
+            with (
+                terms.guard.held(),
+                ray_internals.many_pending_trials(),
+                ray_internals.any_worker_serves(),
+            ):
                 _tuner(feeder, terms).fit()
         except Exception as error:  # as when Tune's own files could not be written
             terms.guard.raise_if_interrupted()

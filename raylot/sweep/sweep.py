@@ -46,6 +46,9 @@ Item = TypeVar("Item")
 #: Runs of one sweep: planning that many takes some minutes and some GB.
 MOST_RUNS = 200_000
 
+#: Runs, most of which measure alone, that take no longer than Ray needs to start.
+_FEW = 20
+
 #: Runs of a kind whose planning takes some seconds, so that the user is shown how far it has come.
 _LONG = 5_000
 
@@ -282,8 +285,8 @@ class Sweep:
             with InterruptGuard(
                 CONTINUE, before_end=progress.stop, may_end_process=may_end_process
             ) as guard:
-                if not self.study.local:
-                    from raylot.sweep.cluster import check_address
+                if self._names_cluster:
+                    from raylot.sweep.cluster import check_address  # imports Ray
 
                     check_address(self.study)
                 # Its own storage does not wait: the lease tells others that this sweep lives.
@@ -354,20 +357,23 @@ class Sweep:
     def _needs_no_workers(self, ended: Mapping[str, Manifest]) -> bool:
         """Returns whether this process computes the runs: that is asked for, or workers are no use.
 
-        They are of no use where no two runs can be computed at once. A user who names a cluster
-        or a logger, which Ray calls, or asks for a GPU has the runs computed there all the same.
+        They are of no use where no two runs that train could be computed at once, and few measure.
+        A user who names a cluster or a logger, which Ray calls, or asks for a GPU has the runs
+        computed there all the same.
         """
         study = self.study
         if study.local:
             return True
-        is_free = study.address is None and "RAY_ADDRESS" not in os.environ
-        is_plain = study.logger == "none" and not study.gpus_per_trial
-        return (
-            is_free
-            and is_plain
-            and not is_ray_started()
-            and all(len(stage.to_compute(ended, self.storage)) < 2 for stage in self.stages)
-        )
+        is_elsewhere = self._names_cluster or is_ray_started()
+        if is_elsewhere or study.logger != "none" or study.gpus_per_trial:
+            return False
+        left = [stage.work(ended, self.storage) for stage in self.stages]
+        at_once = max(sum(steps > 0 for _, steps in runs) for runs in left)
+        return at_once < 2 and sum(map(len, left)) <= _FEW
+
+    @property
+    def _names_cluster(self) -> bool:
+        return not self.study.local and bool(self.study.address or os.environ.get("RAY_ADDRESS"))
 
     def _check_number(self, runs: int) -> None:
         if runs > MOST_RUNS:

@@ -213,6 +213,21 @@ class KeepsActors(FIFOScheduler):
 
 
 @contextlib.contextmanager
+def any_worker_serves() -> Iterator[None]:
+    """Lets Tune use the workers that Ray has started already, see `workers_import`.
+
+    It asks for workers with a variable of PyTorch Lightning's in their environment, for which Ray
+    starts others.
+    """
+    before = dict(class_cache.DEFAULT_ENV_VARS)
+    class_cache.DEFAULT_ENV_VARS.clear()
+    try:
+        yield
+    finally:
+        class_cache.DEFAULT_ENV_VARS.update(before)
+
+
+@contextlib.contextmanager
 def many_pending_trials() -> Iterator[None]:
     """Lets a searcher of Tune have as many trials waiting as Tune's own grid search has.
 
