@@ -1,6 +1,6 @@
 """When a sweep's command says and does what: from Enter to the first training, and between stages.
 
-    python tests/benchmarks/startup.py                     # Ray, then --local, three runs each
+    python tests/benchmarks/startup.py                     # on Ray, then without, three runs each
     python tests/benchmarks/startup.py --runs 1 -- --seeds 0-3 --tasks 21
 
 Runs the main study on digits, cut short, and prints for each run the seconds since the command was
@@ -29,7 +29,7 @@ STUDY = (
 )  # fmt: skip
 
 #: Ways to run it -> options.
-WAYS = {"Ray": (), "--local": ("--local",)}
+WAYS = {"Ray": (), "local": ("--local",)}
 
 #: What is measured, in the order in which it happens; `_observed` says when.
 PHASES = (
@@ -122,7 +122,7 @@ def _observed(words: Sequence[str]) -> int:
         (Progress, "run_started", "first trial"),
         (Progress, "run_advanced", "first training"),
         (Progress, "end_stage", "stage ends"),
-        (InterruptGuard, "leave_cluster", "all computed"),
+        (Progress, "__exit__", "all computed"),
     ):
         setattr(owner, name, noting(phase, getattr(owner, name)))
     return command(words)

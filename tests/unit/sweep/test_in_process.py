@@ -140,4 +140,9 @@ print("ray" in sys.modules)
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
     assert done.stdout.splitlines()[-1] == "False", done.stdout
-    assert set(results.read(tmp_path, "runs")["kind"]) == {"stream", "probes", "measurement", "tickets"}
+    assert set(results.read(tmp_path, "runs")["kind"]) == {
+        "stream",
+        "probes",
+        "measurement",
+        "tickets",
+    }
