@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
 from raylot.storage import Storage
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Files and folders in STORAGE/analysis/ besides these tables.
 _OTHERS = ("report.html", "figures")
@@ -22,6 +24,8 @@ _DTYPES = {pa.int64(): "Int64", pa.float64(): "float64", pa.bool_(): "boolean"}
 
 def frame_of(rows: list[dict[str, Any]], columns: Mapping[str, pa.DataType]) -> pd.DataFrame:
     """Makes a frame of an analysis's rows with columns of these types; what a row lacks is null."""
+    import pandas as pd  # takes a moment, which a sweep's progress need not wait for
+
     types = {name: _DTYPES[kind] for name, kind in columns.items() if kind in _DTYPES}
     return pd.DataFrame(rows, columns=list(columns)).astype(types)
 

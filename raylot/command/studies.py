@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raylot.foundation.interruption import exits_on_ctrl_c
-from raylot.foundation.text import escape_unencodable_output
+from raylot.foundation.text import escape_unencodable_output, safe
 
 with exits_on_ctrl_c():  # this takes a moment
     from raylot.command.arguments import parse
@@ -175,6 +175,8 @@ def run_study(
     with exits_on_ctrl_c():
         prog = None if script else " ".join(typed)
         command = parse(kind.description, name, words, kind.defaults, prog, kind.model)
+        if sys.stderr.isatty() and not command.dry_run:  # the first sign of life
+            print(f"Results go to {safe(command.storage)}.", file=sys.stderr, flush=True)
         # Imported only now: --help and a mistyped option need not wait for it.
         run = importlib.import_module(kind.runner).run
     status: int = run(command, spaces, kind.analyses, [*typed, *words])

@@ -149,7 +149,7 @@ def option(
 class Options(BaseModel):
     """Base of all configuration: unknown keys are refused, values cannot be changed later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

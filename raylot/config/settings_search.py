@@ -89,6 +89,14 @@ class SettingsSearch(ChoosingOptions, Study):
             self._check_use(axis)
         return self
 
+    @model_validator(mode="after")
+    def _tune_searches(self) -> Self:
+        if self.local:
+            raise OptionError(
+                "local=True: must be given to another study, as Ray Tune searches here"
+            )
+        return self
+
     def _check_use(self, axis: str) -> None:
         """Refuses a searched parameter that not all searched values of its choice use.
 

@@ -198,6 +198,11 @@ class SweepOptions(Options, title="where it runs"):
         accepts="auto, local, or host:port of a Ray cluster",
         pattern=r"^(auto|local|(ray://)?[A-Za-z0-9_.\[\]:-]+:[0-9]{1,5})$", role="where",
     )  # fmt: skip
+    local: bool = option(
+        False, "compute one run after another in this process, without Ray and its workers; so is "
+        "by itself what has no two runs to train at once, unless an address is given",
+        common=True, role="where",
+    )  # fmt: skip
     # Ray reckons in units of 1/10000, and refuses what rounds down to none.
     cpus_per_trial: float = option(
         1, "CPU cores that a trial reserves", ge=0.0001, le=4096, role="where"
@@ -242,6 +247,20 @@ class SweepOptions(Options, title="where it runs"):
         if 0 < value < 0.0001 or (value > 1 and not value.is_integer()):
             raise ValueError("no share of one GPU, and no number of GPUs")
         return value
+
+    @model_validator(mode="after")
+    def _local_is_without_workers(self) -> Self:
+        for name, accepts, why in (
+            ("address", (None,), "no Ray is joined"),
+            ("logger", ("none",), "Ray calls loggers"),
+            ("cpus_per_trial", (1,), "each run trains on one core"),
+            ("gpus_per_trial", (0, 1), "one run has the GPU to itself"),
+            ("max_concurrent", (None, 1), "one run is computed at a time"),
+        ):
+            if self.local and (value := getattr(self, name)) not in accepts:
+                value = f"{value:g}" if isinstance(value, float) else value
+                raise OptionError(f"{name}={value}: must be given without local, as {why}")
+        return self
 
 
 class Study(

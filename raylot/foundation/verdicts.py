@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from raylot.foundation.names import (
     DENSE,
@@ -143,6 +142,8 @@ def prediction_limit(values: Sequence[float]) -> float:
     """
     n = len(values)
     spread = statistics.stdev(values) * math.sqrt(1 + 1 / n)
+    from scipy.special import stdtrit  # takes a while
+
     return statistics.fmean(values) + float(stdtrit(n - 1, _CONFIDENCE)) * spread
 
 

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from raylot.training import Masks
 
@@ -53,6 +52,8 @@ def _layers(masks: Masks, chain: Sequence[str]) -> list[_Layer]:
 
 
 def _matched(a: list[_Layer], b: list[_Layer]) -> float:
+    from scipy.optimize import linear_sum_assignment  # takes half a second
+
     b, hidden = list(b), range(len(a) - 1)
     before, shared = -1.0, _shared(a, b)
     while shared > before:

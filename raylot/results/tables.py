@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 
 from raylot.foundation.errors import OptionError, shown
@@ -16,6 +15,9 @@ from raylot.results.manifest import Manifest
 from raylot.results.schemas import SCHEMAS
 from raylot.storage import Storage, checksum
 from raylot.storage.checksum import DamagedFileError
+
+if TYPE_CHECKING:  # takes a moment, which a sweep need not wait for
+    import pandas as pd
 
 #: The first version of raylot whose storages this one works on.
 _OLDEST = "0.2.0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from raylot.sweep import Space, study_spaces
 from raylot.sweep.outcome import Outcome
 from raylot.sweep.seeds import add_seeds, may_grow
 from raylot.sweep.space import spaces_of
-from raylot.sweep.sweep import Sweep
+from raylot.sweep.sweep import Sweep, is_ray_started
 
 
 def run(
@@ -66,9 +67,13 @@ def run(
     call = f"raylot.run({study!r}, {str(place)!r}{again})"
 
     def compute(sweep: Sweep) -> Outcome:
-        from raylot.sweep.cluster import room_given_back  # imports Ray, which takes seconds
+        if is_ray_started():  # the user's own, which goes on
+            from raylot.sweep.cluster import room_given_back
 
-        with room_given_back():
+            leaving: AbstractContextManager[None] = room_given_back()
+        else:
+            leaving = nullcontext()
+        with leaving:
             return sweep.run(retry_failed=retry_failed, command=call, may_end_process=False)
 
     outcome = add_seeds(

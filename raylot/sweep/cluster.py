@@ -40,6 +40,10 @@ _WHERE_TOKENS_ARE = (
 _FORWARDED = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")
 
 
+#: What workers import, which takes seconds.
+_OF_TRIALS = ("raylot.trials.trainable", "raylot.trials.kinds")
+
+
 class StartError(RuntimeError):
     """Ray could not be started on this machine."""
 
@@ -49,6 +53,7 @@ def ray_session(
     options: SweepOptions,
     guard: InterruptGuard | None = None,
     say: Callable[[str], None] = lambda line: None,
+    trials: int = 0,
 ) -> Iterator[None]:
     """Connects to Ray or starts it, and disconnects at the end; leaves an open session open.
 
@@ -56,6 +61,8 @@ def ray_session(
         options: where, and what a trial asks for.
         guard: ends the process if the connection is lost.
         say: tells the user what the session waits for.
+        trials: that could run at once. If they need most of this machine's cores, the workers of a
+            Ray that is started here import what trials need while it starts.
 
     Raises:
         OptionError: the cluster cannot be reached, or can never grant what a trial asks for.
@@ -68,7 +75,7 @@ def ray_session(
             if is_ours:
                 # An interrupted start would leave Ray's processes behind, and crash this one later.
                 with guard.held() if guard else contextlib.nullcontext():
-                    _connect(options)
+                    _connect(options, warms_workers=trials > _cores() / 2)
             if guard:
                 guard.listen()
                 guard.watch_cluster()
@@ -98,19 +105,24 @@ def check_address(options: SweepOptions) -> None:
         raise _unreachable(options, error) from None
 
 
-def _connect(options: SweepOptions) -> None:
+def _connect(options: SweepOptions, *, warms_workers: bool) -> None:
     environment = _runtime_environment(options)
     address = _address(options)
     starts_ray = address == "local" or (not address and not ray_internals.finds_running_ray())
     try:
-        with ray_internals.on_loopback() if starts_ray else contextlib.nullcontext():
+        with contextlib.ExitStack() as only_here:
             if starts_ray:
+                only_here.enter_context(ray_internals.on_loopback())
                 ray_internals.protect_token()
+                if warms_workers:
+                    only_here.enter_context(ray_internals.workers_import(_OF_TRIALS))
             ray.init(
                 address=options.address,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 runtime_env=environment or None,
+                # Takes seconds to start; whoever wants one starts Ray with `ray start --head`.
+                include_dashboard=False if starts_ray else None,
             )
     except Exception as error:  # of any type, if one of Ray's processes is killed as it starts
         if _address(options) in ("", "local") and not _asks_for_a_token(error):
@@ -136,6 +148,10 @@ def _runtime_environment(options: SweepOptions) -> dict[str, Any]:
     if forwarded := {name: value for name, value in given.items() if "@" not in value}:
         environment["env_vars"] = forwarded
     return environment
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
 
 
 def _address(options: SweepOptions) -> str:

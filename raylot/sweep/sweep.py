@@ -10,6 +10,8 @@ nothing to do ends without them.
 from __future__ import annotations
 
 import itertools
+import os
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -44,6 +46,9 @@ Item = TypeVar("Item")
 
 #: Runs of one sweep: planning that many takes some minutes and some GB.
 MOST_RUNS = 200_000
+
+#: Runs, most of which measure alone, that take no longer than Ray needs to start.
+_FEW = 20
 
 #: Runs of a kind whose planning takes some seconds, so that the user is shown how far it has come.
 _LONG = 5_000
@@ -230,9 +235,10 @@ class Sweep:
         """
         assert self.stages
         remarks = self.check_inputs()
-        from raylot.sweep.loggers import check_logger
+        if self.study.logger != "none":
+            from raylot.sweep.loggers import check_logger
 
-        check_logger(self.study, self.storage)
+            check_logger(self.study, self.storage)
         self.storage.check_writable()
         return remarks
 
@@ -298,9 +304,10 @@ class Sweep:
             with InterruptGuard(
                 CONTINUE, before_end=progress.stop, may_end_process=may_end_process
             ) as guard:
-                from raylot.sweep.cluster import check_address
+                if self._names_cluster:
+                    from raylot.sweep.cluster import check_address  # imports Ray
 
-                check_address(self.study)
+                    check_address(self.study)
                 # Its own storage does not wait: the lease tells others that this sweep lives.
                 lease = Lease(Storage.again(self.storage.root), progress.note, guard.lost_storage)
                 with lease, progress:
@@ -331,7 +338,6 @@ class Sweep:
         Returns:
             The runs that have ended, and why the others were given up.
         """
-        from raylot.sweep.cluster import StartError, ray_session
         from raylot.sweep.execution import Execution
 
         found = inspect(self.storage, self._planned)
@@ -350,12 +356,43 @@ class Sweep:
             execution.retry_failed()
         if not any(stage.ready(execution.ended, self.storage) for stage in self.stages):
             return execution.ended, []
+        if self._needs_no_workers(execution.ended):
+            from raylot.sweep import in_process
+
+            lost = execution.run(in_process.compute)
+            return execution.ended, lost
+        from raylot.sweep.cluster import StartError, ray_session
+
+        stages = [stage.to_compute(execution.ended, self.storage) for stage in self.stages]
         try:
-            with ray_session(self.study, guard, progress.note):
-                lost = execution.run()
+            with ray_session(self.study, guard, progress.note, max(map(len, stages))):
+                from raylot.sweep import experiment  # workers import meanwhile
+
+                lost = execution.run(experiment.compute)
         except StartError as error:
             lost = [str(error)]
         return execution.ended, lost
+
+    def _needs_no_workers(self, ended: Mapping[str, Manifest]) -> bool:
+        """Returns whether this process computes the runs: that is asked for, or workers are no use.
+
+        They are of no use where no two runs that train could be computed at once, and few measure.
+        A user who names a cluster or a logger, which Ray calls, or asks for a GPU has the runs
+        computed there all the same.
+        """
+        study = self.study
+        if study.local:
+            return True
+        is_elsewhere = self._names_cluster or is_ray_started()
+        if is_elsewhere or study.logger != "none" or study.gpus_per_trial:
+            return False
+        left = [stage.work(ended, self.storage) for stage in self.stages]
+        at_once = max(sum(steps > 0 for _, steps in runs) for runs in left)
+        return at_once < 2 and sum(map(len, left)) <= _FEW
+
+    @property
+    def _names_cluster(self) -> bool:
+        return not self.study.local and bool(self.study.address or os.environ.get("RAY_ADDRESS"))
 
     def _check_number(self, runs: int) -> None:
         if runs > MOST_RUNS:
@@ -383,6 +420,12 @@ class Sweep:
     @cached_property
     def _planned(self) -> set[str]:
         return {run.run_id for stage in self.stages for run in stage.runs}
+
+
+def is_ray_started() -> bool:
+    """Returns whether this process has joined or started a Ray; does not import it."""
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized()
 
 
 def _with_progress(what: str, items: Iterable[Item], number: int) -> Iterable[Item]:

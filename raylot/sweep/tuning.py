@@ -25,7 +25,7 @@ from raylot.foundation.text import one_line
 from raylot.results.settings import Standing
 from raylot.storage import Storage
 from raylot.sweep.clock import Clock
-from raylot.sweep.execution import Stopper
+from raylot.sweep.experiment import Stopper
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.loggers import loggers
 from raylot.tasks.datasets import packed
@@ -237,6 +237,7 @@ class Tuning:
                 "patience": storage.patience,
                 "lease": self.lease,
                 "save_interval": options.save_interval,
+                "has_gpu": options.gpus_per_trial > 0,
                 "search": self.search,
                 "tasks": options.tasks,
                 "streams": streams_without(runs, searcher.searched),

@@ -49,7 +49,7 @@ _NARROW = 80
 #: Lines from which on a terminal has room for the answer so far, and for lines between the parts.
 _LOW, _ROOMY = 14, 20
 
-_STARTING = "starting Ray, or joining it ..."
+_STARTING = "looking at what is there ..."
 
 #: What `Progress.wait_for` says while workers import what they need.
 STARTING_WORKERS = "starting workers ..."

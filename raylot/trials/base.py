@@ -5,14 +5,12 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
-import ray
 import torch
-from ray import tune
 from torch import Tensor, nn
 
 from raylot import datasets, plasticity, results
@@ -27,7 +25,6 @@ from raylot.storage.checksum import DamagedFileError
 from raylot.tasks import Task
 from raylot.tasks.datasets import Shared, load, scaled, unpacked
 from raylot.training import TrainingResult
-from raylot.trials import ray_internals
 from raylot.trials.computer import computer
 from raylot.trials.growth import grown_from
 from raylot.trials.record import Status, closing_measures, log, now, run_row
@@ -50,17 +47,24 @@ class NotReproducedError(Exception):
     """Training again gives other numbers than those in the storage."""
 
 
-class RunTrainable(tune.Trainable):
+class RunTrainable(ABC):
     """Computes one run of one kind, a step at a time.
+
+    It knows nothing of Ray: `raylot.trials.trainable` is what Ray Tune runs, and
+    `raylot.sweep.in_process` does without.
 
     Its configuration holds ``kind`` (of run, for callbacks), ``storage`` (the root), ``patience``
     (seconds, see `Storage`), ``lease`` (path of the file that says that the trial's sweep is in
-    charge of the storage; None: not checked), ``save_interval`` (seconds), ``shared`` and ``run``
-    (together the options of ``run_model``).
+    charge of the storage; None: not checked), ``save_interval`` (seconds), ``has_gpu`` (whether
+    the run may use a GPU), ``shared`` and ``run`` (together the options of ``run_model``).
 
     The storage alone knows how far a run has come: a trial continues from the state saved there
-    under its run_id, no matter which process saved it. `_start` makes everything that belongs to
-    one run, so that an actor can be reused for the next run.
+    under its run_id, no matter which process saved it.
+
+    Args:
+        config: see above.
+        shared_data: data sets, by `raylot.datasets.key_of`; others are loaded.
+        plugin_texts: the plugins that runs use, from `raylot.foundation.registry.texts`.
     """
 
     run_model: ClassVar[type[StreamRun]]
@@ -98,21 +102,14 @@ class RunTrainable(tune.Trainable):
         """Returns the place of the last step on the run's curves, counted from 1."""
         return self.state.steps
 
-    # -------------------------------------------------- what Ray Tune calls
+    # --------------------------------------------------
 
-    def setup(
+    def __init__(
         self,
-        config: dict[str, Any],
+        config: Mapping[str, Any],
         shared_data: Mapping[str, Shared] | None = None,
         plugin_texts: Sequence[Mapping[str, str]] = (),
     ) -> None:
-        """Prepares for the first run.
-
-        Args:
-            config: see the class.
-            shared_data: data sets, by `raylot.datasets.key_of`; others are loaded.
-            plugin_texts: the plugins that runs use, from `raylot.foundation.registry.texts`.
-        """
         registry.install(plugin_texts)
         computer()  # before anybody changes the code that this process has loaded
         torch.set_num_threads(1)
@@ -120,12 +117,15 @@ class RunTrainable(tune.Trainable):
         self._shared = {key: unpacked(each) for key, each in (shared_data or {}).items()}
         self._start(config)
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._start(new_config)
-        return True
-
     def step(self) -> dict[str, Any]:
-        ray_internals.set_title(self.run.label)
+        """Does one step, saves now and then, and ends the run after the last.
+
+        Returns:
+            What there is to report; see `_report`.
+
+        Raises:
+            OutOfReachError: the storage could not be used; the run can be tried again.
+        """
         if not self._begun and self._is_out_of_date():
             return self._report({}, training_steps=0, done=True, failed=self._has_failed)
         self._counted = self.state.training_steps + self.state.steps_again
@@ -140,7 +140,7 @@ class RunTrainable(tune.Trainable):
                 measures = self.advance()
                 self.state.steps += 1
         except OutOfReachError:
-            raise  # Tune tries again from the last saved state
+            raise  # the sweep tries again from the last saved state
         except NotReproducedError as different:
             self._end_as_far_as_it_has_come()
             return self._report({}, 0, done=True) | {"kept": self._why_not_reproduced(different)}
@@ -172,10 +172,10 @@ class RunTrainable(tune.Trainable):
 
     # -------------------------------------------------- its own workings
 
-    def _start(self, config: dict[str, Any]) -> None:
+    def _start(self, config: Mapping[str, Any]) -> None:
         self.run = self.run_model.checked(**{**config["shared"], **config["run"]})
         self.storage = Storage.again(config["storage"], config.get("patience", 0.0))
-        self.device = _granted_device(self.run.device)
+        self.device = _granted_device(self.run.device, has_gpu=config.get("has_gpu", False))
         self._lease: str | None = config.get("lease")
         self._notes: list[str] = []
         self._has_failed = False  # in another attempt
@@ -443,11 +443,10 @@ class RunTrainable(tune.Trainable):
         }
 
 
-def _granted_device(wanted: str) -> torch.device:
-    """Returns the device to use: a GPU only if Ray granted this trial one; it may see all."""
+def _granted_device(wanted: str, *, has_gpu: bool) -> torch.device:
+    """Returns the device to use: a GPU only if this trial was granted one; it may see all."""
     if wanted == "auto":
-        granted = ray.is_initialized() and bool(ray.get_gpu_ids())
-        wanted = "cuda" if granted and torch.cuda.is_available() else "cpu"
+        wanted = "cuda" if has_gpu and torch.cuda.is_available() else "cpu"
     return torch.device(wanted)
 
 

@@ -13,7 +13,8 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ray._private import ray_constants, ray_logging, utils
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.experimental import internal_kv
 from ray.tune.execution import class_cache
+from ray.tune.schedulers import FIFOScheduler
 from ray.util import placement_group_table
 
 # -------------------------------------------------- before Ray starts
@@ -106,6 +108,20 @@ def on_loopback() -> Iterator[None]:
         ray_constants.ENABLE_RAY_CLUSTER = forms_clusters
 
 
+@contextlib.contextmanager
+def workers_import(modules: Sequence[str]) -> Iterator[None]:
+    """Makes the workers of a Ray that is started in this context import modules as they start.
+
+    Ray starts a worker per core at once. Otherwise it stops them as soon as Tune reserves room for
+    trials, as idle ones, before Tune makes actors of them.
+    """
+    with (
+        environment("RAY_preload_python_modules", ",".join(modules)),
+        environment("RAY_idle_worker_killing_time_threshold_ms", "60000"),
+    ):
+        yield
+
+
 def protect_token() -> None:
     """Makes sure that only this user can read the token of local clusters, if Ray will use one.
 
@@ -177,6 +193,53 @@ class NotPickled:
         return {}
 
 
+class KeepsActors(FIFOScheduler):
+    """Runs trials in their order, and lets Tune keep all actors until the experiment ends.
+
+    Tune keeps as many idle actors as there are trials waiting for one, and one more: at the end of
+    a stage it would stop the others, and start as many anew, seconds each, for the next stage.
+    """
+
+    _has_room = False
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        if not self._has_room:  # all trials ask for the same resources
+            tune_controller._actor_cache.increase_max(trial.placement_group_factory, by=sys.maxsize)
+            self._has_room = True
+        super().on_trial_add(tune_controller, trial)
+
+
+@contextlib.contextmanager
+def any_worker_serves() -> Iterator[None]:
+    """Lets Tune use the workers that Ray has started already, see `workers_import`.
+
+    It asks for workers with a variable of PyTorch Lightning's in their environment, for which Ray
+    starts others.
+    """
+    before = dict(class_cache.DEFAULT_ENV_VARS)
+    class_cache.DEFAULT_ENV_VARS.clear()
+    try:
+        yield
+    finally:
+        class_cache.DEFAULT_ENV_VARS.update(before)
+
+
+@contextlib.contextmanager
+def many_pending_trials() -> Iterator[None]:
+    """Lets a searcher of Tune have as many trials waiting as Tune's own grid search has.
+
+    With one at a time, as is usual for searchers, workers would start one after another.
+    """
+    variable = "TUNE_MAX_PENDING_TRIALS_PG"
+    cpus = ray.cluster_resources().get("CPU", 1.0)  # type: ignore[no-untyped-call]
+    number = max(200, int(1.1 * cpus))
+    with environment(variable, os.environ.get(variable, str(number))):
+        yield
+
+
 def trial_kind(trial: Any) -> str:
     """Returns the kind of a trial's run."""
     return str(trial.config["kind"])
@@ -189,7 +252,7 @@ def trial_options(trial: Any) -> dict[str, Any]:
 
 def searched_options(trial: Any) -> dict[str, Any]:
     """Returns the options of a trial's run that are searched over."""
-    return dict(trial.evaluated_params["run"])
+    return dict(trial.config["run"])
 
 
 def optuna_study(search: Any) -> Any:

@@ -17,6 +17,7 @@ from raylot.foundation.names import CHOOSING
 from raylot.results.settings import Setting, accuracy_so_far
 from raylot.storage import Storage
 from raylot.tasks.datasets import Shared
+from raylot.trials import ray_internals
 from raylot.trials.stream import StreamTrial
 
 
@@ -34,6 +35,7 @@ class SettingTrial(tune.Trainable):
     _setting: Setting
     _streams: list[StreamTrial]
     _is_done: list[bool]
+    _shared: dict[str, Any]
 
     def setup(
         self,
@@ -41,13 +43,7 @@ class SettingTrial(tune.Trainable):
         shared_data: Mapping[str, Shared] | None = None,
         plugin_texts: Sequence[Mapping[str, str]] = (),
     ) -> None:
-        class Stream(StreamTrial):
-            """A stream's trial that uses this trial's copy of the data."""
-
-            def setup(self, config: dict[str, Any], *_: Any) -> None:
-                super().setup(config, shared_data, plugin_texts)
-
-        self._make_stream = Stream
+        self._shared = {"shared_data": shared_data, "plugin_texts": plugin_texts}
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -57,7 +53,7 @@ class SettingTrial(tune.Trainable):
     def _start(self, config: dict[str, Any]) -> None:
         options = config["options"]
         self._streams = [
-            self._make_stream({**config, "shared": one, "run": options})
+            StreamTrial({**config, "shared": one, "run": options}, **self._shared)
             for one in config["streams"]
         ]
         self._is_done = [False] * len(self._streams)
@@ -77,6 +73,7 @@ class SettingTrial(tune.Trainable):
             replace(self._setting, **changed).write(self._storage_of_runs)
 
     def step(self) -> dict[str, Any]:
+        ray_internals.set_title(label_of(self._setting))
         if not self._is_noted:
             self._note()
             self._is_noted = True

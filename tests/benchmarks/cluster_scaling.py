@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -33,11 +33,12 @@ from rich.console import Console
 from raylot.config import Study
 from raylot.storage import Storage
 from raylot.storage.lease import Lease
-from raylot.sweep import execution
+from raylot.sweep import execution, experiment
 from raylot.sweep.cluster import ray_session
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.stage import Stage
 from raylot.terminal.progress import Progress
+from raylot.trials.kinds import TRAINABLES
 from raylot.trials.stream import StreamTrial
 
 sys.path.append(str(Path(__file__).parents[2]))  # as a script, `tests` is not found otherwise
@@ -149,8 +150,8 @@ class _Training(StreamTrial):
 
     begins_at = 0.0
 
-    def setup(self, config: dict[str, Any], **shared: Any) -> None:
-        super().setup(config, **shared)
+    def __init__(self, config: Mapping[str, Any], **shared: Any) -> None:
+        super().__init__(config, **shared)
         time.sleep(max(self.begins_at - time.time(), 0))
 
 
@@ -186,7 +187,7 @@ def _measure(trials: int, sleep: float | None, nodes: int, address: str) -> _Cos
     study = Study.checked(**_SHORT, seeds=f"0-{trials - 1}", save_interval=60)
     runs = [study.stream_run(seed=seed, shift="stationary") for seed in study.seeds]
     stage = Stage("streams", runs)
-    execution.TRAINABLES["stream"] = trainable
+    TRAINABLES["stream"] = trainable
     progress = _Ends()
     with tempfile.TemporaryDirectory() as folder, Lease(Storage(folder)) as lease:
         guard = InterruptGuard("")
@@ -194,7 +195,7 @@ def _measure(trials: int, sleep: float | None, nodes: int, address: str) -> _Cos
             [stage], Storage(folder), study, {"seed"}, lease.path, progress, guard
         )
         with ray_session(study):
-            given_up = work.run()
+            given_up = work.run(experiment.compute)
         if given_up or stage.missing(work.ended):
             raise RuntimeError(f"not all trials ended: {given_up}")
     ray.shutdown()

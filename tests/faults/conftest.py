@@ -10,8 +10,8 @@ from raylot.command.arguments import parse
 from raylot.results.integrity import ended_runs
 from raylot.storage import Storage
 from raylot.sweep import study_spaces
-from raylot.sweep.execution import TRAINABLES
 from raylot.sweep.sweep import Sweep
+from raylot.trials.kinds import TRAINABLES
 from tests.faults.processes import TINY
 from tests.unit.trials.runs import finish, run_config
 

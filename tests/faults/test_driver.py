@@ -89,7 +89,8 @@ def test_workers_that_are_killed_at_random_moments_lose_nothing(
 
 
 def test_a_second_driver_says_what_is_going_on_and_touches_nothing(tmp_path: Path) -> None:
-    alone = (*_LOCAL, "--max-concurrent", "1")
+    long = ("--tasks", "200", "--snapshots", "0,199", "--stream-snapshots", "199")
+    alone = (*_LOCAL, "--max-concurrent", "1", *long)
     with Driver(tmp_path, *alone) as first:
         first.wait_until(lambda: _saved(tmp_path))
         with Driver(tmp_path, *alone) as second:

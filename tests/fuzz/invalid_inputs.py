@@ -487,6 +487,18 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--gpus-per-trial 1.5 --device cuda",
         "--gpus-per-trial 0.00001 --device cuda",
     ),
+    "_local_is_without_workers": (
+        "address logger cpus_per_trial gpus_per_trial max_concurrent",
+        "--local --address auto",
+        "--local --address 10.0.0.1:6379 --seeds 0",
+        "--local true --logger mlflow",
+        "--local --logger wandb --max-concurrent 1",
+        "--local --cpus-per-trial 2",
+        "--local --cpus-per-trial 0.5",
+        "--local --gpus-per-trial 0.5",
+        "--local --gpus-per-trial 2 --device cuda",
+        "--local --max-concurrent 2",
+    ),
     "_rounds_fit": (
         "rounds",
         "--sparsities 0.8 --rounds 0.9:3",

@@ -277,7 +277,7 @@ ROLES = {
         plastic_task plastic_scaling plastic_density""",
     "verdict": "tolerance",
     "where": """
-        data_root data_file download device engine storage name address cpus_per_trial
+        data_root data_file download device engine storage name address local cpus_per_trial
         gpus_per_trial max_concurrent max_failures save_interval storage_patience node_patience
         logger note fail_fast""",
 }

@@ -107,6 +107,14 @@ def test_any_text_is_accepted_or_refused_in_one_line(name: str, text: str) -> No
         ),
         ({"data_file": "/mine.npz"}, "data_file=/mine.npz: must go with dataset=npz"),
         (
+            {"local": True, "address": "local"},
+            "address=local: must be given without local, as no Ray is joined",
+        ),
+        (
+            {"local": True, "gpus_per_trial": 0.5},
+            "gpus_per_trial=0.5: must be given without local, as one run has the GPU to itself",
+        ),
+        (
             {"fraction": 0.02},  # of 64 pixels
             "fraction=0.02: must be at least 0.023, so that 2 of the 64 pixels of digits change "
             "places",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +15,8 @@ from raylot import results
 from raylot.config import StreamRun, Study
 from raylot.results.integrity import Damage
 from raylot.storage import Storage
-from raylot.sweep.execution import Execution, Losses, _Listener
+from raylot.sweep.batches import Batches, Losses, Reports, Terms
+from raylot.sweep.execution import Execution
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.outcome import outcome
 from raylot.sweep.stage import Stage
@@ -55,6 +56,18 @@ def _out_of_reach(storage: Storage, runs: Sequence[StreamRun]) -> Losses:
     return Losses(given_up=names, storage_failed=set(names))
 
 
+def _by(compute: Callable[[Sequence[StreamRun]], Losses]) -> Callable[[Batches, Terms], None]:
+    """Computes batches of runs by a function that takes the runs of one."""
+
+    def all_batches(batches: Batches, terms: Terms) -> None:
+        runs = next(batches, None)
+        with suppress(StopIteration):
+            while runs:
+                runs = batches.send(compute(runs))
+
+    return all_batches
+
+
 @pytest.fixture
 def run_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -64,10 +77,9 @@ def run_with(
     def run(*ends: End) -> tuple[list[str], list[str]]:
         left = list(ends)
 
-        def scripted(self: Execution, stage: Stage, runs: Sequence[StreamRun]) -> Losses:
-            return left.pop(0)(self.storage, runs)
+        def scripted(runs: Sequence[StreamRun]) -> Losses:
+            return left.pop(0)(execution.storage, runs)
 
-        monkeypatch.setattr(Execution, "_experiment", scripted)
         monkeypatch.setattr("raylot.sweep.execution._PAUSE", 0.0)
         study = Study.checked(tasks=3, snapshots="0")
         stage = Stage("streams", [study.stream_run(seed=0)])
@@ -75,7 +87,7 @@ def run_with(
         progress = Progress(console=Console(file=said, width=200))
         guard = InterruptGuard("")
         execution = Execution([stage], Storage(tmp_path), study, {"seed"}, "", progress, guard)
-        given_up = execution.run()
+        given_up = execution.run(_by(scripted))
         assert not left, "it stopped too early"
         return given_up, said.getvalue().splitlines()
 
@@ -149,20 +161,19 @@ def test_what_started_from_something_repaired_is_computed_again_if_that_came_out
 
     computed: list[StreamRun] = []
 
-    def scripted(self: Execution, stage: Stage, runs: Sequence[StreamRun]) -> Losses:
+    def scripted(runs: Sequence[StreamRun]) -> Losses:
         computed.extend(runs)
         for run in runs:
             end(run, "of another processor")
         return Losses()
 
-    monkeypatch.setattr(Execution, "_experiment", scripted)
     stages = [Stage("streams", [stream]), Stage("tickets", [tickets])]
     progress = Progress(console=Console(file=io.StringIO()))
     execution = Execution(stages, storage, study, {"seed"}, "", progress, InterruptGuard(""))
     for run in (stream, tickets):
         end(run, "as it was")
     execution.repair([Damage("tables/tasks", "is not there", (stream.run_id,), is_file=False)])
-    assert execution.run() == []
+    assert execution.run(_by(scripted)) == []
     assert computed == [stream, tickets]
 
 
@@ -179,20 +190,19 @@ def test_an_input_that_is_always_lost_stops_only_the_runs_that_need_it(
     ]
     computed: list[StreamRun] = []
 
-    def scripted(self: Execution, stage: Stage, runs: Sequence[StreamRun]) -> Losses:
+    def scripted(runs: Sequence[StreamRun]) -> Losses:
         computed.extend(runs)
         _finished(storage, [run for run in runs if run is not tickets[0]])
         reason = f"{snapshot_path(streams[0].run_id, 0)}: is not there"
         return Losses(inputs={streams[0].run_id: reason} if tickets[0] in runs else {})
 
-    monkeypatch.setattr(Execution, "_experiment", scripted)
     stages = [
         Stage(name, runs)
         for name, runs in zip("abc", (streams, tickets, ticket_streams), strict=True)
     ]
     progress = Progress(console=Console(file=io.StringIO()))
     execution = Execution(stages, storage, study, {"seed"}, "", progress, InterruptGuard(""))
-    given_up = execution.run()
+    given_up = execution.run(_by(scripted))
     assert given_up == [f"{snapshot_path(streams[0].run_id, 0)}: is not there"]
     # The sweep computes a lost run once, and again after each of 5 repairs.
     counts = [computed.count(run) for run in (*streams, *tickets, *ticket_streams)]
@@ -206,12 +216,12 @@ def test_what_several_runs_remark_is_told_once() -> None:
     progress = Progress(console=Console(file=said, width=200))
     progress.count_stage("tickets", 2, 0, 0)
     progress.begin_stage("tickets")
-    listener = _Listener(progress, Losses(), {}, InterruptGuard(""))
+    reports = Reports(progress, Losses())
     for label, remarks in (("run 1", ["a"]), ("run 2", ["a", "b"]), ("run 1", ["b", "c"])):
         notes = [f"{label}: {remark}" for remark in remarks] + ["a file is damaged"]
         report = {"label": label, "notes": notes, "doing": "", "done": False, "failed": False}
         steps = {"new_training_steps": 1, "training_steps": 1}
-        listener.on_trial_result(1, [], SimpleNamespace(trial_id=label), {**report, **steps})
+        reports.take(label, {**report, **steps})
     lines = said.getvalue().splitlines()
     assert [line for line in lines if line.startswith("run ")] == [
         "run 1: a",

@@ -20,12 +20,12 @@ from raylot import plugins, results
 from raylot.config import StreamRun, Study
 from raylot.results.integrity import ended_runs, inspect, unfinished_runs
 from raylot.storage import Storage
-from raylot.sweep.execution import TRAINABLES
 from raylot.sweep.space import grid, study_spaces
 from raylot.sweep.stage import has_ended
 from raylot.sweep.sweep import Sweep
 from raylot.tickets import TicketSearch
 from raylot.trials.artifacts import latest_path, masks_path, snapshot_path
+from raylot.trials.kinds import TRAINABLES
 from raylot.trials.stream import StreamTrial
 from tests.support import oldest
 from tests.support.tables import read_sorted

@@ -23,11 +23,14 @@ from raylot.foundation.errors import OptionError
 from raylot.results.integrity import ended_runs, inspect
 from raylot.storage import Storage
 from raylot.sweep import cluster as cluster_module
-from raylot.sweep import execution
+from raylot.sweep.execution import Execution
+from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.space import study_spaces
 from raylot.sweep.sweep import Sweep
+from raylot.terminal.progress import Progress
 from raylot.trials.artifacts import snapshot_path
 from raylot.trials.base import _granted_device
+from raylot.trials.kinds import TRAINABLES
 from raylot.trials.stream import StreamTrial
 from raylot.trials.tickets import TicketsTrial
 from tests.support import oldest
@@ -67,7 +70,7 @@ def _computed_here(sweep: Sweep, *stages: int) -> None:
     """Computes the runs of some stages one by one, without Tune, as far as they are missing."""
     for stage in (sweep.stages[index] for index in stages):
         for run in stage.ready(ended_runs(sweep.storage), sweep.storage):
-            finish(execution.TRAINABLES[run.kind](run_config(run, sweep.storage.root)))
+            finish(TRAINABLES[run.kind](run_config(run, sweep.storage.root)))
 
 
 def killed_on(run_id: str) -> type[TicketsTrial]:
@@ -200,7 +203,7 @@ def test_a_run_whose_worker_dies_again_and_again_is_recorded_with_its_reason(
     sweep = _sweep(tmp_path, [0, 1], [0.5], max_failures=1)
     _computed_here(sweep, 0, 1)
     deadly = sweep.stages[3].runs[0]
-    monkeypatch.setitem(execution.TRAINABLES, "tickets", killed_on(deadly.run_id))
+    monkeypatch.setitem(TRAINABLES, "tickets", killed_on(deadly.run_id))
     sweep = _sweep(tmp_path, [0, 1], [0.5], max_failures=1)
     outcome = sweep.run()
     assert (outcome.finished, outcome.missing) == (2 + 8 + 3, 0)
@@ -419,14 +422,18 @@ def test_a_trial_without_a_gpu_uses_none_and_one_with_a_share_may(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ray shows every GPU to trials that were granted none."""
+    sweep = _sweep(tmp_path, [0], [0.5], gpus_per_trial=0.25)
+    nobody = Progress(), InterruptGuard("")
+    terms = Execution(sweep.stages, sweep.storage, sweep.study, {"seed"}, "", *nobody)
+    assert terms.configurations(sweep.stages[0].runs)[0]["has_gpu"]
+    terms.options = Study.checked()
+    assert not terms.configurations(sweep.stages[0].runs)[0]["has_gpu"]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(ray, "get_gpu_ids", list)
-    assert _granted_device("auto").type == "cpu"
-    monkeypatch.setattr(ray, "get_gpu_ids", lambda: [3])
-    assert _granted_device("auto").type == "cuda"
-    assert _granted_device("cpu").type == "cpu"
+    assert _granted_device("auto", has_gpu=False).type == "cpu"
+    assert _granted_device("auto", has_gpu=True).type == "cuda"
+    assert _granted_device("cpu", has_gpu=True).type == "cpu"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert _granted_device("auto").type == "cpu"
+    assert _granted_device("auto", has_gpu=True).type == "cpu"
 
 
 def test_room_for_a_trial_is_asked_for_and_given_back() -> None:
@@ -440,7 +447,22 @@ def test_trials_are_named_for_what_they_are(two_seeds: Path) -> None:
     assert len([name for name in folders if name.startswith(label)]) == 1
 
 
-def test_workers_are_called_by_the_kind_of_run_and_their_processes_by_the_run(
+def test_the_workers_of_the_first_stage_compute_all_others(two_seeds: Path) -> None:
+    reports = [path.read_text().splitlines() for path in two_seeds.glob("tune/*/*/result.json")]
+    first = {json.loads(lines[0])["pid"] for lines in reports if '"stream"' in lines[0]}
+    assert {json.loads(line)["pid"] for lines in reports for line in lines} == first
+
+
+def test_without_ray_the_tables_are_the_same(two_seeds: Path, tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    sweep = _sweep(tmp_path, [0, 1], [0.5, 0.8], local=True, **_THREE_STAGES)
+    assert sweep.run().finished == 2 + 8 + 8 + 4 + 12
+    assert not (tmp_path / "tune").exists()
+    assert torch.get_num_threads() == threads
+    assert_same_tables(two_seeds, tmp_path)
+
+
+def test_the_processes_of_workers_are_called_by_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though one worker does both searches."""
@@ -451,7 +473,7 @@ def test_workers_are_called_by_the_kind_of_run_and_their_processes_by_the_run(
             return super().advance()
 
     Telling.__name__ = TicketsTrial.__name__
-    monkeypatch.setitem(execution.TRAINABLES, "tickets", Telling)
+    monkeypatch.setitem(TRAINABLES, "tickets", Telling)
     sweep = _sweep(tmp_path, [3], [0.5], max_concurrent=1)
     _computed_here(sweep, 0, 1)
     assert sweep.run().finished == 1 + 4 + 2
@@ -461,7 +483,7 @@ def test_workers_are_called_by_the_kind_of_run_and_their_processes_by_the_run(
     assert not _title_of(os.getpid()).startswith(b"ray::"), "the driver keeps its name"
     job = ray.get_runtime_context().get_job_id()
     actors = ray._private.state.actors(job_id=ray.JobID.from_hex(job)).values()
-    assert "TicketsTrial" in {actor["ActorClassName"] for actor in actors}
+    assert "AnyTrial" in {actor["ActorClassName"] for actor in actors}
 
 
 def _title_of(pid: int) -> bytes:
@@ -576,7 +598,7 @@ def test_what_an_intervention_remembers_survives_a_lost_worker_and_grows(
     LostOnce.__name__ = StreamTrial.__name__
     _computed_here(once := _sweep(tmp_path / "once", [0], [0.5], **wider), 0, 1, 2, 3, 4, 5)
     assert once.finished()
-    monkeypatch.setitem(execution.TRAINABLES, "stream", LostOnce)
+    monkeypatch.setitem(TRAINABLES, "stream", LostOnce)
     assert not (outcome := _sweep(tmp_path / "grown", [0], [0.5], **options).run()).failures
     assert lost.exists()
     assert outcome.missing == 0

@@ -229,7 +229,7 @@ def test_plain_lines_come_at_most_every_interval(watched: Watched) -> None:
     with watched.progress as progress:
         assert watched.lines == [
             "streams: 1 of 4 runs finished; 0% of the remaining training done",
-            "starting Ray, or joining it ...",
+            "looking at what is there ...",
         ]
         for tick in range(1, 61):  # once a second for a minute
             watched.clock.now = float(tick)
@@ -250,7 +250,7 @@ def test_plain_lines_are_plain_and_one_line_each() -> None:
         watched.clock.now = PLAIN_INTERVAL
         watched.advance("a", 500, 500, label=LONG, doing="round 1 of 3")
     assert watched.lines == [
-        "starting Ray, or joining it ...",
+        "looking at what is there ...",
         "tickets: 999 of 1000 runs finished; 0% of the remaining training done",
         "tickets: 999 of 1000 runs finished, 1 running; 50% of the remaining training done",
         f"  {LONG}: round 1 of 3",
@@ -302,7 +302,7 @@ def test_a_note_is_said_at_once_and_cannot_steer_a_terminal(watched: Watched) ->
 
 
 def test_before_the_first_stage_it_says_so() -> None:
-    assert Watched().rendered() == ["starting Ray, or joining it ..."]
+    assert Watched().rendered() == ["looking at what is there ..."]
 
 
 def test_the_picture_by_hand(watched: Watched) -> None:

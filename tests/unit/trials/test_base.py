@@ -14,8 +14,10 @@ from ray._raylet import raise_sys_exit_with_custom_error_message
 from raylot import plugins, results
 from raylot.results.integrity import ended_runs
 from raylot.storage import OutOfReachError, Storage
+from raylot.trials.kinds import TRAINABLES
 from raylot.trials.stream import StreamTrial
 from raylot.trials.tickets import TicketsTrial
+from raylot.trials.trainable import AnyTrial
 from tests.support.tables import assert_same_tables
 from tests.unit.trials.runs import chain, finish, run_all, trial_config
 
@@ -197,14 +199,18 @@ def test_steps_after_the_last_save_are_done_again_and_not_twice_recorded(
 
 
 def test_a_reused_actor_carries_nothing_over(tmp_path: Path) -> None:
-    """After `reset_config` a trial is as if new, whatever it did before and however far it was."""
+    """For another run it is as if new, whatever it did before and however far it was."""
     other = {"seed": 3, "shift": "permuted_labels", "hidden": "9", "lr": 0.1, "masked": "freeze"}
     run_all(tmp_path / "new", "ticket")
     for kind, extra in chain("ticket"):
-        trial = kind(trial_config(tmp_path / "other", **other, **extra))
-        trial.step()
-        assert trial.reset_config(trial_config(tmp_path / "reused", **extra))
-        finish(trial)
+        named = {"kind": kind.run_model.kind}
+        config = {**trial_config(tmp_path / "other", **other, **extra), **named}
+        with_parameters = {"trainables": TRAINABLES, "shared_data": None, "plugin_texts": ()}
+        actor = AnyTrial.__new__(AnyTrial)
+        actor.setup(config, **with_parameters)
+        actor.step()
+        assert actor.reset_config({**trial_config(tmp_path / "reused", **extra), **named})
+        finish(actor)
         finish(kind(trial_config(tmp_path / "other", **other, **extra)))
     assert_same_tables(tmp_path / "new", tmp_path / "reused")
 
@@ -256,8 +262,7 @@ def test_whatever_a_plugin_raises_is_recorded_in_one_line_and_the_worker_goes_on
     assert f" ends: {row['error']}\n" in logged.out
     assert "raise raised" in logged.err  # with its traceback
     assert "word@" not in logged.err
-    trial.reset_config(trial_config(tmp_path, seed=7))
-    finish(trial)
+    finish(StreamTrial(trial_config(tmp_path, seed=7)))
     assert set(results.read(tmp_path, "runs")["status"]) == {"failed", "finished"}
 
 

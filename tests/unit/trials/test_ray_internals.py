@@ -11,12 +11,15 @@ import os
 import re
 import shutil
 import signal
+import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import ray
 from ray._private import ray_logging, utils
@@ -30,8 +33,9 @@ from ray.tune.experimental.output import get_air_verbosity
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from raylot.config import SweepOptions
+from raylot.sweep.batches import Losses, Reports
 from raylot.sweep.cluster import ray_session
-from raylot.sweep.execution import Losses, _Listener
+from raylot.sweep.experiment import _Listener
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.terminal.progress import STARTING_WORKERS
 from raylot.trials import ray_internals
@@ -146,7 +150,7 @@ def test_a_ray_that_runs_here_is_found(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[None]:
-    with ray_session(SweepOptions(address="local")):
+    with ray_session(SweepOptions(address="local"), trials=10_000):
         yield
 
 
@@ -168,6 +172,29 @@ def test_room_for_a_trial_is_told_from_waiting_for_room() -> None:
     assert ray_internals.has_placed_trials()
     remove_placement_group(placed)
     remove_placement_group(waiting)
+
+
+class _Told:
+    """What Tune makes an actor of."""
+
+    def told(self) -> tuple[int, bool, list[str]]:
+        return os.getpid(), "raylot.trials.kinds" in sys.modules, sorted(os.environ)
+
+
+@pytest.mark.usefixtures("session")
+def test_tunes_actors_are_workers_that_have_started_and_imported_what_trials_need() -> None:
+    """Else each imports for seconds once the first trials could run."""
+    ready = ray.remote(num_cpus=0)(lambda: None)
+    ray.get(ready.remote())  # Ray's first workers have registered
+    begun = time.time()
+    with ray_internals.any_worker_serves():
+        actor = class_cache._ActorClassCache().get(_Told).options(num_cpus=1).remote()
+        pid, has_imported, environment = ray.get(actor.told.remote())
+    assert psutil.Process(pid).create_time() < begun
+    assert has_imported
+    assert "PL_DISABLE_FORK" not in environment
+    assert class_cache.DEFAULT_ENV_VARS, "other users of Tune have it again"
+    ray.kill(actor)
 
 
 @pytest.mark.usefixtures("session")
@@ -213,9 +240,10 @@ def test_a_node_is_waited_for_only_where_there_is_no_room(
     placed: bool, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_internals, "has_placed_trials", lambda: placed)
-    monkeypatch.setattr("raylot.sweep.execution.ray.nodes", lambda: [{"Alive": True}])
-    monkeypatch.setattr("raylot.sweep.execution._WAITING", -1.0)
+    monkeypatch.setattr("raylot.sweep.experiment.ray.nodes", lambda: [{"Alive": True}])
+    monkeypatch.setattr("raylot.sweep.experiment._WAITING", -1.0)
     told: list[str] = []
     progress: Any = SimpleNamespace(wait_for=told.append)
-    _Listener(progress, Losses(), {"cpu": 1.0, "gpu": 0.0}, InterruptGuard("")).on_step_end(1, [])
+    reports = Reports(progress, Losses())
+    _Listener(reports, {"cpu": 1.0, "gpu": 0.0}, InterruptGuard("")).on_step_end(1, [])
     assert told == [said]
