@@ -175,6 +175,13 @@ class StreamRun(
                 f"{self.facts.classes // 2} with shift class_incremental, half of the classes of "
                 f"{self.dataset}, so that they can grow"
             )
+        fewest = self._fewest_examples(self.shift, self.classes_per_task)
+        if self.shift == "warm_start" and fewest < self.facts.classes:
+            raise ValueError(
+                f"warm_share={self.warm_share:g}: must be at least "
+                f"{self.facts.classes / self.facts.training_examples:.4g}, so that task 0 has as "
+                f"many examples as {self.dataset} has classes, {self.facts.classes}"
+            )
         if self.shift == "bit_flipping" and self.flipping_bits > self.facts.shape[0]:
             raise ValueError(
                 f"flipping_bits={self.flipping_bits}: must be at most {self.facts.shape[0]}, the "

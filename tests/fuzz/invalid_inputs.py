@@ -617,7 +617,8 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--data-file= --dataset npz",
     ),
     "_data_set_has_what_tasks_and_network_need": (
-        "classes_per_task train_examples flipping_bits shifts probe_shift",
+        "classes_per_task train_examples flipping_bits warm_share shifts probe_shift",
+        "--shifts warm_start --warm-share 0.006",
         "--train-examples 9",
         "--train-examples 1438 --shifts stationary",
         "--dataset slowly_changing_regression --train-examples 10001",
