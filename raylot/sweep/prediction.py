@@ -154,11 +154,12 @@ def _density(run: TicketsRun, round_index: int) -> float:
 
 
 def _typical_task(run: StreamRun) -> int:
-    """Returns the number of a task on which most of a run's trainings are like."""
-    if run.shift != "class_incremental" or not isinstance(run, TicketsRun):
-        return run.tasks // 2
-    is_stream = isinstance(run, TicketStreamRun)
-    return run.first_task + run.ticket_tasks // 2 if is_stream else run.task
+    """Returns the number of a task like which most are that a run trains on."""
+    if run.shift == "class_incremental" and isinstance(run, TicketStreamRun):
+        return run.first_task + run.ticket_tasks // 2
+    if run.shift == "class_incremental" and isinstance(run, TicketsRun):
+        return run.task
+    return run.tasks // 2
 
 
 def _has_shown_all(run: StreamRun) -> bool:

@@ -118,7 +118,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"y_train": _Y[:5]}, "y_train must be of shape (12,), one label for each input of x_train"),
     ({"y_train": _Y[:, None]}, "y_train must be of shape (12,), one label for each input"),
     ({"y_train": _Y / 1}, "y_train must be whole numbers from 0, not float64; try y_train.astype"),
-    ({"y_train": np.eye(3)[_Y] / 2}, "y_test must be of shape (n, targets), with 6 inputs and 3 targ"),
+    ({"y_train": np.eye(3)[_Y] / 2}, "y_test must be of shape (n, targets), with 6 inputs and 3 "),
     (
         {"y_train": np.eye(3)[_Y], "y_test": np.eye(3)[_Y[:6]]},
         "y_train must be class numbers, as y_train.argmax(1), and not one-hot",
