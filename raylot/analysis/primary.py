@@ -19,7 +19,6 @@ from raylot.analysis.statistics.intervals import CENTERS, Array, Center, Mean
 from raylot.analysis.statistics.link import Link, link
 from raylot.analysis.tables.measures import (
     ALL_SHIFTS,
-    LOSS_GAP,
     PRIMARY_PLASTICITY,
     PRIMARY_TICKETS,
     STATIONARY,
@@ -93,6 +92,7 @@ class Findings:
         collapsed: of these, snapshots that streams have not left as they diverged.
         snapshots: how many there should be.
         lacks: what was not measured anywhere, and which option adds it.
+        are_losses: whether that is because tasks are regression.
     """
 
     tickets: Measure
@@ -109,6 +109,7 @@ class Findings:
     collapsed: int = 0
     snapshots: int = 0
     lacks: Sequence[str] = ()
+    are_losses: bool = False
 
     @property
     def corrections(self) -> int:
@@ -176,7 +177,7 @@ def find(
         tickets, plasticity, seeds, together, confidence, setting.adds_seeds, margin, ended
     )
     if plasticity is None:
-        return replace(found, lacks=_lacks(frame))
+        return replace(found, lacks=_lacks(frame), are_losses=is_regression(frame))
     make = Panels(setting, plasticity, tickets)
     parts = dict(groups(frame, with_all_shifts=False))
     panels = {key: _Panels.of(make, part, plasticity, tickets) for key, part in parts.items()}
@@ -197,10 +198,7 @@ def find(
 
 def _lacks(frame: pd.DataFrame) -> list[str]:
     if is_regression(frame):
-        return [
-            "tasks are regression, which has no accuracy (analyse correlation STORAGE --measure "
-            f"{LOSS_GAP} --tickets ticket_count compares losses)"
-        ]
+        return ["tasks are regression, which has no accuracy"]
     found = []
     if not frame[_gaps(frame)].notna().any(axis=None):
         found.append("no snapshot was trained on probe tasks (--probe-tasks 4 adds them)")

@@ -42,6 +42,13 @@ VERDICTS = {n for n, f in TicketOptions.model_fields.items() if role_of(f) == "v
 KINDS_OF_CONCEPTS = ("dataset", "shift", "network", "intervention", "optimizer", "criterion")
 
 
+#: Interventions through which a head goes on to act after it was reset, and how.
+_KEEPING_OLD_HEADS = {
+    "hare_and_tortoise": "whose tortoise keeps the old head",
+    "plasticity_injection": "whose frozen networks go on to answer with the old head",
+}
+
+
 def concepts_of(kind: str, options: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Returns what computes a run of a kind, see `raylot.foundation.science.VERSIONS`."""
     used = [(name, str(options[name])) for name in KINDS_OF_CONCEPTS if options.get(name)]
@@ -168,6 +175,13 @@ class StreamRun(
                 f"{self.facts.classes // 2} with shift class_incremental, half of the classes of "
                 f"{self.dataset}, so that they can grow"
             )
+        fewest = self._fewest_examples(self.shift, self.classes_per_task)
+        if self.shift == "warm_start" and fewest < self.facts.classes:
+            raise ValueError(
+                f"warm_share={self.warm_share:g}: must be at least "
+                f"{self.facts.classes / self.facts.training_examples:.4g}, so that task 0 has as "
+                f"many examples as {self.dataset} has classes, {self.facts.classes}"
+            )
         if self.shift == "bit_flipping" and self.flipping_bits > self.facts.shape[0]:
             raise ValueError(
                 f"flipping_bits={self.flipping_bits}: must be at most {self.facts.shape[0]}, the "
@@ -265,7 +279,6 @@ class StreamRun(
                 f"norm {self.norm}": self.norm != "none",
                 f"activation {self.activation}": self.activation != "relu",
                 f"optimizer {self.optimizer}": self.optimizer == "rmsprop",
-                f"dataset {self.dataset}, which is regression": self.facts.is_regression,
                 "shift class_incremental": self.shift == "class_incremental",
                 "device cuda": self.device == "cuda",
             },
@@ -309,6 +322,16 @@ class StreamRun(
             raise ValueError(
                 f"carry_optimizer={self.carry_optimizer}: must be True with intervention "
                 "optimizer_reset; without it, each task begins with a fresh optimizer anyway"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _old_heads_do_not_come_back(self) -> Self:
+        why = _KEEPING_OLD_HEADS.get(self.intervention)
+        if why and self.head_reset != "none":
+            raise ValueError(
+                f"head_reset={self.head_reset}: must be none with intervention "
+                f"{self.intervention}, {why}"
             )
         return self
 

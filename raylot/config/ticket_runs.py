@@ -21,6 +21,9 @@ from raylot.foundation.science import versions_of
 
 Subnetwork = Literal["ticket", "dense", "random", "reinit"]
 
+#: Criteria that score before training by a product of weights and what flows through later layers.
+_STOPPED_BY_ZERO_HEAD = ("edge_popup", "snip", "synflow")
+
 #: Options of a search that a dense network's own stream depends on, and those on which it depends
 #: if it begins some steps after the snapshot.
 _SEARCH_OF_DENSE = {"task", "rewind_steps"}
@@ -63,6 +66,17 @@ class TicketsRun(OnProbeTasks, TicketSearchOptions, SearchTaskOptions, PlasticPa
             raise ValueError(
                 "criterion=synflow: must be another with network vit, as the softmax of its "
                 "attention stops the synaptic flow"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _signal_passes_the_head(self) -> Self:
+        """Refuses criteria that score all weights alike, or at random, under a head of zeros."""
+        has_zero_head = self.head_reset == "zero" and self.task > 0 and not self.rewind_steps
+        if has_zero_head and self.criterion in _STOPPED_BY_ZERO_HEAD:
+            raise ValueError(
+                f"criterion={self.criterion}: must be another with head_reset zero, or "
+                "rewind_steps be above 0: no gradient passes a head of zeros"
             )
         return self
 

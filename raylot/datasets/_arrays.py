@@ -124,8 +124,8 @@ class Arrays:
         wanted = (*self._shapes[name.replace("y", "x")][:1], *self._shapes["y_train"][1:])
         if self._shapes[name] != wanted or not wanted[1]:
             self._refuse(
-                f"{name} must be of shape {wanted}, as many targets for each input, at least 1, "
-                f"not {self._shapes[name]}"
+                f"{name} must be of shape (n, targets), with {wanted[0]} inputs and "
+                f"{wanted[1] or 'at least 1'} targets as y_train, not {self._shapes[name]}"
             )
         if not np.issubdtype(self._types[name], np.floating):
             self._refuse(
@@ -135,6 +135,12 @@ class Arrays:
             targets = self._read(name).astype(np.float32)
         if not np.isfinite(targets).all():
             self._refuse(f"{name} must be finite as float32")
+        are_bits = bool(((targets == 0) | (targets == 1)).all())
+        if wanted[1] > 1 and are_bits and bool((targets.sum(1) == 1).all()):
+            self._refuse(
+                f"{name} must be class numbers, as {name}.argmax(1), and not one-hot; "
+                "floating-point numbers of shape (n, targets) are regression"
+            )
         return targets
 
     def _labels(self, name: str) -> np.ndarray:
@@ -147,10 +153,11 @@ class Arrays:
                 f"{of}, not {self._shapes[name]}"
             )
         if not np.issubdtype(self._types[name], np.integer):
-            self._refuse(
-                f"{name} must be whole numbers from 0, not {self._types[name]} (floating-point "
-                "numbers of shape (n, targets) are regression)"
-            )
+            hint = (
+                f"; try {name}.astype(int), or for regression {name}[:, None], of shape "
+                "(n, targets)"
+            ) * np.issubdtype(self._types[name], np.floating)
+            self._refuse(f"{name} must be whole numbers from 0, not {self._types[name]}{hint}")
         labels = self._read(name)
         if labels.min() < 0 or labels.max() > _MOST_CLASSES:
             self._refuse(

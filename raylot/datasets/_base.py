@@ -89,9 +89,10 @@ class Facts:
         """
         sizes = self.train_sizes
         if not len(sizes) <= count <= sum(sizes):
+            each = "" if self.is_regression else ", one for each class,"
             raise OptionError(
-                f"train_examples={count}: must be at least {len(sizes)}, one for each class, and "
-                f"at most {sum(sizes)}, the training examples of the data set"
+                f"train_examples={count}: must be at least {len(sizes)}{each} and at most "
+                f"{sum(sizes)}, the training examples of the data set"
             )
         spare, left = sum(sizes) - len(sizes), count - len(sizes)
         exact = [left * (size - 1) / max(1, spare) for size in sizes]

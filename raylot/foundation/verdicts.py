@@ -117,7 +117,8 @@ def wins(accuracies: Accuracies, tolerance: float) -> list[bool] | None:
 
     By losses, the tolerance is a share of the dense networks' mean loss, and there is no binomial
     error: a ticket's loss must be at most (1 + tolerance) times that mean, below each mask's loss,
-    and below the lower prediction limit of theirs.
+    and below the lower prediction limit of theirs. No ticket wins beside a dense network that
+    diverged.
     """
     masks = [accuracy for accuracy in accuracies.comparable if math.isfinite(accuracy)]
     examples = accuracies.test_examples
@@ -126,7 +127,7 @@ def wins(accuracies: Accuracies, tolerance: float) -> list[bool] | None:
     if accuracies.are_losses:
         most = statistics.fmean(accuracies.dense) * (1 + tolerance)
         to_beat = min(-prediction_limit([-loss for loss in masks]), *masks)
-        return [loss <= most and loss < to_beat for loss in accuracies.tickets]
+        return [loss <= most < math.inf and loss < to_beat for loss in accuracies.tickets]
     dense, chance = statistics.fmean(accuracies.dense), statistics.fmean(masks)
     required = dense - max(tolerance, _standard_error(dense, examples))
     to_beat = max(prediction_limit(masks), chance + _standard_error(chance, examples), *masks)

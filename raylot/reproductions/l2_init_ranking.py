@@ -1,4 +1,4 @@
-"""Methods on permuted MNIST of 10,000 images (Kumar et al. 2024, arXiv 2308.11958).
+"""Methods on permuted MNIST of 10,000 images (Kumar et al. 2023, arXiv 2308.11958).
 
 Published: two hidden layers of 100 units, Adam, batches of 16, 500 tasks of 10,000 images that are
 seen once, ten seeds; for each method the step size (1e-3 or 1e-4) and the method's own parameters
@@ -54,7 +54,7 @@ _ADAM = {"intervention": "none", "norm": "none"}
 EXPERIMENT = Experiment(
     question="Which methods keep plasticity on permuted MNIST of 10,000 images?",
     source=(
-        "Kumar et al. 2024, Maintaining plasticity in continual learning via regenerative "
+        "Kumar et al. 2023, Maintaining plasticity in continual learning via regenerative "
         "regularization, arXiv 2308.11958"
     ),
     options={

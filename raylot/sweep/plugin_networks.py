@@ -16,11 +16,12 @@ from raylot.foundation.text import is_exit_request
 from raylot.masks.pruning import full_masks, left_out, remark_on_left_out
 from raylot.tasks import Task, datasets, select_classes
 from raylot.training import check_network
+from raylot.trials.head import head_of
 
 #: Options that decide whether a network can be trained.
 _DECISIVE = (
     *NetworkOptions.model_fields, *DataOptions.model_fields, "shift", "classes_per_task",
-    "batch_size", "drop_last",
+    "batch_size", "drop_last", "head_reset",
 )  # fmt: skip
 
 
@@ -68,6 +69,8 @@ def _tried(network: nn.Module, at: str, task: Task, run: StreamRun, sizes: Colle
         check_network(network, task, run, sizes)
     except OptionError as error:
         raise OptionError(str(error).replace("network:", at, 1)) from None
+    if run.head_reset != "none":
+        head_of(network)
     choice = networks.prunable(run)
     try:
         masks = full_masks(network, choice)

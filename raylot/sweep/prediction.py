@@ -32,6 +32,7 @@ _DECISIVE = (
     *DataOptions.model_fields, *NetworkOptions.model_fields, "kind", "shift", "gradual",
     "intervention", "optimizer", "weight_decay", "batch_size", "drop_last", "epochs", "engine",
     "masked", "criterion", "schedule", "label_smoothing", "clip_norm", "augment", "precision",
+    "nesterov", "classes_per_task", "new_classes_only",
 )  # fmt: skip
 
 #: Seconds of training from which a speed is taken, at least.
@@ -70,7 +71,8 @@ def predicted(stages: Iterable[Sequence[tuple[StreamRun, int]]], trials_at_once:
             run = run.stream
         if isinstance(run, TicketBarrierRun):  # and these like the search's
             run = run.search
-        kind = (*(getattr(run, name, None) for name in _DECISIVE), density)
+        kind = (*(getattr(run, name, None) for name in _DECISIVE), density, run.momentum > 0,
+                _has_shown_all(run))  # fmt: skip
         if kind not in known:
             known[kind] = measured_speed(run, density)
         return known[kind]
@@ -151,10 +153,24 @@ def _density(run: TicketsRun, round_index: int) -> float:
     return float(round((1 - run.sparsity) ** (round_index / run.round_count), 6))
 
 
+def _typical_task(run: StreamRun) -> int:
+    """Returns the number of a task like which most are that a run trains on."""
+    if run.shift == "class_incremental" and isinstance(run, TicketStreamRun):
+        return run.first_task + run.ticket_tasks // 2
+    if run.shift == "class_incremental" and isinstance(run, TicketsRun):
+        return run.task
+    return run.tasks // 2
+
+
+def _has_shown_all(run: StreamRun) -> bool:
+    """Whether no class is left out of that task's loss, which takes another engine."""
+    groups = run.facts.classes // run.classes_per_task
+    return run.shift != "class_incremental" or _typical_task(run) >= groups - 1
+
+
 def measured_speed(run: StreamRun, density: float) -> Speed:
     """Measures the speed of a run's network, dense or under random masks of a density."""
-    middle = run.tasks // 2
-    task = make_task(datasets.load(run), run, run.seed, middle)
+    task = make_task(datasets.load(run), run, run.seed, _typical_task(run))
     most = run.training_steps_per_task
     few, many = max(1, most // 10), most
     _timed(run, task, density, few)  # compiles

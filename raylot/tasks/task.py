@@ -74,6 +74,11 @@ class Task:
                 f"classes={shown(self.classes)}: must be a whole number, at least 1, or None for "
                 "regression"
             )
+        if self.shown is not None and (self.is_regression or not _is_a(Integral, self.shown)):
+            raise OptionError(
+                f"shown={shown(self.shown)}: must be None, or a whole number of classes in "
+                "classification"
+            )
         for name in ("offset", "divisor"):
             self._check_scale(name, getattr(self, name))
         for split in ("train", "test"):

@@ -7,10 +7,26 @@ from typing import Literal
 import torch
 from torch import nn
 
+from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
 from raylot.interventions._layers import weight_layers
 from raylot.networks.initialisation import reinitialised
 from raylot.training import Masks
+
+
+def head_of(network: nn.Module) -> tuple[str, nn.Module]:
+    """Returns name and module of the linear or convolution layer that a network registers last.
+
+    Raises:
+        OptionError: it has no such layer with a trainable weight of its own.
+    """
+    layers = list(weight_layers(network).items())
+    if not layers:
+        raise OptionError(
+            "head_reset: must be none with this network, which has no linear or convolution layer "
+            "with a trainable weight of its own"
+        )
+    return layers[-1]
 
 
 def reset_head(
@@ -19,16 +35,16 @@ def reset_head(
     """Resets weights and biases of the last layer in place; pruned ones stay where they are.
 
     Args:
-        network: its head is the linear or convolution layer that it registers last.
+        network: `head_of` it is reset.
         how: ``fresh``: drawn as at initialisation; ``zero``: as the continual ImageNet of Dohare et
             al. (2024) does (lop/imagenet/single_expr.py of shibhansh/loss-of-plasticity).
         key: decides the draws.
         masks: survivors by parameter; None: nothing is pruned.
 
     Raises:
-        OptionError: the network cannot be initialised anew.
+        OptionError: there is no such layer, or the network cannot be initialised anew.
     """
-    name, head = list(weight_layers(network).items())[-1]
+    name, head = head_of(network)
     fresh = reinitialised(network, key).get_submodule(name) if how == "fresh" else None
     with torch.no_grad():
         for own, parameter in head.named_parameters():

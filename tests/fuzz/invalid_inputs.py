@@ -458,7 +458,6 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--engine stacked --gradual 0.5",
         "--engine stacked --shifts class_incremental",
         "--engine stacked --dataset slowly_changing_regression",
-        "--engine fast --dataset slowly_changing_regression",
         "--engine fast --shifts stationary,class_incremental",
         "--engine stacked --optimizer rmsprop",
         "--engine stacked --schedule step",
@@ -520,6 +519,17 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "criterion",
         "--criterion synflow --network vit",
         "--network vit --vit-depth 1 --criterion synflow --rounds 2",
+    ),
+    "_signal_passes_the_head": (
+        "criterion",
+        "--head-reset zero --criterion snip",
+        "--head-reset zero --criterion synflow",
+        "--head-reset zero --criterion edge_popup --snapshots 3",
+    ),
+    "_old_heads_do_not_come_back": (
+        "head_reset",
+        "--head-reset zero --interventions plasticity_injection",
+        "--head-reset fresh --interventions none,hare_and_tortoise",
     ),
     "_trained_scores_mask_by_zeros": ("criterion", "--criterion edge_popup --masked freeze"),
     "_early_bird_looks_at_trainings": (
@@ -619,7 +629,8 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--data-file= --dataset npz",
     ),
     "_data_set_has_what_tasks_and_network_need": (
-        "classes_per_task train_examples flipping_bits shifts probe_shift",
+        "classes_per_task train_examples flipping_bits warm_share shifts probe_shift",
+        "--shifts warm_start --warm-share 0.006",
         "--train-examples 9",
         "--train-examples 1438 --shifts stationary",
         "--dataset slowly_changing_regression --train-examples 10001",

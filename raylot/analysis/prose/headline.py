@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raylot.analysis.primary import Findings
-from raylot.analysis.tables.measures import PRIMARY_PLASTICITY, Measure, measure
+from raylot.analysis.tables.measures import LOSS_GAP, PRIMARY_PLASTICITY, Measure, measure
 from raylot.analysis.verdicts import Verdicts
 from raylot.analysis.words import capitalised, counted, listed
 
@@ -11,8 +11,12 @@ from raylot.analysis.words import capitalised, counted, listed
 def headline(findings: Findings) -> str:
     """Says what was found about the primary pair; shifts that share their verdicts together."""
     if findings.plasticity is None:
+        by_losses = (
+            f"To compare losses: raylot analyse correlation STORAGE --measure {LOSS_GAP} --tickets "
+            "ticket_count. "
+        ) * findings.are_losses
         return (
-            f"Not testable, as it takes the {measure(PRIMARY_PLASTICITY).label} and "
+            f"{by_losses}Not testable, as it takes the {measure(PRIMARY_PLASTICITY).label} and "
             f"{findings.tickets.label} of the same snapshots: {listed(findings.lacks)}."
         )
     if not findings.searches:

@@ -23,17 +23,17 @@ def make(dataset: Task, options: ShiftOptions, key: RandomKey, t: int) -> Task:
 
     With ``compounding``, a task permutes the pixels of the task before, as Dohare et al. (2024) do
     (lop/permuted_mnist/online_expr.py of shibhansh/loss-of-plasticity). With the fraction 1 such
-    tasks are distributed as the others are; with a smaller one they change little by little. The
-    time to make task t grows with t, as it composes the permutations of all tasks up to it.
+    tasks are distributed as the others are; with a smaller one they change little by little. Task
+    t composes the permutations of all tasks up to it, and begins with the last one that is kept.
     """
     if t == 0 and options.first_task_identity:
         return dataset
     pixels = math.prod(dataset.input_shape[-2:])
     permutation = _drawn(pixels, options.fraction, key, t)
     if options.compounding:
-        permutation = np.arange(pixels)
-        for earlier in range(int(options.first_task_identity), t + 1):
-            permutation = permutation[_drawn(pixels, options.fraction, key, earlier)]
+        permutation = _compounded(
+            pixels, options.fraction, key, int(options.first_task_identity), t
+        )
     return permute_pixels(dataset, permutation)
 
 
@@ -44,6 +44,28 @@ def _drawn(pixels: int, fraction: float, key: RandomKey, t: int) -> np.ndarray:
     permutation = np.arange(pixels)
     permutation[np.sort(chosen)] = chosen
     return permutation
+
+
+def _compounded(pixels: int, fraction: float, key: RandomKey, first: int, t: int) -> np.ndarray:
+    """Returns the permutations of the tasks ``first`` to t, one after another."""
+    stream = (pixels, fraction, key, first)
+    start = max((u for known, u in list(_compounds) if known == stream and u <= t), default=None)
+    permutation, begin = np.arange(pixels), first
+    if start is not None and (found := _compounds.get((stream, start))) is not None:
+        permutation, begin = found, start + 1
+    for later in range(begin, t + 1):
+        permutation = permutation[_drawn(pixels, fraction, key, later)]
+    _compounds.pop((stream, t), None)
+    _compounds[stream, t] = permutation
+    for old in list(_compounds)[:-_MOST_KEPT]:
+        _compounds.pop(old, None)
+    return permutation
+
+
+#: Compounded permutations that were made last, by their stream and task: the next task needs no
+#: others. A gradual change needs those of two tasks.
+_compounds: dict[tuple[object, int], np.ndarray] = {}
+_MOST_KEPT = 2
 
 
 def permute_pixels(task: Task, permutation: Tensor | np.ndarray) -> Task:

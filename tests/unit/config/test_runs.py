@@ -607,6 +607,7 @@ def test_an_engine_is_refused_what_it_lacks(
         ("fast", {"gradual": 0.5, "hidden": "8,4", "weight_decay": 0.1}),
         ("stacked", {"network": "lenet", "optimizer": "sgd", "device": "cuda"}),
         ("fast", {"network": "lenet_300_100"}),
+        ("fast", {"dataset": "slowly_changing_regression"}),
         ("stacked", {"network": "vgg", "norm": "none"}),
         ("stacked", {"network": "vit", "norm": "batch"}),  # which vit does not use
     ],
@@ -615,6 +616,52 @@ def test_an_engine_takes_what_it_can(engine: str, options: dict[str, Any]) -> No
     run = StreamRun.checked(engine=engine, **options)
     assert run.engine == engine
     assert run.run_id == StreamRun.checked(**options).run_id
+
+
+# ------------------------------------------------------------------ heads that are reset
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"head_reset": "fresh", "intervention": "hare_and_tortoise"},
+            "head_reset=fresh: must be none with intervention hare_and_tortoise, whose tortoise "
+            "keeps the old head",
+        ),
+        (
+            {"head_reset": "zero", "intervention": "plasticity_injection"},
+            "head_reset=zero: must be none with intervention plasticity_injection, whose frozen "
+            "networks go on to answer with the old head",
+        ),
+        *(
+            (
+                {"head_reset": "zero", "criterion": criterion, "task": 10},
+                f"criterion={criterion}: must be another with head_reset zero, or rewind_steps be "
+                "above 0: no gradient passes a head of zeros",
+            )
+            for criterion in ("snip", "synflow", "edge_popup")
+        ),
+    ],
+)
+def test_what_a_reset_head_would_undo_or_stop_is_refused(
+    options: dict[str, Any], message: str
+) -> None:
+    assert refusal(lambda: TicketsRun.checked(**options)) == message
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"head_reset": "fresh", "criterion": "snip", "task": 10},
+        {"head_reset": "zero", "criterion": "snip", "task": 0},
+        {"head_reset": "zero", "criterion": "snip", "task": 10, "rewind_steps": 1},
+        {"head_reset": "zero", "criterion": "grasp", "task": 10},
+        {"head_reset": "zero", "intervention": "reset"},
+    ],
+)
+def test_a_reset_head_goes_with_the_rest(options: dict[str, Any]) -> None:
+    TicketsRun.checked(**options)
 
 
 # ------------------------------------------------------------------ counts worked out by hand

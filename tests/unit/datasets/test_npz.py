@@ -117,7 +117,16 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"x_train": _X[:0], "y_train": _Y[:0]}, "x_train must be of shape (n, height, width), "),
     ({"y_train": _Y[:5]}, "y_train must be of shape (12,), one label for each input of x_train"),
     ({"y_train": _Y[:, None]}, "y_train must be of shape (12,), one label for each input"),
-    ({"y_train": _Y / 1}, "y_train must be whole numbers from 0, not float64"),
+    ({"y_train": _Y / 1}, "y_train must be whole numbers from 0, not float64; try y_train.astype"),
+    ({"y_train": np.eye(3)[_Y] / 2}, "y_test must be of shape (n, targets), with 6 inputs and 3 "),
+    (
+        {"y_train": np.eye(3)[_Y], "y_test": np.eye(3)[_Y[:6]]},
+        "y_train must be class numbers, as y_train.argmax(1), and not one-hot",
+    ),
+    (
+        {"y_train": _Y[:, None][:, :0] / 1},
+        "y_train must be of shape (n, targets), with 12 inputs and at least 1 targets as y_train,",
+    ),
     ({"y_train": _Y - 1}, "y_train must be whole numbers from 0 to at most 1000000, not -1 to 1"),
     ({"y_train": _Y * 2}, "y_train must hold each of the labels 0 to 4, and lacks 1"),
     ({"y_test": _Y[:6]}, "y_test must hold each of the labels 0 to 2, and lacks 2"),

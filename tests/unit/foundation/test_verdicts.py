@@ -50,6 +50,8 @@ def test_a_ticket_wins_by_losses_below_the_masks_and_near_the_dense_network() ->
     # at most (1 + tolerance) times the dense network's loss
     assert wins(Accuracies([0.505, 0.506], [0.5], **known), 0.01) == [True, False]
     assert wins(Accuracies([0.5], [0.5], are_losses=True, comparable=[1.0, 1.1]), 0.01) is None
+    for diverged in (math.inf, math.nan):
+        assert wins(Accuracies([0.76], [diverged, 0.5], **known), 0.52) == [False]
 
 
 def test_the_prediction_limit_by_hand() -> None:

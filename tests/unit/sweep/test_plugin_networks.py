@@ -107,6 +107,29 @@ def test_a_network_that_no_run_could_train_is_refused(
     assert refusal(lambda: check_plugin_networks([run])).startswith(message)
 
 
+_BILINEAR = (
+    "class Bilinear(nn.Module):\n"
+    "    def __init__(self, classes):\n"
+    "        super().__init__()\n"
+    "        self.layer = nn.Bilinear(64, 1, classes)\n"
+    "    def forward(self, inputs):\n"
+    "        return self.layer(inputs.flatten(1), inputs.new_ones(len(inputs), 1))\n"
+)
+
+
+@pytest.mark.parametrize("how", ["fresh", "zero"])
+def test_a_head_is_reset_in_networks_that_have_one(tmp_path: Path, how: str) -> None:
+    file = _plugin(tmp_path, "return Bilinear(classes)", _BILINEAR)
+    own = file.read_text().replace("('mine')", "('mine', prune=['layer.weight'])")
+    file.write_text(own)
+    plugins.load(file)
+    check_plugin_networks([StreamRun.checked(network="mine")])
+    run = StreamRun.checked(network="mine", head_reset=how)
+    assert refusal(lambda: check_plugin_networks([run])).startswith(
+        "head_reset: must be none with this network, which has no linear or convolution layer"
+    )
+
+
 @pytest.mark.parametrize("more", [(), ("--dry-run",)])
 def test_the_command_says_so_before_it_starts_anything(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]

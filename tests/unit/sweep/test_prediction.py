@@ -97,6 +97,25 @@ def test_each_setting_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert measured == [((3,), 1.0), ((4,), 1.0)]
 
 
+def test_tasks_that_show_all_classes_are_measured_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 2 of 10 classes each, all are shown from task 4 on."""
+    measured: list[int] = []
+
+    def measure(run: StreamRun, density: float) -> Speed:
+        measured.append(prediction._typical_task(run))
+        return Speed(1.0, 1.0)
+
+    monkeypatch.setattr(prediction, "measured_speed", measure)
+    grows: dict[str, Any] = {**_SHORT, "shift": "class_incremental", "tasks": 12}
+    grows["snapshots"] = (0, 2, 3, 9)
+    searches = [TicketsRun(**{**grows, **_TICKETS, "tasks": 12, "snapshots": grows["snapshots"],
+                              "task": task}) for task in grows["snapshots"]]  # fmt: skip
+    predicted([_whole(StreamRun(**grows)), _whole(*searches)], 1)
+    assert sorted(set(measured)) == [0, 6, 9]
+    stream = TicketStreamRun(**{**grows, **_TICKETS, "tasks": 12, "snapshots": (2,), "task": 2})
+    assert prediction._typical_task(stream) == 3 + stream.ticket_tasks // 2
+
+
 def test_trials_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prediction.os, "cpu_count", lambda: 8)
     assert trials_on_this_machine(1, None) == 8

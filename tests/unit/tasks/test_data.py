@@ -501,3 +501,13 @@ def test_arrays_are_the_data_set_itself_and_may_be_read_only(
     assert all(torch.equal(getattr(again, name), getattr(dataset, name)) for name in arrays)
     assert again.classes == 10
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("given", ["2", 2.5, True])
+def test_classes_shown_so_far_are_a_whole_number(given: Any) -> None:
+    inputs, labels = torch.zeros(2, 3), torch.tensor([0, 1])
+    with pytest.raises(OptionError, match=r"^shown=.*: must be None, or a whole number of classes"):
+        Task(inputs, labels, inputs, labels, 3, shown=given)
+    with pytest.raises(OptionError, match=r"^shown=2: must be None"):
+        Task(inputs, inputs, inputs, inputs, None, shown=2)
+    assert Task(inputs, labels, inputs, labels, 3, shown=2).shown == 2

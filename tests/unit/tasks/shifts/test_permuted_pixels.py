@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raylot.tasks import Task, make_task, permute_pixels
+from raylot.tasks.shifts import permuted_pixels
 from tests.unit.tasks.shifts.tiny_tasks import (
     few_examples,
     seeds,
@@ -124,6 +125,30 @@ def test_compounding_permutes_the_task_before(
     found = make_task(dataset, compounding, seed, t + 1)
     assert torch.equal(found.train_inputs, expected.train_inputs)
     assert torch.equal(found.test_inputs, expected.test_inputs)
+
+
+def test_compounded_tasks_do_not_depend_on_which_were_made_before() -> None:
+    """Kept permutations shorten the way to a task, and change none."""
+    dataset = some_digits()
+    streams = [
+        (shifted_by("permuted_pixels", compounding=True, fraction=fraction, **own), seed)
+        for fraction in (0.3, 1.0)
+        for own in ({}, {"first_task_identity": True})
+        for seed in (0, 1)
+    ]
+    expected = {}
+    for i, (options, seed) in enumerate(streams):
+        for t in range(6):
+            permuted_pixels._compounds.clear()
+            expected[i, t] = make_task(dataset, options, seed, t).train_inputs
+    for t in (0, 1, 0, 4, 5, 4, 2, 5, 3):
+        for i, (options, seed) in enumerate(streams):
+            for again in (t, max(0, t - 1), t):
+                found = make_task(dataset, options, seed, again).train_inputs
+                assert torch.equal(found, expected[i, again])
+    for t in (3, 1, 2, 5, 5, 4):
+        found = make_task(dataset, streams[0][0], 0, t).train_inputs
+        assert torch.equal(found, expected[0, t])
 
 
 def test_compounding_begins_with_the_first_permutation() -> None:
