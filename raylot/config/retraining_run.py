@@ -18,8 +18,9 @@ from raylot.foundation.science import versions_of
 class RetrainingRun(RunOnSnapshots, RetrainingOptions):
     """Pairs of copies of each snapshot of a stream, trained on the snapshot's own next task.
 
-    Pair p depends on p alone, so that more can be added later. ``sparsities`` decide the masks whose
-    distances are measured, of each scope; copies are trained again for a sparsity that is added.
+    Pair p depends on p alone, so that more can be added later. ``sparsities`` decide the masks
+    whose distances are measured, in both scopes; copies are trained again for a sparsity that is
+    added.
     """
 
     kind: ClassVar[str] = "retrainings"

@@ -42,7 +42,8 @@ class MaskWatch:
     Each sparsity is reached at once, from all weights.
 
     Attributes:
-        masks: sparsity and scope -> the masks before the training, after its first epoch, and so on.
+        masks: sparsity and scope -> the masks before the training, after its first epoch, and so
+            on.
     """
 
     def __init__(self, network: nn.Module, prunable: Prunable, sparsities: Iterable[float]) -> None:

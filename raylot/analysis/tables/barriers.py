@@ -22,8 +22,9 @@ def snapshot_barriers(barriers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFram
 
     Returns:
         A row per stream and task: stream_run_id, task, test_error_barrier (fraction of the test
-        split) and test_loss_barrier (nats, or squared error in regression). Where errors were evaluated at several numbers of
-        points, there is a column for each, as ``test_error_barrier(barrier_points=10)``.
+        split) and test_loss_barrier (nats, or squared error in regression). Where errors were
+        evaluated at several numbers of points, there is a column for each, as
+        ``test_error_barrier(barrier_points=10)``.
     """
     of_copies = barriers[barriers["trained"] == "snapshot"]
     points = of_copies["run_id"].map(runs.set_index("run_id")["barrier_points"])
