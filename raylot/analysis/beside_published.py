@@ -117,14 +117,24 @@ def agrees(published: Published, low: float, high: float) -> bool | None:
     return True if is_inside else None if meets else False
 
 
-def show(console: Console, name: str, frame: pd.DataFrame, differing: str) -> None:
-    """Prints the table of numbers, their sources, and what was reduced.
+def show(
+    console: Console,
+    name: str,
+    frame: pd.DataFrame,
+    differing: str,
+    *,
+    is_full: bool,
+    unasked: Collection[str],
+) -> None:
+    """Prints the table of numbers, their sources, and what differs from the publication.
 
     Args:
         console: where to print.
         name: the experiment's.
         frame: see `beside_published`.
         differing: the options in which the study differs from the experiment, as text.
+        is_full: whether it has the published size.
+        unasked: quantities for which it has no runs.
     """
     experiment = EXPERIMENTS[name]
     console.print(f"{name}: published, and found here", style="bold")
@@ -137,7 +147,11 @@ def show(console: Console, name: str, frame: pd.DataFrame, differing: str) -> No
     rows = frame.to_dict("records")
     for number, row in enumerate(rows, start=1):
         table.add_row(
-            str(number), row["quantity"], _published(row), *_ours(row), _verdict(row["agrees"])
+            str(number),
+            row["quantity"],
+            _published(row),
+            *_ours(row, unasked),
+            _verdict(row["agrees"]),
         )
     console.print(table)
     judged = frame["agrees"].dropna()
@@ -147,7 +161,8 @@ def show(console: Console, name: str, frame: pd.DataFrame, differing: str) -> No
     )
     for number, row in enumerate(rows, start=1):
         console.print(f"{number}: {row['source']}.")
-    console.print(f"Reduced: {experiment.reduced}.")
+    for line in experiment.departures(is_full=is_full):
+        console.print(f"{line}.")
     if differing:
         console.print(f"Given otherwise than in the experiment: {differing}.")
     least = int(frame["seeds"].min())
@@ -165,9 +180,9 @@ def _published(row: dict[Any, Any]) -> str:
     return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
 
 
-def _ours(row: dict[Any, Any]) -> Sequence[str]:
+def _ours(row: dict[Any, Any], unasked: Collection[str]) -> Sequence[str]:
     if not row["seeds"]:
-        return "not run yet", "", "0"
+        return "not asked for" if row["quantity"] in unasked else "not run yet", "", "0"
     has_range = not pd.isna(row["low"])
     between = f"{row['low']:.4f} to {row['high']:.4f}" if has_range else "none"
     return f"{row['here']:.4f}", between, str(row["seeds"])
@@ -177,11 +192,19 @@ def _verdict(agreement: Any) -> str:
     return "?" if pd.isna(agreement) else "yes" if agreement else "no"
 
 
-def compare(name: str, storage: Storage, run_ids: Collection[str], differing: str) -> None:
+def compare(
+    name: str,
+    storage: Storage,
+    run_ids: Collection[str],
+    differing: str,
+    *,
+    is_full: bool,
+    unasked: Collection[str],
+) -> None:
     """Compares, prints and writes; see `beside_published` and `show`."""
     frame = beside_published(EXPERIMENTS[name], storage, run_ids)
     file = f"reproduction_{name}"
     output.write(storage, file, frame, COLUMNS)
     console = command.terminal()
-    show(console, name, frame, differing)
+    show(console, name, frame, differing, is_full=is_full, unasked=unasked)
     output.print_where(console, storage, file)

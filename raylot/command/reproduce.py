@@ -9,13 +9,13 @@ from typing import Any
 from raylot.analysis.beside_published import compare
 from raylot.command import running
 from raylot.command.arguments import parse
-from raylot.config import PRESETS, Study
+from raylot.config import PRESETS, StreamRun, Study
 from raylot.config.options import did_you_mean, role_of
 from raylot.config.parser import OneLineParser
 from raylot.config.presets import preset_with
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.text import escape_unencodable_output
-from raylot.reproductions import EXPERIMENTS, Experiment
+from raylot.reproductions import EXPERIMENTS, Experiment, out_of_reach
 from raylot.storage import Storage
 from raylot.sweep import study_spaces
 from raylot.sweep.space import spaces_of
@@ -57,17 +57,23 @@ def reproduce(words: Sequence[str]) -> int:
     escape_unencodable_output()
     experiment = EXPERIMENTS[name]
     given = [word for word in words[1:] if word != _FULL]
-    if _FULL in words and not experiment.full:
+    is_full = _FULL in words
+    if is_full and not experiment.full:
         raise OptionError(f"{_FULL}: must be left out with {name}, which has one size alone")
-    defaults = options_of(experiment, is_full=_FULL in words)
+    defaults = options_of(experiment, is_full=is_full)
     about = f"{experiment.question}\n\n{_told(experiment)}"
     about += f"\n{_FULL} takes the published size." * bool(experiment.full)
     command = parse(about, name, given, defaults, f"raylot reproduce {name}", Study)
     differing = _differing(command.study, defaults)
 
+    try:
+        unasked = _unasked(experiment, command.study, differing)
+    except OptionError as error:
+        command.refuse(error)
+
     def then(sweep: Sweep) -> None:
         run_ids = {run.run_id for stage in sweep.stages for run in stage.runs}
-        compare(name, sweep.storage, run_ids, differing)
+        compare(name, sweep.storage, run_ids, differing, is_full=is_full, unasked=unasked)
 
     typed = ["raylot", "reproduce", *words]
     return running.run(command, study_spaces, {}, typed, only=experiment.stages, then=then)
@@ -79,6 +85,25 @@ def options_of(experiment: Experiment, *, is_full: bool) -> dict[str, Any]:
 
 def study_of(options: Mapping[str, Any]) -> Study:
     return Study.checked(**preset_with({**PRESETS["default"], **options}, {}))
+
+
+def _unasked(experiment: Experiment, study: Study, differing: str) -> set[str]:
+    """Returns the published quantities that a study's runs leave out, and tells how many.
+
+    Raises:
+        OptionError: they leave out all.
+    """
+    unasked = {one.quantity for one in out_of_reach(experiment, runs_of(experiment, study))}
+    if not unasked:
+        return unasked
+    count = len(experiment.published)
+    if len(unasked) == count:
+        raise OptionError(
+            f"{differing}: must leave at least one published number to compare with; accepted: "
+            f"{', '.join(f'{name}={value}' for name, value in experiment.options.items())}"
+        )
+    running.tell([f"{len(unasked)} of {count} published numbers are left out by {differing}."])
+    return unasked
 
 
 def _differing(study: Study, defaults: Mapping[str, Any]) -> str:
@@ -111,7 +136,7 @@ def _told(experiment: Experiment) -> str:
     cost = f"{steps:,} training steps" + (f" ({_FULL}: {most:,})" if most > steps else "")
     paragraphs = (
         f"Source: {experiment.source}",
-        f"Reduced: {experiment.reduced}",
+        *experiment.departures(),
         f"Cost: {cost}; {experiment.measured or 'not measured yet'}",
     )
     return "\n".join(textwrap.fill(p, 98, subsequent_indent="  ") for p in paragraphs)
@@ -120,6 +145,11 @@ def _told(experiment: Experiment) -> str:
 def _steps(experiment: Experiment, *, is_full: bool) -> int:
     """Training steps of all runs of an experiment."""
     study = study_of(options_of(experiment, is_full=is_full))
+    return sum(run.training_steps for run in runs_of(experiment, study))
+
+
+def runs_of(experiment: Experiment, study: Study) -> list[StreamRun]:
+    """Returns all runs of a study of an experiment."""
     # Nothing is looked up in the storage, so that any does.
     sweep = Sweep(study, Storage("."), *spaces_of(study, study_spaces), only=experiment.stages)
-    return sum(run.training_steps for stage in sweep.stages for run in stage.runs)
+    return [run for stage in sweep.stages for run in stage.runs]

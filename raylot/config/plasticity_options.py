@@ -47,9 +47,9 @@ class PlasticityOptions(NamingOptions, ProbeOptions, title="plasticity"):
         role="measurement",
     )  # fmt: skip
     saturation_threshold: float = option(
-        1e-4, "of the measure saturation: an example saturates a unit if |loss gradient in its "
-        "pre-activation| is below this share of the pre-activation's mean magnitude (Joudaki et "
-        "al. 2025)", gt=0, le=1e6, off=1e-4, role="measurement",
+        1e-4, "of the measure saturation: an example saturates a unit if |gradient of the "
+        "example's own loss in the unit's pre-activation| is below this times the pre-activation's "
+        "mean magnitude (Joudaki et al. 2025)", gt=0, le=1e6, off=1e-4, role="measurement",
     )  # fmt: skip
     churn_batches: int = option(
         8, "of the measure churn: batches whose training step is tried, each from the snapshot",

@@ -11,15 +11,16 @@ from pydantic import Field, model_validator
 from raylot.config.barrier_options import RetrainingOptions
 from raylot.config.options import option
 from raylot.config.runs import RunOnSnapshots, StreamRun, short_hash
-from raylot.config.ticket_options import ScopeOptions, Sparsity
+from raylot.config.ticket_options import Sparsity
 from raylot.foundation.science import versions_of
 
 
-class RetrainingRun(RunOnSnapshots, RetrainingOptions, ScopeOptions):
+class RetrainingRun(RunOnSnapshots, RetrainingOptions):
     """Pairs of copies of each snapshot of a stream, trained on the snapshot's own next task.
 
-    Pair p depends on p alone, so that more can be added later. ``scope`` and ``sparsities`` decide
-    the masks whose distances are measured; copies are trained again for a sparsity that is added.
+    Pair p depends on p alone, so that more can be added later. ``sparsities`` decide the masks
+    whose distances are measured, in both scopes; copies are trained again for a sparsity that is
+    added.
     """
 
     kind: ClassVar[str] = "retrainings"
@@ -40,7 +41,7 @@ class RetrainingRun(RunOnSnapshots, RetrainingOptions, ScopeOptions):
 
     @functools.cached_property
     def run_id(self) -> str:
-        own = self.identity({"barrier_points", "scope"})
+        own = self.identity({"barrier_points"})
         if version := versions_of([("measurement", self.kind)]):
             own["versions"] = version
         return short_hash({"kind": self.kind, "stream": self.stream.run_id, **own})
@@ -63,15 +64,14 @@ class RetrainingRun(RunOnSnapshots, RetrainingOptions, ScopeOptions):
 
 
 def retrainings(
-    stream: StreamRun, options: RetrainingOptions, scope: str, sparsities: tuple[float, ...]
+    stream: StreamRun, options: RetrainingOptions, sparsities: tuple[float, ...]
 ) -> list[RetrainingRun]:
     """Returns the run that trains pairs of copies of a stream's snapshots, if there are any.
 
     Args:
         stream: whose snapshots.
         options: say how many pairs, and where errors are evaluated.
-        scope: of the masks whose distances are measured.
-        sparsities: of these masks.
+        sparsities: of the masks whose distances are measured.
 
     Raises:
         OptionError: the options do not fit the stream.
@@ -79,7 +79,7 @@ def retrainings(
     if not options.retraining_pairs:
         return []
     chosen = {name: getattr(options, name) for name in RetrainingOptions.model_fields}
-    own = {**chosen, "scope": scope, "sparsities": sparsities}
+    own = {**chosen, "sparsities": sparsities}
     run = RetrainingRun.checked(**{**stream.model_dump(exclude={"plugins"}), **own})
     run.__dict__["stream"] = stream  # so that its identity is computed once for all
     return [run]

@@ -556,7 +556,7 @@ class Study(
 
     def retraining_runs(self, stream: StreamRun) -> list[RetrainingRun]:
         """The run that trains pairs of copies of a stream's snapshots, if there are any."""
-        return retrainings(stream, self, self.scope, self.sparsities)
+        return retrainings(stream, self, self.sparsities)
 
     def ticket_barrier_runs(self, search: TicketsRun) -> list[TicketBarrierRun]:
         """The run that measures barriers between a search's tickets, if there are any."""

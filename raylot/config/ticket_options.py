@@ -17,10 +17,14 @@ from raylot.foundation.registry import CriterionTraits
 Sparsity = Annotated[float, Field(ge=0, lt=1)]
 
 
+#: Among which weights the lowest scores are looked for.
+Scope = Literal["layer", "global"]
+
+
 class ScopeOptions(NamingOptions):
     """Among which weights the lowest scores are looked for."""
 
-    scope: Literal["layer", "global"] = option(
+    scope: Scope = option(
         "layer", "rank weights within each layer, or over all layers", role="search"
     )
 

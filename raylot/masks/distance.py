@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 
+from raylot.config.ticket_options import Scope
 from raylot.masks.pruning import full_masks, prune
 from raylot.networks.prunable import Prunable
 from raylot.training import Masks
@@ -41,29 +42,29 @@ class MaskWatch:
     Each sparsity is reached at once, from all weights.
 
     Attributes:
-        masks: sparsity -> the masks before the training, after its first epoch, and so on.
+        masks: sparsity and scope -> the masks before the training, after its first epoch, and so
+            on.
     """
 
-    def __init__(
-        self, network: nn.Module, prunable: Prunable, sparsities: Iterable[float], scope: str
-    ) -> None:
+    def __init__(self, network: nn.Module, prunable: Prunable, sparsities: Iterable[float]) -> None:
         """Draws the masks before the training.
 
         Args:
             network: that is about to be trained.
             prunable: which of its weights are pruned.
             sparsities: fractions of the weights that masks remove.
-            scope: see `raylot.masks.pruning.prune`.
         """
-        self._full, self._scope = full_masks(network, prunable), scope
-        self.masks: dict[float, list[Masks]] = {sparsity: [] for sparsity in sparsities}
+        self._full = full_masks(network, prunable)
+        self.masks: dict[tuple[float, Scope], list[Masks]] = {
+            place: [] for place in itertools.product(sparsities, get_args(Scope))
+        }
         self(network)
 
     def __call__(self, network: nn.Module) -> bool:
         """Draws the masks of a network after an epoch; returns False, as its training goes on."""
         sizes = {name: network.get_parameter(name).detach().abs() for name in self._full}
-        for sparsity, drawn in self.masks.items():
-            drawn.append(prune(sizes, self._full, sparsity, 1, 1, self._scope))
+        for (sparsity, scope), drawn in self.masks.items():
+            drawn.append(prune(sizes, self._full, sparsity, 1, 1, scope))
         return False
 
 

@@ -29,7 +29,9 @@ _BLOCK_NUMBERS = 2**24
 _BLOCK_EXAMPLES = 64
 
 
-def pseudo_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None) -> Tensor:
+def pseudo_ntk(
+    network: nn.Module, inputs: Tensor, masks: Masks | None = None, shown: int | None = None
+) -> Tensor:
     """Returns the pseudo-NTK, close to the empirical NTK (Mohamadi, Bae & Sutherland 2023).
 
     K[i, j] is the inner product of the gradients of f(x_i) and f(x_j), where f(x) is the sum of
@@ -40,14 +42,18 @@ def pseudo_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None) -
         network: in evaluation mode, with at least one trainable parameter; left unchanged.
         inputs: ``examples x ...``, as the network sees them.
         masks: limit the gradients to surviving weights and parameters without a mask.
+        shown: how many logits are of classes shown so far, the first ones; the others do not
+            count. None: all do.
 
     Returns:
         ``examples x examples``, float64; not finite if the gradients are not.
     """
-    return _kernel(network, inputs, masks or {}, _sum_of_logits)
+    return _kernel(network, inputs, masks or {}, partial(_sum_of_logits, shown))
 
 
-def trace_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None) -> Tensor:
+def trace_ntk(
+    network: nn.Module, inputs: Tensor, masks: Masks | None = None, shown: int | None = None
+) -> Tensor:
     """Returns the trace NTK: the mean over the logits of each logit's own empirical NTK.
 
     The empirical NTK of n inputs and C logits is a matrix of n x n blocks, C x C each; K[i, j] is
@@ -60,12 +66,13 @@ def trace_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None) ->
         network: see `pseudo_ntk`.
         inputs: see `pseudo_ntk`.
         masks: see `pseudo_ntk`.
+        shown: see `pseudo_ntk`.
 
     Returns:
         See `pseudo_ntk`.
     """
     with torch.no_grad():
-        logits = copied(network).double()(inputs[:1].double()).numel()
+        logits = copied(network).double()(inputs[:1].double()).flatten()[:shown].numel()
     total = inputs.new_zeros(len(inputs), len(inputs), dtype=torch.float64)
     for c in range(logits):
         total += _kernel(network, inputs, masks or {}, partial(_logit, c))
@@ -73,7 +80,9 @@ def trace_ntk(network: nn.Module, inputs: Tensor, masks: Masks | None = None) ->
     return mean
 
 
-def _sum_of_logits(logits: Tensor) -> Tensor:
+def _sum_of_logits(shown: int | None, logits: Tensor) -> Tensor:
+    if shown is not None:
+        logits = logits[:, :shown]
     return logits.sum() / math.sqrt(logits.numel() // len(logits))
 
 
@@ -162,8 +171,9 @@ TRACE_KERNEL_METRICS: Mapping[str, Callable[[Tensor], float]] = {
 
 def kernel_rows(
     metrics: Mapping[str, Callable[[Tensor], float]],
-    kernel_of: Callable[[nn.Module, Tensor, Masks], Tensor],
+    kernel_of: Callable[[nn.Module, Tensor, Masks, int | None], Tensor],
     probe: Probe,
+    shown: int | None,
     examples: int,
     note: Note,
 ) -> Iterator[Row]:
@@ -173,6 +183,7 @@ def kernel_rows(
         metrics: `KERNEL_METRICS` or `TRACE_KERNEL_METRICS`.
         kernel_of: `pseudo_ntk` or `trace_ntk`.
         probe: the network and inputs.
+        shown: the task's, see `pseudo_ntk`.
         examples: how many; of 0 there are no rows.
         note: called with the reason where a metric is NaN.
     """
@@ -182,7 +193,7 @@ def kernel_rows(
     both = " and ".join(metrics)
 
     def compute() -> Tensor | None:
-        kernel = kernel_of(probe.network, inputs, probe.masks)
+        kernel = kernel_of(probe.network, inputs, probe.masks, shown)
         if bool(kernel.isfinite().all()):
             return kernel_spectrum(kernel)
         note(f"{both}: NaN, as the NTK is not finite")
@@ -196,4 +207,7 @@ def kernel_rows(
 def trace_kernel_rows(subject: Subject) -> Iterator[Row]:
     """Yields the rows of the trace NTK, see `trace_ntk`."""
     examples = subject.options.trace_ntk_examples
-    return kernel_rows(TRACE_KERNEL_METRICS, trace_ntk, subject.probe, examples, subject.note)
+    shown = subject.task.shown
+    return kernel_rows(
+        TRACE_KERNEL_METRICS, trace_ntk, subject.probe, shown, examples, subject.note
+    )

@@ -171,7 +171,7 @@ def _measured(
     gradients = _gradients(loss, weights, note) if of_gradients else {}
     curvature = [
         *_sharpness_rows(probe, task, loss, options.sharpness_iterations, key, note),
-        *kernel_rows(KERNEL_METRICS, pseudo_ntk, probe, options.ntk_examples, note),
+        *kernel_rows(KERNEL_METRICS, pseudo_ntk, probe, task.shown, options.ntk_examples, note),
     ]
     added = list(_network_rows(probe, options, note))
     found = activation_rows(of_activations, layers, probe.options, note)

@@ -13,6 +13,7 @@ from importlib import import_module
 
 from raylot.reproductions._experiment import Experiment as Experiment
 from raylot.reproductions._experiment import Published as Published
+from raylot.reproductions._planned import out_of_reach as out_of_reach
 
 #: Experiment -> its declaration.
 EXPERIMENTS: dict[str, Experiment] = {

@@ -55,8 +55,8 @@ class Experiment:
         source: the publication.
         options: of the study, beside the preset ``default``: small enough for two CPU cores.
         full: options that differ in the size that was published.
-        reduced: what ``options`` reduce, and what neither they nor ``full`` have as published; a
-            sentence or more.
+        reduced: what ``options`` have smaller than published, and ``full`` does not.
+        otherwise: what neither ``options`` nor ``full`` have as published.
         stages: which stages of a sweep are computed.
         measured: what a run took, and where.
         published: the numbers to compare with.
@@ -70,6 +70,18 @@ class Experiment:
     published: Sequence[Published]
     stages: Sequence[str] = ("streams",)
     full: Mapping[str, Any] = field(default_factory=dict)
+    otherwise: str = ""
+
+    def departures(self, *, is_full: bool = False) -> list[str]:
+        """Says in a line each what is reduced, if the size is not ``full``, and what else differs
+        from the publication."""
+        lines = []
+        if not is_full:
+            remark = " (--full: published size)" if self.full else ""
+            lines.append(f"Reduced: {self.reduced}{remark}")
+        if self.otherwise:
+            lines.append(f"Otherwise than published: {self.otherwise}")
+        return lines
 
 
 def number(

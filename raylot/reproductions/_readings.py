@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from raylot.foundation.names import DENSE, TICKET
+from raylot.foundation.names import DENSE, SUPERMASK, TICKET
 from raylot.reproductions._experiment import Read, Reading
 
 
@@ -43,19 +43,17 @@ def of_tickets(
     return reading
 
 
-def best_of_tickets(control: str, measure: str = "test_accuracy", **options: object) -> Reading:
-    """The same in the last round, at the sparsity that is best on average over seeds.
+def best_of_supermasks(**options: object) -> Reading:
+    """The mean test accuracy of supermasks, at the sparsity that is best on average over seeds.
 
     Args:
-        control: as in the table ``tickets``.
-        measure: a column there.
         options: of the runs, as columns of ``runs``.
     """
 
     def reading(read: Read) -> pd.Series[float]:
         rows = read("tickets")
-        own = rows[rows["run_id"].isin(_ids(read, options)) & (rows["control"] == control)]
-        by_sparsity = own.pivot_table(measure, index="seed", columns="sparsity")
+        own = rows[rows["run_id"].isin(_ids(read, options)) & (rows["control"] == SUPERMASK)]
+        by_sparsity = own.pivot_table("test_accuracy", index="seed", columns="sparsity")
         if by_sparsity.empty:
             return pd.Series(dtype=float)
         return by_sparsity[by_sparsity.mean().idxmax()]
@@ -115,7 +113,7 @@ def probe_gap(task: int, measure: str, **columns: object) -> Reading:
         rows = read("probes")
         for name, value in columns.items():
             rows = rows[rows[name] == value]
-        place = ["seed", "probe_task"]
+        place = ["seed", "run_id", "probe_task"]
         fresh = rows[rows["trained"] == "fresh"].set_index(place)[measure]
         snapshot = rows[(rows["trained"] == "snapshot") & (rows["task"] == task)]
         gaps = (fresh - snapshot.set_index(place)[measure]).dropna()

@@ -52,9 +52,12 @@ EXPERIMENT = Experiment(
     },
     full={"epochs": 50, "seeds": "0-4", "reinit_tickets": 3},
     reduced=(
-        "15,000 steps per training instead of 50,000 and 3 seeds instead of 5 (--full: as "
-        "published); no validation split is held out, so accuracies are those at the end of "
-        "training, not at an early stop"
+        "15,000 steps per training instead of 50,000, 3 seeds instead of 5, and one random "
+        "re-initialisation of each ticket instead of 3"
+    ),
+    otherwise=(
+        "no validation split is held out, so accuracies are those at the end of training, not at "
+        "an early stop"
     ),
     stages=("streams", "tickets"),
     measured="about 10 core-minutes on an AMD EPYC, at 0.2 to 0.5 ms per step",
@@ -73,12 +76,11 @@ EXPERIMENT = Experiment(
             f"more than 0.3 points; {_PAPER}",
             bound=0.003,
         ),
-        number(
+        above(
             "accuracy of the ticket of 3.6% minus the dense network's",
             minus(of_tickets(_AT_3), of_tickets(_AT_3, DENSE)),
-            0.0,
-            f"as accurate; {_PAPER}",
-            runs=5,
+            f"as accurate, here read as at most 0.3 points less; {_PAPER}",
+            bound=-0.003,
         ),
         number(
             "accuracy of the ticket of 21.1% minus that of it re-initialised",

@@ -27,6 +27,9 @@ _METHODS = {
     "Adam": ("none", "adam", 0.0001, 0, "-", "-"),
 }
 
+#: Over which tasks the quantities are means.
+_WHERE = "in the first 5 tasks (--full: in all 200)"
+
 _ROWS = ",".join(f"({','.join(map(str, row))})" for row in _METHODS.values())
 
 
@@ -45,7 +48,7 @@ def _accuracy(method: str) -> Reading:
 
 def _ahead_of(method: str) -> Published:
     return above(
-        f"UPGD minus {method}, online accuracy over all tasks",
+        f"UPGD minus {method}, online accuracy {_WHERE}",
         minus(_accuracy("UPGD"), _accuracy(method)),
         "abstract and figure 3: surpasses or is competitive with all",
     )
@@ -75,14 +78,15 @@ EXPERIMENT = Experiment(
         "seeds": "0-2",
     },
     full={"tasks": 200, "seeds": "0-19"},
-    reduced=(
-        "5 tasks and 3 seeds instead of 200 and 20 (--full: as published); the same 5,000 images "
-        "in all tasks; Adam with PyTorch's moments; pixels standardised"
+    reduced="5 tasks and 3 seeds instead of 200 and 20",
+    otherwise=(
+        "the same 5,000 images in all tasks; Adam with PyTorch's moments (0.9, 0.999) instead of "
+        "(0, 0.99); pixels of mean 0 and standard deviation 1 instead of in [-1, 1]"
     ),
     measured="about 10 core-minutes on an AMD EPYC, at 0.1 to 3 ms per step",
     published=(
         number(
-            "UPGD's online accuracy over all tasks",
+            f"UPGD's online accuracy {_WHERE}",
             _accuracy("UPGD"),
             0.78,
             "figure 3, about 0.78 in all 200 tasks, read off by others to 0.01",

@@ -78,7 +78,8 @@ _LIKENESS = {
 #: a snapshot, sparsity, epoch and what a mask is compared with (mask_distances), snapshot,
 #: sparsity, ticket and round (tickets), snapshot, sparsity, pair of masks and layer (overlaps),
 #: snapshot, sparsity, selection and layer (plastic_parameters), snapshot and sparsity (snapshots).
-#: Fractions, accuracies among them, lie in [0, 1]; losses are in nats.
+#: Fractions, accuracies among them, lie in [0, 1]; losses are in nats, in
+#: regression squared errors.
 SCHEMAS: dict[str, dict[str, pa.DataType]] = {
     "runs": {
         **IDENTITY,

@@ -110,7 +110,7 @@ class RetrainingTrial(OnSnapshots):
     ) -> tuple[nn.Module, MaskWatch | None]:
         """Trains a copy; returns it, and the masks after its epochs unless it diverged."""
         network = networks.with_state(self._built, snapshot)
-        watch = MaskWatch(network, networks.prunable(self.run), step.sparsities, self.run.scope)
+        watch = MaskWatch(network, networks.prunable(self.run), step.sparsities)
         result = self.train_on(
             step.task,
             task,
@@ -125,17 +125,15 @@ class RetrainingTrial(OnSnapshots):
         return network, watch
 
     def _add_distances(self, step: _Step, a: MaskWatch | None, b: MaskWatch | None) -> None:
-        place = {
-            "stream_run_id": self.run.stream.run_id, "task": step.task, "scope": self.run.scope,
-        }  # fmt: skip
+        place = {"stream_run_id": self.run.stream.run_id, "task": step.task}
         rows: list[dict[str, Any]] = []
         for side, watch in enumerate((a, b)):
             copy = 2 * step.pair + side
-            for sparsity, masks in watch.masks.items() if watch else ():
-                own = {**place, "sparsity": sparsity, "copy": copy}
+            for (sparsity, scope), masks in watch.masks.items() if watch else ():
+                own = {**place, "sparsity": sparsity, "scope": scope, "copy": copy}
                 rows += [own | row for row in distances_over_training(masks)]
                 if side == 0 and b:
-                    ends = distance(masks[-1], b.masks[sparsity][-1])
+                    ends = distance(masks[-1], b.masks[sparsity, scope][-1])
                     rows.append(own | {"epoch": len(masks) - 1, "compared_with": OTHER, **ends})
         self.state.add_rows("mask_distances", rows)
 
@@ -163,5 +161,5 @@ def _pairs(extent: Mapping[str, Any]) -> dict[tuple[int, int], Sequence[float]]:
 
 
 def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    names = ("pair",) if "pair" in row else ("copy", "sparsity", "compared_with", "epoch")
+    names = ("pair",) if "pair" in row else ("copy", "sparsity", "scope", "compared_with", "epoch")
     return (row["task"], *(row[name] for name in names))

@@ -22,14 +22,13 @@ def snapshot_barriers(barriers: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFram
 
     Returns:
         A row per stream and task: stream_run_id, task, test_error_barrier (fraction of the test
-        split) and test_loss_barrier (nats). Where errors were evaluated at several numbers of
-        points, there is a column for each, as ``test_error_barrier(barrier_points=10)``.
+        split) and test_loss_barrier (nats, or squared error in regression). Where errors were
+        evaluated at several numbers of points, there is a column for each, as
+        ``test_error_barrier(barrier_points=10)``.
     """
     of_copies = barriers[barriers["trained"] == "snapshot"]
     points = of_copies["run_id"].map(runs.set_index("run_id")["barrier_points"])
     of_copies = of_copies.assign(setting=[f"barrier_points={one:g}" for one in points])
-    # Runs that differ in the scope of masks have the same pairs.
-    of_copies = of_copies.drop_duplicates([*_SNAPSHOT, "setting", "pair"])
     means = of_copies.groupby(["setting", *_SNAPSHOT], as_index=False)[_BARRIERS].mean()
     parts = []
     for setting, own in differing(of_copies["setting"].unique()).items():

@@ -71,6 +71,9 @@ TICKET_MEASURES: dict[str, Measure] = {
     )
 }  # fmt: skip
 
+#: The unit of a loss.
+_OF_LOSS = "nats, or squared error in regression"
+
 # Structural measures are oriented as the literature reads them:
 # dead units, weights that grow: Dohare et al. 2024; dormant units: Sokar et al. 2023; ranks that
 # fall: Kumar et al. 2021 (srank), Dohare et al. 2024; distance from the initialisation: Kumar et
@@ -89,9 +92,9 @@ _PLASTICITY_MEASURES: dict[str, Measure] = {
         Measure("probe_online_gap", "probe gap", "difference of online accuracies", -1),
         Measure("probe_speed_gap", "probe gap of learning speed", "normalised area", -1),
         Measure("probe_test_gap", "probe gap of test accuracy", "difference of accuracies", -1),
-        Measure("probe_loss_gap", "probe gap of final training loss", "nats", -1),
+        Measure("probe_loss_gap", "probe gap of final training loss", _OF_LOSS, -1),
         Measure("test_error_barrier", "barrier between two trainings", "difference of test errors"),
-        Measure("test_loss_barrier", "loss barrier between two trainings", "nats"),
+        Measure("test_loss_barrier", "loss barrier between two trainings", _OF_LOSS),
         Measure("test_accuracy", "test accuracy", "fraction", 1),
         Measure("online_accuracy", "online accuracy", "fraction", 1),
         Measure("learning_speed", "learning speed", "normalised area", 1),

@@ -47,16 +47,16 @@ def test_each_epoch_is_compared_with_the_one_before_and_with_the_last() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("scope", ["layer", "global"])
-def test_a_watch_keeps_the_largest_magnitudes_at_each_sparsity(scope: str) -> None:
+def test_a_watch_keeps_the_largest_magnitudes_at_each_sparsity_in_both_scopes() -> None:
     network = small_network()
     assert isinstance(network, nn.Sequential)
-    watch = MaskWatch(network, None, (0.5, 0.75), scope)
+    watch = MaskWatch(network, None, (0.5, 0.75))
     before = {n: p.detach().clone() for n, p in network.named_parameters() if p.ndim > 1}
     with torch.no_grad():
         network[2].weight *= 0.01
     assert watch(network) is False
-    for sparsity, drawn in watch.masks.items():
+    assert len(watch.masks) == 4
+    for (sparsity, scope), drawn in watch.masks.items():
         first, after = drawn
         sizes = {name: w.abs().numpy() for name, w in before.items()}
         for masks, factor in ((first, 1.0), (after, 0.01)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import math
 
 import numpy as np
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 from raylot.plasticity import kernel
 from raylot.plasticity.kernel import condition_number, kernel_spectrum, pseudo_ntk, trace_ntk
 from tests.support.tasks import small_network
-from tests.unit.plasticity.examples import EXAMPLES, example
+from tests.unit.plasticity.examples import EXAMPLES, Example, example
 
 _INPUTS = torch.tensor([[1.0, 2.0], [0.0, 1.0], [3.0, -1.0]])
 
@@ -131,3 +133,30 @@ def test_of_a_linear_model_both_kernels_are_the_same() -> None:
     """Logits share no weight, so the products of different logits' gradients are 0."""
     network = nn.Linear(2, 5)
     assert torch.allclose(trace_ntk(network, _INPUTS), pseudo_ntk(network, _INPUTS))
+
+
+def test_logits_of_classes_not_shown_yet_do_not_count() -> None:
+    """So both are those of a network with a smaller head."""
+    one = example("dense")
+    inputs = one.inputs[:6]
+    smaller = copy.deepcopy(one.network)
+    head = smaller.get_submodule("2")
+    assert isinstance(head, nn.Linear)
+    for parameter in (head.weight, head.bias):
+        parameter.data = parameter.data[:2]
+    for kernel_of in (pseudo_ntk, trace_ntk):
+        found = kernel_of(one.network, inputs, shown=2)
+        assert torch.allclose(found, kernel_of(smaller, inputs), rtol=1e-9)
+        assert not torch.allclose(found, kernel_of(one.network, inputs), rtol=0.01)
+    task = dataclasses.replace(
+        one.task,
+        train_labels=one.task.train_labels % 2,
+        test_labels=one.task.test_labels % 2,
+        shown=2,
+    )
+    growing = Example(one.network, {}, task)
+    few, every = (
+        e.measured("trace_ntk", ntk_examples=6, trace_ntk_examples=6) for e in (growing, one)
+    )
+    for name in ("ntk_effective_rank", "trace_ntk_effective_rank"):
+        assert few["all", name] != every["all", name]

@@ -10,7 +10,7 @@ import pytest
 from raylot.reproductions._readings import (
     along_stream,
     best_of,
-    best_of_tickets,
+    best_of_supermasks,
     minus,
     of_tickets,
     probe_gap,
@@ -55,8 +55,8 @@ def test_the_best_sparsity_is_the_same_for_all_seeds() -> None:
     ]
     runs = [{"run_id": "run0", "lr": 0.1}, {"run_id": "run1", "lr": 0.1}]
     read = _read(tickets=masks, runs=[*runs, {"run_id": "other", "lr": 0.2}])
-    assert best_of_tickets("supermask", lr=0.1)(read).to_dict() == {0: 0.9, 1: 0.7}
-    assert best_of_tickets("supermask", lr=0.3)(read).empty
+    assert best_of_supermasks(lr=0.1)(read).to_dict() == {0: 0.9, 1: 0.7}
+    assert best_of_supermasks(lr=0.3)(read).empty
 
 
 def test_the_end_of_a_stream_is_its_last_tenth() -> None:
@@ -71,10 +71,19 @@ def test_the_end_of_a_stream_is_its_last_tenth() -> None:
 
 def test_a_probe_gap_is_the_fresh_networks_lead() -> None:
     rows = [
-        {"seed": 0, "probe_task": p, "trained": trained, "task": task, "gradual": g, "speed": speed}
+        {
+            "seed": 0,
+            "run_id": f"of {g}",
+            "probe_task": p,
+            "trained": trained,
+            "task": task,
+            "gradual": g,
+            "speed": speed,
+        }
         for p in (0, 1)
         for trained, task, g, speed in [
             ("fresh", None, 0.0, 0.9 + p / 100),
+            ("fresh", None, 0.5, 0.95),
             ("snapshot", 5, 0.0, 0.5),
             ("snapshot", 0, 0.0, 0.9),
             ("snapshot", 5, 0.5, 0.8),
@@ -83,6 +92,8 @@ def test_a_probe_gap_is_the_fresh_networks_lead() -> None:
     read = _read(probes=rows)
     assert probe_gap(5, "speed", gradual=0.0)(read).to_dict() == {0: pytest.approx(0.405)}
     assert probe_gap(7, "speed", gradual=0.0)(read).empty
+    # each snapshot is beside the fresh network of its own run: the mean of 0.4, 0.41 and twice 0.15
+    assert probe_gap(5, "speed")(read).to_dict() == {0: pytest.approx(0.2775)}
 
 
 def test_the_best_of_several_is_the_same_for_all_seeds() -> None:

@@ -72,21 +72,21 @@ def test_each_pair_of_copies_has_a_barrier_and_each_copy_its_mask_distances(
     assert _new_steps(reports) == 3 * 2 * 2 * 18
     distances = results.read(tmp_path, "mask_distances")
     # from the epoch before and to the last, 3 epochs each; and one between the copies of a pair
-    per_copy = distances.groupby(["task", "sparsity", "copy"])["epoch"].count()
-    assert per_copy.tolist() == 3 * 2 * [7, 6, 7, 6]
+    per_copy = distances.groupby(["task", "sparsity", "scope", "copy"])["epoch"].count()
+    assert per_copy.tolist() == 3 * 2 * 2 * [7, 6, 7, 6]
     assert distances["distance"].between(0, 1).all()
     between = distances[distances["compared_with"] == "other"]
     assert set(between["copy"]) == {0, 2}
     assert between["distance"].gt(0).all()
     assert not distances.duplicated(
-        ["task", "sparsity", "copy", "epoch", "compared_with"]
+        ["task", "sparsity", "scope", "copy", "epoch", "compared_with"]
     ).any()  # fmt: skip
 
 
 @pytest.mark.parametrize("intervention", ["none", "l2_init"])
 def test_a_row_is_what_training_two_copies_finds(tmp_path: Path, intervention: str) -> None:
     """With the stream's own task, budget, intervention and beginning."""
-    options = {"intervention": intervention, "l2_strength": 0.01, **_EPOCHS, "scope": "global"}
+    options = {"intervention": intervention, "l2_strength": 0.01, **_EPOCHS}
     finish(StreamTrial(trial_config(tmp_path, **options)))
     _retrained(tmp_path, **options)
     trial = RetrainingTrial(trial_config(tmp_path, measured="retrainings", **options))
@@ -116,7 +116,7 @@ def test_a_row_is_what_training_two_copies_finds(tmp_path: Path, intervention: s
     assert row["test_error_barrier"] == pytest.approx(highest - mean)
     distances = results.read(tmp_path, "mask_distances")
     (between,) = distances.query(
-        "task == 3 and compared_with == 'other' and sparsity == 0.8"
+        "task == 3 and compared_with == 'other' and sparsity == 0.8 and scope == 'global'"
     ).to_dict("records")
     assert between["distance"] == int((masks[0] ^ masks[1]).sum()) / len(masks[0])
     assert between["epoch"] == 3
