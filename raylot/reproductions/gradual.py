@@ -68,7 +68,7 @@ EXPERIMENT = Experiment(
         "epochs than their 80"
     ),
     stages=("streams", "probes"),
-    measured="about 1 core-minute on an AMD EPYC",
+    measured="about 10 core-minutes on an AMD EPYC",
     published=(
         above(
             "accuracy while learning a new labelling, fresh network minus that after 10 tasks that "
