@@ -32,8 +32,8 @@ def test_alone_it_lists_every_experiment_with_source_reduction_and_cost(
         (["gradual", "--ful"], "--ful: unknown option; --help-all lists"),
         (
             ["gradual", "--tasks", "4", "--snapshots", "0,2"],
-            "tasks=4, snapshots=(0, 2): must leave a published number to compare with; the "
-            "experiment has tasks=21, snapshots=(0, 10, 20)",
+            "--tasks=4, snapshots=(0, 2): must leave a published number to compare with; the "
+            "experiment has --tasks=21, --snapshots=(0, 10, 20)",
         ),
         (["gradual", "--epochs", "0"], "--epochs=0: must be a whole number in [1, 100000]"),
     ],
