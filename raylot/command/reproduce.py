@@ -64,10 +64,10 @@ def reproduce(words: Sequence[str]) -> int:
     about = f"{experiment.question}\n\n{_told(experiment)}"
     about += f"\n{_FULL} takes the published size." * bool(experiment.full)
     command = parse(about, name, given, defaults, f"raylot reproduce {name}", Study)
-    differing = _differing(command.study, defaults)
-
+    declared = study_of(defaults)
+    differing = _differing(command.study, declared)
     try:
-        unasked = _unasked(experiment, command.study, differing)
+        unasked = _unasked(experiment, command.study, declared)
     except OptionError as error:
         command.refuse(error)
 
@@ -87,7 +87,7 @@ def study_of(options: Mapping[str, Any]) -> Study:
     return Study.checked(**preset_with({**PRESETS["default"], **options}, {}))
 
 
-def _unasked(experiment: Experiment, study: Study, differing: str) -> set[str]:
+def _unasked(experiment: Experiment, study: Study, declared: Study) -> set[str]:
     """Returns the published quantities that a study's runs leave out, and tells how many.
 
     Raises:
@@ -99,20 +99,20 @@ def _unasked(experiment: Experiment, study: Study, differing: str) -> set[str]:
     count = len(experiment.published)
     if len(unasked) == count:
         raise OptionError(
-            f"{differing}: must leave at least one published number to compare with; accepted: "
-            f"{', '.join(f'{name}={value}' for name, value in experiment.options.items())}"
+            f"{_differing(study, declared)}: must leave a published number to compare with; the "
+            f"experiment has {_differing(declared, study)}"
         )
-    running.tell([f"{len(unasked)} of {count} published numbers are left out by {differing}."])
+    left_out = f"{len(unasked)} of {count} published numbers {'is' if len(unasked) == 1 else 'are'}"
+    running.tell([f"{left_out} left out by {_differing(study, declared)}."])
     return unasked
 
 
-def _differing(study: Study, defaults: Mapping[str, Any]) -> str:
-    """The options in which a study differs from the experiment, as text."""
-    declared = study_of(defaults)
+def _differing(study: Study, other: Study) -> str:
+    """A study's options in which it differs from another, as text."""
     return ", ".join(
         f"{name}={shown(getattr(study, name))}"
         for name, field in Study.model_fields.items()
-        if role_of(field) != "where" and getattr(study, name) != getattr(declared, name)
+        if role_of(field) != "where" and getattr(study, name) != getattr(other, name)
     )
 
 

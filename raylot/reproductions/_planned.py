@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from raylot import results
 from raylot.config import ProbeRun, StreamRun, TicketsRun
 from raylot.foundation.names import DENSE, REINIT, SUPERMASK, TICKET
 from raylot.reproductions._experiment import Experiment, Published, Read
@@ -31,20 +32,15 @@ def planned(runs: Iterable[StreamRun]) -> Read:
 
     Every measure is the number of its row, from 1, so that no difference is 0.
     """
-    runs = list(runs)
     found: dict[str, list[dict[str, Any]]] = {"runs": [], "tasks": [], "probes": [], "tickets": []}
     for run in runs:
-        options = run.model_dump()
-        found["runs"].append({**options, "run_id": run.run_id})
+        found["runs"].append({**results.option_values(run), "run_id": run.run_id})
+        identity = results.identity_columns(run)
         for table, row in _rows(run):
-            found[table].append({**options, "run_id": run.run_id, **row})
-    frames = {}
-    for table, rows in found.items():
-        frames[table] = pd.DataFrame(rows)
-        if table != "runs":
-            for measure in _MEASURES:
-                frames[table][measure] = range(1, len(rows) + 1)
-    return frames.__getitem__
+            numbers = dict.fromkeys(_MEASURES, float(len(found[table]) + 1))
+            found[table].append({**identity, **row, **numbers})
+    frames = {table: pd.DataFrame(rows) for table, rows in found.items()}
+    return lambda table: frames[table].reindex(columns=[*results.SCHEMAS[table]])
 
 
 def _rows(run: StreamRun) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -55,12 +51,13 @@ def _rows(run: StreamRun) -> Iterator[tuple[str, dict[str, Any]]]:
             for task in run.snapshots:
                 yield "probes", {"trained": "snapshot", "task": task, "probe_task": probe}
     elif isinstance(run, TicketsRun):
-        yield "tickets", {"control": DENSE, "round": 0}
-        for pruned in range(1, run.rounds + 1):
-            yield "tickets", {"control": TICKET, "round": pruned}
+        place = {"sparsity": run.sparsity}
+        yield "tickets", {**place, "control": DENSE, "round": 0}
+        for pruned in run.trained_rounds[1:]:
+            yield "tickets", {**place, "control": TICKET, "round": pruned}
         for control, count in ((REINIT, run.reinit_tickets), (SUPERMASK, run.supermasks)):
             if count:
-                yield "tickets", {"control": control, "round": run.rounds}
+                yield "tickets", {**place, "control": control, "round": run.round_count}
     elif run.kind == StreamRun.kind:
         for task in range(run.tasks):
             yield "tasks", {"task": task}

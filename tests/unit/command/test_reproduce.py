@@ -30,6 +30,11 @@ def test_alone_it_lists_every_experiment_with_source_reduction_and_cost(
         (["--full"], "unrecognized arguments: --full"),
         (["gradual", "--full"], "--full: must be left out with gradual, which has one size alone"),
         (["gradual", "--ful"], "--ful: unknown option; --help-all lists"),
+        (
+            ["gradual", "--tasks", "4", "--snapshots", "0,2"],
+            "--tasks=4, snapshots=(0, 2): must leave a published number to compare with; the "
+            "experiment has --tasks=21, --snapshots=(0, 10, 20)",
+        ),
         (["gradual", "--epochs", "0"], "--epochs=0: must be a whole number in [1, 100000]"),
     ],
 )
@@ -53,10 +58,12 @@ def test_an_experiment_runs_and_is_laid_beside_its_numbers(
     small = "--tasks 11 --snapshots 0,10 --epochs 1 --hidden 8 --probe-tasks 1 --seeds 0-1"
     command = ["reproduce", "gradual", *small.split(), f"--storage={tmp_path}", "--address=local"]
     assert main.main(command) == 0
-    first = capsys.readouterr().out.partition("\ngradual: published, and found here\n")[2]
     written = pd.read_parquet(tmp_path / "analysis" / "reproduction_gradual.parquet")
     assert written["quantity"].tolist() == [p.quantity for p in EXPERIMENTS["gradual"].published]
     assert written["seeds"].tolist()[::2] == [2, 0]
+    said = capsys.readouterr().out
+    before, _, first = said.partition("\ngradual: published, and found here\n")
+    assert before.startswith("1 of 3 published numbers is left out by seeds=(0, 1), epochs=1, ")
     probes = pd.read_parquet(tmp_path / "tables" / "probes")
     at_once = probes[probes["gradual"] == 0]
     fresh = at_once[at_once["trained"] == "fresh"]["online_accuracy"].mean()
@@ -66,6 +73,7 @@ def test_an_experiment_runs_and_is_laid_beside_its_numbers(
     for told in ("tasks=11", "snapshots=(0, 10)", "hidden=(8,)", "seeds=(0, 1)", "probe_tasks=1"):
         assert told in otherwise
     assert "data_root" not in otherwise
-    assert "not run yet" in first
+    assert "not asked for" in first
+    assert "not run yet" not in first
     assert main.main(command) == 0
     assert first in capsys.readouterr().out
