@@ -63,7 +63,9 @@ def test_an_experiment_runs_and_is_laid_beside_its_numbers(
     assert written["seeds"].tolist()[::2] == [2, 0]
     said = capsys.readouterr().out
     before, _, first = said.partition("\ngradual: published, and found here\n")
-    assert before.startswith("1 of 3 published numbers is left out by seeds=(0, 1), epochs=1, ")
+    assert before.startswith("1 of 3 published numbers is left out by ")
+    assert "tasks=11" in before
+    assert "snapshots=(0, 10)" in before
     probes = pd.read_parquet(tmp_path / "tables" / "probes")
     at_once = probes[probes["gradual"] == 0]
     fresh = at_once[at_once["trained"] == "fresh"]["online_accuracy"].mean()
