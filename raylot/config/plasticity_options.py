@@ -100,7 +100,7 @@ class MeasuresOptions(PlasticityOptions, title="plasticity"):
     measures: Annotated[tuple[FurtherMeasure, ...] | None, BeforeValidator(parse_list)] = option(
         None, "further measures of every snapshot, each by a run of its own that trains nothing: "
         "duplicate units, saturated units, ranks of weights, churn, sample plasticity, the "
-        "Hessian's spectrum, the trace NTK",
+        "Hessian's spectrum, the trace NTK; as duplicates,churn",
         accepts=f"one or more of {', '.join(get_args(FurtherMeasure))}, each once, or none",
         role="measurement",
     )  # fmt: skip

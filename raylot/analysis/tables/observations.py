@@ -144,7 +144,8 @@ def observe(
     if snapshots.empty:
         raise OptionError(
             f"storage={storage.root}: must be the folder or URI of a raylot storage "
-            "in which a ticket search has ended (tables/snapshots has no rows)"
+            "in which a ticket search has ended (tables/snapshots has no rows; if raylot reproduce "
+            "made it, the same command shows its table again)"
         )
     runs = tables.read(storage, "runs")
     snapshots = judged_alike(storage, snapshots, runs)
