@@ -32,16 +32,19 @@ BLACK, GREY = "#000000", "#666666"
 BLUE, VERMILION, GREEN, PINK, ORANGE, SKY = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
 )  # fmt: skip
+# Four more, from Paul Tol's scheme "muted" and a brown, for shifts that no study has all at once.
+WINE, OLIVE, INDIGO, BROWN = "#882255", "#999933", "#332288", "#8C510A"
 _SHIFT_COLOURS = {
     "permuted_pixels": BLUE, "permuted_labels": VERMILION, "random_labels": ORANGE,
     "rotation": GREEN, "class_split": PINK, "noise": SKY, "stationary": GREY,
+    "class_incremental": WINE, "warm_start": OLIVE, "label_noise": INDIGO, "bit_flipping": BROWN,
 }  # fmt: skip
 _INTERVENTION_COLOURS = {
     "none": BLACK, "l2": BLUE, "l2_init": SKY, "shrink_and_perturb": GREEN, "redo": VERMILION,
     "reset": ORANGE,
 }  # fmt: skip
 SPARSITY_COLOURS = (GREEN, PINK, ORANGE, SKY, VERMILION, BLUE, BLACK)
-_MARKERS = "os^Dv*PX"
+_MARKERS = "os^Dv*PXphd<>"
 
 #: Colours of a correlation of -1, 0 and 1, on light and on dark paper; those between are mixed.
 CORRELATION_COLOURS = {

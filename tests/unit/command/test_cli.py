@@ -265,7 +265,7 @@ def test_the_short_help_shows_what_most_studies_need_and_their_defaults(
     shown = {word.replace("-", "_") for word in re.findall(r"(?m)^  --([a-z0-9-]+) ", text)}
     assert shown & {*Study.model_fields} == {
         "seeds", "shifts", "interventions", "sparsities", "dataset", "hidden", "lr", "epochs",
-        "tasks", "snapshots", "probe_tasks", "search_task", "tickets", "storage",
+        "tasks", "snapshots", "probe_tasks", "search_task", "tickets", "storage", "local",
     }  # fmt: skip
     for name, default in {"seeds": "0-4", "sparsities": "0.8,0.9", "lr": 0.005}.items():
         (own,) = re.findall(rf"--{name} VALUE(.*?)(?=\n  --|\n\n)", text, re.DOTALL)

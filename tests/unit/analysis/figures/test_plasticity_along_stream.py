@@ -34,7 +34,7 @@ def test_a_panel_per_measure_and_a_line_per_shift(tmp_path: Path) -> None:
     panels = {axes.get_title(): axes for axes in figure.axes}
     assert list(panels) == [
         "Test accuracy\u00a0↑\n(fraction)", "Dead units\u00a0↓\n(fraction)",
-        "Condition number of the\nNTK\u00a0↓", "Home made",
+        "Condition number of the\npseudo-NTK\u00a0↓", "Home made",
     ]  # fmt: skip
     for line in panels["Dead units\u00a0↓\n(fraction)"].get_lines():
         assert line.get_ydata() == pytest.approx([0.05, 0.07])
