@@ -56,7 +56,7 @@ def test_an_experiment_runs_and_is_laid_beside_its_numbers(
 ) -> None:
     """The same command again computes nothing, and says the same."""
     small = "--tasks 11 --snapshots 0,10 --epochs 1 --hidden 8 --probe-tasks 1 --seeds 0-1"
-    command = ["reproduce", "gradual", *small.split(), f"--storage={tmp_path}", "--address=local"]
+    command = ["reproduce", "gradual", *small.split(), f"--storage={tmp_path}", "--local"]
     assert main.main(command) == 0
     written = pd.read_parquet(tmp_path / "analysis" / "reproduction_gradual.parquet")
     assert written["quantity"].tolist() == [p.quantity for p in EXPERIMENTS["gradual"].published]

@@ -124,7 +124,7 @@ def test_options_take_the_names_that_a_plugin_adds(tmp_path: Path) -> None:
             TicketMeasurementRun.checked(**{option: name})
     _load(tmp_path, _EVERYTHING)
     with pytest.raises(
-        OptionError, match=r"shifts=brighter: .*stationary, same, each once; --plug"
+        OptionError, match=r"shifts=brighter: .*warm_start, same, each once; --plug"
     ):
         Study.checked(shifts="same,brighter")
     run = TicketMeasurementRun.checked(**names, measured="metric")

@@ -55,7 +55,7 @@ def test_it_equals_the_command_line(options: dict[str, Any], typed: str) -> None
         ({"preset": "orignal"}, "preset=orignal: must be one of default, original"),
         ({"preset": ["stationary"]}, r"preset=\['stationary'\]: must be one of default, original"),
         ({"tasks": 10**5000}, "tasks=a huge int: must be"),
-        ({"shifts": ["permuted"]}, "shifts=permuted: must be one or more of class_split"),
+        ({"shifts": ["permuted"]}, "shifts=permuted: must be one or more of bit_flipping"),
         ({"preset": "original", "sparsities": [0.5]}, r"sparsities=\[0.5\]: must go with rounds"),
         ({"device": "cuda"}, "device=cuda: must go with gpus_per_trial"),
         ({"search": {"shrink": [0.8]}}, "search=shrink=0.8: must go with intervention shrink_and"),

@@ -69,7 +69,10 @@ def test_only_whole_lines_and_one_picture_are_left_on_the_screen(tmp_path: Path)
     noise = [line for line in lines if line.startswith("<")]
     wide = "<compiled parts of Ray write such lines, wider than the screen is>"
     assert set(noise) == {wide[:_WIDTH], "<python>", "<child>"}
-    others = set(lines) - set(noise) - {wide[_WIDTH:]} - set(lines[start : start + 10])
+    first = f"Results go to {tmp_path}."
+    wrapped = {first[at : at + _WIDTH] for at in range(0, len(first), _WIDTH)}
+    assert wrapped <= set(lines)
+    others = set(lines) - set(noise) - {wide[_WIDTH:]} - set(lines[start : start + 10]) - wrapped
     assert others == {
         "7 runs finished",
         next(line for line in lines if line.startswith("Measuring plasticity took")),
