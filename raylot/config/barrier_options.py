@@ -6,7 +6,7 @@ from raylot.config.options import Options, option
 
 
 class PathOptions(Options):
-    """Where errors are evaluated between two networks."""
+    """The option that says how often raylot evaluates errors between two networks."""
 
     barrier_points: int = option(
         30, "networks on the straight line between two trained ones, at even distances and both "

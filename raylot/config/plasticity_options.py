@@ -95,7 +95,7 @@ class PlasticityOptions(NamingOptions, ProbeOptions, title="plasticity"):
 
 
 class MeasuresOptions(PlasticityOptions, title="plasticity"):
-    """What a study measures of its snapshots, and how."""
+    """Options that say what a study measures of its snapshots, and how."""
 
     measures: Annotated[tuple[FurtherMeasure, ...] | None, BeforeValidator(parse_list)] = option(
         None, "further measures of every snapshot, each by a run of its own that trains nothing: "

@@ -177,7 +177,7 @@ def _check_resources(options: SweepOptions, say: Callable[[str], None], is_local
     # Some nodes of a cluster may still be joining.
     give_up = time.monotonic() + (0 if is_local else min(_LATE_NODES, options.node_patience))
     while True:
-        nodes = _alive_nodes()
+        nodes = alive_nodes()
         if any(_holds(node, wanted) for node in nodes):
             return
         if time.monotonic() >= give_up:
@@ -201,7 +201,7 @@ def _check_resources(options: SweepOptions, say: Callable[[str], None], is_local
     )
 
 
-def _alive_nodes() -> list[dict[str, float]]:
+def alive_nodes() -> list[dict[str, float]]:
     """Returns the resources of each node of the cluster."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 

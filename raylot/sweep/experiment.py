@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import ray
 from ray import tune
 from ray.tune.search import Searcher
 
@@ -20,6 +19,7 @@ from raylot.foundation import registry
 from raylot.foundation.text import one_line
 from raylot.storage import OutOfReachError
 from raylot.sweep.batches import LONGEST_ERROR, Batches, Losses, Reports, Terms
+from raylot.sweep.cluster import alive_nodes
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.loggers import loggers
 from raylot.sweep.tensorboard import TensorBoard
@@ -221,8 +221,8 @@ class _Listener(ray_internals.NotPickled, tune.Callback):
 
 def _a_free_node(resources: dict[str, float]) -> str:
     wanted = " and ".join(f"{n:g} {name.upper()}s" for name, n in resources.items() if n)
-    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    return f"no trial is running: waiting for a node with {wanted} free ({len(alive)} nodes are up)"
+    up = len(alive_nodes())
+    return f"no trial is running: waiting for a node with {wanted} free ({up} nodes are up)"
 
 
 def _trial_run(trial: Any) -> StreamRun:
