@@ -240,7 +240,7 @@ def test_a_node_is_waited_for_only_where_there_is_no_room(
     placed: bool, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_internals, "has_placed_trials", lambda: placed)
-    monkeypatch.setattr("raylot.sweep.experiment.ray.nodes", lambda: [{"Alive": True}])
+    monkeypatch.setattr("raylot.sweep.experiment.alive_nodes", lambda: [{"CPU": 1.0}])
     monkeypatch.setattr("raylot.sweep.experiment._WAITING", -1.0)
     told: list[str] = []
     progress: Any = SimpleNamespace(wait_for=told.append)

@@ -10,7 +10,7 @@ import torch
 
 from raylot import results
 from raylot.storage import Storage
-from raylot.training.fast import inputs, kernels
+from raylot.training.fast import inputs, kernels, waiting
 from raylot.trials.artifacts import snapshot_path
 from raylot.trials.state import tensors_from_bytes
 from raylot.trials.stream import StreamTrial
@@ -101,7 +101,7 @@ def test_a_fast_stream_interrupted_equals_an_uninterrupted_one_bit_for_bit(
     train_sparse = kernels.train_sparse
 
     def watched(*arguments: Any) -> Any:
-        begun_at.append(arguments[8])
+        begun_at.append(arguments[10])
         return train_sparse(*arguments)
 
     monkeypatch.setattr(inputs, "SPARSE_SHARE", share)
@@ -115,7 +115,7 @@ def test_a_fast_stream_interrupted_equals_an_uninterrupted_one_bit_for_bit(
         per_task = 3 * 360 if carry else 0
         expected = [per_task * task + 360 * epoch for task in range(4) for epoch in range(3)]
         assert begun_at == expected
-        assert expected[2] < kernels.PUT_OFF_FROM < expected[2] + 360
+        assert expected[2] < waiting.PUT_OFF_FROM < expected[2] + 360
     else:
         assert not begun_at
     pieces = trial_config(tmp_path / "pieces", **options)
