@@ -1,4 +1,4 @@
-"""A sweep over all that README adds of its own, by README's command."""
+"""A sweep over all plugins of docs/extending.md, by its command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import safetensors.torch
 
 from raylot import results
-from tests.support import readme
+from tests.support import docs
 
 _MORE = """
 from raylot import plugins
@@ -36,8 +36,8 @@ _LESS = [
 
 
 def _run(folder: Path, *extra: str) -> subprocess.CompletedProcess[str]:
-    """README's command in the folder of the plugins, with one plugin more and less to do."""
-    (words,) = [words for words in readme.commands() if "dim.py" in words]
+    """Runs the command of docs/extending.md there, with one plugin more and less to do."""
+    (words,) = [words for words in docs.commands() if "dim.py" in words]
     more = ["--plugin", "more.py", "--metrics", "saturated,brightest"]
     command = [sys.executable, "-m", "raylot", *words, *_LESS, *more, *extra]
     return subprocess.run(
@@ -49,7 +49,7 @@ def _run(folder: Path, *extra: str) -> subprocess.CompletedProcess[str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder outside the package with the plugins and the results of a sweep over them."""
     folder = tmp_path_factory.mktemp("own")
-    files = readme.write_plugins(folder)
+    files = docs.write_plugins(folder)
     assert len(files) == 6
     assert all(len(file.read_text().splitlines()) < 25 for file in files)
     (folder / "more.py").write_text(_MORE)
@@ -163,7 +163,7 @@ runpy.run_path({script!r}, run_name="__main__")
 
 @pytest.mark.parametrize("script", ["correlation", "figures", "plastic_parameters", "report"])
 def test_the_analysis_needs_no_plugin(script: str, storage: Path, tmp_path: Path) -> None:
-    path = readme.ROOT / "analysis" / f"{script}.py"
+    path = docs.ROOT / "analysis" / f"{script}.py"
     code = _ANALYSIS.format(folder=str(path.parent), script=str(path), storage=str(storage))
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False

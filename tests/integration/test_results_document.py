@@ -19,9 +19,8 @@ AXES = ["lr", "shift", "intervention", "sparsity", "task"]
 
 def lines_of(tool: str) -> str:
     """The code below a heading, after that with which all begin."""
-    before, *parts = re.split(
-        r"^## (.*)$", DOCUMENT.read_text(encoding="utf-8"), flags=re.MULTILINE
-    )
+    _, text = DOCUMENT.read_text(encoding="utf-8").split("## Read with any tool")
+    before, *parts = re.split(r"^### (.*)$", text, flags=re.MULTILINE)
     sections = dict(zip(parts[::2], parts[1::2], strict=True))
     blocks = [
         re.findall(r"```python\n(.*?)```", text, re.DOTALL) for text in (before, sections[tool])
