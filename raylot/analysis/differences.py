@@ -11,7 +11,7 @@ import pandas as pd
 from raylot import results
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.text import one_line
-from raylot.results.schemas import IDENTITY
+from raylot.results.columns import IDENTITY
 from raylot.storage import Storage
 
 #: Table -> the columns that, with the run, say which row is which. The others are measures.

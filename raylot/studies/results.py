@@ -63,7 +63,7 @@ class Results:
         return self.table("runs")
 
     def table(self, name: str) -> pd.DataFrame:
-        """One table, a row per finding: ``raylot/results/schemas.py`` describes the columns.
+        """One table, a row per finding: ``docs/tables.md`` describes the columns.
 
         Raises:
             OptionError: there is no such table.

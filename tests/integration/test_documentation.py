@@ -18,7 +18,8 @@ from raylot.command.studies import STUDIES
 from raylot.config import Study
 from raylot.foundation.names import BUILT_IN
 from raylot.reproductions import EXPERIMENTS
-from tests.support import docs
+from raylot.results.columns import COLUMNS
+from tests.support import docs, tables_page
 
 
 def test_the_library_example_runs_as_written() -> None:
@@ -116,3 +117,10 @@ def test_readme_is_short_and_counts_right() -> None:
     kinds = ("intervention", "shift", "network", "criterion")
     there = [len(set(BUILT_IN[kind]) - {"none"}) for kind in kinds]
     assert [int(count) for count in counts.groups()] == there
+
+
+def test_the_page_of_columns_is_that_of_the_schemas() -> None:
+    told = "run python -m tests.support.tables_page"
+    assert docs.text("docs/tables.md") == tables_page.page(), told
+    meanings = [c.meaning for columns in COLUMNS.values() for c in columns.values()]
+    assert all(meanings)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 import re
 from collections.abc import Callable, Sequence
 
@@ -21,6 +20,7 @@ from raylot import results
 from raylot.analysis.words import counted
 from raylot.foundation.errors import shown
 from raylot.foundation.text import one_line
+from raylot.results.columns import COLUMNS
 from raylot.results.manifest import GROWING
 from raylot.results.outdated import outdated_runs
 from raylot.storage import Storage
@@ -45,29 +45,12 @@ _WORDS = (
     "subnetwork", "metric", "control", "compared_with", "selection", "trained", "probe_shift",
     "search_task",
 )  # fmt: skip
-_FRACTIONS = [
-    name
-    for table in ("tasks", "probes", "tickets", "overlaps", "plastic_parameters", "snapshots")
-    for name in results.SCHEMAS[table]
-    if name.endswith(("_accuracy", "density", "chance"))
-    or name in ("jaccard", "jaccard_matched", "chance_untrained")
-    or name in ("overlap_mean", "overlap_matched", "overlap_untrained")
-]
-#: Column -> its least and its largest value. A stream has a million tasks at most, and a ticket
-#: stream as many again.
-_RANGES: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("task", "snapshot"), (0, 2_000_000)),
-    **dict.fromkeys(("ticket_a", "ticket_b", "round", "tickets"), (0, 1_000_000)),
-    **dict.fromkeys(("winning_tickets", "ticket_count", "winning_ticket_count"), (0, 1_000_000)),
-    **dict.fromkeys(_FRACTIONS, (0, 1)),
-    **dict.fromkeys(("ticket", "probe_task", "pair"), (0, 1_000_000)),
-    **dict.fromkeys(("test_error", "test_error_barrier"), (0, 1)),
-    "learning_speed": (-1, 1),
-    "test_examples": (1, math.inf),
-    "seed": (0, 2**63),
-    "sparsity": (0, 1),
-    "rounds": (1, 1000),
-    "training_steps": (0, math.inf),
+#: Column -> its least and its largest value.
+_RANGES = {
+    name: (column.low, column.high)
+    for columns in COLUMNS.values()
+    for name, column in columns.items()
+    if column.low is not None and column.high is not None
 }
 
 #: Columns that no row lacks, by table: what tells its rows from others.
