@@ -11,8 +11,8 @@ from typing import Any
 
 from raylot import results
 from raylot.config import StreamRun, TicketsRun
-from raylot.results.manifest import Manifest
 from raylot.results.columns import IDENTITY
+from raylot.results.manifest import Manifest
 from raylot.storage import Storage
 from raylot.trials.record import BETWEEN_NOTES
 from raylot.trials.state import RunState

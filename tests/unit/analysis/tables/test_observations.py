@@ -22,8 +22,8 @@ from raylot.analysis.tables.observations import (
 from raylot.config import TicketStreamRun
 from raylot.config.doses import NOT_GIVEN
 from raylot.foundation.errors import OptionError
+from raylot.results.columns import IDENTITY
 from raylot.results.integrity import Unfinished
-from raylot.results.schemas import IDENTITY
 from raylot.storage import Storage
 from tests.unit.analysis.studies import write_study
 
