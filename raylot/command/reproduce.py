@@ -9,6 +9,7 @@ from typing import Any
 from raylot.analysis.beside_published import compare
 from raylot.command import running
 from raylot.command.arguments import parse
+from raylot.command.studies import TICKET_COUNT_VS_PLASTICITY
 from raylot.config import PRESETS, StreamRun, Study
 from raylot.config.options import did_you_mean, role_of
 from raylot.config.parser import OneLineParser
@@ -22,6 +23,16 @@ from raylot.sweep.space import spaces_of
 from raylot.sweep.sweep import Sweep
 
 _FULL = "--full"
+
+#: The study that raylot starts from: its numbers are in `raylot.analysis.tables.published`.
+_ORIGINAL = "original"
+
+_ABOUT_ORIGINAL = """What did the original study find, and what does raylot find?
+
+Runs the main study with --preset original, and lays its numbers beside those that the original
+study published ("Loss of Plasticity and Winning Lottery Tickets", ETH Zürich, 2025), each with the
+range in which one more run is expected. Needs MNIST (--data-root FOLDER, --download). Hours of one
+core: --dry-run says how many. The same command again continues what was interrupted."""
 
 _ABOUT = f"""Runs a published experiment, and lays its numbers beside ours.
 
@@ -51,8 +62,11 @@ def reproduce(words: Sequence[str]) -> int:
         print(listing())
         return 0
     name = words[0].replace("-", "_")
+    if name == _ORIGINAL:
+        return _reproduce_original(words[1:])
     if name not in EXPERIMENTS:
-        hint = did_you_mean(name, EXPERIMENTS) or f"accepted: {', '.join(EXPERIMENTS)}"
+        names = [*EXPERIMENTS, _ORIGINAL]
+        hint = did_you_mean(name, names) or f"accepted: {', '.join(names)}"
         raise OptionError(f"{shown(words[0])}: unknown experiment; {hint}")
     escape_unencodable_output()
     experiment = EXPERIMENTS[name]
@@ -77,6 +91,19 @@ def reproduce(words: Sequence[str]) -> int:
 
     typed = ["raylot", "reproduce", *words]
     return running.run(command, study_spaces, {}, typed, only=experiment.stages, then=then)
+
+
+def _reproduce_original(words: Sequence[str]) -> int:
+    """Runs the preset ``original`` with the main study's analyses, and the comparison after them.
+
+    Other options and runs in the storage do no harm: the comparison chooses runs by their protocol.
+    """
+    main_study = TICKET_COUNT_VS_PLASTICITY
+    preset = ["--preset", _ORIGINAL]
+    prog = f"raylot reproduce {_ORIGINAL}"
+    command = parse(_ABOUT_ORIGINAL, _ORIGINAL, [*preset, *words], main_study.defaults, prog)
+    analyses = {**main_study.analyses, "reproduction": "streams"}
+    return running.run(command, study_spaces, analyses, ["raylot", "reproduce", _ORIGINAL, *words])
 
 
 def options_of(experiment: Experiment, *, is_full: bool) -> dict[str, Any]:
@@ -122,11 +149,14 @@ def listing() -> str:
         f"{name}\n{textwrap.indent(f'{one.question}{chr(10)}{_told(one)}', '  ')}"
         for name, one in EXPERIMENTS.items()
     ]
-    closing = (
-        "raylot reproduce NAME runs one; --dry-run predicts its time on this machine first. The "
-        "original study's numbers: raylot sweep ticket-count-vs-plasticity --preset original, then "
-        "raylot analyse reproduction STORAGE."
+    steps = sum(run.training_steps for run in _runs_of_original())
+    told = (
+        "Does raylot find what the study found that it starts from?",
+        "Source: Loss of Plasticity and Winning Lottery Tickets, ETH Zürich, 2025",
+        f"Cost: {steps:,} training steps; about 4 core-hours on an AMD EPYC",
     )
+    parts.append("\n  ".join([_ORIGINAL, *told]))
+    closing = "raylot reproduce NAME runs one; --dry-run predicts its time on this machine first."
     return "\n\n".join([*parts, textwrap.fill(closing, 100)])
 
 
@@ -146,6 +176,12 @@ def _steps(experiment: Experiment, *, is_full: bool) -> int:
     """Training steps of all runs of an experiment."""
     study = study_of(options_of(experiment, is_full=is_full))
     return sum(run.training_steps for run in runs_of(experiment, study))
+
+
+def _runs_of_original() -> list[StreamRun]:
+    study = Study.checked(**preset_with(PRESETS[_ORIGINAL], {}))
+    sweep = Sweep(study, Storage("."), *spaces_of(study, study_spaces))
+    return [run for stage in sweep.stages for run in stage.runs]
 
 
 def runs_of(experiment: Experiment, study: Study) -> list[StreamRun]:

@@ -20,13 +20,18 @@ def test_alone_it_lists_every_experiment_with_source_reduction_and_cost(
         assert part.startswith(f"{name}\n  {EXPERIMENTS[name].question}\n  Source: ")
         assert "\n  Reduced: " in part
         assert "training steps" in part.partition("\n  Cost: ")[2]
+    assert "\noriginal\n  Does raylot find what " in said
+    assert "81,581,250 training steps" in said
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["gradul"], "gradul: unknown experiment; did you mean gradual?"),
-        (["§"], f"§: unknown experiment; accepted: {', '.join(EXPERIMENTS)}"),
+        (["§"], f"§: unknown experiment; accepted: {', '.join(EXPERIMENTS)}, original"),
+        (["orignal"], "orignal: unknown experiment; did you mean original?"),
+        (["original"], "--data-root is not given: must be the folder that holds MNIST"),
+        (["original", "--tasks", "0"], "--tasks=0: must be a whole number in [1, 1000000]"),
         (["--full"], "unrecognized arguments: --full"),
         (["gradual", "--full"], "--full: must be left out with gradual, which has one size alone"),
         (["gradual", "--ful"], "--ful: unknown option; --help-all lists"),
@@ -79,3 +84,20 @@ def test_an_experiment_runs_and_is_laid_beside_its_numbers(
     assert "not run yet" not in first
     assert main.main(command) == 0
     assert first in capsys.readouterr().out
+
+
+def test_the_original_study_is_its_preset_and_the_comparison_follows(
+    mnist_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One epoch is not the original's protocol, which the comparison notices."""
+    small = "--tasks 1 --snapshots 0 --epochs 1 --tickets 1 --sparsities 0.8 --rounds 1 --hidden 8"
+    less = "--random-masks 1 --untrained-masks 0 --ticket-tasks 0 --probe-tasks 0 --local"
+    where = f"--data-root={mnist_root} --storage={tmp_path}"
+    words = [*small.split(), *less.split(), *where.split()]
+    assert main.main(["reproduce", "original", *words]) == 1
+    said = capsys.readouterr()
+    assert "Answer:\n" in said.out
+    assert "must hold runs of the original's protocol, as the preset original makes" in said.err
+    runs = pd.read_parquet(tmp_path / "tables" / "runs")
+    (run,) = runs[runs["kind"] == "stream"].to_dict("records")
+    assert (run["dataset"], run["scaling"], run["batch_size"]) == ("mnist", "raw", 32)
