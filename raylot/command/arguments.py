@@ -121,10 +121,11 @@ def parse(
             raise OptionError(_unknown_argument(unknown, [*vars(given), "help", "help_all"]))
         file = given.config
         of_file = {} if file is None else _options_of(file)
+        declared = _fields(model)
         of_command_line = {
             option: " ".join(value) if isinstance(value, list) else value
             for option, value in vars(given).items()
-            if option in _fields(model) and value is not None
+            if option in declared and value is not None
         }
         in_file = frozenset(of_file.keys() - of_command_line.keys())
         for asked, reason in _COMMAND_LINE_ONLY.items():
