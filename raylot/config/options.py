@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -182,12 +183,22 @@ class Options(BaseModel):
             names: the options to look at; None: all.
         """
         values = self.model_dump(mode="json", include=None if names is None else set(names))
-        for name in list(values):
-            field = type(self).model_fields[name]
-            is_off = getattr(self, name) == _extra(field).get("off", PydanticUndefined)
-            if is_off or role_of(field) == "where":
-                del values[name]
-        return values
+        off_values = _off_values(type(self))
+        return {
+            name: value
+            for name, value in values.items()
+            if name in off_values and getattr(self, name) != off_values[name]
+        }
+
+
+@functools.cache
+def _off_values(model: type[Options]) -> dict[str, Any]:
+    """Returns the options that can change results, each with the value at which it is off."""
+    return {
+        name: _extra(field).get("off", PydanticUndefined)
+        for name, field in model.model_fields.items()
+        if role_of(field) != "where"
+    }
 
 
 # ------------------------------------------------------------------ errors and help texts
@@ -260,8 +271,9 @@ def _holds_bool(value: Any) -> bool:
     """Whether a value is True or False, or lists or maps one."""
     if isinstance(value, dict):
         value = [*value, *value.values()]
-    parts = value if isinstance(value, list | tuple | set) else (value,)
-    return any(isinstance(part, bool) for part in parts)
+    if isinstance(value, list | tuple | set):
+        return any(isinstance(part, bool) for part in value)
+    return isinstance(value, bool)
 
 
 def _may_be_none(field: FieldInfo) -> bool:
