@@ -5,7 +5,7 @@ from __future__ import annotations
 from raylot.config import StreamRun
 from raylot.config.runs import KINDS_OF_CONCEPTS, concepts_of
 from raylot.foundation.science import versions_of
-from raylot.results import tables
+from raylot.results.unchanged import read_unchanged
 from raylot.storage import Storage
 
 
@@ -19,7 +19,7 @@ def outdated_runs(storage: Storage) -> dict[str, str]:
     """
     columns = ["run_id", "kind", "stream_run_id", "subnetwork", "measured", "versions"]
     columns += [*KINDS_OF_CONCEPTS, "probe_shift"]
-    runs = tables.read(storage, "runs", columns).astype(object)
+    runs = read_unchanged(storage, "runs", columns).astype(object)
     runs = runs.where(runs.notna(), None)
     found: dict[str, str] = {}
     others = runs["kind"] != StreamRun.kind

@@ -23,6 +23,7 @@ from raylot.foundation.text import one_line
 from raylot.results.columns import COLUMNS
 from raylot.results.manifest import GROWING
 from raylot.results.outdated import outdated_runs
+from raylot.results.unchanged import read_unchanged
 from raylot.storage import Storage
 
 _log = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ _CHECKS: dict[str, tuple[str, Holds]] = {
 def read(storage: Storage, table: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Reads a table as `raylot.results.read` does, without rows that no run of raylot writes."""
     wanted = None if columns is None else list(dict.fromkeys([*columns, *_NEEDED[table]]))
-    frame = results.read(storage, table, wanted)
+    frame = read_unchanged(storage, table, wanted)
     kept = np.ones(len(frame), dtype=bool)
     said = []
     for name in filter(set(frame).__contains__, _CHECKS):
