@@ -202,6 +202,11 @@ def _examined(
         return damage
 
 
+def _as_declared(column: pa.ChunkedArray, declared: pa.DataType) -> pa.ChunkedArray:
+    # Without a reason to, it would take as long as reading the column.
+    return column if column.type == declared else column.cast(declared)
+
+
 def _read(
     data: bytes, path: str, table: str, columns: Sequence[str] | None, run_id: str
 ) -> TableFile:
@@ -223,7 +228,7 @@ def _read(
         # one thread: with more, the many small files take several times as long
         found = parquet.read(columns=list(there), use_threads=False)
         arrays = [
-            found[field.name].cast(field.type)
+            _as_declared(found[field.name], field.type)
             if field.name in there
             else pa.nulls(found.num_rows, field.type)
             for field in schema
