@@ -51,7 +51,7 @@ class SelfNormalisedResets(Watching):
         """Follows all units, and resets those that have reached their thresholds."""
         old: dict[str, Tensor] = {}
         for layer in self.layers:
-            fires = (self.outputs(layer) > 0).any(dim=0)
+            fires = (self.outputs(training, layer) > 0).any(dim=0)
             age, threshold, histogram = self._of(layer, training.inputs)
             _count(histogram, age, fires)
             age.copy_(torch.where(fires, 0, age + 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from raylot.config import InterventionOptions
 from raylot.foundation.randomness import RandomKey
 from raylot.networks.initialisation import reinitialised
+from raylot.networks.units import HiddenLayer
 from raylot.tasks import Task
 from raylot.training.flat import FlatParameters
 
@@ -37,6 +38,9 @@ class Training:
         live: which parameters train, boolean, in the order of ``flat.vector``; None: all do.
         loss: this step's mean loss (see `raylot.training.losses`), without a method's term and
             without its graph.
+        given: by name of each layer that the method observes, what its units have given to the
+            next layer in this step, before it: that layer's inputs (see
+            `raylot.networks.units.HiddenLayer.outputs`), without their graph.
     """
 
     network: nn.Module
@@ -49,6 +53,7 @@ class Training:
     inputs: Tensor = field(default_factory=lambda: torch.empty(0))
     live: Tensor | None = None
     loss: Tensor = field(default_factory=lambda: torch.empty(0))
+    given: Mapping[str, Tensor] = field(default_factory=dict)
 
     @functools.cached_property
     def initial_vector(self) -> Tensor:
@@ -140,6 +145,13 @@ class Intervention:
         The hooks are called in evaluations too. The context must remove them.
         """
         return contextlib.nullcontext()
+
+    def observed_layers(self, network: nn.Module) -> Sequence[HiddenLayer]:
+        """Returns the hidden layers whose outputs the method looks at in steps.
+
+        They are in ``training.given`` then. Unlike hooks, this leaves the choice of the engine.
+        """
+        return ()
 
     def on_task_start(self, training: Training) -> None:
         """Acts before the first step of a task of a stream."""

@@ -7,15 +7,17 @@ import functools
 import time
 from collections.abc import Iterator
 
-import numpy as np
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
+from raylot.training import generic
 from raylot.training.evaluation import Evaluation, begin_training, evaluate
 from raylot.training.fast import kernels
 from raylot.training.fast.inputs import are_sparse, nonzero_inputs, scaled_codes
 from raylot.training.fast.layout import aligned
+from raylot.training.fast.reasons import acts_within_steps
 from raylot.training.fast.state import State
+from raylot.training.fast.steps import classes_and_targets, passes
 from raylot.training.flat import FlatParameters
 from raylot.training.generic import Examples, MaskGuard, flushed_denormals, own_random_state
 from raylot.training.hooks import Intervention, Training, overrides
@@ -29,11 +31,19 @@ _SPARSE_BATCH = 1024
 
 def train(job: TrainingJob) -> TrainingResult:
     """Trains a job that `raylot.training.fast.why_not` has no reason against."""
+    with _one_blas_thread():
+        if acts_within_steps(job):
+            return generic.train(job, passes)
+        return _train_by_epochs(job)
+
+
+def _train_by_epochs(job: TrainingJob) -> TrainingResult:
+    """Trains a job whose steps are the same all along."""
     record, seconds = Record(), 0.0
     begin_training(job.network)
     if job.whole_task and job.intervention:
         job.intervention.check(job.network)
-    with flushed_denormals(), _one_blas_thread():
+    with flushed_denormals():
         state = State(job)
         epochs = _SparseEpochs(job, state) if _is_sparse(job) else _DenseEpochs(job, state)
         follows_accuracy = job.learning_curve and not job.task.is_regression
@@ -93,13 +103,6 @@ def _is_sparse(job: TrainingJob) -> bool:
     return job.fading is None and job.batch_size <= _SPARSE_BATCH and are_sparse(job.task)
 
 
-def _classes_and_targets(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a task's labels as kernels take them: one of both is empty."""
-    if labels.ndim == 1:
-        return labels, np.empty((0, 0), np.float32)
-    return np.empty(0, np.int64), np.ascontiguousarray(labels)
-
-
 def _known(job: TrainingJob, correct: int) -> int | None:
     """Returns the number of hits; None in regression, which has none."""
     return None if job.task.is_regression else correct
@@ -126,7 +129,7 @@ class _SparseEpochs:
         order = epoch_order(self._job, epoch)[: state.examples_left]
         loss, correct = kernels.train_sparse(
             inputs.starts, inputs.pixels, inputs.codes, self._scale,
-            *_classes_and_targets(self._labels[order]), order,
+            *classes_and_targets(self._labels[order]), order,
             self._job.batch_size, state.rule, state.options, state.step, state.widths,
             *state.arguments_of_first(), state.mask_kind, state.keep,
             state.list_starts, state.columns,
@@ -140,7 +143,7 @@ class _SparseEpochs:
         """Evaluates the network on the test split."""
         state, inputs, labels = self._state, self._test, self._job.task.test_labels.numpy()
         loss, correct = kernels.evaluate_sparse(
-            inputs.starts, inputs.pixels, inputs.codes, self._scale, *_classes_and_targets(labels),
+            inputs.starts, inputs.pixels, inputs.codes, self._scale, *classes_and_targets(labels),
             state.widths, state.first, state.rest,
         )  # fmt: skip
         return Evaluation.of(loss, _known(self._job, correct), len(labels))
@@ -162,7 +165,7 @@ class _DenseEpochs:
             if not len(labels):
                 break
             loss, correct = kernels.train_dense(
-                inputs.numpy(), *_classes_and_targets(labels.numpy()), self._job.batch_size,
+                inputs.numpy(), *classes_and_targets(labels.numpy()), self._job.batch_size,
                 state.rule, state.options, state.step, state.widths,
                 *state.arguments_of_first(), state.mask_kind, state.keep,
                 *state.arguments_of_rest(),

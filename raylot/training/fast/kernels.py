@@ -16,6 +16,13 @@ from __future__ import annotations
 import numpy as np
 
 from raylot.training.fast.compilation import Kernel, part
+from raylot.training.fast.propagation import (
+    backward_rest,
+    forward_rest,
+    group_by_pixel,
+    rectify,
+    score,
+)
 from raylot.training.fast.updates import RELAXED, SGD, constants, rates, update
 from raylot.training.fast.vectors import add_rows, prefetch
 from raylot.training.fast.waiting import catch_up, may_wait, put_off
@@ -36,131 +43,6 @@ def _add_pull(gradient, weights, centre, at, size, pull):
     else:
         for j in range(_U(size)):
             gradient[j] += pull * weights[_U(at) + j]
-
-
-@part()
-def _rectify(values):
-    """Computes max(0, x) in place; NaN stays."""
-    for j in range(values.shape[0]):
-        if values[j] <= 0:
-            values[j] = _F(0)
-
-
-@part()
-def _close_inactive(deltas, activations, size):
-    """Sets the gradients of inactive units to 0."""
-    for j in range(size):
-        if activations[j] <= 0:
-            deltas[j] = _F(0)
-
-
-@part(fastmath=RELAXED)
-def _forward_rest(activations, rest, widths, batch):
-    """Computes all activations after the first hidden layer, the logits last."""
-    layers = widths.shape[0]
-    at, parameter = 0, widths[0]
-    for layer in range(1, layers):
-        inputs, outputs = widths[layer - 1], widths[layer]
-        below = activations[at : at + batch * inputs].reshape(batch, inputs)
-        at += batch * inputs
-        above = activations[at : at + batch * outputs].reshape(batch, outputs)
-        weights = rest[parameter : parameter + outputs * inputs].reshape(outputs, inputs)
-        parameter += outputs * inputs
-        bias = rest[parameter : parameter + outputs]
-        parameter += outputs
-        np.dot(below, weights.T, above)
-        for example in range(batch):
-            row = above[example]
-            for j in range(outputs):
-                row[j] += bias[j]
-            if layer + 1 < layers:
-                _rectify(row)
-
-
-@part()
-def _score(outputs, labels, targets, deltas):
-    """Returns the sum of losses and the hits; fills in ``deltas``, the gradient, if not empty.
-
-    With targets, losses are squared errors, and there are no hits.
-    """
-    if targets.shape[0] > 0:
-        return _squared_errors(outputs, targets, deltas), 0
-    return _cross_entropies(outputs, labels, deltas)
-
-
-@part()
-def _squared_errors(outputs, targets, deltas):
-    batch, size = outputs.shape
-    learning = deltas.shape[0] > 0
-    total = 0.0
-    for example in range(batch):
-        for j in range(size):
-            error = outputs[example, j] - targets[example, j]
-            total += error * error
-            if learning:
-                deltas[example, j] = _F(2) * error / _F(batch * size)
-    return total / size
-
-
-@part()
-def _cross_entropies(logits, labels, deltas):
-    batch, classes = logits.shape
-    learning = deltas.shape[0] > 0
-    total, correct = 0.0, 0
-    for example in range(batch):
-        row, label = logits[example], labels[example]
-        best, largest = 0, row[0]
-        for j in range(1, classes):
-            if row[j] > largest:
-                best, largest = j, row[j]
-        normaliser = _F(0)
-        for j in range(classes):
-            normaliser += np.exp(row[j] - largest)
-        normaliser = np.log(normaliser)
-        total -= (row[label] - largest) - normaliser
-        correct += best == label
-        if learning:
-            # Rounds as PyTorch does: near certainty, rounding makes up most of the gradient.
-            share = _F(1) / _F(batch)
-            for j in range(classes):
-                deltas[example, j] = np.exp((row[j] - largest) - normaliser) * share
-            deltas[example, label] -= share
-    return total, correct
-
-
-@part(fastmath=RELAXED)
-def _backward_rest(activations, deltas, rest, gradient, widths, batch):
-    """Computes ``gradient`` and the first hidden layer's deltas from the logits' deltas."""
-    layers = widths.shape[0]
-    at, parameter = 0, widths[0]
-    for layer in range(1, layers):
-        at += batch * widths[layer - 1]
-        parameter += widths[layer] * (widths[layer - 1] + 1)
-    for layer in range(layers - 1, 0, -1):
-        inputs, outputs = widths[layer - 1], widths[layer]
-        delta = deltas[at : at + batch * outputs].reshape(batch, outputs)
-        at -= batch * inputs
-        below = activations[at : at + batch * inputs].reshape(batch, inputs)
-        parameter -= outputs
-        _add_up(delta, gradient[parameter : parameter + outputs])
-        parameter -= outputs * inputs
-        weights = rest[parameter : parameter + outputs * inputs].reshape(outputs, inputs)
-        into = gradient[parameter : parameter + outputs * inputs].reshape(outputs, inputs)
-        np.dot(delta.T, below, into)
-        down = deltas[at : at + batch * inputs].reshape(batch, inputs)
-        np.dot(delta, weights, down)
-        _close_inactive(deltas[at:], activations[at:], batch * inputs)
-    _add_up(deltas[: batch * widths[0]].reshape(batch, widths[0]), gradient[: widths[0]])
-
-
-@part(fastmath=RELAXED)
-def _add_up(rows, total):
-    """Sets ``total`` to the sum of rows."""
-    total[:] = _F(0)
-    for i in range(rows.shape[0]):
-        row = rows[i]
-        for j in range(total.shape[0]):
-            total[j] += row[j]
 
 
 @part()
@@ -192,27 +74,6 @@ def _read_batch(starts, pixels, codes, scale, chosen, where, values, ends):
 
 
 @part()
-def _group_by_pixel(starts, chosen, where, values, ends, examples, grouped):
-    """Regroups by pixel what `_read_batch` has listed.
-
-    Afterwards pixel p's entries are [ends[p - 1], ends[p]) of ``examples`` and ``grouped``.
-    """
-    total = 0
-    for p in range(ends.shape[0]):
-        count = ends[p]
-        ends[p] = total
-        total += count
-    at = 0
-    for b in range(chosen.shape[0]):
-        for _ in range(starts[chosen[b]], starts[chosen[b] + 1]):
-            place = ends[where[at]]
-            ends[where[at]] = place + 1
-            examples[place] = b
-            grouped[place] = values[at]
-            at += 1
-
-
-@part()
 def _hidden_sparse(starts, chosen, where, values, first, rest, units, activations):
     """Computes the first hidden layer of a batch from its nonzero inputs."""
     at = 0
@@ -221,7 +82,7 @@ def _hidden_sparse(starts, chosen, where, values, first, rest, units, activation
         activations[b * units : (b + 1) * units] = rest[:units]
         add_rows(activations, b * units, first, units, where, values, at, at + count)
         at += count
-    _rectify(activations[: chosen.shape[0] * units])
+    rectify(activations[: chosen.shape[0] * units])
 
 
 @part()
@@ -296,16 +157,16 @@ def _finish_step(
     rest_magnitude, rest_keep, rest_gradient, measured, widths, batch, rate, root, hyper,
 ):  # fmt: skip
     """Does all of a step except the first layer's weights; returns loss and hits."""
-    _forward_rest(activations, rest, widths, batch)
+    forward_rest(activations, rest, widths, batch)
     before = batch * np.sum(widths[:-1])
     end = before + batch * widths[-1]
-    loss, hits = _score(
+    loss, hits = score(
         activations[before:end].reshape(batch, widths[-1]),
         labels,
         targets,
         deltas[before:end].reshape(batch, widths[-1]),
     )
-    _backward_rest(activations, deltas, rest, rest_gradient, widths, batch)
+    backward_rest(activations, deltas, rest, rest_gradient, widths, batch)
     if hyper[7] > 0:
         _add_pull(rest_gradient, rest, rest_centre, 0, rest.shape[0], hyper[7])
     if measured:
@@ -358,7 +219,7 @@ def _train_sparse(
         )  # fmt: skip
         loss += batch_loss
         correct += hits
-        _group_by_pixel(starts, chosen, where, values, ends, examples, grouped)
+        group_by_pixel(starts, chosen, where, values, ends, examples, grouped)
         _step_first(
             rule, first, first_mean, first_square, first_centre, first_magnitude, measured,
             mask_kind, keep, list_starts, columns, listed, listed_mean, listed_square,
@@ -393,7 +254,7 @@ def _train_dense(
         for b in range(batch):
             for j in range(units):
                 hidden[b, j] += rest[j]
-        _rectify(activations[: batch * units])
+        rectify(activations[: batch * units])
         batch_loss, hits = _finish_step(
             rule, activations, deltas, labels[begin : begin + batch_size],
             targets[begin : begin + batch_size],
@@ -428,10 +289,10 @@ def _evaluate_sparse(starts, pixels, codes, scale, labels, targets, widths, firs
         size = chosen.shape[0]
         _read_batch(starts, pixels, codes, scale, chosen, where, values, ends)
         _hidden_sparse(starts, chosen, where, values, first, rest, units, activations)
-        _forward_rest(activations, rest, widths, size)
+        forward_rest(activations, rest, widths, size)
         before = size * np.sum(widths[:-1])
         outputs = activations[before : before + size * widths[-1]].reshape(size, widths[-1])
-        batch_loss, hits = _score(
+        batch_loss, hits = score(
             outputs, labels[begin : begin + size], targets[begin : begin + size], nothing
         )
         loss += batch_loss
