@@ -83,8 +83,8 @@ class Compiled:
         return contextlib.nullcontext(self._given)
 
     def forward(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        self._inputs = inputs.flatten(1).numpy()
         batch = len(inputs)
+        self._inputs = inputs.numpy().reshape(batch, -1)
         loss, trained, hits, self._is_sparse = gradients.forward(
             self._inputs, *classes_and_targets(labels.numpy()), self._shown, self._smoothing,
             self._widths, self._vector, self._activations, self._deltas, self._most, *self._room,
@@ -96,7 +96,7 @@ class Compiled:
             begin, width = self._places[name]
             outputs = self._activations[batch * begin : batch * (begin + width)]
             self._given[name] = torch.from_numpy(outputs.reshape(batch, width))
-        return torch.tensor(trained / batch, dtype=torch.float32)
+        return torch.from_numpy(np.array(trained / batch, np.float32))
 
     def backward(self, term: Tensor | None) -> bool:
         gradients.backward(

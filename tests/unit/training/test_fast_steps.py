@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.unit.interventions.methods import ALL, made
-from tests.unit.training.agreement import TASKS, assert_agree, network_for, trained
+from tests.unit.training.agreement import TASKS, assert_agree, network_for
 from tests.unit.training.networks import random_masks
 
 _SPARSE, _DENSE = "784 pixels, a tenth of them set", "digits"
