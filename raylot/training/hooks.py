@@ -106,9 +106,13 @@ class Intervention:
         counts_per_weight: whether Adam must count the steps of each weight by itself, so that a
             weight that starts anew moves as in its first steps; see
             `raylot.training.per_weight_adam`.
+        acts_every: ``after_step`` acts after each multiple of so many steps alone, and then looks
+            neither at the batch nor at its loss and gradient. Compiled engines take the steps in
+            between at once.
     """
 
     counts_per_weight: ClassVar[bool] = False
+    acts_every: int = 1
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Refuses a class that could not take up the state that it gives away.

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from raylot.training.hooks import Intervention, QuadraticPenalty, overrides
 from raylot.training.job import TrainingJob, flattens_examples, has_hooks
 
+#: Fewer steps than this are not worth the way from compiled code to a method and back.
+_FEW_STEPS = 32
+
 
 def why_not(job: TrainingJob) -> str | None:
     """Returns why this engine cannot train a job, whether or not numba works; None if it can."""
@@ -43,9 +46,11 @@ def acts_within_steps(job: TrainingJob) -> bool:
 
 def _is_within_steps(method: Intervention) -> bool:
     # At its start, a method may change the optimizer.
-    places = ["on_task_start", "after_gradient", "after_step", "evaluation", "observed_layers"]
+    places = ["on_task_start", "after_gradient", "evaluation", "observed_layers"]
     if not is_penalty(method):
         places.append("loss_term")
+    if method.acts_every < _FEW_STEPS:
+        places.append("after_step")
     return method.counts_per_weight or any(overrides(method, place) for place in places)
 
 

@@ -170,7 +170,7 @@ def transpose(source, stride, rows, columns, target, target_stride):
     whole_rows, whole_columns = rows - rows % _SIDE, columns - columns % _SIDE
     for j in range(0, whole_columns, _SIDE):
         for i in range(0, whole_rows, _SIDE):
-            _transpose_square(
+            _transpose_square(  # type: ignore[call-arg]  # numba passes the context
                 source, i * stride + j, stride, target, j * target_stride + i, target_stride
             )
     for i in range(whole_rows):

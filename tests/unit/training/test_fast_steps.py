@@ -23,6 +23,6 @@ def test_weights_agree_after_50_steps(method: str, name: str) -> None:
     for density, masked in ((1.0, "zero"), (0.3, "freeze")):
         masks = None if density == 1 else random_masks(network, density)
         assert_agree(
-            network, task, intervention=lambda: made(method), masks=masks, masked=masked, initial=initial,
-            whole_task=True,
+            network, task, intervention=lambda: made(method), masks=masks, masked=masked,
+            initial=initial, whole_task=True,
         )  # fmt: skip
