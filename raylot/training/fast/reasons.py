@@ -26,7 +26,7 @@ def why_not(job: TrainingJob) -> str | None:
     if job.optimizer.precision != "float32":
         return "it computes in float32 alone"
     if job.intervention is not None and overrides(job.intervention, "watch"):
-        return "the intervention may put hooks into the network"
+        return "the intervention may put hooks into the network (see observed_layers)"
     return None
 
 
