@@ -7,10 +7,11 @@ import functools
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from raylot.config import InterventionOptions
 from raylot.foundation.randomness import RandomKey
@@ -204,25 +205,35 @@ class Intervention:
         """
 
 
-class QuadraticPenalty(Intervention):
-    """Base of methods that add strength x (squared distance from a centre) to the loss.
+class Penalty(Intervention):
+    """Base of methods that add strength x (sum over parameters of a function of d) to the loss.
 
-    The distance is that of all trainable parameters. Compiled engines compute its gradient
-    themselves, except in a subclass with a ``loss_term`` of its own.
+    d is the distance of a trainable parameter from its centre. Compiled engines compute the
+    gradient themselves, except in a subclass with a ``loss_term`` of its own.
 
     Attributes:
         strength: of the penalty, without the factor 1/2.
         to_initial: whether the centre is the network's initial state; if not, it is 0.
+        function: ``"square"``: d^2; ``"absolute"``: |d|; ``"huber"``: d^2 / 2 up to |d| = 1, and
+            |d| - 1/2 beyond.
     """
 
     strength: float
     to_initial: bool = False
+    function: Literal["square", "absolute", "huber"] = "square"
 
     def loss_term(self, training: Training) -> Tensor | None:
         distance: Tensor = training.flat.vector
         if self.to_initial:
             distance = distance - training.initial_vector
-        return self.strength * distance.square().sum()
+        match self.function:
+            case "square":
+                total = distance.square().sum()
+            case "absolute":
+                total = distance.abs().sum()
+            case "huber":
+                total = F.huber_loss(distance, torch.zeros_like(distance), reduction="sum")
+        return self.strength * total
 
 
 def flat_initial(flat: FlatParameters, initial: Mapping[str, Tensor] | None) -> Tensor:

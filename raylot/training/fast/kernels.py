@@ -27,6 +27,9 @@ from raylot.training.fast.updates import RELAXED, SGD, constants, rates, update
 from raylot.training.fast.vectors import add_rows, prefetch
 from raylot.training.fast.waiting import catch_up, may_wait, put_off
 
+#: Penalties' kinds: their gradient is the pull times d, times d cut off at 1, and times its sign.
+SQUARE, HUBER, ABSOLUTE = range(3)
+
 #: How survivors of ``first`` are marked: no mask; a truth value per weight; a list.
 NO_MASK, DENSE_MASK, SURVIVOR_LIST = 0, 1, 2
 
@@ -34,9 +37,18 @@ _F, _U = np.float32, np.uint64
 
 
 @part(fastmath=RELAXED)
-def _add_pull(gradient, weights, centre, at, size, pull):
+def _add_pull(gradient, weights, centre, at, size, hyper):
     """Adds a penalty's gradient for [at, at + size); the centre is 0 if the array is empty."""
-    if centre.shape[0]:
+    pull, kind = hyper[7], hyper[8]
+    if kind != SQUARE:
+        for j in range(_U(size)):
+            k = _U(at) + j
+            distance = weights[k] - (centre[k] if centre.shape[0] else _F(0))
+            if kind == HUBER:
+                gradient[j] += pull * min(max(distance, _F(-1)), _F(1))
+            else:
+                gradient[j] += pull * np.sign(distance)
+    elif centre.shape[0]:
         for j in range(_U(size)):
             k = _U(at) + j
             gradient[j] += pull * (weights[k] - centre[k])
@@ -118,7 +130,7 @@ def _step_first(
                 add_rows(gradient, 0, deltas, units, examples, grouped, start, stop)
             at = p * units
             if pull > 0:
-                _add_pull(gradient, first, first_centre, at, units, pull)
+                _add_pull(gradient, first, first_centre, at, units, hyper)
             if measured:
                 _add_magnitudes(first_magnitude, at, gradient)
             update(
@@ -128,7 +140,7 @@ def _step_first(
         start = stop
     if mask_kind == SURVIVOR_LIST:
         if pull > 0:
-            _add_pull(listed_gradient, listed, listed_centre, 0, listed.shape[0], pull)
+            _add_pull(listed_gradient, listed, listed_centre, 0, listed.shape[0], hyper)
         update(
             rule, listed, listed_mean, listed_square, False, keep, 0, listed.shape[0],
             listed_gradient, rate, root, hyper,
@@ -168,7 +180,7 @@ def _finish_step(
     )
     backward_rest(activations, deltas, rest, rest_gradient, widths, batch)
     if hyper[7] > 0:
-        _add_pull(rest_gradient, rest, rest_centre, 0, rest.shape[0], hyper[7])
+        _add_pull(rest_gradient, rest, rest_centre, 0, rest.shape[0], hyper)
     if measured:
         _add_magnitudes(rest_magnitude, 0, rest_gradient)
     update(
@@ -265,7 +277,7 @@ def _train_dense(
         correct += hits
         np.dot(x.T, deltas[: batch * units].reshape(batch, units), gradient)
         if hyper[7] > 0:
-            _add_pull(gradient.reshape(-1), first, first_centre, 0, first.shape[0], hyper[7])
+            _add_pull(gradient.reshape(-1), first, first_centre, 0, first.shape[0], hyper)
         if measured:
             _add_magnitudes(first_magnitude, 0, gradient.reshape(-1))
         update(
@@ -306,18 +318,18 @@ _ROW, _ROWS = "float32[::1]", "float32[:,::1]"
 _FLAGS = "boolean[::1]"
 _INPUTS = [_INT, "uint16[::1]", "uint8[::1]", _ROW]
 _LABELS = [_INT, _ROWS]
-_OPTIONS = ["int64", "int64", "UniTuple(float64, 6)", "int64", _INT]
+_OPTIONS = ["int64", "int64", "UniTuple(float64, 7)", "int64", _INT]
 _FIRST = [_ROW] * 5
 _REST = [_ROW] * 5 + [_FLAGS, "boolean"]
 
 
-#: Trains for an epoch, or its beginning; returns the sum of losses and the hits. ``order`` lists
-#: the examples, ``labels`` their classes or ``targets`` theirs, ``examples x outputs``; the other
-#: is empty. ``rule`` is one of `updates`. ``options`` are lr, the shares of both moments that a
-#: step keeps, epsilon, weight decay and a penalty's pull, the factor of the distance in its
-#: gradient; ``step`` counts the steps taken before. Arrays of centres are empty if a penalty draws
-#: to 0, those of moments if the rule keeps none. The last three arrays are working memory: a
-#: batch's activations of all layers, their gradients, and one row's gradient.
+#: Trains for an epoch, or a part of it; returns the sum of losses and the hits. ``order`` lists the
+#: examples, ``labels`` their classes or ``targets`` theirs, ``examples x outputs``; the other is
+#: empty. ``rule`` is one of `updates`. ``options`` are lr, the shares of both moments that a step
+#: keeps, epsilon, weight decay, and a penalty's pull and kind; ``step`` counts the steps taken
+#: before. Arrays of centres are empty if a penalty draws to 0, those of moments if the rule keeps
+#: none. The last three arrays are working memory: a batch's activations of all layers, their
+#: gradients, and one row's gradient.
 train_sparse = Kernel(
     _train_sparse,
     _RESULT,

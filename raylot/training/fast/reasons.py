@@ -7,7 +7,7 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
-from raylot.training.hooks import Intervention, QuadraticPenalty, overrides
+from raylot.training.hooks import Intervention, Penalty, overrides
 from raylot.training.job import TrainingJob, flattens_examples, has_hooks
 
 #: Fewer steps than this are not worth the way from compiled code to a method and back.
@@ -31,7 +31,7 @@ def why_not(job: TrainingJob) -> str | None:
 
 
 def acts_within_steps(job: TrainingJob) -> bool:
-    """Whether anything changes or looks at single steps of a job, but for a quadratic penalty."""
+    """Whether anything changes or looks at single steps of a job, but for a penalty."""
     biases = {name for name, p in job.network.named_parameters() if p.dim() == 1}
     return (
         job.optimizer.optimizer == "rmsprop"
@@ -54,11 +54,11 @@ def _is_within_steps(method: Intervention) -> bool:
     return method.counts_per_weight or any(overrides(method, place) for place in places)
 
 
-def is_penalty(method: Intervention | None) -> TypeGuard[QuadraticPenalty]:
-    """Whether a method's term of the loss is that of `QuadraticPenalty`."""
-    if not isinstance(method, QuadraticPenalty):
+def is_penalty(method: Intervention | None) -> TypeGuard[Penalty]:
+    """Whether a method's term of the loss is that of `Penalty`."""
+    if not isinstance(method, Penalty):
         return False
-    return getattr(method.loss_term, "__func__", None) is QuadraticPenalty.loss_term
+    return getattr(method.loss_term, "__func__", None) is Penalty.loss_term
 
 
 def _fit(job: TrainingJob, inputs: int, outputs: int) -> bool:

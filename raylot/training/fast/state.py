@@ -29,6 +29,8 @@ _MOMENTS = {
     updates.NESTEROV: ("momentum_buffer",),
 }
 
+_KINDS = {"square": kernels.SQUARE, "huber": kernels.HUBER, "absolute": kernels.ABSOLUTE}
+
 #: Up to this density, kernels walk a list of the first layer's survivors instead of all weights.
 _LISTED_DENSITY = 0.4
 
@@ -56,8 +58,10 @@ class State:
                 for name, mask in self._kept_masks.items():
                     self._named[name].detach().masked_fill_(~mask, 0)
         penalty = job.intervention if is_penalty(job.intervention) else None
-        #: Factor of the distance in the penalty's gradient.
-        self._pull = 2 * penalty.strength if penalty else 0.0
+        self._pull, self._kind = 0.0, kernels.SQUARE
+        if penalty is not None:
+            self._kind = _KINDS[penalty.function]
+            self._pull = (2 if self._kind == kernels.SQUARE else 1) * penalty.strength
         # Decay, a penalty and old moments move weights without a gradient of the examples.
         is_still = not job.optimizer_state and not job.optimizer.weight_decay and not self._pull
         self.layout = Layout.of(job.network, layers, job.masks, compact=is_still)
@@ -150,10 +154,17 @@ class State:
             self.listed_centre = self._first_centre[self._places]
 
     @property
-    def options(self) -> tuple[float, float, float, float, float, float]:
+    def options(self) -> tuple[float, float, float, float, float, float, float]:
         """Learning rate, what is kept of moments, epsilon, weight decay and a penalty's pull."""
         options = self._job.optimizer
-        return (options.lr, *self._kept, _EPSILON, options.weight_decay, self._pull)
+        return (
+            options.lr,
+            *self._kept,
+            _EPSILON,
+            options.weight_decay,
+            self._pull,
+            float(self._kind),
+        )
 
     @property
     def _kept(self) -> tuple[float, float]:

@@ -333,7 +333,7 @@ def test_auto_trains_jobs_on_a_gpu_together() -> None:
 @pytest.mark.parametrize(
     ("changes", "engine", "reason"),
     [
-        ({"intervention": _acting("after_step")}, "generic", "an intervention"),
+        ({"intervention": _acting("watch")}, "generic", "an intervention"),
         ({"intervention": make("l2")}, "fast", "an intervention"),
         ({"previous": random_task(seed=1), "gradual": 0.5}, "fast", "a task that fades out"),
         ({"network": small_network()}, "fast", "one network in several jobs"),
