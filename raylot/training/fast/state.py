@@ -155,7 +155,7 @@ class State:
 
     @property
     def options(self) -> tuple[float, float, float, float, float, float, float]:
-        """Learning rate, what is kept of moments, epsilon, weight decay and a penalty's pull."""
+        """Learning rate, what is kept of moments, epsilon, decay, and a penalty's pull and kind."""
         options = self._job.optimizer
         return (
             options.lr,

@@ -156,7 +156,7 @@ def test_noise_in_another_order_is_noticed(monkeypatch: pytest.MonkeyPatch, meth
         _assert_equal_at_once(network_for(TASKS[_DENSE](), 20), TASKS[_DENSE](), method)
 
 
-@pytest.mark.parametrize("method", ["l1_init", "spectral", "c_chain"])
+@pytest.mark.parametrize("method", ["wasserstein_init", "spectral", "c_chain"])
 def test_a_term_without_its_gradient_is_noticed(
     monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
