@@ -93,8 +93,8 @@ class SelfNormalisedResets(Watching):
 
 def _count(histogram: Tensor, age: Tensor, units: Tensor) -> None:
     """Adds the ages of some units to their histograms, without ages of 0."""
-    counted = (units & (age > 0)).nonzero().flatten()
-    histogram[counted, age[counted] - 1] += 1
+    counted = (units & (age > 0)).to(histogram.dtype)
+    histogram.scatter_add_(1, (age - 1).clamp_min(0)[:, None], counted[:, None])
 
 
 make = SelfNormalisedResets

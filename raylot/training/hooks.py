@@ -41,7 +41,7 @@ class Training:
             without its graph.
         given: by name of each layer that the method observes, what its units have given to the
             next layer in this step, before it: that layer's inputs (see
-            `raylot.networks.units.HiddenLayer.outputs`), without their graph.
+            `raylot.networks.units.HiddenLayer.outputs`), without their graph; until the next step.
     """
 
     network: nn.Module

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import ClassVar, Protocol
 
@@ -64,16 +65,19 @@ class Autograd:
         self._loss = torch.empty(0)
         self._outputs: list[Tensor] = []
         self._labels: list[Tensor] = []
+        self._recorded: dict[str, Tensor] = {}
+        self._given: dict[str, Tensor] = {}
 
-    def observed(
-        self, layers: Sequence[HiddenLayer]
-    ) -> AbstractContextManager[Mapping[str, Tensor]]:
-        return recorded_outputs(self._job.network, layers)
+    @contextlib.contextmanager
+    def observed(self, layers: Sequence[HiddenLayer]) -> Iterator[Mapping[str, Tensor]]:
+        with recorded_outputs(self._job.network, layers) as self._recorded:
+            yield self._given
 
     def forward(self, inputs: Tensor, labels: Tensor) -> Tensor:
         options = self._job.optimizer
         with self._precision:
             outputs = self._job.network(inputs)
+        self._given.update(self._recorded)
         if options.precision != "float32":
             outputs = outputs.float()
         self._outputs.append(outputs.detach())

@@ -54,11 +54,9 @@ class Compiled:
         self._deltas = aligned(len(self._activations))
         #: Up to so many inputs of a batch that are not 0, only these are walked.
         self._most = int(SPARSE_SHARE * batch * pixels) if batch >= _LEAST_SPARSE_BATCH else 0
-        padded, places = -(-int(self._widths[0]) // LANES) * LANES, 0
+        padded = places = 0
         if self._most:
-            places = self._most + pixels
-        else:
-            padded = 0
+            padded, places = -(-int(self._widths[0]) // LANES) * LANES, self._most + pixels
         self._room = (
             aligned(pixels * padded), aligned(batch * padded), np.zeros(batch + 1, np.int64),
             np.zeros(places, np.uint32), np.zeros(places, np.float32), np.zeros(pixels, np.int64),
