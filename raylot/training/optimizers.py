@@ -65,12 +65,13 @@ def bare_step(stepper: torch.optim.Optimizer) -> Callable[[], None]:
     compute = _FUSED.get(type(stepper))
     if compute is None:
         return step
-    (group,) = stepper.param_groups
-    (vector,) = group["params"]
-    values, state = vector.detach(), stepper.state[vector]
+    (vector,) = stepper.param_groups[0]["params"]
+    values = vector.detach()
 
     def take() -> None:
-        if not state:  # the first step makes it
+        group, *others = stepper.param_groups  # methods may change these
+        state = stepper.state[vector]
+        if not state or others or group["amsgrad"]:  # the first step makes the state
             step()
             return
         state["step"] += 1
@@ -78,7 +79,7 @@ def bare_step(stepper: torch.optim.Optimizer) -> Callable[[], None]:
         compute(
             [values], [vector.grad], [state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]],
             lr=group["lr"], beta1=first, beta2=second, weight_decay=group["weight_decay"],
-            eps=group["eps"], amsgrad=False, maximize=False,
+            eps=group["eps"], amsgrad=False, maximize=group["maximize"],
         )  # fmt: skip
 
     return take
