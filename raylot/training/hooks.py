@@ -107,9 +107,9 @@ class Intervention:
         counts_per_weight: whether Adam must count the steps of each weight by itself, so that a
             weight that starts anew moves as in its first steps; see
             `raylot.training.per_weight_adam`.
-        acts_every: ``after_step`` acts after each multiple of so many steps alone, and then looks
-            neither at the batch nor at its loss and gradient. Compiled engines take the steps in
-            between at once.
+        acts_every: ``after_step`` acts after each multiple of so many steps alone, and then neither
+            looks at the batch, its loss and gradient, nor changes an option of the optimizer.
+            Compiled engines take the steps in between at once.
     """
 
     counts_per_weight: ClassVar[bool] = False
