@@ -185,7 +185,9 @@ def intervention(name: str, options: Any = None) -> Callable[[_InterventionT], _
 
     The class is a subclass of `raylot.training.Intervention` (or a function that returns one) and
     overrides the places of the training loop where it acts. raylot restores pruned weights after
-    each of its methods. Its runs use the generic engine.
+    each of its methods. The fast engine trains with it too, unless it overrides ``watch`` to put
+    hooks into the network: what hidden units put out is in ``training.given`` of the layers that
+    ``observed_layers`` returns. An ``acts_every`` of 32 steps or more makes steps cheaper still.
 
     raylot makes a new object for every training, with the run's
     `raylot.config.InterventionOptions`. What it must remember from one task of a stream to the
@@ -230,8 +232,7 @@ def criterion(
     Args:
         name: what ``--criterion`` calls it.
         gradients: whether it needs ``context.gradients``, means over the training of |gradient|
-            and of gradient x weight. On the CPU the generic engine then trains what ends by
-            pruning, also networks that the fast engine could train.
+            and of gradient x weight.
         options: options of its own, see the module's docstring; ``context.options`` has them.
         before_training: whether it scores before any training.
         rounds: pruning rounds of a search for which the user gives none; None: 20% of the survivors

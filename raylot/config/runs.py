@@ -274,12 +274,11 @@ class StreamRun(
             return self
         lacks = {
             "fast": {
-                f"intervention {self.intervention}": self.intervention != "none",
+                "intervention plasticity_injection": self.intervention == "plasticity_injection",
                 f"network {self.network}": self.network not in PERCEPTRONS,
                 f"norm {self.norm}": self.norm != "none",
                 f"activation {self.activation}": self.activation != "relu",
-                f"optimizer {self.optimizer}": self.optimizer == "rmsprop",
-                "shift class_incremental": self.shift == "class_incremental",
+                "precision": self.precision != "float32",
                 "device cuda": self.device == "cuda",
             },
             "stacked": {
@@ -289,10 +288,10 @@ class StreamRun(
                 "shift class_incremental": self.shift == "class_incremental",
                 "gradual": self.gradual > 0,
                 "norm batch": self._has_running_statistics,
+                **dict.fromkeys(self.extras, True),
             },
         }
-        extras = dict.fromkeys(self.extras, True)
-        for reason, applies in {**lacks[self.engine], **extras}.items():
+        for reason, applies in lacks[self.engine].items():
             if applies:
                 raise ValueError(f"engine={self.engine}: must be auto or generic with {reason}")
         return self

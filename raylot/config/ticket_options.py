@@ -172,16 +172,6 @@ class TicketSearchOptions(TicketOptions, TrainingOptions):
         return info.data.get("tickets") if value is None else value
 
     @model_validator(mode="after")
-    def _engine_measures_gradients(self) -> Self:
-        """Refuses the engine that lacks what a criterion needs."""
-        if self.engine == "fast" and self.criterion_traits.gradients:
-            raise ValueError(
-                "engine=fast: must be auto, generic or stacked with criterion "
-                f"{self.criterion}, which needs mean gradients"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _early_bird_can_stop(self) -> Self:
         if self.early_bird is None:
             return self

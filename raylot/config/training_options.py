@@ -161,7 +161,7 @@ class TrainingOptions(OptimizerOptions, title="training"):
     )
     engine: Literal["auto", "generic", "fast", "stacked"] = option(
         "auto", "how networks are trained: by a loop for any network, by compiled code for ReLU "
-        "MLPs without rmsprop on the CPU, or all tickets of a search as one computation, for GPUs; "
+        "MLPs on the CPU, or all tickets of a search as one computation, for GPUs; "
         "results differ by rounding; auto takes the fastest that applies", role="where",
     )  # fmt: skip
 

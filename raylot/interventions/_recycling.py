@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from raylot.foundation.errors import OptionError
 from raylot.interventions._redrawing import Redrawing
-from raylot.networks.units import HiddenLayer, hidden_layers, recorded_outputs
+from raylot.networks.units import HiddenLayer, hidden_layers
 from raylot.training import Training
 
 
@@ -82,17 +81,15 @@ class Watching(Recycling):
 
     layers: list[HiddenLayer]
 
-    @contextlib.contextmanager
-    def watch(self, training: Training) -> Iterator[None]:
-        """Records what the units of all hidden layers put out."""
-        self.layers = self.layers_of(training.network)
-        with recorded_outputs(training.network, self.layers) as self._recorded:
-            yield
+    def observed_layers(self, network: nn.Module) -> list[HiddenLayer]:
+        """Observes all hidden layers."""
+        self.layers = self.layers_of(network)
+        return self.layers
 
-    def outputs(self, layer: HiddenLayer) -> Tensor:
+    def outputs(self, training: Training, layer: HiddenLayer) -> Tensor:
         """Returns what a layer's units have put out in this step: ``rows x units``."""
-        return layer.outputs(self.given(layer))
+        return layer.outputs(self.given(training, layer))
 
-    def given(self, layer: HiddenLayer) -> Tensor:
+    def given(self, training: Training, layer: HiddenLayer) -> Tensor:
         """Returns what a layer's units have given to the next layer in this step."""
-        return self._recorded[layer.name].float()  # 16 bits with some precisions
+        return training.given[layer.name].float()  # 16 bits with some precisions

@@ -57,7 +57,10 @@ class ContinualBackprop(Watching):
     def after_step(self, training: Training) -> None:
         """Follows all units, and replaces those that are due."""
         parameters = training.network.state_dict()
-        chosen = {layer.name: self._chosen(layer, parameters) for layer in self.layers}
+        chosen = {
+            layer.name: self._chosen(layer, self.given(training, layer), parameters)
+            for layer in self.layers
+        }
         chosen = {name: units for name, units in chosen.items() if units is not None}
         for layer in self.layers:
             if (units := chosen.get(layer.name)) is None:
@@ -74,9 +77,11 @@ class ContinualBackprop(Watching):
                 values[..., units] = 0
         self.recycle(training, {n: u for n, u in chosen.items() if u is not None}, self.layers)
 
-    def _chosen(self, layer: HiddenLayer, parameters: Mapping[str, Tensor]) -> Tensor | None:
+    def _chosen(
+        self, layer: HiddenLayer, given: Tensor, parameters: Mapping[str, Tensor]
+    ) -> Tensor | None:
         """Follows the units of a layer; returns which of them are due, if any."""
-        outputs = layer.outputs_by_place(self.given(layer))
+        outputs = layer.outputs_by_place(given)
         age, mean, utility = self._of(layer, like=outputs)
         age += 1
         correction = 1 - self._decay**age

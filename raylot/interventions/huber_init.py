@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-from torch.nn import functional as F
-
 from raylot.config import InterventionOptions
-from raylot.training import Intervention, Training
+from raylot.training import Penalty
 
 
-class HuberInit(Intervention):
+class HuberInit(Penalty):
     """Adds strength x (sum of Huber losses of the distances to initial values) to the loss.
 
     Huber's loss of a distance d is d^2 / 2 up to |d| = 1, and |d| - 1/2 beyond: a form of
@@ -18,12 +15,11 @@ class HuberInit(Intervention):
     leaves those of layer normalisation out.
     """
 
-    def __init__(self, options: InterventionOptions) -> None:
-        self._strength = options.huber_strength
+    to_initial = True
+    function = "huber"
 
-    def loss_term(self, training: Training) -> Tensor:
-        losses = F.huber_loss(training.flat.vector, training.initial_vector, reduction="sum")
-        return self._strength * losses
+    def __init__(self, options: InterventionOptions) -> None:
+        self.strength = options.huber_strength
 
 
 make = HuberInit

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from raylot.config import InterventionOptions
-from raylot.training import Intervention, Training
+from raylot.training import Penalty
 
 
-class L1Init(Intervention):
+class L1Init(Penalty):
     """Adds strength x (sum of |parameter - initial value|) to the loss.
 
     A form of regenerative regularisation (Kumar, Marklund & Van Roy 2023): it draws each parameter
@@ -16,11 +14,11 @@ class L1Init(Intervention):
     the authors' code leaves those of layer normalisation out.
     """
 
-    def __init__(self, options: InterventionOptions) -> None:
-        self._strength = options.l1_strength
+    to_initial = True
+    function = "absolute"
 
-    def loss_term(self, training: Training) -> Tensor:
-        return self._strength * (training.flat.vector - training.initial_vector).abs().sum()
+    def __init__(self, options: InterventionOptions) -> None:
+        self.strength = options.l1_strength
 
 
 make = L1Init

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from raylot.config import InterventionOptions
-from raylot.training import QuadraticPenalty
+from raylot.training import Penalty
 
 
-class L2(QuadraticPenalty):
+class L2(Penalty):
     """Adds strength x (sum of squared parameters) to the loss.
 
     Without the factor 1/2: the gradient is 2 x strength x parameter, twice that of PyTorch's

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from raylot.config import InterventionOptions
-from raylot.training import QuadraticPenalty
+from raylot.training import Penalty
 
 
-class L2Init(QuadraticPenalty):
+class L2Init(Penalty):
     """Adds strength x (squared distance of the parameters from their initial values) to the loss.
 
     Regenerative regularisation (Kumar, Marklund & Van Roy 2023), in that paper's convention

@@ -26,12 +26,12 @@ class ReDo(Recycling):
     name = "redo"
 
     def __init__(self, options: InterventionOptions) -> None:
-        self._threshold, self._interval = options.redo_threshold, options.redo_interval
+        self._threshold, self.acts_every = options.redo_threshold, options.redo_interval
         self._examples = options.redo_examples
 
     def after_step(self, training: Training) -> None:
         """Recycles dormant units, if it is time to."""
-        if training.step % self._interval:
+        if training.step % self.acts_every:
             return
         layers = self.layers_of(training.network)
         inputs = self._own_examples(training)

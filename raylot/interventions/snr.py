@@ -51,7 +51,7 @@ class SelfNormalisedResets(Watching):
         """Follows all units, and resets those that have reached their thresholds."""
         old: dict[str, Tensor] = {}
         for layer in self.layers:
-            fires = (self.outputs(layer) > 0).any(dim=0)
+            fires = (self.outputs(training, layer) > 0).any(dim=0)
             age, threshold, histogram = self._of(layer, training.inputs)
             _count(histogram, age, fires)
             age.copy_(torch.where(fires, 0, age + 1))
@@ -93,8 +93,8 @@ class SelfNormalisedResets(Watching):
 
 def _count(histogram: Tensor, age: Tensor, units: Tensor) -> None:
     """Adds the ages of some units to their histograms, without ages of 0."""
-    counted = (units & (age > 0)).nonzero().flatten()
-    histogram[counted, age[counted] - 1] += 1
+    counted = (units & (age > 0)).to(histogram.dtype)
+    histogram.scatter_add_(1, (age - 1).clamp_min(0)[:, None], counted[:, None])
 
 
 make = SelfNormalisedResets

@@ -134,8 +134,8 @@ def find_tickets(
         tolerance: see `Tickets.wins`.
         seed: decides all data orders and random masks.
         device: ``"auto"`` (a GPU if there is one), ``"cpu"`` (one thread) or ``"cuda"``.
-        engine: how networks are trained: ``"generic"`` (any network), ``"fast"`` (ReLU MLPs with
-            Adam, on the CPU), ``"stacked"`` (all tickets as one computation) or ``"auto"`` (the
+        engine: how networks are trained: ``"generic"`` (any network), ``"fast"`` (ReLU MLPs
+            on the CPU), ``"stacked"`` (all tickets as one computation) or ``"auto"`` (the
             fastest that applies); results differ by rounding.
 
     Raises:

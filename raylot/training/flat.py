@@ -49,18 +49,18 @@ class FlatParameters:
             parameter.data = self._own[name]
             parameter.grad = None
 
-    def differentiate(self, loss: Tensor) -> None:
+    def differentiate(self, loss: Tensor, *, add: bool = False) -> None:
         """Sets ``gradient`` to a loss's gradient in the network's parameters and in ``vector``.
 
-        It is 0 where the loss does not depend on a parameter. This copying is much faster than
-        autograd's own accumulation into existing gradients.
+        Or adds it to what is there. It is 0 where the loss does not depend on a parameter. This
+        copying is much faster than autograd's own accumulation into existing gradients.
         """
         *parts, direct = torch.autograd.grad(loss, self._leaves, allow_unused=True)
         for gradient, part in zip(self._gradients, parts, strict=True):
-            if part is None:
+            if part is not None:
+                gradient.add_(part) if add else gradient.copy_(part)
+            elif not add:
                 gradient.zero_()
-            else:
-                gradient.copy_(part)
         if direct is not None:
             self.gradient.add_(direct)
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from raylot.config import InterventionOptions
 from raylot.foundation.randomness import RandomKey
 from raylot.networks.initialisation import reinitialised
+from raylot.networks.units import HiddenLayer
 from raylot.tasks import Task
 from raylot.training.flat import FlatParameters
 
@@ -37,6 +39,9 @@ class Training:
         live: which parameters train, boolean, in the order of ``flat.vector``; None: all do.
         loss: this step's mean loss (see `raylot.training.losses`), without a method's term and
             without its graph.
+        given: by name of each layer that the method observes, what its units have given to the
+            next layer in this step, before it: that layer's inputs (see
+            `raylot.networks.units.HiddenLayer.outputs`), without their graph; until the next step.
     """
 
     network: nn.Module
@@ -49,6 +54,7 @@ class Training:
     inputs: Tensor = field(default_factory=lambda: torch.empty(0))
     live: Tensor | None = None
     loss: Tensor = field(default_factory=lambda: torch.empty(0))
+    given: Mapping[str, Tensor] = field(default_factory=dict)
 
     @functools.cached_property
     def initial_vector(self) -> Tensor:
@@ -101,9 +107,13 @@ class Intervention:
         counts_per_weight: whether Adam must count the steps of each weight by itself, so that a
             weight that starts anew moves as in its first steps; see
             `raylot.training.per_weight_adam`.
+        acts_every: ``after_step`` acts after each multiple of so many steps alone, and then neither
+            looks at the batch, its loss and gradient, nor changes an option of the optimizer.
+            Compiled engines take the steps in between at once.
     """
 
     counts_per_weight: ClassVar[bool] = False
+    acts_every: int = 1
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Refuses a class that could not take up the state that it gives away.
@@ -140,6 +150,13 @@ class Intervention:
         The hooks are called in evaluations too. The context must remove them.
         """
         return contextlib.nullcontext()
+
+    def observed_layers(self, network: nn.Module) -> Sequence[HiddenLayer]:
+        """Returns the hidden layers whose outputs the method looks at in steps.
+
+        They are in ``training.given`` then. Unlike hooks, this leaves the choice of the engine.
+        """
+        return ()
 
     def on_task_start(self, training: Training) -> None:
         """Acts before the first step of a task of a stream."""
@@ -188,25 +205,35 @@ class Intervention:
         """
 
 
-class QuadraticPenalty(Intervention):
-    """Base of methods that add strength x (squared distance from a centre) to the loss.
+class Penalty(Intervention):
+    """Base of methods that add strength x (sum over parameters of a function of d) to the loss.
 
-    The distance is that of all trainable parameters. Compiled engines compute its gradient
-    themselves, except in a subclass with a ``loss_term`` of its own.
+    d is the distance of a trainable parameter from its centre. Compiled engines compute the
+    gradient themselves, except in a subclass with a ``loss_term`` of its own.
 
     Attributes:
         strength: of the penalty, without the factor 1/2.
         to_initial: whether the centre is the network's initial state; if not, it is 0.
+        function: ``"square"``: d^2; ``"absolute"``: |d|; ``"huber"``: d^2 / 2 up to |d| = 1, and
+            |d| - 1/2 beyond.
     """
 
     strength: float
     to_initial: bool = False
+    function: Literal["square", "absolute", "huber"] = "square"
 
     def loss_term(self, training: Training) -> Tensor | None:
         distance: Tensor = training.flat.vector
         if self.to_initial:
             distance = distance - training.initial_vector
-        return self.strength * distance.square().sum()
+        match self.function:
+            case "square":
+                total = distance.square().sum()
+            case "absolute":
+                total = distance.abs().sum()
+            case "huber":
+                total = F.huber_loss(distance, torch.zeros_like(distance), reduction="sum")
+        return self.strength * total
 
 
 def flat_initial(flat: FlatParameters, initial: Mapping[str, Tensor] | None) -> Tensor:

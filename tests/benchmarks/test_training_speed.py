@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -25,18 +26,27 @@ def test_it_measures_every_contender(mnist_root: Path, capsys: pytest.CaptureFix
     ]
 
 
-def test_it_measures_every_method(mnist_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "methods", [["l2", "redo", "none, rmsprop"], pytest.param([*METHODS], marks=pytest.mark.slow)],
+    ids=len,
+)  # fmt: skip
+def test_it_measures_methods(
+    methods: list[str], mnist_root: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(training_speed, "METHODS", {name: METHODS[name] for name in methods})
     arguments = ["--data-root", str(mnist_root), "--steps", "2", "--repeats", "1"]
     assert training_speed.main([*arguments, "--interventions"]) == 0
-    _, _, head, *lines = capsys.readouterr().out.splitlines()
-    assert tuple(head.split()[-len(METHODS) :]) == METHODS
-    assert [line.split("  ")[0] for line in lines] == [
-        f"{sizes}, {density} density, {engine}"
-        for sizes in ("64-64-10", "784-256-10")
-        for density in ("100%", "20%")
-        for engine in ("generic", "fast")
+    _, _, groups, engines, *lines = capsys.readouterr().out.splitlines()
+    assert re.findall(r"[\d-]+, \d+%", groups) == [
+        f"{sizes}, {density}" for sizes in ("64-64-10", "784-256-10") for density in ("100%", "20%")
     ]
-    assert {len(line.split()) for line in lines} == {4 + 2 * len(METHODS)}
+    assert engines.split() == ["generic", "fast", "ratio"] * 4
+    assert [re.split("  +", line)[0] for line in lines] == methods
+    for line in lines:
+        figures = [float(figure) for figure in line.split()[-12:]]
+        for generic, fast, ratio in zip(*[iter(figures)] * 3, strict=True):
+            assert ratio == pytest.approx(generic / fast, rel=0.2)
 
 
 @pytest.mark.slow

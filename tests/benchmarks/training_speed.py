@@ -8,9 +8,9 @@ Adam. Every training starts from the same network, which was trained for an epoc
 that survivors are spread over pixels and units much as a ticket's are. Only the training loop is
 timed, on one core, all contenders in turn, over and over.
 
-With --interventions it compares the methods that keep plasticity instead, by engine, network and
-density: processor time of whole tasks of a stream, of as many steps as studies train, with what a
-method does at their end.
+With --interventions it compares engines with each method that keeps plasticity, and with what else
+acts within steps, by network and density: processor time of whole tasks of a stream, of as many
+steps as studies train, with what a method does at their end.
 
 With --online it compares steps on one example each, by engine: of Dohare et al.'s (2024) network
 for permuted MNIST, with each optimizer, and of their five units for regression on bits.
@@ -38,8 +38,9 @@ from torch.optim.adam import adam
 from torch.utils.data import DataLoader, TensorDataset
 
 from raylot import interventions, networks
-from raylot.config import InterventionOptions, NetworkOptions, OptimizerOptions
+from raylot.config import NetworkOptions, OptimizerOptions, StreamRun
 from raylot.foundation.errors import OptionError
+from raylot.foundation.names import BUILT_IN
 from raylot.foundation.randomness import RandomKey
 from raylot.masks.pruning import full_masks, prune
 from raylot.networks.prunable import prunable_weights
@@ -49,7 +50,22 @@ from raylot.training import Masks, train
 BATCH, HIDDEN = 32, 256
 KEY = RandomKey((0, "benchmark"))
 USUAL, LIMIT = "usual loop", "library limit"
-METHODS = ("none", "l2", "l2_init", "shrink_and_perturb", "reset")
+
+#: What is compared by engine: all that acts in a training but the methods that the fast engine
+#: lacks, with default options.
+METHODS: dict[str, dict[str, object]] = {
+    name: {"intervention": name}
+    for name in BUILT_IN["intervention"]
+    if name not in ("weight_projection", "plasticity_injection")
+} | {
+    "shrink_and_perturb, each step": {
+        "intervention": "shrink_and_perturb", "perturb_every": "step", "shrink": 0.9999,
+        "perturb": 1e-4,
+    },
+    "optimizer_reset": {"intervention": "optimizer_reset", "carry_optimizer": True},
+    "none, cosine and clip_norm 1": {"schedule": "cosine", "clip_norm": 1.0},
+    "none, rmsprop": {"optimizer": "rmsprop"},
+}  # fmt: skip
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -108,17 +124,17 @@ def contenders(raw: Task, standardised: Task) -> dict[str, Contender]:
     return rows
 
 
-def contenders_by_method(mnist: Task) -> dict[tuple[str, str], Contender]:
-    """What is compared, by the names of its row and its method."""
-    rows: dict[tuple[str, str], Contender] = {}
+def contenders_by_method(mnist: Task) -> dict[tuple[str, str, str], Contender]:
+    """What is compared, by method, network with density, and engine."""
+    rows: dict[tuple[str, str, str], Contender] = {}
     digits = load_dataset("digits")
     for task, units, epochs in ((digits, 64, 4), (mnist, HIDDEN, 1)):
         network = _trained_for_an_epoch(task, units)
         sizes = f"{math.prod(task.input_shape)}-{units}-{task.classes}"
-        for density, engine in itertools.product((1.0, 0.2), ("generic", "fast")):
+        for method, density in itertools.product(METHODS, (1.0, 0.2)):
             masks = None if density == 1 else _magnitude_masks(network, density)
-            for method in METHODS:
-                rows[f"{sizes}, {density:.0%} density, {engine}", method] = functools.partial(
+            for engine in ("generic", "fast"):
+                rows[method, f"{sizes}, {density:.0%}", engine] = functools.partial(
                     stream_seconds, network, task, epochs=epochs, engine=engine, masks=masks,
                     method=method,
                 )  # fmt: skip
@@ -261,13 +277,17 @@ def table(times: Mapping[str, Sequence[float]]) -> str:
     return "\n".join(lines)
 
 
-def table_by_method(times: Mapping[tuple[str, str], Sequence[float]]) -> str:
-    """A line per network, density and engine: minima, and their ratio to the one without method."""
-    lines = [f"{'ms/step, and ratio to none':36}" + "".join(f"{m:>20}" for m in METHODS)]
-    for row in dict.fromkeys(row for row, _ in times):
-        least = [min(times[row, method]) for method in METHODS]
-        cells = (f"{value:14.4f}{value / least[0]:6.2f}" for value in least)
-        lines.append(f"{row:36}" + "".join(cells))
+def table_by_method(times: Mapping[tuple[str, str, str], Sequence[float]]) -> str:
+    """A line per method; per network and density the minima of both engines, and their ratio."""
+    groups = list(dict.fromkeys(group for _, group, _ in times))
+    lines = [f"{'ms/step':32}" + "".join(f"{group:>28}" for group in groups)]
+    lines.append(f"{'':32}" + f"{'generic':>12}{'fast':>9}{'ratio':>7}" * len(groups))
+    for method in dict.fromkeys(method for method, _, _ in times):
+        line = f"{method:32}"
+        for group in groups:
+            generic, fast = (min(times[method, group, e]) for e in ("generic", "fast"))
+            line += f"{generic:12.3f}{fast:9.3f}{generic / fast:7.1f}"
+        lines.append(line)
     return "\n".join(lines)
 
 
@@ -307,12 +327,13 @@ def stream_seconds(
         task, test_inputs=task.test_inputs[:1], test_labels=task.test_labels[:1]
     )
     initial = copy.deepcopy(network.state_dict())
-    made = interventions.make(InterventionOptions(intervention=method))
+    options = StreamRun.checked(**METHODS[method])
+    made = interventions.make(options)
     left = steps
     started = time.process_time()
     while left:
         left -= train(
-            network, task, epochs=epochs, batch_size=BATCH, optimizer=OptimizerOptions(),
+            network, task, epochs=epochs, batch_size=BATCH, optimizer=options,
             key=KEY.child(left), masks=masks, max_steps=left, intervention=made, initial=initial,
             whole_task=True, engine=engine,
         ).steps  # fmt: skip
@@ -331,9 +352,7 @@ def _parser() -> argparse.ArgumentParser:
         "--steps", type=_positive, default=1875, help="per training and repeat (default: an epoch)"
     )
     parser.add_argument("--repeats", type=_positive, default=5)
-    parser.add_argument(
-        "--interventions", action="store_true", help="compare methods that keep plasticity"
-    )
+    parser.add_argument("--interventions", action="store_true", help="compare engines by method")
     parser.add_argument(
         "--online", action="store_true", help="compare steps on single examples, by optimizer"
     )

@@ -1,11 +1,13 @@
 """The fast engine: compiled training of ReLU MLPs on the CPU.
 
 Only this folder knows numba, and imports it when it is needed first. ``reasons`` says which jobs
-the engine cannot train, ``kernels`` holds the compiled loops, ``updates`` the optimizers' steps,
-``waiting`` the rows whose steps can wait, ``vectors`` the innermost loop, ``compilation`` the
-cache. ``inputs`` lists the nonzero pixels that the loops walk, ``layout`` says where they find a
-network's parameters, ``state`` holds those parameters with moments and masks, and ``engine`` drives
-them all.
+the engine cannot train, and which it must train step by step. ``kernels`` holds the compiled loops
+over whole epochs, ``gradients`` those over single batches, ``propagation`` what both share,
+``updates`` the optimizers' steps, ``waiting`` the rows whose steps can wait, ``vectors`` the
+innermost loops, ``compilation`` the cache. ``inputs`` lists the nonzero pixels that the loops walk,
+``layout`` says where whole epochs find a network's parameters, and ``state`` holds those parameters
+with moments and masks. ``engine`` drives whole epochs; single steps are driven by the generic
+engine's loop, with the passes of ``steps``.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from numba.core.errors import NumbaWarning
 CALLED_HASH = hashlib.sha256(
     b"".join(
         Path(__file__).with_name(f"{name}.py").read_bytes()
-        for name in ("updates", "vectors", "waiting")
+        for name in ("propagation", "updates", "vectors", "waiting")
     )
 ).hexdigest()
 

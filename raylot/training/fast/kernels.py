@@ -16,9 +16,19 @@ from __future__ import annotations
 import numpy as np
 
 from raylot.training.fast.compilation import Kernel, part
+from raylot.training.fast.propagation import (
+    backward_rest,
+    forward_rest,
+    group_by_pixel,
+    rectify,
+    score,
+)
 from raylot.training.fast.updates import RELAXED, SGD, constants, rates, update
 from raylot.training.fast.vectors import add_rows, prefetch
 from raylot.training.fast.waiting import catch_up, may_wait, put_off
+
+#: Penalties' kinds: their gradient is the pull times d, times d cut off at 1, and times its sign.
+SQUARE, HUBER, ABSOLUTE = range(3)
 
 #: How survivors of ``first`` are marked: no mask; a truth value per weight; a list.
 NO_MASK, DENSE_MASK, SURVIVOR_LIST = 0, 1, 2
@@ -27,140 +37,24 @@ _F, _U = np.float32, np.uint64
 
 
 @part(fastmath=RELAXED)
-def _add_pull(gradient, weights, centre, at, size, pull):
+def _add_pull(gradient, weights, centre, at, size, hyper):
     """Adds a penalty's gradient for [at, at + size); the centre is 0 if the array is empty."""
-    if centre.shape[0]:
+    pull, kind = hyper[7], hyper[8]
+    if kind != SQUARE:
+        for j in range(_U(size)):
+            k = _U(at) + j
+            distance = weights[k] - (centre[k] if centre.shape[0] else _F(0))
+            if kind == HUBER:
+                gradient[j] += pull * min(max(distance, _F(-1)), _F(1))
+            else:
+                gradient[j] += pull * np.sign(distance)
+    elif centre.shape[0]:
         for j in range(_U(size)):
             k = _U(at) + j
             gradient[j] += pull * (weights[k] - centre[k])
     else:
         for j in range(_U(size)):
             gradient[j] += pull * weights[_U(at) + j]
-
-
-@part()
-def _rectify(values):
-    """Computes max(0, x) in place; NaN stays."""
-    for j in range(values.shape[0]):
-        if values[j] <= 0:
-            values[j] = _F(0)
-
-
-@part()
-def _close_inactive(deltas, activations, size):
-    """Sets the gradients of inactive units to 0."""
-    for j in range(size):
-        if activations[j] <= 0:
-            deltas[j] = _F(0)
-
-
-@part(fastmath=RELAXED)
-def _forward_rest(activations, rest, widths, batch):
-    """Computes all activations after the first hidden layer, the logits last."""
-    layers = widths.shape[0]
-    at, parameter = 0, widths[0]
-    for layer in range(1, layers):
-        inputs, outputs = widths[layer - 1], widths[layer]
-        below = activations[at : at + batch * inputs].reshape(batch, inputs)
-        at += batch * inputs
-        above = activations[at : at + batch * outputs].reshape(batch, outputs)
-        weights = rest[parameter : parameter + outputs * inputs].reshape(outputs, inputs)
-        parameter += outputs * inputs
-        bias = rest[parameter : parameter + outputs]
-        parameter += outputs
-        np.dot(below, weights.T, above)
-        for example in range(batch):
-            row = above[example]
-            for j in range(outputs):
-                row[j] += bias[j]
-            if layer + 1 < layers:
-                _rectify(row)
-
-
-@part()
-def _score(outputs, labels, targets, deltas):
-    """Returns the sum of losses and the hits; fills in ``deltas``, the gradient, if not empty.
-
-    With targets, losses are squared errors, and there are no hits.
-    """
-    if targets.shape[0] > 0:
-        return _squared_errors(outputs, targets, deltas), 0
-    return _cross_entropies(outputs, labels, deltas)
-
-
-@part()
-def _squared_errors(outputs, targets, deltas):
-    batch, size = outputs.shape
-    learning = deltas.shape[0] > 0
-    total = 0.0
-    for example in range(batch):
-        for j in range(size):
-            error = outputs[example, j] - targets[example, j]
-            total += error * error
-            if learning:
-                deltas[example, j] = _F(2) * error / _F(batch * size)
-    return total / size
-
-
-@part()
-def _cross_entropies(logits, labels, deltas):
-    batch, classes = logits.shape
-    learning = deltas.shape[0] > 0
-    total, correct = 0.0, 0
-    for example in range(batch):
-        row, label = logits[example], labels[example]
-        best, largest = 0, row[0]
-        for j in range(1, classes):
-            if row[j] > largest:
-                best, largest = j, row[j]
-        normaliser = _F(0)
-        for j in range(classes):
-            normaliser += np.exp(row[j] - largest)
-        normaliser = np.log(normaliser)
-        total -= (row[label] - largest) - normaliser
-        correct += best == label
-        if learning:
-            # Rounds as PyTorch does: near certainty, rounding makes up most of the gradient.
-            share = _F(1) / _F(batch)
-            for j in range(classes):
-                deltas[example, j] = np.exp((row[j] - largest) - normaliser) * share
-            deltas[example, label] -= share
-    return total, correct
-
-
-@part(fastmath=RELAXED)
-def _backward_rest(activations, deltas, rest, gradient, widths, batch):
-    """Computes ``gradient`` and the first hidden layer's deltas from the logits' deltas."""
-    layers = widths.shape[0]
-    at, parameter = 0, widths[0]
-    for layer in range(1, layers):
-        at += batch * widths[layer - 1]
-        parameter += widths[layer] * (widths[layer - 1] + 1)
-    for layer in range(layers - 1, 0, -1):
-        inputs, outputs = widths[layer - 1], widths[layer]
-        delta = deltas[at : at + batch * outputs].reshape(batch, outputs)
-        at -= batch * inputs
-        below = activations[at : at + batch * inputs].reshape(batch, inputs)
-        parameter -= outputs
-        _add_up(delta, gradient[parameter : parameter + outputs])
-        parameter -= outputs * inputs
-        weights = rest[parameter : parameter + outputs * inputs].reshape(outputs, inputs)
-        into = gradient[parameter : parameter + outputs * inputs].reshape(outputs, inputs)
-        np.dot(delta.T, below, into)
-        down = deltas[at : at + batch * inputs].reshape(batch, inputs)
-        np.dot(delta, weights, down)
-        _close_inactive(deltas[at:], activations[at:], batch * inputs)
-    _add_up(deltas[: batch * widths[0]].reshape(batch, widths[0]), gradient[: widths[0]])
-
-
-@part(fastmath=RELAXED)
-def _add_up(rows, total):
-    """Sets ``total`` to the sum of rows."""
-    total[:] = _F(0)
-    for i in range(rows.shape[0]):
-        row = rows[i]
-        for j in range(total.shape[0]):
-            total[j] += row[j]
 
 
 @part()
@@ -192,27 +86,6 @@ def _read_batch(starts, pixels, codes, scale, chosen, where, values, ends):
 
 
 @part()
-def _group_by_pixel(starts, chosen, where, values, ends, examples, grouped):
-    """Regroups by pixel what `_read_batch` has listed.
-
-    Afterwards pixel p's entries are [ends[p - 1], ends[p]) of ``examples`` and ``grouped``.
-    """
-    total = 0
-    for p in range(ends.shape[0]):
-        count = ends[p]
-        ends[p] = total
-        total += count
-    at = 0
-    for b in range(chosen.shape[0]):
-        for _ in range(starts[chosen[b]], starts[chosen[b] + 1]):
-            place = ends[where[at]]
-            ends[where[at]] = place + 1
-            examples[place] = b
-            grouped[place] = values[at]
-            at += 1
-
-
-@part()
 def _hidden_sparse(starts, chosen, where, values, first, rest, units, activations):
     """Computes the first hidden layer of a batch from its nonzero inputs."""
     at = 0
@@ -221,7 +94,7 @@ def _hidden_sparse(starts, chosen, where, values, first, rest, units, activation
         activations[b * units : (b + 1) * units] = rest[:units]
         add_rows(activations, b * units, first, units, where, values, at, at + count)
         at += count
-    _rectify(activations[: chosen.shape[0] * units])
+    rectify(activations[: chosen.shape[0] * units])
 
 
 @part()
@@ -257,7 +130,7 @@ def _step_first(
                 add_rows(gradient, 0, deltas, units, examples, grouped, start, stop)
             at = p * units
             if pull > 0:
-                _add_pull(gradient, first, first_centre, at, units, pull)
+                _add_pull(gradient, first, first_centre, at, units, hyper)
             if measured:
                 _add_magnitudes(first_magnitude, at, gradient)
             update(
@@ -267,7 +140,7 @@ def _step_first(
         start = stop
     if mask_kind == SURVIVOR_LIST:
         if pull > 0:
-            _add_pull(listed_gradient, listed, listed_centre, 0, listed.shape[0], pull)
+            _add_pull(listed_gradient, listed, listed_centre, 0, listed.shape[0], hyper)
         update(
             rule, listed, listed_mean, listed_square, False, keep, 0, listed.shape[0],
             listed_gradient, rate, root, hyper,
@@ -296,18 +169,18 @@ def _finish_step(
     rest_magnitude, rest_keep, rest_gradient, measured, widths, batch, rate, root, hyper,
 ):  # fmt: skip
     """Does all of a step except the first layer's weights; returns loss and hits."""
-    _forward_rest(activations, rest, widths, batch)
+    forward_rest(activations, rest, widths, batch)
     before = batch * np.sum(widths[:-1])
     end = before + batch * widths[-1]
-    loss, hits = _score(
+    loss, hits = score(
         activations[before:end].reshape(batch, widths[-1]),
         labels,
         targets,
         deltas[before:end].reshape(batch, widths[-1]),
     )
-    _backward_rest(activations, deltas, rest, rest_gradient, widths, batch)
+    backward_rest(activations, deltas, rest, rest_gradient, widths, batch)
     if hyper[7] > 0:
-        _add_pull(rest_gradient, rest, rest_centre, 0, rest.shape[0], hyper[7])
+        _add_pull(rest_gradient, rest, rest_centre, 0, rest.shape[0], hyper)
     if measured:
         _add_magnitudes(rest_magnitude, 0, rest_gradient)
     update(
@@ -358,7 +231,7 @@ def _train_sparse(
         )  # fmt: skip
         loss += batch_loss
         correct += hits
-        _group_by_pixel(starts, chosen, where, values, ends, examples, grouped)
+        group_by_pixel(starts, chosen, where, values, ends, examples, grouped)
         _step_first(
             rule, first, first_mean, first_square, first_centre, first_magnitude, measured,
             mask_kind, keep, list_starts, columns, listed, listed_mean, listed_square,
@@ -393,7 +266,7 @@ def _train_dense(
         for b in range(batch):
             for j in range(units):
                 hidden[b, j] += rest[j]
-        _rectify(activations[: batch * units])
+        rectify(activations[: batch * units])
         batch_loss, hits = _finish_step(
             rule, activations, deltas, labels[begin : begin + batch_size],
             targets[begin : begin + batch_size],
@@ -404,7 +277,7 @@ def _train_dense(
         correct += hits
         np.dot(x.T, deltas[: batch * units].reshape(batch, units), gradient)
         if hyper[7] > 0:
-            _add_pull(gradient.reshape(-1), first, first_centre, 0, first.shape[0], hyper[7])
+            _add_pull(gradient.reshape(-1), first, first_centre, 0, first.shape[0], hyper)
         if measured:
             _add_magnitudes(first_magnitude, 0, gradient.reshape(-1))
         update(
@@ -428,10 +301,10 @@ def _evaluate_sparse(starts, pixels, codes, scale, labels, targets, widths, firs
         size = chosen.shape[0]
         _read_batch(starts, pixels, codes, scale, chosen, where, values, ends)
         _hidden_sparse(starts, chosen, where, values, first, rest, units, activations)
-        _forward_rest(activations, rest, widths, size)
+        forward_rest(activations, rest, widths, size)
         before = size * np.sum(widths[:-1])
         outputs = activations[before : before + size * widths[-1]].reshape(size, widths[-1])
-        batch_loss, hits = _score(
+        batch_loss, hits = score(
             outputs, labels[begin : begin + size], targets[begin : begin + size], nothing
         )
         loss += batch_loss
@@ -445,18 +318,18 @@ _ROW, _ROWS = "float32[::1]", "float32[:,::1]"
 _FLAGS = "boolean[::1]"
 _INPUTS = [_INT, "uint16[::1]", "uint8[::1]", _ROW]
 _LABELS = [_INT, _ROWS]
-_OPTIONS = ["int64", "int64", "UniTuple(float64, 6)", "int64", _INT]
+_OPTIONS = ["int64", "int64", "UniTuple(float64, 7)", "int64", _INT]
 _FIRST = [_ROW] * 5
 _REST = [_ROW] * 5 + [_FLAGS, "boolean"]
 
 
-#: Trains for an epoch, or its beginning; returns the sum of losses and the hits. ``order`` lists
-#: the examples, ``labels`` their classes or ``targets`` theirs, ``examples x outputs``; the other
-#: is empty. ``rule`` is one of `updates`. ``options`` are lr, the shares of both moments that a
-#: step keeps, epsilon, weight decay and a penalty's pull, the factor of the distance in its
-#: gradient; ``step`` counts the steps taken before. Arrays of centres are empty if a penalty draws
-#: to 0, those of moments if the rule keeps none. The last three arrays are working memory: a
-#: batch's activations of all layers, their gradients, and one row's gradient.
+#: Trains for an epoch, or a part of it; returns the sum of losses and the hits. ``order`` lists the
+#: examples, ``labels`` their classes or ``targets`` theirs, ``examples x outputs``; the other is
+#: empty. ``rule`` is one of `updates`. ``options`` are lr, the shares of both moments that a step
+#: keeps, epsilon, weight decay, and a penalty's pull and kind; ``step`` counts the steps taken
+#: before. Arrays of centres are empty if a penalty draws to 0, those of moments if the rule keeps
+#: none. The last three arrays are working memory: a batch's activations of all layers, their
+#: gradients, and one row's gradient.
 train_sparse = Kernel(
     _train_sparse,
     _RESULT,

@@ -7,8 +7,11 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
-from raylot.training.hooks import Intervention, QuadraticPenalty, overrides
+from raylot.training.hooks import Intervention, Penalty, overrides
 from raylot.training.job import TrainingJob, flattens_examples, has_hooks
+
+#: Fewer steps than this are not worth the way from compiled code to a method and back.
+_FEW_STEPS = 32
 
 
 def why_not(job: TrainingJob) -> str | None:
@@ -18,42 +21,44 @@ def why_not(job: TrainingJob) -> str | None:
     layers = linear_layers(job.network)
     if layers is None:
         return "it is for chains of linear layers with ReLU between them"
-    if job.task.shown is not None:
-        return "it is for heads that do not grow"
     if not _fit(job, layers[0].in_features, layers[-1].out_features):
         return "the task's inputs or labels do not fit the network"
-    if job.optimizer.optimizer == "rmsprop":
-        return "it is for optimizers adam, adamw and sgd"
-    if extras := job.optimizer.extras:
-        return f"it has no {extras[0]}"
-    if job.intervention is not None and _acts_within_steps(job.intervention):
-        return "it is for interventions that act at the end of a task or by an L2 penalty"
-    if job.intervention is not None and job.intervention.counts_per_weight:
-        return "it counts Adam's steps of all weights together"
-    if job.masks is not None and job.gradient_magnitudes:
-        return "it measures gradients of dense networks only"
-    if job.gradient_products:
-        return "it does not measure gradient x weight"
-    biases = {name for name, p in job.network.named_parameters() if p.dim() == 1}
-    if biases & set(job.masks or ()):
-        return "it prunes weights only"
+    if job.optimizer.precision != "float32":
+        return "it computes in float32 alone"
+    if job.intervention is not None and overrides(job.intervention, "watch"):
+        return "the intervention may put hooks into the network (see observed_layers)"
     return None
 
 
-def _acts_within_steps(method: Intervention) -> bool:
-    """Whether a method may act on steps otherwise than by a quadratic penalty."""
+def acts_within_steps(job: TrainingJob) -> bool:
+    """Whether anything changes or looks at single steps of a job, but for a penalty."""
+    biases = {name for name, p in job.network.named_parameters() if p.dim() == 1}
+    return (
+        job.optimizer.optimizer == "rmsprop"
+        or bool(job.optimizer.extras)
+        or job.gradient_products
+        or (job.masks is not None and job.gradient_magnitudes)
+        or bool(biases & set(job.masks or ()))
+        or job.task.shown is not None
+        or (job.intervention is not None and _is_within_steps(job.intervention))
+    )
+
+
+def _is_within_steps(method: Intervention) -> bool:
     # At its start, a method may change the optimizer.
-    places = ["watch", "on_task_start", "after_gradient", "after_step", "evaluation"]
+    places = ["on_task_start", "after_gradient", "evaluation", "observed_layers"]
     if not is_penalty(method):
         places.append("loss_term")
-    return any(overrides(method, place) for place in places)
+    if method.acts_every < _FEW_STEPS:
+        places.append("after_step")
+    return method.counts_per_weight or any(overrides(method, place) for place in places)
 
 
-def is_penalty(method: Intervention | None) -> TypeGuard[QuadraticPenalty]:
-    """Whether a method's term of the loss is that of `QuadraticPenalty`."""
-    if not isinstance(method, QuadraticPenalty):
+def is_penalty(method: Intervention | None) -> TypeGuard[Penalty]:
+    """Whether a method's term of the loss is that of `Penalty`."""
+    if not isinstance(method, Penalty):
         return False
-    return getattr(method.loss_term, "__func__", None) is QuadraticPenalty.loss_term
+    return getattr(method.loss_term, "__func__", None) is Penalty.loss_term
 
 
 def _fit(job: TrainingJob, inputs: int, outputs: int) -> bool:
@@ -65,7 +70,7 @@ def _fit(job: TrainingJob, inputs: int, outputs: int) -> bool:
     return all(
         examples[0].numel() == inputs
         and (examples.dim() == 2 or flattens(job.network))
-        and _are_outputs(labels, outputs)
+        and _are_outputs(labels, outputs if job.task.shown is None else job.task.shown)
         for examples, labels in splits
     )
 
@@ -86,12 +91,13 @@ def linear_layers(network: nn.Module) -> list[nn.Linear] | None:
     modules = _in_order(network)[1 if flattens(network) else 0 :]
     layers = [module for module in modules[::2] if type(module) is nn.Linear]
     parameters = list(network.parameters())
+    in_order = [p for layer in layers for p in (layer.weight, layer.bias)]
     is_chain = (
         len(layers) >= 2
         and len(modules) == 2 * len(layers) - 1
         and all(type(module) is nn.ReLU for module in modules[1::2])
         and all(layer.bias is not None for layer in layers)
-        and len(parameters) == 2 * len(layers)  # none shares a parameter
+        and list(map(id, parameters)) == list(map(id, in_order))  # none shares a parameter
         and all(p.requires_grad and p.dtype == torch.float32 for p in parameters)
         and all(p.device.type == "cpu" for p in parameters)
         and not has_hooks(network)

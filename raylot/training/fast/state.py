@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from raylot.training.fast import kernels, updates
 from raylot.training.fast.layout import Layout
 from raylot.training.fast.reasons import is_penalty, linear_layers
 from raylot.training.flat import FlatParameters
-from raylot.training.hooks import flat_initial
+from raylot.training.hooks import flat_initial, overrides
 from raylot.training.job import TrainingJob
 
 #: Adam's other options, as in torch.optim.Adam.
@@ -28,6 +28,8 @@ _MOMENTS = {
     updates.MOMENTUM: ("momentum_buffer",),
     updates.NESTEROV: ("momentum_buffer",),
 }
+
+_KINDS = {"square": kernels.SQUARE, "huber": kernels.HUBER, "absolute": kernels.ABSOLUTE}
 
 #: Up to this density, kernels walk a list of the first layer's survivors instead of all weights.
 _LISTED_DENSITY = 0.4
@@ -49,25 +51,45 @@ class State:
         assert layers is not None, "why_not says so"
         self._flat = FlatParameters(job.network)
         self._named = dict(job.network.named_parameters())
-        carried = job.optimizer_state or {}
-        survivors = None
+        self._kept_masks: dict[str, Tensor] | None = None
         if job.masks is not None:
-            survivors = self._flat.unflatten(self._flat.flatten_masks(job.masks))
+            self._kept_masks = self._flat.unflatten(self._flat.flatten_masks(job.masks))
             if job.masked == "zero":
-                for name, mask in survivors.items():
+                for name, mask in self._kept_masks.items():
                     self._named[name].detach().masked_fill_(~mask, 0)
         penalty = job.intervention if is_penalty(job.intervention) else None
-        #: Factor of the distance in the penalty's gradient.
-        self._pull = 2 * penalty.strength if penalty else 0.0
+        self._pull, self._kind = 0.0, kernels.SQUARE
+        if penalty is not None:
+            self._kind = _KINDS[penalty.function]
+            self._pull = (2 if self._kind == kernels.SQUARE else 1) * penalty.strength
         # Decay, a penalty and old moments move weights without a gradient of the examples.
-        is_still = not carried and not job.optimizer.weight_decay and not self._pull
+        is_still = not job.optimizer_state and not job.optimizer.weight_decay and not self._pull
         self.layout = Layout.of(job.network, layers, job.masks, compact=is_still)
         self.widths = self.layout.widths
         self.steps = 0
-        self._steps_before = int(carried.get("step", 0))
+        acts = job.intervention is not None and overrides(job.intervention, "after_step")
+        self._acts_every = job.intervention.acts_every if job.intervention and acts else None
         self.rule = _rule(job.optimizer)
+        #: The centre to which a penalty draws; empty if that is 0.
+        self._first_centre = self._rest_centre = np.empty(0, np.float32)
+        if penalty is not None and penalty.to_initial:
+            centre = self._flat.unflatten(flat_initial(self._flat, job.initial))
+            self._first_centre, self._rest_centre = self._split(centre)
+        measured = job.gradient_magnitudes
+        self._lists = False
+        self.load(job.optimizer_state or {})
+        self.first_magnitude = np.zeros(self.first.shape if measured else 0, np.float32)
+        self.rest_magnitude = np.zeros(self.rest.shape if measured else 0, np.float32)
+
+    def load(self, optimizer_state: Mapping[str, Tensor]) -> None:
+        """Takes over the network's parameters as they are now, and an optimizer's state."""
+        self._begun, self._steps_before = self.steps, int(optimizer_state.get("step", 0))
         self._moments = {
-            name: carried[name].clone() if carried else torch.zeros_like(self._flat.gradient)
+            name: (
+                optimizer_state[name].clone()
+                if optimizer_state
+                else torch.zeros_like(self._flat.gradient)
+            )
             for name in _MOMENTS[self.rule]
         }
         self.first, self.rest = self._split(self._named)
@@ -75,15 +97,9 @@ class State:
         nothing = np.empty(0, np.float32)
         moments += [(nothing, nothing)] * (2 - len(moments))
         (self.first_mean, self.rest_mean), (self.first_square, self.rest_square) = moments
-        #: The centre to which a penalty draws; empty if that is 0.
-        self._first_centre = self._rest_centre = np.empty(0, np.float32)
-        if penalty is not None and penalty.to_initial:
-            centre = self._flat.unflatten(flat_initial(self._flat, job.initial))
-            self._first_centre, self._rest_centre = self._split(centre)
-        measured = job.gradient_magnitudes
-        self.first_magnitude = np.zeros(self.first.shape if measured else 0, np.float32)
-        self.rest_magnitude = np.zeros(self.rest.shape if measured else 0, np.float32)
-        self._set_masks(survivors)
+        self._set_masks(self._kept_masks)
+        if self._lists:
+            self.list_survivors()
 
     def _split(self, tensors: Mapping[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
         return self.layout.first(tensors), self.layout.rest(tensors)
@@ -121,6 +137,7 @@ class State:
 
         SGD does without, as it walks only the rows of pixels that occur.
         """
+        self._lists = True
         units = self.widths[0]
         are_few = self.mask_kind != kernels.NO_MASK and self.keep.mean() <= _LISTED_DENSITY
         if not are_few or units > _MOST_LISTED_UNITS or self.rule == updates.SGD:
@@ -137,10 +154,17 @@ class State:
             self.listed_centre = self._first_centre[self._places]
 
     @property
-    def options(self) -> tuple[float, float, float, float, float, float]:
-        """Learning rate, what is kept of moments, epsilon, weight decay and a penalty's pull."""
+    def options(self) -> tuple[float, float, float, float, float, float, float]:
+        """Learning rate, what is kept of moments, epsilon, decay, and a penalty's pull and kind."""
         options = self._job.optimizer
-        return (options.lr, *self._kept, _EPSILON, options.weight_decay, self._pull)
+        return (
+            options.lr,
+            *self._kept,
+            _EPSILON,
+            options.weight_decay,
+            self._pull,
+            float(self._kind),
+        )
 
     @property
     def _kept(self) -> tuple[float, float]:
@@ -151,7 +175,7 @@ class State:
     @property
     def step(self) -> int:
         """Steps that Adam has taken, in earlier trainings too; SGD does not remember those."""
-        return self._steps_before + self.steps
+        return self._steps_before + self.steps - self._begun
 
     @property
     def examples_left(self) -> int | None:
@@ -159,6 +183,27 @@ class State:
         if self._job.max_steps is None:
             return None
         return (self._job.max_steps - self.steps) * self._job.batch_size
+
+    def parts(self, examples: int) -> Iterator[slice]:
+        """Splits so many examples of an epoch after each step at which the method acts.
+
+        Each part is to be trained and counted before the next is asked for. There is none for more
+        steps than the job has.
+        """
+        begin, left = 0, self.examples_left
+        end = examples if left is None else min(examples, left)
+        while begin < end:
+            stop = end
+            if self._acts_every is not None:
+                steps = self._acts_every - self.steps % self._acts_every
+                stop = min(end, begin + steps * self._job.batch_size)
+            yield slice(begin, stop)
+            begin = stop
+
+    @property
+    def is_time_to_act(self) -> bool:
+        """Whether the method acts after the latest step."""
+        return self._acts_every is not None and self.steps % self._acts_every == 0
 
     def count(self, examples: int) -> None:
         """Counts the steps that so many examples took."""
@@ -183,7 +228,7 @@ class State:
         for (name, old), share, (first, rest) in zip(
             self._moments.items(), kept, self._pairs(), strict=True
         ):
-            decayed = old * share**self.steps
+            decayed = old * share ** (self.steps - self._begun)
             new = self._unsplit(first, rest)
             state[name] = (
                 new if self._survivors is None else torch.where(self._survivors, new, decayed)

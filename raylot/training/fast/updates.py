@@ -25,14 +25,14 @@ def constants(rule, options):
     """Returns what `update` needs to know of the options, as float32.
 
     They are the decay that is added to the gradient, the one that shrinks weights, the kept and the
-    new share of both moments, epsilon, and a penalty's pull.
+    new share of both moments, epsilon, and a penalty's pull and kind.
     """
-    lr, mean_kept, square_kept, epsilon, decay, pull = options
+    lr, mean_kept, square_kept, epsilon, decay, pull, kind = options
     shrinks = rule == ADAMW
     return (
         _F(0.0 if shrinks else decay), _F(lr * decay if shrinks else 0.0),
         _F(mean_kept), _F(1 - mean_kept), _F(square_kept), _F(1 - square_kept),
-        _F(epsilon), _F(pull),
+        _F(epsilon), _F(pull), _F(kind),
     )  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def update(
 
 @part(fastmath=RELAXED)
 def _adam(weights, mean, square, masked, keep, at, size, gradient, rate, root, hyper):
-    decay, _, _, mean_share, square_kept, square_share, epsilon, _ = hyper
+    decay, _, _, mean_share, square_kept, square_share, epsilon, _, _ = hyper
     for j in range(_U(size)):
         k = _U(at) + j
         g = gradient[j] + decay * weights[k]

@@ -1,6 +1,7 @@
-"""The innermost loop, written for LLVM's vectors, so that its sums stay in registers.
+"""The innermost loops, written for LLVM's vectors, so that their numbers stay in registers.
 
-A compiled Python loop would load and store the sums at every term. LLVM maps vectors of 16 floats
+A compiled Python loop would load and store sums at every term, and transpose one number at a time.
+LLVM maps vectors of 16 floats
 to the vectors of the processor. `compilation` makes numba's cache see changes of this file.
 """
 
@@ -118,6 +119,66 @@ def add_rows(out, at, rows, width, index, factors, start, stop):
     while column < width:
         _add_1(out, at + column, rows, column, width, index, factors, start, stop)
         column += LANES
+
+
+#: Rows and columns of the squares in which matrices are transposed.
+_SIDE = 8
+
+_SQUARE_ROW = ir.VectorType(ir.FloatType(), _SIDE)
+
+
+@intrinsic
+def _transpose_square(typing_context, source, at, stride, target, to, target_stride):
+    integer = types.int64
+    signature = types.void(source, integer, integer, target, integer, integer)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def row(position: int, number: int) -> Any:
+            kind = signature.args[position]
+            base = context.make_array(kind)(context, builder, arguments[position]).data
+            start, stride = arguments[position + 1], arguments[position + 2]
+            place = builder.add(start, builder.mul(stride, ir.Constant(_INDEX, number)))
+            return builder.bitcast(builder.gep(base, [place]), _SQUARE_ROW.as_pointer())
+
+        def interleaved(a: Any, b: Any, first: int) -> Any:
+            lanes = [lane for j in range(first, first + _SIDE // 2) for lane in (j, _SIDE + j)]
+            return builder.shuffle_vector(
+                a, b, ir.Constant(ir.VectorType(ir.IntType(32), _SIDE), lanes)
+            )
+
+        rows = [builder.load(row(0, number), align=4) for number in range(_SIDE)]
+        # Each round rotates the bits of a number's place, (row, column), by one.
+        for _ in range(_SIDE.bit_length() - 1):
+            rows = [
+                interleaved(rows[i], rows[i + _SIDE // 2], first)
+                for i in range(_SIDE // 2)
+                for first in (0, _SIDE // 2)
+            ]
+        for number, values in enumerate(rows):
+            builder.store(values, row(3, number), align=4)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@part()
+def transpose(source, stride, rows, columns, target, target_stride):
+    """Writes a matrix's transpose: target[j, i] = source[i, j].
+
+    Both are flat and float32; a row of theirs begins every ``stride``, ``target_stride`` numbers.
+    """
+    whole_rows, whole_columns = rows - rows % _SIDE, columns - columns % _SIDE
+    for j in range(0, whole_columns, _SIDE):
+        for i in range(0, whole_rows, _SIDE):
+            _transpose_square(  # type: ignore[call-arg]  # numba passes the context
+                source, i * stride + j, stride, target, j * target_stride + i, target_stride
+            )
+    for i in range(whole_rows):
+        for j in range(whole_columns, columns):
+            target[j * target_stride + i] = source[i * stride + j]
+    for i in range(whole_rows, rows):
+        for j in range(columns):
+            target[j * target_stride + i] = source[i * stride + j]
 
 
 @intrinsic

@@ -125,8 +125,8 @@ def test_any_text_is_accepted_or_refused_in_one_line(name: str, text: str) -> No
             "engine=fast: must be auto, generic or stacked with gpus_per_trial greater than 0",
         ),
         (
-            {"engine": "fast", "interventions": "none,redo"},
-            "engine=fast: must be auto or generic with intervention redo",
+            {"engine": "fast", "interventions": "none,plasticity_injection"},
+            "engine=fast: must be auto or generic with intervention plasticity_injection",
         ),
         (
             {"tasks": 5, "snapshots": [0, 5]},

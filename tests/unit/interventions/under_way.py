@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from raylot.config import OptimizerOptions
+from raylot.networks.units import recorded_outputs
 from raylot.tasks import Task
 from raylot.training import Intervention, Training
 from raylot.training.flat import FlatParameters
@@ -37,7 +38,8 @@ def under_way(
                 value.fill_(5)
         task = Task(inputs, labels, inputs, labels, 2)
         training = Training(network, task, flat, stepper, KEY, step=100, inputs=inputs)
-        with method.watch(training):
+        layers = method.observed_layers(network)
+        with method.watch(training), recorded_outputs(network, layers) as training.given:
             yield training
 
 

@@ -22,7 +22,7 @@ import raylot
 from raylot.config import OptimizerOptions
 from raylot.foundation.randomness import RandomKey
 from raylot.tasks import Task
-from raylot.training import Masks, TrainingResult, train
+from raylot.training import Intervention, Masks, TrainingResult, train
 from tests.support.tasks import random_task
 from tests.unit.training.networks import mlp
 
@@ -65,13 +65,18 @@ def network_for(task: Task, *hidden: int, seed: int = 0) -> nn.Module:
 def trained(
     engine: str, network: nn.Module, task: Task, **options: Any
 ) -> tuple[nn.Module, TrainingResult]:
-    """A trained copy after 50 steps, unless options say otherwise, and the result."""
+    """A trained copy after 50 steps, unless options say otherwise, and the result.
+
+    An intervention may be a function that makes one, so that each training has its own.
+    """
+    if not isinstance(method := options.pop("intervention", None), Intervention | None):
+        method = method()
     network = copy.deepcopy(network)
     usual: dict[str, Any] = {
         "epochs": 50, "max_steps": 50, "batch_size": 32, "optimizer": OptimizerOptions(),
         "key": KEY,
     }  # fmt: skip
-    result = train(network, task, engine=engine, **{**usual, **options})
+    result = train(network, task, engine=engine, intervention=method, **{**usual, **options})
     assert result.engine == engine
     return network, result
 
@@ -80,8 +85,9 @@ def _are_close(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> b
     """Each tensor as a whole, and single entries all but 1 in 1000, rounded up."""
     assert found.keys() == expected.keys()
     stray, entries, are_whole = 0, 0, True
-    for name, tensor in expected.items():
-        difference, size = (found[name] - tensor).double(), tensor.double().norm()
+    for name in expected:
+        tensor = expected[name].double()
+        difference, size = found[name].double() - tensor, tensor.norm()
         assert difference.norm() <= 0.02 * size, name  # whatever a unit does, see assert_agree
         are_whole &= bool(difference.norm() <= CLOSE * size)
         stray += int((difference.abs() > CLOSE * tensor.abs().max()).sum())

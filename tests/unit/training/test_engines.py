@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -65,6 +66,27 @@ def test_relu_mlps_are_for_the_fast_engine(name: str) -> None:
         assert _trained(_FITTING[name](), random_task(), engine=engine).engine == expected
 
 
+class _PenaltyOfItsOwn(L2):
+    def loss_term(self, training: Training) -> torch.Tensor:
+        return training.flat.vector.abs().sum()
+
+
+class _Counting(Intervention):
+    counts_per_weight = True
+
+
+def _acting(place: str, method: Intervention | None = None) -> Intervention:
+    """A method with a function of its own at a place, which does nothing there."""
+    method = method or Intervention()
+    base = Intervention()
+    setattr(method, place, lambda training: getattr(base, place)(training))
+    return method
+
+
+#: Places within steps, or where the optimizer may be changed before them.
+_PLACES = ("on_task_start", "after_gradient", "after_step", "evaluation", "loss_term")
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -83,11 +105,30 @@ def test_relu_mlps_are_for_the_fast_engine(name: str) -> None:
         {"intervention": make("reset"), "whole_task": True},
         {"intervention": make("shrink_and_perturb"), "whole_task": True},
         {"intervention": make("shrink_and_perturb")},
+        {"optimizer": OptimizerOptions(optimizer="rmsprop")},
+        {"optimizer": OptimizerOptions(schedule="step")},
+        {"optimizer": OptimizerOptions(warmup=0.1)},
+        {"optimizer": OptimizerOptions(label_smoothing=0.1)},
+        {"optimizer": OptimizerOptions(clip_norm=1)},
+        *({"intervention": _acting(place)} for place in _PLACES),
+        {"intervention": _PenaltyOfItsOwn(InterventionOptions())},
+        {"intervention": _acting("after_step", L2(InterventionOptions()))},
+        {"intervention": _Counting()},
+        {"intervention": make("redo")},
+        {"intervention": make("shrink_and_perturb", perturb_every="step")},
+        {"masks": full_masks(small_network()), "gradient_magnitudes": True},
+        {"gradient_products": True},
+        {"masks": {"0.bias": torch.ones(8, dtype=torch.bool)}},
+        {"task": dataclasses.replace(random_task(), shown=3)},
     ],
     ids=lambda options: "+".join(options),
 )
 def test_most_options_are_for_the_fast_engine(options: dict[str, Any]) -> None:
-    assert _trained(small_network(), random_task(), **options).engine == "fast"
+    for engine in ("auto", "fast"):
+        assert (
+            _trained(small_network(), **{"task": random_task(), **options}, engine=engine).engine
+            == "fast"
+        )
 
 
 class _Own(nn.Module):
@@ -192,64 +233,17 @@ def test_other_networks_are_not(name: str) -> None:
     )
 
 
-class _PenaltyOfItsOwn(L2):
-    def loss_term(self, training: Training) -> torch.Tensor:
-        return training.flat.vector.abs().sum()
-
-
-class _Counting(Intervention):
-    counts_per_weight = True
-
-
-def _acting(place: str, method: Intervention | None = None) -> Intervention:
-    """A method with a function of its own at a place, which does nothing there."""
-    method = method or Intervention()
-    base = Intervention()
-    setattr(method, place, lambda training: getattr(base, place)(training))
-    return method
-
-
-_NO_PLACE = "it is for interventions that act at the end of a task or by an L2 penalty"
-
-
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
+        ({"optimizer": OptimizerOptions(precision="bfloat16")}, "it computes in float32 alone"),
         (
-            {"optimizer": OptimizerOptions(optimizer="rmsprop")},
-            "it is for optimizers adam, adamw and sgd",
+            {"intervention": _acting("watch")},
+            "the intervention may put hooks into the network (see observed_layers)",
         ),
-        ({"optimizer": OptimizerOptions(schedule="step")}, "it has no schedule"),
-        ({"optimizer": OptimizerOptions(warmup=0.1)}, "it has no warmup"),
-        ({"optimizer": OptimizerOptions(label_smoothing=0.1)}, "it has no label_smoothing"),
-        ({"optimizer": OptimizerOptions(clip_norm=1)}, "it has no clip_norm"),
-        ({"optimizer": OptimizerOptions(precision="bfloat16")}, "it has no precision"),
-        ({"intervention": _acting("watch")}, _NO_PLACE),
-        ({"intervention": _acting("on_task_start")}, _NO_PLACE),
-        ({"intervention": _acting("after_gradient")}, _NO_PLACE),
-        ({"intervention": _acting("after_step")}, _NO_PLACE),
-        ({"intervention": _acting("evaluation")}, _NO_PLACE),
-        ({"intervention": _acting("loss_term")}, _NO_PLACE),
-        ({"intervention": _PenaltyOfItsOwn(InterventionOptions())}, _NO_PLACE),
-        ({"intervention": _acting("after_step", L2(InterventionOptions()))}, _NO_PLACE),
-        ({"intervention": _Counting()}, "it counts Adam's steps of all weights together"),
-        ({"intervention": make("redo")}, _NO_PLACE),
-        ({"intervention": make("shrink_and_perturb", perturb_every="step")}, _NO_PLACE),
-        (
-            {"masks": full_masks(small_network()), "gradient_magnitudes": True},
-            "it measures gradients of dense networks only",
-        ),
-        ({"gradient_products": True}, "it does not measure gradient x weight"),
-        ({"masks": {"0.bias": torch.ones(8, dtype=torch.bool)}}, "it prunes weights only"),
     ],
-    ids=[
-        "rmsprop", "schedule", "warmup", "label_smoothing", "clip_norm", "precision",
-        "watch", "start of a task", "gradient", "step", "evaluation", "loss term",
-        "loss term of a penalty", "step of a penalty", "counts per weight", "redo",
-        "shrink and perturb per step", "masked gradients",
-        "gradient x weight", "pruned biases",
-    ],
-)  # fmt: skip
+    ids=["precision", "watch"],
+)
 def test_options_that_the_fast_engine_lacks(options: dict[str, Any], reason: str) -> None:
     _assert_generic(reason, small_network(), random_task(), **options)
 
@@ -339,7 +333,7 @@ def test_auto_trains_jobs_on_a_gpu_together() -> None:
 @pytest.mark.parametrize(
     ("changes", "engine", "reason"),
     [
-        ({"intervention": _acting("after_step")}, "generic", "an intervention"),
+        ({"intervention": _acting("watch")}, "generic", "an intervention"),
         ({"intervention": make("l2")}, "fast", "an intervention"),
         ({"previous": random_task(seed=1), "gradual": 0.5}, "fast", "a task that fades out"),
         ({"network": small_network()}, "fast", "one network in several jobs"),

@@ -117,7 +117,7 @@ def test_no_row_waits_under_a_penalty(method: str, density: float) -> None:
 
 @settings(max_examples=40)
 @given(
-    method=st.sampled_from(_PENALTIES),
+    method=st.sampled_from([*_PENALTIES, "l1_init", "huber_init"]),
     strength=st.sampled_from([0.0, 1e-4, 1e-2, 1.0]),
     pixels=st.integers(1, 40),
     hidden=st.lists(st.integers(1, 40), min_size=1, max_size=3),
@@ -138,7 +138,10 @@ def test_penalised_weights_agree_whatever_is_asked_for(
     network = network_for(task, *hidden, seed=seed)
     options: dict[str, Any] = {
         "batch_size": batch_size, "optimizer": OptimizerOptions(weight_decay=decay),
-        "intervention": make(method, l2_strength=strength), "initial": _elsewhere(network),
+        "intervention": make(
+            method, l2_strength=strength, l1_strength=strength, huber_strength=strength
+        ),
+        "initial": _elsewhere(network),
     }  # fmt: skip
     state = None
     if carried:
@@ -153,6 +156,17 @@ def test_penalised_weights_agree_whatever_is_asked_for(
 def test_l2_init_needs_to_know_the_beginning(engine: str) -> None:
     with pytest.raises(ValueError, match=r"^initial: must be given"):
         trained(engine, small_network(), random_task(), intervention=make("l2_init"))
+
+
+@pytest.mark.parametrize("name", [_SPARSE, _DENSE])
+def test_far_from_its_centre_hubers_penalty_pulls_no_harder(name: str) -> None:
+    """Distances lie on both sides of 1, where its function changes."""
+    task = TASKS[name]()
+    network = network_for(task, 20, 33)
+    assert_agree(
+        network, task, intervention=make("huber_init", huber_strength=1e-2),
+        initial={n: p.detach() * (1 + 2 / p.detach().std()) for n, p in network.named_parameters()},
+    )  # fmt: skip
 
 
 def _plant(monkeypatch: pytest.MonkeyPatch, mistake: Callable[[TrainingJob], TrainingJob]) -> None:
