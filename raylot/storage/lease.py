@@ -1,4 +1,7 @@
-"""One sweep, compaction or repair at a time is in charge of a storage.
+"""One sweep, compaction or repair at a time is in charge of a storage, or of its share of it.
+
+Sweeps that compute different shares of one study (``--share 3/16``) are in charge side by side,
+each of the runs of its share. Nobody else is while any of them is.
 
 The owner keeps a file ``drivers/<id>.json`` there, and raises a count in it every few seconds. A
 starter that finds such a file learns from it whether its owner is alive: on the same machine by the
@@ -58,6 +61,8 @@ class Holder:
         started: ISO 8601, UTC.
         count: signs of life so far.
         is_running: False while the owner checks whether it may start.
+        share: of a study that the owner computes, as ``3/16``; empty: it is in charge of all.
+        study: what is shared out, as a hash.
     """
 
     path: str
@@ -68,11 +73,21 @@ class Holder:
     started: str = ""
     count: int = 0
     is_running: bool = False
+    share: str = ""
+    study: str = ""
 
     def __str__(self) -> str:
         if not self.pid:
             return f"another sweep (its file {self.path} cannot be read)"
-        return f"another sweep (process {self.pid} on {self.host}, since {self.started[:19]} UTC)"
+        who = f"share {self.share} of a study" if self.share else "another sweep"
+        return f"{who} (process {self.pid} on {self.host}, since {self.started[:19]} UTC)"
+
+    def works_beside(self, other: Holder) -> bool:
+        """Returns whether both may be in charge at once, of different shares of one study."""
+        number, _, of = self.share.partition("/")
+        others_number, _, others_of = other.share.partition("/")
+        is_one_study = bool(of) and (of, self.study) == (others_of, other.study)
+        return is_one_study and number != others_number
 
     @property
     def is_alive(self) -> bool | None:
@@ -108,6 +123,7 @@ class Lease:
         storage: to be in charge of.
         say: tells the user what the lease waits for or takes over.
         on_loss: called from a thread if another sweep has taken over.
+        share, study: see `Holder`.
     """
 
     def __init__(
@@ -115,6 +131,8 @@ class Lease:
         storage: Storage,
         say: Callable[[str], None] = lambda line: None,
         on_loss: Callable[[], None] = lambda: None,
+        share: str = "",
+        study: str = "",
     ) -> None:
         self._storage, self._say, self._on_loss = storage, say, on_loss
         self._own = Holder(
@@ -124,6 +142,8 @@ class Lease:
             pid=os.getpid(),
             born=_born(os.getpid()),
             started=datetime.now(UTC).isoformat(),
+            share=share,
+            study=study,
         )
         self.path = self._own.path
         self._deposed: set[str] = set()
@@ -174,15 +194,12 @@ class Lease:
         """Takes charge; or steps back and returns False if another sweep is starting too."""
         # Write our file before listing the others, so that two starters always see each other.
         self._put_up()
-        others = [other for other in holders(self._storage) if other.path != self.path]
+        others = [other for other in holders(self._storage) if self._is_in_the_way(other)]
         if alive := self._alive(others):
             self._take_down()
             if may_step_back and not any(other.is_running for other in alive):
                 return False
-            raise OptionError(
-                f"storage={self._storage.root}: must not be in use; {alive[0]} is running there; "
-                "wait until it has ended, or stop it"
-            )
+            raise self._refused(alive[0])
         there = {holder.path for holder in holders(self._storage)} if others else set()
         for other in others:
             if other.path in there:  # else its owner has ended or stepped back
@@ -191,6 +208,20 @@ class Lease:
                 self._storage.delete_file(other.path)
         self._put_up(is_running=True)
         return True
+
+    def _is_in_the_way(self, other: Holder) -> bool:
+        return other.path != self.path and not self._own.works_beside(other)
+
+    def _refused(self, other: Holder) -> OptionError:
+        if self._own.share and other.share:
+            return OptionError(
+                f"share={self._own.share}: must be another share of the same study, divided in the "
+                f"same way, while {other} is computed in storage={self._storage.root}"
+            )
+        return OptionError(
+            f"storage={self._storage.root}: must not be in use; {other} is running there; wait "
+            "until it has ended, or stop it"
+        )
 
     def _alive(self, others: list[Holder]) -> list[Holder]:
         """Returns the owners that are alive; watches those on other machines, all at once."""
@@ -241,8 +272,9 @@ class Lease:
     def _is_deposed(self) -> bool:
         """Returns whether another sweep has taken over because we gave no sign of life."""
         told = {holder.path: holder for holder in holders(self._storage)}
-        if told.pop(self.path, None) is None:
+        if self.path not in told:
             return True
+        told = {path: other for path, other in told.items() if self._is_in_the_way(other)}
         for path in self._deposed & told.keys():  # a late sign of life of an owner we deposed
             self._storage.delete_file(path)
             del told[path]

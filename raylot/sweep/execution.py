@@ -28,6 +28,12 @@ _PAUSE = 5.0
 #: Damaged files that the user is told of one by one.
 _LISTED = 10
 
+#: Why a run of a share is not computed again.
+_AMONG_OTHERS = (
+    "is damaged, and its row of runs lies in one file with those of other shares; once no share "
+    "runs, raylot check STORAGE --repair makes it count as missing"
+)
+
 
 class _TooManyFailedError(Exception):
     """So many runs have failed that the sweep stops."""
@@ -65,6 +71,11 @@ class Execution(Terms):
             failed = "1 run" if len(self._failed) == 1 else f"{len(self._failed)} runs"
             asked = f"--fail-fast {self.options.fail_fast}"
             self._given_up["the rest"] = f"the rest, as {failed} failed ({asked})"
+        return self.reasons
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why runs were given up, each once."""
         return list(dict.fromkeys(self._given_up.values()))
 
     def is_over(self, losses: Losses) -> bool:
@@ -99,26 +110,34 @@ class Execution(Terms):
 
     def repair(self, damages: Sequence[Damage]) -> None:
         """Tells the user what is damaged, and makes the runs that wrote it count as missing."""
+        again = {run_id for damage in damages for run_id in damage.run_ids}
+        kept = mend(self.storage, damages, self._share)
         for damage in damages[:_LISTED]:
-            again = f"; {len(damage.run_ids)} runs are computed again" if damage.run_ids else ""
-            self.progress.note(f"damaged: {damage}{again}")
+            count = len(set(damage.run_ids) - kept)
+            then = f"; {count} runs are computed again" if count else ""
+            self.progress.note(f"damaged: {damage}{then}")
         if len(damages) > _LISTED:
             self.progress.note(f"damaged: ... and {len(damages) - _LISTED} more")
-        mend(self.storage, damages)
-        for run_id in {run_id for damage in damages for run_id in damage.run_ids}:
+        self._given_up |= {run_id: f"{run_id}: {_AMONG_OTHERS}" for run_id in kept}
+        for run_id in again - kept:
             self._has_repaired = True
             self.ended.pop(run_id, None)
 
     def retry_failed(self) -> None:
         """Makes the runs that ended with an error count as missing."""
         failed = {run_id for run_id, run in self.ended.items() if run.status == "failed"}
-        results.forget_runs(self.storage, failed)
+        results.forget_runs(self.storage, failed, self._share)
         for run_id in failed:
             del self.ended[run_id]
 
     @property
     def _planned(self) -> set[str]:
         return {run.run_id for stage in self.stages for run in stage.runs}
+
+    @property
+    def _share(self) -> set[str] | None:
+        """The runs of this command's share of a study; None: it computes all of it."""
+        return None if self.options.share is None else self._planned
 
     def _batches_of(self, stage: Stage, lost_inputs: dict[str, str]) -> Batches:
         """Yields a stage's runs, and what is left of them as often as that takes.
@@ -133,7 +152,7 @@ class Execution(Terms):
         while runs := self._left(stage, lost_inputs):
             growing = {run.run_id for run in runs} & self.ended.keys()
             losses = yield runs
-            results.drop_replaced(self.storage, growing)
+            results.drop_replaced(self.storage, growing, self._share)
             lost_inputs |= losses.inputs
             self._given_up |= losses.kept
             self.ended = ended_runs(self.storage, self._planned)

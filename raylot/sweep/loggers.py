@@ -31,6 +31,11 @@ def check_logger(options: SweepOptions, storage: Storage) -> None:
             f"logger=mlflow: must be told where to log, as storage={storage.root} is no folder; "
             "set MLFLOW_TRACKING_URI"
         )
+    if name == "mlflow" and options.share and "MLFLOW_TRACKING_URI" not in os.environ:
+        raise OptionError(
+            f"logger=mlflow: must be told where to log with share={options.share}, as one file "
+            "cannot be written by several machines; set MLFLOW_TRACKING_URI"
+        )
     if name == "wandb" and not _may_log_to_wandb():
         raise OptionError(
             "logger=wandb: must be logged in; run wandb login, set WANDB_API_KEY, or set "

@@ -486,6 +486,8 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--gpus-per-trial 1.5 --device cuda",
         "--gpus-per-trial 0.00001 --device cuda",
     ),
+    "_share_is_one_of_them": ("share", "--share 0/4", "--share 5/4", "--share 1/0 --local"),
+    "_shares_are_known_beforehand": ("share", "--share 1/4 --until-width 0.1 --probe-tasks 1"),
     "_local_is_without_workers": (
         "address logger cpus_per_trial gpus_per_trial max_concurrent",
         "--local --address auto",
