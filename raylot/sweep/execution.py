@@ -156,6 +156,7 @@ class Execution(Terms):
             lost_inputs |= losses.inputs
             self._given_up |= losses.kept
             self.ended = ended_runs(self.storage, self._planned)
+            are_parted = self._blame(losses, stage)
             # A worker may have been lost after it had ended its run.
             lost = [r for r in stage.missing(self.ended) if r.run_id in losses.given_up]
             advanced = [self._give_up(run, losses) for run in lost]
@@ -166,7 +167,9 @@ class Execution(Terms):
             if self._has_failed_too_often(self._failed):
                 self.progress.end_stage()
                 raise _TooManyFailedError
-            has_advanced = any(advanced) or len(self._left(stage, lost_inputs)) < len(runs)
+            has_advanced = (
+                any(advanced) or are_parted or len(self._left(stage, lost_inputs)) < len(runs)
+            )
             tries = _TRIES if has_advanced else tries - 1
             if not tries:
                 reason = losses.error or "Ray Tune ended without a reason"
@@ -176,6 +179,26 @@ class Execution(Terms):
                 if not has_advanced:
                     time.sleep(_PAUSE)
         self.progress.end_stage()
+
+    def _blame(self, losses: Losses, stage: Stage) -> bool:
+        """Finds the runs that were under way when trials lost their workers too often.
+
+        A run that was bundled with others gets a trial of its own before it is given up, as workers
+        may have been lost during the others.
+
+        Returns:
+            Whether there is such a run.
+        """
+        missing = {run.run_id for run in stage.missing(self.ended)}
+        are_parted = False
+        for bundle, why in losses.bundles:
+            left = [run_id for run_id in bundle if run_id in missing]
+            if len(bundle) == 1 or not losses.storage_failed.isdisjoint(bundle):
+                losses.given_up |= dict.fromkeys(left, why)
+            elif left:
+                self.alone.add(left[0])
+                are_parted = True
+        return are_parted
 
     def _has_failed_too_often(self, failed: Collection[str]) -> bool:
         return self.options.fail_fast is not None and len(failed) >= self.options.fail_fast

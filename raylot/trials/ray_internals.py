@@ -245,6 +245,16 @@ def trial_kind(trial: Any) -> str:
     return str(trial.config["kind"])
 
 
+def bundled_runs(trial: Any) -> list[str]:
+    """Returns the run_ids of a trial's bundle; none if it computes one run alone."""
+    return list(trial.config.get("run_ids", ()))
+
+
+def first_label(trial: Any) -> str:
+    """Returns the label of the first run of a trial's bundle."""
+    return str(trial.config["label"])
+
+
 def trial_options(trial: Any) -> dict[str, Any]:
     """Returns the options of a trial's run, those searched over and the others."""
     return {**trial.config["shared"], **trial.config["run"]}
