@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +74,10 @@ class Terms(ABC):
     def is_over(self, losses: Losses) -> bool:
         """Returns whether so many runs have failed that the sweep stops."""
 
+    @abstractmethod
+    def run_ended(self, run_id: str) -> None:
+        """Is told that a run has ended well, or diverged; it may be told of a run twice."""
+
     def configurations(self, runs: Sequence[StreamRun]) -> list[dict[str, Any]]:
         """Returns the configuration of each run's trial, see `raylot.trials.base.RunTrainable`."""
         shared, points = split(runs, set(self.searched))
@@ -95,6 +99,8 @@ class Reports:
 
     progress: Progress
     losses: Losses
+    # Is told of each run that has ended well, or diverged.
+    on_end: Callable[[str], None] = lambda run_id: None
     # Remarks that the user has seen of any run.
     remarks: set[str] = field(default_factory=set)
     # Runs of bundles that have ended.
@@ -113,6 +119,8 @@ class Reports:
             self.losses.kept[result["run_id"]] = result["kept"]
         if "lost_run" in result:
             self.losses.inputs[result["lost_run"]] = result["lost"]
+        if result["done"] and not result["failed"] and not {"kept", "lost_run"} & result.keys():
+            self.on_end(result["run_id"])
         self.progress.run_advanced(trial, result)
 
     def take_bundle(self, result: dict[str, Any]) -> None:

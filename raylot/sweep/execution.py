@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from raylot import results
 from raylot.config import StreamRun
@@ -14,6 +15,7 @@ from raylot.results.integrity import Damage, ended_runs, inspect, mend
 from raylot.results.manifest import Manifest
 from raylot.storage import OutOfReachError
 from raylot.sweep.batches import Batches, Losses, Terms
+from raylot.sweep.gathering import Gathering
 from raylot.sweep.stage import Stage
 from raylot.terminal.preliminary import AnswerSoFar
 from raylot.trials.record import now, run_row
@@ -65,6 +67,7 @@ class Execution(Terms):
                 have started, or `raylot.sweep.in_process.compute` without.
         """
         self._show_earlier_answers()
+        self._gathering.mend()
         try:
             compute(self._batches(), self)
         except _TooManyFailedError:
@@ -77,6 +80,13 @@ class Execution(Terms):
     def reasons(self) -> list[str]:
         """Why runs were given up, each once."""
         return list(dict.fromkeys(self._given_up.values()))
+
+    @cached_property
+    def _gathering(self) -> Gathering:
+        return Gathering(self.storage, self.lease, self._share)
+
+    def run_ended(self, run_id: str) -> None:
+        self._gathering.add(run_id)
 
     def is_over(self, losses: Losses) -> bool:
         return self._has_failed_too_often(self._failed | losses.failed)
@@ -151,7 +161,9 @@ class Execution(Terms):
         tries = _TRIES
         while runs := self._left(stage, lost_inputs):
             growing = {run.run_id for run in runs} & self.ended.keys()
+            self._gathering.begin(growing)
             losses = yield runs
+            self._gathering.wait()
             results.drop_replaced(self.storage, growing, self._share)
             lost_inputs |= losses.inputs
             self._given_up |= losses.kept

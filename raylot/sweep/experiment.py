@@ -74,7 +74,7 @@ class Feeder(ray_internals.NotPickled, Searcher):
 
     def __init__(self, batches: Batches, terms: Terms) -> None:
         super().__init__()
-        self.reports = Reports(terms.progress, Losses())
+        self.reports = Reports(terms.progress, Losses(), terms.run_ended)
         self.has_ended = False
         self.error: BaseException | None = None
         self._batches, self._terms = batches, terms
