@@ -7,6 +7,7 @@ for another one.
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
@@ -49,42 +50,54 @@ class Bundles:
     clock: Callable[[], float] = time.monotonic
     _left: deque[tuple[StreamRun, int]] = field(init=False)
     _weight_left: int = field(init=False)
-    # Times of trials, and the weights of what they have computed.
-    _seen: deque[tuple[float, int]] = field(init=False)
-    _out: int = 0
+    # Seconds per weight of the last trials.
+    _rates: deque[float] = field(init=False)
     _began: float | None = None
 
     def __post_init__(self) -> None:
         self.bundles = self.bundles and len(self.runs) >= MANY
         self._left = deque((run, weight(run)) for run in self.runs)
         self._weight_left = sum(weight for _, weight in self._left)
-        self._seen = deque(maxlen=_TRIALS)
+        self._rates = deque(maxlen=_TRIALS)
 
     @property
     def are_all_out(self) -> bool:
         """Whether trials have been given all runs."""
         return not self._left
 
-    def take(self) -> list[StreamRun]:
-        """Returns the runs of the next trial; none as long as it is better to wait."""
-        if not self._left or (self.bundles and not self._seen and self._is_waiting()):
-            return []
-        taken = [self._pop()]
-        if self.bundles and self._seen and taken[0][0].run_id not in self.alone:
-            rate = sum(seconds for seconds, _ in self._seen) / sum(w for _, w in self._seen)
-            share = rate * self._weight_left / (2 * self.at_once())
-            room = min(BUNDLE_SECONDS, share) / rate - taken[0][1] if rate else float("inf")
-            while self._left and self._left[0][1] <= room:
-                if self._left[0][0].run_id in self.alone:
-                    break
-                room -= self._left[0][1]
-                taken.append(self._pop())
-        self._out += 1
-        return [run for run, _ in taken]
+    def take(self, out: int) -> list[StreamRun]:
+        """Returns the runs of the next trial; none as long as it is better to wait.
 
-    def _is_waiting(self) -> bool:
+        Tune hands trials to free workers in no order, so only few are made before they are needed:
+        otherwise a large bundle might come last.
+
+        Args:
+            out: trials that have runs and have not ended.
+        """
+        if not self._left:
+            return []
+        if not self.bundles:
+            return [self._pop()[0]]
+        if not self._rates:
+            return [] if self._is_waiting(out) else [self._pop()[0]]
+        rate, at_once = statistics.median(self._rates), self.at_once()
+        room = min(BUNDLE_SECONDS, rate * self._weight_left / (2 * at_once))
+        is_bundle = len(self._left) > 1 and rate * (self._left[0][1] + self._left[1][1]) <= room
+        if is_bundle and out >= 2 * at_once:
+            return []
+        run, weight = self._pop()
+        taken = [run]
+        while is_bundle and self._left and rate * (weight + self._left[0][1]) <= room:
+            if {run.run_id, self._left[0][0].run_id}.intersection(self.alone):
+                break
+            run, more = self._pop()
+            weight += more
+            taken.append(run)
+        return taken
+
+    def _is_waiting(self, out: int) -> bool:
         self._began = self.clock() if self._began is None else self._began
-        return self._out >= self.at_once() and self.clock() - self._began < _PATIENCE
+        return out >= self.at_once() and self.clock() - self._began < _PATIENCE
 
     def _pop(self) -> tuple[StreamRun, int]:
         run, weight = self._left.popleft()
@@ -99,4 +112,4 @@ class Bundles:
 
     def learn(self, runs: Sequence[StreamRun], seconds: float) -> None:
         """Is told how long a trial took for its runs."""
-        self._seen.append((seconds, sum(map(weight, runs))))
+        self._rates.append(seconds / sum(map(weight, runs)))

@@ -23,7 +23,7 @@ from raylot.sweep.batches import LONGEST_ERROR, Batches, Losses, Reports, Terms
 from raylot.sweep.bundles import Bundles
 from raylot.sweep.cluster import alive_nodes
 from raylot.sweep.interrupt_guard import InterruptGuard
-from raylot.sweep.loggers import loggers
+from raylot.sweep.loggers import RunsAsCsv, RunsAsJson, loggers
 from raylot.sweep.tensorboard import TensorBoard
 from raylot.tasks.datasets import packed
 from raylot.terminal.progress import STARTING_WORKERS, Progress
@@ -109,7 +109,7 @@ class Feeder(ray_internals.NotPickled, Searcher):
             self.next_batch()
         if self.has_ended:
             return Searcher.FINISHED
-        runs = self._stage.take()
+        runs = self._stage.take(len(self._running))
         if not runs:
             return None
         self._running[trial_id] = runs
@@ -175,7 +175,7 @@ def _tuner(feeder: Feeder, terms: Terms) -> tune.Tuner:
             checkpoint_config=tune.CheckpointConfig(
                 checkpoint_frequency=0, checkpoint_at_end=False
             ),
-            callbacks=[listener, TensorBoard(), *others],
+            callbacks=[listener, RunsAsJson(), RunsAsCsv(), TensorBoard(), *others],
             stop=Stopper(lambda: terms.is_over(feeder.reports.losses)),
             # In a notebook, Tune's other reporter clears the cell.
             progress_reporter=tune.CLIReporter(),

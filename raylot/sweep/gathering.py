@@ -46,7 +46,11 @@ class Gathering:
         if run_id in self._growing:
             return
         self._ended.append(run_id)
-        if len(self._ended) >= AT_ONCE and not (self._thread and self._thread.is_alive()):
+        if self._thread is None or not self._thread.is_alive():
+            self._gather_enough()
+
+    def _gather_enough(self) -> None:
+        if len(self._ended) >= AT_ONCE:
             run_ids, self._ended = self._ended, []
             self._thread = threading.Thread(
                 target=self._gather, args=(run_ids,), name="gathering", daemon=True
@@ -55,6 +59,11 @@ class Gathering:
 
     def wait(self) -> None:
         """Waits until nothing is being gathered."""
+        self._join()
+        self._gather_enough()  # what has ended meanwhile
+        self._join()
+
+    def _join(self) -> None:
         if self._thread:
             self._thread.join()
 

@@ -29,7 +29,7 @@ def test_a_stage_of_short_runs_is_bundled_and_no_worker_waits_long() -> None:
     under_way: list[tuple[float, int, list[StreamRun]]] = []
     while not stage.are_all_out or under_way:
         for worker in range(workers):
-            if not any(of == worker for _, of, _ in under_way) and (own := stage.take()):
+            if not any(of == worker for _, of, _ in under_way) and (own := stage.take(0)):
                 free_at[worker] += seconds * len(own)
                 under_way.append((free_at[worker], worker, own))
                 trials += 1
@@ -47,39 +47,40 @@ def test_a_stage_of_short_runs_is_bundled_and_no_worker_waits_long() -> None:
 def test_first_runs_show_how_long_they_take_but_nobody_waits_for_long_ones() -> None:
     now = [0.0]
     stage = Bundles(_runs(200), (), lambda: 3, clock=lambda: now[0])
-    assert [len(stage.take()) for _ in range(5)] == [1, 1, 1, 0, 0]
+    assert [len(stage.take(out)) for out in range(5)] == [1, 1, 1, 0, 0]
     now[0] = 31.0  # an hour each, perhaps
-    assert [len(stage.take()) for _ in range(5)] == [1] * 5
+    assert [len(stage.take(out)) for out in range(3, 8)] == [1] * 5
     stage.learn(_runs(1), 3600.0)
-    assert [len(stage.take()) for _ in range(5)] == [1] * 5
+    assert [len(stage.take(out)) for out in range(50, 55)] == [1] * 5
 
 
 def test_runs_are_as_long_as_their_steps_say() -> None:
     short, long = _runs(200), _runs(1, tasks=40)
     stage = Bundles([short[0], *short[1:20], *long, *short[20:]], (), lambda: 1)
-    stage.take()
+    stage.take(0)
     stage.learn(short[:1], 0.2)
-    assert len(stage.take()) == 19
-    assert stage.take() == long
-    assert len(stage.take()) == 25
+    assert len(stage.take(0)) == 19
+    assert stage.take(0) == long
+    assert len(stage.take(0)) == 25
 
 
 def test_what_a_trial_had_no_time_for_comes_next() -> None:
     runs = _runs(150)
     stage = Bundles(runs, (), lambda: 1)
-    stage.learn(stage.take(), 0.5)
-    own = stage.take()
+    stage.learn(stage.take(0), 0.5)
+    own = stage.take(0)
     assert [run.seed for run in own] == list(range(1, 11))
+    assert not stage.take(2), "two that are ready are enough for one worker"
     stage.give_back(own[4:])
-    assert [run.seed for run in stage.take()][:3] == [5, 6, 7]
+    assert [run.seed for run in stage.take(0)][:3] == [5, 6, 7]
 
 
 def test_runs_that_must_be_alone_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundles, "MANY", 1)
     runs = _runs(12)
     stage = Bundles(runs, {"run4", "run5"}, lambda: 1)
-    stage.learn(stage.take(), 0.01)
-    taken = [[run.seed for run in stage.take()] for _ in range(4)]
+    stage.learn(stage.take(0), 0.01)
+    taken = [[run.seed for run in stage.take(0)] for _ in range(4)]
     assert taken[0] == [1, 2, 3]
     assert taken[1:3] == [[4], [5]]
     assert len(taken[3]) > 1
@@ -88,6 +89,6 @@ def test_runs_that_must_be_alone_are(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("number", "may"), [(bundles.MANY - 1, True), (200, False)])
 def test_few_runs_and_runs_that_are_logged_get_a_trial_each(number: int, may: bool) -> None:
     stage = Bundles(_runs(number), (), lambda: 1, may)
-    stage.learn(stage.take(), 0.001)
-    assert {len(stage.take()) for _ in range(number - 1)} == {1}
+    stage.learn(stage.take(0), 0.001)
+    assert {len(stage.take(0)) for _ in range(number - 1)} == {1}
     assert stage.are_all_out
