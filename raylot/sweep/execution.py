@@ -167,7 +167,9 @@ class Execution(Terms):
             results.drop_replaced(self.storage, growing, self._share)
             lost_inputs |= losses.inputs
             self._given_up |= losses.kept
-            self.ended = ended_runs(self.storage, self._planned)
+            computed = {run.run_id for run in runs}
+            others = {id_: run for id_, run in self.ended.items() if id_ not in computed}
+            self.ended = others | ended_runs(self.storage, computed)
             are_parted = self._blame(losses, stage)
             # A worker may have been lost after it had ended its run.
             lost = [r for r in stage.missing(self.ended) if r.run_id in losses.given_up]

@@ -653,6 +653,7 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
 #: plugins and digest of the data, and how many classes its probe tasks have. Those about options of
 #: plugins: tests/unit/config/test_plugin_options.py.
 _NO_CONTRADICTION = {
+    "_which_options_were_given_is_forgotten",
     "_as_users_mean_it", "_unused_parameters_do_nothing", "_customary_rounds", "_code_of_plugins",
     "_as_many_as_tickets", "_versions_are_those_of_this_raylot", "_other_options_do_nothing",
     "_probe_tasks_have_classes", "_data_are_those_of_before",
