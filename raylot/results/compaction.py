@@ -130,26 +130,34 @@ def _gather(
 ) -> None:
     """Gathers the small files of runs, which are sorted."""
     own_files = files.undamaged(files.small_files(storage, table, fresh))
-    for batch in _batches(own for own in own_files if not ended[own.run_id].wrong(table, own)):
-        rows = pa.concat_tables([own.rows for own in batch])
+    for paths, rows in _batches(
+        own for own in own_files if not ended[own.run_id].wrong(table, own)
+    ):
         check()
         files.write_large(storage, rows, table)
-        for own in batch:
-            storage.delete_file(own.path)
+        for path in paths:
+            storage.delete_file(path)
 
 
-def _batches(small: Iterable[files.TableFile]) -> Iterator[list[files.TableFile]]:
-    """Yields the small files that go into one large file each."""
-    batch: list[files.TableFile] = []
-    rows = 0
-    for own in small:
-        batch.append(own)
-        rows += own.rows.num_rows
-        if len(batch) >= _MOST_RUNS or rows >= _MOST_ROWS:
-            yield batch
-            batch, rows = [], 0
-    if batch:
-        yield batch
+def _batches(small: Iterable[files.TableFile]) -> Iterator[tuple[list[str], pa.Table]]:
+    """Yields the paths of the small files that go into one large file each, and their rows."""
+    small = iter(small)
+    while True:
+        paths: list[str] = []
+
+        def of_one(paths: list[str] = paths) -> Iterator[pa.Table]:
+            rows = 0
+            for own in small:
+                paths.append(own.path)
+                rows += own.rows.num_rows
+                yield own.rows
+                if len(paths) >= _MOST_RUNS or rows >= _MOST_ROWS:
+                    return
+
+        joined = files.gathered(of_one())
+        if not paths:
+            return
+        yield paths, pa.concat_tables(joined).combine_chunks()
 
 
 def _count(storage: Storage, table: str) -> int:

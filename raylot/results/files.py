@@ -44,6 +44,8 @@ _MARK = b"raylot.columns"
 _DIGEST = 32
 #: Files that are read at the same time where each of them takes a round trip.
 AT_ONCE = 16
+#: Small tables that are joined at once; until then each takes a tenth of a megabyte and more.
+_JOINED = 100
 # What pyarrow raises for damaged files, and for files of another kind.
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, KeyError)
 
@@ -144,7 +146,7 @@ def large_files(
 def gathered(tables: Iterable[pa.Table]) -> list[pa.Table]:
     """Joins many small tables to few, which take less memory."""
     tables, few = iter(tables), []
-    while some := list(itertools.islice(tables, 1000)):
+    while some := list(itertools.islice(tables, _JOINED)):
         few.append(pa.concat_tables(some).combine_chunks())
     return few
 
@@ -231,6 +233,10 @@ def _examined(
         return damage
 
 
+def _of_type(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    return column if column.type == wanted else column.cast(wanted)
+
+
 def _read(
     data: bytes, path: str, table: str, columns: Sequence[str] | None, run_id: str
 ) -> TableFile:
@@ -252,7 +258,7 @@ def _read(
         # one thread: with more, the many small files take several times as long
         found = parquet.read(columns=list(there), use_threads=False)
         arrays = [
-            found[field.name].cast(field.type)
+            _of_type(found[field.name], field.type)
             if field.name in there
             else pa.nulls(found.num_rows, field.type)
             for field in schema
