@@ -1,7 +1,8 @@
 """One sweep, compaction or repair at a time is in charge of a storage, or of its share of it.
 
 Sweeps that compute different shares of one study (``--share 3/16``) are in charge side by side,
-each of the runs of its share. Nobody else is while any of them is.
+each of the runs of its share. Nobody else is while any of them is. The names of their files tell
+which share it is: with a thousand at work, none can read the files of all others again and again.
 
 The owner keeps a file ``drivers/<id>.json`` there, and raises a count in it every few seconds. A
 starter that finds such a file learns from it whether its owner is alive: on the same machine by the
@@ -18,6 +19,7 @@ import json
 import logging
 import os
 import random
+import re
 import socket
 import threading
 import time
@@ -35,6 +37,10 @@ from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
 
 FOLDER = "drivers"
+
+_OF_A_SHARE = re.compile(
+    FOLDER + "/share-(?P<number>[0-9]+)-(?P<of>[0-9]+)-(?P<study>[0-9A-Za-z]+)-[0-9a-f]{12}[.]json"
+)
 
 #: Seconds between two signs of life.
 BEAT = 5.0
@@ -61,8 +67,6 @@ class Holder:
         started: ISO 8601, UTC.
         count: signs of life so far.
         is_running: False while the owner checks whether it may start.
-        share: of a study that the owner computes, as ``3/16``; empty: it is in charge of all.
-        study: what is shared out, as a hash.
     """
 
     path: str
@@ -73,8 +77,6 @@ class Holder:
     started: str = ""
     count: int = 0
     is_running: bool = False
-    share: str = ""
-    study: str = ""
 
     def __str__(self) -> str:
         if not self.pid:
@@ -82,12 +84,11 @@ class Holder:
         who = f"share {self.share} of a study" if self.share else "another sweep"
         return f"{who} (process {self.pid} on {self.host}, since {self.started[:19]} UTC)"
 
-    def works_beside(self, other: Holder) -> bool:
-        """Returns whether both may be in charge at once, of different shares of one study."""
-        number, _, of = self.share.partition("/")
-        others_number, _, others_of = other.share.partition("/")
-        is_one_study = bool(of) and (of, self.study) == (others_of, other.study)
-        return is_one_study and number != others_number
+    @property
+    def share(self) -> str:
+        """The share of a study that the owner computes, as ``3/16``; empty: it computes all."""
+        found = _OF_A_SHARE.fullmatch(self.path)
+        return f"{found['number']}/{found['of']}" if found else ""
 
     @property
     def is_alive(self) -> bool | None:
@@ -99,13 +100,23 @@ class Holder:
         return _born(self.pid) == self.born
 
 
+def _work_beside(one: str, other: str) -> bool:
+    """Returns whether the owners of two files compute different shares of one study."""
+    own, others = _OF_A_SHARE.fullmatch(one), _OF_A_SHARE.fullmatch(other)
+    if not own or not others:
+        return False
+    is_one_study = own.group("of", "study") == others.group("of", "study")
+    return is_one_study and own["number"] != others["number"]
+
+
 #: Files of the leases that this process holds.
 _ours: set[str] = set()
 
 
-def holders(storage: Storage) -> list[Holder]:
-    """Returns the sweeps that claim a storage."""
-    found = {path: storage.read(path) for path in (f"{FOLDER}/{n}" for n in storage.names(FOLDER))}
+def holders(storage: Storage, wanted: Callable[[str], bool] = lambda path: True) -> list[Holder]:
+    """Returns the sweeps that claim a storage; of those whose file's path is wanted."""
+    paths = filter(wanted, [f"{FOLDER}/{name}" for name in storage.names(FOLDER)])
+    found = {path: storage.read(path) for path in paths}
     return [_holder(path, data) for path, data in found.items() if data is not None]
 
 
@@ -123,7 +134,8 @@ class Lease:
         storage: to be in charge of.
         say: tells the user what the lease waits for or takes over.
         on_loss: called from a thread if another sweep has taken over.
-        share, study: see `Holder`.
+        share: of a study that this process is in charge of, as ``3/16``; empty: of all.
+        study: what is shared out, as a hash.
     """
 
     def __init__(
@@ -135,15 +147,16 @@ class Lease:
         study: str = "",
     ) -> None:
         self._storage, self._say, self._on_loss = storage, say, on_loss
+        name = f"{uuid.uuid4().hex[:12]}.json"
+        if share:
+            name = f"share-{share.replace('/', '-')}-{study}-{name}"
         self._own = Holder(
-            path=f"{FOLDER}/{uuid.uuid4().hex[:12]}.json",
+            path=f"{FOLDER}/{name}",
             host=socket.gethostname(),
             place=_place(),
             pid=os.getpid(),
             born=_born(os.getpid()),
             started=datetime.now(UTC).isoformat(),
-            share=share,
-            study=study,
         )
         self.path = self._own.path
         self._deposed: set[str] = set()
@@ -194,13 +207,13 @@ class Lease:
         """Takes charge; or steps back and returns False if another sweep is starting too."""
         # Write our file before listing the others, so that two starters always see each other.
         self._put_up()
-        others = [other for other in holders(self._storage) if self._is_in_the_way(other)]
+        others = holders(self._storage, self._is_in_the_way)
         if alive := self._alive(others):
             self._take_down()
             if may_step_back and not any(other.is_running for other in alive):
                 return False
             raise self._refused(alive[0])
-        there = {holder.path for holder in holders(self._storage)} if others else set()
+        there = {f"{FOLDER}/{name}" for name in self._storage.names(FOLDER)} if others else set()
         for other in others:
             if other.path in there:  # else its owner has ended or stepped back
                 self._say(f"{other} has ended; going on where it stopped")
@@ -209,8 +222,8 @@ class Lease:
         self._put_up(is_running=True)
         return True
 
-    def _is_in_the_way(self, other: Holder) -> bool:
-        return other.path != self.path and not self._own.works_beside(other)
+    def _is_in_the_way(self, path: str) -> bool:
+        return path != self.path and not _work_beside(self.path, path)
 
     def _refused(self, other: Holder) -> OptionError:
         if self._own.share and other.share:
@@ -233,7 +246,8 @@ class Lease:
         give_up = time.monotonic() + SILENCE
         while silent and not alive and time.monotonic() < give_up:
             time.sleep(1.0)
-            now = {holder.path: holder.count for holder in holders(self._storage)}
+            found = holders(self._storage, self._is_in_the_way)
+            now = {holder.path: holder.count for holder in found}
             silent = [other for other in silent if other.path in now]
             alive = [other for other in silent if now[other.path] != other.count]
         return alive
@@ -271,10 +285,9 @@ class Lease:
 
     def _is_deposed(self) -> bool:
         """Returns whether another sweep has taken over because we gave no sign of life."""
-        told = {holder.path: holder for holder in holders(self._storage)}
-        if self.path not in told:
+        if not self._storage.exists(self.path):
             return True
-        told = {path: other for path, other in told.items() if self._is_in_the_way(other)}
+        told = {other.path: other for other in holders(self._storage, self._is_in_the_way)}
         for path in self._deposed & told.keys():  # a late sign of life of an owner we deposed
             self._storage.delete_file(path)
             del told[path]

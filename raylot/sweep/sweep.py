@@ -329,7 +329,7 @@ class Sweep:
                     if command:
                         adds_seeds = self.study.until_width is not None
                         record(self.storage, command, adds_seeds=adds_seeds)
-                    record_environment(self.storage)
+                    record_environment(self.storage, is_share=self.share is not None)
                     ended, lost = self._execute(retry_failed, lease, progress, guard)
                 is_interrupted = guard.is_interrupted
         except KeyboardInterrupt:

@@ -105,6 +105,19 @@ def test_a_share_works_beside_the_others_of_its_study_alone(tmp_path: Path) -> N
         _sweep(tmp_path, share="1/4").run()
 
 
+def test_a_share_reads_no_files_of_the_other_shares_leases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand shares would read a million files every few seconds."""
+    storage, reads = Storage(tmp_path), list[str]()
+    with Lease(storage, share="1/3", study="a"), Lease(storage, share="2/3", study="a"):
+        read = Storage.read
+        monkeypatch.setattr(Storage, "read", lambda s, path: (reads.append(path), read(s, path))[1])
+        with Lease(storage, share="3/3", study="a") as lease:
+            assert not lease._is_deposed()
+        assert reads == []
+
+
 def test_a_share_rewrites_no_file_with_runs_of_others(whole: Path, tmp_path: Path) -> None:
     for path in (p for p in whole.rglob("*") if p.is_file()):
         (tmp_path / path.relative_to(whole)).parent.mkdir(parents=True, exist_ok=True)
