@@ -10,7 +10,7 @@ import yaml
 
 from raylot.command.analyses import data_fingerprint, run_analysis
 from raylot.command.arguments import Command
-from raylot.command.running import Reached, carried_out, ended, tell, without_on_end
+from raylot.command.running import Reached, carried_out, ended, tell, without
 from raylot.config import PRESETS, StreamRun, Study
 from raylot.config.distributions import as_text
 from raylot.config.options import role_of
@@ -36,7 +36,7 @@ BEST = "best.yaml"
 
 def run(command: Command, _spaces: Any, analyses: Mapping[str, str], typed: Sequence[str]) -> int:
     """Does what a command line asks for, as `raylot.command.running.run`."""
-    return ended(command, _run(command, analyses, shlex.join(without_on_end(typed))))
+    return ended(command, _run(command, analyses, shlex.join(without("on_end", typed))))
 
 
 def _run(command: Command, analyses: Mapping[str, str], typed: str) -> int:

@@ -16,6 +16,7 @@ from raylot.analysis.command import BROKEN_PIPE_STATUS, stop_printing
 from raylot.command.analyses import data_fingerprint, run_analysis
 from raylot.command.arguments import Command
 from raylot.config import Study
+from raylot.config.parser import dashed
 from raylot.foundation.errors import OptionError
 from raylot.foundation.interruption import exits_on_ctrl_c
 from raylot.foundation.text import safe
@@ -102,7 +103,7 @@ def _run(
         if outcome is None:
             tell([*sweep.check(), *growth])
         reached.is_there = True
-        kept = shlex.join(without_on_end(typed))
+        kept = shlex.join(without("share", without("on_end", typed)))
 
         def compute(sweep: Sweep) -> Outcome:
             return sweep.run(retry_failed=command.retry_failed, command=kept)
@@ -119,6 +120,9 @@ def _run(
         if outcome.interrupted:
             return INTERRUPTED_STATUS
         complete = not (outcome.failures or outcome.missing)
+        if sweep.share is not None:
+            tell(_with_other_shares(sweep))
+            return 0 if complete else 1
         data = data_fingerprint(storage) if outcome.finished else ""
         for name in analyses if outcome.finished else ():
             stage = analyses[name]
@@ -172,13 +176,31 @@ def carried_out(work: Callable[[Reached], int], command: Command, storage: Stora
         return INTERRUPTED_STATUS
 
 
-def without_on_end(words: Sequence[str]) -> list[str]:
-    """Leaves out the user's own command: it computes nothing, and may hold a secret address."""
+def without(option: str, words: Sequence[str]) -> list[str]:
+    """Leaves an option and its value out of the words that the storage keeps.
+
+    ``on_end`` is the user's own command: it computes nothing, and may hold a secret address.
+    ``share`` would make the commands of one study as many as it has shares.
+    """
+    flag = dashed(option)
     before = ["", *words]
     return [
         word
         for last, word in zip(before, words, strict=False)
-        if "--on-end" not in (last, word) and not word.startswith("--on-end=")
+        if flag not in (last, word) and not word.startswith(f"{flag}=")
+    ]
+
+
+def _with_other_shares(sweep: Sweep) -> list[str]:
+    """Says how far a study is that several commands compute, and what analyses it."""
+    ended, every = sweep.count_with_other_shares()
+    if ended == every:
+        told = f"All {every} runs of the study have ended"
+        return [f"{told}: the same command without --share analyses them."]
+    return [
+        f"{ended} of the study's {every} runs have ended, those of other shares included. Once "
+        "all have, the same command without --share analyses them; until then raylot analyse "
+        f"{shlex.quote(sweep.storage.root)} shows what is there."
     ]
 
 

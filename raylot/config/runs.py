@@ -41,6 +41,9 @@ VERDICTS = {n for n, f in TicketOptions.model_fields.items() if role_of(f) == "v
 #: Options that name what computes a run: a fix in it raises its version.
 KINDS_OF_CONCEPTS = ("dataset", "shift", "network", "intervention", "optimizer", "criterion")
 
+#: Shared by all runs, which never ask which of their options were given.
+_NOTHING_GIVEN: set[str] = set()
+
 
 #: Interventions through which a head goes on to act after it was reset, and how.
 _KEEPING_OLD_HEADS = {
@@ -109,6 +112,12 @@ class StreamRun(
     @model_validator(mode="after")
     def _versions_are_those_of_this_raylot(self) -> Self:
         self.__dict__["versions"] = versions_of(concepts_of(self.kind, self.__dict__))
+        return self
+
+    @model_validator(mode="after")
+    def _which_options_were_given_is_forgotten(self) -> Self:
+        """A set of a hundred names would take more memory than all else that a run is."""
+        object.__setattr__(self, "__pydantic_fields_set__", _NOTHING_GIVEN)
         return self
 
     @model_validator(mode="after")
@@ -567,7 +576,7 @@ class RunOnStream(StreamRun):
         for name in ("plugins", "plugin_options"):
             options[name] = registry.only(options[name], used)
         options["versions"] = versions_of(concepts_of(StreamRun.kind, options))
-        return StreamRun.model_construct(**options)
+        return StreamRun.model_construct(_NOTHING_GIVEN, **options)
 
 
 class RunOnSnapshots(RunOnStream):

@@ -95,6 +95,11 @@ class SettingsSearch(ChoosingOptions, Study):
             raise OptionError(
                 "local=True: must be given to another study, as Ray Tune searches here"
             )
+        if self.share is not None:
+            raise OptionError(
+                f"share={self.share}: must be given to another study, as each setting tried here "
+                "follows from all before it"
+            )
         return self
 
     def _check_use(self, axis: str) -> None:

@@ -42,6 +42,7 @@ from raylot.config.search_axes import (
     points,
     with_draws,
 )
+from raylot.config.share import MOST_SHARES, Share
 from raylot.config.shift_options import ShiftParameters, customary_probe_shift
 from raylot.config.stream_options import NoteOptions, StreamOptions
 from raylot.config.ticket_options import (
@@ -203,6 +204,12 @@ class SweepOptions(Options, title="where it runs"):
         "by itself what has no two runs to train at once, unless an address is given",
         common=True, role="where",
     )  # fmt: skip
+    share: str | None = option(
+        None, "share of the streams, and of all that stands on them, that this command computes, "
+        "beside commands with the other shares on the same storage: 3/16 is the third of sixteen",
+        accepts=f"K/N, the share and the number of shares, with 1 <= K <= N <= {MOST_SHARES}, as "
+        "3/16", pattern="^[0-9]{1,6}/[0-9]{1,6}$", role="where",
+    )  # fmt: skip
     # Ray reckons in units of 1/10000, and refuses what rounds down to none.
     cpus_per_trial: float = option(
         1, "CPU cores that a trial reserves", ge=0.0001, le=4096, role="where"
@@ -239,6 +246,11 @@ class SweepOptions(Options, title="where it runs"):
         "none", "where measures are logged beside TensorBoard: mlflow (MLFLOW_TRACKING_URI, or "
         "STORAGE/mlflow.db), or wandb (Weights & Biases)", role="where",
     )  # fmt: skip
+
+    @field_validator("share")
+    @classmethod
+    def _share_is_one_of_them(cls, value: str | None) -> str | None:
+        return None if value is None else str(Share.parse(value))
 
     @field_validator("gpus_per_trial")
     @classmethod
@@ -480,6 +492,15 @@ class Study(
         ):  # fmt: skip
             if not is_measured:
                 raise OptionError(f"until_width={self.until_width:g}: must go with {needed}")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_are_known_beforehand(self) -> Self:
+        if self.share is not None and self.until_width is not None:
+            raise OptionError(
+                f"share={self.share}: must be given without until_width, as only the whole study "
+                "says how many seeds it needs"
+            )
         return self
 
     @property

@@ -14,10 +14,15 @@ from raylot.storage import Storage
 ENVIRONMENT = "environment.txt"
 
 
-def record_environment(storage: Storage) -> None:
+def record_environment(storage: Storage, *, is_share: bool = False) -> None:
     """Adds this process's packages, as ``numpy==2.1.0``, unless the file's last part has them.
 
     The caller must hold the storage's lease.
+
+    Args:
+        storage: where.
+        is_share: whether others compute further shares of the same study, perhaps with other
+            packages: then it is enough if any part has them.
     """
     versions = (f"raylot {VERSION}", f"Python {platform.python_version()}", platform.platform())
     head = f"# {', '.join(versions)}"
@@ -27,7 +32,8 @@ def record_environment(storage: Storage) -> None:
         found.setdefault(name.lower().replace("_", "-"), f"{name}=={one_line(package.version)}")
     part = [head, *sorted(found.values())]
     before = (storage.read(ENVIRONMENT) or b"").decode(errors="replace").splitlines()
-    if before[-len(part) :] == part:
+    is_last = before[-len(part) :] == part
+    if is_last or (is_share and "\n".join(part) in "\n".join(before)):
         return
     since = f"# since {datetime.now(UTC).isoformat(timespec='seconds')}"
     storage.write(ENVIRONMENT, "\n".join([*before, since, *part, ""]).encode())

@@ -44,6 +44,8 @@ _MARK = b"raylot.columns"
 _DIGEST = 32
 #: Files that are read at the same time where each of them takes a round trip.
 AT_ONCE = 16
+#: Small tables that are joined at once; until then each takes a tenth of a megabyte and more.
+_JOINED = 100
 # What pyarrow raises for damaged files, and for files of another kind.
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, KeyError)
 
@@ -134,16 +136,17 @@ def large_files(
     while fresh := [name for name in large_names(storage, table) if name not in seen]:
         seen.update(fresh)
         for name in fresh:
-            if run_id is None or _may_hold(name, run_id):
-                path = f"tables/{table}/compacted/{name}"
-                if file := _examined(storage, table, columns, path=path):
-                    yield file
+            path = f"tables/{table}/compacted/{name}"
+            if run_id is not None and not _may_hold(storage, table, path, run_id):
+                continue
+            if file := _examined(storage, table, columns, path=path):
+                yield file
 
 
 def gathered(tables: Iterable[pa.Table]) -> list[pa.Table]:
     """Joins many small tables to few, which take less memory."""
     tables, few = iter(tables), []
-    while some := list(itertools.islice(tables, 1000)):
+    while some := list(itertools.islice(tables, _JOINED)):
         few.append(pa.concat_tables(some).combine_chunks())
     return few
 
@@ -165,6 +168,18 @@ def drop(storage: Storage, file: TableFile, run_ids: Collection[str]) -> None:
         storage.delete_file(file.path)
 
 
+def drop_at(storage: Storage, table: str, path: str, run_ids: Collection[str]) -> None:
+    """Takes runs out of the large file at a path, if it is there and undamaged."""
+    file = _examined(storage, table, path=path)
+    if isinstance(file, TableFile):
+        drop(storage, file, run_ids)
+
+
+def may_rewrite(file: TableFile, share: Collection[str] | None) -> bool:
+    """Returns whether whoever is in charge of some runs, or of all if None, may rewrite a file."""
+    return share is None or file.counts.keys() <= set(share)
+
+
 def schema_of(table: str) -> pa.Schema:
     return pa.schema(list(SCHEMAS[table].items()))
 
@@ -181,9 +196,25 @@ def _mark(table: str, columns: Iterable[str]) -> bytes:
     return hashlib.sha256(",".join([table, *columns]).encode()).hexdigest()[:_DIGEST].encode()
 
 
-def _may_hold(name: str, run_id: str) -> bool:
-    parts = name.split("-")
-    return len(parts) != 3 or parts[0] <= run_id <= parts[1]
+#: Large files never change: the runs of those that were looked into last, by storage and path.
+_held: dict[tuple[str, str], frozenset[str]] = {}
+_MOST_HELD = 1000
+
+
+def _may_hold(storage: Storage, table: str, path: str, run_id: str) -> bool:
+    """Returns whether a large file holds a run, or is damaged."""
+    parts = path.rpartition("/")[2].split("-")
+    if len(parts) == 3 and not parts[0] <= run_id <= parts[1]:
+        return False
+    key = storage.root, path
+    if key not in _held:
+        file = _examined(storage, table, ["run_id"], path=path)
+        if not isinstance(file, TableFile):
+            return True
+        while len(_held) >= _MOST_HELD:
+            del _held[next(iter(_held))]
+        _held[key] = frozenset(file.counts)
+    return run_id in _held[key]
 
 
 def _examined(

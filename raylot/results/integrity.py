@@ -179,17 +179,21 @@ def begun_runs(storage: Storage) -> set[str]:
     return {name for name in names - {"compacted"} if RUN_ID.fullmatch(name)}
 
 
-def mend(storage: Storage, damages: Sequence[Damage]) -> None:
+def mend(
+    storage: Storage, damages: Sequence[Damage], share: Collection[str] | None = None
+) -> set[str]:
     """Moves damaged files to ``damaged/``, and makes the runs that wrote them count as unfinished.
 
-    The caller must hold the storage's lease.
+    The caller must hold the storage's lease. Arguments and result as of
+    `raylot.results.forget_runs`.
     """
     for path in dict.fromkeys(damage.path for damage in damages if damage.is_file):
         storage.set_aside(path)
     again = {run_id for damage in damages for run_id in damage.run_ids}
-    forget_runs(storage, again)
-    for run_id in again:  # a run that was about to grow has a state
+    kept = forget_runs(storage, again, share)
+    for run_id in again - kept:  # a run that was about to grow has a state
         storage.delete_folder(f"state/{run_id}")
+    return kept
 
 
 # ------------------------------------------------------------------ tables

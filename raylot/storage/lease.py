@@ -1,4 +1,8 @@
-"""One sweep, compaction or repair at a time is in charge of a storage.
+"""One sweep, compaction or repair at a time is in charge of a storage, or of its share of it.
+
+Sweeps that compute different shares of one study (``--share 3/16``) are in charge side by side,
+each of the runs of its share. Nobody else is while any of them is. The names of their files tell
+which share it is: with a thousand at work, none can read the files of all others again and again.
 
 The owner keeps a file ``drivers/<id>.json`` there, and raises a count in it every few seconds. A
 starter that finds such a file learns from it whether its owner is alive: on the same machine by the
@@ -15,6 +19,7 @@ import json
 import logging
 import os
 import random
+import re
 import socket
 import threading
 import time
@@ -32,6 +37,10 @@ from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
 
 FOLDER = "drivers"
+
+_OF_A_SHARE = re.compile(
+    FOLDER + "/share-(?P<number>[0-9]+)-(?P<of>[0-9]+)-(?P<study>[0-9A-Za-z]+)-[0-9a-f]{12}[.]json"
+)
 
 #: Seconds between two signs of life.
 BEAT = 5.0
@@ -72,7 +81,14 @@ class Holder:
     def __str__(self) -> str:
         if not self.pid:
             return f"another sweep (its file {self.path} cannot be read)"
-        return f"another sweep (process {self.pid} on {self.host}, since {self.started[:19]} UTC)"
+        who = f"share {self.share} of a study" if self.share else "another sweep"
+        return f"{who} (process {self.pid} on {self.host}, since {self.started[:19]} UTC)"
+
+    @property
+    def share(self) -> str:
+        """The share of a study that the owner computes, as ``3/16``; empty: it computes all."""
+        found = _OF_A_SHARE.fullmatch(self.path)
+        return f"{found['number']}/{found['of']}" if found else ""
 
     @property
     def is_alive(self) -> bool | None:
@@ -84,13 +100,23 @@ class Holder:
         return _born(self.pid) == self.born
 
 
+def _work_beside(one: str, other: str) -> bool:
+    """Returns whether the owners of two files compute different shares of one study."""
+    own, others = _OF_A_SHARE.fullmatch(one), _OF_A_SHARE.fullmatch(other)
+    if not own or not others:
+        return False
+    is_one_study = own.group("of", "study") == others.group("of", "study")
+    return is_one_study and own["number"] != others["number"]
+
+
 #: Files of the leases that this process holds.
 _ours: set[str] = set()
 
 
-def holders(storage: Storage) -> list[Holder]:
-    """Returns the sweeps that claim a storage."""
-    found = {path: storage.read(path) for path in (f"{FOLDER}/{n}" for n in storage.names(FOLDER))}
+def holders(storage: Storage, wanted: Callable[[str], bool] = lambda path: True) -> list[Holder]:
+    """Returns the sweeps that claim a storage; of those whose file's path is wanted."""
+    paths = filter(wanted, [f"{FOLDER}/{name}" for name in storage.names(FOLDER)])
+    found = {path: storage.read(path) for path in paths}
     return [_holder(path, data) for path, data in found.items() if data is not None]
 
 
@@ -108,6 +134,8 @@ class Lease:
         storage: to be in charge of.
         say: tells the user what the lease waits for or takes over.
         on_loss: called from a thread if another sweep has taken over.
+        share: of a study that this process is in charge of, as ``3/16``; empty: of all.
+        study: what is shared out, as a hash.
     """
 
     def __init__(
@@ -115,10 +143,15 @@ class Lease:
         storage: Storage,
         say: Callable[[str], None] = lambda line: None,
         on_loss: Callable[[], None] = lambda: None,
+        share: str = "",
+        study: str = "",
     ) -> None:
         self._storage, self._say, self._on_loss = storage, say, on_loss
+        name = f"{uuid.uuid4().hex[:12]}.json"
+        if share:
+            name = f"share-{share.replace('/', '-')}-{study}-{name}"
         self._own = Holder(
-            path=f"{FOLDER}/{uuid.uuid4().hex[:12]}.json",
+            path=f"{FOLDER}/{name}",
             host=socket.gethostname(),
             place=_place(),
             pid=os.getpid(),
@@ -174,16 +207,13 @@ class Lease:
         """Takes charge; or steps back and returns False if another sweep is starting too."""
         # Write our file before listing the others, so that two starters always see each other.
         self._put_up()
-        others = [other for other in holders(self._storage) if other.path != self.path]
+        others = holders(self._storage, self._is_in_the_way)
         if alive := self._alive(others):
             self._take_down()
             if may_step_back and not any(other.is_running for other in alive):
                 return False
-            raise OptionError(
-                f"storage={self._storage.root}: must not be in use; {alive[0]} is running there; "
-                "wait until it has ended, or stop it"
-            )
-        there = {holder.path for holder in holders(self._storage)} if others else set()
+            raise self._refused(alive[0])
+        there = {f"{FOLDER}/{name}" for name in self._storage.names(FOLDER)} if others else set()
         for other in others:
             if other.path in there:  # else its owner has ended or stepped back
                 self._say(f"{other} has ended; going on where it stopped")
@@ -191,6 +221,20 @@ class Lease:
                 self._storage.delete_file(other.path)
         self._put_up(is_running=True)
         return True
+
+    def _is_in_the_way(self, path: str) -> bool:
+        return path != self.path and not _work_beside(self.path, path)
+
+    def _refused(self, other: Holder) -> OptionError:
+        if self._own.share and other.share:
+            return OptionError(
+                f"share={self._own.share}: must be another share of the same study, divided in the "
+                f"same way, while {other} is computed in storage={self._storage.root}"
+            )
+        return OptionError(
+            f"storage={self._storage.root}: must not be in use; {other} is running there; wait "
+            "until it has ended, or stop it"
+        )
 
     def _alive(self, others: list[Holder]) -> list[Holder]:
         """Returns the owners that are alive; watches those on other machines, all at once."""
@@ -202,7 +246,8 @@ class Lease:
         give_up = time.monotonic() + SILENCE
         while silent and not alive and time.monotonic() < give_up:
             time.sleep(1.0)
-            now = {holder.path: holder.count for holder in holders(self._storage)}
+            found = holders(self._storage, self._is_in_the_way)
+            now = {holder.path: holder.count for holder in found}
             silent = [other for other in silent if other.path in now]
             alive = [other for other in silent if now[other.path] != other.count]
         return alive
@@ -240,9 +285,9 @@ class Lease:
 
     def _is_deposed(self) -> bool:
         """Returns whether another sweep has taken over because we gave no sign of life."""
-        told = {holder.path: holder for holder in holders(self._storage)}
-        if told.pop(self.path, None) is None:
+        if not self._storage.exists(self.path):
             return True
+        told = {other.path: other for other in holders(self._storage, self._is_in_the_way)}
         for path in self._deposed & told.keys():  # a late sign of life of an owner we deposed
             self._storage.delete_file(path)
             del told[path]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,8 @@ class Losses:
     """The runs of a batch that could not be computed, and why.
 
     Attributes:
+        bundles: runs of trials whose worker was lost too often, or could not use the storage, in
+            the order in which they were computed, and why.
         given_up: runs whose worker was lost too often, or could not use the storage: run_id -> why.
         storage_failed: those of them that could not use the storage.
         inputs: ended runs of which something that others need is gone: run_id -> what.
@@ -31,6 +33,7 @@ class Losses:
         error: why Tune itself failed; empty if it did not.
     """
 
+    bundles: list[tuple[list[str], str]] = field(default_factory=list)
     given_up: dict[str, str] = field(default_factory=dict)
     storage_failed: set[str] = field(default_factory=set)
     inputs: dict[str, str] = field(default_factory=dict)
@@ -55,6 +58,7 @@ class Terms(ABC):
         lease: path of the file that says that this sweep is in charge.
         progress: shows the user how far the sweep is.
         guard: knows whether the user has interrupted the sweep.
+        alone: run_ids of runs that are computed by a trial of their own.
     """
 
     stages: Sequence[Stage]
@@ -64,10 +68,15 @@ class Terms(ABC):
     lease: str
     progress: Progress
     guard: InterruptGuard
+    alone: set[str] = field(default_factory=set, kw_only=True)
 
     @abstractmethod
     def is_over(self, losses: Losses) -> bool:
         """Returns whether so many runs have failed that the sweep stops."""
+
+    @abstractmethod
+    def run_ended(self, run_id: str) -> None:
+        """Is told that a run has ended well, or diverged; it may be told of a run twice."""
 
     def configurations(self, runs: Sequence[StreamRun]) -> list[dict[str, Any]]:
         """Returns the configuration of each run's trial, see `raylot.trials.base.RunTrainable`."""
@@ -90,8 +99,12 @@ class Reports:
 
     progress: Progress
     losses: Losses
+    # Is told of each run that has ended well, or diverged.
+    on_end: Callable[[str], None] = lambda run_id: None
     # Remarks that the user has seen of any run.
     remarks: set[str] = field(default_factory=set)
+    # Runs of bundles that have ended.
+    ended: set[str] = field(default_factory=set)
 
     def take(self, trial: str, result: dict[str, Any]) -> None:
         """Takes in what a trial reports after a step (see ``RunTrainable._report``)."""
@@ -106,4 +119,20 @@ class Reports:
             self.losses.kept[result["run_id"]] = result["kept"]
         if "lost_run" in result:
             self.losses.inputs[result["lost_run"]] = result["lost"]
+        if result["done"] and not result["failed"] and not {"kept", "lost_run"} & result.keys():
+            self.on_end(result["run_id"])
         self.progress.run_advanced(trial, result)
+
+    def take_bundle(self, result: dict[str, Any]) -> None:
+        """Takes in what a trial reports of a bundle of runs (see ``AnyTrial.step``)."""
+        for report in result["reports"]:
+            run_id = report["run_id"]
+            if run_id in self.ended:  # before the trial's worker was lost
+                continue
+            self.take(run_id, report)
+            if report["done"]:
+                self.ended.add(run_id)
+                self.progress.run_ended(run_id)
+        run_id, label = result["under_way"]
+        if not result["done"] and run_id not in self.ended:
+            self.progress.run_started(run_id, label)

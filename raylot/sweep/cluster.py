@@ -116,8 +116,10 @@ def _connect(options: SweepOptions, *, warms_workers: bool) -> None:
                 ray_internals.protect_token()
                 if warms_workers:
                     only_here.enter_context(ray_internals.workers_import(_OF_TRIALS))
+            own = _cores()  # Ray by itself counts those that a job scheduler granted to others too
             ray.init(
                 address=options.address,
+                num_cpus=own if starts_ray and own < (os.cpu_count() or 1) else None,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 runtime_env=environment or None,
@@ -151,7 +153,11 @@ def _runtime_environment(options: SweepOptions) -> dict[str, Any]:
 
 
 def _cores() -> int:
-    return os.cpu_count() or 1
+    """Returns how many of this machine's cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        return os.cpu_count() or 1
 
 
 def _address(options: SweepOptions) -> str:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from raylot import results
 from raylot.config import StreamRun
@@ -14,6 +15,7 @@ from raylot.results.integrity import Damage, ended_runs, inspect, mend
 from raylot.results.manifest import Manifest
 from raylot.storage import OutOfReachError
 from raylot.sweep.batches import Batches, Losses, Terms
+from raylot.sweep.gathering import Gathering
 from raylot.sweep.stage import Stage
 from raylot.terminal.preliminary import AnswerSoFar
 from raylot.trials.record import now, run_row
@@ -27,6 +29,12 @@ _PAUSE = 5.0
 
 #: Damaged files that the user is told of one by one.
 _LISTED = 10
+
+#: Why a run of a share is not computed again.
+_AMONG_OTHERS = (
+    "is damaged, and its row of runs lies in one file with those of other shares; once no share "
+    "runs, raylot check STORAGE --repair makes it count as missing"
+)
 
 
 class _TooManyFailedError(Exception):
@@ -59,13 +67,26 @@ class Execution(Terms):
                 have started, or `raylot.sweep.in_process.compute` without.
         """
         self._show_earlier_answers()
+        self._gathering.mend()
         try:
             compute(self._batches(), self)
         except _TooManyFailedError:
             failed = "1 run" if len(self._failed) == 1 else f"{len(self._failed)} runs"
             asked = f"--fail-fast {self.options.fail_fast}"
             self._given_up["the rest"] = f"the rest, as {failed} failed ({asked})"
+        return self.reasons
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why runs were given up, each once."""
         return list(dict.fromkeys(self._given_up.values()))
+
+    @cached_property
+    def _gathering(self) -> Gathering:
+        return Gathering(self.storage, self.lease, self._share)
+
+    def run_ended(self, run_id: str) -> None:
+        self._gathering.add(run_id)
 
     def is_over(self, losses: Losses) -> bool:
         return self._has_failed_too_often(self._failed | losses.failed)
@@ -99,26 +120,34 @@ class Execution(Terms):
 
     def repair(self, damages: Sequence[Damage]) -> None:
         """Tells the user what is damaged, and makes the runs that wrote it count as missing."""
+        again = {run_id for damage in damages for run_id in damage.run_ids}
+        kept = mend(self.storage, damages, self._share)
         for damage in damages[:_LISTED]:
-            again = f"; {len(damage.run_ids)} runs are computed again" if damage.run_ids else ""
-            self.progress.note(f"damaged: {damage}{again}")
+            count = len(set(damage.run_ids) - kept)
+            then = f"; {count} runs are computed again" if count else ""
+            self.progress.note(f"damaged: {damage}{then}")
         if len(damages) > _LISTED:
             self.progress.note(f"damaged: ... and {len(damages) - _LISTED} more")
-        mend(self.storage, damages)
-        for run_id in {run_id for damage in damages for run_id in damage.run_ids}:
+        self._given_up |= {run_id: f"{run_id}: {_AMONG_OTHERS}" for run_id in kept}
+        for run_id in again - kept:
             self._has_repaired = True
             self.ended.pop(run_id, None)
 
     def retry_failed(self) -> None:
         """Makes the runs that ended with an error count as missing."""
         failed = {run_id for run_id, run in self.ended.items() if run.status == "failed"}
-        results.forget_runs(self.storage, failed)
+        results.forget_runs(self.storage, failed, self._share)
         for run_id in failed:
             del self.ended[run_id]
 
     @property
     def _planned(self) -> set[str]:
         return {run.run_id for stage in self.stages for run in stage.runs}
+
+    @property
+    def _share(self) -> set[str] | None:
+        """The runs of this command's share of a study; None: it computes all of it."""
+        return None if self.options.share is None else self._planned
 
     def _batches_of(self, stage: Stage, lost_inputs: dict[str, str]) -> Batches:
         """Yields a stage's runs, and what is left of them as often as that takes.
@@ -132,11 +161,16 @@ class Execution(Terms):
         tries = _TRIES
         while runs := self._left(stage, lost_inputs):
             growing = {run.run_id for run in runs} & self.ended.keys()
+            self._gathering.begin(growing)
             losses = yield runs
-            results.drop_replaced(self.storage, growing)
+            self._gathering.wait()
+            results.drop_replaced(self.storage, growing, self._share)
             lost_inputs |= losses.inputs
             self._given_up |= losses.kept
-            self.ended = ended_runs(self.storage, self._planned)
+            computed = {run.run_id for run in runs}
+            others = {id_: run for id_, run in self.ended.items() if id_ not in computed}
+            self.ended = others | ended_runs(self.storage, computed)
+            are_parted = self._blame(losses, stage)
             # A worker may have been lost after it had ended its run.
             lost = [r for r in stage.missing(self.ended) if r.run_id in losses.given_up]
             advanced = [self._give_up(run, losses) for run in lost]
@@ -147,7 +181,9 @@ class Execution(Terms):
             if self._has_failed_too_often(self._failed):
                 self.progress.end_stage()
                 raise _TooManyFailedError
-            has_advanced = any(advanced) or len(self._left(stage, lost_inputs)) < len(runs)
+            has_advanced = (
+                any(advanced) or are_parted or len(self._left(stage, lost_inputs)) < len(runs)
+            )
             tries = _TRIES if has_advanced else tries - 1
             if not tries:
                 reason = losses.error or "Ray Tune ended without a reason"
@@ -157,6 +193,26 @@ class Execution(Terms):
                 if not has_advanced:
                     time.sleep(_PAUSE)
         self.progress.end_stage()
+
+    def _blame(self, losses: Losses, stage: Stage) -> bool:
+        """Finds the runs that were under way when trials lost their workers too often.
+
+        A run that was bundled with others gets a trial of its own before it is given up, as workers
+        may have been lost during the others.
+
+        Returns:
+            Whether there is such a run.
+        """
+        missing = {run.run_id for run in stage.missing(self.ended)}
+        are_parted = False
+        for bundle, why in losses.bundles:
+            left = [run_id for run_id in bundle if run_id in missing]
+            if len(bundle) == 1 or not losses.storage_failed.isdisjoint(bundle):
+                losses.given_up |= dict.fromkeys(left, why)
+            elif left:
+                self.alone.add(left[0])
+                are_parted = True
+        return are_parted
 
     def _has_failed_too_often(self, failed: Collection[str]) -> bool:
         return self.options.fail_fast is not None and len(failed) >= self.options.fail_fast

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from raylot.config import StreamRun
+from raylot.config import StreamRun, SweepOptions
 from raylot.config.doses import in_file_names
 from raylot.datasets import key_of
 from raylot.foundation import registry
 from raylot.foundation.text import one_line
 from raylot.storage import OutOfReachError
 from raylot.sweep.batches import LONGEST_ERROR, Batches, Losses, Reports, Terms
+from raylot.sweep.bundles import Bundles
 from raylot.sweep.cluster import alive_nodes
 from raylot.sweep.interrupt_guard import InterruptGuard
-from raylot.sweep.loggers import loggers
+from raylot.sweep.loggers import RunsAsCsv, RunsAsJson, loggers
 from raylot.sweep.tensorboard import TensorBoard
 from raylot.tasks.datasets import packed
 from raylot.terminal.progress import STARTING_WORKERS, Progress
@@ -72,42 +74,68 @@ class Feeder(ray_internals.NotPickled, Searcher):
 
     def __init__(self, batches: Batches, terms: Terms) -> None:
         super().__init__()
-        self.reports = Reports(terms.progress, Losses())
+        self.reports = Reports(terms.progress, Losses(), terms.run_ended)
         self.has_ended = False
         self.error: BaseException | None = None
         self._batches, self._terms = batches, terms
         self._has_begun = False
-        self._left: deque[dict[str, Any]] = deque()
-        self._running: set[str] = set()
+        self._stage = Bundles([], (), lambda: 1)
+        self._configurations: dict[str, dict[str, Any]] = {}
+        self._running: dict[str, list[StreamRun]] = {}
 
     def next_batch(self) -> None:
         """Tells what came of a batch, whether its runs have ended or not, and takes the next."""
         losses, self.reports.losses = self.reports.losses, Losses()
-        self._left.clear()
+        self.reports.ended.clear()
         self._running.clear()
         try:
             runs = self._batches.send(losses) if self._has_begun else next(self._batches)
             self._has_begun = True
-            self._left.extend(self._terms.configurations(runs))
+            configurations = self._terms.configurations(runs)
+            self._configurations = {
+                run.run_id: own for run, own in zip(runs, configurations, strict=True)
+            }
+            options = self._terms.options
+            self._stage = Bundles(
+                runs, self._terms.alone, lambda: _at_once(options), options.logger == "none"
+            )
         except StopIteration:
             self.has_ended = True
         except BaseException as error:  # Tune would make an error of its own of it
             self.has_ended, self.error = True, error
 
     def suggest(self, trial_id: str) -> Any:
-        if not self._left and not self._running:
+        if self._stage.are_all_out and not self._running:
             self.next_batch()
         if self.has_ended:
             return Searcher.FINISHED
-        if not self._left:
+        runs = self._stage.take(len(self._running))
+        if not runs:
             return None
-        self._running.add(trial_id)
-        return self._left.popleft()
+        self._running[trial_id] = runs
+        first, *others = [self._configurations[run.run_id] for run in runs]
+        if not others:
+            return first
+        common = {name: value for name, value in first.items() if name != "run"}
+        run_ids = [run.run_id for run in runs]
+        points = [first["run"], *(each["run"] for each in others)]
+        return {**common, "runs": points, "run_ids": run_ids, "label": runs[0].label}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        self._running.discard(trial_id)
+        runs = self._running.pop(trial_id, [])
+        if not runs or not result or error:
+            return
+        computed = len(runs) - result.get("left", 0)
+        self._stage.learn(runs[:computed], result["time_total_s"])
+        self._stage.give_back(runs[computed:])
+
+
+def _at_once(options: SweepOptions) -> int:
+    """Returns how many trials the cluster runs at the same time."""
+    cpus = ray.cluster_resources().get("CPU", 1.0)  # type: ignore[no-untyped-call]
+    return max(1, min(int(cpus / options.cpus_per_trial), options.max_concurrent or sys.maxsize))
 
 
 def _tuner(feeder: Feeder, terms: Terms) -> tune.Tuner:
@@ -147,7 +175,7 @@ def _tuner(feeder: Feeder, terms: Terms) -> tune.Tuner:
             checkpoint_config=tune.CheckpointConfig(
                 checkpoint_frequency=0, checkpoint_at_end=False
             ),
-            callbacks=[listener, TensorBoard(), *others],
+            callbacks=[listener, RunsAsJson(), RunsAsCsv(), TensorBoard(), *others],
             stop=Stopper(lambda: terms.is_over(feeder.reports.losses)),
             # In a notebook, Tune's other reporter clears the cell.
             progress_reporter=tune.CLIReporter(),
@@ -184,27 +212,36 @@ class _Listener(ray_internals.NotPickled, tune.Callback):
         return self.reports.progress
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self.progress.run_started(trial.trial_id, str(trial))
+        if bundle := ray_internals.bundled_runs(trial):
+            self.progress.run_started(bundle[0], ray_internals.first_label(trial))
+        else:
+            self.progress.run_started(trial.trial_id, str(trial))
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self.reports.take(trial.trial_id, result)
+        if ray_internals.bundled_runs(trial):
+            self.reports.take_bundle(result)
+        else:
+            self.reports.take(trial.trial_id, result)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self.progress.run_ended(trial.trial_id)
+        if not ray_internals.bundled_runs(trial):
+            self.progress.run_ended(trial.trial_id)
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self.progress.note(f"{trial} lost its worker; another continues from the last save")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        run_id = _trial_run(trial).run_id
-        error = ray_internals.trial_error(trial)
-        losses = self.reports.losses
+        error, losses = ray_internals.trial_error(trial), self.reports.losses
+        run_ids = ray_internals.bundled_runs(trial) or [_trial_run(trial).run_id]
         if OutOfReachError.__name__ in error:
-            losses.storage_failed.add(run_id)
-        losses.given_up[run_id] = one_line(error, LONGEST_ERROR)
-        self.progress.run_ended(trial.trial_id, failed=True)
+            losses.storage_failed.update(run_ids)
+        losses.bundles.append((run_ids, one_line(error, LONGEST_ERROR)))
+        if len(run_ids) == 1:
+            self.progress.run_ended(trial.trial_id, failed=True)
+        for run_id in run_ids:
+            self.progress.run_interrupted(run_id)
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         self.guard.raise_if_interrupted()
@@ -231,9 +268,13 @@ def _trial_run(trial: Any) -> StreamRun:
 
 
 def _trial_name(trial: Any) -> str:
+    if bundle := ray_internals.bundled_runs(trial):
+        return f"{len(bundle)} runs from {ray_internals.first_label(trial)} on"
     return _trial_run(trial).label
 
 
 def _trial_folder(trial: Any) -> str:
+    if bundle := ray_internals.bundled_runs(trial):
+        return in_file_names(f"{len(bundle)} runs {ray_internals.trial_kind(trial)} {bundle[0]}")
     run = _trial_run(trial)
     return in_file_names(f"{run.label} {run.run_id}")

@@ -28,7 +28,7 @@ def compute(batches: Batches, terms: Terms) -> None:
 
 
 def _computed(runs: Sequence[StreamRun], terms: Terms) -> Losses:
-    reports = Reports(terms.progress, Losses())
+    reports = Reports(terms.progress, Losses(), terms.run_ended)
     with _as_in_a_worker():
         for run, configuration in zip(runs, terms.configurations(runs), strict=True):
             terms.progress.run_started(run.run_id, run.label)

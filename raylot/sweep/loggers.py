@@ -1,4 +1,4 @@
-"""Logs measures to MLflow or Weights & Biases, through Ray's own callbacks."""
+"""Logs what trials report, through Ray's own callbacks: to files, MLflow or Weights & Biases."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ray import tune
+from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
 
 from raylot.config import SweepOptions
 from raylot.foundation.errors import OptionError
@@ -30,6 +31,11 @@ def check_logger(options: SweepOptions, storage: Storage) -> None:
         raise OptionError(
             f"logger=mlflow: must be told where to log, as storage={storage.root} is no folder; "
             "set MLFLOW_TRACKING_URI"
+        )
+    if name == "mlflow" and options.share and "MLFLOW_TRACKING_URI" not in os.environ:
+        raise OptionError(
+            f"logger=mlflow: must be told where to log with share={options.share}, as one file "
+            "cannot be written by several machines; set MLFLOW_TRACKING_URI"
         )
     if name == "wandb" and not _may_log_to_wandb():
         raise OptionError(
@@ -61,6 +67,41 @@ def loggers(options: SweepOptions, storage: Storage, progress: Progress) -> list
         )
         return [_Elsewhere("Weights & Biases", wandb, progress)]
     return []
+
+
+class RunsAsJson(ray_internals.NotPickled, JsonLoggerCallback):
+    """Writes a trial's reports to ``result.json``; of a bundle of runs, a short line for each.
+
+    Options of the runs of a bundle are in the table ``runs`` alone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def update_config(self, trial: Any, config: dict[str, Any]) -> None:
+        if not ray_internals.bundled_runs(trial):
+            super().update_config(trial, config)
+
+    def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
+        place = {name: result.get(name) for name in ("date", "hostname", "pid")}
+        told = [{**report, **place} for report in result.get("reports", ())]
+        for each in told if ray_internals.bundled_runs(trial) else [result]:
+            super().log_trial_result(iteration, trial, each)
+
+
+class RunsAsCsv(ray_internals.NotPickled, CSVLoggerCallback):
+    """Writes a trial's reports to ``progress.csv``; nothing for a bundle of runs."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def log_trial_start(self, trial: Any) -> None:
+        if not ray_internals.bundled_runs(trial):
+            super().log_trial_start(trial)
+
+    def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
+        if not ray_internals.bundled_runs(trial):
+            super().log_trial_result(iteration, trial, result)
 
 
 def _may_log_to_wandb() -> bool:

@@ -177,14 +177,19 @@ def split(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Returns the options that all runs share, and for each run those that are searched or vary;
     without parameters that a run does not use, so that no logger shows them."""
-    everything = [
-        run.model_dump(mode="json", exclude={*unused_parameters(run.__dict__)}) for run in runs
-    ]
-    first = everything[0]
+    first = runs[0]
+    known: dict[frozenset[str], frozenset[str]] = {}  # many runs use the same options
+    used = []
+    for run in runs:
+        own = frozenset(type(run).model_fields.keys() - unused_parameters(run.__dict__))
+        used.append(known.setdefault(own, own))
     varied = {
-        name for name in set().union(*everything)
-        if name in searched or any(options.get(name) != first.get(name) for options in everything)
+        name for name in set().union(*used)
+        if name in searched or any(
+            name not in of_run or run.__dict__[name] != first.__dict__[name]
+            for run, of_run in zip(runs, used, strict=True)
+        )
     }  # fmt: skip
-    shared = {name: value for name, value in first.items() if name not in varied}
-    each = [{name: options[name] for name in varied & options.keys()} for options in everything]
-    return shared, each
+    shared = first.model_dump(mode="json", include=set(used[0] - varied))
+    each = zip(runs, used, strict=True)
+    return shared, [run.model_dump(mode="json", include=set(varied & own)) for run, own in each]

@@ -13,7 +13,7 @@ import itertools
 import os
 import sys
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -21,11 +21,12 @@ from rich.console import Console
 from rich.progress import track
 
 from raylot import datasets
-from raylot.config import BarrierOptions, Study
+from raylot.config import BarrierOptions, StreamRun, Study
 from raylot.config.plasticity_options import MeasuresOptions
 from raylot.config.probe_options import ProbeTaskOptions
-from raylot.config.runs import VERDICTS
+from raylot.config.runs import VERDICTS, short_hash
 from raylot.config.search_axes import is_of_streams, options_of
+from raylot.config.share import Share
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.text import is_exit_request
@@ -39,7 +40,7 @@ from raylot.storage.lease import Lease
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.outcome import CONTINUE, Outcome, outcome
 from raylot.sweep.space import Space, distinct, options_in, points, remarks
-from raylot.sweep.stage import Stage
+from raylot.sweep.stage import Stage, has_ended
 from raylot.terminal.progress import Progress
 
 Item = TypeVar("Item")
@@ -112,10 +113,9 @@ class Sweep:
             list(itertools.islice(points(space), MOST_RUNS + 1)) for space in self._spaces
         )
         self._check_number(len(stream_points) * (2 + len(ticket_points)))
-        streams = distinct(
-            self.study.stream_run(**point)
-            for point in _with_progress("streams", stream_points, len(stream_points))
-        )
+        streams = self._all_streams
+        if self.share is not None:
+            streams = self.share.dealt(streams)
         of_streams = {*options_in(self.stream_space), "plugin_options"}
         searches = itertools.product(streams, ticket_points)
         number = len(streams) * len(ticket_points)
@@ -171,6 +171,18 @@ class Sweep:
             ]
         return stages
 
+    @cached_property
+    def _all_streams(self) -> list[StreamRun]:
+        """The streams of the study, those of other shares too."""
+        found = list(itertools.islice(points(self.stream_space), MOST_RUNS + 1))
+        each = _with_progress("streams", found, len(found))
+        return distinct(self.study.stream_run(**point) for point in each)
+
+    @property
+    def share(self) -> Share | None:
+        """The share of the study that this sweep computes; None: all of it."""
+        return None if self.study.share is None else Share.parse(self.study.share)
+
     def plan(self) -> str:
         """Says what would run: per stage what is there, new or to grow, and the steps to train.
 
@@ -178,13 +190,17 @@ class Sweep:
         trains.
         """
         check_version(self.storage)
-        lines = [f"{'stage':<20}{'runs':>8}{'finished':>10}{'new':>8}{'to grow':>9}"
+        lines = []
+        if self.share is not None:
+            own, every = len(self.share.dealt(self._all_streams)), len(self._all_streams)
+            lines.append(f"Share {self.share}: {own} of {every} streams, and what stands on them.")
+        lines += [f"{'stage':<20}{'runs':>8}{'finished':>10}{'new':>8}{'to grow':>9}"
                  f"{'steps per run':>20}{'steps to train':>16}"]  # fmt: skip
         ended = self._inspection.undamaged
         for stage in self.stages:
             left = stage.work(ended, self.storage)
             growing = sum(run.run_id in ended for run, _ in left)
-            costs = sorted({run.training_steps for run in stage.runs})
+            costs = sorted({run.training_steps for run in stage.runs}) or [0]
             per_run = f"{costs[0]:,}" + (f"-{costs[-1]:,}" if len(costs) > 1 else "")
             lines.append(
                 f"{stage.name:<20}{len(stage.runs):>8,}{stage.count(ended)[0]:>10,}"
@@ -260,7 +276,7 @@ class Sweep:
         from raylot.training import check_engine
 
         check_available(self.study)
-        streams = self.stages[0].runs
+        streams = self.stages[0].runs or self._all_streams  # some shares may have none
         said = [*remarks(self.study, streams), *check_engine(self.study.engine)]
         said += check_plugin_networks(streams)
         check_methods_on_networks(streams)
@@ -308,13 +324,12 @@ class Sweep:
                     from raylot.sweep.cluster import check_address  # imports Ray
 
                     check_address(self.study)
-                # Its own storage does not wait: the lease tells others that this sweep lives.
-                lease = Lease(Storage.again(self.storage.root), progress.note, guard.lost_storage)
+                lease = self._lease(progress, guard)
                 with lease, progress:
                     if command:
                         adds_seeds = self.study.until_width is not None
                         record(self.storage, command, adds_seeds=adds_seeds)
-                    record_environment(self.storage)
+                    record_environment(self.storage, is_share=self.share is not None)
                     ended, lost = self._execute(retry_failed, lease, progress, guard)
                 is_interrupted = guard.is_interrupted
         except KeyboardInterrupt:
@@ -326,6 +341,21 @@ class Sweep:
             return outcome(self.stages, ended_runs(hasty, self._planned), hasty, interrupted=True)
         except OutOfReachError:
             raise KeyboardInterrupt from None
+
+    def count_with_other_shares(self) -> tuple[int, int]:
+        """Returns how many runs of the whole study have ended, and how many there are."""
+        whole = replace(self, study=self.study.model_copy(update={"share": None}))
+        ended = ended_runs(Storage.again(self.storage.root), whole._planned)
+        runs = [run for stage in whole.stages for run in stage.runs]
+        return sum(has_ended(run, ended) for run in runs), len(runs)
+
+    def _lease(self, progress: Progress, guard: InterruptGuard) -> Lease:
+        # This storage does not wait: the lease tells others that this sweep lives.
+        storage = Storage.again(self.storage.root)
+        if self.share is None:
+            return Lease(storage, progress.note, guard.lost_storage)
+        study = short_hash({"streams": [run.run_id for run in self._all_streams]})
+        return Lease(storage, progress.note, guard.lost_storage, str(self.share), study)
 
     def _execute(
         self, retry_failed: bool, lease: Lease, progress: Progress, guard: InterruptGuard
@@ -355,7 +385,7 @@ class Sweep:
         if retry_failed:
             execution.retry_failed()
         if not any(stage.ready(execution.ended, self.storage) for stage in self.stages):
-            return execution.ended, []
+            return execution.ended, execution.reasons
         if self._needs_no_workers(execution.ended):
             from raylot.sweep import in_process
 

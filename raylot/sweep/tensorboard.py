@@ -43,6 +43,9 @@ class TensorBoard(
     of its snapshot. Searches that differ in their snapshot alone share one more run of TensorBoard,
     ``stream_..._sparsity=...``, which joins these values to curves along the stream.
 
+    Of runs of a moment, of which a trial computes a bundle, nothing is logged: nobody could watch
+    their curves, and there are too many.
+
     When a run ends, its HParams are written: its kind and the options searched over. TensorBoard
     adds the last value of each scalar, by which it compares runs.
     """
@@ -55,11 +58,15 @@ class TensorBoard(
         self._reported: dict[Any, dict[str, tuple[int, float]]] = {}
 
     def log_trial_start(self, trial: Any) -> None:
+        if ray_internals.bundled_runs(trial):
+            return
         if trial in self._writers:  # an attempt whose worker was lost
             self._writers[trial].close()
         self._writers[trial] = SummaryWriter(str(ray_internals.trial_folder(trial)), flush_secs=30)
 
     def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
+        if ray_internals.bundled_runs(trial):
+            return
         if trial not in self._writers:
             self.log_trial_start(trial)
         measures = {

@@ -189,7 +189,7 @@ class Progress:
         self._say_answer()
 
     def run_started(self, trial: str, label: str) -> None:
-        self._running[trial] = _Running(label)
+        self._running.setdefault(trial, _Running(label))
         self._waiting = ""
         self._say()
 
@@ -214,6 +214,10 @@ class Progress:
             stage.done += 1
         self._steps_ended += running.steps if running else 0
         self._say()
+
+    def run_interrupted(self, trial: str) -> None:
+        """Forgets a run under way, of which another trial will report."""
+        self._running.pop(trial, None)
 
     def steps_forgotten(self) -> None:
         """Forgets the remaining steps: the caller is about to count all of them again."""

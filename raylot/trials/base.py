@@ -19,7 +19,7 @@ from raylot.foundation import registry
 from raylot.foundation.randomness import RandomKey
 from raylot.foundation.text import is_exit_request, one_line, safe
 from raylot.results import SCHEMAS, files
-from raylot.results.manifest import Manifest
+from raylot.results.manifest import COLUMNS, Manifest
 from raylot.storage import OutOfReachError, Storage, checksum
 from raylot.storage.checksum import DamagedFileError
 from raylot.tasks import Task
@@ -178,6 +178,7 @@ class RunTrainable(ABC):
         self.device = _granted_device(self.run.device, has_gpu=config.get("has_gpu", False))
         self._lease: str | None = config.get("lease")
         self._notes: list[str] = []
+        self._producers: dict[str, Manifest] = {}
         self._has_failed = False  # in another attempt
         self.state = self._saved_state() or self._ended_state() or RunState(now())
         self._widen()
@@ -281,15 +282,19 @@ class RunTrainable(ABC):
         """
         try:
             ended = None if table == "runs" else self.producer(run_id)
-            return results.read_run(self.storage, table, run_id, ended) or []
+            columns = COLUMNS if table == "runs" else None
+            return results.read_run(self.storage, table, run_id, ended, columns) or []
         except DamagedFileError as damage:
             raise InputLostError(run_id, str(damage)) from None
 
     def producer(self, run_id: str) -> Manifest:
         """Reads how a run has ended and what it wrote; raises `InputLostError` if that is lost."""
+        if run_id in self._producers:
+            return self._producers[run_id]
         for row in self.read_rows("runs", run_id):
             with suppress(ValueError):
-                return Manifest.of(row)
+                self._producers[run_id] = Manifest.of(row)
+                return self._producers[run_id]
         raise InputLostError(run_id, f"tables/runs: has no valid row of {run_id}")
 
     def dataset(self, scaling: str | None = None) -> Task:
@@ -340,7 +345,7 @@ class RunTrainable(ABC):
         if self._lease is not None and not self.storage.exists(self._lease):
             return True
         try:
-            ended = results.read_run(self.storage, "runs", self.run.run_id)
+            ended = results.read_run(self.storage, "runs", self.run.run_id, columns=COLUMNS)
         except DamagedFileError:
             return False
         if not ended or self._grows_from(ended[0]):

@@ -194,10 +194,13 @@ class NotPickled:
 
 
 class KeepsActors(FIFOScheduler):
-    """Runs trials in their order, and lets Tune keep all actors until the experiment ends.
+    """Runs trials, and lets Tune keep all actors until the experiment ends, and no ended trials.
 
     Tune keeps as many idle actors as there are trials waiting for one, and one more: at the end of
     a stage it would stop the others, and start as many anew, seconds each, for the next stage.
+
+    Of ended trials it keeps everything, writes it into the experiment's state again and again, and
+    looks through them all at each step; raylot asks for none of them.
     """
 
     _has_room = False
@@ -209,7 +212,19 @@ class KeepsActors(FIFOScheduler):
         if not self._has_room:  # all trials ask for the same resources
             tune_controller._actor_cache.increase_max(trial.placement_group_factory, by=sys.maxsize)
             self._has_room = True
+        _forget_ended(tune_controller)
         super().on_trial_add(tune_controller, trial)
+
+
+def _forget_ended(tune_controller: Any) -> None:
+    ended = {trial for trial in tune_controller._trials if trial.is_finished()}
+    if not ended:
+        return
+    tune_controller._trials[:] = [t for t in tune_controller._trials if t not in ended]
+    for trials in ("_trials_to_cache", "_stopped_trials", "_failed_trials"):
+        getattr(tune_controller, trials).difference_update(ended)
+    for trial in ended:
+        tune_controller._trial_metadata.pop(trial.trial_id, None)
 
 
 @contextlib.contextmanager
@@ -243,6 +258,16 @@ def many_pending_trials() -> Iterator[None]:
 def trial_kind(trial: Any) -> str:
     """Returns the kind of a trial's run."""
     return str(trial.config["kind"])
+
+
+def bundled_runs(trial: Any) -> list[str]:
+    """Returns the run_ids of a trial's bundle; none if it computes one run alone."""
+    return list(trial.config.get("run_ids", ()))
+
+
+def first_label(trial: Any) -> str:
+    """Returns the label of the first run of a trial's bundle."""
+    return str(trial.config["label"])
 
 
 def trial_options(trial: Any) -> dict[str, Any]:

@@ -478,6 +478,8 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
         "--gpus-per-trial 1.5 --device cuda",
         "--gpus-per-trial 0.00001 --device cuda",
     ),
+    "_share_is_one_of_them": ("share", "--share 0/4", "--share 5/4", "--share 1/0 --local"),
+    "_shares_are_known_beforehand": ("share", "--share 1/4 --until-width 0.1 --probe-tasks 1"),
     "_local_is_without_workers": (
         "address logger cpus_per_trial gpus_per_trial max_concurrent",
         "--local --address auto",
@@ -638,6 +640,7 @@ _CONTRADICTIONS: dict[str, tuple[str, ...]] = {
 #: plugins and digest of the data, and how many classes its probe tasks have. Those about options of
 #: plugins: tests/unit/config/test_plugin_options.py.
 _NO_CONTRADICTION = {
+    "_which_options_were_given_is_forgotten",
     "_as_users_mean_it", "_unused_parameters_do_nothing", "_customary_rounds", "_code_of_plugins",
     "_as_many_as_tickets", "_versions_are_those_of_this_raylot", "_other_options_do_nothing",
     "_probe_tasks_have_classes", "_data_are_those_of_before",

@@ -122,7 +122,9 @@ def test_a_sweep_refuses_it(
         study = studies[number % len(studies)]
         if study == "best-settings" and "--samples=" in begins:
             study = "ticket-count-vs-plasticity"  # best-settings itself says how many to draw
-        if study == "best-settings" and {"--head-reset", "--criterion"} <= {*words}:
+        in_file = (case.file or b"").decode(errors="replace").splitlines()
+        given = {*words, *(f"--{line.partition(':')[0]}" for line in in_file)}
+        if study == "best-settings" and {"--head-reset", "--criterion"} <= given:
             study = "ticket-count-vs-plasticity"  # best-settings searches no tickets
         if reason := _refused(["sweep", study, *words], capsys, begins):
             failures.append((case, reason))

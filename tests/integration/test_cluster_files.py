@@ -313,6 +313,29 @@ def test_slurm_asks_for_what_it_was_granted_and_tells_how_it_ended(
     assert not list(tmp_path.glob(".raylot-ended-*"))
 
 
+@pytest.mark.parametrize(
+    ("given", "share", "where"),
+    [
+        ({"SLURM_CPUS_PER_TASK": "4"}, "3/16", ["--address", "local", "--max-concurrent", "4"]),
+        ({"SHARES": "20"}, "3/20", ["--local"]),
+    ],
+)
+def test_a_job_of_an_array_computes_its_share(
+    given: dict[str, str], share: str, where: list[str], tmp_path: Path
+) -> None:
+    _recorder(tmp_path, "srun", "exit 3")
+    environment = _environment(SLURM_ARRAY_TASK_ID="3", SLURM_ARRAY_TASK_COUNT="16", **given)
+    environment["PATH"] = f"{tmp_path}/bin{os.pathsep}{environment['PATH']}"
+    ended = subprocess.run(
+        [str(_CLUSTER / "slurm_array.sh"), "--storage", "/shared/a b"], env=environment,
+        capture_output=True, text=True, check=False, timeout=20,
+    )  # fmt: skip
+    assert ended.returncode == 3, ended.stderr
+    asked = (tmp_path / "srun.txt").read_text().splitlines()
+    assert asked[2:4] == ["python", "sweeps/ticket_count_vs_plasticity.py"]
+    assert asked[4:] == [*where, "--share", share, "--storage", "/shared/a b"]
+
+
 # ------------------------------------------------------------------ what cannot be run here
 
 

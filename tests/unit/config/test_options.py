@@ -279,7 +279,7 @@ ROLES = {
     "where": """
         data_root data_file download device engine storage name address local cpus_per_trial
         gpus_per_trial max_concurrent max_failures save_interval storage_patience node_patience
-        logger note fail_fast""",
+        logger note fail_fast share""",
 }
 
 

@@ -36,6 +36,7 @@ GIVEN = {
         ({"choosing_seeds": "0,5"}, "choosing_seeds=0,5: must be smaller than the largest of seed"),
         ({"dataset": "slowly_changing_regression"}, "dataset=slowly_changing_regression: must "),
         ({"local": True}, "local=True: must be given to another study, as Ray Tune searches here"),
+        ({"share": "3/16"}, "share=3/16: must be given to another study, as each setting tried"),
         ({"until_width": 0.05}, "until_width=0.05: must be given to the study that takes best.ya"),
         ({"max_seeds": 30}, "max_seeds=30: must be given to the study that takes best.yaml"),
         ({"seeds_per_step": 3}, "seeds_per_step=3: must be given to the study that takes best.ya"),

@@ -230,6 +230,71 @@ def test_killed_at_any_operation(storage: Storage, tmp_path: Path, after: bool) 
         shutil.rmtree(root)
 
 
+def _in_charge() -> None:
+    """Nobody has taken over."""
+
+
+def test_a_sweep_gathers_the_runs_that_have_ended(storage: Storage) -> None:
+    compaction.gather(storage, ["a", "b", "c", UNFINISHED, FAILED], _in_charge)
+    assert small(storage) == {"d", UNFINISHED, FAILED}
+    assert small(storage, "runs") == {"d", FAILED}
+    assert is_whole(storage)
+    compaction.gather(storage, ["a", "b", "d"], _in_charge)  # of which one is left
+    assert small(storage) == {"d", UNFINISHED, FAILED}
+    assert is_whole(storage)
+
+
+class _MortalWriter(MortalStorage):
+    """Only what changes files counts."""
+
+    read = Storage.read
+
+
+def test_a_gathering_may_be_killed_at_any_change(storage: Storage, tmp_path: Path) -> None:
+    counting = _MortalWriter(shutil.copytree(storage.root, tmp_path / "counted"))
+    compaction.gather(counting, ROWS, _in_charge)
+    operations = -1 - counting.left
+    assert operations == 2 * (1 + len(ROWS)), "two tables"
+    for at in range(1, operations + 1):
+        root = shutil.copytree(storage.root, tmp_path / f"killed-{at}")
+        with pytest.raises(Killed):
+            compaction.gather(_MortalWriter(root, at, after=True), ROWS, _in_charge)
+        left = Storage(root)
+        assert is_whole(left)
+        compaction.drop_twice(left, _in_charge)
+        assert is_whole(left)
+        for table in ("tasks", "runs"):
+            held = [run_id for file in large(left, table) for run_id in file.counts]
+            assert len(set(held)) == len(held)
+            assert small(left, table).isdisjoint(held), "plain pandas reads no row twice"
+        shutil.rmtree(root)
+
+
+def test_a_gathering_that_lost_its_lease_stops(storage: Storage) -> None:
+    def check() -> None:
+        raise OptionError("another sweep has taken over")
+
+    with pytest.raises(OptionError):
+        compaction.gather(storage, ROWS, check)
+    assert not large(storage, "runs")
+
+
+def test_a_file_in_which_a_run_was_looked_up_is_not_read_again(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compact(storage)
+    assert results.read_run(storage, "runs", "bb") is None  # between those that are there
+    reads: list[str] = []
+    read = Storage.read
+    monkeypatch.setattr(
+        Storage, "read", lambda self, path: (reads.append(path), read(self, path))[1]
+    )
+    assert results.read_run(storage, "runs", "bb") is None
+    assert reads == ["tables/runs/bb.parquet"]
+    assert results.read_run(storage, "runs", "b") is not None
+    assert len(reads) == 3
+
+
 class BusyStorage(Storage):
     """Before each of its operations something else happens to the same files."""
 

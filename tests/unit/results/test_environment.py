@@ -40,3 +40,13 @@ def test_another_environment_is_added(tmp_path: Path, monkeypatch: pytest.Monkey
     added = (tmp_path / "environment.txt").read_text().removeprefix(written).splitlines()
     assert len(added) == 3
     assert added[2] == f"{one.name}=={one.version}"
+
+
+def test_shares_on_machines_of_two_kinds_add_each_environment_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, (one, other, *_) = Storage(tmp_path), list(environment.distributions())
+    for found in ([one], [other], [one], [other]):
+        monkeypatch.setattr(environment, "distributions", lambda found=found: found)
+        record_environment(storage, is_share=True)
+    assert (tmp_path / "environment.txt").read_text().count("# since") == 2

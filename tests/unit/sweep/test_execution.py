@@ -126,6 +126,43 @@ def test_a_run_that_gets_no_further_is_recorded_as_failed(run_with: Any, tmp_pat
     assert _statuses(tmp_path) == [("failed", "its worker was lost too often: the actor died")]
 
 
+def test_of_a_bundle_only_the_run_under_way_is_parted_and_then_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage(tmp_path)
+    study = Study.checked(tasks=3, snapshots="0")
+    runs = [study.stream_run(seed=seed) for seed in range(4)]
+    ids = [run.run_id for run in runs]
+    rounds: list[tuple[list[str], set[str]]] = []
+
+    def scripted(left: Sequence[StreamRun]) -> Losses:
+        rounds.append(([run.run_id for run in left], set(execution.alone)))
+        if len(rounds) == 1:  # one bundle, whose second run kills the worker
+            _finished(storage, left[:1])
+            return Losses(bundles=[(ids, "the actor died")])
+        _finished(storage, [run for run in left if run.run_id != ids[1]])
+        return Losses(bundles=[([ids[1]], "the actor died")])
+
+    progress = Progress(console=Console(file=io.StringIO()))
+    stage = Stage("streams", runs)
+    execution = Execution([stage], storage, study, {"seed"}, "", progress, InterruptGuard(""))
+    assert execution.run(_by(scripted)) == [f"{runs[1].label}: the actor died"]
+    assert rounds == [(ids, set()), (ids[1:], {ids[1]})]
+    assert sorted(status for status, _ in _statuses(tmp_path)) == ["failed", *["finished"] * 3]
+
+
+def test_of_a_bundle_that_could_not_use_the_storage_nothing_is_recorded(
+    run_with: Any, tmp_path: Path
+) -> None:
+    def away(storage: Storage, runs: Sequence[StreamRun]) -> Losses:
+        ids = ["another", runs[0].run_id]
+        return Losses(bundles=[(ids, "OSError: no route")], storage_failed=set(ids))
+
+    given_up, _ = run_with(away)
+    assert given_up == ["stream seed=0 permuted_pixels: OSError: no route"]
+    assert _statuses(tmp_path) == []
+
+
 def test_a_run_that_could_not_use_the_storage_is_not_recorded(
     run_with: Any, tmp_path: Path
 ) -> None:

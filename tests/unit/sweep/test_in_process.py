@@ -14,6 +14,8 @@ import pytest
 
 from raylot import results
 from raylot.config import Study
+from raylot.results import files
+from raylot.results.integrity import inspect
 from raylot.storage import OutOfReachError, Storage
 from raylot.sweep import study_spaces
 from raylot.sweep.sweep import Sweep
@@ -76,6 +78,25 @@ def test_a_run_whose_storage_is_away_goes_on_from_its_last_save(
     told = "stream seed=0 permuted_pixels: the storage is away; it continues from the last save"
     assert said.err.count(told) == 2
     assert said.out == "", "what trials log is hidden"
+
+
+def test_tables_are_gathered_while_it_runs(
+    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raylot.sweep.gathering.AT_ONCE", 2)
+    assert _sweep(tmp_path).run().missing == 0
+    assert_same_tables(undisturbed, tmp_path)
+    storage = Storage(tmp_path)
+    kinds = results.read(storage, "runs").set_index("run_id")["kind"]
+    left = files.small_runs(storage, "runs")
+    assert len(left) < 2, "the others were gathered"
+    assert len(kinds) == 6
+    assert inspect(storage, artifacts=True).damages == []
+    # What has been gathered grows.
+    assert _sweep(tmp_path, tasks=4, snapshots="2,3").run().missing == 0
+    whole = tmp_path / "whole"
+    assert _sweep(whole, tasks=4, snapshots="2,3").run().missing == 0
+    assert_same_tables(whole, tmp_path)
 
 
 def test_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

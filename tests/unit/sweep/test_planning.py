@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,16 @@ def test_ticket_streams_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sweep_module, "MOST_RUNS", 2 + 12 + 16 + 6 * 32 - 1)
     with pytest.raises(OptionError, match=r"^222 runs or more: must be at most 221 in one sweep"):
         _ = _sweep(tmp_path, **options).stages
+
+
+def test_a_planned_run_takes_little_memory(tmp_path: Path) -> None:
+    """A driver keeps all of them; a set of its own of the options given would double each."""
+    sweep = _sweep(tmp_path, seeds="0-9", shifts="stationary", sparsities="0.5")
+    tracemalloc.start()
+    try:
+        runs = sum(len(stage.runs) for stage in sweep.stages)
+        memory, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert runs >= 90
+    assert memory / runs < 8000

@@ -28,6 +28,7 @@ from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.space import study_spaces
 from raylot.sweep.sweep import Sweep
 from raylot.terminal.progress import Progress
+from raylot.trials import ray_internals
 from raylot.trials.artifacts import snapshot_path
 from raylot.trials.base import _granted_device
 from raylot.trials.kinds import TRAINABLES
@@ -212,6 +213,36 @@ def test_a_run_whose_worker_dies_again_and_again_is_recorded_with_its_reason(
     monkeypatch.undo()
     again = _sweep(tmp_path, [0, 1], [0.5]).run(retry_failed=True)
     assert (again.finished, again.failures) == (2 + 8 + 4, [])
+
+
+def test_a_worker_that_dies_in_a_bundle_costs_the_run_under_way_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And Tune keeps no ended trials, and a bundle leaves one file in its folder."""
+    monkeypatch.setattr("raylot.sweep.bundles.MANY", 8)
+    kept: list[int] = []
+    forget = ray_internals._forget_ended
+
+    def counted(controller: Any) -> None:
+        forget(controller)
+        kept.append(len(controller._trials))
+
+    monkeypatch.setattr("raylot.trials.ray_internals._forget_ended", counted)
+    sweep = _sweep(tmp_path, list(range(5)), [0.5], max_failures=0, probe_tasks=0)
+    _computed_here(sweep, 0)
+    runs = sweep.stages[2].runs
+    monkeypatch.setitem(TRAINABLES, "tickets", killed_on(runs[5].run_id))
+    outcome = sweep.run()
+    assert (outcome.finished, outcome.missing) == (5 + 15 + 9, 0)
+    (failure,) = outcome.failures
+    assert failure.startswith(f"{runs[5].label} ({runs[5].run_id}): its worker was lost too often")
+    folders = [path for path in tmp_path.glob("tune/*/*") if path.is_dir()]
+    bundles = [path for path in folders if "_runs_" in path.name]
+    assert bundles
+    assert {file.name for path in bundles for file in path.iterdir()} <= {
+        "result.json", "error.txt", "error.pkl"
+    }  # fmt: skip
+    assert max(kept) < len(kept) / 2
 
 
 def test_tickets_of_a_diverged_stream_are_left_out_where_it_left_no_snapshot(

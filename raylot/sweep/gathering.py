@@ -1,0 +1,82 @@
+"""Gathers the tables of runs that have ended into large files, while others still run."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection
+
+import pyarrow as pa
+
+from raylot.foundation.errors import OptionError
+from raylot.results.compaction import drop_twice, gather
+from raylot.storage import Storage
+
+#: Runs whose files are gathered at once; fewer are left as they are.
+AT_ONCE = 1000
+
+_log = logging.getLogger(__name__)
+
+
+class Gathering:
+    """Gathers the files of a sweep's runs in a thread, so that the sweep goes on meanwhile.
+
+    Args:
+        storage: where.
+        lease: path of the file that says that this sweep is in charge.
+        share: the runs of the sweep's share of a study; None: it computes all of it.
+    """
+
+    def __init__(self, storage: Storage, lease: str, share: Collection[str] | None) -> None:
+        self._storage, self._lease, self._share = storage, lease, share
+        self._ended: list[str] = []
+        self._growing: Collection[str] = ()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, growing: Collection[str]) -> None:
+        """Prepares for runs of a stage.
+
+        Args:
+            growing: those of them whose rows of before are in large files until `wait` is over.
+        """
+        self._growing = growing
+
+    def add(self, run_id: str) -> None:
+        """Takes in a run that has ended."""
+        if run_id in self._growing:
+            return
+        self._ended.append(run_id)
+        if self._thread is None or not self._thread.is_alive():
+            self._gather_enough()
+
+    def _gather_enough(self) -> None:
+        if len(self._ended) >= AT_ONCE:
+            run_ids, self._ended = self._ended, []
+            self._thread = threading.Thread(
+                target=self._gather, args=(run_ids,), name="gathering", daemon=True
+            )
+            self._thread.start()
+
+    def wait(self) -> None:
+        """Waits until nothing is being gathered."""
+        self._join()
+        self._gather_enough()  # what has ended meanwhile
+        self._join()
+
+    def _join(self) -> None:
+        if self._thread:
+            self._thread.join()
+
+    def mend(self) -> None:
+        """Takes runs out of large files whose gathering was killed before."""
+        drop_twice(self._storage, self._check, self._share)
+
+    def _gather(self, run_ids: list[str]) -> None:
+        try:
+            gather(self._storage, run_ids, self._check)
+        except (OSError, OptionError, pa.ArrowException) as error:  # the files stay as they are
+            _log.warning("tables of %d runs were not gathered (%s)", len(run_ids), error)
+
+    def _check(self) -> None:
+        if self._lease and not self._storage.exists(self._lease):
+            raise OptionError(f"storage={self._storage.root}: another sweep has taken over")
