@@ -18,7 +18,7 @@ from raylot.config import PlasticityOptions, StreamRun
 from raylot.foundation import registry
 from raylot.foundation.randomness import RandomKey
 from raylot.foundation.text import is_exit_request, one_line, safe
-from raylot.results import SCHEMAS, files
+from raylot.results import files
 from raylot.results.manifest import COLUMNS, Manifest
 from raylot.storage import OutOfReachError, Storage, checksum
 from raylot.storage.checksum import DamagedFileError
@@ -68,6 +68,8 @@ class RunTrainable(ABC):
     """
 
     run_model: ClassVar[type[StreamRun]]
+    #: Where its rows may go, beside ``runs``.
+    tables: ClassVar[tuple[str, ...]]
     run: Any
     state: RunState
     storage: Storage
@@ -383,6 +385,7 @@ class RunTrainable(ABC):
 
     def _write_tables(self) -> None:
         identity = results.identity_columns(self.run)
+        assert self.state.rows.keys() <= {*self.tables}, "tables must name them"
         for table, rows in self.state.rows.items():
             complete = [{**identity, **row} for row in rows]
             digest = results.write(self.storage, table, self.run.run_id, complete)
@@ -396,7 +399,7 @@ class RunTrainable(ABC):
             return
         self._write_tables()
         # An earlier attempt, since forgotten, may have written other tables.
-        for table in SCHEMAS.keys() - {"runs", *self.state.rows}:
+        for table in set(self.tables).difference(self.state.rows):
             self.storage.delete_file(files.small_path(table, self.run.run_id))
         status: Status = "failed" if error else "diverged" if self.state.diverged else "finished"
         device = _device_name(self.device)

@@ -16,6 +16,7 @@ class MeasurementTrial(OnSnapshots):
     """One step measures one snapshot."""
 
     run_model: ClassVar[type[MeasuringRun]] = MeasurementRun
+    tables = ("plasticity",)
     run: MeasurementRun | TicketMeasurementRun
 
     @property

@@ -31,6 +31,7 @@ class ProbeTrial(OnSnapshots):
     """
 
     run_model = ProbeRun
+    tables = ("probes",)
     run: ProbeRun
 
     @property

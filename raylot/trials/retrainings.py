@@ -43,6 +43,7 @@ class RetrainingTrial(OnSnapshots):
     """
 
     run_model = RetrainingRun
+    tables = ("barriers", "mask_distances")
     run: RetrainingRun
 
     @property

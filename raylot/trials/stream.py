@@ -49,6 +49,7 @@ class StreamTrial(OnTasks):
     """
 
     run_model = StreamRun
+    tables = ("tasks", "plasticity")
     run: StreamRun
     _steps: list[StreamStep]
     _network: nn.Module

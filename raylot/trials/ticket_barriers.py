@@ -23,6 +23,7 @@ class TicketBarrierTrial(RunTrainable):
     """
 
     run_model = TicketBarrierRun
+    tables = ("barriers",)
     run: TicketBarrierRun
     _search: TicketSearch
 

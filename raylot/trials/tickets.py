@@ -87,6 +87,7 @@ class TicketsTrial(RunTrainable):
     """
 
     run_model = TicketsRun
+    tables = ("tickets", "overlaps", "plastic_parameters", "snapshots")
     run: TicketsRun
     _dataset: Task
     _search: TicketSearch

@@ -164,7 +164,7 @@ def test_a_search_by_a_plugins_criterion_says_so_and_resumes_bit_for_bit(tmp_pat
         for folder in ("whole", "steps")
     )
     assert whole["plugins"].startswith("criterion:own_taylor:")
-    assert whole["engine_used"] == "fast,generic"
+    assert whole["engine_used"] == "fast"
     assert whole["criterion"] == "own_taylor"
     assert (whole["run_id"], whole["protocol"]) == (steps["run_id"], steps["protocol"])
     for ticket in range(2):
