@@ -138,6 +138,8 @@ class TrainingResult:
         engine: the engine that trained.
         gradient_products: per trainable parameter, the mean over all steps of its gradient times
             its value before the step, likewise.
+        remark: why ``engine="auto"`` did without an engine that should have been faster; "" if it
+            did not.
     """
 
     train_loss: float
@@ -152,6 +154,7 @@ class TrainingResult:
     gradient_magnitudes: dict[str, Tensor] | None = field(repr=False)
     engine: str
     gradient_products: dict[str, Tensor] | None = field(default=None, repr=False)
+    remark: str = ""
 
 
 def has_hooks(network: nn.Module) -> bool:

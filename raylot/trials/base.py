@@ -311,10 +311,12 @@ class RunTrainable(ABC):
         self._notes.append(f"{self.run.label}: {one_line(text)}")
 
     def note_training(self, result: TrainingResult) -> None:
-        """Counts one training's steps and time."""
+        """Counts one training's steps and time, and notes its remark."""
         self.state.training_steps += result.steps
         self.state.training_seconds += result.seconds
         self.state.engines = sorted({*self.state.engines, result.engine})
+        if result.remark:
+            self.note(result.remark)
 
     def measure(
         self, network: nn.Module, task: Task, initial: Mapping[str, Tensor], **how: Any
