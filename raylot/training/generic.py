@@ -19,6 +19,7 @@ from raylot.training.gradient_means import GradientMeans
 from raylot.training.hooks import Intervention, Training
 from raylot.training.job import TrainingJob, TrainingResult, epoch_order
 from raylot.training.losses import loss_of
+from raylot.training.memory_format import channels_last, takes_channels_last
 from raylot.training.optimizers import bare_step, build_optimizer, optimizer_tensors
 from raylot.training.precision import differentiator, lower_precision
 from raylot.training.record import Record
@@ -38,6 +39,8 @@ def train(job: TrainingJob) -> TrainingResult:
     stop = math.inf if job.max_steps is None else job.max_steps
     latest: Evaluation | None = None
     begin_training(network)
+    # Asked before an intervention of raylot's own puts hooks into the network.
+    has_channels_last = takes_channels_last(network, job.intervention)
     with contextlib.ExitStack() as stack:
         stack.enter_context(own_random_state(device, key))
         stack.enter_context(flushed_denormals())
@@ -78,6 +81,7 @@ def train(job: TrainingJob) -> TrainingResult:
             flat, magnitudes=job.gradient_magnitudes, products=job.gradient_products
         )
         examples = Examples(job)
+        lay_out = channels_last if has_channels_last else Tensor.contiguous
         for epoch in range(job.epochs):
             started = time.perf_counter()
             epoch_outputs: list[Tensor] = []
@@ -86,7 +90,7 @@ def train(job: TrainingJob) -> TrainingResult:
                 if steps >= stop:
                     break
                 epoch_labels.append(block_labels)
-                inputs = block_inputs.split(job.batch_size)
+                inputs = lay_out(block_inputs).split(job.batch_size)
                 labels = block_labels.split(job.batch_size)
                 for batch_inputs, batch_labels in zip(inputs, labels, strict=True):
                     if steps >= stop:

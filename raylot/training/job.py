@@ -157,18 +157,6 @@ class TrainingResult:
     remark: str = ""
 
 
-def has_hooks(network: nn.Module) -> bool:
-    """Whether a network has hooks of any kind or parametrisations, unknown to special engines."""
-    return any(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        or nn.utils.parametrize.is_parametrized(module)
-        for module in network.modules()
-    ) or any(p._backward_hooks for p in network.parameters())
-
-
 def flattens_examples(module: nn.Module) -> bool:
     """Whether a module makes one vector of each example."""
     return type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1)

@@ -7,8 +7,9 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
+from raylot.networks.hooked import has_hooks
 from raylot.training.hooks import Intervention, QuadraticPenalty, overrides
-from raylot.training.job import TrainingJob, flattens_examples, has_hooks
+from raylot.training.job import TrainingJob, flattens_examples
 
 
 def why_not(job: TrainingJob) -> str | None:
