@@ -13,7 +13,7 @@ from torch import nn
 
 from raylot.foundation.errors import OptionError
 from raylot.tasks import Task
-from raylot.training import fast, generic, stacked
+from raylot.training import compact, fast, stacked
 from raylot.training.job import TrainingJob, TrainingResult
 
 
@@ -116,7 +116,7 @@ def _trained_alone(job: TrainingJob, engine: str) -> TrainingResult:
         if reason == fast.why_missing():
             for remark in check_engine(engine):
                 _warn(remark)
-    return generic.train(job)
+    return compact.train(job)
 
 
 def _warn(remark: str) -> None:

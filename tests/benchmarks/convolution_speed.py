@@ -40,6 +40,9 @@ from tests.benchmarks.training_speed import (
 #: Networks by name, and the part of their published channels that is quick enough to measure.
 NETWORKS = {"conv2": 1.0, "conv4": 1.0, "conv6": 1.0, "vgg11": 0.25, "resnet20": 1.0}
 
+#: At the last one, many channels are cut off from the output.
+DENSITIES = (0.2, 0.01)
+
 SHAPE, CLASSES = (3, 32, 32), 10
 TRAINED, TESTED = 20 * BATCH, 1024
 
@@ -65,13 +68,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def contenders(network: nn.Module) -> dict[str, Contender]:
     """What is compared, by the name of its row."""
     task = images(TRAINED, 1)
-    masks = magnitude_masks(network, 0.2)
     rows: dict[str, Contender] = {
         USUAL: functools.partial(usual_loop, network, task),
         "generic engine, dense": functools.partial(engine_steps, network, task, None),
-        "generic engine, 20% density": functools.partial(engine_steps, network, task, masks),
-        LIMIT: convolutions_alone(network),
     }
+    for density in DENSITIES:
+        masks = magnitude_masks(network, density)
+        rows[f"generic engine, {density:.0%} density"] = functools.partial(
+            engine_steps, network, task, masks
+        )
+    rows[LIMIT] = convolutions_alone(network)
     return {name: functools.partial(_processor_seconds, row) for name, row in rows.items()}
 
 
