@@ -230,16 +230,20 @@ class RunTrainable(ABC):
                 self.storage.write(path, content)
             self.state.artifacts[path] = checksum.fingerprint(content)
 
-    def read_input(self, path: str) -> dict[str, Tensor]:
+    def read_input(self, path: str, producer: Manifest | None = None) -> dict[str, Tensor]:
         """Reads tensors that an ended run has left, to this run's device.
 
         If this run has begun with other tensors, it forgets what it has done so far.
+
+        Args:
+            path: in the storage.
+            producer: what has just been read of that run, if anything has.
 
         Raises:
             InputLostError: the tensors are missing, damaged, or not what that run wrote.
         """
         run_id = path.split("/")[1]  # artifacts/<run_id>/...
-        producer = self.producer(run_id)
+        producer = producer or self.producer(run_id)
         try:
             tensors, found = self._read_tensors(path, producer.artifacts, checks=producer.tells)
         except ValueError as damage:
