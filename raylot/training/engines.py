@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from torch import nn
 
 from raylot.foundation.errors import OptionError
 from raylot.tasks import Task
-from raylot.training import fast, generic, stacked
+from raylot.training import compact, fast, stacked
 from raylot.training.job import TrainingJob, TrainingResult
 
 
@@ -32,7 +33,10 @@ def train(
 def train_all(jobs: Sequence[TrainingJob], engine: str = "auto") -> list[TrainingResult]:
     """Trains jobs with the engine named, or with the fastest that can do all they ask for.
 
-    Warns, once per process, if ``"auto"`` has to do without the fast engine.
+    ``"auto"`` takes the stacked engine for jobs on a GPU, but only on a machine that has passed the
+    check in `raylot.training.stacked.self_check`, which this call may make. Where it has not, the
+    results have a remark that says why. Warns, once per process, if ``"auto"`` has to do without
+    the fast engine.
 
     Args:
         jobs: on one device, each with a network of its own.
@@ -48,10 +52,16 @@ def train_all(jobs: Sequence[TrainingJob], engine: str = "auto") -> list[Trainin
     """
     if any(trains_together(job.task.train_labels.device, engine) for job in jobs):
         reason = stacked.why_not(jobs)
-        if reason is None:
-            return stacked.train_stacked(jobs) if engine == "stacked" else _stacked(jobs)
         if engine == "stacked":
+            if reason is None:
+                return stacked.train_stacked(jobs)
             raise OptionError(f"engine=stacked: must be auto or generic here, because of {reason}")
+        if reason is None:
+            remark = stacked.why_untrusted(jobs)
+            if not remark:
+                return _stacked(jobs)
+            results = [_trained_alone(job, engine) for job in jobs]
+            return [dataclasses.replace(result, remark=remark) for result in results]
     return [_trained_alone(job, engine) for job in jobs]
 
 
@@ -106,7 +116,7 @@ def _trained_alone(job: TrainingJob, engine: str) -> TrainingResult:
         if reason == fast.why_missing():
             for remark in check_engine(engine):
                 _warn(remark)
-    return generic.train(job)
+    return compact.train(job)
 
 
 def _warn(remark: str) -> None:

@@ -12,9 +12,15 @@ from torch import nn
 
 from raylot.tasks import Task
 from raylot.training.losses import hits, loss_of
+from raylot.training.memory_format import (
+    channels_last,
+    has_convolutions_on_cpu,
+    takes_channels_last,
+)
 
-#: Examples per forward pass, to bound memory; changes results by rounding only.
-EVALUATION_BATCH = 2048
+#: Examples per forward pass, to bound memory; changes results by rounding only. Few images' maps
+#: stay in a processor's cache, where convolutions are 2 to 3 times faster.
+EVALUATION_BATCH, CONVOLUTION_BATCH = 2048, 64
 
 
 @dataclass(frozen=True)
@@ -75,15 +81,17 @@ def exact_convolutions() -> Iterator[None]:
 @torch.no_grad()  # training could not use tensors that the network keeps from inference mode
 def evaluate(network: nn.Module, task: Task) -> Evaluation:
     """Evaluates a network on a task's test split, in evaluation mode."""
+    size = CONVOLUTION_BATCH if has_convolutions_on_cpu(network) else EVALUATION_BATCH
+    lay_out = channels_last if takes_channels_last(network) else torch.Tensor.contiguous
     loss = torch.zeros((), dtype=torch.float64, device=task.test_labels.device)
     correct: torch.Tensor | None = None
     with evaluation_mode(network), exact_convolutions():
         for inputs, labels in zip(
-            task.test_inputs.split(EVALUATION_BATCH),
-            task.test_labels.split(EVALUATION_BATCH),
+            task.test_inputs.split(size),
+            task.test_labels.split(size),
             strict=True,
         ):
-            outputs = network(task.scale(inputs))
+            outputs = network(lay_out(task.scale(inputs)))
             loss += loss_of(task, outputs, labels, reduction="sum")
             if (right := hits(task, outputs, labels)) is not None:
                 correct = right if correct is None else correct + right

@@ -21,6 +21,7 @@ from raylot.training.flat import FlatParameters, Masks
 from raylot.training.gradient_means import GradientMeans
 from raylot.training.hooks import Intervention, Training
 from raylot.training.job import TrainingJob, TrainingResult, epoch_order
+from raylot.training.memory_format import channels_last, takes_channels_last
 from raylot.training.optimizers import bare_step, build_optimizer, optimizer_tensors
 from raylot.training.passes import Autograd, MakePasses
 from raylot.training.record import Record
@@ -40,6 +41,8 @@ def train(job: TrainingJob, passes: MakePasses = Autograd) -> TrainingResult:
     stop = math.inf if job.max_steps is None else job.max_steps
     latest: Evaluation | None = None
     begin_training(network)
+    # Asked before an intervention of raylot's own puts hooks into the network.
+    has_channels_last = takes_channels_last(network, job.intervention)
     with contextlib.ExitStack() as stack:
         stack.enter_context(own_random_state(device, key))
         stack.enter_context(flushed_denormals())
@@ -81,12 +84,13 @@ def train(job: TrainingJob, passes: MakePasses = Autograd) -> TrainingResult:
             flat, magnitudes=job.gradient_magnitudes, products=job.gradient_products
         )
         examples = Examples(job)
+        lay_out = channels_last if has_channels_last else Tensor.contiguous
         for epoch in range(job.epochs):
             started = time.perf_counter()
             for block_inputs, block_labels in examples.blocks(epoch):
                 if steps >= stop:
                     break
-                inputs = block_inputs.split(job.batch_size)
+                inputs = lay_out(block_inputs).split(job.batch_size)
                 labels = block_labels.split(job.batch_size)
                 for batch_inputs, batch_labels in zip(inputs, labels, strict=True):
                     if steps >= stop:

@@ -138,6 +138,8 @@ class TrainingResult:
         engine: the engine that trained.
         gradient_products: per trainable parameter, the mean over all steps of its gradient times
             its value before the step, likewise.
+        remark: why ``engine="auto"`` did without an engine that should have been faster; "" if it
+            did not.
     """
 
     train_loss: float
@@ -152,18 +154,7 @@ class TrainingResult:
     gradient_magnitudes: dict[str, Tensor] | None = field(repr=False)
     engine: str
     gradient_products: dict[str, Tensor] | None = field(default=None, repr=False)
-
-
-def has_hooks(network: nn.Module) -> bool:
-    """Whether a network has hooks of any kind or parametrisations, unknown to special engines."""
-    return any(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        or nn.utils.parametrize.is_parametrized(module)
-        for module in network.modules()
-    ) or any(p._backward_hooks for p in network.parameters())
+    remark: str = ""
 
 
 def flattens_examples(module: nn.Module) -> bool:

@@ -233,16 +233,20 @@ class RunTrainable(ABC):
                 self.storage.write(path, content)
             self.state.artifacts[path] = checksum.fingerprint(content)
 
-    def read_input(self, path: str) -> dict[str, Tensor]:
+    def read_input(self, path: str, producer: Manifest | None = None) -> dict[str, Tensor]:
         """Reads tensors that an ended run has left, to this run's device.
 
         If this run has begun with other tensors, it forgets what it has done so far.
+
+        Args:
+            path: in the storage.
+            producer: what has just been read of that run, if anything has.
 
         Raises:
             InputLostError: the tensors are missing, damaged, or not what that run wrote.
         """
         run_id = path.split("/")[1]  # artifacts/<run_id>/...
-        producer = self.producer(run_id)
+        producer = producer or self.producer(run_id)
         try:
             tensors, found = self._read_tensors(path, producer.artifacts, checks=producer.tells)
         except ValueError as damage:
@@ -318,10 +322,12 @@ class RunTrainable(ABC):
         self._notes.append(f"{self.run.label}: {one_line(text)}")
 
     def note_training(self, result: TrainingResult) -> None:
-        """Counts one training's steps and time."""
+        """Counts one training's steps and time, and notes its remark."""
         self.state.training_steps += result.steps
         self.state.training_seconds += result.seconds
         self.state.engines = sorted({*self.state.engines, result.engine})
+        if result.remark:
+            self.note(result.remark)
 
     def measure(
         self, network: nn.Module, task: Task, initial: Mapping[str, Tensor], **how: Any

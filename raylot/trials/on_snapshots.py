@@ -37,4 +37,4 @@ class OnSnapshots(OnTasks):
                 self._start_anew()
             self.state.inputs[path] = _NOT_THERE  # if it is later, this run is out of date
             return None
-        return self.read_input(path)
+        return self.read_input(path, learner)

@@ -114,7 +114,7 @@ def contenders(raw: Task, standardised: Task) -> dict[str, Contender]:
         trained = functools.partial(engine_seconds, network, engine=engine)
         rows[f"{engine} engine, dense"] = functools.partial(trained, raw)
         for density in densities:
-            masks = _magnitude_masks(network, density)
+            masks = magnitude_masks(network, density)
             for masked in ("zero", "freeze"):
                 rows[f"{engine} engine, {density:.0%} density, {masked}"] = functools.partial(
                     trained, raw, masks=masks, masked=masked
@@ -132,7 +132,7 @@ def contenders_by_method(mnist: Task) -> dict[tuple[str, str, str], Contender]:
         network = _trained_for_an_epoch(task, units)
         sizes = f"{math.prod(task.input_shape)}-{units}-{task.classes}"
         for method, density in itertools.product(METHODS, (1.0, 0.2)):
-            masks = None if density == 1 else _magnitude_masks(network, density)
+            masks = None if density == 1 else magnitude_masks(network, density)
             for engine in ("generic", "fast"):
                 rows[method, f"{sizes}, {density:.0%}", engine] = functools.partial(
                     stream_seconds, network, task, epochs=epochs, engine=engine, masks=masks,
@@ -300,7 +300,7 @@ def table_online(times: Mapping[tuple[str, str], Sequence[float]]) -> str:
     return "\n".join(lines)
 
 
-def _magnitude_masks(network: nn.Module, density: float) -> Masks:
+def magnitude_masks(network: nn.Module, density: float) -> Masks:
     scores = {name: weight.abs() for name, weight in prunable_weights(network).items()}
     return prune(scores, full_masks(network), sparsity=1 - density, round_index=1, rounds=1)
 

@@ -46,7 +46,8 @@ class Trajectories:
 
     def at(self, column: str, snapshot: int) -> pd.DataFrame:
         """Returns a column's values at a snapshot, shape (seeds, doses); NaN where not finite."""
-        rows = self.frame[self.frame["task"] == snapshot].astype({column: float})
+        needed = ["seed", "intervention", column]
+        rows = self.frame.loc[self.frame["task"] == snapshot, needed].astype({column: float})
         wide = rows.pivot_table(index="seed", columns="intervention", values=column, dropna=False)
         wide = wide.reindex(index=self.seeds, columns=self.doses)
         return wide.where(np.isfinite(wide))

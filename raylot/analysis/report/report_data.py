@@ -205,7 +205,8 @@ def lines(rows: pd.DataFrame, keys: Sequence[str], column: str, x: str = "task")
         t interval's ``low`` and ``high``, and how many ``seeds`` each mean is over.
     """
     found: list[Columns] = []
-    for (stream, *names), part in rows.groupby(["line", *keys], dropna=False):
+    needed = rows[list(dict.fromkeys(["line", *keys, "seed", column, x]))]
+    for (stream, *names), part in needed.groupby(["line", *keys], dropna=False):
         texts = [name if isinstance(name, str) else _number(name) for name in names]
         place = {"stream": _number(stream), **dict(zip(keys, texts, strict=True))}
         values = part[column].astype(float)

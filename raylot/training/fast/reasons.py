@@ -7,8 +7,9 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
+from raylot.networks.hooked import has_hooks
 from raylot.training.hooks import Intervention, Penalty, overrides
-from raylot.training.job import TrainingJob, flattens_examples, has_hooks
+from raylot.training.job import TrainingJob, flattens_examples
 
 #: Fewer steps than this are not worth the way from compiled code to a method and back.
 _FEW_STEPS = 32

@@ -7,6 +7,7 @@ has little to do. On a CPU the same steps run one by one, for tests; that gains 
 """
 
 from raylot.training.stacked.reasons import why_not
+from raylot.training.stacked.self_check import why_untrusted
 from raylot.training.stacked.training import train_stacked
 
-__all__ = ["train_stacked", "why_not"]
+__all__ = ["train_stacked", "why_not", "why_untrusted"]

@@ -9,8 +9,9 @@ from torch import nn
 
 from raylot.config import OptimizerOptions
 from raylot.networks.copies import copied
+from raylot.networks.hooked import has_hooks
 from raylot.training.evaluation import begin_training
-from raylot.training.job import TrainingJob, has_hooks
+from raylot.training.job import TrainingJob
 from raylot.training.stacked.forward import stacked_logits
 
 #: What all jobs of a stack have in common; states and values of parameters may differ.

@@ -10,6 +10,7 @@ import torch
 
 from raylot import results
 from raylot.storage import Storage
+from raylot.training import engines, stacked
 from raylot.training.fast import inputs, kernels, waiting
 from raylot.trials.artifacts import snapshot_path
 from raylot.trials.state import tensors_from_bytes
@@ -73,6 +74,18 @@ def test_the_engine_that_trained_is_recorded(
     assert run["status"] == "finished"
     assert run["engine_used"] == engine
     assert run["device_used"] == "cpu"
+
+
+def test_a_run_notes_why_its_engine_was_not_the_faster_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU that has not passed the stacked engine's check."""
+    reason = "the generic engine trained, as the stacked one was slower"
+    monkeypatch.setattr(engines, "trains_together", lambda device, engine: True)
+    monkeypatch.setattr(stacked, "why_untrusted", lambda jobs: reason)
+    finish(StreamTrial(trial_config(tmp_path, tasks=2, snapshots="0")))
+    (run,) = results.read(tmp_path, "runs").to_dict("records")
+    assert run["notes"] == reason
 
 
 def test_a_run_may_be_continued_by_another_engine(tmp_path: Path) -> None:
