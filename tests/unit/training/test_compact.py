@@ -150,7 +150,7 @@ def test_a_network_that_is_cut_off_altogether_learns_its_last_bias(sizes: list[i
             "masks": random_masks(_network(activation="prelu"), 0.02),
         },
     ],
-    ids=str,
+    ids=lambda changes: " and ".join(changes),
 )
 def test_elsewhere_the_whole_network_is_trained(changes: dict[str, Any], sizes: list[int]) -> None:
     job = _job(**changes | {"network": copy.deepcopy(changes.get("network") or _network())})
