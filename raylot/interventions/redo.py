@@ -30,9 +30,7 @@ class ReDo(Recycling):
         self._examples = options.redo_examples
 
     def after_step(self, training: Training) -> None:
-        """Recycles dormant units, if it is time to."""
-        if training.step % self.acts_every:
-            return
+        """Recycles dormant units."""
         layers = self.layers_of(training.network)
         inputs = self._own_examples(training)
         dormant = dormant_by_layer(training.network, layers, inputs, self._threshold)

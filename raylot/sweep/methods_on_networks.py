@@ -34,7 +34,14 @@ def check_methods_on_networks(runs: Iterable[StreamRun]) -> None:
         at = f"interventions={run.intervention}:"
         with refusing(f"{at} cannot be made"):
             method = interventions.make(run)
-        if method is None or not overrides(method, "check"):
+        if method is None:
+            continue
+        if run.engine == "fast" and overrides(method, "watch"):
+            raise OptionError(
+                "engine=fast: must be auto or generic with "
+                f"interventions={run.intervention}, which may put hooks into the network"
+            )
+        if not overrides(method, "check"):
             continue
         if chosen not in built:
             with refusing(f"{at} cannot act on network {run.network}"):

@@ -23,9 +23,9 @@ from raylot.training.job import TrainingJob, TrainingResult, flattens_examples
 from raylot.training.memory_format import has_convolutions_on_cpu
 
 #: What may stand between layers: it looks at each channel by itself, and draws nothing.
+_POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 _BETWEEN = (
-    nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity, nn.MaxPool2d,
-    nn.AvgPool2d, nn.AdaptiveAvgPool2d,
+    nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity, *_POOLS,
 )  # fmt: skip
 
 Layer = nn.Conv2d | nn.Linear
@@ -63,6 +63,7 @@ def _chain(job: TrainingJob) -> list[Layer] | None:
     owned = [id(p) for layer in layers for p in layer.parameters()]
     fits = (
         all(_is_known(module) for module in modules)
+        and _flattens_once(modules)
         and len(set(owned)) == len(owned)  # no layer or weight in two places
         and {id(p) for p in network.parameters()} == set(owned)
         and all(p.requires_grad and p.is_contiguous() for p in network.parameters())
@@ -80,6 +81,21 @@ def _is_known(module: nn.Module) -> bool:
     if type(module) is nn.Conv2d:
         return module.groups == 1
     return type(module) in (nn.Linear, *_BETWEEN) or flattens_examples(module)
+
+
+def _flattens_once(modules: Sequence[nn.Module]) -> bool:
+    """Whether images become vectors right before the first linear layer, and stay vectors.
+
+    Only then are a linear layer's inputs the channels of the layer before, flattened.
+    """
+    on_images = [
+        type(module) in (nn.Conv2d, *_POOLS) or flattens_examples(module) for module in modules
+    ]
+    is_linear = [type(module) is nn.Linear for module in modules]
+    if sum(map(flattens_examples, modules)) != 1 or not any(is_linear):
+        return False
+    last = max(at for at, found in enumerate(on_images) if found)
+    return flattens_examples(modules[last]) and last < is_linear.index(True)
 
 
 def _kept(job: TrainingJob, chain: Sequence[Layer]) -> list[Tensor]:

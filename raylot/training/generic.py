@@ -19,7 +19,7 @@ from raylot.training.augmentation import Augmentation
 from raylot.training.evaluation import Evaluation, begin_training, evaluate, exact_convolutions
 from raylot.training.flat import FlatParameters, Masks
 from raylot.training.gradient_means import GradientMeans
-from raylot.training.hooks import Intervention, Training
+from raylot.training.hooks import Intervention, Training, action_interval
 from raylot.training.job import TrainingJob, TrainingResult, epoch_order
 from raylot.training.memory_format import channels_last, takes_channels_last
 from raylot.training.optimizers import bare_step, build_optimizer, optimizer_tensors
@@ -50,6 +50,7 @@ def train(job: TrainingJob, passes: MakePasses = Autograd) -> TrainingResult:
         flat = stack.enter_context(FlatParameters(network))
         guard = MaskGuard(flat, job.masks, job.masked)
         act = job.intervention or Intervention()
+        every = action_interval(act)
         stepper = build_optimizer(
             flat.vector, options, job.optimizer_state, counts_per_weight=act.counts_per_weight
         )
@@ -108,7 +109,8 @@ def train(job: TrainingJob, passes: MakePasses = Autograd) -> TrainingResult:
                         descend()
                     steps += 1
                     training.step = steps
-                    act.after_step(training)
+                    if steps % every == 0:
+                        act.after_step(training)
                     if always_restore:
                         guard.restore()
             computed.add_to(record)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raylot.config import InterventionOptions
+from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.randomness import RandomKey
 from raylot.networks.initialisation import reinitialised
 from raylot.networks.units import HiddenLayer
@@ -107,9 +108,9 @@ class Intervention:
         counts_per_weight: whether Adam must count the steps of each weight by itself, so that a
             weight that starts anew moves as in its first steps; see
             `raylot.training.per_weight_adam`.
-        acts_every: ``after_step`` acts after each multiple of so many steps alone, and then neither
-            looks at the batch, its loss and gradient, nor changes an option of the optimizer.
-            Compiled engines take the steps in between at once.
+        acts_every: ``after_step`` is called after each multiple of so many steps of a training. If
+            these are many, it must neither look at the batch, its loss and gradient, nor change an
+            option of the optimizer: compiled engines take the steps in between at once.
     """
 
     counts_per_weight: ClassVar[bool] = False
@@ -159,7 +160,10 @@ class Intervention:
         return ()
 
     def on_task_start(self, training: Training) -> None:
-        """Acts before the first step of a task of a stream."""
+        """Acts before the first step of a task of a stream.
+
+        Here and in `watch` alone may a method change the network's modules, or put hooks into them.
+        """
 
     def loss_term(self, training: Training) -> Tensor | None:
         """Returns a scalar to add to a batch's mean cross-entropy, or None.
@@ -212,7 +216,7 @@ class Penalty(Intervention):
     gradient themselves, except in a subclass with a ``loss_term`` of its own.
 
     Attributes:
-        strength: of the penalty, without the factor 1/2.
+        strength: of the penalty, without the factor 1/2; only ``after_step`` may change it.
         to_initial: whether the centre is the network's initial state; if not, it is 0.
         function: ``"square"``: d^2; ``"absolute"``: |d|; ``"huber"``: d^2 / 2 up to |d| = 1, and
             |d| - 1/2 beyond.
@@ -221,6 +225,18 @@ class Penalty(Intervention):
     strength: float
     to_initial: bool = False
     function: Literal["square", "absolute", "huber"] = "square"
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Refuses an unknown function.
+
+        Raises:
+            TypeError: ``function`` is not one of the three.
+        """
+        super().__init_subclass__(**arguments)
+        if cls.function not in ("square", "absolute", "huber"):
+            raise TypeError(
+                f"{cls.__name__}: function must be square, absolute or huber, not {cls.function!r}"
+            )
 
     def loss_term(self, training: Training) -> Tensor | None:
         distance: Tensor = training.flat.vector
@@ -245,6 +261,19 @@ def flat_initial(flat: FlatParameters, initial: Mapping[str, Tensor] | None) -> 
     if initial is None:
         raise ValueError("initial: must be given, as this intervention draws weights to it")
     return flat.flatten(initial).to(flat.vector)
+
+
+def action_interval(method: Intervention) -> int:
+    """Returns the steps after each of which ``after_step`` is called.
+
+    Raises:
+        OptionError: the method's ``acts_every`` is no whole number from 1.
+    """
+    every: object = method.acts_every
+    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        kind = type(method).__name__
+        raise OptionError(f"acts_every={shown(every)}: of {kind}; must be a whole number from 1")
+    return every
 
 
 def overrides(method: Intervention, place: str) -> bool:

@@ -38,11 +38,10 @@ class Record:
         self.examples += examples
 
     def add_outputs(self, task: Task, outputs: Tensor, labels: Tensor) -> None:
-        """Adds some steps' outputs, ``examples x outputs``; surplus labels are left out."""
-        own = labels[: len(outputs)]
-        loss = loss_of(task, outputs, own, reduction="none").sum(dtype=torch.float64)
-        right = hits(task, outputs, own)
-        self.add(float(loss), None if right is None else int(right), len(own))
+        """Adds some steps' outputs, ``examples x outputs``, and as many labels."""
+        loss = loss_of(task, outputs, labels, reduction="none").sum(dtype=torch.float64)
+        right = hits(task, outputs, labels)
+        self.add(float(loss), None if right is None else int(right), len(labels))
 
     def add_to_curve(self, found: Evaluation) -> None:
         """Adds an evaluation to the learning curve; a task without accuracies has none."""

@@ -129,7 +129,7 @@ def _step_first(
             if start < stop:
                 add_rows(gradient, 0, deltas, units, examples, grouped, start, stop)
             at = p * units
-            if pull > 0:
+            if pull != 0:
                 _add_pull(gradient, first, first_centre, at, units, hyper)
             if measured:
                 _add_magnitudes(first_magnitude, at, gradient)
@@ -139,7 +139,7 @@ def _step_first(
             )  # fmt: skip
         start = stop
     if mask_kind == SURVIVOR_LIST:
-        if pull > 0:
+        if pull != 0:
             _add_pull(listed_gradient, listed, listed_centre, 0, listed.shape[0], hyper)
         update(
             rule, listed, listed_mean, listed_square, False, keep, 0, listed.shape[0],
@@ -179,7 +179,7 @@ def _finish_step(
         deltas[before:end].reshape(batch, widths[-1]),
     )
     backward_rest(activations, deltas, rest, rest_gradient, widths, batch)
-    if hyper[7] > 0:
+    if hyper[7] != 0:
         _add_pull(rest_gradient, rest, rest_centre, 0, rest.shape[0], hyper)
     if measured:
         _add_magnitudes(rest_magnitude, 0, rest_gradient)
@@ -276,7 +276,7 @@ def _train_dense(
         loss += batch_loss
         correct += hits
         np.dot(x.T, deltas[: batch * units].reshape(batch, units), gradient)
-        if hyper[7] > 0:
+        if hyper[7] != 0:
             _add_pull(gradient.reshape(-1), first, first_centre, 0, first.shape[0], hyper)
         if measured:
             _add_magnitudes(first_magnitude, 0, gradient.reshape(-1))

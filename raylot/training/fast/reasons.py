@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from raylot.networks.hooked import has_hooks
-from raylot.training.hooks import Intervention, Penalty, overrides
+from raylot.training.hooks import Intervention, Penalty, action_interval, overrides
 from raylot.training.job import TrainingJob, flattens_examples
 
 #: Fewer steps than this are not worth the way from compiled code to a method and back.
@@ -50,7 +50,7 @@ def _is_within_steps(method: Intervention) -> bool:
     places = ["on_task_start", "after_gradient", "evaluation", "observed_layers"]
     if not is_penalty(method):
         places.append("loss_term")
-    if method.acts_every < _FEW_STEPS:
+    if action_interval(method) < _FEW_STEPS:
         places.append("after_step")
     return method.counts_per_weight or any(overrides(method, place) for place in places)
 

@@ -14,7 +14,7 @@ from raylot.training.fast import kernels, updates
 from raylot.training.fast.layout import Layout
 from raylot.training.fast.reasons import is_penalty, linear_layers
 from raylot.training.flat import FlatParameters
-from raylot.training.hooks import flat_initial, overrides
+from raylot.training.hooks import action_interval, flat_initial, overrides
 from raylot.training.job import TrainingJob
 
 #: Adam's other options, as in torch.optim.Adam.
@@ -58,17 +58,15 @@ class State:
                 for name, mask in self._kept_masks.items():
                     self._named[name].detach().masked_fill_(~mask, 0)
         penalty = job.intervention if is_penalty(job.intervention) else None
-        self._pull, self._kind = 0.0, kernels.SQUARE
-        if penalty is not None:
-            self._kind = _KINDS[penalty.function]
-            self._pull = (2 if self._kind == kernels.SQUARE else 1) * penalty.strength
+        self._penalty = penalty
+        self._kind = kernels.SQUARE if penalty is None else _KINDS[penalty.function]
         # Decay, a penalty and old moments move weights without a gradient of the examples.
-        is_still = not job.optimizer_state and not job.optimizer.weight_decay and not self._pull
+        is_still = not job.optimizer_state and not job.optimizer.weight_decay and penalty is None
         self.layout = Layout.of(job.network, layers, job.masks, compact=is_still)
         self.widths = self.layout.widths
         self.steps = 0
         acts = job.intervention is not None and overrides(job.intervention, "after_step")
-        self._acts_every = job.intervention.acts_every if job.intervention and acts else None
+        self._acts_every = action_interval(job.intervention) if job.intervention and acts else None
         self.rule = _rule(job.optimizer)
         #: The centre to which a penalty draws; empty if that is 0.
         self._first_centre = self._rest_centre = np.empty(0, np.float32)
@@ -165,6 +163,13 @@ class State:
             self._pull,
             float(self._kind),
         )
+
+    @property
+    def _pull(self) -> float:
+        """The factor in a penalty's gradient, which the method may change when it acts."""
+        if self._penalty is None:
+            return 0.0
+        return (2 if self._kind == kernels.SQUARE else 1) * self._penalty.strength
 
     @property
     def _kept(self) -> tuple[float, float]:

@@ -93,7 +93,8 @@ class Compiled:
         for name in self._observed:
             begin, width = self._places[name]
             outputs = self._activations[batch * begin : batch * (begin + width)]
-            self._given[name] = torch.from_numpy(outputs.reshape(batch, width))
+            # A copy, as a method may keep it beyond the step.
+            self._given[name] = torch.from_numpy(outputs.reshape(batch, width).copy())
         return torch.from_numpy(np.array(trained / batch, np.float32))
 
     def backward(self, term: Tensor | None) -> bool:
@@ -101,7 +102,7 @@ class Compiled:
             self._inputs, self._is_sparse, self._widths, self._vector, self._gradient,
             self._activations, self._deltas, *self._room, *self._grouped,
         )  # fmt: skip
-        if term is not None and term.requires_grad:
+        if isinstance(term, Tensor) and term.requires_grad:
             self._flat.differentiate(term, add=True)
         return True
 

@@ -1,8 +1,8 @@
 """The innermost loops, written for LLVM's vectors, so that their numbers stay in registers.
 
 A compiled Python loop would load and store sums at every term, and transpose one number at a time.
-LLVM maps vectors of 16 floats
-to the vectors of the processor. `compilation` makes numba's cache see changes of this file.
+LLVM maps vectors of 16 floats to the vectors of the processor. `compilation` makes numba's cache
+see changes of this file.
 """
 
 from __future__ import annotations

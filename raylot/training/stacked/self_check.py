@@ -98,7 +98,7 @@ def _check(jobs: Sequence[TrainingJob]) -> tuple[str, bool]:
     except torch.OutOfMemoryError:
         return "had too little memory for its self-check", False
     except RuntimeError as error:  # of PyTorch, CUDA and its libraries
-        return f"failed its self-check on this machine: {one_line(error, 200)}", True
+        return f"failed its self-check on this machine: {one_line(error, 200)}", False
     if stacked > alone:
         return f"was slower in its self-check on this machine, by {stacked / alone - 1:.0%}", True
     return "", True

@@ -21,11 +21,11 @@ OPTIMIZERS = {
     ),
 }
 
-#: Those that the fast engine has, and those that the stacked engine has.
+#: Those of the fast engine's whole epochs, and those that the stacked engine has.
 FAST = [name for name, options in OPTIMIZERS.items() if options.optimizer != "rmsprop"]
 STACKED = FAST
 
-#: What else shapes steps; the generic engine alone does it. Tasks of tests are no images.
+#: What else shapes steps; the stacked engine has none of it. Tasks of tests are no images.
 EXTRAS = {
     "cosine": OptimizerOptions(lr=0.01, schedule="cosine", warmup=0.3, weight_decay=0.1),
     "falling in steps": OptimizerOptions(

@@ -107,6 +107,27 @@ def _by_hand() -> tuple[nn.Module, Masks]:
     return network, masks
 
 
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), nn.Linear(8, 8), nn.Flatten(),
+         nn.Linear(256, 4)],
+        [nn.Flatten(), nn.Unflatten(1, (2, 8, 8)), nn.Conv2d(2, 4, 3), nn.Flatten(),
+         nn.Linear(144, 4)],
+    ],
+    ids=["along the width", "vectors first"],
+)  # fmt: skip
+def test_a_linear_layer_may_look_along_an_axis_of_images(
+    layers: list[nn.Module], sizes: list[int]
+) -> None:
+    """Its inputs are then no channels of the layer before, so none is left out."""
+    network = nn.Sequential(*layers)
+    masks = full_masks(network)
+    masks[list(masks)[-1]][:, :32] = False
+    train_all([_job(network, masks=masks)])
+    assert sizes == [vector(network).numel()]
+
+
 def test_what_is_left_out_can_be_counted_by_hand(sizes: list[int]) -> None:
     network, masks = _by_hand()
     before = copy.deepcopy(network.state_dict())

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from raylot import interventions
 from raylot.config import OptimizerOptions
+from raylot.foundation.errors import OptionError
 from raylot.interventions import pgd, shrink_and_perturb, upgd
 from raylot.networks.units import HiddenLayer, hidden_layers
 from raylot.tasks import Task
-from raylot.training import Intervention, Training, TrainingJob, fast, train
+from raylot.training import Intervention, Penalty, Training, TrainingJob, fast, train
 from raylot.training.fast.steps import Compiled
 from raylot.training.flat import FlatParameters
 from raylot.training.optimizers import build_optimizer
@@ -224,7 +225,7 @@ class _LooksOn(Intervention):
 
     def after_step(self, training: Training) -> None:
         self.seen += [training.flat.vector.detach().clone(), torch.rand(2)]
-        self.seen += [training.given[layer.name].clone() for layer in self._layers]
+        self.seen += [training.given[layer.name] for layer in self._layers]
 
 
 @pytest.mark.parametrize("name", [_SPARSE, _DENSE])
@@ -292,6 +293,59 @@ def test_a_pause_changes_no_bit(name: str, density: float) -> None:
     assert method.steps == [33, 66, 99]
     assert result.steps == 100
     assert torch.equal(bits(vector(whole)), bits(vector(parts)))
+
+
+class _Easing(Penalty):
+    """Draws less to 0, or even away from it, from its third step of 40 on."""
+
+    acts_every = 40
+    strength = 0.01
+
+    def __init__(self, factor: float) -> None:
+        self._factor = factor
+
+    def after_step(self, training: Training) -> None:
+        if training.step == 120:
+            self.strength *= self._factor
+
+
+@pytest.mark.parametrize("factor", [0.1, -0.5])
+def test_a_strength_that_changes_is_that_of_the_steps_that_follow(factor: float) -> None:
+    task = TASKS[_DENSE]()
+    network = network_for(task, 20, 33)
+    eased, plain = (
+        {
+            engine: vector(
+                trained(engine, network, task, intervention=_Easing(by), max_steps=150)[0]
+            ).norm()
+            for engine in ("generic", "fast")
+        }
+        for by in (factor, 1.0)
+    )
+    assert eased["fast"] == pytest.approx(float(eased["generic"]), rel=1e-3)
+    assert abs(eased["generic"] - plain["generic"]) > 0.01 * plain["generic"]
+
+
+def test_a_penalty_has_one_of_three_functions() -> None:
+    with pytest.raises(TypeError, match="Cubic: function must be square, absolute or huber, not"):
+        type("Cubic", (Penalty,), {"function": "cubic"})
+
+
+@pytest.mark.parametrize("every", [5, 50])
+@pytest.mark.parametrize("engine", ["generic", "fast"])
+def test_a_method_is_called_after_every_so_many_steps_alone(engine: str, every: int) -> None:
+    method, task = _Pausing(), TASKS[_DENSE]()
+    method.acts_every = every  # type: ignore[misc]
+    trained(engine, network_for(task, 20), task, intervention=method, max_steps=101)
+    assert method.steps == list(range(every, 101, every))
+
+
+@pytest.mark.parametrize("every", [0, 2.0, True])
+def test_an_interval_is_a_whole_number(every: Any) -> None:
+    method, task = _Pausing(), TASKS[_DENSE]()
+    method.acts_every = every  # type: ignore[misc]
+    with pytest.raises(OptionError, match=f"acts_every={every}: of _Pausing; must be a whole"):
+        trained("generic", network_for(task, 20), task, intervention=method, max_steps=1)
 
 
 @pytest.mark.parametrize("name", [_SPARSE, _DENSE, "784 pixels, 1 in 1000 set"])
