@@ -56,13 +56,14 @@ class Speed:
         return steps * self.step + evaluations * self.evaluation
 
 
-def predicted(stages: Iterable[Sequence[tuple[StreamRun, int]]], trials_at_once: int) -> str:
+def predicted(stages: Iterable[Sequence[tuple[StreamRun, int]]], trials_at_once: int | None) -> str:
     """Says how long runs will take, and what that is measured from.
 
     Args:
         stages: the runs that are left to compute and the training steps left of each, in one list
             for each stage.
-        trials_at_once: how many trials run at the same time.
+        trials_at_once: how many trials Ray runs at the same time; None: runs are computed without
+            Ray, one after another.
     """
     known: dict[tuple[object, ...], Speed] = {}
 
@@ -91,14 +92,16 @@ def predicted(stages: Iterable[Sequence[tuple[StreamRun, int]]], trials_at_once:
     finally:
         torch.set_num_threads(threads)
     # A stage takes as long as its longest run, at least.
-    elapsed = sum(max(sum(stage) / trials_at_once, *stage) for stage in times if stage)
+    elapsed = sum(max(sum(stage) / (trials_at_once or 1), *stage) for stage in times if stage)
     core_hours = sum(map(sum, times)) / 3600
     steps = sorted(1e3 * speed.step for speed in known.values())
+    how, more = f"with {trials_at_once} trials at once", "starting Ray, measuring plasticity"
+    if trials_at_once is None:
+        how, more = "one run after another", "measuring plasticity"
     return (
-        f"Predicted: {duration(elapsed)} of training and evaluation with {trials_at_once} trials "
-        f"at once, {core_hours:.2g} core-hours\n"
-        f"(measured on one core of this machine: {steps[0]:.2g} to {steps[-1]:.2g} ms per training "
-        "step; starting Ray, measuring plasticity and the analysis come on top)."
+        f"Predicted: {duration(elapsed)} of training and evaluation {how}, {core_hours:.2g} "
+        f"core-hours\n(measured on one core of this machine: {steps[0]:.2g} to {steps[-1]:.2g} ms "
+        f"per training step; {more} and the analysis come on top)."
     )
 
 

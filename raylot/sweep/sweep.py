@@ -229,7 +229,9 @@ class Sweep:
             return "Not predicted: trials run on GPUs, and here only this machine's CPU is tried."
         from raylot.sweep.prediction import predicted, trials_on_this_machine
 
-        at_once = trials_on_this_machine(self.study.cpus_per_trial, self.study.max_concurrent)
+        at_once = None
+        if not self.study.local:
+            at_once = trials_on_this_machine(self.study.cpus_per_trial, self.study.max_concurrent)
         try:
             return predicted(work, at_once)
         except OptionError:

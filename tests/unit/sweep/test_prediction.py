@@ -78,6 +78,9 @@ def test_a_stage_takes_as_long_as_its_longest_run_at_least() -> None:
     assert predicted([_whole(short, long)], 2).startswith("Predicted: 2 min")  # 132 s
     one_after_the_other = [_whole(short), _whole(long)]
     assert predicted(one_after_the_other, 2).startswith("Predicted: 3 min")
+    alone = predicted([_whole(short, long)], None)
+    assert alone.startswith("Predicted: 3 min of training and evaluation one run after another, ")
+    assert "Ray" not in alone
 
 
 def test_the_speeds_are_told() -> None:
