@@ -126,6 +126,8 @@ def test_a_sweep_refuses_it(
         given = {*words, *(f"--{line.partition(':')[0]}" for line in in_file)}
         if study == "best-settings" and {"--head-reset", "--criterion"} <= given:
             study = "ticket-count-vs-plasticity"  # best-settings searches no tickets
+        if study == "best-settings" and {"--share", "--until-width"} <= given:
+            study = "ticket-count-vs-plasticity"  # best-settings has neither
         if reason := _refused(["sweep", study, *words], capsys, begins):
             failures.append((case, reason))
         if storage.exists() or list(place.iterdir()) or ray.is_initialized():
