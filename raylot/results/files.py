@@ -168,11 +168,10 @@ def drop(storage: Storage, file: TableFile, run_ids: Collection[str]) -> None:
         storage.delete_file(file.path)
 
 
-def drop_at(storage: Storage, table: str, path: str, run_ids: Collection[str]) -> None:
-    """Takes runs out of the large file at a path, if it is there and undamaged."""
+def large_file(storage: Storage, table: str, path: str) -> TableFile | None:
+    """Reads the large file at a path with all its columns; None if it is gone or damaged."""
     file = _examined(storage, table, path=path)
-    if isinstance(file, TableFile):
-        drop(storage, file, run_ids)
+    return file if isinstance(file, TableFile) else None
 
 
 def may_rewrite(file: TableFile, share: Collection[str] | None) -> bool:

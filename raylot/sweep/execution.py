@@ -67,13 +67,15 @@ class Execution(Terms):
                 have started, or `raylot.sweep.in_process.compute` without.
         """
         self._show_earlier_answers()
-        self._gathering.mend()
         try:
+            self._gathering.mend()
             compute(self._batches(), self)
         except _TooManyFailedError:
             failed = "1 run" if len(self._failed) == 1 else f"{len(self._failed)} runs"
             asked = f"--fail-fast {self.options.fail_fast}"
             self._given_up["the rest"] = f"the rest, as {failed} failed ({asked})"
+        finally:
+            self._gathering.stop()
         return self.reasons
 
     @property

@@ -18,6 +18,10 @@ AT_ONCE = 1000
 _log = logging.getLogger(__name__)
 
 
+class _StoppedError(Exception):
+    """The sweep ends while files are being gathered."""
+
+
 class Gathering:
     """Gathers the files of a sweep's runs in a thread, so that the sweep goes on meanwhile.
 
@@ -32,6 +36,9 @@ class Gathering:
         self._ended: list[str] = []
         self._growing: Collection[str] = ()
         self._thread: threading.Thread | None = None
+        self._is_stopped = threading.Event()
+        # Held by a thread that gathers.
+        self._working = threading.Lock()
 
     def begin(self, growing: Collection[str]) -> None:
         """Prepares for runs of a stage.
@@ -67,16 +74,42 @@ class Gathering:
         if self._thread:
             self._thread.join()
 
+    def stop(self) -> None:
+        """Returns once no thread changes files, nor will; what is gathered later is left as it is.
+
+        To be called before the lease goes: a next sweep must not meet a thread of this one.
+
+        Raises:
+            KeyboardInterrupt: the user interrupts the wait; raised after it.
+        """
+        self._is_stopped.set()
+        interruption: KeyboardInterrupt | None = None
+        while True:
+            try:
+                # Not join: once an interruption has broken one off, Python takes the thread for
+                # ended. A thread that gets the lock later finds that it is to stop.
+                with self._working:
+                    break
+            except KeyboardInterrupt as again:
+                interruption = again
+        if interruption:
+            raise interruption
+
     def mend(self) -> None:
         """Takes runs out of large files whose gathering was killed before."""
         drop_twice(self._storage, self._check, self._share)
 
     def _gather(self, run_ids: list[str]) -> None:
         try:
-            gather(self._storage, run_ids, self._check)
+            with self._working:
+                gather(self._storage, run_ids, self._check)
+        except _StoppedError:
+            return
         except (OSError, OptionError, pa.ArrowException) as error:  # the files stay as they are
             _log.warning("tables of %d runs were not gathered (%s)", len(run_ids), error)
 
     def _check(self) -> None:
+        if self._is_stopped.is_set():
+            raise _StoppedError
         if self._lease and not self._storage.exists(self._lease):
             raise OptionError(f"storage={self._storage.root}: another sweep has taken over")
