@@ -97,7 +97,7 @@ def gather(storage: Storage, run_ids: Iterable[str], check: Callable[[], None]) 
 
 def drop_twice(
     storage: Storage, check: Callable[[], None], share: Collection[str] | None = None
-) -> None:
+) -> set[str]:
     """Leaves one copy of runs that have a small file and lie in large ones too, as after a kill.
 
     A small file goes if a large one holds the same rows: whoever has gathered them may still be
@@ -106,9 +106,11 @@ def drop_twice(
 
     The caller must hold the storage's lease; arguments as of `gather` and
     `raylot.results.drop_replaced`.
+
+    Returns:
+        The runs whose older rows stay, as they lie in one file with those of other shares.
     """
-    for table in SCHEMAS:
-        _drop_twice(storage, table, check, share)
+    return set[str]().union(*(_drop_twice(storage, table, check, share) for table in SCHEMAS))
 
 
 def _drop_twice(
@@ -116,16 +118,19 @@ def _drop_twice(
     table: str,
     check: Callable[[], None],
     share: Collection[str] | None = None,
-) -> None:
+) -> set[str]:
     small = set(files.small_runs(storage, table))
     counted, stale, twice = set[str](), set[str](), []
     copies: dict[str, str] = {}
-    for file in files.undamaged(files.large_files(storage, table, ["run_id"])):
+    for file in files.undamaged(files.large_files(storage, table, ["stream_run_id"])):
         is_ours = files.may_rewrite(file, share)
         older = set[str]()
-        for run_id, path, is_copy in _in_both(storage, file, small):
+        for own, is_copy in _in_both(storage, file, small):
+            run_id = own.run_id
+            if own.rows.num_rows and not files.may_rewrite(own, share):
+                continue
             if is_copy:
-                copies[run_id] = path
+                copies[run_id] = own.path
             elif is_ours:
                 older.add(run_id)
             else:
@@ -139,16 +144,13 @@ def _drop_twice(
         if (whole := files.large_file(storage, table, path)) is not None:
             files.drop(storage, whole, others)
     _delete(storage, [path for run_id, path in copies.items() if run_id not in stale], check)
+    return stale
 
 
 def _in_both(
     storage: Storage, large: files.TableFile, small: Collection[str]
-) -> Iterator[tuple[str, str, bool]]:
-    """Yields the runs of a large file that have an undamaged small file too.
-
-    Yields:
-        The run, the path of its small file, and whether both hold the same rows.
-    """
+) -> Iterator[tuple[files.TableFile, bool]]:
+    """Yields undamaged small files of runs of a large file, and whether both hold the same rows."""
     both = [run_id for run_id in large.counts if run_id in small]
     whole = files.large_file(storage, large.table, large.path) if both else None
     if whole is None:
@@ -160,7 +162,7 @@ def _in_both(
         there = whole.rows.slice(starts[own.run_id], whole.counts[own.run_id])
         # As bytes, since a NaN does not equal itself.
         one, other = (files.to_bytes(r.combine_chunks(), own.table) for r in (own.rows, there))
-        yield own.run_id, own.path, one == other
+        yield own, one == other
 
 
 def _gather(

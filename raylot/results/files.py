@@ -175,8 +175,15 @@ def large_file(storage: Storage, table: str, path: str) -> TableFile | None:
 
 
 def may_rewrite(file: TableFile, share: Collection[str] | None) -> bool:
-    """Returns whether whoever is in charge of some runs, or of all if None, may rewrite a file."""
-    return share is None or file.counts.keys() <= set(share)
+    """Returns whether whoever is in charge of a share of the streams may rewrite a file.
+
+    Args:
+        file: with its column ``stream_run_id``.
+        share: the streams, with all runs that stand on them; None: all.
+    """
+    if share is None:
+        return True
+    return set(file.rows["stream_run_id"].unique().to_pylist()) <= set(share)
 
 
 def schema_of(table: str) -> pa.Schema:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from raylot.foundation.errors import OptionError
 from raylot.results.compaction import drop_twice, gather
+from raylot.results.files import small_runs
 from raylot.storage import Storage
 
 #: Runs whose files are gathered at once; fewer are left as they are.
@@ -28,7 +29,7 @@ class Gathering:
     Args:
         storage: where.
         lease: path of the file that says that this sweep is in charge.
-        share: the runs of the sweep's share of a study; None: it computes all of it.
+        share: the streams of the sweep's share of a study; None: it computes all of it.
     """
 
     def __init__(self, storage: Storage, lease: str, share: Collection[str] | None) -> None:
@@ -95,9 +96,15 @@ class Gathering:
         if interruption:
             raise interruption
 
-    def mend(self) -> None:
-        """Takes runs out of large files whose gathering was killed before."""
-        drop_twice(self._storage, self._check, self._share)
+    def mend(self, ended: Collection[str]) -> None:
+        """Tidies up where a gathering was killed before, and takes in what it and others left.
+
+        Args:
+            ended: runs of the sweep that have ended, and do not grow in this command.
+        """
+        # Once a run has no small file, older rows in a large file would count.
+        stale = drop_twice(self._storage, self._check, self._share)
+        self._ended = list((set(small_runs(self._storage, "runs")) & set(ended)) - stale)
 
     def _gather(self, run_ids: list[str]) -> None:
         try:

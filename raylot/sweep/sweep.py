@@ -424,8 +424,8 @@ class Sweep:
         if number > MOST_RUNS:
             names = ", ".join(name for space in self._spaces for name in space)
             raise OptionError(
-                f"{number:,} {what} or more: must be at most {MOST_RUNS:,} in one sweep; search fewer "
-                f"values of {names}"
+                f"{number:,} {what} or more: must be at most {MOST_RUNS:,} in one sweep; search "
+                f"fewer values of {names}"
             )
 
     def _asked(self, name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from raylot import results
@@ -88,7 +89,7 @@ def test_the_limit_of_runs_is_that_of_a_share(
     assert _typed(tmp_path, "--share", "3/3") == 0
     assert f"with what is there: {every // 3} ended runs.\n" in capsys.readouterr().out
     monkeypatch.setattr("raylot.sweep.sweep.MOST_RUNS", 2)
-    with pytest.raises(OptionError, match="^3 streams in all shares or more: must be at most 2 in"):
+    with pytest.raises(OptionError, match="3 streams in all shares or more: must be at most 2 in"):
         _ = _sweep(tmp_path, share="4/4").stages
 
 
@@ -164,8 +165,42 @@ def test_a_share_rewrites_no_file_with_runs_of_others(whole: Path, tmp_path: Pat
     own, other = (
         set(ended_runs(storage, _sweep(tmp_path, share=one)._planned)) for one in ("2/2", "1/2")
     )
-    assert results.forget_runs(storage, own, share=own) == own
-    results.drop_replaced(storage, own, share=own)
+    streams = {run.run_id for run in share.stages[0].runs}
+    assert results.forget_runs(storage, own, share=streams) == own
+    results.drop_replaced(storage, own, share=streams)
     assert storage.versions("tables") == before
-    assert results.forget_runs(storage, own, share=own | other) == set()
+    every = {run.run_id for run in _sweep(tmp_path).stages[0].runs}
+    assert results.forget_runs(storage, own, share=every) == set()
     assert set(results.read(storage, "runs")["run_id"]) == other
+
+
+def test_a_share_rewrites_its_own_files_though_it_plans_less_than_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raylot.sweep.gathering.AT_ONCE", 2)
+    assert _sweep(tmp_path, sparsities="0.5,0.8", share="1/2").run().missing == 0
+    assert files.large_names(Storage(tmp_path), "tickets")
+    share = _sweep(tmp_path, tickets=3, share="1/2")
+    assert share.run().missing == 0
+    for table in ("runs", "tickets", "snapshots"):
+        plain = pd.read_parquet(tmp_path / "tables" / table)
+        assert len(plain) == len(results.read(tmp_path, table)), "plain pandas reads no row twice"
+    stream = share.stages[0].runs[0].run_id
+    storage = Storage(tmp_path)
+    for large in files.undamaged(files.large_files(storage, "tasks")):
+        files.drop(storage, large, {stream})
+    outcome = share.run()
+    assert (outcome.missing, outcome.lost) == (0, [])
+
+
+def test_runs_that_ended_in_earlier_commands_are_gathered_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = len(_sweep(tmp_path, seeds="0").stages)
+    monkeypatch.setattr("raylot.sweep.gathering.AT_ONCE", 2 * stage)
+    assert _sweep(tmp_path, seeds="0").run().missing == 0
+    storage = Storage(tmp_path)
+    before = files.small_runs(storage, "runs")
+    assert len(before) == len(results.read(tmp_path, "runs"))
+    assert _sweep(tmp_path, seeds="0-1").run().missing == 0
+    assert set(before).isdisjoint(files.small_runs(storage, "runs"))
