@@ -20,6 +20,7 @@ from raylot.config.parser import dashed
 from raylot.foundation.errors import OptionError
 from raylot.foundation.interruption import exits_on_ctrl_c
 from raylot.foundation.text import safe
+from raylot.results import finished_runs
 from raylot.storage import Storage
 from raylot.sweep import Space
 from raylot.sweep.interrupt_guard import INTERRUPTED_STATUS
@@ -121,7 +122,7 @@ def _run(
             return INTERRUPTED_STATUS
         complete = not (outcome.failures or outcome.missing)
         if sweep.share is not None:
-            tell(_with_other_shares(sweep))
+            tell([_after_this_share(storage, outcome)])
             return 0 if complete else 1
         data = data_fingerprint(storage) if outcome.finished else ""
         for name in analyses if outcome.finished else ():
@@ -191,17 +192,19 @@ def without(option: str, words: Sequence[str]) -> list[str]:
     ]
 
 
-def _with_other_shares(sweep: Sweep) -> list[str]:
-    """Says how far a study is that several commands compute, and what analyses it."""
-    ended, every = sweep.count_with_other_shares()
-    if ended == every:
-        told = f"All {every} runs of the study have ended"
-        return [f"{told}: the same command without --share analyses them."]
-    return [
-        f"{ended} of the study's {every} runs have ended, those of other shares included. Once "
-        "all have, the same command without --share analyses them; until then raylot analyse "
-        f"{shlex.quote(sweep.storage.root)} shows what is there."
-    ]
+def _after_this_share(storage: Storage, outcome: Outcome) -> str:
+    """Says whether a share is done, and what analyses a study that several commands compute.
+
+    How far the others are is not known: to plan their runs may take many times as long.
+    """
+    left = outcome.missing - outcome.blocked
+    ended = len(finished_runs(Storage.again(storage.root)))
+    return (
+        f"{left or 'Nothing'} {'are' if left > 1 else 'is'} left to compute in this share; once "
+        f"{'it and ' if left else ''}the other shares have ended, the same command without --share "
+        f"analyses them. raylot analyse {shlex.quote(storage.root)} does so at any time with what "
+        f"is there: {ended:,} ended runs."
+    )
 
 
 def tell(remarks: Iterable[str]) -> None:

@@ -6,7 +6,8 @@ some at a time. If either is killed, nothing is lost, and the next one goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from raylot.results.schemas import SCHEMAS
 from raylot.results.tables import check_version, opened
 from raylot.storage import Storage
 from raylot.storage.lease import Lease
+
+# Small files that are deleted before the lease is looked at again.
+_UNCHECKED = 20
 
 # Bounds of one large file, and so of the memory that writing it takes.
 _MOST_RUNS, _MOST_ROWS = 5_000, 1_000_000
@@ -77,7 +81,8 @@ def gather(storage: Storage, run_ids: Iterable[str], check: Callable[[], None]) 
     Args:
         storage: where.
         run_ids: the runs; failed ones and those with damaged files are left as they are.
-        check: raises an error if the lease is lost; called before each change.
+        check: raises an error if the lease is lost, or the caller wants an end; called before each
+            large file is written and every few deletions.
     """
     run_ids = sorted(run_ids)
     ended: dict[str, Manifest] = {}
@@ -92,14 +97,20 @@ def gather(storage: Storage, run_ids: Iterable[str], check: Callable[[], None]) 
 
 def drop_twice(
     storage: Storage, check: Callable[[], None], share: Collection[str] | None = None
-) -> None:
-    """Takes runs out of large files that have a small file too, as a kill has left them.
+) -> set[str]:
+    """Leaves one copy of runs that have a small file and lie in large ones too, as after a kill.
+
+    A small file goes if a large one holds the same rows: whoever has gathered them may still be
+    about to delete it, and neither order loses anything. Where they differ, the small file is
+    newer, and the large one loses the run.
 
     The caller must hold the storage's lease; arguments as of `gather` and
     `raylot.results.drop_replaced`.
+
+    Returns:
+        The runs whose older rows stay, as they lie in one file with those of other shares.
     """
-    for table in SCHEMAS:
-        _drop_twice(storage, table, check, share)
+    return set[str]().union(*(_drop_twice(storage, table, check, share) for table in SCHEMAS))
 
 
 def _drop_twice(
@@ -107,18 +118,51 @@ def _drop_twice(
     table: str,
     check: Callable[[], None],
     share: Collection[str] | None = None,
-) -> None:
+) -> set[str]:
     small = set(files.small_runs(storage, table))
-    counted, twice = set[str](), []
-    for file in files.undamaged(files.large_files(storage, table, ["run_id"])):
-        both = files.small_files(storage, table, file.counts.keys() & small)
-        counted |= {own.run_id for own in files.undamaged(both)}
-        if (others := counted & file.counts.keys()) and files.may_rewrite(file, share):
+    counted, stale, twice = set[str](), set[str](), []
+    copies: dict[str, str] = {}
+    for file in files.undamaged(files.large_files(storage, table, ["stream_run_id"])):
+        is_ours = files.may_rewrite(file, share)
+        older = set[str]()
+        for own, is_copy in _in_both(storage, file, small):
+            run_id = own.run_id
+            if own.rows.num_rows and not files.may_rewrite(own, share):
+                continue
+            if is_copy:
+                copies[run_id] = own.path
+            elif is_ours:
+                older.add(run_id)
+            else:
+                stale.add(run_id)
+        others = older | (counted & file.counts.keys())
+        if others and is_ours:
             twice.append((file.path, others))
-        counted |= file.counts.keys()
+        counted |= (file.counts.keys() - older) | stale
     for path, others in twice:
         check()
-        files.drop_at(storage, table, path, others)
+        if (whole := files.large_file(storage, table, path)) is not None:
+            files.drop(storage, whole, others)
+    _delete(storage, [path for run_id, path in copies.items() if run_id not in stale], check)
+    return stale
+
+
+def _in_both(
+    storage: Storage, large: files.TableFile, small: Collection[str]
+) -> Iterator[tuple[files.TableFile, bool]]:
+    """Yields undamaged small files of runs of a large file, and whether both hold the same rows."""
+    both = [run_id for run_id in large.counts if run_id in small]
+    whole = files.large_file(storage, large.table, large.path) if both else None
+    if whole is None:
+        return
+    starts = dict(
+        zip(whole.counts, itertools.accumulate([0, *whole.counts.values()]), strict=False)
+    )
+    for own in files.undamaged(files.small_files(storage, large.table, both)):
+        there = whole.rows.slice(starts[own.run_id], whole.counts[own.run_id])
+        # As bytes, since a NaN does not equal itself.
+        one, other = (files.to_bytes(r.combine_chunks(), own.table) for r in (own.rows, there))
+        yield own, one == other
 
 
 def _gather(
@@ -135,7 +179,13 @@ def _gather(
     ):
         check()
         files.write_large(storage, rows, table)
-        for path in paths:
+        _delete(storage, paths, check)
+
+
+def _delete(storage: Storage, paths: Sequence[str], check: Callable[[], None]) -> None:
+    for first in range(0, len(paths), _UNCHECKED):
+        check()
+        for path in paths[first : first + _UNCHECKED]:
             storage.delete_file(path)
 
 

@@ -168,16 +168,22 @@ def drop(storage: Storage, file: TableFile, run_ids: Collection[str]) -> None:
         storage.delete_file(file.path)
 
 
-def drop_at(storage: Storage, table: str, path: str, run_ids: Collection[str]) -> None:
-    """Takes runs out of the large file at a path, if it is there and undamaged."""
+def large_file(storage: Storage, table: str, path: str) -> TableFile | None:
+    """Reads the large file at a path with all its columns; None if it is gone or damaged."""
     file = _examined(storage, table, path=path)
-    if isinstance(file, TableFile):
-        drop(storage, file, run_ids)
+    return file if isinstance(file, TableFile) else None
 
 
 def may_rewrite(file: TableFile, share: Collection[str] | None) -> bool:
-    """Returns whether whoever is in charge of some runs, or of all if None, may rewrite a file."""
-    return share is None or file.counts.keys() <= set(share)
+    """Returns whether whoever is in charge of a share of the streams may rewrite a file.
+
+    Args:
+        file: with its column ``stream_run_id``.
+        share: the streams, with all runs that stand on them; None: all.
+    """
+    if share is None:
+        return True
+    return set(file.rows["stream_run_id"].unique().to_pylist()) <= set(share)
 
 
 def schema_of(table: str) -> pa.Schema:

@@ -177,7 +177,7 @@ def drop_replaced(
     Args:
         storage: where.
         run_ids: the runs that have grown.
-        share: the runs of the caller's share; None: it is in charge of all.
+        share: the streams of the caller's share; None: it is in charge of all.
     """
     for table in SCHEMAS if run_ids else ():
         replaced = set(files.small_runs(storage, table)).intersection(run_ids)
@@ -197,7 +197,7 @@ def forget_runs(
     Args:
         storage: where.
         run_ids: the runs to forget.
-        share: the runs of the caller's share; None: it is in charge of all.
+        share: the streams of the caller's share; None: it is in charge of all.
 
     Returns:
         The runs that could not be forgotten, as their row in ``runs`` lies among those of runs of
@@ -206,7 +206,7 @@ def forget_runs(
     if not run_ids:
         return set()
     kept = set[str]()
-    for file in files.undamaged(files.large_files(storage, "runs", ["run_id"])):
+    for file in files.undamaged(files.large_files(storage, "runs", ["stream_run_id"])):
         if not files.may_rewrite(file, share):
             kept |= file.counts.keys() & set(run_ids)
     forgotten = set(run_ids) - kept

@@ -16,7 +16,7 @@ from raylot.results.manifest import Manifest
 from raylot.storage import OutOfReachError
 from raylot.sweep.batches import Batches, Losses, Terms
 from raylot.sweep.gathering import Gathering
-from raylot.sweep.stage import Stage
+from raylot.sweep.stage import Stage, has_ended
 from raylot.terminal.preliminary import AnswerSoFar
 from raylot.trials.record import now, run_row
 from raylot.trials.state import RunState, state_path
@@ -67,13 +67,16 @@ class Execution(Terms):
                 have started, or `raylot.sweep.in_process.compute` without.
         """
         self._show_earlier_answers()
-        self._gathering.mend()
         try:
+            runs = [run for stage in self.stages for run in stage.runs]
+            self._gathering.mend([run.run_id for run in runs if has_ended(run, self.ended)])
             compute(self._batches(), self)
         except _TooManyFailedError:
             failed = "1 run" if len(self._failed) == 1 else f"{len(self._failed)} runs"
             asked = f"--fail-fast {self.options.fail_fast}"
             self._given_up["the rest"] = f"the rest, as {failed} failed ({asked})"
+        finally:
+            self._gathering.stop()
         return self.reasons
 
     @property
@@ -144,10 +147,12 @@ class Execution(Terms):
     def _planned(self) -> set[str]:
         return {run.run_id for stage in self.stages for run in stage.runs}
 
-    @property
+    @cached_property
     def _share(self) -> set[str] | None:
-        """The runs of this command's share of a study; None: it computes all of it."""
-        return None if self.options.share is None else self._planned
+        """The streams of this command's share of a study; None: it computes all of it."""
+        if self.options.share is None:
+            return None
+        return {run.stream.run_id for stage in self.stages for run in stage.runs}
 
     def _batches_of(self, stage: Stage, lost_inputs: dict[str, str]) -> Batches:
         """Yields a stage's runs, and what is left of them as often as that takes.

@@ -134,8 +134,10 @@ class Feeder(ray_internals.NotPickled, Searcher):
 
 def _at_once(options: SweepOptions) -> int:
     """Returns how many trials the cluster runs at the same time."""
-    cpus = ray.cluster_resources().get("CPU", 1.0)  # type: ignore[no-untyped-call]
-    return max(1, min(int(cpus / options.cpus_per_trial), options.max_concurrent or sys.maxsize))
+    there = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    asked = {"CPU": options.cpus_per_trial, "GPU": options.gpus_per_trial}
+    fitting = [int(there.get(name, 1.0) / each) for name, each in asked.items() if each]
+    return max(1, min([*fitting, options.max_concurrent or sys.maxsize]))
 
 
 def _tuner(feeder: Feeder, terms: Terms) -> tune.Tuner:

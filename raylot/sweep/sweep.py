@@ -13,7 +13,7 @@ import itertools
 import os
 import sys
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
@@ -40,12 +40,13 @@ from raylot.storage.lease import Lease
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.outcome import CONTINUE, Outcome, outcome
 from raylot.sweep.space import Space, distinct, options_in, points, remarks
-from raylot.sweep.stage import Stage, has_ended
+from raylot.sweep.stage import Stage
 from raylot.terminal.progress import Progress
 
 Item = TypeVar("Item")
 
-#: Runs of one sweep: planning that many takes some minutes and some GB.
+#: Runs of one sweep, or of its share of a study: planning that many takes some minutes and some GB.
+#: Each share plans the streams of all, to deal them out.
 MOST_RUNS = 200_000
 
 #: Runs, most of which measure alone, that take no longer than Ray needs to start.
@@ -112,7 +113,9 @@ class Sweep:
         stream_points, ticket_points, ticket_stream_points = (
             list(itertools.islice(points(space), MOST_RUNS + 1)) for space in self._spaces
         )
-        self._check_number(len(stream_points) * (2 + len(ticket_points)))
+        shares = 1 if self.share is None else self.share.of
+        self._check_number(len(stream_points) // shares * (2 + len(ticket_points)))
+        self._check_number(len(stream_points), "streams in all shares")
         streams = self._all_streams
         if self.share is not None:
             streams = self.share.dealt(streams)
@@ -344,13 +347,6 @@ class Sweep:
         except OutOfReachError:
             raise KeyboardInterrupt from None
 
-    def count_with_other_shares(self) -> tuple[int, int]:
-        """Returns how many runs of the whole study have ended, and how many there are."""
-        whole = replace(self, study=self.study.model_copy(update={"share": None}))
-        ended = ended_runs(Storage.again(self.storage.root), whole._planned)
-        runs = [run for stage in whole.stages for run in stage.runs]
-        return sum(has_ended(run, ended) for run in runs), len(runs)
-
     def _lease(self, progress: Progress, guard: InterruptGuard) -> Lease:
         # This storage does not wait: the lease tells others that this sweep lives.
         storage = Storage.again(self.storage.root)
@@ -426,12 +422,12 @@ class Sweep:
     def _names_cluster(self) -> bool:
         return not self.study.local and bool(self.study.address or os.environ.get("RAY_ADDRESS"))
 
-    def _check_number(self, runs: int) -> None:
-        if runs > MOST_RUNS:
+    def _check_number(self, number: int, what: str = "runs") -> None:
+        if number > MOST_RUNS:
             names = ", ".join(name for space in self._spaces for name in space)
             raise OptionError(
-                f"{runs:,} runs or more: must be at most {MOST_RUNS:,} in one sweep; search fewer "
-                f"values of {names}"
+                f"{number:,} {what} or more: must be at most {MOST_RUNS:,} in one sweep; search "
+                f"fewer values of {names}"
             )
 
     def _asked(self, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -226,7 +227,8 @@ def test_killed_at_any_operation(storage: Storage, tmp_path: Path, after: bool) 
             ended = small(left, table) - {UNFINISHED, FAILED}
             assert len(ended) <= 1  # a single small file is not compacted
             held = [run_id for file in large(left, table) for run_id in file.counts]
-            assert sorted([*held, *small(left, table)]) == sorted(rows)
+            empty = ended - rows.keys()  # a small file without rows is in no large one
+            assert sorted([*held, *(small(left, table) - empty)]) == sorted(rows)
         shutil.rmtree(root)
 
 
@@ -268,6 +270,57 @@ def test_a_gathering_may_be_killed_at_any_change(storage: Storage, tmp_path: Pat
             assert len(set(held)) == len(held)
             assert small(left, table).isdisjoint(held), "plain pandas reads no row twice"
         shutil.rmtree(root)
+
+
+@pytest.mark.parametrize("deleted", range(6))
+def test_whoever_mends_may_meet_one_who_still_gathers(storage: Storage, deleted: int) -> None:
+    """As a sweep on a machine that slept, whose place another has taken: it deletes on."""
+    write_run(storage, "nan", 1)
+    results.write(storage, "tasks", "nan", [{"run_id": "nan", "task": 0, "test_loss": math.nan}])
+    doomed: list[str] = []
+
+    class Slow(Storage):
+        def delete_file(self, relative: str) -> None:
+            doomed.append(relative)
+
+    compaction.gather(Slow(storage.root), [*ROWS, "nan"], _in_charge)
+    assert len(doomed) == 2 * (len(ROWS) + 1), "two tables"
+    for path in doomed[:deleted]:
+        storage.delete_file(path)
+    compaction.drop_twice(storage, _in_charge)
+    for path in doomed[deleted:]:
+        storage.delete_file(path)
+    assert rows_of(storage) == ALL_ROWS | {"nan": 1}
+    assert results.finished_runs(storage) == {*ROWS, "nan", FAILED}
+
+
+def test_of_copies_that_differ_the_small_one_stays(storage: Storage) -> None:
+    compact(storage)
+    results.write(storage, "tasks", "a", [])
+    results.write(storage, "tasks", "c", _rows("c", 5))
+    compaction.drop_twice(storage, _in_charge)
+    assert rows_of(storage) == {"c": 5, "d": 1, UNFINISHED: 1, FAILED: 1}
+    assert small(storage) == {"a", "c", UNFINISHED, FAILED}
+    assert [dict(file.counts) for file in large(storage)] == [{"d": 1}]
+
+
+def test_a_gathering_asks_between_deletions_whether_it_may_go_on(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "_UNCHECKED", 2)
+    left = 2  # before the large file is written, and before its first deletions
+
+    def check() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OptionError("another sweep has taken over")
+
+    with pytest.raises(OptionError):
+        compaction.gather(storage, ROWS, check)
+    assert len(large(storage, "runs")) == 1
+    assert small(storage, "runs") == {"c", "d", FAILED}
+    assert is_whole(storage)
 
 
 def test_a_gathering_that_lost_its_lease_stops(storage: Storage) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import ray
 
 from raylot.config import StreamRun, Study
 from raylot.sweep import bundles
 from raylot.sweep.bundles import Bundles
+from raylot.sweep.experiment import _at_once
 from raylot.trials.trainable import BUNDLE_SECONDS
 
 
@@ -92,3 +94,20 @@ def test_few_runs_and_runs_that_are_logged_get_a_trial_each(number: int, may: bo
     stage.learn(stage.take(0), 0.001)
     assert {len(stage.take(0)) for _ in range(number - 1)} == {1}
     assert stage.are_all_out
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, 64),
+        ({"cpus_per_trial": 2.0}, 32),
+        ({"gpus_per_trial": 0.5}, 4),
+        ({"gpus_per_trial": 0.5, "cpus_per_trial": 32.0}, 2),
+        ({"gpus_per_trial": 0.5, "max_concurrent": 3}, 3),
+    ],
+)
+def test_the_scarcest_resource_decides_how_many_trials_run(
+    options: dict[str, float], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 64.0, "GPU": 2.0})
+    assert _at_once(Study.checked(**options)) == expected

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,34 @@ def test_tables_are_gathered_while_it_runs(
     whole = tmp_path / "whole"
     assert _sweep(whole, tasks=4, snapshots="2,3").run().missing == 0
     assert_same_tables(whole, tmp_path)
+
+
+def test_an_interrupted_sweep_stays_in_charge_until_its_gathering_has_stopped(
+    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A next sweep may start at once, as in a notebook, whose process goes on."""
+    monkeypatch.setattr("raylot.sweep.gathering.AT_ONCE", 2)
+    monkeypatch.setattr("raylot.results.compaction._UNCHECKED", 1)
+    delete, happened = Storage.delete_file, list[str]()
+
+    def slow(storage: Storage, path: str) -> None:
+        if threading.current_thread().name == "gathering":
+            if not happened:
+                os.kill(os.getpid(), signal.SIGINT)
+            happened.append(path)
+            time.sleep(0.3)
+            happened.append("deleted")
+        elif path.startswith("drivers/"):
+            happened.append("not in charge any more")
+        delete(storage, path)
+
+    with monkeypatch.context() as slowed:
+        slowed.setattr(Storage, "delete_file", slow)
+        outcome = _sweep(tmp_path).run()
+    assert outcome.interrupted
+    assert happened[1:] == ["deleted", "not in charge any more"]
+    assert _sweep(tmp_path).run().missing == 0
+    assert_same_tables(undisturbed, tmp_path)
 
 
 def test_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

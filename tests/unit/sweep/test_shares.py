@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from raylot import results
@@ -20,6 +21,7 @@ from raylot.storage import Storage
 from raylot.storage.lease import Lease
 from raylot.sweep import study_spaces
 from raylot.sweep.sweep import Sweep
+from raylot.trials.stream import StreamTrial
 from tests.support.tables import assert_same_tables
 
 _TINY: Mapping[str, Any] = {
@@ -65,15 +67,43 @@ def test_shares_equal_one_sweep_and_say_how_far_the_study_is(
     assert "error: --share=2/2: must be another share of the same" in capsys.readouterr().err
     assert _typed(tmp_path, "--share", "2/2") == 0
     said = capsys.readouterr().out
-    assert f"{every // 3 * 2} of the study's {every} runs have ended, those of other shares" in said
-    assert f"raylot analyse {tmp_path} shows" in said
+    assert "\nNothing is left to compute in this share; once the other shares have ended, " in said
+    there = every // 3 * 2
+    assert f"raylot analyse {tmp_path} does so at any time with what is there: {there} " in said
     assert not (tmp_path / "analysis").exists()
     assert _typed(tmp_path, "--share", "1/2") == 0
     said = capsys.readouterr().out
-    assert f"All {every} runs of the study have ended: the same command without --share" in said
+    assert f"with what is there: {every} ended runs.\n" in said
     assert_same_tables(whole, tmp_path)
     (command,) = results.commands.commands(Storage(tmp_path))
     assert "--share" not in command.line
+
+
+def test_the_limit_of_runs_is_that_of_a_share(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    every = len(results.read(whole, "runs"))
+    monkeypatch.setattr("raylot.sweep.sweep.MOST_RUNS", every // 3)
+    with pytest.raises(SystemExit):
+        _typed(tmp_path)
+    assert _typed(tmp_path, "--share", "3/3") == 0
+    assert f"with what is there: {every // 3} ended runs.\n" in capsys.readouterr().out
+    monkeypatch.setattr("raylot.sweep.sweep.MOST_RUNS", 2)
+    with pytest.raises(OptionError, match="3 streams in all shares or more: must be at most 2 in"):
+        _ = _sweep(tmp_path, share="4/4").stages
+
+
+def test_a_share_says_that_only_runs_are_left_that_cannot_be_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(self: StreamTrial) -> dict[str, float]:
+        raise ValueError("no such weights")
+
+    monkeypatch.setattr(StreamTrial, "advance", failing)
+    assert _typed(tmp_path, "--share", "1/2") == 1
+    said = capsys.readouterr().out
+    assert "1 failed" in said
+    assert "\nNothing is left to compute in this share; once the other shares have ended" in said
 
 
 def test_a_share_without_streams_ends_well(
@@ -135,8 +165,42 @@ def test_a_share_rewrites_no_file_with_runs_of_others(whole: Path, tmp_path: Pat
     own, other = (
         set(ended_runs(storage, _sweep(tmp_path, share=one)._planned)) for one in ("2/2", "1/2")
     )
-    assert results.forget_runs(storage, own, share=own) == own
-    results.drop_replaced(storage, own, share=own)
+    streams = {run.run_id for run in share.stages[0].runs}
+    assert results.forget_runs(storage, own, share=streams) == own
+    results.drop_replaced(storage, own, share=streams)
     assert storage.versions("tables") == before
-    assert results.forget_runs(storage, own, share=own | other) == set()
+    every = {run.run_id for run in _sweep(tmp_path).stages[0].runs}
+    assert results.forget_runs(storage, own, share=every) == set()
     assert set(results.read(storage, "runs")["run_id"]) == other
+
+
+def test_a_share_rewrites_its_own_files_though_it_plans_less_than_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raylot.sweep.gathering.AT_ONCE", 2)
+    assert _sweep(tmp_path, sparsities="0.5,0.8", share="1/2").run().missing == 0
+    assert files.large_names(Storage(tmp_path), "tickets")
+    share = _sweep(tmp_path, tickets=3, share="1/2")
+    assert share.run().missing == 0
+    for table in ("runs", "tickets", "snapshots"):
+        plain = pd.read_parquet(tmp_path / "tables" / table)
+        assert len(plain) == len(results.read(tmp_path, table)), "plain pandas reads no row twice"
+    stream = share.stages[0].runs[0].run_id
+    storage = Storage(tmp_path)
+    for large in files.undamaged(files.large_files(storage, "tasks")):
+        files.drop(storage, large, {stream})
+    outcome = share.run()
+    assert (outcome.missing, outcome.lost) == (0, [])
+
+
+def test_runs_that_ended_in_earlier_commands_are_gathered_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = len(_sweep(tmp_path, seeds="0").stages)
+    monkeypatch.setattr("raylot.sweep.gathering.AT_ONCE", 2 * stage)
+    assert _sweep(tmp_path, seeds="0").run().missing == 0
+    storage = Storage(tmp_path)
+    before = files.small_runs(storage, "runs")
+    assert len(before) == len(results.read(tmp_path, "runs"))
+    assert _sweep(tmp_path, seeds="0-1").run().missing == 0
+    assert set(before).isdisjoint(files.small_runs(storage, "runs"))
