@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from raylot.analysis.beside_published import compare
@@ -149,7 +149,8 @@ def listing() -> str:
         f"{name}\n{textwrap.indent(f'{one.question}{chr(10)}{_told(one)}', '  ')}"
         for name, one in EXPERIMENTS.items()
     ]
-    steps = sum(run.training_steps for run in _runs_of_original())
+    original = Study.checked(**preset_with(PRESETS[_ORIGINAL], {}))
+    steps = sum(run.training_steps for run in _runs(original))
     told = (
         "Does raylot find what the study found that it starts from?",
         "Source: Loss of Plasticity and Winning Lottery Tickets, ETH Zürich, 2025",
@@ -178,14 +179,12 @@ def _steps(experiment: Experiment, *, is_full: bool) -> int:
     return sum(run.training_steps for run in runs_of(experiment, study))
 
 
-def _runs_of_original() -> list[StreamRun]:
-    study = Study.checked(**preset_with(PRESETS[_ORIGINAL], {}))
-    sweep = Sweep(study, Storage("."), *spaces_of(study, study_spaces))
-    return [run for stage in sweep.stages for run in stage.runs]
-
-
 def runs_of(experiment: Experiment, study: Study) -> list[StreamRun]:
     """Returns all runs of a study of an experiment."""
+    return _runs(study, experiment.stages)
+
+
+def _runs(study: Study, only: Collection[str] | None = None) -> list[StreamRun]:
     # Nothing is looked up in the storage, so that any does.
-    sweep = Sweep(study, Storage("."), *spaces_of(study, study_spaces), only=experiment.stages)
+    sweep = Sweep(study, Storage("."), *spaces_of(study, study_spaces), only=only)
     return [run for stage in sweep.stages for run in stage.runs]

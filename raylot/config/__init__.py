@@ -28,3 +28,15 @@ from raylot.config.ticket_runs import TicketsRun as TicketsRun
 from raylot.config.ticket_runs import TicketStreamRun as TicketStreamRun
 from raylot.config.training_options import OptimizerOptions as OptimizerOptions
 from raylot.config.training_options import TrainingOptions as TrainingOptions
+
+#: Every kind of run, each after those that it stands on.
+RUNS: tuple[type[StreamRun], ...] = (
+    StreamRun,
+    ProbeRun,
+    RetrainingRun,
+    MeasurementRun,
+    TicketsRun,
+    TicketBarrierRun,
+    TicketStreamRun,
+    TicketMeasurementRun,
+)

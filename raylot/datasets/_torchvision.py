@@ -45,7 +45,7 @@ class TorchvisionFiles(DataSet):
                 "torchvision's layout (with download=True, where to put it)"
             )
         path = os.path.join(root, self.file)  # noqa: PTH118 - it never raises
-        if not (os.path.isfile(path) or source.download):  # noqa: PTH113
+        if not (os.path.isfile(path) or source.download):  # noqa: PTH113 - it never raises
             raise OptionError(
                 f"data_root={root}: must be a folder that holds {self.title} in torchvision's "
                 f"layout ({path} and what belongs to it); download=True puts it there"

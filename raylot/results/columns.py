@@ -10,15 +10,7 @@ from typing import Any, get_args
 import pyarrow as pa
 from pydantic.fields import FieldInfo
 
-from raylot.config import (
-    MeasurementRun,
-    ProbeRun,
-    RetrainingRun,
-    StreamRun,
-    TicketBarrierRun,
-    TicketsRun,
-    TicketStreamRun,
-)
+from raylot.config import RUNS
 from raylot.config.intervention_options import InterventionParameters
 from raylot.config.options import Options
 from raylot.config.shift_options import ShiftParameters
@@ -170,15 +162,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
         ),
         "stream_run_id": _text("the stream on which it stands: its own run_id for a stream"),
         "protocol": _PROTOCOL,
-        **_options(
-            StreamRun,
-            ProbeRun,
-            RetrainingRun,
-            MeasurementRun,
-            TicketsRun,
-            TicketBarrierRun,
-            TicketStreamRun,
-        ),
+        **_options(*RUNS),
         "training_steps": _count("training steps that it took", high=math.inf),
         "seconds": _seconds("wall-clock time in the trial, all attempts together"),
         "training_seconds": _seconds("of these, inside the training loop"),

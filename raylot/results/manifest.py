@@ -13,16 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, model_validator
 
-from raylot.config import (
-    MeasurementRun,
-    ProbeRun,
-    RetrainingRun,
-    StreamRun,
-    TicketBarrierRun,
-    TicketMeasurementRun,
-    TicketsRun,
-    TicketStreamRun,
-)
+from raylot.config import RUNS
 from raylot.foundation.errors import shown
 from raylot.results.files import RUN_ID, TableFile
 from raylot.results.schemas import SCHEMAS
@@ -38,19 +29,7 @@ _Artifact = Annotated[str, Field(pattern=f"^artifacts/{RUN_ID.pattern}/{_NAME}$"
 
 
 #: Kind of run -> the options that say how far a run goes.
-GROWING = {
-    run.kind: run.growing
-    for run in (
-        StreamRun,
-        ProbeRun,
-        RetrainingRun,
-        MeasurementRun,
-        TicketsRun,
-        TicketBarrierRun,
-        TicketStreamRun,
-        TicketMeasurementRun,
-    )
-}
+GROWING = {run.kind: run.growing for run in RUNS}
 
 
 class Manifest(BaseModel):

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import track
@@ -110,12 +110,12 @@ class Sweep:
                     f"{self._asked(name)}: must be an option of the study, not searched; another "
                     "command adds what another value measures"
                 )
-        stream_points, ticket_points, ticket_stream_points = (
-            list(itertools.islice(points(space), MOST_RUNS + 1)) for space in self._spaces
+        ticket_points, ticket_stream_points = map(
+            _first_points, (self.ticket_space, self.ticket_stream_space)
         )
         shares = 1 if self.share is None else self.share.of
-        self._check_number(len(stream_points) // shares * (2 + len(ticket_points)))
-        self._check_number(len(stream_points), "streams in all shares")
+        self._check_number(len(self._stream_points) // shares * (2 + len(ticket_points)))
+        self._check_number(len(self._stream_points), "streams in all shares")
         streams = self._all_streams
         if self.share is not None:
             streams = self.share.dealt(streams)
@@ -175,10 +175,13 @@ class Sweep:
         return stages
 
     @cached_property
+    def _stream_points(self) -> list[dict[str, Any]]:
+        return _first_points(self.stream_space)
+
+    @cached_property
     def _all_streams(self) -> list[StreamRun]:
         """The streams of the study, those of other shares too."""
-        found = list(itertools.islice(points(self.stream_space), MOST_RUNS + 1))
-        each = _with_progress("streams", found, len(found))
+        each = _with_progress("streams", self._stream_points, len(self._stream_points))
         return distinct(self.study.stream_run(**point) for point in each)
 
     @property
@@ -448,6 +451,11 @@ class Sweep:
     @cached_property
     def _planned(self) -> set[str]:
         return {run.run_id for stage in self.stages for run in stage.runs}
+
+
+def _first_points(space: Space) -> list[dict[str, Any]]:
+    """Returns the points of a space, at most one more than a sweep may have."""
+    return list(itertools.islice(points(space), MOST_RUNS + 1))
 
 
 def is_ray_started() -> bool:

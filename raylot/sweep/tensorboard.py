@@ -43,8 +43,8 @@ class TensorBoard(
     of its snapshot. Searches that differ in their snapshot alone share one more run of TensorBoard,
     ``stream_..._sparsity=...``, which joins these values to curves along the stream.
 
-    Of runs of a moment, of which a trial computes a bundle, nothing is logged: nobody could watch
-    their curves, and there are too many.
+    It logs nothing of short runs that share a trial: nobody could watch their curves, and there are
+    too many.
 
     When a run ends, its HParams are written: its kind and the options searched over. TensorBoard
     adds the last value of each scalar, by which it compares runs.

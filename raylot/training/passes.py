@@ -1,4 +1,4 @@
-"""What a training step computes on a batch: the network's outputs, their loss and its gradient."""
+"""Passes compute a batch's outputs, their loss and its gradient; engines differ in them alone."""
 
 from __future__ import annotations
 

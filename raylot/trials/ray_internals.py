@@ -199,8 +199,8 @@ class KeepsActors(FIFOScheduler):
     Tune keeps as many idle actors as there are trials waiting for one, and one more: at the end of
     a stage it would stop the others, and start as many anew, seconds each, for the next stage.
 
-    Of ended trials it keeps everything, writes it into the experiment's state again and again, and
-    looks through them all at each step; raylot asks for none of them.
+    Tune itself keeps ended trials, writes all of them into the experiment's state again and again,
+    and looks through them at each step; raylot asks for none of them.
     """
 
     _has_room = False

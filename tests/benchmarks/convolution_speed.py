@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def contenders(network: nn.Module) -> dict[str, Contender]:
-    """What is compared, by the name of its row."""
+    """Returns the contenders by the names of their rows."""
     task = images(TRAINED, 1)
     rows: dict[str, Contender] = {
         USUAL: functools.partial(usual_loop, network, task),

@@ -1,4 +1,4 @@
-"""What a sweep of many runs of a moment each costs beside them: time, processor, memory, files.
+"""Measures what a sweep of many short runs costs beside them: time, processor, memory, files.
 
     python tests/benchmarks/many_runs.py                   # 1,000 and 3,000 runs on Ray
     python tests/benchmarks/many_runs.py --runs 20000 --local

@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def contenders(raw: Task, standardised: Task) -> dict[str, Contender]:
-    """What is compared, by the name of its row, given MNIST in both scalings."""
+    """Returns the contenders by the names of their rows, given MNIST in both scalings."""
     permutation = KEY.child("pixels").generator().permutation(math.prod(raw.input_shape))
     raw, standardised = (permute_pixels(task, permutation) for task in (raw, standardised))
     network = _trained_for_an_epoch(raw, HIDDEN)

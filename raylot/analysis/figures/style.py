@@ -165,7 +165,7 @@ def encoded(figure: Figure) -> dict[str, bytes]:
     """The figure as file ending -> contents; equal figures give equal bytes."""
     lay_out(figure)
     figure.set_layout_engine("none")  # laid out once for both files
-    # savefig would draw each of them twice
+    # savefig would draw each of them twice; matplotlib's stubs lack the types of what it calls.
     png, svg = io.BytesIO(), io.BytesIO()
     FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]
     FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})  # type: ignore[no-untyped-call]

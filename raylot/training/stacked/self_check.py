@@ -82,8 +82,7 @@ def _check(jobs: Sequence[TrainingJob]) -> tuple[str, bool]:
     """Trains the beginning of jobs by both engines.
 
     Returns:
-        What is wrong with the stacked engine, "" if nothing; and whether that holds for all jobs of
-        this kind.
+        The stacked engine's fault, "" if it has none; and whether all jobs of this kind have it.
     """
     try:
         short = [_beginning(job, _SHORT) for job in jobs]
