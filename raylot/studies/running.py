@@ -16,9 +16,10 @@ from raylot.storage import Storage
 from raylot.studies.results import Results
 from raylot.sweep import Space, study_spaces
 from raylot.sweep.outcome import Outcome
+from raylot.sweep.ray_start import is_ray_started
 from raylot.sweep.seeds import add_seeds, may_grow
 from raylot.sweep.space import spaces_of
-from raylot.sweep.sweep import Sweep, is_ray_started
+from raylot.sweep.sweep import Sweep
 
 
 def run(
@@ -55,6 +56,7 @@ def run(
     place = storage if storage is not None else study.storage or f"results/{study.name or 'study'}"
     opened = Storage(place, study.storage_patience)
     sweep = Sweep(study, opened, *spaces_of(study, spaces))
+    is_users_ray = is_ray_started()
     try:
         growth = may_grow(sweep, spaces)
         outcome = sweep.finished(retry_failed=retry_failed)
@@ -67,7 +69,7 @@ def run(
     call = f"raylot.run({study!r}, {str(place)!r}{again})"
 
     def compute(sweep: Sweep) -> Outcome:
-        if is_ray_started():  # the user's own, which goes on
+        if is_users_ray:  # it goes on
             from raylot.sweep.cluster import room_given_back
 
             leaving: AbstractContextManager[None] = room_given_back()

@@ -20,6 +20,7 @@ from raylot.config import SweepOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.text import one_line
 from raylot.sweep.interrupt_guard import InterruptGuard
+from raylot.sweep.ray_start import RayStart
 from raylot.trials import ray_internals
 
 #: Seconds that the nodes of a cluster may take to join it after its head.
@@ -53,7 +54,7 @@ def ray_session(
     options: SweepOptions,
     guard: InterruptGuard | None = None,
     say: Callable[[str], None] = lambda line: None,
-    trials: int = 0,
+    start: RayStart | None = None,
 ) -> Iterator[None]:
     """Connects to Ray or starts it, and disconnects at the end; leaves an open session open.
 
@@ -61,31 +62,31 @@ def ray_session(
         options: where, and what a trial asks for.
         guard: ends the process if the connection is lost.
         say: tells the user what the session waits for.
-        trials: that could run at once. If they need most of this machine's cores, the workers of a
-            Ray that is started here import what trials need while it starts.
+        start: of the Ray, if it has begun.
 
     Raises:
         OptionError: the cluster cannot be reached, or can never grant what a trial asks for.
         StartError: Ray could not be started.
     """
-    ray_internals.keep_credentials_here()
-    is_ours = not ray.is_initialized()
+    from raylot.trials import tune_internals  # not at the top: Ray starts before Tune is imported
+
+    tune_internals.keep_credentials_here()
+    if start is None and not ray.is_initialized():
+        start = RayStart(options, trials=0)
     with ray_internals.terminal_and_signals_left_alone():
         try:
-            if is_ours:
-                # An interrupted start would leave Ray's processes behind, and crash this one later.
-                with guard.held() if guard else contextlib.nullcontext():
-                    _connect(options, warms_workers=trials > _cores() / 2)
+            if start:
+                start.wait()
             if guard:
-                guard.listen()
                 guard.watch_cluster()
-            _check_resources(options, say, is_local=is_ours and _address(options) in ("", "local"))
+            is_local = start is not None and _address(options) in ("", "local")
+            _check_resources(options, say, is_local=is_local)
             yield
         finally:
             if guard:
                 guard.leave_cluster()
-            if is_ours and ray.is_initialized():
-                ray.shutdown()
+            if start:
+                start.leave()
 
 
 def check_address(options: SweepOptions) -> None:
@@ -105,7 +106,13 @@ def check_address(options: SweepOptions) -> None:
         raise _unreachable(options, error) from None
 
 
-def _connect(options: SweepOptions, *, warms_workers: bool) -> None:
+def connect(options: SweepOptions, trials: int) -> None:
+    """Joins Ray, or starts it on this machine; see `RayStart`.
+
+    Raises:
+        OptionError: the cluster cannot be reached.
+        StartError: Ray could not be started.
+    """
     environment = _runtime_environment(options)
     address = _address(options)
     starts_ray = address == "local" or (not address and not ray_internals.finds_running_ray())
@@ -113,8 +120,9 @@ def _connect(options: SweepOptions, *, warms_workers: bool) -> None:
         with contextlib.ExitStack() as only_here:
             if starts_ray:
                 only_here.enter_context(ray_internals.on_loopback())
+                only_here.enter_context(ray_internals.without_unused_processes())
                 ray_internals.protect_token()
-                if warms_workers:
+                if trials > _cores() / 2:
                     only_here.enter_context(ray_internals.workers_import(_OF_TRIALS))
             own = _cores()  # Ray by itself counts those that a job scheduler granted to others too
             ray.init(

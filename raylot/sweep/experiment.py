@@ -27,7 +27,7 @@ from raylot.sweep.loggers import RunsAsCsv, RunsAsJson, loggers
 from raylot.sweep.tensorboard import TensorBoard
 from raylot.tasks.datasets import packed
 from raylot.terminal.progress import STARTING_WORKERS, Progress
-from raylot.trials import ray_internals
+from raylot.trials import ray_internals, tune_internals
 from raylot.trials.kinds import TRAINABLES
 from raylot.trials.trainable import AnyTrial
 
@@ -48,8 +48,9 @@ def compute(batches: Batches, terms: Terms) -> None:
         try:
             with (
                 terms.guard.held(),
-                ray_internals.many_pending_trials(),
-                ray_internals.any_worker_serves(),
+                tune_internals.many_pending_trials(),
+                tune_internals.any_worker_serves(),
+                tune_internals.callbacks_left_uncounted(),
             ):
                 _tuner(feeder, terms).fit()
         except Exception as error:  # as when Tune's own files could not be written
@@ -61,7 +62,7 @@ def compute(batches: Batches, terms: Terms) -> None:
         raise feeder.error
 
 
-class Feeder(ray_internals.NotPickled, Searcher):
+class Feeder(tune_internals.NotPickled, Searcher):
     """Gives Tune the runs of a batch as trials, and the next batch once all of them have ended.
 
     So a worker that has computed the last run of a stage computes the first of the next.
@@ -163,7 +164,7 @@ def _tuner(feeder: Feeder, terms: Terms) -> tune.Tuner:
         tune_config=tune.TuneConfig(
             num_samples=-1,
             search_alg=feeder,
-            scheduler=ray_internals.KeepsActors(),
+            scheduler=tune_internals.KeepsActors(),
             max_concurrent_trials=options.max_concurrent,
             reuse_actors=True,
             trial_name_creator=_trial_name,
@@ -186,7 +187,7 @@ def _tuner(feeder: Feeder, terms: Terms) -> tune.Tuner:
     )
 
 
-class Stopper(ray_internals.NotPickled, tune.Stopper):
+class Stopper(tune_internals.NotPickled, tune.Stopper):
     """Stops a Tune experiment when a function says so; what its trials have saved stays."""
 
     def __init__(self, is_over: Callable[[], bool]) -> None:
@@ -200,7 +201,7 @@ class Stopper(ray_internals.NotPickled, tune.Stopper):
 
 
 @dataclass(eq=False)
-class _Listener(ray_internals.NotPickled, tune.Callback):
+class _Listener(tune_internals.NotPickled, tune.Callback):
     """Passes on what Ray Tune tells of trials."""
 
     reports: Reports
@@ -214,29 +215,29 @@ class _Listener(ray_internals.NotPickled, tune.Callback):
         return self.reports.progress
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        if bundle := ray_internals.bundled_runs(trial):
-            self.progress.run_started(bundle[0], ray_internals.first_label(trial))
+        if bundle := tune_internals.bundled_runs(trial):
+            self.progress.run_started(bundle[0], tune_internals.first_label(trial))
         else:
             self.progress.run_started(trial.trial_id, str(trial))
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        if ray_internals.bundled_runs(trial):
+        if tune_internals.bundled_runs(trial):
             self.reports.take_bundle(result)
         else:
             self.reports.take(trial.trial_id, result)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        if not ray_internals.bundled_runs(trial):
+        if not tune_internals.bundled_runs(trial):
             self.progress.run_ended(trial.trial_id)
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self.progress.note(f"{trial} lost its worker; another continues from the last save")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        error, losses = ray_internals.trial_error(trial), self.reports.losses
-        run_ids = ray_internals.bundled_runs(trial) or [_trial_run(trial).run_id]
+        error, losses = tune_internals.trial_error(trial), self.reports.losses
+        run_ids = tune_internals.bundled_runs(trial) or [_trial_run(trial).run_id]
         if OutOfReachError.__name__ in error:
             losses.storage_failed.update(run_ids)
         losses.bundles.append((run_ids, one_line(error, LONGEST_ERROR)))
@@ -265,18 +266,18 @@ def _a_free_node(resources: dict[str, float]) -> str:
 
 
 def _trial_run(trial: Any) -> StreamRun:
-    options = ray_internals.trial_options(trial)
-    return TRAINABLES[ray_internals.trial_kind(trial)].run_model(**options)
+    options = tune_internals.trial_options(trial)
+    return TRAINABLES[tune_internals.trial_kind(trial)].run_model(**options)
 
 
 def _trial_name(trial: Any) -> str:
-    if bundle := ray_internals.bundled_runs(trial):
-        return f"{len(bundle)} runs from {ray_internals.first_label(trial)} on"
+    if bundle := tune_internals.bundled_runs(trial):
+        return f"{len(bundle)} runs from {tune_internals.first_label(trial)} on"
     return _trial_run(trial).label
 
 
 def _trial_folder(trial: Any) -> str:
-    if bundle := ray_internals.bundled_runs(trial):
-        return in_file_names(f"{len(bundle)} runs {ray_internals.trial_kind(trial)} {bundle[0]}")
+    if bundle := tune_internals.bundled_runs(trial):
+        return in_file_names(f"{len(bundle)} runs {tune_internals.trial_kind(trial)} {bundle[0]}")
     run = _trial_run(trial)
     return in_file_names(f"{run.label} {run.run_id}")

@@ -15,7 +15,7 @@ from raylot.foundation.errors import OptionError
 from raylot.foundation.text import one_line
 from raylot.storage import Storage
 from raylot.terminal.progress import Progress
-from raylot.trials import ray_internals
+from raylot.trials import ray_internals, tune_internals
 
 
 def check_logger(options: SweepOptions, storage: Storage) -> None:
@@ -69,7 +69,7 @@ def loggers(options: SweepOptions, storage: Storage, progress: Progress) -> list
     return []
 
 
-class RunsAsJson(ray_internals.NotPickled, JsonLoggerCallback):
+class RunsAsJson(tune_internals.NotPickled, JsonLoggerCallback):
     """Writes a trial's reports to ``result.json``; of a bundle of runs, a short line for each.
 
     Options of the runs of a bundle are in the table ``runs`` alone.
@@ -79,28 +79,28 @@ class RunsAsJson(ray_internals.NotPickled, JsonLoggerCallback):
         super().__init__()  # type: ignore[no-untyped-call]
 
     def update_config(self, trial: Any, config: dict[str, Any]) -> None:
-        if not ray_internals.bundled_runs(trial):
+        if not tune_internals.bundled_runs(trial):
             super().update_config(trial, config)
 
     def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
         place = {name: result.get(name) for name in ("date", "hostname", "pid")}
         told = [{**report, **place} for report in result.get("reports", ())]
-        for each in told if ray_internals.bundled_runs(trial) else [result]:
+        for each in told if tune_internals.bundled_runs(trial) else [result]:
             super().log_trial_result(iteration, trial, each)
 
 
-class RunsAsCsv(ray_internals.NotPickled, CSVLoggerCallback):
+class RunsAsCsv(tune_internals.NotPickled, CSVLoggerCallback):
     """Writes a trial's reports to ``progress.csv``; nothing for a bundle of runs."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
 
     def log_trial_start(self, trial: Any) -> None:
-        if not ray_internals.bundled_runs(trial):
+        if not tune_internals.bundled_runs(trial):
             super().log_trial_start(trial)
 
     def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
-        if not ray_internals.bundled_runs(trial):
+        if not tune_internals.bundled_runs(trial):
             super().log_trial_result(iteration, trial, result)
 
 
@@ -112,7 +112,7 @@ def _may_log_to_wandb() -> bool:
     return bool(wandb.login(prompt=False, verify=False))
 
 
-class _Elsewhere(ray_internals.NotPickled, tune.Callback):
+class _Elsewhere(tune_internals.NotPickled, tune.Callback):
     """Passes measures on to a logger, and stops once the logger fails."""
 
     def __init__(self, name: str, logger: tune.Callback, progress: Progress) -> None:

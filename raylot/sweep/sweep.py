@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -39,6 +38,7 @@ from raylot.storage import OutOfReachError, Storage
 from raylot.storage.lease import Lease
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.outcome import CONTINUE, Outcome, outcome
+from raylot.sweep.ray_start import RayStart, is_ray_started
 from raylot.sweep.space import Space, distinct, options_in, points, remarks
 from raylot.sweep.stage import Stage
 from raylot.terminal.progress import Progress
@@ -77,6 +77,9 @@ class Sweep:
     ticket_space: Space
     ticket_stream_space: Space = field(default_factory=dict)
     only: Collection[str] | None = None
+    # The runs that had ended when `finished` looked, and the Ray that starts while `check` checks.
+    _ended: dict[str, Manifest] = field(default_factory=dict, init=False)
+    _starts: list[RayStart] = field(default_factory=list, init=False)
 
     @cached_property
     def stages(self) -> list[Stage]:
@@ -248,7 +251,9 @@ class Sweep:
             return f"Not predicted: a training failed ({registry.describe_error(error)})."
 
     def check(self) -> list[str]:
-        """Checks everything that can be known before Ray starts.
+        """Checks everything that can be known before anything trains.
+
+        Meanwhile Ray starts, if `run` will need one of its own: what follows must be `run`.
 
         Returns:
             Remarks for the user, a line each.
@@ -258,13 +263,28 @@ class Sweep:
                 logger not used, a plugin's network not trained or pruned.
         """
         assert self.stages
-        remarks = self.check_inputs()
-        if self.study.logger != "none":
-            from raylot.sweep.loggers import check_logger
+        self._start_ray()
+        try:
+            remarks = self.check_inputs()
+            if self.study.logger != "none":
+                from raylot.sweep.loggers import check_logger
 
-            check_logger(self.study, self.storage)
-        self.storage.check_writable()
+                check_logger(self.study, self.storage)
+            self.storage.check_writable()
+        except BaseException:
+            self._leave_ray()
+            raise
         return remarks
+
+    def _start_ray(self) -> None:
+        joins_cluster = self._names_cluster and self._address != "local"
+        if not (joins_cluster or is_ray_started() or self._needs_no_workers(self._ended)):
+            at_once = max(len(stage.missing(self._ended)) for stage in self.stages)
+            self._starts.append(RayStart(self.study, at_once))
+
+    def _leave_ray(self) -> None:
+        while self._starts:
+            self._starts.pop().leave()
 
     def check_inputs(self) -> list[str]:
         """Checks that the data set is there, and that networks go with data and interventions.
@@ -299,6 +319,7 @@ class Sweep:
         storage = Storage.again(self.storage.root)  # what it holds now, without waiting for it
         check_version(storage)
         found = inspect_ends(storage, self._planned)
+        self._ended.update(found.runs)
         is_retrying = retry_failed and any(run.status == "failed" for run in found.runs.values())
         if is_retrying or any(stage.ready(found.runs, storage) for stage in self.stages):
             return None
@@ -342,6 +363,8 @@ class Sweep:
                 is_interrupted = guard.is_interrupted
         except KeyboardInterrupt:
             is_interrupted = True
+        finally:
+            self._leave_ray()
         if not is_interrupted:
             return outcome(self.stages, ended, self.storage, lost)
         try:  # without patience: a user who interrupts does not want to wait
@@ -392,13 +415,12 @@ class Sweep:
 
             lost = execution.run(in_process.compute)
             return execution.ended, lost
+        from raylot.sweep import experiment
         from raylot.sweep.cluster import StartError, ray_session
 
-        stages = [stage.to_compute(execution.ended, self.storage) for stage in self.stages]
+        start = self._starts[0] if self._starts else None
         try:
-            with ray_session(self.study, guard, progress.note, max(map(len, stages))):
-                from raylot.sweep import experiment  # workers import meanwhile
-
+            with ray_session(self.study, guard, progress.note, start):
                 lost = execution.run(experiment.compute)
         except StartError as error:
             lost = [str(error)]
@@ -423,7 +445,11 @@ class Sweep:
 
     @property
     def _names_cluster(self) -> bool:
-        return not self.study.local and bool(self.study.address or os.environ.get("RAY_ADDRESS"))
+        return not self.study.local and bool(self._address)
+
+    @property
+    def _address(self) -> str:
+        return self.study.address or os.environ.get("RAY_ADDRESS", "")
 
     def _check_number(self, number: int, what: str = "runs") -> None:
         if number > MOST_RUNS:
@@ -456,12 +482,6 @@ class Sweep:
 def _first_points(space: Space) -> list[dict[str, Any]]:
     """Returns the points of a space, at most one more than a sweep may have."""
     return list(itertools.islice(points(space), MOST_RUNS + 1))
-
-
-def is_ray_started() -> bool:
-    """Returns whether this process has joined or started a Ray; does not import it."""
-    ray = sys.modules.get("ray")
-    return ray is not None and ray.is_initialized()
 
 
 def _with_progress(what: str, items: Iterable[Item], number: int) -> Iterable[Item]:

@@ -19,7 +19,7 @@ from tensorboardX.summary import hparams
 
 from raylot.config import TicketsRun, plugin_options
 from raylot.config.doses import in_file_names
-from raylot.trials import ray_internals
+from raylot.trials import tune_internals
 
 #: What TensorBoard shows first of a search, as ``answer/<measure>``. Its HParams begins with five
 #: columns, the first by name, and its parallel coordinates leave out each run that lacks one of
@@ -30,7 +30,7 @@ _FIRST = (
 
 
 class TensorBoard(
-    ray_internals.NotPickled,
+    tune_internals.NotPickled,
     TBXLoggerCallback,  # so that Tune does not add its own
 ):
     """Logs ``measures`` of each report as scalars ``<kind of run>/<measure>``.
@@ -58,14 +58,14 @@ class TensorBoard(
         self._reported: dict[Any, dict[str, tuple[int, float]]] = {}
 
     def log_trial_start(self, trial: Any) -> None:
-        if ray_internals.bundled_runs(trial):
+        if tune_internals.bundled_runs(trial):
             return
         if trial in self._writers:  # an attempt whose worker was lost
             self._writers[trial].close()
-        self._writers[trial] = SummaryWriter(str(ray_internals.trial_folder(trial)), flush_secs=30)
+        self._writers[trial] = SummaryWriter(str(tune_internals.trial_folder(trial)), flush_secs=30)
 
     def log_trial_result(self, iteration: int, trial: Any, result: dict[str, Any]) -> None:
-        if ray_internals.bundled_runs(trial):
+        if tune_internals.bundled_runs(trial):
             return
         if trial not in self._writers:
             self.log_trial_start(trial)
@@ -78,10 +78,10 @@ class TensorBoard(
         writer = self._writers[trial]
         if result["kind"] == TicketsRun.kind and result["done"]:
             found = {f"{'answer' if n in _FIRST else 'found'}/{n}": v for n, v in measures.items()}
-            options = ray_internals.trial_options(trial)
+            options = tune_internals.trial_options(trial)
             _write(writer, found, options["task"])
             if found:
-                folder = ray_internals.trial_folder(trial).parent
+                folder = tune_internals.trial_folder(trial).parent
                 self._draw_along_stream(folder, options, found)
         else:
             step = result["timesteps_total"] - 1
@@ -122,8 +122,8 @@ class TensorBoard(
             writer.close()
 
     def _write_hparams(self, trial: Any) -> None:
-        kind = ray_internals.trial_kind(trial)
-        options = {"kind": kind, **ray_internals.searched_options(trial)}
+        kind = tune_internals.trial_kind(trial)
+        options = {"kind": kind, **tune_internals.searched_options(trial)}
         for own in plugin_options.parsed(options.pop("plugin_options", None)).values():
             options |= own
         if kind == TicketsRun.kind:

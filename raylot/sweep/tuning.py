@@ -30,7 +30,7 @@ from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.loggers import loggers
 from raylot.tasks.datasets import packed
 from raylot.terminal.progress import Progress
-from raylot.trials import ray_internals
+from raylot.trials import tune_internals
 from raylot.trials.setting import SettingTrial, streams_without
 
 #: Settings are compared after a quarter of their tasks, rounded up, and after twice as many; each
@@ -80,7 +80,7 @@ class Searcher(OptunaSearch):
 
     def try_first(self, options: Mapping[str, Any]) -> None:
         """Makes a setting the next one that is tried."""
-        ray_internals.optuna_study(self).enqueue_trial(self._named(options))
+        tune_internals.optuna_study(self).enqueue_trial(self._named(options))
 
     def _named(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Returns a setting as Optuna knows it."""
@@ -267,7 +267,7 @@ class Tuning:
 
 
 @dataclass(eq=False)
-class _Listener(ray_internals.NotPickled, tune.Callback):
+class _Listener(tune_internals.NotPickled, tune.Callback):
     """Passes on what Ray Tune reports: to `Progress`, and the time to `Clock`."""
 
     progress: Progress
@@ -313,7 +313,7 @@ class _Listener(ray_internals.NotPickled, tune.Callback):
         self.progress.note(f"{trial} lost its worker; another continues from the last save")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self.errors.append(one_line(ray_internals.trial_error(trial), _LONGEST_ERROR))
+        self.errors.append(one_line(tune_internals.trial_error(trial), _LONGEST_ERROR))
         self.progress.run_ended(trial.trial_id, failed=True)
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:

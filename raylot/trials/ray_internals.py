@@ -1,4 +1,4 @@
-"""Every private part of Ray in use: names, variables, attributes.
+"""Every private part of Ray in use, but for Ray Tune's: names, variables, attributes.
 
 ``pyproject.toml`` bounds Ray's version because of this file. Tests of it, most of them in
 ``tests/unit/trials/test_ray_internals.py``, say what breaks without each part.
@@ -13,17 +13,15 @@ import os
 import re
 import secrets
 import stat
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray._private import ray_constants, ray_logging, utils
+from ray._private.node import Node
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.experimental import internal_kv
-from ray.tune.execution import class_cache
-from ray.tune.schedulers import FIFOScheduler
 from ray.util import placement_group_table
 
 # -------------------------------------------------- before Ray starts
@@ -54,16 +52,6 @@ def terminal_and_signals_left_alone() -> Iterator[None]:
         yield
     finally:
         lines.skip_re = before
-
-
-def keep_credentials_here() -> None:
-    """Stops Tune from copying this process's AWS credentials into its workers' environment.
-
-    Ray writes that environment into a log that all users of the machine can read. Workers get
-    credentials from the environment of their node.
-    """
-    names = class_cache.ENV_VARS_TO_PROPAGATE
-    names.difference_update([name for name in names if name.startswith("AWS_")])
 
 
 @contextlib.contextmanager
@@ -106,6 +94,25 @@ def on_loopback() -> Iterator[None]:
             yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = forms_clusters
+
+
+@contextlib.contextmanager
+def without_unused_processes() -> Iterator[None]:
+    """Leaves out three processes of a Ray that is started in this context.
+
+    They take a second of the cores as it starts. One copies to the driver what workers print, which
+    raylot does not show; one adds nodes; one, the dashboard's if there is none, tells Ray's makers
+    which features are in use.
+    """
+    names = ("start_log_monitor", "start_monitor", "start_api_server")
+    begin = {name: getattr(Node, name) for name in names}
+    for name in names:
+        setattr(Node, name, lambda self, **options: None)
+    try:
+        yield
+    finally:
+        for name, start in begin.items():
+            setattr(Node, name, start)
 
 
 @contextlib.contextmanager
@@ -181,115 +188,3 @@ def set_title(label: str) -> None:
     """
     if ray.is_initialized() and ray.get_runtime_context().get_actor_id():
         ray._raylet.setproctitle(f"ray::{label}")  # type: ignore[attr-defined]
-
-
-# -------------------------------------------------- what Tune's callbacks are told of a trial
-
-
-class NotPickled:
-    """A callback that Tune pickles as nothing, into a file that raylot never reads."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-
-class KeepsActors(FIFOScheduler):
-    """Runs trials, and lets Tune keep all actors until the experiment ends, and no ended trials.
-
-    Tune keeps as many idle actors as there are trials waiting for one, and one more: at the end of
-    a stage it would stop the others, and start as many anew, seconds each, for the next stage.
-
-    Tune itself keeps ended trials, writes all of them into the experiment's state again and again,
-    and looks through them at each step; raylot asks for none of them.
-    """
-
-    _has_room = False
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-
-    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        if not self._has_room:  # all trials ask for the same resources
-            tune_controller._actor_cache.increase_max(trial.placement_group_factory, by=sys.maxsize)
-            self._has_room = True
-        _forget_ended(tune_controller)
-        super().on_trial_add(tune_controller, trial)
-
-
-def _forget_ended(tune_controller: Any) -> None:
-    ended = {trial for trial in tune_controller._trials if trial.is_finished()}
-    if not ended:
-        return
-    tune_controller._trials[:] = [t for t in tune_controller._trials if t not in ended]
-    for trials in ("_trials_to_cache", "_stopped_trials", "_failed_trials"):
-        getattr(tune_controller, trials).difference_update(ended)
-    for trial in ended:
-        tune_controller._trial_metadata.pop(trial.trial_id, None)
-
-
-@contextlib.contextmanager
-def any_worker_serves() -> Iterator[None]:
-    """Lets Tune use the workers that Ray has started already, see `workers_import`.
-
-    It asks for workers with a variable of PyTorch Lightning's in their environment, for which Ray
-    starts others.
-    """
-    before = dict(class_cache.DEFAULT_ENV_VARS)
-    class_cache.DEFAULT_ENV_VARS.clear()
-    try:
-        yield
-    finally:
-        class_cache.DEFAULT_ENV_VARS.update(before)
-
-
-@contextlib.contextmanager
-def many_pending_trials() -> Iterator[None]:
-    """Lets a searcher of Tune have as many trials waiting as Tune's own grid search has.
-
-    With one at a time, as is usual for searchers, workers would start one after another.
-    """
-    variable = "TUNE_MAX_PENDING_TRIALS_PG"
-    cpus = ray.cluster_resources().get("CPU", 1.0)  # type: ignore[no-untyped-call]
-    number = max(200, int(1.1 * cpus))
-    with environment(variable, os.environ.get(variable, str(number))):
-        yield
-
-
-def trial_kind(trial: Any) -> str:
-    """Returns the kind of a trial's run."""
-    return str(trial.config["kind"])
-
-
-def bundled_runs(trial: Any) -> list[str]:
-    """Returns the run_ids of a trial's bundle; none if it computes one run alone."""
-    return list(trial.config.get("run_ids", ()))
-
-
-def first_label(trial: Any) -> str:
-    """Returns the label of the first run of a trial's bundle."""
-    return str(trial.config["label"])
-
-
-def trial_options(trial: Any) -> dict[str, Any]:
-    """Returns the options of a trial's run, those searched over and the others."""
-    return {**trial.config["shared"], **trial.config["run"]}
-
-
-def searched_options(trial: Any) -> dict[str, Any]:
-    """Returns the options of a trial's run that are searched over."""
-    return dict(trial.config["run"])
-
-
-def optuna_study(search: Any) -> Any:
-    """Returns the study of Optuna behind a search of Tune."""
-    return search._ot_study
-
-
-def trial_error(trial: Any) -> str:
-    """Returns why a trial failed, as text: Ray's own exceptions cannot always be unpickled."""
-    return str(trial.get_error() or "no reason is known")
-
-
-def trial_folder(trial: Any) -> Path:
-    """Returns the folder of a trial's logs on this machine."""
-    return Path(trial.local_path)

@@ -88,6 +88,41 @@ def test_workers_that_are_killed_at_random_moments_lose_nothing(
     _assert_as_if_undisturbed(undisturbed, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("number", "ended"),
+    [
+        (signal.SIGINT, (130, "\nInterrupted.\n", "")),
+        (signal.SIGTERM, (-signal.SIGTERM, "", "")),
+        (signal.SIGKILL, (-signal.SIGKILL, "", "")),
+    ],
+)
+def test_a_command_that_is_stopped_while_it_checks_leaves_no_ray(
+    tmp_path: Path, number: signal.Signals, ended: tuple[int, str, str]
+) -> None:
+    with Driver(tmp_path, *_LOCAL) as driver:
+        driver.wait_until(lambda: bool(driver.members("gcs_server")))
+        kill(driver.process.pid, number)
+        assert driver.ends(within=20) == ended
+        assert comes_true(lambda: not driver.members("raylet ", "gcs_server", "ray::"), 20)
+    assert not (tmp_path / "tables").exists()
+
+
+def test_a_mistake_that_is_found_while_ray_starts_leaves_none(tmp_path: Path) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "from raylot import plugins\n\n"
+        "@plugins.network('lame')\n"
+        "def lame(options, shape, classes):\n"
+        "    raise ValueError('cannot walk')\n"
+    )
+    with Driver(tmp_path, *_LOCAL, "--plugin", str(plugin), "--network", "lame") as driver:
+        status, said, told = driver.ends(within=60)
+        assert (status, said) == (2, "")
+        assert "cannot walk" in told
+        assert told.count("\n") == 1
+        assert not driver.members("raylet ", "gcs_server", "ray::")
+
+
 def test_a_second_driver_says_what_is_going_on_and_touches_nothing(tmp_path: Path) -> None:
     long = ("--tasks", "200", "--snapshots", "0,199", "--stream-snapshots", "199")
     alone = (*_LOCAL, "--max-concurrent", "1", *long)

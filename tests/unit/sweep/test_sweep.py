@@ -28,7 +28,7 @@ from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.space import study_spaces
 from raylot.sweep.sweep import Sweep
 from raylot.terminal.progress import Progress
-from raylot.trials import ray_internals
+from raylot.trials import tune_internals
 from raylot.trials.artifacts import snapshot_path
 from raylot.trials.base import _granted_device
 from raylot.trials.kinds import TRAINABLES
@@ -221,13 +221,13 @@ def test_a_worker_that_dies_in_a_bundle_costs_the_run_under_way_alone(
     """And Tune keeps no ended trials, and a bundle leaves one file in its folder."""
     monkeypatch.setattr("raylot.sweep.bundles.MANY", 8)
     kept: list[int] = []
-    forget = ray_internals._forget_ended
+    forget = tune_internals._forget_ended
 
     def counted(controller: Any) -> None:
         forget(controller)
         kept.append(len(controller._trials))
 
-    monkeypatch.setattr("raylot.trials.ray_internals._forget_ended", counted)
+    monkeypatch.setattr("raylot.trials.tune_internals._forget_ended", counted)
     sweep = _sweep(tmp_path, list(range(5)), [0.5], max_failures=0, probe_tasks=0)
     _computed_here(sweep, 0)
     runs = sweep.stages[2].runs

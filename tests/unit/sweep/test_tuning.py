@@ -10,7 +10,7 @@ import pytest
 from raylot.config.distributions import Distribution
 from raylot.results.settings import Setting, Standing
 from raylot.sweep.tuning import Halving, Searcher
-from raylot.trials import ray_internals
+from raylot.trials import tune_internals
 
 SPACE = {
     "lr": Distribution("loguniform", (1e-4, 1e-1)),
@@ -44,7 +44,7 @@ def test_optuna_knows_a_stopped_setting_from_a_finished_one() -> None:
     searcher.remember(_standing(0.01, [0.5] * 8))
     searcher.remember(_standing(0.02, [0.9] * 2, "stopped"))
     searcher.remember(_standing(0.03, [0.9] * 2, "failed"))
-    study = ray_internals.optuna_study(searcher)
+    study = tune_internals.optuna_study(searcher)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED", "FAIL"]
     assert study.best_value == 0.5
 
@@ -56,7 +56,7 @@ def test_so_does_it_of_one_that_was_just_tried(tasks: int, state: str) -> None:
     result = {"accuracy": 0.5, "tasks": tasks, "training_iteration": 1}
     searcher.on_trial_result("0", result)
     searcher.on_trial_complete("0", result)
-    assert [one.state.name for one in ray_internals.optuna_study(searcher).trials] == [state]
+    assert [one.state.name for one in tune_internals.optuna_study(searcher).trials] == [state]
 
 
 def test_an_interrupted_setting_is_the_next_one_that_is_tried() -> None:
@@ -105,5 +105,5 @@ def test_optuna_goes_on_from_settings_with_lists() -> None:
     searcher.remember(Standing(setting, "finished", [0.5] * 8, 8))
     searcher.try_first({"hidden": (64,)})
     assert searcher.suggest("0") == {"options": {"hidden": (64,)}}
-    trials = ray_internals.optuna_study(searcher).trials
+    trials = tune_internals.optuna_study(searcher).trials
     assert [one.params for one in trials] == [{"options/hidden": 1}, {"options/hidden": 0}]

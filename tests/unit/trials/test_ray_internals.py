@@ -23,13 +23,16 @@ import psutil
 import pytest
 import ray
 from ray._private import ray_logging, utils
+from ray._private.node import Node
 from ray._private.ray_logging import LogDeduplicator
+from ray.air._internal import usage
 from ray.experimental import internal_kv
 from ray.train._internal.storage import StorageContext
 from ray.tune import tune as tune_module
 from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial
 from ray.tune.experimental.output import get_air_verbosity
+from ray.tune.logger import LoggerCallback
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from raylot.config import SweepOptions
@@ -37,8 +40,9 @@ from raylot.sweep.batches import Losses, Reports
 from raylot.sweep.cluster import ray_session
 from raylot.sweep.experiment import _Listener
 from raylot.sweep.interrupt_guard import InterruptGuard
+from raylot.sweep.ray_start import RayStart
 from raylot.terminal.progress import STARTING_WORKERS
-from raylot.trials import ray_internals
+from raylot.trials import ray_internals, tune_internals
 
 
 def test_ray_is_of_a_version_that_this_file_was_tested_with() -> None:
@@ -150,7 +154,8 @@ def test_a_ray_that_runs_here_is_found(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.fixture(scope="module")
 def session() -> Iterator[None]:
-    with ray_session(SweepOptions(address="local"), trials=10_000):
+    options = SweepOptions(address="local")
+    with ray_session(options, start=RayStart(options, trials=10_000)):
         yield
 
 
@@ -158,6 +163,27 @@ def session() -> Iterator[None]:
 def test_a_ray_of_ones_own_listens_on_loopback() -> None:
     """Else other machines could reach it."""
     assert [node["NodeManagerAddress"] for node in ray.nodes()] == ["127.0.0.1"]
+
+
+@pytest.mark.usefixtures("session")
+def test_a_ray_of_ones_own_has_no_process_without_use() -> None:
+    """Else they take a second of the cores before anything trains."""
+    started = [" ".join(child.cmdline()) for child in psutil.Process().children()]
+    assert any("gcs_server" in line for line in started)
+    assert any("raylet" in line for line in started)
+    unused = ("log_monitor.py", "monitor.py", "dashboard.py")
+    assert not [line for line in started if any(name in line for name in unused)]
+    assert "<lambda>" not in Node.start_api_server.__qualname__
+
+
+def test_tune_does_not_count_callbacks() -> None:
+    """Else it imports MLflow and Weights & Biases wherever they are installed."""
+    assert tune_module.air_usage is usage  # which Tune asks
+    counts = usage.tag_callbacks
+    with tune_internals.callbacks_left_uncounted():
+        assert usage.tag_callbacks([LoggerCallback()]) is False
+        assert usage.tag_callbacks is not counts
+    assert usage.tag_callbacks is counts
 
 
 @pytest.mark.usefixtures("session")
@@ -187,7 +213,7 @@ def test_tunes_actors_are_workers_that_have_started_and_imported_what_trials_nee
     ready = ray.remote(num_cpus=0)(lambda: None)
     ray.get(ready.remote())  # Ray's first workers have registered
     begun = time.time()
-    with ray_internals.any_worker_serves():
+    with tune_internals.any_worker_serves():
         actor = class_cache._ActorClassCache().get(_Told).options(num_cpus=1).remote()
         pid, has_imported, environment = ray.get(actor.told.remote())
     assert psutil.Process(pid).create_time() < begun
@@ -218,15 +244,15 @@ def test_what_callbacks_ask_of_a_trial(tmp_path: Path) -> None:
     config = {"kind": "stream", "shared": {"lr": 0.1}, "run": {"seed": 3}}
     place = StorageContext(str(tmp_path), "experiment", trial_dir_name="trial")
     trial = Trial("StreamTrial", config=config, storage=place, evaluated_params=config, stub=True)
-    assert ray_internals.trial_folder(trial).name == "trial"
-    assert ray_internals.trial_kind(trial) == "stream"
-    assert ray_internals.trial_options(trial) == {"lr": 0.1, "seed": 3}
-    assert ray_internals.searched_options(trial) == {"seed": 3}
-    assert ray_internals.trial_error(trial) == "no reason is known"
+    assert tune_internals.trial_folder(trial).name == "trial"
+    assert tune_internals.trial_kind(trial) == "stream"
+    assert tune_internals.trial_options(trial) == {"lr": 0.1, "seed": 3}
+    assert tune_internals.searched_options(trial) == {"seed": 3}
+    assert tune_internals.trial_error(trial) == "no reason is known"
     trial.init_local_path()
     trial.handle_error(RuntimeError("its actor died"))
     shutil.copytree(trial.local_path, trial.storage.trial_fs_path)  # as Tune does
-    assert "its actor died" in ray_internals.trial_error(trial)
+    assert "its actor died" in tune_internals.trial_error(trial)
 
 
 @pytest.mark.parametrize(
