@@ -19,10 +19,11 @@ A figure whose data the storage lacks is left out and named; a storage must hold
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Literal
 
+import joblib
 from matplotlib.figure import Figure
 
 from raylot.analysis import command
@@ -50,6 +51,15 @@ _FOLDER = "analysis/figures"
 #: Lists the files that this script wrote there, one a line; it removes no others. It notes a name
 #: before it writes the file, so that the next call also removes the figures of a killed one.
 _WRITTEN = f"{_FOLDER}/.written"
+
+#: Figures that take as long as a process needs to start, and processes that hold a study's data.
+_WORTH_A_PROCESS, _MOST_PROCESSES = 6, 8
+
+#: A figure's name, with the setting's suffix -> what draws it.
+Drawings = dict[str, Callable[[], Figure]]
+
+#: A figure's files, or why it cannot be drawn.
+Drawn = dict[str, bytes] | str
 
 #: Name -> what draws it from one setting, and the part of the setting if it is in `PARTS`.
 FIGURES: dict[str, Callable[..., Figure]] = {
@@ -121,13 +131,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     earlier = (storage.read(_WRITTEN) or b"").decode(errors="replace").splitlines()
     written: list[str] = []
     drawings = _drawings(storage, all_measures=options.measures == "all")
-    for name, draw in drawings.items():
-        try:
-            with style.applied():
-                files = {f"{name}.{ending}": data for ending, data in encoded(draw()).items()}
-        except NothingToDrawError as missing:
-            console.print(f"left out  {name}: {missing}", soft_wrap=True)
+    for name, drawn in _all_drawn(drawings):
+        if isinstance(drawn, str):
+            console.print(f"left out  {name}: {drawn}", soft_wrap=True)
             continue
+        files = {f"{name}.{ending}": data for ending, data in drawn.items()}
         written += files
         _note(storage, [*earlier, *written])
         for path, data in files.items():
@@ -144,11 +152,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.print(f"figures  {folder}/ ({count}, each as .png and .svg)", soft_wrap=True)
 
 
+def _all_drawn(drawings: Drawings) -> Iterator[tuple[str, Drawn]]:
+    """Draws figures, in several processes if there are enough of them; yields them in order."""
+    processes = min(joblib.cpu_count(), _MOST_PROCESSES, len(drawings) // _WORTH_A_PROCESS)
+    if processes < 2:
+        yield from ((name, _drawn(draw)) for name, draw in drawings.items())
+        return
+    # A process gets all of its figures at once, as these share their data.
+    shares = [list(drawings.values())[first::processes] for first in range(processes)]
+    drawn = joblib.Parallel(processes)(joblib.delayed(_all_of)(share) for share in shares)
+    for index, name in enumerate(drawings):
+        yield name, drawn[index % processes][index // processes]
+
+
+def _all_of(drawings: Sequence[Callable[[], Figure]]) -> list[Drawn]:
+    return [_drawn(draw) for draw in drawings]
+
+
+def _drawn(draw: Callable[[], Figure]) -> Drawn:
+    try:
+        with style.applied():
+            return encoded(draw())
+    except NothingToDrawError as missing:
+        return str(missing)
+
+
 def _note(storage: Storage, names: Sequence[str]) -> None:
     storage.write(_WRITTEN, "\n".join(dict.fromkeys(names)).encode())
 
 
-def _drawings(storage: Storage, *, all_measures: bool = False) -> dict[str, Callable[[], Figure]]:
+def _drawings(storage: Storage, *, all_measures: bool = False) -> Drawings:
     """Each figure's name, with the setting's suffix, and what draws it."""
     observations, tables = observe(storage), Tables.read(storage)
     parts = settings(observations)

@@ -18,6 +18,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
+from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
@@ -220,20 +221,36 @@ def spread_labels(labels: Sequence[Label], points: float = 8.5) -> None:
     """
     if not labels:
         return
-    lay_out(_figure(labels[0].axes))
     by_axes: dict[Axes, list[Label]] = {}
     for label in labels:
         by_axes.setdefault(label.axes, []).append(label)
-    for axes, own in by_axes.items():
+    texts = {axes: _beside(axes, own) for axes, own in by_axes.items()}
+    figure = _figure(labels[0].axes)
+    lay_out(figure)
+    figure.set_layout_engine("none")  # labels now move up and down only, which takes no room
+    for axes, own in texts.items():
         _spread(axes, own, points)
 
 
-def _spread(axes: Axes, labels: Sequence[Label], points: float) -> None:
+def _beside(axes: Axes, labels: Sequence[Label]) -> list[Annotation]:
+    """Writes labels at the heights of their lines' ends, to the right of all of them."""
+    right = max(label.x for label in labels)
+    has_room = _has_empty_panels_beside(axes)
+    texts = []
+    for label in labels:
+        text = axes.annotate(
+            label.text, (right, label.y), xytext=(4, 0), textcoords="offset points",
+            color=label.colour, va="center", annotation_clip=False,
+        )  # fmt: skip
+        text.set_in_layout(not has_room)
+        texts.append(text)
+    return texts
+
+
+def _spread(axes: Axes, texts: Sequence[Annotation], points: float) -> None:
     height = axes.get_window_extent().height * 72 / _figure(axes).dpi
-    ends = axes.transAxes.inverted().transform(
-        axes.transData.transform([(label.x, label.y) for label in labels])
-    )
-    wanted = sorted(zip(ends[:, 1] * height, labels, strict=True), key=lambda wish: wish[0])
+    ends = axes.transAxes.inverted().transform(axes.transData.transform([t.xy for t in texts]))
+    wanted = sorted(zip(ends[:, 1] * height, texts, strict=True), key=lambda wish: wish[0])
     placed: list[float] = []
     for y, _ in wanted:
         placed.append(max(y, placed[-1] + points) if placed else y)
@@ -241,14 +258,8 @@ def _spread(axes: Axes, labels: Sequence[Label], points: float) -> None:
     for index in reversed(range(len(placed))):
         above = placed[index + 1] - points if index + 1 < len(placed) else placed[index] - excess
         placed[index] = min(placed[index], above)
-    right = max(label.x for label in labels)
-    has_room = _has_empty_panels_beside(axes)
-    for (wish, label), y in zip(wanted, placed, strict=True):
-        text = axes.annotate(
-            label.text, (right, label.y), xytext=(4, y - wish), textcoords="offset points",
-            color=label.colour, va="center", annotation_clip=False,
-        )  # fmt: skip
-        text.set_in_layout(not has_room)
+    for (wish, text), y in zip(wanted, placed, strict=True):
+        text.xyann = (4, y - wish)
 
 
 def _figure(axes: Axes) -> Figure:
