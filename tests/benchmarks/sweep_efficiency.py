@@ -1,11 +1,14 @@
-"""How much of a small sweep's time on all cores is training, and where the rest goes.
+"""How much of a sweep's time on all cores is training, and where the rest goes.
 
     python tests/benchmarks/sweep_efficiency.py --data-root data --download
+    python tests/benchmarks/sweep_efficiency.py default    # digits alone, a minute
 
-Runs the original study's protocol, cut short, through Ray on this machine's cores, and prints the
-time inside the training loops of all trials divided by cores x wall-clock. Then, as a second sweep,
-many trials of next to no work: what a trial costs by itself. Other work on the machine counts
-against both; only compare figures of one run.
+Runs the default study, then the original study's protocol cut short to some 5 and 20 minutes on two
+cores, through Ray on this machine's cores. Prints the time inside the training loops of all trials
+divided by cores x wall-clock: of the whole command, with its start and its analyses, and from the
+first trial's start to the last one's end. Then, as two more sweeps, many trials of next to no work:
+what a trial costs by itself. Other work on the machine counts against all; only compare figures of
+one run.
 """
 
 from __future__ import annotations
@@ -17,18 +20,30 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+
+import pandas as pd
 
 from raylot import results
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "ticket_count_vs_plasticity.py"
 
-#: Of the original study: fewer tasks, snapshots and tickets, and one seed per core at least.
-TRAINING = {
-    "preset": "original", "tasks": "12", "snapshots": "0,6", "tickets": "3", "random-masks": "3",
-    "rewired-masks": "1", "sparsities": "0.8", "ticket-tasks": "0", "seeds": "0-3",
+_ORIGINAL = {
+    "preset": "original", "random-masks": "3", "rewired-masks": "1", "sparsities": "0.8",
+    "ticket-tasks": "0",
+}  # fmt: skip
+
+#: Sweep -> its options. Cut short, the original study has one seed per core at least.
+SWEEPS = {
+    "default": {},
+    "five_minutes": {
+        **_ORIGINAL, "tasks": "12", "snapshots": "0,6", "tickets": "3", "seeds": "0-3",
+    },
+    "twenty_minutes": {
+        **_ORIGINAL, "tasks": "41", "snapshots": "0,20,40", "tickets": "4", "seeds": "0-7",
+    },
 }  # fmt: skip
 
 #: One training of 2 steps each.
@@ -46,39 +61,46 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--download", action="store_true", help="put MNIST there if it is missing")
     parser.add_argument("--trials", type=int, default=100, help="of next to no work, per stage")
     parser.add_argument(
-        "--only", choices=["training", "short"], help="one of the two sweeps (default: both)"
+        "sweeps", nargs="*", choices=[*SWEEPS, "short", []], help="which of them (default: all)"
     )
     arguments = parser.parse_args(words)
+    data = {"data-root": arguments.data_root, "download": str(arguments.download).lower()}
     with tempfile.TemporaryDirectory() as folder:
-        if arguments.only != "short":
-            measure_training(f"{folder}/training", arguments.data_root, arguments.download)
-        if arguments.only != "training":
-            measure_overhead(f"{folder}/short", arguments.trials)
+        for name in arguments.sweeps or [*SWEEPS, "short"]:
+            if name == "short":
+                measure_overhead(f"{folder}/short", arguments.trials)
+            else:
+                is_digits = "preset" not in SWEEPS[name]
+                options = SWEEPS[name] if is_digits else {**SWEEPS[name], **data}
+                measure_training(name, f"{folder}/{name}", options)
     return 0
 
 
-def measure_training(storage: str, data_root: str, download: bool) -> None:
-    """Runs the sweep that trains, and says where the time of the cores went."""
-    data = {"data-root": data_root, "download": str(download).lower()}
-    begun, wall, peak = swept(storage, {**TRAINING, **data})
+def measure_training(name: str, storage: str, options: Mapping[str, str]) -> None:
+    """Runs a sweep that trains, and says where the time of the cores went."""
+    begun, wall, peak = swept(storage, options)
     cores = os.cpu_count() or 1
     runs = results.read(storage, "runs")
     first = (runs["started"].min().to_pydatetime() - begun).total_seconds()
+    last = runs["started"] + pd.to_timedelta(runs["seconds"], unit="s")
+    computing = (last.max() - runs["started"].min()).total_seconds()
     everything = cores * wall
     training, plasticity = runs["training_seconds"].sum(), runs["plasticity_seconds"].sum()
     in_trials = runs["seconds"].sum()
-    print(f"{len(runs)} trials, {wall:.0f} s on {cores} cores; shares of cores x wall-clock:")
-    for name, seconds in (
+    print(f"{name}: {len(runs)} runs, {wall:.0f} s on {cores} cores; shares of cores x wall-clock:")
+    for part, seconds in (
         ("training", training),
         ("plasticity metrics", plasticity),
         ("evaluation, permutation, tables", in_trials - training - plasticity),
         ("start, until the first trial began", cores * first),
-        ("between trials, idle cores, analysis", everything - in_trials - cores * first),
+        ("between trials, idle cores", cores * computing - in_trials),
+        ("end and analyses", cores * (wall - first - computing)),
     ):
-        print(f"  {name:<38}{seconds / everything:>7.1%}")
+        print(f"  {part:<38}{seconds / everything:>7.1%}")
+    print(f"  training from first start to last end {training / (cores * computing):>7.1%}")
     steps = runs["training_steps"].sum()
     print(f"{steps:,} training steps, {1e3 * training / steps:.3f} ms each")
-    print(f"{first:.1f} s from the command to the first trial")
+    print(f"{first:.1f} s from the command to the first trial, {computing:.1f} s to the last end")
     print(f"{peak:.0f} MiB: peak resident memory of a worker, the shared data set included")
 
 
@@ -95,7 +117,7 @@ def measure_overhead(storage: str, trials: int) -> None:
     )
 
 
-def swept(storage: str, options: dict[str, str]) -> tuple[datetime, float, float]:
+def swept(storage: str, options: Mapping[str, str]) -> tuple[datetime, float, float]:
     """Runs the main study; returns when it began, its seconds, and a worker's most MiB."""
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     begun, started, peak = datetime.now(UTC), time.perf_counter(), 0.0

@@ -9,7 +9,7 @@ from tests.benchmarks import sweep_efficiency
 
 @pytest.mark.slow  # a minute, and no promise depends on it
 def test_it_prints_what_one_more_trial_costs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert sweep_efficiency.main(["--only", "short", "--trials", "1"]) == 0
+    assert sweep_efficiency.main(["short", "--trials", "1"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("2 trials of next to no work: ")
     assert "one more trial: " in said
