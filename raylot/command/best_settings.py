@@ -60,7 +60,7 @@ def _run(command: Command, analyses: Mapping[str, str], typed: str) -> int:
                 return 0
             is_done = choosing.is_done() and not command.retry_failed
             if not is_done:
-                tell(choosing.check())
+                tell(choosing.check(then_runs=True))
         reached.is_there = True
         lost: Sequence[str] = ()
         if not is_done:
@@ -87,7 +87,7 @@ def _run(command: Command, analyses: Mapping[str, str], typed: str) -> int:
         sweep = Sweep(study, storage, *study_spaces(study), only=["streams"])
         outcome = sweep.finished(retry_failed=command.retry_failed)
         if outcome is None:
-            sweep.check()
+            sweep.check(then_runs=True)
             outcome = sweep.run(retry_failed=command.retry_failed, command=typed)
         print(outcome.summary(), flush=True)
         if outcome.interrupted:

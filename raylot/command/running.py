@@ -102,7 +102,7 @@ def _run(
             growth = may_grow(sweep, spaces)
             outcome = sweep.finished(retry_failed=command.retry_failed)
         if outcome is None:
-            tell([*sweep.check(), *growth])
+            tell([*sweep.check(then_runs=True), *growth])
         reached.is_there = True
         kept = shlex.join(without("share", without("on_end", typed)))
 

@@ -250,10 +250,11 @@ class Sweep:
                 raise
             return f"Not predicted: a training failed ({registry.describe_error(error)})."
 
-    def check(self) -> list[str]:
+    def check(self, *, then_runs: bool = False) -> list[str]:
         """Checks everything that can be known before anything trains.
 
-        Meanwhile Ray starts, if `run` will need one of its own: what follows must be `run`.
+        Args:
+            then_runs: whether `run` comes next, so that Ray may start meanwhile.
 
         Returns:
             Remarks for the user, a line each.
@@ -263,7 +264,8 @@ class Sweep:
                 logger not used, a plugin's network not trained or pruned.
         """
         assert self.stages
-        self._start_ray()
+        if then_runs:
+            self._start_ray(self._ended)
         try:
             remarks = self.check_inputs()
             if self.study.logger != "none":
@@ -276,11 +278,16 @@ class Sweep:
             raise
         return remarks
 
-    def _start_ray(self) -> None:
+    def _start_ray(self, ended: Mapping[str, Manifest]) -> None:
+        """Begins to start a Ray of this sweep's own, if it needs one and has not begun."""
         joins_cluster = self._names_cluster and self._address != "local"
-        if not (joins_cluster or is_ray_started() or self._needs_no_workers(self._ended)):
-            at_once = max(len(stage.missing(self._ended)) for stage in self.stages)
+        if not (self._starts or joins_cluster or is_ray_started() or self._needs_no_workers(ended)):
+            at_once = max(len(stage.missing(ended)) for stage in self.stages)
             self._starts.append(RayStart(self.study, at_once))
+
+    @property
+    def _ray_start(self) -> RayStart | None:
+        return self._starts[0] if self._starts else None
 
     def _leave_ray(self) -> None:
         while self._starts:
@@ -415,12 +422,12 @@ class Sweep:
 
             lost = execution.run(in_process.compute)
             return execution.ended, lost
+        self._start_ray(execution.ended)
         from raylot.sweep import experiment
         from raylot.sweep.cluster import StartError, ray_session
 
-        start = self._starts[0] if self._starts else None
         try:
-            with ray_session(self.study, guard, progress.note, start):
+            with ray_session(self.study, guard, progress.note, self._ray_start):
                 lost = execution.run(experiment.compute)
         except StartError as error:
             lost = [str(error)]

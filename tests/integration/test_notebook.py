@@ -74,7 +74,7 @@ def test_the_notebook_is_kept_without_outputs() -> None:
 
 def test_one_stream_loses_plasticity_and_tickets(tmp_path: Path) -> None:
     script = [sys.executable, str(_EXAMPLES / "one_stream.py")]
-    less = ["--tasks", "11", "--every", "10", "--tickets", "3", "--figure", "found.png"]
+    less = ["--tasks", "31", "--every", "30", "--tickets", "3", "--figure", "found.png"]
     done = subprocess.run(
         [*script, *less], cwd=tmp_path, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(_EXAMPLES.parent)},
@@ -85,7 +85,7 @@ def test_one_stream_loses_plasticity_and_tickets(tmp_path: Path) -> None:
     assert heading.split()[0] == "task"
     assert last == "drawn: found.png"
     begin, end = ([float(word) for word in row.split()] for row in rows)
-    assert [begin[0], end[0]] == [0, 10]
+    assert [begin[0], end[0]] == [0, 30]
     assert end[1] < begin[1] < 1  # what the network learns
     assert min(begin[2], end[2]) > end[1]  # what fresh networks learn
     assert end[5] < begin[5]  # by how much tickets are better than random masks
