@@ -21,20 +21,20 @@ class RandomKey:
         return RandomKey(self.path + parts)
 
     def seed_sequence(self) -> np.random.SeedSequence:
-        # SeedSequence splits large integers into 32-bit words. Each part adds its kind and length,
-        # so that no two paths give the same words.
-        entropy: list[int] = []
+        # Each part adds its kind and length, so that no two paths give the same words.
+        words: list[int] = []
         for part in self.path:
             if isinstance(part, str):
                 encoded = part.encode()
-                entropy += [1, len(encoded), int.from_bytes(encoded, "little")]
+                words += [1, len(encoded), *_words(int.from_bytes(encoded, "little"))]
             elif part < 0:
                 raise ValueError(f"seed={part}: must be 0 or greater")
             elif part < 2**32:
-                entropy += [2, part]
+                words += [2, part]
             else:
-                entropy += [3, (part.bit_length() + 31) // 32, part]
-        return np.random.SeedSequence(entropy)
+                words += [3, (part.bit_length() + 31) // 32, *_words(part)]
+        # A list of integers gives the same numbers, but takes several times as long.
+        return np.random.SeedSequence(np.array(words, np.uint32))
 
     def generator(self) -> np.random.Generator:
         return np.random.default_rng(self.seed_sequence())
@@ -42,3 +42,8 @@ class RandomKey:
     def torch_seed(self) -> int:
         """Returns a seed of 63 bits for ``torch.manual_seed``."""
         return int(self.seed_sequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _words(number: int) -> list[int]:
+    """Splits an integer into words of 32 bits, the lowest first, as SeedSequence does."""
+    return [number >> at & 0xFFFFFFFF for at in range(0, max(1, number.bit_length()), 32)]

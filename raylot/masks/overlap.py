@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from torch import Tensor
 
@@ -91,6 +92,11 @@ def pairwise_overlaps(masks: Sequence[Masks], untrained: Sequence[Masks] = ()) -
                 beyond = (chance, corrected_for_chance(likeness[0], chance))
             rows.append((layer, a, b, *likeness, *beyond))
     return pd.DataFrame(rows, columns=columns)
+
+
+def mean_overlap(masks: Sequence[Masks]) -> float:
+    """Returns the mean overlap of all pairs of masks over the whole network, and nothing else."""
+    return float(np.mean([_likeness(a, b)[0] for a, b in itertools.combinations(masks, 2)]))
 
 
 def overlaps_with_untrained(masks: Sequence[Masks], untrained: Sequence[Masks]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,12 +33,25 @@ def copied_with_constants(network: nn.Module) -> tuple[nn.Module, list[Tensor]]:
     """
     try:
         with _WithoutGraphs() as mode:
-            return copy.deepcopy(network), mode.constants
+            return copy.deepcopy(network, _copies_of_nothing(network)), mode.constants
     except Exception as error:
         raise OptionError(
             "network: must be one that copy.deepcopy can copy, as only copies of it are trained "
             f"and measured; {registry.describe_error(error)}"
         ) from None
+
+
+def _copies_of_nothing(network: nn.Module) -> dict[int, Any]:
+    """Returns copies of what modules keep their hooks in, as long as they have none.
+
+    Each module has a dozen of these; `copy.deepcopy` would take most of its time for them.
+    """
+    held = (value for module in network.modules() for value in vars(module).values())
+    return {
+        id(value): OrderedDict()
+        for value in held
+        if type(value) is OrderedDict and not value and not vars(value)
+    }
 
 
 def with_state(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -13,7 +14,29 @@ from torch import Tensor, nn
 from raylot.config import OptimizerOptions
 from raylot.training.per_weight_adam import PerWeightAdam
 
+#: Where PyTorch remembers the method that it makes of another to keep torch.compile out.
+_REMEMBERED = "__dynamo_disable"
 
+
+@contextlib.contextmanager
+def _without_dynamo() -> Iterator[None]:
+    """Spares each process the import of torch._dynamo, which takes a second or two, and 100 MB.
+
+    PyTorch imports it for the first optimizer, to keep torch.compile out of ``add_param_group``.
+    Inside, the method stays as it is, unless PyTorch has made another of it before.
+    """
+    plain = getattr(torch.optim.Optimizer.add_param_group, "__wrapped__", None)
+    if plain is None or hasattr(plain, _REMEMBERED):
+        yield
+        return
+    setattr(plain, _REMEMBERED, plain)
+    try:
+        yield
+    finally:
+        delattr(plain, _REMEMBERED)
+
+
+@_without_dynamo()
 def build_optimizer(
     vector: nn.Parameter,
     options: OptimizerOptions,

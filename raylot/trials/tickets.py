@@ -18,9 +18,8 @@ from raylot.foundation.names import (
     SUPERMASK,
     TICKET,
     UNTRAINED,
-    WHOLE_NETWORK,
 )
-from raylot.masks.overlap import pairwise_overlaps
+from raylot.masks.overlap import mean_overlap
 from raylot.masks.plastic_parameters import plastic_overlaps
 from raylot.masks.pruning import density
 from raylot.tasks import Task
@@ -196,9 +195,7 @@ class TicketsTrial(RunTrainable):
         masks = self._search.masks[: self._search.tickets.stop]
         measures = {"density": statistics.fmean(density(each) for each in masks)}
         if len(masks) > 1:
-            overlaps = pairwise_overlaps(masks)
-            whole = overlaps.loc[overlaps["layer"] == WHOLE_NETWORK, "jaccard"]
-            measures["overlap_mean"] = float(whole.mean())
+            measures["overlap_mean"] = mean_overlap(masks)
         return measures
 
     def _plastic_task(self) -> Task:

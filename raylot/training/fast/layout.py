@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ def aligned(size: int, dtype: Any = np.float32) -> np.ndarray:
     return room[start : start + size * itemsize].view(dtype)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Layout:
     """The units of a network that take part, and its parameters in the kernels' order.
 
@@ -65,7 +66,7 @@ class Layout:
                 units[above - 1] = np.flatnonzero(used)
         return cls(names, units)
 
-    @property
+    @functools.cached_property
     def widths(self) -> np.ndarray:
         """Units per layer: int64."""
         widths = np.array([len(units) for units in self.units], dtype=np.int64)
@@ -88,7 +89,7 @@ class Layout:
         for layer, (weight, bias_name) in enumerate(self.names[1:], start=1):
             above, below = self.units[layer], self.units[layer - 1]
             part = np.zeros((len(above), self.widths[layer - 1]), bias.dtype)
-            part[:, : len(below)] = _array(tensors[weight])[np.ix_(above, below)]
+            part[:, : len(below)] = _array(tensors[weight])[above[:, None], below]
             parts += [part.ravel(), _array(tensors[bias_name])[above]]
         return np.concatenate(parts)
 
@@ -102,7 +103,7 @@ class Layout:
             above, below = self.units[layer], self.units[layer - 1]
             width = self.widths[layer - 1]
             part = rest[at : at + len(above) * width].reshape(len(above), width)
-            _array(into[weight])[np.ix_(above, below)] = part[:, : len(below)]
+            _array(into[weight])[above[:, None], below] = part[:, : len(below)]
             at += part.size
             _array(into[bias])[above] = rest[at : at + len(above)]
             at += len(above)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from raylot.config import OptimizerOptions
 from raylot.training.fast import kernels, updates
-from raylot.training.fast.layout import Layout
+from raylot.training.fast.layout import Layout, aligned
 from raylot.training.fast.reasons import is_penalty, linear_layers
 from raylot.training.flat import FlatParameters
 from raylot.training.hooks import action_interval, flat_initial, overrides
@@ -91,7 +91,12 @@ class State:
             for name in _MOMENTS[self.rule]
         }
         self.first, self.rest = self._split(self._named)
-        moments = [self._split(self._flat.unflatten(m)) for m in self._moments.values()]
+        moments = [
+            self._split(self._flat.unflatten(moment))
+            if optimizer_state
+            else (aligned(self.first.size), np.zeros_like(self.rest))
+            for moment in self._moments.values()
+        ]
         nothing = np.empty(0, np.float32)
         moments += [(nothing, nothing)] * (2 - len(moments))
         (self.first_mean, self.rest_mean), (self.first_square, self.rest_square) = moments
@@ -248,9 +253,9 @@ class State:
         return self._flat.unflatten(total / max(1, self.steps))
 
     def _unsplit(self, first: np.ndarray, rest: np.ndarray) -> Tensor:
-        named = {name: torch.zeros_like(p) for name, p in self._named.items()}
-        self.layout.store(first, rest, named)
-        return self._flat.flatten(named)
+        vector = torch.zeros_like(self._flat.gradient)
+        self.layout.store(first, rest, self._flat.unflatten(vector))
+        return vector
 
     def arguments_of_first(self) -> tuple[np.ndarray, ...]:
         return (

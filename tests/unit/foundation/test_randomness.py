@@ -42,6 +42,21 @@ def test_the_scheme_is_pinned(path: Path, integers: list[int], torch_seed: int) 
     assert key.torch_seed() == torch_seed
 
 
+def _integers(part: int | str) -> list[int]:
+    if isinstance(part, str):
+        return [1, len(part.encode()), int.from_bytes(part.encode(), "little")]
+    return [2, part] if part < 2**32 else [3, (part.bit_length() + 31) // 32, part]
+
+
+@given(st.lists(st.integers(0) | st.integers(2**32 - 1, 2**32) | st.text(max_size=9)).map(tuple))
+@example(("four", "\x00" * 8, "a\x00\x00\x00\x00", 2**64))
+def test_numbers_are_those_of_numpy_for_the_parts_as_integers(path: Path) -> None:
+    plain = np.random.SeedSequence([number for part in path for number in _integers(part)])
+    assert np.array_equal(
+        RandomKey(path).seed_sequence().generate_state(8), plain.generate_state(8)
+    )
+
+
 @given(paths)
 def test_same_path_same_numbers(path: Path) -> None:
     first = RandomKey(path).generator()

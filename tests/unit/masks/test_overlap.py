@@ -13,6 +13,7 @@ from raylot.foundation.randomness import RandomKey
 from raylot.masks.overlap import (
     chance_jaccard,
     corrected_for_chance,
+    mean_overlap,
     pairwise_overlaps,
 )
 from raylot.masks.pruning import Masks, random_masks_like
@@ -54,6 +55,15 @@ def test_independent_random_masks_overlap_as_chance_says() -> None:
     whole = pairwise_overlaps(masks).query("layer == 'all'")
     assert whole["jaccard"].mean() == pytest.approx(whole["chance"].iloc[0], abs=0.005)
     assert abs(whole["corrected"].mean()) < 0.006
+
+
+@given(st.lists(st.tuples(_bits, _bits), min_size=2, max_size=6))
+def test_the_mean_is_that_of_all_pairs_over_the_whole_network(
+    tickets: list[tuple[torch.Tensor, torch.Tensor]],
+) -> None:
+    masks = [{"a": a, "b": b} for a, b in tickets]
+    whole = pairwise_overlaps(masks).query("layer == 'all'")
+    assert mean_overlap(masks) == whole["jaccard"].mean()
 
 
 def test_correction_is_0_at_chance_1_if_identical_and_undefined_without_room() -> None:

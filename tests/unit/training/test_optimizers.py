@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -61,3 +63,34 @@ def test_bare_steps(optimizer: str, change: Callable[[torch.optim.Optimizer], No
     for own, bare in zip(*ends, strict=True):
         assert torch.equal(own, bare)
         assert not torch.equal(own, torch.ones_like(own))
+
+
+_TRAIN_ALL = """
+import sys
+import torch
+from torch import nn
+from raylot.training.optimizers import build_optimizer
+from tests.unit.training.agreement import TASKS, network_for, trained
+from tests.unit.training.optimizers import OPTIMIZERS
+task = TASKS["6 pixels, 3 classes"]()
+vector = nn.Parameter(torch.ones(3))
+for options in OPTIMIZERS.values():
+    build_optimizer(vector, options, None, counts_per_weight=True)
+    for engine in ("generic", "fast"):
+        trained(engine, network_for(task, 8), task, optimizer=options)
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_training_does_not_wait_for_torch_compile() -> None:
+    done = subprocess.run([sys.executable, "-c", _TRAIN_ALL], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_an_optimizer_keeps_what_torch_compile_has_made_of_a_method() -> None:
+    method = torch.optim.Optimizer.add_param_group.__wrapped__  # type: ignore[attr-defined]
+    vector = nn.Parameter(torch.ones(3))
+    torch.optim.Adam([vector])
+    made = getattr(method, "__dynamo_disable")
+    build_optimizer(vector, OPTIMIZERS["adam"], None)
+    assert getattr(method, "__dynamo_disable") is made is not method
