@@ -122,7 +122,8 @@ class Choosing(Sweep):
     def _execute(
         self, retry_failed: bool, lease: Lease, progress: Progress, guard: InterruptGuard
     ) -> tuple[Mapping[str, Any], list[str]]:
-        from raylot.sweep.cluster import StartError, ray_session
+        from raylot.sweep.cluster import ray_session
+        from raylot.sweep.joining import StartError
         from raylot.sweep.tuning import Tuning
 
         if retry_failed:

@@ -58,7 +58,7 @@ class RayStart:
 
     def _stay(self) -> None:
         try:
-            from raylot.sweep.cluster import connect
+            from raylot.sweep.joining import connect
 
             self._is_under_way.set()
             connect(self._options, self._trials)

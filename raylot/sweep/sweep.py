@@ -357,7 +357,7 @@ class Sweep:
                 CONTINUE, before_end=progress.stop, may_end_process=may_end_process
             ) as guard:
                 if self._names_cluster:
-                    from raylot.sweep.cluster import check_address  # imports Ray
+                    from raylot.sweep.joining import check_address  # imports Ray
 
                     check_address(self.study)
                 lease = self._lease(progress, guard)
@@ -424,7 +424,8 @@ class Sweep:
             return execution.ended, lost
         self._start_ray(execution.ended)
         from raylot.sweep import experiment
-        from raylot.sweep.cluster import StartError, ray_session
+        from raylot.sweep.cluster import ray_session
+        from raylot.sweep.joining import StartError
 
         try:
             with ray_session(self.study, guard, progress.note, self._ray_start):

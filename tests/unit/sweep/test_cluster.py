@@ -15,8 +15,9 @@ import ray
 from raylot.config import Study, SweepOptions
 from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
-from raylot.sweep import cluster
-from raylot.sweep.cluster import _runtime_environment, _unreachable, check_address, ray_session
+from raylot.sweep import joining
+from raylot.sweep.cluster import ray_session
+from raylot.sweep.joining import _runtime_environment, _unreachable, check_address
 from raylot.sweep.sweep import Sweep
 
 
@@ -160,7 +161,7 @@ def test_only_cores_that_this_process_may_use_count() -> None:
     granted = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(granted)})
     try:
-        assert cluster._cores() == 1
+        assert joining._cores() == 1
     finally:
         os.sched_setaffinity(0, granted)
-    assert cluster._cores() == len(granted)
+    assert joining._cores() == len(granted)
