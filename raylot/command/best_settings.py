@@ -87,7 +87,8 @@ def _run(command: Command, analyses: Mapping[str, str], typed: str) -> int:
         sweep = Sweep(study, storage, *study_spaces(study), only=["streams"])
         outcome = sweep.finished(retry_failed=command.retry_failed)
         if outcome is None:
-            sweep.check(then_runs=True)
+            with exits_on_ctrl_c():
+                sweep.check(then_runs=True)
             outcome = sweep.run(retry_failed=command.retry_failed, command=typed)
         print(outcome.summary(), flush=True)
         if outcome.interrupted:

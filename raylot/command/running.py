@@ -101,8 +101,8 @@ def _run(
                 return 0
             growth = may_grow(sweep, spaces)
             outcome = sweep.finished(retry_failed=command.retry_failed)
-        if outcome is None:
-            tell([*sweep.check(then_runs=True), *growth])
+            if outcome is None:
+                tell([*sweep.check(then_runs=True), *growth])
         reached.is_there = True
         kept = shlex.join(without("share", without("on_end", typed)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ class RandomKey:
             if isinstance(part, str):
                 encoded = part.encode()
                 words += [1, len(encoded), *_words(int.from_bytes(encoded, "little"))]
-            elif part < 0:
+            elif (part := operator.index(part)) < 0:
                 raise ValueError(f"seed={part}: must be 0 or greater")
             elif part < 2**32:
                 words += [2, part]

@@ -192,6 +192,16 @@ class Lease:
         with suppress(OSError):
             self._take_down()
 
+    def check_free(self) -> None:
+        """Checks at once, before taking charge, that no sweep on this machine is in charge.
+
+        Raises:
+            OptionError: one is.
+        """
+        for other in holders(self._storage, self._is_in_the_way):
+            if other.is_alive and other.is_running:
+                raise self._refused(other)
+
     def check(self) -> None:
         """Checks that no other sweep has taken over.
 

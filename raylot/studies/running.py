@@ -60,7 +60,7 @@ def run(
     try:
         growth = may_grow(sweep, spaces)
         outcome = sweep.finished(retry_failed=retry_failed)
-        remarks = [] if outcome else [*sweep.check(then_runs=True), *growth]
+        remarks = [] if outcome else [*sweep.check(), *growth]
     except (OSError, pa.ArrowException) as error:
         raise opened.unusable(error) from None
     for remark in remarks:

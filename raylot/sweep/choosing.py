@@ -131,7 +131,7 @@ class Choosing(Sweep):
             results.forget_runs(self.storage, {run_id for one in failed for run_id in one.runs})
         lost: list[str] = []
         try:
-            with ray_session(self.study, guard, progress.note, self._ray_start):
+            with ray_session(self.study, guard, progress.note, self._start_ray({})):
                 for name in self.asked.interventions:
                     found = [o for o in self.standings() if o.setting.intervention == name]
                     trials, seconds = self.left(name, found)

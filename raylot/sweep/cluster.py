@@ -27,13 +27,13 @@ def ray_session(
     say: Callable[[str], None] = lambda line: None,
     start: RayStart | None = None,
 ) -> Iterator[None]:
-    """Connects to Ray or starts it, and disconnects at the end; leaves an open session open.
+    """Waits for a Ray that is joined or started, and leaves it at the end; leaves an open one open.
 
     Args:
         options: where, and what a trial asks for.
         guard: ends the process if the connection is lost.
         say: tells the user what the session waits for.
-        start: of the Ray, if it has begun.
+        start: of the Ray; None: the user's own, which this process has joined or started.
 
     Raises:
         OptionError: the cluster cannot be reached, or can never grant what a trial asks for.
@@ -42,13 +42,12 @@ def ray_session(
     from raylot.trials import tune_internals  # not at the top: Ray starts before Tune is imported
 
     tune_internals.keep_credentials_here()
-    if start is None and not ray.is_initialized():
-        start = RayStart(options, trials=0)
     with ray_internals.terminal_and_signals_left_alone():
         try:
             if start:
                 start.wait()
             if guard:
+                guard.listen()
                 guard.watch_cluster()
             is_local = start is not None and address_of(options) in ("", "local")
             _check_resources(options, say, is_local=is_local)
@@ -58,6 +57,7 @@ def ray_session(
                 guard.leave_cluster()
             if start:
                 start.leave()
+                start.join()
 
 
 def _check_resources(options: SweepOptions, say: Callable[[str], None], is_local: bool) -> None:

@@ -7,17 +7,27 @@ import threading
 
 from raylot.config import SweepOptions
 
+#: Seconds between two looks whether the process ends.
+_INTERVAL = 0.5
+
 
 def is_ray_started() -> bool:
-    """Returns whether this process has joined or started a Ray; does not import it."""
-    ray = sys.modules.get("ray")
-    return ray is not None and ray.is_initialized()
+    """Returns whether this process has joined or started a Ray; does not import it.
+
+    A Ray that is being left is waited for.
+    """
+    for thread in threading.enumerate():
+        if isinstance(thread, RayStart) and thread.is_being_left:
+            thread.join()
+    # An interrupted import may have left a part of the module.
+    is_initialized = getattr(sys.modules.get("ray"), "is_initialized", None)
+    return is_initialized is not None and is_initialized()
 
 
-class RayStart:
-    """A Ray that is being joined or started.
+class RayStart(threading.Thread):
+    """Joins or starts a Ray, and leaves it again.
 
-    Its thread lives until the Ray is left: Linux ends the processes that a thread has started with
+    The thread lives until the Ray is left: Linux ends the processes that a thread has started with
     it, as Ray asks for. No signal interrupts the thread; an interrupted start would leave processes
     behind.
 
@@ -28,12 +38,18 @@ class RayStart:
     """
 
     def __init__(self, options: SweepOptions, trials: int) -> None:
+        super().__init__(name="Ray")
         self._options, self._trials = options, trials
         self._error: BaseException | None = None
         self._is_under_way, self._is_decided = threading.Event(), threading.Event()
-        self._is_left = threading.Event()
-        threading.Thread(target=self._stay, name="Ray", daemon=True).start()
-        # From here on it mostly waits for processes; two threads that import slow each other down.
+        self._is_to_end = threading.Event()
+
+    def begin(self) -> None:
+        """Starts the thread; waits until it has imported Ray.
+
+        From then on it mostly waits for processes. Two threads that import slow each other down.
+        """
+        self.start()
         self._is_under_way.wait()
 
     def wait(self) -> None:
@@ -47,16 +63,18 @@ class RayStart:
         if self._error is not None:
             raise self._error
 
+    @property
+    def is_being_left(self) -> bool:
+        return self._is_to_end.is_set()
+
     def leave(self) -> None:
-        """Leaves the Ray, and stops it if it was started here; waits until it is there."""
-        self._is_decided.wait()
-        if is_ray_started() and not self._is_left.is_set():
-            import ray  # not at the top: it takes a second
+        """Asks the thread to leave the Ray, and to stop it if it has started it.
 
-            ray.shutdown()
-        self._is_left.set()
+        `join` waits for that; the process waits for it before it ends.
+        """
+        self._is_to_end.set()
 
-    def _stay(self) -> None:
+    def run(self) -> None:
         try:
             from raylot.sweep.joining import connect
 
@@ -66,4 +84,8 @@ class RayStart:
             self._error = error
         self._is_under_way.set()
         self._is_decided.set()
-        self._is_left.wait()
+        while threading.main_thread().is_alive() and not self._is_to_end.wait(_INTERVAL):
+            pass
+        ray = sys.modules.get("ray")
+        if ray is not None and ray.is_initialized():
+            ray.shutdown()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -254,7 +254,8 @@ class Sweep:
         """Checks everything that can be known before anything trains.
 
         Args:
-            then_runs: whether `run` comes next, so that Ray may start meanwhile.
+            then_runs: whether `run` comes next, so that Ray may start meanwhile. A Ctrl-C must then
+                end the process: raised within an import, it may hold Python's imports up for good.
 
         Returns:
             Remarks for the user, a line each.
@@ -264,29 +265,30 @@ class Sweep:
                 logger not used, a plugin's network not trained or pruned.
         """
         assert self.stages
-        if then_runs:
-            self._start_ray(self._ended)
-        try:
-            remarks = self.check_inputs()
-            if self.study.logger != "none":
-                from raylot.sweep.loggers import check_logger
+        # What takes no time comes first: Ray would have to be stopped again.
+        datasets.find(self.study.dataset).check_there(self.study)
+        if self.study.logger != "none":
+            from raylot.sweep.loggers import check_logger
 
-                check_logger(self.study, self.storage)
-            self.storage.check_writable()
+            check_logger(self.study, self.storage)
+        self.storage.check_writable()
+        if then_runs:
+            self._lease().check_free()
+        joins_cluster = self._names_cluster and self._address != "local"
+        try:
+            if then_runs and not joins_cluster and not self._needs_no_workers(self._ended):
+                self._start_ray(self._ended)
+            return self.check_inputs()
         except BaseException:
             self._leave_ray()
             raise
-        return remarks
 
-    def _start_ray(self, ended: Mapping[str, Manifest]) -> None:
-        """Begins to start a Ray of this sweep's own, if it needs one and has not begun."""
-        joins_cluster = self._names_cluster and self._address != "local"
-        if not (self._starts or joins_cluster or is_ray_started() or self._needs_no_workers(ended)):
+    def _start_ray(self, ended: Mapping[str, Manifest]) -> RayStart | None:
+        """Begins to join or start a Ray, if that has not begun; returns None for the user's own."""
+        if not self._starts and not is_ray_started():
             at_once = max(len(stage.missing(ended)) for stage in self.stages)
             self._starts.append(RayStart(self.study, at_once))
-
-    @property
-    def _ray_start(self) -> RayStart | None:
+            self._starts[0].begin()
         return self._starts[0] if self._starts else None
 
     def _leave_ray(self) -> None:
@@ -360,7 +362,7 @@ class Sweep:
                     from raylot.sweep.joining import check_address  # imports Ray
 
                     check_address(self.study)
-                lease = self._lease(progress, guard)
+                lease = self._lease(progress.note, guard.lost_storage)
                 with lease, progress:
                     if command:
                         adds_seeds = self.study.until_width is not None
@@ -380,13 +382,17 @@ class Sweep:
         except OutOfReachError:
             raise KeyboardInterrupt from None
 
-    def _lease(self, progress: Progress, guard: InterruptGuard) -> Lease:
+    def _lease(
+        self,
+        say: Callable[[str], None] = lambda line: None,
+        on_loss: Callable[[], None] = lambda: None,
+    ) -> Lease:
         # This storage does not wait: the lease tells others that this sweep lives.
         storage = Storage.again(self.storage.root)
         if self.share is None:
-            return Lease(storage, progress.note, guard.lost_storage)
+            return Lease(storage, say, on_loss)
         study = short_hash({"streams": [run.run_id for run in self._all_streams]})
-        return Lease(storage, progress.note, guard.lost_storage, str(self.share), study)
+        return Lease(storage, say, on_loss, str(self.share), study)
 
     def _execute(
         self, retry_failed: bool, lease: Lease, progress: Progress, guard: InterruptGuard
@@ -422,13 +428,14 @@ class Sweep:
 
             lost = execution.run(in_process.compute)
             return execution.ended, lost
-        self._start_ray(execution.ended)
         from raylot.sweep import experiment
         from raylot.sweep.cluster import ray_session
         from raylot.sweep.joining import StartError
 
+        start = self._start_ray(execution.ended)
+
         try:
-            with ray_session(self.study, guard, progress.note, self._ray_start):
+            with ray_session(self.study, guard, progress.note, start):
                 lost = execution.run(experiment.compute)
         except StartError as error:
             lost = [str(error)]

@@ -201,7 +201,11 @@ class Tuning:
             self.progress, self.guard, clock, steps if math.isinf(trials) else None
         )
         try:
-            with self.guard.held():
+            with (
+                self.guard.held(),
+                tune_internals.any_worker_serves(),
+                tune_internals.callbacks_left_uncounted(),
+            ):
                 self._tuner(searcher, halving, listener, trials, seconds).fit()
         except Exception as error:  # as when Tune's own files could not be written
             self.guard.raise_if_interrupted()

@@ -33,7 +33,7 @@ def _without_dynamo() -> Iterator[None]:
     try:
         yield
     finally:
-        delattr(plain, _REMEMBERED)
+        vars(plain).pop(_REMEMBERED, None)  # another thread may have been faster
 
 
 @_without_dynamo()

@@ -112,7 +112,10 @@ _LISTENING = """
 import json, os, psutil, time, ray
 from raylot.config import SweepOptions
 from raylot.sweep.cluster import ray_session
-with ray_session(SweepOptions(address="local")):
+from raylot.sweep.ray_start import RayStart
+start = RayStart(SweepOptions(address="local"), 0)
+start.begin()
+with ray_session(SweepOptions(address="local"), start=start):
     @ray.remote
     def one():
         return 1

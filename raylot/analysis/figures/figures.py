@@ -19,24 +19,23 @@ A figure whose data the storage lacks is left out and named; a storage must hold
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
-import joblib
 from matplotlib.figure import Figure
 
 from raylot.analysis import command
 from raylot.analysis.figures import style
 from raylot.analysis.figures.accuracy_along_stream import accuracy_along_stream
 from raylot.analysis.figures.along_stream import along_stream
+from raylot.analysis.figures.by_processes import Drawing, drawn_by_processes
 from raylot.analysis.figures.correlation_matrix import correlation_matrix, matrix_parts
 from raylot.analysis.figures.dose_response import dose_response
 from raylot.analysis.figures.first_differences import first_differences
 from raylot.analysis.figures.material import Material, NothingToDrawError, Tables
 from raylot.analysis.figures.plastic_overlap import plastic_overlap
 from raylot.analysis.figures.plasticity_along_stream import plasticity_along_stream
-from raylot.analysis.figures.style import encoded
 from raylot.analysis.figures.ticket_streams import streamed_shifts, ticket_streams
 from raylot.analysis.figures.tickets_and_controls import tickets_and_controls
 from raylot.analysis.figures.tickets_vs_plasticity import tickets_vs_plasticity
@@ -51,15 +50,6 @@ _FOLDER = "analysis/figures"
 #: Lists the files that this script wrote there, one a line; it removes no others. It notes a name
 #: before it writes the file, so that the next call also removes the figures of a killed one.
 _WRITTEN = f"{_FOLDER}/.written"
-
-#: Figures that take as long as a process needs to start, and processes that hold a study's data.
-_WORTH_A_PROCESS, _MOST_PROCESSES = 6, 8
-
-#: A figure's name, with the setting's suffix -> what draws it.
-Drawings = dict[str, Callable[[], Figure]]
-
-#: A figure's files, or why it cannot be drawn.
-Drawn = dict[str, bytes] | str
 
 #: Name -> what draws it from one setting, and the part of the setting if it is in `PARTS`.
 FIGURES: dict[str, Callable[..., Figure]] = {
@@ -131,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     earlier = (storage.read(_WRITTEN) or b"").decode(errors="replace").splitlines()
     written: list[str] = []
     drawings = _drawings(storage, all_measures=options.measures == "all")
-    for name, drawn in _all_drawn(drawings):
+    for name, drawn in zip(drawings, drawn_by_processes(list(drawings.values())), strict=True):
         if isinstance(drawn, str):
             console.print(f"left out  {name}: {drawn}", soft_wrap=True)
             continue
@@ -152,36 +142,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.print(f"figures  {folder}/ ({count}, each as .png and .svg)", soft_wrap=True)
 
 
-def _all_drawn(drawings: Drawings) -> Iterator[tuple[str, Drawn]]:
-    """Draws figures, in several processes if there are enough of them; yields them in order."""
-    processes = min(joblib.cpu_count(), _MOST_PROCESSES, len(drawings) // _WORTH_A_PROCESS)
-    if processes < 2:
-        yield from ((name, _drawn(draw)) for name, draw in drawings.items())
-        return
-    # A process gets all of its figures at once, as these share their data.
-    shares = [list(drawings.values())[first::processes] for first in range(processes)]
-    drawn = joblib.Parallel(processes)(joblib.delayed(_all_of)(share) for share in shares)
-    for index, name in enumerate(drawings):
-        yield name, drawn[index % processes][index // processes]
-
-
-def _all_of(drawings: Sequence[Callable[[], Figure]]) -> list[Drawn]:
-    return [_drawn(draw) for draw in drawings]
-
-
-def _drawn(draw: Callable[[], Figure]) -> Drawn:
-    try:
-        with style.applied():
-            return encoded(draw())
-    except NothingToDrawError as missing:
-        return str(missing)
-
-
 def _note(storage: Storage, names: Sequence[str]) -> None:
     storage.write(_WRITTEN, "\n".join(dict.fromkeys(names)).encode())
 
 
-def _drawings(storage: Storage, *, all_measures: bool = False) -> Drawings:
+def _drawings(storage: Storage, *, all_measures: bool = False) -> dict[str, Drawing]:
     """Each figure's name, with the setting's suffix, and what draws it."""
     observations, tables = observe(storage), Tables.read(storage)
     parts = settings(observations)

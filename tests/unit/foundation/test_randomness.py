@@ -133,3 +133,10 @@ def test_another_process_draws_the_same() -> None:
 def test_negative_numbers_are_refused(path: Path) -> None:
     with pytest.raises(ValueError, match="seed=-1: must be 0 or greater"):
         RandomKey(path).generator()
+
+
+def test_fractions_are_refused() -> None:
+    """Cut off, all of a plugin's learning rates would draw the same numbers."""
+    with pytest.raises(TypeError):
+        RandomKey((0.8,)).seed_sequence()  # type: ignore[arg-type]
+    assert RandomKey((np.int64(3),)).torch_seed() == RandomKey((3,)).torch_seed()  # type: ignore[arg-type]

@@ -155,7 +155,9 @@ def test_a_ray_that_runs_here_is_found(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.fixture(scope="module")
 def session() -> Iterator[None]:
     options = SweepOptions(address="local")
-    with ray_session(options, start=RayStart(options, trials=10_000)):
+    start = RayStart(options, trials=10_000)
+    start.begin()
+    with ray_session(options, start=start):
         yield
 
 
