@@ -260,7 +260,7 @@ def test_a_command_of_the_user_is_not_kept(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Sweep, "run", ended)
-    monkeypatch.setattr(Sweep, "check", lambda sweep: [])
+    monkeypatch.setattr(Sweep, "check", lambda sweep, **how: [])
     monkeypatch.setattr("raylot.command.running.subprocess.run", lambda *a, **k: _Done())
     assert _command(tmp_path, *given, "--epochs", "3") == 130
     (line,) = kept
