@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, get_args
@@ -273,6 +274,11 @@ class SweepOptions(Options, title="where it runs"):
                 value = f"{value:g}" if isinstance(value, float) else value
                 raise OptionError(f"{name}={value}: must be given without local, as {why}")
         return self
+
+    @property
+    def cluster_address(self) -> str:
+        """The address of the Ray cluster that the option or RAY_ADDRESS names; empty: none."""
+        return self.address or os.environ.get("RAY_ADDRESS", "")
 
 
 class Study(

@@ -12,7 +12,6 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from raylot.config import SweepOptions
 from raylot.foundation.errors import OptionError
 from raylot.sweep.interrupt_guard import InterruptGuard
-from raylot.sweep.joining import address_of
 from raylot.sweep.ray_start import RayStart
 from raylot.trials import ray_internals
 
@@ -49,7 +48,7 @@ def ray_session(
             if guard:
                 guard.listen()
                 guard.watch_cluster()
-            is_local = start is not None and address_of(options) in ("", "local")
+            is_local = start is not None and options.cluster_address in ("", "local")
             _check_resources(options, say, is_local=is_local)
             yield
         finally:

@@ -14,6 +14,7 @@ from typing import Any
 import ray
 
 from raylot.config import SweepOptions
+from raylot.foundation.cores import usable_cores
 from raylot.foundation.errors import OptionError
 from raylot.foundation.text import one_line
 from raylot.trials import ray_internals
@@ -32,7 +33,6 @@ _WHERE_TOKENS_ARE = (
 #: Variables that tell workers where an object store is; each node has credentials of its own.
 _FORWARDED = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")
 
-
 #: What workers import, which takes seconds.
 _OF_TRIALS = ("raylot.trials.trainable", "raylot.trials.kinds")
 
@@ -47,7 +47,7 @@ def check_address(options: SweepOptions) -> None:
     Raises:
         OptionError: no process listens there.
     """
-    address = address_of(options)
+    address = options.cluster_address
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         if host and port.isdigit():
@@ -66,7 +66,7 @@ def connect(options: SweepOptions, trials: int) -> None:
         StartError: Ray could not be started.
     """
     environment = _runtime_environment(options)
-    address = address_of(options)
+    address = options.cluster_address
     starts_ray = address == "local" or (not address and not ray_internals.finds_running_ray())
     try:
         with contextlib.ExitStack() as only_here:
@@ -74,9 +74,10 @@ def connect(options: SweepOptions, trials: int) -> None:
                 only_here.enter_context(ray_internals.on_loopback())
                 only_here.enter_context(ray_internals.without_unused_processes())
                 ray_internals.protect_token()
-                if trials > _cores() / 2:
+                if trials > usable_cores() / 2:
                     only_here.enter_context(ray_internals.workers_import(_OF_TRIALS))
-            own = _cores()  # Ray by itself counts those that a job scheduler granted to others too
+            # Ray by itself counts those that a job scheduler granted to others too.
+            own = usable_cores()
             ray.init(
                 address=options.address,
                 num_cpus=own if starts_ray and own < (os.cpu_count() or 1) else None,
@@ -87,7 +88,7 @@ def connect(options: SweepOptions, trials: int) -> None:
                 include_dashboard=False if starts_ray else None,
             )
     except Exception as error:  # of any type, if one of Ray's processes is killed as it starts
-        if address_of(options) in ("", "local") and not _asks_for_a_token(error):
+        if options.cluster_address in ("", "local") and not _asks_for_a_token(error):
             raise StartError(
                 f"Ray could not be started: {one_line(error, _LONGEST_REASON)}"
             ) from None
@@ -102,7 +103,8 @@ def _runtime_environment(options: SweepOptions) -> dict[str, Any]:
     """
     job = ray_internals.job_environment()
     environment: dict[str, Any] = {}
-    if address_of(options) not in ("", "local") and not job.keys() & {"working_dir", "py_modules"}:
+    is_elsewhere = options.cluster_address not in ("", "local")
+    if is_elsewhere and not job.keys() & {"working_dir", "py_modules"}:
         environment["py_modules"] = [str(Path(__file__).parents[1])]
     names = [name for name in _FORWARDED if name not in (job.get("env_vars") or {})]
     given = {name: os.environ[name] for name in names if name in os.environ}
@@ -112,25 +114,13 @@ def _runtime_environment(options: SweepOptions) -> dict[str, Any]:
     return environment
 
 
-def _cores() -> int:
-    """Returns how many of this machine's cores this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this system
-        return os.cpu_count() or 1
-
-
-def address_of(options: SweepOptions) -> str:
-    return options.address or os.environ.get("RAY_ADDRESS", "")
-
-
 def _unreachable(options: SweepOptions, error: Exception) -> OptionError:
     reason = one_line(error, _LONGEST_REASON)
     if _asks_for_a_token(error):
         reason = "it asks for another token than is here: " + _WHERE_TOKENS_ARE
     return OptionError(
-        f"address={address_of(options) or None}: must be the address of a Ray cluster that can be "
-        f"reached ({reason})"
+        f"address={options.cluster_address or None}: must be the address of a Ray cluster that can "
+        f"be reached ({reason})"
     )
 
 

@@ -10,7 +10,6 @@ nothing to do ends without them.
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -274,7 +273,7 @@ class Sweep:
         self.storage.check_writable()
         if then_runs:
             self._lease().check_free()
-        joins_cluster = self._names_cluster and self._address != "local"
+        joins_cluster = self._names_cluster and self.study.cluster_address != "local"
         try:
             if then_runs and not joins_cluster and not self._needs_no_workers(self._ended):
                 self._start_ray(self._ended)
@@ -460,11 +459,7 @@ class Sweep:
 
     @property
     def _names_cluster(self) -> bool:
-        return not self.study.local and bool(self._address)
-
-    @property
-    def _address(self) -> str:
-        return self.study.address or os.environ.get("RAY_ADDRESS", "")
+        return not self.study.local and bool(self.study.cluster_address)
 
     def _check_number(self, number: int, what: str = "runs") -> None:
         if number > MOST_RUNS:

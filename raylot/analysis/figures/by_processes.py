@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from raylot.analysis.figures import style
 from raylot.analysis.figures.material import NothingToDrawError
+from raylot.foundation.cores import usable_cores
 
 Drawing = Callable[[], Figure]
 
@@ -36,8 +37,7 @@ _CHILD = f"from {__name__} import _draw_for_parent; _draw_for_parent()"
 
 def drawn_by_processes(drawings: Sequence[Drawing]) -> list[Drawn]:
     """Draws figures, with one process per core if there are enough of them; keeps their order."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    number = min(cores or 1, _MOST_PROCESSES, len(drawings) // _WORTH_A_PROCESS)
+    number = min(usable_cores(), _MOST_PROCESSES, len(drawings) // _WORTH_A_PROCESS)
     shares = [list(drawings[first::number]) for first in range(number)] or [list(drawings)]
     own, *others = shares
     pickled = []

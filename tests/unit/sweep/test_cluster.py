@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,6 @@ import ray
 from raylot.config import Study, SweepOptions
 from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
-from raylot.sweep import joining
 from raylot.sweep.cluster import ray_session
 from raylot.sweep.joining import _runtime_environment, _unreachable, check_address
 from raylot.sweep.sweep import Sweep
@@ -154,14 +152,3 @@ def test_a_missing_token_is_named() -> None:
         told = str(_unreachable(SweepOptions.checked(address="host:6379"), error))
     assert told.startswith("address=host:6379: must be the address of a Ray cluster that can be")
     assert "it asks for another token than is here: set RAY_AUTH_MODE=token" in told
-
-
-def test_only_cores_that_this_process_may_use_count() -> None:
-    """A job scheduler may have granted the others to somebody else."""
-    granted = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(granted)})
-    try:
-        assert joining._cores() == 1
-    finally:
-        os.sched_setaffinity(0, granted)
-    assert joining._cores() == len(granted)
