@@ -264,7 +264,7 @@ class Sweep:
                 logger not used, a plugin's network not trained or pruned.
         """
         assert self.stages
-        # What takes no time comes first: Ray would have to be stopped again.
+        # These checks take no time: they tell a mistake before Ray starts.
         datasets.find(self.study.dataset).check_there(self.study)
         if self.study.logger != "none":
             from raylot.sweep.loggers import check_logger

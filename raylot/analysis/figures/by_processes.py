@@ -1,4 +1,7 @@
-"""Draws figures in several processes, as each takes a core some tenths of a second."""
+"""Draws figures in several processes, as each takes a core some tenths of a second.
+
+Parent and children are one program, and send pickles through pipes; none is read from a file.
+"""
 
 from __future__ import annotations
 
