@@ -61,7 +61,11 @@ def ended(command: Command, status: int) -> int:
     """Runs the user's ``--on-end``, if there is one, and returns the status."""
     if command.on_end is not None and not command.dry_run:
         told = {"RAYLOT_STATUS": str(status), "RAYLOT_STORAGE": command.storage}
-        done = subprocess.run(command.on_end, shell=True, check=False, env=os.environ | told)
+        try:
+            done = subprocess.run(command.on_end, shell=True, check=False, env=os.environ | told)
+        except KeyboardInterrupt:
+            print("\nInterrupted.")
+            return INTERRUPTED_STATUS
         if done.returncode:
             print(f"--on-end ended with status {done.returncode}.", file=sys.stderr)
     return status
