@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 from raylot import plugins, results
 from raylot.config import StreamRun, Study
 from raylot.results.integrity import ended_runs, inspect, unfinished_runs
+from raylot.results.manifest import latest_path
 from raylot.storage import Storage
 from raylot.sweep.space import grid, study_spaces
 from raylot.sweep.stage import has_ended
 from raylot.sweep.sweep import Sweep
 from raylot.tickets import TicketSearch
-from raylot.trials.artifacts import latest_path, masks_path, snapshot_path
+from raylot.trials.artifacts import masks_path, snapshot_path
 from raylot.trials.kinds import TRAINABLES
 from raylot.trials.stream import StreamTrial
 from tests.support import oldest
