@@ -24,6 +24,7 @@ from raylot.foundation.randomness import RandomKey
 from raylot.foundation.text import one_line
 from raylot.results.settings import Standing
 from raylot.storage import Storage
+from raylot.sweep.batches import LONGEST_ERROR
 from raylot.sweep.clock import Clock
 from raylot.sweep.experiment import Stopper
 from raylot.sweep.interrupt_guard import InterruptGuard
@@ -43,15 +44,12 @@ _METRIC, _TIME = "accuracy", "tasks"
 #: Optuna's names of the searched options; Tune makes nested configurations of them.
 _PREFIX = "options/"
 
-#: Characters of an error that are kept.
-_LONGEST_ERROR = 300
-
 #: Seconds between two counts of the time spent.
 _COUNT = 2.0
 
 
 class Searcher(OptunaSearch):
-    """Optuna, which is told of settings that were stopped as such.
+    """Optuna; it hears of a setting that ASHA stopped that it was stopped, and no result.
 
     Their accuracy so far is that of the first tasks, when networks learn best: as a result it would
     make them look better than those that have gone on.
@@ -209,7 +207,7 @@ class Tuning:
                 self._tuner(searcher, halving, listener, trials, seconds).fit()
         except Exception as error:  # as when Tune's own files could not be written
             self.guard.raise_if_interrupted()
-            listener.errors.append(one_line(error, _LONGEST_ERROR))
+            listener.errors.append(one_line(error, LONGEST_ERROR))
         finally:
             clock.count()
         self.progress.end_stage()
@@ -317,7 +315,7 @@ class _Listener(tune_internals.NotPickled, tune.Callback):
         self.progress.note(f"{trial} lost its worker; another continues from the last save")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self.errors.append(one_line(tune_internals.trial_error(trial), _LONGEST_ERROR))
+        self.errors.append(one_line(tune_internals.trial_error(trial), LONGEST_ERROR))
         self.progress.run_ended(trial.trial_id, failed=True)
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
