@@ -134,7 +134,7 @@ class SettingTrial(tune.Trainable):
 
 
 def label_of(setting: Setting) -> str:
-    """``setting lr=0.01 l2_init(0.001)``: how the terminal names a setting."""
+    """``setting l2_init lr=0.01 l2_strength=0.001``: how the terminal names a setting."""
     options = " ".join(f"{name}={as_text(value)}" for name, value in setting.options.items())
     return f"setting {setting.intervention} {options}"
 
