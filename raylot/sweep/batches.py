@@ -1,4 +1,4 @@
-"""What a sweep asks of whatever computes its runs, on Ray or in this process, and is told back."""
+"""What a sweep hands to the code that computes its runs, on Ray or here, and what that reports."""
 
 from __future__ import annotations
 
