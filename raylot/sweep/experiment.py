@@ -28,7 +28,7 @@ from raylot.sweep.tensorboard import TensorBoard
 from raylot.tasks.datasets import packed
 from raylot.terminal.progress import STARTING_WORKERS, Progress
 from raylot.trials import ray_internals, tune_internals
-from raylot.trials.kinds import TRAINABLES
+from raylot.trials.kinds import TRIALS
 from raylot.trials.trainable import AnyTrial
 
 #: Seconds without a running trial after which the user is told what Tune waits for.
@@ -150,7 +150,7 @@ def _tuner(feeder: Feeder, terms: Terms) -> tune.Tuner:
     resources = {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial}
     trained = tune.with_parameters(
         AnyTrial,
-        trainables=TRAINABLES,
+        trials=TRIALS,
         shared_data=shared_data,
         plugin_texts=registry.texts(run.plugins for run in runs),
     )
@@ -267,7 +267,7 @@ def _a_free_node(resources: dict[str, float]) -> str:
 
 def _trial_run(trial: Any) -> StreamRun:
     options = tune_internals.trial_options(trial)
-    return TRAINABLES[tune_internals.trial_kind(trial)].run_model(**options)
+    return TRIALS[tune_internals.trial_kind(trial)].run_model(**options)
 
 
 def _trial_name(trial: Any) -> str:

@@ -47,7 +47,7 @@ class NotReproducedError(Exception):
     """Training again gives other numbers than those in the storage."""
 
 
-class RunTrainable(ABC):
+class RunTrial(ABC):
     """Computes one run of one kind, a step at a time.
 
     It knows nothing of Ray: `raylot.trials.trainable` is what Ray Tune runs, and
