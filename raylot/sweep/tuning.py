@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -26,7 +24,7 @@ from raylot.results.settings import Standing
 from raylot.storage import Storage
 from raylot.sweep.batches import LONGEST_ERROR
 from raylot.sweep.clock import Clock
-from raylot.sweep.experiment import Stopper
+from raylot.sweep.experiment import run_config
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.loggers import loggers
 from raylot.tasks.datasets import packed
@@ -230,7 +228,6 @@ class Tuning:
             tune.with_parameters(SettingTrial, shared_data=shared, plugin_texts=texts), resources
         )
         trained.__qualname__ = SettingTrial.__name__  # Ray names actors by it
-        unique = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
         others = loggers(options, storage, self.progress)
         return tune.Tuner(
             trained,
@@ -252,18 +249,13 @@ class Tuning:
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: f"setting_{trial.trial_id}",
             ),
-            run_config=tune.RunConfig(
-                name=f"settings-{self.intervention}-{unique}",
-                storage_path=storage.path("tune"),
-                storage_filesystem=None if storage.is_local else storage.filesystem,
-                failure_config=tune.FailureConfig(max_failures=options.max_failures),
-                checkpoint_config=tune.CheckpointConfig(
-                    checkpoint_frequency=0, checkpoint_at_end=True
-                ),
-                callbacks=[listener, *others],
-                stop=Stopper(listener.is_over(options.fail_fast, seconds)),
-                progress_reporter=tune.CLIReporter(),
-                verbose=0,
+            run_config=run_config(
+                f"settings-{self.intervention}",
+                options,
+                storage,
+                [listener, *others],
+                listener.is_over(options.fail_fast, seconds),
+                checkpoint_at_end=True,
             ),
         )
 
