@@ -17,6 +17,8 @@ from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.names import FEWEST_RANDOM_MASKS
 
 Space = Mapping[str, Any]
+#: Returns the search spaces of a study: of its streams, tickets and ticket streams.
+Spaces = Callable[[Study], tuple[Space, Space, Space]]
 AnyRun = TypeVar("AnyRun", bound=StreamRun)
 
 _GRID = "grid_search"
@@ -40,9 +42,7 @@ def study_spaces(study: Study) -> tuple[Space, Space, Space]:
     return streams, tickets, ticket_streams
 
 
-def spaces_of(
-    study: Study, spaces: Callable[[Study], tuple[Space, Space, Space]]
-) -> tuple[Space, Space, Space]:
+def spaces_of(study: Study, spaces: Spaces) -> tuple[Space, Space, Space]:
     """Returns the search spaces that a user's function makes of a study.
 
     Raises:
