@@ -55,7 +55,7 @@ def _run(command: Command, analyses: Mapping[str, str], typed: str) -> int:
             check_version(storage)
             choosing = Choosing(asked, storage, {}, {})
             if command.dry_run:
-                choosing.check_inputs()
+                tell([] if asked.download else choosing.check_inputs())
                 print(choosing.plan())
                 return 0
             is_done = choosing.is_done() and not command.retry_failed

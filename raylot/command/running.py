@@ -15,18 +15,16 @@ import pyarrow as pa
 from raylot.analysis.command import BROKEN_PIPE_STATUS, stop_printing
 from raylot.command.analyses import data_fingerprint, run_analysis
 from raylot.command.arguments import Command
-from raylot.config import Study
 from raylot.config.parser import dashed
 from raylot.foundation.errors import OptionError
 from raylot.foundation.interruption import exits_on_ctrl_c
 from raylot.foundation.text import safe
 from raylot.results import finished_runs
 from raylot.storage import Storage
-from raylot.sweep import Space
 from raylot.sweep.interrupt_guard import INTERRUPTED_STATUS
 from raylot.sweep.outcome import CONTINUE, Outcome
 from raylot.sweep.seeds import add_seeds, may_grow
-from raylot.sweep.space import spaces_of
+from raylot.sweep.space import Spaces, spaces_of
 from raylot.sweep.sweep import Sweep
 
 #: Ray unpacks the files of a submitted job below a folder of this name, and deletes them after it.
@@ -35,7 +33,7 @@ _UNPACKED = "runtime_resources"
 
 def run(
     command: Command,
-    spaces: Callable[[Study], tuple[Space, Space, Space]],
+    spaces: Spaces,
     analyses: Mapping[str, str],
     typed: Sequence[str],
     *,
@@ -61,7 +59,11 @@ def ended(command: Command, status: int) -> int:
     """Runs the user's ``--on-end``, if there is one, and returns the status."""
     if command.on_end is not None and not command.dry_run:
         told = {"RAYLOT_STATUS": str(status), "RAYLOT_STORAGE": command.storage}
-        done = subprocess.run(command.on_end, shell=True, check=False, env=os.environ | told)
+        try:
+            done = subprocess.run(command.on_end, shell=True, check=False, env=os.environ | told)
+        except KeyboardInterrupt:
+            print("\nInterrupted.")
+            return INTERRUPTED_STATUS
         if done.returncode:
             print(f"--on-end ended with status {done.returncode}.", file=sys.stderr)
     return status
@@ -69,7 +71,7 @@ def ended(command: Command, status: int) -> int:
 
 def _run(
     command: Command,
-    spaces: Callable[[Study], tuple[Space, Space, Space]],
+    spaces: Spaces,
     analyses: Mapping[str, str],
     typed: Sequence[str],
     only: Collection[str] | None,

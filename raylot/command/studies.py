@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ with exits_on_ctrl_c():  # this takes a moment
     from raylot.config.settings_search import DISTRIBUTIONS, SettingsSearch
 
 if TYPE_CHECKING:
-    from raylot.sweep import Space
+    from raylot.sweep.space import Spaces
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ STUDIES = {
 
 def run_study(
     kind: StudyKind,
-    spaces: Callable[[Study], tuple[Space, Space, Space]],
+    spaces: Spaces,
     arguments: Sequence[str] | None = None,
     *,
     script: str | Path | None = None,

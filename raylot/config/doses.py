@@ -10,7 +10,7 @@ from raylot.config.parameters import DOSED, declared, parameters, parameters_use
 from raylot.foundation.names import BUILT_IN
 
 #: What a dose has beside a plugin's own options.
-_BUILT_IN = {*DOSED, *(name for kind in DOSED for name in parameters(kind)), "plugin_options"}
+_BESIDE_OWN = {*DOSED, *(name for kind in DOSED for name in parameters(kind)), "plugin_options"}
 
 #: The text for an option that was not given.
 NOT_GIVEN = "not given"
@@ -30,7 +30,7 @@ def labelled(kind: str, dose: Mapping[str, Any], varied: Collection[str] = ()) -
     """
     name, known = str(dose[kind]), declared(kind)
     # Of a plugin's own options, the defaults are not known where the plugin is not loaded.
-    own = [option for option in dose if option not in _BUILT_IN]
+    own = [option for option in dose if option not in _BESIDE_OWN]
     used = [p for p in parameters_used(kind, name) if p in dose]
     if name not in BUILT_IN[kind]:  # the tables say which parameters it uses
         used = [p for p in used if dose[p] is not None]

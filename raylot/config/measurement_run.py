@@ -22,7 +22,7 @@ from raylot.foundation import registry
 Measured = Literal["weights", "structure", "dormant", "sharpness", "ntk", "metric", FurtherMeasure]
 
 #: What is measured, each of it by a run of its own -> the options that decide how. A plugin's
-#: metric may read the first two.
+#: metric may read ``probe_size`` and ``dormant_threshold``.
 MEASURED_WITH: dict[str, tuple[str, ...]] = {
     "weights": (),
     "structure": ("probe_size",),

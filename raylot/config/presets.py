@@ -60,8 +60,8 @@ def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
     An option that is searched has no value of the preset's. The preset's search goes on beside a
     given one, with what is not given or searched there, and of interventions' parameters those that
     a chosen one uses; ``search=none`` gives it up. If fewer sparsities are given, the preset's
-    table of rounds keeps theirs alone; if fewer tickets are given, the preset has no more controls
-    that follow tickets.
+    table of rounds keeps theirs alone; if fewer tickets are given, the preset has no more
+    re-initialised ones.
 
     Raises:
         OptionError: sparsities are given that are none, or that the preset's table of rounds lacks.
@@ -90,10 +90,10 @@ def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
         if INTERVENTION in searched:
             searched |= {"interventions"}
     values = {n: value for n, value in values.items() if n in given or n not in searched}
-    for name in {"reinit_tickets"} & preset.keys() - given.keys():
-        # Not given, or no number: that is refused later.
+    if "reinit_tickets" in preset.keys() - given.keys():
+        # Where tickets are not given, the default suffices; no number is refused later.
         with suppress(KeyError, TypeError, ValueError):
-            values[name] = min(preset[name], int(values["tickets"]))
+            values["reinit_tickets"] = min(preset["reinit_tickets"], int(values["tickets"]))
     table = parse_rounds(preset.get("rounds"))
     if isinstance(table, dict) and "rounds" not in given:
         wanted = SearchOptions.checked(sparsities=values["sparsities"]).sparsities

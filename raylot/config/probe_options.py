@@ -9,6 +9,9 @@ from pydantic import field_validator
 from raylot.config.naming import NamingOptions
 from raylot.config.options import OneOf, Options, option
 from raylot.config.shift_options import NO_PROBE_SHIFTS
+from raylot.foundation.names import BUILT_IN
+
+_MAKING = [shift for shift in BUILT_IN["shift"] if shift not in NO_PROBE_SHIFTS]
 
 
 class ProbeShiftOptions(NamingOptions):
@@ -17,9 +20,8 @@ class ProbeShiftOptions(NamingOptions):
     probe_shift: Annotated[str | None, OneOf("shift")] = option(
         None, "shift that makes the probe tasks, at its default parameters; none given: "
         "class_split if it is among the shifts, else the first of them that makes any, else "
-        "permuted_pixels", accepts="one of bit_flipping, class_split, permuted_labels, "
-        "permuted_pixels, random_labels, rotation, none, or a plugin's shift", off=None,
-        role="measurement",
+        "permuted_pixels", accepts=f"one of {', '.join(_MAKING)}, none, or a plugin's shift",
+        off=None, role="measurement",
     )  # fmt: skip
 
     @field_validator("probe_shift")

@@ -41,9 +41,11 @@ VERDICTS = {n for n, f in TicketOptions.model_fields.items() if role_of(f) == "v
 #: Options that name what computes a run: a fix in it raises its version.
 KINDS_OF_CONCEPTS = ("dataset", "shift", "network", "intervention", "optimizer", "criterion")
 
+#: The largest seed, as tables hold it: an integer of 64 bits with its sign.
+LAST_SEED = 2**63 - 1
+
 #: Shared by all runs, which never ask which of their options were given.
 _NOTHING_GIVEN: set[str] = set()
-
 
 #: Interventions through which a head goes on to act after it was reset, and how.
 _KEEPING_OLD_HEADS = {
@@ -72,7 +74,7 @@ class SeedOptions(Options):
     """The option that decides every random draw."""
 
     seed: int = option(
-        0, "seed of every random draw", compared=True, ge=0, le=2**63 - 1, role="training"
+        0, "seed of every random draw", compared=True, ge=0, le=LAST_SEED, role="training"
     )
 
 

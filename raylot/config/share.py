@@ -42,11 +42,11 @@ class Share:
         """Returns the streams of this share, in their order.
 
         Streams are dealt out one by one, seed after seed, so that shares differ by one stream at
-        most where every seed has as many streams. (By run_id, of 15 streams some of 16 shares would
-        get three.) Seeds that are added later, beyond the largest, are dealt after the others,
-        which stay where they are. Once a round over seeds and shares comes to where it began, the
-        next one begins a share further: otherwise 6 shares of 6 interventions would have one
-        intervention each, and the slowest would keep all waiting.
+        most where every seed has as many streams as the others. (By run_id, of 15 streams some of
+        16 shares would get three.) Seeds that are added later, beyond the largest, are dealt after
+        the others, which stay where they are. Once a round over seeds and shares comes to where it
+        began, the next one begins a share further: otherwise 6 shares of 6 interventions would have
+        one intervention each, and the slowest would keep all waiting.
         """
         by_seed = sorted(streams, key=lambda run: run.seed)  # stable
         seeds = [list(runs) for _, runs in itertools.groupby(by_seed, lambda run: run.seed)]

@@ -32,7 +32,7 @@ from raylot.config.plasticity_options import MeasuresOptions, PlasticParameterOp
 from raylot.config.probe_options import ProbeTaskOptions, SearchTaskOptions
 from raylot.config.probe_run import ProbeRun, probes
 from raylot.config.retraining_run import RetrainingRun, retrainings
-from raylot.config.runs import StreamRun
+from raylot.config.runs import LAST_SEED, StreamRun
 from raylot.config.search_axes import (
     INTERVENTION,
     as_typed,
@@ -65,11 +65,8 @@ from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.names import BUILT_IN, FEWEST_SEEDS_TO_STOP
 
-#: The largest seed.
-_LAST_SEED = 2**63 - 1
-
 _List = BeforeValidator(parse_list)
-_Seed = Annotated[int, Field(ge=0, le=_LAST_SEED)]
+_Seed = Annotated[int, Field(ge=0, le=LAST_SEED)]
 _Rounds = Annotated[int, Field(ge=1, le=1000)]
 
 #: Points of a search that are checked when a study is made; planning the runs checks the others.
@@ -130,9 +127,7 @@ class SearchOptions(NamingOptions, title="what is varied"):
         None, "draws of the distributions in search; more of them leave the first ones as they are",
         ge=1, le=10_000, role="extent",
     )  # fmt: skip
-    search_seed: int = option(
-        0, "seed of these draws", ge=0, le=2**63 - 1, role="training"
-    )  # fmt: skip
+    search_seed: int = option(0, "seed of these draws", ge=0, le=LAST_SEED, role="training")
 
     @field_validator("search")
     @classmethod
@@ -409,7 +404,7 @@ class Study(
     def searched(self) -> dict[str, tuple[Any, ...]]:
         """The axes of the search, with draws made: an option -> its values, or several options,
         named ``zip(a,b)``, -> rows of their values."""
-        return self._searched
+        return self._searched  # kept under a name with _, or pydantic would count it an option
 
     @functools.cached_property
     def _searched(self) -> dict[str, tuple[Any, ...]]:
@@ -482,10 +477,10 @@ class Study(
             raise OptionError(
                 f"max_seeds={self.max_seeds}: must be at least {given}, the number of seeds given"
             )
-        if max(self.seeds) + self.most_seeds - given > _LAST_SEED:
+        if max(self.seeds) + self.most_seeds - given > LAST_SEED:
             raise OptionError(
                 f"seeds={max(self.seeds)}: must leave room for more seeds with until_width, up to "
-                f"{_LAST_SEED}"
+                f"{LAST_SEED}"
             )
         masks = self.tickets if self.random_masks is None else self.random_masks
         for is_measured, needed in (

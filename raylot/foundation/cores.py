@@ -6,7 +6,7 @@ import os
 
 
 def usable_cores() -> int:
-    """Returns how many cores there are that no job scheduler has granted to others alone."""
+    """Returns how many cores this process may use: those that no job scheduler keeps for others."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on this system

@@ -1,4 +1,4 @@
-"""What a study that has not run yet will have rows of, so that readings can be tried on them."""
+"""The rows that a study will have once it has run: readings are tried on them before it runs."""
 
 from __future__ import annotations
 

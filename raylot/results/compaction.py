@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from raylot.results import files
 from raylot.results.integrity import ended_runs
-from raylot.results.manifest import COLUMNS, LATEST, Manifest
+from raylot.results.manifest import COLUMNS, Manifest, latest_path
 from raylot.results.schemas import SCHEMAS
 from raylot.results.tables import check_version, opened
 from raylot.storage import Storage
@@ -219,7 +219,7 @@ def drop_latest(storage: Storage) -> int:
 
     The caller must hold the storage's lease.
     """
-    paths = [f"artifacts/{run_id}/{LATEST}" for run_id in storage.names("artifacts")]
+    paths = map(latest_path, storage.names("artifacts"))
     present = [path for path in paths if storage.exists(path)]
     for path in present:
         storage.delete_file(path)

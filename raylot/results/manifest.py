@@ -27,9 +27,13 @@ _Tasks = Annotated[str, Field(pattern=r"^\d+(,\d+)*$")]
 _Sparsities = Annotated[str, Field(pattern=r"^\d[\d.e-]*(,\d[\d.e-]*)*$")]
 _Artifact = Annotated[str, Field(pattern=f"^artifacts/{RUN_ID.pattern}/{_NAME}$")]
 
-
 #: Kind of run -> the options that say how far a run goes.
 GROWING = {run.kind: run.growing for run in RUNS}
+
+
+def latest_path(stream_run_id: str) -> str:
+    """Returns the path of a stream's state after its last task, from which it can grow."""
+    return f"artifacts/{stream_run_id}/{LATEST}"
 
 
 class Manifest(BaseModel):
@@ -123,7 +127,7 @@ class Manifest(BaseModel):
     @property
     def latest(self) -> str:
         """The path of a stream's state after its last task."""
-        return f"artifacts/{self.run_id}/{LATEST}"
+        return latest_path(self.run_id)
 
     @property
     def tells(self) -> bool:

@@ -26,7 +26,7 @@ class Setting:
     """One setting of an intervention, tried on several streams.
 
     Attributes:
-        search: short hash of what all settings share that a search compares with this one.
+        search: short hash of what this setting shares with all that a search compares with it.
         intervention: its name.
         options: the values that are searched.
         runs: run_ids of its streams.
@@ -150,10 +150,7 @@ def best(found: Sequence[Standing]) -> Mapping[str, Standing]:
     """Returns each intervention's finished setting with the highest accuracy, if there is one;
     the control first."""
     chosen: dict[str, Standing] = {}
-    # The control first.
-    for one in sorted(
-        found, key=lambda one: (one.setting.intervention != "none", one.setting.path)
-    ):
+    for one in sorted(found, key=lambda one: one.setting.path):  # of equals the same one each time
         name = one.setting.intervention
         if one.status == "finished" and (
             name not in chosen or one.accuracy > chosen[name].accuracy

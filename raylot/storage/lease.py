@@ -114,7 +114,7 @@ _ours: set[str] = set()
 
 
 def holders(storage: Storage, wanted: Callable[[str], bool] = lambda path: True) -> list[Holder]:
-    """Returns the sweeps that claim a storage; of those whose file's path is wanted."""
+    """Returns the sweeps that claim a storage, if the path of their file is wanted."""
     paths = filter(wanted, [f"{FOLDER}/{name}" for name in storage.names(FOLDER)])
     found = {path: storage.read(path) for path in paths}
     return [_holder(path, data) for path, data in found.items() if data is not None]

@@ -64,7 +64,10 @@ _LONGEST_WRITE = 600.0
 
 #: The name of a temporary file, and the folders in which sweeps write, besides the root itself.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
-_WRITTEN = ("tables", "artifacts", "state", "commands", "drivers", "damaged", "analysis")
+_WRITTEN = (
+    "tables", "artifacts", "state", "commands", "drivers", "damaged", "analysis", "settings",
+    "choosing",
+)  # fmt: skip
 
 
 class OutOfReachError(OSError):
@@ -240,7 +243,10 @@ class Storage:
         return bool(info.type != fs.FileType.NotFound)
 
     def names(self, folder: str) -> list[str]:
-        """Returns the names of the whole files in a folder, sorted; none if it does not exist."""
+        """Returns the names of the files and folders in a folder, sorted; none if there is none.
+
+        Temporary files are left out.
+        """
         return sorted(info.base_name for info in self._listed(folder))
 
     def versions(self, folder: str) -> dict[str, list[int]]:

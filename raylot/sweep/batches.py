@@ -1,4 +1,4 @@
-"""What a sweep asks of whatever computes its runs, on Ray or in this process, and is told back."""
+"""What a sweep hands to the code that computes its runs, on Ray or here, and what that reports."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Terms(ABC):
         """Is told that a run has ended well, or diverged; it may be told of a run twice."""
 
     def configurations(self, runs: Sequence[StreamRun]) -> list[dict[str, Any]]:
-        """Returns the configuration of each run's trial, see `raylot.trials.base.RunTrainable`."""
+        """Returns the configuration of each run's trial, see `raylot.trials.base.RunTrial`."""
         shared, points = split(runs, set(self.searched))
         common = {
             "kind": runs[0].kind,
@@ -107,7 +107,7 @@ class Reports:
     ended: set[str] = field(default_factory=set)
 
     def take(self, trial: str, result: dict[str, Any]) -> None:
-        """Takes in what a trial reports after a step (see ``RunTrainable._report``)."""
+        """Takes in what a trial reports after a step (see ``RunTrial._report``)."""
         for note in result["notes"]:
             remark = note.removeprefix(f"{result['label']}: ")
             if remark == note or remark not in self.remarks:  # each run's row has its own

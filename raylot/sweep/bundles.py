@@ -27,7 +27,7 @@ _TRIALS = 16
 
 
 def weight(run: StreamRun) -> int:
-    """Returns to what the time of a run is proportional, compared with others of its kind."""
+    """Returns a number to which the times of runs of one kind are proportional."""
     return max(1, run.training_steps)
 
 

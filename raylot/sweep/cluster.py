@@ -26,7 +26,7 @@ def ray_session(
     say: Callable[[str], None] = lambda line: None,
     start: RayStart | None = None,
 ) -> Iterator[None]:
-    """Waits for a Ray that is joined or started, and leaves it at the end; leaves an open one open.
+    """Waits until a Ray is joined or started, and leaves it at the end; the user's own goes on.
 
     Args:
         options: where, and what a trial asks for.

@@ -18,7 +18,7 @@ from raylot.config.doses import in_file_names
 from raylot.datasets import key_of
 from raylot.foundation import registry
 from raylot.foundation.text import one_line
-from raylot.storage import OutOfReachError
+from raylot.storage import OutOfReachError, Storage
 from raylot.sweep.batches import LONGEST_ERROR, Batches, Losses, Reports, Terms
 from raylot.sweep.bundles import Bundles
 from raylot.sweep.cluster import alive_nodes
@@ -28,7 +28,7 @@ from raylot.sweep.tensorboard import TensorBoard
 from raylot.tasks.datasets import packed
 from raylot.terminal.progress import STARTING_WORKERS, Progress
 from raylot.trials import ray_internals, tune_internals
-from raylot.trials.kinds import TRAINABLES
+from raylot.trials.kinds import TRIALS
 from raylot.trials.trainable import AnyTrial
 
 #: Seconds without a running trial after which the user is told what Tune waits for.
@@ -150,13 +150,12 @@ def _tuner(feeder: Feeder, terms: Terms) -> tune.Tuner:
     resources = {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial}
     trained = tune.with_parameters(
         AnyTrial,
-        trainables=TRAINABLES,
+        trials=TRIALS,
         shared_data=shared_data,
         plugin_texts=registry.texts(run.plugins for run in runs),
     )
     listener = _Listener(feeder.reports, resources, terms.guard)
     others = loggers(options, storage, terms.progress)
-    unique = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns() % 10_000:04}"
     trained = tune.with_resources(trained, resources)
     trained.__qualname__ = AnyTrial.__name__  # Ray names actors by it
     return tune.Tuner(
@@ -170,24 +169,53 @@ def _tuner(feeder: Feeder, terms: Terms) -> tune.Tuner:
             trial_name_creator=_trial_name,
             trial_dirname_creator=_trial_folder,
         ),
-        run_config=tune.RunConfig(
-            name=f"sweep-{unique}",
-            storage_path=storage.path("tune"),
-            storage_filesystem=None if storage.is_local else storage.filesystem,
-            failure_config=tune.FailureConfig(max_failures=options.max_failures),
-            checkpoint_config=tune.CheckpointConfig(
-                checkpoint_frequency=0, checkpoint_at_end=False
-            ),
-            callbacks=[listener, RunsAsJson(), RunsAsCsv(), TensorBoard(), *others],
-            stop=Stopper(lambda: terms.is_over(feeder.reports.losses)),
-            # In a notebook, Tune's other reporter clears the cell.
-            progress_reporter=tune.CLIReporter(),
-            verbose=0,
+        run_config=run_config(
+            "sweep",
+            options,
+            storage,
+            [listener, RunsAsJson(), RunsAsCsv(), TensorBoard(), *others],
+            lambda: terms.is_over(feeder.reports.losses),
         ),
     )
 
 
-class Stopper(tune_internals.NotPickled, tune.Stopper):
+def run_config(
+    name: str,
+    options: SweepOptions,
+    storage: Storage,
+    callbacks: list[tune.Callback],
+    is_over: Callable[[], bool],
+    *,
+    checkpoint_at_end: bool = False,
+) -> tune.RunConfig:
+    """Returns where and how a Tune experiment runs.
+
+    Args:
+        name: begins the name of its folder.
+        options: what a trial may use.
+        storage: where results go.
+        callbacks: what Tune tells of trials.
+        is_over: says whether the experiment stops.
+        checkpoint_at_end: whether Tune asks a trial for a checkpoint when it ends.
+    """
+    unique = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns() % 10_000:04}"
+    return tune.RunConfig(
+        name=f"{name}-{unique}",
+        storage_path=storage.path("tune"),
+        storage_filesystem=None if storage.is_local else storage.filesystem,
+        failure_config=tune.FailureConfig(max_failures=options.max_failures),
+        checkpoint_config=tune.CheckpointConfig(
+            checkpoint_frequency=0, checkpoint_at_end=checkpoint_at_end
+        ),
+        callbacks=callbacks,
+        stop=_Stopper(is_over),
+        # In a notebook, Tune's other reporter clears the cell.
+        progress_reporter=tune.CLIReporter(),
+        verbose=0,
+    )
+
+
+class _Stopper(tune_internals.NotPickled, tune.Stopper):
     """Stops a Tune experiment when a function says so; what its trials have saved stays."""
 
     def __init__(self, is_over: Callable[[], bool]) -> None:
@@ -267,7 +295,7 @@ def _a_free_node(resources: dict[str, float]) -> str:
 
 def _trial_run(trial: Any) -> StreamRun:
     options = tune_internals.trial_options(trial)
-    return TRAINABLES[tune_internals.trial_kind(trial)].run_model(**options)
+    return TRIALS[tune_internals.trial_kind(trial)].run_model(**options)
 
 
 def _trial_name(trial: Any) -> str:

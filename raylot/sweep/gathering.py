@@ -45,7 +45,7 @@ class Gathering:
         """Prepares for runs of a stage.
 
         Args:
-            growing: those of them whose rows of before are in large files until `wait` is over.
+            growing: those of them that grow; their older rows are in large files until `wait` ends.
         """
         self._growing = growing
 

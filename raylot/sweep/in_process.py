@@ -14,7 +14,7 @@ from raylot.config import StreamRun
 from raylot.foundation.text import one_line
 from raylot.storage import OutOfReachError
 from raylot.sweep.batches import LONGEST_ERROR, Batches, Losses, Reports, Terms
-from raylot.trials.kinds import TRAINABLES
+from raylot.trials.kinds import TRIALS
 
 
 def compute(batches: Batches, terms: Terms) -> None:
@@ -43,7 +43,7 @@ def _compute(run: StreamRun, configuration: dict[str, Any], terms: Terms, report
     failures = 0
     while True:
         try:
-            trial = TRAINABLES[run.kind](configuration)
+            trial = TRIALS[run.kind](configuration)
             is_done = False
             while not is_done:
                 report = trial.step()

@@ -68,18 +68,18 @@ def connect(options: SweepOptions, trials: int) -> None:
     environment = _runtime_environment(options)
     address = options.cluster_address
     starts_ray = address == "local" or (not address and not ray_internals.finds_running_ray())
+    own = usable_cores()
     try:
         with contextlib.ExitStack() as only_here:
             if starts_ray:
                 only_here.enter_context(ray_internals.on_loopback())
                 only_here.enter_context(ray_internals.without_unused_processes())
                 ray_internals.protect_token()
-                if trials > usable_cores() / 2:
+                if trials > own / 2:
                     only_here.enter_context(ray_internals.workers_import(_OF_TRIALS))
-            # Ray by itself counts those that a job scheduler granted to others too.
-            own = usable_cores()
             ray.init(
                 address=options.address,
+                # Ray by itself counts cores that a job scheduler granted to others too.
                 num_cpus=own if starts_ray and own < (os.cpu_count() or 1) else None,
                 log_to_driver=False,
                 logging_level=logging.ERROR,

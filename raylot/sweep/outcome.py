@@ -85,7 +85,7 @@ def outcome(
     *,
     interrupted: bool = False,
 ) -> Outcome:
-    """Returns how the runs of a sweep's stages stand, of which some have ended in a storage."""
+    """Returns how the runs of a sweep's stages stand, by those that have ended in a storage."""
     planned = {run.run_id: run for stage in stages for run in stage.runs}
     known = ended.keys() & planned.keys()
     ended = {id_: ended[id_] for id_, run in planned.items() if has_ended(run, ended)}

@@ -28,8 +28,8 @@ _DECISIVE = (
 def check_plugin_networks(runs: Iterable[StreamRun]) -> list[str]:
     """Builds each plugin's network that runs use, and tries it on examples of their data set.
 
-    So it does with built-in networks that have batch normalisation, which cannot train on a last
-    batch of one example.
+    It does the same with built-in networks that have batch normalisation: these cannot train on a
+    last batch of one example.
 
     Returns:
         A line for each network whose plugin does not choose the prunable weights: which are left

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from raylot.config import (
     TicketsRun,
     TicketStreamRun,
 )
+from raylot.foundation.cores import usable_cores
 from raylot.foundation.randomness import RandomKey
 from raylot.masks.pruning import full_masks, independent_masks
 from raylot.tasks import Task, datasets, make_task
@@ -106,8 +106,8 @@ def predicted(stages: Iterable[Sequence[tuple[StreamRun, int]]], trials_at_once:
 
 
 def trials_on_this_machine(cpus_per_trial: float, max_concurrent: int | None) -> int:
-    """Returns how many trials run at once on this machine's cores."""
-    fitting = int((os.cpu_count() or 1) / cpus_per_trial) if cpus_per_trial else 1
+    """Returns how many trials a Ray of this process's own runs at once."""
+    fitting = int(usable_cores() / cpus_per_trial)
     return max(1, min(fitting, max_concurrent or fitting))
 
 
@@ -157,7 +157,7 @@ def _density(run: TicketsRun, round_index: int) -> float:
 
 
 def _typical_task(run: StreamRun) -> int:
-    """Returns the number of a task like which most are that a run trains on."""
+    """Returns the number of a task that is like most of those that a run trains on."""
     if run.shift == "class_incremental" and isinstance(run, TicketStreamRun):
         return run.first_task + run.ticket_tasks // 2
     if run.shift == "class_incremental" and isinstance(run, TicketsRun):
@@ -166,7 +166,7 @@ def _typical_task(run: StreamRun) -> int:
 
 
 def _has_shown_all(run: StreamRun) -> bool:
-    """Whether no class is left out of that task's loss, which takes another engine."""
+    """Whether that task's loss counts all classes: where it does not, another engine trains."""
     groups = run.facts.classes // run.classes_per_task
     return run.shift != "class_incremental" or _typical_task(run) >= groups - 1
 

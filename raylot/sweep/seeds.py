@@ -14,13 +14,11 @@ from raylot.config import Study
 from raylot.foundation.errors import OptionError
 from raylot.results.commands import record
 from raylot.sweep.outcome import Outcome
-from raylot.sweep.space import Space, spaces_of
+from raylot.sweep.space import Spaces, spaces_of
 from raylot.sweep.sweep import Sweep
 
 if TYPE_CHECKING:  # imports pandas, which a sweep that adds no seeds need not wait for
     from raylot.analysis.widths import Widest
-
-Spaces = Callable[[Study], tuple[Space, Space, Space]]
 
 #: Told at the end. The figures are the worst of the rows in docs/method.md.
 _INFERENCE = (

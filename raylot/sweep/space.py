@@ -5,7 +5,7 @@ This needs no Ray.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 from raylot.config import StreamRun, Study, plugin_options, search_axes
@@ -17,6 +17,8 @@ from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.names import FEWEST_RANDOM_MASKS
 
 Space = Mapping[str, Any]
+#: Returns the search spaces of a study: of its streams, tickets and ticket streams.
+Spaces = Callable[[Study], tuple[Space, Space, Space]]
 AnyRun = TypeVar("AnyRun", bound=StreamRun)
 
 _GRID = "grid_search"
@@ -40,13 +42,12 @@ def study_spaces(study: Study) -> tuple[Space, Space, Space]:
     return streams, tickets, ticket_streams
 
 
-def spaces_of(
-    study: Study, spaces: Callable[[Study], tuple[Space, Space, Space]]
-) -> tuple[Space, Space, Space]:
+def spaces_of(study: Study, spaces: Spaces) -> tuple[Space, Space, Space]:
     """Returns the search spaces that a user's function makes of a study.
 
     Raises:
-        OptionError: the function returned something else.
+        OptionError: the function returned something else, a grid has no list of values, or tickets
+            have no sparsity.
     """
     made = spaces(study)
     are_spaces = isinstance(made, tuple | list) and all(isinstance(one, Mapping) for one in made)
@@ -55,7 +56,27 @@ def spaces_of(
             "spaces: must return three search spaces (of streams, tickets and ticket streams), "
             f"not {shown(made)}"
         )
+    for space in made:
+        for axis, value in space.items():
+            _check_axis(axis, value)
+    if "sparsity" not in options_in(made[1]):
+        raise OptionError(
+            "spaces: must have sparsity in that of tickets, as tune.grid_search(study.sparsities)"
+        )
     return made
+
+
+def _check_axis(axis: Any, value: Any) -> None:
+    if not isinstance(axis, str):
+        raise OptionError(f"spaces: {shown(axis)}: must be the name of an option")
+    if not (isinstance(value, dict) and _GRID in value):
+        return
+    values, number = value[_GRID], len(options_of(axis))
+    at = f"spaces: {axis}={shown(values)}"
+    if isinstance(values, str) or not isinstance(values, Collection) or not len(values):
+        raise OptionError(f"{at}: must be a list of one or more values in tune.grid_search(...)")
+    if number > 1 and any(not isinstance(v, list | tuple) or len(v) != number for v in values):
+        raise OptionError(f"{at}: must be rows of {number} values, one of each option")
 
 
 def points(space: Space) -> Iterator[dict[str, Any]]:

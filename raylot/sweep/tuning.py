@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -24,8 +22,9 @@ from raylot.foundation.randomness import RandomKey
 from raylot.foundation.text import one_line
 from raylot.results.settings import Standing
 from raylot.storage import Storage
+from raylot.sweep.batches import LONGEST_ERROR
 from raylot.sweep.clock import Clock
-from raylot.sweep.experiment import Stopper
+from raylot.sweep.experiment import run_config
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.loggers import loggers
 from raylot.tasks.datasets import packed
@@ -43,15 +42,12 @@ _METRIC, _TIME = "accuracy", "tasks"
 #: Optuna's names of the searched options; Tune makes nested configurations of them.
 _PREFIX = "options/"
 
-#: Characters of an error that are kept.
-_LONGEST_ERROR = 300
-
 #: Seconds between two counts of the time spent.
 _COUNT = 2.0
 
 
 class Searcher(OptunaSearch):
-    """Optuna, which is told of settings that were stopped as such.
+    """Optuna; it hears of a setting that ASHA stopped that it was stopped, and no result.
 
     Their accuracy so far is that of the first tasks, when networks learn best: as a result it would
     make them look better than those that have gone on.
@@ -209,7 +205,7 @@ class Tuning:
                 self._tuner(searcher, halving, listener, trials, seconds).fit()
         except Exception as error:  # as when Tune's own files could not be written
             self.guard.raise_if_interrupted()
-            listener.errors.append(one_line(error, _LONGEST_ERROR))
+            listener.errors.append(one_line(error, LONGEST_ERROR))
         finally:
             clock.count()
         self.progress.end_stage()
@@ -232,7 +228,6 @@ class Tuning:
             tune.with_parameters(SettingTrial, shared_data=shared, plugin_texts=texts), resources
         )
         trained.__qualname__ = SettingTrial.__name__  # Ray names actors by it
-        unique = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
         others = loggers(options, storage, self.progress)
         return tune.Tuner(
             trained,
@@ -254,18 +249,13 @@ class Tuning:
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: f"setting_{trial.trial_id}",
             ),
-            run_config=tune.RunConfig(
-                name=f"settings-{self.intervention}-{unique}",
-                storage_path=storage.path("tune"),
-                storage_filesystem=None if storage.is_local else storage.filesystem,
-                failure_config=tune.FailureConfig(max_failures=options.max_failures),
-                checkpoint_config=tune.CheckpointConfig(
-                    checkpoint_frequency=0, checkpoint_at_end=True
-                ),
-                callbacks=[listener, *others],
-                stop=Stopper(listener.is_over(options.fail_fast, seconds)),
-                progress_reporter=tune.CLIReporter(),
-                verbose=0,
+            run_config=run_config(
+                f"settings-{self.intervention}",
+                options,
+                storage,
+                [listener, *others],
+                listener.is_over(options.fail_fast, seconds),
+                checkpoint_at_end=True,
             ),
         )
 
@@ -317,7 +307,7 @@ class _Listener(tune_internals.NotPickled, tune.Callback):
         self.progress.note(f"{trial} lost its worker; another continues from the last save")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self.errors.append(one_line(tune_internals.trial_error(trial), _LONGEST_ERROR))
+        self.errors.append(one_line(tune_internals.trial_error(trial), LONGEST_ERROR))
         self.progress.run_ended(trial.trial_id, failed=True)
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:

@@ -194,7 +194,7 @@ class Progress:
         self._say()
 
     def run_advanced(self, trial: str, result: dict[str, Any]) -> None:
-        """Takes in what a trial reports after a step (see ``RunTrainable._report``)."""
+        """Takes in what a trial reports after a step (see ``RunTrial._report``)."""
         running = self._running.setdefault(trial, _Running(result["label"]))
         self._waiting = ""
         running.label, running.doing = result["label"], one_line(result["doing"]) or "ending"

@@ -1,1 +1,1 @@
-"""The Ray Tune trainables: one class per kind of run."""
+"""Trials compute runs: a class for each kind of run, and what Ray Tune runs."""

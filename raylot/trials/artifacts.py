@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from raylot import interventions, networks
 from raylot.config import StreamRun, TicketsRun
 from raylot.foundation.randomness import RandomKey
-from raylot.results.manifest import LATEST
 from raylot.tasks import Task, make_probe_task, make_task
 from raylot.tickets import TicketSearch
 
@@ -23,11 +22,6 @@ def snapshot_path(stream_run_id: str, task: int) -> str:
 def intervention_path(stream_run_id: str, task: int) -> str:
     """Returns the path of what a stream's intervention remembers before a task, if anything."""
     return f"artifacts/{stream_run_id}/intervention-{task}.safetensors"
-
-
-def latest_path(stream_run_id: str) -> str:
-    """Returns the path of a stream's state after its last task, from which it can grow."""
-    return f"artifacts/{stream_run_id}/{LATEST}"
 
 
 def masks_path(run_id: str, ticket: int) -> str:

@@ -10,14 +10,14 @@ from torch import nn
 from raylot.foundation.randomness import RandomKey
 from raylot.plasticity.connectivity import ERRORS, barriers, errors_along, why_not_interpolated
 from raylot.tasks import Task
-from raylot.trials.base import RunTrainable
+from raylot.trials.base import RunTrial
 
 #: Stands for what cannot be measured.
 _NOTHING = dict.fromkeys([*ERRORS, *(f"{name}_barrier" for name in ERRORS)], math.nan)
 
 
 def barrier_row(
-    trial: RunTrainable, a: nn.Module, b: nn.Module, task: Task, points: int
+    trial: RunTrial, a: nn.Module, b: nn.Module, task: Task, points: int
 ) -> dict[str, Any]:
     """Returns the errors of two trained networks and the barriers between them.
 

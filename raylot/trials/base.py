@@ -47,7 +47,7 @@ class NotReproducedError(Exception):
     """Training again gives other numbers than those in the storage."""
 
 
-class RunTrainable(ABC):
+class RunTrial(ABC):
     """Computes one run of one kind, a step at a time.
 
     It knows nothing of Ray: `raylot.trials.trainable` is what Ray Tune runs, and
@@ -415,7 +415,7 @@ class RunTrainable(ABC):
             self.storage.delete_folder(f"state/{self.run.run_id}")
 
     def reached(self) -> dict[str, Any]:
-        """Returns the extent that a run has reached which cannot grow any further here."""
+        """Returns the extent that this run has reached, where it cannot grow any further."""
         return self.state.extent
 
     def _end_as_far_as_it_has_come(self) -> None:

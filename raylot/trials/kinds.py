@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raylot.trials.base import RunTrainable
+from raylot.trials.base import RunTrial
 from raylot.trials.measurement import MeasurementTrial, TicketMeasurementTrial
 from raylot.trials.probes import ProbeTrial
 from raylot.trials.retrainings import RetrainingTrial
@@ -12,9 +12,9 @@ from raylot.trials.ticket_stream import TicketStreamTrial
 from raylot.trials.tickets import TicketsTrial
 
 #: Kind of run -> what computes it.
-TRAINABLES: dict[str, type[RunTrainable]] = {
-    trainable.run_model.kind: trainable
-    for trainable in (
+TRIALS: dict[str, type[RunTrial]] = {
+    trial.run_model.kind: trial
+    for trial in (
         StreamTrial,
         ProbeTrial,
         RetrainingTrial,

@@ -12,7 +12,7 @@ from raylot.foundation.randomness import RandomKey
 from raylot.tasks import Task, make_task
 from raylot.training import Masks, TrainingResult, train
 from raylot.trials.artifacts import initial_network
-from raylot.trials.base import RunTrainable
+from raylot.trials.base import RunTrial
 
 
 def data_order(run: StreamRun, t: int) -> RandomKey:
@@ -20,7 +20,7 @@ def data_order(run: StreamRun, t: int) -> RandomKey:
     return RandomKey((run.seed, "stream", t))
 
 
-class OnTasks(RunTrainable):
+class OnTasks(RunTrial):
     """A trial that trains or measures networks on tasks of its stream.
 
     Only a network's state dict goes from task to task. Anything else that a network keeps (a

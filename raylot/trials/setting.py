@@ -26,7 +26,7 @@ class SettingTrial(tune.Trainable):
 
     Its configuration holds ``options`` (the searched values), ``streams`` (the other options of
     each stream), ``tasks`` and ``search`` (see `Setting`), and what a stream's trial needs beside
-    these (see `raylot.trials.base.RunTrainable`). Each stream saves itself as ever, under its own
+    these (see `raylot.trials.base.RunTrial`). Each stream saves itself as ever, under its own
     run_id: the storage alone knows how far it has come. What Ray Tune keeps as the trial's
     checkpoint only names the streams; Tune asks for it when a trial ends, also when the scheduler
     has stopped it, and then the streams end after the tasks that they have reached.
@@ -134,7 +134,7 @@ class SettingTrial(tune.Trainable):
 
 
 def label_of(setting: Setting) -> str:
-    """``setting lr=0.01 l2_init(0.001)``: how the terminal names a setting."""
+    """``setting l2_init lr=0.01 l2_strength=0.001``: how the terminal names a setting."""
     options = " ".join(f"{name}={as_text(value)}" for name, value in setting.options.items())
     return f"setting {setting.intervention} {options}"
 

@@ -13,8 +13,9 @@ from raylot.config import StreamRun
 from raylot.config.stream_steps import StreamStep, stream_steps
 from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
 from raylot.foundation.randomness import RandomKey
+from raylot.results.manifest import latest_path
 from raylot.tasks import Task
-from raylot.trials.artifacts import intervention_path, latest_path, snapshot_path
+from raylot.trials.artifacts import intervention_path, snapshot_path
 from raylot.trials.base import NotReproducedError
 from raylot.trials.head import reset_head
 from raylot.trials.on_tasks import OnTasks, data_order

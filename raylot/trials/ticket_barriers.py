@@ -12,10 +12,10 @@ from raylot.masks.overlap import pairwise_overlaps
 from raylot.tickets import TicketSearch, masks_from_tensors
 from raylot.trials.artifacts import masks_path, snapshot_path, start_search, task_of_search
 from raylot.trials.barriers import barrier_row
-from raylot.trials.base import RunTrainable
+from raylot.trials.base import RunTrial
 
 
-class TicketBarrierTrial(RunTrainable):
+class TicketBarrierTrial(RunTrial):
     """One step trains one pair of tickets as their search did last, and looks between the two.
 
     The line joins the two networks as they were trained: a weight that both tickets lack stays at

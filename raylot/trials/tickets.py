@@ -31,7 +31,7 @@ from raylot.trials.artifacts import (
     start_search,
     task_of_search,
 )
-from raylot.trials.base import InputLostError, RunTrainable
+from raylot.trials.base import InputLostError, RunTrial
 
 #: Mean |gradient| of each weight, among the tensors of a saved state.
 _GRADIENTS = "gradient/"
@@ -76,7 +76,7 @@ class _Step:
     round: int
 
 
-class TicketsTrial(RunTrainable):
+class TicketsTrial(RunTrial):
     """One step is one round of iterative magnitude pruning of all tickets, or one control.
 
     The first step trains the dense network. With a criterion that scores before training, it also

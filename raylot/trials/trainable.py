@@ -10,7 +10,7 @@ from typing import Any
 from ray import tune
 
 from raylot.trials import ray_internals
-from raylot.trials.base import RunTrainable
+from raylot.trials.base import RunTrial
 
 #: Seconds after which a trial begins no further run of its bundle, and hands it back.
 BUNDLE_SECONDS = 5.0
@@ -22,25 +22,25 @@ _REPORT_INTERVAL = 1.0
 class AnyTrial(tune.Trainable):
     """Computes the run, or the bundle of short runs, that its configuration names.
 
-    Every run gets a `RunTrainable` of its own, so that nothing of an earlier run remains; what the
+    Every run gets a `RunTrial` of its own, so that nothing of an earlier run remains; what the
     actor keeps is the process, with all that it has imported and compiled. If the worker of a
     bundle is lost, another begins it anew, and passes over the runs that have ended.
     """
 
-    _trial: RunTrainable
+    _trial: RunTrial
 
     def setup(  # type: ignore[override]  # Tune passes what `with_parameters` was given
-        self, config: dict[str, Any], trainables: Mapping[str, type[RunTrainable]], **shared: Any
+        self, config: dict[str, Any], trials: Mapping[str, type[RunTrial]], **shared: Any
     ) -> None:
         """Prepares for the first run.
 
         Args:
-            config: of the trial: that of a run, see `RunTrainable`, or for a bundle one with
+            config: of the trial: that of a run, see `RunTrial`, or for a bundle one with
                 ``runs``, a list, in place of ``run``.
-            trainables: kind of run -> what computes it.
+            trials: kind of run -> what computes it.
             **shared: further arguments of that.
         """
-        self._trainables, self._shared = trainables, shared
+        self._trials, self._shared = trials, shared
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -53,13 +53,13 @@ class AnyTrial(tune.Trainable):
 
     def _begin_next(self) -> None:
         config = {**self._config, "run": self._left.popleft()}
-        self._trial = self._trainables[config["kind"]](config, **self._shared)
+        self._trial = self._trials[config["kind"]](config, **self._shared)
 
     def step(self) -> dict[str, Any]:
         """Does a step of the run, and reports it; of a bundle, steps for about a second.
 
         Returns:
-            The run's report, see `RunTrainable.step`. Of a bundle ``reports``, a list of these;
+            The run's report, see `RunTrial.step`. Of a bundle ``reports``, a list of these;
             ``under_way``, run_id and label of the run that comes next; ``left``, the number of its
             last runs that were not begun; ``done``.
         """

@@ -38,7 +38,7 @@ from raylot.sweep.cluster import ray_session
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.stage import Stage
 from raylot.terminal.progress import Progress
-from raylot.trials.kinds import TRAINABLES
+from raylot.trials.kinds import TRIALS
 from raylot.trials.stream import StreamTrial
 
 sys.path.append(str(Path(__file__).parents[2]))  # as a script, `tests` is not found otherwise
@@ -187,7 +187,7 @@ def _measure(trials: int, sleep: float | None, nodes: int, address: str) -> _Cos
     study = Study.checked(**_SHORT, seeds=f"0-{trials - 1}", save_interval=60)
     runs = [study.stream_run(seed=seed, shift="stationary") for seed in study.seeds]
     stage = Stage("streams", runs)
-    TRAINABLES["stream"] = trainable
+    TRIALS["stream"] = trainable
     progress = _Ends()
     with tempfile.TemporaryDirectory() as folder, Lease(Storage(folder)) as lease:
         guard = InterruptGuard("")

@@ -11,7 +11,7 @@ from raylot.results.integrity import ended_runs
 from raylot.storage import Storage
 from raylot.sweep import study_spaces
 from raylot.sweep.sweep import Sweep
-from raylot.trials.kinds import TRAINABLES
+from raylot.trials.kinds import TRIALS
 from tests.faults.processes import TINY
 from tests.unit.trials.runs import finish, run_config
 
@@ -23,5 +23,5 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study, storage = parse("", "undisturbed", TINY).study, Storage(root)
     for stage in Sweep(study, storage, *study_spaces(study)).stages:
         for run in stage.ready(ended_runs(storage), storage):
-            finish(TRAINABLES[run.kind](run_config(run, storage.root)))
+            finish(TRIALS[run.kind](run_config(run, storage.root)))
     return root

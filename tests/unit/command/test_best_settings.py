@@ -10,6 +10,7 @@ import pytest
 
 from raylot.command.arguments import parse
 from raylot.command.best_settings import _as_yaml, options_of
+from raylot.command.main import main
 from raylot.config import Study
 from raylot.config.search_axes import options_of as options_in
 from raylot.config.settings_search import SettingsSearch
@@ -73,3 +74,25 @@ def test_what_the_search_held_fixed_is_read_as_it_was(tmp_path: Path) -> None:
     names = [*fixed, "seeds", "shifts", "tasks", "snapshots", "interventions"]
     wanted = {name: getattr(study, name) for name in names}
     assert {name: getattr(again, name) for name in names} == wanted
+
+
+def test_a_dry_run_downloads_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read(options: Any) -> None:
+        raise AssertionError("read")
+
+    monkeypatch.setattr("raylot.tasks.datasets.check_available", read)
+    words = ["sweep", "best-settings", "--dry-run", f"--storage={tmp_path / 'storage'}"]
+    of_data = ["--dataset", "mnist", "--download", f"--data-root={tmp_path / 'data'}"]
+    assert main([*words, *of_data]) == 0
+    assert "none: 0 settings tried, 16 settings to go" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_says_what_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sweep", "best-settings", "--dry-run", f"--storage={tmp_path / 'storage'}"]
+    assert main([*words, "--interventions", "none,l2", "--shrink", "0.5"]) == 0
+    assert "shrink: used by none of the chosen interventions" in capsys.readouterr().out

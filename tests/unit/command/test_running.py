@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -230,6 +231,15 @@ def test_a_command_of_the_user_that_fails_is_told_and_changes_no_status(
     _end(tmp_path, streams="failed")
     assert _command(tmp_path, "--on-end", "exit 7") == 1
     assert capsys.readouterr().err == "--on-end ended with status 7.\n"
+
+
+@pytest.mark.usefixtures("pythons_handler")
+def test_ctrl_c_ends_a_command_of_the_user_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _end(tmp_path, streams="failed")
+    assert _command(tmp_path, "--on-end", f"kill -INT {os.getpid()}; sleep 1") == 130
+    assert capsys.readouterr().out.endswith("\nInterrupted.\n")
 
 
 def test_a_dry_run_and_a_mistake_are_no_end(

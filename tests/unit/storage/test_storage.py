@@ -146,7 +146,7 @@ def test_no_link_leads_what_is_written_or_deleted_out_of_the_root(
     assert not (tmp_path / "root" / folder / "link").is_symlink()
 
 
-@pytest.mark.parametrize("folder", ["artifacts", "tune"])
+@pytest.mark.parametrize("folder", ["artifacts", "settings", "choosing", "tune"])
 def test_a_link_is_refused_before_anything_trains(
     folder: str, storage: Storage, tmp_path: Path
 ) -> None:

@@ -19,13 +19,14 @@ from hypothesis import strategies as st
 from raylot import plugins, results
 from raylot.config import StreamRun, Study
 from raylot.results.integrity import ended_runs, inspect, unfinished_runs
+from raylot.results.manifest import latest_path
 from raylot.storage import Storage
 from raylot.sweep.space import grid, study_spaces
 from raylot.sweep.stage import has_ended
 from raylot.sweep.sweep import Sweep
 from raylot.tickets import TicketSearch
-from raylot.trials.artifacts import latest_path, masks_path, snapshot_path
-from raylot.trials.kinds import TRAINABLES
+from raylot.trials.artifacts import masks_path, snapshot_path
+from raylot.trials.kinds import TRIALS
 from raylot.trials.stream import StreamTrial
 from tests.support import oldest
 from tests.support.tables import read_sorted
@@ -118,7 +119,7 @@ def compute(root: Path, **options: Any) -> Iterator[tuple[int, list[dict[str, An
         ready = stage.ready(ended, sweep.storage)
         for run, predicted in stage.work(ended, sweep.storage):
             if run in ready:
-                trial = TRAINABLES[run.kind](run_config(run, root, SAVE_INTERVAL))
+                trial = TRIALS[run.kind](run_config(run, root, SAVE_INTERVAL))
                 yield predicted, finish(trial)
 
 
@@ -356,7 +357,7 @@ def test_a_new_trial_for_every_step_changes_nothing(
         ended = ended_runs(sweep.storage)
         runs = stage.ready(ended, sweep.storage)
         for run in runs:
-            while not TRAINABLES[run.kind](run_config(run, tmp_path / "pieces")).step()["done"]:
+            while not TRIALS[run.kind](run_config(run, tmp_path / "pieces")).step()["done"]:
                 trials += 1
     assert trials > 4
     assert_same(tmp_path / "once", tmp_path / "pieces")
@@ -384,7 +385,7 @@ def test_a_run_that_was_interrupted_may_be_asked_for_other_counts(
         ended = ended_runs(sweep.storage)
         runs = [run for run in stage.ready(ended, sweep.storage) if is_new or run.run_id in ended]
         for run in runs:
-            trial = TRAINABLES[run.kind](run_config(run, root))
+            trial = TRIALS[run.kind](run_config(run, root))
             for _ in range(steps):
                 if trial.step()["done"]:
                     break
@@ -467,7 +468,7 @@ def test_what_a_stream_has_added_before_it_is_not_reproduced_stays(tmp_path: Pat
     longer = {**first, "tasks": 6, "snapshots": "0,3,5"}
     sweep = sweep_of(root, **longer)
     (run,) = sweep.stages[0].runs
-    TRAINABLES["stream"](run_config(run, root)).step()
+    TRIALS["stream"](run_config(run, root)).step()
     (report, *searches) = try_to_compute(root, **{**longer, "snapshots": "0,2,3,5"})
     assert "kept" in report
     assert [search["kind"] for search in searches] == ["tickets"]
@@ -564,7 +565,7 @@ def test_a_run_that_starts_anew_as_it_grows_keeps_its_rows_until_it_ends(tmp_pat
     for path in (latest_path(stream.run_id), snapshot_path(stream.run_id, 3)):
         _damage(tmp_path, path, "damaged")
     (longer,) = sweep_of(tmp_path, **{**first, "tasks": 6}).stages[0].runs
-    report = TRAINABLES["stream"](run_config(longer, tmp_path)).step()
+    report = TRIALS["stream"](run_config(longer, tmp_path)).step()
     assert any(note.endswith("so the stream starts anew") for note in report["notes"])
     for table, rows in before.items():
         pd.testing.assert_frame_equal(results.read(tmp_path, table), rows)
@@ -684,7 +685,7 @@ def test_a_run_that_is_growing_counts_as_it_was_and_is_listed(tmp_path: Path) ->
     for stage in sweep_of(tmp_path, **{**LONGER_STREAM[1], "tickets": 3}).stages:
         for run in stage.runs:
             if run.run_id in ended_runs(storage):
-                TRAINABLES[run.kind](run_config(run, tmp_path)).step()
+                TRIALS[run.kind](run_config(run, tmp_path)).step()
     for table, rows in before.items():
         pd.testing.assert_frame_equal(results.read(tmp_path, table), rows)
     found = inspect(storage, artifacts=True)

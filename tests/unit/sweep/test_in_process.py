@@ -21,7 +21,7 @@ from raylot.results.integrity import inspect
 from raylot.storage import OutOfReachError, Storage
 from raylot.sweep import study_spaces
 from raylot.sweep.sweep import Sweep
-from raylot.trials.kinds import TRAINABLES
+from raylot.trials.kinds import TRIALS
 from raylot.trials.stream import StreamTrial
 from tests.support.tables import assert_same_tables
 
@@ -57,7 +57,7 @@ def _disturbed(monkeypatch: pytest.MonkeyPatch, what: Any, times: int) -> list[i
                 what()
             return super().advance()
 
-    monkeypatch.setitem(TRAINABLES, "stream", Disturbed)
+    monkeypatch.setitem(TRIALS, "stream", Disturbed)
     return happened
 
 

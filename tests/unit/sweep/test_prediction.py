@@ -120,7 +120,7 @@ def test_tasks_that_show_all_classes_are_measured_apart(monkeypatch: pytest.Monk
 
 
 def test_trials_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prediction.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(prediction, "usable_cores", lambda: 8)
     assert trials_on_this_machine(1, None) == 8
     assert trials_on_this_machine(3, None) == 2
     assert trials_on_this_machine(0.5, 5) == 5

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from ray import tune
 from ray.tune.search.variant_generator import generate_variants
 
 from raylot.config import Study
 from raylot.foundation.errors import OptionError
-from raylot.sweep.space import distinct, grid, points, remarks, split, study_spaces
+from raylot.sweep.space import (
+    distinct,
+    grid,
+    points,
+    remarks,
+    spaces_of,
+    split,
+    study_spaces,
+)
 
 
 @pytest.mark.parametrize("value", [tune.loguniform(1e-4, 1e-1), [tune.choice([1, 2])]])
@@ -18,6 +27,48 @@ def test_what_ray_tune_would_draw_is_refused(value: Any) -> None:
     """It would be drawn for each seed, so that no two seeds would replicate each other."""
     with pytest.raises(OptionError, match=r"^spaces: lr=.*: must be a value or tune.grid_search"):
         points({"seed": tune.grid_search([0, 1]), "lr": value})
+
+
+@pytest.mark.parametrize(
+    ("streams", "tickets", "message"),
+    [
+        ({3: 3}, {}, "spaces: 3: must be the name of an option"),
+        (
+            {"lr": tune.grid_search(0.1)}, {},
+            "spaces: lr=0.1: must be a list of one or more values in tune.grid_search(...)",
+        ),
+        (
+            {"optimizer": tune.grid_search("adam")}, {},
+            "spaces: optimizer=adam: must be a list of one or more values in tune.grid_search(...)",
+        ),
+        (
+            {"seed": tune.grid_search([])}, {},
+            "spaces: seed=[]: must be a list of one or more values in tune.grid_search(...)",
+        ),
+        (
+            {"zip(lr,epochs)": tune.grid_search([(0.1, 2), 0.2])}, {},
+            "spaces: zip(lr,epochs)=[(0.1, 2), 0.2]: must be rows of 2 values, one of each option",
+        ),
+        (
+            {}, {"task": 0},
+            "spaces: must have sparsity in that of tickets, as tune.grid_search(study.sparsities)",
+        ),
+    ],
+)  # fmt: skip
+def test_a_slip_in_a_space_of_ones_own_is_one_line(
+    streams: dict[Any, Any], tickets: dict[str, Any], message: str
+) -> None:
+    own = (streams, tickets or {"sparsity": 0.5}, {})
+    with pytest.raises(OptionError) as told:
+        spaces_of(Study.checked(), lambda study: own)
+    assert str(told.value) == message
+
+
+@pytest.mark.parametrize("seeds", [np.arange(2), range(2), (0, 1)])
+def test_a_grid_takes_any_collection(seeds: Any) -> None:
+    own: Any = ({"seed": tune.grid_search(seeds)}, {"zip(task,sparsity)": grid([(0, 0.5)])}, {})
+    streams, _, _ = spaces_of(Study.checked(), lambda study: own)
+    assert [point["seed"] for point in points(streams)] == [0, 1]
 
 
 def test_drawn_settings_are_the_same_for_all_seeds_shifts_and_interventions() -> None:

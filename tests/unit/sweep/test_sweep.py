@@ -31,7 +31,7 @@ from raylot.terminal.progress import Progress
 from raylot.trials import tune_internals
 from raylot.trials.artifacts import snapshot_path
 from raylot.trials.base import _granted_device
-from raylot.trials.kinds import TRAINABLES
+from raylot.trials.kinds import TRIALS
 from raylot.trials.stream import StreamTrial
 from raylot.trials.tickets import TicketsTrial
 from tests.support import oldest
@@ -71,7 +71,7 @@ def _computed_here(sweep: Sweep, *stages: int) -> None:
     """Computes the runs of some stages one by one, without Tune, as far as they are missing."""
     for stage in (sweep.stages[index] for index in stages):
         for run in stage.ready(ended_runs(sweep.storage), sweep.storage):
-            finish(TRAINABLES[run.kind](run_config(run, sweep.storage.root)))
+            finish(TRIALS[run.kind](run_config(run, sweep.storage.root)))
 
 
 def killed_on(run_id: str) -> type[TicketsTrial]:
@@ -204,7 +204,7 @@ def test_a_run_whose_worker_dies_again_and_again_is_recorded_with_its_reason(
     sweep = _sweep(tmp_path, [0, 1], [0.5], max_failures=1)
     _computed_here(sweep, 0, 1)
     deadly = sweep.stages[3].runs[0]
-    monkeypatch.setitem(TRAINABLES, "tickets", killed_on(deadly.run_id))
+    monkeypatch.setitem(TRIALS, "tickets", killed_on(deadly.run_id))
     sweep = _sweep(tmp_path, [0, 1], [0.5], max_failures=1)
     outcome = sweep.run()
     assert (outcome.finished, outcome.missing) == (2 + 8 + 3, 0)
@@ -231,7 +231,7 @@ def test_a_worker_that_dies_in_a_bundle_costs_the_run_under_way_alone(
     sweep = _sweep(tmp_path, list(range(5)), [0.5], max_failures=0, probe_tasks=0)
     _computed_here(sweep, 0)
     runs = sweep.stages[2].runs
-    monkeypatch.setitem(TRAINABLES, "tickets", killed_on(runs[5].run_id))
+    monkeypatch.setitem(TRIALS, "tickets", killed_on(runs[5].run_id))
     outcome = sweep.run()
     assert (outcome.finished, outcome.missing) == (5 + 15 + 9, 0)
     (failure,) = outcome.failures
@@ -504,7 +504,7 @@ def test_the_processes_of_workers_are_called_by_the_run(
             return super().advance()
 
     Telling.__name__ = TicketsTrial.__name__
-    monkeypatch.setitem(TRAINABLES, "tickets", Telling)
+    monkeypatch.setitem(TRIALS, "tickets", Telling)
     sweep = _sweep(tmp_path, [3], [0.5], max_concurrent=1)
     _computed_here(sweep, 0, 1)
     assert sweep.run().finished == 1 + 4 + 2
@@ -629,7 +629,7 @@ def test_what_an_intervention_remembers_survives_a_lost_worker_and_grows(
     LostOnce.__name__ = StreamTrial.__name__
     _computed_here(once := _sweep(tmp_path / "once", [0], [0.5], **wider), 0, 1, 2, 3, 4, 5)
     assert once.finished()
-    monkeypatch.setitem(TRAINABLES, "stream", LostOnce)
+    monkeypatch.setitem(TRIALS, "stream", LostOnce)
     assert not (outcome := _sweep(tmp_path / "grown", [0], [0.5], **options).run()).failures
     assert lost.exists()
     assert outcome.missing == 0

@@ -9,7 +9,7 @@ from typing import Any
 from raylot.config import StreamRun, Study, TicketsRun
 from raylot.config.measurement_run import MeasuringRun
 from raylot.plasticity import GROUPS
-from raylot.trials.base import RunTrainable
+from raylot.trials.base import RunTrial
 from raylot.trials.measurement import MeasurementTrial, TicketMeasurementTrial
 from raylot.trials.probes import ProbeTrial
 from raylot.trials.retrainings import RetrainingTrial
@@ -75,7 +75,7 @@ def run_config(run: StreamRun, root: Path | str, save_interval: float = 0.0) -> 
     return {"storage": str(root), "save_interval": save_interval, "shared": shared, "run": {}}
 
 
-def finish(trial: RunTrainable) -> list[dict[str, Any]]:
+def finish(trial: RunTrial) -> list[dict[str, Any]]:
     """All steps to the end; returns what each reported."""
     reports = [trial.step()]
     while not reports[-1]["done"]:
@@ -83,14 +83,12 @@ def finish(trial: RunTrainable) -> list[dict[str, Any]]:
     return reports
 
 
-def chain(
-    *subnetworks: str, pairs: bool = False
-) -> list[tuple[type[RunTrainable], dict[str, Any]]]:
+def chain(*subnetworks: str, pairs: bool = False) -> list[tuple[type[RunTrial], dict[str, Any]]]:
     """A stream, the tickets of one of its snapshots, and ticket streams, with measurements.
 
     With ``pairs``, also the runs that train pairs of copies and of tickets.
     """
-    of_pairs: list[tuple[type[RunTrainable], dict[str, Any]]] = [
+    of_pairs: list[tuple[type[RunTrial], dict[str, Any]]] = [
         (RetrainingTrial, {"measured": "retrainings"}),
         (TicketBarrierTrial, {"task": 2, "measured": "ticket_barriers"}),
     ]

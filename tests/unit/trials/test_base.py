@@ -14,7 +14,7 @@ from ray._raylet import raise_sys_exit_with_custom_error_message
 from raylot import plugins, results
 from raylot.results.integrity import ended_runs
 from raylot.storage import OutOfReachError, Storage
-from raylot.trials.kinds import TRAINABLES
+from raylot.trials.kinds import TRIALS
 from raylot.trials.stream import StreamTrial
 from raylot.trials.tickets import TicketsTrial
 from raylot.trials.trainable import AnyTrial
@@ -205,7 +205,7 @@ def test_a_reused_actor_carries_nothing_over(tmp_path: Path) -> None:
     for kind, extra in chain("ticket"):
         named = {"kind": kind.run_model.kind}
         config = {**trial_config(tmp_path / "other", **other, **extra), **named}
-        with_parameters = {"trainables": TRAINABLES, "shared_data": None, "plugin_texts": ()}
+        with_parameters = {"trials": TRIALS, "shared_data": None, "plugin_texts": ()}
         actor = AnyTrial.__new__(AnyTrial)
         actor.setup(config, **with_parameters)
         actor.step()

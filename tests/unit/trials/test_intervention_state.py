@@ -14,8 +14,9 @@ from raylot import interventions, plugins, results
 from raylot.foundation.errors import OptionError
 from raylot.results.compaction import drop_latest
 from raylot.results.integrity import inspect
+from raylot.results.manifest import latest_path
 from raylot.storage import Storage
-from raylot.trials.artifacts import intervention_path, latest_path, snapshot_path
+from raylot.trials.artifacts import intervention_path, snapshot_path
 from raylot.trials.probes import ProbeTrial
 from raylot.trials.state import tensors_from_bytes
 from raylot.trials.stream import StreamTrial
