@@ -137,18 +137,16 @@ class Center:
 
     Attributes:
         label: its name in words.
-        interval_label: what kind of interval it comes with.
-        of: values, one per seed, and confidence -> the center and its interval.
+        of: values, one per seed, and confidence -> the center and its t interval.
     """
 
     label: str
-    interval_label: str
     of: Callable[[npt.ArrayLike, float], Mean | None]
 
 
 CENTERS: dict[str, Center] = {
-    "mean": Center("mean", "t", mean_interval),
-    "iqm": Center("interquartile mean", "t", interquartile_interval),
+    "mean": Center("mean", mean_interval),
+    "iqm": Center("interquartile mean", interquartile_interval),
 }
 
 
