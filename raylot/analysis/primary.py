@@ -275,12 +275,11 @@ def _searches(
     return found
 
 
-def intervals(setting: Setting, confidence: float = 0.95) -> dict[str, Mean | None]:
-    """Returns the intervals of both measures' changes along each stream, as `find` takes them.
+def intervals(setting: Setting) -> dict[str, Mean | None]:
+    """Returns the 95% intervals of both measures' changes along each stream, as `find` takes them.
 
     Args:
         setting: of a storage.
-        confidence: of the intervals, in (0, 1).
 
     Returns:
         What it is an interval of, in words -> the mean change; None where it is not known. Nothing
@@ -290,7 +289,7 @@ def intervals(setting: Setting, confidence: float = 0.95) -> dict[str, Mean | No
     if plasticity is None:
         return {}
     make, labels = Panels(setting, plasticity, tickets), search_labels(setting.frame)
-    level = _level(confidence, setting.adds_seeds)
+    level = _level(0.95, setting.adds_seeds)
     found = {}
     for key, part in groups(setting.frame, with_all_shifts=False):
         where = f"under {key[0]} at {labels[key[1:]]}"
