@@ -145,4 +145,4 @@ def _covered(means: list[Snapshot]) -> list[tuple[float, float]]:
 
 
 def _half(mean: Mean) -> float:
-    return 0.0 if mean.high is None else mean.high - mean.mean
+    return mean.half or 0.0

@@ -43,6 +43,11 @@ class Mean:
     freedom: int = 0
 
     @property
+    def half(self) -> float | None:
+        """Half the width of a t interval, which is even on both sides; None with one seed."""
+        return None if self.high is None else self.high - self.mean
+
+    @property
     def direction(self) -> int:
         """1 or -1 if the interval lies wholly above or below 0, else 0."""
         if self.low is None or self.high is None:
