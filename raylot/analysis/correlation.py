@@ -47,6 +47,7 @@ from raylot.analysis.tables.observations import (
     GROUP,
     PLACE,
     SETTING,
+    Group,
     Observations,
     Pairing,
     groups,
@@ -54,7 +55,7 @@ from raylot.analysis.tables.observations import (
     settings,
     without_snapshots,
 )
-from raylot.analysis.tables.pairs import Group, pairs
+from raylot.analysis.tables.pairs import pairs
 from raylot.config.options import option
 from raylot.foundation.errors import OptionError
 from raylot.storage import Storage

@@ -69,6 +69,9 @@ _ENDED = ["run_id", "kind", "status", "stream_run_id", *SETTING, "shift", "seed"
 #: A sparsity and its number of pruning rounds.
 Search = tuple[float, int | None]
 
+#: Values of `GROUP`; the shift may be ``all``.
+Group = tuple[str, float, int | None]
+
 
 @dataclass(frozen=True)
 class Observations:
@@ -320,7 +323,7 @@ def _behind(part: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 def groups(
     frame: pd.DataFrame, with_all_shifts: bool = True
-) -> Iterator[tuple[tuple[str, float, int | None], pd.DataFrame]]:
+) -> Iterator[tuple[Group, pd.DataFrame]]:
     """A setting's rows for each shift, sparsity and number of rounds.
 
     Args:
