@@ -27,7 +27,6 @@ from raylot.analysis.prose.printed import print_setting
 from raylot.analysis.statistics.coefficients import STATISTICS, Series, Statistic, is_constant
 from raylot.analysis.statistics.intervals import (
     CENTERS,
-    ENOUGH_SEEDS,
     Array,
     percentile_intervals,
     seed_resamples,
@@ -58,6 +57,7 @@ from raylot.analysis.tables.observations import (
 from raylot.analysis.tables.pairs import pairs
 from raylot.config.options import option
 from raylot.foundation.errors import OptionError
+from raylot.foundation.names import ENOUGH_SEEDS
 from raylot.storage import Storage
 
 COLUMNS: dict[str, pa.DataType] = {

@@ -21,15 +21,16 @@ from raylot.analysis.tables.measures import (
     ALL_SHIFTS,
     PRIMARY_PLASTICITY,
     PRIMARY_TICKETS,
-    STATIONARY,
     TICKET_MEASURES,
     Measure,
     is_regression,
     measure,
+    without_setting,
 )
 from raylot.analysis.tables.observations import Group, Search, Setting, groups, search_labels
 from raylot.analysis.tables.panels import Panels
 from raylot.analysis.verdicts import Verdicts
+from raylot.foundation.names import STATIONARY
 
 #: Share of the shift's change by which the control's may differ and still count as the same.
 EQUIVALENCE_MARGIN = 0.2
@@ -208,7 +209,7 @@ def _lacks(frame: pd.DataFrame) -> list[str]:
 
 def _gaps(frame: pd.DataFrame) -> list[str]:
     """Returns the columns of the primary measure: one for each kind of probe tasks."""
-    return [name for name in map(str, frame) if name.partition("(")[0] == PRIMARY_PLASTICITY]
+    return [name for name in map(str, frame) if without_setting(name) == PRIMARY_PLASTICITY]
 
 
 def _plasticity(frame: pd.DataFrame) -> Measure | None:

@@ -20,7 +20,6 @@ from rich.table import Table
 
 from raylot.analysis import command, output
 from raylot.analysis.output import plain_table
-from raylot.analysis.statistics.intervals import ENOUGH_SEEDS
 from raylot.analysis.statistics.spread import NEIGHBOURS, neighbours_interval, prediction_interval
 from raylot.analysis.tables.original import OriginalRows, original_rows
 from raylot.analysis.tables.published import (
@@ -37,6 +36,7 @@ from raylot.analysis.tables.published import (
 )
 from raylot.analysis.words import capitalised, counted
 from raylot.config.options import option
+from raylot.foundation.names import ENOUGH_SEEDS
 from raylot.storage import Storage
 
 COLUMNS: dict[str, pa.DataType] = {

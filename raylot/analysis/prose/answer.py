@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from raylot.analysis.primary import Findings, GroupFindings
 from raylot.analysis.statistics.changes import POWER
-from raylot.analysis.statistics.intervals import ENOUGH_SEEDS
 from raylot.analysis.statistics.link import smallest_p
-from raylot.analysis.tables.measures import STATIONARY
 from raylot.analysis.words import capitalised, counted, figure, listed, p_value
+from raylot.foundation.names import ENOUGH_SEEDS, STATIONARY
 
 #: Lines of the table, and caveats; ``primary.csv`` holds all of them.
 MOST_LINES, MOST_CAVEATS = 4, 3

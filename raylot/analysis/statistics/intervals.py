@@ -10,8 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from raylot.foundation.names import ENOUGH_SEEDS as ENOUGH_SEEDS
-
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 

@@ -17,13 +17,7 @@ import pyarrow as pa
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.barriers import snapshot_barriers
 from raylot.analysis.tables.judged_alike import judged_alike
-from raylot.analysis.tables.measures import (
-    ALL_SHIFTS,
-    STATIONARY,
-    TICKET_MEASURES,
-    differing,
-    in_order,
-)
+from raylot.analysis.tables.measures import ALL_SHIFTS, TICKET_MEASURES, differing, in_order
 from raylot.analysis.tables.probe_gaps import probe_gaps
 from raylot.analysis.words import counted
 from raylot.config import (
@@ -39,7 +33,7 @@ from raylot.config.options import role_of
 from raylot.config.parameters import DOSED, parameters, parameters_used, unused_parameters
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
-from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
+from raylot.foundation.names import PERFORMANCE, STATIONARY, WHOLE_NETWORK
 from raylot.results import SCHEMAS
 from raylot.results.commands import commands
 from raylot.storage import Storage
