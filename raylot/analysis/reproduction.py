@@ -88,7 +88,8 @@ class Observed:
     Attributes:
         values: the observations, with their seeds as index, all finite.
         noun: what one of them is.
-        interval: of a single seed's observations and the confidence, and what it was judged by.
+        interval: confidence -> the range of one more value, from a single seed's observations.
+        judged_by: what that range rests on, one of `RANGES`; empty without a range.
         note: what to know about them.
         count: how many observations, if one value stands for several.
     """

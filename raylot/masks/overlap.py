@@ -95,7 +95,7 @@ def pairwise_overlaps(masks: Sequence[Masks], untrained: Sequence[Masks] = ()) -
 
 
 def mean_overlap(masks: Sequence[Masks]) -> float:
-    """Returns the mean overlap of all pairs of masks over the whole network, and nothing else."""
+    """Returns the mean overlap of all pairs of masks over the whole network."""
     return float(np.mean([_likeness(a, b)[0] for a, b in itertools.combinations(masks, 2)]))
 
 
