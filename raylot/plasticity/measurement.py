@@ -56,9 +56,8 @@ from raylot.plasticity.weights import DISTANCE_METRICS, GRADIENT_METRICS, WEIGHT
 from raylot.tasks import Task
 from raylot.tasks.task import check_task
 from raylot.training import Masks
-from raylot.training.evaluation import exact_convolutions
-from raylot.training.generic import own_random_state
 from raylot.training.losses import loss_of
+from raylot.training.repeatable import exact_convolutions, own_random_state
 
 #: raylot's own metrics of weights, of dormant units, and the other ones of units and gradients.
 GROUPS: dict[str, tuple[str, ...]] = {
