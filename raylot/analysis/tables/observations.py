@@ -66,6 +66,9 @@ Search = tuple[float, int | None]
 #: Values of `GROUP`; the shift may be ``all``.
 Group = tuple[str, float, int | None]
 
+#: By how much densities of masks may differ that are meant to be equally dense: rounding.
+_SAME_DENSITY = 0.005
+
 
 @dataclass(frozen=True)
 class Observations:
@@ -181,10 +184,6 @@ def observe(
         )[_ENDED],
         adds_seeds=any(command.adds_seeds for command in commands(storage)),
     )
-
-
-#: By how much densities of masks may differ that are meant to be equally dense: rounding.
-_SAME_DENSITY = 0.005
 
 
 def _as_dense(snapshots: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
