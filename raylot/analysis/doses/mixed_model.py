@@ -102,7 +102,7 @@ def _coefficients(rows: pd.DataFrame, terms: list[str]) -> Array:
         raise NoModelError("it is singular: its terms cannot be told apart")
     model = MixedLM(rows["tickets"].to_numpy(), design, rows["seed"].to_numpy())
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # of seeds that do not differ, as is their right
+        warnings.simplefilter("ignore")  # seeds need not differ, of which it warns
         try:
             # Optimizers that follow a gradient often fail where the seeds' variance is 0.
             result = model.fit(method="powell")

@@ -74,7 +74,7 @@ class Mean:
 
 def _usable(values: npt.ArrayLike) -> Array:
     given: Array = np.asarray(values, dtype=float)
-    return np.asarray(given[np.abs(given) < _LARGEST])  # which NaN is not
+    return np.asarray(given[np.abs(given) < _LARGEST])  # NaN is left out too
 
 
 def _interval(
