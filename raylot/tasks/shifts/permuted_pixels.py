@@ -34,12 +34,10 @@ def make(dataset: Task, options: ShiftOptions, key: RandomKey, t: int) -> Task:
     if t == 0 and options.first_task_identity:
         return dataset
     pixels = math.prod(dataset.input_shape[-2:])
-    permutation = _drawn(pixels, options.fraction, key, t)
     if options.compounding:
-        permutation = _compounded(
-            pixels, options.fraction, key, int(options.first_task_identity), t
-        )
-    return permute_pixels(dataset, permutation)
+        first = int(options.first_task_identity)
+        return permute_pixels(dataset, _compounded(pixels, options.fraction, key, first, t))
+    return permute_pixels(dataset, _drawn(pixels, options.fraction, key, t))
 
 
 def _drawn(pixels: int, fraction: float, key: RandomKey, t: int) -> np.ndarray:
