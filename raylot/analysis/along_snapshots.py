@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from raylot.analysis.statistics.intervals import ENOUGH_SEEDS, Mean
+from raylot.analysis.statistics.intervals import Mean
 from raylot.analysis.tables.observations import GROUP, SETTING, groups, search_labels
 from raylot.analysis.words import counted
+from raylot.foundation.names import ENOUGH_SEEDS
 
 
 def by_snapshot(

@@ -17,10 +17,11 @@ from rich.console import Console
 
 from raylot.analysis import command, output
 from raylot.analysis.output import plain_table
-from raylot.analysis.statistics.intervals import ENOUGH_SEEDS, mean_interval
+from raylot.analysis.statistics.intervals import mean_interval
 from raylot.analysis.statistics.spread import prediction_interval
 from raylot.analysis.tables import tables
 from raylot.analysis.words import counted
+from raylot.foundation.names import ENOUGH_SEEDS
 from raylot.reproductions import EXPERIMENTS, Experiment, Published
 from raylot.storage import Storage
 

@@ -23,6 +23,7 @@ from raylot.analysis import command, output
 from raylot.analysis.figures import style
 from raylot.analysis.output import plain_table
 from raylot.analysis.statistics.intervals import Mean, mean_interval
+from raylot.analysis.words import with_half
 from raylot.config.distributions import as_text
 from raylot.config.doses import dose_text
 from raylot.config.parameters import DOSED, parameters
@@ -172,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = plain_table("intervention", "best setting", *MEASURES.values(), "seeds")
     for intervention, (one, means) in reported.items():
         seeds = {mean.seeds for mean in means.values()}
-        cells = (_cell(means.get(measure)) for measure in MEASURES)
+        cells = (with_half(means.get(measure)) for measure in MEASURES)
         table.add_row(intervention, _label(one), *cells, str(max(seeds, default=0)))
     rows = [
         {
@@ -195,11 +196,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )  # fmt: skip
     output.write(storage, _NAME, output.frame_of(rows, BEST_COLUMNS), BEST_COLUMNS)
     output.print_where(console, storage, _NAME, _SETTINGS)
-
-
-def _cell(mean: Mean | None) -> str:
-    """``0.187 ±0.012``: the mean and half its interval."""
-    if mean is None:
-        return "none"
-    half = "" if mean.high is None else f" ±{mean.high - mean.mean:.3f}"
-    return f"{mean.mean:.3f}{half}"

@@ -27,7 +27,6 @@ from raylot.analysis.prose.printed import print_setting
 from raylot.analysis.statistics.coefficients import STATISTICS, Series, Statistic, is_constant
 from raylot.analysis.statistics.intervals import (
     CENTERS,
-    ENOUGH_SEEDS,
     Array,
     percentile_intervals,
     seed_resamples,
@@ -47,6 +46,7 @@ from raylot.analysis.tables.observations import (
     GROUP,
     PLACE,
     SETTING,
+    Group,
     Observations,
     Pairing,
     groups,
@@ -54,9 +54,10 @@ from raylot.analysis.tables.observations import (
     settings,
     without_snapshots,
 )
-from raylot.analysis.tables.pairs import Group, pairs
+from raylot.analysis.tables.pairs import pairs
 from raylot.config.options import option
 from raylot.foundation.errors import OptionError
+from raylot.foundation.names import ENOUGH_SEEDS
 from raylot.storage import Storage
 
 COLUMNS: dict[str, pa.DataType] = {

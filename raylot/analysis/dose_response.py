@@ -36,7 +36,7 @@ from raylot.analysis.tables.measures import (
     measure,
 )
 from raylot.analysis.tables.observations import GROUP, PLACE, Setting, observe
-from raylot.analysis.words import correlation, counted, figure, listed, p_value
+from raylot.analysis.words import correlation, counted, figure, listed, p_value, with_half
 from raylot.config.options import option
 from raylot.foundation.errors import OptionError
 from raylot.storage import Storage
@@ -173,7 +173,7 @@ def show(console: Console, where: str, found: DoseComparison) -> None:
     orientation = measure(found.measure).orientation or 1
     kept = {dose: orientation * mean.mean for dose, mean in means.get(found.measure, {}).items()}
     for dose in sorted(own.doses, key=lambda dose: kept.get(dose, math.inf)):
-        table.add_row(dose, *(_cell(means[column].get(dose)) for column in found.columns))
+        table.add_row(dose, *(with_half(means[column].get(dose)) for column in found.columns))
     console.print(table)
     link = found.link
     console.print(
@@ -204,14 +204,6 @@ def _signs(found: DoseComparison) -> str:
     turn = 1 if len(ways) == 1 else -1
     each = found.link.strengths.products.items()
     return ", ".join(f"{name} {words[int(np.sign(turn * value))]}" for name, value in each)
-
-
-def _cell(mean: Mean | None) -> str:
-    """``0.187 ±0.012``: the mean and half its interval."""
-    if mean is None:
-        return "none"
-    half = "" if mean.high is None else f" ±{mean.high - mean.mean:.3f}"
-    return f"{mean.mean:z.3f}{half}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

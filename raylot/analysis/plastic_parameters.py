@@ -19,7 +19,7 @@ from rich.console import Console
 from raylot.analysis import along_snapshots, command, output
 from raylot.analysis.along_snapshots import searches
 from raylot.analysis.output import plain_table, print_answers
-from raylot.analysis.statistics.intervals import ENOUGH_SEEDS, Mean, mean_interval
+from raylot.analysis.statistics.intervals import Mean, mean_interval
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.judged_alike import of_usual_number
 from raylot.analysis.tables.observations import (
@@ -35,7 +35,7 @@ from raylot.analysis.tables.observations import (
 from raylot.analysis.words import counted, figure, listed
 from raylot.config.options import option
 from raylot.foundation.errors import OptionError
-from raylot.foundation.names import WHOLE_NETWORK
+from raylot.foundation.names import ENOUGH_SEEDS, WHOLE_NETWORK
 from raylot.storage import Storage
 
 _NAME = "plastic_parameters"

@@ -21,15 +21,16 @@ from raylot.analysis.tables.measures import (
     ALL_SHIFTS,
     PRIMARY_PLASTICITY,
     PRIMARY_TICKETS,
-    STATIONARY,
     TICKET_MEASURES,
     Measure,
     is_regression,
     measure,
+    without_setting,
 )
-from raylot.analysis.tables.observations import Setting, groups, search_labels
+from raylot.analysis.tables.observations import Group, Search, Setting, groups, search_labels
 from raylot.analysis.tables.panels import Panels
 from raylot.analysis.verdicts import Verdicts
+from raylot.foundation.names import STATIONARY
 
 #: Share of the shift's change by which the control's may differ and still count as the same.
 EQUIVALENCE_MARGIN = 0.2
@@ -39,16 +40,13 @@ EQUIVALENCE_MARGIN = 0.2
 #: 97.5% hold in at least 95.4% (docs/method.md).
 COUNTS_OF_P = 2
 
-#: Shift, sparsity and rounds.
-Key = tuple[str, float, int | None]
-
 
 @dataclass(frozen=True)
-class Search:
-    """The figures about one shift at one sparsity.
+class GroupFindings:
+    """The findings about one shift at one sparsity.
 
     Attributes:
-        shift, sparsity, rounds: which.
+        shift, sparsity, rounds: name them.
         place: ``sparsity 0.8``.
         plasticity: how much plasticity was lost along the stream; None if that is not known.
         tickets: how much worse the ticket measure got; None if that is not known.
@@ -79,9 +77,9 @@ class Findings:
 
     Attributes:
         tickets: the ticket measure.
-        plasticity: its other; None if the two were nowhere measured together.
+        plasticity: the measure of plasticity beside it; None if no snapshot has both.
         seeds: in the whole setting.
-        settings: that are corrected for.
+        settings: how many settings the p-values are corrected for.
         confidence: of intervals and verdicts.
         adds_seeds: whether seeds were added until intervals were narrow, which is corrected for.
         margin: of equivalence.
@@ -103,8 +101,8 @@ class Findings:
     adds_seeds: bool
     margin: float
     ended: Mapping[str, int]
-    searches: Sequence[Search] = ()
-    controls: Sequence[Search] = ()
+    searches: Sequence[GroupFindings] = ()
+    controls: Sequence[GroupFindings] = ()
     missing: int = 0
     collapsed: int = 0
     snapshots: int = 0
@@ -127,16 +125,18 @@ def _level(confidence: float, adds_seeds: bool) -> float:
 
 
 @dataclass(frozen=True)
-class _Panels:
-    """A search's panels: plasticity as measured, and with collapsed streams at their worst."""
+class _GroupPanels:
+    """A group's panels: plasticity as measured, and with collapsed streams at their worst."""
 
     measured: Array
     plasticity: Array
     tickets: Array
 
     @classmethod
-    def of(cls, make: Panels, part: pd.DataFrame, plasticity: Measure, tickets: Measure) -> _Panels:
-        """Makes those of a search from its rows."""
+    def of(
+        cls, make: Panels, part: pd.DataFrame, plasticity: Measure, tickets: Measure
+    ) -> _GroupPanels:
+        """Makes those of a group from its rows."""
         return cls(
             make.panel(part, plasticity),
             make.with_collapse(part, plasticity),
@@ -180,7 +180,7 @@ def find(
         return replace(found, lacks=_lacks(frame), are_losses=is_regression(frame))
     make = Panels(setting, plasticity, tickets)
     parts = dict(groups(frame, with_all_shifts=False))
-    panels = {key: _Panels.of(make, part, plasticity, tickets) for key, part in parts.items()}
+    panels = {key: _GroupPanels.of(make, part, plasticity, tickets) for key, part in parts.items()}
     lacking = [np.isnan(own.measured) | np.isnan(own.tickets) for own in panels.values()]
     collapsed = [
         lacks & make.collapsed(part) for lacks, part in zip(lacking, parts.values(), strict=True)
@@ -209,7 +209,7 @@ def _lacks(frame: pd.DataFrame) -> list[str]:
 
 def _gaps(frame: pd.DataFrame) -> list[str]:
     """Returns the columns of the primary measure: one for each kind of probe tasks."""
-    return [name for name in map(str, frame) if name.partition("(")[0] == PRIMARY_PLASTICITY]
+    return [name for name in map(str, frame) if without_setting(name) == PRIMARY_PLASTICITY]
 
 
 def _plasticity(frame: pd.DataFrame) -> Measure | None:
@@ -227,11 +227,11 @@ def _plasticity(frame: pd.DataFrame) -> Measure | None:
 
 
 def _searches(
-    panels: Mapping[Key, _Panels],
-    labels: Mapping[tuple[float, int | None], str],
+    panels: Mapping[Group, _GroupPanels],
+    labels: Mapping[Search, str],
     findings: Findings,
     center: Center,
-) -> list[Search]:
+) -> list[GroupFindings]:
     alpha = (1 - findings.confidence) / findings.corrections
     level, margin = findings.level, findings.margin
     both = {key: own.changes(center, level) for key, own in panels.items()}
@@ -240,8 +240,8 @@ def _searches(
     links = {key: link([(own.measured, own.tickets)], level) for key, own in panels.items()}
     controls = {key[1:]: own for key, own in panels.items() if key[0] == STATIONARY}
     ours = {key: own for key, own in panels.items() if key[0] != STATIONARY}
-    against: dict[Key, Comparison | None] = dict.fromkeys(ours)
-    kept: dict[Key, Comparison | None] = dict.fromkeys(ours)
+    against: dict[Group, Comparison | None] = dict.fromkeys(ours)
+    kept: dict[Group, Comparison | None] = dict.fromkeys(ours)
     for key, own in ours.items():
         if control := controls.get(key[1:]):
             same, none = (1 - margin, 1 + margin), (-margin, margin)
@@ -259,7 +259,7 @@ def _searches(
     is_kept = verdicts.control(of_control, of_shifts, alpha)
     found = []
     for key in panels:
-        figures = Search(*key, labels[key[1:]], lost[key], fewer[key], links[key])
+        figures = GroupFindings(*key, labels[key[1:]], lost[key], fewer[key], links[key])
         if key in ours:
             said = Verdicts(
                 is_lost[key[0]], is_fewer[key], versus[key], is_kept[key[0]], is_linked[key]
@@ -275,12 +275,11 @@ def _searches(
     return found
 
 
-def intervals(setting: Setting, confidence: float = 0.95) -> dict[str, Mean | None]:
-    """Returns the intervals of both measures' changes along each stream, as `find` takes them.
+def intervals(setting: Setting) -> dict[str, Mean | None]:
+    """Returns the 95% intervals of both measures' changes along each stream, as `find` takes them.
 
     Args:
         setting: of a storage.
-        confidence: of the intervals, in (0, 1).
 
     Returns:
         What it is an interval of, in words -> the mean change; None where it is not known. Nothing
@@ -290,17 +289,17 @@ def intervals(setting: Setting, confidence: float = 0.95) -> dict[str, Mean | No
     if plasticity is None:
         return {}
     make, labels = Panels(setting, plasticity, tickets), search_labels(setting.frame)
-    level = _level(confidence, setting.adds_seeds)
+    level = _level(0.95, setting.adds_seeds)
     found = {}
     for key, part in groups(setting.frame, with_all_shifts=False):
         where = f"under {key[0]} at {labels[key[1:]]}"
-        both = _Panels.of(make, part, plasticity, tickets).changes(CENTERS["mean"], level)
+        both = _GroupPanels.of(make, part, plasticity, tickets).changes(CENTERS["mean"], level)
         for each, mean in zip((plasticity, tickets), both, strict=True):
             found[f"{each.label} {where}"] = mean
     return found
 
 
-def pooled(setting: Setting, confidence: float = 0.95) -> dict[Key, Link]:
+def pooled(setting: Setting, confidence: float = 0.95) -> dict[Group, Link]:
     """Returns the link over all streams of each sparsity that was searched under several shifts.
 
     It describes; nothing is concluded from it.
@@ -309,7 +308,7 @@ def pooled(setting: Setting, confidence: float = 0.95) -> dict[Key, Link]:
     if plasticity is None:
         return {}
     make = Panels(setting, plasticity, tickets)
-    by_search: dict[tuple[float, int | None], list[tuple[Array, Array]]] = {}
+    by_search: dict[Search, list[tuple[Array, Array]]] = {}
     for key, part in groups(setting.frame, with_all_shifts=False):
         pair = (make.panel(part, plasticity), make.panel(part, tickets))
         by_search.setdefault(key[1:], []).append(pair)

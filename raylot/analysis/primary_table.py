@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from raylot.analysis import output
-from raylot.analysis.primary import Findings, Search, pooled
+from raylot.analysis.primary import Findings, GroupFindings, pooled
 from raylot.analysis.statistics.intervals import Mean
 from raylot.analysis.statistics.link import Link
 from raylot.analysis.tables.observations import PLACE, SETTING, Setting
@@ -74,7 +74,7 @@ def table(found: Iterable[tuple[Setting, str, Findings]]) -> pd.DataFrame:
     return output.frame_of(rows, COLUMNS)
 
 
-def _of(search: Search) -> dict[str, Any]:
+def _of(search: GroupFindings) -> dict[str, Any]:
     row: dict[str, Any] = {
         "shift": search.shift, "sparsity": search.sparsity, "rounds": search.rounds,
         "seeds": search.plasticity.seeds if search.plasticity else 0,

@@ -20,7 +20,6 @@ from rich.table import Table
 
 from raylot.analysis import command, output
 from raylot.analysis.output import plain_table
-from raylot.analysis.statistics.intervals import ENOUGH_SEEDS
 from raylot.analysis.statistics.spread import NEIGHBOURS, neighbours_interval, prediction_interval
 from raylot.analysis.tables.original import OriginalRows, original_rows
 from raylot.analysis.tables.published import (
@@ -37,6 +36,7 @@ from raylot.analysis.tables.published import (
 )
 from raylot.analysis.words import capitalised, counted
 from raylot.config.options import option
+from raylot.foundation.names import ENOUGH_SEEDS
 from raylot.storage import Storage
 
 COLUMNS: dict[str, pa.DataType] = {
@@ -88,7 +88,8 @@ class Observed:
     Attributes:
         values: the observations, with their seeds as index, all finite.
         noun: what one of them is.
-        interval: of a single seed's observations and the confidence, and what it was judged by.
+        interval: confidence -> the range of one more value, from a single seed's observations.
+        judged_by: what that range rests on, one of `RANGES`; empty without a range.
         note: what to know about them.
         count: how many observations, if one value stands for several.
     """

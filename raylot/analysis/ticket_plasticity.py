@@ -20,7 +20,7 @@ from rich.console import Console
 from raylot.analysis import along_snapshots, command, output
 from raylot.analysis.along_snapshots import searches
 from raylot.analysis.output import plain_table, print_answers
-from raylot.analysis.statistics.intervals import ENOUGH_SEEDS, Mean, mean_interval
+from raylot.analysis.statistics.intervals import Mean, mean_interval
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.observations import (
     GROUP,
@@ -38,6 +38,7 @@ from raylot.analysis.words import counted, figure, listed
 from raylot.config import TicketStreamRun
 from raylot.config.options import option
 from raylot.foundation.errors import OptionError
+from raylot.foundation.names import ENOUGH_SEEDS
 from raylot.storage import Storage
 
 COLUMNS: dict[str, pa.DataType] = {

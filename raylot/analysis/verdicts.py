@@ -13,9 +13,10 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from raylot.analysis.statistics.changes import Comparison
-from raylot.analysis.statistics.intervals import ENOUGH_SEEDS, Mean
+from raylot.analysis.statistics.intervals import Mean
 from raylot.analysis.statistics.link import Link
 from raylot.analysis.statistics.significance import corrected
+from raylot.foundation.names import ENOUGH_SEEDS
 
 Key = TypeVar("Key")
 

@@ -55,6 +55,14 @@ def figure(mean: Mean | None, form: str = "+z.3f", *, separator: str = " ") -> s
     return f"{text}{separator}[{low}, {high}]"
 
 
+def with_half(mean: Mean | None) -> str:
+    """``0.187 ±0.012``: the mean and half its interval; ``none`` for None."""
+    if mean is None:
+        return "none"
+    half = "" if mean.half is None else f" ±{mean.half:.3f}"
+    return f"{mean.mean:z.3f}{half}"
+
+
 def without_zeros(text: str) -> str:
     """``+0.012 [+0.003, -0.2]`` -> ``+.012 [+.003, -.2]``."""
     return text.replace("+0.", "+.").replace("-0.", "-.")

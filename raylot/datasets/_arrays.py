@@ -20,6 +20,8 @@ _SHAPES = (
     "channels, or (n, features)"
 )
 
+_MOST_CLASSES = 1_000_000
+
 
 class Arrays:
     """The four arrays of a user's data set.
@@ -168,9 +170,6 @@ class Arrays:
 
     def _refuse(self, reason: str) -> NoReturn:
         raise OptionError(f"{self._at}: {reason}")
-
-
-_MOST_CLASSES = 1_000_000
 
 
 def arrays_in_memory(at: str, given: Iterable[object]) -> Arrays:

@@ -114,6 +114,24 @@ class Facts:
         return examples * math.prod(self.shape) * self.itemsize
 
 
+def root_of(source: Source, title: str) -> Path:
+    """Returns the data root of a data set that is there in torchvision's layout.
+
+    Args:
+        source: names it.
+        title: how messages name the data set.
+
+    Raises:
+        OptionError: the source names none.
+    """
+    if source.data_root is None:
+        raise OptionError(
+            f"data_root is not given: must be the folder that holds {title} in torchvision's "
+            "layout (with download=True, where to put it)"
+        )
+    return source.data_root
+
+
 class DataSet(ABC):
     """A data set that has a name."""
 

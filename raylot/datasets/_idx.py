@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from raylot.datasets._base import DataSet, Facts, Source, Splits
+from raylot.datasets._base import DataSet, Facts, Source, Splits, root_of
 from raylot.foundation.errors import OptionError
 from raylot.foundation.text import one_line
 
@@ -53,21 +53,16 @@ class IdxFiles(DataSet):
         return self.known
 
     def check_there(self, source: Source) -> None:
-        if source.data_root is None:
+        root = root_of(source, self.title)
+        if not (self._is_there(root) or source.download):
             raise OptionError(
-                f"data_root is not given: must be the folder that holds {self.title} in "
-                "torchvision's layout (with download=True, where to put it)"
-            )
-        if not (self._is_there(source.data_root) or source.download):
-            raise OptionError(
-                f"data_root={source.data_root}: must be a folder that holds {self.title} in "
-                f"torchvision's layout ({source.data_root / self.folder} with its four files); "
-                "download=True puts them there"
+                f"data_root={root}: must be a folder that holds {self.title} in torchvision's "
+                f"layout ({root / self.folder} with its four files); download=True puts them there"
             )
 
     def download(self, source: Source) -> None:
         """Fetches the files if they are not there; leaves no empty folders if that fails."""
-        root = _root_of(source)
+        root = root_of(source, self.title)
         if self._is_there(root):
             return
         folder = root / self.folder
@@ -88,7 +83,7 @@ class IdxFiles(DataSet):
         """Reads the splits from the four files, which must be as published."""
         import numpy as np
 
-        folder, splits = _root_of(source) / self.folder, []
+        folder, splits = root_of(source, self.title) / self.folder, []
         for first, sizes in ((0, self.known.train_sizes), (2, self.known.test_sizes)):
             images = _idx(folder / self.names[first], (sum(sizes), *self.known.shape[1:]))
             path = folder / self.names[first + 1]
@@ -122,11 +117,6 @@ def fetch_with(name: str, **attributes: Any) -> Callable[[Path], None]:
         files.download()
 
     return fetch
-
-
-def _root_of(source: Source) -> Path:
-    assert source.data_root is not None, "check_there says so"
-    return source.data_root
 
 
 def _idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:

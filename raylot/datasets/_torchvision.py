@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from raylot.datasets._base import DataSet, Facts, Source, Splits
+from raylot.datasets._base import DataSet, Facts, Source, Splits, root_of
 from raylot.foundation.errors import OptionError
 from raylot.foundation.text import one_line
 
@@ -38,12 +38,7 @@ class TorchvisionFiles(DataSet):
         return self.known
 
     def check_there(self, source: Source) -> None:
-        root = source.data_root
-        if root is None:
-            raise OptionError(
-                f"data_root is not given: must be the folder that holds {self.title} in "
-                "torchvision's layout (with download=True, where to put it)"
-            )
+        root = root_of(source, self.title)
         path = os.path.join(root, self.file)  # noqa: PTH118 - it never raises
         if not (os.path.isfile(path) or source.download):  # noqa: PTH113 - it never raises
             raise OptionError(
@@ -62,18 +57,18 @@ class TorchvisionFiles(DataSet):
     def _opened(self, source: Source, *, train: bool, download: bool = False) -> Any:
         from torchvision import datasets
 
-        assert source.data_root is not None, "check_there says so"
+        root = root_of(source, self.title)
         part: dict[str, Any] = {"train": train}
         if self.by_split:
             part = {"split": "train" if train else "test"}
         try:
-            return getattr(datasets, self.kind)(str(source.data_root), download=download, **part)
+            return getattr(datasets, self.kind)(str(root), download=download, **part)
         except (RuntimeError, OSError) as error:
             if download:
                 told = "download=True: {} could not be downloaded into {} ({})"
             else:
                 told = "data_root={1}: must be a folder that holds {0} as published ({2})"
-            raise OptionError(told.format(self.title, source.data_root, one_line(error))) from None
+            raise OptionError(told.format(self.title, root, one_line(error))) from None
 
 
 def _arrays(files: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from raylot.datasets._arrays import Arrays
 
 
+#: What reading a damaged, encrypted or foreign file raises.
+_UNREADABLE = (
+    OSError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, RuntimeError,
+    NotImplementedError,
+)  # fmt: skip
+
+
 class Npz(DataSet):
     """``x_train``, ``y_train``, ``x_test`` and ``y_test`` in the file that ``data_file`` names."""
 
@@ -76,13 +83,6 @@ def _arrays(path: Path) -> Arrays:
     shapes = {name: shape for name, (shape, _) in headers.items()}
     types = {name: kind for name, (_, kind) in headers.items()}
     return Arrays(f"data_file={path}", shapes, types, lambda name: _read(path, name))
-
-
-#: What reading a damaged, encrypted or foreign file raises.
-_UNREADABLE = (
-    OSError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, RuntimeError,
-    NotImplementedError,
-)  # fmt: skip
 
 
 def _read(path: Path, name: str) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from raylot.networks.chain import OUTPUTS_FIRST
+
 #: Normalisations of what a layer puts out.
 NORMS = (
     nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d,
@@ -19,16 +21,11 @@ def weight_layers(network: nn.Module) -> dict[str, nn.Module]:
     """
     layers: dict[int, tuple[str, nn.Module]] = {}
     for name, module in network.named_modules():
-        if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+        if isinstance(module, OUTPUTS_FIRST):
             weight = module._parameters.get("weight")
             if weight is not None and weight.requires_grad:
                 layers.setdefault(id(weight), (name, module))
     return dict(layers.values())
-
-
-def plain_layers(network: nn.Module) -> list[nn.Module]:
-    """Returns `weight_layers` without their names."""
-    return list(weight_layers(network).values())
 
 
 def by_kernel_position(weight: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from raylot.training import Training
 class Recycling(Redrawing):
     """Base of methods that give some hidden units fresh weights.
 
-    Which layers have units that can start anew, `raylot.networks.units` says.
+    `raylot.networks.units` says which layers have units that can start anew.
     """
 
     def check(self, network: nn.Module) -> None:
@@ -73,7 +73,7 @@ class Recycling(Redrawing):
 
 
 class Watching(Recycling):
-    """Base of those that follow what units put out in every step.
+    """Base of methods that follow in every step what units put out.
 
     Attributes:
         layers: the hidden layers of the network in training.

@@ -28,7 +28,8 @@ class ContinualBackprop(Watching):
       many whole units of them as are due, those of lowest u', start anew (see `Recycling.recycle`).
 
     The next layer's bias takes over what a replaced unit gave on average: it grows by the sum of
-    w_out f'. Adam starts anew at the weights of such units, each of which has a step count.
+    w_out f'. Adam counts the steps of each weight by itself, and starts anew at the weights of such
+    units.
 
     The update is that of the paper; the authors' code sets f to 0 before it adds to the bias, and
     so adds nothing (shibhansh/loss-of-plasticity, lop/algos/gnt.py). A convolution's means are over

@@ -71,7 +71,7 @@ def _vectors(parameter: Tensor) -> Tensor:
 def _mean_descent(training: Training, rate: float) -> dict[str, Tensor]:
     """Returns the running mean of the negative gradients of the coming task, by parameter."""
     task = training.task
-    network = copied(training.network)  # whose batch statistics change
+    network = copied(training.network)  # as its batch statistics change here
     shrunk = {
         f"{name}.{own}".removeprefix("."): parameter
         for name, layer in weight_layers(network).items()

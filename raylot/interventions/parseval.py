@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from raylot.config import InterventionOptions
 from raylot.foundation.errors import OptionError
-from raylot.interventions._layers import plain_layers
+from raylot.interventions._layers import weight_layers
 from raylot.training import Intervention, Training
 
 #: The width for which the authors tuned the strength.
@@ -36,7 +36,7 @@ class Parseval(Intervention):
         Raises:
             OptionError: the network has one layer alone.
         """
-        if len(plain_layers(network)) < 2:
+        if len(weight_layers(network)) < 2:
             raise OptionError(
                 "intervention=parseval: must go with a network of two or more linear or "
                 "convolution layers, as it leaves the last one out"
@@ -44,7 +44,7 @@ class Parseval(Intervention):
 
     def loss_term(self, training: Training) -> Tensor:
         if training.step == 0:
-            layers = plain_layers(training.network)[:-1]
+            *layers, _ = weight_layers(training.network).values()
             self._weights = [layer.get_parameter("weight") for layer in layers]
         terms = []
         for weight in self._weights:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raylot.config import InterventionOptions
-from raylot.interventions._layers import NORMS, plain_layers
+from raylot.interventions._layers import NORMS, weight_layers
 from raylot.networks.prunable import prunable_weights
 from raylot.training import Intervention, Training
 
@@ -57,7 +57,8 @@ class Spectral(Intervention):
         norms = [module for module in network.modules() if isinstance(module, NORMS)]
         self._weights = list(prunable_weights(network).values())
         self._gains = list(_trainable(norms, "weight"))
-        self._biases = list(_trainable([*plain_layers(network), *norms], "bias"))
+        layers = weight_layers(network).values()
+        self._biases = list(_trainable([*layers, *norms], "bias"))
         self._vectors = []
         for index, weight in enumerate(self._weights):
             seed = training.key.child("spectral", index).torch_seed()

@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 
 from raylot.config import InterventionOptions
-from raylot.interventions._layers import plain_layers
+from raylot.interventions._layers import weight_layers
 from raylot.training import Intervention, Training
 
 
@@ -28,7 +28,7 @@ class WeightClipping(Intervention):
         if training.step == 1:
             self._bounds = [
                 (parameter.detach(), self._factor / math.sqrt(fan_in))
-                for layer in plain_layers(training.network)
+                for layer in weight_layers(training.network).values()
                 for fan_in in [layer.get_parameter("weight")[0].numel()]
                 for parameter in layer.parameters(recurse=False)
                 if parameter.requires_grad

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from raylot.config import InterventionOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import module_label
-from raylot.interventions._layers import NORMS, plain_layers
+from raylot.interventions._layers import NORMS, weight_layers
 from raylot.networks.prunable import prunable_weights
 from raylot.training import Intervention, Training
 
@@ -40,7 +40,7 @@ class WeightProjection(Intervention):
         Raises:
             OptionError: such a layer is followed by another module.
         """
-        hidden = {id(layer) for layer in plain_layers(network)[:-1]}
+        hidden = {id(layer) for layer in list(weight_layers(network).values())[:-1]}
         leaves = [
             (name, module)
             for name, module in network.named_modules()

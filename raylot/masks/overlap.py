@@ -12,6 +12,10 @@ from torch import Tensor
 from raylot.foundation.names import WHOLE_NETWORK
 from raylot.training import Masks
 
+#: Columns that compare two masks; and that do so beside what each shares with an untrained one.
+_LIKENESS = ("jaccard", "chance", "corrected")
+_BEYOND = ("chance_untrained", "beyond_untrained")
+
 
 def chance_jaccard(sizes: Sequence[int], a: Sequence[int], b: Sequence[int]) -> float:
     """Returns expected intersection over expected union of independent random masks, in [0, 1].
@@ -95,7 +99,7 @@ def pairwise_overlaps(masks: Sequence[Masks], untrained: Sequence[Masks] = ()) -
 
 
 def mean_overlap(masks: Sequence[Masks]) -> float:
-    """Returns the mean overlap of all pairs of masks over the whole network, and nothing else."""
+    """Returns the mean overlap of all pairs of masks over the whole network."""
     return float(np.mean([_likeness(a, b)[0] for a, b in itertools.combinations(masks, 2)]))
 
 
@@ -115,11 +119,6 @@ def overlaps_with_untrained(masks: Sequence[Masks], untrained: Sequence[Masks]) 
         for layer, names in _groups(one).items()
     ]
     return pd.DataFrame(rows, columns=["layer", "ticket_a", "ticket_b", *_LIKENESS])
-
-
-#: What compares two masks.
-_LIKENESS = ("jaccard", "chance", "corrected")
-_BEYOND = ("chance_untrained", "beyond_untrained")
 
 
 def _likeness(a: Masks, b: Masks) -> tuple[float, float, float]:

@@ -17,7 +17,7 @@ from torch import nn
 from raylot.networks.activations import copies_of
 
 #: Layers whose weights are ``outputs x inputs x ...``.
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+OUTPUTS_FIRST = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def chained_weights(network: nn.Module, weights: Sequence[str]) -> list[str]:
@@ -34,7 +34,7 @@ def chained_weights(network: nn.Module, weights: Sequence[str]) -> list[str]:
     """
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     modules = list(in_order(network))
-    layers = [module for module in modules if isinstance(module, LAYERS)]
+    layers = [module for module in modules if isinstance(module, OUTPUTS_FIRST)]
     fits = all(
         following.weight.shape[1] % len(layer.weight) == 0
         for layer, following in itertools.pairwise(layers)
@@ -58,3 +58,8 @@ def in_order(network: nn.Module) -> Iterator[nn.Module]:
             yield from in_order(module)
     else:
         yield network
+
+
+def flattens_examples(module: nn.Module) -> bool:
+    """Whether a module makes one vector of each example."""
+    return type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1)

@@ -13,7 +13,7 @@ from raylot.foundation.errors import OptionError
 from raylot.foundation.names import module_label
 from raylot.foundation.randomness import RandomKey
 from raylot.networks.copies import copied
-from raylot.networks.prunable import LAYERS
+from raylot.networks.prunable import LAYERS, owns_weight
 
 #: Attribute of a network and its copies: the function that builds it from a key.
 _BUILD = "raylot_build"
@@ -52,8 +52,7 @@ def initialise(network: nn.Module, initialisation: str) -> None:
     if initialisation == "pytorch":
         return
     draw = INITIALISATIONS[initialisation]
-    layers = [module for module in network.modules() if isinstance(module, LAYERS)]
-    layers = [layer for layer in layers if "weight" in dict(layer.named_parameters(recurse=False))]
+    layers = [m for m in network.modules() if isinstance(m, LAYERS) and owns_weight(m)]
     if not layers:
         raise OptionError(
             f"initialisation={initialisation}: must be pytorch with this network, which has no "

@@ -10,13 +10,14 @@ from torch import nn
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.names import module_label
+from raylot.networks.chain import OUTPUTS_FIRST
 
 #: Which weights can be pruned: names, with wildcards as in ``"*.in_proj_weight"``, or a function of
 #: a weight's name and the weight; None: the weights of linear and convolution layers.
 Prunable = str | Sequence[str] | Callable[[str, nn.Parameter], bool] | None
 
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d,
-           nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)  # fmt: skip
+#: Linear and convolution layers.
+LAYERS = (*OUTPUTS_FIRST, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 #: How messages name the argument by which a user chooses.
 CHOICE = "prune= (of find_tickets, or of @plugins.network)"
@@ -70,7 +71,8 @@ def all_weights(network: nn.Module) -> dict[str, nn.Parameter]:
 def _chosen(network: nn.Module, prune: Prunable) -> list[nn.Parameter]:
     weights = all_weights(network)
     if prune is None:
-        of_layers = {id(module.weight) for module in network.modules() if _is_plain(module)}
+        layers = [m for m in network.modules() if isinstance(m, LAYERS) and owns_weight(m)]
+        of_layers = {id(layer.weight) for layer in layers}
         return [p for p in weights.values() if id(p) in of_layers]
     if callable(prune):
         return [p for name, p in weights.items() if _chooses(prune, name, p)]
@@ -99,9 +101,9 @@ def _chooses(prune: Callable[[str, nn.Parameter], bool], name: str, weight: nn.P
         ) from None
 
 
-def _is_plain(module: nn.Module) -> bool:
+def owns_weight(layer: nn.Module) -> bool:
     """Whether a layer's weight is a parameter, and not computed from other parameters."""
-    return isinstance(module, LAYERS) and "weight" in dict(module.named_parameters(recurse=False))
+    return "weight" in dict(layer.named_parameters(recurse=False))
 
 
 def check_prunable(network: nn.Module, prune: Prunable = None) -> None:
@@ -113,7 +115,7 @@ def check_prunable(network: nn.Module, prune: Prunable = None) -> None:
         OptionError: such a layer would be pruned; or see `prunable_weights`.
     """
     for name, module in network.named_modules() if prune is None else ():
-        if isinstance(module, LAYERS) and not _is_plain(module) and _trains_weight(module):
+        if isinstance(module, LAYERS) and not owns_weight(module) and _trains_weight(module):
             raise OptionError(_parametrised(module_label(name, module)))
     for name in prunable_weights(network, prune):
         layer, computes_another, _ = f".{name}".partition(".parametrizations.")

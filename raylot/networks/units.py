@@ -17,8 +17,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from raylot.networks.activations import copies_of
-from raylot.networks.chain import LAYERS, in_order
-from raylot.networks.prunable import all_weights
+from raylot.networks.chain import OUTPUTS_FIRST, in_order
+from raylot.networks.prunable import all_weights, owns_weight
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _stages(run: Sequence[nn.Module]) -> Iterator[tuple[list[nn.Module], nn.Modu
     """Yields each layer with what follows it, and the layer that comes next."""
     stage: list[nn.Module] = []
     for module in run:
-        is_layer = isinstance(module, LAYERS) and _is_plain(module)
+        is_layer = isinstance(module, OUTPUTS_FIRST) and _joins_all(module)
         if is_layer and stage:
             yield stage, module
         if is_layer:
@@ -174,10 +174,9 @@ def _stages(run: Sequence[nn.Module]) -> Iterator[tuple[list[nn.Module], nn.Modu
             stage.append(module)
 
 
-def _is_plain(layer: nn.Module) -> bool:
-    """Whether a layer's weight is a parameter that connects all its inputs with all its outputs."""
-    own = dict(layer.named_parameters(recurse=False))
-    return "weight" in own and getattr(layer, "groups", 1) == 1
+def _joins_all(layer: nn.Module) -> bool:
+    """Whether a layer's weight is a parameter that joins all its inputs with all its outputs."""
+    return owns_weight(layer) and getattr(layer, "groups", 1) == 1
 
 
 def _copies(stage: Sequence[nn.Module]) -> int:

@@ -16,8 +16,7 @@ from raylot.networks import with_state
 from raylot.networks.prunable import listed_names
 from raylot.tasks import Task
 from raylot.training import evaluate, evaluation_mode
-from raylot.training.evaluation import exact_convolutions
-from raylot.training.generic import own_random_state
+from raylot.training.repeatable import exact_convolutions, own_random_state
 
 #: What is evaluated along the line.
 ERRORS = ("test_error", "test_loss", "train_loss")

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from raylot.networks.chain import flattens_examples
 from raylot.plasticity.example_gradients import treats_examples_apart
-from raylot.training.job import flattens_examples
 
 
 def dense_hessian(

@@ -56,8 +56,8 @@ from raylot.plasticity.weights import DISTANCE_METRICS, GRADIENT_METRICS, WEIGHT
 from raylot.tasks import Task
 from raylot.tasks.task import check_task
 from raylot.training import Masks
-from raylot.training.evaluation import exact_convolutions
 from raylot.training.losses import loss_of
+from raylot.training.repeatable import exact_convolutions, own_random_state
 
 #: raylot's own metrics of weights, of dormant units, and the other ones of units and gradients.
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -209,9 +209,8 @@ def _moved(weights: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> dict
 @contextlib.contextmanager
 def _apart(network: nn.Module, device: torch.device, key: RandomKey) -> Iterator[None]:
     """Computes gradients inside, whatever the caller's mode; the key alone decides draws."""
-    devices = [device] if device.type == "cuda" else []
     with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(devices=devices))
+        stack.enter_context(own_random_state(device, key))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(exact_convolutions())
@@ -220,11 +219,6 @@ def _apart(network: nn.Module, device: torch.device, key: RandomKey) -> Iterator
         if any(isinstance(module, nn.RNNBase) for module in network.modules()):
             # cuDNN differentiates recurrent modules in training mode only.
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        # Seeds each generator: torch.manual_seed takes milliseconds where there is no GPU.
-        seed = key.child("network").torch_seed()
-        torch.default_generator.manual_seed(seed)
-        if devices:
-            torch.cuda.manual_seed(seed)
         yield
 
 

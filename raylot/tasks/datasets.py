@@ -18,6 +18,13 @@ from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.memory import memory
 from raylot.tasks.task import TENSORS, Task
 
+#: The data sets that were loaded last.
+_loaded: dict[object, Task] = {}
+_MOST_KEPT = 3
+
+#: A data set as processes share it: what is known of it, and its arrays.
+Shared = tuple[datasets.Facts, dict[str, np.ndarray]]
+
 
 def load_dataset(
     dataset: str = "digits",
@@ -121,11 +128,6 @@ def _chosen(
     return inputs[index], labels[index]
 
 
-#: The data sets that were loaded last.
-_loaded: dict[object, Task] = {}
-_MOST_KEPT = 3
-
-
 def _check_fits(name: str, facts: datasets.Facts) -> None:
     """Refuses what a process and the copy that Ray's workers share could not hold together."""
     there = memory()
@@ -168,10 +170,6 @@ def _moments(values: torch.Tensor) -> tuple[float, float]:
 def _largest(dataset: Task, options: DataOptions) -> float:
     known = datasets.facts_of(options).largest
     return float(dataset.train_inputs.abs().max()) if known is None else known
-
-
-#: A data set as processes share it: what is known of it, and its arrays.
-Shared = tuple[datasets.Facts, dict[str, np.ndarray]]
 
 
 def packed(options: DataOptions) -> Shared:

@@ -28,7 +28,7 @@ def arrays_of(name: str, function: Callable[[DataOptions], Any], source: Source)
     Raises:
         OptionError: the function raises an error, or returns something else.
     """
-    # Nothing else, so that the data depend on nothing else.
+    # The function sees no other options, so that the data cannot depend on them.
     values = {field: getattr(source, field) for field in DataOptions.model_fields}
     try:
         return _as_arrays(function(DataOptions.model_construct(**values)))

@@ -27,7 +27,7 @@ Scale = float | tuple[float, ...]
 _LARGEST_FLOAT = torch.finfo(torch.float32).max
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)  # tensors have no single truth value to compare by
 class Task:
     """A task: a training and a test split, for classification or for regression.
 

@@ -259,12 +259,12 @@ class TicketSearch:
         """Trains networks of one control; network k follows ticket k, and so on in turn.
 
         Args:
-            indices: which of its networks; None: all.
             control: ``"untrained"``: the largest magnitudes that the ticket starts from, as many
                 per layer as it keeps; ``"random"``: random masks with as many survivors per layer
                 (or each weight kept with the probability ``random_density``); ``"rewired"``: random
                 masks in which each unit keeps its degrees; ``"reinit"``: its masks on a fresh
                 initialisation; ``"supermask"``: its masks and weights without any training.
+            indices: which of its networks; None: all.
         """
         plans = []
         for index in range(self.controls[control]) if indices is None else indices:

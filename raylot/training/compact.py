@@ -14,12 +14,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from raylot.networks.chain import in_order
+from raylot.networks.chain import flattens_examples, in_order
 from raylot.networks.copies import copied
 from raylot.networks.hooked import has_hooks
 from raylot.training import generic
 from raylot.training.flat import Masks
-from raylot.training.job import TrainingJob, TrainingResult, flattens_examples
+from raylot.training.job import TrainingJob, TrainingResult
 from raylot.training.memory_format import has_convolutions_on_cpu
 
 #: What may stand between layers: it looks at each channel by itself, and draws nothing.

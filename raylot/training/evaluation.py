@@ -17,6 +17,7 @@ from raylot.training.memory_format import (
     has_convolutions_on_cpu,
     takes_channels_last,
 )
+from raylot.training.repeatable import exact_convolutions
 
 #: Examples per forward pass, to bound memory; changes results by rounding only. Few images' maps
 #: stay in a processor's cache, where convolutions are 2 to 3 times faster.
@@ -64,18 +65,6 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
         network.train(modes[network])  # a network's own `train` may do more than set modes
         for module, training in modes.items():
             module.training = training
-
-
-@contextlib.contextmanager
-def exact_convolutions() -> Iterator[None]:
-    """Lets a GPU's convolutions compute in float32, and alike each time, inside.
-
-    Otherwise cuDNN rounds float32 to TF32, of 11 significant bits, and may choose algorithms that
-    sum in another order each time: a stream that is trained again would not find its rows.
-    """
-    is_enabled = torch.backends.cudnn.enabled
-    with torch.backends.cudnn.flags(enabled=is_enabled, deterministic=True, allow_tf32=False):
-        yield
 
 
 @torch.no_grad()  # training could not use tensors that the network keeps from inference mode

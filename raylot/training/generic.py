@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from raylot.foundation.randomness import RandomKey
 from raylot.training.augmentation import Augmentation
-from raylot.training.evaluation import Evaluation, begin_training, evaluate, exact_convolutions
+from raylot.training.evaluation import Evaluation, begin_training, evaluate
 from raylot.training.flat import FlatParameters, Masks
 from raylot.training.gradient_means import GradientMeans
 from raylot.training.hooks import Intervention, Training, action_interval
@@ -25,6 +24,7 @@ from raylot.training.memory_format import channels_last, takes_channels_last
 from raylot.training.optimizers import bare_step, build_optimizer, optimizer_tensors
 from raylot.training.passes import Autograd, MakePasses
 from raylot.training.record import Record
+from raylot.training.repeatable import exact_convolutions, own_random_state
 from raylot.training.schedules import rate_factor
 
 #: Batches and examples gathered and scaled at once, at least: many enough to spread the cost of
@@ -210,17 +210,6 @@ class MaskGuard:
     def restore(self) -> None:
         if self.live is not None:
             self._bits.bitwise_and_(self._live_bits).bitwise_or_(self._pruned_bits)
-
-
-@contextlib.contextmanager
-def own_random_state(device: torch.device, key: RandomKey) -> Iterator[None]:
-    """Lets the key alone decide the network's own draws, and restores the random state after."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        # Without a GPU, torch.manual_seed spends most of its time on notes for a later one.
-        seed = torch.manual_seed if devices else torch.default_generator.manual_seed
-        seed(key.child("network").torch_seed())
-        yield
 
 
 @contextlib.contextmanager

@@ -166,7 +166,7 @@ class Intervention:
         """
 
     def loss_term(self, training: Training) -> Tensor | None:
-        """Returns a scalar to add to a batch's mean cross-entropy, or None.
+        """Returns a scalar to add to a batch's mean loss, or None.
 
         It is computed in float32, whatever the training's ``precision``.
         """

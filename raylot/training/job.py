@@ -157,11 +157,6 @@ class TrainingResult:
     remark: str = ""
 
 
-def flattens_examples(module: nn.Module) -> bool:
-    """Whether a module makes one vector of each example."""
-    return type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1)
-
-
 def epoch_order(job: TrainingJob, epoch: int) -> np.ndarray:
     """Returns int64 indices of the training examples that an epoch uses, in their order."""
     order = job.key.child("epoch", epoch).generator().permutation(len(job.task.train_labels))

@@ -51,7 +51,7 @@ MakePasses = Callable[[TrainingJob, FlatParameters, torch.optim.Optimizer], Pass
 
 
 class Autograd:
-    """Those of any network, by PyTorch."""
+    """The passes of any network, by PyTorch's autograd."""
 
     engine: ClassVar[str] = "generic"
 

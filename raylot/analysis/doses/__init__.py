@@ -1,1 +1,1 @@
-"""Dose and response: networks with equally many training steps, methods that keep plasticity."""
+"""Compares doses of methods that keep plasticity, over networks with equally many steps."""

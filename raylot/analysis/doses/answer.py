@@ -9,9 +9,10 @@ from raylot.analysis.doses.comparison import DoseComparison
 from raylot.analysis.doses.dose_link import LEAST_DOSES, DoseLink
 from raylot.analysis.doses.mixed_model import Model
 from raylot.analysis.doses.strengths import least_methods
-from raylot.analysis.statistics.intervals import ENOUGH_SEEDS, Mean
+from raylot.analysis.statistics.intervals import Mean
 from raylot.analysis.tables.measures import LOSS_GAP, is_regression, measure
 from raylot.analysis.words import capitalised, correlation, counted, figure, listed, p_value
+from raylot.foundation.names import ENOUGH_SEEDS
 
 
 def answer(found: DoseComparison) -> str:

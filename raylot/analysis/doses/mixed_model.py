@@ -16,7 +16,6 @@ from raylot.foundation.names import ENOUGH_SEEDS
 #: Fewest rows per coefficient.
 _ROWS_PER_TERM = 3
 
-
 #: A usual bound of variance inflation factors (Sheather 2009).
 LARGE_INFLATION = 5
 
@@ -33,13 +32,11 @@ class Model:
         terms: term -> its coefficient: how many standard deviations tickets differ per standard
             deviation of the term, with its jackknife interval over seeds; empty after a problem.
         inflation: term -> its variance inflation factor among the terms.
-        rows: that it was fitted to.
         problem: why there is none; empty if there is one.
     """
 
     terms: Mapping[str, Mean] = field(default_factory=dict)
     inflation: Mapping[str, float] = field(default_factory=dict)
-    rows: int = 0
     problem: str = ""
 
     @property
@@ -77,7 +74,7 @@ def fit(rows: pd.DataFrame, confidence: float = 0.95) -> Model:
 
     among = np.hstack([rows[terms].to_numpy(dtype=float), np.ones((len(rows), 1))])
     inflation = {n: float(variance_inflation_factor(among, i)) for i, n in enumerate(terms)}
-    return Model(dict(zip(terms, found, strict=True)), inflation, len(rows))
+    return Model(dict(zip(terms, found, strict=True)), inflation)
 
 
 def _standardised(rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -105,7 +102,7 @@ def _coefficients(rows: pd.DataFrame, terms: list[str]) -> Array:
         raise NoModelError("it is singular: its terms cannot be told apart")
     model = MixedLM(rows["tickets"].to_numpy(), design, rows["seed"].to_numpy())
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # of seeds that do not differ, as is their right
+        warnings.simplefilter("ignore")  # seeds need not differ, of which it warns
         try:
             # Optimizers that follow a gradient often fail where the seeds' variance is 0.
             result = model.fit(method="powell")

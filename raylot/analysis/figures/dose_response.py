@@ -44,10 +44,10 @@ def dose_response(materials: Sequence[Material]) -> Figure:
     frame = pd.concat([material.frame for material in materials])
     runs = pd.concat([material.setting.runs for material in materials])
     drawn = [
-        (key[0], Trajectories.of(with_collapse(part, runs, _X)))
-        for key, part in groups(frame, with_all_shifts=False)
+        Trajectories.of(with_collapse(part, runs, _X))
+        for _, part in groups(frame, with_all_shifts=False)
     ]
-    doses = sorted({dose for _, own in drawn for dose in _means(own)})
+    doses = sorted({dose for own in drawn for dose in _means(own)})
     if len(doses) < 2:
         raise NothingToDrawError(
             f"fewer than two doses have values of {measure(_X).label} and {measure(_Y).label}"
@@ -59,14 +59,13 @@ def dose_response(materials: Sequence[Material]) -> Figure:
     shades = materials[0].intervention_colours
     names = list(dict.fromkeys(map(method, shades)))
     markers = dict(zip(names, _MARKERS * len(names), strict=False))
-    for axes, _, part in panels:
-        own = Trajectories.of(with_collapse(part, runs, _X))
+    for (axes, _, _), own in zip(panels, drawn, strict=True):
         for dose in own.doses:
             _draw(axes, own, dose, shades[dose], markers[method(dose)])
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.margins(0.06, 0.08)
     _key(figure, doses, shades, markers)
-    counts = sorted({len(own.snapshots) for _, own in drawn})
+    counts = sorted({len(own.snapshots) for own in drawn})
     snapshots = " or ".join(counted(count, "snapshot") for count in counts)
     style.note(
         figure,
@@ -102,7 +101,7 @@ def _draw(axes: Axes, own: Trajectories, dose: str, colour: str, marker: str) ->
 
 
 def _half(mean: Mean) -> float:
-    return np.nan if mean.high is None else mean.high - mean.mean
+    return np.nan if mean.half is None else mean.half
 
 
 def _key(

@@ -132,7 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             storage.write(f"{_FOLDER}/{path}", data)
         console.print(f"written   {name}", soft_wrap=True)
     # A storage that has come to hold several settings names its figures otherwise than before: the
-    # old ones would lie beside them with old content. Anybody may have noted a name.
+    # old ones would lie beside them with old content. The list is a file that anybody may have
+    # changed, so nothing but a figure is deleted.
     for name in (set(earlier) - set(written)) & set(storage.names(_FOLDER)):
         if name.endswith((".png", ".svg")):
             storage.delete_file(f"{_FOLDER}/{name}")

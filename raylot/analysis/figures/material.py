@@ -12,9 +12,10 @@ from raylot.analysis.doses.trajectories import dose_order
 from raylot.analysis.figures import style
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.judged_alike import judged_alike, of_usual_number
-from raylot.analysis.tables.measures import STATIONARY, main_measures
+from raylot.analysis.tables.measures import main_measures
 from raylot.analysis.tables.observations import Observations, Setting, label_variants
 from raylot.analysis.tables.ticket_streams import found_by
+from raylot.foundation.names import STATIONARY
 from raylot.storage import Storage
 
 

@@ -47,6 +47,9 @@ _INTERVENTION_COLOURS = {
 SPARSITY_COLOURS = (GREEN, PINK, ORANGE, SKY, VERMILION, BLUE, BLACK)
 _MARKERS = "os^Dv*PXphd<>"
 
+#: Least distance of the names of two lines, in points.
+_LABELS_APART = 8.5
+
 #: Colours of a correlation of -1, 0 and 1, on light and on dark paper; those between are mixed.
 CORRELATION_COLOURS = {
     "light": ("#2166ac", "#f7f7f7", "#b2182b"),
@@ -202,7 +205,7 @@ def label_rows(labels: Iterable[Label]) -> None:
     """Writes each name once per row of panels, beside the line furthest right in that row."""
     by_column = sorted(labels, key=lambda label: grid_place(label.axes).colspan.start)
     furthest = {(grid_place(label.axes).rowspan.start, label.text): label for label in by_column}
-    spread_labels(list(furthest.values()))
+    _spread_labels(list(furthest.values()))
 
 
 def grid_place(axes: Axes) -> SubplotSpec:
@@ -212,12 +215,11 @@ def grid_place(axes: Axes) -> SubplotSpec:
     return place
 
 
-def spread_labels(labels: Sequence[Label], points: float = 8.5) -> None:
+def _spread_labels(labels: Sequence[Label]) -> None:
     """Writes labels to the right of their lines, moved apart vertically where they would overlap.
 
     Args:
         labels: of one figure, whose axes have their final limits and small print.
-        points: least distance of two labels, in points.
     """
     if not labels:
         return
@@ -229,7 +231,7 @@ def spread_labels(labels: Sequence[Label], points: float = 8.5) -> None:
     lay_out(figure)
     figure.set_layout_engine("none")  # labels now move up and down only, which takes no room
     for axes, own in texts.items():
-        _spread(axes, own, points)
+        _spread(axes, own)
 
 
 def _beside(axes: Axes, labels: Sequence[Label]) -> list[Annotation]:
@@ -247,16 +249,18 @@ def _beside(axes: Axes, labels: Sequence[Label]) -> list[Annotation]:
     return texts
 
 
-def _spread(axes: Axes, texts: Sequence[Annotation], points: float) -> None:
+def _spread(axes: Axes, texts: Sequence[Annotation]) -> None:
     height = axes.get_window_extent().height * 72 / _figure(axes).dpi
     ends = axes.transAxes.inverted().transform(axes.transData.transform([t.xy for t in texts]))
     wanted = sorted(zip(ends[:, 1] * height, texts, strict=True), key=lambda wish: wish[0])
     placed: list[float] = []
     for y, _ in wanted:
-        placed.append(max(y, placed[-1] + points) if placed else y)
+        placed.append(max(y, placed[-1] + _LABELS_APART) if placed else y)
     excess = max(0.0, placed[-1] - height)
     for index in reversed(range(len(placed))):
-        above = placed[index + 1] - points if index + 1 < len(placed) else placed[index] - excess
+        above = (
+            placed[index + 1] - _LABELS_APART if index + 1 < len(placed) else placed[index] - excess
+        )
         placed[index] = min(placed[index], above)
     for (wish, text), y in zip(wanted, placed, strict=True):
         text.xyann = (4, y - wish)

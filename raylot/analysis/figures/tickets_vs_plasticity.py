@@ -18,8 +18,9 @@ from raylot.analysis.figures import style
 from raylot.analysis.figures.material import Material
 from raylot.analysis.figures.panels import in_two_lines, search_grid, seeds_note
 from raylot.analysis.statistics.intervals import Mean, mean_interval
-from raylot.analysis.tables.measures import PRIMARY_PLASTICITY, PRIMARY_TICKETS, STATIONARY, measure
+from raylot.analysis.tables.measures import PRIMARY_PLASTICITY, PRIMARY_TICKETS, measure
 from raylot.analysis.tables.observations import groups, search_labels
+from raylot.foundation.names import STATIONARY
 
 #: A task, and the means of x and y over the seeds of its snapshot.
 Snapshot = tuple[int, Mean, Mean]
@@ -145,4 +146,4 @@ def _covered(means: list[Snapshot]) -> list[tuple[float, float]]:
 
 
 def _half(mean: Mean) -> float:
-    return 0.0 if mean.high is None else mean.high - mean.mean
+    return mean.half or 0.0

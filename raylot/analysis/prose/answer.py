@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from raylot.analysis.primary import Findings, Search
+from raylot.analysis.primary import Findings, GroupFindings
 from raylot.analysis.statistics.changes import POWER
-from raylot.analysis.statistics.intervals import ENOUGH_SEEDS
 from raylot.analysis.statistics.link import smallest_p
-from raylot.analysis.tables.measures import STATIONARY
 from raylot.analysis.words import capitalised, counted, figure, listed, p_value
+from raylot.foundation.names import ENOUGH_SEEDS, STATIONARY
 
 #: Lines of the table, and caveats; ``primary.csv`` holds all of them.
 MOST_LINES, MOST_CAVEATS = 4, 3
@@ -38,7 +37,7 @@ def lines(findings: Findings) -> list[list[str]]:
     ]
 
 
-def _cells(search: Search) -> list[str]:
+def _cells(search: GroupFindings) -> list[str]:
     against = search.against_control
     return [
         figure(search.plasticity),
@@ -48,7 +47,7 @@ def _cells(search: Search) -> list[str]:
     ]
 
 
-def _link(search: Search) -> str:
+def _link(search: GroupFindings) -> str:
     """The control has no p, as nothing is claimed of it."""
     link = search.link
     if link.r is None or link.p is None:

@@ -106,7 +106,7 @@ def _reading(seeds: int, center: Center) -> str:
     """Explains the intervals, and their limits."""
     text = (
         "Intervals: of correlations by bootstrap over seeds; of changes along the stream, "
-        f"{center.interval_label} intervals of the {center.label} over seeds. Another kind of "
+        f"t intervals of the {center.label} over seeds. Another kind of "
         "processor rounds differently, which moves results as other seeds would."
     )
     if 1 < seeds < MANY_SEEDS:

@@ -88,7 +88,7 @@ def report(storage: Storage) -> str:
     observed = None if snapshots.empty else observe(storage, begun=begun)
     correlations = correlate_all(observed) if observed else pd.DataFrame(columns=list(COLUMNS))
     searches = report_data.searches(known, observed, snapshots) if observed else {}
-    # without an intervention first: what all others are compared with
+    # Settings without an intervention come first, as all others are compared with them.
     parts = sorted(settings(observed) if observed else [], key=lambda p: dose_order(p.intervention))
     found = [(part, primary.find(part)) for part in parts]
     correlations = correlations.sort_values(

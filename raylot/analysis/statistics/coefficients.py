@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raylot.analysis.statistics.intervals import Array
-
-Indices = npt.NDArray[np.intp]
+from raylot.analysis.statistics.intervals import Array, Indices
 
 # A series whose values agree to this share of their size is constant: what is left is rounding.
 _CONSTANT = 1e-9

@@ -10,8 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from raylot.foundation.names import ENOUGH_SEEDS as ENOUGH_SEEDS
-
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
 
@@ -43,6 +41,11 @@ class Mean:
     freedom: int = 0
 
     @property
+    def half(self) -> float | None:
+        """Half the width of a t interval, which is even on both sides; None with one seed."""
+        return None if self.high is None else self.high - self.mean
+
+    @property
     def direction(self) -> int:
         """1 or -1 if the interval lies wholly above or below 0, else 0."""
         if self.low is None or self.high is None:
@@ -71,7 +74,7 @@ class Mean:
 
 def _usable(values: npt.ArrayLike) -> Array:
     given: Array = np.asarray(values, dtype=float)
-    return np.asarray(given[np.abs(given) < _LARGEST])  # which NaN is not
+    return np.asarray(given[np.abs(given) < _LARGEST])  # NaN is left out too
 
 
 def _interval(
@@ -137,18 +140,16 @@ class Center:
 
     Attributes:
         label: its name in words.
-        interval_label: what kind of interval it comes with.
-        of: values, one per seed, and confidence -> the center and its interval.
+        of: values, one per seed, and confidence -> the center and its t interval.
     """
 
     label: str
-    interval_label: str
     of: Callable[[npt.ArrayLike, float], Mean | None]
 
 
 CENTERS: dict[str, Center] = {
-    "mean": Center("mean", "t", mean_interval),
-    "iqm": Center("interquartile mean", "t", interquartile_interval),
+    "mean": Center("mean", mean_interval),
+    "iqm": Center("interquartile mean", interquartile_interval),
 }
 
 

@@ -21,9 +21,10 @@ def judged_alike(storage: Storage, snapshots: pd.DataFrame, runs: pd.DataFrame) 
     """Returns rows of ``snapshots``, judged anew where searches of a protocol differ.
 
     A search may have more tickets than others. Its counts then become those to be expected among
-    as many as all have (`rarefied_count`); its means stay over all of them. The first of its random
-    masks count, as many as all searches have that have enough for a verdict. The tolerance is the
-    one at which most searches were judged. Verdicts by the rule of earlier commits are left open.
+    as many as all have (`rarefied_count`); its means stay over all of them. Of its random masks the
+    first ones count, up to the number that every search has that has enough for a verdict. The
+    tolerance is the one at which most searches were judged. A search that did not note its number
+    of test examples has no verdict.
 
     Args:
         storage: where the tickets of searches that differ are read.

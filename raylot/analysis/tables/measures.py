@@ -13,8 +13,6 @@ from typing import Literal
 
 import pandas as pd
 
-from raylot.foundation.names import STATIONARY as STATIONARY
-
 
 @dataclass(frozen=True)
 class Measure:
@@ -150,6 +148,11 @@ MAIN_MEASURES = (
 ALL_SHIFTS = "all"
 
 
+def without_setting(name: str) -> str:
+    """Returns ``sharpness`` of the column ``sharpness(sharpness_iterations=50)``."""
+    return name.partition("(")[0]
+
+
 def measure(name: str) -> Measure:
     """The measure of a column; an unlisted one gets its own name as label.
 
@@ -175,7 +178,7 @@ def is_regression(frame: pd.DataFrame) -> bool:
     """Whether snapshots have gaps on probe tasks of losses alone: regression has no accuracy."""
 
     def has(measure: str) -> bool:
-        own = [name for name in map(str, frame) if name.partition("(")[0] == measure]
+        own = [name for name in map(str, frame) if without_setting(name) == measure]
         return bool(frame[own].notna().any(axis=None))
 
     return has(LOSS_GAP) and not has(PRIMARY_PLASTICITY)
@@ -185,7 +188,7 @@ def main_measures(names: Iterable[str]) -> list[str]:
     """Picks the main measures and the user's own; all measures, if that leaves none."""
     names = list(names)
     listed = {*TICKET_MEASURES, *_PLASTICITY_MEASURES}
-    bases = {name: name.partition("(")[0] for name in names}
+    bases = {name: without_setting(name) for name in names}
     return [n for n, base in bases.items() if base in MAIN_MEASURES or base not in listed] or names
 
 
@@ -197,7 +200,7 @@ def in_order(names: set[str]) -> list[str]:
     listed = list(_PLASTICITY_MEASURES)
 
     def place(name: str) -> tuple[int, str]:
-        base = name.partition("(")[0]
+        base = without_setting(name)
         return (listed.index(base) if base in listed else len(listed), name)
 
     return sorted(names, key=place)

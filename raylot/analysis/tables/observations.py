@@ -17,13 +17,7 @@ import pyarrow as pa
 from raylot.analysis.tables import tables
 from raylot.analysis.tables.barriers import snapshot_barriers
 from raylot.analysis.tables.judged_alike import judged_alike
-from raylot.analysis.tables.measures import (
-    ALL_SHIFTS,
-    STATIONARY,
-    TICKET_MEASURES,
-    differing,
-    in_order,
-)
+from raylot.analysis.tables.measures import ALL_SHIFTS, TICKET_MEASURES, differing, in_order
 from raylot.analysis.tables.probe_gaps import probe_gaps
 from raylot.analysis.words import counted
 from raylot.config import (
@@ -39,7 +33,7 @@ from raylot.config.options import role_of
 from raylot.config.parameters import DOSED, parameters, parameters_used, unused_parameters
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError
-from raylot.foundation.names import PERFORMANCE, WHOLE_NETWORK
+from raylot.foundation.names import PERFORMANCE, STATIONARY, WHOLE_NETWORK
 from raylot.results import SCHEMAS
 from raylot.results.commands import commands
 from raylot.storage import Storage
@@ -68,6 +62,12 @@ _ENDED = ["run_id", "kind", "status", "stream_run_id", *SETTING, "shift", "seed"
 
 #: A sparsity and its number of pruning rounds.
 Search = tuple[float, int | None]
+
+#: Values of `GROUP`; the shift may be ``all``.
+Group = tuple[str, float, int | None]
+
+#: By how much densities of masks may differ that are meant to be equally dense: rounding.
+_SAME_DENSITY = 0.005
 
 
 @dataclass(frozen=True)
@@ -184,10 +184,6 @@ def observe(
         )[_ENDED],
         adds_seeds=any(command.adds_seeds for command in commands(storage)),
     )
-
-
-#: By how much densities of masks may differ that are meant to be equally dense: rounding.
-_SAME_DENSITY = 0.005
 
 
 def _as_dense(snapshots: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
@@ -320,7 +316,7 @@ def _behind(part: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 def groups(
     frame: pd.DataFrame, with_all_shifts: bool = True
-) -> Iterator[tuple[tuple[str, float, int | None], pd.DataFrame]]:
+) -> Iterator[tuple[Group, pd.DataFrame]]:
     """A setting's rows for each shift, sparsity and number of rounds.
 
     Args:

@@ -17,12 +17,9 @@ import pandas as pd
 
 from raylot.analysis.statistics.coefficients import Series, within_range
 from raylot.analysis.statistics.intervals import Array
-from raylot.analysis.tables.observations import groups
+from raylot.analysis.tables.observations import Group, groups
 
 Name = TypeVar("Name")
-
-#: Shift (or ``all``), sparsity and rounds.
-Group = tuple[str, float, int | None]
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.names import BUILT_IN
 from raylot.masks.context import PruningContext
-from raylot.training.evaluation import exact_convolutions
-from raylot.training.generic import own_random_state
+from raylot.training.repeatable import exact_convolutions, own_random_state
 
 CRITERIA: dict[str, Callable[[PruningContext], dict[str, Tensor]]] = {
     name: import_module(f"{__name__}.{name}").score for name in BUILT_IN["criterion"]

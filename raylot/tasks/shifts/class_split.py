@@ -38,17 +38,19 @@ def select_classes(task: Task, chosen: Sequence[int] | np.ndarray) -> Task:
         chosen: different classes of the task.
 
     Raises:
-        OptionError: a split has no example of them.
+        OptionError: they are no such classes, or a split has no example of them.
     """
+    labels, classes = [int(label) for label in chosen], task.known_classes
+    if len({*labels}) < len(labels) or not all(0 <= label < classes for label in labels):
+        raise OptionError(f"classes {labels}: must be different ones from 0 to {classes - 1}")
     device = task.train_labels.device
-    new_label = torch.full((task.known_classes,), -1, device=device)
+    new_label = torch.full((classes,), -1, device=device)
     new_label[torch.as_tensor(chosen, device=device)] = torch.arange(len(chosen), device=device)
     train_labels, test_labels = new_label[task.train_labels], new_label[task.test_labels]
     in_train, in_test = train_labels >= 0, test_labels >= 0
     if not (in_train.any() and in_test.any()):
         raise OptionError(
-            f"classes {[int(label) for label in chosen]}: must have training and test examples, as "
-            "they are to be one task"
+            f"classes {labels}: must have training and test examples, as they are to be one task"
         )
     return replace(
         task,

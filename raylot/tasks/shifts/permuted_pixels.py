@@ -14,6 +14,11 @@ from raylot.foundation.randomness import RandomKey
 from raylot.tasks.shifts._permutation import permutation_index
 from raylot.tasks.task import Scale, Task
 
+#: Compounded permutations that were made last, by their stream and task: the next task needs no
+#: others. A gradual change needs those of two tasks.
+_compounds: dict[tuple[object, int], np.ndarray] = {}
+_MOST_KEPT = 2
+
 
 def make(dataset: Task, options: ShiftOptions, key: RandomKey, t: int) -> Task:
     """Permutes ``round(fraction * pixels)`` random pixels at random (Goodfellow et al. 2014).
@@ -29,12 +34,10 @@ def make(dataset: Task, options: ShiftOptions, key: RandomKey, t: int) -> Task:
     if t == 0 and options.first_task_identity:
         return dataset
     pixels = math.prod(dataset.input_shape[-2:])
-    permutation = _drawn(pixels, options.fraction, key, t)
     if options.compounding:
-        permutation = _compounded(
-            pixels, options.fraction, key, int(options.first_task_identity), t
-        )
-    return permute_pixels(dataset, permutation)
+        first = int(options.first_task_identity)
+        return permute_pixels(dataset, _compounded(pixels, options.fraction, key, first, t))
+    return permute_pixels(dataset, _drawn(pixels, options.fraction, key, t))
 
 
 def _drawn(pixels: int, fraction: float, key: RandomKey, t: int) -> np.ndarray:
@@ -60,12 +63,6 @@ def _compounded(pixels: int, fraction: float, key: RandomKey, first: int, t: int
     for old in list(_compounds)[:-_MOST_KEPT]:
         _compounds.pop(old, None)
     return permutation
-
-
-#: Compounded permutations that were made last, by their stream and task: the next task needs no
-#: others. A gradual change needs those of two tasks.
-_compounds: dict[tuple[object, int], np.ndarray] = {}
-_MOST_KEPT = 2
 
 
 def permute_pixels(task: Task, permutation: Tensor | np.ndarray) -> Task:

@@ -19,11 +19,12 @@ from raylot.training.fast.reasons import acts_within_steps
 from raylot.training.fast.state import State
 from raylot.training.fast.steps import classes_and_targets, passes
 from raylot.training.flat import FlatParameters
-from raylot.training.generic import Examples, MaskGuard, flushed_denormals, own_random_state
+from raylot.training.generic import Examples, MaskGuard, flushed_denormals
 from raylot.training.hooks import Training, overrides
 from raylot.training.job import TrainingJob, TrainingResult, epoch_order
 from raylot.training.optimizers import build_optimizer, optimizer_tensors
 from raylot.training.record import Record
+from raylot.training.repeatable import own_random_state
 
 #: Larger batches are trained densely, as most pixels occur in them.
 _SPARSE_BATCH = 1024

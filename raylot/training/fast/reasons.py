@@ -7,9 +7,10 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
+from raylot.networks.chain import flattens_examples
 from raylot.networks.hooked import has_hooks
 from raylot.training.hooks import Intervention, Penalty, action_interval, overrides
-from raylot.training.job import TrainingJob, flattens_examples
+from raylot.training.job import TrainingJob
 
 #: Fewer steps than this are not worth the way from compiled code to a method and back.
 _FEW_STEPS = 32

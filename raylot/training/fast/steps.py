@@ -33,7 +33,7 @@ def passes(job: TrainingJob, flat: FlatParameters, stepper: torch.optim.Optimize
 
 
 class Compiled:
-    """Those of a ReLU MLP on the CPU."""
+    """The passes of a ReLU MLP on the CPU, by compiled code."""
 
     engine: ClassVar[str] = "fast"
 
@@ -63,8 +63,8 @@ class Compiled:
         )  # fmt: skip
         self._grouped = np.zeros(places, np.uint32), np.zeros(places, np.float32), np.arange(batch)
         names = {id(module): name for name, module in job.network.named_modules()}
-        #: Per layer, by name, where the activations of a batch begin, in numbers per example.
         begins = self._widths.cumsum() - self._widths
+        #: By the layer's name: where its activations begin, in numbers per example, and how many.
         self._places = {
             names[id(layer)]: (int(begin), layer.out_features)
             for layer, begin in zip(layers, begins, strict=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from raylot.training.job import flattens_examples
+from raylot.networks.chain import flattens_examples
 
 
 def stacked_logits(network: nn.Module, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:

@@ -17,11 +17,11 @@ from raylot.training.evaluation import (
     begin_training,
     evaluate,
     evaluation_mode,
-    exact_convolutions,
 )
 from raylot.training.generic import flushed_denormals
 from raylot.training.job import TrainingJob, TrainingResult, epoch_order
 from raylot.training.record import Record
+from raylot.training.repeatable import exact_convolutions
 from raylot.training.stacked.graph import captured
 from raylot.training.stacked.members import Members
 from raylot.training.stacked.splits import Split

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import urllib.request
 from collections import Counter
@@ -252,6 +253,11 @@ def test_what_fits_stays_the_same_object_and_needs_no_gradient() -> None:
     assert task.train_inputs is _X
     assert task.test_labels is _Y
     assert not task_of(train_inputs=_X.clone().requires_grad_()).train_inputs.requires_grad
+
+
+def test_a_task_equals_itself_alone(digits: Task) -> None:
+    assert digits == digits
+    assert digits != dataclasses.replace(digits)
 
 
 def test_tasks_print_as_one_short_line(digits: Task) -> None:

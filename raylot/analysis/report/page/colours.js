@@ -8,10 +8,11 @@ const ON_DARK = {
   "#000000": "#f2f2f2", "#666666": "#b4b4b4", "#0072B2": "#4aa8e8", "#D55E00": "#f08040",
   "#009E73": "#2fc79b",
 };
+// Networks and selections of weights, in the colours of the figures that Python draws.
 const NAMED = {
   dense: ["#000000", "square"], ticket: ["#0072B2", "circle"], random: ["#E69F00", "triangle-up"],
   untrained: ["#D55E00", "cross"], rewired: ["#009E73", "triangle-down"],
-  reinit: ["#CC79A7", "diamond"],
+  reinit: ["#CC79A7", "diamond"], supermask: ["#56B4E9", "x"],
   first: ["#0072B2", "circle"], union: ["#D55E00", "triangle-up"], intersection: ["#009E73", "square"],
 };
 

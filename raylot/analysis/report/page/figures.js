@@ -255,7 +255,7 @@ const FIGURES = [
     id: "controls",
     isMeasured: ({ searches: { lines } }) => Object.keys(NAMED).some((name) => lines[`${name}_accuracy`]?.length),
     title: "Tickets and controls",
-    text: "Test accuracy on the snapshot's task: the dense network, its tickets, and what they have to beat: random masks, and beside them masks of untrained magnitudes, rewired masks, tickets from a fresh initialisation.",
+    text: "Test accuracy on the snapshot's task: the dense network, its tickets, and what they have to beat: random masks, and beside them masks of untrained magnitudes, rewired masks, tickets from a fresh initialisation, tickets without any training (supermask).",
     draw(study, selection) {
       const lines = Object.keys(NAMED).flatMap((name) => selection.lines(study.searches.lines[`${name}_accuracy`])
         .map((line) => ({ ...line, ...named(name) })));

@@ -14,6 +14,8 @@ import pytest
 
 from raylot import results
 from raylot.analysis import command
+from raylot.analysis.figures import plastic_overlap
+from raylot.analysis.figures.tickets_and_controls import NETWORKS
 from raylot.analysis.report import report, report_data
 from raylot.config import Study
 from raylot.results.integrity import Unfinished, unfinished_runs
@@ -43,6 +45,14 @@ def held(root: Path) -> dict[str, Any]:
     text = re.search(r'id="data">([^<]*)<', page)
     assert text
     return dict(json.loads(gzip.decompress(base64.b64decode(text[1]))))
+
+
+def test_the_page_draws_what_the_figures_draw_in_their_colours() -> None:
+    script = (report.PAGE / "colours.js").read_text()
+    named = dict(re.findall(r'(\w+): \["(#\w{6})", "[\w-]+"\]', script))
+    drawn = {column.removesuffix("_accuracy"): own for column, own in NETWORKS.items()}
+    drawn |= plastic_overlap._SELECTIONS
+    assert named == {name: colour for name, (_, colour, _) in drawn.items()}
 
 
 def test_it_is_one_file_that_names_no_other(

@@ -21,6 +21,12 @@ def test_selected_classes_by_hand() -> None:
         select_classes(tiny(), [0])
 
 
+@pytest.mark.parametrize("chosen", [[1, 1], [1, 3], [-1, 1]])
+def test_classes_that_are_none_of_the_task_or_come_twice_are_refused(chosen: list[int]) -> None:
+    with pytest.raises(OptionError, match="must be different ones from 0 to 2"):
+        select_classes(tiny(), chosen)
+
+
 def test_more_classes_than_there_are_cannot_be_split_off() -> None:
     with pytest.raises(OptionError, match="classes_per_task=4: must be at most 3"):
         make_task(tiny(), shifted_by("class_split", classes_per_task=4), 0, 0)
