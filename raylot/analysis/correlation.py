@@ -56,6 +56,7 @@ from raylot.analysis.tables.observations import (
 )
 from raylot.analysis.tables.pairs import pairs
 from raylot.config.options import option
+from raylot.config.runs import LAST_SEED
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import ENOUGH_SEEDS
 from raylot.storage import Storage
@@ -129,7 +130,7 @@ class CorrelationOptions(command.StorageOptions):
     resamples: int = option(
         2000, "bootstrap resamples of the seeds", ge=10, le=100_000, role="verdict"
     )
-    seed: int = option(0, "seed of the bootstrap's draws", ge=0, le=2**63 - 1, role="verdict")
+    seed: int = option(0, "seed of the bootstrap's draws", ge=0, le=LAST_SEED, role="verdict")
 
 
 def correlate(
