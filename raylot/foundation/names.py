@@ -18,8 +18,6 @@ CHOOSING = "online_accuracy"
 #: Values of the column ``control`` of the table ``tickets``.
 TICKET, DENSE, UNTRAINED, RANDOM = "ticket", "dense", "untrained", "random"
 REWIRED, REINIT, SUPERMASK = "rewired", "reinit", "supermask"
-#: Random masks of rows that raylot wrote before 0.2.0 was released.
-SHUFFLED = "shuffled"
 
 #: A figure from fewer seeds than this comes with a warning.
 ENOUGH_SEEDS = 3

@@ -22,7 +22,6 @@ from raylot.foundation.names import (
     RANDOM,
     REINIT,
     REWIRED,
-    SHUFFLED,
     SUPERMASK,
     TICKET,
     UNTRAINED,
@@ -76,15 +75,13 @@ class Accuracies:
             test_examples: on how many examples each was measured; None: unknown.
             are_losses: whether they are losses.
         """
-        own = [*found.get(RANDOM, ())]
-        # Earlier commits wrote a second control of the same distribution.
-        comparable = [*(own if random_density is None else ()), *found.get(SHUFFLED, ())]
+        random = found.get(RANDOM, ())
         return cls(
             tickets=found[TICKET],
             dense=found[DENSE],
             untrained=found.get(UNTRAINED, ()),
-            random=comparable if random_density is None else own,
-            comparable=comparable,
+            random=random,
+            comparable=random if random_density is None else (),
             rewired=found.get(REWIRED, ()),
             reinit=found.get(REINIT, ()),
             supermask=found.get(SUPERMASK, ()),

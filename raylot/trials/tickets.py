@@ -14,7 +14,6 @@ from raylot.foundation.names import (
     RANDOM,
     REINIT,
     REWIRED,
-    SHUFFLED,
     SUPERMASK,
     TICKET,
     UNTRAINED,
@@ -49,7 +48,7 @@ _CONTROLS = {
 _COUNTS = ("tickets", *_CONTROLS)
 
 #: Rows of ``tickets`` are in this order, however the search has grown.
-_ORDER = (DENSE, TICKET, UNTRAINED, RANDOM, SHUFFLED, REWIRED, REINIT, SUPERMASK)
+_ORDER = (DENSE, TICKET, UNTRAINED, RANDOM, REWIRED, REINIT, SUPERMASK)
 
 _PLASTIC = "plastic parameters"
 

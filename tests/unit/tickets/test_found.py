@@ -13,15 +13,15 @@ from raylot.tickets import Tickets, masks_from_tensors, masks_to_tensors
 
 def _tickets(
     accuracies: Sequence[float], *, dense: Sequence[float], random: Sequence[float] = (),
-    shuffled: Sequence[float] = (), rewired: Sequence[float] = (), reinit: Sequence[float] = (),
-    untrained: Sequence[float] = (), supermask: Sequence[float] = (), **options: object,
+    rewired: Sequence[float] = (), reinit: Sequence[float] = (), untrained: Sequence[float] = (),
+    supermask: Sequence[float] = (), **options: object,
 ) -> Tickets:  # fmt: skip
     """Tickets with masks that have nothing in common, put together from rows."""
     masks = [{"w": torch.tensor([k == i for i in range(4)])} for k in range(len(accuracies))]
     trainings = {
         ("dense", 0): dense, ("ticket", 1): accuracies, ("random", 1): random,
-        ("shuffled", 1): shuffled, ("rewired", 1): rewired,
-        ("untrained", 1): untrained, ("reinit", 1): reinit, ("supermask", 1): supermask,
+        ("rewired", 1): rewired, ("untrained", 1): untrained, ("reinit", 1): reinit,
+        ("supermask", 1): supermask,
     }  # fmt: skip
     rows = [
         {"control": control, "round": round_index, "ticket": k, "test_accuracy": accuracy,
@@ -52,12 +52,6 @@ def test_a_rewired_mask_and_an_untrained_one_decide_nothing() -> None:
     """They have more of the ticket than its densities."""
     found = _tickets([0.95], dense=[0.9], random=_WORSE, rewired=[0.99], untrained=[0.99])
     assert found.wins == [True]
-
-
-def test_masks_that_earlier_commits_called_shuffled_are_random_ones() -> None:
-    found = _tickets([0.95, 0.93], dense=[0.9], random=[0.1, 0.1], shuffled=[0.1])
-    assert found.wins == [True, True]
-    assert found.random_accuracies == [0.1, 0.1, 0.1]
 
 
 def test_random_masks_of_another_density_decide_nothing() -> None:
