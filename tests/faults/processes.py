@@ -13,6 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from raylot.trials.kinds import TRIALS
+from raylot.trials.setting import SettingTrial
+from raylot.trials.trainable import AnyTrial
+
 SCRIPT = Path(__file__).with_name("sweep_alone.py")
 
 #: Two streams, four measurements, four searches and two ticket streams, slow enough to disturb.
@@ -33,6 +37,13 @@ LEAST = [
     "--random-masks", "1", "--rewired-masks", "0", "--reinit-tickets", "0", "--address", "local",
     "--storage", "s3://bucket/study", "--max-concurrent", "1",
 ]  # fmt: skip
+
+#: How titles of workers begin: of those that wait, with their class; at work, with what they do.
+_WORKERS = (
+    *(f"ray::{trial.__name__}" for trial in (AnyTrial, SettingTrial)),
+    *(f"ray::{kind} seed=" for kind in TRIALS),
+    "ray::setting ",
+)
 
 
 def command(storage: str | Path, *extra: str) -> list[str]:
@@ -106,7 +117,7 @@ class Driver(Family):
 
     def workers(self) -> list[int]:
         """The processes of its trials, if it has started Ray itself."""
-        return self.members("ray::StreamTrial", "ray::Ticket", "ray::stream ", "ray::ticket")
+        return self.members(*_WORKERS)
 
 
 def title(pid: int) -> str:
