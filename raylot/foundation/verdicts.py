@@ -10,7 +10,7 @@ import itertools
 import math
 import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class Accuracies:
         rewired: per random mask that keeps each unit's degrees.
         reinit: per ticket trained from a fresh initialisation.
         supermask: per ticket without any training.
-        test_examples: on how many examples each was measured; None: unknown.
+        test_examples: on how many examples each was measured.
         are_losses: whether these are losses, of which less is better.
     """
 
@@ -55,7 +55,7 @@ class Accuracies:
     rewired: Sequence[float] = ()
     reinit: Sequence[float] = ()
     supermask: Sequence[float] = ()
-    test_examples: int | None = None
+    test_examples: int = field(kw_only=True)
     are_losses: bool = False
 
     @classmethod
@@ -63,7 +63,7 @@ class Accuracies:
         cls,
         found: Mapping[str, Sequence[float]],
         random_density: float | None,
-        test_examples: int | None,
+        test_examples: int,
         *,
         are_losses: bool = False,
     ) -> Accuracies:
@@ -72,7 +72,7 @@ class Accuracies:
         Args:
             found: value of ``control`` in the table ``tickets`` -> accuracies, or losses.
             random_density: of random masks, None if they have the tickets' layer densities.
-            test_examples: on how many examples each was measured; None: unknown.
+            test_examples: on how many examples each was measured.
             are_losses: whether they are losses.
         """
         random = found.get(RANDOM, ())
@@ -105,7 +105,7 @@ def wins(accuracies: Accuracies, tolerance: float) -> list[bool] | None:
       `prediction_limit`.
 
     It cannot be judged with fewer than `FEWEST_RANDOM_MASKS` such masks, not counting those that
-    diverged, nor without the number of test examples.
+    diverged.
 
     A ticket no better than a random mask wins in at most 5% of cases if accuracies of random masks
     are normal, binomial or have their longer tail below, as near a ceiling; whatever their
@@ -119,7 +119,7 @@ def wins(accuracies: Accuracies, tolerance: float) -> list[bool] | None:
     """
     masks = [accuracy for accuracy in accuracies.comparable if math.isfinite(accuracy)]
     examples = accuracies.test_examples
-    if len(masks) < FEWEST_RANDOM_MASKS or not examples:
+    if len(masks) < FEWEST_RANDOM_MASKS:
         return None
     if accuracies.are_losses:
         most = statistics.fmean(accuracies.dense) * (1 + tolerance)

@@ -72,10 +72,7 @@ class Tickets:
         return cls(
             masks=_on_cpu(masks),
             trained=Accuracies.of(
-                found,
-                options.random_density,
-                rows[0].get("test_examples"),
-                are_losses=are_losses,
+                found, options.random_density, rows[0]["test_examples"], are_losses=are_losses
             ),
             tolerance=options.tolerance,
             rows=[dict(row) for row in rows],

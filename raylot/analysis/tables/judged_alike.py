@@ -23,17 +23,14 @@ def judged_alike(storage: Storage, snapshots: pd.DataFrame, runs: pd.DataFrame) 
     A search may have more tickets than others. Its counts then become those to be expected among
     as many as all have (`rarefied_count`); its means stay over all of them. Of its random masks the
     first ones count, up to the number that every search has that has enough for a verdict. The
-    tolerance is the one at which most searches were judged. A search that did not note its number
-    of test examples has no verdict.
+    tolerance is the one at which most searches were judged.
 
     Args:
         storage: where the tickets of searches that differ are read.
         snapshots, runs: the tables.
     """
     counts = runs.set_index("run_id")[[*_COUNTS, "random_density"]]
-    known = snapshots[["run_id", "protocol", "tolerance", "test_examples"]].join(
-        counts, on="run_id"
-    )
+    known = snapshots[["run_id", "protocol", "tolerance"]].join(counts, on="run_id")
     again: dict[str, dict[str, float]] = {}
     # A search whose row of ``runs`` is lost keeps its verdict.
     for protocol, part in known.dropna(subset=[*_COUNTS, "tolerance"]).groupby("protocol"):
@@ -41,7 +38,7 @@ def judged_alike(storage: Storage, snapshots: pd.DataFrame, runs: pd.DataFrame) 
         if (enough := part["random_masks"] >= FEWEST_RANDOM_MASKS).any():
             same["random_masks"] = int(part.loc[enough, "random_masks"].min())
         same["tolerance"] = float(part["tolerance"].mode().iloc[0])
-        others = (part[[*same]] != pd.Series(same)).any(axis=1) | part["test_examples"].isna()
+        others = (part[[*same]] != pd.Series(same)).any(axis=1)
         again |= dict.fromkeys(part.loc[others, "run_id"], same)
         if differing := [name for name in same if part[name].nunique() > 1]:
             told = ", ".join(f"{name}={same[name]:g}" for name in differing)
@@ -105,13 +102,8 @@ def _judged(
         found = {str(c): own[measured].tolist() for c, own in rows.groupby("control")}
         found[RANDOM] = found.get(RANDOM, [])[: int(wanted["random_masks"])]
         own_density = None if pd.isna(densities[run_id]) else float(densities[run_id])
-        examples = rows["test_examples"].max()
-        accuracies = Accuracies.of(
-            found,
-            own_density,
-            None if pd.isna(examples) else int(examples),
-            are_losses=are_losses,
-        )
+        examples = int(rows["test_examples"].max())
+        accuracies = Accuracies.of(found, own_density, examples, are_losses=are_losses)
         pairs = pairs_by_run.get(run_id, overlaps.head(0))
         verdict = summary(accuracies, pairs, wanted["tolerance"], int(wanted["tickets"]))
         density = statistics.fmean(rows.loc[rows["control"] == TICKET, "density"])

@@ -49,7 +49,7 @@ def test_a_ticket_wins_by_losses_below_the_masks_and_near_the_dense_network() ->
     assert wins(found, 0.52) == [True, False, True]
     # at most (1 + tolerance) times the dense network's loss
     assert wins(Accuracies([0.505, 0.506], [0.5], **known), 0.01) == [True, False]
-    assert wins(Accuracies([0.5], [0.5], are_losses=True, comparable=[1.0, 1.1]), 0.01) is None
+    assert wins(Accuracies([0.5], [0.5], **known | {"comparable": [1.0, 1.1]}), 0.01) is None
     for diverged in (math.inf, math.nan):
         assert wins(Accuracies([0.76], [diverged, 0.5], **known), 0.52) == [False]
 
@@ -84,15 +84,11 @@ def test_a_ticket_must_beat_each_random_mask() -> None:
     assert wins(found, 0.01) == [False, True]
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [{"comparable": [0.5, 0.6]}, {"comparable": [0.5, 0.6, math.nan]}, {"test_examples": None}],
-    ids=str,
-)
-def test_winning_is_not_judged_on_too_little(changed: dict[str, Any]) -> None:
-    known: dict[str, Any] = {"comparable": _MASKS, "test_examples": 100}
-    assert wins(Accuracies([0.99] * 3, [0.5], **known), 0.01) == [True] * 3
-    accuracies = Accuracies([0.99] * 3, [0.5], **{**known, **changed})
+@pytest.mark.parametrize("too_few", [[0.5, 0.6], [0.5, 0.6, math.nan]], ids=str)
+def test_winning_is_not_judged_on_too_little(too_few: list[float]) -> None:
+    enough = Accuracies([0.99] * 3, [0.5], comparable=_MASKS, test_examples=100)
+    assert wins(enough, 0.01) == [True] * 3
+    accuracies = Accuracies([0.99] * 3, [0.5], comparable=too_few, test_examples=100)
     assert wins(accuracies, 0.01) is None
     found = summary(accuracies, _PAIRS, 0.01)
     assert (found["winning_tickets"], found["winning_ticket_count"]) == (None, None)
