@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from raylot.config import InterventionOptions
-from raylot.interventions._layers import by_kernel_position, weight_layers
 from raylot.networks.copies import copied
+from raylot.networks.layers import by_kernel_position, weight_layers
 from raylot.training import Intervention, Training
 from raylot.training.losses import loss_of
 

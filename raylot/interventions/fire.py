@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from raylot.interventions._layers import by_kernel_position, weight_layers
+from raylot.networks.layers import by_kernel_position, weight_layers
 from raylot.training import Intervention, Training
 
 #: Steps of the Newton-Schulz iteration, as in the authors' code.

@@ -7,8 +7,8 @@ from torch import nn
 
 from raylot.config import InterventionOptions
 from raylot.foundation.errors import OptionError
-from raylot.interventions._layers import weight_layers
 from raylot.interventions._redrawing import Redrawing
+from raylot.networks.layers import weight_layers
 from raylot.training import Training
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from raylot.config import InterventionOptions
 from raylot.foundation.errors import OptionError
-from raylot.interventions._layers import weight_layers
+from raylot.networks.layers import weight_layers
 from raylot.training import Intervention, Training
 
 #: The width for which the authors tuned the strength.

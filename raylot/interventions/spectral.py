@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raylot.config import InterventionOptions
-from raylot.interventions._layers import NORMS, weight_layers
+from raylot.networks.layers import NORMS, weight_layers
 from raylot.networks.prunable import prunable_weights
 from raylot.training import Intervention, Training
 

@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 
 from raylot.config import InterventionOptions
-from raylot.interventions._layers import weight_layers
+from raylot.networks.layers import weight_layers
 from raylot.training import Intervention, Training
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from raylot.config import InterventionOptions
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import module_label
-from raylot.interventions._layers import NORMS, weight_layers
+from raylot.networks.layers import NORMS, weight_layers
 from raylot.networks.prunable import prunable_weights
 from raylot.training import Intervention, Training
 

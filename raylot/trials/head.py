@@ -9,8 +9,8 @@ from torch import nn
 
 from raylot.foundation.errors import OptionError
 from raylot.foundation.randomness import RandomKey
-from raylot.interventions._layers import weight_layers
 from raylot.networks.initialisation import reinitialised
+from raylot.networks.layers import weight_layers
 from raylot.training import Masks
 
 
