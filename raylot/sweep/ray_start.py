@@ -45,9 +45,10 @@ class RayStart(threading.Thread):
         self._is_to_end = threading.Event()
 
     def begin(self) -> None:
-        """Starts the thread; waits until it has imported Ray.
+        """Starts the thread; waits until it has imported all of Ray that it needs.
 
-        From then on it mostly waits for processes. Two threads that import slow each other down.
+        From then on it mostly waits for processes. Two threads that import slow each other down,
+        and may find each other's modules half imported.
         """
         self.start()
         self._is_under_way.wait()
@@ -77,7 +78,9 @@ class RayStart(threading.Thread):
     def run(self) -> None:
         try:
             from raylot.sweep.joining import connect
+            from raylot.trials.ray_internals import import_what_starting_takes
 
+            import_what_starting_takes()
             self._is_under_way.set()
             connect(self._options, self._trials)
         except BaseException as error:  # for the thread that waits

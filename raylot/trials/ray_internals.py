@@ -76,6 +76,18 @@ def _set(variable: str, value: str | None) -> None:
         os.environ[variable] = value
 
 
+def import_what_starting_takes() -> None:
+    """Imports what ``ray.init`` imports only once it is called.
+
+    Two threads that import modules which need each other may find them half imported.
+    """
+    from ray._common.usage import usage_lib  # noqa: F401
+    from ray._private.runtime_env import uv_runtime_env_hook  # noqa: F401
+    from ray._private.thirdparty import pynvml  # noqa: F401
+
+    utils.get_dashboard_dependency_error()  # imports them, if they are installed
+
+
 def finds_running_ray() -> bool:
     """Returns whether ``ray.init`` without an address would join a Ray on this machine."""
     return bool(utils.read_ray_address())

@@ -36,6 +36,29 @@ print(is_ray_started(), ends)
 """
 
 
+_IMPORTS = """
+import sys
+from raylot.config import SweepOptions
+from raylot.sweep.joining import connect
+from raylot.trials.ray_internals import import_what_starting_takes
+
+options = SweepOptions()
+import_what_starting_takes()
+before = set(sys.modules)
+connect(options, 2)
+print("imported:", sorted({m.partition(".")[0] for m in {*sys.modules} - before}))
+import ray
+ray.shutdown()
+"""
+
+
+def test_a_ray_that_starts_imports_nothing_beside_the_other_thread() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _IMPORTS], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert "imported: []" in done.stdout, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(("delay", "again"), [("1.2", "0.7"), ("2.0", "0.5")])
 def test_two_interrupts_while_ray_starts_leave_none(tmp_path: Path, delay: str, again: str) -> None:
     """As a notebook's stop button, pressed twice."""
