@@ -111,8 +111,8 @@ def _figure(material: Material) -> str:
     text = f"A point per seed and intervention: {tickets} against {plasticity}"
     width = round(figure.get_figwidth() * _PIXELS_PER_INCH)
     return (
-        f'<div class=together tabindex=0 role=region aria-label="All interventions together">'
-        f'<img width={width} alt="{text}" src="data:image/png;base64,{picture}"></div>'
+        f'<div class=together><img width={width} alt="{text}" '
+        f'src="data:image/png;base64,{picture}"></div>'
     )
 
 
