@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from raylot.analysis import command, output, primary, primary_table
 from raylot.analysis.output import print_answers
-from raylot.analysis.prose.answer import caveats
+from raylot.analysis.prose.answer import by_other_centers, caveats
 from raylot.analysis.prose.by_setting import TITLE, by_setting
 from raylot.analysis.prose.headline import headline
 from raylot.analysis.prose.printed import print_setting
@@ -322,13 +322,8 @@ def answer(storage: Storage) -> str:
 
 def _said(chosen: primary.Findings, others: Mapping[str, primary.Findings]) -> str:
     """The answer, what limits it, and which other centers over seeds lead to another one."""
-    sentence = headline(chosen)
-    beside = [
-        f"By the {CENTERS[center].label} over seeds the answer differs (--center {center})."
-        for center, other in others.items()
-        if headline(other) != sentence
-    ]
-    return "\n".join([sentence, *(f"- {text}" for text in (*caveats(chosen), *beside))])
+    limits = [*caveats(chosen), *by_other_centers(chosen, others)]
+    return "\n".join([headline(chosen), *(f"- {text}" for text in limits)])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,8 +1,8 @@
 """The declared question: do tickets run out as plasticity is lost?
 
 One pair of measures is declared, and tested as a family of its own: what it says does not depend
-on how many other measures were computed. All else that is correlated is exploratory. All settings
-of a storage are one family: see `find`.
+on how many other measures were computed. All else that is correlated is exploratory. What is tested
+together is each kind of claim, over all settings of a storage: see `find`.
 """
 
 from __future__ import annotations
@@ -158,9 +158,9 @@ def find(
 ) -> Findings:
     """Tests the primary pair within one setting.
 
-    Verdicts are corrected for the shifts and sparsities of the setting (Holm), and for the number
-    of settings in the storage (Bonferroni): that a false claim is made of any is at most as
-    probable as 1 - confidence.
+    Verdicts of each kind are corrected for the shifts and sparsities of the setting (Holm), and for
+    the number of settings in the storage (Bonferroni): that a false claim of one kind is made of
+    any is at most as probable as 1 - confidence. Kinds are not corrected for each other.
 
     Args:
         setting: of a storage.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype, is_scalar
 
@@ -14,6 +15,9 @@ from raylot.config.ticket_runs import stream_of_search
 from raylot.foundation.errors import OptionError, shown
 
 AnyRun = TypeVar("AnyRun", bound=StreamRun)
+
+#: Options by which a study's runs are told apart first.
+_MAIN = ("dataset", "network", "shift", "intervention", "seed", "task", "sparsity")
 
 
 def the_run(runs: pd.DataFrame, kind: type[AnyRun], options: Mapping[str, Any]) -> AnyRun:
@@ -41,7 +45,7 @@ def the_run(runs: pd.DataFrame, kind: type[AnyRun], options: Mapping[str, Any]) 
     if runs.empty:
         raise OptionError(f"no {kind.kind} run has ended yet")
     if len(runs) > 1:
-        differing = [name for name in kind.model_fields if runs[name].nunique(dropna=False) > 1]
+        differing = _telling_apart(runs, list(kind.model_fields))
         values = "; ".join(f"{name}: {_listed(runs[name])}" for name in differing)
         raise OptionError(
             f"{', '.join(differing)}: must be given, as {len(runs)} runs match ({values})"
@@ -49,6 +53,35 @@ def the_run(runs: pd.DataFrame, kind: type[AnyRun], options: Mapping[str, Any]) 
     row = runs.iloc[0]
     own = {name: row[name] for name in kind.model_fields if not pd.isna(row[name])}
     return kind.checked(**own, **stream_of_search(own))
+
+
+def _telling_apart(runs: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Returns options that tell runs apart, none of them needless, main ones before others: the
+    shift, and not its fraction, which follows from it."""
+    differing = [name for name in names if runs[name].nunique(dropna=False) > 1]
+    first = [name for name in _MAIN if name in differing]
+    ordered = [*first, *(name for name in differing if name not in first)]
+    codes = {name: pd.factorize(runs[name], use_na_sentinel=False)[0] for name in ordered}
+    chosen: list[str] = []
+    apart = np.zeros(len(runs), dtype=int)
+    for name in ordered:
+        finer = _joined(apart, codes[name])
+        if finer.max() > apart.max():
+            chosen, apart = [*chosen, name], finer
+    for name in reversed(chosen):  # a later one may have made an earlier one needless
+        others = [other for other in chosen if other != name]
+        together = np.zeros(len(runs), dtype=int)
+        for other in others:
+            together = _joined(together, codes[other])
+        if together.max() == apart.max():
+            chosen = others
+    return chosen
+
+
+def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Numbers the pairs of two numberings, from 0."""
+    pairs = np.stack([one, other], axis=1)
+    return np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def _equal(column: pd.Series, value: Any) -> pd.Series:

@@ -25,11 +25,12 @@ _INFERENCE = (
     "Widths decided when to stop, never a verdict. As that favours seeds that happen to agree, the "
     "answer counts each p of the primary pair twice and takes its intervals wider: in simulated "
     "studies under this rule they held the truth in at least {held}% of studies, and false claims "
-    "were made in at most {false}% (docs/method.md). Other intervals and p-values, as in "
-    "correlation.csv, are not corrected."
+    "of one kind were made in at most {false}% (docs/method.md). Other intervals and p-values, as "
+    "in correlation.csv, are not corrected."
 )
 
-#: Percent of simulated studies, in the worst row: intervals that hold, and false claims.
+#: Percent of simulated studies, in the worst row: intervals that hold, and false claims of
+#: one kind.
 HELD, FALSE = 95.4, 4.0
 
 

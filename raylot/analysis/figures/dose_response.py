@@ -16,13 +16,16 @@ from raylot.analysis.doses.collapse import with_collapse
 from raylot.analysis.doses.trajectories import Trajectories, method
 from raylot.analysis.figures import style
 from raylot.analysis.figures.material import Material, NothingToDrawError
-from raylot.analysis.figures.panels import in_two_lines, search_grid, seeds_note
+from raylot.analysis.figures.panels import in_two_lines, search_grid, seeds_note, share_y
 from raylot.analysis.statistics.intervals import Mean, mean_interval
 from raylot.analysis.tables.measures import PRIMARY_PLASTICITY, PRIMARY_TICKETS, measure
 from raylot.analysis.tables.observations import groups
 from raylot.analysis.words import counted
 
 _X, _Y = PRIMARY_PLASTICITY, PRIMARY_TICKETS
+#: The method whose snapshots do not depend on the stream.
+_RESET = "reset"
+
 _MARKERS = "osD^vP*Xh<>p"
 
 #: Inches that the key takes beside a label, for each of its characters, and for each row of more
@@ -53,9 +56,7 @@ def dose_response(materials: Sequence[Material]) -> Figure:
             f"fewer than two doses have values of {measure(_X).label} and {measure(_Y).label}"
         )
     colours = {s: c for m in materials for s, c in m.shift_colours.items()}
-    figure, panels = search_grid(
-        frame, colours, 2.8, measure(_X).axis_label, in_two_lines(_Y), share_x=False
-    )
+    figure, panels = search_grid(frame, colours, 2.8, measure(_X).axis_label, in_two_lines(_Y))
     shades = materials[0].intervention_colours
     names = list(dict.fromkeys(map(method, shades)))
     markers = dict(zip(names, _MARKERS * len(names), strict=False))
@@ -64,6 +65,9 @@ def dose_response(materials: Sequence[Material]) -> Figure:
             _draw(axes, own, dose, shades[dose], markers[method(dose)])
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.margins(0.06, 0.08)
+    rows = _side_by_side(panels)
+    for row in rows:
+        share_y([panels[place][0] for place in row], least=0)
     _key(figure, doses, shades, markers)
     counts = sorted({len(own.snapshots) for own in drawn})
     snapshots = " or ".join(counted(count, "snapshot") for count in counts)
@@ -73,6 +77,7 @@ def dose_response(materials: Sequence[Material]) -> Figure:
         f"Small: single seeds, each the mean over {snapshots} after task 0.",
         "All have trained equally many steps. Right: more plasticity was lost; down: tickets are "
         "less of an advantage.",
+        _of_reset([[drawn[place] for place in row] for row in rows]),
     )
     return figure
 
@@ -83,6 +88,29 @@ def _means(own: Trajectories) -> list[str]:
         return []
     known = own.means(_X).notna() & own.means(_Y).notna()
     return [str(dose) for dose in known if known[dose].any()]
+
+
+def _side_by_side(panels: Sequence[tuple[Axes, str, pd.DataFrame]]) -> list[list[int]]:
+    """Returns the places of panels of one ticket search, which differ in their shift."""
+    found: dict[Any, list[int]] = {}
+    for place, (_, _, part) in enumerate(panels):
+        found.setdefault(tuple(part.iloc[0][["sparsity", "rounds"]]), []).append(place)
+    return list(found.values())
+
+
+def _of_reset(rows: Sequence[Sequence[Trajectories]]) -> str:
+    """Explains why `reset` has the same points under several shifts, where it does."""
+    compared = []
+    for row in rows:
+        values = [
+            pd.concat([own.means(_X)[_RESET], own.means(_Y)[_RESET]], axis=1)
+            for own in row
+            if _RESET in _means(own)
+        ]
+        compared += [values[0].equals(other) for other in values[1:]]
+    if not compared or not all(compared):
+        return ""
+    return f"Snapshots of {_RESET} are fresh networks, so they are the same under each shift."
 
 
 def _draw(axes: Axes, own: Trajectories, dose: str, colour: str, marker: str) -> None:

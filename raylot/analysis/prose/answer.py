@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from raylot.analysis.primary import Findings, GroupFindings
+from raylot.analysis.prose.headline import headline
 from raylot.analysis.statistics.changes import POWER
+from raylot.analysis.statistics.intervals import CENTERS
 from raylot.analysis.statistics.link import smallest_p
 from raylot.analysis.words import capitalised, counted, figure, listed, p_value
 from raylot.foundation.names import ENOUGH_SEEDS, STATIONARY
@@ -66,6 +70,21 @@ def caveats(findings: Findings) -> list[str]:
         _few_seeds(findings), _control(findings), _incomplete(findings), _smallest(findings)
     ]  # fmt: skip
     return [caveat for caveat in found if caveat][:MOST_CAVEATS]
+
+
+def by_other_centers(chosen: Findings, others: Mapping[str, Findings]) -> list[str]:
+    """Says by which other centers over seeds the answer is another one.
+
+    Args:
+        chosen: what the answer says.
+        others: the same by other centers, by their names in `CENTERS`.
+    """
+    sentence = headline(chosen)
+    return [
+        f"By the {CENTERS[center].label} over seeds the answer differs (--center {center})."
+        for center, other in others.items()
+        if headline(other) != sentence
+    ]
 
 
 def _few_seeds(findings: Findings) -> str:

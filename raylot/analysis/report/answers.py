@@ -14,10 +14,11 @@ from raylot.analysis.doses.trajectories import compared_settings
 from raylot.analysis.figures import style
 from raylot.analysis.figures.dose_response import dose_response
 from raylot.analysis.figures.material import Material, NothingToDrawError, Tables
-from raylot.analysis.primary import Findings
-from raylot.analysis.prose.answer import caveats, headings, lines
+from raylot.analysis.primary import Findings, find
+from raylot.analysis.prose.answer import by_other_centers, caveats, headings, lines
 from raylot.analysis.prose.headline import headline
 from raylot.analysis.prose.printed import of_untrained, winners
+from raylot.analysis.statistics.intervals import CENTERS
 from raylot.analysis.tables.measures import PRIMARY_PLASTICITY, PRIMARY_TICKETS, measure
 from raylot.analysis.tables.observations import SETTING, Observations, Setting, without_snapshots
 
@@ -111,8 +112,8 @@ def _figure(material: Material) -> str:
     text = f"A point per seed and intervention: {tickets} against {plasticity}"
     width = round(figure.get_figwidth() * _PIXELS_PER_INCH)
     return (
-        f'<div class=together tabindex=0 role=region aria-label="All interventions together">'
-        f'<img width={width} alt="{text}" src="data:image/png;base64,{picture}"></div>'
+        f'<div class=together><img width={width} alt="{text}" '
+        f'src="data:image/png;base64,{picture}"></div>'
     )
 
 
@@ -122,7 +123,9 @@ def _figure(material: Material) -> str:
 def _of_setting(setting: Setting, found: Findings, *, with_title: bool) -> str:
     """A setting's section: the answer in a sentence, what limits it, and its figures."""
     title = f"<p class=setting>{html.escape(setting.title)}</p>" if with_title else ""
-    limits = "".join(f"<li>{_text(caveat)}" for caveat in caveats(found))
+    others = {name: find(setting, center=of) for name, of in CENTERS.items() if name != "mean"}
+    told = [*caveats(found), *by_other_centers(found, others)]
+    limits = "".join(f"<li>{_text(caveat)}" for caveat in told)
     return f"""<section class=answer {_places(setting, SETTING)}>{title}
 <p class=headline>{_text(headline(found))}</p>
 <ul>{limits}</ul>

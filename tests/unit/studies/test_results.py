@@ -28,6 +28,7 @@ from raylot.trials.stream import StreamTrial
 from raylot.trials.tickets import TicketsTrial
 from tests.faults.clusters import ObjectStore
 from tests.support.tables import assert_same_tables
+from tests.unit.analysis.studies import falling, write_study
 from tests.unit.trials.runs import finish, run_all, trial_config
 
 ONE = {"seed": 1, "task": 2, "sparsity": 0.5}
@@ -176,7 +177,7 @@ def test_a_ticket_s_pruned_weights_are_zero_or_frozen(found: raylot.Results) -> 
 @pytest.mark.parametrize(
     ("ask", "message"),
     [
-        (lambda r: r.tickets(), "masked, sparsity, seed, task: must be given, as 11 runs match"),
+        (lambda r: r.tickets(), "^seed, task, sparsity, masked: must be given, as 11 runs match"),
         (lambda r: r.tickets(seed=0, task=2), r"sparsity: .* \(sparsity: one of 0.5, 0.9\)"),
         (lambda r: r.tickets(seed=7), "seed=7: must be one of 0, 1, 2$"),
         (lambda r: r.tickets(sead=0), "sead=0: unknown option; did you mean seed"),
@@ -252,3 +253,14 @@ def test_results_in_an_object_store(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         assert all(torch.equal(states[0][name], states[1][name]) for name in states[1])
         assert away.report() == "s3://bucket/study/analysis/report.html"
         assert Storage("s3://bucket/study").exists("analysis/report.html")
+
+
+def test_of_options_that_go_together_one_is_named(tmp_path: Path) -> None:
+    write_study(tmp_path, falling, shifts=("permuted_pixels", "stationary"), sparsities=(0.8,))
+    found = raylot.open(tmp_path)
+    assert len({"fraction", "period"} & {*found.runs}) == 2
+    with pytest.raises(raylot.OptionError) as told:
+        found.tickets(seed=0, task=10)
+    assert str(told.value) == (
+        "shift: must be given, as 2 runs match (shift: one of permuted_pixels, stationary)"
+    )

@@ -11,6 +11,9 @@ function chooser(name, label, choices, value, changed) {
   return element("label", {}, `${label} `, select);
 }
 
+// Text with what stands between backticks as code.
+const withCode = (text) => text.split("`").map((part, i) => (i % 2 ? element("code", {}, part) : part));
+
 class Page {
   constructor(study) {
     this.study = study;
@@ -94,7 +97,7 @@ class Page {
         element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: `${figure.title}, table` }, table));
       details.addEventListener("toggle", () => this.#fill(figure));
       const section = element("section", { className: `figure ${figure.className || ""}`, id: figure.id },
-        element("h2", {}, figure.title), element("p", { className: "note" }, figure.text),
+        element("h2", {}, figure.title), element("p", { className: "note" }, ...withCode(figure.text)),
         element("div", { className: "controls" }), element("ul", { className: "key" }),
         element("div", { className: "facets" }), element("p", { className: "note remark" }), details);
       section.setAttribute("aria-label", figure.title);

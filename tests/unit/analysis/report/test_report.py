@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 
 from raylot import results
-from raylot.analysis import command
+from raylot.analysis import command, primary
 from raylot.analysis.figures import plastic_overlap
 from raylot.analysis.figures.tickets_and_controls import NETWORKS
-from raylot.analysis.report import report, report_data
+from raylot.analysis.report import answers, report, report_data
+from raylot.analysis.tables.observations import observe, settings
 from raylot.config import Study
 from raylot.results.integrity import Unfinished, unfinished_runs
 from raylot.results.settings import Setting
@@ -68,6 +69,20 @@ def test_it_is_one_file_that_names_no_other(
     assert not re.findall(
         r"\{\{|\}\}", re.sub(r"(?s)<script>.*?</script>|<style>.*?</style>", "", own)
     )
+
+
+def test_it_says_by_which_center_the_answer_differs(
+    storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "<li>By the interquartile mean over seeds the answer differs (--center iqm)."
+    assert report.report(Storage(storage)).count(line) == 1
+    monkeypatch.setattr(answers, "find", lambda *_, **__: _found(storage))
+    assert line not in report.report(Storage(storage))
+
+
+def _found(root: Path) -> primary.Findings:
+    [setting] = settings(observe(Storage(root)))
+    return primary.find(setting)
 
 
 def test_every_run_is_in_it(storage: Path) -> None:

@@ -200,7 +200,10 @@ def test_each_p_names_its_own_correction(desktop: Shown) -> None:
     assert "Benjamini" not in note
     matrix = desktop.page.locator("#correlations")
     assert matrix.locator("h2").inner_text() == "Exploratory correlations"
-    assert "(Benjamini-Hochberg)" in matrix.locator(".note").first.inner_text()
+    about = matrix.locator(".note").first
+    assert "(Benjamini-Hochberg)" in about.inner_text()
+    assert about.locator("code").all_inner_texts() == ["raylot analyse correlation"]
+    assert "`" not in about.inner_text()
 
 
 def test_without_doses_enough_the_figure_follows_the_settings(desktop: Shown) -> None:
@@ -420,6 +423,9 @@ def test_it_fits_a_phone_in_light_and_dark(browser: Browser, page_file: Path, sc
         assert answer.evaluate(
             "(e) => e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight"
         ), "nothing of it is cut off"
+        picture = page.locator(".together img").bounding_box()
+        assert picture
+        assert 300 < picture["width"] <= 390 - picture["x"], "as wide as the page"
         cell = answer.locator("td").nth(1)
         named = cell.evaluate("(cell) => getComputedStyle(cell, '::before').content")
         assert named == '"ticket minus random accuracy, fall: "'
