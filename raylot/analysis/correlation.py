@@ -59,6 +59,7 @@ from raylot.config.options import option
 from raylot.config.runs import LAST_SEED
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import ENOUGH_SEEDS
+from raylot.foundation.text import say_progress
 from raylot.storage import Storage
 
 COLUMNS: dict[str, pa.DataType] = {
@@ -343,6 +344,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise OptionError(f"{name}={given}: must be one of {accepted}")
     confidence, margin = options.confidence, options.equivalence_margin
     how = {"resamples": options.resamples, "confidence": confidence, "seed": options.seed}
+    say_progress("correlating tickets with plasticity ...")
     correlations = correlate_all(observations, options.pairing, options.tickets, **how)
     name = "correlation" if options.pairing == "same" else "correlation_pairing_previous"
     parts = settings(observations)
