@@ -365,6 +365,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = command.terminal()
     closing = by_setting(parts, [each[options.center] for each in found])
     answers = []
+    explained: set[str] = set()
     for part, each in zip(parts, found, strict=True):
         own = each.pop(options.center)
         declared = own.plasticity.name if own.plasticity else "test_accuracy"
@@ -375,7 +376,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             & (correlations["ticket_measure"] == options.tickets)
             & (correlations["plasticity_measure"] == (options.measure or declared))
         ]
-        print_setting(console, part, rows, own, CENTERS[options.center])
+        print_setting(console, part, rows, own, CENTERS[options.center], explained)
         answers.append((part.title, _said(own, each)))
     print_answers(console, answers)
     if closing is not None:

@@ -367,6 +367,9 @@ def test_every_setting_is_answered_below_all_tables(
     lines = capsys.readouterr().out.splitlines()
     answers = [line for line in lines if line.startswith("Answer: digits, mlp, protocol ")]
     assert len(set(answers)) == 6
+    assert sum(line.startswith("Primary: changes are") for line in lines) == 1
+    assert lines.count("Primary (explained above)") == 5
+    assert sum(line.startswith("Intervals: ") for line in lines) == 1
     assert max(i for i, line in enumerate(lines) if "Pearson" in line) < lines.index(answers[0])
 
 
