@@ -175,7 +175,7 @@ def carried_out(work: Callable[[Reached], int], command: Command, storage: Stora
         print(f"error: {away}. {CONTINUE}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nInterrupted.")
+        print(f"\nInterrupted. {CONTINUE}" if reached.is_there else "\nInterrupted.")
         return INTERRUPTED_STATUS
 
 

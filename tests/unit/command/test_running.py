@@ -204,7 +204,7 @@ def test_ctrl_c_ends_an_analysis_too(
     said_by_analyses["first"] = sleep
     assert _command(tmp_path) == 130
     said = capsys.readouterr().out
-    assert said.endswith("\nInterrupted.\n")
+    assert said.endswith(f"\nInterrupted. {CONTINUE}\n")
     assert "this is second" not in said
 
 
