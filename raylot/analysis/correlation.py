@@ -59,6 +59,7 @@ from raylot.config.options import option
 from raylot.config.runs import LAST_SEED
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import ENOUGH_SEEDS
+from raylot.foundation.text import say_progress
 from raylot.storage import Storage
 
 COLUMNS: dict[str, pa.DataType] = {
@@ -338,6 +339,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise OptionError(f"{name}={given}: must be one of {accepted}")
     confidence, margin = options.confidence, options.equivalence_margin
     how = {"resamples": options.resamples, "confidence": confidence, "seed": options.seed}
+    say_progress("correlating tickets with plasticity ...")
     correlations = correlate_all(observations, options.pairing, options.tickets, **how)
     name = "correlation" if options.pairing == "same" else "correlation_pairing_previous"
     parts = settings(observations)
@@ -358,6 +360,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = command.terminal()
     closing = by_setting(parts, [each[options.center] for each in found])
     answers = []
+    explained: set[str] = set()
     for part, each in zip(parts, found, strict=True):
         own = each.pop(options.center)
         declared = own.plasticity.name if own.plasticity else "test_accuracy"
@@ -368,7 +371,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             & (correlations["ticket_measure"] == options.tickets)
             & (correlations["plasticity_measure"] == (options.measure or declared))
         ]
-        print_setting(console, part, rows, own, CENTERS[options.center])
+        print_setting(console, part, rows, own, CENTERS[options.center], explained)
         answers.append((part.title, _said(own, each)))
     print_answers(console, answers)
     if closing is not None:

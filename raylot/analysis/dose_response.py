@@ -39,6 +39,7 @@ from raylot.analysis.tables.observations import GROUP, PLACE, Setting, observe
 from raylot.analysis.words import correlation, counted, figure, listed, p_value, with_half
 from raylot.config.options import option
 from raylot.foundation.errors import OptionError
+from raylot.foundation.text import say_progress
 from raylot.storage import Storage
 
 _NAME = "dose_response"
@@ -220,6 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise OptionError(
                 f"{name}={given}: must be one of {', '.join(dict.fromkeys(accepted))}"
             )
+    say_progress("comparing doses ...")
     compared = [
         (
             setting.title,

@@ -39,6 +39,7 @@ from raylot.config import TicketStreamRun
 from raylot.config.options import option
 from raylot.foundation.errors import OptionError
 from raylot.foundation.names import ENOUGH_SEEDS
+from raylot.foundation.text import say_progress
 from raylot.storage import Storage
 
 COLUMNS: dict[str, pa.DataType] = {
@@ -325,6 +326,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if tasks.empty:
             wanted = "be the folder or URI of a raylot storage with results"
         raise OptionError(f"storage={storage.root}: must {wanted}")
+    say_progress("comparing tickets with their networks ...")
     of_streams = options_by_protocol(runs[runs["kind"] == TicketStreamRun.kind])
     parts = settings(Observations(pairs, [], [], of_streams))
     compared = [(part, compare(part.frame, options.confidence)) for part in parts]

@@ -28,7 +28,7 @@ from raylot.config.options import (
 )
 from raylot.config.parameters import help_of, kind_with
 from raylot.config.parser import OneLineParser, dashed, print_error, words_of
-from raylot.config.presets import preset_with
+from raylot.config.presets import preset_with, unknown_preset
 from raylot.config.settings_search import SettingsSearch
 from raylot.foundation import registry
 from raylot.foundation.errors import OptionError, shown
@@ -133,7 +133,7 @@ def parse(
                 told = f"must be given on the command line, as it {reason}"
                 raise OptionError(f"{asked}={shown(of_file[asked])}: {told}")
         if given.preset not in presets:
-            raise OptionError(f"preset={shown(given.preset)}: must be one of {', '.join(presets)}")
+            raise OptionError(unknown_preset(given.preset))
         if given.on_end is not None and not given.on_end.strip():
             raise OptionError(f"on_end={shown(given.on_end)}: must be a shell command")
         study = model.checked(**preset_with(presets[given.preset], of_file | of_command_line))

@@ -19,7 +19,7 @@ from raylot.config.search_axes import INTERVENTION, UNUSED, zipped
 from raylot.config.settings_search import SettingsSearch
 from raylot.foundation.errors import OptionError
 from raylot.foundation.interruption import exits_on_ctrl_c
-from raylot.foundation.text import one_line
+from raylot.foundation.text import one_line, say_progress
 from raylot.results.settings import Standing, best, write_chosen
 from raylot.results.tables import check_version
 from raylot.storage import Storage
@@ -55,12 +55,12 @@ def _run(command: Command, analyses: Mapping[str, str], typed: str) -> int:
             check_version(storage)
             choosing = Choosing(asked, storage, {}, {})
             if command.dry_run:
-                tell([] if asked.download else choosing.check_inputs())
+                tell([] if asked.download else choosing.check_inputs(say_progress))
                 print(choosing.plan())
                 return 0
             is_done = choosing.is_done() and not command.retry_failed
             if not is_done:
-                tell(choosing.check(then_runs=True))
+                tell(choosing.check(then_runs=True, say=say_progress))
         reached.is_there = True
         lost: Sequence[str] = ()
         if not is_done:
@@ -88,7 +88,7 @@ def _run(command: Command, analyses: Mapping[str, str], typed: str) -> int:
         outcome = sweep.finished(retry_failed=command.retry_failed)
         if outcome is None:
             with exits_on_ctrl_c():
-                sweep.check(then_runs=True)
+                sweep.check(then_runs=True, say=say_progress)
             outcome = sweep.run(retry_failed=command.retry_failed, command=typed)
         print(outcome.summary(), flush=True)
         if outcome.interrupted:

@@ -18,7 +18,7 @@ from raylot.command.arguments import Command
 from raylot.config.parser import dashed
 from raylot.foundation.errors import OptionError
 from raylot.foundation.interruption import exits_on_ctrl_c
-from raylot.foundation.text import safe
+from raylot.foundation.text import safe, say_progress
 from raylot.results import finished_runs
 from raylot.storage import Storage
 from raylot.sweep.interrupt_guard import INTERRUPTED_STATUS
@@ -93,18 +93,18 @@ def _run(
         with exits_on_ctrl_c():
             sweep = Sweep(command.study, storage, *spaces_of(command.study, spaces), only=only)
             if command.dry_run:
-                remarks = [] if sweep.study.download else sweep.check_inputs()
+                remarks = [] if sweep.study.download else sweep.check_inputs(say_progress)
                 plan = sweep.plan()  # refuses a storage that an older raylot has written
                 growth = may_grow(sweep, spaces)
                 tell(remarks)
                 print(plan, flush=True)
-                print(sweep.prediction())
+                print(sweep.prediction(say_progress))
                 tell(growth)
                 return 0
             growth = may_grow(sweep, spaces)
             outcome = sweep.finished(retry_failed=command.retry_failed)
             if outcome is None:
-                tell([*sweep.check(then_runs=True), *growth])
+                tell([*sweep.check(then_runs=True, say=say_progress), *growth])
         reached.is_there = True
         kept = shlex.join(without("share", without("on_end", typed)))
 
@@ -175,7 +175,7 @@ def carried_out(work: Callable[[Reached], int], command: Command, storage: Stora
         print(f"error: {away}. {CONTINUE}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nInterrupted.")
+        print(f"\nInterrupted. {CONTINUE}" if reached.is_there else "\nInterrupted.")
         return INTERRUPTED_STATUS
 
 

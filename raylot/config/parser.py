@@ -15,6 +15,9 @@ from raylot.config.options import accepted
 from raylot.foundation.errors import OptionError
 from raylot.foundation.text import one_line
 
+#: How the reason begins of a message about two options of which only one may be given.
+_WITHOUT = "must be given without "
+
 
 class OneLineParser(argparse.ArgumentParser):
     """A parser that raises `OptionError` where argparse prints its usage and exits.
@@ -91,7 +94,7 @@ def as_typed(
     else:
         given = f"{dashed(name)}={value}"
     # A plugin's own words stay as they are, and so do the names that --search takes.
-    is_kept = name in ("plugin", "search")
+    is_kept = name == "plugin" or (name == "search" and not reason.startswith(_WITHOUT))
     return given + colon + (reason if is_kept else _dashed_names(reason, fields or {}))
 
 

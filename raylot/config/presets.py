@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from raylot.config.options import parse_rounds
+from raylot.config.options import did_you_mean, parse_rounds
 from raylot.config.parameters import parameters, parameters_used
 from raylot.config.search_axes import INTERVENTION, options_of, parse_search
 from raylot.config.study import SearchOptions
@@ -52,6 +52,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "seeds": "0",
     },
 }
+
+
+def unknown_preset(name: Any) -> str:
+    """The one-line message for a preset that does not exist."""
+    hint = did_you_mean(shown(name), PRESETS)
+    told = f"preset={shown(name)}: must be one of {', '.join(PRESETS)}"
+    return f"{told}; {hint}" if hint else told
 
 
 def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -267,7 +267,7 @@ class SweepOptions(Options, title="where it runs"):
         ):
             if self.local and (value := getattr(self, name)) not in accepts:
                 value = f"{value:g}" if isinstance(value, float) else value
-                raise OptionError(f"{name}={value}: must be given without local, as {why}")
+                raise OptionError(f"{name}={value}: must be given without local=True, as {why}")
         return self
 
     @property

@@ -149,6 +149,11 @@ def _escaped(character: str) -> str:
     return character if character.isprintable() else ascii(character)[1:-1]
 
 
+def say_progress(line: str) -> None:
+    """Prints a line on standard error at once: standard output is for results."""
+    print(safe(line), file=sys.stderr, flush=True)
+
+
 def escape_unencodable_output() -> None:
     r"""Makes standard output escape what it cannot encode, instead of raising an error.
 

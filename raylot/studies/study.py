@@ -11,9 +11,9 @@ from pydantic import PrivateAttr, ValidationError
 from raylot import config
 from raylot.config.options import explain, is_marked
 from raylot.config.parameters import help_of
-from raylot.config.presets import PRESETS, preset_with
+from raylot.config.presets import PRESETS, preset_with, unknown_preset
 from raylot.config.search_axes import INTERVENTION, options_of
-from raylot.foundation.errors import OptionError, shown
+from raylot.foundation.errors import OptionError
 
 
 class Study(config.Study):
@@ -36,7 +36,7 @@ class Study(config.Study):
 
     def __init__(self, preset: str = "default", **options: Any) -> None:
         if preset not in list(PRESETS):  # a list may be asked for a value that has no hash
-            raise OptionError(f"preset={shown(preset)}: must be one of {', '.join(PRESETS)}")
+            raise OptionError(unknown_preset(preset))
         given = {name: _plain(value) for name, value in options.items()}
         try:
             super().__init__(**preset_with(PRESETS[preset], given))

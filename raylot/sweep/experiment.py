@@ -42,6 +42,8 @@ def compute(batches: Batches, terms: Terms) -> None:
     """
     feeder = Feeder(batches, terms)
     feeder.next_batch()
+    if not feeder.has_ended:
+        terms.progress.wait_for(STARTING_WORKERS)
     while not feeder.has_ended:
         # Tune is about to write there, and has no patience: wait for the storage before it starts.
         terms.storage.exists("tune")

@@ -221,8 +221,12 @@ class Sweep:
             lines.append(f"{damaged} runs had ended, and are damaged: they run again.")
         return "\n".join(lines)
 
-    def prediction(self) -> str:
-        """Says how long the missing runs take on this machine; trains for seconds to measure it."""
+    def prediction(self, say: Callable[[str], None] = lambda line: None) -> str:
+        """Says how long the missing runs take on this machine; trains for seconds to measure it.
+
+        Args:
+            say: is told what takes long, before it begins.
+        """
         ended = self._inspection.undamaged
         work = [stage.work(ended, self.storage) for stage in self.stages]
         if not any(work):
@@ -235,6 +239,7 @@ class Sweep:
             return "Not predicted: the data set might have to be downloaded."
         if self.study.gpus_per_trial:
             return "Not predicted: trials run on GPUs, and here only this machine's CPU is tried."
+        say("measuring how fast this machine trains ...")
         from raylot.sweep.prediction import predicted, trials_on_this_machine
 
         at_once = None
@@ -249,12 +254,15 @@ class Sweep:
                 raise
             return f"Not predicted: a training failed ({registry.describe_error(error)})."
 
-    def check(self, *, then_runs: bool = False) -> list[str]:
+    def check(
+        self, *, then_runs: bool = False, say: Callable[[str], None] = lambda line: None
+    ) -> list[str]:
         """Checks everything that can be known before anything trains.
 
         Args:
             then_runs: whether `run` comes next, so that Ray may start meanwhile. A Ctrl-C must then
                 end the process: raised within an import, it may hold Python's imports up for good.
+            say: is told what takes long, before it begins.
 
         Returns:
             Remarks for the user, a line each.
@@ -275,9 +283,10 @@ class Sweep:
             self._lease().check_free()
         joins_cluster = self._names_cluster and self.study.cluster_address != "local"
         try:
-            if then_runs and not joins_cluster and not self._needs_no_workers(self._ended):
-                self._start_ray(self._ended)
-            return self.check_inputs()
+            needs_ray = then_runs and not joins_cluster and not self._needs_no_workers(self._ended)
+            if needs_ray and self._start_ray(self._ended):
+                say("starting or joining Ray ...")
+            return self.check_inputs(say)
         except BaseException:
             self._leave_ray()
             raise
@@ -294,8 +303,11 @@ class Sweep:
         while self._starts:
             self._starts.pop().leave()
 
-    def check_inputs(self) -> list[str]:
+    def check_inputs(self, say: Callable[[str], None] = lambda line: None) -> list[str]:
         """Checks that the data set is there, and that networks go with data and interventions.
+
+        Args:
+            say: is told what takes long, before it begins.
 
         Returns:
             Remarks for the user: which parameters are not used, that the fast engine is missing,
@@ -306,6 +318,7 @@ class Sweep:
                 an intervention cannot act on a network.
         """
         datasets.find(self.study.dataset).check_there(self.study)  # before torch is imported
+        say("checking networks ...")
         from raylot.sweep.methods_on_networks import check_methods_on_networks
         from raylot.sweep.plugin_networks import check_plugin_networks
         from raylot.tasks.datasets import check_available

@@ -28,7 +28,7 @@ from raylot.sweep.experiment import run_config
 from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.loggers import loggers
 from raylot.tasks.datasets import packed
-from raylot.terminal.progress import Progress
+from raylot.terminal.progress import STARTING_WORKERS, Progress
 from raylot.trials import tune_internals
 from raylot.trials.setting import SettingTrial, streams_without
 
@@ -190,6 +190,7 @@ class Tuning:
         steps = sum(run.training_steps for run in runs)
         self.progress.count_stage(name, ended, ended, 0)
         self.progress.begin_stage(name)
+        self.progress.wait_for(STARTING_WORKERS)
         if not math.isinf(trials):
             for _ in range(int(trials)):
                 self.progress.add_run(steps)

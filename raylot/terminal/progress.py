@@ -89,6 +89,7 @@ class Progress:
     _is_continued: bool = False
     _stage: str = ""
     _waiting: str = ""
+    _noted: str = ""
     _running: dict[str, _Running] = field(default_factory=dict)
     _steps_ended: int = 0
     _steps_here: int = 0
@@ -178,9 +179,9 @@ class Progress:
 
     def wait_for(self, what: str) -> None:
         """Says why no trial is running, until one is."""
-        if what != self._waiting and not self._live:
+        if what != self._noted and not self._live:
             self.note(what)
-        self._waiting = what
+        self._waiting = self._noted = what
 
     def end_stage(self) -> None:
         """Says how far everything is, after the last run of the current stage."""

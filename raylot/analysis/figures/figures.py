@@ -43,6 +43,7 @@ from raylot.analysis.tables.observations import observe, settings
 from raylot.config.doses import in_file_names
 from raylot.config.options import option
 from raylot.foundation.errors import OptionError
+from raylot.foundation.text import say_progress
 from raylot.storage import Storage
 
 _FOLDER = "analysis/figures"
@@ -121,6 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     earlier = (storage.read(_WRITTEN) or b"").decode(errors="replace").splitlines()
     written: list[str] = []
     drawings = _drawings(storage, all_measures=options.measures == "all")
+    say_progress("drawing figures ...")
     for name, drawn in zip(drawings, drawn_by_processes(list(drawings.values())), strict=True):
         if isinstance(drawn, str):
             console.print(f"left out  {name}: {drawn}", soft_wrap=True)

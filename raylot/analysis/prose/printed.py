@@ -35,6 +35,7 @@ def print_setting(
     rows: pd.DataFrame,
     found: Findings,
     center: Center = CENTERS["mean"],
+    explained: set[str] | None = None,
 ) -> None:
     """Prints the figures behind the answer, and the correlations of one pair with their notes.
 
@@ -44,29 +45,34 @@ def print_setting(
         rows: of one pair, of `correlation.completed`.
         found: about the primary pair.
         center: mean or interquartile mean over seeds.
+        explained: paragraphs that other settings have printed, which are not repeated; those that
+            this one prints are added.
     """
+    explained = set() if explained is None else explained
     console.print(setting.title, style="bold")
     if found.plasticity is not None:
-        console.print(
+        text = (
             f"Primary: changes are the {center.label} over seeds of the mean over later snapshots "
             f"minus the first, with {100 * found.confidence:g}% t intervals. The link is the "
             "correlation left after removing stream and task effects, with jackknife interval over "
             "seeds; its p permutes seeds, and is corrected for all shifts and sparsities (Holm)"
             + (f" and {found.settings} settings (Bonferroni)" if found.settings > 1 else "")
             + (_ON_ADDED_SEEDS if found.adds_seeds else "")
-            + "\n"
         )
+        _explain(console, text, "Primary", explained)
         console.print(_primary(found))
         console.print()
     pair = rows.iloc[0]
     tickets, plasticity = measure(pair["ticket_measure"]), measure(pair["plasticity_measure"])
     kind = "Exploratory: correlation" if pair["exploratory"] else "Correlation"
-    console.print(
-        f"{kind} of {tickets.label} with {plasticity.label}, with {100 * found.confidence:g}% "
+    pair_of_measures = f"{kind} of {tickets.label} with {plasticity.label}"
+    text = (
+        f"{pair_of_measures}, with {100 * found.confidence:g}% "
         "bootstrap interval over seeds, and p of a t test over seeds, corrected for "
         f"{rows['tests'].max()} tests (Benjamini-Hochberg). A bend that all seeds share makes any "
-        "two measures correlate in all these ways\n"
+        "two measures correlate in all these ways"
     )
+    _explain(console, text, pair_of_measures, explained)
     if (rows["pairing"] == "previous").any():
         console.print("Performance is that on the task before each snapshot's.\n")
     console.print(_table(rows))
@@ -74,7 +80,16 @@ def print_setting(
         console.print(f"- {note}: {places}")
     console.print(f"\n{winners(setting.frame, center)}")
     console.print(f"\n{of_untrained(setting.frame, center)}")
-    console.print(f"\n{_reading(found.seeds, center)}\n")
+    console.print()
+    if (text := _reading(found.seeds, center)) not in explained:
+        explained.add(text)
+        console.print(f"{text}\n")
+
+
+def _explain(console: Console, text: str, heading: str, explained: set[str]) -> None:
+    """Prints a paragraph above a table; if it has been printed before, its heading alone."""
+    console.print(f"{heading} (explained above)\n" if text in explained else f"{text}\n")
+    explained.add(text)
 
 
 def cell(row: Mapping[Any, Any]) -> str:

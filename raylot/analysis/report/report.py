@@ -12,7 +12,7 @@ import gzip
 import html
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from raylot.analysis.tables.measures import PRIMARY_TICKETS, main_measures
 from raylot.analysis.tables.observations import label_variants, observe, settings
 from raylot.analysis.tables.probe_gaps import probe_gaps
 from raylot.foundation.errors import OptionError
+from raylot.foundation.text import say_progress
 from raylot.foundation.version import VERSION
 from raylot.results.commands import commands
 from raylot.results.integrity import unfinished_runs
@@ -57,15 +58,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Writes the report of the storage that the command line names."""
     options = command.parse(command.StorageOptions, __doc__, arguments)
     storage = Storage(options.storage)
-    page = report(storage).encode()
+    page = report(storage, say_progress).encode()
     storage.write(PATH, page)
     size = f"{len(page) / 1e6:.1f} MB"
     place = f"{storage.root.rstrip('/')}/{PATH}"
     command.terminal().print(f"report   {place} ({size})", soft_wrap=True)
 
 
-def report(storage: Storage) -> str:
+def report(storage: Storage, say: Callable[[str], None] = lambda line: None) -> str:
     """Returns the page, as HTML.
+
+    Args:
+        storage: of the study.
+        say: is told what takes long, before it begins.
 
     Raises:
         OptionError: no stream has learned a task yet.
@@ -81,6 +86,7 @@ def report(storage: Storage) -> str:
             f"storage={storage.root}: must be the folder or URI of a raylot storage in which a "
             "stream has learned a task (tables/tasks has none)"
         )
+    say("writing the report ...")
     snapshots = label_variants(
         judged_alike(storage, tables.read(storage, "snapshots"), runs), begun
     )

@@ -191,7 +191,7 @@ def test_what_the_command_line_searches_overrides_what_the_file_searches(
     assert command(*given, "--search", "none").study.search is None
     told = "search=fraction=0.5,1.0: must be given without fraction=0.7"
     assert refusal(capsys, *given, "--fraction", "0.7") == f"--config={options_file}: {told}"
-    told = "--search=period=2: must be given without period=3"
+    told = "--search=period=2: must be given without --period=3"
     assert refusal(capsys, *given, "--search", "period=2") == told
 
 
@@ -290,7 +290,10 @@ def test_the_short_help_shows_what_most_studies_need_and_their_defaults(
         (["--bogus"], "--bogus: unknown option; --help-all lists every option"),
         (["--dry_run"], "--dry_run: must be written --dry-run"),
         (["--batch_size", "3"], "--batch_size: must be written --batch-size"),
-        (["--preset", "orginal"], "--preset=orginal: must be one of default, original"),
+        (
+            ["--preset", "orginal"],
+            "--preset=orginal: must be one of default, original; did you mean original?",
+        ),
         (["--epochs", "0"], "--epochs=0: must be a whole number in [1, 100000]"),
         (["--epochs"], "--epochs=: must be a whole number in [1, 100000]"),
         (["--epochs", "--lr", "1"], "--epochs=: must be a whole number in [1, 100000]"),
@@ -337,7 +340,7 @@ def test_the_short_help_shows_what_most_studies_need_and_their_defaults(
         ),
         (
             ["--search", "period=2", "--period", "2"],
-            "--search=period=2: must be given without period=2",
+            "--search=period=2: must be given without --period=2",
         ),
         (["stray"], "stray: must follow an --option"),
         (["--dry-run", "stray"], "stray: must follow an --option"),

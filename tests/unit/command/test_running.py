@@ -204,7 +204,7 @@ def test_ctrl_c_ends_an_analysis_too(
     said_by_analyses["first"] = sleep
     assert _command(tmp_path) == 130
     said = capsys.readouterr().out
-    assert said.endswith("\nInterrupted.\n")
+    assert said.endswith(f"\nInterrupted. {CONTINUE}\n")
     assert "this is second" not in said
 
 
@@ -246,8 +246,11 @@ def test_a_dry_run_and_a_mistake_are_no_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Sweep, "prediction", lambda sweep: "soon")
+    monkeypatch.setattr(Sweep, "prediction", lambda sweep, say: say("measuring ...") or "soon")
     assert _command(tmp_path, "--on-end", _SAYING, "--dry-run") == 0
+    said = capsys.readouterr()
+    assert said.out.endswith("\nsoon\n")
+    assert said.err == "checking networks ...\nmeasuring ...\n"
     for wrong in (["--epochs", "0"], ["--storage=/dev/null/x"]):
         with pytest.raises(SystemExit) as ended:
             _command(tmp_path, "--on-end", _SAYING, *wrong)

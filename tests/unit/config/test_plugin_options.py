@@ -263,7 +263,7 @@ def test_command_line_file_and_python_take_them(
         ),
         (
             ["--clip-at", "0.2", "--search", "clip_at=0.1,0.3"],
-            "--search=clip_at=0.1,0.3: must be given without clip_at=0.2",
+            "--search=clip_at=0.1,0.3: must be given without --clip-at=0.2",
         ),
     ],
 )

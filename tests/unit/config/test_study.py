@@ -108,11 +108,12 @@ def test_any_text_is_accepted_or_refused_in_one_line(name: str, text: str) -> No
         ({"data_file": "/mine.npz"}, "data_file=/mine.npz: must go with dataset=npz"),
         (
             {"local": True, "address": "local"},
-            "address=local: must be given without local, as no Ray is joined",
+            "address=local: must be given without local=True, as no Ray is joined",
         ),
         (
             {"local": True, "gpus_per_trial": 0.5},
-            "gpus_per_trial=0.5: must be given without local, as one run has the GPU to itself",
+            "gpus_per_trial=0.5: must be given without local=True, as one run has the GPU to "
+            "itself",
         ),
         (
             {"fraction": 0.02},  # of 64 pixels

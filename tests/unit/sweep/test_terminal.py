@@ -74,6 +74,8 @@ def test_only_whole_lines_and_one_picture_are_left_on_the_screen(tmp_path: Path)
     assert wrapped <= set(lines)
     others = set(lines) - set(noise) - {wide[_WIDTH:]} - set(lines[start : start + 10]) - wrapped
     assert others == {
+        "starting or joining Ray ...",
+        "checking networks ...",
         "7 runs finished",
         next(line for line in lines if line.startswith("Measuring plasticity took")),
     }

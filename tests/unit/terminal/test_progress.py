@@ -290,6 +290,8 @@ def test_why_nothing_runs_is_shown_until_something_does(watched: Watched) -> Non
     watched.progress.wait_for("waiting for a node")
     assert "  waiting for a node" in watched.rendered()
     assert watched.lines.count("waiting for a node") == 1
+    watched.progress.wait_for("starting workers ...")
+    assert watched.lines[-1] == "starting workers ..."
     watched.progress.run_started("a", "tickets seed=3")
     assert not [
         line for line in watched.rendered() if "waiting for" in line or "starting w" in line

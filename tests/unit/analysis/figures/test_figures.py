@@ -85,6 +85,7 @@ def test_which_measures_are_in_the_matrices_is_an_option(
     assert b"winning ticket count" not in draw(write_study(tmp_path, falling), name)[f"{name}.svg"]
     assert command.run(lambda: figures.main([str(tmp_path), "--measures", "all"])) == 0
     assert b"winning ticket count" in (tmp_path / f"analysis/figures/{name}.svg").read_bytes()
+    assert capsys.readouterr().err.endswith("drawing figures ...\n")
     assert command.run(lambda: figures.main([str(tmp_path), "--measures", "most"])) == 2
     assert capsys.readouterr().err == "error: --measures=most: must be one of main, all\n"
 
