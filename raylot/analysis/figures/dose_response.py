@@ -30,7 +30,8 @@ _MARKERS = "osD^vP*Xh<>p"
 
 #: Inches that the key takes beside a label, for each of its characters, and for each row of more
 #: rows than a figure has room for.
-_KEY_MARGIN, _KEY_CHARACTER, _KEY_ROW, _KEY_ROWS = 0.35, 0.07, 0.16, 3
+_KEY_MARGIN, _KEY_CHARACTER, _KEY_ROW, _KEY_ROWS = 0.35, 0.06, 0.16, 3
+_MOST_COLUMNS = 4
 
 
 def dose_response(materials: Sequence[Material]) -> Figure:
@@ -132,6 +133,13 @@ def _half(mean: Mean) -> float:
     return np.nan if mean.half is None else mean.half
 
 
+def _key_width(labels: Sequence[str], columns: int) -> float:
+    """The inches that a key with so many columns takes, which it fills one after another."""
+    rows = -(-len(labels) // columns)
+    longest = [max(map(len, labels[at : at + rows])) for at in range(0, len(labels), rows)]
+    return sum(_KEY_MARGIN + length * _KEY_CHARACTER for length in longest)
+
+
 def _key(
     figure: Figure, doses: Sequence[str], shades: dict[str, str], markers: dict[str, str]
 ) -> None:
@@ -140,9 +148,11 @@ def _key(
                markersize=5, label=dose)
         for dose in shades if dose in doses
     ]  # fmt: skip
-    longest = max(len(str(handle.get_label())) for handle in handles)
     width, height = figure.get_size_inches()
-    columns = min(4, max(1, int(width / (_KEY_MARGIN + longest * _KEY_CHARACTER))))
+    labels = [str(handle.get_label()) for handle in handles]
+    columns = max(
+        n for n in range(1, _MOST_COLUMNS + 1) if n == 1 or _key_width(labels, n) <= width
+    )
     rows = -(-len(handles) // columns)
     figure.set_figheight(height + max(0, rows - _KEY_ROWS) * _KEY_ROW)
     figure.legend(
