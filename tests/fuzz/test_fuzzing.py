@@ -26,14 +26,12 @@ from tests.fuzz.invalid_inputs import (
     unlisted_checks,
     wrong_arguments,
 )
+from tests.support.progress import without_progress
 
 _CASES = all_invalid()
 
 #: Seconds that a refusal may take at most, on a machine that has much else to do.
 _PATIENCE = 15.0
-
-#: What a command says of its slow steps, before it finds a mistake that takes them to be found.
-_PROGRESS = ("starting or joining Ray ...\n", "checking networks ...\n")
 
 
 @pytest.fixture
@@ -66,7 +64,7 @@ def _refused(
         capsys.readouterr()
         return f"{type(error).__name__}: {str(error)[:200]}"
     said = capsys.readouterr()
-    told = "".join(line for line in said.err.splitlines(keepends=True) if line not in _PROGRESS)
+    told = without_progress(said.err)
     message = told.removeprefix("error: ").removesuffix("\n")
     if time.monotonic() - began > _PATIENCE:
         return "took too long"

@@ -15,6 +15,7 @@ import pytest
 import ray
 
 from raylot import results
+from tests.support.progress import without_progress
 from tests.support.tables import assert_same_tables
 
 _SCRIPT = Path(__file__).parents[2] / "sweeps" / "ticket_count_vs_plasticity.py"
@@ -182,8 +183,9 @@ def test_a_cluster_that_is_not_there_is_one_line_and_status_2(
         _main(tmp_path / "new", "--address", "127.0.0.1:1")
     assert ended.value.code == 2
     said = capsys.readouterr()
-    assert said.err.startswith("error: --address=127.0.0.1:1: must be the address of a Ray cluster")
-    assert said.err.count("\n") == 1
+    told = without_progress(said.err)
+    assert told.startswith("error: --address=127.0.0.1:1: must be the address of a Ray cluster")
+    assert told.count("\n") == 1
     assert said.out == ""
     assert not ray.is_initialized()
 

@@ -14,6 +14,7 @@ from raylot.config import StreamRun
 from raylot.foundation.names import BUILT_IN
 from raylot.sweep.methods_on_networks import check_methods_on_networks
 from raylot.sweep.space import study_spaces
+from tests.support.progress import without_progress
 from tests.unit.config.refused import refusal
 
 
@@ -117,7 +118,7 @@ def test_the_command_says_so_before_it_starts_anything(
              "--storage", str(tmp_path / "results")],
         )  # fmt: skip
     assert ended.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    (line,) = without_progress(capsys.readouterr().err).splitlines()
     assert line == (
         "error: --reset-layers=3: must be at most 2, the linear and convolution layers of the "
         "network"

@@ -14,6 +14,7 @@ from raylot.config import StreamRun
 from raylot.foundation import registry
 from raylot.sweep.plugin_networks import check_plugin_networks
 from raylot.sweep.space import study_spaces
+from tests.support.progress import without_progress
 from tests.unit.config.refused import refusal
 
 
@@ -144,7 +145,7 @@ def test_the_command_says_so_before_it_starts_anything(
         )  # fmt: skip
     told = capsys.readouterr()
     assert ended.value.code == 2
-    (line,) = told.err.splitlines()
+    (line,) = without_progress(told.err).splitlines()
     assert line.startswith(
         "error: --batch-size=4: must not leave a last batch of 1 example (of 1,437) without "
         "--drop-last; the network fails on inputs of shape (1, 1, 8, 8), float32: ValueError"
