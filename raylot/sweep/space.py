@@ -73,10 +73,14 @@ def _check_axis(axis: Any, value: Any) -> None:
         return
     values, number = value[_GRID], len(options_of(axis))
     at = f"spaces: {axis}={shown(values)}"
-    if isinstance(values, str) or not isinstance(values, Collection) or not len(values):
+    if not _is_list(values) or not len(values):
         raise OptionError(f"{at}: must be a list of one or more values in tune.grid_search(...)")
-    if number > 1 and any(not isinstance(v, list | tuple) or len(v) != number for v in values):
+    if number > 1 and any(not _is_list(row) or len(row) != number for row in values):
         raise OptionError(f"{at}: must be rows of {number} values, one of each option")
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, str)
 
 
 def points(space: Space) -> Iterator[dict[str, Any]]:

@@ -284,8 +284,9 @@ class Sweep:
         joins_cluster = self._names_cluster and self.study.cluster_address != "local"
         try:
             needs_ray = then_runs and not joins_cluster and not self._needs_no_workers(self._ended)
-            if needs_ray and self._start_ray(self._ended):
+            if needs_ray and not is_ray_started():
                 say("starting or joining Ray ...")
+                self._start_ray(self._ended)
             return self.check_inputs(say)
         except BaseException:
             self._leave_ray()

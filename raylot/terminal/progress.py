@@ -192,6 +192,8 @@ class Progress:
     def run_started(self, trial: str, label: str) -> None:
         self._running.setdefault(trial, _Running(label))
         self._waiting = ""
+        if self._noted != STARTING_WORKERS:
+            self._noted = ""  # a second wait for the same reason is news
         self._say()
 
     def run_advanced(self, trial: str, result: dict[str, Any]) -> None:

@@ -42,7 +42,7 @@ from raylot.config import SweepOptions
 from raylot.sweep.joining import connect
 from raylot.trials.ray_internals import import_what_starting_takes
 
-options = SweepOptions()
+options = SweepOptions(address="local")
 import_what_starting_takes()
 before = set(sys.modules)
 connect(options, 2)

@@ -296,6 +296,10 @@ def test_why_nothing_runs_is_shown_until_something_does(watched: Watched) -> Non
     assert not [
         line for line in watched.rendered() if "waiting for" in line or "starting w" in line
     ]
+    watched.progress.wait_for("waiting for a node")
+    watched.progress.run_started("b", "tickets seed=4")
+    watched.progress.wait_for("waiting for a node")
+    assert watched.lines.count("waiting for a node") == 3
 
 
 def test_a_note_is_said_at_once_and_cannot_steer_a_terminal(watched: Watched) -> None:
