@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -41,8 +42,13 @@ def test_the_library_example_runs_as_written() -> None:
 
 @pytest.fixture
 def plugin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working directory that holds the plugins of docs/extending.md, and settings found."""
+    """A working directory that holds the plugins of docs/extending.md, settings found, images."""
     docs.write_plugins(tmp_path)
+    images, labels = np.zeros((1000, 32, 32, 3), np.uint8), np.arange(1000) % 10
+    np.savez(
+        tmp_path / "cifar10_subset.npz",
+        x_train=images, y_train=labels, x_test=images, y_test=labels,
+    )  # fmt: skip
     (tmp_path / "results" / "best").mkdir(parents=True)
     (tmp_path / "results" / "best" / "best.yaml").write_text("lr: 0.002\n")
     monkeypatch.chdir(tmp_path)
