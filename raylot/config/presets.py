@@ -98,7 +98,7 @@ def preset_with(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
             searched |= {"interventions"}
     values = {n: value for n, value in values.items() if n in given or n not in searched}
     if "reinit_tickets" in preset.keys() - given.keys():
-        # Where tickets are not given, the default suffices; no number is refused later.
+        # Without tickets the preset's number fits; a later check refuses what is no number.
         with suppress(KeyError, TypeError, ValueError):
             values["reinit_tickets"] = min(preset["reinit_tickets"], int(values["tickets"]))
     table = parse_rounds(preset.get("rounds"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype, is_scalar
 
@@ -61,27 +60,20 @@ def _telling_apart(runs: pd.DataFrame, names: Sequence[str]) -> list[str]:
     differing = [name for name in names if runs[name].nunique(dropna=False) > 1]
     first = [name for name in _MAIN if name in differing]
     ordered = [*first, *(name for name in differing if name not in first)]
-    codes = {name: pd.factorize(runs[name], use_na_sentinel=False)[0] for name in ordered}
     chosen: list[str] = []
-    apart = np.zeros(len(runs), dtype=int)
     for name in ordered:
-        finer = _joined(apart, codes[name])
-        if finer.max() > apart.max():
-            chosen, apart = [*chosen, name], finer
+        if _kinds(runs, [*chosen, name]) > _kinds(runs, chosen):
+            chosen.append(name)
     for name in reversed(chosen):  # a later one may have made an earlier one needless
         others = [other for other in chosen if other != name]
-        together = np.zeros(len(runs), dtype=int)
-        for other in others:
-            together = _joined(together, codes[other])
-        if together.max() == apart.max():
+        if _kinds(runs, others) == _kinds(runs, chosen):
             chosen = others
     return chosen
 
 
-def _joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Numbers the pairs of two numberings, from 0."""
-    pairs = np.stack([one, other], axis=1)
-    return np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
+def _kinds(runs: pd.DataFrame, names: list[str]) -> int:
+    """Returns how many kinds of runs these options tell apart."""
+    return len(runs[names].drop_duplicates()) if names else 1
 
 
 def _equal(column: pd.Series, value: Any) -> pd.Series:

@@ -1,4 +1,4 @@
-"""What a sweep hands to the code that computes its runs, on Ray or here, and what that reports."""
+"""A sweep hands runs to the code that computes them, on Ray or here; that code reports back."""
 
 from __future__ import annotations
 

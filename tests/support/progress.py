@@ -1,4 +1,4 @@
-"""What commands say on standard error of their slow steps, which tests of other lines leave out."""
+"""Takes the lines about slow steps, which commands say on standard error, out of its text."""
 
 from __future__ import annotations
 
