@@ -2,9 +2,9 @@
 
     python tests/benchmarks/results_at_scale.py
 
-Writes the tables of 100,000 tickets runs and of their streams with raylot's own writer, run by
-run, as a sweep does (20 minutes, 8 GB of disk); compacts them, reads every table and runs
-analysis/correlation.py and analysis/report.py, each in a process of its own. Prints wall-clock
+Writes the tables of 100,000 tickets runs, of their streams and of their probes with raylot's own
+writer, run by run, as a sweep does (20 minutes, 8 GB of disk); compacts them, reads every table and
+runs analysis/correlation.py and analysis/report.py, each in a process of its own. Prints wall-clock
 seconds and peak memory beside the limits.
 """
 

@@ -29,7 +29,7 @@ def test_it_measures_what_it_says(tmp_path: Path) -> None:
     for measured in ("compact ", "analysis/correlation.py ", "analysis/report.py ("):
         assert measured in done.stdout
     runs = results.read(tmp_path, "runs")
-    assert runs["kind"].value_counts().to_dict() == {"tickets": 400, "stream": 8}
+    assert runs["kind"].value_counts().to_dict() == {"tickets": 400, "stream": 8, "probes": 8}
     assert len(results.read(tmp_path, "snapshots")) == 400
     assert not list((tmp_path / "tables" / "tickets").glob("*.parquet"))  # all are compacted
 
