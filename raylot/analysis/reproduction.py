@@ -20,7 +20,12 @@ from rich.table import Table
 
 from raylot.analysis import command, output
 from raylot.analysis.output import plain_table
-from raylot.analysis.statistics.spread import NEIGHBOURS, neighbours_interval, prediction_interval
+from raylot.analysis.statistics.spread import (
+    NEIGHBOURS,
+    correlation_interval,
+    neighbours_interval,
+    prediction_interval,
+)
 from raylot.analysis.tables.original import OriginalRows, original_rows
 from raylot.analysis.tables.published import (
     ACCURACY,
@@ -68,6 +73,10 @@ RANGES: dict[str, str] = {
     "neighbours": (
         f"of one run, as far as neighbouring tasks (up to {NEIGHBOURS} on either side) lie apart; "
         "runs may differ more"
+    ),
+    "snapshots": (
+        "of one run, where a second run's correlation is expected if snapshots did not depend on "
+        "each other; those of a stream do, and runs may differ more"
     ),
 }
 
@@ -159,7 +168,8 @@ def correlation(rows: OriginalRows, published: Published, tasks_late: int = 0) -
     }
     values = pd.Series(by_seed, dtype=float)
     snapshots = int(pairs["seed"].isin(values.index).sum())
-    return Observed(values, "snapshot", lambda confidence: None, "", count=snapshots)
+    interval = partial(correlation_interval, float(values.mean()), snapshots)
+    return Observed(values, "snapshot", interval, "snapshots", count=snapshots)
 
 
 #: Quantity -> what finds it among a storage's rows.
@@ -193,8 +203,8 @@ def reproduce(rows: OriginalRows, confidence: float = 0.95) -> pd.DataFrame:
     """Compares every published number with the storage's own.
 
     A seed's own mean is one value. With several seeds, the range is the t prediction interval of
-    one more seed; with one, it is judged by its tickets, or by neighbouring tasks; a single run's
-    correlation has none. Ranges end where the quantity does, as at an overlap of 1.
+    one more seed; with one, it is judged by its tickets, by neighbouring tasks, or (a correlation)
+    by the number of snapshots. Ranges end where the quantity does, as at an overlap of 1.
 
     Args:
         rows: of the original's protocol.

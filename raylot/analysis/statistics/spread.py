@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import special
 
 from raylot.analysis.statistics.intervals import t_quantile
 
@@ -63,3 +64,27 @@ def neighbours_interval(
     spread = float(np.sqrt(np.mean(np.diff(pairs, axis=1) ** 2)))
     half = t_quantile(confidence, len(pairs)) * spread
     return float(accuracies.loc[task] - half), float(accuracies.loc[task] + half)
+
+
+def correlation_interval(
+    correlation: float, pairs: int, confidence: float = 0.95
+) -> tuple[float, float] | None:
+    """Returns an interval for a second run's correlation, if both are of independent pairs.
+
+    Fisher's z of a correlation of n pairs has the variance 1 / (n - 3), so that of a difference of
+    two is 2 / (n - 3). Snapshots of a stream depend on each other, so the interval is, if anything,
+    too narrow.
+
+    Args:
+        correlation: a run's, in [-1, 1].
+        pairs: n, of how many pairs of values.
+        confidence: of the interval, in (0, 1).
+
+    Returns:
+        None with fewer than four pairs, or if these lie on a line.
+    """
+    if pairs < 4 or abs(correlation) >= 1 - 1e-12:
+        return None
+    half = special.ndtri((1 + confidence) / 2) * np.sqrt(2 / (pairs - 3))
+    z = np.arctanh(correlation)
+    return float(np.tanh(z - half)), float(np.tanh(z + half))

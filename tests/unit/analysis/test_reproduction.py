@@ -13,7 +13,11 @@ import pytest
 
 from raylot import results
 from raylot.analysis import command, reproduction
-from raylot.analysis.statistics.spread import neighbours_interval, prediction_interval
+from raylot.analysis.statistics.spread import (
+    correlation_interval,
+    neighbours_interval,
+    prediction_interval,
+)
 from raylot.analysis.tables.original import original_rows
 from raylot.analysis.tables.published import (
     ACCURACY,
@@ -127,6 +131,28 @@ def test_neighbours_by_hand() -> None:
     assert neighbours_interval(accuracies, 0) == pytest.approx((5 - half, 5 + half))
     assert neighbours_interval(accuracies.loc[:6], 4) is not None
     assert neighbours_interval(accuracies.loc[:5], 4) is None
+
+
+def test_range_of_a_correlation_by_hand() -> None:
+    """Of 11 snapshots: tanh(atanh(-0.7) -+ 1.959964 sqrt(2 / 8)) = tanh(-0.867301 -+ 0.979982)."""
+    assert correlation_interval(-0.7, 11) == pytest.approx((-0.951489, 0.112206), abs=1e-5)
+    assert correlation_interval(-0.7, 4) is not None
+    assert correlation_interval(-0.7, 3) is None
+    assert correlation_interval(-1.0, 11) is None
+
+
+def test_nine_of_ten_second_runs_lie_in_the_range_of_the_first() -> None:
+    """Pairs of runs with 11 independent snapshots, whatever the true correlation."""
+    generator = np.random.default_rng(0)
+    for true in (0.0, -0.77):
+        draws = generator.multivariate_normal([0, 0], [[1, true], [true, 1]], size=(4000, 11))
+        centred = draws - draws.mean(1, keepdims=True)
+        scale = np.sqrt((centred**2).sum(1)).prod(1)
+        correlations = (centred[..., 0] * centred[..., 1]).sum(1) / scale
+        first, second = correlations[:2000], correlations[2000:]
+        ranges = [correlation_interval(one, 11, confidence=0.9) for one in first]
+        inside = [low <= other <= high for (low, high), other in zip(ranges, second, strict=True)]  # type: ignore[misc]
+        assert np.mean(inside) == pytest.approx(0.9, abs=0.025)
 
 
 # ------------------------------------------------------------------ comparison
@@ -307,9 +333,10 @@ def test_what_is_printed_and_written(tmp_path: Path, capsys: pytest.CaptureFixtu
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines()[:-2])) <= 80
     text = " ".join(printed.split())
-    assert "within their range: 4 of 8. Outside: " in text
+    assert "within their range: 5 of 9. Outside: " in text
     assert "Not run yet: test accuracy after the task (task 50, 100, 150);" in text
-    assert "- One run, no spread: correlation of overlap and accuracy (sparsity 0.8); corr" in text
+    assert "if snapshots did not depend on each other; those of a stream do, and" in text
+    assert "- One run, no spread: correlation off by one task (sparsity 0.8)." in text
     table = read_analysis(tmp_path, "reproduction")
     assert list(table) == list(reproduction.COLUMNS)
     assert len(table) == 18
