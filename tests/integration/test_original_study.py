@@ -8,36 +8,66 @@ import pandas as pd
 
 from raylot.analysis.reproduction import reproduce
 from raylot.analysis.tables.original import original_rows
+from raylot.analysis.tables.published import PAIRED, SHIFTED
 from raylot.storage import Storage
 from tests.support import docs
 
 _TABLES = docs.ROOT / "docs" / "original_study"
 
 
+def _table(name: str) -> pd.DataFrame:
+    return pd.read_parquet(_TABLES / "tables" / name)
+
+
 def test_the_page_prints_what_the_tables_give() -> None:
     found = reproduce(original_rows(Storage(_TABLES)))
-    judged = found[found["within"].notna()]
     printed = re.findall(
-        r"^\| .*\| (\d+) \| ([\d.]+)[^|]*\| ([\d.]+) \| ([\d.]+) to ([\d.]+) \| (yes|no) \|$",
+        r"^\| .*\| (\d+|all) \| (-?[\d.]+)[^|]*\| (-?[\d.]+) \| (-?[\d.]+) to (-?[\d.]+) "
+        r"\| (yes|no) \|$",
         docs.text("docs/original_study.md"),
         re.MULTILINE,
     )
-    given = [
-        (
-            str(row["task"]),
-            *(f"{row[name]:.3f}" for name in ("published", "here", "low", "high")),
-            "yes" if row["within"] else "no",
-        )
-        for row in judged.to_dict("records")
-    ]
+    given = []
+    for row in found.to_dict("records"):
+        digits = 2 if row["quantity"] in (PAIRED, SHIFTED) else 3
+        values = (f"{row[name]:.{digits}f}" for name in ("published", "here", "low", "high"))
+        task = "all" if pd.isna(row["task"]) else str(row["task"])
+        given.append((task, *values, "yes" if row["within"] else "no"))
     assert printed == given
-    assert len(given) >= 11
+    assert len(given) == 18
+    inside = int(found["within"].sum())
+    assert f"{inside} of 18 lie within" in docs.text("docs/original_study.md")
+
+
+def test_the_page_prints_what_each_snapshot_has() -> None:
+    snapshots = _table("snapshots").query("search_task == 'own'").set_index(["task", "sparsity"])
+    probes = _table("probes").query("shift == 'permuted_pixels' and intervention == 'none'")
+    fresh = probes[probes["trained"] == "fresh"].set_index("probe_task")["online_accuracy"]
+    late = probes[probes["trained"] == "snapshot"].set_index(["probe_task", "task"])
+    gap = late["online_accuracy"].rsub(fresh, level="probe_task").groupby("task").mean()
+    given = []
+    for task in range(0, 501, 50):
+        sparse, sparser = snapshots.loc[(task, 0.8)], snapshots.loc[(task, 0.95)]
+        given.append([
+            gap[task], sparse["dense_accuracy"],
+            *sparse[["ticket_accuracy", "untrained_accuracy"]],
+            *sparser[["ticket_accuracy", "untrained_accuracy", "random_accuracy"]],
+            *sparse[["overlap_mean", "overlap_untrained"]],
+            *sparser[["overlap_mean", "overlap_untrained"]],
+        ])  # fmt: skip
+    rows = re.findall(
+        r"^\| (\d+) ((?:\| \d\.\d{3} ){11})\|$", docs.text("docs/original_study.md"), re.MULTILINE
+    )
+    assert [int(task) for task, _ in rows] == list(range(0, 501, 50))
+    assert [re.findall(r"[\d.]+", values) for _, values in rows] == [
+        [f"{value:.3f}" for value in values] for values in given
+    ]
 
 
 def test_the_tables_are_small_and_whole() -> None:
     files = [path for path in (_TABLES / "tables").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 1_000_000
-    runs = pd.read_parquet(_TABLES / "tables" / "runs")
+    runs = _table("runs")
     assert set(runs["status"]) == {"finished"}
-    snapshots = pd.read_parquet(_TABLES / "tables" / "snapshots")
-    assert set(snapshots["run_id"]) <= set(runs["run_id"])
+    for name in ("tasks", "plasticity", "probes", "tickets", "overlaps", "snapshots"):
+        assert set(_table(name)["run_id"]) <= set(runs["run_id"]), name
