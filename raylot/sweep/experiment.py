@@ -268,9 +268,12 @@ class _Listener(tune_internals.NotPickled, tune.Callback):
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         error, losses = tune_internals.trial_error(trial), self.reports.losses
         run_ids = tune_internals.bundled_runs(trial) or [_trial_run(trial).run_id]
-        if OutOfReachError.__name__ in error:
-            losses.storage_failed.update(run_ids)
-        losses.bundles.append((run_ids, one_line(error, LONGEST_ERROR)))
+        if tune_internals.was_given_up_too_soon(trial):
+            self.progress.note(f"Ray Tune gave {trial} up too soon; it is tried again")
+        else:
+            if OutOfReachError.__name__ in error:
+                losses.storage_failed.update(run_ids)
+            losses.bundles.append((run_ids, one_line(error, LONGEST_ERROR)))
         if len(run_ids) == 1:
             self.progress.run_ended(trial.trial_id, failed=True)
         for run_id in run_ids:

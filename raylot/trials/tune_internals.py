@@ -150,6 +150,15 @@ def trial_error(trial: Any) -> str:
     return str(trial.get_error() or "no reason is known")
 
 
+def was_given_up_too_soon(trial: Any) -> bool:
+    """Whether Tune gave a trial up though its worker was not lost too often.
+
+    If Tune is told twice of one dead worker, the trial waits for another by the second time, and
+    Tune gives up each trial that fails while it waits.
+    """
+    return bool(trial.should_recover())
+
+
 def trial_folder(trial: Any) -> Path:
     """Returns the folder of a trial's logs on this machine."""
     return Path(trial.local_path)
