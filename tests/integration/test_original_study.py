@@ -64,6 +64,29 @@ def test_the_page_prints_what_each_snapshot_has() -> None:
     ]
 
 
+def test_the_page_prints_what_the_controls_have() -> None:
+    of = ["shift", "intervention", "task"]
+    snapshots = _table("snapshots").query("search_task == 'probe'").set_index(of)
+    given = [
+        snapshots.loc[(*stream, task)]
+        for stream in (("permuted_pixels", "none"), ("stationary", "none"),
+                       ("permuted_pixels", "l2_init"))
+        for task in (0, 50, 100)
+    ]  # fmt: skip
+    rows = re.findall(
+        r"^\|[^|]*\| \d+ \| [\d.]+ ((?:\| \d\.\d{3} ){7})\| [\d.]+ \|$",
+        docs.text("docs/original_study.md"),
+        re.MULTILINE,
+    )
+    names = [
+        "test_accuracy", "dense_accuracy", "ticket_accuracy", "random_accuracy",
+        "untrained_accuracy", "overlap_mean", "overlap_untrained",
+    ]  # fmt: skip
+    assert [re.findall(r"[\d.]+", values) for values in rows] == [
+        [f"{row[name]:.3f}" for name in names] for row in given
+    ]
+
+
 def test_the_tables_are_small_and_whole() -> None:
     files = [path for path in (_TABLES / "tables").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 1_000_000
