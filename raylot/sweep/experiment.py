@@ -269,13 +269,13 @@ class _Listener(tune_internals.NotPickled, tune.Callback):
         error, losses = tune_internals.trial_error(trial), self.reports.losses
         run_ids = tune_internals.bundled_runs(trial) or [_trial_run(trial).run_id]
         if tune_internals.was_given_up_too_soon(trial):
-            self.progress.note(f"Ray Tune gave {trial} up too soon; it is tried again")
+            self.progress.note(tune_internals.gave_up_too_soon(trial))
         else:
             if OutOfReachError.__name__ in error:
                 losses.storage_failed.update(run_ids)
             losses.bundles.append((run_ids, one_line(error, LONGEST_ERROR)))
-        if len(run_ids) == 1:
-            self.progress.run_ended(trial.trial_id, failed=True)
+            if len(run_ids) == 1:
+                self.progress.run_ended(trial.trial_id, failed=True)
         for run_id in run_ids:
             self.progress.run_interrupted(run_id)
 

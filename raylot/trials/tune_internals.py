@@ -159,6 +159,11 @@ def was_given_up_too_soon(trial: Any) -> bool:
     return bool(trial.should_recover())
 
 
+def gave_up_too_soon(trial: Any) -> str:
+    """Returns what the user is told of such a trial."""
+    return f"Ray Tune gave {trial} up too soon; it is tried again"
+
+
 def trial_folder(trial: Any) -> Path:
     """Returns the folder of a trial's logs on this machine."""
     return Path(trial.local_path)
