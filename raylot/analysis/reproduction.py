@@ -37,7 +37,7 @@ from raylot.analysis.tables.published import (
     RANDOM_MASKS,
     SHIFTED,
     TICKETS,
-    Published,
+    OriginalNumber,
 )
 from raylot.analysis.words import capitalised, counted
 from raylot.config.options import option
@@ -114,7 +114,7 @@ class Observed:
 # ------------------------------------------------------------------ what a storage holds
 
 
-def accuracy(rows: OriginalRows, published: Published) -> Observed:
+def accuracy(rows: OriginalRows, published: OriginalNumber) -> Observed:
     """Test accuracy of the streams after one task."""
     finite = rows.tasks[np.isfinite(rows.tasks["test_accuracy"])]
     values = finite[finite["task"] == published.task].set_index("seed")["test_accuracy"]
@@ -123,20 +123,20 @@ def accuracy(rows: OriginalRows, published: Published) -> Observed:
     return Observed(values, "task", interval, "neighbours")
 
 
-def overlap(rows: OriginalRows, published: Published) -> Observed:
+def overlap(rows: OriginalRows, published: OriginalNumber) -> Observed:
     """Overlap of each pair of tickets."""
     own = _at(rows.overlaps, published)
     tickets = len(set(own["ticket_a"]) | set(own["ticket_b"]))
     return _of_tickets(own.set_index("seed")["jaccard"], "pair", tickets)
 
 
-def ticket_accuracy(rows: OriginalRows, published: Published) -> Observed:
+def ticket_accuracy(rows: OriginalRows, published: OriginalNumber) -> Observed:
     """Test accuracy of each ticket."""
     own = _at(rows.tickets[rows.tickets["control"] == "ticket"], published)
     return _of_tickets(own.set_index("seed")["test_accuracy"], "ticket")
 
 
-def random_accuracy(rows: OriginalRows, published: Published) -> Observed:
+def random_accuracy(rows: OriginalRows, published: OriginalNumber) -> Observed:
     """Test accuracy of each random mask: the original's own kind if there is any, else masks with
     the layer densities of equally sparse tickets."""
     masks = rows.tickets[rows.tickets["control"] == "random"]
@@ -152,7 +152,7 @@ def random_accuracy(rows: OriginalRows, published: Published) -> Observed:
     return _of_tickets(own.set_index("seed")["test_accuracy"], "mask", note=note)
 
 
-def correlation(rows: OriginalRows, published: Published, tasks_late: int = 0) -> Observed:
+def correlation(rows: OriginalRows, published: OriginalNumber, tasks_late: int = 0) -> Observed:
     """Pearson's correlation along each seed's stream, of mean pairwise overlap at a snapshot with
     test accuracy after the snapshot's task, or so many tasks before; a snapshot without such a task
     is left out."""
@@ -173,7 +173,7 @@ def correlation(rows: OriginalRows, published: Published, tasks_late: int = 0) -
 
 
 #: Quantity -> what finds it among a storage's rows.
-FINDERS: dict[str, Callable[[OriginalRows, Published], Observed]] = {
+FINDERS: dict[str, Callable[[OriginalRows, OriginalNumber], Observed]] = {
     ACCURACY: accuracy,
     OVERLAP: overlap,
     TICKETS: ticket_accuracy,
@@ -183,7 +183,7 @@ FINDERS: dict[str, Callable[[OriginalRows, Published], Observed]] = {
 }
 
 
-def _at(rows: pd.DataFrame, published: Published) -> pd.DataFrame:
+def _at(rows: pd.DataFrame, published: OriginalNumber) -> pd.DataFrame:
     same_task = rows["task"] == published.task
     return rows[same_task & np.isclose(rows["sparsity"], published.sparsity or 0.0)]
 
@@ -217,7 +217,7 @@ def reproduce(rows: OriginalRows, confidence: float = 0.95) -> pd.DataFrame:
     return output.frame_of(found, COLUMNS)
 
 
-def _beside(published: Published, observed: Observed, confidence: float) -> dict[str, Any]:
+def _beside(published: OriginalNumber, observed: Observed, confidence: float) -> dict[str, Any]:
     row: dict[str, Any] = {
         "quantity": published.quantity,
         "task": published.task,

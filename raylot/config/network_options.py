@@ -31,8 +31,8 @@ class Stages(Options):
     )  # fmt: skip
 
 
-class Published(Options):
-    """Options of networks whose sizes a paper gives."""
+class WidthScale(Options):
+    """The option of networks whose sizes a paper gives."""
 
     width_scale: float = option(
         1.0, "factor of the published numbers of units and channels; each is rounded, and 1 at "
@@ -79,7 +79,7 @@ class Activated(Options):
     )  # fmt: skip
 
 
-_PUBLISHED = (Published, Normalised, Activated)
+_PUBLISHED = (WidthScale, Normalised, Activated)
 
 #: Network -> the models of its options.
 DECLARED: dict[str, tuple[type[Options], ...]] = {
@@ -103,7 +103,7 @@ PERCEPTRONS = ("mlp", "lenet_300_100")
 
 
 class NetworkOptions(
-    Mlp, Stages, Published, Transformer, Normalised, Activated, NamingOptions, title="network"
+    Mlp, Stages, WidthScale, Transformer, Normalised, Activated, NamingOptions, title="network"
 ):
     """Options that choose the network."""
 

@@ -31,8 +31,8 @@ RANDOM_DENSITY = 0.05
 
 
 @dataclass(frozen=True)
-class Published:
-    """One published number.
+class OriginalNumber:
+    """One number that the original study published.
 
     Attributes:
         quantity: one of `QUANTITIES`.
@@ -54,12 +54,12 @@ _ACCURACIES = {
 }  # fmt: skip
 
 # The sparsity that the correlations belong to is not known: they are laid beside each.
-PUBLISHED: tuple[Published, ...] = (
-    *(Published(ACCURACY, value, task=task) for task, value in _ACCURACIES.items()),
-    Published(OVERLAP, 0.261, task=0, sparsity=0.8, spread=0.003),
-    Published(OVERLAP, 0.953, task=100, sparsity=0.8, spread=0.004),
-    Published(TICKETS, 0.963, task=0, sparsity=0.95),
-    Published(RANDOM_MASKS, 0.940, task=0, sparsity=1 - RANDOM_DENSITY),
-    *(Published(PAIRED, -0.77, sparsity=sparsity) for sparsity in (0.8, 0.9, 0.95)),
-    *(Published(SHIFTED, -0.5, sparsity=sparsity) for sparsity in (0.8, 0.9, 0.95)),
+PUBLISHED: tuple[OriginalNumber, ...] = (
+    *(OriginalNumber(ACCURACY, value, task=task) for task, value in _ACCURACIES.items()),
+    OriginalNumber(OVERLAP, 0.261, task=0, sparsity=0.8, spread=0.003),
+    OriginalNumber(OVERLAP, 0.953, task=100, sparsity=0.8, spread=0.004),
+    OriginalNumber(TICKETS, 0.963, task=0, sparsity=0.95),
+    OriginalNumber(RANDOM_MASKS, 0.940, task=0, sparsity=1 - RANDOM_DENSITY),
+    *(OriginalNumber(PAIRED, -0.77, sparsity=sparsity) for sparsity in (0.8, 0.9, 0.95)),
+    *(OriginalNumber(SHIFTED, -0.5, sparsity=sparsity) for sparsity in (0.8, 0.9, 0.95)),
 )
