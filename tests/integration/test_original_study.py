@@ -64,6 +64,29 @@ def test_the_page_prints_what_each_snapshot_has() -> None:
     ]
 
 
+def test_the_page_prints_how_tickets_go_on() -> None:
+    runs, tasks = _table("runs"), _table("tasks").set_index(["run_id", "task"])["test_accuracy"]
+    streams = runs.query("kind == 'ticket_stream'").sort_values("task")
+    given = []
+    for run_id, dense, snapshot in streams[["run_id", "stream_run_id", "task"]].itertuples(
+        index=False
+    ):
+        own, other = (tasks[which].loc[int(snapshot) + 1 :] for which in (run_id, dense))
+        given.append([
+            own.iloc[0], *(own.iloc[first : first + 10].mean() for first in (0, 40, 90)),
+            *(other.iloc[first : first + 10].mean() for first in (0, 90)),
+        ])  # fmt: skip
+    rows = re.findall(
+        r"^\| (\d+) ((?:\| (?:\d\.\d{3}|-) ){6})\|$",
+        docs.text("docs/original_study.md"),
+        re.MULTILINE,
+    )
+    assert [int(task) for task, _ in rows] == list(range(0, 501, 50))
+    assert [re.findall(r"[\d.]+|-", values) for _, values in rows] == [
+        ["-" if pd.isna(value) else f"{value:.3f}" for value in values] for values in given
+    ]
+
+
 def test_the_page_prints_what_the_controls_have() -> None:
     of = ["shift", "intervention", "task"]
     snapshots = _table("snapshots").query("search_task == 'probe'").set_index(of)
