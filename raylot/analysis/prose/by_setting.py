@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from textwrap import fill
+from typing import Any
 
 from rich.table import Table
 
+from raylot.analysis.doses.trajectories import dose_order
 from raylot.analysis.output import plain_table
 from raylot.analysis.primary import Findings
 from raylot.analysis.tables.observations import Setting
@@ -21,11 +23,18 @@ _FIGURE = 14
 #: The column of interventions with their doses.
 _INTERVENTION = "intervention"
 
+#: Width of the column that many options share, if a line of it is as long.
+_SHARED = 28
+
+#: So many options have columns of their own in 80 characters; if there are more, they share one.
+_MOST_COLUMNS = 3
+
 
 def by_setting(settings: Sequence[Setting], found: Sequence[Findings]) -> Table | None:
     """Tables how far plasticity and tickets changed in each setting, a line per stream and search.
 
-    Lines are sorted by the values of the options in which the settings differ: numbers by size.
+    Lines are sorted by the values of the options in which the settings differ: numbers and doses
+    by size. More than three options share one column.
 
     Args:
         settings: of a storage.
@@ -44,11 +53,13 @@ def by_setting(settings: Sequence[Setting], found: Sequence[Findings]) -> Table 
     columns = [*searched, *([_INTERVENTION] if len({*doses}) > 1 else [])]
     worse = "fall" if known.tickets.orientation == 1 else "rise"
     changes = [f"{known.plasticity.label}, rise", f"{known.tickets.label}, {worse}"]
+    in_columns = len(columns) <= _MOST_COLUMNS
+    named = [name.replace("_", "_\n") for name in columns] if in_columns else ["setting"]
     table = plain_table(
-        *(name.replace("_", "_\n") for name in columns),
+        *named,
         "stream", *(fill(change, _FIGURE) for change in changes), "seeds", padding=1,
     )  # fmt: skip
-    for column in table.columns[: len(columns) + 1]:
+    for column in table.columns[: len(named) + 1]:
         column.overflow, column.no_wrap = "fold", False
     rows = []
     for setting, own in zip(settings, found, strict=True):
@@ -62,9 +73,30 @@ def by_setting(settings: Sequence[Setting], found: Sequence[Findings]) -> Table 
             both = (search.plasticity, search.tickets)
             cells = [without_zeros(figure(mean, separator="\n")) for mean in both]
             rows.append([*place, stream, *cells, str(seeds)])
-    for row in sorted(rows, key=lambda row: [_by_size(value) for value in row[: len(columns) + 1]]):
-        table.add_row(*row)
+    headings = [*columns, "stream"]
+
+    def order(row: Sequence[str]) -> list[Any]:
+        return [
+            dose_order(value) if name == _INTERVENTION else _by_size(value)
+            for name, value in zip(headings, row, strict=False)
+        ]
+
+    for row in sorted(rows, key=order):
+        place, rest = row[: len(columns)], row[len(columns) :]
+        cells = place if in_columns else [_shared(columns, place)]
+        table.add_row(*cells, *rest)
+    if not in_columns:
+        longest = max(
+            len(line) for cell in table.columns[0].cells for line in str(cell).split("\n")
+        )
+        table.columns[0].width = min(longest, _SHARED)
     return table
+
+
+def _shared(columns: Sequence[str], place: Sequence[str]) -> str:
+    """Returns the cell of options that share a column: those that are given, a line each."""
+    given = zip(columns, place, strict=True)
+    return "\n".join(f"{name}={value}" for name, value in given if value != NOT_GIVEN)
 
 
 def _by_size(value: str) -> tuple[bool, float, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -51,8 +52,22 @@ def test_doses_of_an_intervention_are_lines(tmp_path: Path) -> None:
     assert table is not None
     lines = table.splitlines()
     assert [line.split()[0] for line in lines if "permuted" in line] == [
-        "l2(0.01)", "l2(1e-3)", "none"
+        "none", "l2(1e-3)", "l2(0.01)"
     ]  # fmt: skip
+
+
+def test_many_options_share_a_column_and_no_word_breaks(tmp_path: Path) -> None:
+    searched: list[dict[str, Any]] = [
+        {"search_task": "own"},
+        {"search_task": "probe", "tickets": 6, "random_masks": 3, "lr": 0.02},
+    ]
+    for options in searched:
+        write_study(tmp_path, falling, **options)
+    table = shown(tmp_path)
+    assert table is not None
+    for line in ("search_task=own", "search_task=probe", "tickets=6", "random_masks=3", "lr=0.02"):
+        assert len(re.findall(rf"^{line} ", table, re.MULTILINE)) == 1
+    assert re.search(r"^setting +stream ", table, re.MULTILINE)
 
 
 @pytest.mark.parametrize("interventions", [("none",), ("none", "reset")])
