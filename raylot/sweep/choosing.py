@@ -124,6 +124,7 @@ class Choosing(Sweep):
     ) -> tuple[Mapping[str, Any], list[str]]:
         from raylot.sweep.cluster import ray_session
         from raylot.sweep.joining import StartError
+        from raylot.sweep.tuning import Tuning
 
         if retry_failed:
             failed = [one.setting for one in self.standings() if one.status == "failed"]
@@ -132,32 +133,20 @@ class Choosing(Sweep):
         try:
             with ray_session(self.study, guard, progress.note, self._start_ray({})):
                 for name in self.asked.interventions:
-                    lost += self._searched(name, lease, progress, guard)
+                    found = [o for o in self.standings() if o.setting.intervention == name]
+                    trials, seconds = self.left(name, found)
+                    if not min(trials, seconds):
+                        continue
+                    tuning = Tuning(
+                        self.asked,
+                        name,
+                        self.search(name),
+                        self.storage,
+                        lease.path,
+                        progress,
+                        guard,
+                    )
+                    lost += tuning.run(found, trials, seconds, Clock(self.storage, name))
         except StartError as error:
             lost = [str(error)]
         return {}, lost
-
-    def _searched(
-        self, intervention: str, lease: Lease, progress: Progress, guard: InterruptGuard
-    ) -> list[str]:
-        """Tries settings of an intervention; returns why trials were given up."""
-        from raylot.sweep.tuning import Tuning
-
-        lost: list[str] = []
-        while True:
-            found = [one for one in self.standings() if one.setting.intervention == intervention]
-            trials, seconds = self.left(intervention, found)
-            if not min(trials, seconds):
-                return lost
-            tuning = Tuning(
-                self.asked,
-                intervention,
-                self.search(intervention),
-                self.storage,
-                lease.path,
-                progress,
-                guard,
-            )
-            lost += tuning.run(found, trials, seconds, Clock(self.storage, intervention))
-            if not tuning.is_cut_short:
-                return lost

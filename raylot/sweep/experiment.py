@@ -53,6 +53,7 @@ def compute(batches: Batches, terms: Terms) -> None:
                 tune_internals.many_pending_trials(),
                 tune_internals.any_worker_serves(),
                 tune_internals.callbacks_left_uncounted(),
+                tune_internals.dead_workers_told_once(),
             ):
                 _tuner(feeder, terms).fit()
         except Exception as error:  # as when Tune's own files could not be written
@@ -268,14 +269,11 @@ class _Listener(tune_internals.NotPickled, tune.Callback):
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         error, losses = tune_internals.trial_error(trial), self.reports.losses
         run_ids = tune_internals.bundled_runs(trial) or [_trial_run(trial).run_id]
-        if tune_internals.was_given_up_too_soon(trial):
-            self.progress.note(tune_internals.gave_up_too_soon(trial))
-        else:
-            if OutOfReachError.__name__ in error:
-                losses.storage_failed.update(run_ids)
-            losses.bundles.append((run_ids, one_line(error, LONGEST_ERROR)))
-            if len(run_ids) == 1:
-                self.progress.run_ended(trial.trial_id, failed=True)
+        if OutOfReachError.__name__ in error:
+            losses.storage_failed.update(run_ids)
+        losses.bundles.append((run_ids, one_line(error, LONGEST_ERROR)))
+        if len(run_ids) == 1:
+            self.progress.run_ended(trial.trial_id, failed=True)
         for run_id in run_ids:
             self.progress.run_interrupted(run_id)
 

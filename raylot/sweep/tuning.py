@@ -145,7 +145,6 @@ class Tuning:
         lease: path of the file that says that this sweep is in charge.
         progress: shows the user how far the search is.
         guard: knows whether the user has interrupted it.
-        is_cut_short: whether `run` has left out a setting that another call of it would try again.
     """
 
     study: SettingsSearch
@@ -155,7 +154,6 @@ class Tuning:
     lease: str
     progress: Progress
     guard: InterruptGuard
-    is_cut_short: bool = False
 
     def run(
         self, found: Sequence[Standing], trials: float, seconds: float, clock: Clock
@@ -204,6 +202,7 @@ class Tuning:
                 self.guard.held(),
                 tune_internals.any_worker_serves(),
                 tune_internals.callbacks_left_uncounted(),
+                tune_internals.dead_workers_told_once(),
             ):
                 self._tuner(searcher, halving, listener, trials, seconds).fit()
         except Exception as error:  # as when Tune's own files could not be written
@@ -212,7 +211,6 @@ class Tuning:
         finally:
             clock.count()
         self.progress.end_stage()
-        self.is_cut_short = listener.is_cut_short
         return listener.errors
 
     def _tuner(
@@ -275,7 +273,6 @@ class _Listener(tune_internals.NotPickled, tune.Callback):
     errors: list[str] = field(default_factory=list)
     failed: set[str] = field(default_factory=set)
     started: set[str] = field(default_factory=set)
-    is_cut_short: bool = False
 
     def is_over(self, fail_fast: int | None, seconds: float) -> Callable[[], bool]:
         """Returns what says whether too many settings have failed, or the time is over."""
@@ -312,13 +309,8 @@ class _Listener(tune_internals.NotPickled, tune.Callback):
         self.progress.note(f"{trial} lost its worker; another continues from the last save")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        if tune_internals.was_given_up_too_soon(trial):
-            self.is_cut_short = True
-            self.progress.note(tune_internals.gave_up_too_soon(trial))
-            self.progress.run_interrupted(trial.trial_id)
-        else:
-            self.errors.append(one_line(tune_internals.trial_error(trial), LONGEST_ERROR))
-            self.progress.run_ended(trial.trial_id, failed=True)
+        self.errors.append(one_line(tune_internals.trial_error(trial), LONGEST_ERROR))
+        self.progress.run_ended(trial.trial_id, failed=True)
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         self.guard.raise_if_interrupted()

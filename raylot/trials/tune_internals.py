@@ -15,6 +15,8 @@ from typing import Any
 import ray
 from ray.air._internal import usage
 from ray.tune.execution import class_cache
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from raylot.trials.ray_internals import environment
@@ -112,6 +114,30 @@ def callbacks_left_uncounted() -> Iterator[None]:
         usage.tag_callbacks = counts
 
 
+@contextlib.contextmanager
+def dead_workers_told_once() -> Iterator[None]:
+    """Lets Tune hear once of a worker that is dead when it is given to the next trial.
+
+    Tune hears of it as a dead worker, lets the trial wait for another, and hears of it again as a
+    failed reset. Then it would give the waiting trial up, whatever ``max_failures`` says.
+    """
+    tune_controller: Any = TuneController
+    fails = tune_controller._process_trial_failure
+
+    def fails_once(controller: Any, trial: Any, exception: Any) -> None:
+        if trial.status == Trial.PENDING and trial not in controller._trial_to_actor:
+            # Tune gives no worker to a trial whose reset has not ended.
+            controller._resetting_trials.discard(trial)
+        else:
+            fails(controller, trial, exception)
+
+    tune_controller._process_trial_failure = fails_once
+    try:
+        yield
+    finally:
+        tune_controller._process_trial_failure = fails
+
+
 # -------------------------------------------------- what callbacks are told of a trial
 
 
@@ -148,20 +174,6 @@ def optuna_study(search: Any) -> Any:
 def trial_error(trial: Any) -> str:
     """Returns why a trial failed, as text: Ray's own exceptions cannot always be unpickled."""
     return str(trial.get_error() or "no reason is known")
-
-
-def was_given_up_too_soon(trial: Any) -> bool:
-    """Whether Tune gave a trial up though its worker was not lost too often.
-
-    If Tune is told twice of one dead worker, the trial waits for another by the second time, and
-    Tune gives up each trial that fails while it waits.
-    """
-    return bool(trial.should_recover())
-
-
-def gave_up_too_soon(trial: Any) -> str:
-    """Returns what the user is told of such a trial."""
-    return f"Ray Tune gave {trial} up too soon; it is tried again"
 
 
 def trial_folder(trial: Any) -> Path:

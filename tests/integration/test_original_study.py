@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pandas as pd
@@ -65,16 +66,22 @@ def test_the_page_prints_what_each_snapshot_has() -> None:
 
 
 def test_the_page_prints_how_tickets_go_on() -> None:
-    runs, tasks = _table("runs"), _table("tasks").set_index(["run_id", "task"])["test_accuracy"]
-    streams = runs.query("kind == 'ticket_stream'").sort_values("task")
+    tasks = _table("tasks").set_index(["run_id", "task"])["test_accuracy"]
+    runs = _table("runs").query("kind == 'ticket_stream'").sort_values("task")
+    assert set(runs["sparsity"]) == {0.95}
+    assert set(runs["subnetwork"]) == {"ticket"}
+
+    def mean(run_id: str, first: int, last: int) -> float:
+        found = tasks[run_id].loc[first:last]
+        return float(found.mean()) if len(found) == last + 1 - first else math.nan
+
     given = []
-    for run_id, dense, snapshot in streams[["run_id", "stream_run_id", "task"]].itertuples(
-        index=False
-    ):
-        own, other = (tasks[which].loc[int(snapshot) + 1 :] for which in (run_id, dense))
+    for _, run in runs.iterrows():
+        own, dense, start = run["run_id"], run["stream_run_id"], int(run["task"])
         given.append([
-            own.iloc[0], *(own.iloc[first : first + 10].mean() for first in (0, 40, 90)),
-            *(other.iloc[first : first + 10].mean() for first in (0, 90)),
+            mean(own, start + 1, start + 1),
+            *(mean(own, start + first, start + first + 9) for first in (1, 41, 91)),
+            *(mean(dense, start + first, start + first + 9) for first in (1, 91)),
         ])  # fmt: skip
     rows = re.findall(
         r"^\| (\d+) ((?:\| (?:\d\.\d{3}|-) ){6})\|$",
@@ -83,8 +90,20 @@ def test_the_page_prints_how_tickets_go_on() -> None:
     )
     assert [int(task) for task, _ in rows] == list(range(0, 501, 50))
     assert [re.findall(r"[\d.]+|-", values) for _, values in rows] == [
-        ["-" if pd.isna(value) else f"{value:.3f}" for value in values] for values in given
+        ["-" if math.isnan(value) else f"{value:.3f}" for value in values] for values in given
     ]
+    first, later = given[0], given[1:]
+    ten, last = [row[1] for row in later], [row[3] for row in later]
+    dense = [value for row in later for value in row[4:] if not math.isnan(value)]
+    page = docs.text("docs/original_study.md")
+    for sentence in (
+        f"{first[1]:.3f} against {first[4]:.3f} over the first\n  ten tasks",
+        f"{first[3]:.3f} against {first[5]:.3f} over the last ten",
+        f"they reach {max(ten):.3f} at most",
+        f"{min(last):.3f}\n  to {max(last):.3f}",
+        f"lie at {min(dense):.2f} to {max(dense):.2f}",
+    ):
+        assert sentence in page
 
 
 def test_the_page_prints_what_the_controls_have() -> None:

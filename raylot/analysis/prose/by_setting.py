@@ -78,7 +78,7 @@ def by_setting(settings: Sequence[Setting], found: Sequence[Findings]) -> Table 
     def order(row: Sequence[str]) -> list[Any]:
         return [
             dose_order(value) if name == _INTERVENTION else _by_size(value)
-            for name, value in zip(headings, row, strict=False)
+            for name, value in zip(headings, row[: len(headings)], strict=True)
         ]
 
     for row in sorted(rows, key=order):
@@ -86,17 +86,17 @@ def by_setting(settings: Sequence[Setting], found: Sequence[Findings]) -> Table 
         cells = place if in_columns else [_shared(columns, place)]
         table.add_row(*cells, *rest)
     if not in_columns:
-        longest = max(
-            len(line) for cell in table.columns[0].cells for line in str(cell).split("\n")
-        )
-        table.columns[0].width = min(longest, _SHARED)
+        lines = "\n".join(["setting", *map(str, table.columns[0].cells)]).split("\n")
+        table.columns[0].width = min(max(map(len, lines)), _SHARED)
     return table
 
 
 def _shared(columns: Sequence[str], place: Sequence[str]) -> str:
-    """Returns the cell of options that share a column: those that are given, a line each."""
-    given = zip(columns, place, strict=True)
-    return "\n".join(f"{name}={value}" for name, value in given if value != NOT_GIVEN)
+    """Returns the cell of options that share a column, a line each."""
+    return "\n".join(
+        f"{name} {value}" if value == NOT_GIVEN else f"{name}={value}"
+        for name, value in zip(columns, place, strict=True)
+    )
 
 
 def _by_size(value: str) -> tuple[bool, float, str]:

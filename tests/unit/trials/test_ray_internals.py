@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import MagicMock
 
 import psutil
 import pytest
@@ -36,7 +35,7 @@ from ray.tune.experimental.output import get_air_verbosity
 from ray.tune.logger import LoggerCallback
 from ray.util.placement_group import placement_group, remove_placement_group
 
-from raylot.config import Study, SweepOptions
+from raylot.config import SweepOptions
 from raylot.sweep.batches import Losses, Reports
 from raylot.sweep.cluster import ray_session
 from raylot.sweep.experiment import _Listener
@@ -277,24 +276,3 @@ def test_a_node_is_waited_for_only_where_there_is_no_room(
     reports = Reports(progress, Losses())
     _Listener(reports, {"cpu": 1.0, "gpu": 0.0}, InterruptGuard("")).on_step_end(1, [])
     assert told == [said]
-
-
-@pytest.mark.usefixtures("session")
-@pytest.mark.parametrize(("told", "is_blamed"), [(2, False), (50, False), (51, True)])
-def test_a_trial_is_blamed_only_if_its_worker_was_lost_too_often(
-    told: int, is_blamed: bool, tmp_path: Path
-) -> None:
-    """Tune gives a trial up if it is told twice of one dead worker, whatever max_failures says."""
-    run = Study.checked().stream_run(shift="stationary")
-    config = {"kind": run.kind, "shared": {}, "run": run.model_dump()}
-    place = StorageContext(str(tmp_path), "experiment", trial_dir_name="trial")
-    trial = Trial("AnyTrial", config=config, storage=place, max_failures=50, stub=True)
-    trial.init_local_path()
-    for _ in range(told):
-        trial.handle_error(RuntimeError("its actor died"))
-    losses = Losses()
-    progress: Any = MagicMock()
-    listener = _Listener(Reports(progress, losses), {"cpu": 1.0, "gpu": 0.0}, InterruptGuard(""))
-    listener.on_trial_error(1, [], trial)
-    assert [run_ids for run_ids, _ in losses.bundles] == [[run.run_id]] * is_blamed
-    assert progress.note.called is not is_blamed

@@ -56,7 +56,7 @@ def test_doses_of_an_intervention_are_lines(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_many_options_share_a_column_and_no_word_breaks(tmp_path: Path) -> None:
+def test_many_options_share_a_column_in_which_they_are_whole(tmp_path: Path) -> None:
     searched: list[dict[str, Any]] = [
         {"search_task": "own"},
         {"search_task": "probe", "tickets": 6, "random_masks": 3, "lr": 0.02},
@@ -65,6 +65,7 @@ def test_many_options_share_a_column_and_no_word_breaks(tmp_path: Path) -> None:
         write_study(tmp_path, falling, **options)
     table = shown(tmp_path)
     assert table is not None
+    assert table.index("search_task=own") < table.index("search_task=probe")
     for line in ("search_task=own", "search_task=probe", "tickets=6", "random_masks=3", "lr=0.02"):
         assert len(re.findall(rf"^{line} ", table, re.MULTILINE)) == 1
     assert re.search(r"^setting +stream ", table, re.MULTILINE)
