@@ -283,7 +283,7 @@ def show(console: Console, frame: pd.DataFrame, notes: Sequence[str], confidence
 
 def _table(done: pd.DataFrame, confidence: float) -> Table:
     table = plain_table(padding=1)
-    table.add_column("quantity", overflow="fold", width=17)
+    table.add_column("quantity", overflow="fold", width=15)
     interval = f"{100 * confidence:g}% range"
     for heading in ("task", "published", "here", interval, "from", "differs", "within"):
         is_number = heading in ("task", "published", "here", "differs")

@@ -56,7 +56,7 @@ def ticket_streams(material: Material, shift: str = "") -> Figure:
     """
     rows = material.ticket_streams
     if rows.empty:
-        raise NothingToDrawError("no ticket streams in this storage")
+        raise NothingToDrawError("no ticket streams were trained here")
     shift = shift or str(rows["shift"].iloc[0])
     rows = rows[rows["shift"] == shift]
     stream = material.tasks[material.tasks["shift"] == shift]

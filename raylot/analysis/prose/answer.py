@@ -81,7 +81,8 @@ def by_other_centers(chosen: Findings, others: Mapping[str, Findings]) -> list[s
     """
     sentence = headline(chosen)
     return [
-        f"By the {CENTERS[center].label} over seeds the answer differs (--center {center})."
+        f"By the {CENTERS[center].label} over seeds the answer differs (raylot analyse "
+        f"correlation STORAGE --center {center})."
         for center, other in others.items()
         if headline(other) != sentence
     ]

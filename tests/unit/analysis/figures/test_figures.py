@@ -22,7 +22,7 @@ from tests.unit.analysis.studies import falling, materials, write_study
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-NO_STREAMS = "left out  ticket_streams: no ticket streams in this storage\n"
+NO_STREAMS = "left out  ticket_streams: no ticket streams were trained here\n"
 
 
 @pytest.fixture

@@ -103,5 +103,5 @@ def test_paired_difference_is_taken_within_seeds() -> None:
 
 def test_no_ticket_streams(tmp_path: Path) -> None:
     root = write_study(tmp_path, values, seeds=(0,), tasks=(0,))
-    with pytest.raises(NothingToDrawError, match="no ticket streams in this storage"):
+    with pytest.raises(NothingToDrawError, match="no ticket streams were trained here"):
         ticket_streams(*materials(root))

@@ -74,7 +74,10 @@ def test_it_is_one_file_that_names_no_other(
 def test_it_says_by_which_center_the_answer_differs(
     storage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = "<li>By the interquartile mean over seeds the answer differs (--center iqm)."
+    line = (
+        "<li>By the interquartile mean over seeds the answer differs (raylot analyse correlation "
+        "STORAGE --center iqm)."
+    )
     assert report.report(Storage(storage)).count(line) == 1
     monkeypatch.setattr(answers, "find", lambda *_, **__: _found(storage))
     assert line not in report.report(Storage(storage))
