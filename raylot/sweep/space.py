@@ -161,6 +161,11 @@ def _on_idle(runs: Sequence[StreamRun]) -> Iterator[str]:
 
 
 def _on_unknown(study: Study) -> Iterator[str]:
+    if max(study.snapshots) == 0:
+        yield (
+            f"snapshots=0: what changes along the {study.tasks} tasks will not be known, as that "
+            "takes a later snapshot too"
+        )
     if not study.probe_tasks:
         yield "probe_tasks=0: how well snapshots learn unseen tasks will not be known"
     masks = study.tickets if study.random_masks is None else study.random_masks

@@ -260,7 +260,7 @@ def test_a_run_is_logged_without_what_it_does_not_use() -> None:
 def test_methods_that_do_not_act_in_so_short_a_stream_are_told(
     values: dict[str, Any], expected: str | None
 ) -> None:
-    study = Study.checked(seeds="0,1", tasks=3, snapshots="0", **values)
+    study = Study.checked(seeds="0,1", tasks=3, snapshots="0,2", **values)
     streams, *_ = study_spaces(study)
     told = remarks(study, [study.stream_run(**point) for point in points(streams)])
     assert told == ([] if expected is None else [expected])
@@ -273,4 +273,14 @@ def test_an_option_of_a_measure_that_is_not_asked_for_is_remarked_upon() -> None
     said = [line for line in remarks(study, runs) if "measure" in line]
     assert said == [
         "hessian_starts=3: of the measure hessian, which is not asked for, so it changes nothing"
+    ]
+
+
+@pytest.mark.parametrize(("tasks", "told"), [(10, True), (11, False)])
+def test_a_study_whose_only_snapshot_is_the_first_is_remarked_upon(tasks: int, told: bool) -> None:
+    study = Study.checked(tasks=tasks)  # by default each tenth task has one
+    said = remarks(study, [study.stream_run(seed=0)])
+    assert [line for line in said if line.startswith("snapshots=")] == told * [
+        "snapshots=0: what changes along the 10 tasks will not be known, as that takes a later "
+        "snapshot too"
     ]
