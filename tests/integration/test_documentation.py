@@ -49,8 +49,9 @@ def plugin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
         tmp_path / "cifar10_subset.npz",
         x_train=images, y_train=labels, x_test=images, y_test=labels,
     )  # fmt: skip
-    (tmp_path / "results" / "best").mkdir(parents=True)
-    (tmp_path / "results" / "best" / "best.yaml").write_text("lr: 0.002\n")
+    for storage in ("best", "best_settings"):
+        (tmp_path / "results" / storage).mkdir(parents=True)
+        (tmp_path / "results" / storage / "best.yaml").write_text("lr: 0.002\n")
     monkeypatch.chdir(tmp_path)
     plugins.forget()
     yield tmp_path
