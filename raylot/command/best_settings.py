@@ -98,7 +98,8 @@ def _run(command: Command, analyses: Mapping[str, str], typed: str) -> int:
         for name in analyses if outcome.finished else ():
             print()
             complete &= run_analysis(name, storage, data)
-        print(f"\nBest settings: --config {storage.root.rstrip('/')}/{BEST}")
+        path = f"{storage.root.rstrip('/')}/{BEST}"
+        print(f"\nBest settings: {path}; another study takes them with --config {path}")
         print(summary(asked, storage, found))
         return 0 if complete else 1
 

@@ -188,12 +188,11 @@ class Tuning:
         ended = sum(one.has_ended for one in found)
         runs = self.study.choosing_runs(self.intervention, {})
         steps = sum(run.training_steps for run in runs)
-        self.progress.count_stage(name, ended, ended, 0)
+        known = 0 if math.isinf(trials) else int(trials)
+        self.progress.count_stage(name, ended + known, ended, 0)
+        self.progress.total_steps += known * steps
         self.progress.begin_stage(name)
         self.progress.wait_for(STARTING_WORKERS)
-        if not math.isinf(trials):
-            for _ in range(int(trials)):
-                self.progress.add_run(steps)
         listener = _Listener(
             self.progress, self.guard, clock, steps if math.isinf(trials) else None
         )

@@ -34,7 +34,7 @@ def by_setting(settings: Sequence[Setting], found: Sequence[Findings]) -> Table 
     """Tables how far plasticity and tickets changed in each setting, a line per stream and search.
 
     Lines are sorted by the values of the options in which the settings differ: numbers and doses
-    by size. More than three options share one column.
+    by size. More than three options share one column, which names them once for all streams.
 
     Args:
         settings: of a storage.
@@ -81,10 +81,12 @@ def by_setting(settings: Sequence[Setting], found: Sequence[Findings]) -> Table 
             for name, value in zip(headings, row[: len(headings)], strict=True)
         ]
 
+    before: Sequence[str] = ()
     for row in sorted(rows, key=order):
         place, rest = row[: len(columns)], row[len(columns) :]
-        cells = place if in_columns else [_shared(columns, place)]
-        table.add_row(*cells, *rest)
+        shared = "" if place == before else _shared(columns, place)
+        table.add_row(*(place if in_columns else [shared]), *rest)
+        before = place
     if not in_columns:
         lines = "\n".join(["setting", *map(str, table.columns[0].cells)]).split("\n")
         table.columns[0].width = min(max(map(len, lines)), _SHARED)
