@@ -7,6 +7,7 @@ import pytest
 from tests.benchmarks import many_runs
 
 
+@pytest.mark.slow
 def test_it_prints_what_runs_cost_beside_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert many_runs.main(["--runs", "10", "--every", "4", "--local"]) == 0
     total, heading, *rows, tune, tables, artifacts, _ = capsys.readouterr().out.splitlines()

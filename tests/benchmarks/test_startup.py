@@ -15,6 +15,7 @@ _TINY = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_it_prints_when_a_command_comes_to_each_phase(capsys: pytest.CaptureFixture[str]) -> None:
     assert startup.main(["--runs", "1", "--only", "local", "--", *_TINY]) == 0
     heading, row = capsys.readouterr().out.splitlines()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +15,7 @@ import ray
 import torch
 from ray import tune
 
-from raylot import plugins, results
+from raylot import results
 from raylot.analysis import correlation
 from raylot.config import StreamRun, Study
 from raylot.foundation.errors import OptionError
@@ -28,23 +27,14 @@ from raylot.sweep.interrupt_guard import InterruptGuard
 from raylot.sweep.space import study_spaces
 from raylot.sweep.sweep import Sweep
 from raylot.terminal.progress import Progress
-from raylot.trials import tune_internals
 from raylot.trials.artifacts import snapshot_path
 from raylot.trials.base import _granted_device
 from raylot.trials.kinds import TRIALS
-from raylot.trials.stream import StreamTrial
 from raylot.trials.tickets import TicketsTrial
-from tests.support import oldest
 from tests.support.tables import assert_same_tables
 from tests.unit.sweep.other_machine import change_row
+from tests.unit.sweep.sweeps import TINY, computed_here, sweep_of
 from tests.unit.sweep.tensorboard_server import TensorBoardServer
-from tests.unit.trials.runs import finish, run_config
-
-_TINY = {
-    "hidden": "6", "tasks": 3, "snapshots": "0,2", "epochs": 1, "batch_size": 256, "lr": 0.01,
-    "tickets": 2, "rounds": 1, "probe_size": 20, "ntk_examples": 0, "sharpness_iterations": 0,
-    "save_interval": 0, "max_concurrent": 1, "probe_tasks": 1,
-}  # fmt: skip
 
 #: Tickets of one of two snapshots go on learning, at the highest sparsity.
 _THREE_STAGES = {
@@ -61,32 +51,6 @@ def cluster() -> Iterator[None]:
     ray.shutdown()
 
 
-def _sweep(root: Path, seeds: list[int], sparsities: list[float], **options: Any) -> Sweep:
-    compared = {"shifts": "permuted_pixels", "seeds": seeds, "sparsities": sparsities}
-    study = Study.checked(**{**_TINY, **compared, **options})
-    return Sweep(study, Storage(root), *study_spaces(study))
-
-
-def _computed_here(sweep: Sweep, *stages: int) -> None:
-    """Computes the runs of some stages one by one, without Tune, as far as they are missing."""
-    for stage in (sweep.stages[index] for index in stages):
-        for run in stage.ready(ended_runs(sweep.storage), sweep.storage):
-            finish(TRIALS[run.kind](run_config(run, sweep.storage.root)))
-
-
-def killed_on(run_id: str) -> type[TicketsTrial]:
-    """A trial whose worker the kernel kills whenever it comes to one run, as for its memory."""
-
-    class Killed(TicketsTrial):
-        def step(self) -> dict[str, Any]:
-            if self.run.run_id == run_id:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return super().step()
-
-    Killed.__name__ = TicketsTrial.__name__
-    return Killed
-
-
 def _written(root: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in (root / "tables").rglob("*.parquet")}
 
@@ -95,7 +59,7 @@ def _written(root: Path) -> dict[str, int]:
 def two_seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A storage with a finished sweep over two seeds and two sparsities, two runs at once."""
     root = tmp_path_factory.mktemp("two_seeds")
-    outcome = _sweep(root, [0, 1], [0.5, 0.8], max_concurrent=2, **_THREE_STAGES).run()
+    outcome = sweep_of(root, [0, 1], [0.5, 0.8], max_concurrent=2, **_THREE_STAGES).run()
     assert (outcome.finished, outcome.missing) == (2 + 8 + 8 + 4 + 12, 0)
     assert not outcome.interrupted
     assert not outcome.failures
@@ -109,7 +73,7 @@ def test_a_storage_in_a_folder_of_any_name_is_opened_again(
     folder = tmp_path / "study: a\\b $HOME %TEMP%"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    study = Study.checked(**_TINY, shifts="permuted_pixels", seeds=[0], sparsities=[0.5])
+    study = Study.checked(**TINY, shifts="permuted_pixels", seeds=[0], sparsities=[0.5])
     sweep = Sweep(study, Storage("results"), *study_spaces(study))
     assert not sweep.finished()
     outcome = sweep.run()
@@ -120,11 +84,11 @@ def test_a_storage_in_a_folder_of_any_name_is_opened_again(
 
 def test_a_widened_search_space_computes_only_what_is_new(tmp_path: Path, two_seeds: Path) -> None:
     """And neither order, nor concurrency, nor Tune itself changes what that is."""
-    first = _sweep(tmp_path, [0], [0.8], **_THREE_STAGES)
-    _computed_here(first, 0, 1, 2, 3, 4, 5)
+    first = sweep_of(tmp_path, [0], [0.8], **_THREE_STAGES)
+    computed_here(first, 0, 1, 2, 3, 4, 5)
     assert first.finished()
     before = _written(tmp_path)
-    again = _sweep(tmp_path, [1, 0], [0.8, 0.5], max_concurrent=1, **_THREE_STAGES)
+    again = sweep_of(tmp_path, [1, 0], [0.8, 0.5], max_concurrent=1, **_THREE_STAGES)
     ended = ended_runs(again.storage)
     assert [len(stage.missing(ended)) for stage in again.stages] == [1, 1, 3, 6, 2, 6]
     assert again.run().finished == 2 + 8 + 8 + 4 + 12
@@ -141,29 +105,9 @@ def test_a_finished_sweep_starts_nothing(two_seeds: Path) -> None:
     before = _written(two_seeds)
     experiments = list((two_seeds / "tune").iterdir())
     expected = 2 + 8 + 8 + 4 + 12
-    assert _sweep(two_seeds, [0, 1], [0.5, 0.8], **_THREE_STAGES).run().finished == expected
+    assert sweep_of(two_seeds, [0, 1], [0.5, 0.8], **_THREE_STAGES).run().finished == expected
     assert _written(two_seeds) == before
     assert list((two_seeds / "tune").iterdir()) == experiments
-
-
-def test_a_failed_run_is_recorded_the_rest_goes_on_and_it_can_be_retried(tmp_path: Path) -> None:
-    sweep = _sweep(tmp_path, [0], [0.5])
-    _computed_here(sweep, 0, 1, 2, 3)
-    failed = sweep.stages[3].runs[1]
-    (row,) = results.read_run(sweep.storage, "runs", failed.run_id) or []
-    error = "RuntimeError: out of memory"
-    results.write(
-        sweep.storage, "runs", failed.run_id, [{**row, "status": "failed", "error": error}]
-    )
-    outcome = sweep.run()
-    assert (outcome.finished, outcome.missing, outcome.interrupted) == (1 + 4 + 1, 0, False)
-    assert outcome.failures == [
-        f"tickets seed=0 permuted_pixels task=2 sparsity=0.5 ({failed.run_id}): {error}"
-    ]
-    assert "failed: tickets seed=0" in outcome.summary()
-    assert not (tmp_path / "tune").exists(), "a failed run is not tried again unasked"
-    again = sweep.run(retry_failed=True)
-    assert (again.finished, again.failures) == (1 + 4 + 2, [])
 
 
 @pytest.mark.parametrize("kept", [(0, -1), (None, None)], ids=["damaged", "gone"])
@@ -175,7 +119,7 @@ def test_what_is_damaged_or_gone_is_named_and_computed_again(
 ) -> None:
     """A table that is read at the start, and a snapshot that is only read when it is needed."""
     root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
-    sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
+    sweep = sweep_of(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
     stream, ticket = sweep.stages[0].runs[0], sweep.stages[3].runs[-1]
     unsaved = next(run for run in sweep.stages[3].runs if run.stream.run_id == stream.run_id)
     results.forget_runs(sweep.storage, {unsaved.run_id})  # needs the snapshot again
@@ -198,59 +142,12 @@ def test_what_is_damaged_or_gone_is_named_and_computed_again(
     assert aside == (set() if kept == (None, None) else names)
 
 
-def test_a_run_whose_worker_dies_again_and_again_is_recorded_with_its_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sweep = _sweep(tmp_path, [0, 1], [0.5], max_failures=1)
-    _computed_here(sweep, 0, 1)
-    deadly = sweep.stages[3].runs[0]
-    monkeypatch.setitem(TRIALS, "tickets", killed_on(deadly.run_id))
-    sweep = _sweep(tmp_path, [0, 1], [0.5], max_failures=1)
-    outcome = sweep.run()
-    assert (outcome.finished, outcome.missing) == (2 + 8 + 3, 0)
-    (failure,) = outcome.failures
-    assert failure.startswith(f"{deadly.label} ({deadly.run_id}): its worker was lost too often: ")
-    monkeypatch.undo()
-    again = _sweep(tmp_path, [0, 1], [0.5]).run(retry_failed=True)
-    assert (again.finished, again.failures) == (2 + 8 + 4, [])
-
-
-def test_a_worker_that_dies_in_a_bundle_costs_the_run_under_way_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And Tune keeps no ended trials, and a bundle leaves one file in its folder."""
-    monkeypatch.setattr("raylot.sweep.bundles.MANY", 8)
-    kept: list[int] = []
-    forget = tune_internals._forget_ended
-
-    def counted(controller: Any) -> None:
-        forget(controller)
-        kept.append(len(controller._trials))
-
-    monkeypatch.setattr("raylot.trials.tune_internals._forget_ended", counted)
-    sweep = _sweep(tmp_path, list(range(5)), [0.5], max_failures=0, probe_tasks=0)
-    _computed_here(sweep, 0)
-    runs = sweep.stages[2].runs
-    monkeypatch.setitem(TRIALS, "tickets", killed_on(runs[5].run_id))
-    outcome = sweep.run()
-    assert (outcome.finished, outcome.missing) == (5 + 15 + 9, 0)
-    (failure,) = outcome.failures
-    assert failure.startswith(f"{runs[5].label} ({runs[5].run_id}): its worker was lost too often")
-    folders = [path for path in tmp_path.glob("tune/*/*") if path.is_dir()]
-    bundles = [path for path in folders if "_runs_" in path.name]
-    assert bundles
-    assert {file.name for path in bundles for file in path.iterdir()} <= {
-        "result.json", "error.txt", "error.pkl"
-    }  # fmt: skip
-    assert max(kept) < len(kept) / 2
-
-
 def test_tickets_of_a_diverged_stream_are_left_out_where_it_left_no_snapshot(
     tmp_path: Path,
 ) -> None:
     options = {"optimizer": "sgd", "lr": 100.0, "weight_decay": 100.0, "ticket_tasks": 2}
-    sweep = _sweep(tmp_path, [0], [0.5], subnetworks="ticket", **options)
-    _computed_here(sweep, 0, 1, 2, 3)
+    sweep = sweep_of(tmp_path, [0], [0.5], subnetworks="ticket", **options)
+    computed_here(sweep, 0, 1, 2, 3)
     outcome = sweep.run()
     # The stream diverges on task 0, as do the tickets there; the snapshot of task 2 is missing.
     # All 4 measurements measure the snapshot of task 0.
@@ -265,7 +162,7 @@ def test_tickets_of_a_diverged_stream_are_left_out_where_it_left_no_snapshot(
 
 def test_any_option_can_be_searched(tmp_path: Path) -> None:
     sweep = Sweep(
-        Study.checked(**_TINY, ticket_tasks=1),
+        Study.checked(**TINY, ticket_tasks=1),
         Storage(tmp_path),
         {"hidden": tune.grid_search(["6", "5,5"])},
         {"task": 0, "sparsity": 0.8, "criterion": tune.grid_search(["movement", "random"])},
@@ -308,7 +205,7 @@ def test_a_wrong_search_space_is_refused_before_anything_starts(
     ticket_streams: dict[str, Any],
     message: str,
 ) -> None:
-    study = Study.checked(**_TINY, ticket_tasks=1)
+    study = Study.checked(**TINY, ticket_tasks=1)
     place = {"task": 0, "sparsity": 0.8}
     sweep = Sweep(study, Storage(tmp_path), streams, {**place, **tickets}, ticket_streams)
     with pytest.raises(OptionError, match=message):
@@ -318,13 +215,13 @@ def test_a_wrong_search_space_is_refused_before_anything_starts(
 
 def test_a_run_that_is_asked_for_twice_is_computed_once(tmp_path: Path) -> None:
     space = {"seed": tune.grid_search([0, 0])}
-    sweep = Sweep(Study.checked(**_TINY), Storage(tmp_path), space, {"task": 0, "sparsity": 0.5})
+    sweep = Sweep(Study.checked(**TINY), Storage(tmp_path), space, {"task": 0, "sparsity": 0.5})
     assert [len(stage.runs) for stage in sweep.stages] == [1, 1, 3, 1]
 
 
 def test_tickets_wait_for_a_stream_that_ended_well(tmp_path: Path) -> None:
     """A stream that failed leaves snapshots, on whose task nothing was measured."""
-    sweep = _sweep(tmp_path, [0], [0.5], probe_tasks=0)
+    sweep = sweep_of(tmp_path, [0], [0.5], probe_tasks=0)
     streams, _, tickets = sweep.stages
     (stream,) = streams.runs
     sweep.storage.write(snapshot_path(stream.run_id, 0), b"")
@@ -353,7 +250,7 @@ def test_a_relative_data_root_reaches_the_trials(
     """Trials work in folders of their own."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").symlink_to(mnist_root.resolve())
-    sweep = _sweep(
+    sweep = sweep_of(
         tmp_path / "storage", [0], [0.5], dataset="mnist", data_root="data", tasks=1,
         snapshots="0", batch_size=10_000, probe_tasks=0,
     )  # fmt: skip
@@ -361,13 +258,13 @@ def test_a_relative_data_root_reaches_the_trials(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    _computed_here(sweep, 0)
+    computed_here(sweep, 0)
     assert results.read(tmp_path / "storage", "runs")["status"].tolist() == ["finished"]
 
 
 def test_the_plan_counts_runs_and_steps(two_seeds: Path) -> None:
     """6 steps per training: 3 tasks; 2 networks on a probe task; 2 x 2 + 3 for tickets."""
-    sweep = _sweep(two_seeds, [0, 1, 2], [0.5, 0.8], **_THREE_STAGES)
+    sweep = sweep_of(two_seeds, [0, 1, 2], [0.5, 0.8], **_THREE_STAGES)
     rows = [line.split() for line in sweep.plan().splitlines()]
     assert rows[1] == ["streams", "3", "2", "1", "0", "18", "18"]
     assert rows[2] == ["probes", "3", "2", "1", "0", "12", "12"]
@@ -379,7 +276,7 @@ def test_the_plan_counts_runs_and_steps(two_seeds: Path) -> None:
 
 def test_the_plan_does_not_count_failed_runs_as_finished(tmp_path: Path, two_seeds: Path) -> None:
     root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
-    sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
+    sweep = sweep_of(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
     failed = sweep.stages[3].runs[3]
     (row,) = results.read_run(sweep.storage, "runs", failed.run_id) or []
     results.write(sweep.storage, "runs", failed.run_id, [{**row, "status": "failed"}])
@@ -391,7 +288,7 @@ def test_the_plan_does_not_count_failed_runs_as_finished(tmp_path: Path, two_see
 
 def test_the_plan_counts_damaged_runs_as_to_run(tmp_path: Path, two_seeds: Path) -> None:
     root = Path(shutil.copytree(two_seeds, tmp_path / "copy"))
-    sweep = _sweep(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
+    sweep = sweep_of(root, [0, 1], [0.5, 0.8], **_THREE_STAGES)
     for run in (sweep.stages[0].runs[0], sweep.stages[3].runs[3]):
         end = root / f"tables/runs/{run.run_id}.parquet"
         end.write_bytes(end.read_bytes()[:-1])
@@ -406,22 +303,22 @@ def test_the_plan_counts_damaged_runs_as_to_run(tmp_path: Path, two_seeds: Path)
 
 def test_the_dense_network_is_trained_once_whatever_was_pruned(tmp_path: Path) -> None:
     options = {**_THREE_STAGES, "stream_sparsities": "0.5,0.8"}
-    streams = _sweep(tmp_path, [0, 1], [0.5, 0.8], **options).stages[4].runs
+    streams = sweep_of(tmp_path, [0, 1], [0.5, 0.8], **options).stages[4].runs
     names = [run.subnetwork for run in streams]  # type: ignore[attr-defined]
     assert {name: names.count(name) for name in names} == {"ticket": 2 * 2, "dense": 2}
 
 
 def test_ticket_streams_are_of_the_snapshots_and_sparsities_asked_for(tmp_path: Path) -> None:
     asked = {"ticket_tasks": 1, "stream_snapshots": "2", "stream_sparsities": "highest"}
-    sweep = _sweep(tmp_path, [0, 1], [0.5, 0.8], **asked)
+    sweep = sweep_of(tmp_path, [0, 1], [0.5, 0.8], **asked)
     streams = sweep.stages[4].runs
     assert {(run.task, run.sparsity) for run in streams} == {(2, 0.8)}  # type: ignore[attr-defined]
     assert len(streams) == 2 * 4
-    assert len(_sweep(tmp_path, [0, 1], [0.5, 0.8]).stages) == 4, "none unless asked for"
+    assert len(sweep_of(tmp_path, [0, 1], [0.5, 0.8]).stages) == 4, "none unless asked for"
 
 
 def test_ticket_streams_wait_for_their_tickets(tmp_path: Path) -> None:
-    sweep = _sweep(tmp_path, [0], [0.5], probe_tasks=0, **_THREE_STAGES)
+    sweep = sweep_of(tmp_path, [0], [0.5], probe_tasks=0, **_THREE_STAGES)
     streams, _, tickets, ticket_streams, _ = sweep.stages
     (stream,) = streams.runs
     search = next(run for run in tickets.runs if run.task == 2)  # type: ignore[attr-defined]
@@ -453,7 +350,7 @@ def test_a_trial_without_a_gpu_uses_none_and_one_with_a_share_may(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ray shows every GPU to trials that were granted none."""
-    sweep = _sweep(tmp_path, [0], [0.5], gpus_per_trial=0.25)
+    sweep = sweep_of(tmp_path, [0], [0.5], gpus_per_trial=0.25)
     nobody = Progress(), InterruptGuard("")
     terms = Execution(sweep.stages, sweep.storage, sweep.study, {"seed"}, "", *nobody)
     assert terms.configurations(sweep.stages[0].runs)[0]["has_gpu"]
@@ -486,7 +383,7 @@ def test_the_workers_of_the_first_stage_compute_all_others(two_seeds: Path) -> N
 
 def test_without_ray_the_tables_are_the_same(two_seeds: Path, tmp_path: Path) -> None:
     threads = torch.get_num_threads()
-    sweep = _sweep(tmp_path, [0, 1], [0.5, 0.8], local=True, **_THREE_STAGES)
+    sweep = sweep_of(tmp_path, [0, 1], [0.5, 0.8], local=True, **_THREE_STAGES)
     assert sweep.run().finished == 2 + 8 + 8 + 4 + 12
     assert not (tmp_path / "tune").exists()
     assert torch.get_num_threads() == threads
@@ -505,8 +402,8 @@ def test_the_processes_of_workers_are_called_by_the_run(
 
     Telling.__name__ = TicketsTrial.__name__
     monkeypatch.setitem(TRIALS, "tickets", Telling)
-    sweep = _sweep(tmp_path, [3], [0.5], max_concurrent=1)
-    _computed_here(sweep, 0, 1)
+    sweep = sweep_of(tmp_path, [3], [0.5], max_concurrent=1)
+    computed_here(sweep, 0, 1)
     assert sweep.run().finished == 1 + 4 + 2
     for run in sweep.stages[3].runs:
         title = (tmp_path / "titles" / run.run_id).read_text().rstrip("\0")
@@ -581,68 +478,10 @@ def test_tensorboard_shows_curves_and_compares_runs_of_all_kinds(two_seeds: Path
     assert found == pytest.approx(expected)
 
 
-def test_a_sweep_stops_when_so_many_runs_have_failed(tmp_path: Path) -> None:
-    plugins.forget()
-    file = tmp_path / "broken.py"
-    file.write_text(
-        "from raylot import plugins\n"
-        "@plugins.shift('broken')\n"
-        "def broken(dataset, options, key, t):\n"
-        "    if t == 1:\n"
-        "        raise ValueError('no second task')\n"
-        "    return dataset\n"
-    )
-    plugins.load(file)
-    options: dict[str, Any] = {"shifts": "broken", "probe_tasks": 0}
-    outcome = _sweep(tmp_path / "root", [0, 1, 2, 3], [0.5], fail_fast=2, **options).run()
-    assert len(outcome.failures) == 2
-    assert list(outcome.lost) == ["the rest, as 2 runs failed (--fail-fast 2)"]
-    runs = results.read(tmp_path / "root", "runs")
-    assert sorted(runs["status"]) == ["failed", "failed"], "no other run has begun"
-    assert outcome.missing > 2
-    again = _sweep(tmp_path / "root", [0, 1, 2, 3], [0.5], **options).run()
-    assert len(again.failures) == 4, "the same command without it computes the rest"
-    plugins.forget()
-
-
-def test_what_an_intervention_remembers_survives_a_lost_worker_and_grows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plugins.forget()
-    oldest.load(tmp_path)
-    options: dict[str, Any] = {
-        "interventions": "oldest", "ticket_tasks": 1, "tickets": 1, "random_masks": 0,
-        "untrained_masks": 0, "subnetworks": "ticket", "stream_snapshots": "2",
-    }  # fmt: skip
-    wider = {**options, "tasks": 5, "snapshots": "0,1,2,4", "ticket_tasks": 3}
-    lost = tmp_path / "lost"
-
-    class LostOnce(StreamTrial):
-        """Its worker is lost as the third task begins, on its first attempt."""
-
-        def step(self) -> dict[str, Any]:
-            if self.state.steps == 2 and not lost.exists():
-                lost.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-            return super().step()
-
-    LostOnce.__name__ = StreamTrial.__name__
-    _computed_here(once := _sweep(tmp_path / "once", [0], [0.5], **wider), 0, 1, 2, 3, 4, 5)
-    assert once.finished()
-    monkeypatch.setitem(TRIALS, "stream", LostOnce)
-    assert not (outcome := _sweep(tmp_path / "grown", [0], [0.5], **options).run()).failures
-    assert lost.exists()
-    assert outcome.missing == 0
-    monkeypatch.undo()
-    assert _sweep(tmp_path / "grown", [0], [0.5], **wider).run().missing == 0
-    assert_same_tables(tmp_path / "once", tmp_path / "grown")
-    plugins.forget()
-
-
 def test_doses_stand_beside_one_control(tmp_path: Path) -> None:
     """Searched over, an intervention's parameter multiplies only the runs that use it."""
     searched = {"interventions": "none,l2_init", "search": "l2_strength=1e-4,1e-3"}
-    sweep = _sweep(tmp_path, [0, 1, 2], [0.5], **searched)
+    sweep = sweep_of(tmp_path, [0, 1, 2], [0.5], **searched)
     assert [len(stage.runs) for stage in sweep.stages] == [9, 9, 27, 18]  # 3 seeds, once and twice
     assert sweep.plan().splitlines()[1].split()[:4] == ["streams", "9", "0", "9"]
     outcome = sweep.run()
@@ -664,12 +503,12 @@ def test_doses_stand_beside_one_control(tmp_path: Path) -> None:
 def test_a_stream_that_this_machine_does_not_reproduce_is_named_and_left_as_it_was(
     tmp_path: Path,
 ) -> None:
-    sweep = _sweep(tmp_path / "here", [0], [0.5])
-    _computed_here(sweep, 0, 1, 2, 3)
+    sweep = sweep_of(tmp_path / "here", [0], [0.5])
+    computed_here(sweep, 0, 1, 2, 3)
     (stream,) = sweep.stages[0].runs
     change_row(sweep.storage, stream.run_id, 0)
     shutil.copytree(tmp_path / "here", tmp_path / "before")
-    wider = _sweep(tmp_path / "here", [0], [0.5], snapshots="0,1,2")
+    wider = sweep_of(tmp_path / "here", [0], [0.5], snapshots="0,1,2")
     told = wider.run().summary().splitlines()
     # the stream, its probe tasks and three measurements, and a search that need its new snapshot
     grow = "5 still to grow (what they have found stays)"
@@ -686,11 +525,11 @@ def test_a_stream_that_this_machine_does_not_reproduce_is_named_and_left_as_it_w
 @pytest.mark.slow  # faster: the study that is widened in test_growth.py
 def test_a_sweep_that_was_widened_equals_one_that_was_asked_for_at_once(tmp_path: Path) -> None:
     """Tune runs the widening only: another test here shows that it changes no result."""
-    _computed_here(_sweep(tmp_path / "widened", [0], [0.5]), 0, 1, 2, 3)
+    computed_here(sweep_of(tmp_path / "widened", [0], [0.5]), 0, 1, 2, 3)
     wider = {"tasks": 4, "snapshots": "0,1,2,3", "tickets": 3, "reinit_tickets": 1}
-    once = _sweep(tmp_path / "once", [0], [0.5], **wider)
-    _computed_here(once, 0, 1, 2, 3)
+    once = sweep_of(tmp_path / "once", [0], [0.5], **wider)
+    computed_here(once, 0, 1, 2, 3)
     assert once.finished()
-    assert _sweep(tmp_path / "widened", [0], [0.5], **wider).run().missing == 0
+    assert sweep_of(tmp_path / "widened", [0], [0.5], **wider).run().missing == 0
     assert_same_tables(tmp_path / "once", tmp_path / "widened")
     assert inspect(Storage(tmp_path / "widened"), artifacts=True).damages == []
