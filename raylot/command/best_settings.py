@@ -98,8 +98,7 @@ def _run(command: Command, analyses: Mapping[str, str], typed: str) -> int:
         for name in analyses if outcome.finished else ():
             print()
             complete &= run_analysis(name, storage, data)
-        path = f"{storage.root.rstrip('/')}/{BEST}"
-        print(f"\nBest settings: {path}; another study takes them with --config {path}")
+        print(f"\nBest settings, for another study: --config {storage.root.rstrip('/')}/{BEST}")
         print(summary(asked, storage, found))
         return 0 if complete else 1
 

@@ -16,6 +16,11 @@ _BESIDE_OWN = {*DOSED, *(name for kind in DOSED for name in parameters(kind)), "
 NOT_GIVEN = "not given"
 
 
+def with_value(name: str, text: str) -> str:
+    """Names an option with its value's text, which may be `NOT_GIVEN`."""
+    return f"{name} {text}" if text == NOT_GIVEN else f"{name}={text}"
+
+
 def labelled(kind: str, dose: Mapping[str, Any], varied: Collection[str] = ()) -> str:
     """Names a shift or intervention with its dose: the parameters that vary, or differ from their
     defaults.

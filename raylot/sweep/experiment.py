@@ -53,7 +53,7 @@ def compute(batches: Batches, terms: Terms) -> None:
                 tune_internals.many_pending_trials(),
                 tune_internals.any_worker_serves(),
                 tune_internals.callbacks_left_uncounted(),
-                tune_internals.dead_workers_told_once(),
+                tune_internals.failed_resets_count_as_losses(),
             ):
                 _tuner(feeder, terms).fit()
         except Exception as error:  # as when Tune's own files could not be written

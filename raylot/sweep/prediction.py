@@ -101,8 +101,8 @@ def predicted(stages: Iterable[Sequence[tuple[StreamRun, int]]], trials_at_once:
     return (
         f"Predicted: {duration(elapsed)} of training and evaluation {how}, {core_hours:.2g} "
         f"core-hours\n(measured on one core of this machine: {steps[0]:.2g} to {steps[-1]:.2g} ms "
-        f"per training step; {more} and the analysis come on top: most of the time of a small "
-        "study)."
+        f"per training step;\n{more} and the analysis come on top, and take most of a small "
+        "study's time)."
     )
 
 

@@ -13,6 +13,7 @@ from raylot.config.measurement_run import MEASURED_WITH
 from raylot.config.parameters import CHOICES, ONE_OF, parameters, unused_parameters
 from raylot.config.plasticity_options import FurtherMeasure
 from raylot.config.search_axes import INTERVENTION, is_of_streams, options_of
+from raylot.config.settings_search import SettingsSearch
 from raylot.foundation.errors import OptionError, shown
 from raylot.foundation.names import FEWEST_RANDOM_MASKS
 
@@ -129,9 +130,13 @@ def distinct(runs: Iterable[AnyRun]) -> list[AnyRun]:
 
 
 def remarks(study: Study, runs: Sequence[StreamRun]) -> list[str]:
-    """Says which parameters of a study change nothing, and what it leaves unknown."""
+    """Says which parameters of a study change nothing, and what it leaves unknown.
+
+    A search for good settings leaves nothing unknown, as it asks about accuracies alone.
+    """
     unused = [*_on_unused(study, runs), *_on_measures(study)]
-    return [*unused, *dict.fromkeys(_on_idle(runs)), *_on_unknown(study)]
+    unknown = () if isinstance(study, SettingsSearch) else _on_unknown(study)
+    return [*unused, *dict.fromkeys(_on_idle(runs)), *unknown]
 
 
 def _on_measures(study: Study) -> Iterator[str]:
@@ -161,10 +166,10 @@ def _on_idle(runs: Sequence[StreamRun]) -> Iterator[str]:
 
 
 def _on_unknown(study: Study) -> Iterator[str]:
-    if max(study.snapshots) == 0:
+    if len(study.snapshots) == 1:
         yield (
-            f"snapshots=0: what changes along the {study.tasks} tasks will not be known, as that "
-            "takes a later snapshot too"
+            f"snapshots={study.snapshots[0]}: what changes along a stream will not be known, as "
+            "that takes two snapshots or more"
         )
     if not study.probe_tasks:
         yield "probe_tasks=0: how well snapshots learn unseen tasks will not be known"

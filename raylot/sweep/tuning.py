@@ -201,7 +201,7 @@ class Tuning:
                 self.guard.held(),
                 tune_internals.any_worker_serves(),
                 tune_internals.callbacks_left_uncounted(),
-                tune_internals.dead_workers_told_once(),
+                tune_internals.failed_resets_count_as_losses(),
             ):
                 self._tuner(searcher, halving, listener, trials, seconds).fit()
         except Exception as error:  # as when Tune's own files could not be written

@@ -115,23 +115,28 @@ def callbacks_left_uncounted() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def dead_workers_told_once() -> Iterator[None]:
-    """Lets Tune hear once of a worker that is dead when it is given to the next trial.
+def failed_resets_count_as_losses() -> Iterator[None]:
+    """Lets a trial wait for another worker if the kept one that Tune gives it fails at once.
 
-    Tune hears of it as a dead worker, lets the trial wait for another, and hears of it again as a
-    failed reset. Then it would give the waiting trial up, whatever ``max_failures`` says.
+    Tune would give the trial up, whatever ``max_failures`` says: for it, a trial that fails while
+    it waits for its worker's reset cannot be tried again. A worker that has died is reported twice,
+    first as dead, then as one whose reset has failed; Tune lets the trial wait after the first.
     """
     tune_controller: Any = TuneController
     fails = tune_controller._process_trial_failure
 
-    def fails_once(controller: Any, trial: Any, exception: Any) -> None:
-        if trial.status == Trial.PENDING and trial not in controller._trial_to_actor:
+    def fails_or_waits(controller: Any, trial: Any, exception: Any) -> None:
+        if trial.status == Trial.PENDING and trial in controller._resetting_trials:
             # Tune gives no worker to a trial whose reset has not ended.
-            controller._resetting_trials.discard(trial)
-        else:
-            fails(controller, trial, exception)
+            controller._resetting_trials.remove(trial)
+            if trial not in controller._trial_to_actor:
+                return  # the second report
+            # As Tune itself does before it reports a worker that could not be started.
+            controller._set_trial_status(trial, Trial.RUNNING)
+            controller._unstage_trial_with_resources(trial)
+        fails(controller, trial, exception)
 
-    tune_controller._process_trial_failure = fails_once
+    tune_controller._process_trial_failure = fails_or_waits
     try:
         yield
     finally:

@@ -103,7 +103,7 @@ def test_the_page_prints_how_tickets_go_on() -> None:
         f"{first[3]:.3f} against {first[5]:.3f} over the last ten",
         f"they reach {max(ten):.3f} at most",
         f"{min(last):.3f}\n  to {max(last):.3f}",
-        f"lie at {min(dense):.2f} to {max(dense):.2f}",
+        f"lie at {min(dense):.3f} to {max(dense):.3f}",
     ):
         assert sentence in page
 

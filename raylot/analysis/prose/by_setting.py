@@ -13,7 +13,7 @@ from raylot.analysis.output import plain_table
 from raylot.analysis.primary import Findings
 from raylot.analysis.tables.observations import Setting
 from raylot.analysis.words import figure, without_zeros
-from raylot.config.doses import NOT_GIVEN
+from raylot.config.doses import NOT_GIVEN, with_value
 
 TITLE = "By what was searched"
 
@@ -84,21 +84,13 @@ def by_setting(settings: Sequence[Setting], found: Sequence[Findings]) -> Table 
     before: Sequence[str] = ()
     for row in sorted(rows, key=order):
         place, rest = row[: len(columns)], row[len(columns) :]
-        shared = "" if place == before else _shared(columns, place)
+        shared = "" if place == before else "\n".join(map(with_value, columns, place))
         table.add_row(*(place if in_columns else [shared]), *rest)
         before = place
     if not in_columns:
         lines = "\n".join(["setting", *map(str, table.columns[0].cells)]).split("\n")
         table.columns[0].width = min(max(map(len, lines)), _SHARED)
     return table
-
-
-def _shared(columns: Sequence[str], place: Sequence[str]) -> str:
-    """Returns the cell of options that share a column, a line each."""
-    return "\n".join(
-        f"{name} {value}" if value == NOT_GIVEN else f"{name}={value}"
-        for name, value in zip(columns, place, strict=True)
-    )
 
 
 def _by_size(value: str) -> tuple[bool, float, str]:

@@ -28,7 +28,7 @@ from raylot.config import (
     TicketStreamRun,
     plugin_options,
 )
-from raylot.config.doses import NOT_GIVEN, in_file_names, labelled
+from raylot.config.doses import NOT_GIVEN, in_file_names, labelled, with_value
 from raylot.config.options import role_of
 from raylot.config.parameters import DOSED, parameters, parameters_used, unused_parameters
 from raylot.foundation import registry
@@ -290,7 +290,7 @@ def settings(observations: Observations) -> list[Setting]:
             title += f", intervention={intervention}"
         options = observations.options.get(protocol, {})
         own = {name: options[name] for name in told if name in options}
-        named = [f"{n} {text}" if text == NOT_GIVEN else f"{n}={text}" for n, text in own.items()]
+        named = [with_value(name, text) for name, text in own.items()]
         suffix = f"_{protocol}" if several_protocols else ""
         of_intervention = f"_{in_file_names(intervention)}" if several_interventions else ""
         whole = f"{suffix}{of_intervention}"

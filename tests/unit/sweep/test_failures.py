@@ -24,6 +24,7 @@ from raylot.trials import tune_internals
 from raylot.trials.kinds import TRIALS
 from raylot.trials.stream import StreamTrial
 from raylot.trials.tickets import TicketsTrial
+from raylot.trials.trainable import AnyTrial
 from tests.support import oldest
 from tests.support.tables import assert_same_tables
 from tests.unit.sweep.sweeps import computed_here, sweep_of
@@ -39,7 +40,7 @@ def cluster() -> Iterator[None]:
     ray.shutdown()
 
 
-def killed_on(run_id: str) -> type[TicketsTrial]:
+def _killed_on(run_id: str) -> type[TicketsTrial]:
     """A trial whose worker the kernel kills whenever it comes to one run, as for its memory."""
 
     class Killed(TicketsTrial):
@@ -78,7 +79,7 @@ def test_a_run_whose_worker_dies_again_and_again_is_recorded_with_its_reason(
     sweep = sweep_of(tmp_path, [0, 1], [0.5], max_failures=1)
     computed_here(sweep, 0, 1)
     deadly = sweep.stages[3].runs[0]
-    monkeypatch.setitem(TRIALS, "tickets", killed_on(deadly.run_id))
+    monkeypatch.setitem(TRIALS, "tickets", _killed_on(deadly.run_id))
     sweep = sweep_of(tmp_path, [0, 1], [0.5], max_failures=1)
     outcome = sweep.run()
     assert (outcome.finished, outcome.missing) == (2 + 8 + 3, 0)
@@ -105,7 +106,7 @@ def test_a_worker_that_dies_in_a_bundle_costs_the_run_under_way_alone(
     sweep = sweep_of(tmp_path, list(range(5)), [0.5], max_failures=0, probe_tasks=0)
     computed_here(sweep, 0)
     runs = sweep.stages[2].runs
-    monkeypatch.setitem(TRIALS, "tickets", killed_on(runs[5].run_id))
+    monkeypatch.setitem(TRIALS, "tickets", _killed_on(runs[5].run_id))
     outcome = sweep.run()
     assert (outcome.finished, outcome.missing) == (5 + 15 + 9, 0)
     (failure,) = outcome.failures
@@ -189,10 +190,7 @@ class _Kills:
             os.kill(result["pid"], signal.SIGKILL)
 
 
-def test_a_sweep_gives_no_run_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Kills(_Kills, tune_internals.KeepsActors):
-        pass
-
+def _noted_if_given_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     given_up: list[str] = []
     give_up = Execution._give_up
 
@@ -201,16 +199,52 @@ def test_a_sweep_gives_no_run_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         return give_up(self, *arguments)
 
     monkeypatch.setattr(Execution, "_give_up", seen)
-    monkeypatch.setattr(tune_internals, "KeepsActors", Kills)
-    # One loss is allowed, and two reports of it must not count as two.
+    return given_up
+
+
+def _three_seeds(root: Path) -> Sweep:
+    """One loss is allowed, and must not count as two."""
     study = Study.checked(**_TINIEST, tickets=1, probe_tasks=0, seeds=[0, 1, 2], max_failures=1)
-    outcome = Sweep(study, Storage(tmp_path), *study_spaces(study)).run()
+    return Sweep(study, Storage(root), *study_spaces(study))
+
+
+def test_no_run_is_given_up_when_a_worker_dies_between_two_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Kills(_Kills, tune_internals.KeepsActors):
+        pass
+
+    given_up = _noted_if_given_up(monkeypatch)
+    monkeypatch.setattr(tune_internals, "KeepsActors", Kills)
+    outcome = _three_seeds(tmp_path).run()
     assert Kills.killed
     assert (outcome.missing, outcome.failures, list(outcome.lost)) == (0, [], [])
     assert given_up == []
+    assert "lost its worker; another continues" in capsys.readouterr().err
 
 
-def test_a_search_loses_no_setting(
+def test_no_run_is_given_up_when_a_worker_fails_between_two_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = tmp_path / "failed"
+
+    class FailsOnce(AnyTrial):
+        def reset(self, *arguments: Any, **options: Any) -> Any:
+            if not failed.exists():
+                failed.touch()
+                raise MemoryError
+            return super().reset(*arguments, **options)
+
+    given_up = _noted_if_given_up(monkeypatch)
+    monkeypatch.setattr("raylot.sweep.experiment.AnyTrial", FailsOnce)
+    outcome = _three_seeds(tmp_path / "root").run()
+    assert failed.exists()
+    assert (outcome.missing, outcome.failures, list(outcome.lost)) == (0, [], [])
+    assert given_up == []
+    assert "lost its worker; another continues" in capsys.readouterr().err
+
+
+def test_no_setting_is_lost_when_a_worker_dies_between_two_trials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Kills(_Kills, tuning.Halving):
@@ -238,4 +272,6 @@ def test_a_search_loses_no_setting(
     ended = [one for one in choosing.standings() if one.has_ended]
     assert sorted(one.setting.options["lr"] for one in ended) == sorted(drawn)
     assert len(drawn) == 3
-    assert "lost its worker; another continues" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "settings of none: 0 of 3 runs finished" in told
+    assert "lost its worker; another continues" in told

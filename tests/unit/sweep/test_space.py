@@ -10,6 +10,7 @@ from ray import tune
 from ray.tune.search.variant_generator import generate_variants
 
 from raylot.config import Study
+from raylot.config.settings_search import SettingsSearch
 from raylot.foundation.errors import OptionError
 from raylot.sweep.space import (
     distinct,
@@ -276,11 +277,21 @@ def test_an_option_of_a_measure_that_is_not_asked_for_is_remarked_upon() -> None
     ]
 
 
-@pytest.mark.parametrize(("tasks", "told"), [(10, True), (11, False)])
-def test_a_study_whose_only_snapshot_is_the_first_is_remarked_upon(tasks: int, told: bool) -> None:
-    study = Study.checked(tasks=tasks)  # by default each tenth task has one
+@pytest.mark.parametrize(
+    ("options", "snapshot"),
+    [({"tasks": 10}, 0), ({"tasks": 11}, None), ({"snapshots": "5"}, 5)],  # by default each tenth
+)
+def test_a_study_with_one_snapshot_is_remarked_upon(
+    options: dict[str, Any], snapshot: int | None
+) -> None:
+    study = Study.checked(**options)
     said = remarks(study, [study.stream_run(seed=0)])
-    assert [line for line in said if line.startswith("snapshots=")] == told * [
-        "snapshots=0: what changes along the 10 tasks will not be known, as that takes a later "
-        "snapshot too"
+    assert [line for line in said if line.startswith("snapshots=")] == (snapshot is not None) * [
+        f"snapshots={snapshot}: what changes along a stream will not be known, as that takes two "
+        "snapshots or more"
     ]
+
+
+def test_a_search_for_good_settings_leaves_nothing_unknown() -> None:
+    study = SettingsSearch.checked(interventions="none", tasks=4, probe_tasks=0, random_masks=0)
+    assert remarks(study, [study.stream_run(seed=0)]) == []

@@ -62,12 +62,14 @@ def test_many_options_share_a_column_in_which_they_are_whole(tmp_path: Path) -> 
         {"search_task": "probe", "tickets": 6, "random_masks": 3, "lr": 0.02},
     ]
     for options in searched:
-        write_study(tmp_path, falling, **options)
+        write_study(tmp_path, falling, shifts=("permuted_pixels", "stationary"), **options)
     table = shown(tmp_path)
     assert table is not None
     assert table.index("search_task=own") < table.index("search_task=probe")
     for line in ("search_task=own", "search_task=probe", "tickets=6", "random_masks=3", "lr=0.02"):
         assert len(re.findall(rf"^{line} ", table, re.MULTILINE)) == 1
+    for stream in ("permuted_pixels", "stationary"):
+        assert table.count(f" {stream} ") == 2
     assert re.search(r"^setting +stream ", table, re.MULTILINE)
 
 
