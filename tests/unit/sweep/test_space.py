@@ -21,6 +21,7 @@ from raylot.sweep.space import (
     split,
     study_spaces,
 )
+from tests.unit.config.test_settings_search import GIVEN
 
 
 @pytest.mark.parametrize("value", [tune.loguniform(1e-4, 1e-1), [tune.choice([1, 2])]])
@@ -293,5 +294,5 @@ def test_a_study_with_one_snapshot_is_remarked_upon(
 
 
 def test_a_search_for_good_settings_leaves_nothing_unknown() -> None:
-    study = SettingsSearch.checked(interventions="none", tasks=4, probe_tasks=0, random_masks=0)
-    assert remarks(study, [study.stream_run(seed=0)]) == []
+    study = SettingsSearch.checked(**GIVEN, probe_tasks=0, random_masks=0)
+    assert remarks(study, study.choosing_runs("l2", {})) == []
