@@ -190,7 +190,10 @@ class _Kills:
             os.kill(result["pid"], signal.SIGKILL)
 
 
-def _noted_if_given_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def _three_seeds_lose_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One loss is allowed, is told, must not count as two, and gives no run up."""
     given_up: list[str] = []
     give_up = Execution._give_up
 
@@ -199,13 +202,11 @@ def _noted_if_given_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return give_up(self, *arguments)
 
     monkeypatch.setattr(Execution, "_give_up", seen)
-    return given_up
-
-
-def _three_seeds(root: Path) -> Sweep:
-    """One loss is allowed, and must not count as two."""
     study = Study.checked(**_TINIEST, tickets=1, probe_tasks=0, seeds=[0, 1, 2], max_failures=1)
-    return Sweep(study, Storage(root), *study_spaces(study))
+    outcome = Sweep(study, Storage(root), *study_spaces(study)).run()
+    assert (outcome.missing, outcome.failures, list(outcome.lost)) == (0, [], [])
+    assert given_up == []
+    assert "lost its worker; another continues" in capsys.readouterr().err
 
 
 def test_no_run_is_given_up_when_a_worker_dies_between_two_trials(
@@ -214,13 +215,9 @@ def test_no_run_is_given_up_when_a_worker_dies_between_two_trials(
     class Kills(_Kills, tune_internals.KeepsActors):
         pass
 
-    given_up = _noted_if_given_up(monkeypatch)
     monkeypatch.setattr(tune_internals, "KeepsActors", Kills)
-    outcome = _three_seeds(tmp_path).run()
+    _three_seeds_lose_nothing(tmp_path, monkeypatch, capsys)
     assert Kills.killed
-    assert (outcome.missing, outcome.failures, list(outcome.lost)) == (0, [], [])
-    assert given_up == []
-    assert "lost its worker; another continues" in capsys.readouterr().err
 
 
 def test_no_run_is_given_up_when_a_worker_fails_between_two_trials(
@@ -235,13 +232,9 @@ def test_no_run_is_given_up_when_a_worker_fails_between_two_trials(
                 raise MemoryError
             return super().reset(*arguments, **options)
 
-    given_up = _noted_if_given_up(monkeypatch)
     monkeypatch.setattr("raylot.sweep.experiment.AnyTrial", FailsOnce)
-    outcome = _three_seeds(tmp_path / "root").run()
+    _three_seeds_lose_nothing(tmp_path / "root", monkeypatch, capsys)
     assert failed.exists()
-    assert (outcome.missing, outcome.failures, list(outcome.lost)) == (0, [], [])
-    assert given_up == []
-    assert "lost its worker; another continues" in capsys.readouterr().err
 
 
 def test_no_setting_is_lost_when_a_worker_dies_between_two_trials(
