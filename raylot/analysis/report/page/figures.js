@@ -112,11 +112,12 @@ const FIGURES = [
     draw(study, selection, { x, y }) {
       const table = study.searches, { values } = table, styles = groupStyles(study, selection);
       const chosen = selection.searches(), rows = chosen.filter((i) => values[x][i] !== null && values[y][i] !== null);
-      const step = Math.ceil(rows.length / MOST_POINTS), told = [];
+      const step = Math.ceil(rows.length / MOST_POINTS), told = [], drawn = new Set();
       const panels = [...grouped(rows, (i) => table.label[i])].sort().map(([title, own]) => {
         const traces = [];
         for (const [name, part] of grouped(own, (i) => selection.group(table.stream[i]))) {
           const { colour, symbol, dash } = styles.get(name);
+          drawn.add(name);
           const shown = part.filter((_, i) => i % step === 0);
           traces.push({
             x: shown.map((i) => values[x][i]), y: shown.map((i) => values[y][i]), mode: "markers", name: `${name}, single runs`,
@@ -146,7 +147,7 @@ const FIGURES = [
       });
       return {
         panels,
-        key: [...styles].map(([name, style]) => ({ name, ...style })),
+        key: [...styles].filter(([name]) => drawn.has(name)).map(([name, style]) => ({ name, ...style })),
         heads: ["panel", "line", "task", axisOf(study, x), axisOf(study, y), "seeds"],
         rows: told,
         note: [step > 1 ? `Every ${step}th point is drawn; means are of all.` : "", ...new Set([x, y].map((name) => infiniteValues(study, name, chosen.filter((i) => table.infinite[name]?.[i]).length)))].filter(Boolean).join(" "),
@@ -231,8 +232,8 @@ const FIGURES = [
         .filter((line) => line.subnetwork === name && String(line.snapshot ?? "") === snapshot)
         .map((line) => ({ ...line, ...named(name) })));
       const searches = [...new Set(lines.map(({ label }) => label).filter(Boolean))];
-      // A dense network belongs to every search.
-      const shown = lines.flatMap((line) => (line.label || !searches.length ? [line] : searches.map((label) => ({ ...line, label }))));
+      // A dense network belongs to every search; without any there is no ticket to compare it with.
+      const shown = lines.flatMap((line) => (line.label ? [line] : searches.map((label) => ({ ...line, label }))));
       const note = [
         width > 1 ? `Each value is the mean of ${width} tasks.` : "",
         snapshot ? "" : "Each line is the mean of the snapshots from which it has been trained so far.",

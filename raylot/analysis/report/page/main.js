@@ -132,7 +132,8 @@ class Page {
         || SETTING.some((name) => name in dataset && !selection.options[name].has(dataset[name]));
     }
     const all = study.streams.run_id.length, shown = selection.places.filter((i) => selection.options.seed.has(study.streams.seed[i])).length;
-    document.getElementById("chosen").textContent = selection.isWhole && shown === all ? "(everything is shown)" : `(${shown} of ${all} streams are shown)`;
+    const whole = study.protocolChoices.size > 1 ? "everything of this protocol is shown" : "everything is shown";
+    document.getElementById("chosen").textContent = selection.isWhole && shown === all ? `(${whole})` : `(${shown} of ${all} streams are shown)`;
     for (const { id } of this.figures) this.waiting.add(id);
     this.#drawWaiting(this.figures.filter(({ id }) => this.near.has(id)));
     this.runs.draw(selection);

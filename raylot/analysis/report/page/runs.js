@@ -95,5 +95,6 @@ function duration(seconds) {
 function shownValue(name, value) {
   if (value === null) return "";
   if (name === "training_steps") return value.toLocaleString("en");
-  return name === "seconds" ? value.toPrecision(3) : String(value);
+  if (name !== "seconds") return String(value);
+  return value < 100 ? value.toPrecision(3) : Math.round(value).toLocaleString("en");
 }

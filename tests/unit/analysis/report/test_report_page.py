@@ -81,7 +81,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for subnetwork in ("ticket", "dense"):
             write_ticket_stream(folder, study, [0.8, 0.7], seed=seed, task=0, subnetwork=subnetwork)
     failed = study.stream_run(shift=SHIFTS[0], seed=99)
-    row = {**results.identity_columns(failed), "kind": "stream", "status": "failed", "error": EVIL}
+    row = {**results.identity_columns(failed), "kind": "stream", "status": "failed", "error": EVIL,
+           "seconds": 2708.4}  # fmt: skip
     results.write(Storage(folder), "runs", failed.run_id, [row])
     record(Storage(folder), f"python sweeps/study.py --seeds '{EVIL}'")
     return folder
@@ -350,6 +351,7 @@ def test_the_table_of_runs_is_sorted_searched_and_filtered(desktop: Shown) -> No
     page.get_by_role("searchbox").fill("failed seed=99")
     assert rows.count() == 1
     assert EVIL in rows.first.inner_text()  # as text
+    assert "2,708" in rows.first.inner_text()
     page.get_by_role("searchbox").fill("kind=tickets")
     assert page.locator("#page").inner_text() == "page 1 of 4, 160 runs"
     page.locator("#run-table th[data-name=sparsity] button").click()
@@ -667,3 +669,28 @@ def test_what_was_searched_otherwise_is_not_averaged(browser: Browser, tmp_path:
         f"{SHIFTS[0]}; sparsity 0.8 (3 rounds)": [0.15],
         f"{SHIFTS[0]}; sparsity 0.8 (10 rounds)": [0.5],
     }
+
+
+def test_only_what_a_protocol_has_is_named_in_its_figures(browser: Browser, tmp_path: Path) -> None:
+    """Tickets of the same streams were searched on probe tasks, and on the snapshots' own: these of
+    one shift only, with ticket streams."""
+    write_study(tmp_path, falling, seeds=(0,), shifts=SHIFTS, search_task="probe")
+    write_study(tmp_path, falling, seeds=(0,))
+    study = Study.checked(tasks=31, snapshots="0,10,20,30", rounds=3, ticket_tasks=1)
+    for subnetwork in ("ticket", "dense"):
+        write_ticket_stream(tmp_path, study, [0.8], seed=0, task=0, subnetwork=subnetwork)
+    with shown(browser, written(tmp_path), viewport=DESKTOP) as found:
+        page = found.page
+        names = page.evaluate("[...raylot.study.protocolChoices.keys()]")
+        seen = []
+        for name in names:
+            page.locator("select[name=protocol]").select_option(name)
+            found.panels("tickets-and-plasticity")
+            key = page.locator("#tickets-and-plasticity .key li").all_inner_texts()
+            lines = [
+                line["name"] for own in found.panels("ticket-streams") for line in own["traces"]
+            ]
+            seen.append((key, lines))
+            assert page.locator("#chosen").inner_text() == "(everything of this protocol is shown)"
+        assert found.complaints == []
+    assert seen == [([*SHIFTS], []), ([SHIFTS[0]], ["dense", "ticket"])]
