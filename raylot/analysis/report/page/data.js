@@ -57,8 +57,9 @@ class Study {
     const own = this.protocols[name] || {};
     const options = [...new Set(known.flatMap((other) => Object.keys(other)))];
     const differing = options.filter((option) => known.some((other) => other[option] !== own[option]));
-    const told = differing.map((option) => (option in own ? `${option}=${own[option]}` : `${option} not given`)).join(", ");
-    return told ? `${name}: ${told}` : name;
+    const given = differing.filter((option) => option in own).map((option) => `${option}=${own[option]}`);
+    const lacking = differing.filter((option) => !(option in own)).map((option) => `${option} not given`);
+    return differing.length ? `${name}: ${[...given, ...lacking].join(", ")}` : name;
   }
 }
 

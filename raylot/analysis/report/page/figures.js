@@ -111,7 +111,9 @@ const FIGURES = [
     }),
     draw(study, selection, { x, y }) {
       const table = study.searches, { values } = table, styles = groupStyles(study, selection);
-      const chosen = selection.searches(), rows = chosen.filter((i) => values[x][i] !== null && values[y][i] !== null);
+      const isInfinite = (name, i) => Boolean(table.infinite[name]?.[i]), hasValue = (name, i) => values[name][i] !== null;
+      const measured = selection.searches().filter((i) => [x, y].every((name) => hasValue(name, i) || isInfinite(name, i)));
+      const rows = measured.filter((i) => hasValue(x, i) && hasValue(y, i));
       const step = Math.ceil(rows.length / MOST_POINTS), told = [], drawn = new Set();
       const panels = [...grouped(rows, (i) => table.label[i])].sort().map(([title, own]) => {
         const traces = [];
@@ -150,7 +152,7 @@ const FIGURES = [
         key: [...styles].filter(([name]) => drawn.has(name)).map(([name, style]) => ({ name, ...style })),
         heads: ["panel", "line", "task", axisOf(study, x), axisOf(study, y), "seeds"],
         rows: told,
-        note: [step > 1 ? `Every ${step}th point is drawn; means are of all.` : "", ...new Set([x, y].map((name) => infiniteValues(study, name, chosen.filter((i) => table.infinite[name]?.[i]).length)))].filter(Boolean).join(" "),
+        note: [step > 1 ? `Every ${step}th point is drawn; means are of all.` : "", ...new Set([x, y].map((name) => infiniteValues(study, name, measured.filter((i) => isInfinite(name, i)).length)))].filter(Boolean).join(" "),
       };
     },
   },
@@ -231,12 +233,13 @@ const FIGURES = [
       const lines = Object.keys(NAMED).flatMap((name) => selection.lines(all)
         .filter((line) => line.subnetwork === name && String(line.snapshot ?? "") === snapshot)
         .map((line) => ({ ...line, ...named(name) })));
-      const searches = [...new Set(lines.map(({ label }) => label).filter(Boolean))];
-      // A dense network belongs to every search; without any there is no ticket to compare it with.
-      const shown = lines.flatMap((line) => (line.label ? [line] : searches.map((label) => ({ ...line, label }))));
+      const searches = grouped(lines.filter(({ label }) => label), ({ stream }) => selection.group(stream));
+      const labelsOf = ({ stream }) => new Set((searches.get(selection.group(stream)) || []).map(({ label }) => label));
+      // A dense network stands beside the tickets of each of its searches, and never alone.
+      const shown = lines.flatMap((line) => (line.label ? [line] : [...labelsOf(line)].map((label) => ({ ...line, label }))));
       const note = [
         width > 1 ? `Each value is the mean of ${width} tasks.` : "",
-        snapshot ? "" : "Each line is the mean of the snapshots from which it has been trained so far.",
+        snapshot || !shown.length ? "" : "Each line is the mean of the snapshots from which it has been trained so far.",
       ].filter(Boolean).join(" ");
       return { ...linePanels(searchPanels(selection, shown), "Task after the snapshot", "Test accuracy"), note };
     },

@@ -131,9 +131,10 @@ class Page {
       answer.hidden = study.protocolChoices.size > 1 && dataset.protocol !== selection.protocol
         || SETTING.some((name) => name in dataset && !selection.options[name].has(dataset[name]));
     }
-    const all = study.streams.run_id.length, shown = selection.places.filter((i) => selection.options.seed.has(study.streams.seed[i])).length;
-    const whole = study.protocolChoices.size > 1 ? "everything of this protocol is shown" : "everything is shown";
-    document.getElementById("chosen").textContent = selection.isWhole && shown === all ? `(${whole})` : `(${shown} of ${all} streams are shown)`;
+    const shown = selection.places.filter((i) => selection.options.seed.has(study.streams.seed[i])).length;
+    const all = study.streams.protocol.filter((own) => study.protocolChoices.get(selection.protocol).has(own)).length;
+    const of = study.protocolChoices.size > 1 ? " of this protocol" : "";
+    document.getElementById("chosen").textContent = selection.isWhole ? `(everything${of} is shown)` : `(${shown} of ${all} streams${of} are shown)`;
     for (const { id } of this.figures) this.waiting.add(id);
     this.#drawWaiting(this.figures.filter(({ id }) => this.near.has(id)));
     this.runs.draw(selection);
@@ -152,7 +153,7 @@ class Page {
     const drawn = isPossible ? figure.draw(study, selection, chosen) : { panels: [], key: [], heads: [], rows: [] };
     const left = showPanels(section.querySelector(".facets"), drawn.panels, figure.title);
     showKey(section.querySelector(".key"), drawn.key);
-    const remarks = [drawn.note, left > 0 ? `${left} more panels: choose less above to see them.` : "", drawn.panels.length ? "" : "Nothing to show: the filters leave no such data."];
+    const remarks = [drawn.note, left > 0 ? `${left} more panels: choose less above to see them.` : "", drawn.panels.length ? "" : "Nothing to show: what is chosen has no such data."];
     section.querySelector(".remark").textContent = remarks.filter(Boolean).join(" ");
     section.drawn = drawn;
     this.#fill(figure);

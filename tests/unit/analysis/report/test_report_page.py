@@ -352,6 +352,8 @@ def test_the_table_of_runs_is_sorted_searched_and_filtered(desktop: Shown) -> No
     assert rows.count() == 1
     assert EVIL in rows.first.inner_text()  # as text
     assert "2,708" in rows.first.inner_text()
+    page.get_by_role("searchbox").fill("2,708")
+    assert rows.count() == 1
     page.get_by_role("searchbox").fill("kind=tickets")
     assert page.locator("#page").inner_text() == "page 1 of 4, 160 runs"
     page.locator("#run-table th[data-name=sparsity] button").click()
@@ -631,6 +633,7 @@ def test_two_protocols_keep_their_own_correlations_and_intervals(
         assert page.evaluate("document.documentElement.scrollWidth") == 1280
         for protocol in table["protocol"].unique():
             page.locator("select[name=protocol]").select_option(protocol)
+            assert page.locator("#chosen").inner_text() == "(everything of this protocol is shown)"
             found.panels("correlations")
             section.locator("select[name=statistic]").select_option("first_differences")
             [panel] = found.panels("correlations")
@@ -672,17 +675,20 @@ def test_what_was_searched_otherwise_is_not_averaged(browser: Browser, tmp_path:
 
 
 def test_only_what_a_protocol_has_is_named_in_its_figures(browser: Browser, tmp_path: Path) -> None:
-    """Tickets of the same streams were searched on probe tasks, and on the snapshots' own: these of
-    one shift only, with ticket streams."""
+    """One protocol has tickets under both shifts, searched on probe tasks. The other has tickets
+    under one shift, searched on the snapshots' own tasks, with streams; of the other shift it has
+    a dense one only."""
     write_study(tmp_path, falling, seeds=(0,), shifts=SHIFTS, search_task="probe")
     write_study(tmp_path, falling, seeds=(0,))
     study = Study.checked(tasks=31, snapshots="0,10,20,30", rounds=3, ticket_tasks=1)
-    for subnetwork in ("ticket", "dense"):
-        write_ticket_stream(tmp_path, study, [0.8], seed=0, task=0, subnetwork=subnetwork)
+    for shift, subnetwork in ((0, "ticket"), (0, "dense"), (1, "dense")):
+        write_ticket_stream(
+            tmp_path, study, [0.8], shift=SHIFTS[shift], seed=0, task=0, subnetwork=subnetwork
+        )
+    seen = {}
     with shown(browser, written(tmp_path), viewport=DESKTOP) as found:
         page = found.page
         names = page.evaluate("[...raylot.study.protocolChoices.keys()]")
-        seen = []
         for name in names:
             page.locator("select[name=protocol]").select_option(name)
             found.panels("tickets-and-plasticity")
@@ -690,7 +696,14 @@ def test_only_what_a_protocol_has_is_named_in_its_figures(browser: Browser, tmp_
             lines = [
                 line["name"] for own in found.panels("ticket-streams") for line in own["traces"]
             ]
-            seen.append((key, lines))
-            assert page.locator("#chosen").inner_text() == "(everything of this protocol is shown)"
+            remark = page.locator("#ticket-streams .remark").inner_text()
+            seen[page.evaluate("raylot.study.protocols[raylot.selection.protocol].search_task")] = (
+                key,
+                lines,
+                remark,
+            )
         assert found.complaints == []
-    assert seen == [([*SHIFTS], []), ([SHIFTS[0]], ["dense", "ticket"])]
+    assert seen == {
+        "probe": ([*SHIFTS], [], "Nothing to show: what is chosen has no such data."),
+        "own": ([SHIFTS[0]], ["dense", "ticket"], ""),
+    }
