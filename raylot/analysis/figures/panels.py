@@ -113,7 +113,8 @@ def search_grid(
 def share_y(row: Sequence[Axes], least: float = 0.15) -> str:
     """Gives panels the same y axis, unless one of them would then use less than a share of it.
 
-    Every panel keeps its margin, which is next to nothing where a panel holds a single point.
+    No point comes nearer to the frame than the usual margin: by itself, a panel with a single point
+    has next to none.
 
     Args:
         row: panels of the same quantity.
@@ -128,9 +129,9 @@ def share_y(row: Sequence[Axes], least: float = 0.15) -> str:
     low, high = min(span[0] for span in spans.values()), max(span[1] for span in spans.values())
     if min(top - bottom for bottom, top in spans.values()) < least * (high - low):
         return "Vertical scales differ between panels."
-    drawn, margin = [axes.dataLim for axes in spans], rcParams["axes.ymargin"] * (high - low)
-    low = min(low, min(limits.y0 for limits in drawn) - margin)
-    high = max(high, max(limits.y1 for limits in drawn) + margin)
+    bottom, top = min(axes.dataLim.y0 for axes in spans), max(axes.dataLim.y1 for axes in spans)
+    margin = rcParams["axes.ymargin"] * (top - bottom)
+    low, high = min(low, bottom - margin), max(high, top + margin)
     for axes in row:
         axes.set_ylim(low, high)
         if not style.grid_place(axes).is_first_col():

@@ -54,7 +54,8 @@ class Study {
   // What tells the protocols apart, as text. Of those without an ended run only the name is known.
   protocolLabel(name) {
     const known = [...this.protocolChoices.keys()].map((other) => this.protocols[other]).filter(Boolean);
-    const own = this.protocols[name] || {};
+    const own = this.protocols[name];
+    if (!own) return name;
     const options = [...new Set(known.flatMap((other) => Object.keys(other)))];
     const differing = options.filter((option) => known.some((other) => other[option] !== own[option]));
     const given = differing.filter((option) => option in own).map((option) => `${option}=${own[option]}`);

@@ -93,7 +93,7 @@ const FIGURES = [
         };
       }) : [];
       const note = [
-        along.curves.includes(measure) && along.width > 1 ? `Each value is the mean of ${along.width} tasks.` : "",
+        lines.length && along.curves.includes(measure) && along.width > 1 ? `Each value is the mean of ${along.width} tasks.` : "",
         infiniteValues(study, measure, lines.reduce((sum, { infinite }) => sum + infinite, 0)),
         seeds && single.length > MOST_STREAMS ? `The first ${MOST_STREAMS} streams are shown singly.` : "",
       ].filter(Boolean).join(" ");
@@ -233,14 +233,14 @@ const FIGURES = [
       const lines = Object.keys(NAMED).flatMap((name) => selection.lines(all)
         .filter((line) => line.subnetwork === name && String(line.snapshot ?? "") === snapshot)
         .map((line) => ({ ...line, ...named(name) })));
-      const searches = grouped(lines.filter(({ label }) => label), ({ stream }) => selection.group(stream));
-      const labelsOf = ({ stream }) => new Set((searches.get(selection.group(stream)) || []).map(({ label }) => label));
-      // A dense network stands beside the tickets of each of its searches, and never alone.
+      const searched = grouped(lines.filter(({ label }) => label), ({ stream }) => selection.group(stream));
+      const labelsOf = ({ stream }) => new Set((searched.get(selection.group(stream)) || []).map(({ label }) => label));
+      // A dense network is drawn beside each search of its own group, and never alone.
       const shown = lines.flatMap((line) => (line.label ? [line] : [...labelsOf(line)].map((label) => ({ ...line, label }))));
-      const note = [
+      const note = shown.length ? [
         width > 1 ? `Each value is the mean of ${width} tasks.` : "",
-        snapshot || !shown.length ? "" : "Each line is the mean of the snapshots from which it has been trained so far.",
-      ].filter(Boolean).join(" ");
+        snapshot ? "" : "Each line is the mean of the snapshots from which it has been trained so far.",
+      ].filter(Boolean).join(" ") : "";
       return { ...linePanels(searchPanels(selection, shown), "Task after the snapshot", "Test accuracy"), note };
     },
   },

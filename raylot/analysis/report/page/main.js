@@ -153,7 +153,7 @@ class Page {
     const drawn = isPossible ? figure.draw(study, selection, chosen) : { panels: [], key: [], heads: [], rows: [] };
     const left = showPanels(section.querySelector(".facets"), drawn.panels, figure.title);
     showKey(section.querySelector(".key"), drawn.key);
-    const remarks = [drawn.note, left > 0 ? `${left} more panels: choose less above to see them.` : "", drawn.panels.length ? "" : "Nothing to show: what is chosen has no such data."];
+    const remarks = [drawn.note, left > 0 ? `${left} more panels: choose less above to see them.` : "", drawn.panels.length ? "" : "Nothing to show: what is chosen has no such finite values."];
     section.querySelector(".remark").textContent = remarks.filter(Boolean).join(" ");
     section.drawn = drawn;
     this.#fill(figure);

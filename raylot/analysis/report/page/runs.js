@@ -46,7 +46,8 @@ class RunTable {
     const { runs } = this;
     const wanted = document.getElementById("search").value.toLowerCase().split(/\s+/).filter(Boolean);
     const text = (i) => this.names.map((name) => `${name}=${runs[name][i] ?? ""} ${shownValue(name, runs[name][i])}`).join(" ").toLowerCase();
-    const found = wanted.length ? this.chosen.filter((i) => wanted.every((word) => text(i).includes(word))) : [...this.chosen];
+    const fits = (own) => wanted.every((word) => own.includes(word));
+    const found = wanted.length ? this.chosen.filter((i) => fits(text(i))) : [...this.chosen];
     const { name, falling } = this.sorted, column = runs[name];
     const number = (value) => typeof value === "number" || /^\d+$/.test(value);
     found.sort((a, b) => {

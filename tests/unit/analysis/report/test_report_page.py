@@ -516,7 +516,13 @@ def test_what_cannot_be_drawn_is_said(browser: Browser, tmp_path: Path) -> None:
             **falling_metrics(shift, seed, task), "gradient_norm": norm, "effective_rank": near,
         }  # fmt: skip
 
-    write_study(tmp_path, falling, metrics=metrics, seeds=(0, 1), tasks=(0, 3))
+    def values(shift: str, seed: int, task: int, sparsity: float) -> dict[str, float]:
+        known = falling(shift, seed, task, sparsity)
+        return known if sparsity == 0.8 else {"ticket_count": known["ticket_count"]}
+
+    write_study(
+        tmp_path, values, metrics=metrics, seeds=(0, 1), tasks=(0, 3), sparsities=(0.8, 0.9)
+    )
     with shown(browser, written(tmp_path), viewport=DESKTOP) as found:
         for figure, choice in (("along-stream", "measure"), ("tickets-and-plasticity", "x")):
             found.panels(figure)
@@ -633,7 +639,14 @@ def test_two_protocols_keep_their_own_correlations_and_intervals(
         assert page.evaluate("document.documentElement.scrollWidth") == 1280
         for protocol in table["protocol"].unique():
             page.locator("select[name=protocol]").select_option(protocol)
-            assert page.locator("#chosen").inner_text() == "(everything of this protocol is shown)"
+            option = page.locator(f"select[name=protocol] option[value='{protocol}']")
+            label = option.inner_text().removeprefix(f"{protocol}: ")
+            heading = page.locator("#chosen")
+            assert heading.inner_text() == "(everything of this protocol is shown)"
+            page.locator("#options select[name=seed]").select_option("5")
+            of_seed = {"lr=0.001": "0 of 10", "lr=0.01": "1 of 4"}
+            assert heading.inner_text() == f"({of_seed[label]} streams of this protocol are shown)"
+            page.locator("#options select[name=seed]").select_option("")
             found.panels("correlations")
             section.locator("select[name=statistic]").select_option("first_differences")
             [panel] = found.panels("correlations")
@@ -692,6 +705,8 @@ def test_only_what_a_protocol_has_is_named_in_its_figures(browser: Browser, tmp_
         for name in names:
             page.locator("select[name=protocol]").select_option(name)
             found.panels("tickets-and-plasticity")
+            label = page.locator(f"select[name=protocol] option[value='{name}']").inner_text()
+            assert re.fullmatch(rf"{name}: \w+=\w+(, \w+=\w+)*(, \w+ not given)*", label)
             key = page.locator("#tickets-and-plasticity .key li").all_inner_texts()
             lines = [
                 line["name"] for own in found.panels("ticket-streams") for line in own["traces"]
@@ -704,6 +719,6 @@ def test_only_what_a_protocol_has_is_named_in_its_figures(browser: Browser, tmp_
             )
         assert found.complaints == []
     assert seen == {
-        "probe": ([*SHIFTS], [], "Nothing to show: what is chosen has no such data."),
+        "probe": ([*SHIFTS], [], "Nothing to show: what is chosen has no such finite values."),
         "own": ([SHIFTS[0]], ["dense", "ticket"], ""),
     }
