@@ -173,8 +173,8 @@ class ObjectStore:
                 threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
 
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
-        source.settimeout(0.2)
         with contextlib.suppress(OSError), source, target:
+            source.settimeout(0.2)
             while not self.refuses.is_set():
                 try:
                     data = source.recv(65536)
