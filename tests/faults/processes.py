@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -53,7 +54,8 @@ def command(storage: str | Path, *extra: str) -> list[str]:
 class Family:
     """A process in a session of its own, with all that it starts; gone at the end of the context.
 
-    Members are known by a variable in their environment: Ray's processes outlive their parents.
+    Ray's processes outlive their parents. So members are known by a variable in their environment,
+    or by their session: Ray's agents write their titles over their environment.
     """
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -80,9 +82,14 @@ class Family:
 
     def members(self, *titles: str) -> list[int]:
         """Its living processes; only those whose title holds one of some texts, if any is given."""
-        mark = self._mark.encode()
-        found = [pid for pid in _pids() if mark in _bytes(f"/proc/{pid}/environ").split(b"\0")]
+        found = [pid for pid in _pids() if title(pid) and self._has(pid)]  # zombies have no title
         return [pid for pid in found if not titles or any(text in title(pid) for text in titles)]
+
+    def _has(self, pid: int) -> bool:
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(pid) == self.process.pid:
+                return True
+        return self._mark.encode() in _bytes(f"/proc/{pid}/environ").split(b"\0")
 
 
 class Driver(Family):
