@@ -137,11 +137,12 @@ class Progress:
         """Leaves the terminal as it was."""
         live, self._live = self._live, None
         strays, self._strays = self._strays, None
-        if strays:
-            strays.release()
+        # The last picture replaces the one before it by its height: before others can write.
         if live:
             with self._drawing:
                 live.stop()
+        if strays:
+            strays.release()
 
     def _redraw(self) -> None:
         while self._live:

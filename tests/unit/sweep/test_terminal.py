@@ -168,3 +168,30 @@ def test_one_picture_is_left_when_notes_and_redrawing_meet() -> None:
     assert status == 0
     assert "picture" not in said
     assert pictures.startswith("picture\n")
+
+
+#: Writes as soon as the terminal is given back, which takes a moment as a child holds the pipe.
+_WRITING_AT_THE_END = """
+import os, subprocess, threading, time
+from raylot.terminal.progress import Progress
+def write():
+    while not os.isatty(2):
+        time.sleep(0.001)
+    os.write(2, b"late\\n" * 3)
+with Progress() as progress:
+    progress.count_stage("streams", 1, 0, 0)
+    progress.begin_stage("streams")
+    child = subprocess.Popen(["sleep", "3"])
+    writing = threading.Thread(target=write)
+    writing.start()
+writing.join()
+child.kill()
+"""
+
+
+def test_one_picture_is_left_when_others_write_at_the_end() -> None:
+    status, written = _on_a_terminal([sys.executable, "-c", _WRITING_AT_THE_END])
+    lines = _screen(written)
+    assert status == 0
+    assert sum("100% done" in line for line in lines) == 1, lines
+    assert lines.count("late") == 3
