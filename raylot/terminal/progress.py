@@ -35,6 +35,9 @@ PLAIN_ANSWER_INTERVAL = 3600.0
 #: Seconds between two drawings of the live picture.
 _REDRAW_INTERVAL = 0.5
 
+#: Seconds for which the end waits for a drawing under way: whoever draws may be held up for ever.
+_LONGEST_DRAWING = 1.0
+
 #: Settings whose answer so far is shown.
 _MOST_SETTINGS = 6
 
@@ -134,21 +137,26 @@ class Progress:
         self.stop()
 
     def stop(self) -> None:
-        """Leaves the terminal as it was."""
-        live, self._live = self._live, None
-        strays, self._strays = self._strays, None
-        # The last picture replaces the one before it by its height: before others can write.
-        if live:
-            with self._drawing:
+        """Leaves the terminal as it was; another thread may call it while this one is held up."""
+        may_draw = False
+        try:
+            # rich erases the picture before the last one by its height. So the last one is drawn
+            # before others may write.
+            may_draw = self._drawing.acquire(timeout=_LONGEST_DRAWING)
+            live, self._live = self._live, None
+            if live and may_draw:
                 live.stop()
-        if strays:
-            strays.release()
+        finally:
+            if may_draw:
+                self._drawing.release()
+            if self._strays:
+                self._strays.release()
 
     def _redraw(self) -> None:
         while self._live:
             with self._drawing:
-                if self._live:
-                    self._live.refresh()
+                if live := self._live:
+                    live.refresh()
             time.sleep(_REDRAW_INTERVAL)
 
     # -------------------------------------------------- what happens

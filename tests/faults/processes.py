@@ -82,11 +82,11 @@ class Family:
 
     def members(self, *titles: str) -> list[int]:
         """Its living processes; only those whose title holds one of some texts, if any is given."""
-        found = [pid for pid in _pids() if title(pid) and self._has(pid)]  # zombies have no title
+        found = [pid for pid in _pids() if self._has(pid) and title(pid)]  # zombies have no title
         return [pid for pid in found if not titles or any(text in title(pid) for text in titles)]
 
     def _has(self, pid: int) -> bool:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(OSError):
             if os.getsid(pid) == self.process.pid:
                 return True
         return self._mark.encode() in _bytes(f"/proc/{pid}/environ").split(b"\0")
@@ -129,7 +129,7 @@ class Driver(Family):
 
 def title(pid: int) -> str:
     """What a process calls itself: ``ray::stream seed=0 rotation`` for a trial at work."""
-    return _bytes(f"/proc/{pid}/cmdline").replace(b"\0", b" ").decode().strip()
+    return _bytes(f"/proc/{pid}/cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> bool:

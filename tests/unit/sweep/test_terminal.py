@@ -170,7 +170,7 @@ def test_one_picture_is_left_when_notes_and_redrawing_meet() -> None:
     assert pictures.startswith("picture\n")
 
 
-#: Writes as soon as the terminal is given back, which takes a moment as a child holds the pipe.
+#: Writes as soon as the terminal is given back. A child holds the pipe: giving back takes longer.
 _WRITING_AT_THE_END = """
 import os, subprocess, threading, time
 from raylot.terminal.progress import Progress
@@ -195,3 +195,32 @@ def test_one_picture_is_left_when_others_write_at_the_end() -> None:
     assert status == 0
     assert sum("100% done" in line for line in lines) == 1, lines
     assert lines.count("late") == 3
+
+
+#: Ends while the main thread draws for ever, as a second Ctrl-C does.
+_HELD_UP = """
+import os, threading
+from raylot.terminal.progress import Progress
+with Progress() as progress, progress._drawing:
+    ending = threading.Thread(target=progress.stop)
+    ending.start()
+    ending.join(timeout=2)
+    print("stopped at once", flush=True)
+    os._exit(0)
+"""
+
+#: Fails in the last drawing.
+_FAILING = """
+from raylot.terminal.progress import Progress
+progress = Progress()
+with progress:
+    progress._live.stop = lambda: 1 / 0
+"""
+
+
+def test_the_last_words_are_seen_even_if_the_end_cannot_draw() -> None:
+    status, written = _on_a_terminal([sys.executable, "-c", _HELD_UP])
+    assert (status, "stopped at once" in written) == (0, True)
+    status, written = _on_a_terminal([sys.executable, "-c", _FAILING])
+    assert status == 1
+    assert "ZeroDivisionError" in written
